@@ -1,0 +1,92 @@
+package dispatcher
+
+import (
+	"net/netip"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+)
+
+// Request is one attempt to be made now.
+type Request struct {
+	// DeliveryID is sent as X-BBMCP-Delivery, the same on every attempt.
+	DeliveryID string
+	// EventID is sent as webhook-id, the same on every attempt.
+	EventID string
+	// EventType is sent as X-BBMCP-Event.
+	EventType string
+	// Attempt is the number of this attempt, from 1, sent as X-BBMCP-Attempt.
+	Attempt int
+	// URL is the endpoint: https, or http where the dispatcher allows it.
+	URL string
+	// Payload is the body, byte for byte what is signed. It must not change
+	// until Send returns.
+	Payload []byte
+	// Keys sign the attempt.
+	Keys signature.Keys
+	// Timeout bounds the whole attempt: name lookup, connect, TLS, request and
+	// answer. It must be more than 0 and at most MaxTimeout.
+	Timeout time.Duration
+	// Test marks a test event with X-BBMCP-Test.
+	Test bool
+	// Forbidden are addresses that this attempt must not reach whatever the
+	// dispatcher's flags allow: those of the API server.
+	Forbidden []netip.Prefix
+	// TraceParent is sent as traceparent (W3C Trace Context) unless empty.
+	TraceParent string
+}
+
+// Result is what came of one attempt.
+type Result struct {
+	// StartedAt is when the dispatcher began, by its clock.
+	StartedAt time.Time
+	// Duration is how long the attempt took.
+	Duration time.Duration
+	// StatusCode is the status of the endpoint's answer; 0 if none came. It can
+	// be set beside a Reason that is not about the status, as when the answer's
+	// body never ended.
+	StatusCode int
+	// Reason says why the attempt failed; ReasonNone if it succeeded.
+	Reason Reason
+	// Message is one sentence for people, at most MaxMessageBytes of printable
+	// text, the same each time the same thing happens.
+	Message string
+	// Snippet is the beginning of the answer's body, at most MaxSnippetBytes of
+	// printable text; empty where the dispatcher must not show it.
+	Snippet string
+	// RetryAfter is when the endpoint asked to be tried again, with 429 or 503;
+	// zero if it did not. It is at most one hour after the attempt ended.
+	RetryAfter time.Time
+	// CertificateNotAfter is when the endpoint's certificate expires; zero
+	// unless TLS got as far as showing one.
+	CertificateNotAfter time.Time
+	// Timings are the parts of Duration.
+	Timings Timings
+}
+
+// Timings are the parts of an attempt. A part that did not happen, as on a
+// connection that was open already, is 0.
+type Timings struct {
+	DNS       time.Duration
+	Connect   time.Duration
+	TLS       time.Duration
+	FirstByte time.Duration // from the request written to the answer's first byte
+}
+
+// Succeeded reports whether the endpoint took the delivery: a 2xx answer that
+// arrived whole and in time.
+func (r Result) Succeeded() bool {
+	return r.Reason == ReasonNone && r.StatusCode >= 200 && r.StatusCode <= 299
+}
+
+// Limits of what Request and Result carry.
+const (
+	// MaxTimeout is the longest Timeout of a Request.
+	MaxTimeout = 30 * time.Second
+	// MaxPayloadBytes is the largest Payload of a Request.
+	MaxPayloadBytes = 256 << 10
+	// MaxMessageBytes bounds Result.Message.
+	MaxMessageBytes = 256
+	// MaxSnippetBytes bounds Result.Snippet.
+	MaxSnippetBytes = 256
+)

@@ -1,0 +1,5 @@
+// Package version names the build: what a release sets by linker flag and what
+// the binaries print and send as part of their User-Agent.
+//
+// It holds nothing else and imports nothing. Every package may import it.
+package version
