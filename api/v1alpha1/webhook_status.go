@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// WebhookStatus is what the controller saw of a Webhook and its endpoint.
+type WebhookStatus struct {
+	// observedGeneration is the metadata.generation that this status speaks of;
+	// -1 until the controller has seen the object.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// webhookID is the id by which the REST API knows this webhook: wh_ and 16
+	// hexadecimal digits of SHA-256 over "namespace/name".
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	WebhookID string `json:"webhookID,omitempty"`
+
+	// state is Active, Failing (a delivery failed for good and none has
+	// succeeded since) or Disabled (nothing is sent until the url or signing
+	// changes or somebody enables it again). Suspended is beside it: see spec.suspend.
+	// +optional
+	State WebhookState `json:"state,omitempty"`
+
+	// conditions say whether the configuration works (Ready) and how the
+	// endpoint does (EndpointHealthy, EventTypesRegistered, BacklogFull). An
+	// endpoint that is down leaves Ready at True.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// lastSuccessTime is when a delivery last succeeded.
+	// +optional
+	LastSuccessTime *metav1.Time `json:"lastSuccessTime,omitempty"`
+
+	// lastFailureTime is when a delivery last failed for good.
+	// +optional
+	LastFailureTime *metav1.Time `json:"lastFailureTime,omitempty"`
+
+	// failingSinceTime is when the first delivery failed for good after the
+	// last success; unset while none did.
+	// +optional
+	FailingSinceTime *metav1.Time `json:"failingSinceTime,omitempty"`
+
+	// deliveriesSucceeded counts deliveries that succeeded. A crash of the
+	// controller may lose up to a minute of counting.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DeliveriesSucceeded int64 `json:"deliveriesSucceeded,omitempty"`
+
+	// deliveriesFailed counts deliveries that failed for good. A crash of the
+	// controller may lose up to a minute of counting.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DeliveriesFailed int64 `json:"deliveriesFailed,omitempty"`
+
+	// deliveriesUnrecorded counts deliveries that succeeded at once and were not
+	// recorded as objects, see spec.retention.record.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DeliveriesUnrecorded int64 `json:"deliveriesUnrecorded,omitempty"`
+
+	// deliveriesPending is how many deliveries wait or are being retried, as of
+	// the last write of this status (at most once a minute unless the state changes).
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DeliveriesPending int64 `json:"deliveriesPending,omitempty"`
+
+	// retryAfterTime is until when the endpoint asked to be left alone (429 or
+	// 503 with Retry-After).
+	// +optional
+	RetryAfterTime *metav1.Time `json:"retryAfterTime,omitempty"`
+
+	// signing says which Secret signs and where a rotation stands.
+	// +optional
+	Signing *SigningStatus `json:"signing,omitempty"`
+
+	// endpointRevision changes when url or signing change; such a change ends
+	// the state Disabled.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	EndpointRevision string `json:"endpointRevision,omitempty"`
+
+	// lastHandledRotateAt is the last value of the annotation
+	// bbmcp.quietstack.com/rotate-requested-at that was acted on.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	LastHandledRotateAt string `json:"lastHandledRotateAt,omitempty"`
+
+	// lastHandledEnableAt is the last value of the annotation
+	// bbmcp.quietstack.com/enable-requested-at that was acted on.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	LastHandledEnableAt string `json:"lastHandledEnableAt,omitempty"`
+}
+
+// SigningStatus says which Secret signs and where a rotation stands.
+type SigningStatus struct {
+	// secretName is the Secret in use.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName,omitempty"`
+
+	// overlapEndTime is when the previous secret stops signing; unset outside a
+	// rotation.
+	// +optional
+	OverlapEndTime *metav1.Time `json:"overlapEndTime,omitempty"`
+
+	// primary is the secret that signs X-BBMCP-Signature while two overlap:
+	// Previous until an attempt on which Current was primary got a 2xx. Unset
+	// outside a rotation.
+	// +optional
+	Primary SigningKey `json:"primary,omitempty"`
+}
+
+// SigningKey tells the two secrets of a rotation apart.
+//
+// +kubebuilder:validation:Enum=Current;Previous
+type SigningKey string
+
+const (
+	// SigningKeyCurrent is the new secret.
+	SigningKeyCurrent SigningKey = "Current"
+	// SigningKeyPrevious is the secret that the rotation replaced.
+	SigningKeyPrevious SigningKey = "Previous"
+)
+
+// WebhookState sums up how a webhook does.
+//
+// +kubebuilder:validation:Enum=Active;Failing;Disabled
+type WebhookState string
+
+const (
+	// WebhookActive means that no delivery has failed for good since the last success.
+	WebhookActive WebhookState = "Active"
+	// WebhookFailing means that one has, and none has succeeded since.
+	WebhookFailing WebhookState = "Failing"
+	// WebhookDisabled means that nothing is sent until somebody acts.
+	WebhookDisabled WebhookState = "Disabled"
+)
+
+// Condition types of a Webhook.
+const (
+	// ConditionReady says whether the configuration works. An endpoint that is
+	// down does not make it False; being Disabled does.
+	ConditionReady = "Ready"
+	// ConditionReconciling is present, and True, only while a change is being
+	// carried out (kstatus).
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is present, and True, only while nothing will change
+	// until somebody acts (kstatus).
+	ConditionStalled = "Stalled"
+	// ConditionEndpointHealthy says whether the endpoint accepts deliveries.
+	ConditionEndpointHealthy = "EndpointHealthy"
+	// ConditionEventTypesRegistered says whether every type in spec.events is
+	// in the catalogue of EventTypes.
+	ConditionEventTypesRegistered = "EventTypesRegistered"
+	// ConditionBacklogFull says whether new events for this webhook are refused.
+	ConditionBacklogFull = "BacklogFull"
+)
+
+// Reasons of a Webhook's conditions. They are API: never reworded.
+const (
+	// ReasonReady: Ready=True.
+	ReasonReady = "Ready"
+	// ReasonSuspended: Ready=True; spec.suspend holds deliveries.
+	ReasonSuspended = "Suspended"
+	// ReasonDisabled: Ready=False, Stalled=True; nothing is sent until somebody acts.
+	ReasonDisabled = "Disabled"
+	// ReasonSecretNotFound: Ready=False; the Secret or its key is missing.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonSecretInvalid: Ready=False; the secret breaks the grammar.
+	ReasonSecretInvalid = "SecretInvalid"
+	// ReasonSecretNotPermitted: Ready=False; the Secret lacks the label or
+	// belongs to another Webhook or to something else.
+	ReasonSecretNotPermitted = "SecretNotPermitted"
+	// ReasonURLForbidden: Ready=False, Stalled=True; the address or scheme may not be reached.
+	ReasonURLForbidden = "URLForbidden"
+	// ReasonProgressing: Reconciling=True, Ready=Unknown; the controller is at work.
+	ReasonProgressing = "Progressing"
+
+	// ReasonNoDeliveries: EndpointHealthy=Unknown; nothing has finished yet.
+	ReasonNoDeliveries = "NoDeliveries"
+	// ReasonDelivering: EndpointHealthy=True.
+	ReasonDelivering = "Delivering"
+	// ReasonDeliveriesFailing: EndpointHealthy=False; a delivery failed for
+	// good and none has succeeded since.
+	ReasonDeliveriesFailing = "DeliveriesFailing"
+	// ReasonEndpointGone: EndpointHealthy=False; the endpoint answered 410.
+	ReasonEndpointGone = "EndpointGone"
+	// ReasonFailingTooLong: EndpointHealthy=False; failures without a success
+	// lie further apart than the operator allows.
+	ReasonFailingTooLong = "FailingTooLong"
+
+	// ReasonAllRegistered: EventTypesRegistered=True.
+	ReasonAllRegistered = "AllRegistered"
+	// ReasonNotRegistered: EventTypesRegistered=False.
+	ReasonNotRegistered = "NotRegistered"
+
+	// ReasonBacklogBelowLimit: BacklogFull=False.
+	ReasonBacklogBelowLimit = "BacklogBelowLimit"
+	// ReasonBacklogAtLimit: BacklogFull=True.
+	ReasonBacklogAtLimit = "BacklogAtLimit"
+)
