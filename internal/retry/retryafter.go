@@ -1,0 +1,63 @@
+package retry
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The three forms of an HTTP-date (RFC 9110, section 5.6.7).
+var httpDateLayouts = [...]string{
+	"Mon, 02 Jan 2006 15:04:05 GMT",  // IMF-fixdate
+	"Monday, 02-Jan-06 15:04:05 GMT", // RFC 850, obsolete
+	"Mon Jan _2 15:04:05 2006",       // asctime, obsolete
+}
+
+// ParseRetryAfter reads the value of a Retry-After header (RFC 9110, section
+// 10.2.3): seconds to wait from now, or an HTTP-date. The time returned is
+// never before now and never more than MaxRetryAfter after it. ok is false for
+// anything else, such as an empty, signed or fractional value; such a header
+// counts as absent.
+func ParseRetryAfter(header string, now time.Time) (at time.Time, ok bool) {
+	header = strings.Trim(header, " \t")
+	if isDigits(header) {
+		limit := int64(MaxRetryAfter / time.Second)
+		seconds, err := strconv.ParseInt(header, 10, 64)
+		if err != nil { // digits only, so it is out of range
+			seconds = limit
+		}
+		return now.Add(time.Duration(min(seconds, limit)) * time.Second), true
+	}
+	for _, layout := range httpDateLayouts {
+		t, err := time.Parse(layout, header)
+		if err != nil {
+			continue
+		}
+		// A two-digit year that seems more than 50 years ahead is the most
+		// recent past year with those digits.
+		if layout == httpDateLayouts[1] && t.After(now.AddDate(50, 0, 0)) {
+			t = t.AddDate(-100, 0, 0)
+		}
+		return bound(t, now), true
+	}
+	return time.Time{}, false
+}
+
+func bound(t, now time.Time) time.Time {
+	if t.Before(now) {
+		return now
+	}
+	if limit := now.Add(MaxRetryAfter); t.After(limit) {
+		return limit
+	}
+	return t
+}
+
+func isDigits(s string) bool {
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
