@@ -60,12 +60,3 @@ func (s Secret) MarshalBinary() ([]byte, error) { return []byte(Redacted), nil }
 
 // LogValue returns REDACTED.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(Redacted) }
-
-// Keys sign one attempt.
-type Keys struct {
-	// Primary makes X-BBMCP-Signature and the first part of webhook-signature.
-	Primary Secret
-	// Secondary is the other secret while a rotation overlaps, else zero. It
-	// makes X-BBMCP-Signature-Next and the second part of webhook-signature.
-	Secondary Secret
-}
