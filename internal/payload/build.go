@@ -1,0 +1,229 @@
+package payload
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	// MaxBytes is the largest body, counted in bytes as it is sent.
+	MaxBytes = 256 << 10
+	// MaxDepth is how many objects and arrays may be open at once in the body.
+	// The body itself is level 1 and data is level 2.
+	MaxDepth = 64
+)
+
+// The members of a body, in their order.
+const (
+	memberEvent     = "event"
+	memberTimestamp = "timestamp"
+	memberData      = "data"
+)
+
+// wholePayload is the Field of errors about the body as a whole.
+const wholePayload = "payload"
+
+// Build returns the body {"event":…,"timestamp":…,"data":{…}}. data is one JSON
+// object in any spelling; it is not changed and not kept. The timestamp is
+// written by FormatTimestamp. Errors are *Error.
+func Build(eventType string, timestamp time.Time, data []byte) ([]byte, error) {
+	if err := ValidateEventType(eventType); err != nil {
+		return nil, err
+	}
+	if !inRange(timestamp) {
+		return nil, &Error{Field: memberTimestamp, Reason: InvalidTimestamp, Detail: "outside the years 0001 to 9999 in UTC"}
+	}
+	if !utf8.Valid(data) {
+		return nil, invalidUTF8(data, memberData)
+	}
+	const framing = 64 // the names, the timestamp, the punctuation
+	b := builder{
+		dec: newDecoder(data),
+		out: make([]byte, 0, min(len(data), MaxBytes)+len(eventType)+framing),
+	}
+	b.out = append(b.out, `{"event":"`...)
+	b.out = append(b.out, eventType...) // its grammar needs no escapes
+	b.out = append(b.out, `","timestamp":"`...)
+	b.out = append(b.out, FormatTimestamp(timestamp)...)
+	b.out = append(b.out, `","data":`...)
+	if err := b.data(data); err != nil {
+		return nil, err
+	}
+	b.out = append(b.out, '}')
+	if len(b.out) > MaxBytes {
+		return nil, tooLarge()
+	}
+	return b.out, nil
+}
+
+// newDecoder returns a decoder that reads src in place. Whether it is UTF-8 is
+// looked at before, whether escapes make sense when they are resolved.
+func newDecoder(src []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewBuffer(src), jsontext.AllowInvalidUTF8(true))
+}
+
+// builder copies JSON from dec to out, value by value.
+type builder struct {
+	dec *jsontext.Decoder
+	out []byte
+	// members holds those of the objects that are open, innermost last.
+	members []member
+	scratch []byte
+}
+
+// data appends the one object that the decoder is to hold.
+func (b *builder) data(src []byte) error {
+	switch kind := b.dec.PeekKind(); kind {
+	case jsontext.KindBeginObject:
+	case jsontext.KindInvalid:
+		_, err := b.dec.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return &Error{Field: memberData, Reason: NotAnObject, Detail: "is missing: send a JSON object, {} if there is nothing to say"}
+		}
+		return syntaxError(b.dec, memberData, err)
+	default:
+		return &Error{Field: memberData, Reason: NotAnObject, Detail: "must be a JSON object, not " + kindName(kind)}
+	}
+	if err := b.value(); err != nil {
+		return err
+	}
+	return expectEnd(b.dec, memberData)
+}
+
+func (b *builder) value() error {
+	var err error
+	switch b.dec.PeekKind() {
+	case jsontext.KindBeginObject:
+		err = b.object()
+	case jsontext.KindBeginArray:
+		err = b.array()
+	case jsontext.KindString:
+		err = b.string()
+	case jsontext.KindNumber:
+		err = b.number()
+	default: // a literal, or no JSON
+		var raw jsontext.Value
+		if raw, err = b.dec.ReadValue(); err != nil {
+			return syntaxError(b.dec, memberData, err)
+		}
+		b.out = append(b.out, raw...)
+	}
+	if err == nil && len(b.out) > MaxBytes {
+		err = tooLarge()
+	}
+	return err
+}
+
+func (b *builder) object() error {
+	if err := b.open(); err != nil {
+		return err
+	}
+	outer := len(b.members)
+	for b.dec.PeekKind() != jsontext.KindEndObject {
+		if len(b.members) > outer {
+			b.out = append(b.out, ',')
+		}
+		start := len(b.out)
+		if err := b.string(); err != nil {
+			return err
+		}
+		rank := indexRank(b.out[start+1 : len(b.out)-1])
+		b.out = append(b.out, ':')
+		if err := b.value(); err != nil {
+			return err
+		}
+		b.members = append(b.members, member{start: start, end: len(b.out), rank: rank})
+	}
+	if members := b.members[outer:]; !inOrder(members) {
+		b.scratch = reorder(b.out, members, b.scratch)
+	}
+	b.members = b.members[:outer]
+	return b.close()
+}
+
+func (b *builder) array() error {
+	if err := b.open(); err != nil {
+		return err
+	}
+	for first := true; b.dec.PeekKind() != jsontext.KindEndArray; first = false {
+		if !first {
+			b.out = append(b.out, ',')
+		}
+		if err := b.value(); err != nil {
+			return err
+		}
+	}
+	return b.close()
+}
+
+// open reads and appends a '{' or '['.
+func (b *builder) open() error {
+	tok, err := b.dec.ReadToken()
+	if err != nil {
+		return syntaxError(b.dec, memberData, err)
+	}
+	if b.dec.StackDepth()+1 > MaxDepth { // the body itself is one more
+		detail := fmt.Sprintf("more than %d levels of objects and arrays, the payload itself and data counted; flatten it", MaxDepth)
+		return &Error{Field: fieldOf(b.dec, b.dec.StackPointer(), memberData), Reason: TooDeep, Detail: detail}
+	}
+	b.out = append(b.out, byte(tok.Kind()))
+	return nil
+}
+
+// close reads and appends a '}' or ']'.
+func (b *builder) close() error {
+	tok, err := b.dec.ReadToken()
+	if err != nil {
+		return syntaxError(b.dec, memberData, err)
+	}
+	b.out = append(b.out, byte(tok.Kind()))
+	return nil
+}
+
+// string copies a string or a key. One without a backslash is already written
+// as JSON.stringify writes it, since JSON allows no bare control characters.
+func (b *builder) string() error {
+	raw, err := b.dec.ReadValue()
+	if err != nil {
+		return syntaxError(b.dec, memberData, err)
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		b.out = append(b.out, raw...)
+		return nil
+	}
+	b.scratch, err = jsontext.AppendUnquote(b.scratch[:0], raw)
+	if err != nil {
+		// The syntax is known to be right and the bytes to be UTF-8.
+		return &Error{
+			Field:  fieldOf(b.dec, b.dec.StackPointer(), memberData),
+			Reason: LoneSurrogate,
+			Detail: `half of a surrogate pair, such as \ud800, is no character; send both halves or replace it by \ufffd`,
+		}
+	}
+	b.out, err = jsontext.AppendQuote(b.out, b.scratch)
+	return err
+}
+
+func (b *builder) number() error {
+	raw, err := b.dec.ReadValue()
+	if err != nil {
+		return syntaxError(b.dec, memberData, err)
+	}
+	var reason Reason
+	if b.out, reason = appendNumber(b.out, raw); reason != "" {
+		detail := numberDetail(raw, reason)
+		return &Error{Field: fieldOf(b.dec, b.dec.StackPointer(), memberData), Reason: reason, Detail: detail}
+	}
+	return nil
+}
+
+func tooLarge() *Error {
+	detail := fmt.Sprintf("more than %d bytes; send a reference to the content instead of the content", MaxBytes)
+	return &Error{Field: wholePayload, Reason: TooLarge, Detail: detail}
+}
