@@ -1,0 +1,168 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// assetsVariable names a folder that already holds the binaries, as envtest and kubebuilder use it.
+const assetsVariable = "KUBEBUILDER_ASSETS"
+
+// Names of the binaries inside an assets folder.
+const (
+	etcdBinary              = "etcd"
+	apiServerBinary         = "kube-apiserver"
+	controllerManagerBinary = "kube-controller-manager"
+)
+
+// Assets are the binaries of a control plane.
+type Assets struct {
+	// Dir is the folder that holds the three. It is fit for KUBEBUILDER_ASSETS, so envtest can use it too.
+	Dir string
+	// Etcd, APIServer and ControllerManager are the paths of the binaries.
+	Etcd, APIServer, ControllerManager string
+}
+
+// Ensure returns the binaries of the control plane. A folder named by KUBEBUILDER_ASSETS is taken as it is; otherwise they
+// are built from hack/controlplane of the main module around the working directory, once for each version, into
+// bbmcp-webhooks/controlplane in the user's cache folder. That needs the go command and, with an empty build cache, several
+// minutes; progress (nil for none) is told about it every 15 seconds. Of several processes that ask at the same time one
+// builds and the others wait for it. A build that is interrupted leaves nothing that a later call would take for whole.
+func Ensure(ctx context.Context, progress func(string)) (Assets, error) {
+	if progress == nil {
+		progress = func(string) {}
+	}
+	if dir := os.Getenv(assetsVariable); dir != "" {
+		assets, err := assetsIn(dir)
+		if err != nil {
+			return Assets{}, fmt.Errorf("%s: %w (an envtest archive has no %s; unset the variable to build all three)",
+				assetsVariable, err, controllerManagerBinary)
+		}
+		return assets, nil
+	}
+	r, err := findRecipe(ctx)
+	if err != nil {
+		return Assets{}, fmt.Errorf("control plane binaries: %w", err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return Assets{}, fmt.Errorf("control plane binaries: %w", err)
+	}
+	return ensureIn(ctx, filepath.Join(cache, "bbmcp-webhooks", "controlplane"), r, progress)
+}
+
+// builder fills a folder with the binaries. The key changes whenever the binaries would.
+type builder interface {
+	key() string
+	build(ctx context.Context, dir string, progress func(string)) error
+}
+
+func ensureIn(ctx context.Context, root string, b builder, progress func(string)) (Assets, error) {
+	final := filepath.Join(root, b.key())
+	if assets, err := assetsIn(final); err == nil {
+		return assets, nil
+	}
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return Assets{}, fmt.Errorf("control plane binaries: %w", err)
+	}
+	unlock, err := waitForLock(ctx, final+".lock", progress)
+	if err != nil {
+		return Assets{}, fmt.Errorf("control plane binaries: %w", err)
+	}
+	defer unlock()
+	if assets, err := assetsIn(final); err == nil {
+		return assets, nil
+	}
+	if err := buildInto(ctx, final, b, progress); err != nil {
+		return Assets{}, fmt.Errorf("control plane binaries: %w", err)
+	}
+	return assetsIn(final)
+}
+
+// buildInto builds beside the final folder and renames, so that the folder is whole or absent. The caller holds the lock,
+// so whatever an interrupted build left is nobody's.
+func buildInto(ctx context.Context, final string, b builder, progress func(string)) error {
+	leftovers, err := filepath.Glob(final + ".tmp-*")
+	if err != nil {
+		return err
+	}
+	for _, dir := range append(leftovers, final) {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(final), filepath.Base(final)+".tmp-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return err
+	}
+	if err := b.build(ctx, tmp, progress); err != nil {
+		return err
+	}
+	if _, err := assetsIn(tmp); err != nil {
+		return err
+	}
+	return os.Rename(tmp, final)
+}
+
+// assetsIn checks that dir holds the three binaries.
+func assetsIn(dir string) (Assets, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Assets{}, err
+	}
+	for _, name := range []string{etcdBinary, apiServerBinary, controllerManagerBinary} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return Assets{}, fmt.Errorf("no %s in %q", name, dir)
+		}
+		if err != nil {
+			return Assets{}, err
+		}
+		if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
+			return Assets{}, fmt.Errorf("%s in %q is not an executable file", name, dir)
+		}
+	}
+	return Assets{
+		Dir:               dir,
+		Etcd:              filepath.Join(dir, etcdBinary),
+		APIServer:         filepath.Join(dir, apiServerBinary),
+		ControllerManager: filepath.Join(dir, controllerManagerBinary),
+	}, nil
+}
+
+// waitForLock takes the lock that allows one process to build, polling so that ctx is obeyed.
+func waitForLock(ctx context.Context, path string, progress func(string)) (unlock func(), err error) {
+	const poll = 200 * time.Millisecond
+	start := time.Now()
+	told := start.Add(-reportEvery)
+	for {
+		unlock, err := tryLock(path)
+		if err == nil {
+			return unlock, nil
+		}
+		if !errors.Is(err, errLocked) {
+			return nil, err
+		}
+		if time.Since(told) >= reportEvery {
+			told = time.Now()
+			progress(fmt.Sprintf("waiting for another process that builds the control plane, %s", elapsed(start)))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for the process that builds: %w", ctx.Err())
+		case <-time.After(poll):
+		}
+	}
+}
+
+// elapsed is the time since start in whole seconds.
+func elapsed(start time.Time) time.Duration { return time.Since(start).Round(time.Second) }

@@ -1,0 +1,241 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// Bounds of a start and of a stop.
+const (
+	startTimeout = time.Minute
+	etcdGrace    = 5 * time.Second
+)
+
+// Options say how to start a control plane. The zero value is a good one.
+type Options struct {
+	// Dir holds data, keys, certificates, kubeconfigs and logs, and stays after Stop; a later Start with the same Dir finds
+	// its objects, its CA and its tokens again. Empty: a temporary folder, which Stop removes.
+	Dir string
+	// Assets are the binaries. Zero: those of [Ensure].
+	Assets Assets
+	// Port is the API server's. Zero: a free one.
+	Port int
+	// UnsafeNoFsync lets etcd answer before data is on disk: faster, and data may be lost with the machine, not with a process.
+	UnsafeNoFsync bool
+	// Manifests are files and folders for [Apply]. They are applied before the controller manager starts, so its garbage
+	// collector knows their kinds from the beginning; of a CRD that comes later it hears within 30 seconds.
+	Manifests []string
+	// EtcdArgs, APIServerArgs and ControllerManagerArgs come after ours on the command line and override them.
+	EtcdArgs, APIServerArgs, ControllerManagerArgs []string
+	// Progress is told what is being done. Nil: nobody.
+	Progress func(string)
+}
+
+// ControlPlane is a running control plane. Its methods may be called concurrently.
+type ControlPlane struct {
+	options   Options
+	assets    Assets
+	temporary bool
+	files     files
+	admin     *rest.Config
+	ca        *authority
+
+	etcdPort, peerPort, apiPort, managerPort int
+	etcdProbe, apiProbe, managerProbe        probe
+
+	mu                       sync.Mutex // guards what follows
+	etcd, apiServer, manager *process
+	release                  []func() // gives back folder and ports, in reverse order
+	stopped                  bool
+}
+
+// PIDs are the process ids of a control plane, for CPU accounting. Zero: not running.
+type PIDs struct{ Etcd, APIServer, ControllerManager int }
+
+// errStopped is what methods answer after Stop.
+var errStopped = errors.New("control plane is stopped")
+
+// Start starts a control plane and returns when it is fit for use: etcd, API server and controller manager answer that they
+// are healthy, manifests are applied, and namespaces get their default ServiceAccount. ctx bounds the start, at most one
+// minute beyond [Ensure], and nothing after it. The caller calls Stop.
+func Start(ctx context.Context, options Options) (*ControlPlane, error) {
+	if options.Progress == nil {
+		options.Progress = func(string) {}
+	}
+	c := &ControlPlane{options: options, assets: options.Assets}
+	if c.assets == (Assets{}) {
+		assets, err := Ensure(ctx, options.Progress)
+		if err != nil {
+			return nil, err
+		}
+		c.assets = assets
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := c.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start control plane: %w", err), c.Stop())
+	}
+	return c, nil
+}
+
+func (c *ControlPlane) start(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	begin := time.Now()
+	if err := c.prepare(begin); err != nil {
+		return err
+	}
+	var err error
+	if c.etcd, err = startProcess(etcdBinary, c.files.log(etcdBinary), c.etcdCommand()); err != nil {
+		return err
+	}
+	if err := c.etcd.waitFor(ctx, "etcd", c.etcdProbe.check); err != nil {
+		return err
+	}
+	etcdReady := time.Since(begin)
+	if err := c.startAPIServer(ctx); err != nil {
+		return err
+	}
+	apiReady := time.Since(begin)
+	if err := Apply(ctx, c.admin, c.options.Manifests...); err != nil {
+		return err
+	}
+	if err := c.startControllerManager(ctx); err != nil {
+		return err
+	}
+	c.options.Progress(fmt.Sprintf("control plane ready at %s after %s (etcd %s, API server %s)", c.APIServerURL(),
+		time.Since(begin).Round(10*time.Millisecond), etcdReady.Round(10*time.Millisecond), apiReady.Round(10*time.Millisecond)))
+	return nil
+}
+
+func (c *ControlPlane) startAPIServer(ctx context.Context) error {
+	p, err := startProcess(apiServerBinary, c.files.log(apiServerBinary), c.apiServerCommand())
+	if err != nil {
+		return err
+	}
+	c.apiServer = p
+	return p.waitFor(ctx, "API server", c.apiProbe.check)
+}
+
+func (c *ControlPlane) startControllerManager(ctx context.Context) error {
+	p, err := startProcess(controllerManagerBinary, c.files.log(controllerManagerBinary), c.controllerManagerCommand())
+	if err != nil {
+		return err
+	}
+	c.manager = p
+	if err := p.waitFor(ctx, "controller manager", c.managerProbe.check); err != nil {
+		return err
+	}
+	check, err := newServiceAccountCheck(ctx, c.admin)
+	if err != nil {
+		return err
+	}
+	return p.waitFor(ctx, "default ServiceAccounts", check.run)
+}
+
+// KillAPIServer kills the API server (SIGKILL) and returns when it is gone. Until StartAPIServer connections to its port are
+// refused.
+func (c *ControlPlane) KillAPIServer() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return errStopped
+	}
+	c.apiServer.stop(0)
+	return nil
+}
+
+// PauseAPIServer freezes the API server (SIGSTOP): it accepts connections and answers nothing until ResumeAPIServer.
+func (c *ControlPlane) PauseAPIServer() error { return c.signalAPIServer(syscall.SIGSTOP) }
+
+// ResumeAPIServer lets a frozen API server go on (SIGCONT).
+func (c *ControlPlane) ResumeAPIServer() error { return c.signalAPIServer(syscall.SIGCONT) }
+
+func (c *ControlPlane) signalAPIServer(sig syscall.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return errStopped
+	}
+	return c.apiServer.signal(sig)
+}
+
+// StartAPIServer starts the API server again after KillAPIServer, on the same port with the same data, and returns when it
+// is ready.
+func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return errStopped
+	}
+	if c.apiServer.running() {
+		return errors.New("start API server: it is running")
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return c.startAPIServer(ctx)
+}
+
+// Stop ends all processes, gives back the ports and removes a temporary folder. It returns when that is done; calling it
+// again does nothing.
+func (c *ControlPlane) Stop() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return nil
+	}
+	c.stopped = true
+	// etcd's log makes a kill of the other two safe. etcd itself is asked, unless its data is thrown away.
+	for _, p := range []*process{c.manager, c.apiServer} {
+		if p != nil {
+			p.stop(0)
+		}
+	}
+	if c.etcd != nil {
+		grace := etcdGrace
+		if c.temporary {
+			grace = 0
+		}
+		c.etcd.stop(grace)
+	}
+	for _, release := range slices.Backward(c.release) {
+		release()
+	}
+	if c.temporary {
+		if err := os.RemoveAll(c.files.dir); err != nil {
+			return fmt.Errorf("stop control plane: %w", err)
+		}
+	}
+	return nil
+}
+
+// PIDs returns the ids of the processes that are running now.
+func (c *ControlPlane) PIDs() PIDs {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return PIDs{Etcd: livePID(c.etcd), APIServer: livePID(c.apiServer), ControllerManager: livePID(c.manager)}
+}
+
+func livePID(p *process) int {
+	if p == nil || !p.running() {
+		return 0
+	}
+	return p.pid()
+}
+
+// APIServerURL is the API server's address, "https://127.0.0.1:<port>". It stays the same while the control plane lives.
+func (c *ControlPlane) APIServerURL() string { return loopback("https", c.apiPort) }
+
+// CAData is the certificate, in PEM, that vouches for the API server.
+func (c *ControlPlane) CAData() []byte { return slices.Clone(c.ca.cert) }
+
+// Dir is the folder with data, keys and logs (etcd.log, kube-apiserver.log, kube-controller-manager.log).
+func (c *ControlPlane) Dir() string { return c.files.dir }

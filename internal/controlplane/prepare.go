@@ -1,0 +1,161 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// prepare makes everything the processes need before the first of them starts: folder, ports, keys, kubeconfigs.
+func (c *ControlPlane) prepare(now time.Time) error {
+	if err := c.takeFolder(); err != nil {
+		return err
+	}
+	for _, port := range []*int{&c.etcdPort, &c.peerPort, &c.apiPort, &c.managerPort} {
+		want := 0
+		if port == &c.apiPort {
+			want = c.options.Port
+		}
+		got, release, err := reservePort(want)
+		if err != nil {
+			return err
+		}
+		*port = got
+		c.release = append(c.release, release)
+	}
+	if err := c.issueEtcd(now); err != nil {
+		return err
+	}
+	return c.issueCluster(now)
+}
+
+// takeFolder makes the folder and locks it, so that two control planes never share one.
+func (c *ControlPlane) takeFolder() error {
+	dir := c.options.Dir
+	if dir == "" {
+		tmp, err := os.MkdirTemp("", "controlplane-")
+		if err != nil {
+			return err
+		}
+		dir, c.temporary = tmp, true
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	c.files.dir = dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	unlock, err := tryLock(filepath.Join(dir, "lock"))
+	if err != nil {
+		return err
+	}
+	c.release = append(c.release, unlock)
+	return nil
+}
+
+// issueEtcd gives etcd and its client an authority of their own, as real clusters do: a client certificate of the API server
+// must not open the database.
+func (c *ControlPlane) issueEtcd(now time.Time) error {
+	ca, err := newAuthority("etcd-ca", now)
+	if err != nil {
+		return err
+	}
+	if c.files.etcdCA, _, err = ca.write(c.files.dir, "etcd-ca"); err != nil {
+		return err
+	}
+	server, err := ca.server("etcd")
+	if err != nil {
+		return err
+	}
+	if c.files.etcdCert, c.files.etcdKey, err = server.write(c.files.dir, "etcd"); err != nil {
+		return err
+	}
+	client, err := ca.client("kube-apiserver")
+	if err != nil {
+		return err
+	}
+	if c.files.etcdClientCert, c.files.etcdClientKey, err = client.write(c.files.dir, "etcd-client"); err != nil {
+		return err
+	}
+	c.etcdProbe, err = newProbe(loopback("https", c.etcdPort)+"/health", ca, client)
+	return err
+}
+
+// issueCluster makes what the API server and its clients show each other. CA and token key outlive a stop if the folder does.
+func (c *ControlPlane) issueCluster(now time.Time) error {
+	dir := c.files.dir
+	ca, err := loadAuthority(dir, "ca", now)
+	if err != nil {
+		return err
+	}
+	c.ca, c.files.clusterCA = ca, filepath.Join(dir, "ca.crt")
+	c.files.tokenKey = filepath.Join(dir, "serviceaccount.key")
+	if err := signingKey(c.files.tokenKey); err != nil {
+		return err
+	}
+	serving, err := ca.server("kube-apiserver", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+	if err != nil {
+		return err
+	}
+	if c.files.servingCert, c.files.servingKey, err = serving.write(dir, "serving"); err != nil {
+		return err
+	}
+	manager, err := ca.client("system:kube-controller-manager")
+	if err != nil {
+		return err
+	}
+	c.files.managerKubeconfig = filepath.Join(dir, controllerManagerBinary+".kubeconfig")
+	if err := WriteKubeconfig(c.files.managerKubeconfig, certificateConfig(c.APIServerURL(), ca, manager)); err != nil {
+		return err
+	}
+	admin, err := ca.client("kubernetes-admin", "system:masters")
+	if err != nil {
+		return err
+	}
+	c.admin = certificateConfig(c.APIServerURL(), ca, admin)
+	c.files.adminKubeconfig = filepath.Join(dir, "admin.kubeconfig")
+	if err := WriteKubeconfig(c.files.adminKubeconfig, c.admin); err != nil {
+		return err
+	}
+	if c.apiProbe, err = newProbe(c.APIServerURL()+"/readyz", ca, admin); err != nil {
+		return err
+	}
+	c.managerProbe, err = newProbe(loopback("https", c.managerPort)+"/healthz", ca, admin)
+	return err
+}
+
+// serviceAccountCheck finds out whether the controller manager gives namespaces their default ServiceAccount.
+type serviceAccountCheck struct{ client kubernetes.Interface }
+
+// newServiceAccountCheck deletes the default ServiceAccount of a namespace that nobody uses: in a folder that was used before
+// it would be there whether or not the controller works. The controller makes it again.
+func newServiceAccountCheck(ctx context.Context, admin *rest.Config) (serviceAccountCheck, error) {
+	client, err := kubernetes.NewForConfig(admin)
+	if err != nil {
+		return serviceAccountCheck{}, err
+	}
+	err = client.CoreV1().ServiceAccounts(corev1.NamespaceNodeLease).Delete(ctx, metav1.NamespaceDefault, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return serviceAccountCheck{}, fmt.Errorf("check for default ServiceAccounts: %w", err)
+	}
+	return serviceAccountCheck{client: client}, nil
+}
+
+func (s serviceAccountCheck) run(ctx context.Context) error {
+	for _, namespace := range []string{corev1.NamespaceNodeLease, metav1.NamespaceDefault} {
+		if _, err := s.client.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,10 @@
+//go:build unix && !linux
+
+package controlplane
+
+import "syscall"
+
+// childAttributes have no parent-death signal outside Linux: after a parent that was killed, children stay.
+func childAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
