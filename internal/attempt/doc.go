@@ -1,0 +1,29 @@
+// Package attempt decides when a delivery attempt that is due starts, and keeps
+// what came of it until that is written down.
+//
+// A caller submits a [Job]; the [Runner] starts it when it may, sends it
+// through a [Sender], keeps the [Outcome] and wakes the caller, who writes the
+// outcome and says so with [Runner.Written].
+//
+// Three promises shape the code:
+//
+//   - Bounded. Attempts whose outcome the API server has not acknowledged are
+//     unsettled, and there are never more than Options.Unsettled of them. This
+//     is how many deliveries a crash can repeat.
+//   - Isolating. Webhooks are proven, unproven or slow. Slow ones share at most
+//     half of all slots, unproven ones a quarter, both together three quarters;
+//     the same shares hold within each destination. Whatever hangs, a webhook
+//     that answers finds a slot.
+//   - Fair. Namespaces take turns, then the webhooks of a namespace, then the
+//     jobs of a webhook in the order they came.
+//
+// Every method but Run and Drain returns at once. A queued job costs memory but
+// no goroutine; an attempt in flight costs one.
+//
+// What it never does: read or write an object of the API server, decide about
+// retries, drop a job or an outcome on its own, run two attempts of one
+// delivery at a time.
+//
+// The delivery controller and the gateway may import this package. It imports
+// the standard library, the types of apimachinery and those of dispatcher.
+package attempt

@@ -1,0 +1,248 @@
+package attempt
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+)
+
+const (
+	// prepareTimeout bounds Prepare.
+	prepareTimeout = 10 * time.Second
+	// sendGrace is how much longer than the attempt's own timeout the dispatcher
+	// may take to answer before its result counts as lost.
+	sendGrace = 5 * time.Second
+	// maxLosses is how many losses of one job are a failed attempt.
+	maxLosses = 3
+)
+
+// flight is one attempt that is being made.
+type flight struct {
+	rec        *record
+	dest       *destination
+	class      Class // whose slots it holds
+	era, epoch uint32
+	sent       time.Duration // when it was handed to the sender; 0: it is being prepared
+	late       bool          // sent more than SlowAfter ago
+	probe      bool          // may be sent although writes have been failing
+	mate       node[flight]  // in webhook.flights
+	age        node[flight]  // in Runner.young
+}
+
+// start gives a job, which has left its queue, its slots.
+func (r *Runner) start(rec *record, now time.Duration) *flight {
+	h := rec.hook
+	f := &flight{rec: rec, dest: h.dest, class: h.class, era: h.era, epoch: h.epoch}
+	f.mate.value, f.age.value = f, f
+	rec.phase = InFlight
+	r.queued--
+	r.inFlight++
+	r.slots.used[f.class]++
+	f.dest.slots.used[f.class]++
+	h.flights.pushBack(&f.mate)
+	h.inFlight++
+	r.mark(f, now)
+	r.position(h)
+	r.wake(h.dest)
+	return f
+}
+
+// attempt makes one attempt. It runs in a goroutine of its own.
+func (r *Runner) attempt(ctx context.Context, f *flight) {
+	rec := f.rec
+	prepareCtx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	request, note, err := rec.prepare(prepareCtx)
+	cancel()
+	if err != nil {
+		r.unprepared(f, Outcome{Number: int(rec.number), Note: note, Err: err})
+		return
+	}
+	if !r.handOver(f) {
+		return
+	}
+	limit := max(time.Duration(rec.timeout)*time.Millisecond, request.Timeout) + sendGrace
+	sendCtx, cancel := context.WithTimeout(ctx, limit)
+	began := time.Now()
+	result, err := r.sender.Send(sendCtx, request)
+	cancel()
+	switch {
+	case err == nil:
+		r.ended(f, Outcome{Number: int(rec.number), Result: result, Note: note})
+	case errors.Is(err, dispatcher.ErrUnavailable):
+		r.unavailable(f)
+	default:
+		r.lost(f, Outcome{Number: int(rec.number), Note: note, Result: dispatcher.Result{
+			StartedAt: began,
+			Duration:  time.Since(began),
+			Reason:    dispatcher.ReasonDispatcherLost,
+			Message:   "the dispatcher ended while it held the attempt, three times",
+		}})
+	}
+}
+
+// handOver notes that an attempt, now prepared, is about to be sent. It returns
+// false, and puts the job back, if meanwhile nothing may start any more.
+func (r *Runner) handOver(f *flight) bool {
+	open := r.gate()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	stalled := r.writes.stalled(now, r.stallAfter) && !f.probe
+	if f.rec.forgotten || !open || stalled || r.stopped || r.draining {
+		r.putBack(f)
+		return false
+	}
+	f.sent = max(now, 1)
+	r.young.pushBack(&f.age)
+	if r.pause.probe == f {
+		r.nudge() // the alarm depends on it
+	}
+	return true
+}
+
+// land takes an attempt out of the air. Its slot stays taken, its charge is the
+// record's until it is freed.
+func (r *Runner) land(f *flight) {
+	h := f.rec.hook
+	f.age.leave()
+	f.mate.leave()
+	r.inFlight--
+	f.dest.slots.used[f.class]--
+	f.rec.charge = f.class
+	if f.era == h.era {
+		h.inFlight--
+		if f.late {
+			h.late--
+		}
+	}
+	if r.lane.current == f {
+		r.lane.current = nil
+	}
+	if r.pause.probe == f {
+		r.pause.probe = nil
+	}
+	r.lane.revive(&h.lost)
+	r.lane.revive(&f.dest.lost)
+	r.wake(f.dest)
+	r.drop(f.dest)
+	r.checkDrained()
+	r.nudge()
+}
+
+// free gives back the slot of an attempt that has landed.
+func (r *Runner) free(rec *record) {
+	r.slots.used[rec.charge]--
+}
+
+// putBack returns the job of an attempt that was not made to where it came from.
+func (r *Runner) putBack(f *flight) {
+	rec := f.rec
+	r.land(f)
+	r.free(rec)
+	switch {
+	case rec.forgotten:
+		r.remove(rec)
+	case rec.losses > 0:
+		rec.phase = Queued
+		r.queued++
+		r.lane.ready[rec.hook.class].pushFront(&rec.seat)
+	default:
+		r.enqueue(rec)
+	}
+	r.refresh(rec.hook, r.now())
+	r.retire(rec.hook)
+}
+
+// unavailable takes in that there was no dispatcher to hand an attempt to.
+func (r *Runner) unavailable(f *flight) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pause.unavailable(f, r.now())
+	r.putBack(f)
+}
+
+// unprepared takes in that an attempt could not be made.
+func (r *Runner) unprepared(f *flight, outcome Outcome) {
+	r.mu.Lock()
+	r.land(f)
+	r.free(f.rec)
+	waits := r.finish(f.rec, outcome)
+	r.refresh(f.rec.hook, r.now())
+	r.retire(f.rec.hook)
+	r.mu.Unlock()
+	if waits {
+		r.wakeCaller(f.rec.name())
+	}
+}
+
+// ended takes in the result of an attempt.
+func (r *Runner) ended(f *flight, outcome Outcome) {
+	r.mu.Lock()
+	now := r.now()
+	rec, h := f.rec, f.rec.hook
+	r.pause = pause{}
+	crowded := h.inFlight >= h.limit
+	r.land(f)
+	r.learn(h, f, outcome.Result, crowded, now)
+	r.refresh(h, now)
+	if f.era == h.era {
+		r.recharge(rec, h.class)
+	}
+	waits := r.finish(rec, outcome)
+	r.retire(h)
+	r.mu.Unlock()
+	if waits {
+		r.wakeCaller(rec.name())
+	}
+}
+
+// lost takes in that the result of an attempt was lost. The outcome is what the
+// last loss of a job comes to.
+func (r *Runner) lost(f *flight, outcome Outcome) {
+	r.mu.Lock()
+	now := r.now()
+	rec, h := f.rec, f.rec.hook
+	r.land(f)
+	rec.losses++
+	waits := false
+	switch {
+	case rec.forgotten:
+		r.free(rec)
+		r.remove(rec)
+	case rec.losses < maxLosses:
+		r.free(rec)
+		r.lose(rec, now)
+	default:
+		waits = r.finish(rec, outcome)
+	}
+	r.refresh(h, now)
+	r.retire(h)
+	r.mu.Unlock()
+	if waits {
+		r.wakeCaller(rec.name())
+	}
+}
+
+// recharge moves the slot that an outcome keeps to another class.
+func (r *Runner) recharge(rec *record, class Class) {
+	r.slots.used[rec.charge]--
+	r.slots.used[class]++
+	rec.charge = class
+}
+
+// finish keeps an outcome. It returns false if nobody wants it any more.
+func (r *Runner) finish(rec *record, outcome Outcome) bool {
+	rec.hook.jobs--
+	rec.phase = Finished
+	rec.outcome = &outcome
+	rec.prepare = nil
+	r.finished.pushBack(&rec.seat)
+	if rec.forgotten {
+		r.settle(rec)
+		r.memory.fade(rec.uid, outcome.attempts(), r.now())
+		return false
+	}
+	return true
+}

@@ -1,0 +1,106 @@
+package attempt
+
+import (
+	"container/heap"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// hold is until when an endpoint asked to be left alone.
+type hold struct {
+	until time.Time
+	ends  time.Duration
+	index int // in Runner.holds; -1: not held
+}
+
+func (h *webhook) held() bool { return h.hold.index >= 0 }
+
+// Hold starts nothing of a webhook before the given time. Then its attempts go
+// out one by one until one succeeds. A later call extends a hold, never shortens
+// it.
+func (r *Runner) Hold(key types.NamespacedName, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	h := r.webhook(key)
+	h.calm()
+	ends := now + time.Until(until)
+	switch {
+	case ends <= now:
+	case !h.held():
+		h.hold.until, h.hold.ends = until, ends
+		heap.Push(&r.holds, h)
+	case ends > h.hold.ends:
+		h.hold.until, h.hold.ends = until, ends
+		heap.Fix(&r.holds, h.hold.index)
+	}
+	r.position(h)
+	r.nudge()
+}
+
+// HoldUntil returns until when nothing of a webhook starts, the zero time if it
+// is not held.
+func (r *Runner) HoldUntil(key types.NamespacedName) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.webhooks[key]
+	if h == nil || !h.held() || h.hold.ends <= r.now() {
+		return time.Time{}
+	}
+	return h.hold.until
+}
+
+// Calm lets a webhook's attempts go out one by one until one succeeds, as after
+// it was resumed or enabled.
+func (r *Runner) Calm(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h := r.webhooks[key]; h != nil {
+		h.calm()
+		r.position(h)
+	}
+}
+
+// unhold ends the hold of a webhook, if there is one.
+func (r *Runner) unhold(h *webhook) {
+	if h.held() {
+		heap.Remove(&r.holds, h.hold.index)
+		h.hold = hold{index: -1}
+	}
+	r.lane.revive(&h.lost)
+}
+
+// endHolds releases the webhooks whose time has come.
+func (r *Runner) endHolds(now time.Duration) {
+	for len(r.holds) > 0 && r.holds[0].hold.ends <= now {
+		h := r.holds[0]
+		r.unhold(h)
+		r.position(h)
+	}
+}
+
+// holdHeap implements heap.Interface, by the end of the hold.
+type holdHeap []*webhook
+
+func (h holdHeap) Len() int           { return len(h) }
+func (h holdHeap) Less(i, j int) bool { return h[i].hold.ends < h[j].hold.ends }
+func (h holdHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].hold.index, h[j].hold.index = i, j
+}
+
+func (h *holdHeap) Push(x any) {
+	hook := x.(*webhook)
+	hook.hold.index = len(*h)
+	*h = append(*h, hook)
+}
+
+func (h *holdHeap) Pop() any {
+	last := len(*h) - 1
+	hook := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	hook.hold.index = -1
+	return hook
+}

@@ -1,0 +1,111 @@
+package attempt
+
+import "time"
+
+const (
+	// firstPause and lastPause bound the pause after the dispatcher was not there.
+	firstPause = 50 * time.Millisecond
+	lastPause  = time.Second
+	// reliefAfter, in times of StallAfter, is how long nothing must have been
+	// heard of failing writes before one attempt may find out.
+	reliefAfter = 5
+)
+
+// writes follows whether the API server takes status writes.
+type writes struct {
+	failing bool
+	since   time.Duration // first failure after the last success
+	latest  time.Duration // latest failure, or latest attempt to find out
+}
+
+func (w *writes) stalled(now, after time.Duration) bool {
+	return w.failing && now >= w.since+after
+}
+
+// WriteFailed says that the platform did not take a write: an outage, not a
+// conflict. Once writes have been failing for StallAfter no attempt starts.
+func (r *Runner) WriteFailed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	if !r.writes.failing {
+		r.writes.failing, r.writes.since = true, now
+	}
+	r.writes.latest = now
+}
+
+// WriteSucceeded says that the platform took a write.
+func (r *Runner) WriteSucceeded() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.writes.failing {
+		r.writes = writes{}
+		r.nudge()
+	}
+}
+
+// pause is the time after a dispatcher that was not there, in which nothing
+// starts, and the time after that, in which one attempt finds out.
+type pause struct {
+	length time.Duration // 0: no pause
+	began  time.Duration
+	probe  *flight
+}
+
+func (p *pause) ends() time.Duration { return p.began + p.length }
+
+// unavailable takes in that an attempt could not be handed over. Of those that
+// were started before the pause only the first counts.
+func (p *pause) unavailable(f *flight, now time.Duration) {
+	switch {
+	case p.length == 0:
+		p.length = firstPause
+	case p.probe == f:
+		p.length = min(2*p.length, lastPause)
+	default:
+		return
+	}
+	p.began, p.probe = now, nil
+}
+
+// settled ends the pause if the probe has been out for so long that it must have
+// been handed over: a dispatcher that is not there says so at once.
+func (p *pause) settled(now time.Duration) {
+	if p.probe != nil && p.probe.sent > 0 && now >= p.probe.sent+firstPause {
+		*p = pause{}
+	}
+}
+
+// allowance is how many attempts the platform lets start now.
+func (r *Runner) allowance(now time.Duration) int {
+	allowed := batch
+	if r.stopped || r.draining {
+		allowed = 0
+	}
+	if r.pause.length > 0 {
+		allowed = min(allowed, 1)
+		if r.pause.probe != nil || now < r.pause.ends() {
+			allowed = 0
+		}
+	}
+	if r.writes.stalled(now, r.stallAfter) {
+		// While outcomes wait to be written, writing them will tell that the
+		// platform is back. When none does, an attempt has to.
+		allowed = min(allowed, 1)
+		if r.slots.total() > 0 || now < r.writes.latest+reliefAfter*r.stallAfter {
+			allowed = 0
+		}
+	}
+	return allowed
+}
+
+// mark makes an attempt the one that finds out, where one has to.
+func (r *Runner) mark(f *flight, now time.Duration) {
+	if r.writes.stalled(now, r.stallAfter) {
+		f.probe = true
+		r.writes.latest = now
+	}
+	if r.pause.length > 0 {
+		r.pause.probe = f
+	}
+}

@@ -1,0 +1,71 @@
+package attempt
+
+// Class sorts webhooks by what is known about how long they hold a slot.
+type Class uint8
+
+const (
+	// Proven: a success lately and nothing slow since.
+	Proven Class = iota
+	// Unproven: no success lately and nothing slow either, as after a start.
+	Unproven
+	// Slow: timed out lately, has an attempt out for longer than SlowAfter, or
+	// usually takes longer than that to answer.
+	Slow
+
+	classes = 3
+)
+
+// String returns the name of the class.
+func (c Class) String() string {
+	switch c {
+	case Proven:
+		return "Proven"
+	case Unproven:
+		return "Unproven"
+	case Slow:
+		return "Slow"
+	}
+	return "Unknown"
+}
+
+// band is what a webhook's next attempt competes in. Proven webhooks have two:
+// those with nothing in flight may use the last slots, those that already hold
+// one may not, so that a few busy ones that begin to hang all at once do not
+// shut out the rest before they are known to be slow.
+type band uint8
+
+const (
+	provenIdle band = iota
+	provenBusy
+	unproven
+	slow
+
+	bands = 4
+)
+
+// share divides a number of slots between classes: all slots of the runner, or
+// those of one destination.
+type share struct {
+	size int
+	used [classes]int
+}
+
+func (s *share) total() int { return s.used[Proven] + s.used[Unproven] + s.used[Slow] }
+
+// room returns how many more attempts of a band may start. A share of any size
+// has room for one of each band when it is empty.
+func (s *share) room(b band) int {
+	free := s.size - s.total()
+	switch b {
+	case provenBusy:
+		free -= s.size / 8
+	case unproven:
+		free = min(free, s.part(1)-s.used[Unproven], s.part(3)-s.used[Unproven]-s.used[Slow])
+	case slow:
+		free = min(free, s.part(2)-s.used[Slow], s.part(3)-s.used[Unproven]-s.used[Slow])
+	}
+	return max(0, free)
+}
+
+// part is that many quarters of the slots, at least one slot.
+func (s *share) part(quarters int) int { return max(1, s.size*quarters/4) }

@@ -1,0 +1,70 @@
+package attempt
+
+import "time"
+
+// Stats is a count of what the runner holds.
+type Stats struct {
+	// Queued jobs, of which Lost wait to be repeated.
+	Queued, Lost int
+	// InFlight attempts.
+	InFlight int
+	// Unwritten outcomes, of which Unprepared are not of an attempt.
+	Unwritten, Unprepared int
+	// Unsettled is how many slots are taken, of Slots.
+	Unsettled, Slots int
+	// Remembered is of how many deliveries the number of attempts is remembered.
+	Remembered int
+	// OldestQueued is how long the job has been queued that waits longest.
+	OldestQueued time.Duration
+	// Held webhooks are left alone for a while as their endpoints asked.
+	Held int
+	// Stalled: nothing starts because status writes have been failing.
+	Stalled bool
+	// Paused: nothing starts because the dispatcher is not there.
+	Paused bool
+	// Classes are the shares by class, indexed by Proven, Unproven and Slow.
+	Classes [classes]ClassStats
+}
+
+// ClassStats is a count of what the webhooks of one class hold. Lost jobs are
+// not among those queued here.
+type ClassStats struct {
+	Webhooks, Queued, InFlight, Unsettled int
+	OldestQueued                          time.Duration
+}
+
+// Stats counts. Its cost grows with the number of webhooks, not with that of
+// jobs.
+func (r *Runner) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	s := Stats{
+		Queued:     r.queued,
+		Lost:       r.queued,
+		InFlight:   r.inFlight,
+		Unwritten:  r.finished.n,
+		Unprepared: r.finished.n - (r.slots.total() - r.inFlight),
+		Unsettled:  r.slots.total(),
+		Slots:      r.slots.size,
+		Remembered: len(r.memory.known),
+		Held:       len(r.holds),
+		Stalled:    r.writes.stalled(now, r.stallAfter),
+		Paused:     r.pause.length > 0,
+	}
+	for class := range s.Classes {
+		s.Classes[class].Unsettled = r.slots.used[class]
+	}
+	for _, h := range r.webhooks {
+		c := &s.Classes[h.classify(now, r.slowAfter)]
+		c.Webhooks++
+		c.Queued += h.queue.n
+		c.InFlight += h.flights.n
+		s.Lost -= h.queue.n
+		if rec := h.queue.first(); rec != nil {
+			c.OldestQueued = max(c.OldestQueued, now-rec.queuedAt)
+		}
+		s.OldestQueued = max(s.OldestQueued, c.OldestQueued)
+	}
+	return s
+}
