@@ -39,38 +39,38 @@ type Request struct {
 // Result is what came of one attempt.
 type Result struct {
 	// StartedAt is when the dispatcher began, by its clock.
-	StartedAt time.Time
+	StartedAt time.Time `json:"startedAt"`
 	// Duration is how long the attempt took.
-	Duration time.Duration
+	Duration time.Duration `json:"duration,omitzero"`
 	// StatusCode is the status of the endpoint's answer; 0 if none came. It can
 	// be set beside a Reason that is not about the status, as when the answer's
 	// body never ended.
-	StatusCode int
+	StatusCode int `json:"statusCode,omitzero"`
 	// Reason says why the attempt failed; ReasonNone if it succeeded.
-	Reason Reason
+	Reason Reason `json:"reason,omitzero"`
 	// Message is one sentence for people, at most MaxMessageBytes of printable
 	// text, the same each time the same thing happens.
-	Message string
+	Message string `json:"message,omitzero"`
 	// Snippet is the beginning of the answer's body, at most MaxSnippetBytes of
 	// printable text; empty where the dispatcher must not show it.
-	Snippet string
+	Snippet string `json:"snippet,omitzero"`
 	// RetryAfter is when the endpoint asked to be tried again, with 429 or 503;
 	// zero if it did not. It is at most one hour after the attempt ended.
-	RetryAfter time.Time
+	RetryAfter time.Time `json:"retryAfter,omitzero"`
 	// CertificateNotAfter is when the endpoint's certificate expires; zero
 	// unless TLS got as far as showing one.
-	CertificateNotAfter time.Time
+	CertificateNotAfter time.Time `json:"certificateNotAfter,omitzero"`
 	// Timings are the parts of Duration.
-	Timings Timings
+	Timings Timings `json:"timings,omitzero"`
 }
 
 // Timings are the parts of an attempt. A part that did not happen, as on a
 // connection that was open already, is 0.
 type Timings struct {
-	DNS       time.Duration
-	Connect   time.Duration
-	TLS       time.Duration
-	FirstByte time.Duration // from the request written to the answer's first byte
+	DNS       time.Duration `json:"dns,omitzero"`
+	Connect   time.Duration `json:"connect,omitzero"`
+	TLS       time.Duration `json:"tls,omitzero"`
+	FirstByte time.Duration `json:"firstByte,omitzero"` // from the request written to the answer's first byte
 }
 
 // Succeeded reports whether the endpoint took the delivery: a 2xx answer that

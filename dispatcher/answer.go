@@ -1,0 +1,164 @@
+package dispatcher
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+)
+
+const (
+	// maxAnswerBytes is how much of a body is read so that the connection can be
+	// used again. An answer that goes on beyond it is a failure, whatever its
+	// status: an endpoint that never ends cannot be told from one that is broken.
+	maxAnswerBytes = 1 << 20
+	// excerptBytes is how much of a body is kept while it is read; what is shown
+	// of it is shorter.
+	excerptBytes = 1 << 10
+	readBytes    = 16 << 10
+	// echoBytes is how long a piece of a secret or signature must be to be
+	// blanked. Shorter ones occur by chance.
+	echoBytes = 8
+	blank     = "[redacted]"
+)
+
+var errAnswerTooLong = errors.New("answer too long")
+
+// readAnswer reads a body to its end or its limit and returns its beginning.
+func (s *Sender) readAnswer(response *http.Response) (excerpt []byte, err error) {
+	if response.StatusCode == http.StatusSwitchingProtocols || response.ContentLength == 0 {
+		return nil, nil
+	}
+	if response.ContentLength > maxAnswerBytes {
+		return nil, errAnswerTooLong
+	}
+	buffer := s.buffers.Get().(*[readBytes]byte) //nolint:forcetypeassert // the pool holds nothing else
+	defer s.buffers.Put(buffer)
+	for total := 0; ; {
+		n, err := response.Body.Read(buffer[:])
+		if room := excerptBytes - len(excerpt); room > 0 && n > 0 {
+			excerpt = append(excerpt, buffer[:min(n, room)]...)
+		}
+		total += n
+		switch {
+		case errors.Is(err, io.EOF):
+			return excerpt, nil
+		case err != nil:
+			return excerpt, err
+		case total > maxAnswerBytes:
+			return excerpt, errAnswerTooLong
+		}
+	}
+}
+
+// snippet makes the beginning of a body fit to be shown: without what we sent
+// and must keep, in printable characters, on one line, at most MaxSnippetBytes.
+func snippet(excerpt []byte, private []string) string {
+	return cut(printable(blankEchoes(excerpt, private)), MaxSnippetBytes)
+}
+
+// private lists what the endpoint knows of us that readers of its answers must
+// not: the secrets and the signatures.
+func private(keys signature.Keys, signed signature.Headers) []string {
+	values := []string{signed.Signature, signed.SignatureNext, keys.Primary.Reveal(), keys.Secondary.Reveal()}
+	for part := range strings.SplitSeq(signed.WebhookSignature, " ") {
+		values = append(values, strings.TrimPrefix(part, "v1,"))
+	}
+	for i, value := range values {
+		values[i] = string(lowerASCII([]byte(strings.TrimPrefix(value, signature.StandardPrefix))))
+	}
+	return values
+}
+
+// blankEchoes replaces every run of bytes that repeats a part of a private
+// value, in whatever case. Values are in lower case.
+func blankEchoes(text []byte, values []string) []byte {
+	lower := lowerASCII(text)
+	var out []byte
+	shown := 0 // text before it is in out
+	for i := 0; i+echoBytes <= len(lower); i++ {
+		length := longestEcho(lower[i:], values)
+		if length == 0 {
+			continue
+		}
+		out = append(append(out, text[shown:i]...), blank...)
+		shown = i + length
+		i = shown - 1
+	}
+	if shown == 0 {
+		return text
+	}
+	return append(out, text[shown:]...)
+}
+
+// longestEcho returns how many bytes at the beginning of text occur somewhere
+// in a value; 0 if they are fewer than echoBytes.
+func longestEcho(text []byte, values []string) int {
+	longest := 0
+	piece := string(text[:echoBytes])
+	for _, value := range values {
+		for from := 0; ; {
+			at := strings.Index(value[from:], piece)
+			if at < 0 {
+				break
+			}
+			from += at
+			n := echoBytes
+			for n < len(text) && from+n < len(value) && text[n] == value[from+n] {
+				n++
+			}
+			longest = max(longest, n)
+			from++
+		}
+	}
+	return longest
+}
+
+// lowerASCII changes no byte but A to Z, so that offsets stay.
+func lowerASCII(text []byte) []byte {
+	lower := bytes.Clone(text)
+	for i, c := range lower {
+		if c >= 'A' && c <= 'Z' {
+			lower[i] = c + 'a' - 'A'
+		}
+	}
+	return lower
+}
+
+// printable replaces what is not printable, and runs of white space, by single
+// spaces.
+func printable(text []byte) string {
+	var out strings.Builder
+	out.Grow(len(text))
+	gap := false
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		text = text[size:]
+		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) || r == ' ' {
+			gap = out.Len() > 0
+			continue
+		}
+		if gap {
+			out.WriteByte(' ')
+			gap = false
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
+}
+
+// cut shortens text to at most limit bytes without splitting a character.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}

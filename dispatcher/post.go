@@ -1,0 +1,108 @@
+package dispatcher
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+)
+
+// Names of the headers that are sent beside those of package signature.
+const (
+	HeaderEvent    = "X-BBMCP-Event"
+	HeaderDelivery = "X-BBMCP-Delivery"
+	HeaderAttempt  = "X-BBMCP-Attempt"
+	HeaderTest     = "X-BBMCP-Test"
+)
+
+// maxHeaderValue bounds what callers put into headers, in bytes.
+const maxHeaderValue = 256
+
+var (
+	errRepeat   = errors.New("the request was sent already")
+	errTimeout  = fmt.Errorf("the timeout is not more than 0 and at most %s", MaxTimeout)
+	errAttempt  = errors.New("the attempt number is not at least 1")
+	errPayload  = fmt.Errorf("the payload is empty or larger than %d bytes", MaxPayloadBytes)
+	errDelivery = errors.New("the delivery id is not plain text of 1 to 256 characters")
+	errEvent    = errors.New("the event id is not plain text of 1 to 256 characters")
+	errType     = errors.New("the event type is not plain text of 1 to 256 characters")
+	errTrace    = errors.New("the trace parent is not plain text of up to 256 characters")
+)
+
+// validate checks what callers must get right. Payload and secrets are theirs
+// too: an empty body would let the transport send the request twice.
+func validate(r *Request) error {
+	switch {
+	case r.Timeout <= 0 || r.Timeout > MaxTimeout:
+		return errTimeout
+	case r.Attempt < 1:
+		return errAttempt
+	case len(r.Payload) == 0 || len(r.Payload) > MaxPayloadBytes:
+		return errPayload
+	case r.DeliveryID == "" || !isToken(r.DeliveryID):
+		return errDelivery
+	case r.EventID == "" || !isToken(r.EventID):
+		return errEvent
+	case r.EventType == "" || !isToken(r.EventType):
+		return errType
+	case !isToken(r.TraceParent):
+		return errTrace
+	}
+	return nil
+}
+
+// isToken reports whether s is visible ASCII and not too long for a header.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxHeaderValue
+}
+
+// post makes the POST of an attempt. Header names are set as they are written
+// in the contract, since some receivers compare them so.
+func post(ctx context.Context, r *Request, to *url.URL, signed signature.Headers, userAgent string, attempt *trace) *http.Request {
+	header := make(http.Header, 12)
+	values := make([]string, 0, 12)
+	set := func(name, value string) {
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	set("Content-Type", "application/json")
+	set("User-Agent", userAgent)
+	set(HeaderEvent, r.EventType)
+	set(HeaderDelivery, r.DeliveryID)
+	set(HeaderAttempt, strconv.Itoa(r.Attempt))
+	set(signature.HeaderSignature, signed.Signature)
+	set(signature.HeaderWebhookID, r.EventID)
+	set(signature.HeaderWebhookTimestamp, signed.WebhookTimestamp)
+	set(signature.HeaderWebhookSignature, signed.WebhookSignature)
+	if signed.SignatureNext != "" {
+		set(signature.HeaderSignatureNext, signed.SignatureNext)
+	}
+	if r.Test {
+		set(HeaderTest, "true")
+	}
+	if r.TraceParent != "" {
+		set("traceparent", r.TraceParent)
+	}
+	body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(r.Payload)) }
+	return (&http.Request{
+		Method: http.MethodPost, URL: to, Host: to.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: header, Body: body(), ContentLength: int64(len(r.Payload)),
+		GetBody: func() (io.ReadCloser, error) {
+			if !attempt.mayRepeat() {
+				return nil, errRepeat
+			}
+			return body(), nil
+		},
+	}).WithContext(attempt.attach(ctx))
+}

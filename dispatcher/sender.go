@@ -1,0 +1,199 @@
+package dispatcher
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+	"bbmcp.quietstack.com/webhooks/internal/retry"
+)
+
+// SenderOptions configure a Sender.
+type SenderOptions struct {
+	// Policy decides which endpoints may be reached. Required.
+	Policy *netguard.Policy
+	// RootCAs sign endpoints' certificates; nil for those of the system.
+	RootCAs *x509.CertPool
+	// UserAgent is sent with every attempt.
+	UserAgent string
+	// Snippets says that the beginning of answers may be shown to users.
+	Snippets bool
+	// Resolver looks up host names; nil for Go's own resolver.
+	Resolver Resolver
+	// Registerer takes the metrics; nil for none.
+	Registerer prometheus.Registerer
+	// Logger gets one line per attempt, at debug level; nil for none.
+	Logger *slog.Logger
+	// Now is the clock; nil for time.Now.
+	Now func() time.Time
+}
+
+// Sender makes attempts. It is safe for concurrent use.
+type Sender struct {
+	policy     *netguard.Policy
+	transports *transports
+	userAgent  string
+	snippets   bool
+	metrics    *metrics
+	logger     *slog.Logger
+	now        func() time.Time
+	buffers    sync.Pool
+}
+
+// NewSender makes a Sender. It fails if the metrics cannot be registered.
+func NewSender(options SenderOptions) (*Sender, error) {
+	recorded, err := newMetrics(options.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sender{
+		policy:    options.Policy,
+		userAgent: options.UserAgent,
+		snippets:  options.Snippets,
+		metrics:   recorded,
+		logger:    options.Logger,
+		now:       options.Now,
+		buffers:   sync.Pool{New: func() any { return new([readBytes]byte) }},
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	resolver := options.Resolver
+	if resolver == nil {
+		resolver = &net.Resolver{PreferGo: true}
+	}
+	s.transports = newTransports(options.Policy, resolver, options.RootCAs)
+	return s, nil
+}
+
+// Close closes connections that no attempt uses. The Sender stays usable.
+func (s *Sender) Close() { s.transports.closeIdle() }
+
+// Send makes one attempt. Whatever goes wrong is in the Result.
+func (s *Sender) Send(ctx context.Context, request Request) Result {
+	s.metrics.attemptStarted()
+	result := Result{StartedAt: s.now()}
+	err := s.attempt(ctx, &request, &result)
+	result.Duration = s.now().Sub(result.StartedAt)
+	s.metrics.attemptEnded(result)
+	s.log(&request, &result, err)
+	return result
+}
+
+// CheckURL says whether a URL can be an endpoint, as far as that can be said
+// without a lookup: nil or a *URLError.
+func (s *Sender) CheckURL(url string, forbidden []netip.Prefix) error {
+	err := s.policy.CheckURL(url, forbidden)
+	if refusal, ok := errors.AsType[*netguard.Refusal](err); ok {
+		f := refused(refusal)
+		return &URLError{Reason: f.reason, Message: f.message}
+	}
+	return err
+}
+
+// attempt fills in the result. The error is the cause of a failure, for logs.
+func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) error {
+	to, err := s.policy.ParseURL(request.URL, request.Forbidden)
+	if refusal, ok := errors.AsType[*netguard.Refusal](err); ok {
+		result.fail(refused(refusal))
+		return err
+	}
+	if err := validate(request); err != nil {
+		result.fail(failure{ReasonRequestInvalid, "nothing was sent: " + err.Error()})
+		return err
+	}
+	signed, err := request.Keys.Sign(request.EventID, result.StartedAt, request.Payload)
+	if err != nil {
+		result.fail(failure{ReasonRequestInvalid, "nothing was sent: " + err.Error()})
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, request.Timeout)
+	defer cancel()
+	followed := &trace{}
+	response, err := s.transports.get(request.Forbidden).RoundTrip(post(ctx, request, to, signed, s.userAgent, followed))
+	at := followed.snapshot()
+	result.Timings = at.timings
+	if err != nil {
+		result.fail(classify(cause(ctx, err), at))
+		result.CertificateNotAfter = unverifiedExpiry(err)
+		return err
+	}
+	defer response.Body.Close() //nolint:errcheck // closed early on purpose when the body goes on
+	s.settle(response, result)
+
+	followed.enter(stageBody)
+	excerpt, err := s.readAnswer(response)
+	if s.snippets && response.Header.Get("Content-Encoding") == "" && at.remote.IsValid() && !s.policy.Allowed(at.remote) {
+		result.Snippet = snippet(excerpt, private(request.Keys, signed))
+	}
+	if err != nil && result.Reason == ReasonNone {
+		result.fail(classifyBody(cause(ctx, err), followed.snapshot()))
+	}
+	return err
+}
+
+// settle notes what the head of an answer says.
+func (s *Sender) settle(response *http.Response, result *Result) {
+	result.StatusCode = response.StatusCode
+	if response.TLS != nil && len(response.TLS.PeerCertificates) > 0 {
+		result.CertificateNotAfter = response.TLS.PeerCertificates[0].NotAfter
+	}
+	if response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable {
+		if at, ok := retry.ParseRetryAfter(response.Header.Get("Retry-After"), s.now()); ok {
+			result.RetryAfter = at
+		}
+	}
+	result.fail(judge(response.StatusCode, result.RetryAfter))
+}
+
+// classifyBody names why the body of a 2xx answer did not end well.
+func classifyBody(err error, at seen) failure {
+	if errors.Is(err, errAnswerTooLong) {
+		return failure{ReasonResponseInvalid, "the endpoint's answer is longer than 1 MiB"}
+	}
+	return classify(err, at)
+}
+
+// fail notes a failure, or success for the zero failure.
+func (r *Result) fail(f failure) {
+	r.Reason, r.Message = f.reason, cut(f.message, MaxMessageBytes)
+}
+
+// cause prefers the attempt's own timeout to what the transport made of it.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// unverifiedExpiry returns when a certificate that did not pass expires.
+func unverifiedExpiry(err error) time.Time {
+	invalid, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	if !ok || len(invalid.UnverifiedCertificates) == 0 {
+		return time.Time{}
+	}
+	return invalid.UnverifiedCertificates[0].NotAfter
+}
+
+func (s *Sender) log(request *Request, result *Result, cause error) {
+	if !s.logger.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	s.logger.Debug("attempt made",
+		"delivery", request.DeliveryID, "attempt", request.Attempt, "statusCode", result.StatusCode,
+		"reason", string(result.Reason), "duration", result.Duration, "cause", cause)
+}
