@@ -46,6 +46,9 @@ func Build(eventType string, timestamp time.Time, data []byte) ([]byte, error) {
 	b := builder{
 		dec: newDecoder(data),
 		out: make([]byte, 0, min(len(data), MaxBytes)+len(eventType)+framing),
+		// Enough for most events, so that neither grows step by step.
+		members: make([]member, 0, 32),
+		scratch: make([]byte, 0, 256),
 	}
 	b.out = append(b.out, `{"event":"`...)
 	b.out = append(b.out, eventType...) // its grammar needs no escapes
