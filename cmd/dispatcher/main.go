@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+	"bbmcp.quietstack.com/webhooks/internal/version"
+)
+
+func main() {
+	options, err := parseFlags(os.Args[0], os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		os.Exit(2)
+	}
+	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: options.logLevel}))
+	slog.SetDefault(logger) // package net/http writes to the default logger
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, options, logger); err != nil {
+		logger.Error("dispatcher ended", "error", err)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+	}
+}
+
+// run serves attempts until ctx ends, then drains.
+func run(ctx context.Context, o *options, logger *slog.Logger) error {
+	roots, err := rootCAs(o.caBundle)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	sender, err := dispatcher.NewSender(dispatcher.SenderOptions{
+		Policy:     netguard.New(netguard.Options{Allow: o.allow, Deny: o.deny, AllowHTTP: o.allowHTTP}),
+		RootCAs:    roots,
+		UserAgent:  "BBMCP-Webhooks/" + version.Version,
+		Snippets:   o.snippets,
+		Registerer: registry,
+		Logger:     logger,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := listen(o.socket)
+	if err != nil {
+		return err
+	}
+	// Probes and metrics outlive the signal: they tell of the drain.
+	stopMetrics, err := serveMetrics(ctx, o.metricsAddress, registry)
+	if err != nil {
+		_ = listener.Close()
+		return err
+	}
+	defer stopMetrics()
+	logger.Info("serving", "version", version.Version, "socket", o.socket)
+	err = dispatcher.NewServer(sender, logger).Serve(ctx, listener, o.shutdownGrace)
+	logger.Info("stopped serving")
+	return err
+}
+
+// listen takes the socket over from a dispatcher that died without removing it.
+// Manager and dispatcher run under one user, so no one else gets access.
+func listen(path string) (net.Listener, error) {
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("socket %s: another dispatcher is serving", path)
+	}
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode().Type() != os.ModeSocket {
+			return nil, fmt.Errorf("socket %s: a file that is no socket is in the way", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("remove stale socket: %w", err)
+		}
+	}
+	mask := syscall.Umask(0o177)
+	listener, err := net.Listen("unix", path)
+	syscall.Umask(mask)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return listener, nil
+}
+
+// serveMetrics offers metrics and probes, and nothing else, on a TCP address;
+// "" or "0" turns it off.
+func serveMetrics(ctx context.Context, address string, registry *prometheus.Registry) (stop func(), err error) {
+	if address == "" || address == "0" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if ctx.Err() != nil {
+			http.Error(w, "draining", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	go func() { _ = server.Serve(listener) }()
+	return func() { _ = server.Close() }, nil
+}
