@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+// record is one line. Kind says which of the other members count.
+type record struct {
+	Kind string `json:"kind"`
+	// document: the data as published and the payload made of it.
+	Raw  string `json:"raw,omitempty"`
+	Body string `json:"body,omitempty"`
+	// changed: Raw is a number that was refused, for this reason.
+	Reason payload.Reason `json:"reason,omitempty"`
+	// signed: Body as it is sent.
+	Headers map[string]string `json:"headers,omitempty"`
+	Secrets []string          `json:"secrets,omitempty"`
+	// end: how many records came before. Without it the output was cut.
+	Records int `json:"records,omitempty"`
+}
+
+func main() {
+	documents := flag.Int("documents", 50_000, "random documents to make, beside the fixed ones")
+	numbers := flag.Int("numbers", 50_000, "random numbers to make, beside those in documents")
+	seed := flag.Uint64("seed", 1, "seed of everything random")
+	flag.Parse()
+
+	out := bufio.NewWriterSize(os.Stdout, 1<<16)
+	err := run(out, *seed, *documents, *numbers)
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+func run(out io.Writer, seed uint64, documents, numbers int) error {
+	g := newGenerator(out, rand.New(rand.NewPCG(seed, 0)))
+	for _, step := range []func() error{
+		g.unicode,
+		g.large,
+		func() error { return g.randomNumbers(numbers) },
+		func() error { return g.randomDocuments(documents) },
+		g.signed,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return g.write(record{Kind: "end", Records: g.records})
+}
+
+type generator struct {
+	*rand.Rand
+	out     *json.Encoder
+	records int
+	now     time.Time
+}
+
+func newGenerator(out io.Writer, random *rand.Rand) *generator {
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	return &generator{Rand: random, out: encoder, now: time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)}
+}
+
+func (g *generator) write(r record) error {
+	if err := g.out.Encode(r); err != nil {
+		return fmt.Errorf("write record %d: %w", g.records, err)
+	}
+	g.records++
+	return nil
+}
+
+// document writes the record of data, which must be acceptable.
+func (g *generator) document(data string) error {
+	// Half of the timestamps have milliseconds.
+	timestamp := g.now.Add(time.Duration(g.IntN(2)*g.IntN(1e9)) * time.Microsecond)
+	body, err := payload.Build("context.created", timestamp, []byte(data))
+	if err != nil {
+		return fmt.Errorf("build a document that was made to be accepted: %w", err)
+	}
+	return g.write(record{Kind: "document", Raw: data, Body: string(body)})
+}
+
+// accepts reports whether the number can be carried, and writes a record of it
+// if not.
+func (g *generator) accepts(number string) (bool, error) {
+	_, err := payload.Build("n", g.now, []byte(`{"n":`+number+`}`))
+	if err == nil {
+		return true, nil
+	}
+	refused, ok := errors.AsType[*payload.Error](err)
+	if !ok || refused.Reason != payload.NumberNotExact && refused.Reason != payload.NegativeZero {
+		return false, fmt.Errorf("build the number %.40s: %w", number, err)
+	}
+	return false, g.write(record{Kind: "changed", Raw: number, Reason: refused.Reason})
+}
