@@ -27,8 +27,8 @@ func TestAJobGoesFromQueuedToWritten(t *testing.T) {
 		result := dispatcher.Result{Duration: 20 * ms, StatusCode: 200}
 		finished := View{Phase: Finished, Attempts: 1, Outcome: Outcome{Number: 1, Result: result, Note: "note"}}
 		expect(t, "view of the outcome", w.View("ns/hook/a"), finished)
-		expectList(t, "calls of Wake", w.woken, []types.NamespacedName{{Namespace: "ns", Name: "ns/hook/a"}})
-		expectList(t, "unsettled", w.Unsettled(), w.woken)
+		expectList(t, "calls of Wake", w.calls(), []types.NamespacedName{{Namespace: "ns", Name: "ns/hook/a"}})
+		expectList(t, "unsettled", w.Unsettled(), w.calls())
 		w.Written("ns/hook/a", 1, true)
 		expect(t, "view once written", w.View("ns/hook/a"), View{Phase: Written, Attempts: 1})
 		w.Observed("ns/hook/a", 0)
@@ -44,7 +44,7 @@ func TestAJobGoesFromQueuedToWritten(t *testing.T) {
 func TestSubmitRefusesWhatIsUnderWayOrWasMade(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.silent = true
-		w.answers["ns/hook"] = status(500, 20*ms)
+		w.answer("ns/hook", status(500, 20*ms))
 		refused := func(when string, number int) {
 			t.Helper()
 			if w.Submit(w.job("ns/hook/a", number)) {
@@ -82,7 +82,7 @@ func TestAFailedPreparationIsNoAttempt(t *testing.T) {
 			View{Phase: Finished, Outcome: Outcome{Number: 1, Note: "note", Err: missing}})
 		expect(t, "unsettled", len(w.Unsettled()), 0)
 		expect(t, "stats", w.Stats().Unprepared, 2)
-		expect(t, "calls of Wake", len(w.woken), 2)
+		expect(t, "calls of Wake", len(w.calls()), 2)
 		w.Dropped("ns/hook/a")
 		w.Written("ns/hook/b", 0, false)
 		expect(t, "view after Dropped", w.View("ns/hook/a"), View{})
@@ -109,10 +109,10 @@ func TestPrepareIsBoundedInTime(t *testing.T) {
 
 func TestAnAttemptThatIsStillThereAfterItsTimeoutIsLost(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
-		w.answers["ns/hook"] = func(ctx context.Context, _ dispatcher.Request) (dispatcher.Result, error) {
+		w.answer("ns/hook", func(ctx context.Context, _ dispatcher.Request) (dispatcher.Result, error) {
 			<-ctx.Done()
 			return dispatcher.Result{}, ctx.Err()
-		}
+		})
 		w.submit("ns/hook/a")
 		w.wait(3*(10*time.Second+sendGrace) + 2*time.Second)
 		expect(t, "reason", w.outcome("ns/hook/a").Result.Reason, dispatcher.ReasonDispatcherLost)
@@ -137,7 +137,7 @@ func TestWithdraw(t *testing.T) {
 func TestForgetDropsADeliveryInEveryPhase(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.silent = true
-		w.answers["ns/hook"] = status(200, time.Second/2)
+		w.answer("ns/hook", status(200, time.Second/2))
 		w.submit("ns/hook/flying", "ns/hook/queued", "ns/other/finished")
 		w.wait(20 * ms)
 		for _, uid := range []types.UID{"ns/hook/flying", "ns/hook/queued", "ns/other/finished"} {
@@ -149,8 +149,8 @@ func TestForgetDropsADeliveryInEveryPhase(t *testing.T) {
 		w.wait(time.Second)
 		expect(t, "in flight, when it has ended", w.View("ns/hook/flying"), View{Phase: None, Attempts: 1})
 		expect(t, "unsettled", len(w.Unsettled()), 0)
-		expect(t, "calls of Wake", len(w.woken), 1)
-		expectList(t, "sent", w.order(), []string{"ns/hook/flying", "ns/other/finished"})
+		expect(t, "calls of Wake", len(w.calls()), 1)
+		expect(t, "sent", w.total(), 2)
 	})
 }
 
@@ -161,14 +161,14 @@ func TestForgetWhilePreparingSendsNothing(t *testing.T) {
 		w.settleDown()
 		w.Forget("ns/hook/a")
 		w.wait(time.Second)
-		expect(t, "sent", len(w.sends), 0)
+		expect(t, "sent", w.total(), 0)
 		expect(t, "view", w.View("ns/hook/a"), View{})
 	})
 }
 
 func TestObservedWithdrawsWhatSomebodyElseMade(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
-		w.answers["ns/hook"] = status(200, time.Second/2)
+		w.answer("ns/hook", status(200, time.Second/2))
 		w.submit("ns/hook/a", "ns/hook/b")
 		w.settleDown()
 		w.Observed("ns/hook/b", 0)
@@ -185,7 +185,7 @@ func TestTheLastAttemptIsRememberedThoughTheCacheNeverShowsIt(t *testing.T) {
 		w.silent = true
 		w.submit("ns/hook/final", "ns/hook/retried")
 		w.wait(time.Second)
-		expect(t, "sent", len(w.sends), 2)
+		expect(t, "sent", w.total(), 2)
 		w.Written("ns/hook/final", 1, true)
 		w.Written("ns/hook/retried", 1, false)
 		w.wait(finalLingers - ms)
@@ -204,17 +204,17 @@ func TestNoMoreThanTheBoundIsUnsettled(t *testing.T) {
 			w.submit(fmt.Sprintf("ns/hook%d/a", i))
 		}
 		w.wait(time.Minute)
-		expect(t, "sent while nothing is written", len(w.sends), 8)
+		expect(t, "sent while nothing is written", w.total(), 8)
 		w.writeAll()
 		w.wait(time.Minute)
-		expect(t, "sent when the first were written", len(w.sends), 16)
+		expect(t, "sent when the first were written", w.total(), 16)
 	})
 }
 
 func TestDrainWaitsForWhatIsInFlight(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.silent = true
-		w.answers["ns/hook"] = status(200, 5*time.Second)
+		w.answer("ns/hook", status(200, 5*time.Second))
 		w.submit("ns/hook/a", "ns/hook/b")
 		w.settleDown()
 		short, cancel := context.WithTimeout(w.t.Context(), time.Second)

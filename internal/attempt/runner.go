@@ -241,7 +241,8 @@ func (r *Runner) next(now time.Duration) *record {
 	}
 }
 
-// turnOf returns the webhook whose turn it is, of those whose band has room.
+// turnOf returns the webhook whose turn it is, of those whose band has room: the
+// namespace that waits longest, and in it the webhook that waits longest.
 func (r *Runner) turnOf() *webhook {
 	var turn *group
 	for b := range r.ready {
@@ -249,7 +250,8 @@ func (r *Runner) turnOf() *webhook {
 		if g == nil || r.slots.room(band(b)) == 0 {
 			continue
 		}
-		if turn == nil || g.turn < turn.turn {
+		if turn == nil || g.turn < turn.turn ||
+			g.turn == turn.turn && g.hooks.first().turn < turn.hooks.first().turn {
 			turn = g
 		}
 	}

@@ -32,6 +32,7 @@ type webhook struct {
 	group *group        // nil: not startable
 	band  band          // the group's
 	ready bool          // the group is of Runner.ready, else of dest.waiting
+	turn  int64         // since when, if ready
 
 	forgotten bool
 }
@@ -158,6 +159,7 @@ func (r *Runner) linkReady(h *webhook, b band) {
 	h.space.ready++
 	h.dest.ready[b]++
 	h.group, h.band, h.ready = &h.space.groups[b], b, true
+	h.turn = r.nextTurn()
 	r.ready[b].link(h.group, h, h.space.turn)
 }
 

@@ -273,21 +273,48 @@ func (w *world) writeAll() {
 
 // order returns the deliveries in the order they were sent.
 func (w *world) order() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	var uids []string
-	for _, s := range w.sends {
+	for _, s := range w.log() {
 		uids = append(uids, string(s.uid))
 	}
 	return uids
 }
 
-// count returns how often a webhook was sent to.
-func (w *world) count(hook string) int {
+// total returns how many attempts were sent.
+func (w *world) total() int { return len(w.log()) }
+
+// log returns what was sent.
+func (w *world) log() []sent {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return slices.Clone(w.sends)
+}
+
+// calls returns what Wake was called with.
+func (w *world) calls() []types.NamespacedName {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.woken)
+}
+
+// answer sets how the endpoint of namespace/webhook behaves.
+func (w *world) answer(hook string, respond answer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answers[hook] = respond
+}
+
+// peakOf returns how many attempts of namespace/webhook were in flight at most.
+func (w *world) peakOf(hook string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.peak[hook]
+}
+
+// count returns how often a webhook was sent to.
+func (w *world) count(hook string) int {
 	n := 0
-	for _, s := range w.sends {
+	for _, s := range w.log() {
 		if s.hook == hook {
 			n++
 		}
