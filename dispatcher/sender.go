@@ -43,7 +43,7 @@ type Sender struct {
 	policy     *netguard.Policy
 	transports *transports
 	userAgent  string
-	snippets   bool
+	shown      func(netip.Addr) bool // whether answers from there may be shown
 	metrics    *metrics
 	logger     *slog.Logger
 	now        func() time.Time
@@ -59,7 +59,7 @@ func NewSender(options SenderOptions) (*Sender, error) {
 	s := &Sender{
 		policy:    options.Policy,
 		userAgent: options.UserAgent,
-		snippets:  options.Snippets,
+		shown:     func(from netip.Addr) bool { return options.Snippets && from.IsValid() && !options.Policy.Allowed(from) },
 		metrics:   recorded,
 		logger:    options.Logger,
 		now:       options.Now,
@@ -136,7 +136,7 @@ func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) 
 
 	followed.enter(stageBody)
 	excerpt, err := s.readAnswer(response)
-	if s.snippets && response.Header.Get("Content-Encoding") == "" && at.remote.IsValid() && !s.policy.Allowed(at.remote) {
+	if response.Header.Get("Content-Encoding") == "" && s.shown(at.remote) {
 		result.Snippet = snippet(excerpt, private(request.Keys, signed))
 	}
 	if err != nil && result.Reason == ReasonNone {
