@@ -79,9 +79,9 @@ func (r *Runner) turnLate(now time.Duration) {
 	}
 }
 
-// learn takes in the result of an attempt that has just ended. crowded tells
-// that the webhook was at its limit until then.
-func (r *Runner) learn(h *webhook, f *flight, result dispatcher.Result, crowded bool, now time.Duration) {
+// learn takes in the result of an attempt that has just ended. The limit grows
+// by successes of attempts during which it was reached.
+func (r *Runner) learn(h *webhook, f *flight, result dispatcher.Result, now time.Duration) {
 	if f.era != h.era {
 		return
 	}
@@ -101,7 +101,7 @@ func (r *Runner) learn(h *webhook, f *flight, result dispatcher.Result, crowded 
 		if quick {
 			e.suspicion = max(0, e.suspicion-1)
 		}
-		if crowded && f.epoch == h.epoch {
+		if h.full >= f.start && f.epoch == h.epoch {
 			h.limit = min(h.limit+1, r.perWebhook)
 		}
 	case result.Reason == dispatcher.ReasonTimeout:

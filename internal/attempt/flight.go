@@ -16,6 +16,8 @@ const (
 	sendGrace = 5 * time.Second
 	// maxLosses is how many losses of one job are a failed attempt.
 	maxLosses = 3
+	// unsent is the time of sending of what has not been sent.
+	unsent = time.Duration(-1)
 )
 
 // flight is one attempt that is being made.
@@ -24,7 +26,8 @@ type flight struct {
 	dest       *destination
 	class      Class // whose slots it holds
 	era, epoch uint32
-	sent       time.Duration // when it was handed to the sender; 0: it is being prepared
+	start      uint64        // of the webhook's
+	sent       time.Duration // when it was handed to the sender; unsent while it is being prepared
 	late       bool          // sent more than SlowAfter ago
 	probe      bool          // may be sent although writes have been failing
 	mate       node[flight]  // in webhook.flights
@@ -34,7 +37,7 @@ type flight struct {
 // start gives a job, which has left its queue, its slots.
 func (r *Runner) start(rec *record, now time.Duration) *flight {
 	h := rec.hook
-	f := &flight{rec: rec, dest: h.dest, class: h.class, era: h.era, epoch: h.epoch}
+	f := &flight{rec: rec, dest: h.dest, class: h.class, era: h.era, epoch: h.epoch, sent: unsent}
 	f.mate.value, f.age.value = f, f
 	rec.phase = InFlight
 	r.queued--
@@ -43,6 +46,11 @@ func (r *Runner) start(rec *record, now time.Duration) *flight {
 	f.dest.slots.used[f.class]++
 	h.flights.pushBack(&f.mate)
 	h.inFlight++
+	h.starts++
+	f.start = h.starts
+	if h.inFlight >= h.limit {
+		h.full = h.starts
+	}
 	r.mark(f, now)
 	r.position(h)
 	r.wake(h.dest)
@@ -94,9 +102,9 @@ func (r *Runner) handOver(f *flight) bool {
 		r.putBack(f)
 		return false
 	}
-	f.sent = max(now, 1)
+	f.sent = now
 	r.young.pushBack(&f.age)
-	if r.pause.probe == f {
+	if r.young.n == 1 || r.pause.probe == f {
 		r.nudge() // the alarm depends on it
 	}
 	return true
@@ -183,9 +191,8 @@ func (r *Runner) ended(f *flight, outcome Outcome) {
 	now := r.now()
 	rec, h := f.rec, f.rec.hook
 	r.pause = pause{}
-	crowded := h.inFlight >= h.limit
 	r.land(f)
-	r.learn(h, f, outcome.Result, crowded, now)
+	r.learn(h, f, outcome.Result, now)
 	r.refresh(h, now)
 	if f.era == h.era {
 		r.recharge(rec, h.class)

@@ -71,7 +71,7 @@ func (p *pause) unavailable(f *flight, now time.Duration) {
 // settled ends the pause if the probe has been out for so long that it must have
 // been handed over: a dispatcher that is not there says so at once.
 func (p *pause) settled(now time.Duration) {
-	if p.probe != nil && p.probe.sent > 0 && now >= p.probe.sent+firstPause {
+	if p.probe != nil && p.probe.sent != unsent && now >= p.probe.sent+firstPause {
 		*p = pause{}
 	}
 }

@@ -296,7 +296,7 @@ func (r *Runner) startAlarm(now time.Duration, open bool) time.Duration {
 	if r.pause.length > 0 {
 		if r.pause.probe == nil && r.pause.ends() > now {
 			at = min(at, r.pause.ends())
-		} else if r.pause.probe != nil && r.pause.probe.sent > 0 {
+		} else if r.pause.probe != nil && r.pause.probe.sent != unsent {
 			at = min(at, r.pause.probe.sent+firstPause)
 		}
 	}

@@ -20,6 +20,8 @@ type webhook struct {
 	inFlight int           // of these, the ones sent to dest in this era
 	late     int           // of these, the ones out for longer than SlowAfter
 	limit    int           // how many may be in flight
+	starts   uint64        // attempts started so far
+	full     uint64        // of these, the latest that reached the limit
 	// epoch counts drops of the limit: only attempts started since the last one
 	// move it. era counts destinations: only attempts of this one are learned from.
 	epoch, era uint32
