@@ -3,11 +3,13 @@ package payload_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math/big"
 	"reflect"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
@@ -31,8 +33,9 @@ func FuzzBuild(f *testing.F) {
 			t.Fatalf("Build changed its input %q to %q", before, data)
 		}
 		if err != nil {
-			// A number or a string that JavaScript changes is JSON all the same;
-			// anything that encoding/json calls no JSON must be refused.
+			if _, ok := errors.AsType[*payload.Error](err); !ok {
+				t.Fatalf("the error %T %v", err, err)
+			}
 			return
 		}
 		if !json.Valid(body) || len(body) > payload.MaxBytes {
@@ -69,6 +72,23 @@ func FuzzCheck(f *testing.F) {
 		made, err := payload.Build(info.EventType, info.Timestamp, info.Data)
 		if err != nil || !bytes.Equal(made, body) {
 			t.Fatalf("Check accepts %s, Build makes %s, %v", body, made, err)
+		}
+	})
+}
+
+func FuzzParseTimestamp(f *testing.F) {
+	for _, s := range []string{"2024-01-15T10:30:00Z", "2016-12-31t23:59:60.25z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999999-23:59"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		parsed, err := payload.ParseTimestamp(s)
+		if err != nil {
+			return
+		}
+		written := payload.FormatTimestamp(parsed)
+		again, err := payload.ParseTimestamp(written)
+		if err != nil || payload.FormatTimestamp(again) != written || parsed.Sub(again) < 0 || parsed.Sub(again) >= time.Millisecond {
+			t.Fatalf("%q is written as %q, which is %v, %v", s, written, again, err)
 		}
 	})
 }

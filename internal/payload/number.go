@@ -15,7 +15,7 @@ const (
 	maxSignificantDigits = 17
 	minExponent          = -330
 	maxExponent          = 310
-	// maxExactInteger is a length at which every integer is a double.
+	// maxExactIntegerDigits is a length at which every integer is a double.
 	maxExactIntegerDigits = 15
 )
 

@@ -62,3 +62,16 @@ func TestTwoDigitYearOfTheCenturyBefore(t *testing.T) {
 		t.Errorf("got %v %v, want now: 2068 is more than 50 years ahead, so it means 1968", at, ok)
 	}
 }
+
+func FuzzParseRetryAfter(f *testing.F) {
+	for _, s := range []string{"120", "99999999999999999999", "Sun, 01 Mar 2026 12:05:00 GMT", "Sunday, 01-Mar-26 12:05:00 GMT", "Sun Mar  1 12:05:00 2026"} {
+		f.Add(s)
+	}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, header string) {
+		at, ok := retry.ParseRetryAfter(header, now)
+		if ok && (at.Before(now) || at.After(now.Add(retry.MaxRetryAfter))) || !ok && !at.IsZero() {
+			t.Fatalf("%q gives %v, %v", header, at, ok)
+		}
+	})
+}
