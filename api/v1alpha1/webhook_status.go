@@ -36,16 +36,29 @@ type WebhookStatus struct {
 
 	// lastSuccessTime is when a delivery last succeeded.
 	// +optional
-	LastSuccessTime *metav1.Time `json:"lastSuccessTime,omitempty"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$`
+	LastSuccessTime *metav1.MicroTime `json:"lastSuccessTime,omitempty"`
 
 	// lastFailureTime is when a delivery last failed for good.
 	// +optional
-	LastFailureTime *metav1.Time `json:"lastFailureTime,omitempty"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$`
+	LastFailureTime *metav1.MicroTime `json:"lastFailureTime,omitempty"`
 
 	// failingSinceTime is when the first delivery failed for good after the
 	// last success; unset while none did.
 	// +optional
-	FailingSinceTime *metav1.Time `json:"failingSinceTime,omitempty"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$`
+	FailingSinceTime *metav1.MicroTime `json:"failingSinceTime,omitempty"`
+
+	// enabledTime is when the webhook was last enabled again: failures up to then
+	// no longer count.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$`
+	EnabledTime *metav1.MicroTime `json:"enabledTime,omitempty"`
 
 	// deliveriesSucceeded counts deliveries that succeeded. A crash of the
 	// controller may lose up to a minute of counting.

@@ -530,6 +530,10 @@ func (in *WebhookStatus) DeepCopyInto(out *WebhookStatus) {
 		in, out := &in.FailingSinceTime, &out.FailingSinceTime
 		*out = (*in).DeepCopy()
 	}
+	if in.EnabledTime != nil {
+		in, out := &in.EnabledTime, &out.EnabledTime
+		*out = (*in).DeepCopy()
+	}
 	if in.RetryAfterTime != nil {
 		in, out := &in.RetryAfterTime, &out.RetryAfterTime
 		*out = (*in).DeepCopy()

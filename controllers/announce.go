@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// announce tells people, by Kubernetes Events on the Webhook, what its status
+// says that it did not say before. The recorder limits the rate.
+func (r *WebhookReconciler) announce(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {
+	r.announceState(webhook, before, after)
+	was, is := findCondition(before.Conditions, v1alpha1.ConditionReady), findCondition(after.Conditions, v1alpha1.ConditionReady)
+	if is != nil && is.Status == "False" && is.Reason != v1alpha1.ReasonDisabled && (was == nil || was.Reason != is.Reason) {
+		r.event(webhook, corev1.EventTypeWarning, is.Reason, "Check", is.Message)
+	}
+	if full := findCondition(after.Conditions, v1alpha1.ConditionBacklogFull); full != nil && full.Status == "True" {
+		if was := findCondition(before.Conditions, v1alpha1.ConditionBacklogFull); was == nil || was.Status != "True" {
+			r.event(webhook, corev1.EventTypeWarning, v1alpha1.ReasonBacklogAtLimit, "Collect", full.Message)
+		}
+	}
+	if before.LastHandledRotateAt == after.LastHandledRotateAt {
+		return
+	}
+	if isGenerated(webhook) {
+		r.event(webhook, corev1.EventTypeNormal, "SecretRotated", "Rotate", "the signing secret was rotated; both secrets sign until the overlap ends")
+		return
+	}
+	r.event(webhook, corev1.EventTypeWarning, "RotateRefused", "Rotate",
+		"the signing secret is kept by its owner: put the new value into the key of spec.signing.secretRef and the old one into the key previous")
+}
+
+func (r *WebhookReconciler) announceState(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {
+	if before.State == after.State {
+		return
+	}
+	healthy := findCondition(after.Conditions, v1alpha1.ConditionEndpointHealthy)
+	switch after.State {
+	case v1alpha1.WebhookDisabled:
+		r.event(webhook, corev1.EventTypeWarning, healthy.Reason, "Disable",
+			healthy.Message+"; nothing more is sent until spec.url changes or the webhook is enabled")
+	case v1alpha1.WebhookFailing:
+		r.event(webhook, corev1.EventTypeWarning, healthy.Reason, "Deliver", healthy.Message)
+	case v1alpha1.WebhookActive:
+		switch before.State {
+		case v1alpha1.WebhookFailing:
+			r.event(webhook, corev1.EventTypeNormal, "Recovered", "Deliver", "deliveries succeed again")
+		case v1alpha1.WebhookDisabled:
+			r.event(webhook, corev1.EventTypeNormal, "Enabled", "Enable", "the webhook was enabled; waiting deliveries go out")
+		}
+	}
+}
+
+func (r *WebhookReconciler) event(webhook *v1alpha1.Webhook, kind, reason, action, note string) {
+	r.Recorder.Eventf(webhook, nil, kind, reason, action, "%s", cut(note, 1000))
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+const (
+	// cachedPayloadBytes is the largest payload that is kept in memory; larger
+	// ones are read when their attempt starts.
+	cachedPayloadBytes = 8 << 10
+
+	// payloadBytesAnnotation keeps the size of a payload that was stripped. It
+	// exists in memory only and is never written to the API server.
+	payloadBytesAnnotation = "bbmcp.quietstack.com/payload-bytes"
+)
+
+// DeliveryCacheOptions are those of the cache of deliveries: all but the
+// succeeded ones, without what is large and not needed.
+func DeliveryCacheOptions(options cache.Options) cache.Options {
+	options.DefaultTransform = cache.TransformStripManagedFields()
+	options.ByObject = map[client.Object]cache.ByObject{
+		&v1alpha1.WebhookDelivery{}: {
+			Field:     fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliverySucceeded)),
+			Transform: stripCached,
+		},
+	}
+	return options
+}
+
+// IndexDeliveries makes the cached deliveries of a webhook listable.
+func IndexDeliveries(ctx context.Context, indexer client.FieldIndexer) error {
+	return indexer.IndexField(ctx, &v1alpha1.WebhookDelivery{}, v1alpha1.FieldWebhookName, func(object client.Object) []string {
+		return []string{object.(*v1alpha1.WebhookDelivery).Spec.WebhookRef.Name}
+	})
+}
+
+func stripCached(object any) (any, error) {
+	if delivery, ok := object.(*v1alpha1.WebhookDelivery); ok {
+		strip(delivery)
+	}
+	return object, nil
+}
+
+// strip drops managed fields, and the payload if it is large or will only be
+// needed should somebody retry by hand.
+func strip(delivery *v1alpha1.WebhookDelivery) {
+	delivery.ManagedFields = nil
+	size := len(delivery.Spec.Payload)
+	if size == 0 || size <= cachedPayloadBytes && !isFinished(delivery.Status.State) {
+		return
+	}
+	delivery.Spec.Payload = ""
+	metav1.SetMetaDataAnnotation(&delivery.ObjectMeta, payloadBytesAnnotation, strconv.Itoa(size))
+}
+
+// payloadBytes is the size of a delivery's payload, also of a stripped one.
+func payloadBytes(delivery *v1alpha1.WebhookDelivery) int64 {
+	if size := len(delivery.Spec.Payload); size > 0 {
+		return int64(size)
+	}
+	size, _ := strconv.ParseInt(delivery.Annotations[payloadBytesAnnotation], 10, 64)
+	return size
+}
+
+func findCondition(conditions []metav1.Condition, name string) *metav1.Condition {
+	return meta.FindStatusCondition(conditions, name)
+}
+
+func isReady(webhook *v1alpha1.Webhook) bool {
+	return meta.IsStatusConditionTrue(webhook.Status.Conditions, v1alpha1.ConditionReady)
+}

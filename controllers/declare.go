@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+)
+
+const (
+	// statusInterval is the least time between two writes of a Webhook's status
+	// that change only counters and times.
+	statusInterval = time.Minute
+	// dispatcherRetry is the wait before a URL is checked again that the
+	// dispatcher could not be asked about.
+	dispatcherRetry = 5 * time.Second
+	// resync is how often a Webhook is looked at when nothing happens: its
+	// Secret is not watched.
+	resync = 10 * time.Minute
+)
+
+// URLChecker says whether a URL may be an endpoint; see dispatcher.Client.
+type URLChecker interface {
+	CheckURL(ctx context.Context, url string, forbidden []netip.Prefix) error
+}
+
+// WebhookReconciler makes a declared Webhook work: it gives it an id and a
+// signing secret, rotates the secret, and writes the status. It is the only
+// writer of that status.
+type WebhookReconciler struct {
+	Client       client.Client
+	Live         client.Reader
+	Deliveries   client.Reader // the delivery reconciler's cache
+	Dispatcher   URLChecker
+	Signer       *Signer
+	Observations *Observations
+	Recorder     recorder.EventRecorder
+	Metrics      *Metrics
+	// BacklogLimit is how many unfinished deliveries a webhook may have.
+	BacklogLimit int
+	// Forbidden are the API server's own addresses.
+	Forbidden func() []netip.Prefix
+	Now       func() time.Time
+	// Random makes secrets: crypto/rand.Reader.
+	Random io.Reader
+
+	written sync.Map // types.UID → time.Time of the last status write
+}
+
+// webhookScope is all that a pass over one Webhook depends on.
+type webhookScope struct {
+	webhook  *v1alpha1.Webhook
+	now      time.Time
+	enabled  bool // an enable request or a change of endpoint is handled in this pass
+	secrets  signingSecrets
+	signing  *SecretProblem
+	url      *dispatcher.URLError // the URL is refused
+	urlKnown bool                 // the dispatcher could be asked
+	missing  []string             // event types that are not in the catalogue
+	pending  int64
+	news     observed
+}
+
+// +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhooks,verbs=get;list;watch
+// +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhooks/status,verbs=update
+// +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=eventtypes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;update
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// SetupWithManager registers the reconciler.
+func (r *WebhookReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	news := make(chan event.GenericEvent, 1024)
+	r.Observations.onNews(func(key types.NamespacedName) {
+		webhook := &v1alpha1.Webhook{}
+		webhook.Namespace, webhook.Name = key.Namespace, key.Name
+		select {
+		case news <- event.GenericEvent{Object: webhook}:
+		default: // it is looked at within statusInterval or resync anyway
+		}
+	})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("webhook").
+		For(&v1alpha1.Webhook{}, builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&v1alpha1.EventType{}, handler.EnqueueRequestsFromMapFunc(r.subscribers)).
+		WatchesRawSource(source.Channel(news, &handler.EnqueueRequestForObject{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		Complete(r)
+}
+
+// Reconcile makes one pass: gather, act on the secret, judge, write the status.
+func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	var webhook v1alpha1.Webhook
+	if err := r.Client.Get(ctx, req.NamespacedName, &webhook); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !webhook.DeletionTimestamp.IsZero() {
+		return reconcile.Result{}, nil
+	}
+	s, err := r.gather(ctx, &webhook)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	result, err := r.settle(ctx, s, judge(s, r.Observations, r.BacklogLimit))
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil
+	}
+	return result, err
+}
+
+func (r *WebhookReconciler) gather(ctx context.Context, webhook *v1alpha1.Webhook) (*webhookScope, error) {
+	s := &webhookScope{webhook: webhook, now: r.Now()}
+	s.enabled = enableWanted(webhook) || endpointChanged(webhook)
+	if s.enabled {
+		r.Observations.enabled(webhook, s.now)
+	}
+	if err := r.sign(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := r.checkURL(ctx, s); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.missing, err = r.unregistered(ctx, webhook); err != nil {
+		return nil, err
+	}
+	if s.pending, err = r.pending(ctx, webhook); err != nil {
+		return nil, err
+	}
+	s.news = r.Observations.news(webhook)
+	return s, nil
+}
+
+func (r *WebhookReconciler) checkURL(ctx context.Context, s *webhookScope) error {
+	err := r.Dispatcher.CheckURL(ctx, s.webhook.Spec.URL, r.Forbidden())
+	if refused, ok := errors.AsType[*dispatcher.URLError](err); ok {
+		s.url, s.urlKnown = refused, true
+		return nil
+	}
+	if errors.Is(err, dispatcher.ErrUnavailable) {
+		return nil
+	}
+	s.urlKnown = err == nil
+	return err
+}
+
+// unregistered lists the event types in spec.events that are not in the catalogue.
+func (r *WebhookReconciler) unregistered(ctx context.Context, webhook *v1alpha1.Webhook) ([]string, error) {
+	var list v1alpha1.EventTypeList
+	if err := r.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list event types: %w", err)
+	}
+	known := make(map[string]bool, len(list.Items))
+	for i := range list.Items {
+		known[typeOf(&list.Items[i])] = true
+	}
+	var missing []string
+	for _, pattern := range webhook.Spec.Events {
+		if !isWildcard(pattern) && !known[pattern] {
+			missing = append(missing, pattern)
+		}
+	}
+	return missing, nil
+}
+
+func (r *WebhookReconciler) pending(ctx context.Context, webhook *v1alpha1.Webhook) (int64, error) {
+	var list v1alpha1.WebhookDeliveryList
+	err := r.Deliveries.List(ctx, &list, client.InNamespace(webhook.Namespace),
+		client.MatchingFields{v1alpha1.FieldWebhookName: webhook.Name}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return 0, fmt.Errorf("list deliveries of webhook %s/%s: %w", webhook.Namespace, webhook.Name, err)
+	}
+	var pending int64
+	for i := range list.Items {
+		if !isFinished(list.Items[i].Status.State) {
+			pending++
+		}
+	}
+	return pending, nil
+}
+
+// settle writes the status if it changed, at most once a minute if only
+// counters and times did, and then tells people.
+func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status *v1alpha1.WebhookStatus) (reconcile.Result, error) {
+	before := &s.webhook.Status
+	after := r.lookAgain(s)
+	if equality.Semantic.DeepEqual(before, status) {
+		return reconcile.Result{RequeueAfter: after}, nil
+	}
+	last, _ := r.written.Load(s.webhook.UID)
+	lastWrite, _ := last.(time.Time)
+	if wait := statusInterval - s.now.Sub(lastWrite); wait > 0 && equality.Semantic.DeepEqual(steady(before), steady(status)) {
+		return reconcile.Result{RequeueAfter: min(wait, after)}, nil
+	}
+	updated := s.webhook.DeepCopy()
+	updated.Status = *status
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	if err := r.Client.Status().Update(ctx, updated); err != nil {
+		return reconcile.Result{}, fmt.Errorf("write status of webhook %s/%s: %w", s.webhook.Namespace, s.webhook.Name, err)
+	}
+	r.written.Store(s.webhook.UID, s.now)
+	r.Observations.settle(s.webhook, s.news)
+	r.Metrics.webhookState(s.webhook, status.State)
+	r.announce(s.webhook, before, status)
+	return reconcile.Result{RequeueAfter: after}, nil
+}
+
+// lookAgain is when something happens by the clock alone.
+func (r *WebhookReconciler) lookAgain(s *webhookScope) time.Duration {
+	after := resync
+	if s.signing != nil {
+		after = min(after, s.signing.LookAgain.Sub(s.now))
+	}
+	if !s.urlKnown {
+		after = min(after, dispatcherRetry)
+	}
+	if end := s.secrets.overlapEnd; end.After(s.now) {
+		after = min(after, end.Sub(s.now))
+	}
+	return max(after, 10*time.Millisecond)
+}
+
+// steady is a status without what changes all the time.
+func steady(status *v1alpha1.WebhookStatus) *v1alpha1.WebhookStatus {
+	out := status.DeepCopy()
+	out.LastSuccessTime, out.LastFailureTime = nil, nil
+	out.DeliveriesSucceeded, out.DeliveriesFailed, out.DeliveriesUnrecorded, out.DeliveriesPending = 0, 0, 0, 0
+	return out
+}
+
+// subscribers are the webhooks that name an event type that came or went.
+func (r *WebhookReconciler) subscribers(ctx context.Context, object client.Object) []reconcile.Request {
+	eventType, ok := object.(*v1alpha1.EventType)
+	if !ok {
+		return nil
+	}
+	var list v1alpha1.WebhookList
+	if err := r.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "list webhooks after an event type changed")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		for _, pattern := range list.Items[i].Spec.Events {
+			if pattern == typeOf(eventType) {
+				requests = append(requests, reconcile.Request{NamespacedName: keyOf(&list.Items[i])})
+			}
+		}
+	}
+	return requests
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/attempt"
+)
+
+const (
+	// Outcomes go first: each holds one of the bounded unsettled places. All
+	// else is equal; the default of controller-runtime would keep what was there
+	// at the start behind new deliveries for ever.
+	priorityOutcome = 100
+	priorityNormal  = 0
+
+	// platformRetryMin and platformRetryMax bound the wait after an API request failed.
+	platformRetryMin = 50 * time.Millisecond
+	platformRetryMax = 2 * time.Second
+)
+
+// DeliveryReconciler takes each WebhookDelivery from its creation to Succeeded
+// or Failed. It is the only writer of their status, but for the gateway's
+// hand-over (spec.notBefore).
+type DeliveryReconciler struct {
+	// Deliveries reads deliveries from a cache that is filled after leadership
+	// was won, so that it shows all that a former leader wrote.
+	Deliveries cache.Cache
+	// Client reads Webhooks from the cache and writes.
+	Client client.Client
+	// Live reads from the API server.
+	Live client.Reader
+
+	Runner       *attempt.Runner
+	Signer       *Signer
+	Observations *Observations
+	Retainer     *Retainer
+	Metrics      *Metrics
+	// Forbidden are the API server's own addresses, which no attempt may reach.
+	Forbidden func() []netip.Prefix
+	Now       func() time.Time
+	// Workers is how many deliveries are reconciled at a time.
+	Workers int
+
+	memory *memory
+	queue  atomic.Pointer[queueBox]
+}
+
+// queueBox holds the controller's queue, which exists once it has started.
+type queueBox struct {
+	priorityqueue.PriorityQueue[reconcile.Request]
+}
+
+// +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhookdeliveries,verbs=get;list;watch;patch;delete
+// +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhookdeliveries/status,verbs=update
+// +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhooks,verbs=get;list;watch
+
+// SetupWithManager registers the reconciler.
+func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.memory = newMemory()
+	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](platformRetryMin, platformRetryMax)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("delivery").
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, RateLimiter: limiter}).
+		WatchesRawSource(source.Kind(r.Deliveries, &v1alpha1.WebhookDelivery{}, r.deliveryEvents())).
+		WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.Webhook{}, r.webhookEvents())).
+		WatchesRawSource(source.Func(r.keepQueue)).
+		Complete(r)
+}
+
+// keepQueue lets the runner wake the reconciler without a bounded channel.
+func (r *DeliveryReconciler) keepQueue(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	prioritised, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request])
+	if !ok {
+		return errors.New("the delivery controller needs a priority queue")
+	}
+	r.queue.Store(&queueBox{prioritised})
+	return nil
+}
+
+// Wake makes the reconciler look at a delivery whose attempt has ended.
+func (r *DeliveryReconciler) Wake(delivery types.NamespacedName) {
+	if queue := r.queue.Load(); queue != nil {
+		queue.AddWithOpts(priorityqueue.AddOpts{Priority: new(priorityOutcome)}, reconcile.Request{NamespacedName: delivery})
+	}
+}
+
+// Reconcile folds what happened into the status, writes it if it changed, and
+// does what comes next.
+func (r *DeliveryReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	s, err := r.gather(ctx, req.NamespacedName)
+	if err != nil || s == nil {
+		return reconcile.Result{}, err
+	}
+	if result, done, err := r.settle(ctx, s); done || err != nil {
+		return result, err
+	}
+	return r.act(ctx, s, next(*s))
+}
+
+// gather collects all that a decision depends on; nil: nothing to decide.
+func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedName) (*situation, error) {
+	delivery, webhook, err := r.lookup(ctx, key)
+	if err != nil || delivery == nil {
+		return nil, err
+	}
+	s := &situation{delivery: delivery, webhook: webhook, now: r.Now()}
+	if webhook != nil {
+		s.disabled = r.Observations.Disabled(webhook)
+		s.signing = r.Signer.Problem(webhook)
+	}
+	view := r.Runner.View(delivery.UID)
+	s.phase = view.Phase
+	if view.Phase == attempt.Finished {
+		s.outcome = &view.Outcome
+		return s, nil
+	}
+	if int(delivery.Status.Attempts) < view.Attempts {
+		return nil, nil // the cache is behind what was written; its event will come
+	}
+	return s, nil
+}
+
+// lookup returns the newest we know of a delivery and its webhook; nil where
+// the caches have none.
+func (r *DeliveryReconciler) lookup(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, *v1alpha1.Webhook, error) {
+	var cached v1alpha1.WebhookDelivery
+	if err := r.Deliveries.Get(ctx, key, &cached); err != nil {
+		return nil, nil, client.IgnoreNotFound(err)
+	}
+	delivery, caughtUp := r.memory.newest(&cached)
+	if caughtUp {
+		r.Runner.Observed(delivery.UID, int(delivery.Status.Attempts))
+	}
+	if !delivery.DeletionTimestamp.IsZero() {
+		return nil, nil, nil
+	}
+	var webhook v1alpha1.Webhook
+	err := r.Client.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: delivery.Spec.WebhookRef.Name}, &webhook)
+	if apierrors.IsNotFound(err) {
+		return delivery, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("get webhook %s/%s: %w", key.Namespace, delivery.Spec.WebhookRef.Name, err)
+	}
+	return delivery, &webhook, nil
+}
+
+// settle writes the status that the facts ask for. Done says that this pass
+// ends here.
+func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcile.Result, bool, error) {
+	status := fold(*s)
+	if !equality.Semantic.DeepEqual(status, &s.delivery.Status) {
+		return r.write(ctx, s, status)
+	}
+	if s.outcome == nil {
+		return reconcile.Result{}, false, nil
+	}
+	// The outcome changes nothing: no attempt was made, or somebody has
+	// recorded it. Let go of it and decide anew.
+	failure := s.outcome.Err
+	r.Runner.Dropped(s.delivery.UID)
+	s.outcome, s.phase = nil, attempt.None
+	if _, isSecret := errors.AsType[*SecretProblem](failure); failure == nil || isSecret || errors.Is(failure, errHeld) {
+		return reconcile.Result{}, false, nil
+	}
+	return reconcile.Result{}, true, fmt.Errorf("prepare attempt: %w", failure)
+}
+
+// act carries out a plan.
+func (r *DeliveryReconciler) act(ctx context.Context, s *situation, p plan) (reconcile.Result, error) {
+	if p.withdraw {
+		r.Runner.Withdraw(s.delivery.UID)
+	}
+	if p.start {
+		if err := r.adopt(ctx, s); err != nil {
+			return reconcile.Result{}, err
+		}
+		r.Runner.Submit(r.job(s.delivery, s.webhook, p.number))
+	}
+	if p.at.IsZero() {
+		return reconcile.Result{Priority: new(priorityNormal)}, nil
+	}
+	wait := max(p.at.Sub(s.now), time.Millisecond)
+	return reconcile.Result{RequeueAfter: wait, Priority: new(priorityNormal)}, nil
+}
+
+// deliveryEvents enqueues deliveries with one priority for all, drops the echo
+// of our own writes, and lets go of what is gone.
+func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha1.WebhookDelivery, reconcile.Request] {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	return handler.TypedFuncs[*v1alpha1.WebhookDelivery, reconcile.Request]{
+		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*v1alpha1.WebhookDelivery], q queue) {
+			enqueue(q, keyOf(e.Object))
+		},
+		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*v1alpha1.WebhookDelivery], q queue) {
+			if r.memory.isEcho(e.ObjectNew.UID, e.ObjectNew.ResourceVersion) {
+				r.Runner.Observed(e.ObjectNew.UID, int(e.ObjectNew.Status.Attempts))
+				return
+			}
+			enqueue(q, keyOf(e.ObjectNew))
+		},
+		// Deleted, or Succeeded and so out of the cache: in both cases there is
+		// nothing left to do for this object.
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1alpha1.WebhookDelivery], _ queue) {
+			r.Runner.Forget(e.Object.UID)
+			r.memory.forget(e.Object.UID)
+		},
+	}
+}
+
+// webhookEvents enqueues the deliveries of a webhook when it changes in a way
+// that may hold or release them.
+func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1.Webhook, reconcile.Request] {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	return handler.TypedFuncs[*v1alpha1.Webhook, reconcile.Request]{
+		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*v1alpha1.Webhook], q queue) {
+			if until := e.Object.Status.RetryAfterTime; until != nil && until.After(r.Now()) {
+				r.Runner.Hold(keyOf(e.Object), until.Time)
+			}
+			if !e.IsInInitialList {
+				r.enqueueAll(ctx, e.Object, q)
+			}
+		},
+		UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*v1alpha1.Webhook], q queue) {
+			if !releases(e.ObjectOld, e.ObjectNew) {
+				return
+			}
+			r.Runner.Calm(keyOf(e.ObjectNew))
+			r.enqueueAll(ctx, e.ObjectNew, q)
+		},
+		DeleteFunc: func(ctx context.Context, e event.TypedDeleteEvent[*v1alpha1.Webhook], q queue) {
+			key := keyOf(e.Object)
+			r.Runner.ForgetWebhook(key)
+			r.Signer.Forget(e.Object.UID)
+			r.Observations.Forget(key)
+			r.Retainer.ForgetWebhook(key)
+			r.Metrics.forgetWebhook(key)
+			r.enqueueAll(ctx, e.Object, q)
+		},
+	}
+}
+
+// releases reports whether a change may hold deliveries or set them free.
+func releases(before, after *v1alpha1.Webhook) bool {
+	return before.Generation != after.Generation ||
+		before.Status.State != after.Status.State ||
+		enableWanted(before) != enableWanted(after) ||
+		isReady(before) != isReady(after)
+}
+
+func (r *DeliveryReconciler) enqueueAll(ctx context.Context, webhook *v1alpha1.Webhook, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	var list v1alpha1.WebhookDeliveryList
+	err := r.Deliveries.List(ctx, &list, client.InNamespace(webhook.Namespace),
+		client.MatchingFields{v1alpha1.FieldWebhookName: webhook.Name}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "list deliveries of a webhook that changed", "webhook", keyOf(webhook))
+		return
+	}
+	for i := range list.Items {
+		if !isFinished(list.Items[i].Status.State) {
+			enqueue(q, keyOf(&list.Items[i]))
+		}
+	}
+}
+
+func enqueue(q workqueue.TypedRateLimitingInterface[reconcile.Request], key types.NamespacedName) {
+	request := reconcile.Request{NamespacedName: key}
+	if prioritised, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+		prioritised.AddWithOpts(priorityqueue.AddOpts{Priority: new(priorityNormal)}, request)
+		return
+	}
+	q.Add(request)
+}

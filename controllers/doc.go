@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controllers holds the reconcilers of the manager. Its file list is
+// the life of a delivery:
+//
+//	declare.go   a Webhook is declared: Reconcile of Webhooks
+//	rotate.go    its generated secret is made and rotated
+//	judge.go     what its conditions and state are (pure)
+//	register.go  an EventType enters the catalogue
+//	deliver.go   a WebhookDelivery appears: Reconcile of deliveries
+//	decide.go    what becomes of it now (pure)
+//	prepare.go   what an attempt needs is read, at attempt time
+//	sign.go      the signing secrets, read by name
+//	settle.go    the result is written, then counted
+//	remember.go  what we wrote and the cache does not show yet
+//	observe.go   outcomes become the health of the webhook
+//	retain.go    finished deliveries are deleted
+//
+// A reconcile never waits for an endpoint: attempts run in internal/attempt.
+// The package never opens a connection to anything but the API server and the
+// dispatcher's socket. Only main.go imports it.
+package controllers

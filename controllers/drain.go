@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// drainPause is the wait between two rounds of writing results while draining.
+const drainPause = 200 * time.Millisecond
+
+// drainWorkers is how many results are written at a time while draining.
+const drainWorkers = 8
+
+// Drain ends the work of this process without losing or repeating anything: no
+// attempt starts any more, those in flight end, and every result is written.
+// The controller need not run; its caches must still be there. It returns early
+// if ctx ends, with how much is left.
+func (r *DeliveryReconciler) Drain(ctx context.Context) error {
+	if err := r.Runner.Drain(ctx); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "attempts were still in flight; whoever goes on may repeat them", "unsettled", len(r.Runner.Unsettled()))
+	}
+	for {
+		left := r.Runner.Unsettled()
+		if len(left) == 0 {
+			return nil
+		}
+		work := make(chan reconcile.Request)
+		var workers sync.WaitGroup
+		for range drainWorkers {
+			workers.Go(func() {
+				for request := range work {
+					if _, err := r.Reconcile(ctx, request); err != nil && !errors.Is(err, context.Canceled) {
+						ctrl.LoggerFrom(ctx).Error(err, "write a result while draining", "delivery", request.NamespacedName)
+					}
+				}
+			})
+		}
+		for _, key := range left {
+			work <- reconcile.Request{NamespacedName: key}
+		}
+		close(work)
+		workers.Wait()
+		if len(r.Runner.Unsettled()) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d results are not written: %w", len(r.Runner.Unsettled()), ctx.Err())
+		case <-time.After(drainPause):
+		}
+	}
+}
+
+// drainer drains when the manager is asked to stop, before the lease is
+// released.
+type drainer struct {
+	reconciler *DeliveryReconciler
+	grace      time.Duration
+}
+
+// Start implements manager.Runnable.
+func (d drainer) Start(ctx context.Context) error {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.grace)
+	defer cancel()
+	return d.reconciler.Drain(ctx)
+}
+
+// DrainOnStop makes the manager drain when it stops; grace bounds it.
+func (r *DeliveryReconciler) DrainOnStop(mgr ctrl.Manager, grace time.Duration) error {
+	return mgr.Add(drainer{reconciler: r, grace: grace})
+}

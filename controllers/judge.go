@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/health"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+)
+
+// judge returns the status that a Webhook should have.
+func judge(s *webhookScope, observations *Observations, backlogLimit int) *v1alpha1.WebhookStatus {
+	j := judgement{webhookScope: s, status: s.webhook.Status.DeepCopy()}
+	j.status.ObservedGeneration = s.webhook.Generation
+	j.status.WebhookID = identity.WebhookID(s.webhook.Namespace, s.webhook.Name)
+	j.status.EndpointRevision = endpointRevision(s.webhook)
+	j.status.LastHandledRotateAt = cut(s.webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256)
+	j.status.LastHandledEnableAt = cut(s.webhook.Annotations[v1alpha1.EnableRequestedAtAnnotation], 256)
+	j.count()
+	j.rotation(observations)
+	facts := observations.Facts(s.webhook)
+	j.health(facts, observations.disableAfter)
+	j.ready()
+	j.eventTypes()
+	j.backlog(backlogLimit)
+	return j.status
+}
+
+// judgement carries the status while judge works on it.
+type judgement struct {
+	*webhookScope
+	status *v1alpha1.WebhookStatus
+}
+
+func (j *judgement) count() {
+	j.status.DeliveriesSucceeded += j.news.succeeded
+	j.status.DeliveriesFailed += j.news.failed
+	j.status.DeliveriesPending = j.pending
+	if until := j.news.holdUntil; until.After(j.now) {
+		j.status.RetryAfterTime = new(metav1.NewTime(until.Add(time.Second - 1).Truncate(time.Second)))
+	} else if j.status.RetryAfterTime != nil && !j.status.RetryAfterTime.After(j.now) {
+		j.status.RetryAfterTime = nil
+	}
+}
+
+// rotation says which Secret signs and where a rotation stands.
+func (j *judgement) rotation(observations *Observations) {
+	signing := &v1alpha1.SigningStatus{SecretName: secretRefOf(j.webhook).Name}
+	if j.signing == nil && j.secrets.overlaps(j.now) {
+		signing.Primary = v1alpha1.SigningKeyPrevious
+		if observations.IsConfirmed(j.webhook, j.secrets.overlapEnd) {
+			signing.Primary = v1alpha1.SigningKeyCurrent
+		}
+		if end := j.secrets.overlapEnd; !end.IsZero() {
+			signing.OverlapEndTime = new(metav1.NewTime(end.Truncate(time.Second)))
+		}
+	}
+	j.status.Signing = signing
+}
+
+// health sets the state and the condition EndpointHealthy.
+func (j *judgement) health(facts health.Facts, disableAfter time.Duration) {
+	before := healthState(j.webhook)
+	if j.enabled {
+		before = health.Active
+		j.status.EnabledTime = new(metav1.NewMicroTime(j.now.UTC().Truncate(time.Microsecond)))
+	}
+	state := health.Evaluate(before, facts, disableAfter, j.now)
+	j.status.State = v1alpha1.WebhookState(state)
+	j.status.LastSuccessTime = microTime(facts.LastSuccess)
+	j.status.LastFailureTime = microTime(facts.LastFailure)
+	j.status.FailingSinceTime = nil
+	if state != health.Active {
+		j.status.FailingSinceTime = microTime(facts.FirstFailure)
+	}
+	switch {
+	case state == health.Disabled && facts.GoneAt.After(facts.EnabledAt):
+		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionFalse, v1alpha1.ReasonEndpointGone,
+			"the endpoint answered 410 Gone")
+	case state == health.Disabled:
+		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionFalse, v1alpha1.ReasonFailingTooLong,
+			fmt.Sprintf("deliveries have failed for %s or longer without a success", disableAfter))
+	case state == health.Failing:
+		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionFalse, v1alpha1.ReasonDeliveriesFailing,
+			"a delivery has failed for good and none has succeeded since; see: kubectl get webhookdeliveries --field-selector spec.webhookRef.name="+j.webhook.Name+",status.state=Failed")
+	case facts.LastSuccess.IsZero() && facts.LastFailure.IsZero():
+		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionUnknown, v1alpha1.ReasonNoDeliveries, "no delivery has finished yet")
+	default:
+		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionTrue, v1alpha1.ReasonDelivering, "deliveries succeed")
+	}
+}
+
+// ready says whether the configuration works; Reconciling and Stalled exist
+// only while they are True (kstatus).
+func (j *judgement) ready() {
+	meta.RemoveStatusCondition(&j.status.Conditions, v1alpha1.ConditionReconciling)
+	meta.RemoveStatusCondition(&j.status.Conditions, v1alpha1.ConditionStalled)
+	switch {
+	case j.status.State == v1alpha1.WebhookDisabled:
+		j.stalled(v1alpha1.ReasonDisabled, "the webhook is disabled; mend the endpoint, then change spec.url or run: kubectl annotate --overwrite webhook "+
+			j.webhook.Name+" "+v1alpha1.EnableRequestedAtAnnotation+"=\"$(date -Is)\"")
+	case j.url != nil:
+		j.stalled(v1alpha1.ReasonURLForbidden, "spec.url: "+j.url.Message)
+	case j.signing != nil && j.signing.Reason == v1alpha1.ReasonSecretNotFound:
+		j.set(v1alpha1.ConditionReady, metav1.ConditionFalse, j.signing.Reason, j.signing.Message)
+		j.set(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "waiting for the signing secret")
+	case j.signing != nil:
+		j.stalled(j.signing.Reason, j.signing.Message)
+	case !j.urlKnown && !j.checkedBefore():
+		j.set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonProgressing, "waiting for the dispatcher to check spec.url")
+		j.set(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "waiting for the dispatcher to check spec.url")
+	case j.webhook.Spec.Suspend:
+		j.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSuspended, "suspended: deliveries are collected and not sent")
+	default:
+		j.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "deliveries are signed and sent")
+	}
+}
+
+func (j *judgement) stalled(reason, message string) {
+	j.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	j.set(v1alpha1.ConditionStalled, metav1.ConditionTrue, reason, message)
+}
+
+// checkedBefore reports whether this very spec was found good while the
+// dispatcher could be asked.
+func (j *judgement) checkedBefore() bool {
+	return j.webhook.Status.ObservedGeneration == j.webhook.Generation && isReady(j.webhook)
+}
+
+func (j *judgement) eventTypes() {
+	if len(j.missing) == 0 {
+		j.set(v1alpha1.ConditionEventTypesRegistered, metav1.ConditionTrue, v1alpha1.ReasonAllRegistered, "every event type is in the catalogue")
+		return
+	}
+	j.set(v1alpha1.ConditionEventTypesRegistered, metav1.ConditionFalse, v1alpha1.ReasonNotRegistered,
+		"not in the catalogue (kubectl get eventtypes): "+strings.Join(j.missing, ", "))
+}
+
+func (j *judgement) backlog(limit int) {
+	if j.pending < int64(limit) {
+		j.set(v1alpha1.ConditionBacklogFull, metav1.ConditionFalse, v1alpha1.ReasonBacklogBelowLimit, "new events are accepted")
+		return
+	}
+	j.set(v1alpha1.ConditionBacklogFull, metav1.ConditionTrue, v1alpha1.ReasonBacklogAtLimit,
+		fmt.Sprintf("%d or more deliveries are unfinished; new events are not taken until the endpoint has caught up", limit))
+}
+
+func (j *judgement) set(name string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&j.status.Conditions, metav1.Condition{
+		Type: name, Status: status, Reason: reason, Message: cut(message, 1024),
+		ObservedGeneration: j.webhook.Generation, LastTransitionTime: metav1.NewTime(j.now),
+	})
+}
+
+// enableWanted reports whether somebody asked to enable the webhook.
+func enableWanted(webhook *v1alpha1.Webhook) bool {
+	asked := cut(webhook.Annotations[v1alpha1.EnableRequestedAtAnnotation], 256)
+	return asked != "" && asked != webhook.Status.LastHandledEnableAt
+}
+
+// rotateWanted reports whether somebody asked for a new secret.
+func rotateWanted(webhook *v1alpha1.Webhook) bool {
+	asked := cut(webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256)
+	return asked != "" && asked != webhook.Status.LastHandledRotateAt
+}
+
+// endpointChanged reports whether url or signing changed since the last pass.
+func endpointChanged(webhook *v1alpha1.Webhook) bool {
+	known := webhook.Status.EndpointRevision
+	return known != "" && known != endpointRevision(webhook)
+}
+
+// endpointRevision is a short hash of what re-enables a webhook when it changes.
+func endpointRevision(webhook *v1alpha1.Webhook) string {
+	text, _ := json.Marshal([]any{webhook.Spec.URL, secretRefOf(webhook)})
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+func microTime(t time.Time) *metav1.MicroTime {
+	if t.IsZero() {
+		return nil
+	}
+	return new(metav1.NewMicroTime(t.UTC().Truncate(time.Microsecond)))
+}
+
+func isWildcard(pattern string) bool { return pattern == "*" || strings.HasSuffix(pattern, ".*") }
+
+// typeOf is the event type that an EventType stands for.
+func typeOf(eventType *v1alpha1.EventType) string {
+	if eventType.Spec.Type != "" {
+		return eventType.Spec.Type
+	}
+	return eventType.Name
+}

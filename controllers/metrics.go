@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/attempt"
+)
+
+// Metrics are what the manager tells Prometheus.
+type Metrics struct {
+	deliveries      *prometheus.CounterVec
+	attempts        *prometheus.CounterVec
+	attemptDuration *prometheus.HistogramVec
+	latency         prometheus.Histogram
+	statusWrites    *prometheus.CounterVec
+	retentions      *prometheus.CounterVec
+	states          *prometheus.GaugeVec
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bbmcp_deliveries_total",
+			Help: "Deliveries that ended, by webhook, outcome (succeeded, failed) and reason.",
+		}, []string{"namespace", "webhook", "outcome", "reason"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bbmcp_attempts_total",
+			Help: "Attempts, by webhook, class of the answer's status (2xx … 5xx, none) and failure reason.",
+		}, []string{"namespace", "webhook", "code_class", "reason"}),
+		attemptDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "bbmcp_attempt_duration_seconds", Help: "How long attempts took, by outcome (succeeded, failed).",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"outcome"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "bbmcp_delivery_latency_seconds", Help: "Time from the acceptance of an event to the start of its first attempt.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
+		}),
+		statusWrites: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bbmcp_status_writes_total", Help: "Writes of delivery statuses, by result (written, conflict, failed, refused).",
+		}, []string{"result"}),
+		retentions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bbmcp_retention_deletes_total", Help: "Finished deliveries that retention deleted, by state.",
+		}, []string{"state"}),
+		states: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "bbmcp_webhook_state", Help: "1 for the state that a webhook is in.",
+		}, []string{"namespace", "webhook", "state"}),
+	}
+	registry.MustRegister(m.deliveries, m.attempts, m.attemptDuration, m.latency, m.statusWrites, m.retentions, m.states)
+	return m
+}
+
+func (m *Metrics) attempt(delivery *v1alpha1.WebhookDelivery, result dispatcher.Result) {
+	class := "none"
+	if result.StatusCode > 0 {
+		class = strconv.Itoa(result.StatusCode/100) + "xx"
+	}
+	m.attempts.WithLabelValues(delivery.Namespace, delivery.Spec.WebhookRef.Name, class, string(result.Reason)).Inc()
+	outcome := "failed"
+	if result.Succeeded() {
+		outcome = "succeeded"
+	}
+	m.attemptDuration.WithLabelValues(outcome).Observe(result.Duration.Seconds())
+	if delivery.Status.Attempts == 1 {
+		m.latency.Observe(max(0, result.StartedAt.Sub(accepted(delivery)).Seconds()))
+	}
+}
+
+func (m *Metrics) finished(delivery *v1alpha1.WebhookDelivery) {
+	outcome := "failed"
+	if delivery.Status.State == v1alpha1.DeliverySucceeded {
+		outcome = "succeeded"
+	}
+	m.deliveries.WithLabelValues(delivery.Namespace, delivery.Spec.WebhookRef.Name, outcome, succeededReason(delivery)).Inc()
+}
+
+func (m *Metrics) statusWrite(result string) { m.statusWrites.WithLabelValues(result).Inc() }
+
+func (m *Metrics) retained(state v1alpha1.DeliveryState) {
+	m.retentions.WithLabelValues(string(state)).Inc()
+}
+
+func (m *Metrics) webhookState(webhook *v1alpha1.Webhook, state v1alpha1.WebhookState) {
+	for _, each := range []v1alpha1.WebhookState{v1alpha1.WebhookActive, v1alpha1.WebhookFailing, v1alpha1.WebhookDisabled} {
+		value := 0.0
+		if each == state {
+			value = 1
+		}
+		m.states.WithLabelValues(webhook.Namespace, webhook.Name, string(each)).Set(value)
+	}
+}
+
+// forgetWebhook drops the series of a webhook that is gone.
+func (m *Metrics) forgetWebhook(key types.NamespacedName) {
+	labels := prometheus.Labels{"namespace": key.Namespace, "webhook": key.Name}
+	m.deliveries.DeletePartialMatch(labels)
+	m.attempts.DeletePartialMatch(labels)
+	m.states.DeletePartialMatch(labels)
+}
+
+// runnerGauges are figures of the attempt runner, taken when somebody asks.
+var runnerGauges = []struct {
+	desc  *prometheus.Desc
+	value func(attempt.Stats) float64
+}{
+	{gauge("queued", "Attempts that are due and wait for a place."), func(s attempt.Stats) float64 { return float64(s.Queued) }},
+	{gauge("in_flight", "Attempts under way."), func(s attempt.Stats) float64 { return float64(s.InFlight) }},
+	{gauge("unsettled", "Attempts whose result the API server has not acknowledged."), func(s attempt.Stats) float64 { return float64(s.Unsettled) }},
+	{gauge("unsettled_limit", "The bound of bbmcp_runner_unsettled."), func(s attempt.Stats) float64 { return float64(s.Slots) }},
+	{gauge("lost", "Attempts that were lost with the dispatcher and wait to be repeated."), func(s attempt.Stats) float64 { return float64(s.Lost) }},
+	{gauge("held_webhooks", "Webhooks whose endpoint asked to be left alone for a while."), func(s attempt.Stats) float64 { return float64(s.Held) }},
+	{gauge("slow_webhooks", "Webhooks whose endpoint timed out lately or answers slowly."), func(s attempt.Stats) float64 { return float64(s.Classes[attempt.Slow].Webhooks) }},
+	{gauge("oldest_queued_seconds", "How long the longest waiting attempt has been due."), func(s attempt.Stats) float64 { return s.OldestQueued.Seconds() }},
+	{gauge("stalled", "1 while nothing starts because status writes fail."), func(s attempt.Stats) float64 { return truth(s.Stalled) }},
+	{gauge("paused", "1 while nothing starts because the dispatcher is not there."), func(s attempt.Stats) float64 { return truth(s.Paused) }},
+}
+
+func gauge(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("bbmcp_runner_"+name, help, nil, nil)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// RunnerCollector shows the attempt runner's figures.
+type RunnerCollector struct {
+	Stats func() attempt.Stats
+}
+
+// Describe implements prometheus.Collector.
+func (c RunnerCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, gauge := range runnerGauges {
+		descs <- gauge.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c RunnerCollector) Collect(metrics chan<- prometheus.Metric) {
+	stats := c.Stats()
+	for _, gauge := range runnerGauges {
+		metrics <- prometheus.MustNewConstMetric(gauge.desc, prometheus.GaugeValue, gauge.value(stats))
+	}
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/health"
+)
+
+// Observations gathers what deliveries say about their webhooks until the
+// Webhook reconciler has written it. The delivery reconciler never writes the
+// status of a Webhook. It is safe for concurrent use.
+type Observations struct {
+	disableAfter time.Duration
+	now          func() time.Time
+
+	mu    sync.Mutex
+	wake  func(types.NamespacedName)
+	hooks map[types.NamespacedName]*observed
+}
+
+// observed is what was seen of one webhook and is not in its status yet.
+type observed struct {
+	uid       types.UID
+	facts     health.Facts
+	succeeded int64
+	failed    int64
+	confirmed bool // an attempt on which the new secret was primary got a 2xx
+	overlap   time.Time
+	holdUntil time.Time
+}
+
+// NewObservations returns an empty set. disableAfter is how far apart the first
+// and the latest failure may lie before a webhook is disabled; 0: never.
+func NewObservations(disableAfter time.Duration, now func() time.Time) *Observations {
+	return &Observations{disableAfter: disableAfter, now: now, wake: func(types.NamespacedName) {}, hooks: map[types.NamespacedName]*observed{}}
+}
+
+// onNews sets what is called when a webhook's status should be looked at.
+func (o *Observations) onNews(wake func(types.NamespacedName)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.wake = wake
+}
+
+func keyOf(object metav1.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
+}
+
+// of returns the entry of a webhook; one of a webhook that was made anew under
+// the name starts afresh.
+func (o *Observations) of(webhook *v1alpha1.Webhook) *observed {
+	key := keyOf(webhook)
+	entry, ok := o.hooks[key]
+	if !ok || entry.uid != webhook.UID {
+		entry = &observed{uid: webhook.UID}
+		o.hooks[key] = entry
+	}
+	return entry
+}
+
+// Finished notes that a delivery succeeded or failed for good. Counting says
+// whether the counters have not counted it before.
+func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcome, at time.Time, counting bool) {
+	o.mu.Lock()
+	entry := o.of(webhook)
+	entry.facts = health.Observe(entry.facts, outcome, at)
+	switch {
+	case !counting:
+	case outcome == health.Succeeded:
+		entry.succeeded++
+	default:
+		entry.failed++
+	}
+	wake := o.wake
+	o.mu.Unlock()
+	wake(keyOf(webhook))
+}
+
+// Confirmed notes that the endpoint knows the new secret of the rotation that
+// ends at overlapEnd.
+func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, overlapEnd time.Time) {
+	o.mu.Lock()
+	entry := o.of(webhook)
+	news := !entry.confirmed || !entry.overlap.Equal(overlapEnd)
+	entry.confirmed, entry.overlap = true, overlapEnd
+	wake := o.wake
+	o.mu.Unlock()
+	if news {
+		wake(keyOf(webhook))
+	}
+}
+
+// IsConfirmed reports whether the new secret of this rotation is primary.
+func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, overlapEnd time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if entry := o.of(webhook); entry.confirmed && entry.overlap.Equal(overlapEnd) {
+		return true
+	}
+	status := webhook.Status.Signing
+	if status == nil || status.Primary != v1alpha1.SigningKeyCurrent {
+		return false
+	}
+	if status.OverlapEndTime == nil {
+		return overlapEnd.IsZero()
+	}
+	return status.OverlapEndTime.Time.Equal(overlapEnd.Truncate(time.Second))
+}
+
+// Held notes that the endpoint asked to be left alone until then.
+func (o *Observations) Held(webhook *v1alpha1.Webhook, until time.Time) {
+	o.mu.Lock()
+	entry := o.of(webhook)
+	news := until.Sub(entry.holdUntil) >= holdWorthWriting
+	if news {
+		entry.holdUntil = until
+	}
+	wake := o.wake
+	o.mu.Unlock()
+	if news {
+		wake(keyOf(webhook))
+	}
+}
+
+// holdWorthWriting keeps an endpoint that asks for a second's rest all the time
+// from causing a status write a second; a restart takes as long.
+const holdWorthWriting = 5 * time.Second
+
+// Facts are what is known of the webhook's health: its status and what was
+// seen since.
+func (o *Observations) Facts(webhook *v1alpha1.Webhook) health.Facts {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.factsLocked(webhook)
+}
+
+func (o *Observations) factsLocked(webhook *v1alpha1.Webhook) health.Facts {
+	return health.Merge(storedFacts(&webhook.Status), o.of(webhook).facts)
+}
+
+// Disabled reports whether nothing may be sent, by the status or by what was
+// seen since it was written.
+func (o *Observations) Disabled(webhook *v1alpha1.Webhook) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if enableWanted(webhook) {
+		return false
+	}
+	return health.Evaluate(healthState(webhook), o.factsLocked(webhook), o.disableAfter, o.now()) == health.Disabled
+}
+
+// news is a copy of what waits to be written, and is given back to settle.
+func (o *Observations) news(webhook *v1alpha1.Webhook) observed {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return *o.of(webhook)
+}
+
+// settle takes out what has been written to the status.
+func (o *Observations) settle(webhook *v1alpha1.Webhook, written observed) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	entry := o.of(webhook)
+	entry.succeeded -= written.succeeded
+	entry.failed -= written.failed
+}
+
+// enabled notes that the webhook was enabled again.
+func (o *Observations) enabled(webhook *v1alpha1.Webhook, at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	entry := o.of(webhook)
+	entry.facts = health.Enable(entry.facts, at)
+}
+
+// Forget drops a webhook that is gone.
+func (o *Observations) Forget(key types.NamespacedName) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.hooks, key)
+}
+
+// storedFacts are the facts in a Webhook's status.
+func storedFacts(status *v1alpha1.WebhookStatus) health.Facts {
+	facts := health.Facts{
+		LastSuccess:  timeOf(status.LastSuccessTime),
+		FirstFailure: timeOf(status.FailingSinceTime),
+		LastFailure:  timeOf(status.LastFailureTime),
+		EnabledAt:    timeOf(status.EnabledTime),
+	}
+	condition := findCondition(status.Conditions, v1alpha1.ConditionEndpointHealthy)
+	if status.State == v1alpha1.WebhookDisabled && condition != nil && condition.Reason == v1alpha1.ReasonEndpointGone {
+		facts.GoneAt = facts.LastFailure
+	}
+	return facts
+}
+
+// healthState is the state of a webhook before what was seen since; that of one
+// that was never looked at is Active.
+func healthState(webhook *v1alpha1.Webhook) health.State {
+	if webhook.Status.State == "" {
+		return health.Active
+	}
+	return health.State(webhook.Status.State)
+}
+
+func timeOf(t *metav1.MicroTime) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
+}

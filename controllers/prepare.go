@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+// errHeld says that between planning and starting an attempt something began to
+// hold the delivery; the next reconcile finds out what.
+var errHeld = errors.New("delivery is held")
+
+// attemptNote is what preparing an attempt knows and settling it needs.
+type attemptNote struct {
+	webhook    *v1alpha1.Webhook
+	primary    v1alpha1.SigningKey
+	overlapEnd time.Time
+}
+
+// job describes the next attempt to the runner. Only names and numbers are
+// kept while it is queued; all else is read when it starts.
+func (r *DeliveryReconciler) job(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook, number int) attempt.Job {
+	key, uid := keyOf(delivery), delivery.UID
+	return attempt.Job{
+		UID:         uid,
+		Delivery:    key,
+		Webhook:     webhook.Name,
+		Destination: destination(webhook.Spec.URL),
+		Number:      number,
+		Timeout:     policyOf(webhook).Timeout,
+		Prepare: func(ctx context.Context) (dispatcher.Request, any, error) {
+			return r.prepare(ctx, key, uid, number)
+		},
+	}
+}
+
+// destination is the host:port of a URL, as far as it can be told.
+func destination(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return rawURL
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80"}[u.Scheme]
+	}
+	if port == "" {
+		port = "443"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// prepare reads what one attempt needs. Its error is errHeld, *SecretProblem,
+// *invalid, or a failure of the API server; no attempt is used up.
+func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedName, uid types.UID, number int) (dispatcher.Request, any, error) {
+	delivery, webhook, err := r.lookup(ctx, key)
+	if err != nil {
+		return dispatcher.Request{}, nil, err
+	}
+	if delivery == nil || delivery.UID != uid || webhook == nil || ownedByAnother(delivery, webhook) {
+		return dispatcher.Request{}, nil, errHeld
+	}
+	if !delivery.Spec.Test && (webhook.Spec.Suspend || r.Observations.Disabled(webhook)) {
+		return dispatcher.Request{}, nil, errHeld
+	}
+	body, err := r.payload(ctx, delivery)
+	if err != nil {
+		return dispatcher.Request{}, nil, err
+	}
+	secrets, err := r.Signer.Read(ctx, webhook)
+	if err != nil {
+		return dispatcher.Request{}, nil, err
+	}
+	var last *v1alpha1.Attempt
+	if log := delivery.Status.AttemptLog; len(log) > 0 {
+		last = &log[len(log)-1]
+	}
+	keys, primary := keysFor(secrets, r.Observations.IsConfirmed(webhook, secrets.overlapEnd), last, r.Now())
+	return dispatcher.Request{
+		DeliveryID: identity.DeliveryID(delivery.Name, string(delivery.UID)),
+		EventID:    delivery.Spec.EventID,
+		EventType:  delivery.Spec.EventType,
+		Attempt:    number,
+		URL:        webhook.Spec.URL,
+		Payload:    body,
+		Keys:       keys,
+		Timeout:    policyOf(webhook).Timeout,
+		Test:       delivery.Spec.Test,
+		Forbidden:  r.Forbidden(),
+	}, attemptNote{webhook: webhook, primary: primary, overlapEnd: secrets.overlapEnd}, nil
+}
+
+// payload returns the bytes to sign, checked: whoever can create deliveries by
+// hand can have any bytes signed, but only in the form that publishers get.
+func (r *DeliveryReconciler) payload(ctx context.Context, delivery *v1alpha1.WebhookDelivery) ([]byte, error) {
+	body := delivery.Spec.Payload
+	if body == "" { // the cache keeps small payloads only
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		var whole v1alpha1.WebhookDelivery
+		err := r.Live.Get(ctx, keyOf(delivery), &whole)
+		if apierrors.IsNotFound(err) || err == nil && whole.UID != delivery.UID {
+			return nil, errHeld
+		}
+		if err != nil {
+			return nil, fmt.Errorf("get payload of webhookdelivery %s/%s: %w", delivery.Namespace, delivery.Name, err)
+		}
+		body = whole.Spec.Payload
+	}
+	info, err := payload.Check([]byte(body))
+	if err != nil {
+		return nil, &invalid{reason: v1alpha1.ReasonPayloadInvalid, message: fmt.Sprintf("spec.payload: %v", err)}
+	}
+	if info.EventType != delivery.Spec.EventType {
+		return nil, &invalid{
+			reason:  v1alpha1.ReasonEventTypeMismatch,
+			message: fmt.Sprintf("spec.eventType is %q and the payload's event is %q; create the delivery anew with one of them", delivery.Spec.EventType, info.EventType),
+		}
+	}
+	return []byte(body), nil
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// memory holds the answers of our own writes until the cache shows them.
+// After an outage of the API server writes work up to 30 s before caches do,
+// so deliveries go on from here and not from a stale cache.
+type memory struct {
+	mu      sync.Mutex
+	written map[types.UID]*v1alpha1.WebhookDelivery
+}
+
+func newMemory() *memory {
+	return &memory{written: map[types.UID]*v1alpha1.WebhookDelivery{}}
+}
+
+// remember keeps an object as the API server returned it.
+func (m *memory) remember(delivery *v1alpha1.WebhookDelivery) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.written[delivery.UID] = delivery
+}
+
+// newest returns whichever is newer: the cached object or what we remember of
+// it. caughtUp tells that the cache shows everything that we wrote.
+func (m *memory) newest(cached *v1alpha1.WebhookDelivery) (delivery *v1alpha1.WebhookDelivery, caughtUp bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ours, ok := m.written[cached.UID]
+	if !ok {
+		return cached, true
+	}
+	if newer(ours.ResourceVersion, cached.ResourceVersion) {
+		return ours.DeepCopy(), false
+	}
+	delete(m.written, cached.UID)
+	return cached, true
+}
+
+// isEcho reports whether a watch event shows just what we wrote, and forgets
+// what the cache now knows.
+func (m *memory) isEcho(uid types.UID, resourceVersion string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ours, ok := m.written[uid]
+	if !ok {
+		return false
+	}
+	if newer(ours.ResourceVersion, resourceVersion) {
+		return true // older than what we acted on already
+	}
+	delete(m.written, uid)
+	return ours.ResourceVersion == resourceVersion
+}
+
+func (m *memory) forget(uid types.UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.written, uid)
+}
+
+// newer compares resource versions, which are comparable numbers within one
+// resource (KEP-5504). One that is not a number counts as older.
+func newer(a, b string) bool {
+	order, err := resourceversion.CompareResourceVersion(a, b)
+	return err == nil && order > 0
+}

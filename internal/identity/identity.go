@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"strings"
+)
+
+// deliveryHashBytes is 160 bits: no two deliveries of a cluster share an id.
+const deliveryHashBytes = 20
+
+var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// WebhookID is wh_ and 16 hexadecimal digits of SHA-256 over "namespace/name".
+func WebhookID(namespace, name string) string {
+	sum := sha256.Sum256([]byte(namespace + "/" + name))
+	return "wh_" + hex.EncodeToString(sum[:8])
+}
+
+// DeliveryName is the name of the object for one event on its way to one
+// webhook: dlv- and 32 characters of base32 over event id and webhook UID, so
+// that publishing the same event twice meets the same object.
+func DeliveryName(eventID, webhookUID string) string {
+	return "dlv-" + hash(eventID, webhookUID)
+}
+
+// DeliveryID is dlv_ and 32 characters of base32: those of the object's name if
+// the gateway named it, a hash of its UID if a person did.
+func DeliveryID(name, uid string) string {
+	if rest, ok := strings.CutPrefix(name, "dlv-"); ok && isHash(rest) {
+		return "dlv_" + rest
+	}
+	return "dlv_" + hash("uid", uid)
+}
+
+func hash(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return base32Lower.EncodeToString(sum[:deliveryHashBytes])
+}
+
+func isHash(text string) bool {
+	raw, err := base32Lower.DecodeString(text)
+	return err == nil && len(raw) == deliveryHashBytes
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+)
+
+// leaseName is the Lease by which replicas agree on a leader.
+const leaseName = "bbmcp-webhooks"
+
+// podNamespaceFile says where a Pod runs.
+const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=system
+
+// lease is the leader's lease, which also knows how fresh it is. A process that
+// was stopped and goes on later must not start attempts in the moment before it
+// learns that another one leads.
+type lease struct {
+	resourcelock.Interface
+
+	freshFor time.Duration
+	base     time.Time
+	renewed  atomic.Int64 // when the last renewal that succeeded began, since base; 0: never
+}
+
+// newLease returns nil without leader election.
+func (o *managerOptions) newLease(config *rest.Config) (*lease, error) {
+	if !o.leaderElect {
+		return nil, nil
+	}
+	namespace := o.leaderElectionNamespace
+	if namespace == "" {
+		text, err := os.ReadFile(podNamespaceFile)
+		if err != nil {
+			return nil, fmt.Errorf("--leader-election-namespace is needed outside a Pod: %w", err)
+		}
+		namespace = strings.TrimSpace(string(text))
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("name this replica: %w", err)
+	}
+	quick := rest.CopyConfig(config)
+	quick.Timeout = max(time.Second, o.renewDeadline/2)
+	clients, err := kubernetes.NewForConfig(quick)
+	if err != nil {
+		return nil, fmt.Errorf("set up lease: %w", err)
+	}
+	lock, err := resourcelock.New(resourcelock.LeasesResourceLock, namespace, leaseName, clients.CoreV1(), clients.CoordinationV1(),
+		resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())})
+	if err != nil {
+		return nil, fmt.Errorf("set up lease: %w", err)
+	}
+	return &lease{Interface: lock, freshFor: o.renewDeadline, base: time.Now()}, nil
+}
+
+// Create implements resourcelock.Interface.
+func (l *lease) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	return l.note(func() error { return l.Interface.Create(ctx, record) })
+}
+
+// Update implements resourcelock.Interface.
+func (l *lease) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	return l.note(func() error { return l.Interface.Update(ctx, record) })
+}
+
+func (l *lease) note(write func() error) error {
+	began := time.Since(l.base)
+	err := write()
+	if err == nil {
+		l.renewed.Store(int64(max(began, 1)))
+	}
+	return err
+}
+
+// isFresh reports whether nobody else can have become leader; always true
+// without leader election.
+func (l *lease) isFresh() bool {
+	if l == nil {
+		return true
+	}
+	renewed := l.renewed.Load()
+	return renewed > 0 && time.Since(l.base)-time.Duration(renewed) < l.freshFor
+}
+
+// checkDispatcher is ready when the sidecar takes attempts.
+func checkDispatcher(sidecar *dispatcher.Client) healthz.Checker {
+	return func(request *http.Request) error {
+		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
+		defer cancel()
+		if err := sidecar.Ready(ctx); err != nil {
+			return errors.New("the dispatcher does not answer on its socket")
+		}
+		return nil
+	}
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/controllers"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/health"
+	"bbmcp.quietstack.com/webhooks/internal/version"
+)
+
+// managerOptions are the flags of the role manager.
+type managerOptions struct {
+	kubeconfig       string
+	dispatcherSocket string
+	namespaces       []string
+	logLevel         string
+
+	metricsAddress string
+	metricsSecure  bool
+	probeAddress   string
+
+	leaderElect             bool
+	leaderElectionNamespace string
+	leaseDuration           time.Duration
+	renewDeadline           time.Duration
+	retryPeriod             time.Duration
+
+	unsettled      int
+	perWebhook     int
+	perDestination int
+	workers        int
+	drainGrace     time.Duration
+
+	disableAfter time.Duration
+	backlog      int
+	retention    controllers.RetentionLimits
+}
+
+func newManagerCommand() *cobra.Command {
+	var o managerOptions
+	command := &cobra.Command{
+		Use:   "manager",
+		Short: "Reconcile Webhooks and deliver WebhookDeliveries through a dispatcher",
+		Args:  cobra.NoArgs,
+		RunE:  func(command *cobra.Command, _ []string) error { return o.run(command.Context()) },
+	}
+	flags := command.Flags()
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; empty: $KUBECONFIG, or the Pod's ServiceAccount")
+	flags.StringVar(&o.dispatcherSocket, "dispatcher-socket", "/run/bbmcp/dispatcher.sock", "unix socket of the dispatcher")
+	flags.StringSliceVar(&o.namespaces, "namespaces", nil, "work in these namespaces only, on Roles there (default: all)")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics; 0 turns it off")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to callers that RBAC lets read it")
+	flags.StringVar(&o.probeAddress, "probe-address", ":8081", "address of /healthz and /readyz; 0 turns it off")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one of several replicas work at a time")
+	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease (default: the Pod's)")
+	flags.DurationVar(&o.leaseDuration, "lease-duration", 30*time.Second, "how long others wait for a leader that is silent")
+	flags.DurationVar(&o.renewDeadline, "renew-deadline", 20*time.Second, "how long a leader goes on without renewing its lease")
+	flags.DurationVar(&o.retryPeriod, "retry-period", 4*time.Second, "how often the lease is renewed or asked for")
+	flags.IntVar(&o.unsettled, "unsettled", 512, "most attempts whose result the API server has not acknowledged: what a crash can repeat")
+	flags.IntVar(&o.perWebhook, "per-webhook", 32, "most attempts of one webhook at a time")
+	flags.IntVar(&o.perDestination, "per-destination", 64, "most attempts to one host:port at a time, for all webhooks together")
+	flags.IntVar(&o.workers, "workers", 16, "deliveries that are reconciled at a time")
+	flags.DurationVar(&o.drainGrace, "drain-grace", 40*time.Second, "how long attempts in flight and their results may take after SIGTERM; at least the longest timeout and 10s")
+	flags.DurationVar(&o.disableAfter, "disable-after", health.DefaultDisableAfter, "disable a webhook whose deliveries have failed for so long without a success; 0: never")
+	flags.IntVar(&o.backlog, "backlog-per-webhook", 2000, "unfinished deliveries at which a webhook's backlog counts as full")
+	flags.DurationVar(&o.retention.Succeeded, "retain-succeeded", time.Hour, "how long succeeded deliveries are kept")
+	flags.DurationVar(&o.retention.Failed, "retain-failed", 7*24*time.Hour, "how long failed deliveries are kept")
+	flags.IntVar(&o.retention.MaxCount, "retain-count", 1000, "finished deliveries kept for each webhook")
+	flags.Int64Var(&o.retention.MaxBytes, "retain-bytes", 32<<20, "bytes of payload of finished deliveries kept for each webhook")
+	return command
+}
+
+func (o *managerOptions) run(ctx context.Context) error {
+	if err := setLogger(o.logLevel); err != nil {
+		return err
+	}
+	config, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	lease, err := o.newLease(config)
+	if err != nil {
+		return err
+	}
+	mgr, err := o.newManager(config, lease)
+	if err != nil {
+		return fmt.Errorf("set up manager: %w", err)
+	}
+	deliveries, err := o.setUp(ctx, mgr, lease)
+	if err != nil {
+		return err
+	}
+	err = mgr.Start(ctx)
+	// With the leadership lost the manager stops at once. What is in flight is
+	// still let finish, and written.
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.drainGrace)
+	defer cancel()
+	if drainErr := deliveries.Drain(drain); err == nil {
+		err = drainErr
+	}
+	return err
+}
+
+func (o *managerOptions) newManager(config *rest.Config, lease *lease) (manager.Manager, error) {
+	options := ctrl.Options{
+		Scheme:                  newScheme(),
+		Cache:                   o.cacheOptions(),
+		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &v1alpha1.WebhookDelivery{}}}},
+		HealthProbeBindAddress:  o.probeAddress,
+		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure},
+		GracefulShutdownTimeout: new(o.drainGrace + 5*time.Second),
+	}
+	if o.metricsSecure {
+		options.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	if lease != nil {
+		options.LeaderElection = true
+		options.LeaderElectionResourceLockInterface = lease
+		options.LeaderElectionID = leaseName
+		options.LeaderElectionReleaseOnCancel = true
+		options.LeaseDuration, options.RenewDeadline, options.RetryPeriod = &o.leaseDuration, &o.renewDeadline, &o.retryPeriod
+	}
+	return ctrl.NewManager(config, options)
+}
+
+func (o *managerOptions) cacheOptions() cache.Options {
+	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	for _, namespace := range o.namespaces {
+		if options.DefaultNamespaces == nil {
+			options.DefaultNamespaces = map[string]cache.Config{}
+		}
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	return options
+}
+
+// setUp wires the reconcilers together.
+func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *lease) (*controllers.DeliveryReconciler, error) {
+	cacheOptions := o.cacheOptions()
+	cacheOptions.Scheme, cacheOptions.Mapper, cacheOptions.HTTPClient = mgr.GetScheme(), mgr.GetRESTMapper(), mgr.GetHTTPClient()
+	// This cache is filled once leadership is won, so that it shows all that a
+	// former leader wrote; see docs/adr/0002-fill-the-delivery-cache-as-leader.md.
+	deliveryCache, err := cache.New(mgr.GetConfig(), controllers.DeliveryCacheOptions(cacheOptions))
+	if err != nil {
+		return nil, fmt.Errorf("set up delivery cache: %w", err)
+	}
+	if err := controllers.IndexDeliveries(ctx, deliveryCache); err != nil {
+		return nil, fmt.Errorf("index deliveries: %w", err)
+	}
+	sidecar := dispatcher.NewClient(o.dispatcherSocket)
+	addresses := &controllers.APIServerAddresses{Live: mgr.GetAPIReader()}
+	meters := controllers.NewMetrics(metrics.Registry)
+	observations := controllers.NewObservations(o.disableAfter, time.Now)
+	signer := controllers.NewSigner(mgr.GetAPIReader(), time.Now)
+	retainer := &controllers.Retainer{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache,
+		Observations: observations, Limits: o.retention, Metrics: meters, Now: time.Now,
+	}
+	deliveries := &controllers.DeliveryReconciler{
+		Deliveries: deliveryCache, Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Signer: signer, Observations: observations, Retainer: retainer, Metrics: meters,
+		Forbidden: addresses.Forbidden, Now: time.Now, Workers: o.workers,
+	}
+	runner := attempt.New(attempt.Options{
+		Sender: sidecar, Wake: deliveries.Wake, Gate: lease.isFresh,
+		Unsettled: o.unsettled, PerWebhook: o.perWebhook, PerDestination: o.perDestination,
+	})
+	deliveries.Runner = runner
+	metrics.Registry.MustRegister(controllers.RunnerCollector{Stats: runner.Stats})
+	webhooks := &controllers.WebhookReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Deliveries: deliveryCache,
+		Dispatcher: sidecar, Signer: signer, Observations: observations, Metrics: meters,
+		Recorder: mgr.GetEventRecorder("bbmcp-webhooks"), BacklogLimit: o.backlog,
+		Forbidden: addresses.Forbidden, Now: time.Now, Random: rand.Reader,
+	}
+	eventTypes := &controllers.EventTypeReconciler{Client: mgr.GetClient(), Now: time.Now}
+
+	for _, step := range []func() error{
+		func() error { return mgr.Add(addresses) },
+		func() error { return mgr.Add(deliveryCache) },
+		func() error { return mgr.Add(manager.RunnableFunc(runner.Run)) },
+		func() error { return mgr.Add(retainer) },
+		func() error { return deliveries.DrainOnStop(mgr, o.drainGrace) },
+		func() error { return deliveries.SetupWithManager(mgr) },
+		func() error { return webhooks.SetupWithManager(mgr) },
+		func() error { return eventTypes.SetupWithManager(mgr) },
+		func() error { return mgr.AddHealthzCheck("ping", healthz.Ping) },
+		func() error {
+			return mgr.AddReadyzCheck("dispatcher", checkDispatcher(sidecar))
+		},
+	} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("set up manager: %w", err)
+		}
+	}
+	return deliveries, nil
+}
+
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return scheme
+}
+
+// restConfig reads the API server's address and our credentials. The client
+// does not limit itself: what is written for each delivery is bounded by design,
+// and the API server has priority and fairness.
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the API server: %w", err)
+	}
+	config.QPS = -1
+	config.UserAgent = "bbmcp-webhooks/" + version.Version
+	return config, nil
+}
+
+// setLogger makes everything log JSON lines to stderr.
+func setLogger(level string) error {
+	var parsed slog.Level
+	if err := parsed.UnmarshalText([]byte(level)); err != nil {
+		return fmt.Errorf("--log-level %q: use debug, info, warn or error", level)
+	}
+	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: parsed}))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+	return nil
+}
