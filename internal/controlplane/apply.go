@@ -1,15 +1,10 @@
 package controlplane
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -17,9 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
@@ -33,129 +26,44 @@ const FieldManager = "bbmcp-controlplane"
 // establishTimeout bounds the wait for CRDs to be served.
 const establishTimeout = 15 * time.Second
 
+// createDelay is how long after a CRD was established the API server holds back requests that create objects of its kind.
+const createDelay = 2 * time.Second
+
 // Apply applies every object in the given YAML or JSON files, and in those of the given folders and their subfolders, on the
 // server's side and by force: first the CRDs, waiting until they are served, then Namespaces, then the rest in the order of
 // paths, file names and documents. A namespaced object without a namespace goes to "default". Files for kustomize are
 // passed over. It stops at the first error, which names the file.
+//
+// For two seconds after a CRD is new, the API server lets every request that creates an object of its kind by POST wait for
+// two seconds. Apply itself is not held up by that; what its caller does next may be.
 func Apply(ctx context.Context, cfg *rest.Config, paths ...string) error {
-	var all []manifest
-	for _, path := range paths {
-		dir, base := filepath.Split(filepath.Clean(path))
-		if dir == "" {
-			dir = "."
-		}
-		found, err := readManifests(os.DirFS(dir), base)
-		if err != nil {
-			return fmt.Errorf("apply %q: %w", path, err)
-		}
-		all = append(all, found...)
+	all, err := readPaths(paths)
+	if err != nil {
+		return err
 	}
 	return applyAll(ctx, cfg, all)
 }
 
 // ApplyFS is [Apply] for files of fsys, such as an embedded folder.
 func ApplyFS(ctx context.Context, cfg *rest.Config, fsys fs.FS, paths ...string) error {
-	var all []manifest
+	var all manifests
 	for _, path := range paths {
-		found, err := readManifests(fsys, path)
-		if err != nil {
-			return fmt.Errorf("apply %q: %w", path, err)
+		if err := all.read(fsys, path); err != nil {
+			return fmt.Errorf("read manifests in %q: %w", path, err)
 		}
-		all = append(all, found...)
 	}
 	return applyAll(ctx, cfg, all)
 }
 
-// manifest is an object and the file it comes from.
-type manifest struct {
-	file   string
-	object *unstructured.Unstructured
-}
-
-// rank orders kinds by what depends on them.
-func (m manifest) rank() int {
-	switch m.object.GroupVersionKind().GroupKind() {
-	case schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}:
-		return 0
-	case schema.GroupKind{Kind: "Namespace"}:
-		return 1
-	default:
-		return 2
-	}
-}
-
-func readManifests(fsys fs.FS, path string) ([]manifest, error) {
-	var all []manifest
-	err := fs.WalkDir(fsys, path, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() || name != path && !isManifest(entry.Name()) {
-			return nil
-		}
-		data, err := fs.ReadFile(fsys, name)
-		if err != nil {
-			return err
-		}
-		found, err := parseManifests(name, data)
-		all = append(all, found...)
-		return err
-	})
-	return all, err
-}
-
-// isManifest says whether a file found in a folder is to be applied.
-func isManifest(name string) bool {
-	switch name {
-	case "kustomization.yaml", "kustomization.yml":
-		return false
-	}
-	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
-}
-
-func parseManifests(file string, data []byte) ([]manifest, error) {
-	var all []manifest
-	documents := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
-	for n := 1; ; n++ {
-		document, err := documents.Read()
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: document %d: %w", file, n, err)
-		}
-		objects, err := parseDocument(document)
-		if err != nil {
-			return nil, fmt.Errorf("%s: document %d: %w", file, n, err)
-		}
-		for _, object := range objects {
-			all = append(all, manifest{file: file, object: object})
-		}
-	}
-}
-
-// parseDocument returns the object in a document, none if it is empty, or the items of a List.
-func parseDocument(document []byte) ([]*unstructured.Unstructured, error) {
-	data, err := yaml.ToJSON(document)
+func applyAll(ctx context.Context, cfg *rest.Config, all manifests) error {
+	a, err := newApplier(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if bytes.Equal(bytes.TrimSpace(data), []byte("null")) {
-		return nil, nil
+	if err := a.applyCRDs(ctx, all.crds); err != nil {
+		return err
 	}
-	object := new(unstructured.Unstructured)
-	if err := object.UnmarshalJSON(data); err != nil {
-		return nil, err
-	}
-	if !object.IsList() {
-		return []*unstructured.Unstructured{object}, nil
-	}
-	var items []*unstructured.Unstructured
-	err = object.EachListItem(func(item runtime.Object) error {
-		items = append(items, item.(*unstructured.Unstructured))
-		return nil
-	})
-	return items, err
+	return a.applyObjects(ctx, all)
 }
 
 // applier applies objects of any kind.
@@ -164,43 +72,50 @@ type applier struct {
 	mapper *restmapper.DeferredDiscoveryRESTMapper
 	// newKinds says that CRDs were applied, which discovery may learn of a moment later.
 	newKinds bool
+	// settled is when the API server stops holding back objects of kinds that are new.
+	settled time.Time
 }
 
-func applyAll(ctx context.Context, cfg *rest.Config, all []manifest) error {
-	if len(all) == 0 {
-		return nil
-	}
+func newApplier(cfg *rest.Config) (*applier, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
 	client, err := dynamic.NewForConfig(cfg)
 	if err != nil {
-		return fmt.Errorf("apply: %w", err)
+		return nil, fmt.Errorf("apply: %w", err)
 	}
 	disco, err := discovery.NewDiscoveryClientForConfig(cfg)
 	if err != nil {
-		return fmt.Errorf("apply: %w", err)
+		return nil, fmt.Errorf("apply: %w", err)
 	}
-	a := &applier{client: client, mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco))}
-	slices.SortStableFunc(all, func(x, y manifest) int { return x.rank() - y.rank() })
-	crds := 0
-	for crds < len(all) && all[crds].rank() == 0 {
-		crds++
-	}
-	for _, m := range all[:crds] {
+	return &applier{client: client, mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco))}, nil
+}
+
+// applyCRDs applies CRDs and returns when they are served.
+func (a *applier) applyCRDs(ctx context.Context, crds []manifest) error {
+	for _, m := range crds {
 		if err := a.apply(ctx, m); err != nil {
 			return err
 		}
 	}
-	for _, m := range all[:crds] {
-		if err := a.waitEstablished(ctx, m); err != nil {
+	for _, m := range crds {
+		since, err := a.waitEstablished(ctx, m)
+		if err != nil {
 			return err
 		}
+		if settled := since.Add(createDelay); settled.After(a.settled) {
+			a.settled = settled
+		}
 	}
-	if crds > 0 {
+	if len(crds) > 0 {
 		a.newKinds = true
 		a.mapper.Reset()
 	}
-	for _, m := range all[crds:] {
+	return nil
+}
+
+// applyObjects applies everything but the CRDs.
+func (a *applier) applyObjects(ctx context.Context, all manifests) error {
+	for _, m := range slices.Concat(all.namespaces, all.rest) {
 		if err := a.apply(ctx, m); err != nil {
 			return err
 		}
@@ -248,41 +163,44 @@ func (a *applier) mapping(ctx context.Context, kind schema.GroupVersionKind) (*m
 	return mapping, err
 }
 
-func (a *applier) waitEstablished(ctx context.Context, m manifest) error {
+// waitEstablished returns the time since which a CRD is served.
+func (a *applier) waitEstablished(ctx context.Context, m manifest) (since time.Time, err error) {
 	mapping, err := a.mapping(ctx, m.object.GroupVersionKind())
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	err = poll(ctx, func(ctx context.Context) error {
 		crd, err := a.client.Resource(mapping.Resource).Get(ctx, m.object.GetName(), metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		return established(crd)
+		since, err = established(crd)
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("wait for CustomResourceDefinition %q of %s: %w", m.object.GetName(), m.file, err)
+		return time.Time{}, fmt.Errorf("wait for CustomResourceDefinition %q of %s: %w", m.object.GetName(), m.file, err)
 	}
-	return nil
+	return since, nil
 }
 
-// established is nil once a CRD is served, else the reason why not.
-func established(crd *unstructured.Unstructured) error {
+// established returns the time since which a CRD is served, or the reason why it is not.
+func established(crd *unstructured.Unstructured) (since time.Time, err error) {
 	conditions, _, err := unstructured.NestedSlice(crd.Object, "status", "conditions")
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	reason := "no condition Established yet"
 	for _, each := range conditions {
 		condition, _ := each.(map[string]any)
 		switch {
 		case condition["type"] == "Established" && condition["status"] == "True":
-			return nil
+			transition, _ := condition["lastTransitionTime"].(string)
+			return time.Parse(time.RFC3339, transition)
 		case condition["status"] == "False":
 			reason = fmt.Sprintf("%v: %v", condition["type"], condition["message"])
 		}
 	}
-	return errors.New(reason)
+	return time.Time{}, errors.New(reason)
 }
 
 // poll repeats check until it succeeds, at most for establishTimeout.

@@ -56,6 +56,7 @@ func (c *ControlPlane) etcdCommand() *exec.Cmd {
 		"--peer-cert-file=" + c.files.etcdCert, "--peer-key-file=" + c.files.etcdKey,
 		"--peer-trusted-ca-file=" + c.files.etcdCA, "--peer-client-cert-auth",
 		"--socket-reuse-port",
+		"--heartbeat-interval=20", "--election-timeout=100", // the only member need not give others time to vote
 		"--unsafe-no-fsync=" + strconv.FormatBool(c.options.UnsafeNoFsync),
 	}
 	return exec.Command(c.assets.Etcd, append(args, c.options.EtcdArgs...)...)

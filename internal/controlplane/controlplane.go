@@ -30,8 +30,9 @@ type Options struct {
 	Port int
 	// UnsafeNoFsync lets etcd answer before data is on disk: faster, and data may be lost with the machine, not with a process.
 	UnsafeNoFsync bool
-	// Manifests are files and folders for [Apply]. They are applied before the controller manager starts, so its garbage
-	// collector knows their kinds from the beginning; of a CRD that comes later it hears within 30 seconds.
+	// Manifests are files and folders, read as [Apply] does. They are applied before the controller manager starts, so its
+	// garbage collector knows their kinds from the beginning; of a CRD that comes later it hears within 30 seconds. Start
+	// also waits until the API server does not hold back objects of these kinds any more.
 	Manifests []string
 	// EtcdArgs, APIServerArgs and ControllerManagerArgs come after ours on the command line and override them.
 	EtcdArgs, APIServerArgs, ControllerManagerArgs []string
@@ -49,7 +50,8 @@ type ControlPlane struct {
 	ca        *authority
 
 	etcdPort, peerPort, apiPort, managerPort int
-	etcdProbe, apiProbe, managerProbe        probe
+
+	etcdProbe, apiEarlyProbe, apiProbe, managerProbe probe
 
 	mu                       sync.Mutex // guards what follows
 	etcd, apiServer, manager *process
@@ -90,38 +92,56 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	begin := time.Now()
+	since := func() time.Duration { return time.Since(begin).Round(10 * time.Millisecond) }
+	all, err := readPaths(c.options.Manifests)
+	if err != nil {
+		return err
+	}
 	if err := c.prepare(begin); err != nil {
 		return err
 	}
-	var err error
+	a, err := newApplier(c.admin)
+	if err != nil {
+		return err
+	}
 	if c.etcd, err = startProcess(etcdBinary, c.files.log(etcdBinary), c.etcdCommand()); err != nil {
 		return err
 	}
 	if err := c.etcd.waitFor(ctx, "etcd", c.etcdProbe.check); err != nil {
 		return err
 	}
-	etcdReady := time.Since(begin)
-	if err := c.startAPIServer(ctx); err != nil {
+	etcdReady := since()
+	if err := c.startAPIServer(ctx, func() error { return a.applyCRDs(ctx, all.crds) }); err != nil {
 		return err
 	}
-	apiReady := time.Since(begin)
-	if err := Apply(ctx, c.admin, c.options.Manifests...); err != nil {
+	apiReady := since()
+	if err := a.applyObjects(ctx, all); err != nil {
 		return err
 	}
 	if err := c.startControllerManager(ctx); err != nil {
 		return err
 	}
-	c.options.Progress(fmt.Sprintf("control plane ready at %s after %s (etcd %s, API server %s)", c.APIServerURL(),
-		time.Since(begin).Round(10*time.Millisecond), etcdReady.Round(10*time.Millisecond), apiReady.Round(10*time.Millisecond)))
+	if err := sleep(ctx, time.Until(a.settled)); err != nil {
+		return fmt.Errorf("wait for new kinds: %w", err)
+	}
+	c.options.Progress(fmt.Sprintf("control plane ready at %s after %s (etcd %s, API server %s)", c.APIServerURL(), since(), etcdReady, apiReady))
 	return nil
 }
 
-func (c *ControlPlane) startAPIServer(ctx context.Context) error {
+// startAPIServer starts the API server and returns when it is ready. It calls early as soon as requests of an administrator
+// are served, which is about two seconds before.
+func (c *ControlPlane) startAPIServer(ctx context.Context, early func() error) error {
 	p, err := startProcess(apiServerBinary, c.files.log(apiServerBinary), c.apiServerCommand())
 	if err != nil {
 		return err
 	}
 	c.apiServer = p
+	if err := p.waitFor(ctx, "API server", c.apiEarlyProbe.check); err != nil {
+		return err
+	}
+	if err := early(); err != nil {
+		return err
+	}
 	return p.waitFor(ctx, "API server", c.apiProbe.check)
 }
 
@@ -181,7 +201,11 @@ func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	return c.startAPIServer(ctx)
+	if err := c.startAPIServer(ctx, func() error { return nil }); err != nil {
+		c.apiServer.stop(0)
+		return err
+	}
+	return nil
 }
 
 // Stop ends all processes, gives back the ports and removes a temporary folder. It returns when that is done; calling it
@@ -239,3 +263,15 @@ func (c *ControlPlane) CAData() []byte { return slices.Clone(c.ca.cert) }
 
 // Dir is the folder with data, keys and logs (etcd.log, kube-apiserver.log, kube-controller-manager.log).
 func (c *ControlPlane) Dir() string { return c.files.dir }
+
+// sleep waits for d, which may be negative, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

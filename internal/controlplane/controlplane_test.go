@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -278,6 +280,32 @@ func TestAPIServerOutage(t *testing.T) {
 			t.Error("a second start of a running API server succeeded")
 		}
 	})
+
+	t.Run("a start that is given up leaves the API server dead, so it can be started again", func(t *testing.T) {
+		if err := cp.KillAPIServer(); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := cp.StartAPIServer(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context canceled", err)
+		}
+		if got := cp.PIDs().APIServer; got != 0 {
+			t.Errorf("API server runs as process %d", got)
+		}
+	})
+
+	t.Run("a control plane whose API server is paused can be stopped", func(t *testing.T) {
+		if err := cp.StartAPIServer(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := cp.PauseAPIServer(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cp.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestStop(t *testing.T) {
@@ -307,7 +335,7 @@ func TestStop(t *testing.T) {
 		}
 	})
 
-	t.Run("a control plane in a kept folder comes back with objects and tokens", func(t *testing.T) {
+	t.Run("a control plane in a kept folder comes back at its port with objects and tokens", func(t *testing.T) {
 		dir := t.TempDir()
 		first := start(t, controlplane.Options{Dir: dir})
 		admin := clientFor(t, first.AdminConfig())
@@ -324,8 +352,15 @@ func TestStop(t *testing.T) {
 		if err := first.Stop(); err != nil {
 			t.Fatal(err)
 		}
-		second := start(t, controlplane.Options{Dir: dir})
-		cfg.Host = second.APIServerURL()
+		address, err := url.Parse(first.APIServerURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		port, err := strconv.Atoi(address.Port())
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, controlplane.Options{Dir: dir, Port: port})
 		if _, err := clientFor(t, cfg).CoreV1().ConfigMaps("kept").List(t.Context(), metav1.ListOptions{}); err != nil {
 			t.Error(err)
 		}

@@ -130,6 +130,12 @@ func (c *ControlPlane) issueCluster(now time.Time) error {
 	if c.apiProbe, err = newProbe(c.APIServerURL()+"/readyz", ca, admin); err != nil {
 		return err
 	}
+	// Two steps of the API server wait for a second before they begin and have nothing to do with an administrator.
+	early := c.APIServerURL() + "/readyz?exclude=poststarthook/rbac/bootstrap-roles" +
+		"&exclude=poststarthook/scheduling/bootstrap-system-priority-classes"
+	if c.apiEarlyProbe, err = newProbe(early, ca, admin); err != nil {
+		return err
+	}
 	c.managerProbe, err = newProbe(loopback("https", c.managerPort)+"/healthz", ca, admin)
 	return err
 }
