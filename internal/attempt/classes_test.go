@@ -163,7 +163,7 @@ func TestBusyWebhooksThatBeginToHangLeaveSlotsToOthers(t *testing.T) {
 		}
 		open.Store(true)
 		w.wait(gatePoll)
-		expect(t, "in flight", w.Stats().InFlight, 56)
+		expect(t, "in flight", w.Stats().InFlight, 32)
 		w.submit("ours/hook/second")
 		w.settleDown()
 		expect(t, "sent at once", w.count("ours/hook"), 2)

@@ -24,7 +24,7 @@ type groupKey struct {
 func (r *Runner) destination(address string) *destination {
 	d := r.destinations[address]
 	if d == nil {
-		d = &destination{address: address, slots: share{size: r.perDestination}}
+		d = &destination{address: address, slots: newShare(r.perDestination, 7)}
 		r.destinations[address] = d
 	}
 	return d

@@ -103,7 +103,7 @@ func New(o Options) *Runner {
 		slowAfter:      orDefault(o.SlowAfter, time.Second),
 		stallAfter:     orDefault(o.StallAfter, 2*time.Second),
 		lostBackoff:    orDefault(o.LostBackoff, time.Second),
-		slots:          share{size: orDefault(o.Unsettled, 512)},
+		slots:          newShare(orDefault(o.Unsettled, 512), 4),
 		base:           time.Now(),
 		nudged:         make(chan struct{}, 1),
 		drained:        make(chan struct{}),

@@ -29,9 +29,9 @@ func (c Class) String() string {
 }
 
 // band is what a webhook's next attempt competes in. Proven webhooks have two:
-// those with nothing in flight may use the last slots, those that already hold
-// one may not, so that a few busy ones that begin to hang all at once do not
-// shut out the rest before they are known to be slow.
+// those with nothing in flight may use every slot, those that already hold one
+// only some, so that busy ones that all begin to hang at once do not shut out
+// the rest before they are known to be slow.
 type band uint8
 
 const (
@@ -47,7 +47,15 @@ const (
 // those of one destination.
 type share struct {
 	size int
+	// busy is how many slots may be taken for a proven webhook with something in
+	// flight to take one more. A quarter of all slots is there for them anyway.
+	busy int
 	used [classes]int
+}
+
+// newShare returns a share of which busy webhooks may take so many eighths.
+func newShare(size, eighths int) share {
+	return share{size: size, busy: max(1, size*eighths/8)}
 }
 
 func (s *share) total() int { return s.used[Proven] + s.used[Unproven] + s.used[Slow] }
@@ -58,7 +66,7 @@ func (s *share) room(b band) int {
 	free := s.size - s.total()
 	switch b {
 	case provenBusy:
-		free -= s.size / 8
+		free = min(free, max(s.part(1)-s.used[Proven], s.busy-s.total()))
 	case unproven:
 		free = min(free, s.part(1)-s.used[Unproven], s.part(3)-s.used[Unproven]-s.used[Slow])
 	case slow:

@@ -1,0 +1,132 @@
+package attempt
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// delays returns how long the deliveries of some webhooks waited to be sent.
+func (w *world) delays(since time.Duration, hooks ...string) []time.Duration {
+	var waited []time.Duration
+	for _, s := range w.log() {
+		if slices.Contains(hooks, s.hook) && s.at-s.waited >= since {
+			waited = append(waited, s.waited)
+		}
+	}
+	slices.Sort(waited)
+	return waited
+}
+
+func percentile(sorted []time.Duration, p int) time.Duration {
+	return sorted[(len(sorted)-1)*p/100]
+}
+
+var healthy = []string{"shared/good0", "shared/good1", "shared/good2", "own/good3", "own/good4"}
+
+// feed submits one delivery to every healthy webhook every 50 ms.
+func (w *world) feed(name string, rounds int) {
+	for i := range rounds {
+		for _, hook := range healthy {
+			w.submit(fmt.Sprintf("%s/%s%d", hook, name, i))
+		}
+		time.Sleep(50 * ms)
+	}
+	w.settleDown()
+}
+
+// 200 webhooks hang, ten times as many jobs as there are slots are queued to
+// them. Five healthy webhooks, three of them in the same namespace, get every
+// delivery out the moment it is submitted once they are proven; at the start,
+// when nothing is known about anybody, within SlowAfter.
+func TestHangingWebhooksDoNotDelayHealthyOnes(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		for i := range 200 {
+			w.answer(fmt.Sprintf("shared/bad%d", i), hangs())
+			w.many(fmt.Sprintf("shared/bad%d", i), "", 26) // 10 x U in all
+		}
+		w.feed("start", 60)
+		start := w.delays(0, healthy...)
+		if worst := start[len(start)-1]; worst > time.Second {
+			t.Errorf("at the start a delivery waited %v, more than SlowAfter", worst)
+		}
+		w.wait(10 * time.Second)
+		steady := w.elapsed()
+		w.feed("steady", 400)
+		waited := w.delays(steady, healthy...)
+		expect(t, "deliveries", len(waited), 2000)
+		t.Logf("at the start: p50 %v, p99 %v, worst %v; then: p50 %v, p99 %v, worst %v",
+			percentile(start, 50), percentile(start, 99), start[len(start)-1],
+			percentile(waited, 50), percentile(waited, 99), waited[len(waited)-1])
+		expect(t, "p99 of the wait", percentile(waited, 99), 0)
+		expect(t, "worst wait", waited[len(waited)-1], 0)
+
+		before := w.elapsed()
+		w.many("shared/good0", "backlog", 3200)
+		for w.View("shared/good0/backlog3199").Phase != None {
+			w.wait(20 * ms)
+		}
+		if took := w.elapsed() - before; took > 2100*ms { // 32 at a time, 20 ms each: 2 s
+			t.Errorf("3,200 deliveries of one healthy webhook took %v", took)
+		}
+		if queued := w.Stats().Classes[Slow].Queued; queued < 2000 {
+			t.Errorf("only %d jobs are still queued to webhooks that hang", queued)
+		}
+	})
+}
+
+// The same webhooks were healthy, and busy, until a moment ago.
+func TestWebhooksThatBeginToHangDoNotDelayHealthyOnes(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		for i := range 200 {
+			w.many(fmt.Sprintf("shared/bad%d", i), "before", 4)
+		}
+		w.feed("before", 40)
+		for i := range 200 {
+			w.answer(fmt.Sprintf("shared/bad%d", i), hangs())
+			w.many(fmt.Sprintf("shared/bad%d", i), "after", 26)
+		}
+		begin := w.elapsed()
+		w.feed("after", 400)
+		waited := w.delays(begin, healthy...)
+		t.Logf("p50 %v, p99 %v, worst %v", percentile(waited, 50), percentile(waited, 99), waited[len(waited)-1])
+		expect(t, "deliveries", len(waited), 2000)
+		expect(t, "worst wait", waited[len(waited)-1], 0)
+	})
+}
+
+func TestABacklogAfterARestartDoesNotDelayOthers(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.many("ns/behind", "overdue", 5000)
+		w.submit("ns/other/new", "elsewhere/hook/new")
+		w.settleDown()
+		for _, s := range w.log() {
+			expect(t, "wait of "+string(s.uid), s.waited, 0)
+		}
+		expect(t, "sent to a webhook beside it", w.count("ns/other"), 1)
+		expect(t, "sent in another namespace", w.count("elsewhere/hook"), 1)
+		w.wait(4 * time.Second)
+		expect(t, "sent of the backlog", w.count("ns/behind"), 5000)
+	})
+}
+
+// Slow endpoints that do answer are not starved by those that never do.
+func TestSlowWebhooksThatAnswerKeepTheirShareBesideThoseThatHang(t *testing.T) {
+	inWorld(t, Options{Unsettled: 64}, func(w *world) {
+		w.answer("shared/slow", status(200, 2*time.Second))
+		w.answer("own/slow", status(200, 2*time.Second))
+		for i := range 200 {
+			w.answer(fmt.Sprintf("shared/bad%d", i), hangs())
+			w.many(fmt.Sprintf("shared/bad%d", i), "", 20)
+		}
+		w.many("shared/slow", "", 10)
+		w.many("own/slow", "", 100)
+		w.wait(12 * time.Minute)
+		expect(t, "sent to the slow one among those that hang", w.count("shared/slow"), 10)
+		expect(t, "sent to the slow one elsewhere", w.count("own/slow"), 100)
+		if n := w.count("shared/bad0"); n == 20 {
+			t.Error("nothing was queued any more to those that hang")
+		}
+	})
+}
