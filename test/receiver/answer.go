@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -43,14 +44,11 @@ func (r *Receiver) answer(w http.ResponseWriter, request *http.Request, step Ste
 	case GzipBomb:
 		w.Header().Set("Content-Encoding", "gzip")
 		w.WriteHeader(step.status())
-		packed, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
-		zeros := make([]byte, 1<<20)
-		for range 1 << 10 {
-			if _, err := packed.Write(zeros); err != nil {
+		for range bombMembers {
+			if _, err := w.Write(r.bomb()); err != nil {
 				return
 			}
 		}
-		_ = packed.Close()
 	case Echo:
 		w.WriteHeader(step.status())
 		_ = request.Header.Write(w)
@@ -97,7 +95,7 @@ func (r *Receiver) raw(w http.ResponseWriter, step Step) {
 	defer conn.Close() //nolint:errcheck // it is broken on purpose
 	switch step.Fault {
 	case ResetInHeaders:
-		_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d OK\r\nContent-Ty", step.status())
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d OK\r\nContent-Type: te", step.status())
 	case ResetInBody:
 		_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d OK\r\nContent-Length: 100\r\n\r\nhalf of", step.status())
 	case NotHTTP:
@@ -115,4 +113,19 @@ func (r *Receiver) raw(w http.ResponseWriter, step Step) {
 		r.pause(context.Background(), 20*time.Millisecond)
 		_ = tcp.SetLinger(0)
 	}
+}
+
+const (
+	bombMemberBytes = 16 << 20
+	bombMembers     = 40
+)
+
+// bomb makes one gzip member of zeros, about 16 KiB; members in a row are a
+// gzip file too.
+func bomb() []byte {
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	_, _ = writer.Write(make([]byte, bombMemberBytes))
+	_ = writer.Close()
+	return packed.Bytes()
 }

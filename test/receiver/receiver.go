@@ -38,6 +38,8 @@ type Receiver struct {
 	closing  context.CancelFunc
 	closed   context.Context //nolint:containedctx // ends hanging answers when the receiver does
 
+	bomb func() []byte // made when first asked for
+
 	mu      sync.Mutex
 	scripts map[string]*script
 	secrets map[string][]string
@@ -59,7 +61,7 @@ func Start(options Options) (*Receiver, error) {
 		return nil, err
 	}
 	r := &Receiver{
-		options: options, listener: listener,
+		options: options, listener: listener, bomb: sync.OnceValue(bomb),
 		scripts: make(map[string]*script), secrets: make(map[string][]string),
 		total: newTally(), paths: make(map[string]*tally), changed: make(chan struct{}),
 	}

@@ -22,7 +22,7 @@ const (
 	EndlessBody       Fault = "endless-body"     // a body without end, as fast as it goes
 	SlowBody          Fault = "slow-body"        // a body without end, one byte each Step.Every
 	Informational     Fault = "1xx-flood"        // 103 answers without end
-	GzipBomb          Fault = "gzip-bomb"        // a small body that unpacks to a gigabyte
+	GzipBomb          Fault = "gzip-bomb"        // 0.7 MB that unpack to 640 MiB
 	NotHTTP           Fault = "not-http"         // bytes that are not HTTP
 	Echo              Fault = "echo"             // answers with the request's headers and body
 	ControlCharacters Fault = "control-chars"    // answers with every byte below 0x20, escapes and bad UTF-8
