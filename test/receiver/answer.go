@@ -116,11 +116,11 @@ func (r *Receiver) raw(w http.ResponseWriter, step Step) {
 }
 
 const (
-	bombMemberBytes = 16 << 20
-	bombMembers     = 40
+	bombMemberBytes = 1 << 20
+	bombMembers     = 640
 )
 
-// bomb makes one gzip member of zeros, about 16 KiB; members in a row are a
+// bomb makes one gzip member of zeros, about 1 KiB; members in a row are a
 // gzip file too.
 func bomb() []byte {
 	var packed bytes.Buffer
