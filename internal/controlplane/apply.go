@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -189,7 +190,7 @@ func established(crd *unstructured.Unstructured) (since time.Time, err error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	reason := "no condition Established yet"
+	var reasons []string
 	for _, each := range conditions {
 		condition, _ := each.(map[string]any)
 		switch {
@@ -197,10 +198,13 @@ func established(crd *unstructured.Unstructured) (since time.Time, err error) {
 			transition, _ := condition["lastTransitionTime"].(string)
 			return time.Parse(time.RFC3339, transition)
 		case condition["status"] == "False":
-			reason = fmt.Sprintf("%v: %v", condition["type"], condition["message"])
+			reasons = append(reasons, fmt.Sprintf("%v: %v", condition["type"], condition["message"]))
 		}
 	}
-	return time.Time{}, errors.New(reason)
+	if len(reasons) == 0 {
+		return time.Time{}, errors.New("no condition Established yet")
+	}
+	return time.Time{}, errors.New(strings.Join(reasons, "; "))
 }
 
 // poll repeats check until it succeeds, at most for establishTimeout.

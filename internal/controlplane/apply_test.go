@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
 )
@@ -54,35 +55,7 @@ func TestApply(t *testing.T) {
 		}
 	})
 
-	t.Run("the garbage collector knows a kind that was there before it", func(t *testing.T) {
-		maps := admin.CoreV1().ConfigMaps("workshop")
-		owner, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owner"}}, metav1.CreateOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		owned := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "Widget"}}
-		owned.SetName("owned")
-		owned.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID}})
-		begin := time.Now()
-		if _, err := widgets.Create(t.Context(), owned, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(begin); took >= 2*time.Second {
-			t.Errorf("the API server held the object back for %s", took)
-		}
-		if err := maps.Delete(t.Context(), "owner", metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		begin = time.Now()
-		eventually(t, 10*time.Second, func(ctx context.Context) error {
-			_, err := widgets.Get(ctx, "owned", metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				return nil
-			}
-			return errors.Join(errors.New("owned is still there"), err)
-		})
-		t.Logf("garbage collected after %s", time.Since(begin).Round(time.Millisecond))
-	})
+	t.Run("the garbage collector knows a kind that was there before it", func(t *testing.T) { testOwnedWidget(t, admin, widgets) })
 
 	t.Run("a second time changes what differs and takes fields back by force", func(t *testing.T) {
 		patch := []byte(`{"spec":{"size":5}}`)
@@ -101,28 +74,60 @@ func TestApply(t *testing.T) {
 		}
 	})
 
-	t.Run("a refusal names the object and the file", func(t *testing.T) {
-		for _, tc := range []struct{ name, content, want string }{
-			{"an object that the schema refuses", "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: big}\nspec: {size: 10}\n",
-				`apply Widget "big" of a.yaml: Widget.example.com "big" is invalid`},
-			{"an unknown kind", "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: g}\n", `apply Gadget "g" of a.yaml: no matches for kind "Gadget"`},
-			{"an object without a name", "apiVersion: v1\nkind: ConfigMap\n", `apply ConfigMap "" of a.yaml: no name`},
-			{"a document without a kind", "apiVersion: v1\n---\na: b\n", `read manifests in ".": a.yaml: document 1: Object 'Kind' is missing`},
-			{"a document that is not YAML", "kind: ConfigMap\n---\n{\n", `read manifests in ".": a.yaml: document 2: `},
-		} {
-			t.Run(tc.name, func(t *testing.T) {
-				fsys := fstest.MapFS{"a.yaml": {Data: []byte(tc.content)}}
-				err := controlplane.ApplyFS(t.Context(), cp.AdminConfig(), fsys, ".")
-				if err == nil || !strings.HasPrefix(err.Error(), tc.want) {
-					t.Errorf("got %v, want an error that begins with %q", err, tc.want)
-				}
-			})
-		}
-	})
+	t.Run("a refusal names the object and the file", func(t *testing.T) { testRefusals(t, cp) })
 
 	t.Run("a path that does not exist is an error", func(t *testing.T) {
 		if err := controlplane.Apply(t.Context(), cp.AdminConfig(), "testdata/absent"); err == nil {
 			t.Error("got none")
 		}
 	})
+}
+
+func testOwnedWidget(t *testing.T, admin *kubernetes.Clientset, widgets dynamic.ResourceInterface) {
+	maps := admin.CoreV1().ConfigMaps("workshop")
+	owner, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owner"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "Widget"}}
+	owned.SetName("owned")
+	owned.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID}})
+	begin := time.Now()
+	if _, err := widgets.Create(t.Context(), owned, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took >= 2*time.Second {
+		t.Errorf("the API server held the object back for %s", took)
+	}
+	if err := maps.Delete(t.Context(), "owner", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	begin = time.Now()
+	eventually(t, 10*time.Second, func(ctx context.Context) error {
+		_, err := widgets.Get(ctx, "owned", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errors.Join(errors.New("owned is still there"), err)
+	})
+	t.Logf("garbage collected after %s", time.Since(begin).Round(time.Millisecond))
+}
+
+func testRefusals(t *testing.T, cp *controlplane.ControlPlane) {
+	for _, tc := range []struct{ name, content, want string }{
+		{"an object that the schema refuses", "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: big}\nspec: {size: 10}\n",
+			`apply Widget "big" of a.yaml: Widget.example.com "big" is invalid`},
+		{"an unknown kind", "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: g}\n", `apply Gadget "g" of a.yaml: no matches for kind "Gadget"`},
+		{"an object without a name", "apiVersion: v1\nkind: ConfigMap\n", `apply ConfigMap "" of a.yaml: no name`},
+		{"a document without a kind", "apiVersion: v1\n---\na: b\n", `read manifests in ".": a.yaml: document 1: Object 'Kind' is missing`},
+		{"a document that is not YAML", "kind: ConfigMap\n---\n{\n", `read manifests in ".": a.yaml: document 2: `},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			fsys := fstest.MapFS{"a.yaml": {Data: []byte(tc.content)}}
+			err := controlplane.ApplyFS(t.Context(), cp.AdminConfig(), fsys, ".")
+			if err == nil || !strings.HasPrefix(err.Error(), tc.want) {
+				t.Errorf("got %v, want an error that begins with %q", err, tc.want)
+			}
+		})
+	}
 }

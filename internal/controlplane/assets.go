@@ -32,7 +32,8 @@ type Assets struct {
 // are built from hack/controlplane of the main module around the working directory, once for each version, into
 // bbmcp-webhooks/controlplane in the user's cache folder. That needs the go command and, with an empty build cache, several
 // minutes; progress (nil for none) is told about it every 15 seconds. Of several processes that ask at the same time one
-// builds and the others wait for it. A build that is interrupted leaves nothing that a later call would take for whole.
+// builds and the others wait for it. A build that is interrupted leaves nothing that a later call would take for whole. A
+// version takes 250 MB; older ones stay until someone removes them.
 func Ensure(ctx context.Context, progress func(string)) (Assets, error) {
 	if progress == nil {
 		progress = func(string) {}

@@ -100,135 +100,143 @@ func TestControlPlane(t *testing.T) {
 	cp := start(t, controlplane.Options{UnsafeNoFsync: true})
 	admin := clientFor(t, cp.AdminConfig())
 
-	t.Run("a new namespace gets its default ServiceAccount", func(t *testing.T) {
-		createNamespace(t, admin, "born")
-		eventually(t, 5*time.Second, func(ctx context.Context) error {
-			_, err := admin.CoreV1().ServiceAccounts("born").Get(ctx, "default", metav1.GetOptions{})
-			return err
-		})
-	})
+	t.Run("a new namespace gets its default ServiceAccount", func(t *testing.T) { testDefaultServiceAccount(t, admin) })
+	t.Run("RBAC refuses a ServiceAccount without a role and allows one with a role", func(t *testing.T) { testRBAC(t, cp, admin) })
+	t.Run("an aggregated ClusterRole collects the rules of labelled ones", func(t *testing.T) { testAggregation(t, admin) })
+	t.Run("an object goes when its owner is deleted", func(t *testing.T) { testGarbageCollection(t, admin) })
+	t.Run("the API server publishes an address of its own in its EndpointSlice", func(t *testing.T) { testEndpointSlice(t, admin) })
+	t.Run("the kubeconfig in the folder is the administrator's", func(t *testing.T) { testAdminKubeconfig(t, cp) })
+	t.Run("a kubeconfig of a token carries that ServiceAccount's rights and no others", func(t *testing.T) { testTokenKubeconfig(t, cp, admin) })
+}
 
-	t.Run("RBAC refuses a ServiceAccount without a role and allows one with a role", func(t *testing.T) {
-		createNamespace(t, admin, "rbac")
-		got := map[string]bool{}
-		for _, name := range []string{"stranger", "reader"} {
-			createServiceAccount(t, admin, "rbac", name)
-		}
-		bindView(t, admin, "rbac", "reader")
-		for _, name := range []string{"stranger", "reader"} {
-			cfg, err := cp.ServiceAccountConfig(t.Context(), "rbac", name, time.Hour)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// The authoriser learns of the binding from a watch.
-			if name == "reader" {
-				eventually(t, 5*time.Second, func(ctx context.Context) error {
-					_, err := clientFor(t, cfg).CoreV1().ConfigMaps("rbac").List(ctx, metav1.ListOptions{})
-					return err
-				})
-			}
-			_, err = clientFor(t, cfg).CoreV1().ConfigMaps("rbac").List(t.Context(), metav1.ListOptions{})
-			if err != nil && !apierrors.IsForbidden(err) {
-				t.Fatal(err)
-			}
-			got[name] = err == nil
-		}
-		if want := map[string]bool{"stranger": false, "reader": true}; fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("allowed: got %v, want %v", got, want)
-		}
+func testDefaultServiceAccount(t *testing.T, admin *kubernetes.Clientset) {
+	createNamespace(t, admin, "born")
+	eventually(t, 5*time.Second, func(ctx context.Context) error {
+		_, err := admin.CoreV1().ServiceAccounts("born").Get(ctx, "default", metav1.GetOptions{})
+		return err
 	})
+}
 
-	t.Run("an aggregated ClusterRole collects the rules of labelled ones", func(t *testing.T) {
-		rule := rbacv1.PolicyRule{APIGroups: []string{"example.com"}, Resources: []string{"things"}, Verbs: []string{"get"}}
-		role := &rbacv1.ClusterRole{
-			ObjectMeta: metav1.ObjectMeta{Name: "things", Labels: map[string]string{"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
-			Rules:      []rbacv1.PolicyRule{rule},
-		}
-		if _, err := admin.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, 5*time.Second, func(ctx context.Context) error {
-			view, err := admin.RbacV1().ClusterRoles().Get(ctx, "view", metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
-			for _, each := range view.Rules {
-				if each.String() == rule.String() {
-					return nil
-				}
-			}
-			return errors.New("rule is not in view")
-		})
-	})
-
-	t.Run("an object goes when its owner is deleted", func(t *testing.T) {
-		maps := admin.CoreV1().ConfigMaps("default")
-		owner, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owner"}}, metav1.CreateOptions{})
+func testRBAC(t *testing.T, cp *controlplane.ControlPlane, admin *kubernetes.Clientset) {
+	createNamespace(t, admin, "rbac")
+	got := map[string]bool{}
+	for _, name := range []string{"stranger", "reader"} {
+		createServiceAccount(t, admin, "rbac", name)
+	}
+	bindView(t, admin, "rbac", "reader")
+	for _, name := range []string{"stranger", "reader"} {
+		cfg, err := cp.ServiceAccountConfig(t.Context(), "rbac", name, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
-		owned := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owned", OwnerReferences: []metav1.OwnerReference{
-			{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID},
-		}}}
-		if _, err := maps.Create(t.Context(), owned, metav1.CreateOptions{}); err != nil {
+		// The authoriser learns of the binding from a watch.
+		if name == "reader" {
+			eventually(t, 5*time.Second, func(ctx context.Context) error {
+				_, err := clientFor(t, cfg).CoreV1().ConfigMaps("rbac").List(ctx, metav1.ListOptions{})
+				return err
+			})
+		}
+		_, err = clientFor(t, cfg).CoreV1().ConfigMaps("rbac").List(t.Context(), metav1.ListOptions{})
+		if err != nil && !apierrors.IsForbidden(err) {
 			t.Fatal(err)
 		}
-		if err := maps.Delete(t.Context(), "owner", metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
+		got[name] = err == nil
+	}
+	if want := map[string]bool{"stranger": false, "reader": true}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("allowed: got %v, want %v", got, want)
+	}
+}
+
+func testAggregation(t *testing.T, admin *kubernetes.Clientset) {
+	rule := rbacv1.PolicyRule{APIGroups: []string{"example.com"}, Resources: []string{"things"}, Verbs: []string{"get"}}
+	role := &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "things", Labels: map[string]string{"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
+		Rules:      []rbacv1.PolicyRule{rule},
+	}
+	if _, err := admin.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, func(ctx context.Context) error {
+		view, err := admin.RbacV1().ClusterRoles().Get(ctx, "view", metav1.GetOptions{})
+		if err != nil {
+			return err
 		}
-		begin := time.Now()
-		eventually(t, 10*time.Second, func(ctx context.Context) error {
-			_, err := maps.Get(ctx, "owned", metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
+		for _, each := range view.Rules {
+			if each.String() == rule.String() {
 				return nil
 			}
-			return errors.Join(errors.New("owned is still there"), err)
-		})
-		t.Logf("garbage collected after %s", time.Since(begin).Round(time.Millisecond))
+		}
+		return errors.New("rule is not in view")
 	})
+}
 
-	t.Run("the API server publishes an address of its own in its EndpointSlice", func(t *testing.T) {
-		eventually(t, 5*time.Second, func(ctx context.Context) error {
-			slice, err := admin.DiscoveryV1().EndpointSlices("default").Get(ctx, "kubernetes", metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
-			if got := fmt.Sprint(slice.Endpoints[0].Addresses); got != "[192.0.2.1]" {
-				return fmt.Errorf("addresses: %s", got)
-			}
+func testGarbageCollection(t *testing.T, admin *kubernetes.Clientset) {
+	maps := admin.CoreV1().ConfigMaps("default")
+	owner, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owner"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owned", OwnerReferences: []metav1.OwnerReference{
+		{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID},
+	}}}
+	if _, err := maps.Create(t.Context(), owned, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := maps.Delete(t.Context(), "owner", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	eventually(t, 10*time.Second, func(ctx context.Context) error {
+		_, err := maps.Get(ctx, "owned", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
 			return nil
-		})
+		}
+		return errors.Join(errors.New("owned is still there"), err)
 	})
+	t.Logf("garbage collected after %s", time.Since(begin).Round(time.Millisecond))
+}
 
-	t.Run("the kubeconfig in the folder is the administrator's", func(t *testing.T) {
-		cfg, err := clientcmd.BuildConfigFromFlags("", cp.Kubeconfig())
+func testEndpointSlice(t *testing.T, admin *kubernetes.Clientset) {
+	eventually(t, 5*time.Second, func(ctx context.Context) error {
+		slice, err := admin.DiscoveryV1().EndpointSlices("default").Get(ctx, "kubernetes", metav1.GetOptions{})
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if _, err := clientFor(t, cfg).CoreV1().Secrets("").List(t.Context(), metav1.ListOptions{}); err != nil {
-			t.Error(err)
+		if got := fmt.Sprint(slice.Endpoints[0].Addresses); got != "[192.0.2.1]" {
+			return fmt.Errorf("addresses: %s", got)
 		}
+		return nil
 	})
+}
 
-	t.Run("a kubeconfig of a token carries that ServiceAccount's rights and no others", func(t *testing.T) {
-		createServiceAccount(t, admin, "default", "token-user")
-		cfg, err := cp.ServiceAccountConfig(t.Context(), "default", "token-user", time.Hour)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(t.TempDir(), "kubeconfig")
-		if err := controlplane.WriteKubeconfig(path, cfg); err != nil {
-			t.Fatal(err)
-		}
-		read, err := clientcmd.BuildConfigFromFlags("", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = clientFor(t, read).CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
-		if err == nil || !strings.Contains(err.Error(), "system:serviceaccount:default:token-user") {
-			t.Errorf("got %v, want a refusal that names the ServiceAccount", err)
-		}
-	})
+func testAdminKubeconfig(t *testing.T, cp *controlplane.ControlPlane) {
+	cfg, err := clientcmd.BuildConfigFromFlags("", cp.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clientFor(t, cfg).CoreV1().Secrets("").List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func testTokenKubeconfig(t *testing.T, cp *controlplane.ControlPlane, admin *kubernetes.Clientset) {
+	createServiceAccount(t, admin, "default", "token-user")
+	cfg, err := cp.ServiceAccountConfig(t.Context(), "default", "token-user", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := controlplane.WriteKubeconfig(path, cfg); err != nil {
+		t.Fatal(err)
+	}
+	read, err := clientcmd.BuildConfigFromFlags("", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = clientFor(t, read).CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
+	if err == nil || !strings.Contains(err.Error(), "system:serviceaccount:default:token-user") {
+		t.Errorf("got %v, want a refusal that names the ServiceAccount", err)
+	}
 }
 
 func TestAPIServerOutage(t *testing.T) {
