@@ -111,6 +111,52 @@ func TestABacklogAfterARestartDoesNotDelayOthers(t *testing.T) {
 	})
 }
 
+// Every webhook gets on, whatever its class, though there are far too few slots
+// for those that hang. With 27 webhooks that hang and 12 that are slow, one of
+// which nothing is known yet waits at most until each of these had a turn in
+// three quarters of the slots, and a slow one until they had one in half of them.
+func TestNobodyStarves(t *testing.T) {
+	inWorld(t, Options{Unsettled: 16}, func(w *world) {
+		kinds := []answer{status(200, 20*ms), status(200, 2*time.Second), status(500, 50*ms), hangs(), hangs(), hangs()}
+		for i := range 60 {
+			hook := fmt.Sprintf("ns%d/hook%d", i%3, i)
+			w.answer(hook, kinds[i/3%len(kinds)])
+			w.many(hook, "", 30)
+		}
+		w.wait(time.Hour)
+		sends := map[int]int{}
+		last := map[string]time.Duration{}
+		var first, later [6]time.Duration // longest wait for the first attempt, for the next
+		for _, s := range w.log() {
+			var i int
+			if _, err := fmt.Sscanf(s.hook[4:], "hook%d", &i); err != nil {
+				t.Fatal(err)
+			}
+			kind := i / 3 % len(kinds)
+			sends[kind]++
+			if before, ok := last[s.hook]; ok {
+				later[kind] = max(later[kind], s.at-before)
+			} else {
+				first[kind] = max(first[kind], s.at)
+			}
+			last[s.hook] = s.at
+		}
+		t.Logf("longest wait for the first attempt: %v, for a later one: %v", first, later)
+		const round = 40 * 10 * time.Second
+		for kind, bound := range []time.Duration{time.Second, round / 8, round / 12} {
+			if first[kind] > round/12 {
+				t.Errorf("a webhook of kind %d waited %v for its first attempt", kind, first[kind])
+			}
+			if later[kind] > bound {
+				t.Errorf("a webhook of kind %d was passed over for %v", kind, later[kind])
+			}
+			if want := []int{12, 12, 9}[kind] * 30; sends[kind] != want {
+				t.Errorf("sent to webhooks of kind %d: got %d, want %d", kind, sends[kind], want)
+			}
+		}
+	})
+}
+
 // Slow endpoints that do answer are not starved by those that never do.
 func TestSlowWebhooksThatAnswerKeepTheirShareBesideThoseThatHang(t *testing.T) {
 	inWorld(t, Options{Unsettled: 64}, func(w *world) {

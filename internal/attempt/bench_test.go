@@ -1,0 +1,102 @@
+package attempt
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+)
+
+// instant answers at once.
+type instant struct{}
+
+func (instant) Send(context.Context, dispatcher.Request) (dispatcher.Result, error) {
+	return dispatcher.Result{StatusCode: 200}, nil
+}
+
+func prepareNothing(context.Context) (dispatcher.Request, any, error) {
+	return dispatcher.Request{}, nil, nil
+}
+
+// benchJobs makes jobs of 1,000 webhooks in 50 namespaces.
+func benchJobs(n int, prefix string) []Job {
+	jobs := make([]Job, n)
+	for i := range jobs {
+		hook := i % 1000
+		name := prefix + strconv.Itoa(i)
+		jobs[i] = Job{
+			UID:         types.UID(name),
+			Delivery:    types.NamespacedName{Namespace: fmt.Sprint("ns", hook%50), Name: name},
+			Webhook:     fmt.Sprint("hook", hook),
+			Destination: fmt.Sprintf("host%d.example.com:443", hook),
+			Number:      1,
+			Timeout:     10 * time.Second,
+			Prepare:     prepareNothing,
+		}
+	}
+	return jobs
+}
+
+// BenchmarkJob is Submit, dispatch, Wake, Written and Observed of one job while
+// 100,000 others are queued.
+func BenchmarkJob(b *testing.B) {
+	const backlog = 100_000
+	var r *Runner
+	var done sync.WaitGroup
+	r = New(Options{Sender: instant{}, Wake: func(name types.NamespacedName) {
+		r.Written(types.UID(name.Name), 1, true)
+		r.Observed(types.UID(name.Name), 1)
+		done.Done()
+	}})
+	jobs := benchJobs(backlog+b.N, "dlv-")
+	for _, job := range jobs[:backlog] {
+		r.Submit(job)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	// As many are submitted as are dispatched, so the backlog stays.
+	b.ReportAllocs()
+	done.Add(b.N)
+	b.ResetTimer()
+	go func() {
+		for _, job := range jobs[backlog:] {
+			r.Submit(job)
+		}
+	}()
+	remaining := make(chan struct{})
+	go func() { done.Wait(); close(remaining) }()
+	done.Add(backlog)
+	go r.Run(ctx)
+	for r.Stats().Queued > backlog {
+		runtime.Gosched()
+	}
+	<-remaining
+	b.StopTimer()
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N+backlog), "ns/job")
+}
+
+// BenchmarkQueuedJob is what a job costs that waits, in memory and to submit.
+func BenchmarkQueuedJob(b *testing.B) {
+	r := New(Options{Sender: instant{}})
+	jobs := benchJobs(b.N, "dlv-")
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	b.ResetTimer()
+	for _, job := range jobs {
+		r.Submit(job)
+	}
+	b.StopTimer()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "B/queued")
+	runtime.KeepAlive(r)
+	runtime.KeepAlive(jobs)
+}
