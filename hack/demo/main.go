@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command demo shows the product at work on this machine: a real control plane,
+// manager, dispatcher and a receiver that verifies signatures, each a process
+// of its own, and the examples applied to them.
+//
+// With --once it stops everything when the deliveries have arrived; without, it
+// stays up until Ctrl-C.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+func main() {
+	once := flag.Bool("once", false, "stop when the example deliveries have arrived")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *once); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+	}
+}
+
+func run(ctx context.Context, once bool) (err error) {
+	started := time.Now()
+	say := func(text string) { fmt.Printf("%6.1fs  %s\n", time.Since(started).Seconds(), text) }
+	s, err := stack.Start(ctx, stack.Options{Progress: say, ControlPlane: controlplane.Options{UnsafeNoFsync: true}})
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	var summary string
+	defer func() {
+		say("stopping everything")
+		err = errors.Join(err, s.Stop())
+		if err == nil && summary != "" {
+			fmt.Println(summary)
+		}
+	}()
+	d := &demo{stack: s, say: say}
+	if summary, err = d.deliver(ctx); err != nil || once {
+		return interrupted(ctx, err)
+	}
+	fmt.Println(summary)
+	summary = ""
+	d.invite()
+	<-ctx.Done()
+	return nil
+}
+
+// interrupted makes Ctrl-C no failure.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/cli-runtime/pkg/printers"
+	"k8s.io/client-go/rest"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+// asTable asks the API server for the columns that kubectl shows.
+const asTable = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+// print shows the objects as kubectl get does.
+func (d *demo) print(ctx context.Context) error {
+	config := d.stack.ControlPlane.AdminConfig()
+	config.GroupVersion = &v1alpha1.GroupVersion
+	config.APIPath = "/apis"
+	scheme := stack.Scheme()
+	metav1.AddToGroupVersion(scheme, v1alpha1.GroupVersion)
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	rester, err := rest.RESTClientFor(config)
+	if err != nil {
+		return fmt.Errorf("print objects: %w", err)
+	}
+	for _, resource := range []string{"webhooks", "webhookdeliveries"} {
+		fmt.Printf("\n$ kubectl get %s\n", resource)
+		raw, err := rester.Get().Namespace(metav1.NamespaceDefault).Resource(resource).SetHeader("Accept", asTable).DoRaw(ctx)
+		if err != nil {
+			return fmt.Errorf("get %s: %w", resource, err)
+		}
+		table := &metav1.Table{}
+		if err := runtime.DecodeInto(jsonDecoder(), raw, table); err != nil {
+			return fmt.Errorf("read the table of %s: %w", resource, err)
+		}
+		if err := printers.NewTablePrinter(printers.PrintOptions{}).PrintObj(table, os.Stdout); err != nil {
+			return fmt.Errorf("print %s: %w", resource, err)
+		}
+	}
+	fmt.Println()
+	return nil
+}
+
+func jsonDecoder() runtime.Decoder {
+	scheme := runtime.NewScheme()
+	metav1.AddMetaToScheme(scheme) //nolint:errcheck // cannot fail: the types are known at compile time
+	return serializer.NewCodecFactory(scheme).UniversalDeserializer()
+}
+
+// invite prints what a person can try next.
+func (d *demo) invite() {
+	fmt.Printf(`
+Everything stays up until Ctrl-C. In another terminal:
+
+  export KUBECONFIG=%s
+  kubectl get wh,whd -o wide
+  kubectl describe whd demo-context-created
+  kubectl get whd demo-context-created -o jsonpath='{.spec.payload}'
+  kubectl explain webhook.spec.retryPolicy
+  kubectl patch wh demo --type=merge -p '{"spec":{"suspend":true}}'
+
+Logs: %s
+`, d.stack.ControlPlane.Kubeconfig(), d.stack.Dir)
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stack
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/childprocess"
+	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+)
+
+// stopGrace is how long a manager may take after SIGTERM: the longest attempt
+// and the writing of its result.
+const stopGrace = 60 * time.Second
+
+// ManagerOptions say how to start a manager and its sidecar.
+type ManagerOptions struct {
+	// Args and DispatcherArgs come after ours and override them.
+	Args, DispatcherArgs []string
+	// Alone runs the manager without leader election.
+	Alone bool
+	// Supervise starts the dispatcher again when it ends, as kubelet does.
+	Supervise bool
+}
+
+// Manager is a manager with its dispatcher, as in one Pod.
+type Manager struct {
+	// Process is the manager.
+	Process *childprocess.Process
+	// MetricsURL serves the manager's metrics without TLS.
+	MetricsURL string
+	// ProbeURL is the base of /healthz and /readyz.
+	ProbeURL string
+	// DispatcherMetricsURL serves the dispatcher's metrics.
+	DispatcherMetricsURL string
+
+	stack          *Stack
+	name, socket   string
+	dispatcherArgs []string
+
+	mu         sync.Mutex
+	dispatcher *childprocess.Process
+	stopping   bool
+}
+
+// StartManager starts a manager with its dispatcher and returns once the
+// manager is ready. It runs with the rights of its ServiceAccount. Receivers on
+// loopback are allowed, by http too.
+func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Manager, error) {
+	name := fmt.Sprintf("manager-%d", s.serial())
+	config, err := s.ControlPlane.ServiceAccountConfig(ctx, SystemNamespace, managerAccount, tokenTTL)
+	if err != nil {
+		return nil, err
+	}
+	kubeconfig := filepath.Join(s.Dir, name+".kubeconfig")
+	if err := controlplane.WriteKubeconfig(kubeconfig, config); err != nil {
+		return nil, err
+	}
+	addresses := make([]string, 3)
+	for i := range addresses {
+		if addresses[i], err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	m := &Manager{
+		stack: s, name: name, socket: filepath.Join(s.Dir, name+".sock"),
+		MetricsURL: "http://" + addresses[0] + "/metrics", ProbeURL: "http://" + addresses[1],
+		DispatcherMetricsURL: "http://" + addresses[2] + "/metrics",
+		dispatcherArgs: append([]string{
+			"--allow-cidr=127.0.0.0/8", "--allow-http", "--metrics-address=" + addresses[2],
+		}, options.DispatcherArgs...),
+	}
+	if err := m.StartDispatcher(); err != nil {
+		return nil, err
+	}
+	if options.Supervise {
+		go m.supervise()
+	}
+	args := append([]string{
+		"manager", "--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + m.socket,
+		"--metrics-address=" + addresses[0], "--metrics-secure=false", "--probe-address=" + addresses[1],
+		"--leader-election-namespace=" + SystemNamespace, fmt.Sprintf("--leader-elect=%t", !options.Alone),
+	}, options.Args...)
+	if m.Process, err = s.launch(name, s.Binaries.Operator, args...); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return m, m.Process.WaitFor(ctx, name, ready(m.ProbeURL+"/readyz"))
+}
+
+// StartDispatcher starts the sidecar, again if it had ended.
+func (m *Manager) StartDispatcher() error {
+	process, err := m.stack.launch(m.name+"-dispatcher", m.stack.Binaries.Dispatcher,
+		append([]string{"--socket=" + m.socket}, m.dispatcherArgs...)...)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.dispatcher = process
+	m.mu.Unlock()
+	return nil
+}
+
+// Dispatcher is the sidecar as it runs now.
+func (m *Manager) Dispatcher() *childprocess.Process {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dispatcher
+}
+
+func (m *Manager) supervise() {
+	for {
+		<-m.Dispatcher().Done()
+		m.mu.Lock()
+		stopping := m.stopping
+		m.mu.Unlock()
+		if stopping || m.StartDispatcher() != nil {
+			return
+		}
+	}
+}
+
+// Stop asks the manager to end as kubelet does: SIGTERM, a grace period, then
+// its sidecar.
+func (m *Manager) Stop() {
+	m.Process.Stop(stopGrace)
+	m.endDispatcher()
+}
+
+// Kill ends manager and sidecar at once, as when a node dies.
+func (m *Manager) Kill() {
+	m.Process.Stop(0)
+	m.endDispatcher()
+}
+
+func (m *Manager) endDispatcher() {
+	m.mu.Lock()
+	m.stopping = true
+	dispatcher := m.dispatcher
+	m.mu.Unlock()
+	dispatcher.Stop(0)
+}
+
+// Pause stops the manager's clock (SIGSTOP); Resume continues it.
+func (m *Manager) Pause() error { return m.Process.Signal(syscall.SIGSTOP) }
+
+// Resume continues a paused manager.
+func (m *Manager) Resume() error { return m.Process.Signal(syscall.SIGCONT) }

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/childprocess"
+	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+)
+
+// SystemNamespace is where the product's own ServiceAccounts and lease are.
+const SystemNamespace = "bbmcp-system"
+
+// managerAccount is the manager's ServiceAccount.
+const managerAccount = "bbmcp-manager"
+
+// tokenTTL outlives every run.
+const tokenTTL = 24 * time.Hour
+
+// Options say how to start a Stack. The zero value is a good one.
+type Options struct {
+	// Binaries are the programs; zero: built from the tree.
+	Binaries Binaries
+	// ControlPlane is passed on; its Manifests come after the product's own.
+	ControlPlane controlplane.Options
+	// Progress is told what is being done.
+	Progress func(string)
+}
+
+// Stack is the running product. Its methods may be called concurrently.
+type Stack struct {
+	// ControlPlane is the cluster.
+	ControlPlane *controlplane.ControlPlane
+	// Client has all rights; it stands for a person with kubectl.
+	Client client.WithWatch
+	// Dir holds kubeconfigs, sockets and logs.
+	Dir string
+	// Binaries are the programs that run.
+	Binaries Binaries
+
+	temporary bool
+	mu        sync.Mutex
+	running   []*childprocess.Process
+	counter   int
+}
+
+// Start builds what is missing and starts a control plane with the product's
+// CRDs, roles and event types, but no process of ours. The caller calls Stop.
+func Start(ctx context.Context, options Options) (*Stack, error) {
+	if options.Progress == nil {
+		options.Progress = func(string) {}
+	}
+	root, err := Root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "bbmcp-") // short: sockets have at most 107 bytes
+	if err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	s := &Stack{Dir: dir, Binaries: options.Binaries}
+	if s.Binaries == (Binaries{}) {
+		if s.Binaries, err = Build(ctx, dir, options.Progress); err != nil {
+			return nil, errors.Join(err, s.Stop())
+		}
+	}
+	control := options.ControlPlane
+	control.Progress = options.Progress
+	control.Manifests = append([]string{
+		filepath.Join(root, "config/crd/bases"), filepath.Join(root, "config/namespace"),
+		filepath.Join(root, "config/rbac"), filepath.Join(root, "config/eventtypes"),
+	}, control.Manifests...)
+	started := time.Now()
+	if s.ControlPlane, err = controlplane.Start(ctx, control); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	if s.Client, err = client.NewWithWatch(s.ControlPlane.AdminConfig(), client.Options{Scheme: Scheme()}); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	options.Progress(fmt.Sprintf("control plane ready in %s", time.Since(started).Round(100*time.Millisecond)))
+	return s, nil
+}
+
+// Scheme knows Kubernetes' own types and ours.
+func Scheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	_ = clientgoscheme.AddToScheme(scheme) // cannot fail: the types are known at compile time
+	_ = v1alpha1.AddToScheme(scheme)
+	return scheme
+}
+
+// Stop ends every process, newest first, and removes the folder.
+func (s *Stack) Stop() error {
+	s.mu.Lock()
+	running := slices.Clone(s.running)
+	s.running = nil
+	s.mu.Unlock()
+	for _, process := range slices.Backward(running) {
+		process.Stop(5 * time.Second)
+	}
+	var err error
+	if s.ControlPlane != nil {
+		err = s.ControlPlane.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(s.Dir))
+}
+
+// launch starts a program whose output goes to Dir/name.log.
+func (s *Stack) launch(name, binary string, args ...string) (*childprocess.Process, error) {
+	process, err := childprocess.Start(name, filepath.Join(s.Dir, name+".log"), exec.Command(binary, args...)) //nolint:gosec // G204: our own programs
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.running = append(s.running, process)
+	s.mu.Unlock()
+	return process, nil
+}
+
+// serial makes names of replicas unique.
+func (s *Stack) serial() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counter++
+	return s.counter
+}
+
+// Logs returns the paths of every log that our processes wrote.
+func (s *Stack) Logs() ([]string, error) { return filepath.Glob(filepath.Join(s.Dir, "*.log")) }
+
+// freeAddress finds a loopback address that nothing listens on.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
+
+// ready is nil once GET url answers 200.
+func ready(url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s", url, answer.Status)
+		}
+		return nil
+	}
+}
