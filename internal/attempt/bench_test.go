@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,38 +48,31 @@ func benchJobs(n int, prefix string) []Job {
 // 100,000 others are queued.
 func BenchmarkJob(b *testing.B) {
 	const backlog = 100_000
+	jobs := benchJobs(backlog+b.N, "dlv-")
+	var next, made atomic.Int64
+	next.Store(backlog)
+	done := make(chan struct{})
 	var r *Runner
-	var done sync.WaitGroup
 	r = New(Options{Sender: instant{}, Wake: func(name types.NamespacedName) {
 		r.Written(types.UID(name.Name), 1, true)
 		r.Observed(types.UID(name.Name), 1)
-		done.Done()
+		if i := next.Add(1) - 1; i < int64(len(jobs)) {
+			r.Submit(jobs[i])
+		}
+		if made.Add(1) == int64(b.N) {
+			close(done)
+		}
 	}})
-	jobs := benchJobs(backlog+b.N, "dlv-")
 	for _, job := range jobs[:backlog] {
 		r.Submit(job)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	// As many are submitted as are dispatched, so the backlog stays.
 	b.ReportAllocs()
-	done.Add(b.N)
 	b.ResetTimer()
-	go func() {
-		for _, job := range jobs[backlog:] {
-			r.Submit(job)
-		}
-	}()
-	remaining := make(chan struct{})
-	go func() { done.Wait(); close(remaining) }()
-	done.Add(backlog)
 	go r.Run(ctx)
-	for r.Stats().Queued > backlog {
-		runtime.Gosched()
-	}
-	<-remaining
+	<-done
 	b.StopTimer()
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N+backlog), "ns/job")
 }
 
 // BenchmarkQueuedJob is what a job costs that waits, in memory and to submit.
