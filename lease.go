@@ -27,7 +27,7 @@ const leaseName = "bbmcp-webhooks"
 // podNamespaceFile says where a Pod runs.
 const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=system
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=bbmcp-system
 
 // lease is the leader's lease, which also knows how fresh it is. A process that
 // was stopped and goes on later must not start attempts in the moment before it
