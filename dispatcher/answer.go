@@ -24,7 +24,8 @@ const (
 	// echoBytes is how long a piece of a secret or signature must be to be
 	// blanked. Shorter ones occur by chance.
 	echoBytes = 8
-	blank     = "[redacted]"
+	gramBytes = 4
+	redacted  = "[redacted]"
 )
 
 var errAnswerTooLong = errors.New("answer too long")
@@ -58,35 +59,55 @@ func (s *Sender) readAnswer(response *http.Response) (excerpt []byte, err error)
 
 // snippet makes the beginning of a body fit to be shown: without what we sent
 // and must keep, in printable characters, on one line, at most MaxSnippetBytes.
-func snippet(excerpt []byte, private []string) string {
-	return cut(printable(blankEchoes(excerpt, private)), MaxSnippetBytes)
+func snippet(excerpt []byte, private *echoes) string {
+	return cut(printable(private.blank(excerpt)), MaxSnippetBytes)
 }
 
-// private lists what the endpoint knows of us that readers of its answers must
+// echoes finds what the endpoint knows of us that readers of its answers must
 // not: the secrets and the signatures.
-func private(keys signature.Keys, signed signature.Headers) []string {
-	values := []string{signed.Signature, signed.SignatureNext, keys.Primary.Reveal(), keys.Secondary.Reveal()}
-	for part := range strings.SplitSeq(signed.WebhookSignature, " ") {
-		values = append(values, strings.TrimPrefix(part, "v1,"))
-	}
-	for i, value := range values {
-		values[i] = string(lowerASCII([]byte(strings.TrimPrefix(value, signature.StandardPrefix))))
-	}
-	return values
+type echoes struct {
+	values []string // in lower case
+	grams  [64]uint64
 }
 
-// blankEchoes replaces every run of bytes that repeats a part of a private
-// value, in whatever case. Values are in lower case.
-func blankEchoes(text []byte, values []string) []byte {
+func newEchoes(keys signature.Keys, signed signature.Headers) *echoes {
+	e := &echoes{values: append(make([]string, 0, 6), signed.Signature, signed.SignatureNext, keys.Primary.Reveal(), keys.Secondary.Reveal())}
+	for part := range strings.SplitSeq(signed.WebhookSignature, " ") {
+		e.values = append(e.values, strings.TrimPrefix(part, "v1,"))
+	}
+	for i, value := range e.values {
+		value = string(lowerASCII([]byte(strings.TrimPrefix(value, signature.StandardPrefix))))
+		e.values[i] = value
+		for at := range len(value) - gramBytes + 1 {
+			word, bit := gram(value[at : at+gramBytes])
+			e.grams[word] |= bit
+		}
+	}
+	return e
+}
+
+// gram hashes four bytes to one of 4096 bits. Looking a bit up first spares the
+// search in all values at almost every byte of an ordinary answer.
+func gram[T string | []byte](four T) (word int, bit uint64) {
+	hash := (uint32(four[0]) | uint32(four[1])<<8 | uint32(four[2])<<16 | uint32(four[3])<<24) * 2654435761 >> 20
+	return int(hash >> 6), 1 << (hash & 63)
+}
+
+// blank replaces every run of bytes that repeats a part of a value, in whatever
+// case.
+func (e *echoes) blank(text []byte) []byte {
 	lower := lowerASCII(text)
 	var out []byte
 	shown := 0 // text before it is in out
 	for i := 0; i+echoBytes <= len(lower); i++ {
-		length := longestEcho(lower[i:], values)
+		if word, bit := gram(lower[i : i+gramBytes]); e.grams[word]&bit == 0 {
+			continue
+		}
+		length := e.longest(lower[i:])
 		if length == 0 {
 			continue
 		}
-		out = append(append(out, text[shown:i]...), blank...)
+		out = append(append(out, text[shown:i]...), redacted...)
 		shown = i + length
 		i = shown - 1
 	}
@@ -96,12 +117,12 @@ func blankEchoes(text []byte, values []string) []byte {
 	return append(out, text[shown:]...)
 }
 
-// longestEcho returns how many bytes at the beginning of text occur somewhere
-// in a value; 0 if they are fewer than echoBytes.
-func longestEcho(text []byte, values []string) int {
+// longest returns how many bytes at the beginning of text occur somewhere in a
+// value; 0 if they are fewer than echoBytes.
+func (e *echoes) longest(text []byte) int {
 	longest := 0
 	piece := string(text[:echoBytes])
-	for _, value := range values {
+	for _, value := range e.values {
 		for from := 0; ; {
 			at := strings.Index(value[from:], piece)
 			if at < 0 {

@@ -136,8 +136,8 @@ func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) 
 
 	followed.enter(stageBody)
 	excerpt, err := s.readAnswer(response)
-	if response.Header.Get("Content-Encoding") == "" && s.shown(at.remote) {
-		result.Snippet = snippet(excerpt, private(request.Keys, signed))
+	if len(excerpt) > 0 && response.Header.Get("Content-Encoding") == "" && s.shown(at.remote) {
+		result.Snippet = snippet(excerpt, newEchoes(request.Keys, signed))
 	}
 	if err != nil && result.Reason == ReasonNone {
 		result.fail(classifyBody(cause(ctx, err), followed.snapshot()))

@@ -1,0 +1,214 @@
+package dispatcher_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+// fakeDispatcher serves the socket by hand, for what a real one never does.
+func fakeDispatcher(path string, serve func(net.Conn)) {
+	GinkgoHelper()
+	listener, err := net.Listen("unix", path)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(listener.Close)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go serve(conn)
+		}
+	}()
+}
+
+var _ = Describe("Over the socket", func() {
+	It("an attempt is what it is without", func(ctx SpecContext) {
+		r := startReceiver(receiver.Options{})
+		r.Script("/", receiver.Step{Status: 429, Header: map[string]string{"Retry-After": "9"}})
+		sender := newSender(dispatcher.SenderOptions{Now: frozen})
+		s := serve(newSocketPath(), sender, time.Second)
+		request := attemptAt(r.URL("/"))
+		request.Keys.Secondary = signature.NewSecret(otherText)
+		request.Forbidden = []netip.Prefix{netip.MustParsePrefix("10.96.0.1/32")}
+		request.Test, request.TraceParent, request.Attempt = true, "00-x", 2
+
+		over, err := s.client.Send(ctx, request)
+		Expect(err).NotTo(HaveOccurred())
+		without := sender.Send(ctx, request)
+		over.Timings, without.Timings = dispatcher.Timings{}, dispatcher.Timings{}
+		Expect(over).To(Equal(without))
+		got := r.Received("/")
+		Expect(got).To(HaveLen(2))
+		got[0].At, got[1].At = time.Time{}, time.Time{}
+		Expect(got[0]).To(Equal(got[1]))
+	})
+
+	It("a payload of the largest size arrives whole", func(ctx SpecContext) {
+		r := startReceiver(receiver.Options{})
+		s := serve(newSocketPath(), newSender(dispatcher.SenderOptions{}), time.Second)
+		request := attemptAt(r.URL("/"))
+		request.Payload = make([]byte, dispatcher.MaxPayloadBytes)
+		for i := range request.Payload {
+			request.Payload[i] = byte(i * 31)
+		}
+		Expect(s.client.Send(ctx, request)).To(HaveField("StatusCode", 200))
+		Expect(r.Received("/")[0].Body == string(request.Payload)).To(BeTrue())
+		Expect(r.Counts("").Verified).To(Equal(1))
+		request.Payload = append(request.Payload, 'x')
+		Expect(s.client.Send(ctx, request)).To(HaveField("Reason", dispatcher.ReasonRequestInvalid))
+		request.Payload = make([]byte, 1<<20)
+		_, err := s.client.Send(ctx, request)
+		Expect(err).To(MatchError(dispatcher.ErrUnavailable))
+		Expect(r.Counts("").Posts).To(Equal(1))
+	})
+
+	It("nothing is handed over where nobody listens", func(ctx SpecContext) {
+		client := dispatcher.NewClient(newSocketPath())
+		_, err := client.Send(ctx, attemptAt("https://example.com"))
+		Expect(err).To(MatchError(dispatcher.ErrUnavailable))
+		Expect(err).NotTo(MatchError(dispatcher.ErrLost))
+		Expect(client.Ready(ctx)).To(MatchError(dispatcher.ErrUnavailable))
+		Expect(client.CheckURL(ctx, "https://example.com", nil)).To(MatchError(dispatcher.ErrUnavailable))
+	})
+
+	It("an attempt is lost when the dispatcher dies with it", func(ctx SpecContext) {
+		path := newSocketPath()
+		fakeDispatcher(path, func(conn net.Conn) {
+			request, err := http.ReadRequest(bufio.NewReader(conn))
+			if err == nil {
+				_, _ = io.Copy(io.Discard, request.Body)
+			}
+			_ = conn.Close()
+		})
+		_, err := dispatcher.NewClient(path).Send(ctx, attemptAt("https://example.com"))
+		Expect(err).To(MatchError(dispatcher.ErrLost))
+		Expect(err).NotTo(MatchError(dispatcher.ErrUnavailable))
+	})
+
+	It("an attempt is lost when the result makes no sense", func(ctx SpecContext) {
+		path := newSocketPath()
+		fakeDispatcher(path, func(conn net.Conn) {
+			request, err := http.ReadRequest(bufio.NewReader(conn))
+			if err == nil {
+				_, _ = io.Copy(io.Discard, request.Body)
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"reason\"")
+		})
+		_, err := dispatcher.NewClient(path).Send(ctx, attemptAt("https://example.com"))
+		Expect(err).To(MatchError(dispatcher.ErrLost))
+	})
+
+	It("an attempt goes on when its caller gives up", func(ctx SpecContext) {
+		r := startReceiver(receiver.Options{})
+		r.Script("/", receiver.Step{Delay: 300 * time.Millisecond})
+		s := serve(newSocketPath(), newSender(dispatcher.SenderOptions{}), 5*time.Second)
+		short, cancel := context.WithCancel(ctx)
+		go func() {
+			defer cancel()
+			_ = r.Wait(ctx, "/", func(c receiver.Counts) bool { return c.Posts == 1 })
+		}()
+		_, err := s.client.Send(short, attemptAt(r.URL("/")))
+		Expect(err).To(MatchError(dispatcher.ErrLost))
+		Expect(err).To(MatchError(context.Canceled))
+		s.cancel()
+		Eventually(s.served).WithTimeout(3*time.Second).Should(Receive(BeNil()), "the drain waits for it")
+	})
+
+	It("another dispatcher on the same socket is found again", func(ctx SpecContext) {
+		r := startReceiver(receiver.Options{})
+		path := newSocketPath()
+		sender := newSender(dispatcher.SenderOptions{})
+		first := serve(path, sender, time.Second)
+		client := first.client
+		Expect(client.Send(ctx, attemptAt(r.URL("/")))).To(HaveField("StatusCode", 200))
+		first.cancel()
+		Eventually(first.served).Should(Receive(BeNil()))
+		_, err := client.Send(ctx, attemptAt(r.URL("/")))
+		Expect(err).To(MatchError(dispatcher.ErrUnavailable))
+		serve(path, sender, time.Second)
+		Expect(client.Ready(ctx)).To(Succeed())
+		Expect(client.Send(ctx, attemptAt(r.URL("/")))).To(HaveField("StatusCode", 200))
+		Expect(r.Counts("").Posts).To(Equal(2))
+	})
+
+	It("many attempts at once keep apart", func(ctx SpecContext) {
+		r := startReceiver(receiver.Options{})
+		r.Script("/bad", receiver.Step{Status: 500})
+		s := serve(newSocketPath(), newSender(dispatcher.SenderOptions{}), time.Second)
+		var wg sync.WaitGroup
+		for i := range 200 {
+			wg.Go(func() {
+				defer GinkgoRecover()
+				path, want := "/good", 200
+				if i%2 == 0 {
+					path, want = "/bad", 500
+				}
+				Expect(s.client.Send(ctx, attemptAt(r.URL(path)))).To(HaveField("StatusCode", want))
+			})
+		}
+		wg.Wait()
+		Expect(r.Counts("")).To(HaveField("Posts", 200))
+		Expect(r.Counts("")).To(HaveField("Verified", 200))
+	})
+
+	It("a drain hands over what is in flight, and is bounded", func(ctx SpecContext) {
+		r := startReceiver(receiver.Options{})
+		r.Script("/slow", receiver.Step{Delay: 200 * time.Millisecond})
+		r.Script("/hang", receiver.Step{Fault: receiver.Hang})
+		for _, end := range []struct {
+			path string
+			err  error
+		}{{"/slow", nil}, {"/hang", dispatcher.ErrLost}} {
+			s := serve(newSocketPath(), newSender(dispatcher.SenderOptions{}), time.Second)
+			go func() {
+				_ = r.Wait(ctx, end.path, func(c receiver.Counts) bool { return c.Posts == 1 })
+				s.cancel()
+			}()
+			result, err := s.client.Send(ctx, attemptAt(r.URL(end.path)))
+			if end.err == nil {
+				Expect(err).NotTo(HaveOccurred())
+				Expect(result.Succeeded()).To(BeTrue())
+				Eventually(s.served).Should(Receive(BeNil()))
+			} else {
+				Expect(err).To(MatchError(end.err))
+				Eventually(s.served).Should(Receive(MatchError(ContainSubstring("still in flight"))))
+			}
+		}
+	})
+
+	DescribeTable("malformed frames are refused",
+		func(ctx SpecContext, body string) {
+			path := newSocketPath()
+			serve(path, newSender(dispatcher.SenderOptions{}), time.Second)
+			conn, err := net.Dial("unix", path)
+			Expect(err).NotTo(HaveOccurred())
+			defer conn.Close() //nolint:errcheck // the test is over
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://dispatcher/v1/attempt", strings.NewReader(body))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(request.Write(conn)).To(Succeed())
+			response, err := http.ReadResponse(bufio.NewReader(conn), request)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(response.StatusCode).To(Equal(http.StatusBadRequest))
+		},
+		Entry("empty", ""),
+		Entry("short", "\x00\x00"),
+		Entry("longer than it is", "\x00\x00\x00\x09{}"),
+		Entry("huge", "\xff\xff\xff\xff{}"),
+		Entry("no JSON", "\x00\x00\x00\x02{]"),
+	)
+})
