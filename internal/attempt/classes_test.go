@@ -63,6 +63,34 @@ func TestABurstOfErrorsHalvesTheLimitOnce(t *testing.T) {
 	})
 }
 
+func TestTheLimitGrowsOnlyWhereItWasReached(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		for i := range 20 {
+			w.submit(fmt.Sprintf("ns/hook/%d", i))
+			w.wait(50 * ms)
+		}
+		expect(t, "limit after 20 successes one by one", w.limitOf("ns/hook"), 2)
+	})
+}
+
+func TestProvenWebhooksKeepAQuarterThoughTheRestIsTaken(t *testing.T) {
+	inWorld(t, Options{Unsettled: 64}, func(w *world) {
+		w.submit("ours/hook/first")
+		w.wait(time.Second)
+		w.otherwise = hangs()
+		for i := range 200 {
+			w.many(fmt.Sprintf("ns/hook%d", i), "", 2)
+		}
+		w.wait(4 * time.Second)
+		expect(t, "slots taken by those that hang", w.Stats().Unsettled, 48)
+		w.answer("ours/hook", status(200, 20*ms))
+		w.many("ours/hook", "", 200)
+		w.wait(500 * ms)
+		expect(t, "most in flight of ours", w.peakOf("ours/hook"), 16)
+		expect(t, "sent of ours", w.count("ours/hook"), 201)
+	})
+}
+
 func TestASuccessLongAgoProvesNothing(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.many("ns/hook", "a", 100)

@@ -55,7 +55,7 @@ func TestTheThirdLossIsAFailedAttempt(t *testing.T) {
 
 func TestLostJobsRunOneAtATimeProvenFirstAndDelayNobody(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
-		w.answer("ns/proven", inTurn(status(200, ms), breaks(dispatcher.ErrLost, 300*ms), status(200, 300*ms)))
+		w.answer("ns/proven", inTurn(status(200, ms), breaks(dispatcher.ErrLost, 310*ms), status(200, 300*ms)))
 		w.submit("ns/proven/first")
 		w.wait(10 * ms)
 		for i := range 5 {
@@ -78,7 +78,7 @@ func TestLostJobsRunOneAtATimeProvenFirstAndDelayNobody(t *testing.T) {
 			lane = append(lane, s)
 		}
 		expect(t, "lost jobs sent again", len(lane), 6)
-		expect(t, "the first of them", lane[0].uid, types.UID("ns/proven/lost"))
+		expect(t, "the next after it was due", lane[1].uid, types.UID("ns/proven/lost"))
 		for i, s := range lane[1:] {
 			expect(t, "time since the one before", s.at-lane[i].at, 300*ms)
 		}
@@ -139,6 +139,7 @@ func TestALostJobStepsAsideWhileItsDestinationIsFull(t *testing.T) {
 		w.wait(20 * time.Second)
 		index := slices.IndexFunc(w.log()[1:], func(s sent) bool { return s.uid == "ns/a/lost" })
 		expect(t, "ordinary jobs sent before it", index, 2)
+		expect(t, "sent when the second of them had ended", w.log()[index+1].at, 1801*ms)
 	})
 }
 

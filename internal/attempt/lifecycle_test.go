@@ -29,6 +29,8 @@ func TestAJobGoesFromQueuedToWritten(t *testing.T) {
 		expect(t, "view of the outcome", w.View("ns/hook/a"), finished)
 		expectList(t, "calls of Wake", w.calls(), []types.NamespacedName{{Namespace: "ns", Name: "ns/hook/a"}})
 		expectList(t, "unsettled", w.Unsettled(), w.calls())
+		w.Written("ns/hook/a", 0, false)
+		expect(t, "view after a write that did not hold it", w.View("ns/hook/a"), finished)
 		w.Written("ns/hook/a", 1, true)
 		expect(t, "view once written", w.View("ns/hook/a"), View{Phase: Written, Attempts: 1})
 		w.Observed("ns/hook/a", 0)
