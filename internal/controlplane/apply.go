@@ -207,11 +207,14 @@ func established(crd *unstructured.Unstructured) (since time.Time, err error) {
 	return time.Time{}, errors.New(strings.Join(reasons, "; "))
 }
 
+// applyPoll is how often poll asks.
+const applyPoll = 25 * time.Millisecond
+
 // poll repeats check until it succeeds, at most for establishTimeout.
 func poll(ctx context.Context, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, establishTimeout)
 	defer cancel()
-	ticker := time.NewTicker(pollEvery)
+	ticker := time.NewTicker(applyPoll)
 	defer ticker.Stop()
 	for {
 		err := check(ctx)

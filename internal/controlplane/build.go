@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/childprocess"
 )
 
 // reportEvery is how often a long step says that it is still at work.
@@ -120,7 +122,7 @@ func (r recipe) build(ctx context.Context, dir string, progress func(string)) er
 	cmd.Env = append(os.Environ(), r.buildEnv()...)
 	cmd.Stderr = &out
 	cmd.WaitDelay = 5 * time.Second
-	p, err := startProcess("go build", "", cmd)
+	p, err := childprocess.Start("go build", "", cmd)
 	if err != nil {
 		return err
 	}
@@ -128,15 +130,15 @@ func (r recipe) build(ctx context.Context, dir string, progress func(string)) er
 	defer ticker.Stop()
 	for {
 		select {
-		case <-p.done:
-			if p.err != nil {
-				return fmt.Errorf("go build in %q: %w\n%s", r.module, p.err, out.tail())
+		case <-p.Done():
+			if p.Err() != nil {
+				return fmt.Errorf("go build in %q: %w\n%s", r.module, p.Err(), out.tail())
 			}
 			progress(fmt.Sprintf("built the control plane in %s", elapsed(start)))
 			// The module path of etcd ends in "server/v3", and the go command names a binary after the part before a version.
 			return os.Rename(filepath.Join(dir, "server"), filepath.Join(dir, etcdBinary))
 		case <-ctx.Done():
-			p.stop(0)
+			p.Stop(0)
 			return fmt.Errorf("go build in %q: %w", r.module, ctx.Err())
 		case <-ticker.C:
 			progress(fmt.Sprintf("building the control plane: %s, %s", out.summary(), elapsed(start)))

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"bbmcp.quietstack.com/webhooks/internal/childprocess"
 )
 
 // Bounds of a start and of a stop.
@@ -54,7 +56,7 @@ type ControlPlane struct {
 	etcdProbe, apiEarlyProbe, apiProbe, managerProbe probe
 
 	mu                       sync.Mutex // guards what follows
-	etcd, apiServer, manager *process
+	etcd, apiServer, manager *childprocess.Process
 	release                  []func() // gives back folder and ports, in reverse order
 	stopped                  bool
 }
@@ -104,10 +106,10 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.etcd, err = startProcess(etcdBinary, c.files.log(etcdBinary), c.etcdCommand()); err != nil {
+	if c.etcd, err = childprocess.Start(etcdBinary, c.files.log(etcdBinary), c.etcdCommand()); err != nil {
 		return err
 	}
-	if err := c.etcd.waitFor(ctx, "etcd", c.etcdProbe.check); err != nil {
+	if err := c.etcd.WaitFor(ctx, "etcd", c.etcdProbe.check); err != nil {
 		return err
 	}
 	etcdReady := since()
@@ -131,34 +133,34 @@ func (c *ControlPlane) start(ctx context.Context) error {
 // startAPIServer starts the API server and returns when it is ready. It calls early as soon as requests of an administrator
 // are served, which is about two seconds before.
 func (c *ControlPlane) startAPIServer(ctx context.Context, early func() error) error {
-	p, err := startProcess(apiServerBinary, c.files.log(apiServerBinary), c.apiServerCommand())
+	p, err := childprocess.Start(apiServerBinary, c.files.log(apiServerBinary), c.apiServerCommand())
 	if err != nil {
 		return err
 	}
 	c.apiServer = p
-	if err := p.waitFor(ctx, "API server", c.apiEarlyProbe.check); err != nil {
+	if err := p.WaitFor(ctx, "API server", c.apiEarlyProbe.check); err != nil {
 		return err
 	}
 	if err := early(); err != nil {
 		return err
 	}
-	return p.waitFor(ctx, "API server", c.apiProbe.check)
+	return p.WaitFor(ctx, "API server", c.apiProbe.check)
 }
 
 func (c *ControlPlane) startControllerManager(ctx context.Context) error {
-	p, err := startProcess(controllerManagerBinary, c.files.log(controllerManagerBinary), c.controllerManagerCommand())
+	p, err := childprocess.Start(controllerManagerBinary, c.files.log(controllerManagerBinary), c.controllerManagerCommand())
 	if err != nil {
 		return err
 	}
 	c.manager = p
-	if err := p.waitFor(ctx, "controller manager", c.managerProbe.check); err != nil {
+	if err := p.WaitFor(ctx, "controller manager", c.managerProbe.check); err != nil {
 		return err
 	}
 	check, err := newServiceAccountCheck(ctx, c.admin)
 	if err != nil {
 		return err
 	}
-	return p.waitFor(ctx, "default ServiceAccounts", check.run)
+	return p.WaitFor(ctx, "default ServiceAccounts", check.run)
 }
 
 // KillAPIServer kills the API server (SIGKILL) and returns when it is gone. Until StartAPIServer connections to its port are
@@ -169,7 +171,7 @@ func (c *ControlPlane) KillAPIServer() error {
 	if c.stopped {
 		return errStopped
 	}
-	c.apiServer.stop(0)
+	c.apiServer.Stop(0)
 	return nil
 }
 
@@ -185,7 +187,7 @@ func (c *ControlPlane) signalAPIServer(sig syscall.Signal) error {
 	if c.stopped {
 		return errStopped
 	}
-	return c.apiServer.signal(sig)
+	return c.apiServer.Signal(sig)
 }
 
 // StartAPIServer starts the API server again after KillAPIServer, on the same port with the same data, and returns when it
@@ -196,13 +198,13 @@ func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
 	if c.stopped {
 		return errStopped
 	}
-	if c.apiServer.running() {
+	if c.apiServer.Running() {
 		return errors.New("start API server: it is running")
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := c.startAPIServer(ctx, func() error { return nil }); err != nil {
-		c.apiServer.stop(0)
+		c.apiServer.Stop(0)
 		return err
 	}
 	return nil
@@ -218,9 +220,9 @@ func (c *ControlPlane) Stop() error {
 	}
 	c.stopped = true
 	// etcd's log makes a kill of the other two safe. etcd itself is asked, unless its data is thrown away.
-	for _, p := range []*process{c.manager, c.apiServer} {
+	for _, p := range []*childprocess.Process{c.manager, c.apiServer} {
 		if p != nil {
-			p.stop(0)
+			p.Stop(0)
 		}
 	}
 	if c.etcd != nil {
@@ -228,7 +230,7 @@ func (c *ControlPlane) Stop() error {
 		if c.temporary {
 			grace = 0
 		}
-		c.etcd.stop(grace)
+		c.etcd.Stop(grace)
 	}
 	for _, release := range slices.Backward(c.release) {
 		release()
@@ -248,11 +250,11 @@ func (c *ControlPlane) PIDs() PIDs {
 	return PIDs{Etcd: livePID(c.etcd), APIServer: livePID(c.apiServer), ControllerManager: livePID(c.manager)}
 }
 
-func livePID(p *process) int {
-	if p == nil || !p.running() {
+func livePID(p *childprocess.Process) int {
+	if p == nil || !p.Running() {
 		return 0
 	}
-	return p.pid()
+	return p.PID()
 }
 
 // APIServerURL is the API server's address, "https://127.0.0.1:<port>". It stays the same while the control plane lives.

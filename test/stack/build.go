@@ -27,6 +27,7 @@ func Build(ctx context.Context, dir string, progress func(string)) (Binaries, er
 		return Binaries{}, err
 	}
 	started := time.Now()
+	progress("building manager, dispatcher and receiver (minutes the first time, seconds later)")
 	targets := map[string]string{"bbmcp-webhooks": ".", "dispatcher": "./cmd/dispatcher", "receiver": "./hack/receiver"}
 	for name, pkg := range targets {
 		command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(dir, name), pkg)

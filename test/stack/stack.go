@@ -15,8 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -86,6 +88,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 		filepath.Join(root, "config/crd/bases"), filepath.Join(root, "config/namespace"),
 		filepath.Join(root, "config/rbac"), filepath.Join(root, "config/eventtypes"),
 	}, control.Manifests...)
+	ctrl.SetLogger(logr.Discard()) // the client library complains unless somebody decides
 	started := time.Now()
 	if s.ControlPlane, err = controlplane.Start(ctx, control); err != nil {
 		return nil, errors.Join(err, s.Stop())

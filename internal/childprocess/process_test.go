@@ -1,10 +1,11 @@
-package controlplane
+// SPDX-License-Identifier: Apache-2.0
+
+package childprocess
 
 import (
 	"bufio"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +18,7 @@ import (
 )
 
 // parentVariable makes this test binary play a parent that is killed.
-const parentVariable = "CONTROLPLANE_TEST_PARENT"
+const parentVariable = "CHILDPROCESS_TEST_PARENT"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(parentVariable) != "" {
@@ -29,11 +30,11 @@ func TestMain(m *testing.M) {
 
 // playParent starts a child, tells its process id, and stays until it is killed.
 func playParent() {
-	p, err := startProcess("child", "", exec.Command("sleep", "600"))
+	p, err := Start("child", "", exec.Command("sleep", "600"))
 	if err != nil {
 		panic(err)
 	}
-	os.Stdout.WriteString(strconv.Itoa(p.pid()) + "\n")
+	os.Stdout.WriteString(strconv.Itoa(p.PID()) + "\n")
 	<-p.done
 }
 
@@ -89,18 +90,18 @@ func alive(pid int) bool {
 }
 
 func TestProcess(t *testing.T) {
-	begin := func(t *testing.T, script string) *process {
+	begin := func(t *testing.T, script string) *Process {
 		t.Helper()
-		p, err := startProcess("script", filepath.Join(t.TempDir(), "log"), exec.Command("sh", "-c", script))
+		p, err := Start("script", filepath.Join(t.TempDir(), "log"), exec.Command("sh", "-c", script))
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { p.stop(0) })
+		t.Cleanup(func() { p.Stop(0) })
 		return p
 	}
-	ready := func(p *process) func(context.Context) error {
+	ready := func(p *Process) func(context.Context) error {
 		return func(context.Context) error {
-			if p.logTail() != "ready" {
+			if p.LogTail() != "ready" {
 				return errors.New("not ready")
 			}
 			return nil
@@ -109,10 +110,10 @@ func TestProcess(t *testing.T) {
 
 	t.Run("a process that obeys is asked and not killed", func(t *testing.T) {
 		p := begin(t, "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done")
-		if err := p.waitFor(t.Context(), "script", ready(p)); err != nil {
+		if err := p.WaitFor(t.Context(), "script", ready(p)); err != nil {
 			t.Fatal(err)
 		}
-		p.stop(10 * time.Second)
+		p.Stop(10 * time.Second)
 		if got := p.cmd.ProcessState.ExitCode(); got != 7 {
 			t.Errorf("exit code: got %d, want 7", got)
 		}
@@ -120,10 +121,10 @@ func TestProcess(t *testing.T) {
 
 	t.Run("a process that does not obey is killed", func(t *testing.T) {
 		p := begin(t, "trap '' TERM; echo ready; while :; do sleep 0.01; done")
-		if err := p.waitFor(t.Context(), "script", ready(p)); err != nil {
+		if err := p.WaitFor(t.Context(), "script", ready(p)); err != nil {
 			t.Fatal(err)
 		}
-		p.stop(50 * time.Millisecond)
+		p.Stop(50 * time.Millisecond)
 		if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGKILL {
 			t.Errorf("ended by %v, want SIGKILL", status.Signal())
 		}
@@ -131,12 +132,12 @@ func TestProcess(t *testing.T) {
 
 	t.Run("waiting for a process that ends fails with the end of its log", func(t *testing.T) {
 		p := begin(t, "echo flag is wrong >&2; exit 1")
-		err := p.waitFor(t.Context(), "script", ready(p))
+		err := p.WaitFor(t.Context(), "script", ready(p))
 		want := "script: process ended: exit status 1\nnot ready\nflag is wrong"
 		if err == nil || err.Error() != want {
 			t.Errorf("got %v, want %q", err, want)
 		}
-		if err := p.signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
+		if err := p.Signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
 			t.Errorf("signal: got %v, want %v", err, os.ErrProcessDone)
 		}
 	})
@@ -145,34 +146,14 @@ func TestProcess(t *testing.T) {
 		p := begin(t, "sleep 600")
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		if err := p.waitFor(ctx, "script", ready(p)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := p.WaitFor(ctx, "script", ready(p)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want deadline exceeded", err)
 		}
 	})
 
 	t.Run("a program that does not exist is an error", func(t *testing.T) {
-		if _, err := startProcess("absent", "", exec.Command("/absent")); !errors.Is(err, os.ErrNotExist) {
+		if _, err := Start("absent", "", exec.Command("/absent")); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("got %v, want %v", err, os.ErrNotExist)
 		}
 	})
-}
-
-func TestReservePort(t *testing.T) {
-	port, release, err := reservePort(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer release()
-	if port == 0 {
-		t.Error("port: got 0")
-	}
-	if runtime.GOOS != "linux" {
-		return
-	}
-	if _, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("listen on a reserved port: got %v, want address already in use", err)
-	}
-	if _, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("connect to a reserved port: got %v, want connection refused", err)
-	}
 }

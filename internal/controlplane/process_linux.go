@@ -1,8 +1,0 @@
-package controlplane
-
-import "syscall"
-
-// childAttributes make a child die with its parent, even if that is killed.
-func childAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
