@@ -18,6 +18,9 @@ import (
 // pollEvery is how often a readiness check is repeated. A check costs under a millisecond.
 const pollEvery = 25 * time.Millisecond
 
+// pauseTimeout bounds Pause.
+const pauseTimeout = 5 * time.Second
+
 // Process is a child in a process group of its own, so that Ctrl-C in a terminal reaches only the parent, which decides the
 // order in which things end.
 type Process struct {
@@ -90,6 +93,23 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	}
 	return nil
 }
+
+// Pause stops the process with SIGSTOP and returns when it stands still, within
+// pauseTimeout.
+func (p *Process) Pause() error {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(pauseTimeout); !stopped(p.PID()); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("pause %s: it still runs after %s", p.name, pauseTimeout)
+		}
+	}
+	return nil
+}
+
+// Resume continues a paused process.
+func (p *Process) Resume() error { return p.Signal(syscall.SIGCONT) }
 
 // Stop asks the process to end, kills it after grace (at once if zero), and returns when it is gone.
 func (p *Process) Stop(grace time.Duration) {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -176,18 +175,23 @@ func (c *ControlPlane) KillAPIServer() error {
 }
 
 // PauseAPIServer freezes the API server (SIGSTOP): it accepts connections and answers nothing until ResumeAPIServer.
-func (c *ControlPlane) PauseAPIServer() error { return c.signalAPIServer(syscall.SIGSTOP) }
-
-// ResumeAPIServer lets a frozen API server go on (SIGCONT).
-func (c *ControlPlane) ResumeAPIServer() error { return c.signalAPIServer(syscall.SIGCONT) }
-
-func (c *ControlPlane) signalAPIServer(sig syscall.Signal) error {
+func (c *ControlPlane) PauseAPIServer() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped {
 		return errStopped
 	}
-	return c.apiServer.Signal(sig)
+	return c.apiServer.Pause()
+}
+
+// ResumeAPIServer lets a frozen API server go on (SIGCONT).
+func (c *ControlPlane) ResumeAPIServer() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return errStopped
+	}
+	return c.apiServer.Resume()
 }
 
 // StartAPIServer starts the API server again after KillAPIServer, on the same port with the same data, and returns when it
