@@ -12,8 +12,11 @@
 //     is how many deliveries a crash can repeat.
 //   - Isolating. Webhooks are proven, unproven or slow. Slow ones share at most
 //     half of all slots, unproven ones a quarter, both together three quarters;
-//     the same shares hold within each destination. Whatever hangs, a webhook
-//     that answers finds a slot.
+//     the same shares hold within each destination. What this cannot do: know
+//     that an endpoint hangs before SlowAfter has passed. Proven webhooks that
+//     begin to hang at the same moment can take what is left, so those that
+//     already hold a slot get another only from the first half; it takes more
+//     webhooks than half the slots to shut out others until timeouts end that.
 //   - Fair. Namespaces take turns, then the webhooks of a namespace, then the
 //     jobs of a webhook in the order they came.
 //
