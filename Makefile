@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# Everything that a person or CI runs. Scripts over ten lines are in hack/.
+
+SHELL := /usr/bin/env bash -o pipefail
+.SHELLFLAGS := -ec
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+VERSION ?= dev
+LDFLAGS := -s -w -X bbmcp.quietstack.com/webhooks/internal/version.Version=$(VERSION)
+TEST_TIMEOUT ?= 30m
+TEST_FLAGS ?=
+PACKAGES ?= ./...
+
+# ONCE is passed on as it is given: make demo ONCE=1 stops when all has arrived.
+ONCE ?=
+
+.PHONY: help
+help: ## Show this text
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-zA-Z0-9_-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Run
+
+.PHONY: demo
+demo: ## Show the product at work on this machine (ONCE=1: stop when the examples have arrived)
+	go run ./hack/demo $(if $(filter-out 0 false,$(ONCE)),--once)
+
+##@ Build
+
+.PHONY: build
+build: ## Build the static binaries into bin/ (VERSION=1.2.3)
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/bbmcp-webhooks .
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/dispatcher ./cmd/dispatcher
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/receiver ./hack/receiver
+
+.PHONY: control-plane
+control-plane: ## Build kube-apiserver, kube-controller-manager and etcd from their Go modules, once
+	go run ./hack/ensurecontrolplane
+
+.PHONY: clean
+clean: ## Remove bin/ (the control plane stays in the user's cache folder)
+	rm -rf bin
+
+##@ Change
+
+.PHONY: generate
+generate: bin/controller-gen bin/crd-ref-docs ## Regenerate deep copies, CRDs, roles and docs/reference
+	hack/generate
+
+.PHONY: format
+format: bin/golangci-lint ## Format Go code and sort its imports
+	bin/golangci-lint fmt
+
+.PHONY: lint
+lint: bin/golangci-lint ## Run the linters, those of the Kubernetes API included
+	bin/golangci-lint run
+
+.PHONY: verify
+verify: generate lint ## Regenerate and lint; fail on any diff, untracked file, untidy module or missing licence
+	hack/verify
+
+##@ Test
+
+.PHONY: test
+test: control-plane ## Run every test that only needs Go, with the race detector
+	go test -race -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: test-slow
+test-slow: control-plane ## Run the tests that wait in real time, such as the whole retry table
+	go test -race -tags slow -run Slow -count 1 -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: check-node
+check-node: ## Check payloads and signatures in a real JavaScript engine (needs Node.js)
+	test/node/run
+
+.PHONY: check-python
+check-python: ## Check payloads and signatures with Python's standard library (needs Python 3.9)
+	test/python/run
+
+.PHONY: check-kubectl
+check-kubectl: control-plane ## Use the product through a real kubectl
+	hack/check-kubectl
+
+.PHONY: kubectl-check
+kubectl-check: check-kubectl
+
+.PHONY: bench-isolation
+bench-isolation: control-plane ## Measure what hanging endpoints cost the others
+	go test -run '^$$' -bench Isolation -benchtime 1x -timeout $(TEST_TIMEOUT) $(PACKAGES)
+
+##@ Tools
+
+bin/controller-gen: hack/tools/go.mod hack/tools/go.sum
+	cd hack/tools && go build -o ../../$@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+bin/crd-ref-docs: hack/tools/crd-ref-docs/go.mod hack/tools/crd-ref-docs/go.sum
+	cd hack/tools/crd-ref-docs && go build -o ../../../$@ github.com/elastic/crd-ref-docs
+
+bin/golangci-lint: hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/go.sum
+	cd hack/tools/golangci-lint && go build -o ../../../$@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
+
+.PHONY: tools
+tools: bin/controller-gen bin/crd-ref-docs bin/golangci-lint ## Build the pinned tools into bin/
