@@ -23,3 +23,6 @@ func ConnectUnchecked(ctx context.Context, policy *netguard.Policy, addr netip.A
 	}
 	return err
 }
+
+// UsesProxy reports whether requests may go through a proxy.
+func UsesProxy(s *Sender) bool { return s.transports.get(nil).Proxy != nil }

@@ -156,6 +156,7 @@ var _ = Describe("A hostile endpoint", func() {
 		Entry("a malformed header", "http", respond("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), invalid),
 		Entry("two lengths", "http", respond("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), invalid),
 		Entry("malformed chunks", "http", respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), invalid),
+		Entry("headers beyond the limit", "http", respond("HTTP/1.1 200 OK\r\n"+strings.Repeat("X-Filler: "+strings.Repeat("x", 1000)+"\r\n", 100)+"\r\n"), invalid),
 		Entry("101", "http", respond("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), dispatcher.ReasonHTTPStatus),
 		Entry("a length beyond the limit", "http", respond("HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n"), invalid),
 		Entry("a body that ends with the connection", "http", func(c net.Conn) {
