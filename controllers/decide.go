@@ -38,6 +38,9 @@ type situation struct {
 	phase    attempt.Phase
 	outcome  *attempt.Outcome // waits to be written; nil: none
 	now      time.Time
+
+	// owed is a status that the API server refused before; nil: none.
+	owed *v1alpha1.WebhookDeliveryStatus
 }
 
 // invalid says that a delivery must never be signed.

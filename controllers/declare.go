@@ -14,11 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -74,6 +74,7 @@ type webhookScope struct {
 	webhook  *v1alpha1.Webhook
 	now      time.Time
 	enabled  bool // an enable request or a change of endpoint is handled in this pass
+	rotated  bool // a rotation request is handled in this pass
 	secrets  signingSecrets
 	signing  *SecretProblem
 	url      *dispatcher.URLError // the URL is refused
@@ -91,23 +92,22 @@ type webhookScope struct {
 
 // SetupWithManager registers the reconciler.
 func (r *WebhookReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	news := make(chan event.GenericEvent, 1024)
-	r.Observations.onNews(func(key types.NamespacedName) {
-		webhook := &v1alpha1.Webhook{}
-		webhook.Namespace, webhook.Name = key.Namespace, key.Name
-		select {
-		case news <- event.GenericEvent{Object: webhook}:
-		default: // it is looked at within statusInterval or resync anyway
-		}
-	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("webhook").
 		For(&v1alpha1.Webhook{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.EventType{}, handler.EnqueueRequestsFromMapFunc(r.subscribers)).
-		WatchesRawSource(source.Channel(news, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(source.Func(r.listen)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(r)
+}
+
+// listen lets deliveries say that a webhook's status should be looked at.
+func (r *WebhookReconciler) listen(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	r.Observations.onNews(func(webhook types.NamespacedName, after time.Duration) {
+		queue.AddAfter(reconcile.Request{NamespacedName: webhook}, after)
+	})
+	return nil
 }
 
 // Reconcile makes one pass: gather, act on the secret, judge, write the status.

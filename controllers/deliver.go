@@ -38,6 +38,9 @@ const (
 	// platformRetryMin and platformRetryMax bound the wait after an API request failed.
 	platformRetryMin = 50 * time.Millisecond
 	platformRetryMax = 2 * time.Second
+
+	// heldRetry is the wait after an attempt found itself held when it started.
+	heldRetry = 250 * time.Millisecond
 )
 
 // DeliveryReconciler takes each WebhookDelivery from its creation to Succeeded
@@ -136,6 +139,9 @@ func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedNam
 		s.outcome = &view.Outcome
 		return s, nil
 	}
+	if s.owed = r.memory.owing(delivery.UID); s.owed != nil {
+		return s, nil
+	}
 	if int(delivery.Status.Attempts) < view.Attempts {
 		return nil, nil // the cache is behind what was written; its event will come
 	}
@@ -170,6 +176,9 @@ func (r *DeliveryReconciler) lookup(ctx context.Context, key types.NamespacedNam
 // settle writes the status that the facts ask for. Done says that this pass
 // ends here.
 func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcile.Result, bool, error) {
+	if s.owed != nil {
+		return r.write(ctx, s, s.owed)
+	}
 	status := fold(*s)
 	if !equality.Semantic.DeepEqual(status, &s.delivery.Status) {
 		return r.write(ctx, s, status)
@@ -182,8 +191,11 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 	failure := s.outcome.Err
 	r.Runner.Dropped(s.delivery.UID)
 	s.outcome, s.phase = nil, attempt.None
-	if _, isSecret := errors.AsType[*SecretProblem](failure); failure == nil || isSecret || errors.Is(failure, errHeld) {
+	if _, isSecret := errors.AsType[*SecretProblem](failure); failure == nil || isSecret {
 		return reconcile.Result{}, false, nil
+	}
+	if errors.Is(failure, errHeld) { // by something that the cache may not show yet
+		return reconcile.Result{RequeueAfter: heldRetry, Priority: new(priorityNormal)}, true, nil
 	}
 	return reconcile.Result{}, true, fmt.Errorf("prepare attempt: %w", failure)
 }

@@ -24,7 +24,9 @@ func judge(s *webhookScope, observations *Observations, backlogLimit int) *v1alp
 	j.status.ObservedGeneration = s.webhook.Generation
 	j.status.WebhookID = identity.WebhookID(s.webhook.Namespace, s.webhook.Name)
 	j.status.EndpointRevision = endpointRevision(s.webhook)
-	j.status.LastHandledRotateAt = cut(s.webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256)
+	if s.rotated {
+		j.status.LastHandledRotateAt = cut(s.webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256)
+	}
 	j.status.LastHandledEnableAt = cut(s.webhook.Annotations[v1alpha1.EnableRequestedAtAnnotation], 256)
 	j.count()
 	j.rotation(observations)

@@ -21,7 +21,7 @@ type Observations struct {
 	now          func() time.Time
 
 	mu    sync.Mutex
-	wake  func(types.NamespacedName)
+	wake  func(webhook types.NamespacedName, after time.Duration)
 	hooks map[types.NamespacedName]*observed
 }
 
@@ -39,11 +39,12 @@ type observed struct {
 // NewObservations returns an empty set. disableAfter is how far apart the first
 // and the latest failure may lie before a webhook is disabled; 0: never.
 func NewObservations(disableAfter time.Duration, now func() time.Time) *Observations {
-	return &Observations{disableAfter: disableAfter, now: now, wake: func(types.NamespacedName) {}, hooks: map[types.NamespacedName]*observed{}}
+	return &Observations{disableAfter: disableAfter, now: now, wake: func(types.NamespacedName, time.Duration) {}, hooks: map[types.NamespacedName]*observed{}}
 }
 
-// onNews sets what is called when a webhook's status should be looked at.
-func (o *Observations) onNews(wake func(types.NamespacedName)) {
+// onNews sets what is called when a webhook's status should be looked at, and
+// after how long: at once if its state changes, else with other small changes.
+func (o *Observations) onNews(wake func(webhook types.NamespacedName, after time.Duration)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.wake = wake
@@ -70,7 +71,12 @@ func (o *Observations) of(webhook *v1alpha1.Webhook) *observed {
 func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcome, at time.Time, counting bool) {
 	o.mu.Lock()
 	entry := o.of(webhook)
+	before := o.stateLocked(webhook)
 	entry.facts = health.Observe(entry.facts, outcome, at)
+	after := statusInterval
+	if state := o.stateLocked(webhook); state != before || state != healthState(webhook) {
+		after = 0
+	}
 	switch {
 	case !counting:
 	case outcome == health.Succeeded:
@@ -80,7 +86,7 @@ func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcom
 	}
 	wake := o.wake
 	o.mu.Unlock()
-	wake(keyOf(webhook))
+	wake(keyOf(webhook), after)
 }
 
 // Confirmed notes that the endpoint knows the new secret of the rotation that
@@ -93,7 +99,7 @@ func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, overlapEnd time.Time
 	wake := o.wake
 	o.mu.Unlock()
 	if news {
-		wake(keyOf(webhook))
+		wake(keyOf(webhook), 0)
 	}
 }
 
@@ -125,7 +131,7 @@ func (o *Observations) Held(webhook *v1alpha1.Webhook, until time.Time) {
 	wake := o.wake
 	o.mu.Unlock()
 	if news {
-		wake(keyOf(webhook))
+		wake(keyOf(webhook), 0)
 	}
 }
 
@@ -153,7 +159,13 @@ func (o *Observations) Disabled(webhook *v1alpha1.Webhook) bool {
 	if enableWanted(webhook) {
 		return false
 	}
-	return health.Evaluate(healthState(webhook), o.factsLocked(webhook), o.disableAfter, o.now()) == health.Disabled
+	return o.stateLocked(webhook) == health.Disabled
+}
+
+// stateLocked is the webhook's state with what was seen since its status was
+// written.
+func (o *Observations) stateLocked(webhook *v1alpha1.Webhook) health.State {
+	return health.Evaluate(healthState(webhook), o.factsLocked(webhook), o.disableAfter, o.now())
 }
 
 // news is a copy of what waits to be written, and is given back to settle.

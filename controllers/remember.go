@@ -17,10 +17,14 @@ import (
 type memory struct {
 	mu      sync.Mutex
 	written map[types.UID]*v1alpha1.WebhookDelivery
+	owed    map[types.UID]*v1alpha1.WebhookDeliveryStatus // refused for good, tried again now and then
 }
 
 func newMemory() *memory {
-	return &memory{written: map[types.UID]*v1alpha1.WebhookDelivery{}}
+	return &memory{
+		written: map[types.UID]*v1alpha1.WebhookDelivery{},
+		owed:    map[types.UID]*v1alpha1.WebhookDeliveryStatus{},
+	}
 }
 
 // remember keeps an object as the API server returned it.
@@ -28,6 +32,24 @@ func (m *memory) remember(delivery *v1alpha1.WebhookDelivery) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.written[delivery.UID] = delivery
+}
+
+// owe keeps a status that the API server refused; nil: it is written now.
+func (m *memory) owe(uid types.UID, status *v1alpha1.WebhookDeliveryStatus) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if status == nil {
+		delete(m.owed, uid)
+		return
+	}
+	m.owed[uid] = status
+}
+
+// owing returns the status that is still to be written; nil: none.
+func (m *memory) owing(uid types.UID) *v1alpha1.WebhookDeliveryStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.owed[uid]
 }
 
 // newest returns whichever is newer: the cached object or what we remember of
@@ -66,6 +88,7 @@ func (m *memory) forget(uid types.UID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.written, uid)
+	delete(m.owed, uid)
 }
 
 // newer compares resource versions, which are comparable numbers within one

@@ -33,6 +33,7 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 	if err != nil && !isProblem {
 		return err
 	}
+	s.rotated = rotateWanted(s.webhook) && (!isGenerated(s.webhook) || problem == nil)
 	if isGenerated(s.webhook) {
 		changed, err := r.tend(ctx, s, secrets, problem)
 		if err != nil {

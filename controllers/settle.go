@@ -43,7 +43,7 @@ func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1
 		ctrl.LoggerFrom(ctx).Error(err, "status of a delivery cannot be written; it is not sent again", "attempts", status.Attempts)
 		r.settleRunner(s, status)
 		r.Metrics.statusWrite("refused")
-		r.memory.remember(withStatus(before, status))
+		r.memory.owe(before.UID, status)
 		return reconcile.Result{RequeueAfter: unwritableRetry, Priority: new(priorityNormal)}, true, nil
 	default:
 		r.Runner.WriteFailed()
@@ -53,6 +53,7 @@ func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1
 	r.Runner.WriteSucceeded()
 	r.Metrics.statusWrite("written")
 	r.settleRunner(s, &written.Status)
+	r.memory.owe(written.UID, nil)
 	if written.Status.State == v1alpha1.DeliverySucceeded {
 		r.memory.forget(written.UID) // it leaves the cache; the runner knows that it is done
 	} else {
@@ -218,12 +219,6 @@ func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) error {
 	r.memory.remember(adopted)
 	s.delivery = adopted
 	return nil
-}
-
-func withStatus(delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) *v1alpha1.WebhookDelivery {
-	out := delivery.DeepCopy()
-	out.Status = *status
-	return out
 }
 
 func succeededReason(delivery *v1alpha1.WebhookDelivery) string {
