@@ -183,7 +183,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	signer := controllers.NewSigner(mgr.GetAPIReader(), time.Now)
 	retainer := &controllers.Retainer{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache,
-		Observations: observations, Limits: o.retention, Metrics: meters, Now: time.Now,
+		Observations: observations, Limits: o.retention, Namespaces: o.namespaces, Metrics: meters, Now: time.Now,
 	}
 	deliveries := &controllers.DeliveryReconciler{
 		Deliveries: deliveryCache, Client: mgr.GetClient(), Live: mgr.GetAPIReader(),

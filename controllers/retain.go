@@ -11,6 +11,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,6 +46,7 @@ type Retainer struct {
 	Cached       client.Reader // deliveries but the succeeded ones
 	Observations *Observations
 	Limits       RetentionLimits
+	Namespaces   []string // that we may list in; empty: all
 	Metrics      *Metrics
 	Now          func() time.Time
 
@@ -354,7 +356,20 @@ func (r *Retainer) seed(ctx context.Context) error {
 			r.admit(ctx, &failed.Items[i])
 		}
 	}
-	options := &client.ListOptions{Limit: retainPageSize}
+	namespaces := r.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	for _, namespace := range namespaces {
+		if err := r.seedSucceeded(ctx, namespace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Retainer) seedSucceeded(ctx context.Context, namespace string) error {
+	options := &client.ListOptions{Namespace: namespace, Limit: retainPageSize}
 	client.MatchingFields{v1alpha1.FieldState: string(v1alpha1.DeliverySucceeded)}.ApplyToList(options)
 	for {
 		var page v1alpha1.WebhookDeliveryList
