@@ -69,6 +69,12 @@ func refused(refusal *netguard.Refusal) failure {
 	return failure{reason, refusal.Error()}
 }
 
+// invalidRequest is for errors of this package and of package signature, which
+// never show a secret.
+func invalidRequest(err error) failure {
+	return failure{ReasonRequestInvalid, "nothing was sent: " + err.Error()}
+}
+
 func isTimeout(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT) {
 		return true

@@ -85,19 +85,36 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // attempt's timeout. An attempt that the endpoint did not take is a Result, not
 // an error. An error wraps ErrUnavailable if no attempt was made, else ErrLost.
 // When ctx ends, Send returns, but an attempt handed over is still made.
+//
+// A request that the dispatcher would never take, as one that is too large, is
+// a Result too: as an error it would be tried for ever.
 func (c *Client) Send(ctx context.Context, request Request) (Result, error) {
+	if err := validate(&request); err != nil {
+		return notSent(err), nil
+	}
 	head, err := frameHead(&request)
 	if err != nil {
-		return Result{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return notSent(err), nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, request.Timeout+answerMargin)
 	defer cancel()
 
 	var result Result
-	if err := c.call(ctx, c.attempt, head, request.Payload, &result); err != nil {
+	err = c.call(ctx, c.attempt, head, request.Payload, &result)
+	if errors.Is(err, errFrame) {
+		return notSent(err), nil
+	}
+	if err != nil {
 		return Result{}, err
 	}
 	return result, nil
+}
+
+// notSent is the result of a request that cannot be an attempt.
+func notSent(err error) Result {
+	result := Result{StartedAt: time.Now()}
+	result.fail(invalidRequest(err))
+	return result
 }
 
 // CheckURL asks whether the dispatcher would use this URL as an endpoint, as
@@ -141,7 +158,7 @@ func unavailable(err error) error {
 }
 
 // call posts head and payload and decodes the answer. Its errors wrap
-// ErrUnavailable or ErrLost.
+// ErrUnavailable or ErrLost, or are errFrame if the dispatcher cannot read it.
 func (c *Client) call(ctx context.Context, to *url.URL, head, payload []byte, answer any) error {
 	body := newFrameBody(head, payload)
 	httpRequest := (&http.Request{
@@ -164,6 +181,9 @@ func (c *Client) call(ctx context.Context, to *url.URL, head, payload []byte, an
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end below
 	encoded, err := io.ReadAll(io.LimitReader(response.Body, maxResultBytes))
+	if response.StatusCode == http.StatusBadRequest {
+		return errFrame
+	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%w: it answered %d", ErrUnavailable, response.StatusCode)
 	}

@@ -27,7 +27,10 @@ const (
 	maxResultBytes   = 64 << 10
 )
 
-var errFrame = errors.New("malformed frame")
+var (
+	errFrame    = errors.New("malformed frame")
+	errMetadata = errors.New("what goes with the payload is larger than 64 KiB")
+)
 
 // metadata is a Request without its payload. Only here do secrets leave their
 // type: the frame goes to the sidecar and nowhere else.
@@ -37,8 +40,8 @@ type metadata struct {
 	EventType   string         `json:"eventType"`
 	Attempt     int            `json:"attempt"`
 	URL         string         `json:"url"`
-	Primary     string         `json:"primary"`
-	Secondary   string         `json:"secondary,omitempty"`
+	Primary     []byte         `json:"primary"` // bytes: a secret need not be UTF-8
+	Secondary   []byte         `json:"secondary,omitempty"`
 	Timeout     time.Duration  `json:"timeout"`
 	Test        bool           `json:"test,omitempty"`
 	Forbidden   []netip.Prefix `json:"forbidden,omitempty"`
@@ -49,11 +52,14 @@ type metadata struct {
 func frameHead(r *Request) ([]byte, error) {
 	encoded, err := json.Marshal(metadata{
 		DeliveryID: r.DeliveryID, EventID: r.EventID, EventType: r.EventType, Attempt: r.Attempt, URL: r.URL,
-		Primary: r.Keys.Primary.Reveal(), Secondary: r.Keys.Secondary.Reveal(),
+		Primary: []byte(r.Keys.Primary.Reveal()), Secondary: []byte(r.Keys.Secondary.Reveal()),
 		Timeout: r.Timeout, Test: r.Test, Forbidden: r.Forbidden, TraceParent: r.TraceParent,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode attempt: %w", err)
+	}
+	if len(encoded) > maxMetadataBytes {
+		return nil, errMetadata
 	}
 	head := make([]byte, frameHeaderBytes, frameHeaderBytes+len(encoded))
 	binary.BigEndian.PutUint32(head, uint32(len(encoded)))
@@ -80,7 +86,7 @@ func readFrame(r io.Reader, size int64) (Request, error) {
 	return Request{
 		DeliveryID: m.DeliveryID, EventID: m.EventID, EventType: m.EventType, Attempt: m.Attempt, URL: m.URL,
 		Payload: frame[frameHeaderBytes+length:],
-		Keys:    signature.Keys{Primary: signature.NewSecret(m.Primary), Secondary: signature.NewSecret(m.Secondary)},
+		Keys:    signature.Keys{Primary: signature.NewSecret(string(m.Primary)), Secondary: signature.NewSecret(string(m.Secondary))},
 		Timeout: m.Timeout, Test: m.Test, Forbidden: m.Forbidden, TraceParent: m.TraceParent,
 	}, nil
 }

@@ -112,12 +112,12 @@ func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) 
 		return err
 	}
 	if err := validate(request); err != nil {
-		result.fail(failure{ReasonRequestInvalid, "nothing was sent: " + err.Error()})
+		result.fail(invalidRequest(err))
 		return err
 	}
 	signed, err := request.Keys.Sign(request.EventID, result.StartedAt, request.Payload)
 	if err != nil {
-		result.fail(failure{ReasonRequestInvalid, "nothing was sent: " + err.Error()})
+		result.fail(invalidRequest(err))
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, request.Timeout)

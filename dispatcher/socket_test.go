@@ -71,10 +71,35 @@ var _ = Describe("Over the socket", func() {
 		Expect(r.Counts("").Verified).To(Equal(1))
 		request.Payload = append(request.Payload, 'x')
 		Expect(s.client.Send(ctx, request)).To(HaveField("Reason", dispatcher.ReasonRequestInvalid))
-		request.Payload = make([]byte, 1<<20)
-		_, err := s.client.Send(ctx, request)
-		Expect(err).To(MatchError(dispatcher.ErrUnavailable))
+		request = attemptAt(r.URL("/"))
+		request.URL += strings.Repeat("x", 70<<10)
+		Expect(s.client.Send(ctx, request)).To(HaveField("Reason", dispatcher.ReasonRequestInvalid), "as an error it would be tried for ever")
 		Expect(r.Counts("").Posts).To(Equal(1))
+	})
+
+	It("a frame that the dispatcher cannot read is a result, too", func(ctx SpecContext) {
+		path := newSocketPath()
+		fakeDispatcher(path, func(conn net.Conn) {
+			request, err := http.ReadRequest(bufio.NewReader(conn))
+			if err == nil {
+				_, _ = io.Copy(io.Discard, request.Body)
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+		})
+		client := dispatcher.NewClient(path)
+		Expect(client.Send(ctx, attemptAt("https://example.com"))).To(HaveField("Reason", dispatcher.ReasonRequestInvalid))
+		Expect(client.CheckURL(ctx, "https://example.com", nil)).To(MatchError(dispatcher.ErrUnavailable))
+	})
+
+	It("a secret that is not UTF-8 signs as it is", func(ctx SpecContext) {
+		const odd = "sixteen bytes \xff\xfe and \x00"
+		r := startReceiver(receiver.Options{})
+		Expect(r.Secrets("/", odd)).To(Succeed())
+		s := serve(newSocketPath(), newSender(dispatcher.SenderOptions{}), time.Second)
+		request := attemptAt(r.URL("/"))
+		request.Keys.Primary = signature.NewSecret(odd)
+		Expect(s.client.Send(ctx, request)).To(HaveField("StatusCode", 200))
+		Expect(r.Counts("").Verified).To(Equal(1))
 	})
 
 	It("nothing is handed over where nobody listens", func(ctx SpecContext) {
