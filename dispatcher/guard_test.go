@@ -138,6 +138,19 @@ var _ = Describe("The guard", func() {
 		Expect(c.visited.Load()).To(BeZero())
 	})
 
+	It("tries the other addresses of a name when one does not answer", func(ctx SpecContext) {
+		r := startReceiver(receiver.Options{})
+		allowed := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+		sender := newSender(dispatcher.SenderOptions{
+			Policy:   netguard.New(netguard.Options{Allow: allowed, AllowHTTP: true}),
+			Resolver: names{"turn.example": {{"127.0.0.3", "127.0.0.2", "127.0.0.1"}}, "family.example": {{"::1", "127.0.0.1"}}, "down.example": {{"127.0.0.2", "::1"}}},
+		})
+		port := r.URL("/")[len("http://127.0.0.1"):]
+		Expect(sender.Send(ctx, attemptAt("http://turn.example"+port))).To(HaveField("StatusCode", 200))
+		Expect(sender.Send(ctx, attemptAt("http://family.example"+port))).To(HaveField("StatusCode", 200))
+		Expect(sender.Send(ctx, attemptAt("http://down.example"+port))).To(HaveField("Reason", dispatcher.ReasonConnectionRefused))
+	})
+
 	It("does not go where a redirect leads", func(ctx SpecContext) {
 		c := startCanary()
 		r := startReceiver(receiver.Options{})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -110,6 +111,25 @@ var _ = Describe("Within one attempt nothing is sent twice", func() {
 		Entry("CANCEL", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeCancel) }, true),
 		Entry("INTERNAL_ERROR, on a connection in use", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeInternal) }, false),
 	)
+
+	It("and headers without end over HTTP/2 fail by name", func(ctx SpecContext) {
+		e := startHTTP2(func(framer *http2.Framer, stream uint32, _ int64) {
+			var block bytes.Buffer
+			encoder := hpack.NewEncoder(&block)
+			_ = encoder.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+			_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes()})
+			for {
+				block.Reset()
+				_ = encoder.WriteField(hpack.HeaderField{Name: "x-filler", Value: strings.Repeat("x", 8000), Sensitive: true})
+				if framer.WriteContinuation(stream, false, block.Bytes()) != nil {
+					return
+				}
+			}
+		})
+		got := endure(ctx, newSender(e.options), e.url, longTimeout)
+		Expect(got.Reason).To(Equal(dispatcher.ReasonConnectionReset), "%+v", got)
+		Expect(e.requests.Load()).To(BeEquivalentTo(1))
+	})
 
 	It("takes another connection after a GOAWAY that let the request end", func(ctx SpecContext) {
 		e := startHTTP2(func(framer *http2.Framer, stream uint32, _ int64) {
