@@ -26,6 +26,9 @@ type ManagerOptions struct {
 	Alone bool
 	// Supervise starts the dispatcher again when it ends, as kubelet does.
 	Supervise bool
+	// APIServer is where the manager believes the API server to be; empty: where
+	// it is. See APIProxy.
+	APIServer string
 }
 
 // Manager is a manager with its dispatcher, as in one Pod.
@@ -39,9 +42,9 @@ type Manager struct {
 	// DispatcherMetricsURL serves the dispatcher's metrics.
 	DispatcherMetricsURL string
 
-	stack          *Stack
-	name, socket   string
-	dispatcherArgs []string
+	stack                *Stack
+	name, socket         string
+	args, dispatcherArgs []string
 
 	mu         sync.Mutex
 	dispatcher *childprocess.Process
@@ -56,6 +59,9 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 	config, err := s.ControlPlane.ServiceAccountConfig(ctx, SystemNamespace, managerAccount, tokenTTL)
 	if err != nil {
 		return nil, err
+	}
+	if options.APIServer != "" {
+		config.Host = options.APIServer
 	}
 	kubeconfig := filepath.Join(s.Dir, name+".kubeconfig")
 	if err := controlplane.WriteKubeconfig(kubeconfig, config); err != nil {
@@ -81,17 +87,31 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 	if options.Supervise {
 		go m.supervise()
 	}
-	args := append([]string{
+	m.args = append([]string{
 		"manager", "--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + m.socket,
 		"--metrics-address=" + addresses[0], "--metrics-secure=false", "--probe-address=" + addresses[1],
 		"--leader-election-namespace=" + SystemNamespace, fmt.Sprintf("--leader-elect=%t", !options.Alone),
 	}, options.Args...)
-	if m.Process, err = s.launch(name, s.Binaries.Operator, args...); err != nil {
-		return nil, err
+	return m, m.Restart(ctx)
+}
+
+// Restart starts the manager again beside its sidecar, as kubelet does with a
+// container that ended, and returns once it is ready.
+func (m *Manager) Restart(ctx context.Context) error {
+	process, err := m.stack.launch(m.name, m.stack.Binaries.Operator, m.args...)
+	if err != nil {
+		return err
 	}
+	m.Process = process
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return m, m.Process.WaitFor(ctx, name, ready(m.ProbeURL+"/readyz"))
+	return process.WaitFor(ctx, m.name, ready(m.ProbeURL+"/readyz"))
+}
+
+// Leads reports whether this manager says that it is the leader.
+func (m *Manager) Leads(ctx context.Context) (bool, error) {
+	samples, err := Scrape(ctx, m.MetricsURL)
+	return samples.Sum("leader_election_master_status") == 1, err
 }
 
 // StartDispatcher starts the sidecar, again if it had ended.

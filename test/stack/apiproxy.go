@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// APIProxy stands between a manager and the API server and brings about what a
+// busy control plane does to its clients: watches that lag behind writes, and
+// writes whose answer never comes although they were carried out.
+type APIProxy struct {
+	server   *http.Server
+	listener net.Listener
+
+	watchLag  atomic.Int64 // time.Duration
+	writes    atomic.Int64
+	loseEvery atomic.Int64
+	refuse    atomic.Bool
+	lost      atomic.Int64
+	refused   atomic.Int64
+}
+
+// StartAPIProxy starts a proxy that changes nothing yet. The caller closes it.
+func (s *Stack) StartAPIProxy() (*APIProxy, error) {
+	target, err := url.Parse(s.ControlPlane.APIServerURL())
+	if err != nil {
+		return nil, err
+	}
+	config := rest.AnonymousClientConfig(s.ControlPlane.AdminConfig())
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("set up API proxy: %w", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("set up API proxy: %w", err)
+	}
+	p := &APIProxy{listener: listener}
+	proxy := &httputil.ReverseProxy{
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:      transport,
+		FlushInterval:  -1, // watches
+		ErrorLog:       log.New(io.Discard, "", 0),
+		ModifyResponse: p.answer,
+		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	p.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isStatusWrite(r) && p.refuse.Load() {
+			p.refused.Add(1)
+			http.Error(w, "refused by the proxy", http.StatusInternalServerError)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	})}
+	go func() { _ = p.server.Serve(listener) }()
+	return p, nil
+}
+
+// URL is what to give to ManagerOptions.APIServer.
+func (p *APIProxy) URL() string { return "http://" + p.listener.Addr().String() }
+
+// Close ends the proxy and every connection through it.
+func (p *APIProxy) Close() { _ = p.server.Close() }
+
+// LagWatches holds back all that watches tell by this long.
+func (p *APIProxy) LagWatches(by time.Duration) { p.watchLag.Store(int64(by)) }
+
+// LoseAnswers drops the answer of every nth write of a status after the API
+// server has carried it out; 0 drops none.
+func (p *APIProxy) LoseAnswers(every int) { p.loseEvery.Store(int64(every)) }
+
+// RefuseWrites answers 500 to writes of a status and passes none on.
+func (p *APIProxy) RefuseWrites(refuse bool) { p.refuse.Store(refuse) }
+
+// Lost is how many answers were dropped.
+func (p *APIProxy) Lost() int { return int(p.lost.Load()) }
+
+// Refused is how many writes were not passed on.
+func (p *APIProxy) Refused() int { return int(p.refused.Load()) }
+
+// errAnswerLost makes the proxy hang up instead of answering.
+var errAnswerLost = errors.New("the answer is lost")
+
+func isStatusWrite(r *http.Request) bool {
+	return r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/status")
+}
+
+func (p *APIProxy) answer(response *http.Response) error {
+	request := response.Request
+	if isStatusWrite(request) {
+		if every := p.loseEvery.Load(); every > 0 && p.writes.Add(1)%every == 0 {
+			p.lost.Add(1)
+			return errAnswerLost
+		}
+	}
+	if lag := time.Duration(p.watchLag.Load()); lag > 0 && request.URL.Query().Get("watch") != "" {
+		response.Body = newLate(request.Context(), response.Body, lag)
+	}
+	return nil
+}
+
+// late is a body whose every byte comes a fixed time after it was there.
+type late struct {
+	io.ReadCloser
+	ctx    context.Context //nolint:containedctx // ends with the request
+	chunks chan chunk
+	rest   []byte
+}
+
+type chunk struct {
+	bytes []byte
+	due   time.Time
+	err   error
+}
+
+func newLate(ctx context.Context, body io.ReadCloser, lag time.Duration) *late {
+	l := &late{ReadCloser: body, ctx: ctx, chunks: make(chan chunk, 4096)}
+	go func() {
+		defer close(l.chunks)
+		for {
+			buffer := make([]byte, 32<<10)
+			n, err := body.Read(buffer)
+			select {
+			case l.chunks <- chunk{buffer[:n], time.Now().Add(lag), err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return l
+}
+
+// Read implements io.Reader.
+func (l *late) Read(to []byte) (int, error) {
+	for len(l.rest) == 0 {
+		next, ok := <-l.chunks
+		if !ok {
+			return 0, io.EOF
+		}
+		timer := time.NewTimer(time.Until(next.due))
+		select {
+		case <-timer.C:
+		case <-l.ctx.Done():
+			timer.Stop()
+			return 0, l.ctx.Err()
+		}
+		if next.err != nil && len(next.bytes) == 0 {
+			return 0, next.err
+		}
+		l.rest = next.bytes
+	}
+	n := copy(to, l.rest)
+	l.rest = l.rest[n:]
+	return n, nil
+}
