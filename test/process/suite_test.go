@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+// sizeVariable sets how many deliveries the larger tests make.
+const sizeVariable = "PROCESS_DELIVERIES"
+
+const (
+	// pollEvery is the pause between two looks at something that takes a while.
+	pollEvery = 50 * time.Millisecond
+	// soon is for what takes moments on a machine that is not busy.
+	soon = 30 * time.Second
+)
+
+// cluster is the one control plane that all specs share.
+var cluster *stack.Stack
+
+func TestProcess(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Process")
+}
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	var err error
+	cluster, err = stack.Start(ctx, stack.Options{
+		ControlPlane: controlplane.Options{UnsafeNoFsync: true},
+		Progress:     func(text string) { GinkgoWriter.Println(text) },
+	})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() error { return cluster.Stop() })
+}, NodeTimeout(20*time.Minute))
+
+// size is how many deliveries a larger test makes: what the environment says,
+// or a number that fits a run of all tests.
+func size(usual int) int {
+	text := os.Getenv(sizeVariable)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	Expect(err).NotTo(HaveOccurred(), sizeVariable)
+	return n
+}
+
+// measured reports a figure.
+func measured(format string, args ...any) {
+	AddReportEntry(fmt.Sprintf(format, args...), ReportEntryVisibilityAlways)
+}
+
+// quick makes leadership change hands within seconds.
+func quick(args ...string) stack.ManagerOptions {
+	return stack.ManagerOptions{
+		Supervise: true,
+		Args:      append([]string{"--lease-duration=6s", "--renew-deadline=4s", "--retry-period=1s"}, args...),
+	}
+}
+
+// startManager starts a manager for one spec.
+func startManager(ctx context.Context, options stack.ManagerOptions) *stack.Manager {
+	GinkgoHelper()
+	manager, err := cluster.StartManager(ctx, options)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func(ctx SpecContext) {
+		_ = manager.Resume() // a process that is stopped cannot be waited for
+		manager.Kill()
+		if CurrentSpecReport().Failed() {
+			GinkgoWriter.Println(manager.Process.LogTail())
+			keepLogs()
+		}
+		// The next spec should not wait for this lease to end.
+		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: stack.SystemNamespace, Name: "bbmcp-webhooks"}}
+		Expect(client.IgnoreNotFound(cluster.Client.Delete(ctx, lease))).To(Succeed())
+	}, NodeTimeout(time.Minute))
+	return manager
+}
+
+// startLeader starts a manager and waits until it leads.
+func startLeader(ctx context.Context, options stack.ManagerOptions) *stack.Manager {
+	GinkgoHelper()
+	manager := startManager(ctx, options)
+	waitLeads(ctx, manager)
+	return manager
+}
+
+func waitLeads(ctx context.Context, manager *stack.Manager) {
+	GinkgoHelper()
+	Eventually(ctx, func() (bool, error) { return manager.Leads(ctx) }).
+		WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue())
+}
+
+// leaseHolder is who holds the lease; "" after it was released.
+func leaseHolder(ctx context.Context) (string, error) {
+	var lease coordinationv1.Lease
+	err := cluster.Client.Get(ctx, types.NamespacedName{Namespace: stack.SystemNamespace, Name: "bbmcp-webhooks"}, &lease)
+	if err != nil || lease.Spec.HolderIdentity == nil {
+		return "", err
+	}
+	return *lease.Spec.HolderIdentity, nil
+}
+
+// keepLogs copies the logs of a spec that failed to where somebody can read
+// them, if PROCESS_LOGS names a folder.
+func keepLogs() {
+	to := os.Getenv("PROCESS_LOGS")
+	logs, _ := cluster.Logs()
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if to != "" && err == nil {
+			_ = os.WriteFile(filepath.Join(to, filepath.Base(log)), text, 0o600)
+		}
+	}
+}
