@@ -66,7 +66,7 @@ type WebhookReconciler struct {
 	// Random makes secrets: crypto/rand.Reader.
 	Random io.Reader
 
-	written sync.Map // types.UID → time.Time of the last status write
+	written sync.Map // types.NamespacedName → time.Time of the last status write
 }
 
 // webhookScope is all that a pass over one Webhook depends on.
@@ -114,6 +114,7 @@ func (r *WebhookReconciler) listen(_ context.Context, queue workqueue.TypedRateL
 func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	var webhook v1alpha1.Webhook
 	if err := r.Client.Get(ctx, req.NamespacedName, &webhook); err != nil {
+		r.written.Delete(req.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if !webhook.DeletionTimestamp.IsZero() {
@@ -209,7 +210,7 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 	if equality.Semantic.DeepEqual(before, status) {
 		return reconcile.Result{RequeueAfter: after}, nil
 	}
-	last, _ := r.written.Load(s.webhook.UID)
+	last, _ := r.written.Load(keyOf(s.webhook))
 	lastWrite, _ := last.(time.Time)
 	if wait := statusInterval - s.now.Sub(lastWrite); wait > 0 && equality.Semantic.DeepEqual(steady(before), steady(status)) {
 		return reconcile.Result{RequeueAfter: min(wait, after)}, nil
@@ -221,7 +222,7 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 	if err := r.Client.Status().Update(ctx, updated); err != nil {
 		return reconcile.Result{}, fmt.Errorf("write status of webhook %s/%s: %w", s.webhook.Namespace, s.webhook.Name, err)
 	}
-	r.written.Store(s.webhook.UID, s.now)
+	r.written.Store(keyOf(s.webhook), s.now)
 	r.Observations.settle(s.webhook, s.news)
 	r.Metrics.webhookState(s.webhook, status.State)
 	r.announce(s.webhook, before, status)

@@ -299,12 +299,14 @@ func (r *Retainer) limitsOf(ctx context.Context, key types.NamespacedName) Reten
 // since, as by a retry request, is looked at anew.
 func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
 	err := r.deleteExactly(ctx, entry)
-	if apierrors.IsConflict(err) {
-		err = r.reconsider(ctx, entry)
-	}
 	if client.IgnoreNotFound(err) == nil {
 		r.Metrics.retained(entry.state)
 		return
+	}
+	if apierrors.IsConflict(err) {
+		if err = client.IgnoreNotFound(r.reconsider(ctx, entry)); err == nil {
+			return
+		}
 	}
 	r.restore(entry)
 	if ctx.Err() == nil {
