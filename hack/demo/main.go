@@ -50,7 +50,11 @@ func run(ctx context.Context, once bool) (err error) {
 	}()
 	d := &demo{stack: s, say: say}
 	if summary, err = d.deliver(ctx); err != nil || once {
-		return interrupted(ctx, err)
+		err = interrupted(ctx, err)
+		if err != nil {
+			d.showLogs()
+		}
+		return err
 	}
 	fmt.Println(summary)
 	summary = ""

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -54,6 +55,22 @@ func jsonDecoder() runtime.Decoder {
 	scheme := runtime.NewScheme()
 	metav1.AddMetaToScheme(scheme) //nolint:errcheck // cannot fail: the types are known at compile time
 	return serializer.NewCodecFactory(scheme).UniversalDeserializer()
+}
+
+// showLogs prints the end of every log, to tell why something did not happen.
+func (d *demo) showLogs() {
+	logs, err := d.stack.Logs()
+	if err != nil {
+		return
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		fmt.Printf("\n--- %s\n%s\n", log, strings.Join(lines[max(0, len(lines)-20):], "\n"))
+	}
 }
 
 // invite prints what a person can try next.
