@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -18,12 +19,14 @@ type memory struct {
 	mu      sync.Mutex
 	written map[types.UID]*v1alpha1.WebhookDelivery
 	owed    map[types.UID]*v1alpha1.WebhookDeliveryStatus // refused for good, tried again now and then
+	refused map[types.UID]time.Time                       // since when, of writes that may still be allowed
 }
 
 func newMemory() *memory {
 	return &memory{
 		written: map[types.UID]*v1alpha1.WebhookDelivery{},
 		owed:    map[types.UID]*v1alpha1.WebhookDeliveryStatus{},
+		refused: map[types.UID]time.Time{},
 	}
 }
 
@@ -38,11 +41,24 @@ func (m *memory) remember(delivery *v1alpha1.WebhookDelivery) {
 func (m *memory) owe(uid types.UID, status *v1alpha1.WebhookDeliveryStatus) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	delete(m.refused, uid)
 	if status == nil {
 		delete(m.owed, uid)
 		return
 	}
 	m.owed[uid] = status
+}
+
+// refusedFor notes that a status was refused and returns for how long it has
+// been.
+func (m *memory) refusedFor(uid types.UID, now time.Time) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	since, ok := m.refused[uid]
+	if !ok {
+		m.refused[uid], since = now, now
+	}
+	return now.Sub(since)
 }
 
 // owing returns the status that is still to be written; nil: none.
@@ -89,6 +105,7 @@ func (m *memory) forget(uid types.UID) {
 	defer m.mu.Unlock()
 	delete(m.written, uid)
 	delete(m.owed, uid)
+	delete(m.refused, uid)
 }
 
 // newer compares resource versions, which are comparable numbers within one

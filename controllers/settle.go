@@ -25,6 +25,11 @@ import (
 // server refused for good.
 const unwritableRetry = 30 * time.Second
 
+// forbiddenGrace is for how long "forbidden" is a failure of the platform and
+// not its answer: an API server that starts refuses everything until it has
+// read the roles.
+const forbiddenGrace = 30 * time.Second
+
 // write makes the one status write of a pass and, once the API server has
 // acknowledged it, what follows from it. Done is false if the pass goes on with
 // the object as written.
@@ -39,6 +44,9 @@ func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1
 		return reconcile.Result{}, true, nil
 	case apierrors.IsConflict(err):
 		return r.readAgain(ctx, before)
+	case apierrors.IsForbidden(err) && s.owed == nil && r.memory.refusedFor(before.UID, s.now) < forbiddenGrace:
+		r.Metrics.statusWrite("failed")
+		return reconcile.Result{Priority: new(priorityOutcome)}, true, fmt.Errorf("write status of webhookdelivery %s/%s: %w", before.Namespace, before.Name, err)
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
 		ctrl.LoggerFrom(ctx).Error(err, "status of a delivery cannot be written; it is not sent again", "attempts", status.Attempts)
 		r.settleRunner(s, status)

@@ -66,6 +66,8 @@ type knownSecret struct {
 	problem  *SecretProblem
 	failures int
 	until    time.Time
+	// forbidden is since when the Secret may not be read; zero: it may.
+	forbidden time.Time
 }
 
 // NewSigner returns a Signer that reads through live, which must not be a cache.
@@ -133,6 +135,8 @@ func (s *Signer) Refresh(ctx context.Context, webhook *v1alpha1.Webhook) (signin
 			Reason:  v1alpha1.ReasonSecretNotFound,
 			Message: fmt.Sprintf("Secret %q not found; create it with the key %q and the label %s: \"true\"", ref.Name, ref.Key, v1alpha1.SigningSecretLabel),
 		})
+	case apierrors.IsForbidden(err) && s.forbiddenFor(webhook, ref) < forbiddenGrace:
+		return signingSecrets{}, fmt.Errorf("get signing secret %s/%s: %w", webhook.Namespace, ref.Name, err)
 	case apierrors.IsForbidden(err):
 		return s.remember(webhook, ref, signingSecrets{}, &SecretProblem{
 			Reason:  v1alpha1.ReasonSecretNotPermitted,
@@ -143,6 +147,22 @@ func (s *Signer) Refresh(ctx context.Context, webhook *v1alpha1.Webhook) (signin
 	}
 	secrets, problem := readSecret(webhook, ref, &secret)
 	return s.remember(webhook, ref, secrets, problem)
+}
+
+// forbiddenFor notes that a Secret may not be read and returns for how long
+// that has been so. What was known of it counts no more.
+func (s *Signer) forbiddenFor(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.known[webhook.UID]
+	switch {
+	case !ok || known.ref != ref || known.problem == nil && known.forbidden.IsZero():
+		s.known[webhook.UID] = &knownSecret{ref: ref, forbidden: s.now()}
+		return 0
+	case known.forbidden.IsZero():
+		return forbiddenGrace // there was another problem before: nothing is lost by saying so
+	}
+	return s.now().Sub(known.forbidden)
 }
 
 func (s *Signer) remember(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference, secrets signingSecrets, problem *SecretProblem) (signingSecrets, error) {
@@ -156,6 +176,9 @@ func (s *Signer) remember(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyRefer
 		wait := min(secretRetryMin<<min(entry.failures, 4), secretRetryMax)
 		problem.LookAgain = s.now().Add(wait)
 		entry.problem, entry.until = problem, problem.LookAgain
+		if before, ok := s.known[webhook.UID]; ok && before.ref == ref && problem.Reason == v1alpha1.ReasonSecretNotPermitted {
+			entry.forbidden = before.forbidden
+		}
 	}
 	s.known[webhook.UID] = entry
 	if problem != nil {
