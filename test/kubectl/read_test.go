@@ -17,7 +17,7 @@ import (
 // webhook bad with one that failed and one that waits for its second attempt.
 func healthyAndFailing(t *testing.T, p *person) {
 	t.Helper()
-	p.url("bad", receiver.Step{Status: 500, Body: "out of order"})
+	p.url("bad", receiver.Step{Status: 500})
 	p.url("slow", receiver.Step{Status: 503})
 	p.must(t, p.webhook("good", nil).String(), "apply", "-f", "-")
 	p.must(t, p.webhook("bad", nil).String(), "apply", "-f", "-")
@@ -144,13 +144,13 @@ func wantRow(t *testing.T, in table, name string, cells map[string]string) {
 
 func describeShows(t *testing.T, p *person) {
 	healthyAndFailing(t, p)
-	wantText(t, p.must(t, "", "describe", "wh", "bad"),
-		"Kind:         Webhook", "Secret Name:  bad-signing", "Webhook ID:", "DeliveriesFailing",
+	wantText(t, squeeze(p.must(t, "", "describe", "wh", "bad")),
+		"Kind: Webhook", "Secret Name: bad-signing", "Webhook ID: wh_", "Reason: DeliveriesFailing",
 		"kubectl get webhookdeliveries --field-selector spec.webhookRef.name=bad,status.state=Failed",
-		"Events:", "Warning")
-	wantText(t, p.must(t, "", "describe", "whd", "to-bad"),
-		"Kind:         WebhookDelivery", "Attempt Log:", "out of order", "Response Status:  500",
-		"Reason:                AttemptsExhausted", "State:              Failed")
+		"Events: Type Reason Age From Message", "Warning DeliveriesFailing")
+	wantText(t, squeeze(p.must(t, "", "describe", "whd", "to-bad")),
+		"Kind: WebhookDelivery", "Payload: "+body, "Attempt Log:", "Number: 1 Reason: HTTPStatus Response Status: 500",
+		"Reason: AttemptsExhausted", "Error Message: the endpoint answered 500 Internal Server Error", "State: Failed")
 	signing := p.field(t, "secret/bad-signing", "{.data.secret}")
 	if text := p.must(t, "", "describe", "wh,whd"); strings.Contains(text, signing) || strings.Contains(text, "whsec_") {
 		t.Error("describe shows a secret")
