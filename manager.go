@@ -46,6 +46,7 @@ type managerOptions struct {
 	metricsAddress string
 	metricsSecure  bool
 	probeAddress   string
+	pprofAddress   string
 
 	leaderElect             bool
 	leaderElectionNamespace string
@@ -80,6 +81,7 @@ func newManagerCommand() *cobra.Command {
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics; 0 turns it off")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to callers that RBAC lets read it")
 	flags.StringVar(&o.probeAddress, "probe-address", ":8081", "address of /healthz and /readyz; 0 turns it off")
+	flags.StringVar(&o.pprofAddress, "pprof-address", "0", "address of Go's profiles, for loopback only: it asks nobody for credentials; 0 turns it off")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one of several replicas work at a time")
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease (default: the Pod's)")
 	flags.DurationVar(&o.leaseDuration, "lease-duration", 30*time.Second, "how long others wait for a leader that is silent")
@@ -136,6 +138,7 @@ func (o *managerOptions) newManager(config *rest.Config, lease *lease) (manager.
 		Cache:                   o.cacheOptions(),
 		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &v1alpha1.WebhookDelivery{}}}},
 		HealthProbeBindAddress:  o.probeAddress,
+		PprofBindAddress:        o.pprofAddress,
 		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure},
 		GracefulShutdownTimeout: new(o.drainGrace + 5*time.Second),
 	}
