@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,8 +67,9 @@ type DeliveryReconciler struct {
 	// Workers is how many deliveries are reconciled at a time.
 	Workers int
 
-	memory *memory
-	queue  atomic.Pointer[queueBox]
+	memory   *memory
+	queue    atomic.Pointer[queueBox]
+	draining sync.Mutex
 }
 
 // queueBox holds the controller's queue, which exists once it has started.
@@ -186,9 +188,14 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 	if s.outcome == nil {
 		return reconcile.Result{}, false, nil
 	}
-	// The outcome changes nothing: no attempt was made, or somebody has
-	// recorded it. Let go of it and decide anew.
+	// The outcome changes nothing: no attempt was made, or it is recorded. Let go
+	// of it and decide anew.
 	failure := s.outcome.Err
+	if failure == nil && isRecorded(s) { // we wrote it, and the answer was lost
+		r.settleRunner(s, &s.delivery.Status)
+		r.account(ctx, s, s.delivery)
+		return reconcile.Result{}, false, nil
+	}
 	r.Runner.Dropped(s.delivery.UID)
 	s.outcome, s.phase = nil, attempt.None
 	if _, isSecret := errors.AsType[*SecretProblem](failure); failure == nil || isSecret {

@@ -4,11 +4,11 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
@@ -24,6 +24,8 @@ const drainWorkers = 8
 // The controller need not run; its caches must still be there. It returns early
 // if ctx ends, with how much is left.
 func (r *DeliveryReconciler) Drain(ctx context.Context) error {
+	r.draining.Lock() // with the leadership lost, manager and process both ask for it
+	defer r.draining.Unlock()
 	if err := r.Runner.Drain(ctx); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "attempts were still in flight; whoever goes on may repeat them", "unsettled", len(r.Runner.Unsettled()))
 	}
@@ -32,31 +34,43 @@ func (r *DeliveryReconciler) Drain(ctx context.Context) error {
 		if len(left) == 0 {
 			return nil
 		}
-		work := make(chan reconcile.Request)
-		var workers sync.WaitGroup
-		for range drainWorkers {
-			workers.Go(func() {
-				for request := range work {
-					if _, err := r.Reconcile(ctx, request); err != nil && !errors.Is(err, context.Canceled) {
-						ctrl.LoggerFrom(ctx).Error(err, "write a result while draining", "delivery", request.NamespacedName)
-					}
-				}
-			})
-		}
-		for _, key := range left {
-			work <- reconcile.Request{NamespacedName: key}
-		}
-		close(work)
-		workers.Wait()
-		if len(r.Runner.Unsettled()) == 0 {
+		failure := r.writeResults(ctx, left)
+		still := len(r.Runner.Unsettled())
+		if still == 0 {
 			return nil
+		}
+		if failure != nil && ctx.Err() == nil {
+			ctrl.LoggerFrom(ctx).Error(failure, "write results while draining; trying again", "unsettled", still)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d results are not written: %w", len(r.Runner.Unsettled()), ctx.Err())
+			return fmt.Errorf("%d results are not written: %w", still, ctx.Err())
 		case <-time.After(drainPause):
 		}
 	}
+}
+
+// writeResults makes one pass over each delivery and returns one of the errors.
+func (r *DeliveryReconciler) writeResults(ctx context.Context, deliveries []types.NamespacedName) error {
+	work := make(chan reconcile.Request)
+	failures := make(chan error, len(deliveries))
+	var workers sync.WaitGroup
+	for range drainWorkers {
+		workers.Go(func() {
+			for request := range work {
+				if _, err := r.Reconcile(ctx, request); err != nil {
+					failures <- err
+				}
+			}
+		})
+	}
+	for _, key := range deliveries {
+		work <- reconcile.Request{NamespacedName: key}
+	}
+	close(work)
+	workers.Wait()
+	close(failures)
+	return <-failures
 }
 
 // drainer drains when the manager is asked to stop, before the lease is

@@ -6,6 +6,7 @@ import (
 	"container/heap"
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -185,10 +187,13 @@ func (r *Retainer) Start(ctx context.Context) error {
 	seeded := time.Time{}
 	for {
 		if r.Now().Sub(seeded) >= retainReseed {
-			if err := r.seed(ctx); err != nil {
-				ctrl.LoggerFrom(ctx).Error(err, "list finished deliveries for retention; trying again")
-			} else {
+			err := r.seed(ctx)
+			_, early := errors.AsType[*cache.ErrCacheNotStarted](err)
+			switch {
+			case err == nil:
 				seeded = r.Now()
+			case !early:
+				ctrl.LoggerFrom(ctx).Error(err, "list finished deliveries for retention; trying again")
 			}
 		}
 		for _, entry := range r.overdue(ctx) {

@@ -125,6 +125,17 @@ func (r *DeliveryReconciler) settleRunner(s *situation, status *v1alpha1.Webhook
 	s.phase = attempt.None
 }
 
+// isRecorded reports whether the status shows this very outcome, and not one of
+// another process with the same number.
+func isRecorded(s *situation) bool {
+	log := s.delivery.Status.AttemptLog
+	if len(log) == 0 {
+		return false
+	}
+	made := record(*s.outcome)
+	return log[len(log)-1].Number == made.Number && log[len(log)-1].StartTime.Equal(&made.StartTime)
+}
+
 // account does what follows from a status that is written: health, retention,
 // metrics, one log line an attempt.
 func (r *DeliveryReconciler) account(ctx context.Context, s *situation, written *v1alpha1.WebhookDelivery) {

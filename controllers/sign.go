@@ -156,13 +156,13 @@ func (s *Signer) forbiddenFor(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyR
 	defer s.mu.Unlock()
 	known, ok := s.known[webhook.UID]
 	switch {
-	case !ok || known.ref != ref || known.problem == nil && known.forbidden.IsZero():
-		s.known[webhook.UID] = &knownSecret{ref: ref, forbidden: s.now()}
-		return 0
-	case known.forbidden.IsZero():
-		return forbiddenGrace // there was another problem before: nothing is lost by saying so
+	case ok && known.ref == ref && known.problem != nil:
+		return forbiddenGrace // it could not sign before either
+	case ok && known.ref == ref && !known.forbidden.IsZero():
+		return s.now().Sub(known.forbidden)
 	}
-	return s.now().Sub(known.forbidden)
+	s.known[webhook.UID] = &knownSecret{ref: ref, forbidden: s.now()}
+	return 0
 }
 
 func (s *Signer) remember(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference, secrets signingSecrets, problem *SecretProblem) (signingSecrets, error) {
@@ -176,9 +176,6 @@ func (s *Signer) remember(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyRefer
 		wait := min(secretRetryMin<<min(entry.failures, 4), secretRetryMax)
 		problem.LookAgain = s.now().Add(wait)
 		entry.problem, entry.until = problem, problem.LookAgain
-		if before, ok := s.known[webhook.UID]; ok && before.ref == ref && problem.Reason == v1alpha1.ReasonSecretNotPermitted {
-			entry.forbidden = before.forbidden
-		}
 	}
 	s.known[webhook.UID] = entry
 	if problem != nil {
