@@ -134,9 +134,6 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request
 func (r *WebhookReconciler) gather(ctx context.Context, webhook *v1alpha1.Webhook) (*webhookScope, error) {
 	s := &webhookScope{webhook: webhook, now: r.Now()}
 	s.enabled = enableWanted(webhook) || endpointChanged(webhook)
-	if s.enabled {
-		r.Observations.enabled(webhook, s.now)
-	}
 	if err := r.sign(ctx, s); err != nil {
 		return nil, err
 	}
@@ -224,6 +221,9 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 	}
 	r.written.Store(keyOf(s.webhook), s.now)
 	r.Observations.settle(s.webhook, s.news)
+	if s.enabled { // only now: a stale cache shows requests that were handled before
+		r.Observations.enabled(s.webhook, s.now)
+	}
 	r.Metrics.webhookState(s.webhook, status.State)
 	r.announce(s.webhook, before, status)
 	return reconcile.Result{RequeueAfter: after}, nil

@@ -285,7 +285,6 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 func releases(before, after *v1alpha1.Webhook) bool {
 	return before.Generation != after.Generation ||
 		before.Status.State != after.Status.State ||
-		enableWanted(before) != enableWanted(after) ||
 		isReady(before) != isReady(after)
 }
 

@@ -31,6 +31,9 @@ func judge(s *webhookScope, observations *Observations, backlogLimit int) *v1alp
 	j.count()
 	j.rotation(observations)
 	facts := observations.Facts(s.webhook)
+	if s.enabled {
+		facts = health.Enable(facts, s.now)
+	}
 	j.health(facts, observations.disableAfter)
 	j.ready()
 	j.eventTypes()
@@ -112,7 +115,7 @@ func (j *judgement) ready() {
 		j.stalled(v1alpha1.ReasonDisabled, "the webhook is disabled; mend the endpoint, then change spec.url or run: kubectl annotate --overwrite webhook "+
 			j.webhook.Name+" "+v1alpha1.EnableRequestedAtAnnotation+"=\"$(date -Is)\"")
 	case j.url != nil:
-		j.stalled(v1alpha1.ReasonURLForbidden, "spec.url: "+j.url.Message)
+		j.stalled(v1alpha1.ReasonURLForbidden, "spec.url: "+j.url.Message+"; use a public https endpoint, or have the operator allow it (--allow-cidr, --allow-http of the dispatcher)")
 	case j.signing != nil && j.signing.Reason == v1alpha1.ReasonSecretNotFound:
 		j.set(v1alpha1.ConditionReady, metav1.ConditionFalse, j.signing.Reason, j.signing.Message)
 		j.set(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "waiting for the signing secret")

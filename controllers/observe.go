@@ -74,7 +74,8 @@ func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcom
 	before := o.stateLocked(webhook)
 	entry.facts = health.Observe(entry.facts, outcome, at)
 	after := statusInterval
-	if state := o.stateLocked(webhook); state != before || state != healthState(webhook) {
+	first := webhook.Status.LastSuccessTime == nil && webhook.Status.LastFailureTime == nil
+	if state := o.stateLocked(webhook); first || state != before || state != healthState(webhook) {
 		after = 0
 	}
 	switch {
@@ -156,9 +157,6 @@ func (o *Observations) factsLocked(webhook *v1alpha1.Webhook) health.Facts {
 func (o *Observations) Disabled(webhook *v1alpha1.Webhook) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if enableWanted(webhook) {
-		return false
-	}
 	return o.stateLocked(webhook) == health.Disabled
 }
 
