@@ -56,7 +56,7 @@ func fold(s situation) *v1alpha1.WebhookDeliveryStatus {
 	switch {
 	case f.finished():
 		f.refuseRetry()
-	case s.phase == attempt.InFlight:
+	case s.phase == attempt.InFlight, handedOver(s):
 	default:
 		f.doom()
 		if !f.finished() {
@@ -77,7 +77,7 @@ func (f *folder) finished() bool { return isFinished(f.status.State) }
 // attempts takes the attempts that have been made into the status.
 func (f *folder) attempts() {
 	if first := f.delivery.Spec.FirstAttempt; first != nil && f.status.Attempts == 0 {
-		f.take(*first, dispatcher.Reason(first.Reason))
+		f.take(firstAttempt(*first, f.now), dispatcher.Reason(first.Reason))
 	}
 	if f.outcome == nil {
 		return
@@ -123,6 +123,18 @@ func (f *folder) take(made v1alpha1.Attempt, reason dispatcher.Reason) {
 	}
 }
 
+// firstAttempt brings the attempt that is said to have been made within bounds:
+// whoever creates a delivery by hand can write anything there, and a status that
+// the API server refuses would never be written.
+func firstAttempt(first v1alpha1.Attempt, now time.Time) v1alpha1.Attempt {
+	first.Number = 1
+	first.DurationMilliseconds = min(max(first.DurationMilliseconds, 0), dispatcher.MaxTimeout.Milliseconds())
+	if first.StartTime.After(now) { // or the other clock is ahead of ours
+		first.StartTime = metav1.NewMicroTime(now.UTC().Truncate(time.Microsecond))
+	}
+	return first
+}
+
 func (f *folder) nextAttempt(policy retry.Policy, made v1alpha1.Attempt, ended time.Time) time.Time {
 	var notBefore time.Time
 	if made.RetryAfterTime != nil {
@@ -138,7 +150,7 @@ func (f *folder) doom() {
 	created := f.delivery.CreationTimestamp.Time
 	switch {
 	case f.webhook == nil && f.now.Sub(created) >= webhookGrace:
-		f.fail(v1alpha1.ReasonWebhookNotFound, fmt.Sprintf("there has been no Webhook %q in this namespace for an hour", f.delivery.Spec.WebhookRef.Name))
+		f.fail(v1alpha1.ReasonWebhookNotFound, fmt.Sprintf("there is no Webhook %q in this namespace, an hour after the delivery was made", f.delivery.Spec.WebhookRef.Name))
 	case f.webhook != nil && ownedByAnother(f.delivery, f.webhook):
 		f.fail(v1alpha1.ReasonWebhookReplaced, fmt.Sprintf("Webhook %q was deleted and made anew; this delivery was made for the old one", f.delivery.Spec.WebhookRef.Name))
 	case !f.now.Before(deadline(f.delivery, f.webhook)):
@@ -246,6 +258,9 @@ func next(s situation) plan {
 		return plan{withdraw: queued}
 	}
 	end := deadline(s.delivery, s.webhook)
+	if handedOver(s) {
+		return plan{withdraw: queued, at: earliest(end, s.delivery.Spec.NotBefore.Time)}
+	}
 	if reason, _ := held(s); reason != "" {
 		at := end
 		switch {
@@ -279,6 +294,15 @@ func held(s situation) (reason, message string) {
 	return "", ""
 }
 
+// handedOver reports whether whoever created the delivery may still be making
+// its first attempt. Until that is over its status is not ours to write, and a
+// retry asked for adds nothing.
+func handedOver(s situation) bool {
+	spec := &s.delivery.Spec
+	return spec.NotBefore != nil && spec.FirstAttempt == nil && s.delivery.Status.Attempts == 0 &&
+		s.now.Before(spec.NotBefore.Time) && s.now.Before(deadline(s.delivery, s.webhook))
+}
+
 func isHold(reason string) bool {
 	return slices.Contains([]string{
 		v1alpha1.ReasonWebhookNotFound, v1alpha1.ReasonWebhookSuspended,
@@ -290,13 +314,11 @@ func isFinished(state v1alpha1.DeliveryState) bool {
 	return state == v1alpha1.DeliverySucceeded || state == v1alpha1.DeliveryFailed
 }
 
-// dueTime is when the next attempt may start; zero: at once.
+// dueTime is when the next attempt may start; zero: at once. See handedOver for
+// the first one.
 func dueTime(delivery *v1alpha1.WebhookDelivery) time.Time {
-	switch {
-	case delivery.Status.NextAttemptTime != nil:
-		return delivery.Status.NextAttemptTime.Time
-	case delivery.Status.Attempts == 0 && delivery.Spec.NotBefore != nil:
-		return delivery.Spec.NotBefore.Time
+	if next := delivery.Status.NextAttemptTime; next != nil {
+		return next.Time
 	}
 	return time.Time{}
 }

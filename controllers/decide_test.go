@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,16 @@ func TestFold(t *testing.T) {
 		{"the gateway made the first attempt", func(s *situation) {
 			s.delivery.Spec.FirstAttempt = &failedOnce().AttemptLog[0]
 		}, failedOnce()},
+		{"somebody wrote a first attempt that cannot be", func(s *situation) {
+			s.delivery.Spec.FirstAttempt = &v1alpha1.Attempt{
+				Number: math.MaxInt32, StartTime: metav1.NewMicroTime(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)),
+				DurationMilliseconds: math.MaxInt64, RetryAfterTime: micro(1e6 * hour), Reason: "HTTPStatus",
+			}
+		}, v1alpha1.WebhookDeliveryStatus{
+			State: v1alpha1.DeliveryRetrying, Attempts: 1, LastAttemptTime: micro(second), NextAttemptTime: micro(hour + 31*second),
+			AttemptLog: []v1alpha1.Attempt{{Number: 1, StartTime: *micro(second), DurationMilliseconds: 30_000, RetryAfterTime: micro(1e6 * hour), Reason: "HTTPStatus"}},
+			Conditions: succeeded(metav1.ConditionUnknown, v1alpha1.ReasonRetryScheduled, "", second),
+		}},
 		{"the attempt has been recorded by somebody else", func(s *situation) {
 			s.delivery.Status, s.phase, s.outcome = failedOnce(), attempt.Finished, failure()
 		}, failedOnce()},

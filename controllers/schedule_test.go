@@ -234,3 +234,54 @@ func TestFailureToPrepareUsesUpNoAttempt(t *testing.T) {
 	l := newLife(t, answer{err: errors.New("the API server is away"), takes: second}, taken)
 	same(t, l.live(hour), story{[]begun{{1, second}}, v1alpha1.DeliverySucceeded, v1alpha1.ReasonDelivered, second})
 }
+
+// TestHandOver: the gateway creates a delivery, makes its first attempt itself
+// and writes what came of it; notBefore keeps the controller away meanwhile.
+func TestHandOver(t *testing.T) {
+	settled := func(l *life) { l.s.delivery.Status = failedOnce() }
+	tests := []struct {
+		name       string
+		happenings []happening
+		want       []begun
+	}{
+		{"the gateway died: the controller takes over then", nil, []begun{{1, 15 * second}, {2, 20 * second}}},
+		{"the gateway settled a failure: the policy goes on", []happening{{second, settled}}, []begun{{2, 5500 * time.Millisecond}}},
+		{"a retry asked for meanwhile adds nothing", []happening{{second, func(l *life) { asked("now")(l.s.delivery) }}}, []begun{{1, 15 * second}, {2, 20 * second}}},
+		{"suspended meanwhile", []happening{{second, func(l *life) { l.s.webhook.Spec.Suspend = true }}, {minute, func(l *life) { l.s.webhook.Spec.Suspend = false }}}, []begun{{1, minute}, {2, minute + 5*second}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLife(t, broken, taken)
+			if len(tt.want) == 1 {
+				l.answers = []answer{taken}
+			}
+			l.s.delivery.Spec.NotBefore = micro(15 * second)
+			same(t, l.live(hour, tt.happenings...).Begun, tt.want)
+		})
+	}
+}
+
+func TestNothingIsWrittenBeforeTheHandOver(t *testing.T) {
+	for name, change := range map[string]func(*situation){
+		"suspended":               func(s *situation) { s.webhook.Spec.Suspend = true },
+		"disabled":                func(s *situation) { s.disabled = true },
+		"without a secret":        func(s *situation) { s.signing = &SecretProblem{Message: "not found", LookAgain: at(minute)} },
+		"without a webhook":       func(s *situation) { s.webhook = nil },
+		"with a webhook replaced": func(s *situation) { s.webhook.UID = "webhook-2" },
+		"asked for":               func(s *situation) { asked("now")(s.delivery) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := situation{delivery: someDelivery(), webhook: someWebhook(), now: at(second)}
+			s.delivery.Spec.NotBefore = micro(15 * second)
+			change(&s)
+			same(t, *fold(s), v1alpha1.WebhookDeliveryStatus{})
+			same(t, next(s), plan{at: at(15 * second)})
+		})
+	}
+}
+
+func TestNotBeforeByHand(t *testing.T) {
+	l := newLife(t, taken)
+	l.s.delivery.Spec.NotBefore = micro(1000 * hour)
+	same(t, l.live(2000*hour), story{nil, v1alpha1.DeliveryFailed, v1alpha1.ReasonDeadlineExceeded, 72 * hour})
+}
