@@ -99,7 +99,7 @@ func prepareRun(ctx context.Context, f fault) *run {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(proxy.Close)
 		r.proxy = proxy
-		r.options.APIServer = proxy.URL()
+		r.options.Proxy = proxy
 	}
 	r.leader = startLeader(ctx, r.options)
 	r.endpoint.Script("", receiver.Step{Delay: 20 * time.Millisecond})
@@ -186,9 +186,14 @@ func annotate(ctx context.Context, r *run) {
 func lagAndLose(_ context.Context, r *run) {
 	r.proxy.LagWatches(3 * time.Second)
 	r.proxy.LoseAnswers(10)
-	DeferCleanup(func() {
+	DeferCleanup(func(ctx SpecContext) {
 		measured("%d answers lost", r.proxy.Lost())
 		Expect(r.proxy.Lost()).To(BeNumerically(">", 0))
+		Eventually(ctx, func() (float64, error) {
+			samples, err := stack.Scrape(ctx, r.leader.MetricsURL)
+			return samples.Sum("bbmcp_deliveries_total", "outcome", "succeeded"), err
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(BeEquivalentTo(r.endpoint.Counts("").Unique),
+			"deliveries that are accounted for, whatever became of the answer")
 	})
 }
 

@@ -4,6 +4,7 @@ package stack
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
 // APIProxy stands between a manager and the API server and brings about what a
@@ -25,6 +28,7 @@ import (
 type APIProxy struct {
 	server   *http.Server
 	listener net.Listener
+	ca       []byte
 
 	watchLag  atomic.Int64 // time.Duration
 	writes    atomic.Int64
@@ -45,11 +49,19 @@ func (s *Stack) StartAPIProxy() (*APIProxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up API proxy: %w", err)
 	}
+	authority, err := receiver.NewAuthority()
+	if err != nil {
+		return nil, fmt.Errorf("set up API proxy: %w", err)
+	}
+	certificate, err := authority.Issue(time.Now().Add(24*time.Hour), "127.0.0.1")
+	if err != nil {
+		return nil, fmt.Errorf("set up API proxy: %w", err)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("set up API proxy: %w", err)
 	}
-	p := &APIProxy{listener: listener}
+	p := &APIProxy{listener: listener, ca: authority.PEM()}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:      transport,
@@ -66,12 +78,18 @@ func (s *Stack) StartAPIProxy() (*APIProxy, error) {
 		}
 		proxy.ServeHTTP(w, r)
 	})}
-	go func() { _ = p.server.Serve(listener) }()
+	// Clients send their tokens over TLS only.
+	p.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}
+	p.server.ErrorLog = log.New(io.Discard, "", 0)
+	go func() { _ = p.server.ServeTLS(listener, "", "") }()
 	return p, nil
 }
 
-// URL is what to give to ManagerOptions.APIServer.
-func (p *APIProxy) URL() string { return "http://" + p.listener.Addr().String() }
+// standIn makes a client configuration lead to the proxy.
+func (p *APIProxy) standIn(config *rest.Config) {
+	config.Host = "https://" + p.listener.Addr().String()
+	config.CAFile, config.CAData = "", p.ca
+}
 
 // Close ends the proxy and every connection through it.
 func (p *APIProxy) Close() { _ = p.server.Close() }
@@ -107,13 +125,13 @@ func (p *APIProxy) answer(response *http.Response) error {
 			return errAnswerLost
 		}
 	}
-	if lag := time.Duration(p.watchLag.Load()); lag > 0 && request.URL.Query().Get("watch") != "" {
-		response.Body = newLate(request.Context(), response.Body, lag)
+	if request.URL.Query().Get("watch") != "" {
+		response.Body = newLate(request.Context(), response.Body, func() time.Duration { return time.Duration(p.watchLag.Load()) })
 	}
 	return nil
 }
 
-// late is a body whose every byte comes a fixed time after it was there.
+// late is a body whose every byte comes some time after it was there.
 type late struct {
 	io.ReadCloser
 	ctx    context.Context //nolint:containedctx // ends with the request
@@ -127,7 +145,7 @@ type chunk struct {
 	err   error
 }
 
-func newLate(ctx context.Context, body io.ReadCloser, lag time.Duration) *late {
+func newLate(ctx context.Context, body io.ReadCloser, lag func() time.Duration) *late {
 	l := &late{ReadCloser: body, ctx: ctx, chunks: make(chan chunk, 4096)}
 	go func() {
 		defer close(l.chunks)
@@ -135,7 +153,7 @@ func newLate(ctx context.Context, body io.ReadCloser, lag time.Duration) *late {
 			buffer := make([]byte, 32<<10)
 			n, err := body.Read(buffer)
 			select {
-			case l.chunks <- chunk{buffer[:n], time.Now().Add(lag), err}:
+			case l.chunks <- chunk{buffer[:n], time.Now().Add(lag()), err}:
 			case <-ctx.Done():
 				return
 			}

@@ -26,9 +26,8 @@ type ManagerOptions struct {
 	Alone bool
 	// Supervise starts the dispatcher again when it ends, as kubelet does.
 	Supervise bool
-	// APIServer is where the manager believes the API server to be; empty: where
-	// it is. See APIProxy.
-	APIServer string
+	// Proxy stands between this manager and the API server; nil: nothing does.
+	Proxy *APIProxy
 }
 
 // Manager is a manager with its dispatcher, as in one Pod.
@@ -60,8 +59,8 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 	if err != nil {
 		return nil, err
 	}
-	if options.APIServer != "" {
-		config.Host = options.APIServer
+	if options.Proxy != nil {
+		options.Proxy.standIn(config)
 	}
 	kubeconfig := filepath.Join(s.Dir, name+".kubeconfig")
 	if err := controlplane.WriteKubeconfig(kubeconfig, config); err != nil {
