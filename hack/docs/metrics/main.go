@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command metrics prints docs/reference/metrics.md from what manager and
+// dispatcher register.
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bbmcp.quietstack.com/webhooks/controllers"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+	"bbmcp.quietstack.com/webhooks/internal/attempt"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "metrics:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	fmt.Print("<!-- Generated from source by make generate. Do not edit. -->\n\n# Metrics\n")
+	manager := &recorder{}
+	controllers.NewMetrics(manager)
+	manager.MustRegister(controllers.RunnerCollector{Stats: func() attempt.Stats { return attempt.Stats{} }})
+	if err := manager.print("Manager"); err != nil {
+		return err
+	}
+	fmt.Print("\nThe manager also serves those of controller-runtime, client-go and the Go runtime:\n" +
+		"`controller_runtime_*`, `workqueue_*`, `rest_client_*`, `leader_election_*`, `go_*`, `process_*`.\n")
+	sidecar := &recorder{}
+	_, err := dispatcher.NewSender(dispatcher.SenderOptions{Policy: netguard.New(netguard.Options{}), Registerer: sidecar})
+	if err != nil {
+		return fmt.Errorf("set up dispatcher: %w", err)
+	}
+	return sidecar.print("Dispatcher")
+}
+
+// recorder is a registry that only remembers.
+type recorder struct{ collectors []prometheus.Collector }
+
+// Register implements prometheus.Registerer.
+func (r *recorder) Register(c prometheus.Collector) error {
+	r.collectors = append(r.collectors, c)
+	return nil
+}
+
+// MustRegister implements prometheus.Registerer.
+func (r *recorder) MustRegister(all ...prometheus.Collector) {
+	r.collectors = append(r.collectors, all...)
+}
+
+// Unregister implements prometheus.Registerer.
+func (r *recorder) Unregister(prometheus.Collector) bool { return false }
+
+func (r *recorder) print(process string) error {
+	var rows []string
+	for _, collector := range r.collectors {
+		for _, desc := range describe(collector) {
+			row, err := row(desc, kind(collector))
+			if err != nil {
+				return err
+			}
+			rows = append(rows, row)
+		}
+	}
+	slices.Sort(rows)
+	fmt.Printf("\n## %s\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n%s\n", process, strings.Join(rows, "\n"))
+	return nil
+}
+
+func describe(collector prometheus.Collector) []*prometheus.Desc {
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		defer close(descs)
+		collector.Describe(descs)
+	}()
+	var all []*prometheus.Desc
+	for desc := range descs {
+		all = append(all, desc)
+	}
+	return all
+}
+
+func kind(collector prometheus.Collector) string {
+	switch collector.(type) {
+	case *prometheus.CounterVec:
+		return "counter"
+	case *prometheus.HistogramVec, prometheus.Histogram:
+		return "histogram"
+	default:
+		return "gauge"
+	}
+}
+
+// row reads what a Desc tells only as text.
+func row(desc *prometheus.Desc, kind string) (string, error) {
+	parts := regexp.MustCompile(`^Desc\{fqName: "(.*?)", help: "(.*?)", unit: ".*?", constLabels: \{\}, variableLabels: \{(.*?)\}\}$`).FindStringSubmatch(desc.String())
+	if parts == nil {
+		return "", fmt.Errorf("cannot read %s", desc)
+	}
+	labels := "–"
+	if parts[3] != "" {
+		labels = "`" + strings.ReplaceAll(parts[3], ",", "`, `") + "`"
+	}
+	return fmt.Sprintf("| `%s` | %s | %s | %s |", parts[1], kind, labels, parts[2]), nil
+}
