@@ -5,8 +5,8 @@
 // ServiceAccounts have, endpoints on real sockets, and the faults that
 // processes, sidecars and API servers really have.
 //
-// The sizes fit a run of all tests. PROCESS_DELIVERIES=2000 in the environment
-// sets the size of the larger ones, and the build tag slow adds what needs real
+// The sizes fit a run of all tests. PROCESS_FULL=1 in the environment makes them
+// as large as what they claim, and the build tag slow adds what needs real
 // minutes. Nothing imports this package, and it never reaches into the programs
 // that it tests.
 package process

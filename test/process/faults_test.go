@@ -49,7 +49,7 @@ var _ = Describe("2,000 deliveries to four endpoints", func() {
 	limit := SpecTimeout(5 * time.Minute)
 	DescribeTable("nothing twice, nothing lost",
 		func(ctx SpecContext, f fault) {
-			total := size(400)
+			total := size(400, 2000)
 			r := prepareRun(ctx, f)
 			began := time.Now()
 			var disturbed sync.WaitGroup

@@ -13,6 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"k8s.io/client-go/rest"
 )
 
 // Samples are what a process told about itself, by name of the metric.
@@ -90,4 +91,19 @@ type cancelling struct {
 func (c cancelling) Close() error {
 	defer c.cancel()
 	return c.ReadCloser.Close()
+}
+
+// APIServerSamples reads the API server's metrics.
+func (s *Stack) APIServerSamples(ctx context.Context) (Samples, error) {
+	client, err := rest.HTTPClientFor(s.ControlPlane.AdminConfig())
+	if err != nil {
+		return nil, err
+	}
+	defer client.CloseIdleConnections()
+	body, err := fetch(ctx, client, s.ControlPlane.APIServerURL()+"/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return ParseSamples(body)
 }
