@@ -14,7 +14,8 @@
 //	settle.go    the result is written, then counted
 //	remember.go  what we wrote and the cache does not show yet
 //	observe.go   outcomes become the health of the webhook
-//	retain.go    finished deliveries are deleted
+//	shelve.go    finished deliveries wait for their end
+//	retain.go    and are deleted
 //
 // A reconcile never waits for an endpoint: attempts run in internal/attempt.
 // The package never opens a connection to anything but the API server and the
