@@ -4,9 +4,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -16,9 +14,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
-
-	"bbmcp.quietstack.com/webhooks/dispatcher"
 )
 
 // leaseName is the Lease by which replicas agree on a leader.
@@ -43,7 +38,7 @@ type lease struct {
 // newLease returns nil without leader election.
 func (o *managerOptions) newLease(config *rest.Config) (*lease, error) {
 	if !o.leaderElect {
-		return nil, nil
+		return nil, nil //nolint:nilnil // nil is a lease that is always fresh
 	}
 	namespace := o.leaderElectionNamespace
 	if namespace == "" {
@@ -98,16 +93,4 @@ func (l *lease) isFresh() bool {
 	}
 	renewed := l.renewed.Load()
 	return renewed > 0 && time.Since(l.base)-time.Duration(renewed) < l.freshFor
-}
-
-// checkDispatcher is ready when the sidecar takes attempts.
-func checkDispatcher(sidecar *dispatcher.Client) healthz.Checker {
-	return func(request *http.Request) error {
-		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
-		defer cancel()
-		if err := sidecar.Ready(ctx); err != nil {
-			return errors.New("the dispatcher does not answer on its socket")
-		}
-		return nil
-	}
 }

@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -260,4 +262,16 @@ func setLogger(level string) error {
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
 	return nil
+}
+
+// checkDispatcher is ready when the sidecar takes attempts.
+func checkDispatcher(sidecar *dispatcher.Client) healthz.Checker {
+	return func(request *http.Request) error {
+		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
+		defer cancel()
+		if err := sidecar.Ready(ctx); err != nil {
+			return errors.New("the dispatcher does not answer on its socket")
+		}
+		return nil
+	}
 }
