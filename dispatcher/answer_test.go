@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,7 @@ func FuzzReadFrame(f *testing.F) {
 		if err != nil {
 			return // escaped text can grow beyond the limit
 		}
-		again := append(head, got.Payload...)
+		again := slices.Concat(head, got.Payload)
 		if second, err := readFrame(bytes.NewReader(again), int64(len(again))); err != nil || !reflect.DeepEqual(second, got) {
 			t.Errorf("got %+v, %v, want %+v", second, err, got)
 		}

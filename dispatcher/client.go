@@ -154,7 +154,7 @@ func unavailable(err error) error {
 	if errors.Is(err, ErrUnavailable) {
 		return err
 	}
-	return fmt.Errorf("%w: %v", ErrUnavailable, err)
+	return fmt.Errorf("%w: %v", ErrUnavailable, err) //nolint:errorlint // it may wrap ErrLost, which it is not
 }
 
 // call posts head and payload and decodes the answer. Its errors wrap
@@ -179,7 +179,7 @@ func (c *Client) call(ctx context.Context, to *url.URL, head, payload []byte, an
 		}
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end below
+	defer response.Body.Close() // read to its end below
 	encoded, err := io.ReadAll(io.LimitReader(response.Body, maxResultBytes))
 	if response.StatusCode == http.StatusBadRequest {
 		return errFrame

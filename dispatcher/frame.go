@@ -62,7 +62,7 @@ func frameHead(r *Request) ([]byte, error) {
 		return nil, errMetadata
 	}
 	head := make([]byte, frameHeaderBytes, frameHeaderBytes+len(encoded))
-	binary.BigEndian.PutUint32(head, uint32(len(encoded)))
+	binary.BigEndian.PutUint32(head, uint32(len(encoded))) //nolint:gosec // G115: bounded above
 	return append(head, encoded...), nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ import (
 // the last one for ever.
 type names map[string][][]string
 
-var namesMu sync.Mutex //nolint:gochecknoglobals // guards the maps above in tests
+var namesMu sync.Mutex // guards the maps above in tests
 
 func (n names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
 	namesMu.Lock()
@@ -86,7 +87,7 @@ var _ = Describe("The guard", func() {
 			"①②⑦.0.0.1", "１２７.0.0.1", "127。0。0。1", "%31%32%37.0.0.1", "127.0.0.1%23.example.com", "[127.0.0.1]", "256.0.0.1", "127.0.0.1.1",
 			"me@127.0.0.1", `127.0.0.1\@example.com`,
 		} {
-			request := attemptAt(fmt.Sprintf("http://%s:%d/", host, c.port))
+			request := attemptAt(fmt.Sprintf("http://%s:%d/", host, c.port)) //nolint:nosprintfhostport // hosts that are none, too
 			request.Timeout = time.Second
 			got := sender.Send(ctx, request)
 			Expect(got.Reason).To(BeElementOf(dispatcher.ReasonAddressForbidden, dispatcher.ReasonURLInvalid), "%s: %+v", host, got)
@@ -109,7 +110,7 @@ var _ = Describe("The guard", func() {
 		}
 		sender := newSender(dispatcher.SenderOptions{Policy: netguard.New(netguard.Options{AllowHTTP: true}), Resolver: resolver})
 		for name := range resolver {
-			request := attemptAt(fmt.Sprintf("http://%s:%d/", name, c.port))
+			request := attemptAt("http://" + net.JoinHostPort(name, strconv.Itoa(c.port)) + "/")
 			request.Timeout = time.Second
 			got := sender.Send(ctx, request)
 			Expect(got.Reason).To(Equal(dispatcher.ReasonAddressForbidden), "%s %v: %+v", name, resolver[name], got)

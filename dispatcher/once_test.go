@@ -49,7 +49,7 @@ func startHTTP2(react func(framer *http2.Framer, stream uint32, request int64)) 
 }
 
 func (e *http2Endpoint) serve(conn net.Conn, react func(*http2.Framer, uint32, int64)) {
-	defer conn.Close() //nolint:errcheck // the test is over
+	defer conn.Close() // the test is over
 	if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
 		return
 	}

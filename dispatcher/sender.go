@@ -131,7 +131,7 @@ func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) 
 		result.CertificateNotAfter = unverifiedExpiry(err)
 		return err
 	}
-	defer response.Body.Close() //nolint:errcheck // closed early on purpose when the body goes on
+	defer response.Body.Close() // closed early on purpose when the body goes on
 	s.settle(response, result)
 
 	followed.enter(stageBody)

@@ -92,7 +92,7 @@ func TestListen(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a stale socket: %v", err)
 	}
-	defer taken.Close() //nolint:errcheck // the test is over
+	defer taken.Close() // the test is over
 	if info, err := os.Stat(stale); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode: %v, %v", info.Mode(), err)
 	}
@@ -114,7 +114,7 @@ func TestProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	defer os.RemoveAll(dir) // a temporary directory
 	binary, socket := filepath.Join(dir, "dispatcher"), filepath.Join(dir, "s")
 	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-X bbmcp.quietstack.com/webhooks/internal/version.Version=1.2.3", "-o", binary, ".")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -182,7 +182,7 @@ func freePort(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // nothing was accepted
+	defer listener.Close() // nothing was accepted
 	return listener.Addr().String()
 }
 
@@ -198,7 +198,7 @@ func get(t *testing.T, url string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
+	defer response.Body.Close() // read to its end
 	body, _ := io.ReadAll(response.Body)
 	return response.Status + "\n" + string(body)
 }

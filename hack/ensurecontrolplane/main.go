@@ -16,7 +16,7 @@ func main() {
 	assets, err := controlplane.Ensure(ctx, func(line string) { fmt.Fprintln(os.Stderr, line) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "ensurecontrolplane:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
 	}
 	fmt.Println(assets.Dir)
 }

@@ -117,7 +117,7 @@ func issue(options *receiver.Options, caFile string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(caFile, authority.PEM(), 0o644) //nolint:gosec // a certificate is public
+	return os.WriteFile(caFile, authority.PEM(), 0o644) // a certificate is public
 }
 
 func readSecrets(r *receiver.Receiver, file string) error {

@@ -66,7 +66,7 @@ func BenchmarkJob(b *testing.B) {
 	for _, job := range jobs[:backlog] {
 		r.Submit(job)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(b.Context())
 	defer stop()
 	b.ReportAllocs()
 	b.ResetTimer()

@@ -54,8 +54,8 @@ func (r *Runner) Submit(job Job) bool {
 		hook:     h,
 		prepare:  job.Prepare,
 		queuedAt: r.queuedAt,
-		timeout:  int32(min(max(job.Timeout, 0), dispatcher.MaxTimeout).Milliseconds()),
-		number:   int32(job.Number),
+		timeout:  int32(min(max(job.Timeout, 0), dispatcher.MaxTimeout).Milliseconds()), //nolint:gosec // G115: bounded by MaxTimeout
+		number:   int32(job.Number),                                                     //nolint:gosec // G115: from an int32
 	}
 	rec.seat.value = rec
 	r.records[job.UID] = rec

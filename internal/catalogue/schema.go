@@ -108,10 +108,7 @@ func describe(err *jsonschema.ValidationError) *Error {
 	for len(err.Causes) > 0 {
 		err = err.Causes[0]
 	}
-	field := FieldData
-	for _, part := range err.InstanceLocation {
-		field += "." + part
-	}
+	field := strings.Join(append([]string{FieldData}, err.InstanceLocation...), ".")
 	return &Error{Field: field, Detail: "does not satisfy the schema: " + clean(err)}
 }
 

@@ -101,7 +101,7 @@ func buildInto(ctx context.Context, final string, b builder, progress func(strin
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }()
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}

@@ -34,18 +34,17 @@ type files struct {
 	etcdCA, etcdCert, etcdKey                    string
 	etcdClientCert, etcdClientKey                string
 	clusterCA, servingCert, servingKey           string
-	managerCert, managerKey                      string
 	tokenKey, managerKubeconfig, adminKubeconfig string
 }
 
 func (f files) log(component string) string { return filepath.Join(f.dir, component+".log") }
 
-func loopback(scheme string, port int) string {
-	return fmt.Sprintf("%s://127.0.0.1:%d", scheme, port)
+func loopback(port int) string {
+	return fmt.Sprintf("https://127.0.0.1:%d", port)
 }
 
 func (c *ControlPlane) etcdCommand() *exec.Cmd {
-	client, peer := loopback("https", c.etcdPort), loopback("https", c.peerPort)
+	client, peer := loopback(c.etcdPort), loopback(c.peerPort)
 	args := []string{
 		"--name=default",
 		"--data-dir=" + filepath.Join(c.files.dir, "etcd"),
@@ -64,7 +63,7 @@ func (c *ControlPlane) etcdCommand() *exec.Cmd {
 
 func (c *ControlPlane) apiServerCommand() *exec.Cmd {
 	args := []string{
-		"--etcd-servers=" + loopback("https", c.etcdPort),
+		"--etcd-servers=" + loopback(c.etcdPort),
 		"--etcd-cafile=" + c.files.etcdCA, "--etcd-certfile=" + c.files.etcdClientCert, "--etcd-keyfile=" + c.files.etcdClientKey,
 		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(c.apiPort), "--permit-port-sharing",
 		"--advertise-address=" + advertised,

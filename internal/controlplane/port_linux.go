@@ -19,7 +19,7 @@ func reservePort(want int) (port int, release func(), err error) {
 	}
 	defer func() {
 		if err != nil {
-			syscall.Close(fd)
+			_ = syscall.Close(fd)
 		}
 	}()
 	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, soReusePort, 1); err != nil {
@@ -32,5 +32,5 @@ func reservePort(want int) (port int, release func(), err error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("reserve port: %w", os.NewSyscallError("getsockname", err))
 	}
-	return addr.(*syscall.SockaddrInet4).Port, func() { syscall.Close(fd) }, nil
+	return addr.(*syscall.SockaddrInet4).Port, func() { _ = syscall.Close(fd) }, nil
 }

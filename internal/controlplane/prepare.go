@@ -87,7 +87,7 @@ func (c *ControlPlane) issueEtcd(now time.Time) error {
 	if c.files.etcdClientCert, c.files.etcdClientKey, err = client.write(c.files.dir, "etcd-client"); err != nil {
 		return err
 	}
-	c.etcdProbe, err = newProbe(loopback("https", c.etcdPort)+"/health", ca, client)
+	c.etcdProbe, err = newProbe(loopback(c.etcdPort)+"/health", ca, client)
 	return err
 }
 
@@ -136,7 +136,7 @@ func (c *ControlPlane) issueCluster(now time.Time) error {
 	if c.apiEarlyProbe, err = newProbe(early, ca, admin); err != nil {
 		return err
 	}
-	c.managerProbe, err = newProbe(loopback("https", c.managerPort)+"/healthz", ca, admin)
+	c.managerProbe, err = newProbe(loopback(c.managerPort)+"/healthz", ca, admin)
 	return err
 }
 

@@ -12,7 +12,7 @@ import (
 // deliveryHashBytes is 160 bits: no two deliveries of a cluster share an id.
 const deliveryHashBytes = 20
 
-var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding) //nolint:gochecknoglobals // never changed
 
 // WebhookID is wh_ and 16 hexadecimal digits of SHA-256 over "namespace/name".
 func WebhookID(namespace, name string) string {

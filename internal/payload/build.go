@@ -55,7 +55,7 @@ func Build(eventType string, timestamp time.Time, data []byte) ([]byte, error) {
 	b.out = append(b.out, `","timestamp":"`...)
 	b.out = append(b.out, FormatTimestamp(timestamp)...)
 	b.out = append(b.out, `","data":`...)
-	if err := b.data(data); err != nil {
+	if err := b.data(); err != nil {
 		return nil, err
 	}
 	b.out = append(b.out, '}')
@@ -81,7 +81,7 @@ type builder struct {
 }
 
 // data appends the one object that the decoder is to hold.
-func (b *builder) data(src []byte) error {
+func (b *builder) data() error {
 	switch kind := b.dec.PeekKind(); kind {
 	case jsontext.KindBeginObject:
 	case jsontext.KindInvalid:

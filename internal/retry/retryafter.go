@@ -7,7 +7,7 @@ import (
 )
 
 // The three forms of an HTTP-date (RFC 9110, section 5.6.7).
-var httpDateLayouts = [...]string{
+var httpDateLayouts = [...]string{ //nolint:gochecknoglobals // never changed
 	"Mon, 02 Jan 2006 15:04:05 GMT",  // IMF-fixdate
 	"Monday, 02-Jan-06 15:04:05 GMT", // RFC 850, obsolete
 	"Mon Jan _2 15:04:05 2006",       // asctime, obsolete

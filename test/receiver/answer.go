@@ -92,7 +92,7 @@ func (r *Receiver) raw(w http.ResponseWriter, step Step) {
 	if err != nil { // HTTP/2: the stream is all there is to reset
 		panic(http.ErrAbortHandler)
 	}
-	defer conn.Close() //nolint:errcheck // it is broken on purpose
+	defer conn.Close() // it is broken on purpose
 	switch step.Fault {
 	case ResetInHeaders:
 		_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d OK\r\nContent-Type: te", step.status())

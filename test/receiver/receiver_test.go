@@ -57,7 +57,7 @@ func send(t *testing.T, url, delivery string, attempt int, spoil func(http.Heade
 	if err != nil {
 		return 0, err
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
+	defer response.Body.Close() // read to its end
 	_, err = io.Copy(io.Discard, response.Body)
 	return response.StatusCode, err
 }
@@ -179,7 +179,7 @@ func TestControlAPI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer response.Body.Close() //nolint:errcheck // read to its end
+		defer response.Body.Close() // read to its end
 		content, _ := io.ReadAll(response.Body)
 		return response.StatusCode, string(content)
 	}

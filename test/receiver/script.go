@@ -30,7 +30,7 @@ const (
 	RedirectToMeta    Fault = "redirect-to-meta" // 307 to a metadata address
 )
 
-var faults = []Fault{
+var faults = []Fault{ //nolint:gochecknoglobals // never changed
 	Hang, ResetBeforeAnswer, ResetInHeaders, ResetInBody, EndlessHeaders, EndlessBody, SlowBody,
 	Informational, GzipBomb, NotHTTP, Echo, ControlCharacters, CheckSignature, RedirectToMeta,
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,8 +106,8 @@ func (g *generator) chain(b *strings.Builder) error {
 	}
 	number, err := g.acceptedNumber()
 	b.WriteString(number)
-	for i := len(closing) - 1; i >= 0; i-- {
-		b.WriteString(closing[i])
+	for _, end := range slices.Backward(closing) {
+		b.WriteString(end)
 	}
 	return err
 }
