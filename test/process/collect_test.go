@@ -53,7 +53,7 @@ var _ = Describe("what is no longer needed", func() {
 			return func(spec *v1alpha1.WebhookSpec) { spec.Retention = &retention }
 		}
 		byAge := w.declare(ctx, "by-age", keeping(v1alpha1.Retention{Succeeded: &metav1.Duration{Duration: 5 * time.Second}}))
-		byNumber := w.declare(ctx, "by-number", keeping(v1alpha1.Retention{MaxCount: new(int32(each / 2))})) //nolint:gosec // G115: at most 500
+		byNumber := w.declare(ctx, "by-number", keeping(v1alpha1.Retention{MaxCount: new(int32(each / 2))}))
 		byBytes := w.declare(ctx, "by-bytes")
 		byFailure := w.declare(ctx, "by-failure", func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{}}

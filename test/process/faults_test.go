@@ -76,6 +76,7 @@ var _ = Describe("2,000 deliveries to four endpoints", func() {
 		},
 		Entry("undisturbed", limit, fault{}),
 		Entry("manager killed (-9) and started again", limit, fault{repeats: unsettledBound, strike: killManager}),
+		Entry("node lost with manager and sidecar (-9), and another takes over", limit, fault{repeats: unsettledBound, strike: loseNode}),
 		Entry("leader stopped, and continued after another took over", limit, fault{repeats: unsettledBound, strike: pauseLeader}),
 		Entry("sidecar killed (-9)", limit, fault{repeats: unsettledBound, strike: killSidecar}),
 		Entry("API server killed (-9) and back after 10 s", limit, fault{strike: killAPIServer, patient: true}),
@@ -117,6 +118,13 @@ func killManager(ctx context.Context, r *run) {
 	r.leader.Process.Stop(0)
 	Expect(r.leader.Restart(ctx)).To(Succeed())
 	waitLeads(ctx, r.leader)
+}
+
+// loseNode ends manager and sidecar at once; a second replica is there.
+func loseNode(ctx context.Context, r *run) {
+	heir := startManager(ctx, r.options)
+	r.leader.Kill()
+	waitLeads(ctx, heir)
 }
 
 // pauseLeader stops the leader as a machine does that hangs. It is continued

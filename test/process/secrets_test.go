@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -114,12 +113,9 @@ func everythingSaid(ctx context.Context, w *world, manager *stack.Manager) map[s
 		said["logs"] += string(text)
 	}
 	for where, url := range map[string]string{"metrics of the manager": manager.MetricsURL, "metrics of the dispatcher": manager.DispatcherMetricsURL} {
-		answer, err := http.Get(url) //nolint:gosec,noctx // our own process
+		text, err := stack.Read(ctx, http.DefaultClient, url)
 		Expect(err).NotTo(HaveOccurred())
-		text, err := io.ReadAll(answer.Body)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(answer.Body.Close()).To(Succeed())
-		said[where] = string(text)
+		said[where] = text
 	}
 	var events eventsv1.EventList
 	var webhooks v1alpha1.WebhookList

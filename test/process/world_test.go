@@ -171,13 +171,6 @@ func (w *world) create(ctx context.Context, delivery *v1alpha1.WebhookDelivery) 
 	}
 }
 
-// createdAt is when a delivery was acknowledged.
-func (w *world) createdAt(eventID string) time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.created[eventID]
-}
-
 // list returns the namespace's deliveries that match a field selector.
 func (w *world) list(ctx context.Context, selector string) ([]v1alpha1.WebhookDelivery, error) {
 	var list v1alpha1.WebhookDeliveryList

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -21,18 +22,16 @@ type Samples map[string]*dto.MetricFamily
 
 // Scrape reads the metrics at a URL as Prometheus does.
 func Scrape(ctx context.Context, url string) (Samples, error) {
-	body, err := fetch(ctx, http.DefaultClient, url)
+	text, err := Read(ctx, http.DefaultClient, url)
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
-	return ParseSamples(body)
+	return parseSamples(text)
 }
 
-// ParseSamples reads metrics in the text format.
-func ParseSamples(text io.Reader) (Samples, error) {
+func parseSamples(text string) (Samples, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(text)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("read metrics: %w", err)
 	}
@@ -61,36 +60,27 @@ func (s Samples) Sum(name string, labels ...string) float64 {
 	return sum
 }
 
-func fetch(ctx context.Context, client *http.Client, url string) (io.ReadCloser, error) {
+// Read returns what a GET of a URL answers.
+func Read(ctx context.Context, client *http.Client, url string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		cancel()
-		return nil, err
+		return "", err
 	}
 	answer, err := client.Do(request)
 	if err != nil {
-		cancel()
-		return nil, err
+		return "", err
 	}
-	body := cancelling{answer.Body, cancel}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", url, err)
+	}
 	if answer.StatusCode != http.StatusOK {
-		_ = body.Close()
-		return nil, fmt.Errorf("%s: %s", url, answer.Status)
+		return "", fmt.Errorf("%s: %s", url, answer.Status)
 	}
-	return body, nil
-}
-
-// cancelling ends its request's context when the body is closed.
-type cancelling struct {
-	io.ReadCloser
-	cancel context.CancelFunc
-}
-
-// Close implements io.Closer.
-func (c cancelling) Close() error {
-	defer c.cancel()
-	return c.ReadCloser.Close()
+	return string(text), nil
 }
 
 // APIServerSamples reads the API server's metrics.
@@ -100,10 +90,9 @@ func (s *Stack) APIServerSamples(ctx context.Context) (Samples, error) {
 		return nil, err
 	}
 	defer client.CloseIdleConnections()
-	body, err := fetch(ctx, client, s.ControlPlane.APIServerURL()+"/metrics")
+	text, err := Read(ctx, client, s.ControlPlane.APIServerURL()+"/metrics")
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
-	return ParseSamples(body)
+	return parseSamples(text)
 }

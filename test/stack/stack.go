@@ -56,10 +56,9 @@ type Stack struct {
 	// Binaries are the programs that run.
 	Binaries Binaries
 
-	temporary bool
-	mu        sync.Mutex
-	running   []*childprocess.Process
-	counter   int
+	mu      sync.Mutex
+	running []*childprocess.Process
+	counter int
 }
 
 // Start builds what is missing and starts a control plane with the product's
@@ -126,7 +125,7 @@ func (s *Stack) Stop() error {
 
 // launch starts a program whose output goes to Dir/name.log.
 func (s *Stack) launch(name, binary string, args ...string) (*childprocess.Process, error) {
-	process, err := childprocess.Start(name, filepath.Join(s.Dir, name+".log"), exec.Command(binary, args...)) //nolint:gosec // G204: our own programs
+	process, err := childprocess.Start(name, filepath.Join(s.Dir, name+".log"), exec.Command(binary, args...))
 	if err != nil {
 		return nil, err
 	}
