@@ -3,17 +3,12 @@
 package controllers
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
@@ -23,10 +18,6 @@ const (
 	webhookGrace = time.Hour
 	// defaultDeadline is deliveryDeadline where the Webhook does not say.
 	defaultDeadline = 72 * time.Hour
-	// attemptLogBytes bounds status.attemptLog, measured as JSON.
-	attemptLogBytes = 4 << 10
-	// maxRetryAfter bounds how far an endpoint can move an attempt.
-	maxRetryAfter = time.Hour
 )
 
 // situation is all that a decision about one delivery depends on.
@@ -47,191 +38,6 @@ type situation struct {
 type invalid struct{ reason, message string }
 
 func (e *invalid) Error() string { return e.message }
-
-// fold returns the status that the facts ask for. It is equal to the present
-// one if there is nothing to write.
-func fold(s situation) *v1alpha1.WebhookDeliveryStatus {
-	f := folder{situation: s, status: s.delivery.Status.DeepCopy()}
-	f.attempts()
-	switch {
-	case f.finished():
-		f.refuseRetry()
-	case s.phase == attempt.InFlight, handedOver(s):
-	default:
-		f.doom()
-		if !f.finished() {
-			f.hold()
-		}
-	}
-	return f.status
-}
-
-// folder carries the status while fold works on it.
-type folder struct {
-	situation
-	status *v1alpha1.WebhookDeliveryStatus
-}
-
-func (f *folder) finished() bool { return isFinished(f.status.State) }
-
-// attempts takes the attempts that have been made into the status.
-func (f *folder) attempts() {
-	if first := f.delivery.Spec.FirstAttempt; first != nil && f.status.Attempts == 0 {
-		f.take(firstAttempt(*first, f.now), dispatcher.Reason(first.Reason))
-	}
-	if f.outcome == nil {
-		return
-	}
-	if bad, ok := errors.AsType[*invalid](f.outcome.Err); ok {
-		f.fail(bad.reason, bad.message)
-		f.handleRetry()
-	}
-	if f.outcome.Err == nil && f.outcome.Number > int(f.status.Attempts) {
-		f.take(record(*f.outcome), f.outcome.Result.Reason)
-	}
-}
-
-// take adds one attempt and decides what follows from it.
-func (f *folder) take(made v1alpha1.Attempt, reason dispatcher.Reason) {
-	byHand := f.status.State == v1alpha1.DeliveryFailed
-	ended := made.StartTime.Add(time.Duration(made.DurationMilliseconds) * time.Millisecond)
-	f.status.Attempts = made.Number
-	f.status.ResponseStatus = made.ResponseStatus
-	f.status.ErrorMessage = made.Message
-	f.status.LastAttemptTime = new(made.StartTime)
-	f.status.NextAttemptTime = nil
-	f.status.AttemptLog = appendAttempt(f.status.AttemptLog, made)
-	f.handleRetry()
-
-	policy := policyOf(f.webhook)
-	switch {
-	case reason == dispatcher.ReasonNone:
-		f.finish(v1alpha1.DeliverySucceeded, metav1.ConditionTrue, v1alpha1.ReasonDelivered, "the endpoint accepted it", ended)
-	case reason == dispatcher.ReasonGone:
-		f.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, v1alpha1.ReasonEndpointGone, made.Message, ended)
-	case byHand || int(made.Number) >= policy.MaxAttempts():
-		why := v1alpha1.ReasonAttemptsExhausted
-		if reason == dispatcher.ReasonDispatcherLost {
-			why = v1alpha1.ReasonDispatcherLost
-		}
-		f.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, why, made.Message, ended)
-	default:
-		next := f.nextAttempt(policy, made, ended)
-		f.status.State = v1alpha1.DeliveryRetrying
-		f.status.NextAttemptTime = new(metav1.NewMicroTime(next))
-		f.condition(metav1.ConditionUnknown, v1alpha1.ReasonRetryScheduled, made.Message)
-	}
-}
-
-// firstAttempt brings the attempt that is said to have been made within bounds:
-// whoever creates a delivery by hand can write anything there, and a status that
-// the API server refuses would never be written.
-func firstAttempt(first v1alpha1.Attempt, now time.Time) v1alpha1.Attempt {
-	first.Number = 1
-	first.DurationMilliseconds = min(max(first.DurationMilliseconds, 0), dispatcher.MaxTimeout.Milliseconds())
-	if first.StartTime.After(now) { // or the other clock is ahead of ours
-		first.StartTime = metav1.NewMicroTime(now.UTC().Truncate(time.Microsecond))
-	}
-	return first
-}
-
-func (f *folder) nextAttempt(policy retry.Policy, made v1alpha1.Attempt, ended time.Time) time.Time {
-	var notBefore time.Time
-	if made.RetryAfterTime != nil {
-		notBefore = made.RetryAfterTime.Time
-	}
-	number := int(made.Number)
-	next, _ := policy.NextAttempt(number, ended, notBefore, retry.Jitter(string(f.delivery.UID), number))
-	return next.UTC().Truncate(time.Microsecond)
-}
-
-// doom fails a delivery that can no longer succeed.
-func (f *folder) doom() {
-	created := f.delivery.CreationTimestamp.Time
-	switch {
-	case f.webhook == nil && f.now.Sub(created) >= webhookGrace:
-		f.fail(v1alpha1.ReasonWebhookNotFound, fmt.Sprintf("there is no Webhook %q in this namespace, an hour after the delivery was made", f.delivery.Spec.WebhookRef.Name))
-	case f.webhook != nil && ownedByAnother(f.delivery, f.webhook):
-		f.fail(v1alpha1.ReasonWebhookReplaced, fmt.Sprintf("Webhook %q was deleted and made anew; this delivery was made for the old one", f.delivery.Spec.WebhookRef.Name))
-	case !f.now.Before(deadline(f.delivery, f.webhook)):
-		f.fail(v1alpha1.ReasonDeadlineExceeded, fmt.Sprintf("not delivered within %s", deadlineOf(f.webhook)))
-	}
-}
-
-// hold says in the condition why nothing happens, and takes it back when
-// something does again.
-func (f *folder) hold() {
-	if reason, message := held(f.situation); reason != "" {
-		f.wait(reason, message)
-		return
-	}
-	condition := meta.FindStatusCondition(f.status.Conditions, v1alpha1.ConditionSucceeded)
-	if condition == nil || !isHold(condition.Reason) {
-		return
-	}
-	if next := f.status.NextAttemptTime; next != nil && next.After(f.now) {
-		f.wait(v1alpha1.ReasonRetryScheduled, f.status.ErrorMessage)
-	}
-}
-
-func (f *folder) wait(reason, message string) {
-	if f.status.State == "" {
-		f.status.State = v1alpha1.DeliveryPending
-	}
-	f.condition(metav1.ConditionUnknown, reason, message)
-}
-
-// refuseRetry marks a retry request that cannot be carried out as handled, and
-// says so.
-func (f *folder) refuseRetry() {
-	if !retryWanted(f.delivery, f.status) || f.phase == attempt.InFlight {
-		return
-	}
-	var why string
-	switch {
-	case f.status.State == v1alpha1.DeliverySucceeded:
-		why = "it has succeeded"
-	case f.webhook == nil:
-		why = "its webhook does not exist"
-	case ownedByAnother(f.delivery, f.webhook):
-		why = "its webhook was deleted and made anew"
-	case f.delivery.Spec.Test:
-		return
-	case f.webhook.Spec.Suspend:
-		why = "the webhook is suspended; resume it and ask again"
-	case f.disabled:
-		why = "the webhook is disabled; enable it and ask again"
-	default:
-		return
-	}
-	f.handleRetry()
-	f.status.ErrorMessage = "retry refused: " + why
-}
-
-func (f *folder) handleRetry() {
-	if asked := f.delivery.Annotations[v1alpha1.RetryRequestedAtAnnotation]; asked != "" {
-		f.status.LastHandledRetryAt = cut(asked, 256)
-	}
-}
-
-func (f *folder) fail(reason, message string) {
-	f.status.NextAttemptTime = nil
-	f.status.ErrorMessage = cut(message, 1024)
-	f.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, reason, message, f.now)
-}
-
-func (f *folder) finish(state v1alpha1.DeliveryState, status metav1.ConditionStatus, reason, message string, at time.Time) {
-	f.status.State = state
-	f.status.CompletionTime = new(metav1.NewMicroTime(at.UTC().Truncate(time.Microsecond)))
-	f.condition(status, reason, message)
-}
-
-func (f *folder) condition(status metav1.ConditionStatus, reason, message string) {
-	meta.SetStatusCondition(&f.status.Conditions, metav1.Condition{
-		Type: v1alpha1.ConditionSucceeded, Status: status, Reason: reason, Message: cut(message, 1024),
-		ObservedGeneration: f.delivery.Generation, LastTransitionTime: metav1.NewTime(f.now),
-	})
-}
 
 // plan is what to do once the status is right.
 type plan struct {
@@ -303,13 +109,6 @@ func handedOver(s situation) bool {
 		s.now.Before(spec.NotBefore.Time) && s.now.Before(deadline(s.delivery, s.webhook))
 }
 
-func isHold(reason string) bool {
-	return slices.Contains([]string{
-		v1alpha1.ReasonWebhookNotFound, v1alpha1.ReasonWebhookSuspended,
-		v1alpha1.ReasonWebhookDisabled, v1alpha1.ReasonSigningSecretUnavailable,
-	}, reason)
-}
-
 func isFinished(state v1alpha1.DeliveryState) bool {
 	return state == v1alpha1.DeliverySucceeded || state == v1alpha1.DeliveryFailed
 }
@@ -372,43 +171,6 @@ func policyOf(webhook *v1alpha1.Webhook) retry.Policy {
 		policy.JitterPercent = int(*own.JitterPercent)
 	}
 	return policy
-}
-
-// record turns a result into an entry of the attempt log.
-func record(outcome attempt.Outcome) v1alpha1.Attempt {
-	result := outcome.Result
-	made := v1alpha1.Attempt{
-		Number:               int32(outcome.Number), //nolint:gosec // G115: at most 20 and one for each retry by hand
-		StartTime:            metav1.NewMicroTime(result.StartedAt.UTC().Truncate(time.Microsecond)),
-		DurationMilliseconds: result.Duration.Milliseconds(),
-		Reason:               string(result.Reason),
-		Message:              cut(result.Message, 256),
-		Answer:               cut(result.Snippet, 256),
-	}
-	if result.StatusCode >= 100 && result.StatusCode <= 999 {
-		made.ResponseStatus = new(int32(result.StatusCode)) //nolint:gosec // G115: checked above
-	}
-	if ended := result.StartedAt.Add(result.Duration); result.RetryAfter.After(ended) {
-		until := earliest(result.RetryAfter, ended.Add(maxRetryAfter))
-		made.RetryAfterTime = new(metav1.NewMicroTime(until.UTC().Truncate(time.Microsecond)))
-	}
-	if note, ok := outcome.Note.(attemptNote); ok {
-		made.Primary = note.primary
-	}
-	return made
-}
-
-// appendAttempt adds an attempt and drops the oldest until the log fits.
-func appendAttempt(log []v1alpha1.Attempt, made v1alpha1.Attempt) []v1alpha1.Attempt {
-	log = append(slices.Clone(log), made)
-	size := 0
-	for i := len(log) - 1; i >= 0; i-- {
-		entry, _ := json.Marshal(log[i])
-		if size += len(entry) + 1; size > attemptLogBytes || len(log)-i > 32 {
-			return log[i+1:]
-		}
-	}
-	return log
 }
 
 // cut shortens text to at most limit bytes at a rune's boundary.

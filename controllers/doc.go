@@ -8,7 +8,8 @@
 //	judge.go     what its conditions and state are (pure)
 //	register.go  an EventType enters the catalogue
 //	deliver.go   a WebhookDelivery appears: Reconcile of deliveries
-//	decide.go    what becomes of it now (pure)
+//	fold.go      what has happened becomes its status (pure)
+//	decide.go    what to do with it next (pure)
 //	prepare.go   what an attempt needs is read, at attempt time
 //	sign.go      the signing secrets, read by name
 //	settle.go    the result is written, then counted
