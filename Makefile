@@ -71,7 +71,7 @@ test: control-plane ## Run every test that only needs Go, with the race detector
 
 .PHONY: test-slow
 test-slow: control-plane ## Run the tests that wait in real time, such as the whole retry table
-	go test -race -tags slow -run Slow -count 1 -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) $(PACKAGES)
+	go test -race -tags slow -count 1 -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./test/process -ginkgo.focus 'in real time'
 
 .PHONY: check-node
 check-node: ## Check payloads and signatures in a real JavaScript engine (needs Node.js)
@@ -90,7 +90,7 @@ kubectl-check: check-kubectl
 
 .PHONY: bench-isolation
 bench-isolation: control-plane ## Measure what hanging endpoints cost the others
-	go test -run '^$$' -bench Isolation -benchtime 1x -timeout $(TEST_TIMEOUT) $(PACKAGES)
+	go run ./test/isolation/bench
 
 ##@ Tools
 

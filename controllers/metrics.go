@@ -106,7 +106,7 @@ func (m *Metrics) forgetWebhook(key types.NamespacedName) {
 }
 
 // runnerGauges are figures of the attempt runner, taken when somebody asks.
-var runnerGauges = []struct {
+var runnerGauges = []struct { //nolint:gochecknoglobals // never changed
 	desc  *prometheus.Desc
 	value func(attempt.Stats) float64
 }{

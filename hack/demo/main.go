@@ -66,7 +66,7 @@ func run(ctx context.Context, once bool) (err error) {
 // interrupted makes Ctrl-C no failure.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // that is what was asked for
 	}
 	return err
 }

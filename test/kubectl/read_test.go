@@ -88,7 +88,7 @@ func tablesOf(text string) []table {
 	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		lines := strings.Split(block, "\n")
 		one := table{rows: lines[1:]}
-		for i := 0; i < len(lines[0]); i++ {
+		for i := range len(lines[0]) {
 			if lines[0][i] != ' ' && (i == 0 || lines[0][i-1] == ' ') {
 				name, _, _ := strings.Cut(lines[0][i:], " ")
 				one.columns = append(one.columns, column{name: name, begin: i})
