@@ -32,6 +32,7 @@ type WebhookStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('0001-01-01T00:00:00Z'))",message="lastTransitionTime must be an RFC 3339 time such as 2024-01-15T10:30:00Z"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// lastSuccessTime is when a delivery last succeeded.
@@ -87,6 +88,8 @@ type WebhookStatus struct {
 	// retryAfterTime is until when the endpoint asked to be left alone (429 or
 	// 503 with Retry-After).
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
 	RetryAfterTime *metav1.Time `json:"retryAfterTime,omitempty"`
 
 	// signing says which Secret signs and where a rotation stands.
@@ -122,6 +125,8 @@ type SigningStatus struct {
 	// overlapEndTime is when the previous secret stops signing; unset outside a
 	// rotation.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
 	OverlapEndTime *metav1.Time `json:"overlapEndTime,omitempty"`
 
 	// primary is the secret that signs X-BBMCP-Signature while two overlap:

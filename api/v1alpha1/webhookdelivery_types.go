@@ -202,6 +202,7 @@ type WebhookDeliveryStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('0001-01-01T00:00:00Z'))",message="lastTransitionTime must be an RFC 3339 time such as 2024-01-15T10:30:00Z"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
