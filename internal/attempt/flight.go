@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 )
 
@@ -176,13 +178,11 @@ func (r *Runner) unprepared(f *flight, outcome Outcome) {
 	r.mu.Lock()
 	r.land(f)
 	r.free(f.rec)
-	waits := r.finish(f.rec, outcome)
+	wake := r.finish(f.rec, outcome)
 	r.refresh(f.rec.hook, r.now())
 	r.retire(f.rec.hook)
 	r.mu.Unlock()
-	if waits {
-		r.wakeCaller(f.rec.name())
-	}
+	wake(f.rec.name())
 }
 
 // ended takes in the result of an attempt.
@@ -197,12 +197,10 @@ func (r *Runner) ended(f *flight, outcome Outcome) {
 	if f.era == h.era {
 		r.recharge(rec, h.class)
 	}
-	waits := r.finish(rec, outcome)
+	wake := r.finish(rec, outcome)
 	r.retire(h)
 	r.mu.Unlock()
-	if waits {
-		r.wakeCaller(rec.name())
-	}
+	wake(rec.name())
 }
 
 // lost takes in that the result of an attempt was lost. The outcome is what the
@@ -213,7 +211,7 @@ func (r *Runner) lost(f *flight, outcome Outcome) {
 	rec, h := f.rec, f.rec.hook
 	r.land(f)
 	rec.losses++
-	waits := false
+	wake := nobody
 	switch {
 	case rec.forgotten:
 		r.free(rec)
@@ -222,14 +220,12 @@ func (r *Runner) lost(f *flight, outcome Outcome) {
 		r.free(rec)
 		r.lose(rec, now)
 	default:
-		waits = r.finish(rec, outcome)
+		wake = r.finish(rec, outcome)
 	}
 	r.refresh(h, now)
 	r.retire(h)
 	r.mu.Unlock()
-	if waits {
-		r.wakeCaller(rec.name())
-	}
+	wake(rec.name())
 }
 
 // recharge moves the slot that an outcome keeps to another class.
@@ -239,8 +235,12 @@ func (r *Runner) recharge(rec *record, class Class) {
 	rec.charge = class
 }
 
-// finish keeps an outcome. It returns false if nobody wants it any more.
-func (r *Runner) finish(rec *record, outcome Outcome) bool {
+// nobody is woken by an outcome that nobody wants any more.
+func nobody(types.NamespacedName) {}
+
+// finish keeps an outcome. It returns what to call with its name once the lock
+// is given back.
+func (r *Runner) finish(rec *record, outcome Outcome) func(types.NamespacedName) {
 	rec.hook.jobs--
 	rec.phase = Finished
 	rec.outcome = &outcome
@@ -249,7 +249,10 @@ func (r *Runner) finish(rec *record, outcome Outcome) bool {
 	if rec.forgotten {
 		r.settle(rec)
 		r.memory.fade(rec.uid, outcome.attempts(), r.now())
-		return false
+		return nobody
 	}
-	return true
+	if rec.hook.class == Slow {
+		return r.wakeSlow
+	}
+	return r.wakeCaller
 }

@@ -34,6 +34,9 @@ type Options struct {
 	Sender Sender
 	// Wake is called, without a lock held, when an outcome waits to be written.
 	Wake func(types.NamespacedName)
+	// WakeSlow is called in place of Wake for outcomes of slow webhooks, of which
+	// many can end at the same moment; nil: Wake is.
+	WakeSlow func(types.NamespacedName)
 	// Gate, unless nil, must be true for an attempt to start, as while the lease
 	// is fresh. It must be cheap, safe for concurrent use and must not call the
 	// Runner.
@@ -57,6 +60,7 @@ type Options struct {
 type Runner struct {
 	sender      Sender
 	wakeCaller  func(types.NamespacedName)
+	wakeSlow    func(types.NamespacedName)
 	gate        func() bool
 	perWebhook  int
 	slowAfter   time.Duration
@@ -97,6 +101,7 @@ func New(o Options) *Runner {
 	r := &Runner{
 		sender:         o.Sender,
 		wakeCaller:     o.Wake,
+		wakeSlow:       o.WakeSlow,
 		gate:           o.Gate,
 		perWebhook:     orDefault(o.PerWebhook, 32),
 		perDestination: orDefault(o.PerDestination, 64),
@@ -115,6 +120,9 @@ func New(o Options) *Runner {
 	}
 	if r.wakeCaller == nil {
 		r.wakeCaller = func(types.NamespacedName) {}
+	}
+	if r.wakeSlow == nil {
+		r.wakeSlow = r.wakeCaller
 	}
 	if r.gate == nil {
 		r.gate = func() bool { return true }
