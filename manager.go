@@ -196,7 +196,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		Forbidden: addresses.Forbidden, Now: time.Now, Workers: o.workers,
 	}
 	runner := attempt.New(attempt.Options{
-		Sender: sidecar, Wake: deliveries.Wake, Gate: lease.isFresh,
+		Sender: sidecar, Wake: deliveries.Wake, WakeSlow: deliveries.WakeSlow, Gate: lease.isFresh,
 		Unsettled: o.unsettled, PerWebhook: o.perWebhook, PerDestination: o.perDestination,
 	})
 	deliveries.Runner = runner

@@ -67,9 +67,12 @@ type DeliveryReconciler struct {
 	// Workers is how many deliveries are reconciled at a time.
 	Workers int
 
-	memory   *memory
-	queue    atomic.Pointer[queueBox]
-	draining sync.Mutex
+	memory *memory
+	queue  atomic.Pointer[queueBox]
+	// outcomes and slowOutcomes let results be written by half of the workers,
+	// and by a quarter. The last quarter is for what is new or due.
+	outcomes, slowOutcomes *pace
+	draining               sync.Mutex
 }
 
 // queueBox holds the controller's queue, which exists once it has started.
@@ -84,6 +87,7 @@ type queueBox struct {
 // SetupWithManager registers the reconciler.
 func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.memory = newMemory()
+	r.outcomes, r.slowOutcomes = newPace(r.Workers/2), newPace(r.Workers/4)
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](platformRetryMin, platformRetryMax)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("delivery").
@@ -106,14 +110,37 @@ func (r *DeliveryReconciler) keepQueue(_ context.Context, queue workqueue.TypedR
 
 // Wake makes the reconciler look at a delivery whose attempt has ended.
 func (r *DeliveryReconciler) Wake(delivery types.NamespacedName) {
+	if r.outcomes.begin(delivery) {
+		r.wake(delivery)
+	}
+}
+
+// WakeSlow is Wake for a delivery of a webhook whose endpoint is slow.
+func (r *DeliveryReconciler) WakeSlow(delivery types.NamespacedName) {
+	if r.slowOutcomes.begin(delivery) {
+		r.wake(delivery)
+	}
+}
+
+func (r *DeliveryReconciler) wake(delivery types.NamespacedName) {
 	if queue := r.queue.Load(); queue != nil {
 		queue.AddWithOpts(priorityqueue.AddOpts{Priority: new(priorityOutcome)}, reconcile.Request{NamespacedName: delivery})
+	}
+}
+
+// wakeNext gives the turn of a delivery to the result that waits longest.
+func (r *DeliveryReconciler) wakeNext(delivery types.NamespacedName) {
+	for _, p := range []*pace{r.outcomes, r.slowOutcomes} {
+		if next, ok := p.done(delivery); ok {
+			r.wake(next)
+		}
 	}
 }
 
 // Reconcile folds what happened into the status, writes it if it changed, and
 // does what comes next.
 func (r *DeliveryReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	defer r.wakeNext(req.NamespacedName)
 	s, err := r.gather(ctx, req.NamespacedName)
 	if err != nil || s == nil {
 		return reconcile.Result{}, err

@@ -12,6 +12,7 @@
 //	decide.go    what to do with it next (pure)
 //	prepare.go   what an attempt needs is read, at attempt time
 //	sign.go      the signing secrets, read by name
+//	pace.go      results get in line to be written
 //	settle.go    the result is written, then counted
 //	remember.go  what we wrote and the cache does not show yet
 //	observe.go   outcomes become the health of the webhook

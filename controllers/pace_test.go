@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestPaceLetsAFewBeginAndKeepsTheOrderOfTheRest(t *testing.T) {
+	p := newPace(2)
+	name := func(i int) types.NamespacedName {
+		return types.NamespacedName{Namespace: "ns", Name: fmt.Sprint(i)}
+	}
+	var begun []string
+	for i := range 5 {
+		if p.begin(name(i)) {
+			begun = append(begun, name(i).Name)
+		}
+	}
+	if want := []string{"0", "1"}; !slices.Equal(begun, want) {
+		t.Fatalf("begun at once: %v, want %v", begun, want)
+	}
+	for _, end := range []int{1, 0, 2, 3, 4} {
+		if next, ok := p.done(name(end)); ok {
+			begun = append(begun, next.Name)
+		}
+	}
+	if want := []string{"0", "1", "2", "3", "4"}; !slices.Equal(begun, want) {
+		t.Errorf("begun in all: %v, want %v", begun, want)
+	}
+	if len(p.turns) > 0 || len(p.waiting) > 0 {
+		t.Errorf("left over: %v have a turn, %v wait", p.turns, p.waiting)
+	}
+}
+
+func TestPaceGivesNoTurnForAReconcileThatHadNone(t *testing.T) {
+	p := newPace(1)
+	first, second, other := types.NamespacedName{Name: "first"}, types.NamespacedName{Name: "second"}, types.NamespacedName{Name: "other"}
+	if !p.begin(first) || p.begin(second) {
+		t.Fatal("want a turn for the first alone")
+	}
+	if next, ok := p.done(other); ok {
+		t.Errorf("the end of another reconcile gave a turn to %s", next)
+	}
+	if !p.begin(first) {
+		t.Error("a delivery that has its turn is refused")
+	}
+	if next, ok := p.done(first); !ok || next != second {
+		t.Errorf("after the first: %s, %t; want the second", next, ok)
+	}
+}
+
+func TestPaceHasRoomForOneAtLeast(t *testing.T) {
+	if !newPace(0).begin(types.NamespacedName{Name: "only"}) {
+		t.Error("nothing may ever begin")
+	}
+}
