@@ -66,7 +66,15 @@ type WebhookReconciler struct {
 	// Random makes secrets: crypto/rand.Reader.
 	Random io.Reader
 
-	written sync.Map // types.NamespacedName → time.Time of the last status write
+	written    sync.Map // types.NamespacedName → time.Time of the last status write
+	unanswered sync.Map // types.NamespacedName → unansweredStatus
+}
+
+// unansweredStatus is a status whose write ended without an answer: the API
+// server may have taken it.
+type unansweredStatus struct {
+	scope  *webhookScope
+	status *v1alpha1.WebhookStatus
 }
 
 // webhookScope is all that a pass over one Webhook depends on.
@@ -112,15 +120,14 @@ func (r *WebhookReconciler) listen(_ context.Context, queue workqueue.TypedRateL
 
 // Reconcile makes one pass: gather, act on the secret, judge, write the status.
 func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	var webhook v1alpha1.Webhook
-	if err := r.Client.Get(ctx, req.NamespacedName, &webhook); err != nil {
-		r.written.Delete(req.NamespacedName)
-		return reconcile.Result{}, client.IgnoreNotFound(err)
+	webhook, err := r.lookup(ctx, req.NamespacedName)
+	if err != nil {
+		return reconcile.Result{}, err
 	}
-	if !webhook.DeletionTimestamp.IsZero() {
+	if webhook == nil || !webhook.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil
 	}
-	s, err := r.gather(ctx, &webhook)
+	s, err := r.gather(ctx, webhook)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -129,6 +136,36 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request
 		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil
 	}
 	return result, err
+}
+
+// lookup returns the Webhook; nil if there is none. After a write that ended
+// without an answer the API server is asked what it took, or what was counted
+// would be counted again.
+func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName) (*v1alpha1.Webhook, error) {
+	var reader client.Reader = r.Client
+	open, isOpen := r.unanswered.Load(key)
+	if isOpen {
+		reader = r.Live
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var webhook v1alpha1.Webhook
+	err := reader.Get(ctx, key, &webhook)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("get webhook %s: %w", key, err)
+	}
+	if isOpen {
+		tried := open.(unansweredStatus)
+		if webhook.UID == tried.scope.webhook.UID && equality.Semantic.DeepEqual(&webhook.Status, tried.status) {
+			r.account(tried.scope, tried.status)
+		}
+		r.unanswered.Delete(key)
+	}
+	if err != nil {
+		r.written.Delete(key)
+		return nil, nil
+	}
+	return &webhook, nil
 }
 
 func (r *WebhookReconciler) gather(ctx context.Context, webhook *v1alpha1.Webhook) (*webhookScope, error) {
@@ -217,16 +254,24 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	if err := r.Client.Status().Update(ctx, updated); err != nil {
+		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+			r.unanswered.Store(keyOf(s.webhook), unansweredStatus{scope: s, status: status})
+		}
 		return reconcile.Result{}, fmt.Errorf("write status of webhook %s/%s: %w", s.webhook.Namespace, s.webhook.Name, err)
 	}
+	r.account(s, status)
+	return reconcile.Result{RequeueAfter: after}, nil
+}
+
+// account does what follows from a status that is written, once for each write.
+func (r *WebhookReconciler) account(s *webhookScope, status *v1alpha1.WebhookStatus) {
 	r.written.Store(keyOf(s.webhook), s.now)
 	r.Observations.settle(s.webhook, s.news)
 	if s.enabled { // only now: a stale cache shows requests that were handled before
 		r.Observations.enabled(s.webhook, s.now)
 	}
 	r.Metrics.webhookState(s.webhook, status.State)
-	r.announce(s.webhook, before, status)
-	return reconcile.Result{RequeueAfter: after}, nil
+	r.announce(s.webhook, &s.webhook.Status, status)
 }
 
 // lookAgain is when something happens by the clock alone.

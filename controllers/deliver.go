@@ -181,7 +181,13 @@ func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedNam
 // the caches have none.
 func (r *DeliveryReconciler) lookup(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, *v1alpha1.Webhook, error) {
 	var cached v1alpha1.WebhookDelivery
-	if err := r.Deliveries.Get(ctx, key, &cached); err != nil {
+	err := r.Deliveries.Get(ctx, key, &cached)
+	if apierrors.IsNotFound(err) && r.memory.doubts(key) {
+		// It has left the cache after a write that got no answer: deleted, or
+		// Succeeded by that very write, which is still to be accounted for.
+		return r.lookupLive(ctx, key)
+	}
+	if err != nil {
 		return nil, nil, client.IgnoreNotFound(err)
 	}
 	delivery, caughtUp := r.memory.newest(&cached)
@@ -191,15 +197,66 @@ func (r *DeliveryReconciler) lookup(ctx context.Context, key types.NamespacedNam
 	if !delivery.DeletionTimestamp.IsZero() {
 		return nil, nil, nil
 	}
-	var webhook v1alpha1.Webhook
-	err := r.Client.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: delivery.Spec.WebhookRef.Name}, &webhook)
-	if apierrors.IsNotFound(err) {
-		return delivery, nil, nil
-	}
+	webhook, err := r.webhookOf(ctx, delivery)
+	return delivery, webhook, err
+}
+
+// lookupLive is lookup where the cache of deliveries has no answer.
+func (r *DeliveryReconciler) lookupLive(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, *v1alpha1.Webhook, error) {
+	delivery, err := r.live(ctx, key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("get webhook %s/%s: %w", key.Namespace, delivery.Spec.WebhookRef.Name, err)
+		return nil, nil, err
 	}
-	return delivery, &webhook, nil
+	if gone := r.memory.lost(key, delivery); gone != "" {
+		r.Runner.Dropped(gone)
+	}
+	if delivery == nil {
+		return nil, nil, nil
+	}
+	webhook, err := r.webhookOf(ctx, delivery)
+	return delivery, webhook, err
+}
+
+// webhookOf returns the Webhook of a delivery; nil if there is none. Where the
+// cache's answer would end the delivery, the API server is asked: the cache of
+// Webhooks can be behind that of deliveries.
+func (r *DeliveryReconciler) webhookOf(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (*v1alpha1.Webhook, error) {
+	key := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
+	var webhook v1alpha1.Webhook
+	err := r.Client.Get(ctx, key, &webhook)
+	final := !isFinished(delivery.Status.State) || retryWanted(delivery, &delivery.Status)
+	switch {
+	case err == nil && !(final && ownedByAnother(delivery, &webhook)):
+		return &webhook, nil
+	case apierrors.IsNotFound(err) && !(final && r.Now().Sub(delivery.CreationTimestamp.Time) >= webhookGrace):
+		return nil, nil
+	case err != nil && !apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("get webhook %s: %w", key, err)
+	}
+	return r.liveWebhook(ctx, key)
+}
+
+// live reads a delivery from the API server; nil if there is none.
+func (r *DeliveryReconciler) live(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var fresh v1alpha1.WebhookDelivery
+	if err := r.Live.Get(ctx, key, &fresh); err != nil {
+		return nil, client.IgnoreNotFound(fmt.Errorf("get webhookdelivery %s: %w", key, err))
+	}
+	strip(&fresh)
+	return &fresh, nil
+}
+
+// liveWebhook reads a Webhook from the API server; nil if there is none.
+func (r *DeliveryReconciler) liveWebhook(ctx context.Context, key types.NamespacedName) (*v1alpha1.Webhook, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var webhook v1alpha1.Webhook
+	if err := r.Live.Get(ctx, key, &webhook); err != nil {
+		return nil, client.IgnoreNotFound(fmt.Errorf("get webhook %s: %w", key, err))
+	}
+	return &webhook, nil
 }
 
 // settle writes the status that the facts ask for. Done says that this pass
@@ -218,12 +275,15 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 	// The outcome changes nothing: no attempt was made, or it is recorded. Let go
 	// of it and decide anew.
 	failure := s.outcome.Err
-	if failure == nil && isRecorded(s) { // we wrote it, and the answer was lost
+	if before := r.memory.doubtful(s.delivery); before != nil && failure == nil && isRecorded(s) { // we wrote it, and the answer was lost
 		r.settleRunner(s, &s.delivery.Status)
-		r.account(ctx, s, s.delivery)
+		r.account(ctx, s, before, s.delivery)
+		r.memory.believe(s.delivery)
+		s.outcome = nil
 		return reconcile.Result{}, false, nil
 	}
 	r.Runner.Dropped(s.delivery.UID)
+	r.memory.believe(s.delivery)
 	s.outcome, s.phase = nil, attempt.None
 	if _, isSecret := errors.AsType[*SecretProblem](failure); failure == nil || isSecret {
 		return reconcile.Result{}, false, nil
@@ -269,7 +329,11 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 		},
 		// Deleted, or Succeeded and so out of the cache: in both cases there is
 		// nothing left to do for this object.
-		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1alpha1.WebhookDelivery], _ queue) {
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1alpha1.WebhookDelivery], q queue) {
+			if r.memory.doubtful(e.Object) != nil {
+				enqueue(q, keyOf(e.Object))
+				return
+			}
 			r.Runner.Forget(e.Object.UID)
 			r.memory.forget(e.Object.UID)
 		},

@@ -163,7 +163,7 @@ func (j *judgement) backlog(limit int) {
 func (j *judgement) set(name string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&j.status.Conditions, metav1.Condition{
 		Type: name, Status: status, Reason: reason, Message: cut(message, 1024),
-		ObservedGeneration: j.webhook.Generation, LastTransitionTime: metav1.NewTime(j.now),
+		ObservedGeneration: j.webhook.Generation, LastTransitionTime: metav1.NewTime(j.now.Truncate(time.Second)), // as it is stored
 	})
 }
 

@@ -90,6 +90,21 @@ func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcom
 	wake(keyOf(webhook), after)
 }
 
+// Counted adds a delivery that ended to the counters of its webhook and says
+// nothing about the endpoint.
+func (o *Observations) Counted(webhook *v1alpha1.Webhook, state v1alpha1.DeliveryState) {
+	o.mu.Lock()
+	entry := o.of(webhook)
+	if state == v1alpha1.DeliverySucceeded {
+		entry.succeeded++
+	} else {
+		entry.failed++
+	}
+	wake := o.wake
+	o.mu.Unlock()
+	wake(keyOf(webhook), statusInterval)
+}
+
 // Confirmed notes that the endpoint knows the new secret of the rotation that
 // ends at overlapEnd.
 func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, overlapEnd time.Time) {

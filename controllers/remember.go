@@ -20,6 +20,9 @@ type memory struct {
 	written map[types.UID]*v1alpha1.WebhookDelivery
 	owed    map[types.UID]*v1alpha1.WebhookDeliveryStatus // refused for good, tried again now and then
 	refused map[types.UID]time.Time                       // since when, of writes that may still be allowed
+	// doubted are the deliveries with a write that has not been answered, or not
+	// by yes or no, as they were before it: not more than unsettled attempts.
+	doubted map[types.NamespacedName]*v1alpha1.WebhookDelivery
 }
 
 func newMemory() *memory {
@@ -27,6 +30,7 @@ func newMemory() *memory {
 		written: map[types.UID]*v1alpha1.WebhookDelivery{},
 		owed:    map[types.UID]*v1alpha1.WebhookDeliveryStatus{},
 		refused: map[types.UID]time.Time{},
+		doubted: map[types.NamespacedName]*v1alpha1.WebhookDelivery{},
 	}
 }
 
@@ -106,6 +110,62 @@ func (m *memory) forget(uid types.UID) {
 	delete(m.written, uid)
 	delete(m.owed, uid)
 	delete(m.refused, uid)
+	for key, before := range m.doubted { // has but a few
+		if before.UID == uid {
+			delete(m.doubted, key)
+		}
+	}
+}
+
+// doubt keeps a delivery as it was before a write. If that ends without an
+// answer the API server may have taken it; then it is accounted for once that
+// shows.
+func (m *memory) doubt(before *v1alpha1.WebhookDelivery) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known, ok := m.doubted[keyOf(before)]; !ok || known.UID != before.UID {
+		m.doubted[keyOf(before)] = before
+	}
+}
+
+// doubts reports whether a write for a delivery of this name is in doubt.
+func (m *memory) doubts(key types.NamespacedName) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.doubted[key] != nil
+}
+
+// doubtful returns a delivery as it was before the write that is in doubt; nil
+// if none is.
+func (m *memory) doubtful(delivery *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if before, ok := m.doubted[keyOf(delivery)]; ok && before.UID == delivery.UID {
+		return before
+	}
+	return nil
+}
+
+// believe ends the doubt: it is known what became of the write.
+func (m *memory) believe(delivery *v1alpha1.WebhookDelivery) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if before, ok := m.doubted[keyOf(delivery)]; ok && before.UID == delivery.UID {
+		delete(m.doubted, keyOf(delivery))
+	}
+}
+
+// lost ends the doubt about a delivery that exists no more, or only under
+// another uid, and returns its uid; "" if live is the one in doubt.
+func (m *memory) lost(key types.NamespacedName, live *v1alpha1.WebhookDelivery) types.UID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before, ok := m.doubted[key]
+	if !ok || live != nil && live.UID == before.UID {
+		return ""
+	}
+	delete(m.doubted, key)
+	return before.UID
 }
 
 // newer compares resource versions, which are comparable numbers within one

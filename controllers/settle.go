@@ -19,6 +19,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/health"
+	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
 
 // unwritableRetry is the wait before a status is written again that the API
@@ -35,6 +36,9 @@ const forbiddenGrace = 30 * time.Second
 // the object as written.
 func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1alpha1.WebhookDeliveryStatus) (reconcile.Result, bool, error) {
 	before := s.delivery
+	if s.made() {
+		r.memory.doubt(before) // until the API server answers; its event can come before
+	}
 	written, err := r.updateStatus(ctx, before, status)
 	switch {
 	case err == nil:
@@ -62,13 +66,14 @@ func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1
 	r.Metrics.statusWrite("written")
 	r.settleRunner(s, &written.Status)
 	r.memory.owe(written.UID, nil)
+	r.memory.believe(written)
 	if written.Status.State == v1alpha1.DeliverySucceeded {
 		r.memory.forget(written.UID) // it leaves the cache; the runner knows that it is done
 	} else {
 		r.memory.remember(written)
 	}
-	r.account(ctx, s, written)
-	s.delivery = written
+	r.account(ctx, s, before, written)
+	s.delivery, s.outcome = written, nil
 	return reconcile.Result{}, false, nil
 }
 
@@ -114,13 +119,13 @@ func (r *DeliveryReconciler) readAgain(ctx context.Context, delivery *v1alpha1.W
 
 // settleRunner frees the unsettled place of an attempt that is now written.
 func (r *DeliveryReconciler) settleRunner(s *situation, status *v1alpha1.WebhookDeliveryStatus) {
-	if s.outcome == nil {
+	switch {
+	case s.outcome == nil:
 		return
-	}
-	if s.outcome.Err != nil {
-		r.Runner.Dropped(s.delivery.UID)
-	} else {
+	case s.made():
 		r.Runner.Written(s.delivery.UID, int(status.Attempts), status.State == v1alpha1.DeliverySucceeded)
+	default:
+		r.Runner.Dropped(s.delivery.UID)
 	}
 	s.phase = attempt.None
 }
@@ -136,32 +141,88 @@ func isRecorded(s *situation) bool {
 	return log[len(log)-1].Number == made.Number && log[len(log)-1].StartTime.Equal(&made.StartTime)
 }
 
-// account does what follows from a status that is written: health, retention,
-// metrics, one log line an attempt.
-func (r *DeliveryReconciler) account(ctx context.Context, s *situation, written *v1alpha1.WebhookDelivery) {
-	made := s.outcome != nil && s.outcome.Err == nil
-	if made {
-		r.accountAttempt(ctx, s, written)
+// account does what follows from a status that is written, once for each write:
+// health, retention, metrics, one log line an attempt. A delivery that fails
+// again after a retry by hand is not counted again.
+func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, written *v1alpha1.WebhookDelivery) {
+	r.heed(s, before, written)
+	if s.made() {
+		r.Metrics.attempt(written, s.outcome.Result)
+		logAttempt(ctx, written, s.outcome.Result)
 	}
-	wasFinished := isFinished(s.delivery.Status.State) && !made
-	s.outcome = nil
-	if !isFinished(written.Status.State) || wasFinished {
+	if !isFinished(written.Status.State) {
 		return
 	}
 	r.Retainer.Add(written)
-	r.Metrics.finished(written)
-	if s.webhook == nil || written.Spec.Test {
+	ended := before.Status.State != written.Status.State
+	if ended {
+		r.Metrics.finished(written)
+	}
+	if s.webhook == nil || written.Spec.Test || ownedByAnother(written, s.webhook) || !ended && !s.made() {
 		return
 	}
-	at := written.Status.CompletionTime.Time
-	switch {
-	case written.Status.State == v1alpha1.DeliverySucceeded:
-		r.Observations.Finished(s.webhook, health.Succeeded, at, true)
-	case succeededReason(written) == v1alpha1.ReasonEndpointGone:
-		r.Observations.Finished(s.webhook, health.Gone, at, true)
-	case countsAsEndpointFailure(written):
-		r.Observations.Finished(s.webhook, health.Failed, at, true)
+	outcome := outcomeOf(written)
+	if outcome == 0 || !s.sameEndpoint() {
+		r.Observations.Counted(s.webhook, written.Status.State)
+		return
 	}
+	r.Observations.Finished(s.webhook, outcome, written.Status.CompletionTime.Time, ended)
+}
+
+// heed takes from the attempts that are new in the log what matters to other
+// deliveries.
+func (r *DeliveryReconciler) heed(s *situation, before, written *v1alpha1.WebhookDelivery) {
+	if s.webhook == nil || ownedByAnother(written, s.webhook) || !s.sameEndpoint() {
+		return
+	}
+	for _, made := range written.Status.AttemptLog {
+		if made.Number <= before.Status.Attempts {
+			continue
+		}
+		if doubtsSignature(made.ResponseStatus) {
+			r.Signer.Doubt(s.webhook.UID)
+		}
+		if made.RetryAfterTime != nil && made.RetryAfterTime.After(s.now) {
+			until := earliest(made.RetryAfterTime.Time, s.now.Add(retry.MaxRetryAfter))
+			r.Runner.Hold(keyOf(s.webhook), until)
+			r.Observations.Held(s.webhook, until)
+		}
+	}
+	if note, ok := s.note(); ok && note.primary == v1alpha1.SigningKeyCurrent && s.outcome.Result.Succeeded() {
+		r.Observations.Confirmed(s.webhook, note.overlapEnd)
+	}
+}
+
+// made reports whether an attempt was made whose outcome waits to be written.
+func (s *situation) made() bool { return s.outcome != nil && s.outcome.Err == nil }
+
+// note is what was known when the attempt started that waits to be written.
+func (s *situation) note() (attemptNote, bool) {
+	if !s.made() {
+		return attemptNote{}, false
+	}
+	note, ok := s.outcome.Note.(attemptNote)
+	return note, ok
+}
+
+// sameEndpoint reports whether what came of the attempt says something about
+// the webhook as it is now, and not about a url that it had when it started.
+func (s *situation) sameEndpoint() bool {
+	note, ok := s.note()
+	return !ok || note.webhook.UID == s.webhook.UID && endpointRevision(note.webhook) == endpointRevision(s.webhook)
+}
+
+// outcomeOf is what a finished delivery says about its endpoint; 0: nothing.
+func outcomeOf(delivery *v1alpha1.WebhookDelivery) health.Outcome {
+	switch {
+	case delivery.Status.State == v1alpha1.DeliverySucceeded:
+		return health.Succeeded
+	case succeededReason(delivery) == v1alpha1.ReasonEndpointGone:
+		return health.Gone
+	case countsAsEndpointFailure(delivery):
+		return health.Failed
+	}
+	return 0
 }
 
 // countsAsEndpointFailure tells a delivery that the endpoint did not take from
@@ -174,27 +235,6 @@ func countsAsEndpointFailure(delivery *v1alpha1.WebhookDelivery) bool {
 		return delivery.Status.Attempts > 0
 	}
 	return false
-}
-
-func (r *DeliveryReconciler) accountAttempt(ctx context.Context, s *situation, written *v1alpha1.WebhookDelivery) {
-	result := s.outcome.Result
-	note, _ := s.outcome.Note.(attemptNote)
-	if s.webhook != nil {
-		log := written.Status.AttemptLog
-		last := log[len(log)-1]
-		if note.primary == v1alpha1.SigningKeyCurrent && result.Succeeded() {
-			r.Observations.Confirmed(s.webhook, note.overlapEnd)
-		}
-		if doubtsSignature(last.ResponseStatus) {
-			r.Signer.Doubt(s.webhook.UID)
-		}
-		if last.RetryAfterTime != nil && last.RetryAfterTime.After(s.now) {
-			r.Runner.Hold(keyOf(s.webhook), last.RetryAfterTime.Time)
-			r.Observations.Held(s.webhook, last.RetryAfterTime.Time)
-		}
-	}
-	r.Metrics.attempt(written, result)
-	logAttempt(ctx, written, result)
 }
 
 // logAttempt writes the one line that debugging an attempt needs.

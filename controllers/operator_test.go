@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/attempt"
+)
+
+// fault is what happens to a request that changes something.
+type fault string
+
+const (
+	carriedOut  fault = ""
+	failsBefore fault = "it fails and changes nothing"
+	failsAfter  fault = "it is carried out and the answer is lost"
+	conflicts   fault = "somebody else writes the object just before"
+	diesBefore  fault = "the process dies just before"
+	diesAfter   fault = "the process dies just after"
+)
+
+var errFault = errors.New("injected fault")
+
+// setup says how an operator is started. The zero value but for the namespace
+// is a good one.
+type setup struct {
+	namespace string
+	// fault decides what becomes of the nth request that changes something.
+	fault func(n int64, verb string, object client.Object) fault
+	// webhook, unless nil, answers reads of the cache of Webhooks.
+	webhook func(types.NamespacedName) (*v1alpha1.Webhook, error)
+	limits  RetentionLimits
+	// disableAfter as in NewObservations; zero: never.
+	disableAfter time.Duration
+	// ahead is how far the reconcilers' clock is ahead.
+	ahead time.Duration
+}
+
+// operator is one process of the manager: all of it but main.
+type operator struct {
+	setup
+	deliveries   *DeliveryReconciler
+	observations *Observations
+	signer       *Signer
+	retainer     *Retainer
+	cache        *laggingCache
+	registry     *prometheus.Registry
+	runner       *attempt.Runner
+
+	changes atomic.Int64
+	dead    atomic.Bool
+	stopped sync.Once
+	cancel  context.CancelFunc
+	ended   chan struct{}
+}
+
+// startOperator starts an operator that is stopped after the spec at the latest.
+func startOperator(options setup) *operator {
+	GinkgoHelper()
+	o := &operator{setup: options, registry: prometheus.NewRegistry(), ended: make(chan struct{})}
+	if o.limits == (RetentionLimits{}) {
+		o.limits = RetentionLimits{Succeeded: time.Hour, Failed: time.Hour, MaxCount: 1000, MaxBytes: 1 << 30}
+	}
+	restConfig := world.cp.AdminConfig()
+	restConfig.QPS = -1
+	namespaces := map[string]cache.Config{o.namespace: {}}
+	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
+		Scheme: world.scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+		Controller: config.Controller{SkipNameValidation: new(true)},
+		Cache:      cache.Options{DefaultNamespaces: namespaces, DefaultTransform: cache.TransformStripManagedFields()},
+		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &v1alpha1.WebhookDelivery{}}}},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	deliveryCache, err := cache.New(mgr.GetConfig(), DeliveryCacheOptions(cache.Options{
+		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(), DefaultNamespaces: namespaces,
+	}))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(IndexDeliveries(context.Background(), deliveryCache)).To(Succeed())
+	o.cache = &laggingCache{Cache: deliveryCache, shows: map[types.NamespacedName]*v1alpha1.WebhookDelivery{}}
+	o.wire(mgr)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	o.cancel = cancel
+	go func() {
+		defer GinkgoRecover()
+		defer close(o.ended)
+		Expect(mgr.Start(ctx)).To(Succeed())
+	}()
+	DeferCleanup(o.stop)
+	return o
+}
+
+// wire puts the parts together as main does.
+func (o *operator) wire(mgr ctrl.Manager) {
+	GinkgoHelper()
+	now := func() time.Time { return time.Now().Add(o.ahead) }
+	cached := interceptor.NewClient(watching{mgr.GetClient()}, o.interceptors())
+	live := mortal{mgr.GetAPIReader(), &o.dead}
+	meters := NewMetrics(o.registry)
+	o.observations = NewObservations(o.disableAfter, now)
+	o.signer = NewSigner(live, now)
+	o.retainer = &Retainer{
+		Client: cached, Live: live, Cached: o.cache, Observations: o.observations,
+		Limits: o.limits, Namespaces: []string{o.namespace}, Metrics: meters, Now: now,
+	}
+	forbidden := func() []netip.Prefix { return nil }
+	o.deliveries = &DeliveryReconciler{
+		Deliveries: o.cache, Client: cached, Live: live, Signer: o.signer, Observations: o.observations,
+		Retainer: o.retainer, Metrics: meters, Forbidden: forbidden, Now: now, Workers: 4,
+	}
+	o.runner = attempt.New(attempt.Options{Sender: o, Wake: o.deliveries.Wake})
+	o.deliveries.Runner = o.runner
+	webhooks := &WebhookReconciler{
+		Client: cached, Live: live, Deliveries: o.cache, Dispatcher: world.sender, Signer: o.signer,
+		Observations: o.observations, Metrics: meters, Recorder: mgr.GetEventRecorder("test"), BacklogLimit: 2000,
+		Forbidden: forbidden, Now: now, Random: rand.Reader,
+	}
+	eventTypes := &EventTypeReconciler{Client: cached, Now: now}
+	for _, step := range []func() error{
+		func() error { return mgr.Add(o.cache.Cache) },
+		func() error { return mgr.Add(manager.RunnableFunc(o.runner.Run)) },
+		func() error { return mgr.Add(o.retainer) },
+		func() error { return o.deliveries.SetupWithManager(mgr) },
+		func() error { return webhooks.SetupWithManager(mgr) },
+		func() error { return eventTypes.SetupWithManager(mgr) },
+	} {
+		Expect(step()).To(Succeed())
+	}
+}
+
+// stop ends the operator as kill does: nothing is drained.
+func (o *operator) stop() {
+	o.stopped.Do(func() {
+		o.dead.Store(true)
+		o.cancel()
+		<-o.ended
+	})
+}
+
+// Send implements attempt.Sender with the real dispatcher.
+func (o *operator) Send(ctx context.Context, request dispatcher.Request) (dispatcher.Result, error) {
+	if o.dead.Load() {
+		return dispatcher.Result{}, dispatcher.ErrUnavailable
+	}
+	return world.sender.Send(ctx, request)
+}
+
+// interceptors puts every request that changes something through the fault.
+func (o *operator) interceptors() interceptor.Funcs {
+	return interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			webhook, ok := object.(*v1alpha1.Webhook)
+			if !ok || o.webhook == nil {
+				return c.Get(ctx, key, object, options...)
+			}
+			shown, err := o.webhook(key)
+			if shown == nil && err == nil {
+				return c.Get(ctx, key, object, options...)
+			}
+			if err == nil {
+				shown.DeepCopyInto(webhook)
+			}
+			return err
+		},
+		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+			return o.request(ctx, "create", object, func() error { return c.Create(ctx, object, options...) })
+		},
+		Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
+			return o.request(ctx, "update", object, func() error { return c.Update(ctx, object, options...) })
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+			return o.request(ctx, "patch", object, func() error { return c.Patch(ctx, object, patch, options...) })
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
+			return o.request(ctx, "delete", object, func() error { return c.Delete(ctx, object, options...) })
+		},
+		SubResourceUpdate: func(ctx context.Context, c client.Client, name string, object client.Object, options ...client.SubResourceUpdateOption) error {
+			return o.request(ctx, name, object, func() error { return c.SubResource(name).Update(ctx, object, options...) })
+		},
+	}
+}
+
+func (o *operator) request(ctx context.Context, verb string, object client.Object, carryOut func() error) error {
+	if o.dead.Load() {
+		return errFault
+	}
+	var met fault
+	if o.fault != nil {
+		met = o.fault(o.changes.Add(1), verb, object)
+	}
+	switch met {
+	case failsBefore:
+		return errFault
+	case conflicts:
+		disturb(ctx, object)
+	case diesBefore:
+		o.dead.Store(true)
+		return errFault
+	}
+	err := carryOut()
+	if met == diesAfter {
+		o.dead.Store(true)
+	}
+	if met == failsAfter || met == diesAfter {
+		return errFault
+	}
+	return err
+}
+
+// disturb is somebody else who writes an object.
+func disturb(ctx context.Context, object client.Object) {
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"disturbed":"%d"}}}`, world.serial.Add(1))
+	other := object.DeepCopyObject().(client.Object)
+	err := world.admin.Patch(ctx, other, client.RawPatch(types.MergePatchType, patch))
+	Expect(client.IgnoreNotFound(err)).To(Succeed())
+}
+
+// metric sums the samples of a counter or gauge that carry these labels.
+func (o *operator) metric(name string, labels map[string]string) float64 {
+	GinkgoHelper()
+	families, err := o.registry.Gather()
+	Expect(err).NotTo(HaveOccurred())
+	sum := 0.0
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, sample := range family.GetMetric() {
+			matching := 0
+			for _, label := range sample.GetLabel() {
+				if want, ok := labels[label.GetName()]; ok && want == label.GetValue() {
+					matching++
+				}
+			}
+			if matching == len(labels) {
+				sum += sample.GetCounter().GetValue() + sample.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// watching lets the manager's client be intercepted; nobody watches with it.
+type watching struct{ client.Client }
+
+func (watching) Watch(context.Context, client.ObjectList, ...client.ListOption) (watch.Interface, error) {
+	return nil, errors.New("not by this client")
+}
+
+// mortal reads nothing any more once the process is dead.
+type mortal struct {
+	client.Reader
+	dead *atomic.Bool
+}
+
+func (m mortal) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if m.dead.Load() {
+		return errFault
+	}
+	return m.Reader.Get(ctx, key, object, options...)
+}
+
+// laggingCache is a cache of deliveries that can be made to show what was, while
+// its events go on: harder than a cache that is late with both.
+type laggingCache struct {
+	cache.Cache
+	mu    sync.Mutex
+	shows map[types.NamespacedName]*v1alpha1.WebhookDelivery
+}
+
+// show makes the cache show this object until catchUp.
+func (c *laggingCache) show(delivery *v1alpha1.WebhookDelivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shows[keyOf(delivery)] = delivery.DeepCopy()
+}
+
+func (c *laggingCache) catchUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.shows)
+}
+
+func (c *laggingCache) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	c.mu.Lock()
+	shown := c.shows[key]
+	c.mu.Unlock()
+	if delivery, ok := object.(*v1alpha1.WebhookDelivery); ok && shown != nil {
+		shown.DeepCopyInto(delivery)
+		return nil
+	}
+	return c.Cache.Get(ctx, key, object, options...)
+}
+
+var errNotInCache = apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("webhooks").GroupResource(), "orders")
+
+// reasonOf is the reason of a condition; "" if there is none.
+func reasonOf(conditions []metav1.Condition, name string) string {
+	if condition := findCondition(conditions, name); condition != nil {
+		return condition.Reason
+	}
+	return ""
+}
