@@ -172,7 +172,7 @@ func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedNam
 		return s, nil
 	}
 	if int(delivery.Status.Attempts) < view.Attempts {
-		return nil, nil // the cache is behind what was written; its event will come
+		return nil, nil //nolint:nilnil // the cache is behind what was written; its event will come
 	}
 	return s, nil
 }

@@ -225,7 +225,7 @@ func record(outcome attempt.Outcome) v1alpha1.Attempt {
 		Answer:               cut(result.Snippet, 256),
 	}
 	if result.StatusCode >= 100 && result.StatusCode <= 999 {
-		made.ResponseStatus = new(int32(result.StatusCode)) //nolint:gosec // G115: checked above
+		made.ResponseStatus = new(int32(result.StatusCode))
 	}
 	if ended := result.StartedAt.Add(result.Duration); result.RetryAfter.After(ended) {
 		until := earliest(result.RetryAfter, ended.Add(retry.MaxRetryAfter))
@@ -241,8 +241,8 @@ func record(outcome attempt.Outcome) v1alpha1.Attempt {
 func appendAttempt(log []v1alpha1.Attempt, made v1alpha1.Attempt) []v1alpha1.Attempt {
 	log = append(slices.Clone(log), made)
 	size := 0
-	for i := len(log) - 1; i >= 0; i-- {
-		entry, _ := json.Marshal(log[i])
+	for i, one := range slices.Backward(log) {
+		entry, _ := json.Marshal(one)
 		if size += len(entry) + 1; size > attemptLogBytes || len(log)-i > 32 {
 			return log[i+1:]
 		}

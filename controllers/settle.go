@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -260,7 +261,7 @@ func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) error {
 	if metav1.GetControllerOf(s.delivery) != nil {
 		return nil
 	}
-	owners := append(s.delivery.OwnerReferences, *metav1.NewControllerRef(s.webhook, v1alpha1.GroupVersion.WithKind("Webhook")))
+	owners := append(slices.Clone(s.delivery.OwnerReferences), *metav1.NewControllerRef(s.webhook, v1alpha1.GroupVersion.WithKind("Webhook")))
 	owners[len(owners)-1].BlockOwnerDeletion = nil
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": s.delivery.UID, "resourceVersion": s.delivery.ResourceVersion, "ownerReferences": owners,
