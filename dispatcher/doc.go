@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package dispatcher makes delivery attempts: it takes one attempt, signs it,
 // sends one POST and says what came of it.
 //

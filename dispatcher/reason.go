@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package dispatcher
 
 // Reason says why an attempt failed. The set is closed and part of the API:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package netguard decides which addresses and URLs the dispatcher may reach.
 //
 // The decision that counts is made in the dialer, on the resolved address of

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package signature holds signing secrets without showing them, checks their
 // grammar, makes new ones and signs deliveries: the project's own hex HMAC and
 // Standard Webhooks 1.0.0.

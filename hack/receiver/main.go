@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command receiver runs the scriptable webhook receiver as a process of its own,
 // for demos and for trying things out. It prints one line for every post.
 //

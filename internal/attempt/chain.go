@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package attempt
 
 // chain is a doubly linked list whose links live in its members, so that a

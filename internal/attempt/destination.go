@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package attempt
 
 // destination is one host:port and everything that goes there, whatever the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package attempt decides when a delivery attempt that is due starts, and keeps
 // what came of it until that is written down.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package attempt
 
 // Class sorts webhooks by what is known about how long they hold a slot.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package controlplane runs a real Kubernetes control plane (etcd, kube-apiserver and kube-controller-manager) as child
 // processes on loopback, with RBAC on. [Ensure] builds the three binaries once from the tools module hack/controlplane,
 // [Start] runs them, [Apply] installs manifests.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package health says whether a webhook's endpoint works: Active, Failing or
 // Disabled, from the outcomes of its deliveries.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package match says which events a webhook wants: the patterns of its events
 // list against the type of an event.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package payload makes and checks the body of a delivery: the exact bytes that
 // are stored, signed and sent.
 //

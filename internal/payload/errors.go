@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package payload
 
 // Reason names what is wrong with a payload, an event id or an event type. The

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package retry says when the next attempt of a delivery is due: the policy of
 // a webhook, the jitter on it, and what the endpoint asked for by Retry-After.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package version names the build: what a release sets by linker flag and what
 // the binaries print and send as part of their User-Agent.
 //

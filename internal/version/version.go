@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package version
 
 // Version is the release the binary was built from, without a leading "v".

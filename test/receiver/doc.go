@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package receiver is a webhook receiver that follows a script: it answers,
 // hangs, resets, throttles or misbehaves as a test asks, checks every signature
 // on its own and counts what arrived.
