@@ -300,8 +300,8 @@ func (r *DeliveryReconciler) act(ctx context.Context, s *situation, p plan) (rec
 		r.Runner.Withdraw(s.delivery.UID)
 	}
 	if p.start {
-		if err := r.adopt(ctx, s); err != nil {
-			return reconcile.Result{}, err
+		if result, done, err := r.adopt(ctx, s); done {
+			return result, err
 		}
 		r.Runner.Submit(r.job(s.delivery, s.webhook, p.number))
 	}

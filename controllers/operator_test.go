@@ -286,38 +286,6 @@ func (m mortal) Get(ctx context.Context, key client.ObjectKey, object client.Obj
 	return m.Reader.Get(ctx, key, object, options...)
 }
 
-// laggingCache is a cache of deliveries that can be made to show what was, while
-// its events go on: harder than a cache that is late with both.
-type laggingCache struct {
-	cache.Cache
-	mu    sync.Mutex
-	shows map[types.NamespacedName]*v1alpha1.WebhookDelivery
-}
-
-// show makes the cache show this object until catchUp.
-func (c *laggingCache) show(delivery *v1alpha1.WebhookDelivery) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.shows[keyOf(delivery)] = delivery.DeepCopy()
-}
-
-func (c *laggingCache) catchUp() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.shows)
-}
-
-func (c *laggingCache) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
-	c.mu.Lock()
-	shown := c.shows[key]
-	c.mu.Unlock()
-	if delivery, ok := object.(*v1alpha1.WebhookDelivery); ok && shown != nil {
-		shown.DeepCopyInto(delivery)
-		return nil
-	}
-	return c.Cache.Get(ctx, key, object, options...)
-}
-
 var errNotInCache = apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("webhooks").GroupResource(), "orders")
 
 // reasonOf is the reason of a condition; "" if there is none.

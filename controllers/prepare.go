@@ -75,6 +75,9 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if delivery == nil || delivery.UID != uid || webhook == nil || ownedByAnother(delivery, webhook) {
 		return dispatcher.Request{}, nil, errHeld
 	}
+	if !isNext(delivery, number) {
+		return dispatcher.Request{}, nil, errHeld
+	}
 	if !delivery.Spec.Test && (webhook.Spec.Suspend || r.Observations.Disabled(webhook)) {
 		return dispatcher.Request{}, nil, errHeld
 	}
@@ -103,6 +106,14 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 		Test:       delivery.Spec.Test,
 		Forbidden:  r.Forbidden(),
 	}, attemptNote{webhook: webhook, primary: primary, overlapEnd: secrets.overlapEnd}, nil
+}
+
+// isNext reports whether the delivery still waits for the attempt of this
+// number: between planning and starting it may have ended.
+func isNext(delivery *v1alpha1.WebhookDelivery, number int) bool {
+	status := &delivery.Status
+	return int(status.Attempts) == number-1 && (!isFinished(status.State) ||
+		status.State == v1alpha1.DeliveryFailed && retryWanted(delivery, status))
 }
 
 // payload returns the bytes to sign, checked: whoever can create deliveries by

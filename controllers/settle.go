@@ -4,16 +4,12 @@ package controllers
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -252,33 +248,6 @@ func logAttempt(ctx context.Context, written *v1alpha1.WebhookDelivery, result d
 		fields = append(fields, "next", next.UTC().Format(time.RFC3339Nano))
 	}
 	ctrl.LoggerFrom(ctx).Info("attempt", fields...)
-}
-
-// adopt makes a delivery that was applied by hand belong to its Webhook, so
-// that deleting the Webhook deletes it, and a Webhook made anew under the name
-// is not mistaken for it.
-func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) error {
-	if metav1.GetControllerOf(s.delivery) != nil {
-		return nil
-	}
-	owners := append(slices.Clone(s.delivery.OwnerReferences), *metav1.NewControllerRef(s.webhook, v1alpha1.GroupVersion.WithKind("Webhook")))
-	owners[len(owners)-1].BlockOwnerDeletion = nil
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": s.delivery.UID, "resourceVersion": s.delivery.ResourceVersion, "ownerReferences": owners,
-	}})
-	if err != nil {
-		return fmt.Errorf("encode owner of webhookdelivery %s/%s: %w", s.delivery.Namespace, s.delivery.Name, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	adopted := &v1alpha1.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: s.delivery.Namespace, Name: s.delivery.Name}}
-	if err := r.Client.Patch(ctx, adopted, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return client.IgnoreNotFound(fmt.Errorf("adopt webhookdelivery %s/%s: %w", s.delivery.Namespace, s.delivery.Name, err))
-	}
-	strip(adopted)
-	r.memory.remember(adopted)
-	s.delivery = adopted
-	return nil
 }
 
 func succeededReason(delivery *v1alpha1.WebhookDelivery) string {

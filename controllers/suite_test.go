@@ -72,6 +72,9 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	config.QPS = -1
 	world.admin, err = client.New(config, client.Options{Scheme: world.scheme})
 	Expect(err).NotTo(HaveOccurred())
+	for _, list := range []client.ObjectList{&v1alpha1.WebhookList{}, &v1alpha1.WebhookDeliveryList{}, &v1alpha1.EventTypeList{}} {
+		Eventually(func() error { return world.admin.List(ctx, list) }).Should(Succeed(), "discovery shows a new group a little later")
+	}
 
 	world.receiver, err = receiver.Start(receiver.Options{})
 	Expect(err).NotTo(HaveOccurred())

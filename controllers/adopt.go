@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// adoptRetry is the wait while the cache still shows a Webhook that is gone.
+const adoptRetry = time.Second
+
+// adopt makes a delivery that was applied by hand belong to its Webhook, so
+// that deleting the Webhook deletes it, and a Webhook made anew under the name
+// is not mistaken for it. Done says that the pass ends here.
+func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) (result reconcile.Result, done bool, err error) {
+	if metav1.GetControllerOf(s.delivery) != nil {
+		return reconcile.Result{}, false, nil
+	}
+	// The garbage collector deletes what belongs to an owner that is gone: the
+	// cache's word is not enough.
+	owner, err := r.liveWebhook(ctx, keyOf(s.webhook))
+	if err != nil {
+		return reconcile.Result{}, true, err
+	}
+	if owner == nil || owner.UID != s.webhook.UID {
+		return reconcile.Result{RequeueAfter: adoptRetry, Priority: new(priorityNormal)}, true, nil
+	}
+	adopted, err := r.patchOwner(ctx, s)
+	switch {
+	case err == nil:
+	case apierrors.IsNotFound(err):
+		r.memory.forget(s.delivery.UID)
+		return reconcile.Result{}, true, nil
+	case apierrors.IsConflict(err):
+		return r.readAgain(ctx, s.delivery)
+	case isAnswerForGood(err):
+		ctrl.LoggerFrom(ctx).Error(err, "a delivery cannot be given its owner; it is not sent")
+		return reconcile.Result{RequeueAfter: unwritableRetry, Priority: new(priorityNormal)}, true, nil
+	default:
+		return reconcile.Result{}, true, fmt.Errorf("adopt webhookdelivery %s/%s: %w", s.delivery.Namespace, s.delivery.Name, err)
+	}
+	strip(adopted)
+	r.memory.remember(adopted)
+	s.delivery = adopted
+	return reconcile.Result{}, false, nil
+}
+
+func (r *DeliveryReconciler) patchOwner(ctx context.Context, s *situation) (*v1alpha1.WebhookDelivery, error) {
+	owner := metav1.NewControllerRef(s.webhook, v1alpha1.GroupVersion.WithKind("Webhook"))
+	owner.BlockOwnerDeletion = nil
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": s.delivery.UID, "resourceVersion": s.delivery.ResourceVersion,
+		"ownerReferences": append(slices.Clone(s.delivery.OwnerReferences), *owner),
+	}})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	adopted := &v1alpha1.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: s.delivery.Namespace, Name: s.delivery.Name}}
+	return adopted, r.Client.Patch(ctx, adopted, client.RawPatch(types.MergePatchType, patch))
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+var _ = Describe("A cache that lags", func() {
+	It("sends nothing twice while it shows a delivery as it was at first", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		world.receiver.Script("/"+namespace, receiver.Step{Status: 500, Times: 3}, receiver.Step{Status: 200})
+		o := startOperator(setup{namespace: namespace})
+		create(ctx, hookIn(namespace))
+		delivery := create(ctx, deliveryIn(namespace, "a"))
+		o.cache.show(delivery)
+		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 4"))
+		// Whatever wakes the reconciler now, it sees a new delivery.
+		for range 5 {
+			o.deliveries.Wake(keyOf(delivery))
+			annotate(ctx, delivery, "wake", time.Now().String())
+		}
+		Consistently(func() int { return world.receiver.Counts("/" + namespace).Posts }, "300ms").Should(Equal(4))
+		o.cache.catchUp()
+		Expect(world.receiver.Counts("/" + namespace)).To(Equal(receiver.Counts{Posts: 4, Unique: 1, Accepted: 1}))
+		Expect(o.metric("bbmcp_deliveries_total", nil)).To(Equal(1.0))
+	}, SpecTimeout(soon))
+
+	It("sends nothing twice while it shows a failed delivery that was retried by hand", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		world.receiver.Script("/"+namespace, receiver.Step{Status: 500})
+		o := startOperator(setup{namespace: namespace})
+		create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) { w.Spec.RetryPolicy = delays() }))
+		delivery := create(ctx, deliveryIn(namespace, "a"))
+		Eventually(state(ctx, delivery)).Should(Equal("Failed AttemptsExhausted 1"))
+		annotate(ctx, delivery, v1alpha1.RetryRequestedAtAnnotation, "now")
+		asked := fresh(ctx, delivery).DeepCopy()
+		strip(asked) // as the cache does: the payload is read when it is needed
+		o.cache.show(asked)
+		o.deliveries.Wake(keyOf(delivery))
+		Eventually(state(ctx, delivery)).Should(Equal("Failed AttemptsExhausted 2"))
+		for range 5 {
+			o.deliveries.Wake(keyOf(delivery))
+			annotate(ctx, delivery, "wake", time.Now().String())
+		}
+		Consistently(func() int { return world.receiver.Counts("/" + namespace).Posts }, "300ms").Should(Equal(2))
+		Expect(o.metric("bbmcp_deliveries_total", nil)).To(Equal(1.0), "a delivery that fails again is not counted again")
+		Expect(o.metric("bbmcp_attempts_total", nil)).To(Equal(2.0))
+	}, SpecTimeout(soon))
+
+	It("fails no delivery of a Webhook that was made anew while the old one is shown", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		old := create(ctx, hookIn(namespace)).DeepCopy()
+		Expect(world.admin.Delete(ctx, old)).To(Succeed())
+		webhook := create(ctx, hookIn(namespace))
+		var stale atomic.Bool
+		stale.Store(true)
+		startOperator(setup{namespace: namespace, webhook: func(types.NamespacedName) (*v1alpha1.Webhook, error) {
+			if stale.Load() {
+				return old, nil
+			}
+			return nil, nil
+		}})
+		gateway := create(ctx, deliveryIn(namespace, "a", byGateway(webhook)))
+		byHand := create(ctx, deliveryIn(namespace, "b"))
+		Consistently(func() int { return len(fresh(ctx, byHand).OwnerReferences) }, "500ms").Should(BeZero(), "it would be deleted with the old owner")
+		Expect(fresh(ctx, gateway).Status.State).NotTo(Equal(v1alpha1.DeliveryFailed))
+		stale.Store(false)
+		annotate(ctx, webhook, "wake", "up")
+		Eventually(state(ctx, gateway)).Should(Equal("Succeeded Delivered 1"))
+		Eventually(state(ctx, byHand)).Should(Equal("Succeeded Delivered 1"))
+		Expect(fresh(ctx, byHand).OwnerReferences[0].UID).To(Equal(webhook.UID))
+	}, SpecTimeout(soon))
+
+	It("fails no delivery of a Webhook that it does not show, however old", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		webhook := create(ctx, hookIn(namespace))
+		delivery := create(ctx, deliveryIn(namespace, "a", byGateway(webhook)))
+		var blind atomic.Bool
+		blind.Store(true)
+		startOperator(setup{namespace: namespace, ahead: 2 * time.Hour, webhook: func(types.NamespacedName) (*v1alpha1.Webhook, error) {
+			if blind.Load() {
+				return nil, errNotInCache
+			}
+			return nil, nil
+		}})
+		Consistently(func() v1alpha1.DeliveryState { return fresh(ctx, delivery).Status.State }, "300ms").ShouldNot(Equal(v1alpha1.DeliveryFailed))
+		blind.Store(false)
+		annotate(ctx, webhook, "wake", "up")
+		Eventually(state(ctx, delivery)).Should(HavePrefix("Succeeded"))
+	}, SpecTimeout(soon))
+
+	It("adopts a delivery that somebody has written meanwhile", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		var adoptions atomic.Int64
+		startOperator(setup{namespace: namespace, fault: func(_ int64, verb string, _ client.Object) fault {
+			if verb == "patch" && adoptions.Add(1) <= 3 {
+				return conflicts
+			}
+			return carriedOut
+		}})
+		webhook := create(ctx, hookIn(namespace))
+		delivery := create(ctx, deliveryIn(namespace, "a"))
+		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 1"))
+		Expect(fresh(ctx, delivery).OwnerReferences[0].UID).To(Equal(webhook.UID))
+		Expect(adoptions.Load()).To(BeNumerically("==", 4))
+	}, SpecTimeout(soon))
+
+	It("sends nothing for a delivery that was deleted meanwhile", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) { w.Spec.Suspend = true }))
+		o := startOperator(setup{namespace: namespace})
+		delivery := create(ctx, deliveryIn(namespace, "a"))
+		Eventually(func() string { return succeededReason(fresh(ctx, delivery)) }).Should(Equal(v1alpha1.ReasonWebhookSuspended))
+		o.cache.show(delivery)
+		Expect(world.admin.Delete(ctx, delivery)).To(Succeed())
+		webhook := hookIn(namespace)
+		change(ctx, webhook, func(w *v1alpha1.Webhook) { w.Spec.Suspend = false })
+		o.deliveries.Wake(keyOf(delivery))
+		Consistently(func() int { return world.receiver.Counts("/" + namespace).Posts }, "300ms").Should(BeZero())
+	}, SpecTimeout(soon))
+})
