@@ -82,7 +82,7 @@ var _ = Describe("2,000 deliveries to four endpoints", func() {
 		Entry("API server killed (-9) and back after 10 s", limit, fault{strike: killAPIServer, patient: true}),
 		Entry("API server frozen for 10 s", limit, fault{strike: freezeAPIServer, patient: true}),
 		Entry("the API server away for longer than the lease", limit, fault{strike: outliveLease}),
-		Entry("everybody annotates deliveries", limit, fault{before: annotate}),
+		Entry("everybody annotates deliveries", limit, fault{before: annotate, proxied: true}),
 		Entry("answers to status writes lost, and a cache that lags 3 s", limit, fault{before: lagAndLose, proxied: true}),
 		Entry("status writes refused for 5 s", limit, fault{strike: refuseWrites, proxied: true}),
 	)
@@ -163,8 +163,9 @@ func outliveLease(ctx context.Context, r *run) {
 }
 
 // annotate touches every delivery again and again, so that status writes meet
-// real conflicts.
+// real conflicts, also when they are written again.
 func annotate(ctx context.Context, r *run) {
+	r.proxy.LagWatches(time.Second) // or the cache would know of most changes in time
 	ctx, cancel := context.WithCancel(ctx)
 	var annotators sync.WaitGroup
 	annotators.Go(func() {
