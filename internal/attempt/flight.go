@@ -20,6 +20,8 @@ const (
 	sendGrace = 5 * time.Second
 	// maxLosses is how many losses of one job are a failed attempt.
 	maxLosses = 3
+	// slack is the part of the slots of slow webhooks that may be filled at once.
+	slack = 16
 	// unsent is the time of sending of what has not been sent.
 	unsent = time.Duration(-1)
 )
@@ -33,6 +35,7 @@ type flight struct {
 	start      uint64        // of the webhook's
 	sent       time.Duration // when it was handed to the sender; unsent while it is being prepared
 	late       bool          // sent more than SlowAfter ago
+	wait       time.Duration // before it is prepared
 	probe      bool          // may be sent although writes have been failing
 	mate       node[flight]  // in webhook.flights
 	age        node[flight]  // in Runner.young
@@ -56,14 +59,32 @@ func (r *Runner) start(rec *record, now time.Duration) *flight {
 		h.full = h.starts
 	}
 	r.mark(f, now)
+	f.wait = r.stagger(f, now)
 	r.position(h)
 	r.wake(h.dest)
 	return f
 }
 
+// stagger returns how long to wait before an attempt of a slow webhook is
+// prepared, at most SlowAfter. Attempts that hang end together; if those that
+// follow them began together too, they would stay in step for ever, and with
+// them all that they ask of the API server. The share of slow webhooks is
+// filled within SlowAfter, which is no slower than they can use it.
+func (r *Runner) stagger(f *flight, now time.Duration) time.Duration {
+	if f.class != Slow || f.probe || r.pause.probe == f {
+		return 0
+	}
+	at := max(r.nextSlow, now-r.slowAfter/slack)
+	r.nextSlow = at + r.slowAfter/time.Duration(r.slots.part(2))
+	return max(0, at-now)
+}
+
 // attempt makes one attempt. It runs in a goroutine of its own.
 func (r *Runner) attempt(ctx context.Context, f *flight) {
 	rec := f.rec
+	if f.wait > 0 {
+		time.Sleep(f.wait)
+	}
 	prepareCtx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	request, note, err := rec.prepare(prepareCtx)
 	cancel()

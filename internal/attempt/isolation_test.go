@@ -178,3 +178,26 @@ func TestSlowWebhooksThatAnswerKeepTheirShareBesideThoseThatHang(t *testing.T) {
 		}
 	})
 }
+
+// What hangs together ends together. It does not begin together again.
+func TestAttemptsThatTimedOutTogetherAreFollowedOneByOne(t *testing.T) {
+	inWorld(t, Options{Unsettled: 400}, func(w *world) {
+		for i := range 100 { // as many as the share of unproven webhooks has slots
+			w.answer(fmt.Sprintf("shared/bad%d", i), hangs())
+			w.many(fmt.Sprintf("shared/bad%d", i), "", 2)
+		}
+		w.wait(time.Minute)
+		var second []time.Duration
+		for _, s := range w.log() {
+			if s.at >= 10*time.Second {
+				second = append(second, s.at)
+			}
+		}
+		slices.Sort(second)
+		expect(t, "attempts in all", len(second), 100)
+		for i, at := range second { // the share has 200 slots: a sixteenth at once, then one every 5 ms
+			after := max(0, time.Duration(i)*5*ms-time.Second/16)
+			expect(t, fmt.Sprintf("start of attempt %d of the second round", i), at, 10*time.Second+after)
+		}
+	})
+}

@@ -91,6 +91,7 @@ type Runner struct {
 	ready        [bands]rotation
 	turn         int64
 	queuedAt     time.Duration
+	nextSlow     time.Duration // when the next attempt of a slow webhook may begin
 	young        chain[flight] // sent less than SlowAfter ago, oldest first
 	holds        holdHeap
 	lane         lane
