@@ -16,51 +16,67 @@ import (
 // measurement fails as a whole.
 const arriveWithin = 2 * time.Minute
 
+// Times are how long deliveries took from the moment the API server was asked
+// to create them, each in ascending order.
+type Times struct {
+	// Created: until the API server had answered, which no design of ours changes.
+	Created []time.Duration
+	// Posted: until the POST had arrived.
+	Posted []time.Duration
+}
+
 // clock knows when each delivery was created and when it arrived first.
 type clock struct {
 	mu      sync.Mutex
-	created map[string]time.Time
+	began   map[string]time.Time
+	created map[string]time.Duration
 	took    map[string]time.Duration
 }
 
 func newClock() *clock {
-	return &clock{created: map[string]time.Time{}, took: map[string]time.Duration{}}
+	return &clock{began: map[string]time.Time{}, created: map[string]time.Duration{}, took: map[string]time.Duration{}}
 }
 
 func (c *clock) start(eventID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.created[eventID] = time.Now()
+	c.began[eventID] = time.Now()
+}
+
+func (c *clock) answered(eventID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.created[eventID] = time.Since(c.began[eventID])
 }
 
 func (c *clock) arrived(one receiver.Received) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, again := c.took[one.EventID]; !again {
-		c.took[one.EventID] = one.At.Sub(c.created[one.EventID])
+		c.took[one.EventID] = one.At.Sub(c.began[one.EventID])
 	}
 }
 
-// all returns how long each took, shortest first, once all are there.
-func (c *clock) all(eventIDs []string) ([]time.Duration, bool) {
+// all returns how long each took, once all are there.
+func (c *clock) all(eventIDs []string) (times Times, all bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	times := make([]time.Duration, 0, len(eventIDs))
 	for _, id := range eventIDs {
 		took, ok := c.took[id]
 		if !ok {
-			return nil, false
+			return Times{}, false
 		}
-		times = append(times, took)
+		times.Posted = append(times.Posted, took)
+		times.Created = append(times.Created, c.created[id])
 	}
-	slices.Sort(times)
+	slices.Sort(times.Posted)
+	slices.Sort(times.Created)
 	return times, true
 }
 
 // Paced creates deliveries at a steady rate, to one healthy webhook after the
-// other, and returns for each, in ascending order, the time from the moment the
-// API server was asked to create it to the moment its POST had arrived.
-func (w *World) Paced(ctx context.Context, n int, every time.Duration) ([]time.Duration, error) {
+// other, and returns how long they took once all have arrived.
+func (w *World) Paced(ctx context.Context, n int, every time.Duration) (Times, error) {
 	ids := w.names("paced", n)
 	errs := make(chan error, n)
 	tick := time.NewTicker(every)
@@ -70,12 +86,12 @@ func (w *World) Paced(ctx context.Context, n int, every time.Duration) ([]time.D
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return Times{}, ctx.Err()
 		}
 	}
 	for range ids {
 		if err := <-errs; err != nil {
-			return nil, err
+			return Times{}, err
 		}
 	}
 	return w.arrivals(ctx, ids)
@@ -102,7 +118,7 @@ func (c *clock) last(eventIDs []string) time.Time {
 	defer c.mu.Unlock()
 	var last time.Time
 	for _, id := range eventIDs {
-		if at := c.created[id].Add(c.took[id]); at.After(last) {
+		if at := c.began[id].Add(c.took[id]); at.After(last) {
 			last = at
 		}
 	}
@@ -114,10 +130,11 @@ func (w *World) create(ctx context.Context, i int, eventID string) error {
 	if err := w.stack.Client.Create(ctx, delivery(w.healthy[i%len(w.healthy)], eventID)); err != nil {
 		return fmt.Errorf("create a delivery to a healthy webhook: %w", err)
 	}
+	w.clock.answered(eventID)
 	return nil
 }
 
-func (w *World) arrivals(ctx context.Context, ids []string) (times []time.Duration, err error) {
+func (w *World) arrivals(ctx context.Context, ids []string) (times Times, err error) {
 	err = poll(ctx, arriveWithin, fmt.Sprintf("%d deliveries to healthy webhooks", len(ids)), func() (bool, error) {
 		var all bool
 		times, all = w.clock.all(ids)

@@ -65,9 +65,10 @@ func main() {
 
 // figures are what one run shows.
 type figures struct {
-	p50, p99, longest time.Duration
-	throughput        float64 // deliveries a second
-	pending           int     // at the end
+	created           time.Duration // p99 of the creation alone
+	p50, p99, longest time.Duration // from creation to POST
+	throughput        float64       // deliveries a second
+	pending           int           // at the end
 }
 
 func (s *settings) measure(ctx context.Context) error {
@@ -82,7 +83,7 @@ func (s *settings) measure(ctx context.Context) error {
 	}
 	fmt.Printf("%d healthy webhooks at %d deliveries a second; beside them none, or %d that hang with %d deliveries; %d slots\n\n",
 		s.healthy, s.rate, s.hanging, s.pending, s.slots)
-	fmt.Println("run  hanging     p50 ms   p99 ms   max ms  deliveries/s  pending at the end")
+	fmt.Println("run  hanging  p99 create   p50 ms   p99 ms   max ms  deliveries/s  pending at the end")
 	var without, with []figures
 	for run := range s.runs {
 		for _, hanging := range []int{0, s.hanging} {
@@ -125,7 +126,9 @@ func (s *settings) run(ctx context.Context, binaries stack.Binaries, hanging int
 	if err != nil {
 		return one, err
 	}
-	one.p50, one.p99, one.longest = isolation.Percentile(times, 50), isolation.Percentile(times, 99), times[len(times)-1]
+	posted := times.Posted
+	one.p50, one.p99, one.longest = isolation.Percentile(posted, 50), isolation.Percentile(posted, 99), posted[len(posted)-1]
+	one.created = isolation.Percentile(times.Created, 99)
 	if one.throughput, err = w.Burst(ctx, s.burst); err != nil {
 		return one, err
 	}
@@ -141,6 +144,7 @@ func (s *settings) run(ctx context.Context, binaries stack.Binaries, hanging int
 // median takes the median of each figure by itself.
 func median(runs []figures) figures {
 	return figures{
+		created:    middle(runs, func(f figures) time.Duration { return f.created }),
 		p50:        middle(runs, func(f figures) time.Duration { return f.p50 }),
 		p99:        middle(runs, func(f figures) time.Duration { return f.p99 }),
 		longest:    middle(runs, func(f figures) time.Duration { return f.longest }),
@@ -184,7 +188,7 @@ func line(what string, good bool, figures string) bool {
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%9s%9s%9s  %12.0f", milliseconds(f.p50), milliseconds(f.p99), milliseconds(f.longest), f.throughput)
+	return fmt.Sprintf("%10s%9s%9s%9s  %12.0f", milliseconds(f.created), milliseconds(f.p50), milliseconds(f.p99), milliseconds(f.longest), f.throughput)
 }
 
 func milliseconds(d time.Duration) string {
