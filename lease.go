@@ -38,7 +38,7 @@ type lease struct {
 // newLease returns nil without leader election.
 func (o *managerOptions) newLease(config *rest.Config) (*lease, error) {
 	if !o.leaderElect {
-		return nil, nil //nolint:nilnil // nil is a lease that is always fresh
+		return nil, nil // nil is a lease that is always fresh
 	}
 	namespace := o.leaderElectionNamespace
 	if namespace == "" {

@@ -93,7 +93,7 @@ func parseFlags(name string, args []string, output io.Writer) (*options, error) 
 // system's alone.
 func rootCAs(bundle string) (*x509.CertPool, error) {
 	if bundle == "" {
-		return nil, nil //nolint:nilnil // nil is what package tls takes for the system's
+		return nil, nil // nil is what package tls takes for the system's
 	}
 	content, err := os.ReadFile(bundle)
 	if err != nil {
