@@ -152,11 +152,10 @@ func (r *Retainer) reconsider(ctx context.Context, entry *finishedDelivery) erro
 	if err := r.Live.Get(ctx, entry.key, &fresh); err != nil {
 		return err
 	}
-	if fresh.UID != entry.uid || !isFinished(fresh.Status.State) || retryWanted(&fresh, &fresh.Status) {
-		return nil
+	if fresh.UID == entry.uid && isFinished(fresh.Status.State) {
+		strip(&fresh)
+		r.Add(&fresh)
 	}
-	strip(&fresh)
-	r.Add(&fresh)
 	return nil
 }
 
@@ -212,15 +211,16 @@ func (r *Retainer) admit(ctx context.Context, delivery *v1alpha1.WebhookDelivery
 	}
 	var webhook v1alpha1.Webhook
 	key := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
-	if r.Client.Get(ctx, key, &webhook) != nil {
+	if r.Client.Get(ctx, key, &webhook) != nil || ownedByAnother(delivery, &webhook) {
 		return
 	}
 	at := delivery.Status.CompletionTime.Time
-	switch {
-	case delivery.Status.State == v1alpha1.DeliverySucceeded && at.After(timeOf(webhook.Status.LastSuccessTime).Add(time.Second)):
-		r.Observations.Finished(&webhook, health.Succeeded, at, false)
-	case countsAsEndpointFailure(delivery) && at.After(timeOf(webhook.Status.LastFailureTime).Add(time.Second)) &&
-		webhook.Status.State != v1alpha1.WebhookDisabled:
-		r.Observations.Finished(&webhook, health.Failed, at, false)
+	outcome, known := outcomeOf(delivery), webhook.Status.LastFailureTime
+	if outcome == health.Succeeded {
+		known = webhook.Status.LastSuccessTime
+	}
+	disabled := outcome != health.Succeeded && webhook.Status.State == v1alpha1.WebhookDisabled
+	if outcome != 0 && !disabled && at.After(timeOf(known).Add(time.Second)) {
+		r.Observations.Finished(&webhook, outcome, at, false)
 	}
 }

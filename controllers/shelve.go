@@ -34,8 +34,13 @@ type finishedDelivery struct {
 }
 
 // Add notes that a delivery has finished. One that was applied by hand is noted
-// only if it has a ttlAfterFinished: it would be sent again if it went.
+// only if it has a ttlAfterFinished: it would be sent again if it went. One that
+// somebody asks to retry is not; a succeeded one can never be retried.
 func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
+	if delivery.Status.State == v1alpha1.DeliveryFailed && retryWanted(delivery, &delivery.Status) {
+		r.remove(delivery.UID) // it comes again once the request is handled
+		return
+	}
 	ours := delivery.Labels[v1alpha1.OriginLabel] == v1alpha1.OriginGateway
 	if delivery.Status.CompletionTime == nil || !ours && delivery.Spec.TTLAfterFinished == nil {
 		return
@@ -88,6 +93,12 @@ func insertByTime(l *list.List, entry *finishedDelivery) *list.Element {
 		}
 	}
 	return l.PushFront(entry)
+}
+
+func (r *Retainer) remove(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.removeLocked(uid)
 }
 
 func (r *Retainer) removeLocked(uid types.UID) {
