@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,16 +53,39 @@ func stripCached(object any) (any, error) {
 	return object, nil
 }
 
-// strip drops managed fields, and the payload if it is large or will only be
-// needed should somebody retry by hand.
+// strip drops what is not needed and can be large: metadata that means nothing
+// to us, and the payload if it is large or will only be needed should somebody
+// retry by hand. What is stripped already stays as it is.
 func strip(delivery *v1alpha1.WebhookDelivery) {
-	delivery.ManagedFields = nil
+	delivery.ManagedFields, delivery.Finalizers = nil, nil
+	delivery.Labels = only(delivery.Labels, v1alpha1.OriginLabel)
+	delivery.Annotations = only(delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation, payloadBytesAnnotation)
+	if owner := metav1.GetControllerOf(delivery); owner != nil {
+		delivery.OwnerReferences = []metav1.OwnerReference{*owner}
+	}
 	size := len(delivery.Spec.Payload)
 	if size == 0 || size <= cachedPayloadBytes && !isFinished(delivery.Status.State) {
 		return
 	}
 	delivery.Spec.Payload = ""
 	metav1.SetMetaDataAnnotation(&delivery.ObjectMeta, payloadBytesAnnotation, strconv.Itoa(size))
+}
+
+// only returns the entries with these keys, their values cut to what a status
+// can hold of them; nil if there are none.
+func only(all map[string]string, keys ...string) map[string]string {
+	var kept map[string]string
+	for _, key := range keys {
+		value, ok := all[key]
+		if !ok {
+			continue
+		}
+		if kept == nil {
+			kept = map[string]string{}
+		}
+		kept[key] = strings.Clone(cut(value, 256)) // a part would keep the whole in memory
+	}
+	return kept
 }
 
 // payloadBytes is the size of a delivery's payload, also of a stripped one.
