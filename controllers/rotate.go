@@ -118,7 +118,7 @@ func (r *WebhookReconciler) updateSecret(ctx context.Context, webhook *v1alpha1.
 // rotate puts a new secret in and keeps the old one beside it for the overlap.
 // One that was there from a rotation before is dropped.
 func rotate(secret *corev1.Secret, webhook *v1alpha1.Webhook, now time.Time, random io.Reader) (bool, error) {
-	request := webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation]
+	request := cut(webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256) // all annotations together are bounded
 	if secret.Annotations[rotatedForAnnotation] == request {
 		return false, nil
 	}
