@@ -57,12 +57,21 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) attempt(delivery *v1alpha1.WebhookDelivery, result dispatcher.Result) {
+// webhookLabel is "" for a webhook that does not exist: its series would never
+// be dropped, and whoever creates deliveries could make any number of them.
+func webhookLabel(webhook *v1alpha1.Webhook) string {
+	if webhook == nil {
+		return ""
+	}
+	return webhook.Name
+}
+
+func (m *Metrics) attempt(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook, result dispatcher.Result) {
 	class := "none"
 	if result.StatusCode > 0 {
 		class = strconv.Itoa(result.StatusCode/100) + "xx"
 	}
-	m.attempts.WithLabelValues(delivery.Namespace, delivery.Spec.WebhookRef.Name, class, string(result.Reason)).Inc()
+	m.attempts.WithLabelValues(delivery.Namespace, webhookLabel(webhook), class, string(result.Reason)).Inc()
 	outcome := "failed"
 	if result.Succeeded() {
 		outcome = "succeeded"
@@ -73,12 +82,12 @@ func (m *Metrics) attempt(delivery *v1alpha1.WebhookDelivery, result dispatcher.
 	}
 }
 
-func (m *Metrics) finished(delivery *v1alpha1.WebhookDelivery) {
+func (m *Metrics) finished(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) {
 	outcome := "failed"
 	if delivery.Status.State == v1alpha1.DeliverySucceeded {
 		outcome = "succeeded"
 	}
-	m.deliveries.WithLabelValues(delivery.Namespace, delivery.Spec.WebhookRef.Name, outcome, succeededReason(delivery)).Inc()
+	m.deliveries.WithLabelValues(delivery.Namespace, webhookLabel(webhook), outcome, succeededReason(delivery)).Inc()
 }
 
 func (m *Metrics) statusWrite(result string) { m.statusWrites.WithLabelValues(result).Inc() }

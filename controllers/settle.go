@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,10 +49,11 @@ func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1
 	case apierrors.IsForbidden(err) && s.owed == nil && r.memory.refusedFor(before.UID, s.now) < forbiddenGrace:
 		r.Metrics.statusWrite("failed")
 		return reconcile.Result{Priority: new(priorityOutcome)}, true, fmt.Errorf("write status of webhookdelivery %s/%s: %w", before.Namespace, before.Name, err)
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
+	case apierrors.IsForbidden(err), isAnswerForGood(err):
 		ctrl.LoggerFrom(ctx).Error(err, "status of a delivery cannot be written; it is not sent again", "attempts", status.Attempts)
 		r.settleRunner(s, status)
 		r.Metrics.statusWrite("refused")
+		r.memory.believe(before)
 		r.memory.owe(before.UID, status)
 		return reconcile.Result{RequeueAfter: unwritableRetry, Priority: new(priorityNormal)}, true, nil
 	default:
@@ -72,6 +74,18 @@ func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1
 	r.account(ctx, s, before, written)
 	s.delivery, s.outcome = written, nil
 	return reconcile.Result{}, false, nil
+}
+
+// tooLarge is how etcd refuses an object over its limit. The API server gives
+// that answer on without a reason of its own.
+const tooLarge = "etcdserver: request is too large"
+
+// isAnswerForGood reports whether the API server refused this very object and
+// will again: no sign that it takes no writes. An object can be made so large
+// that no status fits into it.
+func isAnswerForGood(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) ||
+		err != nil && strings.Contains(err.Error(), tooLarge)
 }
 
 // updateStatus writes the status with an optimistic lock. The spec stays out of
@@ -144,7 +158,7 @@ func isRecorded(s *situation) bool {
 func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, written *v1alpha1.WebhookDelivery) {
 	r.heed(s, before, written)
 	if s.made() {
-		r.Metrics.attempt(written, s.outcome.Result)
+		r.Metrics.attempt(written, s.webhook, s.outcome.Result)
 		logAttempt(ctx, written, s.outcome.Result)
 	}
 	if !isFinished(written.Status.State) {
@@ -153,7 +167,7 @@ func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, 
 	r.Retainer.Add(written)
 	ended := before.Status.State != written.Status.State
 	if ended {
-		r.Metrics.finished(written)
+		r.Metrics.finished(written, s.webhook)
 	}
 	if s.webhook == nil || written.Spec.Test || ownedByAnother(written, s.webhook) || !ended && !s.made() {
 		return
