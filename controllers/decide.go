@@ -56,6 +56,8 @@ func next(s situation) plan {
 	switch {
 	case s.phase == attempt.InFlight:
 		return plan{}
+	case isBeingDeleted(s.delivery):
+		return plan{withdraw: queued}
 	case status.State == v1alpha1.DeliveryFailed && wanted && s.signing != nil:
 		return plan{withdraw: queued, at: s.signing.LookAgain}
 	case status.State == v1alpha1.DeliveryFailed && wanted:
@@ -132,12 +134,20 @@ func ownedByAnother(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhoo
 	return owner != nil && owner.UID != webhook.UID
 }
 
-// accepted is when a delivery's age began.
+// isBeingDeleted reports whether a delivery only waits for its finalizers, which
+// may be for ever: nothing starts any more.
+func isBeingDeleted(delivery *v1alpha1.WebhookDelivery) bool {
+	return !delivery.DeletionTimestamp.IsZero()
+}
+
+// accepted is when a delivery's age began, at its creation at the latest:
+// somebody who writes another time by hand puts off no deadline.
 func accepted(delivery *v1alpha1.WebhookDelivery) time.Time {
+	created := delivery.CreationTimestamp.Time
 	if delivery.Spec.AcceptedTime != nil {
-		return delivery.Spec.AcceptedTime.Time
+		return earliest(delivery.Spec.AcceptedTime.Time, created.Add(time.Second)) // it is cut to seconds
 	}
-	return delivery.CreationTimestamp.Time
+	return created
 }
 
 func deadline(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) time.Time {

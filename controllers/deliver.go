@@ -168,11 +168,15 @@ func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedNam
 		s.outcome = &view.Outcome
 		return s, nil
 	}
+	if isBeingDeleted(delivery) {
+		r.Runner.Withdraw(delivery.UID)
+		return nil, nil // what was in flight has its result written first
+	}
 	if s.owed = r.memory.owing(delivery.UID); s.owed != nil {
 		return s, nil
 	}
 	if int(delivery.Status.Attempts) < view.Attempts {
-		return nil, nil //nolint:nilnil // the cache is behind what was written; its event will come
+		return nil, nil // the cache is behind what was written; its event will come
 	}
 	return s, nil
 }
@@ -193,9 +197,6 @@ func (r *DeliveryReconciler) lookup(ctx context.Context, key types.NamespacedNam
 	delivery, caughtUp := r.memory.newest(&cached)
 	if caughtUp {
 		r.Runner.Observed(delivery.UID, int(delivery.Status.Attempts))
-	}
-	if !delivery.DeletionTimestamp.IsZero() {
-		return nil, nil, nil
 	}
 	webhook, err := r.webhookOf(ctx, delivery)
 	return delivery, webhook, err

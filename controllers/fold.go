@@ -29,7 +29,7 @@ func fold(s situation) *v1alpha1.WebhookDeliveryStatus {
 	switch {
 	case f.finished():
 		f.refuseRetry()
-	case s.phase == attempt.InFlight, handedOver(s):
+	case s.phase == attempt.InFlight, handedOver(s), isBeingDeleted(s.delivery):
 	default:
 		f.doom()
 		if !f.finished() {
@@ -102,8 +102,11 @@ func (f *folder) take(made v1alpha1.Attempt, reason dispatcher.Reason) {
 func firstAttempt(first v1alpha1.Attempt, now time.Time) v1alpha1.Attempt {
 	first.Number = 1
 	first.DurationMilliseconds = min(max(first.DurationMilliseconds, 0), dispatcher.MaxTimeout.Milliseconds())
-	if first.StartTime.After(now) { // or the other clock is ahead of ours
+	if first.StartTime.After(now) || first.StartTime.IsZero() { // or the other clock is ahead; zero would be written as null
 		first.StartTime = metav1.NewMicroTime(now.UTC().Truncate(time.Microsecond))
+	}
+	if first.RetryAfterTime.IsZero() {
+		first.RetryAfterTime = nil
 	}
 	return first
 }

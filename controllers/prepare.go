@@ -72,7 +72,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if err != nil {
 		return dispatcher.Request{}, nil, err
 	}
-	if delivery == nil || delivery.UID != uid || webhook == nil || ownedByAnother(delivery, webhook) {
+	if delivery == nil || delivery.UID != uid || isBeingDeleted(delivery) || webhook == nil || ownedByAnother(delivery, webhook) {
 		return dispatcher.Request{}, nil, errHeld
 	}
 	if !isNext(delivery, number) {
