@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -281,6 +282,25 @@ var _ = Describe("Somebody who may annotate webhooks", func() {
 		Eventually(func() *v1alpha1.SigningStatus { return fresh(ctx, webhook).Status.Signing }).Should(HaveField("Primary", v1alpha1.SigningKeyPrevious))
 	}, SpecTimeout(soon))
 })
+
+func TestRetentionForgetsWhatSomebodyElseDeleted(t *testing.T) {
+	now := at(hour)
+	r := &Retainer{Now: func() time.Time { return now }}
+	for i := range 100 {
+		r.Add(finishedAt(fmt.Sprint("gone by ttl ", i), v1alpha1.DeliverySucceeded, 0, ttl(720*hour)))
+		r.Add(finishedAt(fmt.Sprint("gone ", i), v1alpha1.DeliveryFailed, 0))
+	}
+	for range 100 { // as retries by hand do
+		r.Add(finishedAt("listed by ttl", v1alpha1.DeliveryFailed, 0, ttl(720*hour)))
+	}
+	now = at(2 * hour)
+	r.Add(finishedAt("listed by ttl", v1alpha1.DeliveryFailed, 0, ttl(720*hour)))
+	r.Add(finishedAt("listed", v1alpha1.DeliveryFailed, 0))
+	r.forgetUnseen(now)
+	if len(r.byUID) != 2 || len(r.ttl) != 1 || len(r.hooks) != 1 {
+		t.Errorf("%d are known, %d in the heap, %d webhooks; want 2, 1, 1", len(r.byUID), len(r.ttl), len(r.hooks))
+	}
+}
 
 // fullDelivery makes a delivery as large as the API server stores one, in the
 // webhook's namespace. The size is found out in another one, where no operator

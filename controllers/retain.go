@@ -25,6 +25,8 @@ const (
 	retainReseed   = time.Hour
 	retainWorkers  = 4
 	retainPageSize = 500
+	// seedSlack is for how long the cache may not list yet what was written.
+	seedSlack = time.Minute
 )
 
 // RetentionLimits bound the finished deliveries of one webhook.
@@ -160,8 +162,10 @@ func (r *Retainer) reconsider(ctx context.Context, entry *finishedDelivery) erro
 }
 
 // seed lists what had finished before this process knew: the failed ones from
-// the cache, the succeeded ones from the API server, page by page.
+// the cache, the succeeded ones from the API server, page by page. What is not
+// listed is forgotten.
 func (r *Retainer) seed(ctx context.Context) error {
+	began := r.Now()
 	var failed v1alpha1.WebhookDeliveryList
 	if err := r.Cached.List(ctx, &failed); err != nil {
 		return fmt.Errorf("list cached deliveries: %w", err)
@@ -180,6 +184,7 @@ func (r *Retainer) seed(ctx context.Context) error {
 			return err
 		}
 	}
+	r.forgetUnseen(began.Add(-seedSlack))
 	return nil
 }
 

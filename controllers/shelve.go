@@ -6,6 +6,7 @@ import (
 	"container/heap"
 	"container/list"
 	"context"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -30,6 +31,7 @@ type finishedDelivery struct {
 	at              time.Time // completion
 	expires         time.Time // by ttlAfterFinished
 	bytes           int64
+	noted           time.Time     // when it was last written or listed
 	element         *list.Element // nil: in the heap, doomed or gone
 }
 
@@ -49,6 +51,7 @@ func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
 		key: keyOf(delivery), uid: delivery.UID, resourceVersion: delivery.ResourceVersion,
 		webhook: types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name},
 		state:   delivery.Status.State, at: delivery.Status.CompletionTime.Time, bytes: payloadBytes(delivery),
+		noted: r.Now(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,6 +119,21 @@ func (r *Retainer) removeLocked(uid types.UID) {
 			delete(r.hooks, entry.webhook)
 		}
 	}
+}
+
+// forgetUnseen drops what was noted before then and has not been listed since:
+// somebody else has deleted it. Nothing tells of that sooner where a delivery
+// succeeded, and a ttlAfterFinished may be long.
+func (r *Retainer) forgetUnseen(before time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for uid, entry := range r.byUID {
+		if entry.noted.Before(before) {
+			r.removeLocked(uid)
+		}
+	}
+	r.ttl = slices.DeleteFunc(r.ttl, func(entry *finishedDelivery) bool { return r.byUID[entry.uid] != entry })
+	heap.Init(&r.ttl)
 }
 
 // ForgetWebhook drops what is known of a webhook that is gone: the garbage
