@@ -21,7 +21,7 @@ import (
 var _ = Describe("what is no longer needed", func() {
 	It("goes with its Webhook: the generated secret and all deliveries", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
 		w := newWorld(ctx, receiver.Options{})
-		startLeader(ctx, quick())
+		startLeader(ctx, supervised())
 		hook, stays := w.declare(ctx, "hook"), w.declare(ctx, "stays")
 		w.endpoint.Script("/hook", receiver.Step{Times: 50}, receiver.Step{Status: 500})
 		w.ready(ctx, hook, stays)
@@ -48,7 +48,7 @@ var _ = Describe("what is no longer needed", func() {
 		const padding, limitBytes, failures, hands = 8 << 10, 1 << 20, 40, 10
 		each := size(600, 3000) / 3
 		w := newWorld(ctx, receiver.Options{Keep: -1})
-		startLeader(ctx, quick("--retain-bytes=1048576"))
+		startLeader(ctx, supervised("--retain-bytes=1048576"))
 		keeping := func(retention v1alpha1.Retention) func(*v1alpha1.WebhookSpec) {
 			return func(spec *v1alpha1.WebhookSpec) { spec.Retention = &retention }
 		}

@@ -42,7 +42,7 @@ var _ = Describe("what deliveries cost", func() {
 	It("is one create and one status write for one that succeeds at once", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
 		const batch = 200
 		w := newWorld(ctx, receiver.Options{})
-		startLeader(ctx, quick())
+		startLeader(ctx, supervised())
 		hook := w.declare(ctx, "hook")
 		w.ready(ctx, hook)
 		before := deliveryRequests(ctx)
@@ -56,7 +56,7 @@ var _ = Describe("what deliveries cost", func() {
 
 	It("leaves no goroutine and no file behind", SpecTimeout(4*time.Minute), func(ctx SpecContext) {
 		w := newWorld(ctx, receiver.Options{Keep: -1})
-		manager := startLeader(ctx, quick())
+		manager := startLeader(ctx, supervised())
 		good := w.declare(ctx, "good")
 		bad := w.declare(ctx, "bad", func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{}}

@@ -39,8 +39,8 @@ type fault struct {
 	// before, unless nil, prepares the run; strike breaks something in its middle
 	// and returns when all that it broke works again.
 	before, strike func(ctx context.Context, r *run)
-	// patient leaves the lease at what users have.
-	patient bool
+	// quick makes leadership change hands within seconds.
+	quick bool
 	// proxied puts an APIProxy before the API server.
 	proxied bool
 }
@@ -75,13 +75,13 @@ var _ = Describe("2,000 deliveries to four endpoints", func() {
 			}))
 		},
 		Entry("undisturbed", limit, fault{}),
-		Entry("manager killed (-9) and started again", limit, fault{repeats: unsettledBound, strike: killManager}),
-		Entry("node lost with manager and sidecar (-9), and another takes over", limit, fault{repeats: unsettledBound, strike: loseNode}),
-		Entry("leader stopped, and continued after another took over", limit, fault{repeats: unsettledBound, strike: pauseLeader}),
+		Entry("manager killed (-9) and started again", limit, fault{repeats: unsettledBound, strike: killManager, quick: true}),
+		Entry("node lost with manager and sidecar (-9), and another takes over", limit, fault{repeats: unsettledBound, strike: loseNode, quick: true}),
+		Entry("leader stopped, and continued after another took over", limit, fault{repeats: unsettledBound, strike: pauseLeader, quick: true}),
 		Entry("sidecar killed (-9)", limit, fault{repeats: unsettledBound, strike: killSidecar}),
-		Entry("API server killed (-9) and back after 10 s", limit, fault{strike: killAPIServer, patient: true}),
-		Entry("API server frozen for 10 s", limit, fault{strike: freezeAPIServer, patient: true}),
-		Entry("the API server away for longer than the lease", limit, fault{strike: outliveLease}),
+		Entry("API server killed (-9) and back after 10 s", limit, fault{strike: killAPIServer}),
+		Entry("API server frozen for 10 s", limit, fault{strike: freezeAPIServer}),
+		Entry("the API server away for longer than the lease", limit, fault{strike: outliveLease, quick: true}),
 		Entry("everybody annotates deliveries", limit, fault{before: annotate, proxied: true}),
 		Entry("answers to status writes lost, and a cache that lags 3 s", limit, fault{before: lagAndLose, proxied: true}),
 		Entry("status writes refused for 5 s", limit, fault{strike: refuseWrites, proxied: true}),
@@ -91,9 +91,9 @@ var _ = Describe("2,000 deliveries to four endpoints", func() {
 func prepareRun(ctx context.Context, f fault) *run {
 	GinkgoHelper()
 	r := &run{world: newWorld(ctx, receiver.Options{Keep: -1})}
-	r.options = quick(fmt.Sprintf("--unsettled=%d", unsettledBound))
-	if f.patient {
-		r.options.Args = r.options.Args[3:]
+	r.options = supervised(fmt.Sprintf("--unsettled=%d", unsettledBound))
+	if f.quick {
+		r.options = quick(r.options.Args...)
 	}
 	if f.proxied {
 		proxy, err := cluster.StartAPIProxy()
@@ -170,6 +170,7 @@ func annotate(ctx context.Context, r *run) {
 	var annotators sync.WaitGroup
 	annotators.Go(func() {
 		for round := 0; ctx.Err() == nil; round++ {
+			pass(ctx, pollEvery)
 			list, _ := r.list(ctx, "status.state!=Succeeded")
 			patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{"example.com/round":"%d"}}}`, round))
 			for i := range list {

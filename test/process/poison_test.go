@@ -27,7 +27,7 @@ var _ = Describe("a payload that kills the dispatcher", func() {
 			}
 			watch.note(one)
 		}})
-		manager = startLeader(ctx, quick())
+		manager = startLeader(ctx, supervised())
 		poison := w.declare(ctx, "poison", func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{}}
 		})

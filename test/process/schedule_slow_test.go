@@ -23,7 +23,7 @@ var _ = Describe("the retry policy in real time", func() {
 			defer mu.Unlock()
 			starts = append(starts, one.At)
 		}})
-		startLeader(ctx, quick())
+		startLeader(ctx, supervised())
 		hook := w.declare(ctx, "down")
 		w.endpoint.Script("", receiver.Step{Status: 500})
 		w.ready(ctx, hook)

@@ -30,7 +30,7 @@ var _ = Describe("secrets", func() {
 	It("are in no log, event, status or metric", SpecTimeout(3*time.Minute), func(ctx SpecContext) {
 		const own, short = "brought by a user: p4ssw0rd", "tiny p4ss"
 		w := newWorld(ctx, receiver.Options{})
-		options := quick("--log-level=debug")
+		options := supervised("--log-level=debug")
 		options.DispatcherArgs = []string{"--log-level=debug"}
 		manager := startLeader(ctx, options)
 		secrets := []string{own, short}
