@@ -242,6 +242,7 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 	before := &s.webhook.Status
 	after := r.lookAgain(s)
 	if equality.Semantic.DeepEqual(before, status) {
+		r.Metrics.webhookState(s.webhook, status.State) // as a new process finds it
 		return reconcile.Result{RequeueAfter: after}, nil
 	}
 	last, _ := r.written.Load(keyOf(s.webhook))
@@ -292,7 +293,7 @@ func (r *WebhookReconciler) lookAgain(s *webhookScope) time.Duration {
 // steady is a status without what changes all the time.
 func steady(status *v1alpha1.WebhookStatus) *v1alpha1.WebhookStatus {
 	out := status.DeepCopy()
-	out.LastSuccessTime, out.LastFailureTime = nil, nil
+	out.LastSuccessTime, out.LastFailureTime, out.RetryAfterTime = nil, nil, nil
 	out.DeliveriesSucceeded, out.DeliveriesFailed, out.DeliveriesUnrecorded, out.DeliveriesPending = 0, 0, 0, 0
 	return out
 }

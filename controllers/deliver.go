@@ -27,6 +27,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
 
 const (
@@ -319,6 +320,9 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.TypedFuncs[*v1alpha1.WebhookDelivery, reconcile.Request]{
 		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*v1alpha1.WebhookDelivery], q queue) {
+			if e.IsInInitialList {
+				r.hold(e.Object)
+			}
 			enqueue(q, keyOf(e.Object))
 		},
 		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*v1alpha1.WebhookDelivery], q queue) {
@@ -339,6 +343,16 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 			r.memory.forget(e.Object.UID)
 		},
 	}
+}
+
+// hold leaves an endpoint alone that asked a former process for it.
+func (r *DeliveryReconciler) hold(delivery *v1alpha1.WebhookDelivery) {
+	log, now := delivery.Status.AttemptLog, r.Now()
+	if len(log) == 0 || log[len(log)-1].RetryAfterTime == nil || !log[len(log)-1].RetryAfterTime.After(now) {
+		return
+	}
+	webhook := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
+	r.Runner.Hold(webhook, earliest(log[len(log)-1].RetryAfterTime.Time, now.Add(retry.MaxRetryAfter)))
 }
 
 // webhookEvents enqueues the deliveries of a webhook when it changes in a way

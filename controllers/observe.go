@@ -119,6 +119,15 @@ func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, overlapEnd time.Time
 	}
 }
 
+// rotationOver notes that one secret signs: what is known of the last rotation
+// says nothing of the next.
+func (o *Observations) rotationOver(webhook *v1alpha1.Webhook) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	entry := o.of(webhook)
+	entry.confirmed, entry.overlap = false, time.Time{}
+}
+
 // IsConfirmed reports whether the new secret of this rotation is primary.
 func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, overlapEnd time.Time) bool {
 	o.mu.Lock()
@@ -140,20 +149,13 @@ func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, overlapEnd time.Ti
 func (o *Observations) Held(webhook *v1alpha1.Webhook, until time.Time) {
 	o.mu.Lock()
 	entry := o.of(webhook)
-	news := until.Sub(entry.holdUntil) >= holdWorthWriting
-	if news {
+	if until.After(entry.holdUntil) {
 		entry.holdUntil = until
 	}
 	wake := o.wake
 	o.mu.Unlock()
-	if news {
-		wake(keyOf(webhook), 0)
-	}
+	wake(keyOf(webhook), statusInterval)
 }
-
-// holdWorthWriting keeps an endpoint that asks for a second's rest all the time
-// from causing a status write a second; a restart takes as long.
-const holdWorthWriting = 5 * time.Second
 
 // Facts are what is known of the webhook's health: its status and what was
 // seen since.

@@ -33,7 +33,6 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 	if err != nil && !isProblem {
 		return err
 	}
-	s.rotated = rotateWanted(s.webhook) && (!isGenerated(s.webhook) || problem == nil)
 	if isGenerated(s.webhook) {
 		changed, err := r.tend(ctx, s, secrets, problem)
 		if err != nil {
@@ -47,6 +46,10 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 		}
 	}
 	s.secrets, s.signing = secrets, problem
+	s.rotated = rotateWanted(s.webhook) && (!isGenerated(s.webhook) || problem == nil)
+	if problem == nil && !secrets.overlaps(s.now) {
+		r.Observations.rotationOver(s.webhook)
+	}
 	return nil
 }
 
@@ -58,13 +61,13 @@ func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets s
 	switch {
 	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotFound:
 		return true, r.createSecret(ctx, s.webhook)
-	case problem != nil:
+	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotPermitted:
 		return false, nil
-	case rotateWanted(s.webhook):
+	case rotateWanted(s.webhook): // a way out of an invalid one, too
 		return true, r.updateSecret(ctx, s.webhook, func(secret *corev1.Secret) (bool, error) {
 			return rotate(secret, s.webhook, s.now, r.Random)
 		})
-	case !secrets.previous.IsZero() && !secrets.overlaps(s.now):
+	case problem == nil && !secrets.previous.IsZero() && !secrets.overlaps(s.now):
 		return true, r.updateSecret(ctx, s.webhook, func(secret *corev1.Secret) (bool, error) {
 			return prune(secret, s.now), nil
 		})
@@ -88,7 +91,17 @@ func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{v1alpha1.SecretKey: []byte(value.Reveal())},
 	}
-	if err := r.Client.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
+	err = r.Client.Create(ctx, secret)
+	if apierrors.IsAlreadyExists(err) { // it may have lost its key
+		return r.updateSecret(ctx, webhook, func(existing *corev1.Secret) (bool, error) {
+			if _, ok := existing.Data[v1alpha1.SecretKey]; ok {
+				return false, nil
+			}
+			existing.Data = secret.Data
+			return true, nil
+		})
+	}
+	if err != nil {
 		return fmt.Errorf("create signing secret %s/%s: %w", secret.Namespace, secret.Name, err)
 	}
 	return nil
@@ -136,7 +149,7 @@ func rotate(secret *corev1.Secret, webhook *v1alpha1.Webhook, now time.Time, ran
 	old := secret.Data[v1alpha1.SecretKey]
 	secret.Data = map[string][]byte{v1alpha1.SecretKey: []byte(value.Reveal())}
 	delete(secret.Annotations, v1alpha1.PreviousUntilAnnotation)
-	if overlap > 0 {
+	if overlap > 0 && signature.Validate(string(old)) == nil {
 		secret.Data[v1alpha1.PreviousSecretKey] = old
 		secret.Annotations[v1alpha1.PreviousUntilAnnotation] = now.Add(overlap).UTC().Format(time.RFC3339Nano)
 	}

@@ -247,10 +247,17 @@ func invalidSecret(name, key string, err error) *SecretProblem {
 
 // permitted refuses to be an oracle that signs with any Secret.
 func permitted(webhook *v1alpha1.Webhook, secret *corev1.Secret) *SecretProblem {
-	if owner := foreignOwner(webhook, secret); owner != "" {
+	switch owner := foreignOwner(webhook, secret); owner {
+	case "":
+	case webhook.Name:
+		return &SecretProblem{
+			Reason:  v1alpha1.ReasonSecretNotFound,
+			Message: fmt.Sprintf("Secret %q belongs to a Webhook of this name that was deleted; waiting until it is deleted, too", secret.Name),
+		}
+	default:
 		return &SecretProblem{
 			Reason:  v1alpha1.ReasonSecretNotPermitted,
-			Message: fmt.Sprintf("Secret %q belongs to %s; set spec.signing.secretRef to a Secret of your own", secret.Name, owner),
+			Message: fmt.Sprintf("Secret %q belongs to Webhook %q; set spec.signing.secretRef to a Secret of your own", secret.Name, owner),
 		}
 	}
 	if isGenerated(webhook) && !metav1.IsControlledBy(secret, webhook) {
@@ -273,7 +280,7 @@ func foreignOwner(webhook *v1alpha1.Webhook, secret *corev1.Secret) string {
 	for _, owner := range secret.OwnerReferences {
 		ours := strings.HasPrefix(owner.APIVersion, v1alpha1.GroupVersion.Group+"/") && owner.Kind == "Webhook"
 		if ours && owner.UID != webhook.UID {
-			return fmt.Sprintf("Webhook %q", owner.Name)
+			return owner.Name
 		}
 	}
 	return ""

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/health"
+)
+
+// woken is one call to look at a webhook's status.
+type woken struct {
+	Webhook string
+	After   time.Duration
+}
+
+// watched returns Observations whose clock shows now, and the calls they make.
+func watched(now *time.Time) (*Observations, *[]woken) {
+	o, calls := NewObservations(120*hour, func() time.Time { return *now }), &[]woken{}
+	o.onNews(func(webhook types.NamespacedName, after time.Duration) {
+		*calls = append(*calls, woken{webhook.Name, after})
+	})
+	return o, calls
+}
+
+func TestObservationsWakeWhenTheStateChanges(t *testing.T) {
+	active := func(w *v1alpha1.Webhook) {
+		w.Status.State, w.Status.LastSuccessTime = v1alpha1.WebhookActive, micro(-hour)
+	}
+	failing := func(w *v1alpha1.Webhook) {
+		w.Status.State, w.Status.LastFailureTime, w.Status.FailingSinceTime = v1alpha1.WebhookFailing, micro(-hour), micro(-119*hour-59*minute)
+	}
+	tests := []struct {
+		name     string
+		webhook  *v1alpha1.Webhook
+		outcome  health.Outcome
+		want     time.Duration
+		disabled bool
+	}{
+		{"the first outcome", someWebhook(), health.Succeeded, 0, false},
+		{"one more success", someWebhook(active), health.Succeeded, statusInterval, false},
+		{"the first failure", someWebhook(active), health.Failed, 0, false},
+		{"one more failure", someWebhook(failing), health.Failed, statusInterval, false},
+		{"a success after failures", someWebhook(failing), health.Succeeded, 0, false},
+		{"a 410", someWebhook(active), health.Gone, 0, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			now := at(0)
+			o, calls := watched(&now)
+			o.Finished(tt.webhook, tt.outcome, now, true)
+			same(t, *calls, []woken{{"orders", tt.want}})
+			same(t, o.Disabled(tt.webhook), tt.disabled) // before any status says so
+		})
+	}
+}
+
+func TestFailuresTooFarApartDisable(t *testing.T) {
+	now := at(0)
+	o, calls := watched(&now)
+	webhook := someWebhook()
+	for _, after := range []time.Duration{0, 60 * hour, 119 * hour, 120 * hour} {
+		now = at(after)
+		o.Finished(webhook, health.Failed, now, true)
+		same(t, o.Disabled(webhook), after == 120*hour)
+	}
+	same(t, (*calls)[3].After, time.Duration(0))
+	if never := NewObservations(0, func() time.Time { return now }); func() bool {
+		never.Finished(webhook, health.Failed, at(0), true)
+		never.Finished(webhook, health.Failed, now, true)
+		return never.Disabled(webhook)
+	}() {
+		t.Error("0 must mean never")
+	}
+}
+
+func TestCountersAreTakenOutOnce(t *testing.T) {
+	now := at(0)
+	o, _ := watched(&now)
+	webhook := someWebhook()
+	o.Finished(webhook, health.Succeeded, now, true)
+	o.Finished(webhook, health.Failed, now, true)
+	o.Finished(webhook, health.Failed, now, false) // heard of again
+	o.Counted(webhook, v1alpha1.DeliverySucceeded)
+	o.Counted(webhook, v1alpha1.DeliveryFailed)
+	news := o.news(webhook)
+	same(t, []int64{news.succeeded, news.failed}, []int64{2, 2})
+	o.Counted(webhook, v1alpha1.DeliverySucceeded) // while the status is being written
+	o.settle(webhook, news)
+	news = o.news(webhook)
+	same(t, []int64{news.succeeded, news.failed}, []int64{1, 0})
+}
+
+func TestAWebhookMadeAnewStartsAfresh(t *testing.T) {
+	now := at(0)
+	o, _ := watched(&now)
+	o.Finished(someWebhook(), health.Gone, now, true)
+	anew := someWebhook(func(w *v1alpha1.Webhook) { w.UID = "webhook-2" })
+	same(t, o.Disabled(anew), false)
+	o.Finished(anew, health.Gone, now, true)
+	o.Forget(keyOf(anew))
+	same(t, o.Disabled(anew), false)
+}
+
+// TestEnabling: a request to enable counts once its status is written, so that a
+// stale cache that still shows it does not wipe a 410 that came later.
+func TestEnabling(t *testing.T) {
+	now := at(0)
+	o, _ := watched(&now)
+	gone := func(w *v1alpha1.Webhook) {
+		w.Status.State, w.Status.LastFailureTime = v1alpha1.WebhookDisabled, micro(-hour)
+		w.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEndpointHealthy, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonEndpointGone}}
+	}
+	disabled := someWebhook(gone, func(w *v1alpha1.Webhook) {
+		metav1.SetMetaDataAnnotation(&w.ObjectMeta, v1alpha1.EnableRequestedAtAnnotation, "now")
+	})
+	same(t, o.Disabled(disabled), true) // asked for, not carried out
+	o.enabled(disabled, now)
+	enabled := someWebhook(func(w *v1alpha1.Webhook) { w.Status.State, w.Status.EnabledTime = v1alpha1.WebhookActive, micro(0) })
+	same(t, o.Disabled(enabled), false)
+	now = at(second)
+	o.Finished(enabled, health.Gone, at(-minute), true) // was in flight
+	same(t, o.Disabled(enabled), false)
+	o.Finished(enabled, health.Gone, now, true)
+	same(t, o.Disabled(enabled), true)
+}
+
+func TestConfirmingARotation(t *testing.T) {
+	now := at(0)
+	o, calls := watched(&now)
+	webhook := someWebhook()
+	end, nextEnd := at(24*hour+500*time.Millisecond), at(48*hour)
+	same(t, o.IsConfirmed(webhook, end), false)
+	o.Confirmed(webhook, end)
+	o.Confirmed(webhook, end)
+	same(t, *calls, []woken{{"orders", 0}})
+	same(t, []bool{o.IsConfirmed(webhook, end), o.IsConfirmed(webhook, nextEnd)}, []bool{true, false})
+	// A new process knows it from the status, which has whole seconds.
+	stored := someWebhook(func(w *v1alpha1.Webhook) {
+		w.Status.Signing = &v1alpha1.SigningStatus{Primary: v1alpha1.SigningKeyCurrent, OverlapEndTime: new(metav1.NewTime(at(24 * hour)))}
+	})
+	again, _ := watched(&now)
+	same(t, []bool{again.IsConfirmed(stored, end), again.IsConfirmed(stored, nextEnd), again.IsConfirmed(stored, time.Time{})}, []bool{true, false, false})
+	// An overlap without an end is told from the next one by the time between.
+	o.Confirmed(webhook, time.Time{})
+	same(t, o.IsConfirmed(webhook, time.Time{}), true)
+	o.rotationOver(webhook)
+	same(t, o.IsConfirmed(webhook, time.Time{}), false)
+}
+
+func TestHoldsAreWrittenOnceAMinute(t *testing.T) {
+	now := at(0)
+	o, calls := watched(&now)
+	webhook := someWebhook()
+	for _, until := range []time.Duration{second, hour, minute} {
+		o.Held(webhook, at(until))
+	}
+	same(t, *calls, []woken{{"orders", statusInterval}, {"orders", statusInterval}, {"orders", statusInterval}})
+	same(t, o.news(webhook).holdUntil, at(hour))
+}
