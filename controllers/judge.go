@@ -100,6 +100,9 @@ func (j *judgement) health(facts health.Facts, disableAfter time.Duration) {
 			"a delivery has failed for good and none has succeeded since; see: kubectl get webhookdeliveries --field-selector spec.webhookRef.name="+j.webhook.Name+",status.state=Failed")
 	case facts.LastSuccess.IsZero() && facts.LastFailure.IsZero():
 		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionUnknown, v1alpha1.ReasonNoDeliveries, "no delivery has finished yet")
+	case !facts.LastSuccess.After(facts.EnabledAt) && !facts.LastFailure.After(facts.EnabledAt):
+		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionUnknown, v1alpha1.ReasonNoDeliveries,
+			"no delivery has finished since the webhook was enabled or its endpoint changed")
 	default:
 		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionTrue, v1alpha1.ReasonDelivering, "deliveries succeed")
 	}

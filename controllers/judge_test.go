@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/health"
+)
+
+// kstatusOf is what tools that wait for objects make of this one.
+func kstatusOf(t *testing.T, webhook *v1alpha1.Webhook) status.Status {
+	t.Helper()
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(webhook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := status.Compute(&unstructured.Unstructured{Object: content})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.Status
+}
+
+// goodScope is that of a Webhook that nothing is wrong with, looked at first.
+func goodScope() *webhookScope {
+	return &webhookScope{
+		webhook:  someWebhook(func(w *v1alpha1.Webhook) { w.Generation = 3 }),
+		now:      at(0),
+		secrets:  signingSecrets{current: signature.NewSecret(newSecret)},
+		urlKnown: true,
+	}
+}
+
+func TestKstatusBeforeItIsSeen(t *testing.T) {
+	webhook := someWebhook()
+	webhook.Status.ObservedGeneration = -1 // the default
+	same(t, kstatusOf(t, webhook), status.InProgressStatus)
+	webhook.Status = *judge(goodScope(), NewObservations(0, time.Now), 2000)
+	webhook.Generation = 4 // changed since
+	same(t, kstatusOf(t, webhook), status.InProgressStatus)
+}
+
+func TestJudge(t *testing.T) {
+	type verdict struct {
+		State      v1alpha1.WebhookState
+		Conditions []string
+		Kstatus    status.Status
+	}
+	// conditions are those of a good webhook, but for some.
+	conditions := func(others ...string) []string {
+		all := []string{"BacklogFull=False BacklogBelowLimit", "EndpointHealthy=Unknown NoDeliveries", "EventTypesRegistered=True AllRegistered", "Ready=True Ready"}
+		for _, other := range others {
+			name, _, _ := cutAt(other)
+			all = slices.DeleteFunc(all, func(s string) bool { n, _, _ := cutAt(s); return n == name })
+			all = append(all, other)
+		}
+		slices.Sort(all)
+		return all
+	}
+	observe := func(outcomes ...health.Outcome) func(*webhookScope, *Observations) {
+		return func(s *webhookScope, o *Observations) {
+			for i, outcome := range outcomes {
+				o.Finished(s.webhook, outcome, at(-time.Duration(len(outcomes)-i)*time.Second), true)
+			}
+		}
+	}
+	problem := func(reason string) func(*webhookScope, *Observations) {
+		return func(s *webhookScope, _ *Observations) {
+			s.secrets, s.signing = signingSecrets{}, &SecretProblem{Reason: reason, Message: "it says why"}
+		}
+	}
+	was := func(state v1alpha1.WebhookState, reason string) func(*webhookScope, *Observations) {
+		return func(s *webhookScope, _ *Observations) {
+			s.webhook.Status.State, s.webhook.Status.LastFailureTime, s.webhook.Status.FailingSinceTime = state, micro(-hour), micro(-200*hour)
+			s.webhook.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEndpointHealthy, Status: metav1.ConditionFalse, Reason: reason}}
+		}
+	}
+	const active, failing, disabled = v1alpha1.WebhookActive, v1alpha1.WebhookFailing, v1alpha1.WebhookDisabled
+	tests := []struct {
+		name   string
+		change []func(*webhookScope, *Observations)
+		want   verdict
+	}{
+		{"new", nil, verdict{active, conditions(), status.CurrentStatus}},
+		{"deliveries succeed", []func(*webhookScope, *Observations){observe(health.Failed, health.Succeeded)},
+			verdict{active, conditions("EndpointHealthy=True Delivering"), status.CurrentStatus}},
+		{"an endpoint that is down leaves it ready", []func(*webhookScope, *Observations){observe(health.Succeeded, health.Failed)},
+			verdict{failing, conditions("EndpointHealthy=False DeliveriesFailing"), status.CurrentStatus}},
+		{"410", []func(*webhookScope, *Observations){observe(health.Gone)},
+			verdict{disabled, conditions("EndpointHealthy=False EndpointGone", "Ready=False Disabled", "Stalled=True Disabled"), status.FailedStatus}},
+		{"failing for too long", []func(*webhookScope, *Observations){was(failing, v1alpha1.ReasonDeliveriesFailing), observe(health.Failed)},
+			verdict{disabled, conditions("EndpointHealthy=False FailingTooLong", "Ready=False Disabled", "Stalled=True Disabled"), status.FailedStatus}},
+		{"disabled stays so, with its reason", []func(*webhookScope, *Observations){was(disabled, v1alpha1.ReasonEndpointGone)},
+			verdict{disabled, conditions("EndpointHealthy=False EndpointGone", "Ready=False Disabled", "Stalled=True Disabled"), status.FailedStatus}},
+		{"disabled by time stays so, with its reason", []func(*webhookScope, *Observations){was(disabled, v1alpha1.ReasonFailingTooLong), observe(health.Failed)},
+			verdict{disabled, conditions("EndpointHealthy=False FailingTooLong", "Ready=False Disabled", "Stalled=True Disabled"), status.FailedStatus}},
+		{"enabled again", []func(*webhookScope, *Observations){was(disabled, v1alpha1.ReasonEndpointGone), func(s *webhookScope, _ *Observations) { s.enabled = true }},
+			verdict{active, conditions(), status.CurrentStatus}},
+		{"suspended", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.webhook.Spec.Suspend = true }},
+			verdict{active, conditions("Ready=True Suspended"), status.CurrentStatus}},
+		{"suspended and disabled", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.webhook.Spec.Suspend = true }, observe(health.Gone)},
+			verdict{disabled, conditions("EndpointHealthy=False EndpointGone", "Ready=False Disabled", "Stalled=True Disabled"), status.FailedStatus}},
+		{"secret missing: it may come", []func(*webhookScope, *Observations){problem(v1alpha1.ReasonSecretNotFound)},
+			verdict{active, conditions("Ready=False SecretNotFound", "Reconciling=True Progressing"), status.InProgressStatus}},
+		{"secret invalid", []func(*webhookScope, *Observations){problem(v1alpha1.ReasonSecretInvalid)},
+			verdict{active, conditions("Ready=False SecretInvalid", "Stalled=True SecretInvalid"), status.FailedStatus}},
+		{"secret not permitted", []func(*webhookScope, *Observations){problem(v1alpha1.ReasonSecretNotPermitted)},
+			verdict{active, conditions("Ready=False SecretNotPermitted", "Stalled=True SecretNotPermitted"), status.FailedStatus}},
+		{"URL forbidden", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) {
+			s.url = &dispatcher.URLError{Reason: dispatcher.ReasonAddressForbidden, Message: "a private address"}
+		}}, verdict{active, conditions("Ready=False URLForbidden", "Stalled=True URLForbidden"), status.FailedStatus}},
+		{"dispatcher away, never checked", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.urlKnown = false }},
+			verdict{active, conditions("Ready=Unknown Progressing", "Reconciling=True Progressing"), status.InProgressStatus}},
+		{"dispatcher away, this spec checked before", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) {
+			s.urlKnown, s.webhook.Status.ObservedGeneration = false, 3
+			s.webhook.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}}
+		}}, verdict{active, conditions(), status.CurrentStatus}},
+		{"dispatcher away, another spec checked before", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) {
+			s.urlKnown, s.webhook.Status.ObservedGeneration = false, 2
+			s.webhook.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}}
+		}}, verdict{active, conditions("Ready=Unknown Progressing", "Reconciling=True Progressing"), status.InProgressStatus}},
+		{"stalled before, well now", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) {
+			s.webhook.Status.Conditions = []metav1.Condition{
+				{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonSecretInvalid},
+				{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSecretInvalid},
+			}
+		}}, verdict{active, conditions(), status.CurrentStatus}},
+		{"event types that nobody registered", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.missing = []string{"a.b"} }},
+			verdict{active, conditions("EventTypesRegistered=False NotRegistered"), status.CurrentStatus}},
+		{"a full backlog", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.pending = 2000 }},
+			verdict{active, conditions("BacklogFull=True BacklogAtLimit"), status.CurrentStatus}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := goodScope()
+			o := NewObservations(120*hour, func() time.Time { return at(0) })
+			for _, change := range tt.change {
+				change(s, o)
+			}
+			s.news = o.news(s.webhook)
+			got := judge(s, o, 2000)
+			webhook := s.webhook.DeepCopy()
+			webhook.Status = *got
+			told := verdict{State: got.State, Kstatus: kstatusOf(t, webhook)}
+			for _, c := range got.Conditions {
+				told.Conditions = append(told.Conditions, c.Type+"="+string(c.Status)+" "+c.Reason)
+				if c.Message == "" || c.ObservedGeneration != 3 {
+					t.Errorf("condition %s: message %q, observed generation %d", c.Type, c.Message, c.ObservedGeneration)
+				}
+			}
+			slices.Sort(told.Conditions)
+			same(t, told, tt.want)
+		})
+	}
+}
+
+// cutAt splits "Type=Status Reason".
+func cutAt(condition string) (name, state, reason string) {
+	for i := range condition {
+		if condition[i] == '=' {
+			return condition[:i], condition[i+1:], ""
+		}
+	}
+	return condition, "", ""
+}
+
+func TestJudgeWholeStatus(t *testing.T) {
+	s := goodScope()
+	now := at(0)
+	o := NewObservations(0, func() time.Time { return now })
+	s.webhook.Annotations = map[string]string{v1alpha1.RotateRequestedAtAnnotation: "rotate-1", v1alpha1.EnableRequestedAtAnnotation: "enable-1"}
+	s.rotated, s.enabled, s.pending = true, true, 7
+	s.secrets.previous, s.secrets.overlapEnd = signature.NewSecret(oldSecret), at(24*hour+500*time.Millisecond)
+	s.webhook.Status.DeliveriesSucceeded = 10
+	o.Finished(s.webhook, health.Failed, at(-2*second), true)
+	o.Finished(s.webhook, health.Succeeded, at(-second), true)
+	o.Held(s.webhook, at(90*second+time.Millisecond))
+	s.news = o.news(s.webhook)
+	condition := func(name string, value metav1.ConditionStatus, reason, message string) metav1.Condition {
+		return metav1.Condition{Type: name, Status: value, Reason: reason, Message: message, ObservedGeneration: 3, LastTransitionTime: metav1.NewTime(at(0))}
+	}
+	want := &v1alpha1.WebhookStatus{
+		ObservedGeneration: 3, WebhookID: "wh_644f7b8cf5aca6ae", State: v1alpha1.WebhookActive, EndpointRevision: endpointRevision(s.webhook),
+		LastSuccessTime: micro(-second), LastFailureTime: micro(-2 * second), EnabledTime: micro(0),
+		DeliveriesSucceeded: 11, DeliveriesFailed: 1, DeliveriesPending: 7, RetryAfterTime: new(metav1.NewTime(at(91 * second))),
+		Signing:             &v1alpha1.SigningStatus{SecretName: "orders-signing", OverlapEndTime: new(metav1.NewTime(at(24 * hour))), Primary: v1alpha1.SigningKeyPrevious},
+		LastHandledRotateAt: "rotate-1", LastHandledEnableAt: "enable-1",
+		Conditions: []metav1.Condition{
+			condition("EndpointHealthy", "Unknown", "NoDeliveries", "no delivery has finished since the webhook was enabled or its endpoint changed"),
+			condition("Ready", "True", "Ready", "deliveries are signed and sent"),
+			condition("EventTypesRegistered", "True", "AllRegistered", "every event type is in the catalogue"),
+			condition("BacklogFull", "False", "BacklogBelowLimit", "new events are accepted"),
+		},
+	}
+	same(t, judge(s, o, 2000), want)
+
+	// The next pass finds nothing to say, until the hold is over.
+	o.settle(s.webhook, s.news)
+	s.webhook.Status, s.enabled, s.news = *want, false, o.news(s.webhook)
+	same(t, judge(s, o, 2000), want)
+	now, s.now = at(91*second), at(91*second)
+	want.RetryAfterTime = nil
+	same(t, judge(s, o, 2000), want)
+}
+
+func TestWhatReenables(t *testing.T) {
+	revision := endpointRevision(someWebhook())
+	tests := []struct {
+		name   string
+		change func(*v1alpha1.Webhook)
+		want   bool
+	}{
+		{"nothing", func(*v1alpha1.Webhook) {}, false},
+		{"its url", func(w *v1alpha1.Webhook) { w.Spec.URL = "https://example.com/other" }, true},
+		{"its secret", func(w *v1alpha1.Webhook) { usesKeys(w) }, true},
+		{"naming the same secret in other words", func(w *v1alpha1.Webhook) {
+			w.Spec.Signing = &v1alpha1.Signing{SecretRef: &v1alpha1.SecretKeyReference{Name: "orders-signing", Key: "secret"}}
+		}, false},
+		{"its events and policy", func(w *v1alpha1.Webhook) { w.Spec.Events, w.Spec.RetryPolicy = []string{"a"}, delays() }, false},
+		{"an overlap", func(w *v1alpha1.Webhook) { w.Spec.Signing = &v1alpha1.Signing{Overlap: duration(hour)} }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			webhook := someWebhook(tt.change)
+			same(t, endpointChanged(webhook), false) // not looked at before
+			webhook.Status.EndpointRevision = revision
+			same(t, endpointChanged(webhook), tt.want)
+		})
+	}
+}
