@@ -71,9 +71,11 @@ type DeliveryReconciler struct {
 	memory *memory
 	queue  atomic.Pointer[queueBox]
 	// outcomes and slowOutcomes let results be written by half of the workers,
-	// and by a quarter. The last quarter is for what is new or due.
-	outcomes, slowOutcomes *pace
-	draining               sync.Mutex
+	// and by a quarter. The last quarter is for what is new or due, and half of
+	// that for what a change of a webhook holds or sets free.
+	outcomes, slowOutcomes, released *pace
+
+	draining sync.Mutex
 }
 
 // queueBox holds the controller's queue, which exists once it has started.
@@ -88,7 +90,7 @@ type queueBox struct {
 // SetupWithManager registers the reconciler.
 func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.memory = newMemory()
-	r.outcomes, r.slowOutcomes = newPace(r.Workers/2), newPace(r.Workers/4)
+	r.outcomes, r.slowOutcomes, r.released = newPace(r.Workers/2), newPace(r.Workers/4), newPace(r.Workers/8)
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](platformRetryMin, platformRetryMax)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("delivery").
@@ -129,11 +131,16 @@ func (r *DeliveryReconciler) wake(delivery types.NamespacedName) {
 	}
 }
 
-// wakeNext gives the turn of a delivery to the result that waits longest.
+// wakeNext gives the turns of a delivery to those that wait for one.
 func (r *DeliveryReconciler) wakeNext(delivery types.NamespacedName) {
 	for _, p := range []*pace{r.outcomes, r.slowOutcomes} {
 		if next, ok := p.done(delivery); ok {
 			r.wake(next)
+		}
+	}
+	if next, ok := r.released.done(delivery); ok {
+		if queue := r.queue.Load(); queue != nil {
+			enqueue(queue, next)
 		}
 	}
 }
@@ -404,7 +411,9 @@ func (r *DeliveryReconciler) enqueueAll(ctx context.Context, webhook *v1alpha1.W
 	}
 	for i := range list.Items {
 		if !isFinished(list.Items[i].Status.State) {
-			enqueue(q, keyOf(&list.Items[i]))
+			if key := keyOf(&list.Items[i]); r.released.begin(key) {
+				enqueue(q, key)
+			}
 		}
 	}
 }

@@ -59,3 +59,28 @@ func TestPaceHasRoomForOneAtLeast(t *testing.T) {
 		t.Error("nothing may ever begin")
 	}
 }
+
+func TestPaceLetsNamespacesTakeTurns(t *testing.T) {
+	p := newPace(1)
+	name := func(namespace string, i int) types.NamespacedName {
+		return types.NamespacedName{Namespace: namespace, Name: fmt.Sprint(i)}
+	}
+	turn := name("large", 0)
+	p.begin(turn)
+	for range 3 { // the same ones again and again wait once
+		for i := range 4 {
+			p.begin(name("large", i))
+		}
+	}
+	p.begin(name("small", 0))
+	var order []string
+	for ok := true; ok; turn, ok = p.done(turn) {
+		order = append(order, turn.String())
+	}
+	if want := []string{"large/0", "large/1", "small/0", "large/2", "large/3"}; !slices.Equal(order, want) {
+		t.Errorf("got %v, want %v", order, want)
+	}
+	if len(p.turns) > 0 || len(p.waiting) > 0 || len(p.lines) > 0 || len(p.order) > 0 {
+		t.Errorf("left over: %+v", p)
+	}
+}
