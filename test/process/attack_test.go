@@ -23,7 +23,7 @@ var _ = Describe("a webhook with a backlog that is suspended and resumed all the
 		hostile := newWorld(ctx, receiver.Options{})
 		var watch stopwatch
 		quiet := newWorld(ctx, receiver.Options{OnReceived: watch.note})
-		manager := startLeader(ctx, quick())
+		startLeader(ctx, quick())
 		flapping := hostile.declare(ctx, "flapping", func(spec *v1alpha1.WebhookSpec) { spec.Suspend = true })
 		hostile.endpoint.Script("/flapping", receiver.Step{Status: 500})
 		healthy := quiet.declare(ctx, "healthy")
@@ -40,8 +40,7 @@ var _ = Describe("a webhook with a backlog that is suspended and resumed all the
 		}))
 		measured("with %d deliveries of another tenant at rest %s; while they were suspended or resumed %d times %s",
 			backlog, quietly, flaps, under)
-		Expect(manager.Process.LogTail()).NotTo(ContainSubstring("panic"))
-		Expect(under.most).To(BeNumerically("<", 5*time.Second))
+		Expect(under.half).To(BeNumerically("<", time.Second))
 	})
 })
 
