@@ -67,10 +67,12 @@ verify: generate lint ## Regenerate and lint; fail on any diff, untracked file, 
 
 ##@ Test
 
+# One package at a time: some run a whole control plane and keep time.
 .PHONY: test
 test: control-plane ## Run every test that only needs Go, with the race detector
 	@$(if $(RACE),,echo "make: no C compiler, so no race detector in this run")
-	go test $(RACE) -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) $(PACKAGES)
+	go build $(RACE) $(PACKAGES)
+	go test $(RACE) -p 1 -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) $(PACKAGES)
 
 .PHONY: test-slow
 test-slow: control-plane ## Run the tests that wait in real time, such as the whole retry table
