@@ -8,16 +8,20 @@
 //	judge.go     what its conditions and state are (pure)
 //	register.go  an EventType enters the catalogue
 //	deliver.go   a WebhookDelivery appears: Reconcile of deliveries
+//	wake.go      and is looked at again when something happened,
+//	pace.go      a few at a time
 //	fold.go      what has happened becomes its status (pure)
 //	decide.go    what to do with it next (pure)
+//	adopt.go     one applied by hand comes to belong to its Webhook
 //	prepare.go   what an attempt needs is read, at attempt time
 //	sign.go      the signing secrets, read by name
-//	pace.go      results get in line to be written
 //	settle.go    the result is written, then counted
 //	remember.go  what we wrote and the cache does not show yet
 //	observe.go   outcomes become the health of the webhook
+//	announce.go  and its owner is told by Kubernetes Events
 //	shelve.go    finished deliveries wait for their end
 //	retain.go    and are deleted
+//	drain.go     the process ends and loses nothing
 //
 // A reconcile never waits for an endpoint: attempts run in internal/attempt.
 // The package never opens a connection to anything but the API server and the
