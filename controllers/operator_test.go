@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -287,11 +286,3 @@ func (m mortal) Get(ctx context.Context, key client.ObjectKey, object client.Obj
 }
 
 var errNotInCache = apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("webhooks").GroupResource(), "orders")
-
-// reasonOf is the reason of a condition; "" if there is none.
-func reasonOf(conditions []metav1.Condition, name string) string {
-	if condition := findCondition(conditions, name); condition != nil {
-		return condition.Reason
-	}
-	return ""
-}
