@@ -55,6 +55,11 @@ func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1
 		r.Metrics.statusWrite("refused")
 		r.memory.believe(before)
 		r.memory.owe(before.UID, status)
+		if s.made() { // its line and figures do not wait for a write that may never succeed
+			unwritten := before.DeepCopy()
+			unwritten.Status = *status
+			r.accountAttempt(ctx, s, unwritten)
+		}
 		return reconcile.Result{RequeueAfter: unwritableRetry, Priority: new(priorityNormal)}, true, nil
 	default:
 		r.Runner.WriteFailed()
@@ -158,8 +163,7 @@ func isRecorded(s *situation) bool {
 func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, written *v1alpha1.WebhookDelivery) {
 	r.heed(s, before, written)
 	if s.made() {
-		r.Metrics.attempt(written, s.webhook, s.outcome.Result)
-		logAttempt(ctx, written, s.outcome.Result)
+		r.accountAttempt(ctx, s, written)
 	}
 	if !isFinished(written.Status.State) {
 		return
@@ -178,6 +182,11 @@ func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, 
 		return
 	}
 	r.Observations.Finished(s.webhook, outcome, written.Status.CompletionTime.Time, ended)
+}
+
+func (r *DeliveryReconciler) accountAttempt(ctx context.Context, s *situation, delivery *v1alpha1.WebhookDelivery) {
+	r.Metrics.attempt(delivery, s.webhook, s.outcome.Result)
+	logAttempt(ctx, delivery, s.outcome.Result)
 }
 
 // heed takes from the attempts that are new in the log what matters to other
