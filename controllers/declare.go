@@ -127,6 +127,7 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request
 	if webhook == nil || !webhook.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil
 	}
+	defer r.forgetIfGone(ctx, webhook)
 	s, err := r.gather(ctx, webhook)
 	if err != nil {
 		return reconcile.Result{}, err

@@ -100,6 +100,7 @@ func (r *DeliveryReconciler) Reconcile(ctx context.Context, req reconcile.Reques
 	if err != nil || s == nil {
 		return reconcile.Result{}, err
 	}
+	defer r.forgetIfGone(ctx, s.webhook)
 	if result, done, err := r.settle(ctx, s); done || err != nil {
 		return result, err
 	}

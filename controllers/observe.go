@@ -66,6 +66,15 @@ func (o *Observations) of(webhook *v1alpha1.Webhook) *observed {
 	return entry
 }
 
+// seen is what waits to be written of a webhook. Looking makes no entry: the
+// webhook may be gone.
+func (o *Observations) seen(webhook *v1alpha1.Webhook) observed {
+	if entry, ok := o.hooks[keyOf(webhook)]; ok && entry.uid == webhook.UID {
+		return *entry
+	}
+	return observed{uid: webhook.UID}
+}
+
 // Finished notes that a delivery succeeded or failed for good. Counting says
 // whether the counters have not counted it before.
 func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcome, at time.Time, counting bool) {
@@ -132,7 +141,7 @@ func (o *Observations) rotationOver(webhook *v1alpha1.Webhook) {
 func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, overlapEnd time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if entry := o.of(webhook); entry.confirmed && entry.overlap.Equal(overlapEnd) {
+	if entry := o.seen(webhook); entry.confirmed && entry.overlap.Equal(overlapEnd) {
 		return true
 	}
 	status := webhook.Status.Signing
@@ -166,7 +175,7 @@ func (o *Observations) Facts(webhook *v1alpha1.Webhook) health.Facts {
 }
 
 func (o *Observations) factsLocked(webhook *v1alpha1.Webhook) health.Facts {
-	return health.Merge(storedFacts(&webhook.Status), o.of(webhook).facts)
+	return health.Merge(storedFacts(&webhook.Status), o.seen(webhook).facts)
 }
 
 // Disabled reports whether nothing may be sent, by the status or by what was
@@ -187,7 +196,7 @@ func (o *Observations) stateLocked(webhook *v1alpha1.Webhook) health.State {
 func (o *Observations) news(webhook *v1alpha1.Webhook) observed {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return *o.of(webhook)
+	return o.seen(webhook)
 }
 
 // settle takes out what has been written to the status.

@@ -85,6 +85,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if err != nil {
 		return dispatcher.Request{}, nil, err
 	}
+	defer r.forgetIfGone(ctx, webhook)
 	secrets, err := r.Signer.Read(ctx, webhook)
 	if err != nil {
 		return dispatcher.Request{}, nil, err

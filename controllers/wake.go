@@ -130,12 +130,7 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 			r.enqueueAll(ctx, e.ObjectNew, q)
 		},
 		DeleteFunc: func(ctx context.Context, e event.TypedDeleteEvent[*v1alpha1.Webhook], q queue) {
-			key := keyOf(e.Object)
-			r.Runner.ForgetWebhook(key)
-			r.Signer.Forget(e.Object.UID)
-			r.Observations.Forget(key)
-			r.Retainer.ForgetWebhook(key)
-			r.Metrics.forgetWebhook(key)
+			r.forgetWebhook(e.Object)
 			r.enqueueAll(ctx, e.Object, q)
 		},
 	}
