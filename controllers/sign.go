@@ -26,6 +26,8 @@ const (
 	// missing or invalid is looked at again.
 	secretRetryMin = 15 * time.Second
 	secretRetryMax = 2 * time.Minute
+	// maxYear is the last one that RFC 3339 can write, in any zone.
+	maxYear = 9999
 	// apiTimeout bounds one small request to the API server: a request that is
 	// accepted while the server starts hangs until its own timeout.
 	apiTimeout = 2 * time.Second
@@ -223,7 +225,7 @@ func readSecret(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference, secr
 	}
 	if until, ok := secret.Annotations[v1alpha1.PreviousUntilAnnotation]; ok {
 		end, err := time.Parse(time.RFC3339, until)
-		if err != nil {
+		if err != nil || end.UTC().Year() > maxYear {
 			return signingSecrets{}, &SecretProblem{
 				Reason:  v1alpha1.ReasonSecretInvalid,
 				Message: fmt.Sprintf("Secret %q: annotation %s is not an RFC 3339 time such as 2024-01-15T10:30:00Z", secret.Name, v1alpha1.PreviousUntilAnnotation),
