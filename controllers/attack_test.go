@@ -13,6 +13,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -299,6 +300,94 @@ func TestRetentionForgetsWhatSomebodyElseDeleted(t *testing.T) {
 	r.forgetUnseen(now)
 	if len(r.byUID) != 2 || len(r.ttl) != 1 || len(r.hooks) != 1 {
 		t.Errorf("%d are known, %d in the heap, %d webhooks; want 2, 1, 1", len(r.byUID), len(r.ttl), len(r.hooks))
+	}
+}
+
+// What is known of a webhook goes with it, whatever was under way.
+var _ = Describe("Webhooks that come and go with attempts in flight", func() {
+	It("leave nothing behind", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		world.receiver.Script("/"+namespace, receiver.Step{Delay: 300 * time.Millisecond, Status: 429, Header: map[string]string{"Retry-After": "1"}})
+		o := startOperator(setup{namespace: namespace})
+		for round := range 3 {
+			var webhooks []*v1alpha1.Webhook
+			for i := range 10 {
+				webhook := create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) { w.Name = fmt.Sprintf("w%d-%d", round, i) }))
+				create(ctx, deliveryIn(namespace, webhook.Name, func(d *v1alpha1.WebhookDelivery) {
+					d.Spec.WebhookRef.Name = webhook.Name
+					d.Spec.TTLAfterFinished = duration(hour)
+				}))
+				webhooks = append(webhooks, webhook)
+			}
+			Eventually(func() int { return world.receiver.Counts("/" + namespace).Posts }).Should(BeNumerically(">=", 10*(round+1)))
+			for _, webhook := range webhooks {
+				Expect(world.admin.Delete(ctx, webhook)).To(Succeed())
+			}
+		}
+		Eventually(func() int {
+			var list v1alpha1.WebhookDeliveryList
+			Expect(world.admin.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
+			return len(list.Items)
+		}).Should(BeZero())
+		Eventually(o.leftovers).Should(BeEmpty())
+	}, SpecTimeout(2*soon))
+})
+
+// leftovers counts what an operator still knows of webhooks and deliveries.
+func (o *operator) leftovers() map[string]int {
+	counts := map[string]int{}
+	note := func(what string, n int) {
+		if n > 0 {
+			counts[what] = n
+		}
+	}
+	o.observations.mu.Lock()
+	note("observations", len(o.observations.hooks))
+	o.observations.mu.Unlock()
+	o.signer.mu.Lock()
+	note("secrets", len(o.signer.known))
+	o.signer.mu.Unlock()
+	memory := o.deliveries.memory
+	memory.mu.Lock()
+	note("written", len(memory.written))
+	note("owed", len(memory.owed))
+	note("refused", len(memory.refused))
+	note("doubted", len(memory.doubted))
+	memory.mu.Unlock()
+	stats := o.runner.Stats()
+	note("queued", stats.Queued)
+	note("unsettled", stats.Unsettled)
+	note("held webhooks", stats.Held)
+	for class, of := range stats.Classes {
+		note(fmt.Sprint("webhooks of class ", class), of.Webhooks)
+	}
+	families, err := o.registry.Gather()
+	Expect(err).NotTo(HaveOccurred())
+	for _, family := range families {
+		for _, sample := range family.GetMetric() {
+			for _, label := range sample.GetLabel() {
+				if label.GetName() == "webhook" && label.GetValue() != "" {
+					note("series of "+family.GetName(), counts["series of "+family.GetName()]+1)
+				}
+			}
+		}
+	}
+	return counts
+}
+
+func TestNoOverlapEndsAfterTheLastYear(t *testing.T) {
+	webhook := someWebhook()
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "orders-signing", Labels: map[string]string{v1alpha1.SigningSecretLabel: "true"},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(webhook, v1alpha1.GroupVersion.WithKind("Webhook"))},
+			Annotations:     map[string]string{v1alpha1.PreviousUntilAnnotation: "9999-12-31T23:59:59-23:59"},
+		},
+		Data: map[string][]byte{"secret": []byte("sixteen bytes at least"), "previous": []byte("so has the other one")},
+	}
+	_, problem := readSecret(webhook, secretRefOf(webhook), secret)
+	if problem == nil || problem.Reason != v1alpha1.ReasonSecretInvalid {
+		t.Errorf("a status that shows the end would never be written; got %+v", problem)
 	}
 }
 
