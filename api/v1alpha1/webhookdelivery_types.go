@@ -85,7 +85,7 @@ type WebhookDeliverySpec struct {
 	Payload string `json:"payload,omitempty"`
 
 	// acceptedTime is when the event was accepted; the deadline counts from it.
-	// If unset, metadata.creationTimestamp. UTC with exactly six digits behind
+	// If unset or later, metadata.creationTimestamp. UTC with exactly six digits behind
 	// the point, for example 2024-01-15T10:30:00.000000Z.
 	// +optional
 	// +kubebuilder:validation:Type=string
