@@ -3,7 +3,6 @@
 package controllers
 
 import (
-	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -71,8 +70,7 @@ var _ = Describe("What an endpoint answers", func() {
 
 	It("429 holds the other deliveries, also after a restart", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		const wait = 3
-		world.receiver.Script("/"+namespace, receiver.Step{Status: 429, Header: map[string]string{"Retry-After": fmt.Sprint(wait)}}, receiver.Step{Status: 200})
+		world.receiver.Script("/"+namespace, receiver.Step{Status: 429, Header: map[string]string{"Retry-After": "2"}}, receiver.Step{Status: 200})
 		o := startOperator(setup{namespace: namespace})
 		create(ctx, hookIn(namespace))
 		first := create(ctx, deliveryIn(namespace, "a"))

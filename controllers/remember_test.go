@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// version is someDelivery at a resource version, with as many attempts.
+func version(resourceVersion string, attempts int32) *v1alpha1.WebhookDelivery {
+	return someDelivery(func(d *v1alpha1.WebhookDelivery) { d.ResourceVersion, d.Status.Attempts = resourceVersion, attempts })
+}
+
+func TestNewest(t *testing.T) {
+	tests := []struct {
+		name     string
+		ours     *v1alpha1.WebhookDelivery // nil: nothing was written
+		cached   *v1alpha1.WebhookDelivery
+		want     *v1alpha1.WebhookDelivery
+		caughtUp bool
+	}{
+		{"nothing was written", nil, version("7", 0), version("7", 0), true},
+		{"the cache is behind", version("10", 1), version("9", 0), version("10", 1), false},
+		{"numbers, not text", version("100", 1), version("99", 0), version("100", 1), false},
+		{"the cache shows what we wrote", version("10", 1), version("10", 1), version("10", 1), true},
+		{"somebody has written since", version("10", 1), version("11", 1), version("11", 1), true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMemory()
+			if tt.ours != nil {
+				m.remember(tt.ours)
+			}
+			got, caughtUp := m.newest(tt.cached)
+			same(t, got, tt.want)
+			same(t, caughtUp, tt.caughtUp)
+			same(t, len(m.written) == 0, tt.caughtUp) // it is remembered no longer than needed
+			got.Status.Attempts = 99                  // what is handed out may be changed
+			again, _ := m.newest(tt.cached.DeepCopy())
+			if !tt.caughtUp {
+				same(t, again, tt.want)
+			}
+		})
+	}
+}
+
+func TestEcho(t *testing.T) {
+	tests := []struct {
+		name, ours, event string
+		want, left        bool
+	}{
+		{"nothing was written", "", "7", false, false},
+		{"our own write", "10", "10", true, false},
+		{"older than our own write", "10", "9", true, true},
+		{"somebody else's write after ours", "10", "11", false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMemory()
+			if tt.ours != "" {
+				m.remember(version(tt.ours, 1))
+			}
+			same(t, m.isEcho("delivery-1", tt.event), tt.want)
+			same(t, len(m.written) == 1, tt.left)
+		})
+	}
+}
+
+// TestDoubt: a write without an answer is in doubt until it is known what became
+// of it.
+func TestDoubt(t *testing.T) {
+	before, key := version("9", 0), keyOf(someDelivery())
+	anew := someDelivery(func(d *v1alpha1.WebhookDelivery) { d.UID = "delivery-2" })
+	tests := []struct {
+		name string
+		then func(*memory) any
+		want any
+		left bool
+	}{
+		{"the delivery as it was is kept", func(m *memory) any { return m.doubtful(version("10", 1)) }, before, true},
+		{"also if it is tried again", func(m *memory) any { m.doubt(version("10", 1)); return m.doubtful(before) }, before, true},
+		{"it is not that of another with its name", func(m *memory) any { return m.doubtful(anew) }, (*v1alpha1.WebhookDelivery)(nil), true},
+		{"another with its name does not end it", func(m *memory) any { m.believe(anew); return m.doubts(key) }, true, true},
+		{"an answer ends it", func(m *memory) any { m.believe(version("10", 1)); return m.doubts(key) }, false, false},
+		{"it is still there", func(m *memory) any { return m.lost(key, version("10", 1)) }, types.UID(""), true},
+		{"it has gone", func(m *memory) any { return m.lost(key, nil) }, before.UID, false},
+		{"it has gone and another has come", func(m *memory) any { return m.lost(key, anew) }, before.UID, false},
+		{"it is forgotten", func(m *memory) any { m.forget(before.UID); return m.doubts(key) }, false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMemory()
+			m.doubt(before)
+			same(t, tt.then(m), tt.want)
+			same(t, len(m.doubted) == 1, tt.left)
+		})
+	}
+}
