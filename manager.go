@@ -33,6 +33,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/controllers"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/apiserver"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/version"
@@ -182,7 +183,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		return nil, fmt.Errorf("index deliveries: %w", err)
 	}
 	sidecar := dispatcher.NewClient(o.dispatcherSocket)
-	addresses := &controllers.APIServerAddresses{Live: mgr.GetAPIReader()}
+	addresses := &apiserver.Addresses{Live: mgr.GetAPIReader()}
 	meters := controllers.NewMetrics(metrics.Registry)
 	observations := controllers.NewObservations(o.disableAfter, time.Now)
 	signer := controllers.NewSigner(mgr.GetAPIReader(), time.Now)

@@ -77,6 +77,7 @@ type DeliveryReconciler struct {
 // +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhookdeliveries,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhookdeliveries/status,verbs=update
 // +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhooks,verbs=get;list;watch
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=list,namespace=default
 
 // SetupWithManager registers the reconciler.
 func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {

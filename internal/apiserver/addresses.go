@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package apiserver
 
 import (
 	"context"
@@ -14,20 +14,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-const forbidInterval = 30 * time.Second
+const (
+	interval = 30 * time.Second
+	timeout  = 2 * time.Second
+)
 
-// APIServerAddresses knows where the API server is, so that no webhook reaches
+// Addresses knows where the API server is, so that no webhook reaches
 // it. It reads the EndpointSlices of the Service kubernetes.
-type APIServerAddresses struct {
+type Addresses struct {
 	Live client.Reader
 
 	prefixes atomic.Pointer[[]netip.Prefix]
 }
 
-// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=list,namespace=default
-
 // Forbidden returns the addresses as they were last read.
-func (a *APIServerAddresses) Forbidden() []netip.Prefix {
+func (a *Addresses) Forbidden() []netip.Prefix {
 	if prefixes := a.prefixes.Load(); prefixes != nil {
 		return *prefixes
 	}
@@ -35,11 +36,11 @@ func (a *APIServerAddresses) Forbidden() []netip.Prefix {
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
-func (a *APIServerAddresses) NeedLeaderElection() bool { return false }
+func (a *Addresses) NeedLeaderElection() bool { return false }
 
 // Start keeps the addresses up to date until ctx ends.
-func (a *APIServerAddresses) Start(ctx context.Context) error {
-	tick := time.NewTicker(forbidInterval)
+func (a *Addresses) Start(ctx context.Context) error {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		if err := a.Refresh(ctx); err != nil {
@@ -54,8 +55,8 @@ func (a *APIServerAddresses) Start(ctx context.Context) error {
 }
 
 // Refresh reads the addresses now.
-func (a *APIServerAddresses) Refresh(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+func (a *Addresses) Refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var found discoveryv1.EndpointSliceList
 	err := a.Live.List(ctx, &found, client.InNamespace("default"), client.MatchingLabels{discoveryv1.LabelServiceName: "kubernetes"})
