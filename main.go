@@ -33,6 +33,6 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	command.AddCommand(newManagerCommand())
+	command.AddCommand(newManagerCommand(), newGatewayCommand())
 	return command
 }

@@ -7,20 +7,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"os"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -36,7 +28,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/health"
-	"bbmcp.quietstack.com/webhooks/internal/version"
 )
 
 // managerOptions are the flags of the role manager.
@@ -105,7 +96,7 @@ func newManagerCommand() *cobra.Command {
 }
 
 func (o *managerOptions) run(ctx context.Context) error {
-	if err := setLogger(o.logLevel); err != nil {
+	if _, err := setLogger(o.logLevel); err != nil {
 		return err
 	}
 	config, err := restConfig(o.kubeconfig)
@@ -229,40 +220,6 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		}
 	}
 	return deliveries, nil
-}
-
-func newScheme() *runtime.Scheme {
-	scheme := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
-	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	return scheme
-}
-
-// restConfig reads the API server's address and our credentials. The client
-// does not limit itself: what is written for each delivery is bounded by design,
-// and the API server has priority and fairness.
-func restConfig(kubeconfig string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("find the API server: %w", err)
-	}
-	config.QPS = -1
-	config.UserAgent = "bbmcp-webhooks/" + version.Version
-	return config, nil
-}
-
-// setLogger makes everything log JSON lines to stderr.
-func setLogger(level string) error {
-	var parsed slog.Level
-	if err := parsed.UnmarshalText([]byte(level)); err != nil {
-		return fmt.Errorf("--log-level %q: use debug, info, warn or error", level)
-	}
-	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: parsed}))
-	ctrl.SetLogger(logger)
-	klog.SetLogger(logger)
-	return nil
 }
 
 // checkDispatcher is ready when the sidecar takes attempts.

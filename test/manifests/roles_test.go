@@ -76,6 +76,11 @@ func TestRolesHoldThisAndNothingElse(t *testing.T) {
 			[]string{"update eventtypes/status", "update webhookdeliveries/status", "update webhooks/status"},
 			every("events", "create", "patch"),
 		)},
+		{"bbmcp-gateway", "", slices.Concat(
+			every("webhooks", readVerbs...), every("eventtypes", readVerbs...),
+			every("webhookdeliveries", readVerbs...), every("webhookdeliveries", "create"),
+			every("tokenreviews", "create"), every("subjectaccessreviews", "create"),
+		)},
 	} {
 		t.Run(c.role, func(t *testing.T) {
 			role := clusterRoles(t)[c.role]
@@ -91,7 +96,7 @@ func TestRolesHoldThisAndNothingElse(t *testing.T) {
 			}
 		})
 	}
-	if got := len(clusterRoles(t)); got != 8 {
-		t.Errorf("%d ClusterRoles, this test knows 8", got)
+	if got := len(clusterRoles(t)); got != 9 {
+		t.Errorf("%d ClusterRoles, this test knows 9", got)
 	}
 }

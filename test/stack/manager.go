@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 
@@ -41,13 +40,9 @@ type Manager struct {
 	// DispatcherMetricsURL serves the dispatcher's metrics.
 	DispatcherMetricsURL string
 
-	stack                *Stack
-	name, socket         string
-	args, dispatcherArgs []string
+	*sidecar
 
-	mu         sync.Mutex
-	dispatcher *childprocess.Process
-	stopping   bool
+	args []string
 }
 
 // StartManager starts a manager with its dispatcher and returns once the
@@ -73,18 +68,12 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 		}
 	}
 	m := &Manager{
-		stack: s, name: name, socket: filepath.Join(s.Dir, name+".sock"),
+		sidecar:    s.newSidecar(name, addresses[2], options.DispatcherArgs),
 		MetricsURL: "http://" + addresses[0] + "/metrics", ProbeURL: "http://" + addresses[1],
 		DispatcherMetricsURL: "http://" + addresses[2] + "/metrics",
-		dispatcherArgs: append([]string{
-			"--allow-cidr=127.0.0.0/8", "--allow-http", "--metrics-address=" + addresses[2],
-		}, options.DispatcherArgs...),
 	}
-	if err := m.StartDispatcher(); err != nil {
+	if err := m.startSidecar(options.Supervise); err != nil {
 		return nil, err
-	}
-	if options.Supervise {
-		go m.supervise()
 	}
 	m.args = append([]string{
 		"manager", "--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + m.socket,
@@ -113,38 +102,6 @@ func (m *Manager) Leads(ctx context.Context) (bool, error) {
 	return samples.Sum("leader_election_master_status") == 1, err
 }
 
-// StartDispatcher starts the sidecar, again if it had ended.
-func (m *Manager) StartDispatcher() error {
-	process, err := m.stack.launch(m.name+"-dispatcher", m.stack.Binaries.Dispatcher,
-		append([]string{"--socket=" + m.socket}, m.dispatcherArgs...)...)
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	m.dispatcher = process
-	m.mu.Unlock()
-	return nil
-}
-
-// Dispatcher is the sidecar as it runs now.
-func (m *Manager) Dispatcher() *childprocess.Process {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.dispatcher
-}
-
-func (m *Manager) supervise() {
-	for {
-		<-m.Dispatcher().Done()
-		m.mu.Lock()
-		stopping := m.stopping
-		m.mu.Unlock()
-		if stopping || m.StartDispatcher() != nil {
-			return
-		}
-	}
-}
-
 // Stop asks the manager to end as kubelet does: SIGTERM, a grace period, then
 // its sidecar.
 func (m *Manager) Stop() {
@@ -156,14 +113,6 @@ func (m *Manager) Stop() {
 func (m *Manager) Kill() {
 	m.Process.Stop(0)
 	m.endDispatcher()
-}
-
-func (m *Manager) endDispatcher() {
-	m.mu.Lock()
-	m.stopping = true
-	dispatcher := m.dispatcher
-	m.mu.Unlock()
-	dispatcher.Stop(0)
 }
 
 // Pause stops the manager's clock (SIGSTOP); Resume continues it.

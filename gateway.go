@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/gateway"
+	"bbmcp.quietstack.com/webhooks/internal/apiserver"
+	"bbmcp.quietstack.com/webhooks/internal/version"
+)
+
+const (
+	// headerTimeout, idleTimeout and maxHeaderBytes bound what a client that
+	// sends nothing, slowly or too much costs.
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
+)
+
+// gatewayOptions are the flags of the role gateway.
+type gatewayOptions struct {
+	kubeconfig       string
+	dispatcherSocket string
+	namespaces       []string
+	logLevel         string
+
+	address     string
+	certificate string
+	key         string
+	drainDelay  time.Duration
+	drainGrace  time.Duration
+
+	metricsAddress string
+	metricsSecure  bool
+
+	unregistered bool
+	limits       gateway.Limits
+}
+
+func newGatewayCommand() *cobra.Command {
+	o := gatewayOptions{limits: gateway.DefaultLimits()}
+	command := &cobra.Command{
+		Use:   "gateway",
+		Short: "Serve the REST API: manage webhooks, publish events, follow deliveries",
+		Args:  cobra.NoArgs,
+		RunE:  func(command *cobra.Command, _ []string) error { return o.run(command.Context()) },
+	}
+	flags := command.Flags()
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; empty: $KUBECONFIG, or the Pod's ServiceAccount")
+	flags.StringVar(&o.dispatcherSocket, "dispatcher-socket", "/run/bbmcp/dispatcher.sock", "unix socket of the dispatcher")
+	flags.StringSliceVar(&o.namespaces, "namespaces", nil, "serve these namespaces only, on Roles there (default: all)")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&o.address, "address", ":8080", "address of the REST API, /healthz and /readyz")
+	flags.StringVar(&o.certificate, "tls-cert-file", "", "PEM file with the certificate of the REST API, read again when it changes (default: no TLS)")
+	flags.StringVar(&o.key, "tls-key-file", "", "PEM file with the key of that certificate")
+	flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second, "how long requests are still taken after SIGTERM while /readyz says no")
+	flags.DurationVar(&o.drainGrace, "drain-grace", 30*time.Second, "how long requests under way may take after that")
+	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics; 0 turns it off")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to callers that RBAC lets read it")
+	flags.BoolVar(&o.unregistered, "allow-unregistered-event-types", false, "accept events whose type no EventType defines")
+	flags.IntVar(&o.limits.PerWebhook, "backlog-per-webhook", o.limits.PerWebhook, "unfinished deliveries of one webhook, beside a fifth of its namespace's limits")
+	flags.IntVar(&o.limits.PerNamespace, "backlog-per-namespace", o.limits.PerNamespace, "unfinished deliveries of one namespace")
+	flags.Int64Var(&o.limits.PerNamespaceBytes, "backlog-bytes-per-namespace", o.limits.PerNamespaceBytes, "bytes of payload of the unfinished deliveries of one namespace")
+	flags.IntVar(&o.limits.Cluster, "backlog", o.limits.Cluster, "unfinished deliveries of all namespaces together")
+	flags.Int64Var(&o.limits.ClusterBytes, "backlog-bytes", o.limits.ClusterBytes, "bytes of payload of the unfinished deliveries of all namespaces together")
+	command.MarkFlagsRequiredTogether("tls-cert-file", "tls-key-file")
+	return command
+}
+
+func (o *gatewayOptions) run(ctx context.Context) error {
+	logger, err := setLogger(o.logLevel)
+	if err != nil {
+		return err
+	}
+	config, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	// What runs beside the server goes on until its last request is answered.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, err := o.newGateway(background, config, logger)
+	if err != nil {
+		return err
+	}
+	g.Start(background)
+	failed := make(chan error, 2)
+	if err := o.serveMetrics(background, config, failed); err != nil {
+		return err
+	}
+	var draining atomic.Bool
+	server := &http.Server{
+		Handler:           g.Handler(draining.Load),
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	if err := o.listen(background, server, failed); err != nil {
+		return err
+	}
+	logger.Info("gateway is listening", "address", o.address, "tls", o.certificate != "", "version", version.Version)
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	return o.drain(server, &draining)
+}
+
+func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, logger *slog.Logger) (*gateway.Gateway, error) {
+	objects, err := client.NewWithWatch(config, client.Options{Scheme: newScheme()})
+	if err != nil {
+		return nil, fmt.Errorf("set up gateway: %w", err)
+	}
+	addresses := &apiserver.Addresses{Live: objects}
+	go func() { _ = addresses.Start(ctx) }() // ends with ctx, without an error
+	return gateway.New(gateway.Options{
+		Config: config, Client: objects, Dispatcher: dispatcher.NewClient(o.dispatcherSocket), Forbidden: addresses.Forbidden,
+		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered,
+		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, Now: time.Now, Random: rand.Reader, Version: version.Version,
+	})
+}
+
+// listen begins to serve; failed hears of the end.
+func (o *gatewayOptions) listen(ctx context.Context, server *http.Server, failed chan<- error) error {
+	listener, err := net.Listen("tcp", o.address)
+	if err != nil {
+		return fmt.Errorf("--address %s: %w", o.address, err)
+	}
+	if o.certificate != "" {
+		watcher, err := certwatcher.New(o.certificate, o.key)
+		if err != nil {
+			return fmt.Errorf("--tls-cert-file, --tls-key-file: %w", err)
+		}
+		go func() { _ = watcher.Start(ctx) }() // a certificate that cannot be read again stays as it is
+		server.TLSConfig = &tls.Config{GetCertificate: watcher.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+		listener = tls.NewListener(listener, server.TLSConfig)
+	}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serve the REST API: %w", err)
+		}
+	}()
+	return nil
+}
+
+func (o *gatewayOptions) serveMetrics(ctx context.Context, config *rest.Config, failed chan<- error) error {
+	options := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
+	if o.metricsSecure {
+		options.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return fmt.Errorf("set up metrics: %w", err)
+	}
+	server, err := metricsserver.NewServer(options, config, httpClient)
+	if err != nil || server == nil {
+		return err
+	}
+	go func() {
+		if err := server.Start(ctx); err != nil {
+			failed <- fmt.Errorf("serve metrics: %w", err)
+		}
+	}()
+	return nil
+}
+
+// drain takes requests until the load balancers know that this replica ends,
+// then lets those under way finish.
+func (o *gatewayOptions) drain(server *http.Server, draining *atomic.Bool) error {
+	draining.Store(true)
+	server.SetKeepAlivesEnabled(false)
+	time.Sleep(o.drainDelay)
+	ctx, cancel := context.WithTimeout(context.Background(), o.drainGrace)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("requests were still under way after --drain-grace: %w", err)
+	}
+	return nil
+}

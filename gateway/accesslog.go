@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// requestIDHeader carries the id of a request both ways.
+const requestIDHeader = "X-Request-Id"
+
+// noted is what becomes known of a request while it is served. One goroutine
+// serves it.
+type noted struct {
+	id        string
+	operation string
+	namespace string
+	user      string
+	reason    string // of the problem that it ended with
+	cause     error
+}
+
+type notedKey struct{}
+
+// note is the note of a request; never nil.
+func note(ctx context.Context) *noted {
+	if n, ok := ctx.Value(notedKey{}).(*noted); ok {
+		return n
+	}
+	return &noted{}
+}
+
+// noteProblem puts the request's id into a problem, and the problem into the log.
+func noteProblem(ctx context.Context, p *problem) {
+	n := note(ctx)
+	p.RequestID = n.id
+	n.reason = p.Reason
+	n.cause = p.cause
+}
+
+// logged serves a request and writes one line about it: no header, no body, no
+// query, because each of them may hold a secret.
+func (g *Gateway) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		started := g.now()
+		n := &noted{id: request.Header.Get(requestIDHeader), operation: "other"}
+		if !isRequestID(n.id) {
+			n.id = "req_" + ulid.MustNew(ulid.Timestamp(started), rand.Reader).String()
+		}
+		w.Header().Set(requestIDHeader, n.id)
+		seen := &seenWriter{ResponseWriter: w, status: http.StatusOK}
+		g.metrics.started()
+		defer func() {
+			took := g.now().Sub(started)
+			g.metrics.served(n.operation, seen.status, took)
+			g.log(request, n, seen, took)
+		}()
+		next.ServeHTTP(seen, request.WithContext(context.WithValue(request.Context(), notedKey{}, n)))
+	})
+}
+
+func (g *Gateway) log(request *http.Request, n *noted, seen *seenWriter, took time.Duration) {
+	level := slog.LevelInfo
+	switch {
+	case n.operation == "probe":
+		level = slog.LevelDebug
+	case seen.status >= http.StatusInternalServerError:
+		level = slog.LevelError
+	}
+	attributes := []slog.Attr{
+		slog.String("requestID", n.id), slog.String("operation", n.operation), slog.String("method", request.Method),
+		slog.Int("status", seen.status), slog.Float64("milliseconds", float64(took.Microseconds())/1000), slog.Int64("bytes", seen.bytes),
+	}
+	for _, optional := range []slog.Attr{slog.String("user", n.user), slog.String("namespace", n.namespace), slog.String("reason", n.reason)} {
+		if optional.Value.String() != "" {
+			attributes = append(attributes, optional)
+		}
+	}
+	if n.cause != nil {
+		attributes = append(attributes, slog.String("cause", n.cause.Error()))
+	}
+	g.logger.LogAttrs(request.Context(), level, "request", attributes...)
+}
+
+// isRequestID accepts what can stand in a log and a header as it is.
+func isRequestID(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return false
+		}
+	}
+	return true
+}
+
+// seenWriter remembers what was answered.
+type seenWriter struct {
+	http.ResponseWriter
+
+	status int
+	bytes  int64
+	wrote  bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *seenWriter) WriteHeader(status int) {
+	if !w.wrote {
+		w.status, w.wrote = status, true
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *seenWriter) Write(p []byte) (int, error) {
+	w.wrote = true
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

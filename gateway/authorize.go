@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// Resources and the verb of our own that rights are about.
+const (
+	resourceWebhooks   = "webhooks"
+	resourceDeliveries = "webhookdeliveries"
+	resourceEventTypes = "eventtypes"
+	verbPublish        = "publish"
+)
+
+// newAuthorizer asks the API server and keeps its answers.
+func newAuthorizer(reviews authorizationclient.AuthorizationV1Interface) (authorizer.Authorizer, error) {
+	config := authorizerfactory.DelegatingAuthorizerConfig{
+		SubjectAccessReviewClient: reviews,
+		AllowCacheTTL:             answerTTL,
+		DenyCacheTTL:              refusalTTL,
+		WebhookRetryBackoff:       &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 2},
+	}
+	authorize, err := config.New()
+	if err != nil {
+		return nil, fmt.Errorf("set up authorization: %w", err)
+	}
+	return authorize, nil
+}
+
+// permit returns nil if the caller may do this, else a problem. Whoever asks
+// about one object is asked for the right before it is told whether it exists.
+func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
+	defer cancel()
+	decision, _, err := g.authorizer.Authorize(ctx, authorizer.AttributesRecord{
+		User: who.user, Verb: verb, Namespace: namespace, Name: name, ResourceRequest: true,
+		APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: resource,
+	})
+	if decision == authorizer.DecisionAllow {
+		return nil
+	}
+	if err != nil {
+		return unavailable("checking rights", err)
+	}
+	what := resource
+	if name != "" {
+		what = fmt.Sprintf("%s %q", resource, name)
+	}
+	return newProblem(http.StatusForbidden, reasonForbidden, fmt.Sprintf("%s may not %s %s in namespace %s%s", who.user.GetName(), verb, what, namespace, adviceFor(verb, resource)))
+}
+
+// adviceFor names the role that has a right.
+func adviceFor(verb, resource string) string {
+	role := map[string]string{
+		resourceWebhooks: "bbmcp-viewer", resourceDeliveries: "bbmcp-delivery-viewer", resourceEventTypes: "bbmcp-publisher",
+	}[resource]
+	if verb == "patch" {
+		role = "bbmcp-editor"
+	}
+	if role == "" {
+		return ""
+	}
+	return "; the role " + role + " gives that right"
+}

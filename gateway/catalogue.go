@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
+	"bbmcp.quietstack.com/webhooks/internal/mirror"
+)
+
+// registered is an EventType with its schema compiled. It is shared and must
+// not be changed.
+type registered struct {
+	name        string
+	uid         types.UID
+	created     time.Time
+	eventType   string
+	description string
+	schemaText  string
+	example     string
+
+	schema  rules.Schema
+	invalid error // why the schema is no schema; nil: it is one
+}
+
+func register(object *v1alpha1.EventType) *registered {
+	r := &registered{
+		name: object.Name, uid: object.UID, created: object.CreationTimestamp.Time,
+		eventType: object.Spec.Type, description: object.Spec.Description,
+		schemaText: object.Spec.Schema, example: object.Spec.Example,
+	}
+	if r.eventType == "" {
+		r.eventType = object.Name
+	}
+	r.schema, r.invalid = rules.Compile(object.Spec.Schema)
+	return r
+}
+
+// catalogue is every event type. Of two objects with one type the older counts.
+type catalogue struct {
+	*mirror.Mirror[*v1alpha1.EventType, *registered]
+
+	byType map[string][]*registered // the oldest first
+}
+
+func newCatalogue(now func() time.Time) *catalogue {
+	c := &catalogue{byType: map[string][]*registered{}}
+	c.Mirror = mirror.New(register, c.changed, now)
+	return c
+}
+
+func (c *catalogue) changed(before, after **registered) {
+	if before != nil {
+		left := slices.DeleteFunc(slices.Clone(c.byType[(*before).eventType]), func(r *registered) bool { return r.uid == (*before).uid })
+		c.byType[(*before).eventType] = left
+		if len(left) == 0 {
+			delete(c.byType, (*before).eventType)
+		}
+	}
+	if after != nil {
+		all := append(slices.Clone(c.byType[(*after).eventType]), *after)
+		slices.SortFunc(all, func(a, b *registered) int {
+			return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.name, b.name))
+		})
+		c.byType[(*after).eventType] = all
+	}
+}
+
+// find returns the entry in force; nil: the type is not registered.
+func (c *catalogue) find(eventType string) (found *registered) {
+	c.View(func() {
+		if all := c.byType[eventType]; len(all) > 0 {
+			found = all[0]
+		}
+	})
+	return found
+}
+
+// list returns the entries in force, by type.
+func (c *catalogue) list() (all []*registered) {
+	c.View(func() {
+		for _, same := range c.byType {
+			all = append(all, same[0])
+		}
+	})
+	slices.SortFunc(all, func(a, b *registered) int { return cmp.Compare(a.eventType, b.eventType) })
+	return all
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+)
+
+// DeliveryPath is a request about one delivery.
+type DeliveryPath struct {
+	Scope
+
+	ID string `path:"id" maxLength:"64" doc:"delivery_id" example:"dlv_n4bqgyhmfwwal7qlf7xe6cbfxmk3irgc"`
+}
+
+type deliveryAnswer struct {
+	Body rest.DeliveryDetail
+}
+
+type deliveriesAnswer struct {
+	Body rest.DeliveryList
+}
+
+func (g *Gateway) registerDeliveries(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "list-deliveries", Method: http.MethodGet, Path: "/v1/webhooks/{id}/deliveries", Tags: []string{"Deliveries"},
+		Summary: "List the deliveries of a webhook, newest first", Description: "Needs the right to list webhookdeliveries.",
+	}, g.listDeliveries)
+	huma.Register(api, huma.Operation{
+		OperationID: "get-delivery", Method: http.MethodGet, Path: "/v1/deliveries/{id}", Tags: []string{"Deliveries"},
+		Summary: "Read a delivery with its attempts and payload", Description: "Needs the right to get webhookdeliveries.",
+	}, g.getDelivery)
+}
+
+// deliveryPosition is where a page of deliveries ended.
+type deliveryPosition struct {
+	Created int64  `json:"c"` // microseconds since 1970
+	Name    string `json:"n"`
+}
+
+func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
+	WebhookPath
+	Page
+
+	Status string `query:"status" enum:"pending,retrying,succeeded,failed" doc:"Only deliveries in this state"`
+},
+) (*deliveriesAnswer, error) {
+	who, namespace, err := in.of(ctx)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	if err := g.permit(ctx, who, "list", resourceDeliveries, namespace, ""); err != nil {
+		return nil, fail(ctx, err)
+	}
+	webhook := g.endpoints.find(namespace, in.ID)
+	if webhook == nil {
+		return nil, fail(ctx, notFound("webhook"))
+	}
+	list := strings.Join([]string{"deliveries", namespace, in.ID, in.Status}, "/")
+	after := deliveryPosition{}
+	if in.Cursor != "" {
+		if err := decodeCursor(list, in.Cursor, &after); err != nil {
+			return nil, fail(ctx, err)
+		}
+	}
+	answer := &deliveriesAnswer{Body: rest.DeliveryList{Data: []rest.Delivery{}}}
+	found := g.deliveries.ofWebhook(namespace, webhook.Name, func(r *recorded) bool {
+		return (in.Status == "" || presentState(r.state) == in.Status) && (in.Cursor == "" || after.isBefore(r))
+	})
+	for i, r := range found {
+		if i == in.Limit {
+			last := found[i-1]
+			answer.Body.NextCursor = encodeCursor(list, deliveryPosition{Created: last.created.UnixMicro(), Name: last.name})
+			break
+		}
+		answer.Body.Data = append(answer.Body.Data, presentDelivery(r))
+	}
+	return answer, nil
+}
+
+// isBefore reports whether a delivery comes after this position in the list.
+func (p deliveryPosition) isBefore(r *recorded) bool {
+	created := r.created.UnixMicro()
+	return created < p.Created || created == p.Created && r.name > p.Name
+}
+
+func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryAnswer, error) {
+	_, r, err := g.permittedDelivery(ctx, in, "get")
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	delivery, err := g.liveDelivery(ctx, types.NamespacedName{Namespace: r.namespace, Name: r.name})
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	return &deliveryAnswer{Body: presentDetail(delivery)}, nil
+}
+
+// permittedDelivery returns the delivery of a request whose caller may use this
+// verb on it. Whoever may not, is not told whether it exists.
+func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*caller, *recorded, error) {
+	who, namespace, err := in.of(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := g.deliveries.find(namespace, in.ID)
+	name := ""
+	if r != nil {
+		name = r.name
+	}
+	if err := g.permit(ctx, who, verb, resourceDeliveries, namespace, name); err != nil {
+		return nil, nil, withoutName(err, name)
+	}
+	if r == nil {
+		return nil, nil, notFound("delivery")
+	}
+	return who, r, nil
+}
+
+// liveDelivery reads a delivery whole, payload included, from the API server.
+func (g *Gateway) liveDelivery(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var delivery v1alpha1.WebhookDelivery
+	err := g.client.Get(ctx, key, &delivery)
+	if apierrors.IsNotFound(err) {
+		return nil, notFound("delivery")
+	}
+	if err != nil {
+		return nil, unavailable("reading the delivery", err)
+	}
+	return &delivery, nil
+}
+
+func presentState(state v1alpha1.DeliveryState) string {
+	if state == "" {
+		return rest.DeliveryPending
+	}
+	return strings.ToLower(string(state))
+}
+
+func presentDelivery(r *recorded) rest.Delivery {
+	return rest.Delivery{
+		DeliveryID: r.id, WebhookID: identity.WebhookID(r.namespace, r.webhook),
+		Event: r.eventType, EventID: r.eventID, Status: presentState(r.state), Attempts: int(r.attempts),
+		ResponseStatus: presentNumber(r.responseStatus), ErrorMessage: orNull(r.errorMessage),
+		CreatedAt: r.created, NextAttemptAt: presentTime(r.next), CompletedAt: presentTime(r.completed),
+	}
+}
+
+func presentDetail(delivery *v1alpha1.WebhookDelivery) rest.DeliveryDetail {
+	detail := rest.DeliveryDetail{
+		Delivery: presentDelivery(record(delivery)), AttemptLog: []rest.Attempt{}, Payload: delivery.Spec.Payload,
+	}
+	for _, made := range delivery.Status.AttemptLog {
+		detail.AttemptLog = append(detail.AttemptLog, rest.Attempt{
+			Number: int(made.Number), StartedAt: made.StartTime.UTC(), DurationMS: made.DurationMilliseconds,
+			ResponseStatus: presentNumber(made.ResponseStatus), Reason: orNull(made.Reason), Message: orNull(made.Message),
+			Answer: orNull(made.Answer), RetryAfter: presentTime(made.RetryAfterTime),
+		})
+	}
+	return detail
+}
+
+func presentNumber(n *int32) *int {
+	if n == nil {
+		return nil
+	}
+	return new(int(*n))
+}
+
+func presentTime(t *metav1.MicroTime) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.UTC())
+}

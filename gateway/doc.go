@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gateway serves the REST API (docs/rest.md). Its files:
+//
+//	gateway.go    what it consists of, and the routes
+//	identify.go   who calls: TokenReview, cached
+//	authorize.go  what they may: SubjectAccessReview, cached
+//	caller.go     requests to the API server with the caller's own token
+//	problem.go    every error, as problem+json
+//	endpoints.go  the webhooks, in memory
+//	ledger.go     the deliveries, in memory, without their payloads
+//	catalogue.go  the event types, in memory
+//	webhooks.go   webhooks are listed and read
+//	deliveries.go deliveries are listed and read
+//	eventtypes.go the catalogue is listed
+//	cursor.go     where the next page begins
+//	accesslog.go  one line for each request
+//	metrics.go    and what is counted
+//
+// With its own rights the gateway asks who callers are, reads what it serves
+// and creates deliveries; everything that changes a webhook is done with the
+// caller's token. It never imports controllers, and never writes a token, a
+// secret or a payload to a log.
+package gateway

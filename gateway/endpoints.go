@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/match"
+	"bbmcp.quietstack.com/webhooks/internal/mirror"
+)
+
+// endpoints are the webhooks, by namespace and id. What it returns is shared and
+// must not be changed.
+type endpoints struct {
+	*mirror.Mirror[*v1alpha1.Webhook, *v1alpha1.Webhook]
+
+	byNamespace map[string]map[string]*v1alpha1.Webhook // namespace → id → webhook
+}
+
+func newEndpoints(now func() time.Time) *endpoints {
+	e := &endpoints{byNamespace: map[string]map[string]*v1alpha1.Webhook{}}
+	reduce := func(webhook *v1alpha1.Webhook) *v1alpha1.Webhook { return webhook }
+	e.Mirror = mirror.New(reduce, e.changed, now)
+	return e
+}
+
+func (e *endpoints) changed(before, after **v1alpha1.Webhook) {
+	if after != nil {
+		namespace := (*after).Namespace
+		if e.byNamespace[namespace] == nil {
+			e.byNamespace[namespace] = map[string]*v1alpha1.Webhook{}
+		}
+		e.byNamespace[namespace][idOf(*after)] = *after
+		return
+	}
+	namespace := (*before).Namespace
+	delete(e.byNamespace[namespace], idOf(*before))
+	if len(e.byNamespace[namespace]) == 0 {
+		delete(e.byNamespace, namespace)
+	}
+}
+
+// find returns the webhook with this id; nil: there is none in the namespace.
+func (e *endpoints) find(namespace, id string) (found *v1alpha1.Webhook) {
+	e.View(func() { found = e.byNamespace[namespace][id] })
+	return found
+}
+
+// list returns the webhooks of a namespace, by name.
+func (e *endpoints) list(namespace string) (all []*v1alpha1.Webhook) {
+	e.View(func() {
+		for _, webhook := range e.byNamespace[namespace] {
+			all = append(all, webhook)
+		}
+	})
+	slices.SortFunc(all, func(a, b *v1alpha1.Webhook) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// matching returns the webhooks of a namespace that want an event, the oldest
+// first.
+func (e *endpoints) matching(namespace, eventType string) (wanted []*v1alpha1.Webhook) {
+	e.View(func() {
+		for _, webhook := range e.byNamespace[namespace] {
+			if webhook.DeletionTimestamp.IsZero() && match.Matches(webhook.Spec.Events, eventType) {
+				wanted = append(wanted, webhook)
+			}
+		}
+	})
+	slices.SortFunc(wanted, func(a, b *v1alpha1.Webhook) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
+	})
+	return wanted
+}
+
+func idOf(webhook *v1alpha1.Webhook) string {
+	return identity.WebhookID(webhook.Namespace, webhook.Name)
+}

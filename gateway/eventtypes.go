@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+type eventTypesAnswer struct {
+	Body rest.EventTypeList
+}
+
+func (g *Gateway) registerEventTypes(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "list-event-types", Method: http.MethodGet, Path: "/v1/event-types", Tags: []string{"Event types"},
+		Summary: "List the catalogue", Description: "Any valid token may.",
+	}, g.listEventTypes)
+}
+
+func (g *Gateway) listEventTypes(context.Context, *struct{}) (*eventTypesAnswer, error) {
+	answer := &eventTypesAnswer{Body: rest.EventTypeList{Data: []rest.EventType{}}}
+	for _, entry := range g.catalogue.list() {
+		answer.Body.Data = append(answer.Body.Data, rest.EventType{
+			Type: entry.eventType, Description: orNull(entry.description),
+			Schema: jsonOrNull(entry.schemaText), Example: jsonOrNull(entry.example),
+		})
+	}
+	return answer, nil
+}
+
+// jsonOrNull shows JSON text that people wrote; what is no JSON, which the
+// EventType's condition tells, as null.
+func jsonOrNull(text string) json.RawMessage {
+	if !json.Valid([]byte(text)) {
+		return json.RawMessage("null")
+	}
+	return json.RawMessage(text)
+}

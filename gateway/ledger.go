@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/mirror"
+)
+
+// recorded is what the ledger keeps of a delivery: all but its payload and the
+// log of its attempts. It is shared and must not be changed.
+type recorded struct {
+	namespace, name string
+	uid             types.UID
+	id              string // delivery_id
+	webhook         string // name
+	owner           types.UID
+	eventID         string
+	eventType       string
+	test            bool
+
+	state          v1alpha1.DeliveryState // "" is Pending
+	attempts       int32
+	responseStatus *int32
+	errorMessage   string
+	created        time.Time
+	next           *metav1.MicroTime
+	completed      *metav1.MicroTime
+
+	bytes  int64             // of the payload
+	digest [sha256.Size]byte // of the payload
+}
+
+func (r *recorded) unfinished() bool {
+	return r.state != v1alpha1.DeliverySucceeded && r.state != v1alpha1.DeliveryFailed
+}
+
+func record(delivery *v1alpha1.WebhookDelivery) *recorded {
+	r := &recorded{
+		namespace: delivery.Namespace, name: delivery.Name, uid: delivery.UID,
+		id:      identity.DeliveryID(delivery.Name, string(delivery.UID)),
+		webhook: delivery.Spec.WebhookRef.Name,
+		eventID: delivery.Spec.EventID, eventType: delivery.Spec.EventType, test: delivery.Spec.Test,
+		state: delivery.Status.State, attempts: delivery.Status.Attempts,
+		responseStatus: delivery.Status.ResponseStatus, errorMessage: delivery.Status.ErrorMessage,
+		created: createdAt(delivery), next: delivery.Status.NextAttemptTime, completed: delivery.Status.CompletionTime,
+		bytes: int64(len(delivery.Spec.Payload)), digest: sha256.Sum256([]byte(delivery.Spec.Payload)),
+	}
+	if owner := metav1.GetControllerOf(delivery); owner != nil {
+		r.owner = owner.UID
+	}
+	return r
+}
+
+// createdAt is when the event was accepted, where the object says so.
+func createdAt(delivery *v1alpha1.WebhookDelivery) time.Time {
+	created := delivery.CreationTimestamp.UTC()
+	if accepted := delivery.Spec.AcceptedTime; accepted != nil && accepted.Time.Before(created.Add(time.Second)) {
+		return accepted.UTC()
+	}
+	return created
+}
+
+// usage is how much is unfinished.
+type usage struct {
+	count int
+	bytes int64
+}
+
+func (u *usage) add(r *recorded, sign int) {
+	u.count += sign
+	u.bytes += int64(sign) * r.bytes
+}
+
+// ledger is every delivery, indexed as callers ask for them.
+type ledger struct {
+	*mirror.Mirror[*v1alpha1.WebhookDelivery, *recorded]
+
+	// All that follows is read under View and changed under Change.
+
+	total      usage
+	namespaces map[string]*namespaceLedger
+}
+
+type namespaceLedger struct {
+	usage
+
+	byID      map[string]*recorded
+	byEvent   map[string]map[string]*recorded // event id → name
+	byWebhook map[string]*webhookLedger       // name of the webhook
+}
+
+type webhookLedger struct {
+	usage
+
+	byName map[string]*recorded
+}
+
+func newLedger(now func() time.Time) *ledger {
+	l := &ledger{namespaces: map[string]*namespaceLedger{}}
+	l.Mirror = mirror.New(record, l.changed, now)
+	return l
+}
+
+func (l *ledger) changed(before, after **recorded) {
+	if before != nil {
+		l.drop(*before)
+	}
+	if after != nil {
+		l.enter(*after)
+	}
+}
+
+func (l *ledger) enter(r *recorded) {
+	n := l.namespace(r.namespace)
+	w := n.webhook(r.webhook)
+	n.byID[r.id] = r
+	if n.byEvent[r.eventID] == nil {
+		n.byEvent[r.eventID] = map[string]*recorded{}
+	}
+	n.byEvent[r.eventID][r.name] = r
+	w.byName[r.name] = r
+	if r.unfinished() {
+		l.total.add(r, 1)
+		n.add(r, 1)
+		w.add(r, 1)
+	}
+}
+
+func (l *ledger) drop(r *recorded) {
+	n := l.namespace(r.namespace)
+	w := n.webhook(r.webhook)
+	delete(n.byID, r.id)
+	delete(n.byEvent[r.eventID], r.name)
+	if len(n.byEvent[r.eventID]) == 0 {
+		delete(n.byEvent, r.eventID)
+	}
+	delete(w.byName, r.name)
+	if r.unfinished() {
+		l.total.add(r, -1)
+		n.add(r, -1)
+		w.add(r, -1)
+	}
+	if len(w.byName) == 0 {
+		delete(n.byWebhook, r.webhook)
+	}
+	if len(n.byID) == 0 {
+		delete(l.namespaces, r.namespace)
+	}
+}
+
+func (l *ledger) namespace(name string) *namespaceLedger {
+	n := l.namespaces[name]
+	if n == nil {
+		n = &namespaceLedger{byID: map[string]*recorded{}, byEvent: map[string]map[string]*recorded{}, byWebhook: map[string]*webhookLedger{}}
+		l.namespaces[name] = n
+	}
+	return n
+}
+
+func (n *namespaceLedger) webhook(name string) *webhookLedger {
+	w := n.byWebhook[name]
+	if w == nil {
+		w = &webhookLedger{byName: map[string]*recorded{}}
+		n.byWebhook[name] = w
+	}
+	return w
+}
+
+// find returns the delivery with this id; nil: there is none in the namespace.
+func (l *ledger) find(namespace, id string) (found *recorded) {
+	l.View(func() {
+		if n := l.namespaces[namespace]; n != nil {
+			found = n.byID[id]
+		}
+	})
+	return found
+}
+
+// ofEvent returns the deliveries of one event in a namespace, by name.
+func (l *ledger) ofEvent(namespace, eventID string) (found map[string]*recorded) {
+	found = map[string]*recorded{}
+	l.View(func() {
+		if n := l.namespaces[namespace]; n != nil {
+			for name, r := range n.byEvent[eventID] {
+				found[name] = r
+			}
+		}
+	})
+	return found
+}
+
+// ofWebhook returns the deliveries of one webhook that want passes, the newest
+// first.
+func (l *ledger) ofWebhook(namespace, webhook string, want func(*recorded) bool) (found []*recorded) {
+	l.View(func() {
+		n := l.namespaces[namespace]
+		if n == nil || n.byWebhook[webhook] == nil {
+			return
+		}
+		for _, r := range n.byWebhook[webhook].byName {
+			if want(r) {
+				found = append(found, r)
+			}
+		}
+	})
+	slices.SortFunc(found, func(a, b *recorded) int {
+		return cmp.Or(b.created.Compare(a.created), cmp.Compare(a.name, b.name))
+	})
+	return found
+}

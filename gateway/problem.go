@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+// Reasons of problems, beside those of package payload and of the API server.
+// They are API: never reworded.
+const (
+	reasonBodyInvalid      = "BodyInvalid"
+	reasonFieldInvalid     = "FieldInvalid"
+	reasonUnauthenticated  = "Unauthenticated"
+	reasonForbidden        = "Forbidden"
+	reasonNotFound         = "NotFound"
+	reasonAlreadyExists    = "AlreadyExists"
+	reasonFieldOwned       = "FieldOwned"
+	reasonUnavailable      = "Unavailable"
+	reasonTooManyRequests  = "TooManyRequests"
+	reasonVersionMismatch  = "VersionMismatch"
+	reasonInternal         = "Internal"
+	reasonNamespaceMissing = "NamespaceMissing"
+)
+
+// retryShortly is when to repeat what failed for a moment.
+const retryShortly = time.Second
+
+// problem is an error that a caller gets to see (RFC 9457).
+type problem struct {
+	rest.Problem
+
+	header http.Header
+	cause  error // for the log; nil: the caller is the cause
+}
+
+var (
+	_ huma.StatusError       = (*problem)(nil)
+	_ huma.HeadersError      = (*problem)(nil)
+	_ huma.ContentTypeFilter = (*problem)(nil)
+)
+
+// newProblem makes a problem whose detail is that of its fields, unless it has
+// none.
+func newProblem(status int, reason, detail string, fields ...rest.ProblemField) *problem {
+	return &problem{Problem: rest.Problem{
+		Type: "about:blank", Title: http.StatusText(status), Status: status,
+		Reason: reason, Detail: detail, Errors: fields,
+	}}
+}
+
+// fieldProblem is about one field.
+func fieldProblem(status int, reason, field, detail string) *problem {
+	return newProblem(status, reason, field+": "+detail, rest.ProblemField{Field: field, Detail: detail, Reason: reason})
+}
+
+// unavailable says that the platform failed, not the caller.
+func unavailable(doing string, cause error) *problem {
+	p := newProblem(http.StatusServiceUnavailable, reasonUnavailable, doing+" is not possible at the moment; try again")
+	p.cause = cause
+	return p.retryAfter(retryShortly)
+}
+
+func (p *problem) retryAfter(wait time.Duration) *problem {
+	return p.with("Retry-After", strconv.Itoa(max(1, int(wait.Round(time.Second)/time.Second))))
+}
+
+func (p *problem) with(name, value string) *problem {
+	if p.header == nil {
+		p.header = http.Header{}
+	}
+	p.header.Set(name, value)
+	return p
+}
+
+// Error implements error.
+func (p *problem) Error() string { return p.Detail }
+
+// Unwrap implements errors.Unwrap.
+func (p *problem) Unwrap() error { return p.cause }
+
+// GetStatus implements huma.StatusError.
+func (p *problem) GetStatus() int { return p.Status }
+
+// GetHeaders implements huma.HeadersError.
+func (p *problem) GetHeaders() http.Header { return p.header }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *problem) ContentType(string) string { return "application/problem+json" }
+
+// write answers with the problem where huma has not begun to work.
+func (p *problem) write(w http.ResponseWriter, requestID string) {
+	p.RequestID = requestID
+	for name, values := range p.header {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = jsonFormat.Marshal(w, p) // whoever hangs up gets nothing
+}
+
+// fromHuma makes a problem of what huma found wrong with a request. Values are
+// never repeated: one of them may be a secret.
+func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+	if known, ok := errors.AsType[*problem](errors.Join(errs...)); ok {
+		return identified(ctx, known)
+	}
+	if status >= http.StatusInternalServerError {
+		p := newProblem(status, reasonInternal, "something is wrong with the gateway; its log tells more, under the request id")
+		p.cause = errors.Join(errs...)
+		return identified(ctx, p)
+	}
+	p := newProblem(status, reasonFieldInvalid, message)
+	if status == http.StatusBadRequest {
+		p.Reason = reasonBodyInvalid
+	}
+	for _, err := range errs {
+		detail, ok := errors.AsType[*huma.ErrorDetail](err)
+		if !ok {
+			p.Errors = append(p.Errors, rest.ProblemField{Field: "body", Detail: err.Error()})
+			continue
+		}
+		p.Errors = append(p.Errors, rest.ProblemField{Field: fieldOf(detail.Location), Detail: detail.Message, Reason: p.Reason})
+	}
+	if len(p.Errors) > 0 {
+		p.Detail = p.Errors[0].Field + ": " + p.Errors[0].Detail
+	}
+	return identified(ctx, p)
+}
+
+func identified(ctx huma.Context, p *problem) *problem {
+	if ctx != nil {
+		noteProblem(ctx.Context(), p)
+	}
+	return p
+}
+
+// fieldOf turns huma's "body.url" into what the caller wrote, "url".
+func fieldOf(location string) string {
+	if rest, ok := strings.CutPrefix(location, "body."); ok {
+		return rest
+	}
+	if location == "" {
+		return "body"
+	}
+	return location
+}
+
+// fromAPI makes a problem of what the API server said to a request that was
+// made with the caller's own token. doing completes "… is not possible".
+func fromAPI(err error, doing string) *problem {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok {
+		return unavailable(doing, err)
+	}
+	said := status.Status()
+	message := strings.ReplaceAll(said.Message, ".bbmcp.quietstack.com", "")
+	switch {
+	case apierrors.IsUnauthorized(err):
+		return unauthenticated("the API server does not take this token any more")
+	case apierrors.IsForbidden(err):
+		return newProblem(http.StatusForbidden, reasonForbidden, message)
+	case apierrors.IsNotFound(err):
+		return notFound("object")
+	case apierrors.IsAlreadyExists(err):
+		return newProblem(http.StatusConflict, reasonAlreadyExists, message)
+	case apierrors.IsInvalid(err):
+		return fromInvalid(said, message)
+	case apierrors.IsTooManyRequests(err):
+		wait, _ := apierrors.SuggestsClientDelay(err)
+		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, "the API server is busy; try again").retryAfter(time.Duration(wait) * time.Second)
+	case apierrors.IsConflict(err):
+		return newProblem(http.StatusConflict, string(said.Reason), message)
+	case apierrors.IsBadRequest(err):
+		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, message)
+	}
+	return unavailable(doing, err)
+}
+
+// fromInvalid names the fields as the REST API knows them.
+func fromInvalid(said metav1.Status, message string) *problem {
+	p := newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, message)
+	if said.Details == nil {
+		return p
+	}
+	for _, cause := range said.Details.Causes {
+		field := strings.TrimPrefix(cause.Field, "spec.")
+		if field == "metadata.name" {
+			field = "name"
+		}
+		p.Errors = append(p.Errors, rest.ProblemField{Field: field, Detail: cause.Message, Reason: reasonFieldInvalid})
+	}
+	if len(p.Errors) > 0 {
+		p.Detail = p.Errors[0].Field + ": " + p.Errors[0].Detail
+	}
+	return p
+}
+
+func unauthenticated(why string) *problem {
+	p := newProblem(http.StatusUnauthorized, reasonUnauthenticated, why)
+	return p.with("WWW-Authenticate", `Bearer realm="bbmcp"`)
+}
+
+func notFound(kind string) *problem {
+	return newProblem(http.StatusNotFound, reasonNotFound, fmt.Sprintf("there is no such %s in this namespace", kind))
+}

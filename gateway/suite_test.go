@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+const (
+	// pollEvery is the pause between two looks at something that takes a while.
+	pollEvery = 20 * time.Millisecond
+	// soon is for what takes moments on a machine that is not busy.
+	soon = 30 * time.Second
+)
+
+var (
+	// cluster is the one control plane that all specs share.
+	cluster *stack.Stack
+	// shared is the gateway of the specs that do not need one of their own.
+	shared *stack.Gateway
+	// endpoint takes what is sent.
+	endpoint *receiver.Receiver
+)
+
+func TestGateway(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Gateway")
+}
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	var err error
+	cluster, err = stack.Start(ctx, stack.Options{
+		ControlPlane: controlplane.Options{UnsafeNoFsync: true},
+		Progress:     func(text string) { GinkgoWriter.Println(text) },
+	})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() error { return cluster.Stop() })
+	_, err = cluster.StartManager(ctx, stack.ManagerOptions{Supervise: true})
+	Expect(err).NotTo(HaveOccurred())
+	shared, err = cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true})
+	Expect(err).NotTo(HaveOccurred())
+	endpoint, err = receiver.Start(receiver.Options{})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(endpoint.Close)
+}, NodeTimeout(20*time.Minute))
+
+// The five roles.
+const (
+	viewer         = "bbmcp-viewer"
+	deliveryViewer = "bbmcp-delivery-viewer"
+	editor         = "bbmcp-editor"
+	publisher      = "bbmcp-publisher"
+	admin          = "bbmcp-admin"
+)
+
+// newNamespace makes one for a spec.
+func newNamespace(ctx context.Context) string {
+	GinkgoHelper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "gateway-"}}
+	Expect(cluster.Client.Create(ctx, namespace)).To(Succeed())
+	return namespace.Name
+}
+
+// account makes a ServiceAccount with these roles and returns its token.
+func account(ctx context.Context, namespace, name string, roles ...string) string {
+	GinkgoHelper()
+	token, err := cluster.Token(ctx, namespace, name, roles)
+	Expect(err).NotTo(HaveOccurred())
+	return token
+}
+
+// api calls the REST API.
+type api struct {
+	base, token string
+	header      http.Header
+}
+
+// as calls the shared gateway with a token; "": with none.
+func as(token string) api { return api{base: shared.URL, token: token} }
+
+// with adds a header.
+func (a api) with(name, value string) api {
+	header := a.header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	header.Set(name, value)
+	a.header = header
+	return a
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// call sends a request; body is sent as it is if it is a string, else as JSON.
+func (a api) call(ctx context.Context, method, path string, body any) answer {
+	GinkgoHelper()
+	got, err := a.try(ctx, method, path, body)
+	Expect(err).NotTo(HaveOccurred())
+	return got
+}
+
+// try is call for a gateway that may be away.
+func (a api) try(ctx context.Context, method, path string, body any) (answer, error) {
+	var content io.Reader
+	switch typed := body.(type) {
+	case nil:
+	case string:
+		content = strings.NewReader(typed)
+	default:
+		text, err := json.Marshal(typed)
+		if err != nil {
+			return answer{}, err
+		}
+		content = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, a.base+path, content)
+	if err != nil {
+		return answer{}, err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if a.token != "" {
+		request.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	for name, values := range a.header {
+		request.Header[name] = values
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return answer{}, fmt.Errorf("read the answer: %w", err)
+	}
+	return answer{status: response.StatusCode, header: response.Header, body: string(text)}, nil
+}
+
+// decode reads an answer that must have this status.
+func decode[T any](got answer, status int) T {
+	GinkgoHelper()
+	var value T
+	Expect(got.status).To(Equal(status), got.body)
+	Expect(json.Unmarshal([]byte(got.body), &value)).To(Succeed(), got.body)
+	return value
+}
+
+// refusal reads a problem that must have this status.
+func refusal(got answer, status int) rest.Problem {
+	GinkgoHelper()
+	Expect(got.header.Get("Content-Type")).To(Equal("application/problem+json"), got.body)
+	return decode[rest.Problem](got, status)
+}

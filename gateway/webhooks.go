@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// WebhookPath is a request about one webhook.
+type WebhookPath struct {
+	Scope
+
+	ID string `path:"id" maxLength:"64" doc:"webhook_id" example:"wh_3b1f0f6f2a9c4d5e"`
+}
+
+// webhookAnswer is one webhook.
+type webhookAnswer struct {
+	ETag string `header:"ETag" doc:"Version of the webhook, for If-Match"`
+	Body rest.Webhook
+}
+
+type webhooksAnswer struct {
+	Body rest.WebhookList
+}
+
+func (g *Gateway) registerWebhooks(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "list-webhooks", Method: http.MethodGet, Path: "/v1/webhooks", Tags: []string{"Webhooks"},
+		Summary: "List webhooks by name", Description: "Needs the right to list webhooks.",
+	}, g.listWebhooks)
+	huma.Register(api, huma.Operation{
+		OperationID: "get-webhook", Method: http.MethodGet, Path: "/v1/webhooks/{id}", Tags: []string{"Webhooks"},
+		Summary: "Read a webhook", Description: "Needs the right to get webhooks. The secret is never shown.",
+	}, g.getWebhook)
+}
+
+// webhookPosition is where a page of webhooks ended.
+type webhookPosition struct {
+	Name string `json:"n"`
+}
+
+func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
+	Scope
+	Page
+},
+) (*webhooksAnswer, error) {
+	who, namespace, err := in.of(ctx)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	if err := g.permit(ctx, who, "list", resourceWebhooks, namespace, ""); err != nil {
+		return nil, fail(ctx, err)
+	}
+	list := "webhooks/" + namespace
+	var after webhookPosition
+	if in.Cursor != "" {
+		if err := decodeCursor(list, in.Cursor, &after); err != nil {
+			return nil, fail(ctx, err)
+		}
+	}
+	answer := &webhooksAnswer{Body: rest.WebhookList{Data: []rest.Webhook{}}}
+	for _, webhook := range g.endpoints.list(namespace) {
+		if webhook.Name <= after.Name {
+			continue
+		}
+		if len(answer.Body.Data) == in.Limit {
+			answer.Body.NextCursor = encodeCursor(list, webhookPosition{Name: answer.Body.Data[in.Limit-1].Name})
+			break
+		}
+		answer.Body.Data = append(answer.Body.Data, presentWebhook(webhook))
+	}
+	return answer, nil
+}
+
+func (g *Gateway) getWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
+	_, webhook, err := g.readable(ctx, in)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	return answerWebhook(webhook), nil
+}
+
+// readable returns the webhook of a request whose caller may read it.
+func (g *Gateway) readable(ctx context.Context, in *WebhookPath) (*caller, *v1alpha1.Webhook, error) {
+	return g.permitted(ctx, in, "get")
+}
+
+// permitted returns the webhook of a request whose caller may use this verb on
+// it. Whoever may not, is not told whether it exists.
+func (g *Gateway) permitted(ctx context.Context, in *WebhookPath, verb string) (*caller, *v1alpha1.Webhook, error) {
+	who, namespace, err := in.of(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	webhook := g.endpoints.find(namespace, in.ID)
+	name := ""
+	if webhook != nil {
+		name = webhook.Name
+	}
+	if err := g.permit(ctx, who, verb, resourceWebhooks, namespace, name); err != nil {
+		return nil, nil, withoutName(err, name)
+	}
+	if webhook == nil {
+		return nil, nil, notFound("webhook")
+	}
+	return who, webhook, nil
+}
+
+// withoutName takes the name of an object out of a refusal: the caller gave an
+// id and is not told what belongs to it.
+func withoutName(err error, name string) error {
+	p, ok := err.(*problem) //nolint:errorlint // made by permit, never wrapped
+	if ok && name != "" {
+		p.Detail = strings.Replace(p.Detail, fmt.Sprintf(" %q", name), "", 1)
+	}
+	return err
+}
+
+func answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {
+	return &webhookAnswer{ETag: etagOf(webhook), Body: presentWebhook(webhook)}
+}
+
+// etagOf is a version of all that an answer shows (RFC 9110, section 8.8.3).
+func etagOf(webhook *v1alpha1.Webhook) string { return `"` + webhook.ResourceVersion + `"` }
+
+func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
+	status := map[v1alpha1.WebhookState]string{
+		v1alpha1.WebhookFailing: rest.WebhookFailing, v1alpha1.WebhookDisabled: rest.WebhookDisabled,
+	}[webhook.Status.State]
+	if status == "" {
+		status = rest.WebhookActive
+	}
+	return rest.Webhook{
+		WebhookID: idOf(webhook), Name: webhook.Name, URL: webhook.Spec.URL, Events: webhook.Spec.Events,
+		Description: orNull(webhook.Spec.Description), Status: status, Suspended: webhook.Spec.Suspend,
+		CreatedAt: webhook.CreationTimestamp.UTC(),
+	}
+}
+
+// orNull is null for what is absent.
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
