@@ -123,7 +123,7 @@ func (r *Runner) handOver(f *flight) bool {
 	defer r.mu.Unlock()
 	now := r.now()
 	stalled := r.writes.stalled(now, r.stallAfter) && !f.probe
-	if f.rec.forgotten || !open || stalled || r.stopped || r.draining {
+	if f.rec.forgotten || f.rec.hook.held() || !open || stalled || r.stopped || r.draining {
 		r.putBack(f)
 		return false
 	}
@@ -216,6 +216,7 @@ func (r *Runner) ended(f *flight, outcome Outcome) {
 	r.pause = pause{}
 	r.land(f)
 	r.learn(h, f, outcome.Result, now)
+	r.heed(h, f, outcome.Result, now)
 	r.refresh(h, now)
 	if f.era == h.era {
 		r.recharge(rec, h.class)

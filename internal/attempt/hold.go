@@ -7,7 +7,14 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
+
+// goneHold is for how long nothing follows an answer of 410: time for the caller
+// to write it and to know that the webhook is disabled.
+const goneHold = 2 * time.Second
 
 // hold is until when an endpoint asked to be left alone.
 type hold struct {
@@ -24,8 +31,13 @@ func (h *webhook) held() bool { return h.hold.index >= 0 }
 func (r *Runner) Hold(key types.NamespacedName, until time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
 	h := r.webhook(key)
+	r.hold(h, until, r.now())
+	r.position(h)
+	r.nudge()
+}
+
+func (r *Runner) hold(h *webhook, until time.Time, now time.Duration) {
 	h.calm()
 	ends := now + time.Until(until)
 	switch {
@@ -37,8 +49,27 @@ func (r *Runner) Hold(key types.NamespacedName, until time.Time) {
 		h.hold.until, h.hold.ends = until, ends
 		heap.Fix(&r.holds, h.hold.index)
 	}
-	r.position(h)
-	r.nudge()
+}
+
+// heed leaves an endpoint alone that has just asked for it, or that is gone. The
+// caller does more about both once the outcome is written; that can be long
+// after others have begun.
+func (r *Runner) heed(h *webhook, f *flight, result dispatcher.Result, now time.Duration) {
+	var until time.Time
+	switch {
+	case f.era != h.era:
+		return
+	case result.Reason == dispatcher.ReasonGone:
+		until = time.Now().Add(goneHold)
+	case result.RetryAfter.IsZero():
+		return
+	default:
+		until = result.RetryAfter
+		if latest := time.Now().Add(retry.MaxRetryAfter); until.After(latest) {
+			until = latest
+		}
+	}
+	r.hold(h, until, now)
 }
 
 // HoldUntil returns until when nothing of a webhook starts, the zero time if it

@@ -97,11 +97,19 @@ func (m *model) anything(ctx context.Context, request dispatcher.Request) (dispa
 		status(200, 20*ms), hangs(), status(200, 50*ms), status(500, 10*ms), status(200, 1500*ms),
 		fails(dispatcher.ReasonConnectionRefused, ms),
 	}
+	if rand.IntN(50) == 0 {
+		return m.ends(request, throttles(429, time.Duration(rand.IntN(3000))*ms, 10*ms))
+	}
 	which := int(request.URL[len(request.URL)-1] - '0')
 	if rand.IntN(10) == 0 {
 		which = rand.IntN(len(habit))
 	}
-	result, err := habit[which%len(habit)](ctx, request)
+	return m.ends(request, habit[which%len(habit)])
+}
+
+// ends answers, for the first time to this attempt.
+func (m *model) ends(request dispatcher.Request, respond answer) (dispatcher.Result, error) {
+	result, err := respond(context.Background(), request)
 	attempt := fmt.Sprint(request.DeliveryID, " ", request.Attempt)
 	m.resultMu.Lock()
 	defer m.resultMu.Unlock()
@@ -187,6 +195,9 @@ func (m *model) step() {
 	case n < 54:
 		m.Hold(m.key(), time.Now().Add(time.Duration(m.rand.IntN(5000))*ms))
 	case n < 55:
+		if m.rand.IntN(3) == 0 {
+			m.Redirect(m.key(), fmt.Sprintf("moved%d.example.com:443", m.rand.IntN(3)))
+		}
 		m.Calm(m.key())
 	case n < 56:
 		m.ForgetWebhook(m.key())

@@ -72,10 +72,14 @@ func (r *Runner) webhook(key types.NamespacedName) *webhook {
 // Attempts that are still out to the old one keep their slots and count against
 // the old destination and PerWebhook, but are not learned from.
 func (r *Runner) setDestination(h *webhook, address string) {
-	if h.dest != nil && h.dest.address == address {
-		return
+	if h.dest == nil || h.dest.address != address {
+		r.startAfresh(h, address)
 	}
-	if old := h.dest; old != nil {
+}
+
+func (r *Runner) startAfresh(h *webhook, address string) {
+	old := h.dest
+	if old != nil {
 		r.unlink(h)
 		r.wake(old)
 		r.unhold(h)
@@ -83,10 +87,28 @@ func (r *Runner) setDestination(h *webhook, address string) {
 		h.era++
 		h.inFlight, h.late, h.class = 0, 0, Unproven
 		old.hooks--
-		r.drop(old)
 	}
 	h.dest = r.destination(address)
 	h.dest.hooks++
+	if old != nil {
+		r.drop(old)
+	}
+}
+
+// Redirect says that the endpoint of a webhook has changed, maybe at the same
+// host:port: nothing is known about the new one, and what is queued need not
+// wait for what the old one asked for.
+func (r *Runner) Redirect(key types.NamespacedName, address string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.webhooks[key]
+	if h == nil {
+		return
+	}
+	r.unhold(h) // it may be held though nothing was ever submitted
+	r.startAfresh(h, address)
+	r.refresh(h, r.now())
+	r.nudge()
 }
 
 // reset forgets what was learned about a webhook.
