@@ -82,6 +82,7 @@ type webhookScope struct {
 	webhook  *v1alpha1.Webhook
 	now      time.Time
 	enabled  bool // an enable request or a change of endpoint is handled in this pass
+	moved    bool // of these, a change of endpoint
 	rotated  bool // a rotation request is handled in this pass
 	secrets  signingSecrets
 	signing  *SecretProblem
@@ -171,7 +172,8 @@ func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName
 
 func (r *WebhookReconciler) gather(ctx context.Context, webhook *v1alpha1.Webhook) (*webhookScope, error) {
 	s := &webhookScope{webhook: webhook, now: r.Now()}
-	s.enabled = enableWanted(webhook) || endpointChanged(webhook)
+	s.moved = endpointChanged(webhook)
+	s.enabled = enableWanted(webhook) || s.moved
 	if err := r.sign(ctx, s); err != nil {
 		return nil, err
 	}
@@ -271,6 +273,9 @@ func (r *WebhookReconciler) account(s *webhookScope, status *v1alpha1.WebhookSta
 	r.Observations.settle(s.webhook, s.news)
 	if s.enabled { // only now: a stale cache shows requests that were handled before
 		r.Observations.enabled(s.webhook, s.now)
+	}
+	if s.moved {
+		r.Observations.released(s.webhook, s.news)
 	}
 	r.Metrics.webhookState(s.webhook, status.State)
 	r.announce(s.webhook, &s.webhook.Status, status)

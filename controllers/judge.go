@@ -51,9 +51,12 @@ func (j *judgement) count() {
 	j.status.DeliveriesSucceeded += j.news.succeeded
 	j.status.DeliveriesFailed += j.news.failed
 	j.status.DeliveriesPending = j.pending
-	if until := j.news.holdUntil; until.After(j.now) {
+	switch until := j.news.holdUntil; {
+	case j.moved: // what the former endpoint asked for
+		j.status.RetryAfterTime = nil
+	case until.After(j.now):
 		j.status.RetryAfterTime = new(metav1.NewTime(until.Add(time.Second - 1).Truncate(time.Second)))
-	} else if j.status.RetryAfterTime != nil && !j.status.RetryAfterTime.After(j.now) {
+	case j.status.RetryAfterTime != nil && !j.status.RetryAfterTime.After(j.now):
 		j.status.RetryAfterTime = nil
 	}
 }

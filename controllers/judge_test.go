@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -212,6 +213,26 @@ func TestJudgeWholeStatus(t *testing.T) {
 	now, s.now = at(91*second), at(91*second)
 	want.RetryAfterTime = nil
 	same(t, judge(s, o, 2000), want)
+}
+
+// What an endpoint asked for holds no other one.
+func TestAChangedEndpointIsNotHeld(t *testing.T) {
+	o := NewObservations(0, func() time.Time { return at(0) })
+	r := &WebhookReconciler{Observations: o, Metrics: NewMetrics(prometheus.NewRegistry())}
+	s := goodScope()
+	s.webhook.Status.RetryAfterTime = new(metav1.NewTime(at(minute)))
+	o.Held(s.webhook, at(hour))
+	s.enabled, s.moved, s.news = true, true, o.news(s.webhook)
+	judged := judge(s, o, 2000)
+	same(t, judged.RetryAfterTime, (*metav1.Time)(nil))
+	r.account(s, judged)
+	s = goodScope()
+	s.webhook.Status, s.news = *judged, o.news(s.webhook)
+	same(t, judge(s, o, 2000).RetryAfterTime, (*metav1.Time)(nil))
+
+	o.Held(s.webhook, at(2*hour)) // by the new one
+	s.news = o.news(s.webhook)
+	same(t, judge(s, o, 2000).RetryAfterTime, new(metav1.NewTime(at(2*hour))))
 }
 
 func TestWhatReenables(t *testing.T) {

@@ -99,6 +99,15 @@ func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcom
 	wake(keyOf(webhook), after)
 }
 
+// Arrived notes that a delivery has come that is not finished. Where none ever
+// is, as while a webhook is suspended, nothing else tells of its backlog.
+func (o *Observations) Arrived(webhook types.NamespacedName) {
+	o.mu.Lock()
+	wake := o.wake
+	o.mu.Unlock()
+	wake(webhook, statusInterval)
+}
+
 // Counted adds a delivery that ended to the counters of its webhook and says
 // nothing about the endpoint.
 func (o *Observations) Counted(webhook *v1alpha1.Webhook, state v1alpha1.DeliveryState) {
@@ -214,6 +223,15 @@ func (o *Observations) enabled(webhook *v1alpha1.Webhook, at time.Time) {
 	defer o.mu.Unlock()
 	entry := o.of(webhook)
 	entry.facts = health.Enable(entry.facts, at)
+}
+
+// released drops the hold that was seen of an endpoint that has changed since.
+func (o *Observations) released(webhook *v1alpha1.Webhook, seen observed) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if entry := o.of(webhook); !entry.holdUntil.After(seen.holdUntil) {
+		entry.holdUntil = time.Time{}
+	}
 }
 
 // Forget drops a webhook that is gone.

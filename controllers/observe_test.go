@@ -8,6 +8,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/health"
@@ -58,6 +61,22 @@ func TestObservationsWakeWhenTheStateChanges(t *testing.T) {
 			same(t, o.Disabled(tt.webhook), tt.disabled) // before any status says so
 		})
 	}
+}
+
+// A webhook that collects without an end, as while it is suspended, has nothing
+// else that would make anybody count what waits.
+func TestANewDeliveryIsCountedWithinAMinute(t *testing.T) {
+	now := at(0)
+	o, calls := watched(&now)
+	r := &DeliveryReconciler{Observations: o, memory: newMemory(), Now: func() time.Time { return now }}
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	defer queue.ShutDown()
+	r.deliveryEvents().Create(t.Context(), event.TypedCreateEvent[*v1alpha1.WebhookDelivery]{Object: someDelivery()}, queue)
+	if len(*calls) != 1 || (*calls)[0].Webhook != someWebhook().Name || (*calls)[0].After != statusInterval {
+		t.Errorf("got %+v", *calls)
+	}
+	r.deliveryEvents().Create(t.Context(), event.TypedCreateEvent[*v1alpha1.WebhookDelivery]{Object: someDelivery(), IsInInitialList: true}, queue)
+	same(t, len(*calls), 1) // a new process looks at every webhook anyway
 }
 
 func TestFailuresTooFarApartDisable(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -30,6 +31,19 @@ var _ = Describe("What an endpoint answers", func() {
 		annotate(ctx, webhook, v1alpha1.EnableRequestedAtAnnotation, "now")
 		Eventually(state(ctx, held)).Should(Equal("Succeeded Delivered 1"))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
+	}, SpecTimeout(soon))
+
+	It("is an answer to an attempt that carries the trace of who published it", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		world.receiver.Script("/"+namespace, receiver.Step{Status: 500}, receiver.Step{Status: 200})
+		startOperator(setup{namespace: namespace})
+		create(ctx, hookIn(namespace))
+		delivery := create(ctx, deliveryIn(namespace, "a", func(d *v1alpha1.WebhookDelivery) { d.Spec.TraceParent = trace }))
+		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 2"))
+		for _, post := range world.receiver.Received("/" + namespace) {
+			Expect(post.Header.Get("Traceparent")).To(Equal(trace))
+		}
 	}, SpecTimeout(soon))
 
 	It("410 written to a delivery disables also if the process dies before the Webhook's status says so", func(ctx SpecContext) {
@@ -89,6 +103,26 @@ var _ = Describe("What an endpoint answers", func() {
 			Expect(post.At).To(BeTemporally(">=", until))
 		}
 	}, SpecTimeout(soon))
+
+	It("429 of an old url holds nothing at the new one, also after a restart", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		old := "/" + namespace + "/old"
+		world.receiver.Script(old, receiver.Step{Status: 429, Header: map[string]string{"Retry-After": "3600"}})
+		o := startOperator(setup{namespace: namespace})
+		webhook := create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) { w.Spec.URL = world.receiver.URL(old) }))
+		Eventually(state(ctx, create(ctx, deliveryIn(namespace, "a")))).Should(Equal("Retrying RetryScheduled 1"))
+		queued := create(ctx, deliveryIn(namespace, "b"))
+		Eventually(o.runner.Stats).Should(And(HaveField("Held", 1), HaveField("Queued", 1)))
+		patchURL(ctx, webhook, world.receiver.URL("/"+namespace))
+		Eventually(state(ctx, queued)).Should(Equal("Succeeded Delivered 1"))
+		Eventually(func() *metav1.MicroTime { return fresh(ctx, webhook).Status.EnabledTime }).ShouldNot(BeNil())
+		Expect(webhook.Status.RetryAfterTime).To(BeNil())
+		o.stop()
+		o = startOperator(setup{namespace: namespace})
+		Eventually(state(ctx, create(ctx, deliveryIn(namespace, "c")))).Should(Equal("Succeeded Delivered 1"))
+		Expect(o.runner.Stats().Held).To(BeZero())
+		Expect(world.receiver.Counts(old).Posts).To(Equal(1))
+	}, SpecTimeout(2*soon))
 
 	It("429 at the gateway's first attempt holds the other deliveries", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)

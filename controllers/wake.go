@@ -73,9 +73,11 @@ func (r *DeliveryReconciler) wakeNext(delivery types.NamespacedName) {
 func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha1.WebhookDelivery, reconcile.Request] {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.TypedFuncs[*v1alpha1.WebhookDelivery, reconcile.Request]{
-		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*v1alpha1.WebhookDelivery], q queue) {
+		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*v1alpha1.WebhookDelivery], q queue) {
 			if e.IsInInitialList {
-				r.hold(e.Object)
+				r.hold(ctx, e.Object)
+			} else {
+				r.Observations.Arrived(types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Spec.WebhookRef.Name})
 			}
 			enqueue(q, keyOf(e.Object))
 		},
@@ -100,13 +102,18 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 }
 
 // hold leaves an endpoint alone that asked a former process for it.
-func (r *DeliveryReconciler) hold(delivery *v1alpha1.WebhookDelivery) {
+func (r *DeliveryReconciler) hold(ctx context.Context, delivery *v1alpha1.WebhookDelivery) {
 	log, now := delivery.Status.AttemptLog, r.Now()
 	if len(log) == 0 || log[len(log)-1].RetryAfterTime == nil || !log[len(log)-1].RetryAfterTime.After(now) {
 		return
 	}
-	webhook := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
-	r.Runner.Hold(webhook, earliest(log[len(log)-1].RetryAfterTime.Time, now.Add(retry.MaxRetryAfter)))
+	last := &log[len(log)-1]
+	key := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
+	var webhook v1alpha1.Webhook
+	if err := r.Client.Get(ctx, key, &webhook); err == nil && timeOf(webhook.Status.EnabledTime).After(last.StartTime.Time) {
+		return // by an endpoint that is not the webhook's any more
+	}
+	r.Runner.Hold(key, earliest(last.RetryAfterTime.Time, now.Add(retry.MaxRetryAfter)))
 }
 
 // webhookEvents enqueues the deliveries of a webhook when it changes in a way
@@ -125,6 +132,9 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 		UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*v1alpha1.Webhook], q queue) {
 			if !releases(e.ObjectOld, e.ObjectNew) {
 				return
+			}
+			if endpointRevision(e.ObjectOld) != endpointRevision(e.ObjectNew) {
+				r.Runner.Redirect(keyOf(e.ObjectNew), destination(e.ObjectNew.Spec.URL))
 			}
 			r.Runner.Calm(keyOf(e.ObjectNew))
 			r.enqueueAll(ctx, e.ObjectNew, q)
