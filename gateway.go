@@ -135,7 +135,7 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, lo
 	return gateway.New(gateway.Options{
 		Config: config, Client: objects, Dispatcher: dispatcher.NewClient(o.dispatcherSocket), Forbidden: addresses.Forbidden,
 		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered,
-		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, Now: time.Now, Random: rand.Reader, Version: version.Version,
+		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, Now: time.Now, Random: rand.Reader,
 	})
 }
 

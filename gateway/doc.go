@@ -2,7 +2,9 @@
 
 // Package gateway serves the REST API (docs/rest.md). Its files:
 //
-//	gateway.go    what it consists of, and the routes
+//	gateway.go    what it consists of
+//	api.go        its operations
+//	fresh.go      whether what is in memory is the present
 //	identify.go   who calls: TokenReview, cached
 //	authorize.go  what they may: SubjectAccessReview, cached
 //	caller.go     requests to the API server with the caller's own token

@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +12,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-logr/logr"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -54,8 +50,6 @@ type Options struct {
 	Now               func() time.Time
 	// Random makes ids and secrets: crypto/rand.Reader.
 	Random io.Reader
-	// Version stands in the OpenAPI document.
-	Version string
 }
 
 // Gateway serves the REST API. Make it with New, start its mirrors with Start,
@@ -74,7 +68,6 @@ type Gateway struct {
 	logger        *slog.Logger
 	now           func() time.Time
 	random        io.Reader
-	version       string
 
 	endpoints  *endpoints
 	deliveries *ledger
@@ -105,7 +98,7 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, callers: callers,
 		authenticator: newAuthenticator(clients.AuthenticationV1().TokenReviews()), authorizer: authorize,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits,
-		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, now: o.Now, random: o.Random, version: o.Version,
+		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, now: o.Now, random: o.Random,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
 	}, nil
 }
@@ -119,17 +112,7 @@ func (g *Gateway) Start(ctx context.Context) {
 	source.List, source.Example = &v1alpha1.WebhookDeliveryList{}, &v1alpha1.WebhookDelivery{}
 	g.deliveries.Start(ctx, source)
 	g.catalogue.Start(ctx, mirror.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
-}
-
-// errNotSynced says what a gateway that has just started waits for.
-var errNotSynced = errors.New("webhooks, deliveries and event types are still being read")
-
-// Ready returns nil once everything is in memory.
-func (g *Gateway) Ready() error {
-	if !g.endpoints.Synced() || !g.deliveries.Synced() || !g.catalogue.Synced() {
-		return errNotSynced
-	}
-	return nil
+	go g.beat(ctx)
 }
 
 // Handler serves the REST API, its OpenAPI document and the probes. drain
@@ -161,72 +144,4 @@ func (g *Gateway) probe(check func() error) http.HandlerFunc {
 		}
 		_, _ = io.WriteString(w, "ok\n")
 	}
-}
-
-// NewAPI registers every operation of the REST API. With a zero Gateway it
-// serves nobody, but its OpenAPI document is whole.
-func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
-	huma.NewErrorWithContext = fromHuma
-	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
-		return fromHuma(nil, status, message, errs...)
-	}
-	config := huma.DefaultConfig("BB-MCP Webhooks", g.version)
-	config.Info.Description = "Outbound webhooks: declare endpoints, publish events, follow deliveries."
-	config.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
-	config.CreateHooks = nil
-	config.DocsPath, config.SchemasPath = "", ""
-	config.RejectUnknownQueryParameters = true
-	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
-	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"token": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "Token of a Kubernetes ServiceAccount, of the API server's own audience"},
-	}
-	config.Security = []map[string][]string{{"token": {}}}
-	api := humago.New(mux, config)
-	api.UseMiddleware(g.authenticated)
-	for _, register := range []func(huma.API){
-		g.registerWebhooks, g.registerDeliveries, g.registerEventTypes,
-	} {
-		register(api)
-	}
-	return api
-}
-
-// authenticated lets in whoever has a token that the API server knows.
-func (g *Gateway) authenticated(ctx huma.Context, next func(huma.Context)) {
-	request, w := humago.Unwrap(ctx)
-	n := note(request.Context())
-	n.operation = ctx.Operation().OperationID
-	who, p := g.identify(request)
-	if p == nil && g.Ready() != nil {
-		p = unavailable("this", errNotSynced)
-	}
-	if p != nil {
-		noteProblem(request.Context(), p)
-		p.write(w, p.RequestID)
-		return
-	}
-	n.user = who.user.GetName()
-	next(huma.WithValue(ctx, callerKey{}, who))
-}
-
-// jsonFormat is strict in what it reads (no member twice, no invalid UTF-8) and
-// leaves < > & as they are in what it writes.
-var jsonFormat = huma.Format{ //nolint:gochecknoglobals // never changed
-	Marshal: func(w io.Writer, value any) error {
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(value)
-	},
-	Unmarshal: func(data []byte, value any) error { return jsonv2.Unmarshal(data, value) },
-}
-
-// fail is how every handler ends that has an error.
-func fail(ctx context.Context, err error) error {
-	p, ok := errors.AsType[*problem](err)
-	if !ok {
-		p = newProblem(http.StatusInternalServerError, reasonInternal, "something is wrong with the gateway; its log tells more, under the request id")
-		p.cause = err
-	}
-	noteProblem(ctx, p)
-	return p
 }

@@ -16,6 +16,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/controllers"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+	"bbmcp.quietstack.com/webhooks/gateway"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 )
 
@@ -36,6 +37,11 @@ func run() error {
 	}
 	fmt.Print("\nThe manager also serves those of controller-runtime, client-go and the Go runtime:\n" +
 		"`controller_runtime_*`, `workqueue_*`, `rest_client_*`, `leader_election_*`, `go_*`, `process_*`.\n")
+	rest := &recorder{}
+	gateway.NewMetrics(rest)
+	if err := rest.print("Gateway"); err != nil {
+		return err
+	}
 	sidecar := &recorder{}
 	_, err := dispatcher.NewSender(dispatcher.SenderOptions{Policy: netguard.New(netguard.Options{}), Registerer: sidecar})
 	if err != nil {

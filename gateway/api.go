@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	jsonv2 "github.com/go-json-experiment/json"
+)
+
+// NewAPI registers every operation of the REST API. With a zero Gateway it
+// serves nobody, but its OpenAPI document is whole.
+func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
+	huma.NewErrorWithContext = fromHuma
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return fromHuma(nil, status, message, errs...)
+	}
+	config := huma.DefaultConfig("BB-MCP Webhooks", "v1")
+	config.Info.Description = "Outbound webhooks: declare endpoints, publish events, follow deliveries."
+	config.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	config.CreateHooks = nil
+	config.DocsPath, config.SchemasPath = "", ""
+	config.RejectUnknownQueryParameters = true
+	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "Token of a Kubernetes ServiceAccount, of the API server's own audience"},
+	}
+	config.Security = []map[string][]string{{"token": {}}}
+	api := humago.New(mux, config)
+	api.UseMiddleware(g.authenticated)
+	for _, register := range []func(huma.API){
+		g.registerWebhooks, g.registerDeliveries, g.registerEventTypes,
+	} {
+		register(api)
+	}
+	openAnswers(api.OpenAPI())
+	return api
+}
+
+// openAnswers says of everything but what callers send that it may get more
+// members: clients must pass over those that they do not know.
+func openAnswers(document *huma.OpenAPI) {
+	sent := map[string]bool{}
+	for _, path := range document.Paths {
+		for _, operation := range []*huma.Operation{path.Post, path.Put, path.Patch} {
+			if operation == nil || operation.RequestBody == nil {
+				continue
+			}
+			for _, content := range operation.RequestBody.Content {
+				sent[content.Schema.Ref] = true
+			}
+		}
+	}
+	for name, schema := range document.Components.Schemas.Map() {
+		if !sent["#/components/schemas/"+name] && schema.Type == huma.TypeObject {
+			schema.AdditionalProperties = true
+		}
+	}
+}
+
+// authenticated lets in whoever has a token that the API server knows.
+func (g *Gateway) authenticated(ctx huma.Context, next func(huma.Context)) {
+	request, w := humago.Unwrap(ctx)
+	n := note(request.Context())
+	n.operation = ctx.Operation().OperationID
+	who, p := g.identify(request)
+	if stale, ok := errors.AsType[*problem](g.fresh()); ok && p == nil {
+		p = stale
+	}
+	if p != nil {
+		noteProblem(request.Context(), p)
+		p.write(w, p.RequestID)
+		return
+	}
+	n.user = who.user.GetName()
+	next(huma.WithValue(ctx, callerKey{}, who))
+}
+
+// jsonFormat is strict in what it reads (no member twice, no invalid UTF-8) and
+// leaves < > & as they are in what it writes.
+var jsonFormat = huma.Format{ //nolint:gochecknoglobals // never changed
+	Marshal: func(w io.Writer, value any) error {
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(value)
+	},
+	Unmarshal: func(data []byte, value any) error { return jsonv2.Unmarshal(data, value) },
+}
+
+// fail is how every handler ends that has an error.
+func fail(ctx context.Context, err error) error {
+	p, ok := errors.AsType[*problem](err)
+	if !ok {
+		p = newProblem(http.StatusInternalServerError, reasonInternal, "something is wrong with the gateway; its log tells more, under the request id")
+		p.cause = err
+	}
+	noteProblem(ctx, p)
+	return p
+}

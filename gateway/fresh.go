@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+const (
+	// heartbeat is for how long the watches may have nothing to tell before the
+	// API server is asked for a sign of life.
+	heartbeat = 10 * time.Second
+	// staleAfter is the silence after which nothing is answered from memory.
+	staleAfter = time.Minute
+)
+
+// errNotSynced says what a gateway that has just started waits for.
+var errNotSynced = errors.New("webhooks, deliveries and event types are still being read")
+
+// Ready returns nil once everything is in memory.
+func (g *Gateway) Ready() error {
+	if !g.endpoints.Synced() || !g.deliveries.Synced() || !g.catalogue.Synced() {
+		return errNotSynced
+	}
+	return nil
+}
+
+// beat makes the API server say something when the watches have nothing to
+// tell, on the connection that they use: silence means that it is out of reach.
+func (g *Gateway) beat(ctx context.Context) {
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if max(g.endpoints.Silence(), g.deliveries.Silence(), g.catalogue.Silence()) < heartbeat {
+			continue
+		}
+		if g.ask(ctx) == nil {
+			g.endpoints.Heard()
+			g.deliveries.Heard()
+			g.catalogue.Heard()
+		}
+	}
+}
+
+func (g *Gateway) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	return g.client.List(ctx, &v1alpha1.EventTypeList{}, client.Limit(1), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}})
+}
+
+// fresh returns a problem when what is in memory may be the past.
+func (g *Gateway) fresh() error {
+	if err := g.Ready(); err != nil {
+		return unavailable("this", err)
+	}
+	if silence := max(g.endpoints.Silence(), g.deliveries.Silence(), g.catalogue.Silence()); silence > staleAfter {
+		return unavailable("this", fmt.Errorf("the API server has been silent for %s", silence.Round(time.Second)))
+	}
+	return nil
+}
