@@ -17,9 +17,11 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/test/openapi"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
@@ -29,6 +31,8 @@ const (
 	pollEvery = 20 * time.Millisecond
 	// soon is for what takes moments on a machine that is not busy.
 	soon = 30 * time.Second
+	// slowPage is the longest that a page of a list may take, at the 99th percentile.
+	slowPage = 50 * time.Millisecond
 )
 
 var (
@@ -38,6 +42,9 @@ var (
 	shared *stack.Gateway
 	// endpoint takes what is sent.
 	endpoint *receiver.Receiver
+	// promised is what the OpenAPI document says of answers; every answer of
+	// every spec is held against it.
+	promised *openapi.Validator
 )
 
 func TestGateway(t *testing.T) {
@@ -47,6 +54,8 @@ func TestGateway(t *testing.T) {
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	var err error
+	promised, err = openapi.Load("../docs/reference/openapi.json")
+	Expect(err).NotTo(HaveOccurred())
 	cluster, err = stack.Start(ctx, stack.Options{
 		ControlPlane: controlplane.Options{UnsafeNoFsync: true},
 		Progress:     func(text string) { GinkgoWriter.Println(text) },
@@ -85,6 +94,18 @@ func account(ctx context.Context, namespace, name string, roles ...string) strin
 	token, err := cluster.Token(ctx, namespace, name, roles)
 	Expect(err).NotTo(HaveOccurred())
 	return token
+}
+
+// deleteAccount deletes a ServiceAccount, which revokes its tokens.
+func deleteAccount(ctx context.Context, key types.NamespacedName) {
+	GinkgoHelper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	Expect(cluster.Client.Delete(ctx, account)).To(Succeed())
+}
+
+// gatewayOptions are those of one more gateway.
+func gatewayOptions(args ...string) stack.GatewayOptions {
+	return stack.GatewayOptions{Supervise: true, Args: args}
 }
 
 // api calls the REST API.
@@ -158,8 +179,14 @@ func (a api) try(ctx context.Context, method, path string, body any) (answer, er
 	if err != nil {
 		return answer{}, fmt.Errorf("read the answer: %w", err)
 	}
+	if err := promised.Check(method, path, response.StatusCode, response.Header, text); err != nil && !isProbe(path) {
+		return answer{}, err
+	}
 	return answer{status: response.StatusCode, header: response.Header, body: string(text)}, nil
 }
+
+// isProbe tells what is no part of the REST API.
+func isProbe(path string) bool { return path == "/healthz" || path == "/readyz" }
 
 // decode reads an answer that must have this status.
 func decode[T any](got answer, status int) T {
