@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,18 +18,23 @@ import (
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{"README.md": string(read(t, filepath.Join(root, "README.md")))}
-	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || filepath.Ext(path) != ".md" {
+	for _, folder := range []string{"docs", "examples", "sdk"} {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() && entry.Name() == "node_modules" {
+				return fs.SkipDir
+			}
+			if err != nil || entry.IsDir() || filepath.Ext(path) != ".md" {
+				return err
+			}
+			name, err := filepath.Rel(root, path)
+			if err == nil {
+				all[name] = string(read(t, path))
+			}
 			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		name, err := filepath.Rel(root, path)
-		if err == nil {
-			all[name] = string(read(t, path))
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return all
 }
@@ -45,6 +51,50 @@ func TestLinksLeadToFiles(t *testing.T) {
 			}
 		}
 	}
+}
+
+// kubectl apply reads every .yaml, .yml and .json file of a folder, and with -R
+// of those below.
+func TestWhatTheDocsApplyAreManifests(t *testing.T) {
+	command := regexp.MustCompile("kubectl apply ([^`\n]*)")
+	given := regexp.MustCompile(`-f (examples\S*)`)
+	commands := 0
+	for name, text := range documents(t) {
+		for _, found := range command.FindAllStringSubmatch(text, -1) {
+			for _, argument := range given.FindAllStringSubmatch(found[1], -1) {
+				commands++
+				for _, file := range applied(t, argument[1], strings.Contains(found[1], "-R ")) {
+					if content := string(read(t, file)); !strings.Contains(content, "apiVersion:") || !strings.Contains(content, "kind:") {
+						t.Errorf("%s applies %s, which is no manifest", name, file)
+					}
+				}
+			}
+		}
+	}
+	if commands == 0 {
+		t.Error("no document applies the examples")
+	}
+}
+
+// applied are the files that kubectl apply -f reads.
+func applied(t *testing.T, argument string, recursive bool) (files []string) {
+	t.Helper()
+	start := filepath.Join(root, argument)
+	err := filepath.WalkDir(start, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != start && !recursive:
+			return fs.SkipDir
+		case !entry.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)):
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("kubectl apply -f %s: %v", argument, err)
+	}
+	return files
 }
 
 func TestEveryFailureReasonIsExplained(t *testing.T) {

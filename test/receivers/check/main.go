@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command check starts an example receiver and checks it. Its last line counts.
+//
+//	go run ./test/receivers/check -name node -folder examples/receivers/node -- node receiver.js
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"bbmcp.quietstack.com/webhooks/test/receivers"
+)
+
+func main() {
+	name := flag.String("name", "receiver", "what the last line calls the receiver")
+	folder := flag.String("folder", ".", "where to start it")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *name, *folder, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "check:", err)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+	}
+}
+
+func run(ctx context.Context, name, folder string, command []string) error {
+	if len(command) == 0 {
+		return errors.New("give the command that starts the receiver")
+	}
+	receiver, err := receivers.Start(ctx, folder, command...)
+	if err != nil {
+		return err
+	}
+	defer receiver.Stop()
+	passed, failed := 0, 0
+	for _, result := range receivers.Check(ctx, receiver) {
+		if result.Err == nil {
+			passed++
+			continue
+		}
+		failed++
+		fmt.Printf("FAIL %s: %v\n", result.Name, result.Err)
+	}
+	fmt.Printf("%s receiver: %d passed, %d failed\n", name, passed, failed)
+	if failed > 0 {
+		return errors.New("the receiver does not do what it must")
+	}
+	return nil
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receivers
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+func TestGoReceiver(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "receiver")
+	build := exec.Command("go", "build", "-o", binary, ".") // a module of its own, as its users have it
+	build.Dir = "../../examples/receivers/go"
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the receiver: %v\n%s", err, out)
+	}
+	receiver, err := Start(t.Context(), build.Dir, binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer receiver.Stop()
+	for _, result := range Check(t.Context(), receiver) {
+		t.Run(result.Name, func(t *testing.T) {
+			if result.Err != nil {
+				t.Error(result.Err)
+			}
+		})
+	}
+}
