@@ -4,6 +4,7 @@
 
 import { createInterface } from "node:readline";
 import { decimal, difference, parse } from "./exact.mjs";
+import { verifyOfficially } from "./official.mjs";
 import { verify, verifyStandard } from "./receiver.mjs";
 
 const shown = 10;
@@ -37,9 +38,11 @@ const checks = {
     for (const secret of secrets) {
       if (!verify(headers, JSON.parse(body), secret)) return "X-BBMCP-Signature does not verify";
       if (!verifyStandard(headers, body, secret)) return "webhook-signature does not verify";
+      if (!verifyOfficially(headers, body, secret)) return "the package standardwebhooks refuses it";
     }
     const other = body.replace("10:30:00Z", "10:30:01Z");
     if (verify(headers, JSON.parse(other), secrets[0]) || verifyStandard(headers, other, secrets[0])) return "another body verifies";
+    if (verifyOfficially(headers, other, secrets[0])) return "the package standardwebhooks accepts another body";
     const stranger = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     if (verify(headers, JSON.parse(body), stranger) || verifyStandard(headers, body, stranger)) return "another secret verifies";
     return null;
@@ -93,5 +96,5 @@ if (announced !== records) {
   console.log(`FAIL ${records} records read, ${announced ?? "an unknown number"} written`);
   failed++;
 }
-console.log(`node ${process.version}, V8 ${process.versions.v8}: ${passed} passed, ${failed} failed`);
+console.log(`node ${process.version} payloads, V8 ${process.versions.v8}: ${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

@@ -126,7 +126,7 @@ def main():
     if announced != records:
         print(f"FAIL {records} records read, {announced} written")
         complaints += 1
-    print(f"python {platform.python_version()}: {sum(passed.values())} passed, {complaints} failed")
+    print(f"python {platform.python_version()} payloads: {sum(passed.values())} passed, {complaints} failed")
     return 1 if complaints else 0
 
 

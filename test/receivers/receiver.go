@@ -5,7 +5,6 @@ package receivers
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -74,14 +73,17 @@ func Start(ctx context.Context, folder string, command ...string) (*Receiver, er
 
 // launch keeps what a receiver prints apart from what its server logs.
 func launch(cmd *exec.Cmd, dir string) (*childprocess.Process, error) {
-	for name, stream := range map[string]*io.Writer{"out": &cmd.Stdout, "err": &cmd.Stderr} {
-		file, err := os.Create(filepath.Join(dir, name))
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close() // the child has its own copy
-		*stream = file
+	stdout, err := os.Create(filepath.Join(dir, "out"))
+	if err != nil {
+		return nil, err
 	}
+	defer stdout.Close() // the child has its own copy
+	stderr, err := os.Create(filepath.Join(dir, "err"))
+	if err != nil {
+		return nil, err
+	}
+	defer stderr.Close()
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	return childprocess.Start(cmd.Path, "", cmd)
 }
 

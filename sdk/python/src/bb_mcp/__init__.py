@@ -6,7 +6,7 @@
 
     client = bb_mcp.Client()  # BBMCP_API_URL, BBMCP_API_KEY or BBMCP_API_KEY_FILE
     webhook = client.webhooks.create(url="https://example.com/hooks", events=["context.*"])
-    client.events.publish(event="context.created", data={"context_id": "ctx_1"})
+    client.events.publish(event="context.created", data={"context_id": "ctx_1", ...})
 
 Receivers need no client, only ``bb_mcp.verify_signature(body, signature, secret)``.
 """
