@@ -106,8 +106,6 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 		Timeout:    policyOf(webhook).Timeout,
 		Test:       delivery.Spec.Test,
 		Forbidden:  r.Forbidden(),
-
-		TraceParent: delivery.Spec.TraceParent,
 	}, attemptNote{webhook: webhook, primary: primary, overlapEnd: secrets.overlapEnd}, nil
 }
 

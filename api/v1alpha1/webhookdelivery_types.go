@@ -111,9 +111,7 @@ type WebhookDeliverySpec struct {
 	// +optional
 	Test bool `json:"test,omitempty"`
 
-	// traceParent is the W3C Trace Context of the publisher. It is sent as the
-	// header traceparent on every attempt; unset means no such header. Example:
-	// 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01.
+	// traceParent is the W3C Trace Context of the publisher.
 	// +optional
 	// +kubebuilder:validation:MaxLength=55
 	// +kubebuilder:validation:Pattern=`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`
