@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+const (
+	typeJSON       = "application/json"
+	typeEvent      = "application/cloudevents+json"
+	typeEventBatch = "application/cloudevents-batch+json"
+
+	// maxAnswerBytes bounds what is read of an answer: a page of 100 webhooks or
+	// a delivery with its payload is far smaller.
+	maxAnswerBytes = 16 << 20
+)
+
+// call is one call of the API.
+type call struct {
+	method, path string // the path escaped
+	query        url.Values
+	header       http.Header
+	contentType  string
+	body         []byte
+	// repeatable calls do no harm when they are made twice.
+	repeatable bool
+	// anonymous calls carry no token.
+	anonymous bool
+}
+
+// do makes a call, repeats it where that is safe, and decodes the answer into
+// what into points to, if it is not nil.
+func (c *Client) do(ctx context.Context, call call, into any) (http.Header, error) {
+	for attempt := 0; ; attempt++ {
+		header, err := c.once(ctx, call, into)
+		if err == nil || !call.repeatable || attempt >= c.repeats || !passing(ctx, err) {
+			return header, err
+		}
+		wait := backoff(attempt)
+		if e, ok := errors.AsType[*Error](err); ok && e.RetryAfter > 0 {
+			wait = e.RetryAfter
+		}
+		if wait > c.maxWait || !sleep(ctx, wait) {
+			return header, err
+		}
+	}
+}
+
+// once makes one request.
+func (c *Client) once(ctx context.Context, call call, into any) (http.Header, error) {
+	request, err := c.request(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("bbmcp: %w", err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes+1))
+	switch {
+	case answer.StatusCode < 200 || answer.StatusCode > 299:
+		return answer.Header, refusal(call, answer, body)
+	case err != nil:
+		return answer.Header, fmt.Errorf("bbmcp: %s %s: read the answer: %w", call.method, call.path, err)
+	case len(body) > maxAnswerBytes:
+		return answer.Header, fmt.Errorf("bbmcp: %s %s: the answer is longer than %d bytes", call.method, call.path, maxAnswerBytes)
+	case into == nil:
+		return answer.Header, nil
+	}
+	if !isJSON(answer.Header) {
+		return answer.Header, fmt.Errorf("bbmcp: %s %s: the answer is %q, not JSON: is the base URL that of the API?",
+			call.method, call.path, answer.Header.Get("Content-Type"))
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return answer.Header, fmt.Errorf("bbmcp: %s %s: the answer cannot be read: %w", call.method, call.path, err)
+	}
+	return answer.Header, nil
+}
+
+func (c *Client) request(ctx context.Context, call call) (*http.Request, error) {
+	target := c.base.String() + call.path
+	query := maps.Clone(call.query)
+	if c.namespace != "" && !call.anonymous {
+		if query == nil {
+			query = url.Values{}
+		}
+		query.Set("namespace", c.namespace)
+	}
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	var body io.Reader
+	if call.body != nil {
+		body = bytes.NewReader(call.body)
+	}
+	request, err := http.NewRequestWithContext(ctx, call.method, target, body)
+	if err != nil {
+		return nil, fmt.Errorf("bbmcp: %w", err)
+	}
+	maps.Copy(request.Header, call.header)
+	if call.body != nil {
+		request.Header.Set("Content-Type", typeJSON)
+		if call.contentType != "" {
+			request.Header.Set("Content-Type", call.contentType)
+		}
+	}
+	request.Header.Set("Accept", typeJSON+", application/problem+json")
+	request.Header.Set("User-Agent", c.userAgent)
+	if call.anonymous {
+		return request, nil
+	}
+	token, err := c.token(ctx)
+	if err == nil {
+		token, err = checkToken(token)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bbmcp: %w", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	return request, nil
+}
+
+// refusal turns an answer that is not 2xx into an error.
+func refusal(call call, answer *http.Response, body []byte) *Error {
+	e := &Error{
+		Method: call.method, Path: call.path, Status: answer.StatusCode,
+		RetryAfter: retryAfter(answer.Header.Get("Retry-After"), time.Now()),
+	}
+	media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	if media == "application/problem+json" && json.Unmarshal(body, &e.Problem) == nil {
+		return e
+	}
+	e.Problem = rest.Problem{Type: "about:blank", Title: http.StatusText(e.Status), Status: e.Status}
+	if location, err := answer.Location(); err == nil && e.Status >= 300 && e.Status <= 399 {
+		e.Problem.Detail = fmt.Sprintf("the server redirects to %s://%s, where the token was not sent: set the base URL to where the API is",
+			location.Scheme, location.Host)
+		return e
+	}
+	e.Problem.Detail = "the answer carries no problem document, so it may not come from the API: look at the base URL and what is in front of it"
+	return e
+}
+
+func isJSON(header http.Header) bool {
+	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	return err == nil && (media == typeJSON || strings.HasSuffix(media, "+json"))
+}
+
+// segment escapes an id for use in a path.
+func segment(kind, id string) (string, error) {
+	if id == "" || id == "." || id == ".." {
+		return "", fmt.Errorf("bbmcp: %q is no %s id", id, kind)
+	}
+	return url.PathEscape(id), nil
+}
+
+// encode writes JSON without escaping what HTML would need.
+func encode(v any) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, fmt.Errorf("bbmcp: %w", err)
+	}
+	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
+}

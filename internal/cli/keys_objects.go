@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+const (
+	tokenPoll = 100 * time.Millisecond
+	tokenWait = 15 * time.Second
+	undoWait  = 10 * time.Second
+)
+
+// key is an API key as it is listed, and with its token when it was just made.
+type key struct {
+	Name           string    `json:"name"`
+	Namespace      string    `json:"namespace"`
+	Roles          []string  `json:"roles"`
+	ServiceAccount string    `json:"service_account"`
+	CreatedAt      time.Time `json:"created_at"`
+	// LastUsed is a day, null if the token was not used or nobody knows.
+	LastUsed *string `json:"last_used"`
+	Token    string  `json:"token,omitempty"`
+}
+
+func keyView() view[key] {
+	return view[key]{
+		kind: "keys",
+		id:   func(k key) string { return k.Name },
+		columns: []column[key]{
+			{"NAME", false, func(k key, _ time.Time) string { return k.Name }},
+			{"ROLES", false, func(k key, _ time.Time) string { return strings.Join(k.Roles, ",") }},
+			{"SERVICE ACCOUNT", false, func(k key, _ time.Time) string { return k.ServiceAccount }},
+			{"AGE", false, func(k key, now time.Time) string { return age(k.CreatedAt, now) }},
+			{"LAST USED", false, func(k key, _ time.Time) string { return text(k.LastUsed) }},
+			{"NAMESPACE", true, func(k key, _ time.Time) string { return k.Namespace }},
+		},
+	}
+}
+
+func checkKeyName(name string) error {
+	if len(name) > 40 || len(validation.IsDNS1123Label(name)) > 0 {
+		return usageError{fmt.Sprintf("%q is no name for a key: use up to 40 lower-case letters, digits and -, with a letter or digit at both ends", name)}
+	}
+	return nil
+}
+
+// createKey makes the objects of a key. If one cannot be made, the others are
+// deleted again.
+func (k *kubernetes) createKey(ctx context.Context, name string, roles []string) (*key, error) {
+	account := &corev1.ServiceAccount{
+		ObjectMeta:                   keyMeta(objectPrefix+name, name, nil),
+		AutomountServiceAccountToken: new(false),
+	}
+	account, err := k.core.ServiceAccounts(k.namespace).Create(ctx, account, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("there is a key %q in namespace %s already: revoke it, or choose another name", name, k.namespace)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create ServiceAccount: %w", err)
+	}
+	made := &key{Name: name, Namespace: k.namespace, Roles: roles, ServiceAccount: account.Name, CreatedAt: account.CreationTimestamp.UTC()}
+	if made.Token, err = k.equip(ctx, account, name, roles); err != nil {
+		// Also after an interrupt, so that no half of a key is left.
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWait)
+		defer cancel()
+		return nil, errors.Join(err, k.revokeKey(undo, name))
+	}
+	return made, nil
+}
+
+// equip gives a ServiceAccount its rights and its token.
+func (k *kubernetes) equip(ctx context.Context, account *corev1.ServiceAccount, name string, roles []string) (string, error) {
+	for _, role := range roles {
+		binding := &rbacv1.RoleBinding{
+			ObjectMeta: keyMeta(account.Name+"-"+role, name, account),
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: rolePrefix + role},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: k.namespace, Name: account.Name}},
+		}
+		if _, err := k.rbac.RoleBindings(k.namespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+			return "", fmt.Errorf("create RoleBinding: %w", err)
+		}
+	}
+	secret := &corev1.Secret{ObjectMeta: keyMeta(account.Name, name, account), Type: corev1.SecretTypeServiceAccountToken}
+	secret.Annotations = map[string]string{corev1.ServiceAccountNameKey: account.Name}
+	if _, err := k.core.Secrets(k.namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+		return "", fmt.Errorf("create Secret: %w", err)
+	}
+	var token string
+	err := wait.PollUntilContextTimeout(ctx, tokenPoll, tokenWait, true, func(ctx context.Context) (bool, error) {
+		filled, err := k.core.Secrets(k.namespace).Get(ctx, secret.Name, metav1.GetOptions{})
+		if err != nil {
+			return false, fmt.Errorf("read Secret: %w", err)
+		}
+		token = string(filled.Data[corev1.ServiceAccountTokenKey])
+		return token != "", nil
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		return "", fmt.Errorf("kube-controller-manager put no token into Secret %s within %s", secret.Name, tokenWait)
+	}
+	return token, err
+}
+
+// keyMeta is the metadata of one of a key's objects. The garbage collector
+// deletes them with the ServiceAccount.
+func keyMeta(object, name string, owner *corev1.ServiceAccount) metav1.ObjectMeta {
+	meta := metav1.ObjectMeta{
+		Name:   object,
+		Labels: map[string]string{labelKey: name, "app.kubernetes.io/managed-by": "bbmcp"},
+	}
+	if owner != nil {
+		meta.OwnerReferences = []metav1.OwnerReference{
+			{APIVersion: "v1", Kind: "ServiceAccount", Name: owner.Name, UID: owner.UID},
+		}
+	}
+	return meta
+}
+
+// listKeys returns the keys of the namespace, by name.
+func (k *kubernetes) listKeys(ctx context.Context) ([]key, error) {
+	selector := metav1.ListOptions{LabelSelector: labelKey}
+	accounts, err := k.core.ServiceAccounts(k.namespace).List(ctx, selector)
+	if err != nil {
+		return nil, fmt.Errorf("list ServiceAccounts: %w", err)
+	}
+	bindings, err := k.rbac.RoleBindings(k.namespace).List(ctx, selector)
+	if err != nil {
+		return nil, fmt.Errorf("list RoleBindings: %w", err)
+	}
+	roles := map[string][]string{}
+	for _, binding := range bindings.Items {
+		name := binding.Labels[labelKey]
+		roles[name] = append(roles[name], strings.TrimPrefix(binding.RoleRef.Name, rolePrefix))
+	}
+	lastUsed, err := k.lastUsed(ctx, selector)
+	if err != nil {
+		return nil, err
+	}
+	var keys []key
+	for _, account := range accounts.Items {
+		name := account.Labels[labelKey]
+		slices.Sort(roles[name])
+		keys = append(keys, key{
+			Name: name, Namespace: account.Namespace, Roles: append([]string{}, roles[name]...), ServiceAccount: account.Name,
+			CreatedAt: account.CreationTimestamp.UTC(), LastUsed: lastUsed[name],
+		})
+	}
+	slices.SortFunc(keys, func(a, b key) int { return strings.Compare(a.Name, b.Name) })
+	return keys, nil
+}
+
+// lastUsed returns when tokens were used, as far as the caller may know.
+func (k *kubernetes) lastUsed(ctx context.Context, selector metav1.ListOptions) (map[string]*string, error) {
+	secrets, err := k.core.Secrets(k.namespace).List(ctx, selector)
+	if apierrors.IsForbidden(err) {
+		return map[string]*string{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list Secrets: %w", err)
+	}
+	used := map[string]*string{}
+	for _, secret := range secrets.Items {
+		if day, ok := secret.Labels[labelLastUsed]; ok {
+			used[secret.Labels[labelKey]] = new(day)
+		}
+	}
+	return used, nil
+}
+
+// revokeKey deletes the objects of a key, its token first. What is gone already
+// is passed over, so that a revocation that was cut short can be repeated.
+func (k *kubernetes) revokeKey(ctx context.Context, name string) error {
+	account, err := k.core.ServiceAccounts(k.namespace).Get(ctx, objectPrefix+name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && account.Labels[labelKey] != name {
+		return notFoundError{fmt.Sprintf("there is no key %q in namespace %s", name, k.namespace)}
+	}
+	if err != nil {
+		return fmt.Errorf("get ServiceAccount: %w", err)
+	}
+	if err := k.core.Secrets(k.namespace).Delete(ctx, account.Name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) && err != nil {
+		return fmt.Errorf("delete Secret: %w", err)
+	}
+	bindings, err := k.rbac.RoleBindings(k.namespace).List(ctx, metav1.ListOptions{LabelSelector: labelKey + "=" + name})
+	if err != nil {
+		return fmt.Errorf("list RoleBindings: %w", err)
+	}
+	for _, binding := range bindings.Items {
+		err := k.rbac.RoleBindings(k.namespace).Delete(ctx, binding.Name, metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete RoleBinding: %w", err)
+		}
+	}
+	if err := k.core.ServiceAccounts(k.namespace).Delete(ctx, account.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete ServiceAccount: %w", err)
+	}
+	return nil
+}

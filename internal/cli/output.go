@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/liggitt/tabwriter"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/cli-runtime/pkg/printers"
+	"sigs.k8s.io/yaml"
+)
+
+// format is the value of --output.
+type format string
+
+const (
+	formatTable format = "table"
+	formatWide  format = "wide"
+	formatJSON  format = "json"
+	formatYAML  format = "yaml"
+)
+
+// String, Set and Type implement pflag.Value.
+func (f *format) String() string {
+	if *f == "" {
+		return string(formatTable)
+	}
+	return string(*f)
+}
+
+// Set takes one of the four names.
+func (f *format) Set(value string) error {
+	switch format(value) {
+	case formatTable, formatWide, formatJSON, formatYAML:
+		*f = format(value)
+		return nil
+	}
+	return fmt.Errorf("want table, wide, json or yaml")
+}
+
+// Type names the value in the help.
+func (f *format) Type() string { return "format" }
+
+// nothing stands in a table for a value that is not there.
+const nothing = "-"
+
+// column is one column of a table.
+type column[T any] struct {
+	name string
+	wide bool // only with -o wide
+	cell func(T, time.Time) string
+}
+
+// view is how one kind of thing is shown.
+type view[T any] struct {
+	// kind is its name in messages, plural.
+	kind    string
+	id      func(T) string
+	columns []column[T]
+}
+
+// list is what -o json and yaml show of several things, as the API does.
+type list[T any] struct {
+	Data       []T     `json:"data"`
+	NextCursor *string `json:"next_cursor"`
+}
+
+// printList prints several things.
+func printList[T any](a *app, v view[T], items []T) error {
+	switch a.output {
+	case formatJSON, formatYAML:
+		return a.printValue(list[T]{Data: append([]T{}, items...)})
+	}
+	if len(items) == 0 {
+		a.note("no %s", v.kind)
+		return nil
+	}
+	return printRows(a.Out, v, items, a.output == formatWide, true, a.Now())
+}
+
+// printOne prints one thing.
+func printOne[T any](a *app, v view[T], item T) error {
+	switch a.output {
+	case formatJSON, formatYAML:
+		return a.printValue(item)
+	}
+	return printRows(a.Out, v, []T{item}, a.output == formatWide, true, a.Now())
+}
+
+// printValue prints JSON or YAML.
+func (a *app) printValue(value any) error {
+	text, err := encodeJSON(value, "  ")
+	if err != nil {
+		return err
+	}
+	if a.output == formatYAML {
+		if text, err = yaml.JSONToYAML(text); err != nil {
+			return fmt.Errorf("write YAML: %w", err)
+		}
+	}
+	_, err = a.Out.Write(text)
+	return err
+}
+
+// encodeJSON writes JSON and a line break, without escaping what HTML would need.
+func encodeJSON(value any, indent string) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(value); err != nil {
+		return nil, fmt.Errorf("write JSON: %w", err)
+	}
+	return buffer.Bytes(), nil
+}
+
+// newTableWriter remembers the widths of columns from one table to the next.
+func newTableWriter(w io.Writer) *tabwriter.Writer { return printers.GetNewTabWriter(w) }
+
+// printRows prints a table, as kubectl would.
+func printRows[T any](w io.Writer, v view[T], items []T, wide, headers bool, now time.Time) error {
+	table := &metav1.Table{}
+	for _, c := range v.columns {
+		if c.wide && !wide {
+			continue
+		}
+		table.ColumnDefinitions = append(table.ColumnDefinitions, metav1.TableColumnDefinition{Name: c.name, Type: "string"})
+	}
+	for _, item := range items {
+		var row metav1.TableRow
+		for _, c := range v.columns {
+			if c.wide && !wide {
+				continue
+			}
+			cell := c.cell(item, now)
+			if cell == "" {
+				cell = nothing
+			}
+			row.Cells = append(row.Cells, oneLine(cell))
+		}
+		table.Rows = append(table.Rows, row)
+	}
+	return printers.NewTablePrinter(printers.PrintOptions{NoHeaders: !headers}).PrintObj(table, w)
+}
+
+func age(at, now time.Time) string { return duration.HumanDuration(now.Sub(at)) }
+
+// until is how far away a time is, or nothing.
+func until(at *time.Time, now time.Time) string {
+	if at == nil {
+		return nothing
+	}
+	if !at.After(now) {
+		return "now"
+	}
+	return "in " + duration.HumanDuration(at.Sub(now))
+}
+
+func text(value *string) string {
+	if value == nil {
+		return nothing
+	}
+	return *value
+}
+
+func number(value *int) string {
+	if value == nil {
+		return nothing
+	}
+	return fmt.Sprint(*value)
+}
+
+func stamp(at *time.Time) string {
+	if at == nil {
+		return nothing
+	}
+	return at.UTC().Format(time.RFC3339)
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+)
+
+// Results of a check.
+const (
+	resultOK     = "ok"
+	resultFailed = "failed"
+	resultNone   = "missing"
+)
+
+// check is what came of checking one header.
+type check struct {
+	Header string `json:"header"`
+	Result string `json:"result"`
+	Detail string `json:"detail"`
+}
+
+// capture is a request to check.
+type capture struct {
+	body      []byte
+	header    http.Header
+	secret    string
+	tolerance time.Duration
+	at        time.Time
+}
+
+// check checks everything that is there. Without any signature it fails.
+func (c *capture) check() ([]check, error) {
+	if c.header.Get(signature.HeaderSignature) == "" && c.header.Get(signature.HeaderWebhookSignature) == "" {
+		return nil, usageError{fmt.Sprintf("no signature to check: give %s or %s with --headers, --header or the flags of their names",
+			signature.HeaderSignature, signature.HeaderWebhookSignature)}
+	}
+	checks := []check{c.checkOurs()}
+	if c.header.Get(signature.HeaderSignatureNext) != "" {
+		checks = append(checks, c.checkNext())
+	}
+	// While a rotation overlaps a receiver may know the secret of either.
+	if len(checks) == 2 && checks[0].Result != checks[1].Result {
+		for i := range checks {
+			if checks[i].Result == resultFailed {
+				checks[i] = check{checks[i].Header, resultOK, "signed with the other secret of the rotation that is under way"}
+			}
+		}
+	}
+	standard, stamp := c.checkStandard()
+	return append(checks, standard, stamp), nil
+}
+
+// expect computes what a request with this body would carry.
+func (c *capture) expect(secret string, body []byte, id string, unix int64) (signature.Headers, error) {
+	return signature.Keys{Primary: signature.NewSecret(secret)}.Sign(id, time.Unix(unix, 0), body)
+}
+
+func (c *capture) checkOurs() check {
+	return c.checkHex(signature.HeaderSignature)
+}
+
+func (c *capture) checkNext() check {
+	return c.checkHex(signature.HeaderSignatureNext)
+}
+
+func (c *capture) checkHex(name string) check {
+	given := c.header.Get(name)
+	if given == "" {
+		return check{name, resultNone, "not checked"}
+	}
+	matches := func(secret string, body []byte) bool {
+		want, err := c.expect(secret, body, "", 0)
+		return err == nil && hmac.Equal([]byte(want.Signature), []byte(given))
+	}
+	if matches(c.secret, c.body) {
+		return check{name, resultOK, "HMAC-SHA256 of the body"}
+	}
+	switch lower := strings.ToLower(given); {
+	case len(c.header.Values(name)) > 1:
+		return check{name, resultFailed, "the header is there more than once"}
+	case strings.HasPrefix(lower, "sha256="):
+		return check{name, resultFailed, "begins with sha256=, which this product does not send"}
+	case len(given) != 64 || strings.Trim(lower, "0123456789abcdef") != "":
+		return check{name, resultFailed, fmt.Sprintf("is not 64 hexadecimal digits but %d characters: was it cut or encoded otherwise?", len(given))}
+	case lower != given:
+		return check{name, resultFailed, "has upper-case letters: it was changed on the way"}
+	}
+	return check{name, resultFailed, c.whyNot(matches, "the body is not what was signed, or the secret is another")}
+}
+
+// whyNot names the usual mistake that explains a signature, or else says so.
+func (c *capture) whyNot(matches func(secret string, body []byte) bool, otherwise string) string {
+	for _, usual := range c.usualMistakes() {
+		if matches(usual.secret, usual.body) {
+			return usual.means
+		}
+	}
+	return otherwise
+}
+
+type mistake struct {
+	secret string
+	body   []byte
+	means  string
+}
+
+func (c *capture) usualMistakes() []mistake {
+	var mistakes []mistake
+	body := func(changed []byte, means string) {
+		if !bytes.Equal(changed, c.body) {
+			mistakes = append(mistakes, mistake{c.secret, changed, means})
+		}
+	}
+	body(bytes.TrimRight(c.body, "\r\n"), "matches without the line break at the end of the body: whatever captured it added that")
+	body(bytes.TrimPrefix(c.body, []byte("\ufeff")), "matches without the byte order mark before the body: whatever captured it added that")
+	body(bytes.ReplaceAll(c.body, []byte("\r\n"), []byte("\n")), "matches with \\n for \\r\\n: whatever captured the body changed its line breaks")
+	var compact bytes.Buffer
+	if json.Compact(&compact, c.body) == nil {
+		body(compact.Bytes(), "matches without the white space between the members: the body was parsed and written again")
+	}
+	if key, isStandard := strings.CutPrefix(c.secret, signature.StandardPrefix); isStandard {
+		mistakes = append(mistakes, mistake{key, c.body, "matches the secret without whsec_: this header is signed with the whole secret, prefix included"})
+	} else {
+		mistakes = append(mistakes, mistake{signature.StandardPrefix + c.secret, c.body, "matches the secret with whsec_ before it: the prefix is part of the secret"})
+	}
+	return mistakes
+}
+
+// checkStandard checks webhook-signature and webhook-timestamp.
+func (c *capture) checkStandard() (signed, stamp check) {
+	const name = signature.HeaderWebhookSignature
+	id, given := c.header.Get(signature.HeaderWebhookID), c.header.Get(name)
+	unix, stamp := c.checkTimestamp()
+	switch {
+	case given == "":
+		return check{name, resultNone, "not checked"}, stamp
+	case id == "":
+		return check{name, resultFailed, "cannot be checked without " + signature.HeaderWebhookID + ", which is signed too"}, stamp
+	case unix == nil:
+		return check{name, resultFailed, "cannot be checked without " + signature.HeaderWebhookTimestamp + ", which is signed too"}, stamp
+	}
+	matches := func(secret string, body []byte) bool {
+		want, err := c.expect(secret, body, id, *unix)
+		if err != nil {
+			return false
+		}
+		for one := range strings.FieldsSeq(given) {
+			if hmac.Equal([]byte(one), []byte(want.WebhookSignature)) {
+				return true
+			}
+		}
+		return false
+	}
+	if matches(c.secret, c.body) {
+		return check{name, resultOK, "HMAC-SHA256 of id.timestamp.body (Standard Webhooks)"}, stamp
+	}
+	if !hasVersion1(given) {
+		return check{name, resultFailed, "holds no signature of the form v1,<base64>"}, stamp
+	}
+	return check{name, resultFailed, c.whyNot(matches, "body, webhook-id or webhook-timestamp is not what was signed, or the secret is another")}, stamp
+}
+
+func hasVersion1(header string) bool {
+	for one := range strings.FieldsSeq(header) {
+		if encoded, ok := strings.CutPrefix(one, "v1,"); ok {
+			if sum, err := base64.StdEncoding.DecodeString(encoded); err == nil && len(sum) == 32 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkTimestamp checks webhook-timestamp and returns it, if it is one.
+func (c *capture) checkTimestamp() (*int64, check) {
+	const name = signature.HeaderWebhookTimestamp
+	given := c.header.Get(name)
+	if given == "" {
+		return nil, check{name, resultNone, "not checked"}
+	}
+	unix, err := strconv.ParseInt(given, 10, 64)
+	if err != nil || strconv.FormatInt(unix, 10) != given {
+		return nil, check{name, resultFailed, fmt.Sprintf("%q is not a number of seconds since 1970", given)}
+	}
+	at := time.Unix(unix, 0)
+	if c.tolerance == 0 {
+		return &unix, check{name, resultOK, at.UTC().Format(time.RFC3339) + "; its distance is not checked"}
+	}
+	away, where := c.at.Sub(at), "before"
+	if away < 0 {
+		away, where = -away, "after"
+	}
+	detail := fmt.Sprintf("%s, %s %s %s", at.UTC().Format(time.RFC3339), away.Round(time.Second), where, c.at.UTC().Format(time.RFC3339))
+	if away > c.tolerance {
+		return &unix, check{name, resultFailed, detail + fmt.Sprintf(": more than %s away; a receiver would take it for a replay (--at says when it arrived)", c.tolerance)}
+	}
+	return &unix, check{name, resultOK, detail}
+}

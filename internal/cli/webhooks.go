@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/client"
+)
+
+func (a *app) webhooks() *cobra.Command {
+	return group("webhooks", "Manage webhooks: endpoints and what they want to hear of", []string{"webhook", "wh"},
+		a.webhooksCreate(), a.webhooksList(), a.webhooksGet(), a.webhooksUpdate(), a.webhooksDelete(), a.webhooksTest(),
+		a.webhookAction("enable", "Make a webhook active again that was disabled",
+			`A webhook is disabled after its endpoint answered 410, or when its deliveries
+have failed for five days without a success. Nothing is created for it then.`, (*client.Client).EnableWebhook),
+		a.webhookAction("suspend", "Hold a webhook's deliveries",
+			`New events are collected and sent after bbmcp webhooks resume.`, (*client.Client).SuspendWebhook),
+		a.webhookAction("resume", "Send what was held since a webhook was suspended", "", (*client.Client).ResumeWebhook),
+		a.webhooksRotate())
+}
+
+func webhookView() view[rest.Webhook] {
+	return view[rest.Webhook]{
+		kind: "webhooks",
+		id:   func(w rest.Webhook) string { return w.WebhookID },
+		columns: []column[rest.Webhook]{
+			{"ID", false, func(w rest.Webhook, _ time.Time) string { return w.WebhookID }},
+			{"NAME", false, func(w rest.Webhook, _ time.Time) string { return w.Name }},
+			{"STATUS", false, func(w rest.Webhook, _ time.Time) string {
+				if w.Suspended {
+					return w.Status + ",suspended"
+				}
+				return w.Status
+			}},
+			{"EVENTS", false, func(w rest.Webhook, _ time.Time) string { return strings.Join(w.Events, ",") }},
+			{"URL", false, func(w rest.Webhook, _ time.Time) string { return w.URL }},
+			{"AGE", false, func(w rest.Webhook, now time.Time) string { return age(w.CreatedAt, now) }},
+			{"CREATED", true, func(w rest.Webhook, _ time.Time) string { return stamp(&w.CreatedAt) }},
+			{"DESCRIPTION", true, func(w rest.Webhook, _ time.Time) string { return text(w.Description) }},
+		},
+	}
+}
+
+// withSecret is the view of a webhook whose secret was just made.
+func withSecret() view[rest.Webhook] {
+	v := webhookView()
+	v.columns = append(v.columns, column[rest.Webhook]{"SECRET", false, func(w rest.Webhook, _ time.Time) string { return text(w.Secret) }})
+	return v
+}
+
+// withETag is the view of a webhook with its version.
+func withETag(etag string) view[rest.Webhook] {
+	v := webhookView()
+	v.columns = append(v.columns, column[rest.Webhook]{"ETAG", true, func(rest.Webhook, time.Time) string { return etag }})
+	return v
+}
+
+func (a *app) webhooksList() *cobra.Command {
+	var watching watchFlags
+	command := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List webhooks, by name",
+		Args:    cobra.NoArgs,
+		RunE: a.run(func(command *cobra.Command, _ []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			read := func(ctx context.Context) ([]rest.Webhook, error) {
+				var all []rest.Webhook
+				for webhook, err := range c.Webhooks(ctx) {
+					if err != nil {
+						return nil, err
+					}
+					all = append(all, webhook)
+				}
+				return all, nil
+			}
+			if watching.on {
+				return watch(command.Context(), a, watching, false, webhookView(), read)
+			}
+			all, err := read(command.Context())
+			if err != nil {
+				return err
+			}
+			return printList(a, webhookView(), all)
+		}),
+	}
+	watching.add(command)
+	return command
+}
+
+func (a *app) webhooksGet() *cobra.Command {
+	var watching watchFlags
+	command := &cobra.Command{
+		Use:               "get WEBHOOK",
+		Short:             "Show a webhook, without its secret",
+		Long:              "Show a webhook, given by id or name, without its secret. -o wide shows its ETag.",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeWebhook,
+		RunE: a.run(func(command *cobra.Command, args []string) error {
+			c, id, err := a.webhook(command.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if watching.on {
+				return watch(command.Context(), a, watching, false, webhookView(), func(ctx context.Context) ([]rest.Webhook, error) {
+					webhook, err := c.GetWebhook(ctx, id)
+					if err != nil {
+						return nil, err
+					}
+					return []rest.Webhook{webhook.Webhook}, nil
+				})
+			}
+			webhook, err := c.GetWebhook(command.Context(), id)
+			if err != nil {
+				return err
+			}
+			return printOne(a, withETag(webhook.ETag), webhook.Webhook)
+		}),
+	}
+	watching.add(command)
+	return command
+}
+
+// webhook makes a client and finds the id of a webhook given by id or name.
+func (a *app) webhook(ctx context.Context, given string) (*client.Client, string, error) {
+	c, err := a.connect()
+	if err != nil {
+		return nil, "", err
+	}
+	id, err := webhookID(ctx, c, given)
+	return c, id, err
+}
+
+// webhookID finds the id of a webhook given by id or name. No name has the
+// underscore that is in every id.
+func webhookID(ctx context.Context, c *client.Client, given string) (string, error) {
+	if given == "" || strings.Contains(given, "_") {
+		return given, nil
+	}
+	for webhook, err := range c.Webhooks(ctx) {
+		if err != nil {
+			return "", err
+		}
+		if webhook.Name == given {
+			return webhook.WebhookID, nil
+		}
+	}
+	return "", notFoundError{fmt.Sprintf("there is no webhook with the name or id %q in this namespace", given)}
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/client"
+)
+
+func (a *app) webhooksCreate() *cobra.Command {
+	var (
+		webhook    rest.WebhookCreate
+		secretFile string
+	)
+	command := &cobra.Command{
+		Use:   "create",
+		Short: "Create a webhook",
+		Long: `Create a webhook. The answer shows its signing secret, which is shown at no other
+time but after rotate-secret.`,
+		Example: `  bbmcp webhooks create --name orders --url https://example.com/hooks/bbmcp --events 'context.*,verification.completed'
+  bbmcp webhooks create --url https://example.com/hooks/bbmcp --events '*' -o json | jq -r .secret`,
+		Args: cobra.NoArgs,
+		RunE: a.run(func(command *cobra.Command, _ []string) error {
+			if secretFile != "" {
+				secret, err := a.readFile(secretFile)
+				if err != nil {
+					return err
+				}
+				webhook.Secret = strings.TrimRight(string(secret), "\r\n")
+				if webhook.Secret == "" {
+					return usageError{"--secret-file: the file is empty"}
+				}
+			}
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			created, err := c.CreateWebhook(command.Context(), webhook)
+			if err != nil {
+				return err
+			}
+			return printOne(a, withSecret(), created.Webhook)
+		}),
+	}
+	flags := command.Flags()
+	flags.StringVar(&webhook.URL, "url", "", "where events are posted: https, unless the operator allows http")
+	flags.StringSliceVar(&webhook.Events, "events", nil, "event types, prefixes such as context.*, or *; separated by commas")
+	flags.StringVar(&webhook.Name, "name", "", "name of the Webhook object (default: generated)")
+	flags.StringVar(&webhook.Description, "description", "", "a note for people")
+	flags.StringVar(&webhook.Secret, "secret", "", "signing secret of 16 to 256 bytes (default: generated); other users of this machine can see it while the command runs")
+	flags.StringVar(&secretFile, "secret-file", "", "`file` that holds the signing secret; - is standard input")
+	_ = command.MarkFlagRequired("url")
+	_ = command.MarkFlagRequired("events")
+	command.MarkFlagsMutuallyExclusive("secret", "secret-file")
+	register(command, "events", a.completeEventType)
+	return command
+}
+
+func (a *app) webhooksUpdate() *cobra.Command {
+	var (
+		url, description, etag string
+		events                 []string
+	)
+	command := &cobra.Command{
+		Use:   "update WEBHOOK",
+		Short: "Change a webhook's URL, events or description",
+		Long: `Change the fields given and keep the others. With --if-match nothing is changed
+if somebody else changed the webhook since; bbmcp webhooks get -o wide shows the
+ETag.`,
+		Example:           `  bbmcp webhooks update orders --url https://example.com/v2/hooks --events 'context.*'`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeWebhook,
+		RunE: a.run(func(command *cobra.Command, args []string) error {
+			var change rest.WebhookUpdate
+			if command.Flags().Changed("url") {
+				change.URL = &url
+			}
+			if command.Flags().Changed("description") {
+				change.Description = &description
+			}
+			if command.Flags().Changed("events") && len(events) == 0 {
+				return usageError{"--events: name at least one"}
+			}
+			change.Events = events
+			c, id, err := a.webhook(command.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			updated, err := c.UpdateWebhook(command.Context(), id, etag, change)
+			if err != nil {
+				return err
+			}
+			return printOne(a, withETag(updated.ETag), updated.Webhook)
+		}),
+	}
+	flags := command.Flags()
+	flags.StringVar(&url, "url", "", "new endpoint")
+	flags.StringSliceVar(&events, "events", nil, "new list of events, separated by commas; replaces the old one")
+	flags.StringVar(&description, "description", "", "new note; empty removes it")
+	flags.StringVar(&etag, "if-match", "", "change it only if this is still its `ETag`")
+	command.MarkFlagsOneRequired("url", "events", "description")
+	register(command, "events", a.completeEventType)
+	return command
+}
+
+func (a *app) webhooksDelete() *cobra.Command {
+	return &cobra.Command{
+		Use:               "delete WEBHOOK...",
+		Short:             "Delete webhooks with their deliveries, unfinished ones too",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeWebhooks,
+		RunE: a.run(func(command *cobra.Command, args []string) error {
+			return a.forEach(args, func(given string) error {
+				c, id, err := a.webhook(command.Context(), given)
+				if err != nil {
+					return err
+				}
+				if err := c.DeleteWebhook(command.Context(), id); err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(a.Out, "%s deleted\n", given)
+				return err
+			})
+		}),
+	}
+}
+
+// forEach does something with each argument, also after an error, and returns
+// the first one.
+func (a *app) forEach(args []string, do func(string) error) error {
+	var first error
+	for _, arg := range args {
+		err := do(arg)
+		switch {
+		case err == nil:
+		case first == nil:
+			first = err
+		default:
+			for _, line := range explain(err) {
+				a.note("bbmcp: %s", line)
+			}
+		}
+	}
+	return first
+}
+
+// webhookAction makes a command that does one thing to a webhook and shows it.
+func (a *app) webhookAction(verb, short, long string, do func(*client.Client, context.Context, string) (*client.Webhook, error)) *cobra.Command {
+	if long != "" {
+		long = short + ".\n\n" + long
+	}
+	return &cobra.Command{
+		Use:               verb + " WEBHOOK",
+		Short:             short,
+		Long:              long,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeWebhook,
+		RunE: a.run(func(command *cobra.Command, args []string) error {
+			c, id, err := a.webhook(command.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			webhook, err := do(c, command.Context(), id)
+			if err != nil {
+				return err
+			}
+			return printOne(a, webhookView(), webhook.Webhook)
+		}),
+	}
+}
+
+func (a *app) webhooksRotate() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rotate-secret WEBHOOK",
+		Short: "Replace a webhook's signing secret and show the new one, once",
+		Long: `Replace a webhook's signing secret and show the new one, once. While the rotation
+overlaps (24 h unless the Webhook object says otherwise) both secrets sign, so a
+receiver that knows either loses nothing. A second rotation inside the overlap
+drops the oldest secret.`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeWebhook,
+		RunE: a.run(func(command *cobra.Command, args []string) error {
+			c, id, err := a.webhook(command.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			rotated, err := c.RotateSecret(command.Context(), id)
+			if err != nil {
+				return err
+			}
+			return printOne(a, withSecret(), rotated.Webhook)
+		}),
+	}
+}
+
+func (a *app) webhooksTest() *cobra.Command {
+	var event, data string
+	command := &cobra.Command{
+		Use:   "test WEBHOOK --event TYPE",
+		Short: "Send a test event to one webhook",
+		Long: `Send a test event to one webhook, also when it is suspended or disabled. It
+carries the header X-BBMCP-Test: true and does not count in the webhook's health.`,
+		Example: `  bbmcp webhooks test orders --event context.created
+  bbmcp webhooks test orders --event context.created --data '{"context_id":"ctx_1"}'`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeWebhook,
+		RunE: a.run(func(command *cobra.Command, args []string) error {
+			content, err := a.readData(data)
+			if err != nil {
+				return err
+			}
+			c, id, err := a.webhook(command.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			delivery, err := c.TestWebhook(command.Context(), id, event, content)
+			if err != nil {
+				return err
+			}
+			if err := printOne(a, deliveryView(), *delivery); err != nil {
+				return err
+			}
+			a.note("see what comes of it: bbmcp deliveries get %s", delivery.DeliveryID)
+			return nil
+		}),
+	}
+	command.Flags().StringVar(&event, "event", "", "event `type`")
+	command.Flags().StringVar(&data, "data", "", "member data of the event: JSON, @file, or - for standard input (default: the type's example)")
+	_ = command.MarkFlagRequired("event")
+	register(command, "event", a.completeEventType)
+	return command
+}
+
+// readFile reads a file, or standard input for -.
+func (a *app) readFile(path string) ([]byte, error) {
+	if path == "-" {
+		return io.ReadAll(a.In)
+	}
+	return os.ReadFile(path)
+}
+
+// readData reads the value of --data: JSON, @file, or - for standard input;
+// empty is no data.
+func (a *app) readData(value string) (json.RawMessage, error) {
+	if value == "" {
+		return nil, nil
+	}
+	content := []byte(value)
+	if path, isFile := strings.CutPrefix(value, "@"); isFile || value == "-" {
+		var err error
+		if content, err = a.readFile(path); err != nil {
+			return nil, fmt.Errorf("--data: %w", err)
+		}
+	}
+	if err := checkJSON(content); err != nil {
+		return nil, usageError{"--data: " + err.Error()}
+	}
+	return content, nil
+}
+
+// checkJSON says where text stops being JSON. Whether the API accepts it is for
+// the API to say.
+func checkJSON(content []byte) error {
+	var ignored json.RawMessage
+	err := json.Unmarshal(content, &ignored)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("not JSON: %w (byte %d)", err, syntax.Offset)
+	}
+	if err != nil {
+		return fmt.Errorf("not JSON: %w", err)
+	}
+	return nil
+}
