@@ -37,6 +37,7 @@ demo: ## Show the product at work on this machine (ONCE=1: stop when the example
 build: ## Build the static binaries into bin/ (VERSION=1.2.3)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/bbmcp-webhooks .
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/dispatcher ./cmd/dispatcher
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/bbmcp ./cmd/bbmcp
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/receiver ./hack/receiver
 
 .PHONY: control-plane

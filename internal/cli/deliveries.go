@@ -55,7 +55,9 @@ func attemptView() view[rest.Attempt] {
 		columns: []column[rest.Attempt]{
 			{"ATTEMPT", false, func(t rest.Attempt, _ time.Time) string { return fmt.Sprint(t.Number) }},
 			{"STARTED", false, func(t rest.Attempt, _ time.Time) string { return stamp(&t.StartedAt) }},
-			{"TOOK", false, func(t rest.Attempt, _ time.Time) string { return fmt.Sprint(time.Duration(t.DurationMS) * time.Millisecond) }},
+			{"TOOK", false, func(t rest.Attempt, _ time.Time) string {
+				return fmt.Sprint(time.Duration(t.DurationMS) * time.Millisecond)
+			}},
 			{"CODE", false, func(t rest.Attempt, _ time.Time) string { return number(t.ResponseStatus) }},
 			{"REASON", false, func(t rest.Attempt, _ time.Time) string { return text(t.Reason) }},
 			{"MESSAGE", false, func(t rest.Attempt, _ time.Time) string { return text(t.Message) }},
