@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	rbacv1client "k8s.io/client-go/kubernetes/typed/rbac/v1"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 const (
@@ -65,12 +65,16 @@ func (a *app) keys() *cobra.Command {
 }
 
 func (a *app) kubernetes(access *keyAccess) (*kubernetes, error) {
-	flags := &genericclioptions.ConfigFlags{KubeConfig: &access.kubeconfig, Context: &access.context, Namespace: &a.namespace}
-	namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = access.kubeconfig
+	overrides := &clientcmd.ConfigOverrides{CurrentContext: access.context}
+	overrides.Context.Namespace = a.namespace
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
+	namespace, _, err := loader.Namespace()
 	if err != nil {
 		return nil, usageError{"kubeconfig: " + err.Error()}
 	}
-	config, err := flags.ToRawKubeConfigLoader().ClientConfig()
+	config, err := loader.ClientConfig()
 	if err != nil {
 		return nil, usageError{"kubeconfig: " + err.Error()}
 	}
