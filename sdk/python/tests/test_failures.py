@@ -121,7 +121,6 @@ class Repetitions(Failing):
     def test_what_may_not_be_repeated_is_only_after_429(self):
         for call in (
             lambda client: client.webhooks.create(url="https://x", events=["*"]),
-            lambda client: client.webhooks.rotate_secret("wh_1"),
             lambda client: client.webhooks.test("wh_1", event="a"),
             lambda client: client.webhooks.retry_delivery("dlv_1"),
             lambda client: client.webhooks.update("wh_1", url="https://x", if_match='"1"'),
@@ -155,6 +154,15 @@ class Repetitions(Failing):
         client.events.publish(event="a", data={"n": 1})
         bodies = {request.body for request in gateway.requests}
         self.assertEqual((len(gateway.requests), len(bodies)), (4, 1))
+
+    def test_rotate_secret_repeats_with_the_same_key(self):
+        client, gateway = self.gateway(HangUp, BUSY, OK, OK)
+        client.webhooks.rotate_secret("wh_1")
+        client.webhooks.rotate_secret("wh_1")
+        first, again, once_more, other = (request.headers["Idempotency-Key"] for request in gateway.requests)
+        self.assertTrue(first)
+        self.assertEqual((first, first), (again, once_more))
+        self.assertNotEqual(first, other)
 
     def test_publish_that_fails_says_which_id_to_repeat_with(self):
         client, _ = self.gateway((503, {"event_id": "evt_7", "deliveries": [{"delivery_id": "dlv_1"}]}), max_retries=0)

@@ -26,7 +26,7 @@ Input that cannot be sent at all (NaN, an empty id) is a ValueError or TypeError
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Type
 
 from ._models import FieldError, PublishedDelivery
 
@@ -159,7 +159,7 @@ class ServiceUnavailableError(ServerError):
     """503: the gateway, or the API server behind it, is away."""
 
 
-_BY_STATUS = {
+_BY_STATUS: Dict[int, Type[APIError]] = {
     400: BadRequestError,
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -173,12 +173,12 @@ _BY_STATUS = {
 }
 
 
-def for_status(status: int) -> type:
+def for_status(status: int) -> Type[APIError]:
     """The exception of a status."""
     return _BY_STATUS.get(status, ServerError if status >= 500 else APIError)
 
 
-def _rebuild(cls: type, state: Dict[str, Any]) -> APIError:
+def _rebuild(cls: Type[APIError], state: Dict[str, Any]) -> APIError:
     """For pickle: process pools pass exceptions on."""
     error = cls.__new__(cls)
     error.__dict__.update(state)

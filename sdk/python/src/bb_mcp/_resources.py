@@ -74,19 +74,20 @@ class Webhooks(_Resource):
 
     def enable(self, webhook_id: str) -> Webhook:
         """Send to a disabled webhook again."""
-        return self._post(webhook_id, "enable", repeatable=True)
+        return self._post(webhook_id, "enable")
 
     def suspend(self, webhook_id: str) -> Webhook:
         """Hold deliveries; new events are collected."""
-        return self._post(webhook_id, "suspend", repeatable=True)
+        return self._post(webhook_id, "suspend")
 
     def resume(self, webhook_id: str) -> Webhook:
         """Let go what suspend held."""
-        return self._post(webhook_id, "resume", repeatable=True)
+        return self._post(webhook_id, "resume")
 
     def rotate_secret(self, webhook_id: str) -> Webhook:
         """Make a new secret; it is in this answer and no later one."""
-        return self._post(webhook_id, "rotate-secret", repeatable=False)
+        headers = {"Idempotency-Key": _ulid()}  # a repetition answers with the same secret
+        return self._post(webhook_id, "rotate-secret", headers=headers)
 
     def test(self, webhook_id: str, event: str, data: Optional[Mapping[str, Any]] = None) -> Delivery:
         """Send the example of an event type, or ``data``, to this webhook only."""
@@ -107,8 +108,8 @@ class Webhooks(_Resource):
     def _pages(self, path: str) -> Any:
         return lambda query: self._transport.call("GET", path, query=query, repeatable=True).body
 
-    def _post(self, webhook_id: str, verb: str, *, repeatable: bool) -> Webhook:
-        return _webhook(self._transport.call("POST", f"{_webhook_path(webhook_id)}/{verb}", repeatable=repeatable))
+    def _post(self, webhook_id: str, verb: str, headers: Optional[Mapping[str, str]] = None) -> Webhook:
+        return _webhook(self._transport.call("POST", f"{_webhook_path(webhook_id)}/{verb}", headers=headers, repeatable=True))
 
 
 class Deliveries(_Resource):

@@ -86,28 +86,27 @@ class Transport:
         token = self._token()
         retries, fresh_token, uncertain = 0, False, False
         while True:
-            reply: Optional[_Reply] = None
+            failure: BBMCPError
             wait: Optional[float] = None
             try:
                 reply = self._try(method, target, content, self._headers(token, content, headers), fresh=not repeatable)
             except _Broken as broken:
-                failure: BBMCPError = broken.error
+                failure, failure.__cause__ = broken.error, broken.__cause__
                 if not broken.hopeless and (repeatable or not broken.sent):
                     wait = wait_before(retries + 1, None)
                 uncertain = uncertain or broken.sent
-            if reply is not None:
+            else:
                 if 200 <= reply.status < 300:
                     return _read(reply)
-                error = _refusal(reply)
-                failure = error
                 if reply.status == 404 and method == "DELETE" and uncertain:
                     return Answer({}, None)  # an earlier try has deleted it
                 if reply.status == 401 and self._token.changes and not fresh_token:
                     fresh_token, used, token = True, token, self._token()
                     if token != used:
                         continue
+                failure = refusal = _refusal(reply)
                 if worth_repeating(reply.status, repeatable):
-                    wait = wait_before(retries + 1, error.retry_after)
+                    wait = wait_before(retries + 1, refusal.retry_after)
                     uncertain = uncertain or reply.status != 429
             if wait is None or retries == self._max_retries:
                 raise failure
