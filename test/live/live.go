@@ -36,25 +36,33 @@ var variables = map[string]string{ //nolint:gochecknoglobals // never changed
 	"bbmcp-publisher":       "BBMCP_TEST_PUBLISHER",
 }
 
+// Options change what is started.
+type Options struct {
+	// GatewayArgs are more flags of the gateway.
+	GatewayArgs []string
+	// Progress is told what is being done.
+	Progress func(string)
+}
+
 // Start starts control plane, manager and gateway, each with its dispatcher. The
 // caller calls Stop.
-func Start(ctx context.Context, progress func(string)) (*Product, error) {
-	s, err := stack.Start(ctx, stack.Options{Progress: progress, ControlPlane: controlplane.Options{UnsafeNoFsync: true}})
+func Start(ctx context.Context, options Options) (*Product, error) {
+	s, err := stack.Start(ctx, stack.Options{Progress: options.Progress, ControlPlane: controlplane.Options{UnsafeNoFsync: true}})
 	if err != nil {
 		return nil, err
 	}
 	p := &Product{stack: s, Tokens: map[string]string{}}
-	if err := p.start(ctx); err != nil {
+	if err := p.start(ctx, options.GatewayArgs); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
 	return p, nil
 }
 
-func (p *Product) start(ctx context.Context) error {
+func (p *Product) start(ctx context.Context, gatewayArgs []string) error {
 	if _, err := p.stack.StartManager(ctx, stack.ManagerOptions{Supervise: true}); err != nil {
 		return err
 	}
-	gateway, err := p.stack.StartGateway(ctx, stack.GatewayOptions{Supervise: true})
+	gateway, err := p.stack.StartGateway(ctx, stack.GatewayOptions{Supervise: true, Args: gatewayArgs})
 	if err != nil {
 		return err
 	}

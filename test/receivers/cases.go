@@ -48,7 +48,7 @@ func Check(ctx context.Context, r *Receiver) []Result {
 	for _, each := range cases() {
 		results = append(results, Result{each.name, each.run(ctx, c)})
 	}
-	return append(results, Result{"each event is processed once, and no refused one", r.await(ctx, c.accepted)})
+	return append(results, Result{"each event is processed once, and no refused one", r.await(ctx, c.accepted, waitProcessed)})
 }
 
 type testCase struct {

@@ -117,8 +117,8 @@ func (r *Receiver) processed() (map[string]int, error) {
 
 // await waits until each of these events was worked on, and complains if any
 // was more than once, or any other was.
-func (r *Receiver) await(ctx context.Context, ids []string) error {
-	ctx, cancel := context.WithTimeout(ctx, waitProcessed)
+func (r *Receiver) await(ctx context.Context, ids []string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		times, err := r.processed()

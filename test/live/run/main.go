@@ -37,8 +37,7 @@ func run(ctx context.Context, command []string) (err error) {
 	if len(command) == 0 {
 		return errors.New("give the command to run")
 	}
-	progress := func(text string) { fmt.Fprintln(os.Stderr, "live:", text) }
-	product, err := live.Start(ctx, progress)
+	product, err := live.Start(ctx, live.Options{Progress: func(text string) { fmt.Fprintln(os.Stderr, "live:", text) }})
 	if err != nil {
 		return err
 	}

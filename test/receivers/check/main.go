@@ -20,16 +20,17 @@ import (
 func main() {
 	name := flag.String("name", "receiver", "what the last line calls the receiver")
 	folder := flag.String("folder", ".", "where to start it")
+	events := flag.Int("events", 0, "how many events of random content to publish to it through the running product")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *name, *folder, flag.Args()); err != nil {
+	if err := run(ctx, *name, *folder, *events, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "check:", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do
 	}
 }
 
-func run(ctx context.Context, name, folder string, command []string) error {
+func run(ctx context.Context, name, folder string, events int, command []string) error {
 	if len(command) == 0 {
 		return errors.New("give the command that starts the receiver")
 	}
@@ -39,7 +40,15 @@ func run(ctx context.Context, name, folder string, command []string) error {
 	}
 	defer receiver.Stop()
 	passed, failed := 0, 0
-	for _, result := range receivers.Check(ctx, receiver) {
+	results := receivers.Check(ctx, receiver)
+	if events > 0 {
+		progress := func(text string) { fmt.Fprintln(os.Stderr, "check:", text) }
+		results = append(results, receivers.Result{
+			Name: fmt.Sprintf("%d events of random content arrive", events),
+			Err:  receivers.CheckLive(ctx, receiver, events, progress),
+		})
+	}
+	for _, result := range results {
 		if result.Err == nil {
 			passed++
 			continue
