@@ -66,7 +66,7 @@ func (j *judgement) rotation(observations *Observations) {
 	signing := &v1alpha1.SigningStatus{SecretName: secretRefOf(j.webhook).Name}
 	if j.signing == nil && j.secrets.overlaps(j.now) {
 		signing.Primary = v1alpha1.SigningKeyPrevious
-		if observations.IsConfirmed(j.webhook, j.secrets.overlapEnd) {
+		if observations.IsConfirmed(j.webhook, j.secrets.rotation()) {
 			signing.Primary = v1alpha1.SigningKeyCurrent
 		}
 		if end := j.secrets.overlapEnd; !end.IsZero() {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 )
 
@@ -31,9 +32,14 @@ type observed struct {
 	facts     health.Facts
 	succeeded int64
 	failed    int64
-	confirmed bool // an attempt on which the new secret was primary got a 2xx
-	overlap   time.Time
+	confirmed rotation // an attempt on which its new secret was primary got a 2xx
 	holdUntil time.Time
+}
+
+// rotation is one rotation of a webhook's secret; zero: none.
+type rotation struct {
+	current signature.Secret // the new one
+	end     time.Time        // of the overlap; zero: open-ended
 }
 
 // NewObservations returns an empty set. disableAfter is how far apart the first
@@ -123,13 +129,12 @@ func (o *Observations) Counted(webhook *v1alpha1.Webhook, state v1alpha1.Deliver
 	wake(keyOf(webhook), statusInterval)
 }
 
-// Confirmed notes that the endpoint knows the new secret of the rotation that
-// ends at overlapEnd.
-func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, overlapEnd time.Time) {
+// Confirmed notes that the endpoint knows the new secret of a rotation.
+func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, which rotation) {
 	o.mu.Lock()
 	entry := o.of(webhook)
-	news := !entry.confirmed || !entry.overlap.Equal(overlapEnd)
-	entry.confirmed, entry.overlap = true, overlapEnd
+	news := !entry.confirmed.is(which)
+	entry.confirmed = which
 	wake := o.wake
 	o.mu.Unlock()
 	if news {
@@ -137,30 +142,35 @@ func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, overlapEnd time.Time
 	}
 }
 
+func (r rotation) is(other rotation) bool {
+	return r.current == other.current && r.end.Equal(other.end)
+}
+
 // rotationOver notes that one secret signs: what is known of the last rotation
 // says nothing of the next.
 func (o *Observations) rotationOver(webhook *v1alpha1.Webhook) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	entry := o.of(webhook)
-	entry.confirmed, entry.overlap = false, time.Time{}
+	o.of(webhook).confirmed = rotation{}
 }
 
-// IsConfirmed reports whether the new secret of this rotation is primary.
-func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, overlapEnd time.Time) bool {
+// IsConfirmed reports whether the new secret of this rotation is primary. What
+// was seen counts before the status, which does not know the secret: it cannot
+// tell two rotations without an end from each other.
+func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, which rotation) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if entry := o.seen(webhook); entry.confirmed && entry.overlap.Equal(overlapEnd) {
-		return true
+	if seen := o.seen(webhook).confirmed; !seen.current.IsZero() && seen.end.Equal(which.end) {
+		return seen.is(which)
 	}
 	status := webhook.Status.Signing
 	if status == nil || status.Primary != v1alpha1.SigningKeyCurrent {
 		return false
 	}
 	if status.OverlapEndTime == nil {
-		return overlapEnd.IsZero()
+		return which.end.IsZero()
 	}
-	return status.OverlapEndTime.Time.Equal(overlapEnd.Truncate(time.Second))
+	return status.OverlapEndTime.Time.Equal(which.end.Truncate(time.Second))
 }
 
 // Held notes that the endpoint asked to be left alone until then.

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 )
 
@@ -153,23 +154,40 @@ func TestConfirmingARotation(t *testing.T) {
 	now := at(0)
 	o, calls := watched(&now)
 	webhook := someWebhook()
+	toNew := func(end time.Time) rotation { return rotation{current: signature.NewSecret(newSecret), end: end} }
 	end, nextEnd := at(24*hour+500*time.Millisecond), at(48*hour)
-	same(t, o.IsConfirmed(webhook, end), false)
-	o.Confirmed(webhook, end)
-	o.Confirmed(webhook, end)
+	same(t, o.IsConfirmed(webhook, toNew(end)), false)
+	o.Confirmed(webhook, toNew(end))
+	o.Confirmed(webhook, toNew(end))
 	same(t, *calls, []woken{{"orders", 0}})
-	same(t, []bool{o.IsConfirmed(webhook, end), o.IsConfirmed(webhook, nextEnd)}, []bool{true, false})
+	same(t, []bool{o.IsConfirmed(webhook, toNew(end)), o.IsConfirmed(webhook, toNew(nextEnd))}, []bool{true, false})
 	// A new process knows it from the status, which has whole seconds.
 	stored := someWebhook(func(w *v1alpha1.Webhook) {
 		w.Status.Signing = &v1alpha1.SigningStatus{Primary: v1alpha1.SigningKeyCurrent, OverlapEndTime: new(metav1.NewTime(at(24 * hour)))}
 	})
 	again, _ := watched(&now)
-	same(t, []bool{again.IsConfirmed(stored, end), again.IsConfirmed(stored, nextEnd), again.IsConfirmed(stored, time.Time{})}, []bool{true, false, false})
-	// An overlap without an end is told from the next one by the time between.
-	o.Confirmed(webhook, time.Time{})
-	same(t, o.IsConfirmed(webhook, time.Time{}), true)
-	o.rotationOver(webhook)
-	same(t, o.IsConfirmed(webhook, time.Time{}), false)
+	same(t, []bool{
+		again.IsConfirmed(stored, toNew(end)), again.IsConfirmed(stored, toNew(nextEnd)), again.IsConfirmed(stored, toNew(time.Time{})),
+	}, []bool{true, false, false})
+}
+
+// The owner of a Secret puts no end to an overlap, and rotates again without a
+// pause between: the new secret is another one, and nobody has confirmed it.
+func TestConfirmingOneOfTwoRotationsWithoutAnEnd(t *testing.T) {
+	now := at(0)
+	o, calls := watched(&now)
+	first, second := rotation{current: signature.NewSecret(oldSecret)}, rotation{current: signature.NewSecret(newSecret)}
+	o.Confirmed(someWebhook(), first)
+	written := someWebhook(func(w *v1alpha1.Webhook) {
+		w.Status.Signing = &v1alpha1.SigningStatus{Primary: v1alpha1.SigningKeyCurrent}
+	})
+	same(t, []bool{o.IsConfirmed(written, first), o.IsConfirmed(written, second)}, []bool{true, false})
+	o.Confirmed(written, second)
+	same(t, len(*calls), 2)
+	same(t, []bool{o.IsConfirmed(written, first), o.IsConfirmed(written, second)}, []bool{false, true})
+	o.rotationOver(written)
+	written.Status.Signing.Primary = ""
+	same(t, o.IsConfirmed(written, second), false)
 }
 
 func TestHoldsAreWrittenOnceAMinute(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -27,9 +26,9 @@ var errHeld = errors.New("delivery is held")
 
 // attemptNote is what preparing an attempt knows and settling it needs.
 type attemptNote struct {
-	webhook    *v1alpha1.Webhook
-	primary    v1alpha1.SigningKey
-	overlapEnd time.Time
+	webhook  *v1alpha1.Webhook
+	primary  v1alpha1.SigningKey
+	rotation rotation
 }
 
 // job describes the next attempt to the runner. Only names and numbers are
@@ -94,7 +93,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if log := delivery.Status.AttemptLog; len(log) > 0 {
 		last = &log[len(log)-1]
 	}
-	keys, primary := keysFor(secrets, r.Observations.IsConfirmed(webhook, secrets.overlapEnd), last, r.Now())
+	keys, primary := keysFor(secrets, r.Observations.IsConfirmed(webhook, secrets.rotation()), last, r.Now())
 	return dispatcher.Request{
 		DeliveryID: identity.DeliveryID(delivery.Name, string(delivery.UID)),
 		EventID:    delivery.Spec.EventID,
@@ -106,7 +105,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 		Timeout:    policyOf(webhook).Timeout,
 		Test:       delivery.Spec.Test,
 		Forbidden:  r.Forbidden(),
-	}, attemptNote{webhook: webhook, primary: primary, overlapEnd: secrets.overlapEnd}, nil
+	}, attemptNote{webhook: webhook, primary: primary, rotation: secrets.rotation()}, nil
 }
 
 // isNext reports whether the delivery still waits for the attempt of this

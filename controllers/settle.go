@@ -209,7 +209,7 @@ func (r *DeliveryReconciler) heed(s *situation, before, written *v1alpha1.Webhoo
 		}
 	}
 	if note, ok := s.note(); ok && note.primary == v1alpha1.SigningKeyCurrent && s.outcome.Result.Succeeded() {
-		r.Observations.Confirmed(s.webhook, note.overlapEnd)
+		r.Observations.Confirmed(s.webhook, note.rotation)
 	}
 }
 

@@ -52,6 +52,8 @@ func (s signingSecrets) overlaps(now time.Time) bool {
 	return !s.previous.IsZero() && (s.overlapEnd.IsZero() || now.Before(s.overlapEnd))
 }
 
+func (s signingSecrets) rotation() rotation { return rotation{current: s.current, end: s.overlapEnd} }
+
 // Signer reads signing Secrets, by name and only by name, and keeps them in
 // memory for a short while. It is safe for concurrent use.
 type Signer struct {
