@@ -244,6 +244,9 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 	r.memory.believe(s.delivery)
 	s.outcome, s.phase = nil, attempt.None
 	if _, isSecret := errors.AsType[*SecretProblem](failure); failure == nil || isSecret {
+		if isSecret && s.webhook != nil && isReady(s.webhook) {
+			r.Observations.SecretMissed(s.webhook)
+		}
 		return reconcile.Result{}, false, nil
 	}
 	if errors.Is(failure, errHeld) { // by something that the cache may not show yet

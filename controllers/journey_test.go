@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -75,6 +76,30 @@ var _ = Describe("A signing Secret", func() {
 		Eventually(state(ctx, delivery)).Should(Equal("Pending SigningSecretUnavailable 0"))
 		Consistently(posts(namespace), "200ms").Should(BeZero())
 	}, SpecTimeout(soon))
+
+	It("that is deleted is missed by the first attempt: its webhook says so, or makes a new one", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		o := startOperator(setup{namespace: namespace})
+		generated := create(ctx, hookIn(namespace))
+		own := create(ctx, hookIn(namespace, usesKeys, func(w *v1alpha1.Webhook) { w.Name = "billing" }))
+		secret := create(ctx, ownSecret(namespace))
+		for _, webhook := range []*v1alpha1.Webhook{generated, own} {
+			o.signer.Forget(webhook.UID)
+			annotate(ctx, webhook, "wake", "now")
+			Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
+		}
+		Expect(world.admin.Delete(ctx, secret)).To(Succeed())
+		Expect(world.admin.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders-signing"}})).To(Succeed())
+		for _, webhook := range []*v1alpha1.Webhook{generated, own} {
+			o.signer.Forget(webhook.UID) // as after 30 s
+		}
+		first := create(ctx, deliveryIn(namespace, "a"))
+		second := create(ctx, deliveryIn(namespace, "b", func(d *v1alpha1.WebhookDelivery) { d.Spec.WebhookRef.Name = "billing" }))
+		Eventually(ready(ctx, own)).Should(Equal("False SecretNotFound"))
+		Eventually(state(ctx, second)).Should(Equal("Pending SigningSecretUnavailable 0"))
+		Eventually(state(ctx, first)).WithTimeout(2 * soon).Should(Equal("Succeeded Delivered 1"), "once it looks again after 15 s")
+		Expect(ready(ctx, generated)()).To(Equal("True Ready"))
+	}, SpecTimeout(4*soon))
 
 	It("is read again once an endpoint refuses a signature", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)

@@ -114,6 +114,15 @@ func (o *Observations) Arrived(webhook types.NamespacedName) {
 	wake(webhook, statusInterval)
 }
 
+// SecretMissed notes that an attempt found no secret that can sign. Secrets are
+// not watched, so the status may still say that there is one.
+func (o *Observations) SecretMissed(webhook *v1alpha1.Webhook) {
+	o.mu.Lock()
+	wake := o.wake
+	o.mu.Unlock()
+	wake(keyOf(webhook), 0)
+}
+
 // Counted adds a delivery that ended to the counters of its webhook and says
 // nothing about the endpoint.
 func (o *Observations) Counted(webhook *v1alpha1.Webhook, state v1alpha1.DeliveryState) {
