@@ -97,7 +97,7 @@ var _ = Describe("A signing Secret", func() {
 		second := create(ctx, deliveryIn(namespace, "b", func(d *v1alpha1.WebhookDelivery) { d.Spec.WebhookRef.Name = "billing" }))
 		Eventually(ready(ctx, own)).Should(Equal("False SecretNotFound"))
 		Eventually(state(ctx, second)).Should(Equal("Pending SigningSecretUnavailable 0"))
-		Eventually(state(ctx, first)).WithTimeout(2 * soon).Should(Equal("Succeeded Delivered 1"), "once it looks again after 15 s")
+		Eventually(state(ctx, first)).WithTimeout(2*soon).Should(Equal("Succeeded Delivered 1"), "once it looks again after 15 s")
 		Expect(ready(ctx, generated)()).To(Equal("True Ready"))
 	}, SpecTimeout(4*soon))
 

@@ -33,7 +33,7 @@ var _ = Describe("What an endpoint answers", func() {
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 	}, SpecTimeout(soon))
 
-	It("is an answer to an attempt that carries the trace of who published it", func(ctx SpecContext) {
+	It("is an answer to an attempt that tells nothing of the trace of who published it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 		world.receiver.Script("/"+namespace, receiver.Step{Status: 500}, receiver.Step{Status: 200})
@@ -42,7 +42,7 @@ var _ = Describe("What an endpoint answers", func() {
 		delivery := create(ctx, deliveryIn(namespace, "a", func(d *v1alpha1.WebhookDelivery) { d.Spec.TraceParent = trace }))
 		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 2"))
 		for _, post := range world.receiver.Received("/" + namespace) {
-			Expect(post.Header.Get("Traceparent")).To(Equal(trace))
+			Expect(post.Header).NotTo(HaveKey("Traceparent"))
 		}
 	}, SpecTimeout(soon))
 
