@@ -13,6 +13,7 @@
 //	ledger.go     the deliveries, in memory, without their payloads
 //	catalogue.go  the event types, in memory
 //	webhooks.go   webhooks are listed and read
+//	fanout.go     deliveries are created
 //	deliveries.go deliveries are listed and read
 //	eventtypes.go the catalogue is listed
 //	cursor.go     where the next page begins

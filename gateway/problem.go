@@ -32,10 +32,19 @@ const (
 	reasonVersionMismatch  = "VersionMismatch"
 	reasonInternal         = "Internal"
 	reasonNamespaceMissing = "NamespaceMissing"
+
+	// These are of publishing.
+
+	reasonNamespaceTerminating = "NamespaceTerminating"
+	reasonQuotaExceeded        = "QuotaExceeded"
+	reasonEventIDTaken         = "EventIDTaken"
 )
 
 // retryShortly is when to repeat what failed for a moment.
 const retryShortly = time.Second
+
+// retryFull is when to repeat what a limit is in the way of.
+const retryFull = 10 * time.Second
 
 // problem is an error that a caller gets to see (RFC 9457).
 type problem struct {

@@ -36,6 +36,14 @@ func DeliveryID(name, uid string) string {
 	return "dlv_" + hash("uid", uid)
 }
 
+// maxLabelBytes is the length of the longest value of a label.
+const maxLabelBytes = 63
+
+// LabelValue is the name of an object, cut to what the value of a label holds.
+func LabelValue(name string) string {
+	return strings.TrimRight(name[:min(len(name), maxLabelBytes)], ".-")
+}
+
 func hash(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return base32Lower.EncodeToString(sum[:deliveryHashBytes])

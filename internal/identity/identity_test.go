@@ -4,6 +4,7 @@ package identity
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -35,6 +36,15 @@ func TestDeliveryIDOfAnObjectNamedByHandFollowsItsUID(t *testing.T) {
 		}
 		if id == DeliveryID(name, "uid-2") {
 			t.Errorf("two objects named %q share an id", name)
+		}
+	}
+}
+
+func TestLabelValueFitsAndEndsInALetterOrDigit(t *testing.T) {
+	long := strings.Repeat("a", 62)
+	for name, want := range map[string]string{"orders.eu": "orders.eu", long + "bc": long + "b", long + ".c": long, long + "-.c": long} {
+		if got := LabelValue(name); got != want {
+			t.Errorf("got %q for %q, want %q", got, name, want)
 		}
 	}
 }
