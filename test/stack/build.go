@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,9 +19,13 @@ type Binaries struct {
 	Operator, Dispatcher, Receiver string
 }
 
-// Build compiles the programs from the tree into dir, with the flags of a plain
-// "go build", so that Go's cache serves both and it is quick when nothing
-// changed.
+// builtFolder, in the tree, keeps what was built: Go links a program anew only
+// where it does not find it as it would become.
+const builtFolder = "bin/stack"
+
+// Build compiles the programs from the tree and puts them into dir, with the
+// flags of a plain "go build", so that Go's cache serves both and it is quick
+// when nothing changed. What is in dir stays as it is, whoever builds later.
 func Build(ctx context.Context, dir string, progress func(string)) (Binaries, error) {
 	root, err := Root(ctx)
 	if err != nil {
@@ -28,20 +33,43 @@ func Build(ctx context.Context, dir string, progress func(string)) (Binaries, er
 	}
 	started := time.Now()
 	progress("building manager, dispatcher and receiver (minutes the first time, seconds later)")
-	targets := map[string]string{"bbmcp-webhooks": ".", "dispatcher": "./cmd/dispatcher", "receiver": "./hack/receiver"}
-	for name, pkg := range targets {
-		command := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), pkg)
-		command.Dir = root
-		if out, err := command.CombinedOutput(); err != nil {
-			return Binaries{}, fmt.Errorf("build %s: %w\n%s", name, err, out)
-		}
+	built := filepath.Join(root, builtFolder)
+	command := exec.CommandContext(ctx, "go", "build", "-o", built+string(filepath.Separator), ".", "./cmd/dispatcher", "./hack/receiver")
+	command.Dir = root
+	if out, err := command.CombinedOutput(); err != nil {
+		return Binaries{}, fmt.Errorf("build manager, dispatcher and receiver: %w\n%s", err, out)
 	}
-	progress(fmt.Sprintf("built manager, dispatcher and receiver in %s", time.Since(started).Round(100*time.Millisecond)))
-	return Binaries{
+	binaries := Binaries{
 		Operator:   filepath.Join(dir, "bbmcp-webhooks"),
 		Dispatcher: filepath.Join(dir, "dispatcher"),
 		Receiver:   filepath.Join(dir, "receiver"),
-	}, nil
+	}
+	for name, to := range map[string]string{"webhooks": binaries.Operator, "dispatcher": binaries.Dispatcher, "receiver": binaries.Receiver} {
+		if err := place(filepath.Join(built, name), to); err != nil {
+			return Binaries{}, err
+		}
+	}
+	progress(fmt.Sprintf("built manager, dispatcher and receiver in %s", time.Since(started).Round(100*time.Millisecond)))
+	return binaries, nil
+}
+
+// place puts a program where nobody replaces it: as a link to the same file,
+// which a later build does not touch, or as a copy.
+func place(from, to string) error {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 // Root is the folder of the module that the working directory is in.
