@@ -77,7 +77,7 @@ test: control-plane ## Run every test that only needs Go, with the race detector
 
 .PHONY: test-slow
 test-slow: control-plane ## Run the tests that wait in real time, such as the whole retry table
-	go test $(RACE) -tags slow -count 1 -timeout $(TEST_TIMEOUT) $(TEST_FLAGS) ./test/process -ginkgo.focus 'in real time'
+	go test $(RACE) -tags slow -count 1 -timeout $(TEST_TIMEOUT) ./test/process -ginkgo.focus 'in real time' $(TEST_FLAGS)
 
 .PHONY: check-node
 check-node: ## Check payloads, signatures and the receiver in a real JavaScript engine (needs Node.js)
