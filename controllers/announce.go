@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/signing"
 )
 
 // announce tells people, by Kubernetes Events on the Webhook, what its status
@@ -24,7 +25,7 @@ func (r *WebhookReconciler) announce(webhook *v1alpha1.Webhook, before, after *v
 	if before.LastHandledRotateAt == after.LastHandledRotateAt {
 		return
 	}
-	if isGenerated(webhook) {
+	if signing.IsGenerated(webhook) {
 		r.event(webhook, corev1.EventTypeNormal, "SecretRotated", "Rotate", "the signing secret was rotated; both secrets sign until the overlap ends")
 		return
 	}

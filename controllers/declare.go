@@ -287,6 +287,9 @@ func (r *WebhookReconciler) lookAgain(s *webhookScope) time.Duration {
 	if s.signing != nil {
 		after = min(after, s.signing.LookAgain.Sub(s.now))
 	}
+	if s.signing != nil && secretFollows(s.webhook, s.now) {
+		after = min(after, secretPoll)
+	}
 	if !s.urlKnown {
 		after = min(after, dispatcherRetry)
 	}

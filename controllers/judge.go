@@ -122,19 +122,25 @@ func (j *judgement) ready() {
 			j.webhook.Name+" "+v1alpha1.EnableRequestedAtAnnotation+"=\"$(date -Is)\"")
 	case j.url != nil:
 		j.stalled(v1alpha1.ReasonURLForbidden, "spec.url: "+j.url.Message+"; use a public https endpoint, or have the operator allow it (--allow-cidr, --allow-http of the dispatcher)")
+	case j.signing != nil && j.signing.Reason == v1alpha1.ReasonSecretNotFound && secretFollows(j.webhook, j.now):
+		j.progressing("waiting for the signing secret, which the author of the webhook is about to create")
 	case j.signing != nil && j.signing.Reason == v1alpha1.ReasonSecretNotFound:
 		j.set(v1alpha1.ConditionReady, metav1.ConditionFalse, j.signing.Reason, j.signing.Message)
 		j.set(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "waiting for the signing secret")
 	case j.signing != nil:
 		j.stalled(j.signing.Reason, j.signing.Message)
 	case !j.urlKnown && !j.checkedBefore():
-		j.set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonProgressing, "waiting for the dispatcher to check spec.url")
-		j.set(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "waiting for the dispatcher to check spec.url")
+		j.progressing("waiting for the dispatcher to check spec.url")
 	case j.webhook.Spec.Suspend:
 		j.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSuspended, "suspended: deliveries are collected and not sent")
 	default:
 		j.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "deliveries are signed and sent")
 	}
+}
+
+func (j *judgement) progressing(message string) {
+	j.set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonProgressing, message)
+	j.set(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, message)
 }
 
 func (j *judgement) stalled(reason, message string) {

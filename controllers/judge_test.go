@@ -81,6 +81,12 @@ func TestJudge(t *testing.T) {
 			s.secrets, s.signing = signingSecrets{}, &SecretProblem{Reason: reason, Message: "it says why"}
 		}
 	}
+	follows := func(age time.Duration) func(*webhookScope, *Observations) {
+		return func(s *webhookScope, _ *Observations) {
+			s.webhook.CreationTimestamp = metav1.NewTime(s.now.Add(-age))
+			s.webhook.Annotations = map[string]string{v1alpha1.SecretFollowsAnnotation: "true"}
+		}
+	}
 	was := func(state v1alpha1.WebhookState, reason string) func(*webhookScope, *Observations) {
 		return func(s *webhookScope, _ *Observations) {
 			s.webhook.Status.State, s.webhook.Status.LastFailureTime, s.webhook.Status.FailingSinceTime = state, micro(-hour), micro(-200*hour)
@@ -113,6 +119,10 @@ func TestJudge(t *testing.T) {
 		{"suspended and disabled", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.webhook.Spec.Suspend = true }, observe(health.Gone)},
 			verdict{disabled, conditions("EndpointHealthy=False EndpointGone", "Ready=False Disabled", "Stalled=True Disabled"), status.FailedStatus}},
 		{"secret missing: it may come", []func(*webhookScope, *Observations){problem(v1alpha1.ReasonSecretNotFound)},
+			verdict{active, conditions("Ready=False SecretNotFound", "Reconciling=True Progressing"), status.InProgressStatus}},
+		{"secret missing that its author is about to create", []func(*webhookScope, *Observations){problem(v1alpha1.ReasonSecretNotFound), follows(29 * second)},
+			verdict{active, conditions("Ready=Unknown Progressing", "Reconciling=True Progressing"), status.InProgressStatus}},
+		{"secret missing that its author has never created", []func(*webhookScope, *Observations){problem(v1alpha1.ReasonSecretNotFound), follows(30 * second)},
 			verdict{active, conditions("Ready=False SecretNotFound", "Reconciling=True Progressing"), status.InProgressStatus}},
 		{"secret invalid", []func(*webhookScope, *Observations){problem(v1alpha1.ReasonSecretInvalid)},
 			verdict{active, conditions("Ready=False SecretInvalid", "Stalled=True SecretInvalid"), status.FailedStatus}},

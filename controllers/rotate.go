@@ -6,25 +6,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/signing"
 )
 
-// defaultOverlap is spec.signing.overlap where the Webhook does not say.
-const defaultOverlap = 24 * time.Hour
-
-// rotatedForAnnotation on a generated Secret keeps the request that its last
-// rotation answered, so that a crash between Secret and status rotates once.
-const rotatedForAnnotation = "bbmcp.quietstack.com/rotated-for"
+const (
+	// secretGrace is for how long a Secret is waited for that the Webhook's
+	// author has announced, and secretPoll how often it is looked for meanwhile.
+	secretGrace = 30 * time.Second
+	secretPoll  = time.Second
+)
 
 // sign makes sure that the Webhook has its secret, and reads it.
 func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
@@ -33,7 +32,7 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 	if err != nil && !isProblem {
 		return err
 	}
-	if isGenerated(s.webhook) {
+	if signing.IsGenerated(s.webhook) {
 		changed, err := r.tend(ctx, s, secrets, problem)
 		if err != nil {
 			return err
@@ -46,7 +45,7 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 		}
 	}
 	s.secrets, s.signing = secrets, problem
-	s.rotated = rotateWanted(s.webhook) && (!isGenerated(s.webhook) || problem == nil)
+	s.rotated = rotateWanted(s.webhook) && (!signing.IsGenerated(s.webhook) || problem == nil)
 	if problem == nil && !secrets.overlaps(s.now) {
 		r.Observations.rotationOver(s.webhook)
 	}
@@ -59,38 +58,36 @@ func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets s
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	switch {
+	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotFound && secretFollows(s.webhook, s.now):
+		return true, nil
 	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotFound:
 		return true, r.createSecret(ctx, s.webhook)
 	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotPermitted:
 		return false, nil
 	case rotateWanted(s.webhook): // a way out of an invalid one, too
 		return true, r.updateSecret(ctx, s.webhook, func(secret *corev1.Secret) (bool, error) {
-			return rotate(secret, s.webhook, s.now, r.Random)
+			return r.rotateSecret(ctx, secret, s)
 		})
 	case problem == nil && !secrets.previous.IsZero() && !secrets.overlaps(s.now):
 		return true, r.updateSecret(ctx, s.webhook, func(secret *corev1.Secret) (bool, error) {
-			return prune(secret, s.now), nil
+			return signing.Prune(secret, s.now), nil
 		})
 	}
 	return false, nil
 }
 
+// secretFollows reports whether the Webhook's author is about to create its
+// Secret. One that died in between is not waited for.
+func secretFollows(webhook *v1alpha1.Webhook, now time.Time) bool {
+	return webhook.Annotations[v1alpha1.SecretFollowsAnnotation] == "true" && now.Sub(webhook.CreationTimestamp.Time) < secretGrace
+}
+
 func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.Webhook) error {
 	value, err := signature.Generate(r.Random)
 	if err != nil {
-		return fmt.Errorf("generate signing secret: %w", err)
+		return err
 	}
-	owner := metav1.NewControllerRef(webhook, v1alpha1.GroupVersion.WithKind("Webhook"))
-	owner.BlockOwnerDeletion = nil
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: webhook.Namespace, Name: generatedSecretName(webhook),
-			Labels:          map[string]string{v1alpha1.SigningSecretLabel: "true", v1alpha1.WebhookLabel: labelValue(webhook.Name)},
-			OwnerReferences: []metav1.OwnerReference{*owner},
-		},
-		Type: corev1.SecretTypeOpaque,
-		Data: map[string][]byte{v1alpha1.SecretKey: []byte(value.Reveal())},
-	}
+	secret := signing.NewSecret(webhook, value)
 	err = r.Client.Create(ctx, secret)
 	if apierrors.IsAlreadyExists(err) { // it may have lost its key
 		return r.updateSecret(ctx, webhook, func(existing *corev1.Secret) (bool, error) {
@@ -107,10 +104,26 @@ func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.
 	return nil
 }
 
+// rotateSecret answers the Webhook's request to rotate. The gateway may be
+// doing the same: it writes its request on the Webhook before it changes the
+// Secret. So the Secret was read before, and the request is read now, and a
+// request from a cache that is behind cannot rotate away what the gateway has
+// just handed out.
+func (r *WebhookReconciler) rotateSecret(ctx context.Context, secret *corev1.Secret, s *webhookScope) (bool, error) {
+	var live v1alpha1.Webhook
+	if err := r.Live.Get(ctx, keyOf(s.webhook), &live); err != nil {
+		return false, client.IgnoreNotFound(fmt.Errorf("get webhook %s: %w", keyOf(s.webhook), err))
+	}
+	if live.UID != s.webhook.UID || !rotateWanted(&live) {
+		return false, nil
+	}
+	return signing.Rotate(secret, &live, live.Annotations[v1alpha1.RotateRequestedAtAnnotation], s.now, r.Random)
+}
+
 // updateSecret changes the generated Secret with an optimistic lock, if it is
 // this Webhook's.
 func (r *WebhookReconciler) updateSecret(ctx context.Context, webhook *v1alpha1.Webhook, change func(*corev1.Secret) (bool, error)) error {
-	key := types.NamespacedName{Namespace: webhook.Namespace, Name: generatedSecretName(webhook)}
+	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signing.SecretName(webhook)}
 	var secret corev1.Secret
 	if err := r.Live.Get(ctx, key, &secret); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("get signing secret %s: %w", key, err))
@@ -126,53 +139,4 @@ func (r *WebhookReconciler) updateSecret(ctx context.Context, webhook *v1alpha1.
 		return fmt.Errorf("update signing secret %s: %w", key, err)
 	}
 	return nil
-}
-
-// rotate puts a new secret in and keeps the old one beside it for the overlap.
-// One that was there from a rotation before is dropped.
-func rotate(secret *corev1.Secret, webhook *v1alpha1.Webhook, now time.Time, random io.Reader) (bool, error) {
-	request := cut(webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256) // all annotations together are bounded
-	if secret.Annotations[rotatedForAnnotation] == request {
-		return false, nil
-	}
-	value, err := signature.Generate(random)
-	if err != nil {
-		return false, fmt.Errorf("generate signing secret: %w", err)
-	}
-	overlap := defaultOverlap
-	if webhook.Spec.Signing != nil && webhook.Spec.Signing.Overlap != nil {
-		overlap = webhook.Spec.Signing.Overlap.Duration
-	}
-	if secret.Annotations == nil {
-		secret.Annotations = map[string]string{}
-	}
-	old := secret.Data[v1alpha1.SecretKey]
-	secret.Data = map[string][]byte{v1alpha1.SecretKey: []byte(value.Reveal())}
-	delete(secret.Annotations, v1alpha1.PreviousUntilAnnotation)
-	if overlap > 0 && signature.Validate(string(old)) == nil {
-		secret.Data[v1alpha1.PreviousSecretKey] = old
-		secret.Annotations[v1alpha1.PreviousUntilAnnotation] = now.Add(overlap).UTC().Format(time.RFC3339Nano)
-	}
-	secret.Annotations[rotatedForAnnotation] = request
-	return true, nil
-}
-
-// prune removes the previous secret once the overlap is over.
-func prune(secret *corev1.Secret, now time.Time) bool {
-	end, err := time.Parse(time.RFC3339, secret.Annotations[v1alpha1.PreviousUntilAnnotation])
-	if err != nil || now.Before(end) {
-		return false
-	}
-	delete(secret.Data, v1alpha1.PreviousSecretKey)
-	delete(secret.Annotations, v1alpha1.PreviousUntilAnnotation)
-	return true
-}
-
-// labelValue cuts a name to what a label may hold.
-func labelValue(name string) string {
-	name = cut(name, 63)
-	for name != "" && (name[len(name)-1] == '.' || name[len(name)-1] == '-') {
-		name = name[:len(name)-1]
-	}
-	return name
 }

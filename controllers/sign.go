@@ -17,6 +17,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/signing"
 )
 
 const (
@@ -88,13 +89,7 @@ func secretRefOf(webhook *v1alpha1.Webhook) v1alpha1.SecretKeyReference {
 		}
 		return ref
 	}
-	return v1alpha1.SecretKeyReference{Name: generatedSecretName(webhook), Key: v1alpha1.SecretKey}
-}
-
-func generatedSecretName(webhook *v1alpha1.Webhook) string { return webhook.Name + "-signing" }
-
-func isGenerated(webhook *v1alpha1.Webhook) bool {
-	return webhook.Spec.Signing == nil || webhook.Spec.Signing.SecretRef == nil
+	return v1alpha1.SecretKeyReference{Name: signing.SecretName(webhook), Key: v1alpha1.SecretKey}
 }
 
 // Problem returns what was wrong with the Webhook's secret when it was last
@@ -264,7 +259,7 @@ func permitted(webhook *v1alpha1.Webhook, secret *corev1.Secret) *SecretProblem 
 			Message: fmt.Sprintf("Secret %q belongs to Webhook %q; set spec.signing.secretRef to a Secret of your own", secret.Name, owner),
 		}
 	}
-	if isGenerated(webhook) && !metav1.IsControlledBy(secret, webhook) {
+	if signing.IsGenerated(webhook) && !metav1.IsControlledBy(secret, webhook) {
 		return &SecretProblem{
 			Reason:  v1alpha1.ReasonSecretNotPermitted,
 			Message: fmt.Sprintf("Secret %q exists and was not made for this Webhook; delete it, or name it in spec.signing.secretRef", secret.Name),

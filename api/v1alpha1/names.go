@@ -23,6 +23,11 @@ const (
 	// overlaps: the RFC 3339 time at which the key "previous" stops signing.
 	PreviousUntilAnnotation = "bbmcp.quietstack.com/previous-until"
 
+	// SecretFollowsAnnotation is "true" on a Webhook whose author is about to
+	// create its signing Secret <name>-signing and then removes the annotation.
+	// For the first 30 s of the Webhook's life the controller makes none itself.
+	SecretFollowsAnnotation = "bbmcp.quietstack.com/secret-follows"
+
 	// RetryRequestedAtAnnotation on a WebhookDelivery asks for one attempt now.
 	// Any value that differs from status.lastHandledRetryAt counts; the custom
 	// is an RFC 3339 time.

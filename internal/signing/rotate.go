@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package signing
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+)
+
+const (
+	// RotatedForAnnotation on a generated Secret lists the latest requests that
+	// rotations answered, the newest first, as a JSON array.
+	RotatedForAnnotation = "bbmcp.quietstack.com/rotated-for"
+
+	// DefaultOverlap is spec.signing.overlap where the Webhook does not say.
+	DefaultOverlap = 24 * time.Hour
+
+	// maxRequestBytes is as much of a request as a status can hold, too.
+	maxRequestBytes = 256
+	// maxRequests is how many answered requests are remembered. Two callers can
+	// rotate at once, each having asked before the other has written: the one
+	// whose request is not the latest must not be taken for unanswered.
+	maxRequests = 8
+)
+
+// Request is what stands for a request to rotate, of any length, wherever it
+// is kept.
+func Request(asked string) string { return cut(asked, maxRequestBytes) }
+
+// Answered reports whether a rotation has answered a request, and whether that
+// was the latest one, so that its secret is the one that is there.
+func Answered(secret *corev1.Secret, request string) (answered, latest bool) {
+	place := slices.Index(answeredBy(secret), Request(request))
+	return place >= 0, place == 0
+}
+
+// Rotate puts a new secret in and keeps the old one beside it for the Webhook's
+// overlap. One that was there from a rotation before is dropped. A request that
+// was answered changes nothing.
+func Rotate(secret *corev1.Secret, webhook *v1alpha1.Webhook, request string, now time.Time, random io.Reader) (changed bool, err error) {
+	if answered, _ := Answered(secret, request); answered {
+		return false, nil
+	}
+	value, err := signature.Generate(random)
+	if err != nil {
+		return false, err
+	}
+	if err := MarkAnswered(secret, request); err != nil {
+		return false, err
+	}
+	old := secret.Data[v1alpha1.SecretKey]
+	secret.Data = map[string][]byte{v1alpha1.SecretKey: []byte(value.Reveal())}
+	delete(secret.Annotations, v1alpha1.PreviousUntilAnnotation)
+	if overlap := overlapOf(webhook); overlap > 0 && signature.Validate(string(old)) == nil {
+		secret.Data[v1alpha1.PreviousSecretKey] = old
+		secret.Annotations[v1alpha1.PreviousUntilAnnotation] = now.Add(overlap).UTC().Format(time.RFC3339Nano)
+	}
+	return true, nil
+}
+
+// Prune removes the previous secret once the overlap is over.
+func Prune(secret *corev1.Secret, now time.Time) (changed bool) {
+	end, err := time.Parse(time.RFC3339, secret.Annotations[v1alpha1.PreviousUntilAnnotation])
+	if err != nil || now.Before(end) {
+		return false
+	}
+	delete(secret.Data, v1alpha1.PreviousSecretKey)
+	delete(secret.Annotations, v1alpha1.PreviousUntilAnnotation)
+	return true
+}
+
+// MarkAnswered notes on a Secret that its value answers a request.
+func MarkAnswered(secret *corev1.Secret, request string) error {
+	requests := append([]string{Request(request)}, answeredBy(secret)...)
+	text, err := json.Marshal(requests[:min(len(requests), maxRequests)])
+	if err != nil {
+		return fmt.Errorf("note the request of a rotation: %w", err)
+	}
+	if secret.Annotations == nil {
+		secret.Annotations = map[string]string{}
+	}
+	secret.Annotations[RotatedForAnnotation] = string(text)
+	return nil
+}
+
+// answeredBy are the requests that a Secret remembers. An annotation that
+// somebody has spoilt remembers none.
+func answeredBy(secret *corev1.Secret) []string {
+	var requests []string
+	if json.Unmarshal([]byte(secret.Annotations[RotatedForAnnotation]), &requests) != nil {
+		return nil
+	}
+	return requests
+}
+
+func overlapOf(webhook *v1alpha1.Webhook) time.Duration {
+	if webhook.Spec.Signing != nil && webhook.Spec.Signing.Overlap != nil {
+		return webhook.Spec.Signing.Overlap.Duration
+	}
+	return DefaultOverlap
+}

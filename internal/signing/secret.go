@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package signing
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+)
+
+// SecretName is the name of a Webhook's generated Secret.
+func SecretName(webhook *v1alpha1.Webhook) string { return webhook.Name + "-signing" }
+
+// IsGenerated reports whether the Webhook signs with a Secret that we make,
+// rather than with one that its owner keeps.
+func IsGenerated(webhook *v1alpha1.Webhook) bool {
+	return webhook.Spec.Signing == nil || webhook.Spec.Signing.SecretRef == nil
+}
+
+// NewSecret is the generated Secret of a Webhook that exists, with this value.
+func NewSecret(webhook *v1alpha1.Webhook, value signature.Secret) *corev1.Secret {
+	owner := metav1.NewControllerRef(webhook, v1alpha1.GroupVersion.WithKind("Webhook"))
+	owner.BlockOwnerDeletion = nil // it needs a right that nobody here has
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: webhook.Namespace, Name: SecretName(webhook),
+			Labels:          map[string]string{v1alpha1.SigningSecretLabel: "true", v1alpha1.WebhookLabel: labelValue(webhook.Name)},
+			OwnerReferences: []metav1.OwnerReference{*owner},
+		},
+		Type: corev1.SecretTypeOpaque,
+		Data: map[string][]byte{v1alpha1.SecretKey: []byte(value.Reveal())},
+	}
+}
+
+// labelValue cuts a name to what a label may hold.
+func labelValue(name string) string {
+	name = cut(name, 63)
+	for name != "" && (name[len(name)-1] == '.' || name[len(name)-1] == '-') {
+		name = name[:len(name)-1]
+	}
+	return name
+}
+
+// cut shortens text to a number of bytes, between two characters.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && text[limit]&0xC0 == 0x80 {
+		limit--
+	}
+	return text[:limit]
+}
