@@ -35,7 +35,8 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 	api := humago.New(mux, config)
 	api.UseMiddleware(g.authenticated)
 	for _, register := range []func(huma.API){
-		g.registerWebhooks, g.registerDeliveries, g.registerEventTypes,
+		g.registerWebhooks, g.registerDeclare, g.registerChange, g.registerSteer, g.registerRotate,
+		g.registerDeliveries, g.registerRetry, g.registerEventTypes,
 	} {
 		register(api)
 	}

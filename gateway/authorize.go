@@ -66,7 +66,8 @@ func adviceFor(verb, resource string) string {
 	role := map[string]string{
 		resourceWebhooks: "bbmcp-viewer", resourceDeliveries: "bbmcp-delivery-viewer", resourceEventTypes: "bbmcp-publisher",
 	}[resource]
-	if verb == "patch" {
+	switch verb {
+	case "create", "patch", "delete":
 		role = "bbmcp-editor"
 	}
 	if role == "" {

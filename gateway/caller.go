@@ -25,6 +25,11 @@ const apiTimeout = 2 * time.Second
 // through the gateway.
 const fieldManager = "bbmcp-gateway"
 
+// requestManager is that of the annotations that ask the controller for
+// something. It is another one, because what fieldManager owns it must repeat
+// in every change, or it is removed.
+const requestManager = "bbmcp-gateway-requests"
+
 // errNoCaller says that a request had no caller. It keeps the gateway's own
 // rights out of what callers ask for, whatever bug there may be.
 var errNoCaller = errors.New("no caller in the context of a request that needs the caller's token")

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -19,16 +20,19 @@ type endpoints struct {
 	*mirror.Mirror[*v1alpha1.Webhook, *v1alpha1.Webhook]
 
 	byNamespace map[string]map[string]*v1alpha1.Webhook // namespace → id → webhook
+	news        chan struct{}                           // closed and replaced at every change
 }
 
 func newEndpoints(now func() time.Time) *endpoints {
-	e := &endpoints{byNamespace: map[string]map[string]*v1alpha1.Webhook{}}
+	e := &endpoints{byNamespace: map[string]map[string]*v1alpha1.Webhook{}, news: make(chan struct{})}
 	reduce := func(webhook *v1alpha1.Webhook) *v1alpha1.Webhook { return webhook }
 	e.Mirror = mirror.New(reduce, e.changed, now)
 	return e
 }
 
 func (e *endpoints) changed(before, after **v1alpha1.Webhook) {
+	close(e.news)
+	e.news = make(chan struct{})
 	if after != nil {
 		namespace := (*after).Namespace
 		if e.byNamespace[namespace] == nil {
@@ -48,6 +52,24 @@ func (e *endpoints) changed(before, after **v1alpha1.Webhook) {
 func (e *endpoints) find(namespace, id string) (found *v1alpha1.Webhook) {
 	e.View(func() { found = e.byNamespace[namespace][id] })
 	return found
+}
+
+// await returns the webhook with this id once it is as done says, or as it is
+// when ctx ends; nil: it is gone.
+func (e *endpoints) await(ctx context.Context, namespace, id string, done func(*v1alpha1.Webhook) bool) *v1alpha1.Webhook {
+	for {
+		var found *v1alpha1.Webhook
+		var news chan struct{}
+		e.View(func() { found, news = e.byNamespace[namespace][id], e.news })
+		if found == nil || done(found) {
+			return found
+		}
+		select {
+		case <-ctx.Done():
+			return found
+		case <-news:
+		}
+	}
 }
 
 // list returns the webhooks of a namespace, by name.

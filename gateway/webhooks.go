@@ -128,9 +128,6 @@ func answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {
 	return &webhookAnswer{ETag: etagOf(webhook), Body: presentWebhook(webhook)}
 }
 
-// etagOf is a version of all that an answer shows (RFC 9110, section 8.8.3).
-func etagOf(webhook *v1alpha1.Webhook) string { return `"` + webhook.ResourceVersion + `"` }
-
 func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 	status := map[v1alpha1.WebhookState]string{
 		v1alpha1.WebhookFailing: rest.WebhookFailing, v1alpha1.WebhookDisabled: rest.WebhookDisabled,

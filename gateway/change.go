@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// changeTries bounds how often a change is begun anew because somebody else was
+// faster. The controller's own writes are a minute apart.
+const changeTries = 8
+
+// errOvertaken says that the object has changed since it was read.
+var errOvertaken = errors.New("the object has changed since it was read")
+
+// wanted are the new values of a webhook; nil: as it is.
+type wanted struct {
+	url         *string
+	events      []string
+	description *string
+	suspend     *bool
+}
+
+// minus leaves out what the webhook has already.
+func (w wanted) minus(spec *v1alpha1.WebhookSpec) wanted {
+	if w.url != nil && *w.url == spec.URL {
+		w.url = nil
+	}
+	if sameSet(w.events, spec.Events) {
+		w.events = nil
+	}
+	if w.description != nil && *w.description == spec.Description {
+		w.description = nil
+	}
+	if w.suspend != nil && *w.suspend == spec.Suspend {
+		w.suspend = nil
+	}
+	return w
+}
+
+func (w wanted) isEmpty() bool {
+	return w.url == nil && w.events == nil && w.description == nil && w.suspend == nil
+}
+
+func sameSet(a, b []string) bool {
+	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	return slices.Equal(a, b)
+}
+
+// UpdateWebhook is the body and the conditions of PUT and PATCH.
+type UpdateWebhook struct {
+	WebhookPath
+	Condition
+
+	Body rest.WebhookUpdate
+}
+
+func (g *Gateway) registerChange(api huma.API) {
+	for _, operation := range []huma.Operation{
+		{OperationID: "update-webhook", Method: http.MethodPut},
+		{OperationID: "patch-webhook", Method: http.MethodPatch},
+	} {
+		operation.Path, operation.Tags, operation.Summary = "/v1/webhooks/{id}", []string{"Webhooks"}, "Change a webhook"
+		operation.Description = "What is given is changed, the rest is kept; PUT and PATCH do the same. Done with the caller's own token: needs the right to " +
+			"patch webhooks. A field that somebody else owns, such as Argo CD or Flux, gives 409 naming the owner (server-side apply without force)."
+		huma.Register(api, operation, g.updateWebhook)
+	}
+}
+
+func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhookAnswer, error) {
+	_, known, err := g.permitted(ctx, &in.WebhookPath, "patch")
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	want := wanted{url: in.Body.URL, events: in.Body.Events, description: in.Body.Description}
+	if want.isEmpty() {
+		return nil, fail(ctx, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "body", "give at least one of url, events and description"))
+	}
+	if want.url != nil {
+		if err := g.checkURL(ctx, *want.url); err != nil {
+			return nil, fail(ctx, err)
+		}
+	}
+	if err := checkEvents(want.events); err != nil {
+		return nil, fail(ctx, err)
+	}
+	webhook, err := g.change(ctx, known, in.Condition, want)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	return answerWebhook(webhook), nil
+}
+
+// change gives a webhook the values that are wanted, all or none.
+func (g *Gateway) change(ctx context.Context, known *v1alpha1.Webhook, condition Condition, want wanted) (*v1alpha1.Webhook, error) {
+	for range changeTries {
+		live, err := g.liveWebhook(ctx, client.ObjectKeyFromObject(known))
+		if err != nil {
+			return nil, err
+		}
+		if !condition.holds(live.webhook) {
+			return nil, condition.failed()
+		}
+		changed, err := g.apply(ctx, live, want.minus(&live.webhook.Spec))
+		if errors.Is(err, errOvertaken) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		g.endpoints.Note(changed)
+		return changed, nil
+	}
+	return nil, busy()
+}
+
+// busy says that others change an object all the time.
+func busy() *problem {
+	return newProblem(http.StatusConflict, string(metav1.StatusReasonConflict), "the object is being changed by others at the same time; try again").retryAfter(retryShortly)
+}
+
+// liveWebhook reads a webhook from the API server, with the gateway's rights:
+// whoever asks has been found to have the right that the call needs.
+func (g *Gateway) liveWebhook(ctx context.Context, key types.NamespacedName) (*liveWebhook, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	object := newWebhookObject(key)
+	err := g.client.Get(ctx, key, object)
+	if apierrors.IsNotFound(err) {
+		return nil, notFound("webhook")
+	}
+	if err != nil {
+		return nil, unavailable("reading the webhook", err)
+	}
+	return readWebhook(object)
+}

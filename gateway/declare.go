@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/match"
+	"bbmcp.quietstack.com/webhooks/internal/signing"
+)
+
+// settleTime bounds what must be finished once it is begun, also when the
+// caller has hung up.
+const settleTime = 15 * time.Second
+
+// secretAnswer is a webhook with its secret, which nobody on the way may keep.
+type secretAnswer struct {
+	ETag         string `header:"ETag" doc:"Version of the webhook, for If-Match"`
+	CacheControl string `header:"Cache-Control" doc:"no-store"`
+	Body         rest.Webhook
+}
+
+type createdAnswer struct {
+	Location     string `header:"Location" doc:"Where the webhook is"`
+	ETag         string `header:"ETag" doc:"Version of the webhook, for If-Match"`
+	CacheControl string `header:"Cache-Control" doc:"no-store"`
+	Body         rest.Webhook
+}
+
+func answerSecret(webhook *v1alpha1.Webhook, secret string) *secretAnswer {
+	answer := &secretAnswer{ETag: etagOf(webhook), CacheControl: "no-store", Body: presentWebhook(webhook)}
+	answer.Body.Secret = &secret
+	return answer
+}
+
+func (g *Gateway) registerDeclare(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "create-webhook", Method: http.MethodPost, Path: "/v1/webhooks", Tags: []string{"Webhooks"},
+		DefaultStatus: http.StatusCreated, Summary: "Create a webhook",
+		Description: "Done with the caller's own token: needs the right to create webhooks and secrets. " +
+			"The answer holds the signing secret; it is shown here and by rotate-secret only.",
+	}, g.createWebhook)
+}
+
+func (g *Gateway) createWebhook(ctx context.Context, in *struct {
+	Scope
+
+	Body rest.WebhookCreate
+},
+) (*createdAnswer, error) {
+	who, namespace, err := in.of(ctx)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	if err := g.permit(ctx, who, "create", resourceWebhooks, namespace, ""); err != nil {
+		return nil, fail(ctx, err)
+	}
+	secret, err := g.checkCreate(ctx, &in.Body)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	webhook := &v1alpha1.Webhook{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: in.Body.Name,
+			Annotations: map[string]string{v1alpha1.SecretFollowsAnnotation: "true"},
+		},
+		Spec: v1alpha1.WebhookSpec{URL: in.Body.URL, Events: in.Body.Events, Description: in.Body.Description},
+	}
+	if webhook, err = g.declare(ctx, webhook, secret); err != nil {
+		return nil, fail(ctx, err)
+	}
+	answer := answerSecret(webhook, secret.Reveal())
+	return &createdAnswer{locationOf(webhook, in.Scope), answer.ETag, answer.CacheControl, answer.Body}, nil
+}
+
+// locationOf is where the caller finds the webhook.
+func locationOf(webhook *v1alpha1.Webhook, scope Scope) string {
+	location := "/v1/webhooks/" + idOf(webhook)
+	if scope.Namespace != "" {
+		location += "?namespace=" + url.QueryEscape(scope.Namespace)
+	}
+	return location
+}
+
+// checkCreate checks what was sent, fills in the name and returns the secret.
+func (g *Gateway) checkCreate(ctx context.Context, body *rest.WebhookCreate) (secret signature.Secret, err error) {
+	if err := g.checkURL(ctx, body.URL); err != nil {
+		return secret, err
+	}
+	if err := checkEvents(body.Events); err != nil {
+		return secret, err
+	}
+	if body.Name == "" {
+		if body.Name, err = newName(g.random); err != nil {
+			return secret, err
+		}
+	} else if complaints := validation.IsDNS1123Label(body.Name); len(complaints) > 0 {
+		return secret, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "name", complaints[0])
+	}
+	if body.Secret == "" {
+		return signature.Generate(g.random)
+	}
+	if err := signature.Validate(body.Secret); err != nil {
+		return secret, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "secret", err.Error())
+	}
+	return signature.NewSecret(body.Secret), nil
+}
+
+// checkURL asks the dispatcher, which knows what the operator allows. The
+// grammar is the API server's to check.
+func (g *Gateway) checkURL(ctx context.Context, endpoint string) error {
+	err := g.dispatcher.CheckURL(ctx, endpoint, g.forbidden())
+	if refused, ok := errors.AsType[*dispatcher.URLError](err); ok {
+		return fieldProblem(http.StatusUnprocessableEntity, string(refused.Reason), "url", refused.Message)
+	}
+	if err != nil {
+		return unavailable("checking the url", err)
+	}
+	return nil
+}
+
+func checkEvents(events []string) error {
+	var wrong []rest.ProblemField
+	for i, event := range events {
+		detail := ""
+		if err := match.Validate(event); err != nil {
+			detail = err.Error()
+		} else if slices.Contains(events[:i], event) {
+			detail = "is in the list twice; leave one out"
+		}
+		if detail != "" {
+			wrong = append(wrong, rest.ProblemField{Field: fmt.Sprintf("events[%d]", i), Detail: detail, Reason: reasonFieldInvalid})
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, wrong[0].Field+": "+wrong[0].Detail, wrong...)
+}
+
+// newName makes a name that nobody has.
+func newName(random io.Reader) (string, error) {
+	var raw [10]byte
+	if _, err := io.ReadFull(random, raw[:]); err != nil {
+		return "", fmt.Errorf("make a name: %w", err)
+	}
+	return "wh-" + strings.ToLower(base32.StdEncoding.EncodeToString(raw[:])), nil
+}
+
+// declare creates a Webhook and its Secret, or neither. Both are tried before
+// either is written, because a caller who may create may not be allowed to
+// delete again. A crash between the two writes leaves a Webhook for which the
+// controller makes a secret after 30 s: the caller, who got no answer, meets it
+// by a 409 and may rotate or delete it.
+func (g *Gateway) declare(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) (*v1alpha1.Webhook, error) {
+	if err := g.tryDeclare(ctx, webhook, secret); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if err := g.callers.Create(ctx, webhook, client.FieldOwner(fieldManager)); err != nil {
+		return nil, g.notDeclared(err, webhook.Name)
+	}
+	if err := g.createSecret(ctx, webhook, secret); err != nil {
+		return nil, g.undeclare(ctx, webhook, err)
+	}
+	// Without this the controller would look for the Secret every second.
+	follows := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:null}}}`, v1alpha1.SecretFollowsAnnotation)
+	settled := webhook.DeepCopy()
+	if err := g.callers.Patch(ctx, settled, client.RawPatch(types.MergePatchType, follows), client.FieldOwner(requestManager)); err != nil {
+		settled = webhook
+	}
+	g.endpoints.Note(settled)
+	return settled, nil
+}
+
+// tryDeclare has the API server check everything without storing it.
+func (g *Gateway) tryDeclare(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
+	if err := g.callers.Create(ctx, webhook.DeepCopy(), client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
+		return g.notDeclared(err, webhook.Name)
+	}
+	wanted := signing.NewSecret(webhook, secret)
+	wanted.OwnerReferences = nil // its owner has no uid yet
+	if err := g.callers.Create(ctx, wanted, client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
+		return notStored(err, wanted.Name)
+	}
+	return nil
+}
+
+func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
+	wanted := signing.NewSecret(webhook, secret)
+	err := g.callers.Create(ctx, wanted, client.FieldOwner(fieldManager))
+	if apierrors.IsAlreadyExists(err) { // a controller whose clock is wrong has not waited
+		var made corev1.Secret
+		if g.callers.Get(ctx, client.ObjectKeyFromObject(wanted), &made) == nil && metav1.IsControlledBy(&made, webhook) {
+			made.Data = wanted.Data
+			err = g.callers.Update(ctx, &made, client.FieldOwner(fieldManager))
+		}
+	}
+	if err != nil {
+		return notStored(err, wanted.Name)
+	}
+	return nil
+}
+
+// undeclare takes a Webhook back whose Secret could not be created.
+func (g *Gateway) undeclare(ctx context.Context, webhook *v1alpha1.Webhook, cause error) error {
+	err := g.callers.Delete(ctx, webhook, client.Preconditions{UID: &webhook.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if client.IgnoreNotFound(err) == nil {
+		g.endpoints.Forget(client.ObjectKeyFromObject(webhook), webhook.UID)
+		return cause
+	}
+	p, ok := errors.AsType[*problem](cause)
+	if !ok {
+		return cause
+	}
+	g.endpoints.Note(webhook)
+	p.Detail += fmt.Sprintf("; the webhook %q could not be taken back (%s), a secret will be made for it: delete it, or use rotate-secret", webhook.Name, idOf(webhook))
+	p.cause = errors.Join(p.cause, err)
+	return p
+}
+
+func (g *Gateway) notDeclared(err error, name string) error {
+	if apierrors.IsAlreadyExists(err) {
+		return fieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a webhook %q exists already; choose another name", name))
+	}
+	return fromAPI(err, "creating the webhook")
+}
+
+// notStored says why a signing Secret cannot be written.
+func notStored(err error, name string) error {
+	if apierrors.IsAlreadyExists(err) {
+		return fieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a Secret %q exists already, which the webhook would sign with; choose another name", name))
+	}
+	p := fromAPI(err, "storing the secret")
+	if apierrors.IsForbidden(err) {
+		p.Detail += "; the signing secret is kept in a Secret, and the role bbmcp-editor gives that right"
+	}
+	return p
+}

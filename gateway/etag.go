@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// Condition is the precondition of a change (RFC 9110, section 13.1.1).
+type Condition struct {
+	IfMatch string `header:"If-Match" doc:"ETag of the webhook as it was read: 412 if it has changed since"`
+}
+
+// holds reports whether the webhook is still one that the caller has seen.
+func (c Condition) holds(webhook *v1alpha1.Webhook) bool {
+	if c.IfMatch == "" {
+		return true
+	}
+	for tag := range strings.SplitSeq(c.IfMatch, ",") {
+		if tag = strings.TrimSpace(tag); tag == "*" || tag == etagOf(webhook) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c Condition) failed() *problem {
+	return fieldProblem(http.StatusPreconditionFailed, reasonVersionMismatch, "header.If-Match",
+		"the webhook has changed since it was read; read it again and decide anew")
+}
+
+// etagOf is a version of all that an answer shows, and of nothing else (RFC
+// 9110, section 8.8.3): the object's own version changes with every count in
+// its status, and a caller who has just read it would be refused.
+func etagOf(webhook *v1alpha1.Webhook) string {
+	text, _ := json.Marshal(presentWebhook(webhook)) // strings, a bool and a time: it cannot fail
+	sum := sha256.Sum256(append([]byte(webhook.UID), text...))
+	return `"` + hex.EncodeToString(sum[:12]) + `"`
+}

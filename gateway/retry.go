@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// Reasons why a delivery is not retried. They are API: never reworded.
+const (
+	reasonDeliverySucceeded = "DeliverySucceeded"
+	reasonWebhookMissing    = "WebhookMissing"
+	reasonWebhookSuspended  = "WebhookSuspended"
+	reasonWebhookDisabled   = "WebhookDisabled"
+)
+
+// acceptedAnswer is a delivery that is going to be sent.
+type acceptedAnswer struct {
+	Body rest.Delivery
+}
+
+func (g *Gateway) registerRetry(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "retry-delivery", Method: http.MethodPost, Path: "/v1/deliveries/{id}/retry", Tags: []string{"Deliveries"},
+		DefaultStatus: http.StatusAccepted, Summary: "Attempt a delivery now",
+		Description: "A failed delivery gets one more attempt, as often as asked for; a pending or retrying one gets its next attempt now; one that is being sent gets none. " +
+			"409 with the reason if it has succeeded or if its webhook is suspended, disabled or deleted. Done with the caller's own token: needs the right to patch webhookdeliveries.",
+	}, g.retryDelivery)
+}
+
+func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*acceptedAnswer, error) {
+	_, known, err := g.permittedDelivery(ctx, in, "patch")
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	key := types.NamespacedName{Namespace: known.namespace, Name: known.name}
+	for range changeTries {
+		delivery, err := g.liveDelivery(ctx, key)
+		if err != nil {
+			return nil, fail(ctx, err)
+		}
+		if err := g.retriable(ctx, delivery); err != nil {
+			return nil, fail(ctx, err)
+		}
+		err = g.requestRetry(ctx, delivery)
+		if apierrors.IsConflict(err) { // it may have succeeded meanwhile
+			continue
+		}
+		if apierrors.IsNotFound(err) {
+			return nil, fail(ctx, notFound("delivery"))
+		}
+		if err != nil {
+			return nil, fail(ctx, fromAPI(err, "asking for a retry"))
+		}
+		g.deliveries.Note(delivery)
+		return &acceptedAnswer{presentDelivery(record(delivery))}, nil
+	}
+	return nil, fail(ctx, busy())
+}
+
+// requestRetry asks the controller for an attempt, if the delivery is as it was
+// read.
+func (g *Gateway) requestRetry(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
+	patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:%q}}}`,
+		delivery.ResourceVersion, v1alpha1.RetryRequestedAtAnnotation, g.now().UTC().Format(time.RFC3339Nano))
+	return g.callers.Patch(ctx, delivery, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
+}
+
+// retriable returns a problem if a retry would do nothing. Both objects are read
+// from the API server: what is in memory may be a moment old.
+func (g *Gateway) retriable(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
+	refused := func(reason, detail string) error { return newProblem(http.StatusConflict, reason, detail) }
+	if delivery.Status.State == v1alpha1.DeliverySucceeded {
+		return refused(reasonDeliverySucceeded, "the delivery has succeeded; publish the event again under another id to send it once more")
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var webhook v1alpha1.Webhook
+	err := g.client.Get(ctx, types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}, &webhook)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return unavailable("reading the webhook", err)
+	}
+	owner := metav1.GetControllerOf(delivery)
+	switch {
+	case err != nil, owner != nil && owner.UID != webhook.UID:
+		return refused(reasonWebhookMissing, "the webhook of this delivery was deleted")
+	case delivery.Spec.Test:
+		return nil
+	case webhook.Spec.Suspend:
+		return refused(reasonWebhookSuspended, "the webhook is suspended; resume it first")
+	case webhook.Status.State == v1alpha1.WebhookDisabled:
+		return refused(reasonWebhookDisabled, "the webhook is disabled; mend the endpoint and enable it first")
+	}
+	return nil
+}

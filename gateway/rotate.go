@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/signing"
+)
+
+// Reasons of problems with signing secrets. They are API: never reworded.
+const (
+	reasonSecretUserManaged  = "SecretUserManaged"
+	reasonSecretNotPermitted = "SecretNotPermitted"
+	reasonKeyUsed            = "IdempotencyKeyUsed"
+)
+
+// RotateSecret is a request for a new secret.
+type RotateSecret struct {
+	WebhookPath
+
+	Key string `header:"Idempotency-Key" pattern:"^[!-~]{1,128}$" doc:"Names this rotation: repeating it with the same key answers with the same secret and does not rotate again"`
+}
+
+func (g *Gateway) registerRotate(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "rotate-secret", Method: http.MethodPost, Path: "/v1/webhooks/{id}/rotate-secret", Tags: []string{"Webhooks"},
+		Summary: "Replace the signing secret",
+		Description: "The answer holds the new secret, once. The old one signs beside it for spec.signing.overlap (24 h). Done with the caller's own token: needs " +
+			"the right to patch webhooks and to get and update secrets. 409 for a Secret that its owner manages (spec.signing.secretRef).",
+	}, g.rotateSecret)
+}
+
+func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAnswer, error) {
+	_, known, err := g.permitted(ctx, &in.WebhookPath, "patch")
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	live, err := g.liveWebhook(ctx, client.ObjectKeyFromObject(known))
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	if !signing.IsGenerated(live.webhook) {
+		return nil, fail(ctx, newProblem(http.StatusConflict, reasonSecretUserManaged, fmt.Sprintf(
+			"the webhook signs with the Secret %q, which its owner manages: put the new value there, and the old one into its key previous", live.webhook.Spec.Signing.SecretRef.Name)))
+	}
+	request := in.Key
+	if request == "" {
+		request = g.now().UTC().Format(time.RFC3339Nano)
+	}
+	secret, err := g.rotate(ctx, live.webhook, request)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	return answerSecret(live.webhook, secret), nil
+}
+
+// rotate answers a request to rotate once, whoever else is at it. The caller's
+// rights are tried first; then the request is written on the Webhook, so that
+// the controller finishes what is begun here, and reads the Secret again; then
+// the Secret is changed, unless the controller has done so.
+func (g *Gateway) rotate(ctx context.Context, webhook *v1alpha1.Webhook, request string) (string, error) {
+	secret, answered, err := g.answer(ctx, webhook, request, client.DryRunAll)
+	if answered || err != nil {
+		return secret, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if _, err := g.request(ctx, webhook, v1alpha1.RotateRequestedAtAnnotation, request); err != nil {
+		return "", err
+	}
+	secret, _, err = g.answer(ctx, webhook, request)
+	return secret, err
+}
+
+// answer returns the secret that answers a request. answered says that there
+// was one already.
+func (g *Gateway) answer(ctx context.Context, webhook *v1alpha1.Webhook, request string, options ...writeOption) (secret string, answered bool, err error) {
+	for range changeTries {
+		kept, err := g.signingSecret(ctx, webhook)
+		if err != nil {
+			return "", false, err
+		}
+		known, latest := signing.Answered(kept, request)
+		switch {
+		case latest:
+			return string(kept.Data[v1alpha1.SecretKey]), true, nil
+		case known:
+			return "", false, fieldProblem(http.StatusConflict, reasonKeyUsed, "header.Idempotency-Key", "this key stands for a rotation that another one has followed; use a new key")
+		}
+		err = g.writeRotated(ctx, webhook, kept, request, options)
+		if errors.Is(err, errOvertaken) {
+			continue
+		}
+		return string(kept.Data[v1alpha1.SecretKey]), false, err
+	}
+	return "", false, busy()
+}
+
+// writeOption is DryRunAll or none.
+type writeOption interface {
+	client.CreateOption
+	client.UpdateOption
+}
+
+// writeRotated rotates a Secret as it was read; one that does not exist is
+// created.
+func (g *Gateway) writeRotated(ctx context.Context, webhook *v1alpha1.Webhook, kept *corev1.Secret, request string, options []writeOption) error {
+	var err error
+	if kept.ResourceVersion == "" {
+		if err := signing.MarkAnswered(kept, request); err != nil {
+			return err
+		}
+		create := []client.CreateOption{client.FieldOwner(fieldManager)}
+		for _, option := range options {
+			create = append(create, option)
+		}
+		err = g.callers.Create(ctx, kept, create...)
+	} else {
+		if _, err := signing.Rotate(kept, webhook, request, g.now(), g.random); err != nil {
+			return err
+		}
+		update := []client.UpdateOption{client.FieldOwner(fieldManager)}
+		for _, option := range options {
+			update = append(update, option)
+		}
+		err = g.callers.Update(ctx, kept, update...)
+	}
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
+		return errOvertaken
+	}
+	if err != nil {
+		return notStored(err, kept.Name)
+	}
+	return nil
+}
+
+// signingSecret reads the generated Secret of a webhook with the caller's
+// token; if there is none, it returns a new one.
+func (g *Gateway) signingSecret(ctx context.Context, webhook *v1alpha1.Webhook) (*corev1.Secret, error) {
+	var kept corev1.Secret
+	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signing.SecretName(webhook)}
+	err := g.callers.Get(ctx, key, &kept)
+	if apierrors.IsNotFound(err) {
+		value, err := signature.Generate(g.random)
+		if err != nil {
+			return nil, err
+		}
+		return signing.NewSecret(webhook, value), nil
+	}
+	if err != nil {
+		return nil, notStored(err, key.Name)
+	}
+	if !metav1.IsControlledBy(&kept, webhook) {
+		return nil, newProblem(http.StatusConflict, reasonSecretNotPermitted,
+			fmt.Sprintf("the Secret %q was not made for this webhook; delete it, and one is made", key.Name))
+	}
+	return &kept, nil
+}
