@@ -203,7 +203,7 @@ func wayOut(owner, webhook, field string) string {
 	case owner == "kustomize-controller" || owner == "helm-controller":
 		return "change it in the Git repository that Flux applies"
 	case strings.HasPrefix(owner, "kubectl") || owner == "before-first-apply":
-		return fmt.Sprintf(`change it once with: kubectl patch webhook %s --type merge --field-manager %s -p '{"spec":{%q: …}}'; from then on it can be changed here`, webhook, fieldManager, field)
+		return fmt.Sprintf(`change it once with: kubectl patch webhook %s --type merge --field-manager %s -p '{"spec":{%q: <new value>}}'; from then on it can be changed here`, webhook, fieldManager, field)
 	}
 	return "change it there"
 }

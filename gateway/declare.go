@@ -132,7 +132,11 @@ func (g *Gateway) checkCreate(ctx context.Context, body *rest.WebhookCreate) (se
 func (g *Gateway) checkURL(ctx context.Context, endpoint string) error {
 	err := g.dispatcher.CheckURL(ctx, endpoint, g.forbidden())
 	if refused, ok := errors.AsType[*dispatcher.URLError](err); ok {
-		return fieldProblem(http.StatusUnprocessableEntity, string(refused.Reason), "url", refused.Message)
+		detail := refused.Message
+		if refused.Reason != dispatcher.ReasonURLInvalid {
+			detail += "; use a public https endpoint, or have the operator allow this one"
+		}
+		return fieldProblem(http.StatusUnprocessableEntity, string(refused.Reason), "url", detail)
 	}
 	if err != nil {
 		return unavailable("checking the url", err)

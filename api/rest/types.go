@@ -47,9 +47,9 @@ type Webhook struct {
 type WebhookCreate struct {
 	URL         string   `json:"url" minLength:"1" maxLength:"2048" doc:"https (http only where the operator allows it), without user info and fragment" example:"https://example.com/hooks/bbmcp"`
 	Events      []string `json:"events" nullable:"false" minItems:"1" maxItems:"64" doc:"Event types, prefixes such as context.*, or *"`
-	Name        string   `json:"name,omitempty" maxLength:"63" doc:"Name of the object: lower-case letters, digits and -; generated if unset" example:"orders"`
+	Name        string   `json:"name,omitempty" minLength:"1" maxLength:"63" doc:"Name of the object: lower-case letters, digits and -; generated if unset" example:"orders"`
 	Description string   `json:"description,omitempty" maxLength:"1024" doc:"A note for people"`
-	Secret      string   `json:"secret,omitempty" maxLength:"256" doc:"Signing secret of 16 to 256 bytes without white space at either end; generated if unset"`
+	Secret      string   `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signing secret of 16 to 256 bytes without white space at either end; generated if unset"`
 }
 
 // WebhookUpdate is the body of PUT and PATCH /v1/webhooks/{id}: what is given

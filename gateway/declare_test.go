@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+const goodSecret = "correct horse battery staple"
+
+// object is the body of a request, as callers write it.
+type object map[string]any
+
+// with is the object with some members changed; nil removes one.
+func (o object) with(changes object) object {
+	next := maps.Clone(o)
+	for key, value := range changes {
+		if next[key] = value; value == nil {
+			delete(next, key)
+		}
+	}
+	return next
+}
+
+// hookFor is a webhook to create whose endpoint has the namespace's name.
+func hookFor(namespace string) object {
+	return object{"name": "orders", "url": endpoint.URL("/" + namespace), "events": []string{"*"}}
+}
+
+// created makes a webhook by the REST API.
+func created(ctx context.Context, token string, body object) rest.Webhook {
+	GinkgoHelper()
+	return decode[rest.Webhook](as(token).call(ctx, http.MethodPost, "/v1/webhooks", body), http.StatusCreated)
+}
+
+// objectOf is the Webhook behind an answer.
+func objectOf(ctx context.Context, namespace string, webhook rest.Webhook) *v1alpha1.Webhook {
+	GinkgoHelper()
+	return fresh(ctx, &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: webhook.Name}})
+}
+
+// fresh reads an object as it is now.
+func fresh[T client.Object](ctx context.Context, object T) T {
+	GinkgoHelper()
+	Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+	return object
+}
+
+// secretOf is the signing Secret of a webhook.
+func secretOf(ctx context.Context, namespace, webhook string) *corev1.Secret {
+	GinkgoHelper()
+	return fresh(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: webhook + "-signing"}})
+}
+
+// readiness is the condition Ready of a webhook, for Eventually.
+func readiness(ctx context.Context, namespace, name string) func() string {
+	return func() string {
+		var webhook v1alpha1.Webhook
+		if err := cluster.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &webhook); err != nil {
+			return err.Error()
+		}
+		condition := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionReady)
+		if condition == nil {
+			return "unknown"
+		}
+		return fmt.Sprintf("%s %s", condition.Status, condition.Reason)
+	}
+}
+
+// expectStored says which webhooks and Secrets a namespace holds.
+func expectStored(ctx context.Context, namespace string, names ...string) {
+	GinkgoHelper()
+	var webhooks v1alpha1.WebhookList
+	Expect(cluster.Client.List(ctx, &webhooks, client.InNamespace(namespace))).To(Succeed())
+	var secrets corev1.SecretList
+	Expect(cluster.Client.List(ctx, &secrets, client.InNamespace(namespace))).To(Succeed())
+	stored := []string{}
+	for i := range webhooks.Items {
+		stored = append(stored, "webhook "+webhooks.Items[i].Name)
+	}
+	for i := range secrets.Items {
+		stored = append(stored, "secret "+secrets.Items[i].Name)
+	}
+	Expect(stored).To(ConsistOf(names))
+}
+
+// accountMay makes a ServiceAccount with rights of its own.
+func accountMay(ctx context.Context, namespace, name string, rules ...rbacv1.PolicyRule) string {
+	GinkgoHelper()
+	about := metav1.ObjectMeta{Namespace: namespace, Name: name}
+	Expect(cluster.Client.Create(ctx, &rbacv1.Role{ObjectMeta: about, Rules: rules})).To(Succeed())
+	Expect(cluster.Client.Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: about, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: namespace, Name: name}},
+	})).To(Succeed())
+	return account(ctx, namespace, name)
+}
+
+// may is a right on a resource of ours.
+func may(resource string, verbs ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{resource}, Verbs: verbs}
+}
+
+// maySecrets is a right on Secrets.
+func maySecrets(verbs ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: verbs}
+}
+
+var _ = Describe("creating a webhook", func() {
+	for about, secret := range map[string]string{"the secret that was given": goodSecret, "the secret that was made": ""} {
+		It("signs with "+about, func(ctx SpecContext) {
+			namespace := newNamespace(ctx)
+			token := account(ctx, namespace, "editor", editor)
+			body := hookFor(namespace).with(object{"description": "for <tests> & people"})
+			if secret != "" {
+				body["secret"] = secret
+			}
+			got := as(token).call(ctx, http.MethodPost, "/v1/webhooks", body)
+			webhook := decode[rest.Webhook](got, http.StatusCreated)
+			kept := objectOf(ctx, namespace, webhook)
+
+			Expect(webhook.Secret).NotTo(BeNil())
+			if secret == "" {
+				Expect(*webhook.Secret).To(MatchRegexp(`^whsec_[A-Za-z0-9+/]{43}=$`))
+			} else {
+				Expect(*webhook.Secret).To(Equal(secret))
+			}
+			Expect(webhook).To(Equal(rest.Webhook{
+				WebhookID: webhook.WebhookID, Name: "orders", URL: endpoint.URL("/" + namespace), Events: []string{"*"},
+				Description: new("for <tests> & people"), Secret: webhook.Secret, Status: rest.WebhookActive, CreatedAt: kept.CreationTimestamp.UTC(),
+			}))
+			Expect(got.header.Get("Location")).To(Equal("/v1/webhooks/" + webhook.WebhookID))
+			Expect(got.header.Get("Cache-Control")).To(Equal("no-store"))
+
+			at := as(token).call(ctx, http.MethodGet, got.header.Get("Location"), nil)
+			webhook.Secret = nil
+			Expect(decode[rest.Webhook](at, http.StatusOK)).To(Equal(webhook), "read at once, without the secret")
+			Expect(at.header.Get("ETag")).To(Equal(got.header.Get("ETag")))
+
+			Eventually(readiness(ctx, namespace, "orders")).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
+			Expect(endpoint.Secrets("/"+namespace, string(secretOf(ctx, namespace, "orders").Data[v1alpha1.SecretKey]))).To(Succeed())
+			collect(ctx, kept, 0, 1)
+			Expect(endpoint.Wait(ctx, "/"+namespace, func(c receiver.Counts) bool { return c.Verified == 1 })).To(Succeed())
+		}, SpecTimeout(time.Minute))
+	}
+
+	It("stores a Secret as the controller would, and leaves no trace of the way", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace).with(object{"name": nil, "secret": goodSecret}))
+		Expect(webhook.Name).To(MatchRegexp(`^wh-[a-z2-7]{16}$`), "a name is made")
+		kept := objectOf(ctx, namespace, webhook)
+		Expect(kept.Annotations).To(BeEmpty())
+		secret := secretOf(ctx, namespace, webhook.Name)
+		Expect(secret.Labels).To(Equal(map[string]string{v1alpha1.SigningSecretLabel: "true", v1alpha1.WebhookLabel: webhook.Name}))
+		Expect(metav1.IsControlledBy(secret, kept)).To(BeTrue())
+		Expect(secret.Data).To(Equal(map[string][]byte{v1alpha1.SecretKey: []byte(goodSecret)}))
+		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
+		Expect(secretOf(ctx, namespace, webhook.Name).ResourceVersion).To(Equal(secret.ResourceVersion), "the controller has kept its hands off")
+	})
+
+	It("tells nobody of a secret that is missing for a moment", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := account(ctx, namespace, "editor", editor)
+		for i := range 10 {
+			created(ctx, token, hookFor(namespace).with(object{"name": fmt.Sprint("orders-", i)}))
+		}
+		for i := range 10 {
+			Eventually(readiness(ctx, namespace, fmt.Sprint("orders-", i))).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
+		}
+		var events corev1.EventList
+		Expect(cluster.Client.List(ctx, &events, client.InNamespace(namespace))).To(Succeed())
+		Expect(events.Items).To(BeEmpty())
+	})
+
+	DescribeTable("refuses, storing nothing,",
+		func(ctx SpecContext, changes object, field, detail string) {
+			namespace := newNamespace(ctx)
+			token := account(ctx, namespace, "editor", editor)
+			got := as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(changes))
+			said := refusal(got, http.StatusUnprocessableEntity)
+			Expect(said.Errors).To(ContainElement(SatisfyAll(HaveField("Field", field), HaveField("Detail", ContainSubstring(detail)))), got.body)
+			if secret, ok := changes["secret"].(string); ok && secret != "" {
+				Expect(got.body).NotTo(ContainSubstring(secret))
+			}
+			expectStored(ctx, namespace)
+		},
+		Entry("no url", object{"url": nil}, "body", "url"),
+		Entry("an empty url", object{"url": ""}, "url", "length"),
+		Entry("a url that is none", object{"url": "example.com/hook"}, "url", "https"),
+		Entry("another scheme", object{"url": "ftp://example.com/hook"}, "url", "https"),
+		Entry("user info in the url", object{"url": "https://user:pw@example.com/hook"}, "url", "user"),
+		Entry("a fragment in the url", object{"url": "https://example.com/hook#here"}, "url", "fragment"),
+		Entry("white space in the url", object{"url": "https://example.com/a b"}, "url", "white space"),
+		Entry("a url that is too long", object{"url": "https://example.com/" + strings.Repeat("a", 2048)}, "url", "2048"),
+		Entry("an address that may not be reached", object{"url": "https://10.0.0.1/hook"}, "url", "have the operator allow"),
+		Entry("the metadata service", object{"url": "https://169.254.169.254/latest"}, "url", "address"),
+		Entry("no events", object{"events": nil}, "body", "events"),
+		Entry("an empty list of events", object{"events": []string{}}, "events", "1"),
+		Entry("a star in the middle", object{"events": []string{"context.created", "context.*.done"}}, "events[1]", "star"),
+		Entry("an event type that is none", object{"events": []string{"no spaces"}}, "events[0]", "event type"),
+		Entry("an event twice", object{"events": []string{"a", "b", "a"}}, "events[2]", "twice"),
+		Entry("too many events", object{"events": slices.Repeat([]string{"a"}, 65)}, "events", "64"),
+		Entry("a short secret", object{"secret": "fifteen-bytes-x"}, "secret", "shorter than 16"),
+		Entry("an empty secret", object{"secret": ""}, "secret", "length"),
+		Entry("a long secret", object{"secret": strings.Repeat("s", 257)}, "secret", "256"),
+		Entry("a secret with a line break", object{"secret": goodSecret + "\n"}, "secret", "white space"),
+		Entry("a whsec_ that is none", object{"secret": "whsec_hardly-base64-at-all"}, "secret", "whsec_"),
+		Entry("a secret that is no text", object{"secret": 1234567890123456}, "secret", "string"),
+		Entry("upper case in the name", object{"name": "Orders"}, "name", "lower case"),
+		Entry("dots in the name", object{"name": "a.b"}, "name", "dots"),
+		Entry("a long name", object{"name": strings.Repeat("a", 64)}, "name", "63"),
+		Entry("a long description", object{"description": strings.Repeat("ü", 1025)}, "description", "1024"),
+		Entry("a member that does not exist", object{"urls": "x"}, "urls", "unexpected"),
+		Entry("what only the controller writes", object{"status": "active"}, "status", "unexpected"),
+	)
+
+	It("takes a name and a secret of the largest size", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		name := strings.Repeat("a", 63)
+		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace).with(object{"name": name, "secret": strings.Repeat("s", 256)}))
+		Expect(webhook.Name).To(Equal(name))
+		Eventually(readiness(ctx, namespace, name)).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
+	})
+
+	It("refuses a name that is taken, whoever comes first", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := account(ctx, namespace, "editor", editor)
+		results := make(chan answer, 8)
+		for range cap(results) {
+			go func() {
+				got, _ := as(token).try(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace))
+				results <- got
+			}()
+		}
+		var made []rest.Webhook
+		for range cap(results) {
+			got := <-results
+			if got.status == http.StatusCreated {
+				made = append(made, decode[rest.Webhook](got, http.StatusCreated))
+				continue
+			}
+			said := refusal(got, http.StatusConflict)
+			Expect(said.Reason).To(Equal("AlreadyExists"))
+			Expect(said.Errors).To(HaveExactElements(HaveField("Field", "name")))
+		}
+		Expect(made).To(HaveLen(1))
+		Expect(string(secretOf(ctx, namespace, "orders").Data[v1alpha1.SecretKey])).To(Equal(*made[0].Secret), "the secret is that of who has won")
+	})
+
+	It("leaves a Secret alone that belongs to somebody else", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders-signing"}, StringData: map[string]string{"secret": "of somebody else"}}
+		Expect(cluster.Client.Create(ctx, foreign)).To(Succeed())
+		token := account(ctx, namespace, "editor", editor)
+		said := refusal(as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace)), http.StatusConflict)
+		Expect(said.Detail).To(ContainSubstring(`"orders-signing" exists already`))
+		expectStored(ctx, namespace, "secret orders-signing")
+		Expect(fresh(ctx, foreign).Data).To(Equal(map[string][]byte{"secret": []byte("of somebody else")}))
+	})
+
+	It("stores nothing for a caller who may not create Secrets, nor delete", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := accountMay(ctx, namespace, "half", may("webhooks", "get", "list", "create"))
+		said := refusal(as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace)), http.StatusForbidden)
+		Expect(said.Detail).To(SatisfyAll(ContainSubstring("secrets"), ContainSubstring("bbmcp-editor")))
+		expectStored(ctx, namespace)
+	})
+
+	It("needs no right but to create both", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := accountMay(ctx, namespace, "creator", may("webhooks", "create"), maySecrets("create"))
+		webhook := created(ctx, token, hookFor(namespace).with(object{"secret": goodSecret}))
+		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
+		Expect(string(secretOf(ctx, namespace, "orders").Data[v1alpha1.SecretKey])).To(Equal(goodSecret))
+	})
+
+	It("gets a secret by the controller when its author has died before storing one", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		half := suspended(ctx, namespace, "whole")
+		half = &v1alpha1.Webhook{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "half", Annotations: map[string]string{v1alpha1.SecretFollowsAnnotation: "true"}},
+			Spec:       half.Spec,
+		}
+		Expect(cluster.Client.Create(ctx, half)).To(Succeed())
+		Eventually(readiness(ctx, namespace, "half")).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("Unknown Progressing"))
+		Eventually(readiness(ctx, namespace, "half")).WithTimeout(time.Minute).WithPolling(pollEvery).Should(Equal("True Suspended"))
+		secret := secretOf(ctx, namespace, "half")
+		Expect(secret.CreationTimestamp.Sub(half.CreationTimestamp.Time)).To(BeNumerically(">=", 29*time.Second))
+	})
+})
+
+var _ = Describe("a gateway whose dispatcher is strict", func() {
+	It("refuses http, and an endpoint on this machine", func(ctx SpecContext) {
+		strict, err := cluster.StartGateway(ctx, stack.GatewayOptions{DispatcherArgs: []string{"--allow-http=false", "--allow-cidr="}})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(strict.Stop)
+		namespace := newNamespace(ctx)
+		caller := as(account(ctx, namespace, "editor", editor))
+		caller.base = strict.URL
+		said := refusal(caller.call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"url": "http://example.com/hook"})), http.StatusUnprocessableEntity)
+		Expect(said.Errors).To(HaveExactElements(SatisfyAll(HaveField("Field", "url"), HaveField("Reason", "SchemeForbidden"))))
+		said = refusal(caller.call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"url": "https://[::1]/hook"})), http.StatusUnprocessableEntity)
+		Expect(said.Errors).To(HaveExactElements(SatisfyAll(HaveField("Field", "url"), HaveField("Reason", "AddressForbidden"))))
+		expectStored(ctx, namespace)
+
+		strict.Dispatcher().Stop(0)
+		refusal(caller.call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace)), http.StatusServiceUnavailable)
+		expectStored(ctx, namespace)
+	})
+})
