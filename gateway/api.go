@@ -35,7 +35,7 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 	api := humago.New(mux, config)
 	api.UseMiddleware(g.authenticated)
 	for _, register := range []func(huma.API){
-		g.registerWebhooks, g.registerDeclare, g.registerChange, g.registerSteer, g.registerRotate,
+		g.registerWebhooks, g.registerDeclare, g.registerChange, g.registerSteer, g.registerRotate, g.registerTry,
 		g.registerDeliveries, g.registerRetry, g.registerEventTypes,
 	} {
 		register(api)

@@ -97,7 +97,7 @@ func (p deliveryPosition) isBefore(r *recorded) bool {
 }
 
 func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryAnswer, error) {
-	_, r, err := g.permittedDelivery(ctx, in, "get")
+	r, err := g.permittedDelivery(ctx, in, "get")
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
@@ -110,10 +110,10 @@ func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryA
 
 // permittedDelivery returns the delivery of a request whose caller may use this
 // verb on it. Whoever may not, is not told whether it exists.
-func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*caller, *recorded, error) {
+func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*recorded, error) {
 	who, namespace, err := in.of(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	r := g.deliveries.find(namespace, in.ID)
 	name := ""
@@ -121,12 +121,12 @@ func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb 
 		name = r.name
 	}
 	if err := g.permit(ctx, who, verb, resourceDeliveries, namespace, name); err != nil {
-		return nil, nil, withoutName(err, name)
+		return nil, withoutName(err, name)
 	}
 	if r == nil {
-		return nil, nil, notFound("delivery")
+		return nil, notFound("delivery")
 	}
-	return who, r, nil
+	return r, nil
 }
 
 // liveDelivery reads a delivery whole, payload included, from the API server.

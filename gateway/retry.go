@@ -41,7 +41,7 @@ func (g *Gateway) registerRetry(api huma.API) {
 }
 
 func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*acceptedAnswer, error) {
-	_, known, err := g.permittedDelivery(ctx, in, "patch")
+	known, err := g.permittedDelivery(ctx, in, "patch")
 	if err != nil {
 		return nil, fail(ctx, err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
 )
 
 // SecretName is the name of a Webhook's generated Secret.
@@ -26,21 +27,12 @@ func NewSecret(webhook *v1alpha1.Webhook, value signature.Secret) *corev1.Secret
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: webhook.Namespace, Name: SecretName(webhook),
-			Labels:          map[string]string{v1alpha1.SigningSecretLabel: "true", v1alpha1.WebhookLabel: labelValue(webhook.Name)},
+			Labels:          map[string]string{v1alpha1.SigningSecretLabel: "true", v1alpha1.WebhookLabel: identity.LabelValue(webhook.Name)},
 			OwnerReferences: []metav1.OwnerReference{*owner},
 		},
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{v1alpha1.SecretKey: []byte(value.Reveal())},
 	}
-}
-
-// labelValue cuts a name to what a label may hold.
-func labelValue(name string) string {
-	name = cut(name, 63)
-	for name != "" && (name[len(name)-1] == '.' || name[len(name)-1] == '-') {
-		name = name[:len(name)-1]
-	}
-	return name
 }
 
 // cut shortens text to a number of bytes, between two characters.

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+// right is what each role gets from a call, in its own namespace. The rows are
+// called in this order on one webhook for each role.
+type right struct {
+	call string // method and path
+	body any
+	want [len(roles)]int
+}
+
+// roles are the columns: no role at all, the five, the right to publish one
+// event type only, and all that a role of Kubernetes itself gives.
+var roles = [...]string{"nobody", viewer, deliveryViewer, editor, publisher, admin, "one-type"}
+
+const (
+	created201 = http.StatusCreated
+	accepted   = http.StatusAccepted
+	gone204    = http.StatusNoContent
+	ok200      = http.StatusOK
+	no         = http.StatusForbidden
+)
+
+// The table of CONTRACT.md, section 3, by role.
+//
+//	nobody  viewer  delivery-viewer  editor  publisher  admin  one-type
+var rights = []right{
+	{"POST /v1/webhooks", newHook, [...]int{no, no, no, created201, no, created201, no}},
+	{"GET /v1/webhooks", nil, [...]int{no, ok200, no, ok200, no, ok200, no}},
+	{"GET /v1/webhooks/{webhook}", nil, [...]int{no, ok200, no, ok200, no, ok200, no}},
+	{"PUT /v1/webhooks/{webhook}", newNote, [...]int{no, no, no, ok200, no, ok200, no}},
+	{"PATCH /v1/webhooks/{webhook}", newNote, [...]int{no, no, no, ok200, no, ok200, no}},
+	{"GET /v1/webhooks/{webhook}/deliveries", nil, [...]int{no, no, ok200, ok200, no, ok200, no}},
+	{"GET /v1/deliveries/{delivery}", nil, [...]int{no, no, ok200, ok200, no, ok200, no}},
+	{"POST /v1/deliveries/{delivery}/retry", nil, [...]int{no, no, no, accepted, no, accepted, no}},
+	{"POST /v1/webhooks/{webhook}/test", ofOneType, [...]int{no, no, no, no, accepted, no, accepted}},
+	{"POST /v1/webhooks/{webhook}/test", ofAnother, [...]int{no, no, no, no, accepted, no, no}},
+	{"POST /v1/webhooks/{webhook}/suspend", nil, [...]int{no, no, no, ok200, no, ok200, no}},
+	{"POST /v1/webhooks/{webhook}/resume", nil, [...]int{no, no, no, ok200, no, ok200, no}},
+	{"POST /v1/webhooks/{webhook}/enable", nil, [...]int{no, no, no, ok200, no, ok200, no}},
+	{"POST /v1/webhooks/{webhook}/rotate-secret", nil, [...]int{no, no, no, ok200, no, ok200, no}},
+	{"GET /v1/event-types", nil, [...]int{ok200, ok200, ok200, ok200, ok200, ok200, ok200}},
+	{"DELETE /v1/webhooks/{webhook}", nil, [...]int{no, no, no, gone204, no, gone204, no}},
+}
+
+var (
+	newHook   = object{"name": "another", "url": "https://example.com/hook", "events": []string{"*"}}
+	newNote   = object{"description": "a note"}
+	ofOneType = object{"event": "context.created"}
+	ofAnother = object{"event": "context.failed"}
+)
+
+// tenant is a namespace with a webhook and a delivery that waits for its retry.
+type tenant struct {
+	namespace, webhook, delivery string
+	owner                        string // token of an editor
+}
+
+func newTenant(ctx context.Context) tenant {
+	GinkgoHelper()
+	t := tenant{namespace: newNamespace(ctx)}
+	t.owner = account(ctx, t.namespace, "owner", editor)
+	endpoint.Script("/"+t.namespace, receiver.Step{Status: http.StatusInternalServerError})
+	webhook := created(ctx, t.owner, hookFor(t.namespace))
+	t.webhook = webhook.WebhookID
+	kept := objectOf(ctx, t.namespace, webhook)
+	patient := []byte(`{"spec":{"retryPolicy":{"delays":["24h","24h"]}}}`)
+	Expect(cluster.Client.Patch(ctx, kept, client.RawPatch(types.MergePatchType, patient))).To(Succeed())
+	collect(ctx, kept, 0, 1)
+	t.delivery = deliveryIn(ctx, t.owner, t.webhook, rest.DeliveryRetrying).DeliveryID
+	return t
+}
+
+// member makes a ServiceAccount of the tenant with one of the roles.
+func (t tenant) member(ctx context.Context, role string) string {
+	GinkgoHelper()
+	switch role {
+	case "nobody":
+		return account(ctx, t.namespace, role)
+	case "one-type":
+		return accountMay(ctx, t.namespace, role, rbacv1.PolicyRule{
+			APIGroups: []string{"bbmcp.quietstack.com"}, Resources: []string{"eventtypes"}, ResourceNames: []string{"context.created"}, Verbs: []string{"publish"},
+		})
+	}
+	return account(ctx, t.namespace, role, role)
+}
+
+// path fills in what a call is about; query names the namespace.
+func (r right) request(webhook, delivery, query string) (method, path string) {
+	method, path, _ = strings.Cut(r.call, " ")
+	return method, strings.NewReplacer("{webhook}", webhook, "{delivery}", delivery).Replace(path) + query
+}
+
+// isAboutOne reports whether a call names an object.
+func (r right) isAboutOne() bool { return strings.Contains(r.call, "{") }
+
+var requestID = regexp.MustCompile(`"request_id":"[^"]*"`)
+
+// comparable is what a caller can learn from a refusal.
+func comparable(got answer) string {
+	return fmt.Sprint(got.status, requestID.ReplaceAllString(got.body, ""))
+}
+
+// Ids that no object has.
+var (
+	noWebhook  = identity.WebhookID("nowhere", "nothing")
+	noDelivery = identity.DeliveryID("nothing", "nowhere")
+)
+
+var _ = Describe("rights", func() {
+	for column, role := range roles {
+		It("of "+role+" are those of the table", func(ctx SpecContext) {
+			t := newTenant(ctx)
+			caller := as(t.member(ctx, role))
+			for _, r := range rights {
+				if r.isAboutOne() {
+					method, path := r.request(noWebhook, noDelivery, "")
+					missing := caller.call(ctx, method, path, r.body)
+					if r.want[column] == no {
+						method, path = r.request(t.webhook, t.delivery, "")
+						Expect(comparable(missing)).To(Equal(comparable(caller.call(ctx, method, path, r.body))), "%s: nobody learns what exists", r.call)
+					} else {
+						Expect(missing.status).To(Equal(http.StatusNotFound), "%s: %s", r.call, missing.body)
+					}
+				}
+				method, path := r.request(t.webhook, t.delivery, "")
+				got := caller.call(ctx, method, path, r.body)
+				Expect(got.status).To(Equal(r.want[column]), "%s: %s", r.call, got.body)
+				if got.status == no {
+					Expect(refusal(got, no).Reason).To(Equal("Forbidden"))
+				}
+			}
+		}, SpecTimeout(2*time.Minute))
+	}
+
+	It("end at the namespace, whatever they are in one's own", func(ctx SpecContext) {
+		ours, theirs := newTenant(ctx), newTenant(ctx)
+		caller := as(account(ctx, ours.namespace, "all", viewer, deliveryViewer, editor, publisher, admin))
+		before := fingerprint(ctx, theirs)
+		for _, r := range rights {
+			if strings.Contains(r.call, "event-types") {
+				continue
+			}
+			if r.isAboutOne() {
+				method, path := r.request(theirs.webhook, theirs.delivery, "")
+				existing := caller.call(ctx, method, path, r.body)
+				method, path = r.request(noWebhook, noDelivery, "")
+				Expect(existing.status).To(Equal(http.StatusNotFound), r.call)
+				Expect(comparable(existing)).To(Equal(comparable(caller.call(ctx, method, path, r.body))), r.call)
+			}
+			for _, namespace := range []string{theirs.namespace, "default", "no-such-namespace"} {
+				method, path := r.request(theirs.webhook, theirs.delivery, "?namespace="+namespace)
+				existing := caller.call(ctx, method, path, r.body)
+				Expect(existing.status).To(Equal(no), "%s in %s: %s", r.call, namespace, existing.body)
+				method, path = r.request(noWebhook, noDelivery, "?namespace="+namespace)
+				Expect(comparable(existing)).To(Equal(comparable(caller.call(ctx, method, path, r.body))), r.call)
+			}
+		}
+		Expect(fingerprint(ctx, theirs)).To(Equal(before))
+		for _, r := range rights { // and their owner may still do everything but publish
+			if method, path := r.request(theirs.webhook, theirs.delivery, "?namespace="+theirs.namespace); method == http.MethodGet {
+				Expect(as(theirs.owner).call(ctx, method, path, nil).status).To(Equal(ok200), r.call)
+			}
+		}
+	}, SpecTimeout(2*time.Minute))
+
+	It("reach into another namespace where a binding there says so", func(ctx SpecContext) {
+		ours, theirs := newTenant(ctx), newTenant(ctx)
+		token := ours.member(ctx, "nobody")
+		Expect(cluster.Client.Create(ctx, bindingTo(theirs.namespace, viewer, ours.namespace, "nobody"))).To(Succeed())
+		got := as(token).call(ctx, http.MethodGet, "/v1/webhooks/"+theirs.webhook+"?namespace="+theirs.namespace, nil)
+		Expect(decode[rest.Webhook](got, ok200).WebhookID).To(Equal(theirs.webhook))
+		refusal(as(token).call(ctx, http.MethodPut, "/v1/webhooks/"+theirs.webhook+"?namespace="+theirs.namespace, newNote), no)
+	})
+
+	It("narrowed to the name of one webhook are so here", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		owner := account(ctx, namespace, "owner", editor)
+		mine, other := created(ctx, owner, hookFor(namespace).with(object{"name": "mine"})), created(ctx, owner, hookFor(namespace).with(object{"name": "other"}))
+		rule := may("webhooks", "get", "patch")
+		rule.ResourceNames = []string{"mine"}
+		caller := as(accountMay(ctx, namespace, "narrow", rule))
+		decode[rest.Webhook](put(ctx, caller, mine.WebhookID, newNote), ok200)
+		refused := put(ctx, caller, other.WebhookID, newNote)
+		Expect(comparable(refused)).To(Equal(comparable(put(ctx, caller, noWebhook, newNote))))
+		Expect(refused.body).NotTo(ContainSubstring("other"))
+	})
+})
+
+func bindingTo(namespace, role, accountNamespace, accountName string) *rbacv1.RoleBinding {
+	binding := &rbacv1.RoleBinding{
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: accountNamespace, Name: accountName}},
+	}
+	binding.Namespace, binding.Name = namespace, accountNamespace+"-"+role
+	return binding
+}
+
+// fingerprint is all that a tenant has, as its owner sees it.
+func fingerprint(ctx context.Context, t tenant) string {
+	GinkgoHelper()
+	webhooks := as(t.owner).call(ctx, http.MethodGet, "/v1/webhooks", nil)
+	delivery := as(t.owner).call(ctx, http.MethodGet, "/v1/deliveries/"+t.delivery, nil)
+	return webhooks.body + delivery.body + fmt.Sprint(len(deliveriesOf(ctx, t.owner, t.webhook)), data(secretOf(ctx, t.namespace, "orders")))
+}
+
+// shifted is a token as the API server would have signed it some time ago.
+func shifted(token string, by time.Duration) string {
+	GinkgoHelper()
+	text, err := os.ReadFile(filepath.Join(cluster.ControlPlane.Dir(), "serviceaccount.key"))
+	Expect(err).NotTo(HaveOccurred())
+	block, _ := pem.Decode(text)
+	var key *ecdsa.PrivateKey
+	if key, err = x509.ParseECPrivateKey(block.Bytes); err != nil {
+		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		Expect(err).NotTo(HaveOccurred())
+		key = parsed.(*ecdsa.PrivateKey)
+	}
+	parts := strings.Split(token, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	Expect(err).NotTo(HaveOccurred())
+	var claims map[string]any
+	Expect(json.Unmarshal(raw, &claims)).To(Succeed())
+	for _, name := range []string{"exp", "iat", "nbf"} {
+		claims[name] = int64(claims[name].(float64) + by.Seconds())
+	}
+	raw, err = json.Marshal(claims)
+	Expect(err).NotTo(HaveOccurred())
+	signed := parts[0] + "." + base64.RawURLEncoding.EncodeToString(raw)
+	sum := sha256.Sum256([]byte(signed))
+	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+	Expect(err).NotTo(HaveOccurred())
+	signature := make([]byte, 64)
+	r.FillBytes(signature[:32])
+	s.FillBytes(signature[32:])
+	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+var _ = Describe("a token", func() {
+	// refusedEverywhere tries every call of the table, and finds one answer.
+	refusedEverywhere := func(ctx context.Context, t tenant, caller api) {
+		GinkgoHelper()
+		for _, r := range rights {
+			for _, query := range []string{"", "?namespace=" + t.namespace} {
+				if strings.Contains(r.call, "event-types") && query != "" {
+					continue
+				}
+				method, path := r.request(t.webhook, t.delivery, query)
+				got := caller.call(ctx, method, path, r.body)
+				said := refusal(got, http.StatusUnauthorized)
+				Expect(said.Reason).To(Equal("Unauthenticated"), r.call)
+				Expect(got.header.Get("WWW-Authenticate")).To(HavePrefix("Bearer"), r.call)
+			}
+		}
+	}
+
+	It("is needed, and must be one", func(ctx SpecContext) {
+		t := newTenant(ctx)
+		good := t.member(ctx, editor)
+		header, body, _ := strings.Cut(good, ".")
+		body, signature, _ := strings.Cut(body, ".")
+		for about, caller := range map[string]api{
+			"none":             as(""),
+			"garbage":          as("garbage"),
+			"shaped like one":  as("a.b.c"),
+			"without its end":  as(good[:len(good)-8]),
+			"another's ending": as(header + "." + body + "." + signature[:len(signature)-4] + "AAAA"),
+			"of another kind":  as("").with("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("a:"+good))),
+			"an empty bearer":  as("").with("Authorization", "Bearer "),
+			"of endless size":  as(strings.Repeat("a", 20<<10) + ".b.c"),
+		} {
+			By(about)
+			refusedEverywhere(ctx, t, caller)
+		}
+	}, SpecTimeout(2*time.Minute))
+
+	It("must be meant for the API server", func(ctx SpecContext) {
+		t := newTenant(ctx)
+		t.member(ctx, admin)
+		token, err := cluster.Token(ctx, t.namespace, admin, nil, "https://vault.example.com")
+		Expect(err).NotTo(HaveOccurred())
+		refusedEverywhere(ctx, t, as(token))
+	})
+
+	It("must not have expired", func(ctx SpecContext) {
+		t := newTenant(ctx)
+		token := t.member(ctx, editor)
+		Expect(as(shifted(token, -time.Minute)).call(ctx, http.MethodGet, "/v1/webhooks", nil).status).To(Equal(ok200), "its signature is good")
+		refusedEverywhere(ctx, t, as(shifted(token, -25*time.Hour)))
+		refusedEverywhere(ctx, t, as(shifted(token, time.Hour)))
+	})
+
+	It("is not needed for what says nothing of anyone", func(ctx SpecContext) {
+		for _, path := range []string{"/openapi.json", "/healthz", "/readyz"} {
+			Expect(anonymous(ctx, path)).To(Equal(ok200), path)
+		}
+	})
+})
+
+func anonymous(ctx context.Context, path string) int {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, shared.URL+path, nil)
+	Expect(err).NotTo(HaveOccurred())
+	response, err := http.DefaultClient.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	return response.StatusCode
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+// Reasons why a test event is not sent. They are API: never reworded.
+const (
+	reasonTypeNotRegistered = "EventTypeNotRegistered"
+	reasonSchemaViolated    = "SchemaViolated"
+)
+
+// TestWebhook is a request for a test event.
+type TestWebhook struct {
+	WebhookPath
+
+	Body rest.WebhookTest
+}
+
+func (g *Gateway) registerTry(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "test-webhook", Method: http.MethodPost, Path: "/v1/webhooks/{id}/test", Tags: []string{"Webhooks"},
+		DefaultStatus: http.StatusAccepted, Summary: "Send a test event to this webhook only",
+		Description: "Sent also when the webhook is suspended or disabled, whatever events it wants, and not counted in its health. " +
+			"It carries the header X-BBMCP-Test: true. Needs the verb publish on the event type, as publishing does.",
+	}, g.testWebhook)
+}
+
+func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAnswer, error) {
+	who, namespace, err := in.of(ctx)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	if invalid, ok := errors.AsType[*payload.Error](payload.ValidateEventType(in.Body.Event)); ok {
+		return nil, fail(ctx, fieldProblem(http.StatusUnprocessableEntity, string(invalid.Reason), "event", invalid.Detail))
+	}
+	if err := g.permit(ctx, who, verbPublish, resourceEventTypes, namespace, in.Body.Event); err != nil {
+		return nil, fail(ctx, err)
+	}
+	webhook := g.endpoints.find(namespace, in.ID)
+	if webhook == nil || !webhook.DeletionTimestamp.IsZero() {
+		return nil, fail(ctx, notFound("webhook"))
+	}
+	now := g.now()
+	body, err := g.testBody(&in.Body, now)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	eventID, err := g.newEventID("test_")
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	sent, err := g.createDelivery(ctx, deliveryDraft{
+		webhook: webhook, eventID: eventID, eventType: in.Body.Event, payload: body,
+		accepted: now, publishedBy: who.user.GetName(), test: true,
+	})
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	return &acceptedAnswer{presentDelivery(sent)}, nil
+}
+
+// testBody is what to send: the data that was given, or the type's example.
+func (g *Gateway) testBody(test *rest.WebhookTest, now time.Time) ([]byte, error) {
+	entry := g.catalogue.find(test.Event)
+	if entry == nil && !g.unregistered {
+		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, "event", test.Event+" is not in the catalogue; see GET /v1/event-types")
+	}
+	if entry == nil {
+		entry = &registered{}
+	}
+	data := []byte(test.Data)
+	if len(data) == 0 {
+		data = []byte(entry.example)
+	}
+	if len(data) == 0 {
+		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "data", "is needed, because the event type has no example")
+	}
+	body, err := payload.Build(test.Event, now, data)
+	if invalid, ok := errors.AsType[*payload.Error](err); ok {
+		return nil, fieldProblem(http.StatusUnprocessableEntity, string(invalid.Reason), invalid.Field, invalid.Detail)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if entry.invalid != nil {
+		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonSchemaViolated, "event", "the schema of this type is not valid, see the conditions of its EventType")
+	}
+	if violated, ok := errors.AsType[*rules.Error](entry.schema.Validate(data)); ok {
+		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonSchemaViolated, violated.Field, violated.Detail)
+	}
+	return body, nil
+}
