@@ -13,8 +13,16 @@
 //	ledger.go     the deliveries, in memory, without their payloads
 //	catalogue.go  the event types, in memory
 //	webhooks.go   webhooks are listed and read
+//	declare.go    a webhook is created, with its secret
+//	change.go     it is changed
+//	apply.go      by server-side apply, which says whose a field is
+//	etag.go       if it is as the caller has seen it
+//	steer.go      it is suspended, resumed, enabled and deleted
+//	rotate.go     its secret is rotated
+//	try.go        it is sent a test event
 //	fanout.go     deliveries are created
 //	deliveries.go deliveries are listed and read
+//	retry.go      a delivery is attempted again
 //	eventtypes.go the catalogue is listed
 //	cursor.go     where the next page begins
 //	accesslog.go  one line for each request
