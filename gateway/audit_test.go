@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	authorizationv1 "k8s.io/api/authorization/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// auditLog is where the API server notes who has written what.
+var auditLog string
+
+const auditPolicy = `
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  verbs: [create, update, patch, delete, deletecollection]
+  resources:
+  - group: bbmcp.quietstack.com
+    resources: [webhooks, webhookdeliveries]
+  - group: ""
+    resources: [secrets]
+- level: None
+`
+
+// auditing are the flags that make the API server keep an audit log.
+func auditing() []string {
+	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	policy := filepath.Join(dir, "policy.yaml")
+	Expect(os.WriteFile(policy, []byte(auditPolicy), 0o600)).To(Succeed())
+	auditLog = filepath.Join(dir, "audit.log")
+	return []string{"--audit-policy-file=" + policy, "--audit-log-path=" + auditLog}
+}
+
+// audited is what the audit log says of a write.
+type audited struct {
+	User struct {
+		Username string `json:"username"`
+	} `json:"user"`
+	Verb   string `json:"verb"`
+	Object struct {
+		Resource  string `json:"resource"`
+		Namespace string `json:"namespace"`
+	} `json:"objectRef"`
+	Status struct {
+		Code int `json:"code"`
+	} `json:"responseStatus"`
+}
+
+// writes lists what the audit log holds, as "user verb resource".
+func writes(namespace string) (all []string) {
+	GinkgoHelper()
+	file, err := os.Open(auditLog)
+	Expect(err).NotTo(HaveOccurred())
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var one audited
+		Expect(json.Unmarshal(lines.Bytes(), &one)).To(Succeed())
+		if one.Object.Namespace == namespace || namespace == "" {
+			all = append(all, fmt.Sprintf("%s %s %s", one.User.Username, one.Verb, one.Object.Resource))
+		}
+	}
+	Expect(lines.Err()).NotTo(HaveOccurred())
+	return all
+}
+
+const gatewayUser = "system:serviceaccount:bbmcp-system:bbmcp-gateway"
+
+var _ = Describe("the audit log of the API server", func() {
+	It("shows the caller for every change, and the gateway for deliveries alone", func(ctx SpecContext) {
+		t := newTenant(ctx)
+		caller := as(account(ctx, t.namespace, "caller", editor, publisher))
+		path := "/v1/webhooks/" + t.webhook
+		decode[rest.Webhook](caller.call(ctx, http.MethodPost, "/v1/webhooks", newHook), http.StatusCreated)
+		decode[rest.Webhook](put(ctx, caller, t.webhook, newNote), http.StatusOK)
+		for _, verb := range []string{"/suspend", "/resume", "/enable", "/rotate-secret"} {
+			decode[rest.Webhook](post(ctx, caller, path+verb), http.StatusOK)
+		}
+		decode[rest.Delivery](post(ctx, caller, "/v1/deliveries/"+t.delivery+"/retry"), http.StatusAccepted)
+		decode[rest.Delivery](caller.call(ctx, http.MethodPost, path+"/test", ofOneType), http.StatusAccepted)
+		Expect(caller.call(ctx, http.MethodDelete, path, nil).status).To(Equal(http.StatusNoContent))
+
+		byCaller := "system:serviceaccount:" + t.namespace + ":caller "
+		var changed, own []string
+		for _, write := range writes(t.namespace) {
+			if what, ok := strings.CutPrefix(write, byCaller); ok {
+				changed = append(changed, what)
+			}
+			if what, ok := strings.CutPrefix(write, gatewayUser+" "); ok {
+				own = append(own, what)
+			}
+		}
+		slices.Sort(changed)
+		Expect(slices.Compact(changed)).To(Equal([]string{
+			"create secrets", "create webhooks", "delete webhooks", "patch webhookdeliveries", "patch webhooks", "update secrets",
+		}))
+		Expect(own).To(Equal([]string{"create webhookdeliveries"}), "the test event")
+	})
+
+	It("has never seen the gateway write anything else, whatever was asked of it", func() {
+		others := slices.DeleteFunc(writes(""), func(write string) bool {
+			return !strings.HasPrefix(write, gatewayUser+" ") || write == gatewayUser+" create webhookdeliveries"
+		})
+		Expect(others).To(BeEmpty())
+	})
+})
+
+var _ = Describe("the gateway's own rights", func() {
+	// These it has: nobody gains by them what RBAC would not give.
+	own := []string{
+		"get webhooks", "list webhooks", "watch webhooks", "get eventtypes", "list eventtypes", "watch eventtypes",
+		"get webhookdeliveries", "list webhookdeliveries", "watch webhookdeliveries", "create webhookdeliveries",
+	}
+
+	It("are too few to manage anything", func(ctx SpecContext) {
+		for group, resources := range map[string][]string{
+			v1alpha1.GroupVersion.Group: {"webhooks", "webhookdeliveries", "eventtypes"},
+			"":                          {"secrets", "serviceaccounts"}, "rbac.authorization.k8s.io": {"rolebindings"},
+		} {
+			for _, resource := range resources {
+				for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "publish", "impersonate", "bind"} {
+					Expect(mayGateway(ctx, group, resource, verb)).To(Equal(slices.Contains(own, verb+" "+resource)), verb+" "+resource)
+				}
+			}
+		}
+	})
+})
+
+func mayGateway(ctx context.Context, group, resource, verb string) bool {
+	GinkgoHelper()
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: gatewayUser, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:bbmcp-system", "system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: "default", Group: group, Resource: resource, Verb: verb},
+	}}
+	Expect(cluster.Client.Create(ctx, review)).To(Succeed())
+	return review.Status.Allowed
+}
+
+var _ = Describe("secrets", func() {
+	It("stand in the answers that hand them out, and nowhere else", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := account(ctx, namespace, "editor", editor)
+		given := "the-secret-of-" + namespace
+		webhook := created(ctx, token, hookFor(namespace).with(object{"secret": given}))
+		path := "/v1/webhooks/" + webhook.WebhookID
+		secret := rotated(ctx, token, webhook.WebhookID, "")
+		handled(ctx, namespace, webhook.Name)
+		for _, got := range []answer{
+			as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"secret": given})),                            // taken
+			as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"secret": given + "\n"})),                     // not well formed
+			as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"secret": []string{given}})),                  // of another type
+			as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"Secret": given})),                            // misspelt
+			as(token).call(ctx, http.MethodPost, "/v1/webhooks", `{"secret":"`+given+`",`),                                                    // cut off
+			as(token).call(ctx, http.MethodPost, "/v1/webhooks", `{"secret":"`+given+`","secret":"`+given+`"}`),                               // twice
+			as(token).call(ctx, http.MethodPut, path, object{"description": strings.Repeat(given, 100), "url": "https://10.1.2.3/?" + given}), // elsewhere
+			as(token).call(ctx, http.MethodGet, path, nil), as(token).call(ctx, http.MethodGet, "/v1/webhooks", nil),
+		} {
+			Expect(got.body).NotTo(SatisfyAny(ContainSubstring(given), ContainSubstring(secret), ContainSubstring(token)))
+		}
+		logs, err := cluster.Logs()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(logs).NotTo(BeEmpty())
+		for _, log := range append(logs, auditLog) {
+			text, err := os.ReadFile(log)
+			Expect(err).NotTo(HaveOccurred())
+			for _, hidden := range []string{given, secret, token} {
+				Expect(strings.Contains(string(text), hidden)).To(BeFalse(), "%s", filepath.Base(log))
+			}
+		}
+	}, SpecTimeout(time.Minute))
+})
