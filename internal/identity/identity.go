@@ -36,6 +36,12 @@ func DeliveryID(name, uid string) string {
 	return "dlv_" + hash("uid", uid)
 }
 
+// CloudEventID is the event id of a CloudEvent, which source and id identify
+// together: ce_ and 32 characters of base32. A source holds no NUL.
+func CloudEventID(source, id string) string {
+	return "ce_" + hash("cloudevent", source, id)
+}
+
 // maxLabelBytes is the length of the longest value of a label.
 const maxLabelBytes = 63
 

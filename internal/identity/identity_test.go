@@ -48,3 +48,15 @@ func TestLabelValueFitsAndEndsInALetterOrDigit(t *testing.T) {
 		}
 	}
 }
+
+func TestCloudEventIDIsThatOfSourceAndIDTogether(t *testing.T) {
+	id := CloudEventID("/orders", "1")
+	if !regexp.MustCompile(`^ce_[a-z2-7]{32}$`).MatchString(id) {
+		t.Fatalf("id %q has another form", id)
+	}
+	for _, other := range []string{CloudEventID("/orders", "2"), CloudEventID("/order", "s1"), CloudEventID("/orders1", "")} {
+		if other == id {
+			t.Error("two events share an id")
+		}
+	}
+}

@@ -205,11 +205,7 @@ func (b *builder) string() error {
 	b.scratch, err = jsontext.AppendUnquote(b.scratch[:0], raw)
 	if err != nil {
 		// The syntax is known to be right and the bytes to be UTF-8.
-		return &Error{
-			Field:  fieldOf(b.dec, b.dec.StackPointer(), memberData),
-			Reason: LoneSurrogate,
-			Detail: `half of a surrogate pair, such as \ud800, is no character; send both halves or replace it by \ufffd`,
-		}
+		return loneSurrogate(fieldOf(b.dec, b.dec.StackPointer(), memberData))
 	}
 	b.out, err = jsontext.AppendQuote(b.out, b.scratch)
 	return err
@@ -226,6 +222,11 @@ func (b *builder) number() error {
 		return &Error{Field: fieldOf(b.dec, b.dec.StackPointer(), memberData), Reason: reason, Detail: detail}
 	}
 	return nil
+}
+
+func loneSurrogate(field string) *Error {
+	const detail = `half of a surrogate pair, such as \ud800, is no character; send both halves or replace it by \ufffd`
+	return &Error{Field: field, Reason: LoneSurrogate, Detail: detail}
 }
 
 func tooLarge() *Error {

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Member is one member of a JSON object.
+type Member struct {
+	// Name has its escapes resolved.
+	Name string
+	// Value is JSON text as it stands in the object, in the object's memory.
+	Value []byte
+}
+
+// Members takes the JSON object text apart, whatever the order and spelling of
+// its members. No key may stand twice in it or in what it holds. whole is what
+// errors call the text. Errors are *Error.
+func Members(text []byte, whole string) ([]Member, error) {
+	if !utf8.Valid(text) {
+		found := invalidUTF8(text, "")
+		found.Field = cmp.Or(found.Field, whole)
+		return nil, found
+	}
+	dec := newDecoder(text)
+	if err := begin(dec, jsontext.KindBeginObject, whole); err != nil {
+		return nil, err
+	}
+	var members []Member
+	for dec.PeekKind() != jsontext.KindEndObject {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return nil, syntaxErrorIn(text, dec, whole, err)
+		}
+		member := Member{Name: name.String()} // before the decoder goes on
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, syntaxErrorIn(text, dec, whole, err)
+		}
+		end := int(dec.InputOffset())
+		member.Value = text[end-len(value) : end : end]
+		members = append(members, member)
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, syntaxError(dec, whole, err)
+	}
+	return members, expectEnd(dec, whole)
+}
+
+// Items takes the JSON array text apart, at most limit items of it. What an item
+// holds is looked at no further than that it is JSON. Errors are *Error.
+func Items(text []byte, whole string, limit int) ([][]byte, error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	if err := begin(dec, jsontext.KindBeginArray, whole); err != nil {
+		return nil, err
+	}
+	var items [][]byte
+	for dec.PeekKind() != jsontext.KindEndArray {
+		if len(items) == limit {
+			return nil, &Error{Field: whole, Reason: TooLarge, Detail: fmt.Sprintf("more than %d items; send them in several requests", limit)}
+		}
+		item, err := dec.ReadValue()
+		if err != nil {
+			return nil, syntaxError(dec, whole, err)
+		}
+		end := int(dec.InputOffset())
+		items = append(items, text[end-len(item):end:end])
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, syntaxError(dec, whole, err)
+	}
+	return items, expectEnd(dec, whole)
+}
+
+// begin reads the '{' or '['.
+func begin(dec *jsontext.Decoder, want jsontext.Kind, whole string) error {
+	if kind := dec.PeekKind(); kind != want && kind != jsontext.KindInvalid {
+		return &Error{Field: whole, Reason: NotAnObject, Detail: "must be " + kindName(want) + ", not " + kindName(kind)}
+	}
+	if _, err := dec.ReadToken(); errors.Is(err, io.EOF) {
+		return &Error{Field: whole, Reason: InvalidJSON, Detail: "is empty; send JSON"}
+	} else if err != nil {
+		return syntaxError(dec, whole, err)
+	}
+	return nil
+}
+
+// syntaxErrorIn is syntaxError about a value that dec read whole: it does not
+// know the indexes in it, so the place is looked up.
+func syntaxErrorIn(text []byte, dec *jsontext.Decoder, whole string, err error) error {
+	explained := syntaxError(dec, whole, err)
+	found, ok := errors.AsType[*Error](explained)
+	if syntactic, is := errors.AsType[*jsontext.SyntacticError](err); ok && is {
+		found.Field = cmp.Or(fieldAt(text, int(syntactic.ByteOffset), ""), whole)
+	}
+	return explained
+}
+
+// Field is the name as errors show it.
+func (m Member) Field() string {
+	return fieldOf(newDecoder(nil), jsontext.Pointer("").AppendToken(m.Name), "")
+}
+
+// IsNull reports whether the value is null.
+func (m Member) IsNull() bool { return jsontext.Value(m.Value).Kind() == jsontext.KindNull }
+
+// Text returns the value, which must be a string; else, or if it holds half of
+// a surrogate pair, the error is an *Error, with this reason if it is no string.
+func (m Member) Text(reason Reason) (string, error) {
+	if kind := jsontext.Value(m.Value).Kind(); kind != jsontext.KindString {
+		return "", &Error{Field: m.Field(), Reason: reason, Detail: "must be a string, not " + kindName(kind)}
+	}
+	text, err := jsontext.AppendUnquote(nil, m.Value)
+	if err != nil { // the syntax is known to be right and the bytes to be UTF-8
+		return "", loneSurrogate(m.Field())
+	}
+	return string(text), nil
+}
