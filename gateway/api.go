@@ -8,10 +8,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	jsonv2 "github.com/go-json-experiment/json"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
 // NewAPI registers every operation of the REST API. With a zero Gateway it
@@ -33,10 +36,11 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 	}
 	config.Security = []map[string][]string{{"token": {}}}
 	api := humago.New(mux, config)
+	api.OpenAPI().Components.Schemas.RegisterTypeAlias(reflect.TypeFor[problem](), reflect.TypeFor[rest.Problem]())
 	api.UseMiddleware(g.authenticated)
 	for _, register := range []func(huma.API){
 		g.registerWebhooks, g.registerDeclare, g.registerChange, g.registerSteer, g.registerRotate, g.registerTry,
-		g.registerDeliveries, g.registerRetry, g.registerEventTypes,
+		g.registerDeliveries, g.registerRetry, g.registerEventTypes, g.registerEvents,
 	} {
 		register(api)
 	}
@@ -98,8 +102,7 @@ var jsonFormat = huma.Format{ //nolint:gochecknoglobals // never changed
 func fail(ctx context.Context, err error) error {
 	p, ok := errors.AsType[*problem](err)
 	if !ok {
-		p = newProblem(http.StatusInternalServerError, reasonInternal, "something is wrong with the gateway; its log tells more, under the request id")
-		p.cause = err
+		p = internalProblem(err)
 	}
 	noteProblem(ctx, p)
 	return p

@@ -5,7 +5,9 @@ package gateway
 import (
 	"cmp"
 	"crypto/sha256"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +16,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/mirror"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
 // recorded is what the ledger keeps of a delivery: all but its payload and the
@@ -36,6 +39,7 @@ type recorded struct {
 	next           *metav1.MicroTime
 	completed      *metav1.MicroTime
 
+	stamp  time.Time         // in the payload; zero if that is no payload of ours
 	bytes  int64             // of the payload
 	digest [sha256.Size]byte // of the payload
 }
@@ -53,12 +57,24 @@ func record(delivery *v1alpha1.WebhookDelivery) *recorded {
 		state: delivery.Status.State, attempts: delivery.Status.Attempts,
 		responseStatus: delivery.Status.ResponseStatus, errorMessage: delivery.Status.ErrorMessage,
 		created: createdAt(delivery), next: delivery.Status.NextAttemptTime, completed: delivery.Status.CompletionTime,
+		stamp: stampOf(&delivery.Spec),
 		bytes: int64(len(delivery.Spec.Payload)), digest: sha256.Sum256([]byte(delivery.Spec.Payload)),
 	}
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
 		r.owner = owner.UID
 	}
 	return r
+}
+
+// stampOf reads the timestamp out of a payload, without reading all of it.
+func stampOf(spec *v1alpha1.WebhookDeliverySpec) time.Time {
+	rest, ok := strings.CutPrefix(spec.Payload, `{"event":"`+spec.EventType+`","timestamp":"`)
+	text, _, found := strings.Cut(rest[:min(len(rest), 32)], `"`)
+	if !ok || !found {
+		return time.Time{}
+	}
+	stamp, _ := payload.ParseTimestamp(text) // zero if it is none
+	return stamp
 }
 
 // createdAt is when the event was accepted, where the object says so.
@@ -81,6 +97,10 @@ func (u *usage) add(r *recorded, sign int) {
 	u.bytes += int64(sign) * r.bytes
 }
 
+func (u usage) plus(other usage) usage {
+	return usage{count: u.count + other.count, bytes: u.bytes + other.bytes}
+}
+
 // ledger is every delivery, indexed as callers ask for them.
 type ledger struct {
 	*mirror.Mirror[*v1alpha1.WebhookDelivery, *recorded]
@@ -89,6 +109,7 @@ type ledger struct {
 
 	total      usage
 	namespaces map[string]*namespaceLedger
+	reserved   reservations
 }
 
 type namespaceLedger struct {
@@ -106,7 +127,10 @@ type webhookLedger struct {
 }
 
 func newLedger(now func() time.Time) *ledger {
-	l := &ledger{namespaces: map[string]*namespaceLedger{}}
+	l := &ledger{
+		namespaces: map[string]*namespaceLedger{},
+		reserved:   reservations{namespaces: map[string]*reservedNamespace{}},
+	}
 	l.Mirror = mirror.New(record, l.changed, now)
 	return l
 }
@@ -191,9 +215,7 @@ func (l *ledger) ofEvent(namespace, eventID string) (found map[string]*recorded)
 	found = map[string]*recorded{}
 	l.View(func() {
 		if n := l.namespaces[namespace]; n != nil {
-			for name, r := range n.byEvent[eventID] {
-				found[name] = r
-			}
+			maps.Copy(found, n.byEvent[eventID])
 		}
 	})
 	return found

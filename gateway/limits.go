@@ -2,6 +2,17 @@
 
 package gateway
 
+import (
+	"fmt"
+	"net/http"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+// namespaceShare is the part of a namespace's limits that one webhook may use:
+// a fifth.
+const namespaceShare = 5
+
 // Limits bound what is unfinished, in number and in bytes of payload.
 type Limits struct {
 	// PerWebhook is the number for one webhook, beside a fifth of its
@@ -22,4 +33,123 @@ func DefaultLimits() Limits {
 		PerWebhook: 2_000, PerNamespace: 10_000, PerNamespaceBytes: 256 << 20,
 		Cluster: 100_000, ClusterBytes: 1 << 30,
 	}
+}
+
+// wish is a webhook that is to get a delivery.
+type wish struct {
+	name   string // of the Webhook
+	id     string // webhook_id
+	used   usage
+	refuse bool // spec.overflow is Refuse
+}
+
+// admission is what becomes of the wishes.
+type admission struct {
+	granted []wish
+	skipped []rest.SkippedWebhook
+	refused *problem // nil: granted may be created
+}
+
+// admit decides which webhooks get a delivery of so many bytes. A namespace may
+// use no more of the cluster's limits than is still free afterwards: a busy one
+// leaves room for newcomers, many busy ones share evenly.
+func (l Limits) admit(bytes int64, cluster, namespace usage, wishes []wish) admission {
+	var a admission
+	var added usage
+	for _, w := range wishes {
+		if w.used.count+1 <= l.webhookCount() && w.used.bytes+bytes <= l.PerNamespaceBytes/namespaceShare {
+			a.granted = append(a.granted, w)
+			added.count++
+			added.bytes += bytes
+			continue
+		}
+		if w.refuse {
+			return admission{refused: limitReached(reasonBacklogFull, fmt.Sprintf(
+				"webhook %s has %d unfinished deliveries, its limit, and refuses events that it cannot take", w.id, w.used.count))}
+		}
+		a.skipped = append(a.skipped, rest.SkippedWebhook{WebhookID: w.id, Reason: rest.SkippedBacklogFull})
+	}
+	after := usage{count: namespace.count + added.count, bytes: namespace.bytes + added.bytes}
+	switch {
+	case added.count == 0:
+	case after.count > l.PerNamespace || after.bytes > l.PerNamespaceBytes:
+		return admission{refused: limitReached(reasonNamespaceFull, fmt.Sprintf(
+			"the namespace has %d unfinished deliveries with %d bytes, at most %d with %d bytes may be", namespace.count, namespace.bytes, l.PerNamespace, l.PerNamespaceBytes))}
+	case after.count > l.Cluster-cluster.count || after.bytes > l.ClusterBytes-cluster.bytes:
+		return admission{refused: limitReached(reasonClusterFull, "all namespaces together have many unfinished deliveries, and this one has its share of them")}
+	}
+	return a
+}
+
+func (l Limits) webhookCount() int {
+	return min(l.PerWebhook, max(1, l.PerNamespace/namespaceShare))
+}
+
+func limitReached(reason, detail string) *problem {
+	return newProblem(http.StatusTooManyRequests, reason, detail+"; repeat this later").retryAfter(retryFull)
+}
+
+// reservations are deliveries that are being created: they count as if they
+// existed, so that a burst does not overshoot.
+type reservations struct {
+	total      usage
+	namespaces map[string]*reservedNamespace
+}
+
+type reservedNamespace struct {
+	usage
+
+	webhooks map[string]usage // by name
+}
+
+func (r *reservations) add(namespace, webhook string, u usage, sign int) {
+	n := r.namespaces[namespace]
+	if n == nil {
+		n = &reservedNamespace{webhooks: map[string]usage{}}
+		r.namespaces[namespace] = n
+	}
+	w := n.webhooks[webhook]
+	for _, changed := range []*usage{&r.total, &n.usage, &w} {
+		changed.count += sign * u.count
+		changed.bytes += int64(sign) * u.bytes
+	}
+	n.webhooks[webhook] = w
+	if w.count == 0 {
+		delete(n.webhooks, webhook)
+	}
+	if n.count == 0 {
+		delete(r.namespaces, namespace)
+	}
+}
+
+// reserve decides which webhooks get a delivery and counts those until release.
+func (l *ledger) reserve(limits Limits, namespace string, bytes int64, wishes []wish) (a admission) {
+	l.Change(func() {
+		cluster, used := l.total.plus(l.reserved.total), usage{}
+		n, r := l.namespaces[namespace], l.reserved.namespaces[namespace]
+		if n != nil {
+			used = n.usage
+		}
+		if r != nil {
+			used = used.plus(r.usage)
+		}
+		for i := range wishes {
+			if n != nil && n.byWebhook[wishes[i].name] != nil {
+				wishes[i].used = n.byWebhook[wishes[i].name].usage
+			}
+			if r != nil {
+				wishes[i].used = wishes[i].used.plus(r.webhooks[wishes[i].name])
+			}
+		}
+		a = limits.admit(bytes, cluster, used, wishes)
+		for _, granted := range a.granted {
+			l.reserved.add(namespace, granted.name, usage{count: 1, bytes: bytes}, 1)
+		}
+	})
+	return a
+}
+
+// release ends the reservation of one webhook.
+func (l *ledger) release(namespace, webhook string, bytes int64) {
+	l.Change(func() { l.reserved.add(namespace, webhook, usage{count: 1, bytes: bytes}, -1) })
 }

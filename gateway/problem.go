@@ -38,6 +38,11 @@ const (
 	reasonNamespaceTerminating = "NamespaceTerminating"
 	reasonQuotaExceeded        = "QuotaExceeded"
 	reasonEventIDTaken         = "EventIDTaken"
+	reasonEventTypeInvalid     = "EventTypeInvalid"
+	reasonMediaTypeUnknown     = "MediaTypeUnknown"
+	reasonBacklogFull          = "BacklogFull"
+	reasonNamespaceFull        = "NamespaceBacklogFull"
+	reasonClusterFull          = "ClusterBacklogFull"
 )
 
 // retryShortly is when to repeat what failed for a moment.
@@ -79,6 +84,13 @@ func unavailable(doing string, cause error) *problem {
 	p := newProblem(http.StatusServiceUnavailable, reasonUnavailable, doing+" is not possible at the moment; try again")
 	p.cause = cause
 	return p.retryAfter(retryShortly)
+}
+
+// internalProblem says that there is a bug.
+func internalProblem(cause error) *problem {
+	p := newProblem(http.StatusInternalServerError, reasonInternal, "something is wrong with the gateway; its log tells more, under the request id")
+	p.cause = cause
+	return p
 }
 
 func (p *problem) retryAfter(wait time.Duration) *problem {
@@ -126,9 +138,7 @@ func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.
 		return identified(ctx, known)
 	}
 	if status >= http.StatusInternalServerError {
-		p := newProblem(status, reasonInternal, "something is wrong with the gateway; its log tells more, under the request id")
-		p.cause = errors.Join(errs...)
-		return identified(ctx, p)
+		return identified(ctx, internalProblem(errors.Join(errs...)))
 	}
 	p := newProblem(status, reasonFieldInvalid, message)
 	if status == http.StatusBadRequest {

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+// publishBatch publishes each event of a batch by itself. template is what they
+// have in common.
+func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template batchOf, body []byte) (*publishAnswer, error) {
+	if err := in.unkeyed(); err != nil {
+		return nil, problemOf(err, nil)
+	}
+	items, err := payload.Items(body, wholeBody, maxBatchItems)
+	if err != nil {
+		return nil, problemOf(err, nil)
+	}
+	answer := &publishAnswer{Status: http.StatusAccepted}
+	results := make([]rest.BatchResult, len(items))
+	problems := make([]*problem, len(items))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(len(items), batchWidth) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
+				results[i], problems[i] = template.publish(ctx, in.request.Header, items[i])
+			}
+		})
+	}
+	wg.Wait()
+	requestID, longest := note(ctx).id, 0
+	for i, p := range problems {
+		if p == nil {
+			continue
+		}
+		answer.Status = http.StatusMultiStatus
+		results[i].Problem.RequestID = requestID
+		if seconds, err := strconv.Atoi(p.header.Get("Retry-After")); err == nil && seconds > longest {
+			longest = seconds
+			answer.RetryAfter = p.header.Get("Retry-After")
+		}
+	}
+	answer.Body = &rest.BatchPublished{Results: results}
+	return answer, nil
+}
+
+// batchOf is whose batch it is.
+type batchOf struct {
+	g         *Gateway
+	who       *caller
+	namespace string
+}
+
+// publish publishes one item; the problem is nil if it is published.
+func (b batchOf) publish(ctx context.Context, header http.Header, item []byte) (rest.BatchResult, *problem) {
+	event, err := parseCloudEvent(item)
+	if err != nil {
+		b.g.metrics.published(outcomeRefused)
+		return refusedItem(problemOf(err, nil))
+	}
+	event.traced(header)
+	published, err := (&publishing{g: b.g, who: b.who, namespace: b.namespace, event: event}).run(ctx)
+	if err != nil {
+		return refusedItem(err)
+	}
+	return rest.BatchResult{Status: http.StatusAccepted, Published: published}, nil
+}
+
+func refusedItem(err error) (rest.BatchResult, *problem) {
+	p, ok := errors.AsType[*problem](err)
+	if !ok {
+		p = internalProblem(err)
+	}
+	return rest.BatchResult{Status: p.Status, Problem: &p.Problem}, p
+}

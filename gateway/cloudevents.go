@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+// Attributes of a CloudEvent that the gateway reads, and the members of the
+// JSON format that hold its data.
+const (
+	attributeID          = "id"
+	attributeSource      = "source"
+	attributeType        = "type"
+	attributeSpecVersion = "specversion"
+	attributeTime        = "time"
+	attributeContentType = "datacontenttype"
+	attributeSubject     = "subject"
+	attributeSchema      = "dataschema"
+	attributeTraceParent = "traceparent"
+	memberData           = "data"
+	memberDataBase64     = "data_base64"
+)
+
+// attributePrefix begins the headers of a CloudEvent in binary mode.
+const attributePrefix = "Ce-"
+
+// parseCloudEvent reads a CloudEvent in the JSON format (structured mode, or an
+// item of a batch). The bytes are read here and the attributes checked by the
+// library: its own reader takes keys twice, stops at an empty key and does not
+// look at UTF-8. Errors are *payload.Error.
+func parseCloudEvent(body []byte) (*publication, error) {
+	members, err := payload.Members(body, wholeBody)
+	if err != nil {
+		return nil, err
+	}
+	var data []byte
+	attributes := map[string]any{}
+	for _, member := range members {
+		switch {
+		case member.Name == memberData:
+			data = member.Value
+		case member.IsNull(): // the same as unset (JSON format, section 2.2)
+		case member.Name == memberDataBase64:
+			return nil, invalidAttribute(memberDataBase64, "bytes are not carried; send data as a JSON object")
+		default:
+			if attributes[member.Name], err = attributeValue(member); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return fromAttributes(attributes, data, func(name string) string { return name })
+}
+
+// attributeValue is a string, a boolean or an integer of 32 bits (JSON format,
+// section 2.2).
+func attributeValue(member payload.Member) (any, error) {
+	switch text := string(member.Value); {
+	case text[0] == '"':
+		return member.Text(reasonFieldInvalid)
+	case text == "true", text == "false":
+		return text == "true", nil
+	default:
+		number, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return nil, invalidAttribute(member.Field(), "must be a string, a boolean or an integer of 32 bits; move it into data")
+		}
+		return int32(number), nil
+	}
+}
+
+// parseBinaryCloudEvent reads a CloudEvent whose attributes are headers and
+// whose data is the body. Errors are *payload.Error.
+func parseBinaryCloudEvent(header http.Header, body []byte) (*publication, error) {
+	attributes := map[string]any{}
+	for name, values := range header {
+		suffix, ok := strings.CutPrefix(name, attributePrefix)
+		if !ok && name != "Content-Type" {
+			continue
+		}
+		attribute := strings.ToLower(suffix)
+		if !ok {
+			attribute = attributeContentType
+		}
+		if len(values) != 1 {
+			return nil, invalidAttribute(headerOf(attribute), "is there more than once; send it once")
+		}
+		// Percent-encoded where a header cannot hold it (HTTP binding, section 3.1.3.2).
+		text, err := url.PathUnescape(values[0])
+		if err != nil {
+			return nil, invalidAttribute(headerOf(attribute), "has a % without two hexadecimal digits behind it; write it as %25")
+		}
+		attributes[attribute] = text
+	}
+	if len(body) == 0 {
+		body = nil
+	}
+	return fromAttributes(attributes, body, headerOf)
+}
+
+// headerOf is the field of a problem with an attribute in binary mode.
+func headerOf(attribute string) string {
+	if attribute == attributeContentType {
+		return "header.Content-Type"
+	}
+	return "header." + http.CanonicalHeaderKey(attributePrefix+attribute)
+}
+
+// fromAttributes makes an event of a CloudEvent, whose names for fields are
+// those of naming. No data (nil) is {}.
+func fromAttributes(attributes map[string]any, data []byte, naming func(string) string) (*publication, error) {
+	if err := checkAttributes(attributes, naming); err != nil {
+		return nil, err
+	}
+	text := func(name string) string { s, _ := attributes[name].(string); return s }
+	p := &publication{
+		id:        identity.CloudEventID(text(attributeSource), text(attributeID)),
+		eventType: text(attributeType), data: data,
+		fields: map[string]string{
+			"event": naming(attributeType), "timestamp": naming(attributeTime), "id": naming(attributeID),
+		},
+	}
+	if data == nil {
+		p.data = []byte("{}")
+	}
+	if when, ok := attributes[attributeTime]; ok {
+		parsed, err := payload.ParseTimestamp(fmt.Sprint(when))
+		if err != nil {
+			return nil, renamed(err, p.fields)
+		}
+		p.timestamp = &parsed
+	}
+	if trace := text(attributeTraceParent); isTraceParent(trace) {
+		p.traceParent = trace
+	}
+	return p, renamed(payload.ValidateEventType(p.eventType), p.fields)
+}
+
+// checkAttributes holds attributes against the specification, and against what
+// can be carried.
+func checkAttributes(attributes map[string]any, naming func(string) string) error {
+	for _, name := range []string{attributeSpecVersion, attributeID, attributeSource, attributeType} {
+		if _, ok := attributes[name]; !ok {
+			return &payload.Error{Field: naming(name), Reason: payload.MissingMember, Detail: "is missing: a CloudEvent has specversion, id, source and type"}
+		}
+	}
+	if version := attributes[attributeSpecVersion]; version != event.CloudEventsVersionV1 {
+		return invalidAttribute(naming(attributeSpecVersion), `must be "1.0", the version of CloudEvents that is understood`)
+	}
+	var checked event.EventContextV1
+	set := map[string]func(string) error{
+		attributeID: checked.SetID, attributeSource: checked.SetSource, attributeType: checked.SetType,
+		attributeSubject: checked.SetSubject, attributeSchema: checked.SetDataSchema, attributeContentType: checked.SetDataContentType,
+		attributeTime: func(string) error { return nil }, attributeSpecVersion: func(string) error { return nil },
+	}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		value := attributes[name]
+		setter, known := set[name]
+		text, isText := value.(string)
+		switch {
+		case known && !isText:
+			return invalidAttribute(naming(name), "must be a string")
+		case known:
+			if err := setter(text); err != nil {
+				return invalidAttribute(naming(name), withoutValue(err))
+			}
+		default:
+			if err := checked.SetExtension(name, value); err != nil {
+				return invalidAttribute(payload.Member{Name: naming(name)}.Field(), err.Error())
+			}
+		}
+	}
+	for name, err := range checked.Validate() {
+		return invalidAttribute(naming(name), err.Error())
+	}
+	return checkContentType(checked.DataContentType, naming)
+}
+
+// checkContentType lets in nothing but JSON; no type is JSON.
+func checkContentType(contentType *string, naming func(string) string) error {
+	if contentType == nil {
+		return nil
+	}
+	mediaType, parameters, err := mime.ParseMediaType(*contentType)
+	if err == nil && isJSON(mediaType, parameters) {
+		return nil
+	}
+	return invalidAttribute(naming(attributeContentType), "must be application/json in UTF-8: only data that is a JSON object is carried")
+}
+
+// isJSON reports whether a media type is JSON, in UTF-8 if it says so.
+func isJSON(mediaType string, parameters map[string]string) bool {
+	return (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")) &&
+		strings.EqualFold(cmp.Or(parameters["charset"], "utf-8"), "utf-8")
+}
+
+// withoutValue explains a URL that is none, without repeating it.
+func withoutValue(err error) string {
+	if wrong, ok := errors.AsType[*url.Error](err); ok {
+		return "is no URI reference: " + wrong.Err.Error()
+	}
+	return err.Error()
+}
+
+func invalidAttribute(field, detail string) error {
+	return &payload.Error{Field: field, Reason: reasonFieldInvalid, Detail: detail}
+}
+
+// renamed gives the field of an error the publisher's name.
+func renamed(err error, fields map[string]string) error {
+	found, ok := errors.AsType[*payload.Error](err)
+	if !ok {
+		return err
+	}
+	return &payload.Error{Field: cmp.Or(fields[found.Field], found.Field), Reason: found.Reason, Detail: found.Detail}
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+// wholeBody is the field of problems with a body as a whole.
+const wholeBody = "body"
+
+// keyHeader makes publishing idempotent, as the member id does.
+const keyHeader = "Idempotency-Key"
+
+// publication is one event as its publisher sent it. Its event type and id are
+// valid; its data has not been looked at.
+type publication struct {
+	id          string // "": none was given
+	eventType   string
+	data        []byte     // JSON text in any spelling
+	timestamp   *time.Time // nil: none was given
+	traceParent string     // "" or valid
+
+	// fields are the publisher's names for what package payload calls otherwise.
+	fields map[string]string
+}
+
+// parseEnvelope reads {"event":…,"data":…,"timestamp":…,"id":…}. It is strict:
+// what is spelt wrong must not be passed over. Errors are *payload.Error.
+func parseEnvelope(body []byte) (*publication, error) {
+	members, err := payload.Members(body, wholeBody)
+	if err != nil {
+		return nil, err
+	}
+	p := &publication{}
+	for _, member := range members {
+		switch member.Name {
+		case "event":
+			p.eventType, err = member.Text(payload.InvalidEventType)
+		case "id":
+			p.id, err = eventID(member)
+		case "timestamp":
+			p.timestamp, err = timestamp(member)
+		case "data":
+			p.data = member.Value
+		default:
+			return nil, &payload.Error{Field: member.Field(), Reason: payload.UnknownMember, Detail: "is not known: an event holds event, data, timestamp and id; move it into data"}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range []string{"event", "data"} {
+		if !slices.ContainsFunc(members, func(m payload.Member) bool { return m.Name == name }) {
+			return nil, &payload.Error{Field: name, Reason: payload.MissingMember, Detail: "is missing: an event holds at least event and data"}
+		}
+	}
+	return p, payload.ValidateEventType(p.eventType)
+}
+
+func eventID(member payload.Member) (string, error) {
+	id, err := member.Text(payload.InvalidEventID)
+	if err != nil {
+		return "", err
+	}
+	return id, payload.ValidateEventID(id)
+}
+
+func timestamp(member payload.Member) (*time.Time, error) {
+	text, err := member.Text(payload.InvalidTimestamp)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := payload.ParseTimestamp(text)
+	return &parsed, err
+}
+
+// keyed takes the id of the header Idempotency-Key, if there is one.
+func (p *publication) keyed(header http.Header) error {
+	field := "header." + keyHeader
+	refuse := func(detail string) error {
+		return &payload.Error{Field: field, Reason: payload.InvalidEventID, Detail: detail}
+	}
+	values := header.Values(keyHeader)
+	if len(values) == 0 {
+		return nil
+	}
+	if len(values) > 1 {
+		return refuse("is there more than once; send it once")
+	}
+	if err, ok := errors.AsType[*payload.Error](payload.ValidateEventID(values[0])); ok {
+		return refuse(err.Detail)
+	}
+	if p.id != "" && p.id != values[0] {
+		return refuse("differs from the id in the body; send one of them, or the same in both")
+	}
+	p.id = values[0]
+	return nil
+}
+
+// traced takes the trace context of a request, if it is valid and the event has
+// none of its own. One that is not valid is passed over, as the W3C
+// recommendation Trace Context says in section 3.2.
+func (p *publication) traced(header http.Header) {
+	if values := header.Values("Traceparent"); p.traceParent == "" && len(values) == 1 && isTraceParent(values[0]) {
+		p.traceParent = values[0]
+	}
+}
+
+// isTraceParent accepts the four fields of version 00.
+func isTraceParent(text string) bool {
+	const shape = "00-00000000000000000000000000000000-0000000000000000-00"
+	if len(text) != len(shape) || text[:2] == "ff" {
+		return false
+	}
+	for i, c := range []byte(text) {
+		isDash := shape[i] == '-'
+		if isDash != (c == '-') || !isDash && !strings.ContainsRune("0123456789abcdef", rune(c)) {
+			return false
+		}
+	}
+	return strings.Trim(text[3:35], "0") != "" && strings.Trim(text[36:52], "0") != ""
+}
+
+// problemOf makes a problem of what is wrong with an event. fields are the
+// publisher's names.
+func problemOf(err error, fields map[string]string) error {
+	found, ok := errors.AsType[*payload.Error](err)
+	if !ok {
+		return err
+	}
+	status := http.StatusUnprocessableEntity
+	switch found.Reason {
+	case payload.InvalidJSON, payload.TrailingData:
+		status = http.StatusBadRequest
+	case payload.TooLarge:
+		status = http.StatusRequestEntityTooLarge
+	}
+	field := found.Field
+	if name, ok := fields[field]; ok {
+		field = name
+	}
+	return fieldProblem(status, string(found.Reason), field, found.Detail)
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+func TestAdmit(t *testing.T) {
+	limits := Limits{PerWebhook: 10, PerNamespace: 100, PerNamespaceBytes: 10_000, Cluster: 300, ClusterBytes: 30_000}
+	hook := func(name string, count int, bytes int64) wish {
+		return wish{name: name, id: "wh_" + name, used: usage{count, bytes}}
+	}
+	refusing := func(w wish) wish { w.refuse = true; return w }
+	for name, c := range map[string]struct {
+		limits             Limits
+		bytes              int64
+		cluster, namespace usage
+		wishes             []wish
+		granted, skipped   []string
+		refused            string
+	}{
+		"nobody wants it":                           {},
+		"nobody wants it in a full namespace":       {cluster: usage{300, 30_000}, namespace: usage{100, 10_000}},
+		"there is room":                             {bytes: 100, wishes: []wish{hook("a", 0, 0), hook("b", 9, 0)}, granted: []string{"a", "b"}},
+		"one webhook is full":                       {bytes: 100, wishes: []wish{hook("a", 10, 0), hook("b", 0, 0)}, granted: []string{"b"}, skipped: []string{"a"}},
+		"one webhook's bytes just fit":              {bytes: 100, wishes: []wish{hook("a", 1, 1900)}, granted: []string{"a"}},
+		"one webhook's bytes do not":                {bytes: 101, wishes: []wish{hook("a", 1, 1900)}, skipped: []string{"a"}},
+		"a full webhook refuses":                    {bytes: 1, wishes: []wish{hook("b", 0, 0), refusing(hook("a", 10, 0))}, refused: reasonBacklogFull},
+		"a webhook that is not full does not":       {bytes: 1, wishes: []wish{refusing(hook("a", 9, 0))}, granted: []string{"a"}},
+		"a webhook has a fifth of the namespace":    {limits: Limits{PerWebhook: 10, PerNamespace: 20, PerNamespaceBytes: 500, Cluster: 300, ClusterBytes: 999}, bytes: 1, wishes: []wish{hook("a", 3, 0), hook("b", 4, 0)}, granted: []string{"a"}, skipped: []string{"b"}},
+		"a webhook has at least one":                {limits: Limits{PerWebhook: 10, PerNamespace: 2, PerNamespaceBytes: 500, Cluster: 300, ClusterBytes: 999}, bytes: 1, wishes: []wish{hook("a", 0, 0), hook("b", 1, 0)}, granted: []string{"a"}, skipped: []string{"b"}},
+		"the namespace just takes it":               {bytes: 1, cluster: usage{98, 98}, namespace: usage{98, 98}, wishes: []wish{hook("a", 0, 0), hook("b", 0, 0)}, granted: []string{"a", "b"}},
+		"the namespace takes one, not both":         {bytes: 1, cluster: usage{99, 99}, namespace: usage{99, 99}, wishes: []wish{hook("a", 0, 0), hook("b", 0, 0)}, refused: reasonNamespaceFull},
+		"the namespace's bytes are used":            {bytes: 1001, cluster: usage{9, 9000}, namespace: usage{9, 9000}, wishes: []wish{hook("a", 0, 0)}, refused: reasonNamespaceFull},
+		"a full namespace, but all skipped":         {bytes: 1, namespace: usage{100, 0}, wishes: []wish{hook("a", 10, 0)}, skipped: []string{"a"}},
+		"the cluster is nearly full of others":      {bytes: 1, cluster: usage{299, 0}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
+		"the cluster is full":                       {bytes: 1, cluster: usage{300, 0}, wishes: []wish{hook("a", 0, 0)}, refused: reasonClusterFull},
+		"a namespace takes what leaves as much":     {bytes: 1, cluster: usage{249, 0}, namespace: usage{50, 0}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
+		"and not more":                              {bytes: 1, cluster: usage{250, 0}, namespace: usage{50, 0}, wishes: []wish{hook("a", 0, 0)}, refused: reasonClusterFull},
+		"a newcomer gets what the busy one may not": {bytes: 1, cluster: usage{250, 0}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
+		"the bytes of the cluster are shared":       {bytes: 1000, cluster: usage{9, 26_000}, namespace: usage{4, 4000}, wishes: []wish{hook("a", 0, 0)}, refused: reasonClusterFull},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.limits == (Limits{}) {
+				c.limits = limits
+			}
+			got := c.limits.admit(c.bytes, c.cluster, c.namespace, c.wishes)
+			var granted, skipped []string
+			for _, w := range got.granted {
+				granted = append(granted, w.name)
+			}
+			for _, s := range got.skipped {
+				if s.Reason != rest.SkippedBacklogFull {
+					t.Errorf("skipped because of %s", s.Reason)
+				}
+				skipped = append(skipped, s.WebhookID[len("wh_"):])
+			}
+			refused := ""
+			if got.refused != nil {
+				refused = got.refused.Reason
+				if got.refused.Status != 429 || got.refused.header.Get("Retry-After") == "" {
+					t.Errorf("refused with %d, %v", got.refused.Status, got.refused.header)
+				}
+			}
+			if !reflect.DeepEqual(granted, c.granted) || !reflect.DeepEqual(skipped, c.skipped) || refused != c.refused {
+				t.Errorf("granted %v, skipped %v, refused %q; want %v, %v, %q", granted, skipped, refused, c.granted, c.skipped, c.refused)
+			}
+		})
+	}
+}
+
+func TestABurstReservesNoMoreThanTheLimit(t *testing.T) {
+	l := newLedger(time.Now)
+	limits := Limits{PerWebhook: 50, PerNamespace: 1000, PerNamespaceBytes: 1 << 20, Cluster: 10_000, ClusterBytes: 1 << 30}
+	var granted sync.Map
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			a := l.reserve(limits, "a", 10, []wish{{name: "hook", id: "wh_hook"}})
+			if len(a.granted) == 1 {
+				granted.Store(i, true)
+			}
+		})
+	}
+	wg.Wait()
+	n := 0
+	granted.Range(func(any, any) bool { n++; return true })
+	if n != 50 || l.reserved.total != (usage{50, 500}) {
+		t.Fatalf("granted %d, reserved %v; want 50", n, l.reserved.total)
+	}
+	for range 50 {
+		l.release("a", "hook", 10)
+	}
+	if l.reserved.total != (usage{}) || len(l.reserved.namespaces) != 0 {
+		t.Errorf("after release %s are reserved", fmt.Sprint(l.reserved))
+	}
+}

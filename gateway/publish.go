@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+const (
+	// publishTimeout is how long one request may take to store its deliveries,
+	// well within --drain-grace.
+	publishTimeout = 15 * time.Second
+	// batchWidth is how many events of a batch are published at once.
+	batchWidth = 4
+)
+
+// Outcomes of publishing, for the metric.
+const (
+	outcomeAccepted = "accepted"
+	outcomeRepeated = "repeated"
+	outcomeRefused  = "refused"
+	outcomeFailed   = "failed"
+)
+
+type publishAnswer struct {
+	Status     int
+	RetryAfter string `header:"Retry-After" doc:"Seconds; set if an event of a batch may be repeated"`
+	Body       any
+}
+
+// publishEvents is POST /v1/events.
+func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publishAnswer, error) {
+	who, namespace, err := in.of(ctx)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	as, err := in.form()
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	limit := int64(maxEventBytes)
+	if as == formBatch {
+		limit = maxBatchBytes
+	}
+	body, err := in.read(limit)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	if as == formBatch {
+		answer, err := g.publishBatch(ctx, in, batchOf{g: g, who: who, namespace: namespace}, body)
+		if err != nil {
+			return nil, fail(ctx, err)
+		}
+		return answer, nil
+	}
+	event, err := in.one(as, body)
+	if err != nil {
+		g.metrics.published(outcomeRefused)
+		return nil, fail(ctx, err)
+	}
+	published, err := (&publishing{g: g, who: who, namespace: namespace, event: event}).run(ctx)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	return &publishAnswer{Status: http.StatusAccepted, Body: published}, nil
+}
+
+// publishing is one event on its way to every webhook that wants it. Make one
+// for each event, and run it once.
+type publishing struct {
+	g         *Gateway
+	who       *caller
+	namespace string
+	event     *publication
+
+	id       string // of the event
+	accepted time.Time
+	stamp    time.Time // in the payload of what is created
+	payload  []byte    // with that stamp
+
+	wanted  []*v1alpha1.Webhook // the oldest first
+	skipped []rest.SkippedWebhook
+
+	mu      sync.Mutex
+	known   map[string]*recorded // deliveries that exist, by name
+	created bool                 // one of them is new
+}
+
+// run publishes the event; every error is a problem or a bug.
+func (p *publishing) run(ctx context.Context) (*rest.Published, error) {
+	err := p.steps(ctx)
+	if err == nil {
+		p.count()
+		return &rest.Published{EventID: p.id, Deliveries: p.deliveries(), Skipped: p.skipped}, nil
+	}
+	said, ok := errors.AsType[*problem](err)
+	if !ok || said.Status >= http.StatusInternalServerError {
+		p.g.metrics.published(outcomeFailed)
+	} else {
+		p.g.metrics.published(outcomeRefused)
+	}
+	if ok && isRepeatable(said.Status) && p.id != "" {
+		said.EventID, said.Deliveries = p.id, p.deliveries()
+	}
+	return nil, err
+}
+
+// isRepeatable reports whether the same event may be sent again later, or did
+// reach some webhooks.
+func isRepeatable(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusConflict || status >= http.StatusInternalServerError
+}
+
+func (p *publishing) steps(ctx context.Context) error {
+	p.known, p.skipped = map[string]*recorded{}, []rest.SkippedWebhook{}
+	if err := p.check(ctx); err != nil {
+		return err
+	}
+	if err := p.recall(); err != nil {
+		return err
+	}
+	return p.fanOut(ctx)
+}
+
+func (p *publishing) count() {
+	outcome := outcomeAccepted
+	if !p.created && len(p.known) > 0 {
+		outcome = outcomeRepeated
+	}
+	p.g.metrics.published(outcome)
+	for _, skipped := range p.skipped {
+		p.g.metrics.skippedWebhook(skipped.Reason)
+	}
+}
+
+// check refuses what may not be published, and makes the payload of the rest.
+// Whoever may not publish a type is not told whether it exists.
+func (p *publishing) check(ctx context.Context) error {
+	g, event := p.g, p.event
+	if err := g.permit(ctx, p.who, verbPublish, resourceEventTypes, p.namespace, event.eventType); err != nil {
+		return err
+	}
+	if len(g.namespaces) > 0 && !slices.Contains(g.namespaces, p.namespace) {
+		return fieldProblem(http.StatusNotFound, reasonNotFound, "query.namespace", "this gateway does not serve the namespace")
+	}
+	entry := g.catalogue.find(event.eventType)
+	if entry == nil && !g.unregistered {
+		return fieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, p.field("event"),
+			fmt.Sprintf("%s is not in the catalogue; GET /v1/event-types lists what is, and an operator adds an EventType", event.eventType))
+	}
+	p.accepted = g.now().UTC()
+	p.stamp = p.accepted
+	if event.timestamp != nil {
+		p.stamp = *event.timestamp
+	}
+	var err error
+	if p.payload, err = payload.Build(event.eventType, p.stamp, event.data); err != nil {
+		return problemOf(err, event.fields)
+	}
+	if entry != nil {
+		if err := checkSchema(entry, event.data); err != nil {
+			return err
+		}
+	}
+	p.id = event.id
+	if p.id == "" {
+		p.id, err = g.newEventID("evt_")
+	}
+	return err
+}
+
+// field is the publisher's name for one of our fields.
+func (p *publishing) field(name string) string {
+	if given, ok := p.event.fields[name]; ok {
+		return given
+	}
+	return name
+}
+
+func checkSchema(entry *registered, data []byte) error {
+	if entry.invalid != nil {
+		return newProblem(http.StatusUnprocessableEntity, reasonEventTypeInvalid, fmt.Sprintf(
+			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.name, entry.invalid))
+	}
+	err := entry.schema.Validate(data)
+	if found, ok := errors.AsType[*rules.Error](err); ok {
+		return fieldProblem(http.StatusUnprocessableEntity, reasonSchemaViolated, found.Field, found.Detail)
+	}
+	return err
+}
+
+// recall finds the deliveries that this event has already, and refuses an event
+// that is not the one they are of.
+func (p *publishing) recall() error {
+	g := p.g
+	p.wanted = g.endpoints.matching(p.namespace, p.event.eventType)
+	if p.event.id == "" {
+		return nil
+	}
+	for name, r := range g.deliveries.ofEvent(p.namespace, p.id) {
+		if !isNamed(r) {
+			continue // made by hand, for an event of the same id
+		}
+		if !p.isSame(r) {
+			return idTaken(p.id)
+		}
+		p.adopt(r)
+		p.known[name] = r
+	}
+	for _, webhook := range p.wanted {
+		name := p.draft(webhook).name()
+		if _, taken := g.deliveries.Get(types.NamespacedName{Namespace: p.namespace, Name: name}); taken && p.known[name] == nil {
+			return idTaken(p.id)
+		}
+	}
+	return nil
+}
+
+// adopt gives what is created the timestamp of what exists, the earliest if a
+// webhook that was deleted meanwhile left two of them.
+func (p *publishing) adopt(r *recorded) {
+	if p.event.timestamp == nil && (len(p.known) == 0 || r.stamp.Before(p.stamp)) {
+		p.restamp(r.stamp)
+	}
+}
+
+func (p *publishing) restamp(stamp time.Time) {
+	if body, err := payload.Build(p.event.eventType, stamp, p.event.data); err == nil { // as it did before
+		p.stamp, p.payload = stamp, body
+	}
+}
+
+// deliveries are those that exist: of the webhooks that match, the oldest
+// first, then of others, by name.
+func (p *publishing) deliveries() []rest.PublishedDelivery {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := []rest.PublishedDelivery{}
+	shown := map[string]bool{}
+	show := func(name string) {
+		if r := p.known[name]; r != nil && !shown[name] {
+			shown[name] = true
+			all = append(all, presentPublished(r))
+		}
+	}
+	for _, webhook := range p.wanted {
+		show(p.draft(webhook).name())
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.known)) {
+		show(name)
+	}
+	return all
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+const (
+	// maxEventBytes bounds a request with one event, whose payload may be no
+	// larger than payload.MaxBytes but may be spelt with white space and escapes.
+	maxEventBytes = 1 << 20
+	// maxBatchBytes and maxBatchItems bound a batch.
+	maxBatchBytes = 8 << 20
+	maxBatchItems = 100
+	// bodyTimeout is how long a body may take to arrive.
+	bodyTimeout = 10 * time.Second
+)
+
+// Media types of events.
+const (
+	mediaJSON            = "application/json"
+	mediaCloudEvent      = "application/cloudevents+json"
+	mediaCloudEventBatch = "application/cloudevents-batch+json"
+)
+
+// form is how a request carries events.
+type form int
+
+const (
+	formEnvelope form = iota
+	formStructured
+	formBinary
+	formBatch
+)
+
+// PublishRequest is a request with events. The handler reads its body itself,
+// because the spelling of it counts.
+type PublishRequest struct {
+	Scope
+
+	IdempotencyKey string `header:"Idempotency-Key" doc:"The event id, as the member id of the body; not for CloudEvents"`
+
+	request *http.Request
+	writer  http.ResponseWriter
+}
+
+// Resolve implements huma.Resolver.
+func (in *PublishRequest) Resolve(ctx huma.Context) []error {
+	in.request, in.writer = humago.Unwrap(ctx)
+	return nil
+}
+
+// form tells how the request carries events. What is said by Content-Type goes
+// before headers (CloudEvents HTTP binding, section 3).
+func (in *PublishRequest) form() (form, error) {
+	header := in.request.Header
+	mediaType, parameters := mediaJSON, map[string]string(nil)
+	if given := header.Get("Content-Type"); given != "" {
+		var err error
+		if mediaType, parameters, err = mime.ParseMediaType(given); err != nil {
+			return 0, unknownMediaType()
+		}
+	}
+	switch {
+	case mediaType == mediaCloudEvent && isJSON(mediaType, parameters):
+		return formStructured, nil
+	case mediaType == mediaCloudEventBatch && isJSON(mediaType, parameters):
+		return formBatch, nil
+	case strings.HasPrefix(mediaType, "application/cloudevents"):
+		return 0, unknownMediaType()
+	case hasAttributes(header):
+		return formBinary, nil
+	case mediaType == mediaJSON && isJSON(mediaType, parameters):
+		return formEnvelope, nil
+	default:
+		return 0, unknownMediaType()
+	}
+}
+
+// hasAttributes reports whether headers hold attributes of a CloudEvent; the
+// specversion may be missing by mistake.
+func hasAttributes(header http.Header) bool {
+	for _, name := range []string{attributeSpecVersion, attributeID, attributeSource, attributeType} {
+		if len(header.Values(attributePrefix+name)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func unknownMediaType() error {
+	return fieldProblem(http.StatusUnsupportedMediaType, reasonMediaTypeUnknown, "header.Content-Type",
+		fmt.Sprintf("must be %s, %s or %s, in UTF-8", mediaJSON, mediaCloudEvent, mediaCloudEventBatch))
+}
+
+// read returns the body.
+func (in *PublishRequest) read(limit int64) ([]byte, error) {
+	_ = http.NewResponseController(in.writer).SetReadDeadline(time.Now().Add(bodyTimeout)) // tests' writers have none
+	body, err := io.ReadAll(http.MaxBytesReader(in.writer, in.request.Body, limit))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, fieldProblem(http.StatusRequestEntityTooLarge, string(payload.TooLarge), wholeBody, fmt.Sprintf("more than %d bytes; send a reference to the content instead of the content", limit))
+	}
+	if err != nil {
+		return nil, newProblem(http.StatusBadRequest, reasonBodyInvalid, "the body did not arrive whole in time")
+	}
+	_ = http.NewResponseController(in.writer).SetReadDeadline(time.Time{}) // the connection goes on
+	return body, nil
+}
+
+// one reads the event of a request that carries one.
+func (in *PublishRequest) one(as form, body []byte) (*publication, error) {
+	header := in.request.Header
+	var p *publication
+	var err error
+	switch as {
+	case formStructured:
+		p, err = parseCloudEvent(body)
+	case formBinary:
+		p, err = parseBinaryCloudEvent(header, body)
+	default:
+		p, err = parseEnvelope(body)
+	}
+	if err == nil && as == formEnvelope {
+		err = p.keyed(header)
+	} else if err == nil {
+		err = in.unkeyed()
+	}
+	if err != nil {
+		return nil, problemOf(err, nil)
+	}
+	p.traced(header)
+	return p, nil
+}
+
+// unkeyed refuses a key beside a CloudEvent, which has its own.
+func (in *PublishRequest) unkeyed() error {
+	if len(in.request.Header.Values(keyHeader)) == 0 {
+		return nil
+	}
+	return &payload.Error{Field: "header." + keyHeader, Reason: payload.InvalidEventID, Detail: "does not go with a CloudEvent: its source and id make the event id; leave the header out"}
+}
