@@ -20,7 +20,15 @@
 //	steer.go      it is suspended, resumed, enabled and deleted
 //	rotate.go     its secret is rotated
 //	try.go        it is sent a test event
-//	fanout.go     deliveries are created
+//	events.go     the operation that publishes, as the OpenAPI document has it
+//	receive.go    a request with events is read
+//	envelope.go   an event in JSON
+//	cloudevents.go and one as a CloudEvent
+//	publish.go    an event is checked, and compared with what exists of it
+//	limits.go     who gets a delivery of it
+//	deliver.go    every webhook gets its delivery
+//	fanout.go     one delivery is created
+//	batch.go      many events at once
 //	deliveries.go deliveries are listed and read
 //	retry.go      a delivery is attempted again
 //	eventtypes.go the catalogue is listed

@@ -64,6 +64,8 @@ var rights = []right{
 	{"POST /v1/deliveries/{delivery}/retry", nil, [...]int{no, no, no, accepted, no, accepted, no}},
 	{"POST /v1/webhooks/{webhook}/test", ofOneType, [...]int{no, no, no, no, accepted, no, accepted}},
 	{"POST /v1/webhooks/{webhook}/test", ofAnother, [...]int{no, no, no, no, accepted, no, no}},
+	{"POST /v1/events", publishOneType, [...]int{no, no, no, no, accepted, no, accepted}},
+	{"POST /v1/events", publishAnother, [...]int{no, no, no, no, accepted, no, no}},
 	{"POST /v1/webhooks/{webhook}/suspend", nil, [...]int{no, no, no, ok200, no, ok200, no}},
 	{"POST /v1/webhooks/{webhook}/resume", nil, [...]int{no, no, no, ok200, no, ok200, no}},
 	{"POST /v1/webhooks/{webhook}/enable", nil, [...]int{no, no, no, ok200, no, ok200, no}},
@@ -77,6 +79,9 @@ var (
 	newNote   = object{"description": "a note"}
 	ofOneType = object{"event": "context.created"}
 	ofAnother = object{"event": "context.failed"}
+
+	publishOneType = event("")
+	publishAnother = `{"event":"context.failed","data":{"context_id":"ctx_1","agent_id":"a","transaction_hash":"0x1","context_hash":"0x2","status":"failed","error":{"code":"E","message":"m"}}}`
 )
 
 // tenant is a namespace with a webhook and a delivery that waits for its retry.

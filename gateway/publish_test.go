@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+)
+
+// eventType is what most specs publish.
+const eventType = "context.created"
+
+// dataWith is valid for eventType; more is members to add, such as `,"n":1`.
+func dataWith(more string) string {
+	return `{"context_id":"ctx_1","agent_id":"agent","transaction_hash":"0x1","context_hash":"0x2","status":"pending"` + more + `}`
+}
+
+// event is the body of a publish; more as in dataWith, but beside it.
+func event(more string) string {
+	return `{"event":"` + eventType + `","data":` + dataWith("") + more + `}`
+}
+
+// suspendedWebhooks makes webhooks that collect, the oldest first, and waits
+// until a gateway knows them.
+func suspendedWebhooks(ctx context.Context, on api, namespace string, names ...string) []*v1alpha1.Webhook {
+	GinkgoHelper()
+	var all []*v1alpha1.Webhook
+	for _, name := range names {
+		all = append(all, suspended(ctx, namespace, name))
+	}
+	awaitWebhooks(ctx, on, len(names))
+	return all
+}
+
+// awaitWebhooks waits until a gateway knows so many webhooks of the caller's
+// namespace.
+func awaitWebhooks(ctx context.Context, on api, n int) {
+	GinkgoHelper()
+	Eventually(ctx, func() int {
+		got, err := on.try(ctx, http.MethodGet, "/v1/webhooks?limit=100", nil)
+		if err != nil || got.status != http.StatusOK {
+			return -1
+		}
+		return len(decode[rest.WebhookList](got, http.StatusOK).Data)
+	}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(n))
+}
+
+// stored are the deliveries of a namespace, as the API server has them.
+func stored(ctx context.Context, namespace string) []v1alpha1.WebhookDelivery {
+	GinkgoHelper()
+	var list v1alpha1.WebhookDeliveryList
+	Expect(cluster.Client.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
+	return list.Items
+}
+
+// publish publishes and expects this status.
+func publish(ctx context.Context, on api, body any) rest.Published {
+	GinkgoHelper()
+	return decode[rest.Published](on.call(ctx, http.MethodPost, "/v1/events", body), http.StatusAccepted)
+}
+
+var _ = Describe("publishing", func() {
+	var (
+		namespace string
+		on        api
+	)
+	BeforeEach(func(ctx SpecContext) {
+		namespace = newNamespace(ctx)
+		on = as(account(ctx, namespace, "publisher", publisher, viewer))
+	})
+
+	It("stores one delivery for each webhook that wants the event, exactly", func(ctx SpecContext) {
+		all := suspendedWebhooks(ctx, on, namespace, "one", "two")
+		other := &v1alpha1.Webhook{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "other"},
+			Spec:       v1alpha1.WebhookSpec{URL: endpoint.URL("/other"), Events: []string{"context.failed", "verification.*"}},
+		}
+		Expect(cluster.Client.Create(ctx, other)).To(Succeed())
+		awaitWebhooks(ctx, on, 3)
+		const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		body := fmt.Sprintf(`{"data": %s, "timestamp":"2024-01-15T11:30:00.1239+01:00", "id":"order_1", "event":%q}`, dataWith(`,"b":1.0,"10":1,"9":[1e2]`), eventType)
+		before := time.Now()
+		got := publish(ctx, on.with("traceparent", trace), body)
+
+		var want []rest.PublishedDelivery
+		payload := `{"event":"context.created","timestamp":"2024-01-15T10:30:00.123Z","data":{"9":[100],"10":1,"context_id":"ctx_1","agent_id":"agent","transaction_hash":"0x1","context_hash":"0x2","status":"pending","b":1}}`
+		for _, webhook := range all {
+			name := identity.DeliveryName("order_1", string(webhook.UID))
+			want = append(want, rest.PublishedDelivery{DeliveryID: identity.DeliveryID(name, ""), WebhookID: identity.WebhookID(namespace, webhook.Name), Status: rest.DeliveryPending})
+			var object v1alpha1.WebhookDelivery
+			Expect(cluster.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &object)).To(Succeed())
+			accepted := object.Spec.AcceptedTime
+			Expect(accepted.Time).To(BeTemporally("~", before, 10*time.Second))
+			Expect(object.Spec).To(Equal(v1alpha1.WebhookDeliverySpec{
+				WebhookRef: v1alpha1.WebhookReference{Name: webhook.Name}, EventID: "order_1", EventType: eventType, Payload: payload,
+				AcceptedTime: accepted, TraceParent: trace, PublishedBy: "system:serviceaccount:" + namespace + ":publisher",
+			}))
+			Expect(object.Labels).To(Equal(map[string]string{v1alpha1.OriginLabel: v1alpha1.OriginGateway, v1alpha1.WebhookLabel: webhook.Name}))
+			Expect(object.OwnerReferences).To(Equal([]metav1.OwnerReference{{
+				APIVersion: v1alpha1.GroupVersion.String(), Kind: "Webhook", Name: webhook.Name, UID: webhook.UID, Controller: new(true),
+			}}))
+		}
+		Expect(got).To(Equal(rest.Published{EventID: "order_1", Deliveries: want, Skipped: []rest.SkippedWebhook{}}))
+		Expect(stored(ctx, namespace)).To(HaveLen(2))
+	})
+
+	It("generates an id and takes the present as the timestamp", func(ctx SpecContext) {
+		suspendedWebhooks(ctx, on, namespace, "one")
+		got := publish(ctx, on, event(""))
+		Expect(got.EventID).To(MatchRegexp(`^evt_[0-9A-HJKMNP-TV-Z]{26}$`))
+		Expect(publish(ctx, on, event("")).EventID).NotTo(Equal(got.EventID))
+		Expect(stored(ctx, namespace)).To(HaveLen(2))
+	})
+
+	It("takes an event that no webhook wants", func(ctx SpecContext) {
+		got := publish(ctx, on, event(`,"id":"e1"`))
+		Expect(got).To(Equal(rest.Published{EventID: "e1", Deliveries: []rest.PublishedDelivery{}, Skipped: []rest.SkippedWebhook{}}))
+	})
+
+	It("reaches endpoints", func(ctx SpecContext) {
+		webhook := &v1alpha1.Webhook{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "live"},
+			Spec:       v1alpha1.WebhookSpec{URL: endpoint.URL("/" + namespace), Events: []string{"context.*"}},
+		}
+		Expect(cluster.Client.Create(ctx, webhook)).To(Succeed())
+		awaitWebhooks(ctx, on, 1)
+		got := publish(ctx, on, event(`,"timestamp":"2024-01-15T10:30:00Z"`))
+		Eventually(ctx, func() int { return endpoint.Counts("/" + namespace).Posts }).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(1))
+		arrived := endpoint.Received("/" + namespace)[0]
+		Expect(arrived.EventID).To(Equal(got.EventID))
+		Expect(arrived.Delivery).To(Equal(got.Deliveries[0].DeliveryID))
+		Expect(arrived.Body).To(Equal(`{"event":"context.created","timestamp":"2024-01-15T10:30:00Z","data":` + dataWith("") + `}`))
+		Eventually(ctx, func() string {
+			return publish(ctx, on, event(`,"id":"`+got.EventID+`"`)).Deliveries[0].Status
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(rest.DeliverySucceeded), "repeating tells how it went")
+	})
+
+	DescribeTable("refuses what cannot be delivered as it is, and stores nothing",
+		func(ctx SpecContext, body string, status int, field, reason string) {
+			suspendedWebhooks(ctx, on, namespace, "one")
+			got := on.call(ctx, http.MethodPost, "/v1/events", body)
+			said := refusal(got, status)
+			Expect(said.Errors).To(HaveLen(1), got.body)
+			Expect(said.Errors[0].Field).To(Equal(field), got.body)
+			Expect(said.Errors[0].Reason).To(Equal(reason))
+			Expect(said.Reason).To(Equal(reason))
+			Expect(said.Detail).To(Equal(field + ": " + said.Errors[0].Detail))
+			Expect(said.RequestID).NotTo(BeEmpty())
+			Expect(len(got.body)).To(BeNumerically("<", 2048), "what was sent is not repeated")
+			Expect(stored(ctx, namespace)).To(BeEmpty())
+		},
+		Entry("nothing", "", 400, "body", "InvalidJSON"),
+		Entry("malformed JSON", `{"event":"context.created","data":{"a":}}`, 400, "data.a", "InvalidJSON"),
+		Entry("JSON that ends too early", `{"event":"context.created","data":{`, 400, "data", "InvalidJSON"),
+		Entry("something behind it", event("")+"{}", 400, "body", "TrailingData"),
+		Entry("an array", `[`+event("")+`]`, 422, "body", "NotAnObject"),
+		Entry("no event", `{"data":{}}`, 422, "event", "MissingMember"),
+		Entry("no data", `{"event":"context.created"}`, 422, "data", "MissingMember"),
+		Entry("data that is null", `{"event":"context.created","data":null}`, 422, "data", "NotAnObject"),
+		Entry("data that is an array", `{"event":"context.created","data":[]}`, 422, "data", "NotAnObject"),
+		Entry("an event that is a number", `{"event":7,"data":{}}`, 422, "event", "InvalidEventType"),
+		Entry("an event with a space", `{"event":"a b","data":{}}`, 422, "event", "InvalidEventType"),
+		Entry("an event that ends its line", `{"event":"a\r\nX: y","data":{}}`, 422, "event", "InvalidEventType"),
+		Entry("an unknown field", event(`,"event_id":"x"`), 422, "event_id", "UnknownMember"),
+		Entry("a field with a capital", event(`,"ID":"x"`), 422, "ID", "UnknownMember"),
+		Entry("a field twice", event(`,"event":"context.failed"`), 422, "event", "DuplicateKey"),
+		Entry("a field twice in disguise", event(`,"\u0064ata":{}`), 422, "data", "DuplicateKey"),
+		Entry("a key twice in data", `{"event":"context.created","data":`+dataWith(`,"items":[{"a":1,"a":1}]`)+`}`, 422, "data.items[0].a", "DuplicateKey"),
+		Entry("a number that JavaScript would change", `{"event":"context.created","data":`+dataWith(`,"n":9007199254740993`)+`}`, 422, "data.n", "NumberNotExact"),
+		Entry("a number beyond all numbers", `{"event":"context.created","data":`+dataWith(`,"n":1E400`)+`}`, 422, "data.n", "NumberNotExact"),
+		Entry("minus zero", `{"event":"context.created","data":`+dataWith(`,"n":-0`)+`}`, 422, "data.n", "NegativeZero"),
+		Entry("a lone surrogate", `{"event":"context.created","data":`+dataWith(`,"s":"\ud800"`)+`}`, 422, "data.s", "LoneSurrogate"),
+		Entry("a lone surrogate in the id", event(`,"id":"\ud800"`), 422, "id", "LoneSurrogate"),
+		Entry("bytes that are not UTF-8", `{"event":"context.created","data":`+dataWith(`,"s":"`+"\xff"+`"`)+`}`, 422, "data.s", "InvalidUTF8"),
+		Entry("65 levels", `{"event":"context.created","data":`+dataWith(`,"a":`+strings.Repeat("[", 63)+strings.Repeat("]", 63))+`}`, 422, "data…"+strings.Repeat("[0]", 16), "TooDeep"),
+		Entry("257 KiB", `{"event":"context.created","data":`+dataWith(`,"s":"`+strings.Repeat("x", 257<<10)+`"`)+`}`, 413, "payload", "TooLarge"),
+		Entry("more than is read", `{"event":"context.created","data":`+dataWith(strings.Repeat(" ", 1<<20))+`}`, 413, "body", "TooLarge"),
+		Entry("an unknown event type", `{"event":"context.unheard","data":{}}`, 422, "event", "EventTypeNotRegistered"),
+		Entry("data against the schema", `{"event":"context.created","data":`+strings.Replace(dataWith(""), "pending", "done", 1)+`}`, 422, "data.status", "SchemaViolated"),
+		Entry("an id that is a number", event(`,"id":7`), 422, "id", "InvalidEventID"),
+		Entry("an id that is empty", event(`,"id":""`), 422, "id", "InvalidEventID"),
+		Entry("an id that ends its line", event(`,"id":"a\r\nb"`), 422, "id", "InvalidEventID"),
+		Entry("an id with dots", event(`,"id":"../a"`), 422, "id", "InvalidEventID"),
+		Entry("an id of 65 bytes", event(`,"id":"`+strings.Repeat("a", 65)+`"`), 422, "id", "InvalidEventID"),
+		Entry("a timestamp that is none", event(`,"timestamp":"yesterday"`), 422, "timestamp", "InvalidTimestamp"),
+		Entry("a timestamp that is a number", event(`,"timestamp":1705314600`), 422, "timestamp", "InvalidTimestamp"),
+	)
+
+	DescribeTable("refuses headers that say something else",
+		func(ctx SpecContext, name, value string, status int, field, reason string) {
+			suspendedWebhooks(ctx, on, namespace, "one")
+			said := refusal(on.with(name, value).call(ctx, http.MethodPost, "/v1/events", event(`,"id":"a"`)), status)
+			Expect(said.Errors).To(HaveLen(1))
+			Expect([]string{said.Errors[0].Field, said.Reason}).To(Equal([]string{field, reason}))
+			Expect(stored(ctx, namespace)).To(BeEmpty())
+		},
+		Entry("another id", "Idempotency-Key", "b", 422, "header.Idempotency-Key", "InvalidEventID"),
+		Entry("an id that is none", "Idempotency-Key", "a.b", 422, "header.Idempotency-Key", "InvalidEventID"),
+		Entry("a form", "Content-Type", "application/x-www-form-urlencoded", 415, "header.Content-Type", "MediaTypeUnknown"),
+		Entry("another charset", "Content-Type", "application/json; charset=latin1", 415, "header.Content-Type", "MediaTypeUnknown"),
+		Entry("CloudEvents in XML", "Content-Type", "application/cloudevents+xml", 415, "header.Content-Type", "MediaTypeUnknown"),
+	)
+
+	It("tells an operator's mistake from a publisher's", func(ctx SpecContext) {
+		broken := &v1alpha1.EventType{ObjectMeta: metav1.ObjectMeta{Name: namespace + ".broken"}, Spec: v1alpha1.EventTypeSpec{Schema: `{"type":"objekt"}`}}
+		Expect(cluster.Client.Create(ctx, broken)).To(Succeed())
+		known := func(ctx context.Context) bool {
+			return strings.Contains(on.call(ctx, http.MethodGet, "/v1/event-types", nil).body, broken.Name)
+		}
+		DeferCleanup(func(ctx SpecContext) {
+			Expect(cluster.Client.Delete(ctx, broken)).To(Succeed())
+			Eventually(known).WithContext(ctx).WithTimeout(soon).WithPolling(pollEvery).Should(BeFalse())
+		})
+		Eventually(known).WithContext(ctx).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue())
+		said := refusal(on.call(ctx, http.MethodPost, "/v1/events", `{"event":"`+broken.Name+`","data":{}}`), http.StatusUnprocessableEntity)
+		Expect(said.Reason).To(Equal("EventTypeInvalid"))
+		Expect(said.Detail).To(And(ContainSubstring(broken.Name), ContainSubstring("operator")))
+	})
+
+	It("needs the right to publish the type in the namespace", func(ctx SpecContext) {
+		for _, roles := range [][]string{{}, {viewer}, {deliveryViewer}, {editor}} {
+			token := account(ctx, namespace, "other"+strings.Join(roles, ""), roles...)
+			said := refusal(as(token).call(ctx, http.MethodPost, "/v1/events", `{"event":"no.such.type","data":{}}`), http.StatusForbidden)
+			Expect(said.Reason).To(Equal("Forbidden"), "and not whether the type exists")
+		}
+		elsewhere := newNamespace(ctx)
+		refusal(on.call(ctx, http.MethodPost, "/v1/events?namespace="+elsewhere, event("")), http.StatusForbidden)
+	})
+})
