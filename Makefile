@@ -80,11 +80,11 @@ test-slow: control-plane ## Run the tests that wait in real time, such as the wh
 	go test $(RACE) -tags slow -count 1 -timeout $(TEST_TIMEOUT) ./test/process -ginkgo.focus 'in real time' $(TEST_FLAGS)
 
 .PHONY: check-node
-check-node: ## Check payloads, signatures and the receiver in a real JavaScript engine (needs Node.js)
+check-node: control-plane ## Check payloads, signatures and the receiver in a real JavaScript engine (needs Node.js)
 	test/node/run
 
 .PHONY: check-python
-check-python: ## Check payloads, signatures, the SDK and the receiver in Python (needs Python 3.9 and Flask)
+check-python: control-plane ## Check payloads, signatures, the SDK and the receiver in Python (needs Python 3.9 and Flask)
 	test/python/run
 
 .PHONY: check-kubectl

@@ -8,6 +8,9 @@ import (
 	"testing"
 )
 
+// randomEvents is how many events each receiver gets from the running product.
+const randomEvents = 1000
+
 func TestGoReceiver(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "receiver")
 	build := exec.Command("go", "build", "-o", binary, ".") // a module of its own, as its users have it
@@ -26,5 +29,8 @@ func TestGoReceiver(t *testing.T) {
 				t.Error(result.Err)
 			}
 		})
+	}
+	if err := CheckLive(t.Context(), receiver, randomEvents, func(text string) { t.Log(text) }); err != nil {
+		t.Errorf("events of random content: %v", err)
 	}
 }
