@@ -305,7 +305,8 @@ func TestPagesEndAtAnError(t *testing.T) {
 				entries++
 				continue
 			}
-			if failures++; failures > 1 {
+			failures++
+			if failures > 1 {
 				break
 			}
 		}

@@ -107,10 +107,10 @@ func TestRepeat(t *testing.T) {
 		{"does not repeat delete", []answerFunc{busy(503, "1")}, func(ctx context.Context, c *client.Client) error {
 			return c.DeleteWebhook(ctx, "wh_1")
 		}, nil, 1, [2]time.Duration{}, 503},
-		{"does not repeat a rotation", []answerFunc{busy(503, "1")}, func(ctx context.Context, c *client.Client) error {
+		{"repeats a rotation under one key", []answerFunc{busy(503, "1"), ok}, func(ctx context.Context, c *client.Client) error {
 			_, err := c.RotateSecret(ctx, "wh_1")
 			return err
-		}, nil, 1, [2]time.Duration{}, 503},
+		}, nil, 2, [2]time.Duration{time.Second, time.Second}, -1},
 		{"does not repeat a test", []answerFunc{busy(503, "1")}, func(ctx context.Context, c *client.Client) error {
 			_, err := c.TestWebhook(ctx, "wh_1", "a", nil)
 			return err
@@ -133,6 +133,7 @@ func TestRepeat(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				requests := 0
 				var first string
+				keys := map[string]bool{}
 				network := func(r *http.Request) (*http.Response, error) {
 					body := ""
 					if r.Body != nil {
@@ -145,6 +146,7 @@ func TestRepeat(t *testing.T) {
 					if body != first {
 						t.Errorf("the repetition sent %s, before it was %s", body, first)
 					}
+					keys[r.Header.Get("Idempotency-Key")] = true
 					next := test.answers[min(requests, len(test.answers)-1)]
 					requests++
 					return next(r)
@@ -157,6 +159,9 @@ func TestRepeat(t *testing.T) {
 				err := test.call(t.Context(), newClient(t, network, change...))
 				if waited := time.Since(started); waited < test.waited[0] || waited > test.waited[1] {
 					t.Errorf("waited %s, want %s to %s", waited, test.waited[0], test.waited[1])
+				}
+				if len(keys) != 1 || keys[""] == strings.Contains(test.name, "rotation") {
+					t.Errorf("idempotency keys %v", keys)
 				}
 				if requests != test.requests {
 					t.Errorf("%d requests, want %d", requests, test.requests)

@@ -4,6 +4,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"iter"
 	"net/http"
@@ -102,10 +103,12 @@ func (c *Client) ResumeWebhook(ctx context.Context, id string) (*Webhook, error)
 }
 
 // RotateSecret replaces a webhook's signing secret; the answer carries the new
-// one, once. It is never repeated by itself: a second rotation drops the secret
-// that receivers still have.
+// one, once. Its repetitions carry the same Idempotency-Key, so they answer with
+// the same secret and rotate once: a second rotation would drop the secret that
+// receivers still have.
 func (c *Client) RotateSecret(ctx context.Context, id string) (*Webhook, error) {
-	return c.webhookCall(ctx, call{method: http.MethodPost}, id, "/rotate-secret")
+	header := http.Header{idempotencyKey: {rand.Text()}}
+	return c.webhookCall(ctx, call{method: http.MethodPost, header: header, repeatable: true}, id, "/rotate-secret")
 }
 
 // TestWebhook sends a test event to this webhook only, also when it is

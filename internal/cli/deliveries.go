@@ -56,7 +56,7 @@ func attemptView() view[rest.Attempt] {
 			{"ATTEMPT", false, func(t rest.Attempt, _ time.Time) string { return fmt.Sprint(t.Number) }},
 			{"STARTED", false, func(t rest.Attempt, _ time.Time) string { return stamp(&t.StartedAt) }},
 			{"TOOK", false, func(t rest.Attempt, _ time.Time) string {
-				return fmt.Sprint(time.Duration(t.DurationMS) * time.Millisecond)
+				return (time.Duration(t.DurationMS) * time.Millisecond).String()
 			}},
 			{"CODE", false, func(t rest.Attempt, _ time.Time) string { return number(t.ResponseStatus) }},
 			{"REASON", false, func(t rest.Attempt, _ time.Time) string { return text(t.Reason) }},

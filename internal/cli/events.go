@@ -21,7 +21,7 @@ a line (NDJSON). When the command succeeds, every delivery is durable.
 
 A line of a file is what POST /v1/events takes:
 
-  {"event":"context.created","data":{"context_id":"ctx_1"}}
+  {"event":"verification.completed","data":{"verification_id":"ver_1","transaction_hash":"0x1a2b","verified":true}}
 
 with the members id and timestamp if wanted. TYPE stands in for event where a
 line has none. Blank lines are passed over.
@@ -55,7 +55,7 @@ func (a *app) eventsPublish() *cobra.Command {
 		Use:   "publish [TYPE]",
 		Short: "Publish an event, or many from a file",
 		Long:  publishLong,
-		Example: `  bbmcp events publish context.created --data '{"context_id":"ctx_1"}'
+		Example: `  bbmcp events publish verification.completed --data '{"verification_id":"ver_1","transaction_hash":"0x1a2b","verified":true}'
   bbmcp events publish context.created --data @context.json --id order-4711
   bbmcp events publish --from events.ndjson
   some-program | bbmcp events publish context.created --from - --batch nightly-2026-01-15`,

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -28,10 +29,7 @@ func TestVerify(t *testing.T) {
 	const ours, next, standard, stamp = "X-BBMCP-Signature", "X-BBMCP-Signature-Next", "webhook-signature", "webhook-timestamp"
 	all := map[string]string{ours: vectorHex, "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", stamp: "1614265330", standard: vectorStandard}
 	with := func(changes ...string) map[string]string {
-		changed := map[string]string{}
-		for name, value := range all {
-			changed[name] = value
-		}
+		changed := maps.Clone(all)
 		for i := 0; i < len(changes); i += 2 {
 			changed[changes[i]] = changes[i+1]
 		}

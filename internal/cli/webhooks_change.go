@@ -211,7 +211,7 @@ func (a *app) webhooksTest() *cobra.Command {
 		Long: `Send a test event to one webhook, also when it is suspended or disabled. It
 carries the header X-BBMCP-Test: true and does not count in the webhook's health.`,
 		Example: `  bbmcp webhooks test orders --event context.created
-  bbmcp webhooks test orders --event context.created --data '{"context_id":"ctx_1"}'`,
+  bbmcp webhooks test orders --event verification.completed --data '{"verification_id":"ver_1","transaction_hash":"0x1a2b","verified":true}'`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWebhook,
 		RunE: a.run(func(command *cobra.Command, args []string) error {

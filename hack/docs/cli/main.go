@@ -54,7 +54,9 @@ func contents(w io.Writer, root *cobra.Command) {
 }
 
 // anchor is how GitHub names a heading.
-func anchor(command *cobra.Command) string { return strings.ReplaceAll(command.CommandPath(), " ", "-") }
+func anchor(command *cobra.Command) string {
+	return strings.ReplaceAll(command.CommandPath(), " ", "-")
+}
 
 func describe(w io.Writer, command *cobra.Command) {
 	if command.HasParent() {
