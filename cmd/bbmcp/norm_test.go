@@ -36,7 +36,7 @@ var (
 	duration   = regexp.MustCompile(`\b(\d+(\.\d+)?(ms|µs|d|h|m|s))+\b`)
 	request    = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 	gaps       = regexp.MustCompile(`  +`)
-	etag       = regexp.MustCompile(`"\d+"`)
+	etag       = regexp.MustCompile(`"[0-9a-f]{24}"`)
 )
 
 // norm writes standard output, or error, into a file without what differs from

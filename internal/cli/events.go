@@ -38,9 +38,10 @@ Running the same command again is safe, after an interrupt, a failure or a crash
     another --batch.
 
 The summary counts the lines that were published, were noted already, were
-accepted although a webhook that matches was skipped (each with the reason; a
-later run tries these again), and failed. Lines that failed or were skipped are
-named on standard error. The exit code is not 0 if any failed or was not tried.`
+accepted although a webhook that matches was skipped, and failed. Those that were
+skipped or failed are named on standard error with the reason. A later run tries
+them again, and those that no webhook wanted. The exit code is not 0 if any failed
+or was not tried.`
 
 type publishFlags struct {
 	data, id, timestamp  string

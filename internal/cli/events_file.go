@@ -35,6 +35,12 @@ type outcome struct {
 	err       error
 }
 
+// settled reports whether there is nothing left to do for a line that was sent:
+// every webhook that wants it has a delivery, and there is one that does.
+func (o *outcome) settled() bool {
+	return o.err == nil && !o.noted && len(o.published.Deliveries) > 0 && len(o.published.Skipped) == 0
+}
+
 // filePublisher publishes the events of a file.
 type filePublisher struct {
 	client      *client.Client
@@ -133,7 +139,7 @@ func (p *filePublisher) run(ctx context.Context) *summary {
 		close(outcomes)
 	}()
 	for o := range outcomes {
-		if o.err == nil && !o.noted && len(o.published.Skipped) == 0 {
+		if o.settled() {
 			o.err = p.notes.add(o.line)
 		}
 		if o.err != nil && o.line.err == nil && !ofLine(o.err) {
