@@ -36,6 +36,7 @@ var (
 	duration   = regexp.MustCompile(`\b(\d+(\.\d+)?(ms|µs|d|h|m|s))+\b`)
 	request    = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 	gaps       = regexp.MustCompile(`  +`)
+	took       = regexp.MustCompile(`"duration_ms": \d+`)
 	etag       = regexp.MustCompile(`"[0-9a-f]{24}"`)
 )
 
@@ -59,6 +60,7 @@ func norm(ts *testscript.TestScript, _ bool, args []string) {
 		return known.of(kind, id)
 	})
 	text = duration.ReplaceAllString(text, "DURATION")
+	text = took.ReplaceAllString(text, `"duration_ms": DURATION`)
 	text = etag.ReplaceAllString(text, "ETAG")
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -153,7 +155,9 @@ func (w *world) arrived(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(w.endpoint.Wait(ctx, path, func(c receiver.Counts) bool { return c.Accepted >= want }))
 	events := map[string]bool{}
 	for _, post := range w.endpoint.Received(path) {
-		events[post.EventID] = true
+		if post.Status == http.StatusOK {
+			events[post.EventID] = true
+		}
 	}
 	if got := w.endpoint.Counts(path); got.Accepted != want || got.Duplicates != 0 || len(events) != min(want, 1000) {
 		ts.Fatalf("%d events in %+v, want %d once each", len(events), got, want)
@@ -195,12 +199,12 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// until runs a program again and again, until its output has a text.
+// until runs a program again and again, until its output matches a pattern.
 func until(ts *testscript.TestScript, _ bool, args []string) {
-	deadline := time.Now().Add(patience)
+	pattern, deadline := regexp.MustCompile(args[0]), time.Now().Add(patience)
 	for {
 		err := ts.Exec(args[1], args[2:]...)
-		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
+		if pattern.MatchString(ts.ReadFile("stdout")) {
 			ts.Check(err)
 			return
 		}

@@ -36,6 +36,8 @@ type watcher[T any] struct {
 	view  view[T]
 	seen  map[string][]byte
 	table *tabwriter.Writer // remembers widths
+	// headed: the names of the columns are printed.
+	headed bool
 	// window: what is read is the newest of something longer, so what is no
 	// longer there is not gone.
 	window bool
@@ -57,7 +59,7 @@ func watch[T any](ctx context.Context, a *app, flags watchFlags, window bool, v 
 		case ctx.Err() != nil:
 			return nil
 		case w.seen != nil && client.StatusOf(err) == http.StatusNotFound:
-			return w.show(nil) // tells that it is gone
+			return w.gone(err)
 		case err != nil && (w.seen == nil || lasting(err)):
 			return err
 		case err != nil:
@@ -109,10 +111,20 @@ func (w *watcher[T]) show(items []T) error {
 	if first && len(items) == 0 {
 		w.app.note("no %s yet", w.view.kind)
 	}
-	return w.print(changed, now, first)
+	return w.print(changed, now)
 }
 
-func (w *watcher[T]) print(changed []T, encoded map[string][]byte, first bool) error {
+// gone tells that what was watched, or what it belongs to, does not exist any
+// more. That ends a watch, and is no error.
+func (w *watcher[T]) gone(err error) error {
+	if w.window || len(w.seen) == 0 {
+		w.app.note("%s", explain(err)[0])
+		return nil
+	}
+	return w.show(nil)
+}
+
+func (w *watcher[T]) print(changed []T, encoded map[string][]byte) error {
 	switch w.app.output {
 	case formatJSON, formatYAML:
 		for _, item := range changed {
@@ -130,11 +142,12 @@ func (w *watcher[T]) print(changed []T, encoded map[string][]byte, first bool) e
 		}
 		return nil
 	}
-	if len(changed) == 0 && !first {
+	if len(changed) == 0 {
 		return nil
 	}
-	if err := printRows(w.table, w.view, changed, w.app.output == formatWide, first, w.app.Now()); err != nil {
+	if err := printRows(w.table, w.view, changed, w.app.output == formatWide, !w.headed, w.app.Now()); err != nil {
 		return err
 	}
+	w.headed = true
 	return w.table.Flush()
 }
