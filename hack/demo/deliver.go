@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/controlplane"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
@@ -33,17 +32,18 @@ const (
 )
 
 type demo struct {
-	stack *stack.Stack
-	say   func(string)
+	stack   *stack.Stack
+	say     func(string)
+	gateway *stack.Gateway
+	token   string // of a ServiceAccount that may do everything here
 }
 
-// deliver applies the examples, waits until they arrived, prints the objects,
-// and returns the line that sums it up.
+// deliver applies the example Webhook, publishes the example events, waits until
+// they arrived, prints the objects, and returns the line that sums it up.
 func (d *demo) deliver(ctx context.Context) (string, error) {
-	if _, err := d.stack.StartManager(ctx, stack.ManagerOptions{Supervise: true}); err != nil {
+	if err := d.start(ctx); err != nil {
 		return "", err
 	}
-	d.say("manager and dispatcher are ready, each a process of its own")
 	endpoint, err := d.stack.StartReceiver(ctx)
 	if err != nil {
 		return "", err
@@ -56,14 +56,11 @@ func (d *demo) deliver(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d.say("Webhook " + webhook.Name + " is Ready; the receiver at " + endpoint + " knows its secret")
-	root, err := stack.Root(ctx)
+	all, err := d.publish(ctx)
 	if err != nil {
 		return "", err
 	}
-	if err := controlplane.Apply(ctx, d.stack.ControlPlane.AdminConfig(), filepath.Join(root, "examples/deliveries")); err != nil {
-		return "", fmt.Errorf("apply examples/deliveries: %w", err)
-	}
-	succeeded, all, err := d.waitFinished(ctx, webhook)
+	succeeded, err := d.waitFinished(ctx, webhook, all)
 	if err != nil {
 		return "", err
 	}
@@ -79,6 +76,20 @@ func (d *demo) deliver(ctx context.Context) (string, error) {
 		return "", errors.New(strings.TrimPrefix(summary, "demo: "))
 	}
 	return summary, nil
+}
+
+// start starts manager and gateway, each with its dispatcher, and makes a token.
+func (d *demo) start(ctx context.Context) error {
+	if _, err := d.stack.StartManager(ctx, stack.ManagerOptions{Supervise: true}); err != nil {
+		return err
+	}
+	var err error
+	if d.gateway, err = d.stack.StartGateway(ctx, stack.GatewayOptions{Supervise: true}); err != nil {
+		return err
+	}
+	d.say("manager and gateway are ready, each with its dispatcher, each a process of its own")
+	d.token, err = d.stack.Token(ctx, demoNamespace, "demo", demoRoles)
+	return err
 }
 
 // applyWebhook applies examples/webhook.yaml with the receiver's URL and waits
@@ -97,7 +108,7 @@ func (d *demo) applyWebhook(ctx context.Context, url string) (*v1alpha1.Webhook,
 		return nil, fmt.Errorf("examples/webhook.yaml: %w", err)
 	}
 	if webhook.Namespace == "" {
-		webhook.Namespace = "default"
+		webhook.Namespace = demoNamespace
 	}
 	webhook.Spec.URL = url
 	if err := d.stack.Client.Create(ctx, &webhook); err != nil {
@@ -137,15 +148,15 @@ func (d *demo) shareSecret(ctx context.Context, webhook *v1alpha1.Webhook, endpo
 	return nil
 }
 
-// waitFinished waits until every delivery has succeeded or failed.
-func (d *demo) waitFinished(ctx context.Context, webhook *v1alpha1.Webhook) (succeeded, all int, err error) {
+// waitFinished waits until all deliveries have succeeded or failed.
+func (d *demo) waitFinished(ctx context.Context, webhook *v1alpha1.Webhook, all int) (succeeded int, err error) {
 	err = poll(ctx, waitDelivered, func() (bool, error) {
 		var list v1alpha1.WebhookDeliveryList
 		if err := d.stack.Client.List(ctx, &list, client.InNamespace(webhook.Namespace)); err != nil {
 			return false, err
 		}
 		finished := 0
-		succeeded, all = 0, len(list.Items)
+		succeeded = 0
 		for i := range list.Items {
 			switch list.Items[i].Status.State {
 			case v1alpha1.DeliverySucceeded:
@@ -155,12 +166,12 @@ func (d *demo) waitFinished(ctx context.Context, webhook *v1alpha1.Webhook) (suc
 				finished++
 			}
 		}
-		return all > 0 && finished == all, nil
+		return finished == all, nil
 	})
 	if err != nil {
-		return 0, 0, fmt.Errorf("wait for the deliveries: %w", err)
+		return 0, fmt.Errorf("wait for the deliveries: %w", err)
 	}
-	return succeeded, all, nil
+	return succeeded, nil
 }
 
 // received asks the receiver what it counted.

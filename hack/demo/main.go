@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command demo shows the product at work on this machine: a real control plane,
-// manager, dispatcher and a receiver that verifies signatures, each a process
-// of its own, and the examples applied to them.
+// manager and gateway with their dispatchers, and a receiver that verifies
+// signatures, each a process of its own; a Webhook is applied and events are
+// published to it.
 //
 // With --once it stops everything when the deliveries have arrived; without, it
 // stays up until Ctrl-C.

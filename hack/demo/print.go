@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
@@ -80,11 +81,15 @@ Everything stays up until Ctrl-C. In another terminal:
 
   export KUBECONFIG=%s
   kubectl get wh,whd -o wide
-  kubectl describe whd demo-context-created
-  kubectl get whd demo-context-created -o jsonpath='{.spec.payload}'
+  kubectl describe wh demo
   kubectl explain webhook.spec.retryPolicy
-  kubectl patch wh demo --type=merge -p '{"spec":{"suspend":true}}'
+  kubectl apply -f examples/deliveries     # four more, by hand
 
-Logs: %s
-`, d.stack.ControlPlane.Kubeconfig(), d.stack.Dir)
+  export BBMCP_API_URL=%s BBMCP_API_KEY=%s
+  go run ./cmd/bbmcp webhooks list
+  go run ./cmd/bbmcp webhooks test %s --event context.created
+  curl -H "Authorization: Bearer $BBMCP_API_KEY" $BBMCP_API_URL/v1/webhooks/%[4]s/deliveries
+
+Logs: %[5]s
+`, d.stack.ControlPlane.Kubeconfig(), d.gateway.URL, d.token, identity.WebhookID(demoNamespace, "demo"), d.stack.Dir)
 }

@@ -17,7 +17,7 @@ import (
 
 const root = "../.."
 
-// event is a file of test/testdata/events.
+// event is a file of examples/events.
 type event struct {
 	Event     string          `json:"event"`
 	Timestamp time.Time       `json:"timestamp"`
@@ -28,7 +28,7 @@ type event struct {
 func events(t *testing.T) map[string]event {
 	t.Helper()
 	all := map[string]event{}
-	for _, file := range glob(t, "test/testdata/events/*.json") {
+	for _, file := range glob(t, "examples/events/*.json") {
 		var e event
 		if err := json.Unmarshal(read(t, file), &e); err != nil {
 			t.Fatalf("%s: %v", file, err)

@@ -32,12 +32,12 @@ func Build(ctx context.Context, dir string, progress func(string)) (Binaries, er
 		return Binaries{}, err
 	}
 	started := time.Now()
-	progress("building manager, dispatcher and receiver (minutes the first time, seconds later)")
+	progress("building manager, gateway, dispatcher and receiver (minutes the first time, seconds later)")
 	built := filepath.Join(root, builtFolder)
 	command := exec.CommandContext(ctx, "go", "build", "-o", built+string(filepath.Separator), ".", "./cmd/dispatcher", "./hack/receiver")
 	command.Dir = root
 	if out, err := command.CombinedOutput(); err != nil {
-		return Binaries{}, fmt.Errorf("build manager, dispatcher and receiver: %w\n%s", err, out)
+		return Binaries{}, fmt.Errorf("build manager, gateway, dispatcher and receiver: %w\n%s", err, out)
 	}
 	binaries := Binaries{
 		Operator:   filepath.Join(dir, "bbmcp-webhooks"),
@@ -49,7 +49,7 @@ func Build(ctx context.Context, dir string, progress func(string)) (Binaries, er
 			return Binaries{}, err
 		}
 	}
-	progress(fmt.Sprintf("built manager, dispatcher and receiver in %s", time.Since(started).Round(100*time.Millisecond)))
+	progress(fmt.Sprintf("built manager, gateway, dispatcher and receiver in %s", time.Since(started).Round(100*time.Millisecond)))
 	return binaries, nil
 }
 

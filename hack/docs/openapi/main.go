@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command openapi prints the OpenAPI document of the gateway as the gateway
-// serves it, indented.
+// serves it, indented; with --markdown what people read of it.
 package main
 
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -22,7 +23,14 @@ func main() {
 }
 
 func run() error {
-	text, err := json.Marshal(gateway.NewAPI(http.NewServeMux(), &gateway.Gateway{}).OpenAPI())
+	markdown := flag.Bool("markdown", false, "print Markdown")
+	flag.Parse()
+	document := gateway.NewAPI(http.NewServeMux(), &gateway.Gateway{}).OpenAPI()
+	if *markdown {
+		writeMarkdown(os.Stdout, document)
+		return nil
+	}
+	text, err := json.Marshal(document)
 	if err != nil {
 		return err
 	}
