@@ -213,11 +213,17 @@ func (p *publishing) recall() error {
 	if p.event.id == "" {
 		return nil
 	}
-	for name, r := range g.deliveries.ofEvent(p.namespace, p.id) {
+	found, names := g.deliveries.ofEvent(p.namespace, p.id), map[types.UID]string{}
+	if len(found) > 0 {
+		for _, webhook := range g.endpoints.list(p.namespace) {
+			names[webhook.UID] = webhook.Name
+		}
+	}
+	for name, r := range found {
 		if !isNamed(r) {
 			continue // made by hand, for an event of the same id
 		}
-		if !p.isSame(r) {
+		if owner := names[r.owner]; owner != "" && owner != r.webhook || !p.isSame(r) {
 			return idTaken(p.id)
 		}
 		p.adopt(r)

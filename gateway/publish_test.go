@@ -3,9 +3,11 @@
 package gateway_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,8 +34,9 @@ func event(more string) string {
 	return `{"event":"` + eventType + `","data":` + dataWith("") + more + `}`
 }
 
-// suspendedWebhooks makes webhooks that collect, the oldest first, and waits
-// until a gateway knows them.
+// suspendedWebhooks makes webhooks that collect, and waits until a gateway knows
+// them. They come in the order in which answers name them: those of the same
+// second by UID.
 func suspendedWebhooks(ctx context.Context, on api, namespace string, names ...string) []*v1alpha1.Webhook {
 	GinkgoHelper()
 	var all []*v1alpha1.Webhook
@@ -41,6 +44,9 @@ func suspendedWebhooks(ctx context.Context, on api, namespace string, names ...s
 		all = append(all, suspended(ctx, namespace, name))
 	}
 	awaitWebhooks(ctx, on, len(names))
+	slices.SortFunc(all, func(a, b *v1alpha1.Webhook) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
+	})
 	return all
 }
 

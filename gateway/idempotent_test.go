@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+// stampsOf are the timestamps in the payloads of deliveries, without repeats.
+func stampsOf(deliveries []v1alpha1.WebhookDelivery) (stamps []string) {
+	GinkgoHelper()
+	seen := map[string]bool{}
+	for _, delivery := range deliveries {
+		var body struct{ Timestamp string }
+		Expect(json.Unmarshal([]byte(delivery.Spec.Payload), &body)).To(Succeed())
+		if !seen[body.Timestamp] {
+			seen[body.Timestamp] = true
+			stamps = append(stamps, body.Timestamp)
+		}
+	}
+	return stamps
+}
+
+// change patches a webhook as its owner does.
+func change(ctx context.Context, webhook *v1alpha1.Webhook, patch string) {
+	GinkgoHelper()
+	Expect(cluster.Client.Patch(ctx, webhook, client.RawPatch(types.MergePatchType, []byte(patch)))).To(Succeed())
+}
+
+var _ = Describe("publishing with an id", func() {
+	var (
+		namespace string
+		on        api
+		webhooks  []*v1alpha1.Webhook
+	)
+	BeforeEach(func(ctx SpecContext) {
+		namespace = newNamespace(ctx)
+		on = as(account(ctx, namespace, "publisher", publisher, viewer))
+		webhooks = suspendedWebhooks(ctx, on, namespace, "one", "two", "three")
+	})
+	repeat := func(ctx context.Context, on api, body string) rest.Problem {
+		GinkgoHelper()
+		return refusal(on.call(ctx, http.MethodPost, "/v1/events", body), http.StatusConflict)
+	}
+
+	It("makes nothing twice, and keeps the first timestamp", func(ctx SpecContext) {
+		first := publish(ctx, on, event(`,"id":"e1"`))
+		Expect(first.Deliveries).To(HaveLen(3))
+		before := stored(ctx, namespace)
+		Expect(stampsOf(before)).To(HaveLen(1))
+		Expect(publish(ctx, on, event(`,"id":"e1"`))).To(Equal(first))
+		Expect(publish(ctx, on.with("Idempotency-Key", "e1"), event(""))).To(Equal(first), "by the header")
+		Expect(publish(ctx, on.with("Idempotency-Key", "e1"), event(`,"id":"e1"`))).To(Equal(first), "by both")
+		Expect(publish(ctx, on, event(`,"id":"e1","timestamp":"`+stampsOf(before)[0]+`"`))).To(Equal(first), "with the same timestamp")
+		respelt := strings.ReplaceAll(event(`,"id":"e1"`), `"ctx_1"`, ` "ctx\u005f1" `)
+		Expect(publish(ctx, on, respelt)).To(Equal(first), "in another spelling")
+		after := stored(ctx, namespace)
+		Expect(after).To(HaveLen(len(before)))
+		for i, delivery := range after {
+			Expect(delivery.UID).To(Equal(before[i].UID))
+		}
+	})
+
+	It("refuses another event, other data and another timestamp", func(ctx SpecContext) {
+		publish(ctx, on, event(`,"id":"e1"`))
+		for name, body := range map[string]string{
+			"event":     `{"id":"e1","event":"context.failed","data":{"context_id":"ctx_1","agent_id":"a","status":"failed","error":{"code":"E","message":"m"}}}`,
+			"data":      `{"id":"e1","event":"context.created","data":` + dataWith(`,"n":1`) + `}`,
+			"timestamp": event(`,"id":"e1","timestamp":"2024-01-15T10:30:00Z"`),
+		} {
+			said := repeat(ctx, on, body)
+			Expect(said.Reason).To(Equal("EventIDTaken"), name)
+			Expect(said.Errors[0].Field).To(Equal("id"))
+		}
+		Expect(stored(ctx, namespace)).To(HaveLen(3))
+	})
+
+	It("completes a fan-out that was cut short, with its timestamp", func(ctx SpecContext) {
+		first := publish(ctx, on, event(`,"id":"e1"`))
+		stamp := stampsOf(stored(ctx, namespace))
+		lost := &v1alpha1.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: identity.DeliveryName("e1", string(webhooks[0].UID))}}
+		Expect(cluster.Client.Delete(ctx, lost)).To(Succeed())
+		viewing := as(account(ctx, namespace, "viewing", deliveryViewer))
+		Eventually(ctx, func() int {
+			return viewing.call(ctx, http.MethodGet, "/v1/deliveries/"+first.Deliveries[0].DeliveryID, nil).status
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(http.StatusNotFound))
+		Expect(publish(ctx, on, event(`,"id":"e1"`))).To(Equal(first))
+		Expect(stored(ctx, namespace)).To(HaveLen(3))
+		Expect(stampsOf(stored(ctx, namespace))).To(Equal(stamp))
+	})
+
+	It("reports what exists also for webhooks that take no more", func(ctx SpecContext) {
+		first := publish(ctx, on, event(`,"id":"e1"`))
+		endpoint.Script("/"+namespace, receiver.Step{Status: http.StatusGone})
+		change(ctx, webhooks[0], `{"spec":{"suspend":false,"url":"`+endpoint.URL("/"+namespace)+`"}}`)
+		change(ctx, webhooks[1], `{"spec":{"events":["other"]}}`)
+		Eventually(ctx, func() []rest.PublishedDelivery { return publish(ctx, on, event("")).Deliveries }).
+			WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1), "the first is disabled, the second wants other events")
+		first.Deliveries[0].Status = rest.DeliveryFailed
+		Expect(publish(ctx, on, event(`,"id":"e1"`)).Deliveries).To(ConsistOf(first.Deliveries))
+		got := publish(ctx, on, event(""))
+		Expect(got.Skipped).To(Equal([]rest.SkippedWebhook{{WebhookID: identity.WebhookID(namespace, webhooks[0].Name), Reason: rest.SkippedDisabled}}))
+	})
+
+	It("does not take somebody else's object for its own", func(ctx SpecContext) {
+		owner := metav1.NewControllerRef(webhooks[0], v1alpha1.GroupVersion.WithKind("Webhook"))
+		good := v1alpha1.WebhookDeliverySpec{
+			WebhookRef: v1alpha1.WebhookReference{Name: webhooks[0].Name}, EventType: eventType,
+			Payload: `{"event":"context.created","timestamp":"2024-01-15T10:30:00Z","data":` + dataWith("") + `}`,
+		}
+		for name, squat := range map[string]func(*v1alpha1.WebhookDelivery){
+			"no-owner":      func(d *v1alpha1.WebhookDelivery) { d.OwnerReferences = nil },
+			"other-owner":   func(d *v1alpha1.WebhookDelivery) { d.OwnerReferences[0].UID = webhooks[1].UID },
+			"other-event":   func(d *v1alpha1.WebhookDelivery) { d.Spec.EventID = "else" },
+			"other-webhook": func(d *v1alpha1.WebhookDelivery) { d.Spec.WebhookRef.Name = webhooks[1].Name },
+			"other-payload": func(d *v1alpha1.WebhookDelivery) {
+				d.Spec.Payload = strings.Replace(d.Spec.Payload, "ctx_1", "ctx_2", 1)
+			},
+			"no-payload": func(d *v1alpha1.WebhookDelivery) { d.Spec.Payload = "{}" },
+			"other-type": func(d *v1alpha1.WebhookDelivery) { d.Spec.EventType = "context.failed" },
+			"a-test":     func(d *v1alpha1.WebhookDelivery) { d.Spec.Test = true },
+		} {
+			object := &v1alpha1.WebhookDelivery{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: identity.DeliveryName(name, string(webhooks[0].UID)), OwnerReferences: []metav1.OwnerReference{*owner}},
+				Spec:       good,
+			}
+			object.Spec.EventID = name
+			squat(object)
+			Expect(cluster.Client.Create(ctx, object)).To(Succeed(), name)
+			Expect(repeat(ctx, on, event(`,"id":"`+name+`"`)).Reason).To(Equal("EventIDTaken"), name)
+		}
+		for _, delivery := range stored(ctx, namespace) {
+			Expect(delivery.Labels).NotTo(HaveKey(v1alpha1.OriginLabel), "nothing was created beside %s", delivery.Spec.EventID)
+		}
+	})
+
+	It("does not mind an object made by hand for an event of the same id", func(ctx SpecContext) {
+		byHand := &v1alpha1.WebhookDelivery{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "by-hand"},
+			Spec: v1alpha1.WebhookDeliverySpec{
+				WebhookRef: v1alpha1.WebhookReference{Name: "one"}, EventID: "e1", EventType: "context.failed",
+				Payload: `{"event":"context.failed","timestamp":"2024-01-15T10:30:00Z","data":{}}`,
+			},
+		}
+		Expect(cluster.Client.Create(ctx, byHand)).To(Succeed())
+		Expect(publish(ctx, on, event(`,"id":"e1"`)).Deliveries).To(HaveLen(3))
+	})
+})
