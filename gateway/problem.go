@@ -5,6 +5,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -123,9 +124,7 @@ func (p *problem) ContentType(string) string { return "application/problem+json"
 // write answers with the problem where huma has not begun to work.
 func (p *problem) write(w http.ResponseWriter, requestID string) {
 	p.RequestID = requestID
-	for name, values := range p.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), p.header)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = jsonFormat.Marshal(w, p) // whoever hangs up gets nothing

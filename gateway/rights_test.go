@@ -66,6 +66,8 @@ var rights = []right{
 	{"POST /v1/webhooks/{webhook}/test", ofAnother, [...]int{no, no, no, no, accepted, no, no}},
 	{"POST /v1/events", publishOneType, [...]int{no, no, no, no, accepted, no, accepted}},
 	{"POST /v1/events", publishAnother, [...]int{no, no, no, no, accepted, no, no}},
+	{"POST /v1/events", event(""), [...]int{no, no, no, no, accepted, no, accepted}},
+	{"POST /v1/events", anotherEvent, [...]int{no, no, no, no, accepted, no, no}},
 	{"POST /v1/webhooks/{webhook}/suspend", nil, [...]int{no, no, no, ok200, no, ok200, no}},
 	{"POST /v1/webhooks/{webhook}/resume", nil, [...]int{no, no, no, ok200, no, ok200, no}},
 	{"POST /v1/webhooks/{webhook}/enable", nil, [...]int{no, no, no, ok200, no, ok200, no}},
@@ -83,6 +85,9 @@ var (
 	publishOneType = event("")
 	publishAnother = `{"event":"context.failed","data":{"context_id":"ctx_1","agent_id":"a","transaction_hash":"0x1","context_hash":"0x2","status":"failed","error":{"code":"E","message":"m"}}}`
 )
+
+const anotherEvent = `{"event":"context.failed","data":{"context_id":"ctx_1","agent_id":"agent","transaction_hash":null,"status":"failed",` +
+	`"error":{"code":"BLOCKCHAIN_ERROR","message":"failed","details":"out of gas"},"retry_possible":true,"failure_reason":"insufficient_gas"}}`
 
 // tenant is a namespace with a webhook and a delivery that waits for its retry.
 type tenant struct {

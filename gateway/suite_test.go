@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -167,9 +168,7 @@ func (a api) try(ctx context.Context, method, path string, body any) (answer, er
 	if a.token != "" {
 		request.Header.Set("Authorization", "Bearer "+a.token)
 	}
-	for name, values := range a.header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, a.header)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return answer{}, err

@@ -4,14 +4,12 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
-	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -42,8 +40,8 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	if invalid, ok := errors.AsType[*payload.Error](payload.ValidateEventType(in.Body.Event)); ok {
-		return nil, fail(ctx, fieldProblem(http.StatusUnprocessableEntity, string(invalid.Reason), "event", invalid.Detail))
+	if err := payload.ValidateEventType(in.Body.Event); err != nil {
+		return nil, fail(ctx, problemOf(err, nil))
 	}
 	if err := g.permit(ctx, who, verbPublish, resourceEventTypes, namespace, in.Body.Event); err != nil {
 		return nil, fail(ctx, err)
@@ -61,6 +59,12 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
+	// A test fills the backlog like any event, and says so if it cannot.
+	admitted := g.deliveries.reserve(g.limits, namespace, int64(len(body)), []wish{{name: webhook.Name, id: idOf(webhook), refuse: true}})
+	if admitted.refused != nil {
+		return nil, fail(ctx, admitted.refused)
+	}
+	defer g.deliveries.release(namespace, webhook.Name, int64(len(body)))
 	sent, err := g.createDelivery(ctx, deliveryDraft{
 		webhook: webhook, eventID: eventID, eventType: in.Body.Event, payload: body,
 		accepted: now, publishedBy: who.user.GetName(), test: true,
@@ -77,28 +81,19 @@ func (g *Gateway) testBody(test *rest.WebhookTest, now time.Time) ([]byte, error
 	if entry == nil && !g.unregistered {
 		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, "event", test.Event+" is not in the catalogue; see GET /v1/event-types")
 	}
-	if entry == nil {
-		entry = &registered{}
-	}
 	data := []byte(test.Data)
-	if len(data) == 0 {
+	if len(data) == 0 && entry != nil {
 		data = []byte(entry.example)
 	}
 	if len(data) == 0 {
 		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "data", "is needed, because the event type has no example")
 	}
 	body, err := payload.Build(test.Event, now, data)
-	if invalid, ok := errors.AsType[*payload.Error](err); ok {
-		return nil, fieldProblem(http.StatusUnprocessableEntity, string(invalid.Reason), invalid.Field, invalid.Detail)
-	}
 	if err != nil {
-		return nil, err
+		return nil, problemOf(err, nil)
 	}
-	if entry.invalid != nil {
-		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonSchemaViolated, "event", "the schema of this type is not valid, see the conditions of its EventType")
+	if entry == nil {
+		return body, nil
 	}
-	if violated, ok := errors.AsType[*rules.Error](entry.schema.Validate(data)); ok {
-		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonSchemaViolated, violated.Field, violated.Detail)
-	}
-	return body, nil
+	return body, checkSchema(entry, data)
 }

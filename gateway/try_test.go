@@ -14,7 +14,9 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
 var _ = Describe("testing a webhook", func() {
@@ -68,6 +70,24 @@ var _ = Describe("testing a webhook", func() {
 		Expect(kept.Spec.Test).To(BeTrue())
 		Expect(kept.Spec.PublishedBy).To(Equal("system:serviceaccount:" + namespace + ":both"))
 	}, SpecTimeout(time.Minute))
+
+	It("is refused where the backlog is full", func(ctx SpecContext) {
+		small, err := cluster.StartGateway(ctx, stack.GatewayOptions{Args: []string{"--backlog-per-webhook=1"}})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(small.Stop)
+		namespace := newNamespace(ctx)
+		caller := as(account(ctx, namespace, "both", editor, publisher))
+		caller.base = small.URL
+		webhook := suspended(ctx, namespace, "full")
+		collect(ctx, webhook, 0, 1)
+		webhookID := identity.WebhookID(namespace, "full")
+		Eventually(func() int {
+			return len(decode[rest.DeliveryList](caller.call(ctx, http.MethodGet, "/v1/webhooks/"+webhookID+"/deliveries", nil), http.StatusOK).Data)
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(1))
+		got := caller.call(ctx, http.MethodPost, "/v1/webhooks/"+webhookID+"/test", object{"event": "context.created"})
+		Expect(refusal(got, http.StatusTooManyRequests).Reason).To(Equal("BacklogFull"))
+		Expect(got.header.Get("Retry-After")).NotTo(BeEmpty())
+	})
 
 	DescribeTable("refuses, sending nothing,",
 		func(ctx SpecContext, body any, status int, field, detail string) {
