@@ -13,6 +13,14 @@ type kustomization struct {
 	APIVersion string   `json:"apiVersion"`
 	Kind       string   `json:"kind"`
 	Resources  []string `json:"resources"`
+	Images     []image  `json:"images,omitempty"`
+}
+
+// image is what stands in for an image's name in the manifests.
+type image struct {
+	Name    string `json:"name"`
+	NewName string `json:"newName"`
+	NewTag  string `json:"newTag"`
 }
 
 func TestKustomizationsNameEveryFile(t *testing.T) {
@@ -20,6 +28,8 @@ func TestKustomizationsNameEveryFile(t *testing.T) {
 		{"config/crd", "bases/*.yaml"},
 		{"config/namespace", "*.yaml"},
 		{"config/rbac", "*.yaml"},
+		{"config/manager", "*.yaml"},
+		{"config/gateway", "*.yaml"},
 		{"config/eventtypes", "*.yaml"},
 	} {
 		t.Run(c.folder, func(t *testing.T) {
