@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+)
+
+// ownGateway starts a gateway for a spec and returns how to call it.
+func ownGateway(ctx context.Context, token string, args ...string) api {
+	GinkgoHelper()
+	own, err := cluster.StartGateway(ctx, gatewayOptions(args...))
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(own.Kill)
+	return api{base: own.URL, token: token}
+}
+
+// cramped are limits that a few events reach: 4 for a webhook, 20 for a
+// namespace.
+func cramped(more ...string) []string {
+	return append([]string{"--backlog-per-webhook=4", "--backlog-per-namespace=20", "--backlog=100000"}, more...)
+}
+
+// unfinished is how many deliveries of all namespaces are.
+func unfinished(ctx context.Context) (n int) {
+	GinkgoHelper()
+	var list v1alpha1.WebhookDeliveryList
+	Expect(cluster.Client.List(ctx, &list)).To(Succeed())
+	for _, delivery := range list.Items {
+		if state := delivery.Status.State; state != v1alpha1.DeliverySucceeded && state != v1alpha1.DeliveryFailed {
+			n++
+		}
+	}
+	return n
+}
+
+// counted are the deliveries and the skipped webhooks of one more event.
+func counted(ctx context.Context, on api) (deliveries, skipped int) {
+	GinkgoHelper()
+	got := publish(ctx, on, event(""))
+	return len(got.Deliveries), len(got.Skipped)
+}
+
+var _ = Describe("publishing into a full backlog", func() {
+	var namespace, token string
+	BeforeEach(func(ctx SpecContext) {
+		namespace = newNamespace(ctx)
+		token = account(ctx, namespace, "publisher", publisher, viewer)
+	})
+
+	It("leaves out the webhook that is full, and says so", func(ctx SpecContext) {
+		on := ownGateway(ctx, token, cramped()...)
+		webhooks := suspendedWebhooks(ctx, on, namespace, "one", "two")
+		change(ctx, webhooks[0], `{"spec":{"events":["context.*"]}}`)
+		change(ctx, webhooks[1], `{"spec":{"events":["context.failed"]}}`)
+		Eventually(ctx, func() string { return on.call(ctx, http.MethodGet, "/v1/webhooks", nil).body }).
+			WithTimeout(soon).WithPolling(pollEvery).Should(And(ContainSubstring("context.*"), ContainSubstring("context.failed")))
+		first := publish(ctx, on, event(`,"id":"e0"`))
+		for range 3 {
+			Expect(publish(ctx, on, event("")).Skipped).To(BeEmpty())
+		}
+		change(ctx, webhooks[1], `{"spec":{"events":["*"]}}`)
+		full := []rest.SkippedWebhook{{WebhookID: identity.WebhookID(namespace, webhooks[0].Name), Reason: rest.SkippedBacklogFull}}
+		Eventually(ctx, func(g Gomega) {
+			got := publish(ctx, on, event(""))
+			g.Expect(got.Skipped).To(Equal(full))
+			g.Expect(got.Deliveries).To(HaveLen(1), "the other goes on")
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+		again := publish(ctx, on, event(`,"id":"e0"`))
+		Expect(again.Deliveries).To(ContainElement(first.Deliveries[0]), "what exists is not skipped")
+		Expect(again.Skipped).To(BeEmpty())
+
+		change(ctx, webhooks[0], `{"spec":{"overflow":"Refuse"}}`)
+		Eventually(ctx, func() int { return on.call(ctx, http.MethodPost, "/v1/events", event("")).status }).
+			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(http.StatusTooManyRequests))
+		before := len(stored(ctx, namespace))
+		got := on.call(ctx, http.MethodPost, "/v1/events", event(""))
+		said := refusal(got, http.StatusTooManyRequests)
+		Expect(said.Reason).To(Equal("BacklogFull"))
+		Expect(said.Detail).To(ContainSubstring(full[0].WebhookID))
+		Expect(said.EventID).To(HavePrefix("evt_"))
+		Expect(got.header.Get("Retry-After")).To(Equal("10"))
+		Expect(stored(ctx, namespace)).To(HaveLen(before))
+	})
+
+	It("refuses what the namespace cannot take, whatever others do", func(ctx SpecContext) {
+		on := ownGateway(ctx, token, cramped("--backlog-per-webhook=1000")...)
+		var names []string
+		for i := range 7 {
+			names = append(names, fmt.Sprintf("hook-%d", i))
+		}
+		suspendedWebhooks(ctx, on, namespace, names...)
+		for range 2 {
+			Expect(publish(ctx, on, event("")).Deliveries).To(HaveLen(7))
+		}
+		got := on.call(ctx, http.MethodPost, "/v1/events", event(`,"id":"e3"`))
+		said := refusal(got, http.StatusTooManyRequests)
+		Expect(said.Reason).To(Equal("NamespaceBacklogFull"))
+		Expect(said.EventID).To(Equal("e3"))
+		Expect(got.header.Get("Retry-After")).NotTo(BeEmpty())
+		Expect(stored(ctx, namespace)).To(HaveLen(14), "nothing of it")
+
+		other := newNamespace(ctx)
+		there := on
+		there.token = account(ctx, other, "publisher", publisher, viewer)
+		suspendedWebhooks(ctx, there, other, names...)
+		Expect(publish(ctx, there, event("")).Deliveries).To(HaveLen(7), "another namespace has room")
+	})
+
+	It("counts bytes as well", func(ctx SpecContext) {
+		on := ownGateway(ctx, token, "--backlog-bytes-per-namespace=50000") // 10,000 for a webhook
+		suspendedWebhooks(ctx, on, namespace, "one")
+		big := `{"event":"context.created","data":` + dataWith(`,"s":"`+strings.Repeat("x", 4000)+`"`) + `}`
+		for range 2 {
+			Expect(publish(ctx, on, big).Deliveries).To(HaveLen(1))
+		}
+		Expect(publish(ctx, on, big).Skipped).To(HaveLen(1))
+		Expect(publish(ctx, on, event("")).Deliveries).To(HaveLen(1), "a small one fits")
+	})
+
+	It("leaves a newcomer its share of the cluster", func(ctx SpecContext) {
+		// The others' backlogs count too: what they have now is taken off.
+		others := unfinished(ctx)
+		on := ownGateway(ctx, token, fmt.Sprintf("--backlog=%d", others+40), "--backlog-per-webhook=1000", "--backlog-per-namespace=1000")
+		suspendedWebhooks(ctx, on, namespace, "one")
+		n := 0
+		for ; n < 60; n++ {
+			got := on.call(ctx, http.MethodPost, "/v1/events", event(""))
+			if got.status == http.StatusTooManyRequests {
+				Expect(refusal(got, http.StatusTooManyRequests).Reason).To(Equal("ClusterBacklogFull"))
+				break
+			}
+		}
+		Expect(n).To(BeNumerically("~", 20, 2), "half of what is free goes to the only one")
+		other := newNamespace(ctx)
+		there := on
+		there.token = account(ctx, other, "publisher", publisher, viewer)
+		suspendedWebhooks(ctx, there, other, "one")
+		Expect(publish(ctx, there, event("")).Deliveries).To(HaveLen(1))
+	})
+
+	It("does not overshoot in a burst", func(ctx SpecContext) {
+		on := ownGateway(ctx, token, cramped()...)
+		suspendedWebhooks(ctx, on, namespace, "one")
+		var made, left atomic.Int64
+		var wg sync.WaitGroup
+		for range 40 {
+			wg.Go(func() {
+				defer GinkgoRecover()
+				deliveries, skipped := counted(ctx, on)
+				made.Add(int64(deliveries))
+				left.Add(int64(skipped))
+			})
+		}
+		wg.Wait()
+		Expect([]int64{made.Load(), left.Load()}).To(Equal([]int64{4, 36}))
+		Expect(stored(ctx, namespace)).To(HaveLen(4))
+	})
+})
