@@ -14,6 +14,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,9 +23,10 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// APIProxy stands between a manager and the API server and brings about what a
-// busy control plane does to its clients: watches that lag behind writes, and
-// writes whose answer never comes although they were carried out.
+// APIProxy stands between a manager or gateway and the API server and brings
+// about what a busy control plane does to its clients: watches that lag behind
+// writes, writes whose answer never comes although they were carried out, and
+// requests that hang.
 type APIProxy struct {
 	server   *http.Server
 	listener net.Listener
@@ -33,9 +35,12 @@ type APIProxy struct {
 	watchLag  atomic.Int64 // time.Duration
 	writes    atomic.Int64
 	loseEvery atomic.Int64
+	creates   atomic.Int64
+	loseNth   atomic.Int64
 	refuse    atomic.Bool
 	lost      atomic.Int64
 	refused   atomic.Int64
+	held      atomic.Pointer[chan struct{}] // closed when requests go on
 }
 
 // StartAPIProxy starts a proxy that changes nothing yet. The caller closes it.
@@ -71,6 +76,13 @@ func (s *Stack) StartAPIProxy() (*APIProxy, error) {
 		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	p.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if held := p.held.Load(); held != nil {
+			select {
+			case <-*held:
+			case <-r.Context().Done():
+				panic(http.ErrAbortHandler)
+			}
+		}
 		if isStatusWrite(r) && p.refuse.Load() {
 			p.refused.Add(1)
 			http.Error(w, "refused by the proxy", http.StatusInternalServerError)
@@ -101,6 +113,21 @@ func (p *APIProxy) LagWatches(by time.Duration) { p.watchLag.Store(int64(by)) }
 // server has carried it out; 0 drops none.
 func (p *APIProxy) LoseAnswers(every int) { p.loseEvery.Store(int64(every)) }
 
+// LoseCreates drops the answer of every nth create of a delivery after the API
+// server has carried it out; 0 drops none.
+func (p *APIProxy) LoseCreates(every int) { p.loseNth.Store(int64(every)) }
+
+// Hold lets new requests hang until the returned function is called. Watches
+// that are open go on.
+func (p *APIProxy) Hold() (release func()) {
+	held := make(chan struct{})
+	p.held.Store(&held)
+	return sync.OnceFunc(func() {
+		p.held.Store(nil)
+		close(held)
+	})
+}
+
 // RefuseWrites answers 500 to writes of a status and passes none on.
 func (p *APIProxy) RefuseWrites(refuse bool) { p.refuse.Store(refuse) }
 
@@ -117,8 +144,18 @@ func isStatusWrite(r *http.Request) bool {
 	return r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/status")
 }
 
+func isCreate(r *http.Request) bool {
+	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/webhookdeliveries")
+}
+
 func (p *APIProxy) answer(response *http.Response) error {
 	request := response.Request
+	if isCreate(request) {
+		if every := p.loseNth.Load(); every > 0 && p.creates.Add(1)%every == 0 {
+			p.lost.Add(1)
+			return errAnswerLost
+		}
+	}
 	if isStatusWrite(request) {
 		if every := p.loseEvery.Load(); every > 0 && p.writes.Add(1)%every == 0 {
 			p.lost.Add(1)

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+// publishers is how many clients publish at once.
+const publishers = 8
+
+// insist publishes until the answer is 202, as a publisher does that repeats
+// with the same id whatever else happens.
+func insist(ctx context.Context, on api, body string) (got rest.Published, tries int) {
+	GinkgoHelper()
+	Eventually(ctx, func() (int, error) {
+		tries++
+		answered, err := on.try(ctx, http.MethodPost, "/v1/events", body)
+		if err == nil && answered.status == http.StatusAccepted {
+			got = decode[rest.Published](answered, http.StatusAccepted)
+		} else if err == nil && answered.status < http.StatusInternalServerError {
+			StopTrying(answered.body).Now()
+		}
+		return answered.status, err
+	}).WithTimeout(2 * time.Minute).WithPolling(pollEvery).Should(Equal(http.StatusAccepted))
+	return got, tries
+}
+
+// numbered is an event whose id and data tell its number.
+func numbered(i int) string {
+	return fmt.Sprintf(`{"event":%q,"id":"e%d","data":%s}`, eventType, i, dataWith(fmt.Sprintf(`,"n":%d`, i)))
+}
+
+// inParallel runs f for 0 to n-1 as so many publishers.
+func inParallel(ctx context.Context, n int, f func(i int)) {
+	GinkgoHelper()
+	workqueue.ParallelizeUntil(ctx, publishers, n, func(i int) {
+		defer GinkgoRecover()
+		f(i)
+	})
+}
+
+// expectWhole holds what is stored against n events for so many webhooks: each
+// once, with one timestamp an event.
+func expectWhole(ctx context.Context, namespace string, events, webhooks int) {
+	GinkgoHelper()
+	byEvent := map[string][]v1alpha1.WebhookDelivery{}
+	for _, delivery := range stored(ctx, namespace) {
+		byEvent[delivery.Spec.EventID] = append(byEvent[delivery.Spec.EventID], delivery)
+	}
+	Expect(byEvent).To(HaveLen(events))
+	for id, all := range byEvent {
+		refs := map[string]bool{}
+		for _, delivery := range all {
+			refs[delivery.Spec.WebhookRef.Name] = true
+		}
+		Expect([]int{len(all), len(refs)}).To(Equal([]int{webhooks, webhooks}), id)
+		Expect(stampsOf(all)).To(HaveLen(1), "%s has one timestamp", id)
+	}
+}
+
+var _ = Describe("publishing while things break", func() {
+	var namespace, token string
+	BeforeEach(func(ctx SpecContext) {
+		namespace = newNamespace(ctx)
+		token = account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+	})
+	start := func(ctx context.Context, proxy *stack.APIProxy) *stack.Gateway {
+		GinkgoHelper()
+		options := gatewayOptions()
+		options.Proxy = proxy
+		own, err := cluster.StartGateway(ctx, options)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(own.Kill)
+		return own
+	}
+	behindProxy := func(ctx context.Context) (*stack.APIProxy, api) {
+		GinkgoHelper()
+		proxy, err := cluster.StartAPIProxy()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(proxy.Close)
+		return proxy, api{base: start(ctx, proxy).URL, token: token}
+	}
+
+	It("delivers all that it took to three endpoints, killed and started again", func(ctx SpecContext) {
+		n := size(200, 2000)
+		arriving, err := receiver.Start(receiver.Options{Keep: 4 * n})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(arriving.Close)
+		own := start(ctx, nil)
+		on := api{base: own.URL, token: token}
+		for _, name := range []string{"a", "b", "c"} {
+			Expect(cluster.Client.Create(ctx, &v1alpha1.Webhook{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+				Spec:       v1alpha1.WebhookSpec{URL: arriving.URL("/" + name), Events: []string{"*"}},
+			})).To(Succeed())
+		}
+		awaitWebhooks(ctx, on, 3)
+
+		began := time.Now()
+		var done, repeated atomic.Int64
+		var killing sync.WaitGroup
+		killing.Go(func() {
+			defer GinkgoRecover()
+			for _, part := range []int{n / 4, n / 2, n * 3 / 4} {
+				Eventually(ctx, done.Load).WithTimeout(time.Minute).WithPolling(time.Millisecond).Should(BeNumerically(">=", part))
+				own.Process.Stop(0)
+				Expect(own.Restart(ctx)).To(Succeed())
+			}
+		})
+		inParallel(ctx, n, func(i int) {
+			got, tries := insist(ctx, on, numbered(i))
+			Expect(got.Deliveries).To(HaveLen(3))
+			repeated.Add(int64(min(tries-1, 1)))
+			done.Add(1)
+		})
+		killing.Wait()
+		expectWhole(ctx, namespace, n, 3)
+		Expect(arriving.Wait(ctx, "", func(c receiver.Counts) bool { return c.Unique == 3*n })).To(Succeed())
+		counts := arriving.Counts("")
+		Expect([]int{counts.Posts, counts.Duplicates}).To(Equal([]int{3 * n, 0}))
+		bodies := map[string]map[string]bool{}
+		for _, one := range arriving.Received("") {
+			if bodies[one.EventID] == nil {
+				bodies[one.EventID] = map[string]bool{}
+			}
+			bodies[one.EventID][one.Body] = true
+		}
+		Expect(bodies).To(HaveLen(n))
+		for id, all := range bodies {
+			Expect(all).To(HaveLen(1), "%s is the same everywhere", id)
+		}
+		Expect(repeated.Load()).To(BeNumerically(">", 0), "the kills hit requests")
+		measured("%d events to 3 endpoints, gateway killed 3 times: %d POSTs, %d duplicates, %d events repeated, %s", n, counts.Posts, counts.Duplicates, repeated.Load(), time.Since(began).Round(100*time.Millisecond))
+	}, SpecTimeout(10*time.Minute))
+
+	It("agrees with another replica that is asked the same at once", func(ctx SpecContext) {
+		first, second := start(ctx, nil), start(ctx, nil)
+		on := []api{{base: first.URL, token: token}, {base: second.URL, token: token}}
+		suspendedWebhooks(ctx, on[0], namespace, "a", "b", "c")
+		awaitWebhooks(ctx, on[1], 3)
+		n := size(100, 1000)
+		inParallel(ctx, n, func(i int) {
+			var got [2]rest.Published
+			var both sync.WaitGroup
+			for replica := range on {
+				both.Go(func() {
+					defer GinkgoRecover()
+					got[replica] = publish(ctx, on[replica], numbered(i))
+				})
+			}
+			both.Wait()
+			Expect(got[0].Deliveries).To(ConsistOf(got[1].Deliveries))
+		})
+		expectWhole(ctx, namespace, n, 3)
+		measured("%d events published on two replicas at once: %d deliveries", n, 3*n)
+	}, SpecTimeout(5*time.Minute))
+
+	It("makes nothing twice although answers to creates get lost", func(ctx SpecContext) {
+		proxy, on := behindProxy(ctx)
+		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		proxy.LoseCreates(5)
+		n := size(40, 400)
+		inParallel(ctx, n, func(i int) {
+			got, _ := insist(ctx, on, numbered(i))
+			Expect(got.Deliveries).To(HaveLen(3))
+		})
+		Expect(proxy.Lost()).To(BeNumerically(">=", 3*n/5))
+		proxy.LoseCreates(0)
+		expectWhole(ctx, namespace, n, 3)
+		measured("%d events, %d answers to creates lost: %d deliveries", n, proxy.Lost(), 3*n)
+	}, SpecTimeout(5*time.Minute))
+
+	It("says what to repeat when no answer comes, and repeating completes it", func(ctx SpecContext) {
+		proxy, on := behindProxy(ctx)
+		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		proxy.LoseCreates(1)
+		got := on.call(ctx, http.MethodPost, "/v1/events", event(""))
+		said := refusal(got, http.StatusServiceUnavailable)
+		Expect(said.EventID).To(HavePrefix("evt_"))
+		Expect(got.header.Get("Retry-After")).NotTo(BeEmpty())
+		proxy.LoseCreates(0)
+		again := publish(ctx, on.with("Idempotency-Key", said.EventID), event(""))
+		Expect(again.Deliveries).To(HaveLen(3))
+		expectWhole(ctx, namespace, 1, 3)
+	})
+
+	It("answers 503 in time while the API server hangs", func(ctx SpecContext) {
+		proxy, on := behindProxy(ctx)
+		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		publish(ctx, on, event(`,"id":"before"`)) // rights are known now
+		release := proxy.Hold()
+		DeferCleanup(release)
+		began := time.Now()
+		said := refusal(on.call(ctx, http.MethodPost, "/v1/events", event(`,"id":"e1"`)), http.StatusServiceUnavailable)
+		took := time.Since(began)
+		Expect([]string{said.Reason, said.EventID}).To(Equal([]string{"Unavailable", "e1"}))
+		Expect(took).To(BeNumerically("<", 15*time.Second))
+		release()
+		got, _ := insist(ctx, on, event(`,"id":"e1"`))
+		Expect(got.Deliveries).To(HaveLen(3))
+		expectWhole(ctx, namespace, 2, 3)
+		measured("an API server that hangs: 503 after %s", took.Round(100*time.Millisecond))
+	}, SpecTimeout(2*time.Minute))
+
+	It("answers 503 when the API server is away, and another replica completes it", func(ctx SpecContext) {
+		proxy, on := behindProxy(ctx)
+		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		first := publish(ctx, on, event(`,"id":"before"`))
+		proxy.Close()
+		said := refusal(on.call(ctx, http.MethodPost, "/v1/events", event(`,"id":"e1"`)), http.StatusServiceUnavailable)
+		Expect(said.EventID).To(Equal("e1"))
+		Expect(stored(ctx, namespace)).To(HaveLen(3))
+		Expect(publish(ctx, on, event(`,"id":"before"`))).To(Equal(first), "what is known is told")
+		got, _ := insist(ctx, as(token), event(`,"id":"e1"`))
+		Expect(got.Deliveries).To(HaveLen(3))
+		expectWhole(ctx, namespace, 2, 3)
+	})
+
+	It("writes once for each delivery, and reads nothing", func(ctx SpecContext) {
+		on := api{base: start(ctx, nil).URL, token: token}
+		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		publish(ctx, on, event(`,"id":"before"`)) // rights are known now
+		requests := func(verb, resource string) float64 {
+			samples, err := cluster.APIServerSamples(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			return samples.Sum("apiserver_request_total", "verb", verb, "resource", resource)
+		}
+		kinds := [][2]string{{"POST", "webhookdeliveries"}, {"GET", "webhookdeliveries"}, {"POST", "subjectaccessreviews"}, {"POST", "tokenreviews"}}
+		count := func() (all []float64) {
+			for _, kind := range kinds {
+				all = append(all, requests(kind[0], kind[1]))
+			}
+			return all
+		}
+		before := count()
+		n := size(100, 1000)
+		took := make([]time.Duration, n)
+		inParallel(ctx, n, func(i int) {
+			began := time.Now()
+			publish(ctx, on, numbered(i))
+			took[i] = time.Since(began)
+		})
+		after := count()
+		for i := range after {
+			after[i] -= before[i]
+		}
+		Expect(after[:2]).To(Equal([]float64{float64(3 * n), 0}), "creates and reads of deliveries")
+		Expect(after[2]+after[3]).To(BeNumerically("<", 10), "reviews")
+		slices.Sort(took)
+		measured("%d events to 3 webhooks, %d publishers: %v requests to the API server (create, get, access review, token review); p50 %s, p99 %s", n, publishers, after,
+			took[n/2].Round(100*time.Microsecond), took[n*99/100].Round(100*time.Microsecond))
+	}, SpecTimeout(5*time.Minute))
+})
