@@ -73,7 +73,7 @@ func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAn
 // the controller finishes what is begun here, and reads the Secret again; then
 // the Secret is changed, unless the controller has done so.
 func (g *Gateway) rotate(ctx context.Context, webhook *v1alpha1.Webhook, request string) (string, error) {
-	secret, answered, err := g.answer(ctx, webhook, request, client.DryRunAll)
+	secret, answered, err := g.answer(ctx, webhook, request, nothingAsked)
 	if answered || err != nil {
 		return secret, err
 	}
@@ -82,13 +82,24 @@ func (g *Gateway) rotate(ctx context.Context, webhook *v1alpha1.Webhook, request
 	if _, err := g.request(ctx, webhook, v1alpha1.RotateRequestedAtAnnotation, request); err != nil {
 		return "", err
 	}
-	secret, _, err = g.answer(ctx, webhook, request)
+	secret, _, err = g.answer(ctx, webhook, request, asked)
 	return secret, err
 }
 
+// stage of a rotation: until the request is on the Webhook, nothing is stored.
+// From then on the controller may answer it, and another rotation may follow
+// before that is seen here; the caller gets the secret that signs on beside
+// the newer one.
+type stage bool
+
+const (
+	nothingAsked stage = false
+	asked        stage = true
+)
+
 // answer returns the secret that answers a request. answered says that there
 // was one already.
-func (g *Gateway) answer(ctx context.Context, webhook *v1alpha1.Webhook, request string, options ...writeOption) (secret string, answered bool, err error) {
+func (g *Gateway) answer(ctx context.Context, webhook *v1alpha1.Webhook, request string, at stage) (secret string, answered bool, err error) {
 	for range changeTries {
 		kept, err := g.signingSecret(ctx, webhook)
 		if err != nil {
@@ -98,10 +109,12 @@ func (g *Gateway) answer(ctx context.Context, webhook *v1alpha1.Webhook, request
 		switch {
 		case latest:
 			return string(kept.Data[v1alpha1.SecretKey]), true, nil
+		case known && at == asked && signing.Overtaken(kept, request) != "":
+			return signing.Overtaken(kept, request), true, nil
 		case known:
 			return "", false, fieldProblem(http.StatusConflict, reasonKeyUsed, "header.Idempotency-Key", "this key stands for a rotation that another one has followed; use a new key")
 		}
-		err = g.writeRotated(ctx, webhook, kept, request, options)
+		err = g.writeRotated(ctx, webhook, kept, request, at)
 		if errors.Is(err, errOvertaken) {
 			continue
 		}
@@ -110,32 +123,22 @@ func (g *Gateway) answer(ctx context.Context, webhook *v1alpha1.Webhook, request
 	return "", false, busy()
 }
 
-// writeOption is DryRunAll or none.
-type writeOption interface {
-	client.CreateOption
-	client.UpdateOption
-}
-
 // writeRotated rotates a Secret as it was read; one that does not exist is
 // created.
-func (g *Gateway) writeRotated(ctx context.Context, webhook *v1alpha1.Webhook, kept *corev1.Secret, request string, options []writeOption) error {
+func (g *Gateway) writeRotated(ctx context.Context, webhook *v1alpha1.Webhook, kept *corev1.Secret, request string, at stage) error {
+	create, update := []client.CreateOption{client.FieldOwner(fieldManager)}, []client.UpdateOption{client.FieldOwner(fieldManager)}
+	if at == nothingAsked {
+		create, update = append(create, client.DryRunAll), append(update, client.DryRunAll)
+	}
 	var err error
 	if kept.ResourceVersion == "" {
 		if err := signing.MarkAnswered(kept, request); err != nil {
 			return err
 		}
-		create := []client.CreateOption{client.FieldOwner(fieldManager)}
-		for _, option := range options {
-			create = append(create, option)
-		}
 		err = g.callers.Create(ctx, kept, create...)
 	} else {
 		if _, err := signing.Rotate(kept, webhook, request, g.now(), g.random); err != nil {
 			return err
-		}
-		update := []client.UpdateOption{client.FieldOwner(fieldManager)}
-		for _, option := range options {
-			update = append(update, option)
 		}
 		err = g.callers.Update(ctx, kept, update...)
 	}

@@ -42,6 +42,15 @@ func Answered(secret *corev1.Secret, request string) (answered, latest bool) {
 	return place >= 0, place == 0
 }
 
+// Overtaken returns the secret that answered a request and signs on as the
+// previous one, because exactly one rotation has followed; else "".
+func Overtaken(secret *corev1.Secret, request string) string {
+	if slices.Index(answeredBy(secret), Request(request)) != 1 {
+		return ""
+	}
+	return string(secret.Data[v1alpha1.PreviousSecretKey])
+}
+
 // Rotate puts a new secret in and keeps the old one beside it for the Webhook's
 // overlap. One that was there from a rotation before is dropped. A request that
 // was answered changes nothing.

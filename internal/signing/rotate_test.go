@@ -137,6 +137,34 @@ func TestRequestsAreKeptShort(t *testing.T) {
 	}
 }
 
+func TestOvertaken(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, answered string
+		overlap        time.Duration
+		want           string
+	}{
+		{"one rotation has followed", `["mine"]`, time.Hour, before},
+		{"two have", `["other","mine"]`, time.Hour, ""},
+		{"none was answered", `["other"]`, time.Hour, ""},
+		{"the old one does not sign on", `["mine"]`, 0, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			secret := someSecret(answered(tt.answered))
+			if _, err := signing.Rotate(secret, someWebhook(tt.overlap), "latest", noon(), zeros()); err != nil {
+				t.Fatal(err)
+			}
+			if got := signing.Overtaken(secret, "mine"); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if got := signing.Overtaken(secret, "latest"); got != "" {
+				t.Errorf("the latest request was answered with the previous secret %q", got)
+			}
+		})
+	}
+}
+
 type noEntropy struct{}
 
 func (noEntropy) Read([]byte) (int, error) { return 0, errors.New("no entropy") }
