@@ -187,6 +187,18 @@ var _ = Describe("publishing while things break", func() {
 		measured("%d events, %d answers to creates lost: %d deliveries", n, proxy.Lost(), 3*n)
 	}, SpecTimeout(5*time.Minute))
 
+	It("takes a lost answer in its stride, within the request", func(ctx SpecContext) {
+		proxy, on := behindProxy(ctx)
+		suspendedWebhooks(ctx, on, namespace, "a")
+		proxy.LoseCreates(2) // never two in a row: one publisher, one webhook
+		const n = 6
+		for i := range n {
+			Expect(publish(ctx, on, numbered(i)).Deliveries).To(HaveLen(1), "without being asked again")
+		}
+		Expect(proxy.Lost()).To(BeNumerically(">=", n-1))
+		expectWhole(ctx, namespace, n, 1)
+	})
+
 	It("says what to repeat when no answer comes, and repeating completes it", func(ctx SpecContext) {
 		proxy, on := behindProxy(ctx)
 		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
