@@ -12,6 +12,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -149,6 +152,25 @@ var _ = Describe("publishing into a full backlog", func() {
 		there.token = account(ctx, other, "publisher", publisher, viewer)
 		suspendedWebhooks(ctx, there, other, "one")
 		Expect(publish(ctx, there, event("")).Deliveries).To(HaveLen(1))
+	})
+
+	It("heeds a ResourceQuota of the namespace", func(ctx SpecContext) {
+		on := as(token)
+		suspendedWebhooks(ctx, on, namespace, "one")
+		quota := &corev1.ResourceQuota{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "few"},
+			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/webhookdeliveries.bbmcp.quietstack.com": resource.MustParse("1")}},
+		}
+		Expect(cluster.Client.Create(ctx, quota)).To(Succeed())
+		var got answer
+		Eventually(ctx, func() int {
+			got = on.call(ctx, http.MethodPost, "/v1/events", event(""))
+			return got.status
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(http.StatusTooManyRequests))
+		said := refusal(got, http.StatusTooManyRequests)
+		Expect(said.Reason).To(Equal("QuotaExceeded"))
+		Expect(said.Detail).To(ContainSubstring("few"), "which quota")
+		Expect(got.header.Get("Retry-After")).NotTo(BeEmpty())
 	})
 
 	It("does not overshoot in a burst", func(ctx SpecContext) {

@@ -63,7 +63,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() error { return cluster.Stop() })
-	_, err = cluster.StartManager(ctx, stack.ManagerOptions{Supervise: true})
+	// Some specs count what is stored: nothing may be swept away meanwhile.
+	_, err = cluster.StartManager(ctx, stack.ManagerOptions{Supervise: true, Args: []string{"--retain-count=100000"}})
 	Expect(err).NotTo(HaveOccurred())
 	shared, err = cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true})
 	Expect(err).NotTo(HaveOccurred())

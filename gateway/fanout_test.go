@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+func TestWhatBecomesOfACreateThatFails(t *testing.T) {
+	deliveries := schema.GroupResource{Group: "bbmcp.quietstack.com", Resource: "webhookdeliveries"}
+	terminating := apierrors.NewForbidden(deliveries, "dlv-a", errors.New("being terminated"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	for name, c := range map[string]struct {
+		err     error
+		passing bool
+		status  int
+		reason  string
+	}{
+		"the network":            {errors.New("connection refused"), true, 503, reasonUnavailable},
+		"a timeout":              {context.DeadlineExceeded, true, 503, reasonUnavailable},
+		"a server's fault":       {apierrors.NewInternalError(errors.New("etcd")), true, 503, reasonUnavailable},
+		"a busy server":          {apierrors.NewTooManyRequests("slow down", 1), true, 503, reasonUnavailable},
+		"gone before it is read": {apierrors.NewNotFound(deliveries, "dlv-a"), true, 503, reasonUnavailable},
+		"no such namespace":      {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "a"), false, 404, reasonNotFound},
+		"namespace ends":         {terminating, false, 409, reasonNamespaceTerminating},
+		"quota":                  {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("exceeded quota: few")), false, 429, reasonQuotaExceeded},
+		"no right":               {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("no")), false, 503, reasonUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if passing := isPassing(c.err); passing != c.passing {
+				t.Errorf("passing: %t, want %t", passing, c.passing)
+			}
+			got := fromCreate(c.err)
+			if got.Status != c.status || got.Reason != c.reason {
+				t.Errorf("got %d %s, want %d %s", got.Status, got.Reason, c.status, c.reason)
+			}
+			if repeat := got.Status == http.StatusServiceUnavailable || got.Status == http.StatusTooManyRequests; repeat != (got.header.Get("Retry-After") != "") {
+				t.Errorf("%d with Retry-After %q", got.Status, got.header.Get("Retry-After"))
+			}
+		})
+	}
+}
