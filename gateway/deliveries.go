@@ -69,15 +69,17 @@ func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
 		return nil, fail(ctx, notFound("webhook"))
 	}
 	list := strings.Join([]string{"deliveries", namespace, in.ID, in.Status}, "/")
-	after := deliveryPosition{}
+	var after *recorded
 	if in.Cursor != "" {
-		if err := decodeCursor(list, in.Cursor, &after); err != nil {
+		var position deliveryPosition
+		if err := decodeCursor(list, in.Cursor, &position); err != nil {
 			return nil, fail(ctx, err)
 		}
+		after = &recorded{created: time.UnixMicro(position.Created), name: position.Name}
 	}
 	answer := &deliveriesAnswer{Body: rest.DeliveryList{Data: []rest.Delivery{}}}
-	found := g.deliveries.ofWebhook(namespace, webhook.Name, func(r *recorded) bool {
-		return (in.Status == "" || presentState(r.state) == in.Status) && (in.Cursor == "" || after.isBefore(r))
+	found := g.deliveries.ofWebhook(namespace, webhook.Name, after, in.Limit+1, func(r *recorded) bool {
+		return in.Status == "" || presentState(r.state) == in.Status
 	})
 	for i, r := range found {
 		if i == in.Limit {
@@ -88,12 +90,6 @@ func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
 		answer.Body.Data = append(answer.Body.Data, presentDelivery(r))
 	}
 	return answer, nil
-}
-
-// isBefore reports whether a delivery comes after this position in the list.
-func (p deliveryPosition) isBefore(r *recorded) bool {
-	created := r.created.UnixMicro()
-	return created < p.Created || created == p.Created && r.name > p.Name
 }
 
 func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryAnswer, error) {

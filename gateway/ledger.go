@@ -6,10 +6,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/btree"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -123,8 +123,16 @@ type namespaceLedger struct {
 type webhookLedger struct {
 	usage
 
-	byName map[string]*recorded
+	inOrder *btree.BTreeG[*recorded] // as they are listed
 }
+
+// listedBefore reports whether a stands before b in a list: the newest first.
+func listedBefore(a, b *recorded) bool {
+	return cmp.Or(b.created.Compare(a.created), cmp.Compare(a.name, b.name)) < 0
+}
+
+// treeDegree is the usual one for small items; nothing depends on it.
+const treeDegree = 32
 
 func newLedger(now func() time.Time) *ledger {
 	l := &ledger{
@@ -152,7 +160,7 @@ func (l *ledger) enter(r *recorded) {
 		n.byEvent[r.eventID] = map[string]*recorded{}
 	}
 	n.byEvent[r.eventID][r.name] = r
-	w.byName[r.name] = r
+	w.inOrder.ReplaceOrInsert(r)
 	if r.unfinished() {
 		l.total.add(r, 1)
 		n.add(r, 1)
@@ -168,13 +176,13 @@ func (l *ledger) drop(r *recorded) {
 	if len(n.byEvent[r.eventID]) == 0 {
 		delete(n.byEvent, r.eventID)
 	}
-	delete(w.byName, r.name)
+	w.inOrder.Delete(r)
 	if r.unfinished() {
 		l.total.add(r, -1)
 		n.add(r, -1)
 		w.add(r, -1)
 	}
-	if len(w.byName) == 0 {
+	if w.inOrder.Len() == 0 {
 		delete(n.byWebhook, r.webhook)
 	}
 	if len(n.byID) == 0 {
@@ -194,7 +202,7 @@ func (l *ledger) namespace(name string) *namespaceLedger {
 func (n *namespaceLedger) webhook(name string) *webhookLedger {
 	w := n.byWebhook[name]
 	if w == nil {
-		w = &webhookLedger{byName: map[string]*recorded{}}
+		w = &webhookLedger{inOrder: btree.NewG(treeDegree, listedBefore)}
 		n.byWebhook[name] = w
 	}
 	return w
@@ -221,22 +229,25 @@ func (l *ledger) ofEvent(namespace, eventID string) (found map[string]*recorded)
 	return found
 }
 
-// ofWebhook returns the deliveries of one webhook that want passes, the newest
-// first.
-func (l *ledger) ofWebhook(namespace, webhook string, want func(*recorded) bool) (found []*recorded) {
+// ofWebhook returns up to limit deliveries of one webhook that want passes, the
+// newest first, those after a position only. after may be nil.
+func (l *ledger) ofWebhook(namespace, webhook string, after *recorded, limit int, want func(*recorded) bool) (found []*recorded) {
 	l.View(func() {
 		n := l.namespaces[namespace]
 		if n == nil || n.byWebhook[webhook] == nil {
 			return
 		}
-		for _, r := range n.byWebhook[webhook].byName {
-			if want(r) {
+		page := func(r *recorded) bool {
+			if (after == nil || listedBefore(after, r)) && want(r) {
 				found = append(found, r)
 			}
+			return len(found) < limit
 		}
-	})
-	slices.SortFunc(found, func(a, b *recorded) int {
-		return cmp.Or(b.created.Compare(a.created), cmp.Compare(a.name, b.name))
+		if after == nil {
+			n.byWebhook[webhook].inOrder.Ascend(page)
+		} else {
+			n.byWebhook[webhook].inOrder.AscendGreaterOrEqual(after, page)
+		}
 	})
 	return found
 }
