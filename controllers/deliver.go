@@ -67,8 +67,10 @@ type DeliveryReconciler struct {
 	memory *memory
 	queue  atomic.Pointer[queueBox]
 	// outcomes and slowOutcomes let results be written by half of the workers,
-	// and by a quarter. The last quarter is for what is new or due, and half of
-	// that for what a change of a webhook holds or sets free.
+	// and by an eighth: attempts that hang are few a second in the long run, but
+	// may end together, and a write that waits for them costs healthy webhooks
+	// more than their own wait costs anyone. What is left is for what is new or
+	// due, and an eighth for what a change of a webhook holds or sets free.
 	outcomes, slowOutcomes, released *pace
 
 	draining sync.Mutex
@@ -82,7 +84,7 @@ type DeliveryReconciler struct {
 // SetupWithManager registers the reconciler.
 func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.memory = newMemory()
-	r.outcomes, r.slowOutcomes, r.released = newPace(r.Workers/2), newPace(r.Workers/4), newPace(r.Workers/8)
+	r.outcomes, r.slowOutcomes, r.released = newPace(r.Workers/2), newPace(r.Workers/8), newPace(r.Workers/8)
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](platformRetryMin, platformRetryMax)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("delivery").

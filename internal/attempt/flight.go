@@ -22,6 +22,11 @@ const (
 	maxLosses = 3
 	// slack is the part of the slots of slow webhooks that may be filled at once.
 	slack = 16
+	// margin is the part of the time that slow attempts take by which they are
+	// started faster than they end.
+	margin = 5
+	// memoryOfSlow is over how many slow attempts that time is averaged.
+	memoryOfSlow = 32
 	// unsent is the time of sending of what has not been sent.
 	unsent = time.Duration(-1)
 )
@@ -66,24 +71,42 @@ func (r *Runner) start(rec *record, now time.Duration) *flight {
 }
 
 // stagger returns how long to wait before an attempt of a slow webhook is
-// prepared, at most SlowAfter. Attempts that hang end together; if those that
-// follow them began together too, they would stay in step for ever, and with
-// them all that they ask of the API server. The share of slow webhooks is
-// filled within SlowAfter, which is no slower than they can use it.
+// prepared. Attempts that hang end together; if those that follow them began
+// together too, they would stay in step for ever, and with them all that they
+// ask of the API server. So the share of slow webhooks is filled within the time
+// that its attempts have lately taken: by Little's law that is as fast as they
+// can use it, less a margin so that the wait is never what bounds them.
 func (r *Runner) stagger(f *flight, now time.Duration) time.Duration {
 	if f.class != Slow || f.probe || r.pause.probe == f {
 		return 0
 	}
-	at := max(r.nextSlow, now-r.slowAfter/slack)
-	r.nextSlow = at + r.slowAfter/time.Duration(r.slots.part(2))
+	within := max(r.slowAfter, r.slowTook-r.slowTook/margin)
+	at := max(r.nextSlow, now-within/slack)
+	r.nextSlow = at + within/time.Duration(r.slots.part(2))
 	return max(0, at-now)
+}
+
+// timeSlow learns from an attempt that held a slot of slow webhooks how long
+// they take.
+func (r *Runner) timeSlow(f *flight, now time.Duration) {
+	took := now - f.sent
+	switch {
+	case f.class != Slow:
+	case r.slowTook == 0:
+		r.slowTook = took
+	default:
+		r.slowTook += (took - r.slowTook) / memoryOfSlow
+	}
 }
 
 // attempt makes one attempt. It runs in a goroutine of its own.
 func (r *Runner) attempt(ctx context.Context, f *flight) {
 	rec := f.rec
 	if f.wait > 0 {
-		time.Sleep(f.wait)
+		select {
+		case <-time.After(f.wait):
+		case <-r.closing:
+		}
 	}
 	prepareCtx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	request, note, err := rec.prepare(prepareCtx)
@@ -214,6 +237,7 @@ func (r *Runner) ended(f *flight, outcome Outcome) {
 	now := r.now()
 	rec, h := f.rec, f.rec.hook
 	r.pause = pause{}
+	r.timeSlow(f, now)
 	r.land(f)
 	r.learn(h, f, outcome.Result, now)
 	r.heed(h, f, outcome.Result, now)

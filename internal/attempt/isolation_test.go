@@ -195,8 +195,10 @@ func TestAttemptsThatTimedOutTogetherAreFollowedOneByOne(t *testing.T) {
 		}
 		slices.Sort(second)
 		expect(t, "attempts in all", len(second), 100)
-		for i, at := range second { // the share has 200 slots: a sixteenth at once, then one every 5 ms
-			after := max(0, time.Duration(i)*5*ms-time.Second/16)
+		// The share has 200 slots and attempts take 10 s: they are filled within 8 s,
+		// a sixteenth of them at once.
+		for i, at := range second {
+			after := max(0, time.Duration(i)*40*ms-500*ms)
 			expect(t, fmt.Sprintf("start of attempt %d of the second round", i), at, 10*time.Second+after)
 		}
 	})

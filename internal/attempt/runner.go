@@ -73,6 +73,7 @@ type Runner struct {
 
 	base    time.Time     // times inside are durations since then
 	nudged  chan struct{} // something may start, or a timer changed
+	closing chan struct{} // closed when draining begins
 	drained chan struct{} // closed when draining and nothing is in flight
 
 	mu           sync.Mutex
@@ -92,6 +93,7 @@ type Runner struct {
 	turn         int64
 	queuedAt     time.Duration
 	nextSlow     time.Duration // when the next attempt of a slow webhook may begin
+	slowTook     time.Duration // moving average of how long those that ended were out
 	young        chain[flight] // sent less than SlowAfter ago, oldest first
 	holds        holdHeap
 	lane         lane
@@ -114,6 +116,7 @@ func New(o Options) *Runner {
 		slots:          newShare(orDefault(o.Unsettled, 512), 4),
 		base:           time.Now(),
 		nudged:         make(chan struct{}, 1),
+		closing:        make(chan struct{}),
 		drained:        make(chan struct{}),
 		records:        map[types.UID]*record{},
 		webhooks:       map[types.NamespacedName]*webhook{},
@@ -323,7 +326,10 @@ func (r *Runner) startAlarm(now time.Duration, open bool) time.Duration {
 // stay available, see Unsettled. It returns an error if the context ends first.
 func (r *Runner) Drain(ctx context.Context) error {
 	r.mu.Lock()
-	r.draining = true
+	if !r.draining {
+		r.draining = true
+		close(r.closing)
+	}
 	r.checkDrained()
 	r.mu.Unlock()
 	select {
