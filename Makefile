@@ -91,6 +91,10 @@ check-python: control-plane ## Check payloads, signatures, the SDK and the recei
 check-kubectl: control-plane ## Use the product through a real kubectl
 	hack/check-kubectl
 
+.PHONY: check-curl
+check-curl: control-plane ## Run the commands of docs/rest.md with a real curl
+	go test -tags curl -count 1 -timeout $(TEST_TIMEOUT) ./test/curl
+
 .PHONY: kubectl-check
 kubectl-check: check-kubectl
 

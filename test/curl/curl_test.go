@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build curl
+
+package curl
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"bbmcp.quietstack.com/webhooks/test/live"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+const (
+	page = "../../docs/rest.md"
+	// heading is that of the section whose commands are run, all in one shell.
+	heading = "\n## Every call, with curl\n"
+	// anything stands on the page for what differs from run to run.
+	anything = "…"
+)
+
+// step is a command and what the page says that it prints.
+type step struct{ command, output string }
+
+// steps reads the console blocks of the section. A command that ends with a
+// backslash goes on in the next line.
+func steps(text string) (all []step) {
+	_, section, _ := strings.Cut(text, heading)
+	section, _, _ = strings.Cut(section, "\n## ")
+	for i, block := range strings.Split(section, "```") {
+		body, isConsole := strings.CutPrefix(block, "console\n")
+		if i%2 == 0 || !isConsole {
+			continue
+		}
+		continued := false
+		for line := range strings.Lines(body) {
+			command, isCommand := strings.CutPrefix(line, "$ ")
+			switch {
+			case isCommand:
+				all = append(all, step{command: command})
+			case continued:
+				all[len(all)-1].command += line
+			default:
+				all[len(all)-1].output += line
+			}
+			continued = (isCommand || continued) && strings.HasSuffix(line, "\\\n")
+		}
+	}
+	return all
+}
+
+// matches reports whether an output is what the page shows.
+func (s step) matches(output string) bool {
+	parts := strings.Split(strings.TrimSpace(s.output), anything)
+	for i := range parts {
+		parts[i] = regexp.QuoteMeta(parts[i])
+	}
+	return regexp.MustCompile(`(?s)\A`+strings.Join(parts, ".*")+`\z`).MatchString(strings.TrimSpace(output))
+}
+
+func TestEveryCallOfThePagePrintsWhatItShows(t *testing.T) {
+	bash, curl := find(t, "bash"), find(t, "curl")
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := steps(string(text))
+	if len(all) < 20 {
+		t.Fatalf("the section %q of %s has %d commands", strings.TrimSpace(heading), page, len(all))
+	}
+	product, err := live.Start(t.Context(), live.Options{Progress: func(text string) { t.Log(text) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := product.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	endpoint, err := receiver.Start(receiver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(endpoint.Close)
+	endpoint.Script("/broken", receiver.Step{Status: http.StatusInternalServerError})
+
+	const mark = "\x1e"
+	var script strings.Builder
+	for _, s := range all {
+		fmt.Fprintf(&script, "printf '%s'\n%s", mark, s.command)
+	}
+	command := exec.CommandContext(t.Context(), bash, "-c", script.String())
+	command.Env = append(product.Environment(), "ENDPOINT="+endpoint.URL("/every-call"), "BROKEN="+endpoint.URL("/broken"))
+	command.Dir = t.TempDir()
+	printed, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", curl, err, printed)
+	}
+	outputs := strings.Split(string(printed), mark)[1:]
+	if len(outputs) != len(all) {
+		t.Fatalf("%d commands printed %d times", len(all), len(outputs))
+	}
+	for i, s := range all {
+		if !s.matches(outputs[i]) {
+			t.Errorf("$ %sprinted\n%s\nbut the page shows\n%s", s.command, outputs[i], s.output)
+		}
+	}
+	t.Logf("%d commands printed what the page shows", len(all))
+}
+
+func find(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is not on the PATH: this check runs it and can prove nothing without it", name)
+	}
+	return path
+}
