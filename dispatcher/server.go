@@ -6,16 +6,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher/multiplex"
 )
 
-const (
-	readTimeout      = 10 * time.Second // of a frame; it comes from the same pod
-	maxQuestionBytes = 64 << 10
+// maxCalls is far beyond what callers have in flight; they bound themselves.
+const maxCalls = 16 << 10
+
+var (
+	errCutOff = errors.New("attempts were still in flight at the end of the grace period")
+	errMethod = errors.New("no such method")
 )
 
 // Server offers a Sender on a unix socket. It keeps nothing between requests.
@@ -40,76 +43,58 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 	// see a whole request. They end with their timeout, or when the grace does.
 	attempts, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutOff()
-	server := &http.Server{
-		Handler:           s.handler(attempts),
-		ReadHeaderTimeout: readTimeout,
-		IdleTimeout:       serverIdleTimeout,
-		MaxHeaderBytes:    4 << 10,
-		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	calls := &multiplex.Server{
+		Handler: func(method byte, body, answer []byte) ([]byte, error) {
+			answer, err := s.answer(attempts, method, body, answer)
+			if err != nil {
+				s.logger.Warn("request refused", "cause", err)
+			}
+			return answer, err
+		},
+		MaxRequest: maxRequestBytes,
+		MaxCalls:   maxCalls,
+		Logger:     s.logger,
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
+	// Attempts that are cut off have no result: it closes the connections first.
+	err := calls.Serve(ctx, listener, grace)
+	if errors.Is(err, multiplex.ErrCutOff) {
+		return errCutOff
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	err := server.Shutdown(bounded)
-	cutOff()
 	if err != nil {
-		_ = server.Close()
-		return errors.New("attempts were still in flight at the end of the grace period")
+		return err
 	}
 	s.sender.Close()
 	return nil
 }
 
-func (s *Server) handler(attempts context.Context) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+pathAttempt, func(w http.ResponseWriter, r *http.Request) { s.attempt(attempts, w, r) })
-	mux.HandleFunc("POST "+pathCheckURL, s.checkURL)
-	mux.HandleFunc("POST "+pathReady, func(w http.ResponseWriter, _ *http.Request) { answer(w, struct{}{}) })
-	return mux
+// answer appends the answer to one call. Its errors never quote the request.
+func (s *Server) answer(attempts context.Context, method byte, body, answer []byte) ([]byte, error) {
+	switch method {
+	case methodAttempt:
+		request, err := decodeRequest(body)
+		if err != nil {
+			return nil, err
+		}
+		result := s.sender.Send(attempts, request)
+		return appendResult(answer, &result), nil
+	case methodCheckURL:
+		encoded, err := s.checkURL(body)
+		return append(answer, encoded...), err
+	case methodReady:
+		return answer, nil
+	default:
+		return nil, errMethod
+	}
 }
 
-func (s *Server) attempt(attempts context.Context, w http.ResponseWriter, r *http.Request) {
-	request, err := readFrame(r.Body, r.ContentLength)
-	if err != nil {
-		s.logger.Warn("request refused", "cause", err)
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	result := s.sender.Send(attempts, request)
-	if attempts.Err() != nil {
-		// Cut off: what came of it is not known, and no answer says just that.
-		panic(http.ErrAbortHandler)
-	}
-	answer(w, result)
-}
-
-func (s *Server) checkURL(w http.ResponseWriter, r *http.Request) {
+func (s *Server) checkURL(body []byte) ([]byte, error) {
 	var question urlQuestion
-	if err := json.NewDecoder(io.LimitReader(r.Body, maxQuestionBytes)).Decode(&question); err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
+	if err := json.Unmarshal(body, &question); err != nil {
+		return nil, errEncoding
 	}
 	var said urlAnswer
 	if refused, ok := errors.AsType[*URLError](s.sender.CheckURL(question.URL, question.Forbidden)); ok {
 		said = urlAnswer{Reason: refused.Reason, Message: refused.Message}
 	}
-	answer(w, said)
-}
-
-func answer(w http.ResponseWriter, value any) {
-	encoded, err := json.Marshal(value)
-	if err != nil { // values of this package always encode
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	}
-	header := w.Header()
-	header["Content-Type"] = []string{"application/json"}
-	header["Date"] = nil
-	_, _ = w.Write(encoded) // a client that is gone has lost the result either way
+	return json.Marshal(said)
 }

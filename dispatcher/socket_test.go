@@ -3,12 +3,11 @@
 package dispatcher_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -22,21 +21,53 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// fakeDispatcher serves the socket by hand, for what a real one never does.
-func fakeDispatcher(path string, serve func(net.Conn)) {
+// fakeDispatcher serves the socket by hand, for what a real one never does: it
+// reads one frame and writes the reply, if there is one, under its number.
+func fakeDispatcher(path string, reply func(call [4]byte) []byte) {
 	GinkgoHelper()
 	listener, err := net.Listen("unix", path)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(listener.Close)
+	DeferCleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			go serve(conn)
+			go func() {
+				defer conn.Close() // like a dispatcher that dies
+				for {
+					head, _, err := readFrame(conn)
+					if err != nil || reply == nil {
+						return
+					}
+					if _, err := conn.Write(reply([4]byte(head[4:8]))); err != nil {
+						return
+					}
+				}
+			}()
 		}
 	}()
+}
+
+const (
+	kindAnswer    = 1
+	kindMalformed = 2
+)
+
+// frameOf is a frame as it is on the wire.
+func frameOf(call [4]byte, kind byte, body string) []byte {
+	frame := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+	return append(append(append(frame, call[:]...), kind), body...)
+}
+
+func readFrame(r io.Reader) (head [9]byte, body []byte, err error) {
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return head, nil, err
+	}
+	body = make([]byte, binary.BigEndian.Uint32(head[:]))
+	_, err = io.ReadFull(r, body)
+	return head, body, err
 }
 
 var _ = Describe("Over the socket", func() {
@@ -82,13 +113,7 @@ var _ = Describe("Over the socket", func() {
 
 	It("a frame that the dispatcher cannot read is a result, too", func(ctx SpecContext) {
 		path := newSocketPath()
-		fakeDispatcher(path, func(conn net.Conn) {
-			request, err := http.ReadRequest(bufio.NewReader(conn))
-			if err == nil {
-				_, _ = io.Copy(io.Discard, request.Body)
-			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-		})
+		fakeDispatcher(path, func(call [4]byte) []byte { return frameOf(call, kindMalformed, "") })
 		client := dispatcher.NewClient(path)
 		Expect(client.Send(ctx, attemptAt("https://example.com"))).To(HaveField("Reason", dispatcher.ReasonRequestInvalid))
 		Expect(client.CheckURL(ctx, "https://example.com", nil)).To(MatchError(dispatcher.ErrUnavailable))
@@ -116,13 +141,7 @@ var _ = Describe("Over the socket", func() {
 
 	It("an attempt is lost when the dispatcher dies with it", func(ctx SpecContext) {
 		path := newSocketPath()
-		fakeDispatcher(path, func(conn net.Conn) {
-			request, err := http.ReadRequest(bufio.NewReader(conn))
-			if err == nil {
-				_, _ = io.Copy(io.Discard, request.Body)
-			}
-			_ = conn.Close()
-		})
+		fakeDispatcher(path, nil)
 		_, err := dispatcher.NewClient(path).Send(ctx, attemptAt("https://example.com"))
 		Expect(err).To(MatchError(dispatcher.ErrLost))
 		Expect(err).NotTo(MatchError(dispatcher.ErrUnavailable))
@@ -130,13 +149,7 @@ var _ = Describe("Over the socket", func() {
 
 	It("an attempt is lost when the result makes no sense", func(ctx SpecContext) {
 		path := newSocketPath()
-		fakeDispatcher(path, func(conn net.Conn) {
-			request, err := http.ReadRequest(bufio.NewReader(conn))
-			if err == nil {
-				_, _ = io.Copy(io.Discard, request.Body)
-			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"reason\"")
-		})
+		fakeDispatcher(path, func(call [4]byte) []byte { return frameOf(call, kindAnswer, "nonsense") })
 		_, err := dispatcher.NewClient(path).Send(ctx, attemptAt("https://example.com"))
 		Expect(err).To(MatchError(dispatcher.ErrLost))
 	})
@@ -219,24 +232,24 @@ var _ = Describe("Over the socket", func() {
 		}
 	})
 
-	DescribeTable("malformed frames are refused",
-		func(ctx SpecContext, body string) {
+	DescribeTable("malformed requests are refused",
+		func(method int, body string) {
 			path := newSocketPath()
 			serve(path, newSender(dispatcher.SenderOptions{}), time.Second)
 			conn, err := net.Dial("unix", path)
 			Expect(err).NotTo(HaveOccurred())
 			defer conn.Close() // the test is over
-			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://dispatcher/v1/attempt", strings.NewReader(body))
+			Expect(conn.Write(frameOf([4]byte{7, 7, 7, 7}, byte(method), body))).To(BeNumerically(">", 0))
+			head, answer, err := readFrame(conn)
 			Expect(err).NotTo(HaveOccurred())
-			Expect(request.Write(conn)).To(Succeed())
-			response, err := http.ReadResponse(bufio.NewReader(conn), request)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(response.StatusCode).To(Equal(http.StatusBadRequest))
+			Expect(append(head[:], answer...)).To(Equal(frameOf([4]byte{7, 7, 7, 7}, kindMalformed, "")))
 		},
-		Entry("empty", ""),
-		Entry("short", "\x00\x00"),
-		Entry("longer than it is", "\x00\x00\x00\x09{}"),
-		Entry("huge", "\xff\xff\xff\xff{}"),
-		Entry("no JSON", "\x00\x00\x00\x02{]"),
+		Entry("empty", 1, ""),
+		Entry("short", 1, "\x00\x00"),
+		Entry("longer than it is", 1, "\x00\x00\x00\x09{}"),
+		Entry("huge", 1, "\xff\xff\xff\xff{}"),
+		Entry("no metadata", 1, "\x00\x00\x00\x02{]"),
+		Entry("a question that is no JSON", 2, "{]"),
+		Entry("no method of ours", 9, ""),
 	)
 })

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package multiplex
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// ErrCutOff says that calls were still being answered at the end of the grace
+// period.
+var ErrCutOff = errors.New("calls were still in flight at the end of the grace period")
+
+// Handler appends the answer to a request to answer and returns it. The body of
+// the request is its own to keep. An error, whatever it is, says that it could
+// not read the request and did nothing.
+type Handler func(method byte, body, answer []byte) ([]byte, error)
+
+// Server answers calls.
+type Server struct {
+	// Handler is called for each request, each in a goroutine of its own.
+	Handler Handler
+	// MaxRequest is how many bytes the body of a request may have. A connection
+	// on which a longer one comes is closed.
+	MaxRequest int
+	// MaxCalls is how many calls may be in flight, over all connections. More
+	// are not taken, rather than made to wait where their callers cannot see it.
+	MaxCalls int
+	// Logger gets what is wrong with connections.
+	Logger *slog.Logger
+
+	frames frames
+
+	mu       sync.Mutex
+	conns    map[*serverConn]struct{}
+	inFlight int
+	draining bool
+	drained  chan struct{} // closed when draining and nothing is in flight
+}
+
+// Serve answers calls until ctx ends. Then it takes no more, and hands over the
+// answers to those it took. If that takes longer than grace it closes the
+// connections, so that those calls are lost, and returns ErrCutOff. It can be
+// called once.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
+	s.conns, s.drained = map[*serverConn]struct{}{}, make(chan struct{})
+	failed := make(chan error, 1)
+	go func() { failed <- s.accept(listener) }()
+	var err error
+	select {
+	case err = <-failed:
+		s.drain()
+	case <-ctx.Done():
+		s.drain() // first, so that a listener that is gone means not taken
+		_ = listener.Close()
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-s.drained:
+		s.sayBye(timer.C)
+		return err
+	case <-timer.C:
+		s.closeAll()
+		return errors.Join(err, ErrCutOff)
+	}
+}
+
+func (s *Server) accept(listener net.Listener) error {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		c := &serverConn{net: conn, out: newOutbox(&s.frames), written: make(chan struct{})}
+		s.mu.Lock()
+		s.conns[c] = struct{}{}
+		s.mu.Unlock()
+		go s.write(c)
+		go s.read(c)
+	}
+}
+
+// serverConn is one connection.
+type serverConn struct {
+	net     net.Conn
+	out     *outbox
+	written chan struct{} // closed when nothing is written any more
+}
+
+// write ends with the connection, or after the last frame of a drain.
+func (s *Server) write(c *serverConn) {
+	defer close(c.written)
+	_ = c.out.run(c.net) // the client is gone, and with it those who wait
+	_ = c.net.Close()
+}
+
+// read takes calls until the connection ends. Those in flight go on: what they
+// began should end whole.
+func (s *Server) read(c *serverConn) {
+	r := bufio.NewReaderSize(c.net, bufferBytes)
+	for {
+		head, body, err := readFrame(r, s.MaxRequest)
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+				s.Logger.Warn("connection ended", "cause", err)
+			}
+			break
+		}
+		if !s.begin() {
+			s.reply(c, head.call, kindNotTaken)
+			continue
+		}
+		go s.answer(c, head, body)
+	}
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	c.out.close()
+	_ = c.net.Close()
+}
+
+func (s *Server) answer(c *serverConn, head header, body []byte) {
+	defer s.end()
+	made := s.frames.get(head.call, kindAnswer)
+	filled, err := s.Handler(head.kind, body, made.bytes)
+	if err != nil {
+		s.frames.put(made)
+		s.reply(c, head.call, kindMalformed)
+		return
+	}
+	made.bytes = filled
+	made.seal()
+	c.out.put(made)
+}
+
+func (s *Server) reply(c *serverConn, call uint32, kind byte) {
+	made := s.frames.get(call, kind)
+	made.seal()
+	c.out.put(made)
+}
+
+// begin takes a call, unless there are too many or none is taken any more.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining || s.inFlight >= s.MaxCalls {
+		return false
+	}
+	s.inFlight++
+	return true
+}
+
+// end is called when the answer is in the outbox.
+func (s *Server) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight--
+	if s.draining && s.inFlight == 0 {
+		close(s.drained)
+	}
+}
+
+// drain takes no more calls.
+func (s *Server) drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+	if s.inFlight == 0 {
+		close(s.drained)
+	}
+}
+
+// sayBye ends each connection behind the last answer on it, within the time.
+func (s *Server) sayBye(timeout <-chan time.Time) {
+	s.mu.Lock()
+	var open []*serverConn
+	for c := range s.conns {
+		open = append(open, c)
+	}
+	s.mu.Unlock()
+	for _, c := range open {
+		s.reply(c, 0, kindBye)
+		c.out.close()
+	}
+	for _, c := range open {
+		select {
+		case <-c.written:
+		case <-timeout:
+			s.closeAll()
+			return
+		}
+	}
+}
+
+func (s *Server) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.net.Close()
+	}
+}
