@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package hop compares ways to carry an attempt from one process to another
-// over a unix socket, for ADR 6. It is a module of its own, so that what was
+// over a unix socket, for ADR 8. It is a module of its own, so that what was
 // not chosen is no dependency of the product.
 //
-//	go -C test/hop test -run '^$' -bench . -benchtime 2s -count 5
+//	go -C test/hop test -run '^$' -bench . -benchtime 1s
 package hop
