@@ -10,12 +10,17 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // ErrCutOff says that calls were still being answered at the end of the grace
 // period.
 var ErrCutOff = errors.New("calls were still in flight at the end of the grace period")
+
+// maxIdle is how many goroutines wait for the next request. One that has made a
+// call before has the stack for it; that of a new one has to grow step by step.
+const maxIdle = 64
 
 // Handler appends the answer to a request to answer and returns it. The body of
 // the request is its own to keep. An error, whatever it is, says that it could
@@ -24,7 +29,7 @@ type Handler func(method byte, body, answer []byte) ([]byte, error)
 
 // Server answers calls.
 type Server struct {
-	// Handler is called for each request, each in a goroutine of its own.
+	// Handler is called for each request, for many at once.
 	Handler Handler
 	// MaxRequest is how many bytes the body of a request may have. A connection
 	// on which a longer one comes is closed.
@@ -36,6 +41,9 @@ type Server struct {
 	Logger *slog.Logger
 
 	frames frames
+	calls  chan taken    // unbuffered: for a goroutine that waits
+	ended  chan struct{} // closed with Serve
+	idle   atomic.Int32
 
 	mu       sync.Mutex
 	conns    map[*serverConn]struct{}
@@ -50,6 +58,8 @@ type Server struct {
 // called once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
 	s.conns, s.drained = map[*serverConn]struct{}{}, make(chan struct{})
+	s.calls, s.ended = make(chan taken), make(chan struct{})
+	defer close(s.ended)
 	failed := make(chan error, 1)
 	go func() { failed <- s.accept(listener) }()
 	var err error
@@ -117,7 +127,12 @@ func (s *Server) read(c *serverConn) {
 			s.reply(c, head.call, kindNotTaken)
 			continue
 		}
-		go s.answer(c, head, body)
+		call := taken{conn: c, head: head, body: body}
+		select {
+		case s.calls <- call:
+		default:
+			go s.work(call)
+		}
 	}
 	s.mu.Lock()
 	delete(s.conns, c)
@@ -126,18 +141,42 @@ func (s *Server) read(c *serverConn) {
 	_ = c.net.Close()
 }
 
-func (s *Server) answer(c *serverConn, head header, body []byte) {
+// taken is a call that is being answered.
+type taken struct {
+	conn *serverConn
+	head header
+	body []byte
+}
+
+// work answers a call, and then others, until enough goroutines wait for them.
+func (s *Server) work(call taken) {
+	for {
+		s.answer(call)
+		if s.idle.Add(1) > maxIdle {
+			s.idle.Add(-1)
+			return
+		}
+		select {
+		case call = <-s.calls:
+			s.idle.Add(-1)
+		case <-s.ended:
+			return
+		}
+	}
+}
+
+func (s *Server) answer(call taken) {
 	defer s.end()
-	made := s.frames.get(head.call, kindAnswer)
-	filled, err := s.Handler(head.kind, body, made.bytes)
+	made := s.frames.get(call.head.call, kindAnswer)
+	filled, err := s.Handler(call.head.kind, call.body, made.bytes)
 	if err != nil {
 		s.frames.put(made)
-		s.reply(c, head.call, kindMalformed)
+		s.reply(call.conn, call.head.call, kindMalformed)
 		return
 	}
 	made.bytes = filled
 	made.seal()
-	c.out.put(made)
+	call.conn.out.put(made)
 }
 
 func (s *Server) reply(c *serverConn, call uint32, kind byte) {
