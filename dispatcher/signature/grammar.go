@@ -35,16 +35,22 @@ var (
 // either end, and after whsec_ base64 of 24 to 64 bytes. The error names the
 // problem and the way out, never the secret or a part of it.
 func Validate(secret string) error {
+	_, err := parse(secret)
+	return err
+}
+
+// parse checks a secret and returns the key that Standard Webhooks derives from
+// it.
+func parse(secret string) ([]byte, error) {
 	switch {
 	case strings.TrimSpace(secret) != secret:
-		return errWhiteSpace
+		return nil, errWhiteSpace
 	case len(secret) < MinSecretBytes:
-		return errTooShort
+		return nil, errTooShort
 	case len(secret) > MaxSecretBytes:
-		return errTooLong
+		return nil, errTooLong
 	}
-	_, err := standardKey(secret)
-	return err
+	return standardKey(secret)
 }
 
 // Generate makes a new secret: whsec_ and base64 of 32 bytes from random.

@@ -74,10 +74,7 @@ func (k Keys) Sign(id string, at time.Time, body []byte) (Headers, error) {
 // the Standard Webhooks signature of message and body.
 func sign(secret Secret, message string, body []byte) (ours, standard string, err error) {
 	revealed := secret.Reveal()
-	if err := Validate(revealed); err != nil {
-		return "", "", err
-	}
-	key, err := standardKey(revealed)
+	key, err := parse(revealed)
 	if err != nil {
 		return "", "", err
 	}
