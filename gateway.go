@@ -102,6 +102,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	metrics.Registry.MustRegister(gateway.BacklogCollector{Backlog: g.Backlog, Limits: o.limits})
 	g.Start(background)
 	failed := make(chan error, 2)
 	if err := o.serveMetrics(background, config, failed); err != nil {

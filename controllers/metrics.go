@@ -22,6 +22,7 @@ type Metrics struct {
 	statusWrites    *prometheus.CounterVec
 	retentions      *prometheus.CounterVec
 	states          *prometheus.GaugeVec
+	certificates    *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics.
@@ -52,8 +53,12 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		states: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "bbmcp_webhook_state", Help: "1 for the state that a webhook is in.",
 		}, []string{"namespace", "webhook", "state"}),
+		certificates: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "bbmcp_endpoint_certificate_expiry_timestamp_seconds",
+			Help: "When the certificate expires that a webhook's endpoint showed at the last attempt, in Unix time.",
+		}, []string{"namespace", "webhook"}),
 	}
-	registry.MustRegister(m.deliveries, m.attempts, m.attemptDuration, m.latency, m.statusWrites, m.retentions, m.states)
+	registry.MustRegister(m.deliveries, m.attempts, m.attemptDuration, m.latency, m.statusWrites, m.retentions, m.states, m.certificates)
 	return m
 }
 
@@ -77,6 +82,9 @@ func (m *Metrics) attempt(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.
 		outcome = "succeeded"
 	}
 	m.attemptDuration.WithLabelValues(outcome).Observe(result.Duration.Seconds())
+	if expiry := result.CertificateNotAfter; webhook != nil && !expiry.IsZero() {
+		m.certificates.WithLabelValues(delivery.Namespace, webhook.Name).Set(float64(expiry.Unix()))
+	}
 	if delivery.Status.Attempts == 1 {
 		m.latency.Observe(max(0, result.StartedAt.Sub(accepted(delivery)).Seconds()))
 	}
@@ -112,6 +120,7 @@ func (m *Metrics) forgetWebhook(key types.NamespacedName) {
 	m.deliveries.DeletePartialMatch(labels)
 	m.attempts.DeletePartialMatch(labels)
 	m.states.DeletePartialMatch(labels)
+	m.certificates.DeletePartialMatch(labels)
 }
 
 // runnerGauges are figures of the attempt runner, taken when somebody asks.

@@ -39,6 +39,7 @@ func run() error {
 		"`controller_runtime_*`, `workqueue_*`, `rest_client_*`, `leader_election_*`, `go_*`, `process_*`.\n")
 	rest := &recorder{}
 	gateway.NewMetrics(rest)
+	rest.MustRegister(gateway.BacklogCollector{})
 	if err := rest.print("Gateway"); err != nil {
 		return err
 	}

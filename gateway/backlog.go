@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Backlog is how many deliveries of all namespaces are unfinished, and the bytes
+// of their payloads, as far as this replica knows.
+func (g *Gateway) Backlog() (deliveries int, bytes int64) {
+	g.deliveries.View(func() { deliveries, bytes = g.deliveries.total.count, g.deliveries.total.bytes })
+	return deliveries, bytes
+}
+
+// BacklogCollector shows how near the backlog is to its limits.
+type BacklogCollector struct {
+	Backlog func() (deliveries int, bytes int64)
+	Limits  Limits
+}
+
+// backlogGauges are the figures, in the order of BacklogCollector.values.
+var backlogGauges = []*prometheus.Desc{ //nolint:gochecknoglobals // never changed
+	prometheus.NewDesc("bbmcp_gateway_backlog_deliveries", "Unfinished deliveries of all namespaces together.", nil, nil),
+	prometheus.NewDesc("bbmcp_gateway_backlog_deliveries_limit", "The bound of bbmcp_gateway_backlog_deliveries.", nil, nil),
+	prometheus.NewDesc("bbmcp_gateway_backlog_bytes", "Bytes of payload of unfinished deliveries.", nil, nil),
+	prometheus.NewDesc("bbmcp_gateway_backlog_bytes_limit", "The bound of bbmcp_gateway_backlog_bytes.", nil, nil),
+}
+
+// Describe implements prometheus.Collector.
+func (c BacklogCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, desc := range backlogGauges {
+		descs <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c BacklogCollector) Collect(metrics chan<- prometheus.Metric) {
+	deliveries, bytes := c.Backlog()
+	values := []float64{float64(deliveries), float64(c.Limits.Cluster), float64(bytes), float64(c.Limits.ClusterBytes)}
+	for i, desc := range backlogGauges {
+		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, values[i])
+	}
+}
