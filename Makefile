@@ -40,6 +40,12 @@ build: ## Build the static binaries into bin/ (VERSION=1.2.3)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/bbmcp ./cmd/bbmcp
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/receiver ./hack/receiver
 
+.PHONY: install.yaml
+install.yaml: ## Write all of config/ into bin/install.yaml, and the event types beside it
+	@mkdir -p bin
+	go run ./hack/kustomize config > bin/install.yaml
+	go run ./hack/kustomize config/eventtypes > bin/eventtypes.yaml
+
 .PHONY: control-plane
 control-plane: ## Build kube-apiserver, kube-controller-manager and etcd from their Go modules, once
 	go run ./hack/ensurecontrolplane
@@ -51,7 +57,7 @@ clean: ## Remove bin/ (the control plane stays in the user's cache folder)
 ##@ Change
 
 .PHONY: generate
-generate: bin/controller-gen bin/crd-ref-docs ## Regenerate deep copies, CRDs, roles and docs/reference
+generate: bin/controller-gen bin/crd-ref-docs ## Regenerate deep copies, CRDs, roles, docs/reference and what the chart takes from them
 	hack/generate
 
 .PHONY: format
@@ -98,6 +104,14 @@ check-curl: control-plane ## Run the commands of docs/rest.md with a real curl
 .PHONY: kubectl-check
 kubectl-check: check-kubectl
 
+.PHONY: check-helm
+check-helm: control-plane bin/helm3 bin/helm4 ## Install, upgrade and remove the chart with Helm 3 and 4, and config/ with kubectl
+	hack/check-helm
+
+.PHONY: check-alerts
+check-alerts: ## Check the alerts and let each fire once (needs promtool)
+	hack/check-alerts
+
 .PHONY: bench-isolation
 bench-isolation: control-plane ## Measure what hanging endpoints cost the others
 	go run ./test/isolation/bench
@@ -113,5 +127,11 @@ bin/crd-ref-docs: hack/tools/crd-ref-docs/go.mod hack/tools/crd-ref-docs/go.sum
 bin/golangci-lint: hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/go.sum
 	cd hack/tools/golangci-lint && go build -o ../../../$@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
 
+bin/helm3: hack/tools/helm3/go.mod hack/tools/helm3/go.sum
+	hack/build-helm 3 $@
+
+bin/helm4: hack/tools/helm/go.mod hack/tools/helm/go.sum
+	hack/build-helm 4 $@
+
 .PHONY: tools
-tools: bin/controller-gen bin/crd-ref-docs bin/golangci-lint ## Build the pinned tools into bin/
+tools: bin/controller-gen bin/crd-ref-docs bin/golangci-lint bin/helm3 bin/helm4 ## Build the pinned tools into bin/

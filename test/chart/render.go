@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// Folder is the chart's, from the root of the tree.
+const Folder = "charts/bbmcp-webhooks"
+
+// GroupVersion is what the API server serves once our CRDs are there.
+const GroupVersion = "bbmcp.quietstack.com/v1alpha1"
+
+// kubernetes is the version of the cluster that is rendered for.
+const kubernetes = "v1.37.2"
+
+// Release is what a user says beside the values. The zero value is a first
+// installation as the README shows it.
+type Release struct {
+	// Name and Namespace are "bbmcp" and "bbmcp-system" where they are empty.
+	Name, Namespace string
+	// APIVersions are served beside those of Kubernetes itself.
+	APIVersions []string
+}
+
+// Rendered is what the chart makes.
+type Rendered struct {
+	// Objects are those of all templates, hooks included, sorted by Key.
+	Objects []*unstructured.Unstructured
+	// Notes are shown to who installs.
+	Notes string
+}
+
+// Render renders the chart in the tree at root. It refuses what Helm refuses.
+func Render(ctx context.Context, root string, values map[string]any, release Release) (Rendered, error) {
+	r := request{
+		Chart: filepath.Join(root, Folder), Values: values, Kubernetes: kubernetes,
+		Name: release.Name, Namespace: release.Namespace, APIVersions: release.APIVersions,
+	}
+	if r.Name == "" {
+		r.Name = "bbmcp"
+	}
+	if r.Namespace == "" {
+		r.Namespace = "bbmcp-system"
+	}
+	files, err := r.ask(ctx, root)
+	if err != nil {
+		return Rendered{}, fmt.Errorf("render chart: %w", err)
+	}
+	var out Rendered
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		switch {
+		case strings.HasSuffix(name, "NOTES.txt"):
+			out.Notes = files[name]
+		case strings.HasSuffix(name, ".yaml"):
+			found, err := Decode(strings.NewReader(files[name]))
+			if err != nil {
+				return Rendered{}, fmt.Errorf("render %s: %w", name, err)
+			}
+			out.Objects = append(out.Objects, found...)
+		}
+	}
+	sortObjects(out.Objects)
+	return out, nil
+}
+
+// Kustomize builds a folder of the tree at root that has a kustomization, as
+// kubectl kustomize does.
+func Kustomize(ctx context.Context, root, folder string) ([]byte, error) {
+	files, err := request{Kustomization: filepath.Join(root, folder)}.ask(ctx, root)
+	if err != nil {
+		return nil, fmt.Errorf("kustomize %s: %w", folder, err)
+	}
+	return []byte(files["kustomization.yaml"]), nil
+}
+
+// Decode reads the documents of a YAML stream that are not empty.
+func Decode(in io.Reader) ([]*unstructured.Unstructured, error) {
+	var all []*unstructured.Unstructured
+	decoder := utilyaml.NewYAMLOrJSONDecoder(in, 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if len(object.Object) > 0 {
+			all = append(all, object)
+		}
+	}
+}
+
+// Key says which object it is: "Role bbmcp-system/bbmcp-manager".
+func Key(object *unstructured.Unstructured) string {
+	return fmt.Sprintf("%s %s/%s", object.GetKind(), object.GetNamespace(), object.GetName())
+}
+
+func sortObjects(all []*unstructured.Unstructured) {
+	slices.SortFunc(all, func(a, b *unstructured.Unstructured) int { return strings.Compare(Key(a), Key(b)) })
+}
