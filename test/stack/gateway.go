@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -19,9 +20,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/childprocess"
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
 )
-
-// gatewayAccount is the gateway's ServiceAccount.
-const gatewayAccount = "bbmcp-gateway"
 
 // GatewayOptions say how to start a gateway and its sidecar.
 type GatewayOptions struct {
@@ -53,7 +51,7 @@ type Gateway struct {
 // ready. It runs with the rights of its ServiceAccount.
 func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gateway, error) {
 	name := fmt.Sprintf("gateway-%d", s.serial())
-	config, err := s.ControlPlane.ServiceAccountConfig(ctx, SystemNamespace, gatewayAccount, tokenTTL)
+	config, err := s.ControlPlane.ServiceAccountConfig(ctx, SystemNamespace, s.installed["gateway"].account, tokenTTL)
 	if err != nil {
 		return nil, err
 	}
@@ -71,17 +69,17 @@ func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gate
 		}
 	}
 	g := &Gateway{
-		sidecar: s.newSidecar(name, addresses[2], options.DispatcherArgs),
+		sidecar: s.newSidecar("gateway", name, addresses[2], options.DispatcherArgs),
 		URL:     "http://" + addresses[0], MetricsURL: "http://" + addresses[1] + "/metrics",
 		DispatcherMetricsURL: "http://" + addresses[2] + "/metrics",
 	}
 	if err := g.startSidecar(options.Supervise); err != nil {
 		return nil, err
 	}
-	g.args = append([]string{
-		"gateway", "--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + g.socket, "--address=" + addresses[0],
+	g.args = slices.Concat(s.installed["gateway"].args, []string{
+		"--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + g.socket, "--address=" + addresses[0],
 		"--metrics-address=" + addresses[1], "--metrics-secure=false", "--drain-delay=0s",
-	}, options.Args...)
+	}, options.Args)
 	return g, g.Restart(ctx)
 }
 

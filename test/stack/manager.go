@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -50,7 +51,7 @@ type Manager struct {
 // loopback are allowed, by http too.
 func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Manager, error) {
 	name := fmt.Sprintf("manager-%d", s.serial())
-	config, err := s.ControlPlane.ServiceAccountConfig(ctx, SystemNamespace, managerAccount, tokenTTL)
+	config, err := s.ControlPlane.ServiceAccountConfig(ctx, SystemNamespace, s.installed["manager"].account, tokenTTL)
 	if err != nil {
 		return nil, err
 	}
@@ -68,18 +69,18 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 		}
 	}
 	m := &Manager{
-		sidecar:    s.newSidecar(name, addresses[2], options.DispatcherArgs),
+		sidecar:    s.newSidecar("manager", name, addresses[2], options.DispatcherArgs),
 		MetricsURL: "http://" + addresses[0] + "/metrics", ProbeURL: "http://" + addresses[1],
 		DispatcherMetricsURL: "http://" + addresses[2] + "/metrics",
 	}
 	if err := m.startSidecar(options.Supervise); err != nil {
 		return nil, err
 	}
-	m.args = append([]string{
-		"manager", "--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + m.socket,
+	m.args = slices.Concat(s.installed["manager"].args, []string{
+		"--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + m.socket,
 		"--metrics-address=" + addresses[0], "--metrics-secure=false", "--probe-address=" + addresses[1],
 		"--leader-election-namespace=" + SystemNamespace, fmt.Sprintf("--leader-elect=%t", !options.Alone),
-	}, options.Args...)
+	}, options.Args)
 	return m, m.Restart(ctx)
 }
 

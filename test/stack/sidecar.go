@@ -4,6 +4,7 @@ package stack
 
 import (
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"bbmcp.quietstack.com/webhooks/internal/childprocess"
@@ -20,14 +21,14 @@ type sidecar struct {
 	stopping   bool
 }
 
-// newSidecar describes the dispatcher of the process of this name. Receivers on
-// loopback are allowed, by http too.
-func (s *Stack) newSidecar(name, metricsAddress string, args []string) *sidecar {
+// newSidecar describes the dispatcher of the process of this name, which has
+// this role. Receivers on loopback are allowed, by http too.
+func (s *Stack) newSidecar(role, name, metricsAddress string, args []string) *sidecar {
 	return &sidecar{
 		stack: s, name: name, socket: filepath.Join(s.Dir, name+".sock"),
-		dispatcherArgs: append([]string{
+		dispatcherArgs: slices.Concat(s.installed[role].sidecar, []string{
 			"--allow-cidr=127.0.0.0/8", "--allow-http", "--metrics-address=" + metricsAddress,
-		}, args...),
+		}, args),
 	}
 }
 
@@ -44,7 +45,7 @@ func (c *sidecar) startSidecar(supervise bool) error {
 // StartDispatcher starts the sidecar, again if it had ended.
 func (c *sidecar) StartDispatcher() error {
 	process, err := c.stack.launch(c.name+"-dispatcher", c.stack.Binaries.Dispatcher,
-		append([]string{"--socket=" + c.socket}, c.dispatcherArgs...)...)
+		append(slices.Clone(c.dispatcherArgs), "--socket="+c.socket)...)
 	if err != nil {
 		return err
 	}

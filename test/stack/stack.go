@@ -29,9 +29,6 @@ import (
 // SystemNamespace is where the product's own ServiceAccounts and lease are.
 const SystemNamespace = "bbmcp-system"
 
-// managerAccount is the manager's ServiceAccount.
-const managerAccount = "bbmcp-manager"
-
 // tokenTTL outlives every run.
 const tokenTTL = 24 * time.Hour
 
@@ -41,6 +38,8 @@ type Options struct {
 	Binaries Binaries
 	// ControlPlane is passed on; its Manifests come after the product's own.
 	ControlPlane controlplane.Options
+	// Values are those of the chart, which rights and arguments come from.
+	Values map[string]any
 	// Progress is told what is being done.
 	Progress func(string)
 }
@@ -56,13 +55,17 @@ type Stack struct {
 	// Binaries are the programs that run.
 	Binaries Binaries
 
+	// installed are the chart's containers.
+	installed installed
+
 	mu      sync.Mutex
 	running []*childprocess.Process
 	counter int
 }
 
-// Start builds what is missing and starts a control plane with the product's
-// CRDs, roles and event types, but no process of ours. The caller calls Stop.
+// Start builds what is missing and starts a control plane with what the chart
+// installs: CRDs, roles, event types. No process of ours runs yet. The caller
+// calls Stop.
 func Start(ctx context.Context, options Options) (*Stack, error) {
 	if options.Progress == nil {
 		options.Progress = func(string) {}
@@ -83,10 +86,11 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	}
 	control := options.ControlPlane
 	control.Progress = options.Progress
-	control.Manifests = append([]string{
-		filepath.Join(root, "config/crd/bases"), filepath.Join(root, "config/namespace"),
-		filepath.Join(root, "config/rbac"), filepath.Join(root, "config/eventtypes"),
-	}, control.Manifests...)
+	manifest, err := s.renderChart(ctx, root, options.Values)
+	if err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	control.Manifests = append([]string{filepath.Join(root, "config/namespace"), manifest}, control.Manifests...)
 	ctrl.SetLogger(logr.Discard()) // the client library complains unless somebody decides
 	started := time.Now()
 	if s.ControlPlane, err = controlplane.Start(ctx, control); err != nil {
