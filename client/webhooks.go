@@ -107,7 +107,13 @@ func (c *Client) ResumeWebhook(ctx context.Context, id string) (*Webhook, error)
 // the same secret and rotate once: a second rotation would drop the secret that
 // receivers still have.
 func (c *Client) RotateSecret(ctx context.Context, id string) (*Webhook, error) {
-	header := http.Header{idempotencyKey: {rand.Text()}}
+	return c.RotateSecretOnce(ctx, id, rand.Text())
+}
+
+// RotateSecretOnce is RotateSecret with a key of the caller's: every call with
+// the same one answers with the same secret. 409 if another rotation followed.
+func (c *Client) RotateSecretOnce(ctx context.Context, id, key string) (*Webhook, error) {
+	header := http.Header{idempotencyKey: {key}}
 	return c.webhookCall(ctx, call{method: http.MethodPost, header: header, repeatable: true}, id, "/rotate-secret")
 }
 
