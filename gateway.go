@@ -52,6 +52,7 @@ type gatewayOptions struct {
 	metricsAddress string
 	metricsSecure  bool
 
+	dashboard    bool
 	unregistered bool
 	limits       gateway.Limits
 }
@@ -76,6 +77,7 @@ func newGatewayCommand() *cobra.Command {
 	flags.DurationVar(&o.drainGrace, "drain-grace", 30*time.Second, "how long requests under way may take after that")
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics; 0 turns it off")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to callers that RBAC lets read it")
+	flags.BoolVar(&o.dashboard, "dashboard", true, "serve the dashboard at /dashboard")
 	flags.BoolVar(&o.unregistered, "allow-unregistered-event-types", false, "accept events whose type no EventType defines")
 	flags.IntVar(&o.limits.PerWebhook, "backlog-per-webhook", o.limits.PerWebhook, "unfinished deliveries of one webhook, beside a fifth of its namespace's limits")
 	flags.IntVar(&o.limits.PerNamespace, "backlog-per-namespace", o.limits.PerNamespace, "unfinished deliveries of one namespace")
@@ -114,6 +116,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
+	server.RegisterOnShutdown(g.Close)
 	if err := o.listen(background, server, failed); err != nil {
 		return err
 	}
@@ -135,7 +138,7 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, lo
 	go func() { _ = addresses.Start(ctx) }() // ends with ctx, without an error
 	return gateway.New(gateway.Options{
 		Config: config, Client: objects, Dispatcher: dispatcher.NewClient(o.dispatcherSocket), Forbidden: addresses.Forbidden,
-		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered,
+		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered, Dashboard: o.dashboard,
 		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, Now: time.Now, Random: rand.Reader,
 	})
 }

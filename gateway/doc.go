@@ -32,6 +32,9 @@
 //	deliveries.go deliveries are listed and read
 //	retry.go      a delivery is attempted again
 //	eventtypes.go the catalogue is listed
+//	pages.go      the dashboard, and what it is told beside the REST API
+//	standing.go   how webhooks do
+//	news.go       pages hear of changes
 //	cursor.go     where the next page begins
 //	accesslog.go  one line for each request
 //	metrics.go    and what is counted

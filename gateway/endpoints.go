@@ -21,6 +21,7 @@ type endpoints struct {
 
 	byNamespace map[string]map[string]*v1alpha1.Webhook // namespace → id → webhook
 	news        chan struct{}                           // closed and replaced at every change
+	followers   *news                                   // nil: nobody is told
 }
 
 func newEndpoints(now func() time.Time) *endpoints {
@@ -34,6 +35,7 @@ func (e *endpoints) changed(before, after **v1alpha1.Webhook) {
 	close(e.news)
 	e.news = make(chan struct{})
 	if after != nil {
+		e.followers.tell((*after).Namespace, (*after).Name, "")
 		namespace := (*after).Namespace
 		if e.byNamespace[namespace] == nil {
 			e.byNamespace[namespace] = map[string]*v1alpha1.Webhook{}
@@ -42,6 +44,7 @@ func (e *endpoints) changed(before, after **v1alpha1.Webhook) {
 		return
 	}
 	namespace := (*before).Namespace
+	e.followers.tell(namespace, (*before).Name, "")
 	delete(e.byNamespace[namespace], idOf(*before))
 	if len(e.byNamespace[namespace]) == 0 {
 		delete(e.byNamespace, namespace)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dashboard"
 	"bbmcp.quietstack.com/webhooks/internal/mirror"
 )
 
@@ -45,9 +47,11 @@ type Options struct {
 	Limits Limits
 	// AllowUnregistered accepts events whose type is not in the catalogue.
 	AllowUnregistered bool
-	Metrics           *Metrics
-	Logger            *slog.Logger
-	Now               func() time.Time
+	// Dashboard serves pages for people, too.
+	Dashboard bool
+	Metrics   *Metrics
+	Logger    *slog.Logger
+	Now       func() time.Time
 	// Random makes ids and secrets: crypto/rand.Reader.
 	Random io.Reader
 }
@@ -72,6 +76,8 @@ type Gateway struct {
 	endpoints  *endpoints
 	deliveries *ledger
 	catalogue  *catalogue
+	news       *news
+	dashboard  *dashboard.Dashboard // nil: there is none
 }
 
 // +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhooks;eventtypes,verbs=get;list;watch
@@ -94,13 +100,28 @@ func New(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Gateway{
+	g := &Gateway{
 		client: o.Client, callers: callers,
 		authenticator: newAuthenticator(clients.AuthenticationV1().TokenReviews()), authorizer: authorize,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits,
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, now: o.Now, random: o.Random,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
-	}, nil
+		news: newNews(),
+	}
+	g.endpoints.followers, g.deliveries.news = g.news, g.news
+	if o.Dashboard {
+		if g.dashboard, err = g.newDashboard(); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// Close ends what requests would go on for ever.
+func (g *Gateway) Close() {
+	if g.dashboard != nil {
+		g.dashboard.Close()
+	}
 }
 
 // Start follows the API server in the background until ctx ends.
@@ -120,6 +141,10 @@ func (g *Gateway) Start(ctx context.Context) {
 func (g *Gateway) Handler(draining func() bool) http.Handler {
 	mux := http.NewServeMux()
 	NewAPI(mux, g)
+	if g.dashboard != nil {
+		mux.Handle(strings.TrimSuffix(dashboard.Root, "/"), g.dashboard)
+		mux.Handle(dashboard.Root, g.dashboard)
+	}
 	mux.HandleFunc("GET /healthz", g.probe(func() error { return nil }))
 	mux.HandleFunc("GET /readyz", g.probe(func() error {
 		if draining() {

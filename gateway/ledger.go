@@ -38,6 +38,7 @@ type recorded struct {
 	created        time.Time
 	next           *metav1.MicroTime
 	completed      *metav1.MicroTime
+	took           time.Duration // the latest attempt
 
 	stamp  time.Time         // in the payload; zero if that is no payload of ours
 	bytes  int64             // of the payload
@@ -57,7 +58,7 @@ func record(delivery *v1alpha1.WebhookDelivery) *recorded {
 		state: delivery.Status.State, attempts: delivery.Status.Attempts,
 		responseStatus: delivery.Status.ResponseStatus, errorMessage: delivery.Status.ErrorMessage,
 		created: createdAt(delivery), next: delivery.Status.NextAttemptTime, completed: delivery.Status.CompletionTime,
-		stamp: stampOf(&delivery.Spec),
+		took: tookOf(delivery), stamp: stampOf(&delivery.Spec),
 		bytes: int64(len(delivery.Spec.Payload)), digest: sha256.Sum256([]byte(delivery.Spec.Payload)),
 	}
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
@@ -105,6 +106,8 @@ func (u usage) plus(other usage) usage {
 type ledger struct {
 	*mirror.Mirror[*v1alpha1.WebhookDelivery, *recorded]
 
+	news *news // nil: nobody is told
+
 	// All that follows is read under View and changed under Change.
 
 	total      usage
@@ -149,7 +152,9 @@ func (l *ledger) changed(before, after **recorded) {
 	}
 	if after != nil {
 		l.enter(*after)
+		before = after
 	}
+	l.news.tell((*before).namespace, (*before).webhook, (*before).id)
 }
 
 func (l *ledger) enter(r *recorded) {

@@ -77,17 +77,21 @@ func (d *demo) showLogs() {
 // invite prints what a person can try next.
 func (d *demo) invite() {
 	fmt.Printf(`
-Everything stays up until Ctrl-C. In another terminal:
+Everything stays up until Ctrl-C. In a browser, sign in with this link (whoever has it has the token; it is made for this demo):
 
-  export KUBECONFIG=%s
+  %[2]s/dashboard/sign-in#token=%[3]s
+
+The dashboard is at %[2]s/dashboard; another token for it: kubectl create token demo --duration=8h. In another terminal:
+
+  export KUBECONFIG=%[1]s
   kubectl get wh,whd -o wide
   kubectl describe wh demo
   kubectl explain webhook.spec.retryPolicy
   kubectl apply -f examples/deliveries     # four more, by hand
 
-  export BBMCP_API_URL=%s BBMCP_API_KEY=%s
+  export BBMCP_API_URL=%[2]s BBMCP_API_KEY=%[3]s
   go run ./cmd/bbmcp webhooks list
-  go run ./cmd/bbmcp webhooks test %s --event context.created
+  go run ./cmd/bbmcp webhooks test %[4]s --event context.created
   curl -H "Authorization: Bearer $BBMCP_API_KEY" $BBMCP_API_URL/v1/webhooks/%[4]s/deliveries
 
 Logs: %[5]s

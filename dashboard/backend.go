@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"context"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+// Backend is the gateway, as far as pages need more than the REST API tells.
+// Every method checks the rights that the REST API would check, for the caller
+// that Identify has put into the context. Errors that callers may see have a
+// method Document; see problemOf.
+type Backend interface {
+	// Identify finds out whose token it is. The context that it returns speaks
+	// for that caller.
+	Identify(ctx context.Context, token string) (context.Context, Caller, error)
+	// Note names the operation of a request in the access log and the metrics.
+	Note(ctx context.Context, operation string)
+	// May reports whether the caller has a right. What cannot be found out
+	// counts as no.
+	May(ctx context.Context, namespace string, right Right) bool
+	// Health says how each webhook of a namespace does, by id: needs the right to
+	// list webhooks. What it tells of deliveries needs the right to list those.
+	Health(ctx context.Context, namespace string) (map[string]Health, error)
+	// Settings are those of a webhook that the REST API does not show: needs the
+	// right to get it.
+	Settings(ctx context.Context, namespace, id string) (*Settings, error)
+	// Deliveries lists those of a webhook: needs the right to list deliveries.
+	Deliveries(ctx context.Context, namespace, id string, query DeliveryQuery) (*rest.DeliveryList, error)
+	// Delivery reads one: needs the right to get it.
+	Delivery(ctx context.Context, namespace, id string) (*Delivery, error)
+	// Backlog says what waits in a namespace: needs the right to list deliveries.
+	Backlog(ctx context.Context, namespace string) (*Backlog, error)
+	// Follow tells of changes, at once and without saying which: the channel gets
+	// a value when something has changed since the last one was taken. Whoever
+	// follows checks the rights, and calls stop.
+	Follow(namespace string, topic Topic) (news <-chan struct{}, stop func())
+}
+
+// Caller is whose token it is.
+type Caller struct {
+	// Name is the user name, such as system:serviceaccount:shop:orders.
+	Name string
+	// Namespace is that of the ServiceAccount; empty: it is none.
+	Namespace string
+}
+
+// Right is a verb on a resource of this project, or on secrets.
+type Right struct {
+	Verb, Resource string
+	// Name is that of one object; empty: any.
+	Name string
+}
+
+// Topic is what a page shows: one delivery, one webhook with its deliveries, or
+// (when both are empty) a whole namespace. The fields are ids.
+type Topic struct{ Webhook, Delivery string }
+
+// Health is how a webhook does.
+type Health struct {
+	LastSuccess, LastFailure *time.Time
+	// Problem says why the webhook does not work as it is configured, with its
+	// reason; both are empty if it does.
+	Problem, Reason string
+	// Waiting is how many deliveries are unfinished, Limit how many may be.
+	Waiting, Limit int
+	// Recent are the latest deliveries that finished, the oldest first; nil if
+	// the caller may not list deliveries.
+	Recent []Outcome
+}
+
+// Outcome is how a delivery ended.
+type Outcome struct {
+	Succeeded bool
+	// Took is how long its last attempt took.
+	Took time.Duration
+}
+
+// Settings are what is configured and known of a webhook, beside what the REST
+// API shows.
+type Settings struct {
+	// Delays are the waits before attempts 2, 3, …; Timeout bounds an attempt.
+	Delays   []time.Duration
+	Timeout  time.Duration
+	Jitter   int // percent
+	Deadline time.Duration
+	// Refuse says that a full backlog refuses whole publishes, instead of
+	// passing this webhook over.
+	Refuse bool
+	// SecretName is the Secret that signs; UserSecret: its owner keeps it.
+	SecretName string
+	UserSecret bool
+	// OverlapEnd is until when the previous secret signs too; nil: no rotation.
+	OverlapEnd *time.Time
+	Overlap    time.Duration
+	// HeldUntil is when the endpoint asked to be left alone until.
+	HeldUntil *time.Time
+	// Succeeded, Failed and Unrecorded count deliveries since the webhook exists.
+	Succeeded, Failed, Unrecorded int64
+	Conditions                    []Condition
+}
+
+// Condition is one of the conditions of the object.
+type Condition struct {
+	Type, Status, Reason, Message string
+	Since                         time.Time
+}
+
+// DeliveryQuery selects deliveries of a webhook. Empty fields select all.
+type DeliveryQuery struct {
+	Status, Event string
+	Limit         int
+	Cursor        string
+}
+
+// Delivery is all that is known of one.
+type Delivery struct {
+	rest.DeliveryDetail
+
+	Test        bool
+	TraceParent string
+	PublishedBy string
+	// Reason is that of the condition Succeeded, such as WebhookSuspended, and
+	// Message its text.
+	Reason, Message string
+	// Deadline is when it fails if it has not succeeded before; zero: unknown.
+	Deadline time.Time
+	// Overlapped are the attempts that two secrets signed.
+	Overlapped map[int]bool
+}
+
+// Backlog is what waits in a namespace, and what failed lately.
+type Backlog struct {
+	// Oldest are unfinished deliveries, the oldest first; Failed are those that
+	// failed for good, the newest first.
+	Oldest, Failed []rest.Delivery
+	// Count and Bytes are of all unfinished ones, with their limits.
+	Count, CountLimit int
+	Bytes, BytesLimit int64
+}

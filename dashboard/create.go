@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"net/http"
+	"strings"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+// webhookForm is what people typed, for a new webhook or a change.
+type webhookForm struct {
+	ID, Name, URL, Events, Description, ETag string
+
+	Base    string // of the namespace's pages
+	Types   []rest.EventType
+	Trouble *trouble
+	Was     rest.Webhook
+}
+
+// Wrong says what is wrong with a field, or nothing.
+func (f webhookForm) Wrong(field string) string { return f.Trouble.field(field) }
+
+// secretView shows a new secret, once.
+type secretView struct {
+	Webhook rest.Webhook
+	Secret  string
+	Rotated bool
+	Overlap string // for how long the old secret signs too; "": it does not
+}
+
+func (v *visit) newWebhook() error {
+	if !v.may("create", "webhooks", "") || !v.may("create", "secrets", "") {
+		return mayNot("create webhooks", "bbmcp-editor")
+	}
+	return v.showForm("new", http.StatusOK, webhookForm{Events: "*"})
+}
+
+// showForm shows the form of a webhook, with the catalogue beside it.
+func (v *visit) showForm(name string, status int, form webhookForm) error {
+	types, err := v.catalogue()
+	if err != nil {
+		return err
+	}
+	form.Types, form.Base = types.Data, v.base()
+	title := "New webhook"
+	if name == "edit" {
+		title = "Edit " + form.Was.Name
+	}
+	if form.Trouble != nil {
+		title = "Error: " + title
+	}
+	l := layout{
+		Title: title, Nav: "webhooks", Body: form,
+		Caller: v.caller, Namespace: v.namespace, ByProxy: v.byProxy, Base: v.base(),
+	}
+	v.d.renderFor(v.w, v.request, status, name, l)
+	return nil
+}
+
+func (v *visit) create() error {
+	form := v.readForm()
+	created, err := v.api.CreateWebhook(v.ctx(), rest.WebhookCreate{
+		Name: form.Name, URL: form.URL, Events: eventsOf(form.Events), Description: form.Description,
+		Secret: v.request.PostFormValue("secret"),
+	})
+	if err != nil {
+		form.Trouble = problemOf(err)
+		if !form.Trouble.isOfForm() {
+			return err
+		}
+		return v.showForm("new", form.Trouble.Status, form)
+	}
+	return v.showSecret(secretView{Webhook: created.Webhook, Secret: textOf(created.Secret)})
+}
+
+// readForm reads what was typed; what browsers do with line ends is undone.
+func (v *visit) readForm() webhookForm {
+	value := func(name string) string {
+		return strings.ReplaceAll(v.request.PostFormValue(name), "\r\n", "\n")
+	}
+	return webhookForm{
+		ID: v.id(), Name: strings.TrimSpace(value("name")), URL: strings.TrimSpace(value("url")),
+		Events: value("events"), Description: value("description"), ETag: value("etag"),
+	}
+}
+
+// eventsOf reads event types that stand in lines or between commas.
+func eventsOf(text string) []string {
+	events := []string{}
+	for event := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' || r == ' ' || r == '\t' }) {
+		events = append(events, event)
+	}
+	return events
+}
+
+// isOfForm reports whether an error is one that the form can show beside what
+// was typed, so that it can be put right.
+func (t *trouble) isOfForm() bool {
+	switch t.Status {
+	case http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusTooManyRequests:
+		return true
+	}
+	return false
+}
+
+// showSecret answers the post itself: a redirect would have to carry the secret.
+// The script puts the webhook's own address into the history, so that neither
+// reloading nor going back asks for it again.
+func (v *visit) showSecret(view secretView) error {
+	title := "Webhook " + view.Webhook.Name + " created"
+	if view.Rotated {
+		title = "New secret of " + view.Webhook.Name
+	}
+	return v.show("secret", layout{Title: title, Nav: "webhooks", Body: view})
+}
+
+func mayNot(what, role string) *trouble {
+	return &trouble{
+		Status: http.StatusForbidden, Title: "You may not " + what + " here",
+		Advice: "The role " + role + " gives that right. Ask whoever runs the namespace for it; it takes effect within 10 seconds.",
+	}
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"html/template"
+	"net/http"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+// shownBody is how much of a body a page shows; the rest is there to be
+// downloaded.
+const shownBody = 16 << 10
+
+// deliveryView is one delivery.
+type deliveryView struct {
+	*Delivery
+
+	Webhook  *rest.Webhook // nil: deleted, or the caller may not see it
+	State    string
+	Why      *explanation // nil: there is nothing to explain
+	Timeline template.HTML
+	Rows     []attemptRow
+	Policy   []policyStep
+	Sent     *sentView // nil: nothing was sent yet
+	Body     string    // the beginning of it
+	BodyLeft int       // bytes that are not shown
+	Pretty   string    // the same in readable lines; "": too long
+	MayRetry bool
+	// NoRetry says why there is nothing to retry although the caller may.
+	NoRetry string
+	MayEdit bool
+	Next    *time.Time
+}
+
+// attemptRow is an attempt against the policy.
+type attemptRow struct {
+	rest.Attempt
+
+	Due    *time.Time // nil: not known, because the attempts before it are not
+	ByHand bool       // earlier than the policy says, or after its end
+	Late   time.Duration
+}
+
+func (v *visit) delivery() error {
+	delivery, err := v.d.backend.Delivery(v.ctx(), v.namespace, v.id())
+	if err != nil {
+		return err
+	}
+	view := deliveryView{Delivery: delivery, State: delivery.Status, Next: delivery.NextAttemptAt}
+	delays, timeout := defaultPolicy()
+	suspended := false
+	if webhook, err := v.api.GetWebhook(v.ctx(), delivery.WebhookID); err == nil {
+		view.Webhook = &webhook.Webhook
+		suspended = webhook.Suspended
+		if settings, err := v.d.backend.Settings(v.ctx(), v.namespace, delivery.WebhookID); err == nil {
+			delays, timeout = settings.Delays, settings.Timeout
+		}
+	}
+	view.Policy = policySteps(delays, timeout)
+	view.Rows = attemptRows(delivery, delays)
+	view.Timeline = drawTimeline(delivery, view.Rows, delays, timeout)
+	view.Why = explain(delivery, view.Webhook, v.base())
+	view.Sent = sent(delivery, view.Webhook)
+	view.Body, view.BodyLeft = cut(delivery.Payload, shownBody)
+	if view.BodyLeft == 0 {
+		view.Pretty = readable([]byte(delivery.Payload))
+	}
+	if v.may("patch", "webhookdeliveries", "") {
+		view.MayRetry, view.NoRetry = retriable(delivery, view.Webhook, suspended)
+	}
+	if view.Webhook != nil {
+		view.MayEdit = v.may("patch", "webhooks", view.Webhook.Name)
+	}
+	return v.show("delivery", layout{
+		Title: "Delivery of " + plainText(delivery.Event), Nav: "webhooks", Live: v.liveOf(Topic{Delivery: v.id()}), Body: view,
+	})
+}
+
+// retriable says whether a retry would be taken, and if not, what is in the way.
+// The gateway decides; this spares people a button that only refuses.
+func retriable(delivery *Delivery, webhook *rest.Webhook, suspended bool) (may bool, why string) {
+	switch {
+	case delivery.Status == rest.DeliverySucceeded:
+		return false, ""
+	case delivery.Test:
+		return true, ""
+	case webhook != nil && webhook.Status == rest.WebhookDisabled:
+		return false, "Its webhook is disabled. Enable that first, then retry here."
+	case suspended:
+		return false, "Its webhook is suspended. Resume that first; what waits is sent then."
+	}
+	return true, ""
+}
+
+func (v *visit) retry() error {
+	if _, err := v.api.RetryDelivery(v.ctx(), v.id()); err != nil {
+		return err
+	}
+	return v.redirect("/deliveries/"+v.id(), "retried")
+}
+
+// body is the exact bytes, to be saved or copied and never to be shown as a page.
+func (v *visit) body() error {
+	delivery, err := v.d.backend.Delivery(v.ctx(), v.namespace, v.id())
+	if err != nil {
+		return err
+	}
+	header := v.w.Header()
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("Content-Disposition", `attachment; filename="`+delivery.DeliveryID+`.json"`)
+	v.w.WriteHeader(http.StatusOK)
+	_, _ = v.w.Write([]byte(delivery.Payload))
+	return nil
+}
+
+// attemptRows puts each attempt beside the time that the policy says.
+func attemptRows(delivery *Delivery, delays []time.Duration) []attemptRow {
+	rows := make([]attemptRow, 0, len(delivery.AttemptLog))
+	for i, attempt := range delivery.AttemptLog {
+		row := attemptRow{Attempt: attempt}
+		switch {
+		case attempt.Number == 1:
+			row.Due = &delivery.CreatedAt
+		case attempt.Number-2 >= len(delays):
+			row.ByHand = true // the policy has no such attempt
+		case i > 0 && delivery.AttemptLog[i-1].Number == attempt.Number-1:
+			row.Due = dueAfter(delivery.AttemptLog[i-1], delays[attempt.Number-2])
+		}
+		if row.Due != nil {
+			row.Late = attempt.StartedAt.Sub(*row.Due)
+			if row.Late < -time.Second && attempt.Number > 1 {
+				row.ByHand = true
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// maxRetryAfter is how far an endpoint can push the next attempt.
+const maxRetryAfter = time.Hour
+
+// dueAfter is when the policy wants the attempt after one.
+func dueAfter(attempt rest.Attempt, delay time.Duration) *time.Time {
+	ended := attempt.StartedAt.Add(time.Duration(attempt.DurationMS) * time.Millisecond)
+	due := ended.Add(delay)
+	if asked := attempt.RetryAfter; asked != nil && asked.After(due) {
+		due = *asked
+		if latest := ended.Add(maxRetryAfter); due.After(latest) {
+			due = latest
+		}
+	}
+	return &due
+}
+
+// policyStep is an attempt that a policy schedules.
+type policyStep struct {
+	Number  int
+	Delay   time.Duration // after the attempt before
+	Elapsed time.Duration // since the event, without the attempts' own time
+	Timeout time.Duration
+}
+
+func policySteps(delays []time.Duration, timeout time.Duration) []policyStep {
+	steps := []policyStep{{Number: 1, Timeout: timeout}}
+	elapsed := time.Duration(0)
+	for i, delay := range delays {
+		elapsed += delay
+		steps = append(steps, policyStep{Number: i + 2, Delay: delay, Elapsed: elapsed, Timeout: timeout})
+	}
+	return steps
+}
+
+// defaultPolicy is that of a webhook that sets none: docs/architecture.md.
+func defaultPolicy() (delays []time.Duration, timeout time.Duration) {
+	return []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second, 2 * time.Minute}, 10 * time.Second
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// maxFormBytes is more than any form: the data of a test event has at most
+// 256 KiB, and every byte of it may be escaped.
+const maxFormBytes = 1 << 20
+
+// policy lets a page load what this origin serves and nothing else: no script or
+// style in the page itself, no frame around it, no form to elsewhere.
+const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+
+// guarded sets what holds for every answer, and refuses what another site made
+// a browser send.
+func (d *Dashboard) guarded(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		d.backend.Note(request.Context(), "dashboard-refused")
+		d.fail(w, request, nil, refusedOrigin())
+	}))
+	protected := protection.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		header := w.Header()
+		header.Set("Content-Security-Policy", policy)
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Referrer-Policy", "same-origin")
+		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		header.Set("Cache-Control", "no-store")
+		request.Body = http.MaxBytesReader(w, request.Body, maxFormBytes)
+		protected.ServeHTTP(w, request)
+	})
+}
+
+// isLoopback reports whether a request came without TLS from a browser on the
+// machine that it was sent to, as in a demo or through kubectl port-forward.
+// Then, and only then, the cookie may go without Secure: it crosses no network,
+// and not every browser keeps a Secure cookie of http://localhost.
+func isLoopback(request *http.Request) bool {
+	if request.TLS != nil || request.Header.Get("X-Forwarded-Proto") != "" || request.Header.Get("Forwarded") != "" {
+		return false
+	}
+	peer, err := netip.ParseAddrPort(request.RemoteAddr)
+	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	host := request.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+
+	"bbmcp.quietstack.com/webhooks/client"
+)
+
+// inProcess serves the requests of a client from a handler: the same
+// authentication, rights, limits, log and errors as over the network.
+type inProcess struct {
+	handler   http.Handler
+	requestID string // of the page, so that the log shows what belongs together
+	remote    string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
+	request = request.Clone(request.Context())
+	request.RequestURI, request.RemoteAddr = request.URL.RequestURI(), t.remote
+	request.Header.Set("X-Request-Id", t.requestID)
+	if request.Body == nil {
+		request.Body = http.NoBody
+	}
+	defer request.Body.Close()
+	w := &answerWriter{header: http.Header{}, status: http.StatusOK}
+	t.handler.ServeHTTP(w, request)
+	return &http.Response{
+		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: w.header, Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: request,
+	}, nil
+}
+
+// answerWriter keeps an answer.
+type answerWriter struct {
+	header http.Header
+	status int
+	wrote  bool
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (w *answerWriter) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *answerWriter) WriteHeader(status int) {
+	if !w.wrote {
+		w.status, w.wrote = status, true
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (w *answerWriter) Write(p []byte) (int, error) {
+	w.wrote = true
+	return w.body.Write(p)
+}
+
+// restClient calls the REST API as the caller. It repeats nothing: whoever waits
+// for the page can do that better.
+func (d *Dashboard) restClient(s *session) (*client.Client, error) {
+	return client.New(client.Options{
+		BaseURL: "http://rest.invalid", Token: client.StaticToken(s.token), Namespace: s.namespace, Repeats: -1,
+		UserAgent:  "bbmcp-dashboard",
+		HTTPClient: &http.Client{Transport: inProcess{handler: d.api, requestID: s.requestID, remote: s.remote}},
+	})
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+const (
+	// mostTroubled is how many webhooks the overview lists; there is a page for all.
+	mostTroubled = 20
+	// nearLimit is the share of a limit, in percent, from which it is worth a word.
+	nearLimit = 80
+)
+
+// overviewView is what needs attention.
+type overviewView struct {
+	Webhooks  int
+	Counts    []stateCount
+	Troubled  []webhookRow
+	More      int // troubled webhooks beyond those
+	Full      []webhookRow
+	Backlog   *Backlog // nil: the caller may not list deliveries
+	CountPart int      // percent
+	BytesPart int
+	Names     map[string]string // of webhooks, by id
+	Summary   summary           // of all webhooks
+	Well      bool              // nothing needs attention
+	MayCreate bool
+}
+
+func (v *visit) overview() error {
+	all, err := v.allWebhooks()
+	if err != nil {
+		return err
+	}
+	health, err := v.d.backend.Health(v.ctx(), v.namespace)
+	if err != nil {
+		return err
+	}
+	view := overviewView{
+		Webhooks: len(all), Names: make(map[string]string, len(all)),
+		MayCreate: v.may("create", "webhooks", "") && v.may("create", "secrets", ""),
+	}
+	counts := map[string]int{}
+	finished := 0
+	for _, webhook := range all {
+		row := webhookRow{Webhook: webhook, State: webhookState(webhook), Health: health[webhook.WebhookID]}
+		counts[row.State]++
+		view.Names[webhook.WebhookID] = webhook.Name
+		finished += len(row.Health.Recent)
+		if row.needsAttention() {
+			view.Troubled = append(view.Troubled, row)
+		}
+		if share(row.Health.Waiting, row.Health.Limit) >= nearLimit {
+			view.Full = append(view.Full, row)
+		}
+		for _, outcome := range row.Health.Recent {
+			if outcome.Succeeded {
+				view.Summary.Succeeded++
+			}
+		}
+	}
+	view.Summary.Total, view.Summary.Share = finished, share(view.Summary.Succeeded, finished)
+	for _, state := range []string{"active", "failing", "disabled", "suspended"} {
+		view.Counts = append(view.Counts, stateCount{State: state, Count: counts[state]})
+	}
+	view.sortTroubled()
+	view.Backlog, err = v.d.backend.Backlog(v.ctx(), v.namespace)
+	if err != nil && problemOf(err).Status != http.StatusForbidden {
+		return err
+	}
+	if b := view.Backlog; b != nil {
+		view.CountPart = share(b.Count, b.CountLimit)
+		view.BytesPart = share(int(b.Bytes>>10), int(b.BytesLimit>>10))
+	}
+	view.Well = len(view.Troubled) == 0 && len(view.Full) == 0 && view.CountPart < nearLimit && view.BytesPart < nearLimit
+	return v.show("overview", layout{Title: "Overview", Nav: "overview", Live: v.liveOf(Topic{}), Body: view})
+}
+
+// needsAttention reports whether somebody has to look at a webhook.
+func (r webhookRow) needsAttention() bool {
+	return r.Status != rest.WebhookActive || r.Health.Problem != "" || r.Suspended && r.Health.Waiting > 0
+}
+
+// sortTroubled puts first what delivers nothing, then what failed last.
+func (o *overviewView) sortTroubled() {
+	weight := func(r webhookRow) int {
+		return map[string]int{"disabled": 0, "failing": 1, "active": 2, "suspended": 3}[r.State]
+	}
+	slices.SortStableFunc(o.Troubled, func(a, b webhookRow) int {
+		return cmp.Or(cmp.Compare(weight(a), weight(b)), momentOf(b.Health.LastFailure).Compare(momentOf(a.Health.LastFailure)))
+	})
+	if len(o.Troubled) > mostTroubled {
+		o.More = len(o.Troubled) - mostTroubled
+		o.Troubled = o.Troubled[:mostTroubled]
+	}
+}

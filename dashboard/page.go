@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"bytes"
+	"compress/gzip"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/client"
+)
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// layout is what every page has around its Body.
+type layout struct {
+	Title     string
+	Nav       string // which entry is the current one
+	Caller    Caller
+	Namespace string
+	ByProxy   bool
+	Base      string // of the namespace's pages; "": nobody is signed in
+	Notice    string
+	Live      string // where news of this page come from; "": from nowhere
+	Body      any
+}
+
+// parsePages makes one template set for each page: the layout, the parts that
+// pages share, and the page.
+func parsePages(assets *assets, now func() time.Time) (map[string]*template.Template, error) {
+	funcs := pageFuncs(now)
+	funcs["asset"] = assets.path
+	shared, err := template.New("layout.html").Funcs(funcs).ParseFS(templates, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	entries, err := templates.ReadDir("templates")
+	if err != nil {
+		return nil, err
+	}
+	pages := map[string]*template.Template{}
+	for _, entry := range entries {
+		name := strings.TrimSuffix(entry.Name(), ".html")
+		if name == "layout" || name == "parts" {
+			continue
+		}
+		page, err := shared.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if pages[name], err = page.ParseFS(templates, "templates/"+entry.Name()); err != nil {
+			return nil, err
+		}
+	}
+	return pages, nil
+}
+
+// show renders a page for the caller.
+func (v *visit) show(name string, l layout) error {
+	l.Caller, l.Namespace, l.ByProxy = v.caller, v.namespace, v.byProxy
+	if v.namespace != "" {
+		l.Base = v.base()
+	}
+	if l.Notice == "" && v.request.Method == http.MethodGet {
+		l.Notice = notices[v.request.URL.Query().Get("done")]
+	}
+	v.d.renderFor(v.w, v.request, http.StatusOK, name, l)
+	return nil
+}
+
+func (d *Dashboard) render(w http.ResponseWriter, status int, name string, l layout) {
+	d.renderFor(w, nil, status, name, l)
+}
+
+// renderFor makes a page whole before any of it is sent, so that what goes wrong
+// is an error and not half a page. It is packed unless a secret is in it, or the
+// browser cannot take that.
+func (d *Dashboard) renderFor(w http.ResponseWriter, request *http.Request, status int, name string, l layout) {
+	var page bytes.Buffer
+	if err := d.pages[name].ExecuteTemplate(&page, "layout.html", l); err != nil {
+		http.Error(w, "This page cannot be shown because of an error in the dashboard. Please report it, with this text: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	_, secret := l.Body.(secretView)
+	if request != nil && !secret && strings.Contains(request.Header.Get("Accept-Encoding"), "gzip") {
+		header.Set("Content-Encoding", "gzip")
+		header.Set("Vary", "Accept-Encoding")
+		w.WriteHeader(status)
+		packed, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // the level exists
+		_, _ = packed.Write(page.Bytes())                   // whoever hangs up gets nothing
+		_ = packed.Close()
+		return
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(page.Bytes())
+}
+
+// redirect sends the browser to a page of the namespace after something was
+// done; see notices.
+func (v *visit) redirect(path, done string) error {
+	to := v.base() + path
+	if done != "" {
+		to += "?done=" + done
+	}
+	http.Redirect(v.w, v.request, to, http.StatusSeeOther)
+	return nil
+}
+
+// notices are what pages say after something was done. The query of a page
+// chooses one, so that nobody can put words into it.
+var notices = map[string]string{ //nolint:gochecknoglobals // never changed
+	"suspended": "Suspended. Deliveries are held; new events are collected.",
+	"resumed":   "Resumed. What was held is being sent, paced.",
+	"enabled":   "Enabled. New events are delivered again.",
+	"changed":   "Saved. Changes count from the next attempt.",
+	"deleted":   "Deleted, with its secret and its deliveries.",
+	"tested":    "The test event is on its way. This page shows what comes of it.",
+	"sent":      "The test event is on its way. You may not see deliveries here; ask the endpoint's owner whether it arrived.",
+	"retried":   "One attempt is being made now. This page shows what comes of it.",
+}
+
+// trouble is an error as a page shows it: what is wrong and what to do.
+type trouble struct {
+	Status    int
+	Title     string
+	Detail    string
+	Advice    string
+	Fields    []rest.ProblemField
+	RequestID string
+}
+
+// Error implements error.
+func (t *trouble) Error() string { return t.Title + ": " + t.Detail }
+
+// has reports what is wrong with a field.
+func (t *trouble) field(name string) string {
+	if t == nil {
+		return ""
+	}
+	for _, field := range t.Fields {
+		if field.Field == name || strings.HasPrefix(field.Field, name+"[") {
+			return field.Detail
+		}
+	}
+	return ""
+}
+
+func nothingHere() *trouble {
+	return &trouble{Status: http.StatusNotFound, Title: "There is no such page", Advice: "Begin again at the overview."}
+}
+
+func refusedOrigin() *trouble {
+	return &trouble{
+		Status: http.StatusForbidden, Title: "Refused: another site sent this",
+		Detail: "What changes something is taken from pages of this dashboard only. Nothing was done.",
+		Advice: "If you did want it, open the dashboard and do it there.",
+	}
+}
+
+// problemOf makes an error fit to be shown.
+func problemOf(err error) *trouble {
+	if t, ok := errors.AsType[*trouble](err); ok {
+		return t
+	}
+	if e, ok := errors.AsType[*client.Error](err); ok {
+		return fromProblem(e.Problem, e.Status)
+	}
+	if documented, ok := errors.AsType[interface {
+		error
+		Document() rest.Problem
+	}](err); ok {
+		document := documented.Document()
+		return fromProblem(document, document.Status)
+	}
+	return &trouble{
+		Status: http.StatusInternalServerError, Title: "Something is wrong with the dashboard",
+		Advice: "Try again. If it stays, show the request id below to whoever runs it.",
+	}
+}
+
+func fromProblem(p rest.Problem, status int) *trouble {
+	t := &trouble{Status: status, Title: p.Title, Detail: sentence(p.Detail), Fields: p.Errors, RequestID: p.RequestID}
+	switch status {
+	case http.StatusUnauthorized:
+		t.Title, t.Advice = "You are signed out", "Sign in with a new token."
+	case http.StatusForbidden:
+		t.Title, t.Advice = "You may not do this", "Ask whoever runs the namespace for that role, then try again; it takes effect within 10 seconds."
+	case http.StatusNotFound:
+		t.Title, t.Advice = "It is not here", "It may have been deleted, by somebody or because it was old, or be in another namespace. Go back to the list."
+	case http.StatusConflict:
+		t.Title, t.Advice = "It cannot be done as things are", ""
+	case http.StatusPreconditionFailed:
+		t.Title, t.Advice = "Somebody else was faster", "Nothing was saved. Look at what it is now, and make your change again."
+	case http.StatusUnprocessableEntity, http.StatusBadRequest:
+		t.Title = "Something in this is wrong"
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		t.Title, t.Advice = "Not possible at the moment", "Wait a few seconds and reload this page."
+	}
+	return t
+}
+
+// fail shows an error in place of a page.
+func (d *Dashboard) fail(w http.ResponseWriter, request *http.Request, s *session, err error) {
+	t := problemOf(err)
+	if t.RequestID == "" {
+		t.RequestID = w.Header().Get("X-Request-Id")
+	}
+	if t.Status == http.StatusUnauthorized && s != nil && !s.byProxy {
+		setToken(w, request, "")
+		form := signInForm{To: Root, Trouble: t}
+		if request.Method == http.MethodGet {
+			form.To = ours(request.URL.RequestURI())
+		}
+		d.render(w, t.Status, "sign-in", layout{Title: "Sign in", Body: form})
+		return
+	}
+	l := layout{Title: t.Title, Body: t}
+	if s != nil {
+		l.Caller, l.Namespace, l.ByProxy = s.caller, s.namespace, s.byProxy
+		if s.namespace != "" && s.caller.Name != "" {
+			l.Base = baseOf(s.namespace)
+		}
+	}
+	d.render(w, t.Status, "trouble", l)
+}
+
+// home goes to the namespace that was asked for, or to the caller's own.
+func (v *visit) home() error {
+	namespace := v.request.URL.Query().Get("namespace")
+	if namespace == "" {
+		namespace = v.caller.Namespace
+	}
+	if namespace == "" {
+		return v.show("namespace", layout{Title: "Choose a namespace"})
+	}
+	http.Redirect(v.w, v.request, baseOf(namespace)+"/", http.StatusSeeOther)
+	return nil
+}
+
+// sentence begins with a capital and ends with a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	text = strings.ToUpper(text[:1]) + text[1:]
+	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
+		text += "."
+	}
+	return text
+}
+
+// live is the path of a page's stream.
+func (v *visit) liveOf(topic Topic) string {
+	return fmt.Sprintf("%s/live?webhook=%s&delivery=%s", v.base(), topic.Webhook, topic.Delivery)
+}

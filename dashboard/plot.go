@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A bar of the plot is a delivery: up from the line, as high as it took long, if
+// it succeeded; down if it failed. So the plot needs no colour to be read.
+const (
+	barWidth, barGap = 3, 1
+	barUp, barDown   = 18, 6
+	fastest, slowest = 10 * time.Millisecond, 10 * time.Second
+	maxPlotted       = 40
+	plotWidth        = maxPlotted * (barWidth + barGap)
+	plotHeight       = barUp + barDown + 2
+	shortestBar      = 2
+)
+
+// summary is what the plot shows, in numbers.
+type summary struct {
+	Total, Succeeded int
+	Share            int // percent
+	Median, Slowest  time.Duration
+	Plot             template.HTML
+	Known            bool // false: the caller may not know
+}
+
+// summarise draws the outcomes of a webhook.
+func summarise(recent []Outcome) summary {
+	s := summary{Total: len(recent), Known: recent != nil}
+	var took []time.Duration
+	for _, o := range recent {
+		if o.Succeeded {
+			s.Succeeded++
+			took = append(took, o.Took)
+		}
+	}
+	s.Share = share(s.Succeeded, s.Total)
+	if len(took) > 0 {
+		slices.Sort(took)
+		s.Median, s.Slowest = took[len(took)/2], took[len(took)-1]
+	}
+	if s.Total > 0 {
+		s.Plot = plot(recent, s.words())
+	}
+	return s
+}
+
+func (s summary) words() string {
+	words := fmt.Sprintf("Of the last %d deliveries %d succeeded.", s.Total, s.Succeeded)
+	if s.Succeeded > 0 {
+		words += fmt.Sprintf(" They took %s in the middle, %s at most.", shownDuration(s.Median), shownDuration(s.Slowest))
+	}
+	return words
+}
+
+func plot(recent []Outcome, words string) template.HTML {
+	recent = recent[max(0, len(recent)-maxPlotted):]
+	var up, down strings.Builder
+	x := (maxPlotted - len(recent)) * (barWidth + barGap) // the newest is always at the right
+	for _, o := range recent {
+		if o.Succeeded {
+			fmt.Fprintf(&up, "M%d %dv-%dh%dv%dz", x, barUp, barHeight(o.Took), barWidth, barHeight(o.Took))
+		} else {
+			fmt.Fprintf(&down, "M%d %dv%dh%dv-%dz", x, barUp+2, barDown, barWidth, barDown)
+		}
+		x += barWidth + barGap
+	}
+	return template.HTML(fmt.Sprintf( //nolint:gosec // numbers, and words made of numbers
+		`<svg class="plot" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="%s"><path class="axis" d="M0 %d.5h%d"/><path class="up" d="%s"/><path class="down" d="%s"/></svg>`,
+		plotWidth, plotHeight, plotWidth, plotHeight, words, barUp, plotWidth, up.String(), down.String()))
+}
+
+// barHeight grows with the logarithm: 10 ms and 10 s are both to be seen.
+func barHeight(took time.Duration) int {
+	took = min(max(took, fastest), slowest)
+	part := math.Log(float64(took)/float64(fastest)) / math.Log(float64(slowest)/float64(fastest))
+	return shortestBar + int(math.Round(part*(barUp-shortestBar)))
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"bbmcp.quietstack.com/webhooks/client"
+)
+
+// The cookie holds the token and nothing else; no replica keeps sessions. The
+// prefix makes browsers refuse it from a page that came without TLS.
+const (
+	secureCookie   = "__Secure-bbmcp-token"
+	loopbackCookie = "bbmcp-token"
+	// maxCookieToken is what fits into a cookie, name and attributes included.
+	maxCookieToken = 3800
+)
+
+// session is who makes a request.
+type session struct {
+	token     string
+	caller    Caller
+	namespace string // that the page is about; "": none
+	byProxy   bool   // the token came in a header, so there is nothing to sign out of
+	requestID string
+	remote    string
+}
+
+// visit is one request for a page by a caller, who stands in the context of the
+// request.
+type visit struct {
+	*session
+
+	d       *Dashboard
+	w       http.ResponseWriter
+	request *http.Request
+	api     *client.Client
+}
+
+func (v *visit) ctx() context.Context { return v.request.Context() }
+
+// id is the one in the path.
+func (v *visit) id() string { return v.request.PathValue("id") }
+
+// base is the path of the namespace's pages, without a slash at its end.
+func (v *visit) base() string { return baseOf(v.namespace) }
+
+func baseOf(namespace string) string { return Root + "ns/" + url.PathEscape(namespace) }
+
+// may reports whether the caller has a right in the namespace of the page.
+func (v *visit) may(verb, resource, name string) bool {
+	return v.d.backend.May(v.ctx(), v.namespace, Right{Verb: verb, Resource: resource, Name: name})
+}
+
+// tokenOf finds the token of a request: that of a proxy in front of us, or else
+// the cookie's.
+func tokenOf(request *http.Request) (token string, byProxy bool) {
+	if scheme, token, found := strings.Cut(request.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token), true
+	}
+	names := []string{secureCookie}
+	if isLoopback(request) {
+		names = append(names, loopbackCookie)
+	}
+	for _, name := range names {
+		if cookie, err := request.Cookie(name); err == nil && cookie.Value != "" {
+			return cookie.Value, false
+		}
+	}
+	return "", false
+}
+
+// setToken puts a token into the cookie, until the browser ends; an empty one
+// removes it.
+func setToken(w http.ResponseWriter, request *http.Request, token string) {
+	cookie := &http.Cookie{ //nolint:gosec // Secure is left out on this machine only, see isLoopback
+		Name: secureCookie, Value: token, Path: strings.TrimSuffix(Root, "/"),
+		HttpOnly: true, Secure: true, SameSite: http.SameSiteStrictMode,
+	}
+	if isLoopback(request) {
+		cookie.Name, cookie.Secure = loopbackCookie, false
+	}
+	if token == "" {
+		cookie.MaxAge = -1
+	}
+	http.SetCookie(w, cookie)
+}
+
+// visited finds out who asks, and serves the page or an error.
+func (d *Dashboard) visited(operation string, serve func(*visit) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, request *http.Request) {
+		d.backend.Note(request.Context(), operation)
+		token, byProxy := tokenOf(request)
+		if token == "" {
+			d.askToSignIn(w, request)
+			return
+		}
+		s := &session{
+			token: token, namespace: request.PathValue("namespace"), byProxy: byProxy,
+			requestID: w.Header().Get("X-Request-Id"), remote: request.RemoteAddr,
+		}
+		ctx, caller, err := d.backend.Identify(request.Context(), token)
+		if err != nil {
+			d.fail(w, request, s, err)
+			return
+		}
+		s.caller = caller
+		api, err := d.restClient(s)
+		if err != nil {
+			d.fail(w, request, s, err)
+			return
+		}
+		request = request.WithContext(ctx)
+		if err := serve(&visit{session: s, d: d, w: w, request: request, api: api}); err != nil {
+			d.fail(w, request, s, err)
+		}
+	}
+}
+
+// askToSignIn shows the form in place of the page. A browser that comes from
+// another site has kept back its cookie, which is Strict: it is asked to come
+// again, from here.
+func (d *Dashboard) askToSignIn(w http.ResponseWriter, request *http.Request) {
+	if request.Method == http.MethodGet && request.Header.Get("Sec-Fetch-Site") == "cross-site" && request.Header.Get("Sec-Fetch-Mode") == "navigate" {
+		d.render(w, http.StatusOK, "bounce", layout{Title: "One moment"})
+		return
+	}
+	to := Root
+	if request.Method == http.MethodGet {
+		to = request.URL.RequestURI()
+	}
+	d.render(w, http.StatusUnauthorized, "sign-in", layout{Title: "Sign in", Body: signInForm{To: to}})
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// signInForm is what the sign-in page shows.
+type signInForm struct {
+	To      string // where to go then
+	Trouble *trouble
+}
+
+// showSignIn is where a browser arrives after it was given the cookie: if it has
+// not kept it, the form says why.
+func (d *Dashboard) showSignIn(w http.ResponseWriter, request *http.Request) {
+	d.backend.Note(request.Context(), "dashboard-sign-in")
+	form := signInForm{To: ours(request.URL.Query().Get("to"))}
+	token, _ := tokenOf(request)
+	given := request.URL.Query().Has("given")
+	switch {
+	case token != "" && given:
+		http.Redirect(w, request, form.To, http.StatusSeeOther)
+		return
+	case given:
+		form.Trouble = &trouble{
+			Title:  "Your browser did not keep you signed in",
+			Detail: "The cookie that holds the token travels over TLS only, and this page came without, or cookies are blocked.",
+			Advice: "Open the dashboard with https://, or allow its cookie, and sign in again.",
+		}
+	}
+	d.render(w, http.StatusOK, "sign-in", layout{Title: "Sign in", Body: form})
+}
+
+func (d *Dashboard) signIn(w http.ResponseWriter, request *http.Request) {
+	d.backend.Note(request.Context(), "dashboard-sign-in")
+	form := signInForm{To: ours(request.PostFormValue("to"))}
+	token := strings.TrimSpace(request.PostFormValue("token"))
+	token = strings.TrimSpace(strings.TrimPrefix(token, "Bearer "))
+	refuse := func(status int, t trouble) {
+		form.Trouble = &t
+		d.render(w, status, "sign-in", layout{Title: "Sign in", Body: form})
+	}
+	switch {
+	case token == "":
+		refuse(http.StatusUnprocessableEntity, trouble{Title: "The token is missing", Advice: "Paste the token of a ServiceAccount. The command below prints one."})
+		return
+	case len(token) > maxCookieToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ';' || r == ',' || r == '"' || r == '\\' }):
+		refuse(http.StatusUnprocessableEntity, trouble{Title: "This is no token of a ServiceAccount", Advice: "Copy it again, whole and without line breaks. It has three parts with a dot between them."})
+		return
+	}
+	if _, _, err := d.backend.Identify(request.Context(), token); err != nil {
+		t := problemOf(err)
+		if t.Status == http.StatusUnauthorized {
+			t.Title, t.Advice = "This token is not valid", "Get a new one with the command below."
+		}
+		refuse(t.Status, *t)
+		return
+	}
+	setToken(w, request, token)
+	http.Redirect(w, request, Root+"sign-in?given&to="+url.QueryEscape(form.To), http.StatusSeeOther)
+}
+
+func (d *Dashboard) signOut(w http.ResponseWriter, request *http.Request) {
+	d.backend.Note(request.Context(), "dashboard-sign-out")
+	setToken(w, request, "")
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+	http.Redirect(w, request, Root+"sign-in", http.StatusSeeOther)
+}
+
+// ours is a path of the dashboard, whatever it was.
+func ours(to string) string {
+	at, err := url.Parse(to)
+	if err != nil || at.IsAbs() || at.Host != "" || at.User != nil || !strings.HasPrefix(at.Path, Root) || strings.ContainsAny(to, "\\\r\n") ||
+		strings.HasPrefix(at.Path, Root+"sign-in") {
+		return Root
+	}
+	return (&url.URL{Path: at.Path, RawPath: at.RawPath, RawQuery: at.RawQuery}).String()
+}

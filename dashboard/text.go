@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+// maxMarks is how many combining marks may stand on one character: no script
+// needs more, and with hundreds a line grows over its neighbours.
+const maxMarks = 4
+
+// pageFuncs are what templates call.
+func pageFuncs(now func() time.Time) template.FuncMap {
+	return template.FuncMap{
+		"text":     shownText,
+		"plain":    plainText,
+		"time":     func(at any) template.HTML { return shownTime(at, "") },
+		"relative": func(at any) template.HTML { return shownTime(at, ago(at, now())) },
+		"duration": shownDuration,
+		"bytes":    shownBytes,
+		"count":    shownCount,
+		"deref":    deref,
+		"list":     func(items ...string) []string { return items },
+	}
+}
+
+// picture is what stands for a character that is not shown as itself, or "".
+// Some would hide text, turn it around or move it; none does here.
+func picture(r rune) string {
+	switch {
+	case r == '\n' || r == '\t':
+		return ""
+	case r < 0x20:
+		return string(rune(0x2400) + r)
+	case r == 0x7f:
+		return "\u2421"
+	case r >= 0x80 && r < 0xa0,
+		unicode.Is(unicode.Cf, r) && r != 0x200d, // direction, invisible; not the joiner of emoji
+		r == 0x2028 || r == 0x2029,
+		unicode.Is(unicode.Co, r), r >= 0xfff0 && r < 0xfffd,
+		r == 0x115f, r == 0x1160, r == 0x3164, r == 0xffa0, r == 0x2800: // blank letters
+		return fmt.Sprintf("U+%04X", r)
+	}
+	return ""
+}
+
+// shownText is text of strangers: markup is text, and what cannot be seen or
+// would change how the rest is read is shown as its picture.
+func shownText(text any) template.HTML {
+	var out strings.Builder
+	marks := 0
+	for _, r := range textOf(text) {
+		if unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Me, r) {
+			marks++
+			if marks > maxMarks {
+				continue
+			}
+		} else {
+			marks = 0
+		}
+		if p := picture(r); p != "" {
+			out.WriteString(`<span class="ctl">` + p + `</span>`)
+			continue
+		}
+		switch r {
+		case '&':
+			out.WriteString("&amp;")
+		case '<':
+			out.WriteString("&lt;")
+		case '>':
+			out.WriteString("&gt;")
+		case '"':
+			out.WriteString("&#34;")
+		case '\'':
+			out.WriteString("&#39;")
+		default:
+			out.WriteRune(r)
+		}
+	}
+	return template.HTML(out.String()) //nolint:gosec // every character was escaped above
+}
+
+// plainText is the same for attributes, where there can be no markup.
+func plainText(text any) string {
+	var out strings.Builder
+	for _, r := range textOf(text) {
+		if p := picture(r); p != "" {
+			out.WriteString(p)
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
+}
+
+func textOf(value any) string {
+	switch typed := value.(type) {
+	case string:
+		return typed
+	case *string:
+		if typed == nil {
+			return ""
+		}
+		return *typed
+	case fmt.Stringer:
+		return typed.String()
+	}
+	return fmt.Sprint(value)
+}
+
+// shownTime is a moment in UTC; the script makes it local. words stand in place
+// of the moment, if they are not empty.
+func shownTime(value any, words string) template.HTML {
+	at := momentOf(value)
+	if at.IsZero() {
+		return `<span class="none">never</span>`
+	}
+	at = at.UTC()
+	utc := at.Format("2006-01-02 15:04:05") + " UTC"
+	shown, kind := utc, "moment"
+	if words != "" {
+		shown, kind = words, "relative"
+	}
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s" data-%s>%s</time>`, //nolint:gosec // made of numbers
+		at.Format("2006-01-02T15:04:05.000Z"), utc, kind, shown))
+}
+
+func momentOf(value any) time.Time {
+	switch typed := value.(type) {
+	case time.Time:
+		return typed
+	case *time.Time:
+		if typed != nil {
+			return *typed
+		}
+	}
+	return time.Time{}
+}
+
+// ago says how long ago, or in how long, in one unit. The script has the same
+// words; see dashboard.js.
+func ago(value any, now time.Time) string {
+	at := momentOf(value)
+	if at.IsZero() {
+		return ""
+	}
+	past := now.Sub(at)
+	d := past.Abs()
+	var words string
+	switch {
+	case d < time.Second:
+		return "now"
+	case d < time.Minute:
+		words = fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		words = fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		words = fmt.Sprintf("%d h", int(d.Hours()))
+	default:
+		words = fmt.Sprintf("%d d", int(d.Hours()/24))
+	}
+	if past < 0 {
+		return "in " + words
+	}
+	return words + " ago"
+}
+
+// shownDuration takes a time.Duration or milliseconds.
+func shownDuration(value any) string {
+	var d time.Duration
+	switch typed := value.(type) {
+	case time.Duration:
+		d = typed
+	case int64:
+		d = time.Duration(typed) * time.Millisecond
+	}
+	switch {
+	case d < 0:
+		return "−" + shownDuration(-d)
+	case d == 0:
+		return "0 s"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 10*time.Second && d%time.Second != 0:
+		return strconv.FormatFloat(d.Round(10*time.Millisecond).Seconds(), 'f', -1, 64) + " s"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Round(time.Second).Seconds()))
+	}
+	d = d.Round(time.Second)
+	var parts []string
+	for _, unit := range []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}} {
+		if n := d / unit.size; n > 0 && len(parts) < 2 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, unit.name))
+			d %= unit.size
+		} else if len(parts) > 0 {
+			break
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func shownBytes(value any) string {
+	var n float64
+	switch typed := value.(type) {
+	case int:
+		n = float64(typed)
+	case int64:
+		n = float64(typed)
+	}
+	for _, unit := range []string{"B", "KiB", "MiB"} {
+		if n < 1024 {
+			return strconv.FormatFloat(float64(int(n*10))/10, 'f', -1, 64) + " " + unit
+		}
+		n /= 1024
+	}
+	return strconv.FormatFloat(float64(int(n*10))/10, 'f', -1, 64) + " GiB"
+}
+
+// shownCount groups digits by narrow spaces.
+func shownCount(value any) string {
+	digits := fmt.Sprint(value)
+	for at := len(digits) - 3; at > 0; at -= 3 {
+		digits = digits[:at] + "\u202f" + digits[at:]
+	}
+	return digits
+}
+
+func deref(value any) any {
+	switch typed := value.(type) {
+	case *int:
+		if typed != nil {
+			return *typed
+		}
+	case *string:
+		if typed != nil {
+			return *typed
+		}
+	}
+	return ""
+}
+
+// share is a percentage, never 100 unless it is all and never 0 unless it is
+// none.
+func share(part, whole int) int {
+	switch {
+	case whole <= 0 || part <= 0:
+		return 0
+	case part >= whole:
+		return 100
+	}
+	return min(99, max(1, (part*100+whole/2)/whole))
+}
+
+// webhookState is suspended beside what the status says, because that is what
+// its owner has to know first.
+func webhookState(w rest.Webhook) string {
+	if w.Suspended && w.Status != rest.WebhookDisabled {
+		return "suspended"
+	}
+	return w.Status
+}
+
+// cut is the beginning of a text, at most so many bytes, and how many are left.
+func cut(text string, most int) (begin string, left int) {
+	if len(text) <= most {
+		return text, 0
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most], len(text) - most
+}

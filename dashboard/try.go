@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/match"
+)
+
+// testView is the form that sends a test event.
+type testView struct {
+	Webhook rest.Webhook
+	Types   []rest.EventType // that the caller may publish
+	Chosen  rest.EventType
+	Data    string
+	Trouble *trouble
+}
+
+// Wrong says what is wrong with the data, or nothing.
+func (f testView) Wrong() string {
+	if f.Trouble == nil {
+		return ""
+	}
+	return f.Trouble.Detail
+}
+
+// maxTestTypes bounds the rights that are asked for.
+const maxTestTypes = 200
+
+func (v *visit) showTest() error {
+	view, err := v.testForm(v.request.URL.Query().Get("event"))
+	if err != nil {
+		return err
+	}
+	return v.show("test", layout{Title: "Test " + view.Webhook.Name, Nav: "webhooks", Body: view})
+}
+
+// testForm has the example of the type chosen, or of the first that the webhook
+// wants, in readable lines.
+func (v *visit) testForm(chosen string) (testView, error) {
+	webhook, err := v.api.GetWebhook(v.ctx(), v.id())
+	if err != nil {
+		return testView{}, err
+	}
+	view := testView{Webhook: webhook.Webhook, Types: v.publishable(maxTestTypes)}
+	if len(view.Types) == 0 {
+		return testView{}, mayNot("publish events, which sending a test is", "bbmcp-publisher")
+	}
+	view.Chosen = view.Types[0]
+	for _, eventType := range view.Types {
+		if eventType.Type == chosen || chosen == "" && match.Matches(webhook.Events, eventType.Type) {
+			view.Chosen = eventType
+			break
+		}
+	}
+	view.Data = readable(view.Chosen.Example)
+	return view, nil
+}
+
+func (v *visit) test() error {
+	event, data := v.request.PostFormValue("event"), strings.ReplaceAll(v.request.PostFormValue("data"), "\r\n", "\n")
+	refused := func(t *trouble) error {
+		view, err := v.testForm(event)
+		if err != nil {
+			return err
+		}
+		view.Data, view.Trouble = data, t
+		l := layout{
+			Title: "Error: Test " + view.Webhook.Name, Nav: "webhooks", Body: view,
+			Caller: v.caller, Namespace: v.namespace, ByProxy: v.byProxy, Base: v.base(),
+		}
+		v.d.renderFor(v.w, v.request, t.Status, "test", l)
+		return nil
+	}
+	var raw json.RawMessage
+	if strings.TrimSpace(data) != "" {
+		if !json.Valid([]byte(data)) {
+			return refused(&trouble{Status: http.StatusUnprocessableEntity, Title: "This is no JSON", Detail: jsonError(data)})
+		}
+		raw = json.RawMessage(data)
+	}
+	delivery, err := v.api.TestWebhook(v.ctx(), v.id(), event, raw)
+	if err != nil {
+		if t := problemOf(err); t.isOfForm() {
+			return refused(t)
+		}
+		return err
+	}
+	switch { // to the first page that the caller may see
+	case v.may("get", "webhookdeliveries", ""):
+		return v.redirect("/deliveries/"+delivery.DeliveryID, "tested")
+	case v.may("get", "webhooks", ""):
+		return v.redirect("/webhooks/"+v.id(), "sent")
+	}
+	return v.redirect("/event-types", "sent")
+}
+
+// jsonError says where JSON ends to be JSON.
+func jsonError(text string) string {
+	var value any
+	err := json.Unmarshal([]byte(text), &value)
+	var at int64
+	if syntax, ok := err.(*json.SyntaxError); ok { //nolint:errorlint // as package json returns it
+		at = syntax.Offset
+	}
+	line := 1 + strings.Count(text[:min(int(at), len(text))], "\n")
+	return "The data must be one JSON object. In line " + shownCount(line) + ": " + err.Error() + "."
+}
+
+// readable puts JSON into indented lines; what is no JSON stays as it is.
+func readable(text []byte) string {
+	var out bytes.Buffer
+	if len(text) == 0 || string(text) == "null" || json.Indent(&out, text, "", "  ") != nil {
+		return strings.TrimPrefix(string(text), "null")
+	}
+	return out.String()
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"net/http"
+	"slices"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+// deliveriesOfPage is how many deliveries a page shows.
+const deliveriesOfPage = 25
+
+// webhookView is one webhook with its deliveries.
+type webhookView struct {
+	webhookRow
+
+	Settings   *Settings
+	Deliveries *rest.DeliveryList
+	// NoDeliveries says why there are none to see; nil: the caller may see them.
+	NoDeliveries *trouble
+	Filter       string // a state
+	Event        string
+	Events       []string // to filter by
+	Next         string   // cursor of the next page; "": there is none
+	First        bool     // page
+	May          webhookRights
+	Policy       []policyStep
+}
+
+// webhookRights are what the caller may do to a webhook: only that is offered.
+type webhookRights struct{ Change, Delete, Rotate, Test, Retry bool }
+
+// rightsTo asks for the rights that each action needs.
+func (v *visit) rightsTo(name string) webhookRights {
+	change := v.may("patch", "webhooks", name)
+	secret := v.secretOf(name)
+	return webhookRights{
+		Change: change,
+		Delete: v.may("delete", "webhooks", name),
+		Rotate: change && v.may("get", "secrets", secret) && v.may("update", "secrets", secret),
+		Test:   len(v.publishable(1)) > 0,
+		Retry:  v.may("patch", "webhookdeliveries", ""),
+	}
+}
+
+// secretOf is the name of the Secret that the controller makes for a webhook.
+func (v *visit) secretOf(webhook string) string { return webhook + "-signing" }
+
+// publishable are event types that the caller may publish, at most so many.
+func (v *visit) publishable(most int) (types []rest.EventType) {
+	list, err := v.catalogue()
+	if err != nil {
+		return nil
+	}
+	for _, eventType := range list.Data {
+		if len(types) == most {
+			break
+		}
+		if v.may("publish", "eventtypes", eventType.Type) {
+			types = append(types, eventType)
+		}
+	}
+	return types
+}
+
+func (v *visit) webhook() error {
+	webhook, err := v.api.GetWebhook(v.ctx(), v.id())
+	if err != nil {
+		return err
+	}
+	view := webhookView{May: v.rightsTo(webhook.Name)}
+	view.Webhook, view.State = webhook.Webhook, webhookState(webhook.Webhook)
+	if view.Settings, err = v.d.backend.Settings(v.ctx(), v.namespace, v.id()); err != nil {
+		return err
+	}
+	view.May.Rotate = view.May.Rotate && !view.Settings.UserSecret
+	view.Policy = policySteps(view.Settings.Delays, view.Settings.Timeout)
+	health, err := v.d.backend.Health(v.ctx(), v.namespace)
+	if err == nil { // who may get one webhook may not be allowed to list them
+		view.Health = health[webhook.WebhookID]
+		view.Summary = summarise(view.Health.Recent)
+	}
+	if err := v.deliveriesInto(&view); err != nil {
+		return err
+	}
+	return v.show("webhook", layout{
+		Title: webhook.Name, Nav: "webhooks", Live: v.liveOf(Topic{Webhook: v.id()}), Body: view,
+	})
+}
+
+// deliveriesInto lists what the query asks for.
+func (v *visit) deliveriesInto(view *webhookView) error {
+	query := v.request.URL.Query()
+	view.Filter, view.Event = query.Get("status"), query.Get("event")
+	view.First = query.Get("cursor") == ""
+	list, err := v.d.backend.Deliveries(v.ctx(), v.namespace, v.id(), DeliveryQuery{
+		Status: view.Filter, Event: view.Event, Limit: deliveriesOfPage, Cursor: query.Get("cursor"),
+	})
+	if err != nil {
+		problem := problemOf(err)
+		if problem.Status != http.StatusForbidden {
+			return err
+		}
+		view.NoDeliveries = problem
+		return nil
+	}
+	view.Deliveries = list
+	view.Next = textOf(list.NextCursor)
+	types, err := v.catalogue()
+	if err != nil {
+		return err
+	}
+	for _, eventType := range types.Data {
+		view.Events = append(view.Events, eventType.Type)
+	}
+	for _, delivery := range list.Data { // of a type that is registered no more
+		if !slices.Contains(view.Events, delivery.Event) {
+			view.Events = append(view.Events, delivery.Event)
+		}
+	}
+	if view.Event != "" && !slices.Contains(view.Events, view.Event) {
+		view.Events = append(view.Events, view.Event)
+	}
+	slices.Sort(view.Events)
+	return nil
+}

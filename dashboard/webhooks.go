@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"slices"
+	"strings"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+// webhooksOfPage is how many webhooks a page shows.
+const webhooksOfPage = 50
+
+// webhookRow is a webhook in a list.
+type webhookRow struct {
+	rest.Webhook
+
+	State   string
+	Health  Health
+	Summary summary
+}
+
+// webhooksView is the list.
+type webhooksView struct {
+	Rows      []webhookRow
+	All       int // before the filter
+	Found     int // by it
+	Search    string
+	State     string
+	States    []stateCount
+	After     string // name after which the next page begins; "": there is none
+	MayCreate bool
+}
+
+// stateCount is an entry of the filter.
+type stateCount struct {
+	State string
+	Count int
+}
+
+// allWebhooks reads every webhook of the namespace, by name.
+func (v *visit) allWebhooks() (all []rest.Webhook, err error) {
+	for webhook, err := range v.api.Webhooks(v.ctx()) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, webhook)
+	}
+	return all, nil
+}
+
+func (v *visit) webhooks() error {
+	all, err := v.allWebhooks()
+	if err != nil {
+		return err
+	}
+	health, err := v.d.backend.Health(v.ctx(), v.namespace)
+	if err != nil {
+		return err
+	}
+	query := v.request.URL.Query()
+	view := webhooksView{
+		All: len(all), Search: strings.TrimSpace(query.Get("q")), State: query.Get("state"),
+		MayCreate: v.may("create", "webhooks", "") && v.may("create", "secrets", ""),
+	}
+	counts := map[string]int{}
+	var found []webhookRow
+	for _, webhook := range all {
+		row := webhookRow{Webhook: webhook, State: webhookState(webhook), Health: health[webhook.WebhookID]}
+		counts[row.State]++
+		if (view.State == "" || row.State == view.State) && row.mentions(view.Search) {
+			found = append(found, row)
+		}
+	}
+	for _, state := range []string{"active", "failing", "disabled", "suspended"} {
+		view.States = append(view.States, stateCount{State: state, Count: counts[state]})
+	}
+	view.Found = len(found)
+	if after := query.Get("after"); after != "" {
+		found = slices.DeleteFunc(found, func(row webhookRow) bool { return row.Name <= after })
+	}
+	if len(found) > webhooksOfPage {
+		found = found[:webhooksOfPage]
+		view.After = found[webhooksOfPage-1].Name
+	}
+	for i := range found {
+		found[i].Summary = summarise(found[i].Health.Recent)
+	}
+	view.Rows = found
+	return v.show("webhooks", layout{Title: "Webhooks", Nav: "webhooks", Live: v.liveOf(Topic{}), Body: view})
+}
+
+// mentions reports whether what people look for is in a row.
+func (r webhookRow) mentions(search string) bool {
+	if search == "" {
+		return true
+	}
+	search = strings.ToLower(search)
+	texts := append([]string{r.Name, r.URL, r.WebhookID, textOf(r.Description)}, r.Events...)
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(strings.ToLower(text), search) })
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"testing"
+
+	"bbmcp.quietstack.com/webhooks/dashboard"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+)
+
+func TestFollowersHearOnceOfWhatTheyFollow(t *testing.T) {
+	n := newNews()
+	orders := identity.WebhookID("shop", "orders")
+	whole, _ := n.follow("shop", dashboard.Topic{})
+	webhook, stop := n.follow("shop", dashboard.Topic{Webhook: orders})
+	delivery, _ := n.follow("shop", dashboard.Topic{Delivery: "dlv_1"})
+	elsewhere, _ := n.follow("other", dashboard.Topic{})
+	heard := func() (names string) {
+		for name, followed := range map[string]<-chan struct{}{"whole": whole, "webhook": webhook, "delivery": delivery, "elsewhere": elsewhere} {
+			select {
+			case <-followed:
+				names += name + " "
+			default:
+			}
+		}
+		return names
+	}
+	expect := func(what string, want ...string) {
+		t.Helper()
+		got, length := heard(), 0
+		for _, name := range want {
+			length += len(name) + 1
+		}
+		if len(got) != length {
+			t.Errorf("%s: heard by %q, want %q", what, got, want)
+		}
+	}
+	for range 5 {
+		n.tell("shop", "orders", "dlv_1")
+	}
+	expect("five changes of a delivery", "whole", "webhook", "delivery")
+	expect("nothing", []string{}...)
+	n.tell("shop", "orders", "dlv_2")
+	expect("another delivery", "whole", "webhook")
+	n.tell("shop", "other", "")
+	expect("another webhook", "whole")
+	stop()
+	n.tell("shop", "orders", "")
+	expect("a webhook that nobody follows any more", "whole")
+	(*news)(nil).tell("shop", "orders", "") // as in a ledger that stands alone
+	if len(n.followers) != 2 {
+		t.Errorf("%d namespaces are followed", len(n.followers))
+	}
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dashboard"
+)
+
+// pages are what the dashboard is told beside the REST API. Each method asks for
+// the right that the corresponding call of the REST API asks for.
+type pages struct{ g *Gateway }
+
+var _ dashboard.Backend = pages{}
+
+func (g *Gateway) newDashboard() (*dashboard.Dashboard, error) {
+	mux := http.NewServeMux()
+	NewAPI(mux, g)
+	return dashboard.New(dashboard.Options{API: g.logged(mux), Backend: pages{g}, Now: g.now})
+}
+
+// Document is the problem as it is shown; see package dashboard.
+func (p *problem) Document() rest.Problem { return p.Problem }
+
+// Identify implements dashboard.Backend.
+func (p pages) Identify(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
+	request := (&http.Request{Header: http.Header{"Authorization": {"Bearer " + token}}}).WithContext(ctx)
+	who, refused := p.g.identify(request)
+	if stale, ok := errors.AsType[*problem](p.g.fresh()); ok && refused == nil {
+		refused = stale
+	}
+	if refused != nil {
+		noteProblem(ctx, refused)
+		return nil, dashboard.Caller{}, refused
+	}
+	note(ctx).user = who.user.GetName()
+	return context.WithValue(ctx, callerKey{}, who), dashboard.Caller{Name: who.user.GetName(), Namespace: who.namespace}, nil
+}
+
+// Note implements dashboard.Backend.
+func (p pages) Note(ctx context.Context, operation string) { note(ctx).operation = operation }
+
+// May implements dashboard.Backend.
+func (p pages) May(ctx context.Context, namespace string, right dashboard.Right) bool {
+	who := callerFrom(ctx)
+	if who == nil || len(validation.IsDNS1123Label(namespace)) > 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
+	defer cancel()
+	asked := authorizer.AttributesRecord{
+		User: who.user, Verb: right.Verb, Namespace: namespace, Name: right.Name, ResourceRequest: true,
+		APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: right.Resource,
+	}
+	if right.Resource == string(corev1.ResourceSecrets) {
+		asked.APIGroup, asked.APIVersion = corev1.GroupName, corev1.SchemeGroupVersion.Version
+	}
+	decision, _, err := p.g.authorizer.Authorize(ctx, asked)
+	return err == nil && decision == authorizer.DecisionAllow
+}
+
+// Follow implements dashboard.Backend.
+func (p pages) Follow(namespace string, topic dashboard.Topic) (heard <-chan struct{}, stop func()) {
+	return p.g.news.follow(namespace, topic)
+}
+
+// permitted checks the namespace and one right.
+func (p pages) permitted(ctx context.Context, namespace, verb, resource string) error {
+	who, namespace, err := Scope{Namespace: namespace}.of(ctx)
+	if err != nil {
+		return fail(ctx, err)
+	}
+	if err := p.g.permit(ctx, who, verb, resource, namespace, ""); err != nil {
+		return fail(ctx, err)
+	}
+	return nil
+}
+
+// Deliveries implements dashboard.Backend.
+func (p pages) Deliveries(ctx context.Context, namespace, id string, query dashboard.DeliveryQuery) (*rest.DeliveryList, error) {
+	if err := p.permitted(ctx, namespace, "list", resourceDeliveries); err != nil {
+		return nil, err
+	}
+	webhook := p.g.endpoints.find(namespace, id)
+	if webhook == nil {
+		return nil, fail(ctx, notFound("webhook"))
+	}
+	list := strings.Join([]string{"pages", namespace, id, query.Status, query.Event}, "/")
+	var after *recorded
+	if query.Cursor != "" {
+		var position deliveryPosition
+		if err := decodeCursor(list, query.Cursor, &position); err != nil {
+			return nil, fail(ctx, err)
+		}
+		after = &recorded{created: time.UnixMicro(position.Created), name: position.Name}
+	}
+	answer := &rest.DeliveryList{Data: []rest.Delivery{}}
+	found := p.g.deliveries.ofWebhook(namespace, webhook.Name, after, query.Limit+1, func(r *recorded) bool {
+		return (query.Status == "" || presentState(r.state) == query.Status) && (query.Event == "" || r.eventType == query.Event)
+	})
+	for i, r := range found {
+		if i == query.Limit {
+			last := found[i-1]
+			answer.NextCursor = encodeCursor(list, deliveryPosition{Created: last.created.UnixMicro(), Name: last.name})
+			break
+		}
+		answer.Data = append(answer.Data, presentDelivery(r))
+	}
+	return answer, nil
+}
+
+// Delivery implements dashboard.Backend.
+func (p pages) Delivery(ctx context.Context, namespace, id string) (*dashboard.Delivery, error) {
+	r, err := p.g.permittedDelivery(ctx, &DeliveryPath{Scope: Scope{Namespace: namespace}, ID: id}, "get")
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	delivery, err := p.g.liveDelivery(ctx, types.NamespacedName{Namespace: r.namespace, Name: r.name})
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	shown := &dashboard.Delivery{
+		DeliveryDetail: presentDetail(delivery), Test: delivery.Spec.Test,
+		TraceParent: delivery.Spec.TraceParent, PublishedBy: delivery.Spec.PublishedBy, Overlapped: map[int]bool{},
+	}
+	for _, condition := range delivery.Status.Conditions {
+		if condition.Type == v1alpha1.ConditionSucceeded {
+			shown.Reason, shown.Message = condition.Reason, condition.Message
+		}
+	}
+	for _, made := range delivery.Status.AttemptLog {
+		shown.Overlapped[int(made.Number)] = made.Primary != ""
+	}
+	if webhook := p.g.endpoints.named(namespace, r.webhook); webhook != nil && webhook.Spec.DeliveryDeadline != nil && r.unfinished() {
+		shown.Deadline = r.created.Add(webhook.Spec.DeliveryDeadline.Duration)
+	}
+	return shown, nil
+}
+
+// named returns the webhook with this name; nil: there is none.
+func (e *endpoints) named(namespace, name string) *v1alpha1.Webhook {
+	webhook, _ := e.Get(types.NamespacedName{Namespace: namespace, Name: name})
+	return webhook
+}
+
+// tookOf is how long the latest attempt took.
+func tookOf(delivery *v1alpha1.WebhookDelivery) time.Duration {
+	log := delivery.Status.AttemptLog
+	if len(log) == 0 {
+		return 0
+	}
+	return time.Duration(log[len(log)-1].DurationMilliseconds) * time.Millisecond
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dashboard"
+	"bbmcp.quietstack.com/webhooks/internal/retry"
+)
+
+const (
+	// recentOutcomes is how many deliveries a webhook is judged by.
+	recentOutcomes = 40
+	// lookedAt bounds how many are looked at to find those, in a webhook that has
+	// many unfinished ones.
+	lookedAt = 200
+	// worthALook is how many deliveries the overview names.
+	worthALook = 5
+	// defaultOverlap and defaultDeadline are those of the CRD.
+	defaultOverlap  = 24 * time.Hour
+	defaultDeadline = 72 * time.Hour
+)
+
+// Health implements dashboard.Backend.
+func (p pages) Health(ctx context.Context, namespace string) (map[string]dashboard.Health, error) {
+	if err := p.permitted(ctx, namespace, "list", resourceWebhooks); err != nil {
+		return nil, err
+	}
+	mayList := p.May(ctx, namespace, dashboard.Right{Verb: "list", Resource: resourceDeliveries})
+	all := p.g.endpoints.list(namespace)
+	health := make(map[string]dashboard.Health, len(all))
+	for _, webhook := range all {
+		h := dashboard.Health{
+			LastSuccess: presentTime(webhook.Status.LastSuccessTime), LastFailure: presentTime(webhook.Status.LastFailureTime),
+			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.g.limits.webhookCount(),
+		}
+		if !webhook.Spec.Suspend && webhook.Status.State != v1alpha1.WebhookDisabled {
+			h.Reason, h.Problem = notReady(webhook)
+		}
+		if mayList {
+			h.Waiting, h.Recent = p.g.deliveries.standing(namespace, webhook.Name)
+		}
+		health[idOf(webhook)] = h
+	}
+	return health, nil
+}
+
+// notReady says why a webhook does not work as it is configured; "": it does.
+func notReady(webhook *v1alpha1.Webhook) (reason, message string) {
+	for _, condition := range webhook.Status.Conditions {
+		if condition.Type == v1alpha1.ConditionReady && condition.Status == metav1.ConditionFalse {
+			return condition.Reason, condition.Message
+		}
+	}
+	return "", ""
+}
+
+// standing is how many deliveries of a webhook are unfinished, and how the
+// latest finished ones ended, the oldest first. Test events do not count.
+func (l *ledger) standing(namespace, webhook string) (waiting int, recent []dashboard.Outcome) {
+	recent = []dashboard.Outcome{}
+	l.View(func() {
+		n := l.namespaces[namespace]
+		if n == nil || n.byWebhook[webhook] == nil {
+			return
+		}
+		w, looked := n.byWebhook[webhook], 0
+		waiting = w.count
+		w.inOrder.Ascend(func(r *recorded) bool {
+			looked++
+			if !r.unfinished() && !r.test {
+				recent = append(recent, dashboard.Outcome{Succeeded: r.state == v1alpha1.DeliverySucceeded, Took: r.took})
+			}
+			return len(recent) < recentOutcomes && looked < lookedAt
+		})
+	})
+	slices.Reverse(recent)
+	return waiting, recent
+}
+
+// Settings implements dashboard.Backend.
+func (p pages) Settings(ctx context.Context, namespace, id string) (*dashboard.Settings, error) {
+	_, webhook, err := p.g.readable(ctx, &WebhookPath{Scope: Scope{Namespace: namespace}, ID: id})
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	policy := retry.Default()
+	s := &dashboard.Settings{
+		Delays: policy.Delays, Timeout: policy.Timeout, Deadline: defaultDeadline, Overlap: defaultOverlap,
+		Refuse:    webhook.Spec.Overflow == v1alpha1.OverflowRefuse,
+		Succeeded: webhook.Status.DeliveriesSucceeded, Failed: webhook.Status.DeliveriesFailed, Unrecorded: webhook.Status.DeliveriesUnrecorded,
+	}
+	if spec := webhook.Spec.RetryPolicy; spec != nil {
+		if spec.Delays != nil {
+			s.Delays = nil
+			for _, delay := range *spec.Delays {
+				s.Delays = append(s.Delays, delay.Duration)
+			}
+		}
+		if spec.Timeout != nil {
+			s.Timeout = spec.Timeout.Duration
+		}
+		if spec.JitterPercent != nil {
+			s.Jitter = int(*spec.JitterPercent)
+		}
+	}
+	if deadline := webhook.Spec.DeliveryDeadline; deadline != nil {
+		s.Deadline = deadline.Duration
+	}
+	if signing := webhook.Spec.Signing; signing != nil {
+		s.UserSecret = signing.SecretRef != nil
+		if signing.Overlap != nil {
+			s.Overlap = signing.Overlap.Duration
+		}
+	}
+	if signing := webhook.Status.Signing; signing != nil {
+		s.SecretName = signing.SecretName
+		s.OverlapEnd = presentSeconds(signing.OverlapEndTime)
+	}
+	s.HeldUntil = presentSeconds(webhook.Status.RetryAfterTime)
+	for _, c := range webhook.Status.Conditions {
+		s.Conditions = append(s.Conditions, dashboard.Condition{
+			Type: c.Type, Status: string(c.Status), Reason: c.Reason, Message: c.Message, Since: c.LastTransitionTime.UTC(),
+		})
+	}
+	return s, nil
+}
+
+func presentSeconds(t *metav1.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.UTC())
+}
+
+// Backlog implements dashboard.Backend.
+func (p pages) Backlog(ctx context.Context, namespace string) (*dashboard.Backlog, error) {
+	if err := p.permitted(ctx, namespace, "list", resourceDeliveries); err != nil {
+		return nil, err
+	}
+	b := &dashboard.Backlog{CountLimit: p.g.limits.PerNamespace, BytesLimit: p.g.limits.PerNamespaceBytes}
+	oldest, failed := p.g.deliveries.worthALook(namespace, b)
+	for _, r := range oldest {
+		b.Oldest = append(b.Oldest, presentDelivery(r))
+	}
+	for _, r := range failed {
+		b.Failed = append(b.Failed, presentDelivery(r))
+	}
+	return b, nil
+}
+
+// worthALook finds the deliveries that have waited longest and those that failed
+// last, and how much waits.
+func (l *ledger) worthALook(namespace string, b *dashboard.Backlog) (oldest, failed []*recorded) {
+	keep := func(list []*recorded, r *recorded, before func(a, b *recorded) int) []*recorded {
+		if len(list) == worthALook && before(list[worthALook-1], r) <= 0 {
+			return list
+		}
+		at, _ := slices.BinarySearchFunc(list, r, before)
+		list = slices.Insert(list, at, r)
+		return list[:min(len(list), worthALook)]
+	}
+	byAge := func(a, b *recorded) int {
+		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.name, b.name))
+	}
+	byEnd := func(a, b *recorded) int {
+		return cmp.Or(b.ended().Compare(a.ended()), cmp.Compare(a.name, b.name))
+	}
+	l.View(func() {
+		n := l.namespaces[namespace]
+		if n == nil {
+			return
+		}
+		b.Count, b.Bytes = n.count, n.bytes
+		for _, r := range n.byID {
+			switch {
+			case r.unfinished():
+				oldest = keep(oldest, r, byAge)
+			case r.state == v1alpha1.DeliveryFailed:
+				failed = keep(failed, r, byEnd)
+			}
+		}
+	})
+	return oldest, failed
+}
+
+// ended is when a delivery finished; its beginning, if that is not known.
+func (r *recorded) ended() time.Time {
+	if r.completed == nil {
+		return r.created
+	}
+	return r.completed.Time
+}
