@@ -76,7 +76,7 @@ func (s Schema) Validate(data []byte) error {
 	if s.compiled == nil {
 		return nil
 	}
-	value, err := jsonschema.UnmarshalJSON(strings.NewReader(string(data)))
+	value, err := decode(data)
 	if err != nil {
 		return &Error{Field: FieldData, Detail: fmt.Sprintf("not JSON: %v", err)}
 	}
