@@ -112,6 +112,18 @@ check-helm: control-plane bin/helm3 bin/helm4 ## Install, upgrade and remove the
 check-alerts: ## Check the alerts and let each fire once (needs promtool)
 	hack/check-alerts
 
+# SCENARIO=inline,forwarder runs some; SIZE=short is a look; PROFILE=folder keeps CPU profiles.
+SCENARIO ?=
+SIZE ?= full
+PROFILE ?=
+CHART ?=
+
+.PHONY: bench
+bench: control-plane ## Measure the product beside references, at most 25 minutes (SCENARIO=inline,forwarder: some)
+	@mkdir -p bin
+	go build -o bin/bench ./bench
+	bin/bench --scenario='$(SCENARIO)' --size='$(SIZE)' --profile='$(PROFILE)' --chart='$(CHART)'
+
 .PHONY: bench-isolation
 bench-isolation: control-plane ## Measure what hanging endpoints cost the others
 	go run ./test/isolation/bench

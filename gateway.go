@@ -25,6 +25,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway"
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
+	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
 
@@ -51,6 +52,7 @@ type gatewayOptions struct {
 
 	metricsAddress string
 	metricsSecure  bool
+	pprofAddress   string
 
 	dashboard    bool
 	unregistered bool
@@ -78,6 +80,7 @@ func newGatewayCommand() *cobra.Command {
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics; 0 turns it off")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to callers that RBAC lets read it")
 	flags.BoolVar(&o.dashboard, "dashboard", true, "serve the dashboard at /dashboard")
+	flags.StringVar(&o.pprofAddress, "pprof-address", "0", "address of Go's profiles, on loopback only: it asks nobody for credentials; 0 turns it off")
 	flags.BoolVar(&o.unregistered, "allow-unregistered-event-types", false, "accept events whose type no EventType defines")
 	flags.IntVar(&o.limits.PerWebhook, "backlog-per-webhook", o.limits.PerWebhook, "unfinished deliveries of one webhook, beside a fifth of its namespace's limits")
 	flags.IntVar(&o.limits.PerNamespace, "backlog-per-namespace", o.limits.PerNamespace, "unfinished deliveries of one namespace")
@@ -110,6 +113,11 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	if err := o.serveMetrics(background, config, failed); err != nil {
 		return err
 	}
+	stopProfiles, err := profiling.Serve(background, o.pprofAddress)
+	if err != nil {
+		return fmt.Errorf("--pprof-address %w", err)
+	}
+	defer stopProfiles()
 	var draining atomic.Bool
 	server := &http.Server{
 		Handler:           g.Handler(draining.Load),

@@ -27,6 +27,7 @@ type options struct {
 	caBundle       string
 	snippets       bool
 	metricsAddress string
+	pprofAddress   string
 	logLevel       slog.Level
 	shutdownGrace  time.Duration
 }
@@ -76,6 +77,7 @@ func parseFlags(name string, args []string, output io.Writer) (*options, error) 
 	flags.StringVar(&o.caBundle, "ca-bundle", "", "`file` of PEM certificates of authorities to trust beside the system's")
 	flags.BoolVar(&o.snippets, "response-snippet", true, "pass the beginning of endpoints' answers on, to be shown to users")
 	flags.StringVar(&o.metricsAddress, "metrics-address", "", "TCP `address` for /metrics, /healthz and /readyz; empty for none")
+	flags.StringVar(&o.pprofAddress, "pprof-address", "0", "TCP `address` of Go's profiles, on loopback only: it asks nobody for credentials; 0 turns it off")
 	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least `level` to log: debug, info, warn or error")
 	flags.DurationVar(&o.shutdownGrace, "shutdown-grace", defaultGrace, "how long attempts in flight may take to end after SIGTERM")
 	if err := flags.Parse(args); err != nil {

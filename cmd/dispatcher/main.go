@@ -22,6 +22,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
 
@@ -93,6 +94,12 @@ func run(ctx context.Context, o *options, logger *slog.Logger) error {
 		return err
 	}
 	defer stopMetrics()
+	stopProfiles, err := profiling.Serve(ctx, o.pprofAddress)
+	if err != nil {
+		_ = listener.Close()
+		return fmt.Errorf("--pprof-address %w", err)
+	}
+	defer stopProfiles()
 	logger.Info("serving", "version", version.Version, "socket", o.socket)
 	err = dispatcher.NewServer(sender, logger).Serve(ctx, listener, o.shutdownGrace)
 	logger.Info("stopped serving")

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -61,6 +62,22 @@ func (c *ControlPlane) etcdCommand() *exec.Cmd {
 		"--unsafe-no-fsync=" + strconv.FormatBool(c.options.UnsafeNoFsync),
 	}
 	return exec.Command(c.assets.Etcd, append(args, c.options.EtcdArgs...)...)
+}
+
+// EtcdClient is etcd's address and a TLS configuration with which it may be
+// read and written past the API server, as a backup tool does.
+func (c *ControlPlane) EtcdClient() (address string, config *tls.Config, err error) {
+	pair, err := tls.LoadX509KeyPair(c.files.etcdClientCert, c.files.etcdClientKey)
+	if err != nil {
+		return "", nil, fmt.Errorf("client of etcd: %w", err)
+	}
+	ca, err := os.ReadFile(c.files.etcdCA)
+	if err != nil {
+		return "", nil, fmt.Errorf("client of etcd: %w", err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	return loopback(c.etcdPort), &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
 func (c *ControlPlane) apiServerCommand() *exec.Cmd {

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/bench/internal/procstat"
+	"bbmcp.quietstack.com/webhooks/bench/internal/report"
+	"bbmcp.quietstack.com/webhooks/bench/internal/tally"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+const (
+	// smallEach and largeEach are deliveries for each webhook, hooksEach
+	// webhooks for each namespace: all as large as the limits of the gateway
+	// allow.
+	smallEach, largeEach, hooksEach = 2_000, 200, 5
+	largeBytes                      = 256 * kib
+	mib                             = 1 << 20
+	listPage                        = 5_000
+)
+
+// runBacklog starts a manager with more pending deliveries than the limits of a
+// cluster allow to arise, kills it among them and starts it again.
+func runBacklog(ctx context.Context, r *round) (err error) {
+	b, s := r.b, r.scenario("backlog")
+	w, err := b.newWorld(ctx, worldOptions{bare: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstOf(err, w.close()) }()
+	backlog, err := w.fill(ctx)
+	if err != nil {
+		return err
+	}
+	options := stack.ManagerOptions{Supervise: true, Args: []string{
+		"--lease-duration=10s", "--renew-deadline=8s", "--retry-period=1s", // what is measured begins with the leadership
+	}}
+	if w.manager, err = w.stack.StartManager(ctx, options); err != nil {
+		return err
+	}
+	first, err := w.resume(ctx)
+	if err != nil {
+		return fmt.Errorf("first start: %w", err)
+	}
+	s.Set("first_start_s", first.Seconds())
+	if err := pause(ctx, b.size.backlogRun); err != nil {
+		return err
+	}
+	peak, err := procstat.ReadMemory(w.manager.Process.PID())
+	if err != nil {
+		return err
+	}
+	w.manager.Process.Stop(0)
+	if err := w.manager.Restart(ctx); err != nil {
+		return err
+	}
+	second, err := w.resume(ctx)
+	if err != nil {
+		return fmt.Errorf("second start: %w", err)
+	}
+	pids := map[string]int{"manager": w.manager.Process.PID(), "manager_dispatcher": w.manager.Dispatcher().PID()}
+	seen, err := observe(ctx, w.sink.Client, healthyClass, pids, b.size.backlogRun)
+	if err != nil {
+		return err
+	}
+	again, err := procstat.ReadMemory(w.manager.Process.PID())
+	if err != nil {
+		return err
+	}
+	return w.judgeBacklog(ctx, s, backlog, seen, second, max(peak.Peak, again.Peak))
+}
+
+func (w *world) judgeBacklog(ctx context.Context, s *report.Scenario, backlog *backlog, seen window, resumed time.Duration, peak int64) error {
+	outcome, err := w.accountFor(ctx, backlog)
+	if err != nil {
+		return err
+	}
+	s.Set(report.DeliveriesPerS, float64(seen.delivered)/seen.seconds)
+	s.Set("resumed_after_s", resumed.Seconds())
+	s.Set("manager_rss_mib", float64(peak)/mib)
+	s.Set("pending_at_start", float64(backlog.count()))
+	s.Set(report.Missing, float64(outcome.Missing))
+	s.Set(report.Duplicates, float64(outcome.Duplicates))
+	s.AtMost("first attempt after leadership, s", resumed.Seconds(), 10)
+	s.AtMost("memory of the manager at its highest, MiB", float64(peak)/mib, 600)
+	s.AtMost("duplicates, with as many unsettled at the kill as may be", float64(outcome.Duplicates), slots)
+	s.AtMost("deliveries missing", float64(outcome.Missing), 0)
+	return nil
+}
+
+// resume waits until the manager leads, then until the next POST arrives, and
+// returns how long that took.
+func (w *world) resume(ctx context.Context) (time.Duration, error) {
+	err := poll(ctx, readyWithin, "the manager to lead", func() (bool, error) {
+		leads, err := w.manager.Leads(ctx)
+		return leads && err == nil, nil // metrics come with the process
+	})
+	if err != nil {
+		return 0, err
+	}
+	started := time.Now()
+	before, err := w.sink.Totals(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = poll(ctx, readyWithin, "the first attempt", func() (bool, error) {
+		totals, err := w.sink.Totals(ctx)
+		return totals[healthyClass].Posts > before[healthyClass].Posts, err
+	})
+	return time.Since(started), err
+}
+
+// accountFor compares what is delivered and what is still pending with what
+// there was.
+func (w *world) accountFor(ctx context.Context, backlog *backlog) (outcome tally.Outcome, err error) {
+	w.manager.Kill() // what is in flight ends as well
+	pending, err := w.unfinished(ctx)
+	if err != nil {
+		return outcome, err
+	}
+	counts, err := w.sink.Counts(ctx, backlog.run)
+	if err != nil {
+		return outcome, err
+	}
+	for _, one := range backlog.parts {
+		received := counts[one.hook.path()]
+		states := make([]tally.State, one.count)
+		for i := range states {
+			if !pending[one.hook.space()+"/"+one.name(i)] {
+				states[i] = tally.Accepted // it says that it is delivered, so it must be
+			}
+		}
+		outcome = outcome.Add(tally.Compare(states, received))
+	}
+	return outcome, nil
+}
+
+// unfinished are the deliveries that are neither Succeeded nor Failed.
+func (w *world) unfinished(ctx context.Context) (map[string]bool, error) {
+	all := map[string]bool{}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))
+	selector := client.MatchingFieldsSelector{Selector: fields.AndSelectors(
+		fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliverySucceeded)),
+		fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliveryFailed)),
+	)}
+	for {
+		if err := w.stack.Client.List(ctx, list, selector, client.Limit(listPage), client.Continue(list.Continue)); err != nil {
+			return nil, fmt.Errorf("list unfinished deliveries: %w", err)
+		}
+		for i := range list.Items {
+			all[list.Items[i].Namespace+"/"+list.Items[i].Name] = true
+		}
+		if list.Continue == "" {
+			return all, nil
+		}
+	}
+}

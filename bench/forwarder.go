@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/bench/internal/load"
+	"bbmcp.quietstack.com/webhooks/bench/internal/report"
+)
+
+// forwarder measures the bare forwarder, with the load and the receiver that
+// the product gets and nothing else on the machine.
+func (b *bench) forwarder(ctx context.Context) (figures, error) {
+	f := figures{report.Missing: 0, report.Duplicates: 0}
+	for _, one := range []struct {
+		prefix string
+		lanes  []string
+	}{{"", []string{"/ok/one"}}, {"fanout5_", []string{"/ok/wide-0", "/ok/wide-1", "/ok/wide-2", "/ok/wide-3", "/ok/wide-4"}}} {
+		found, err := b.forward(ctx, one.lanes)
+		if err != nil {
+			return nil, err
+		}
+		f.add(one.prefix, found)
+	}
+	return f, nil
+}
+
+func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
+	sink, err := b.startEndpoint(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer sink.process.Stop(0)
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var targets []string
+	for _, lane := range lanes {
+		targets = append(targets, "http://127.0.0.1"+sink.port+lane)
+	}
+	process, err := b.launch(roleForwarder, "--address="+address, "--targets="+strings.Join(targets, ","))
+	if err != nil {
+		return nil, err
+	}
+	defer process.Stop(0)
+	starting, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	if err := process.WaitFor(starting, roleForwarder, func(ctx context.Context) error { return probe(ctx, "http://"+address+"/") }); err != nil {
+		return nil, err
+	}
+	spec := load.Spec{
+		URL: "http://" + address + "/", Types: []string{eventType}, PayloadBytes: kib, Run: b.nextRun(), Publishers: publishers,
+		Duration: b.size.warmup + b.size.forwarder + time.Minute, // it is stopped
+	}
+	p, err := b.startLoad(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	defer p.stop() //nolint:errcheck // the second stop, unless something failed
+	if err := pause(ctx, b.size.warmup/2); err != nil {
+		return nil, err
+	}
+	pids := map[string]int{roleForwarder: process.PID(), roleLoad: p.pid(), roleReceiver: sink.process.PID()}
+	seen, err := observe(ctx, sink.Client, healthyClass, pids, b.size.forwarder)
+	if err != nil {
+		return nil, err
+	}
+	result, err := p.stop()
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := settle(ctx, sink.Client, spec.Run, result.States, lanesOf(lanes...)...)
+	if err != nil {
+		return nil, err
+	}
+	f := seen.figures(roleForwarder)
+	f["answer_p50_ms"], f["answer_p99_ms"] = result.Answer.P50, result.Answer.P99
+	f[report.Missing], f[report.Duplicates] = float64(outcome.Missing), float64(outcome.Duplicates)
+	return f, nil
+}
+
+// probe is nil once GET url answers 200.
+func probe(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return nil
+}

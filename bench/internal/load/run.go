@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"bbmcp.quietstack.com/webhooks/bench/internal/event"
+	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
+	"bbmcp.quietstack.com/webhooks/bench/internal/stats"
+	"bbmcp.quietstack.com/webhooks/bench/internal/tally"
+)
+
+// pollEvery is how often publishers that hold back look at what has arrived.
+const pollEvery = 10 * time.Millisecond
+
+// generator is one run.
+type generator struct {
+	spec      Spec
+	client    *fasthttp.HostClient
+	templates []*event.Template
+	next      atomic.Int64 // number of the next event
+	open      atomic.Bool  // publishers need not hold back
+	expected  atomic.Int64 // deliveries that were accepted
+
+	mu     sync.Mutex
+	result Result
+	micros []uint32
+}
+
+// Run publishes until the Spec or ctx says enough, and waits for the answers.
+func Run(ctx context.Context, spec Spec) (*Result, error) {
+	if err := spec.check(); err != nil {
+		return nil, err
+	}
+	target, err := url.Parse(spec.URL)
+	if err != nil {
+		return nil, err
+	}
+	g := &generator{spec: spec, result: Result{Codes: map[int]int{}}}
+	g.client = &fasthttp.HostClient{
+		Addr: target.Host, MaxConns: spec.Publishers, MaxConnWaitTimeout: answerWithin,
+		MaxIdemponentCallAttempts: 1, // a repeat that we do not see would look like a duplicate
+		NoDefaultUserAgentHeader:  true,
+	}
+	for _, kind := range spec.Types {
+		g.templates = append(g.templates, event.New(kind, spec.PayloadBytes))
+	}
+	g.open.Store(true)
+	started := time.Now()
+	end, cancel := context.WithTimeout(ctx, spec.Duration)
+	defer cancel()
+	if spec.Outstanding > 0 {
+		if err := g.watch(end); err != nil {
+			return nil, err
+		}
+	}
+	if spec.Rate > 0 {
+		g.paced(end, started)
+	} else {
+		g.flatOut(end)
+	}
+	g.result.Seconds = time.Since(started).Seconds()
+	g.result.Answer = stats.Summarize(g.micros)
+	return &g.result, nil
+}
+
+// flatOut keeps every publisher busy.
+func (g *generator) flatOut(ctx context.Context) {
+	var publishers sync.WaitGroup
+	for range g.spec.Publishers {
+		publishers.Go(func() {
+			p := g.newPublisher()
+			defer p.done()
+			for ctx.Err() == nil {
+				if !g.open.Load() {
+					pause(ctx, pollEvery)
+					continue
+				}
+				n := int(g.next.Add(1) - 1)
+				if g.spec.Count > 0 && n >= g.spec.Count {
+					return
+				}
+				p.publish(ctx, n)
+			}
+		})
+	}
+	publishers.Wait()
+}
+
+// paced sends every event when it is due. Publishers that wait for an answer do
+// not hold up the next event unless all of them do.
+func (g *generator) paced(ctx context.Context, started time.Time) {
+	var publishers sync.WaitGroup
+	defer publishers.Wait()
+	idle := make(chan *publisher, g.spec.Publishers)
+	made := 0
+	for n := 0; g.spec.Count == 0 || n < g.spec.Count; n++ {
+		due := started.Add(time.Duration(float64(n) / g.spec.Rate * float64(time.Second)))
+		if !pause(ctx, time.Until(due)) {
+			break
+		}
+		var p *publisher
+		select {
+		case p = <-idle:
+		default:
+			if made < g.spec.Publishers {
+				p = g.newPublisher()
+				made++
+			} else {
+				p = <-idle
+			}
+		}
+		publishers.Go(func() {
+			p.publish(ctx, n)
+			idle <- p
+		})
+	}
+	publishers.Wait()
+	for range made {
+		(<-idle).done()
+	}
+}
+
+// watch closes and opens the gate before the publishers.
+func (g *generator) watch(ctx context.Context) error {
+	arrivals := sink.Client{Base: g.spec.Sink}
+	totals, err := arrivals.Totals(ctx)
+	if err != nil {
+		return err
+	}
+	before := totals[g.spec.Class].Delivered
+	go func() {
+		for pause(ctx, pollEvery) {
+			totals, err := arrivals.Totals(ctx)
+			if err != nil {
+				continue // the next look may see more
+			}
+			arrived := totals[g.spec.Class].Delivered - before
+			g.open.Store(int(g.expected.Load())-arrived < g.spec.Outstanding)
+		}
+	}()
+	return nil
+}
+
+// merge adds what one publisher knows.
+func (g *generator) merge(p *publisher) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := &g.result
+	for _, one := range p.states {
+		if one.number >= len(r.States) {
+			r.States = slices.Grow(r.States, one.number+1-len(r.States))[:one.number+1]
+		}
+		r.States[one.number] = one.state
+	}
+	for code, n := range p.result.Codes {
+		r.Codes[code] += n
+	}
+	r.Deliveries += p.result.Deliveries
+	r.Skipped += p.result.Skipped
+	r.Inline += p.result.Inline
+	r.Repeats += p.result.Repeats
+	r.NoRetryAfter += p.result.NoRetryAfter
+	if r.Error == "" {
+		r.Error = p.result.Error
+	}
+	g.micros = append(g.micros, p.micros...)
+}
+
+type numbered struct {
+	number int
+	state  tally.State
+}
+
+// pause reports whether ctx still goes on after d.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ThisMachine describes where we are; what cannot be found out is empty.
+func ThisMachine(ctx context.Context, size string) Machine {
+	commit := output(ctx, "git", "rev-parse", "--short", "HEAD")
+	if output(ctx, "git", "status", "--porcelain") != "" {
+		commit += " with changes"
+	}
+	loads := strings.Fields(read("/proc/loadavg"))
+	return Machine{
+		CPU: field(read("/proc/cpuinfo"), "model name"), Cores: runtime.NumCPU(),
+		MemoryGB: kilobytes(field(read("/proc/meminfo"), "MemTotal")) >> 20,
+		Kernel:   strings.TrimSpace(read("/proc/sys/kernel/osrelease")), Go: runtime.Version(),
+		Commit: commit, Date: time.Now().UTC().Format("2006-01-02 15:04"), Load: strings.Join(loads[:min(3, len(loads))], " "), Size: size,
+	}
+}
+
+func output(ctx context.Context, name string, args ...string) string {
+	out, err := exec.CommandContext(ctx, name, args...).Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func read(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// field finds the first "name: value" of a text.
+func field(text, name string) string {
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func kilobytes(text string) int {
+	n, err := strconv.Atoi(strings.TrimSuffix(text, " kB"))
+	if err != nil {
+		return 0
+	}
+	return n
+}

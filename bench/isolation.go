@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/bench/internal/load"
+	"bbmcp.quietstack.com/webhooks/bench/internal/report"
+	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
+)
+
+// Classes and types of the webhooks that are bad neighbours.
+const (
+	hangingClass, hangingType = "hang", "bench.hanging"
+	slowClass, slowType       = "slow", "bench.slow"
+	// hangsFor is longer than an attempt may take.
+	hangsFor = 12 * time.Second
+	// slowness is how long the slow ones take; each gets slowRate events a second.
+	slowness = 500 * time.Millisecond
+	slowRate = 2
+	// hangingRate is for new events to all that hang, beside their backlog.
+	hangingRate = 0.25
+	// pacedRate is events a second to the healthy ones, all together.
+	pacedRate = 60
+	// slots is the manager's default of attempts at a time.
+	slots = 512
+)
+
+// runIsolation measures healthy webhooks without and with bad neighbours, in
+// turn, each time on a product of its own.
+func runIsolation(ctx context.Context, r *round) error {
+	b := r.b
+	var rounds []figures
+	for range b.size.isolationRounds {
+		f := figures{report.Missing: 0, report.Duplicates: 0}
+		for _, one := range []struct {
+			prefix string
+			bad    bool
+		}{{"without_", false}, {"with_", true}} {
+			found, err := b.neighbours(ctx, one.bad)
+			if err != nil {
+				return fmt.Errorf("%sbad neighbours: %w", one.prefix, err)
+			}
+			f.add(one.prefix, found)
+		}
+		rounds = append(rounds, f)
+	}
+	s := r.scenario("isolation")
+	record(s, rounds)
+	s.Set(report.DeliveriesPerS, s.Figures["with_burst_inline_"+report.DeliveriesPerS])
+	s.Set(report.P50, s.Figures["with_paced_inline_"+report.P50])
+	s.Set(report.P99, s.Figures["with_paced_inline_"+report.P99])
+	for _, way := range []string{"inline_", "durable_"} {
+		p99 := s.Figures["with_paced_"+way+report.P99] / s.Figures["without_paced_"+way+report.P99]
+		share := s.Figures["with_burst_"+way+report.DeliveriesPerS] / s.Figures["without_burst_"+way+report.DeliveriesPerS]
+		s.Set(way+"p99_times", p99)
+		s.Set(way+"throughput_share", share)
+		s.AtMost(way+"healthy p99, times that without bad neighbours", p99, 1.5)
+		s.AtLeast(way+"healthy deliveries, as a share of those without", share, 0.8)
+	}
+	if b.size.name == "full" {
+		s.AtLeast("pending deliveries to those that hang, when all is over", s.Figures["with_pending"], 10*slots)
+	}
+	nothingLost(s)
+	return nil
+}
+
+// neighbours measures healthy webhooks once.
+func (b *bench) neighbours(ctx context.Context, bad bool) (f figures, err error) {
+	w, err := b.newWorld(ctx, worldOptions{addresses: b.size.hanging + b.size.slow})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = firstOf(err, w.close()) }()
+	healthy, err := w.declareHealthy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if bad {
+		stop, err := w.addBadNeighbours(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+	}
+	f = figures{report.Missing: 0, report.Duplicates: 0}
+	for _, way := range []struct{ name, prefer string }{{"inline_", ""}, {"durable_", respondAsync}} {
+		for _, pace := range []struct {
+			name     string
+			rate     float64
+			warmup   time.Duration
+			duration time.Duration
+		}{{"paced_", pacedRate, time.Second, b.size.paced}, {"burst_", 0, time.Second, b.size.burst}} {
+			found, err := w.healthyUnderLoad(ctx, healthy, way.prefer, pace.rate, pace.warmup, pace.duration)
+			if err != nil {
+				return nil, err
+			}
+			f.add(pace.name+way.name, found)
+		}
+	}
+	pending, err := w.deliveries(ctx)
+	f["pending"] = float64(pending)
+	return f, err
+}
+
+// declareHealthy makes webhooks that answer at once, each with a type of its
+// own, and returns the types by lane.
+func (w *world) declareHealthy(ctx context.Context) (map[string]string, error) {
+	var hooks []hook
+	byLane := map[string]string{}
+	for i := range w.b.size.healthy {
+		h := hook{name: fmt.Sprintf("healthy-%d", i), class: healthyClass, types: []string{fmt.Sprintf("bench.healthy-%d", i)}}
+		hooks = append(hooks, h)
+		byLane[h.path()] = h.types[0]
+	}
+	if err := w.declareTypes(ctx, append(slices.Sorted(maps.Values(byLane)), hangingType, slowType)...); err != nil {
+		return nil, err
+	}
+	if err := w.declare(ctx, hooks...); err != nil {
+		return nil, err
+	}
+	for _, kind := range byLane {
+		if err := w.known(ctx, namespace, kind, 1); err != nil {
+			return nil, err
+		}
+	}
+	return byLane, nil
+}
+
+// healthyUnderLoad publishes to the healthy webhooks in turn.
+func (w *world) healthyUnderLoad(ctx context.Context, healthy map[string]string, prefer string, rate float64, warmup, d time.Duration) (figures, error) {
+	kinds := slices.Sorted(maps.Values(healthy))
+	spec := w.spec(kinds...)
+	spec.Prefer, spec.Rate = prefer, rate
+	if rate == 0 && prefer == respondAsync {
+		spec.Outstanding, spec.Sink, spec.Class = outstanding, w.sink.Base, healthyClass
+	}
+	return w.underLoad(ctx, spec, healthyClass, warmup, d, slices.Collect(maps.Keys(healthy)))
+}
+
+// addBadNeighbours declares webhooks that hang and such that are slow, gives the
+// first their backlog and both new events until stop is called.
+func (w *world) addBadNeighbours(ctx context.Context) (stop func(), err error) {
+	for class, answer := range map[string]sink.Answer{
+		hangingClass: {Status: http.StatusServiceUnavailable, Delay: hangsFor}, slowClass: {Status: http.StatusOK, Delay: slowness},
+	} {
+		if err := w.sink.Answer(ctx, class, answer); err != nil {
+			return nil, err
+		}
+	}
+	size := w.b.size
+	var hooks []hook
+	for i := range size.hanging {
+		hooks = append(hooks, hook{name: fmt.Sprintf("hanging-%d", i), class: hangingClass, types: []string{hangingType}, host: sink.Address(i)})
+	}
+	for i := range size.slow {
+		hooks = append(hooks, hook{name: fmt.Sprintf("slow-%d", i), class: slowClass, types: []string{slowType}, host: sink.Address(size.hanging + i)})
+	}
+	if err := w.declare(ctx, hooks...); err != nil {
+		return nil, err
+	}
+	if err := w.known(ctx, namespace, slowType, size.slow); err != nil {
+		return nil, err
+	}
+	w.b.say("giving %d webhooks that hang %d deliveries", size.hanging, size.pending)
+	backlog := w.spec(hangingType)
+	backlog.Prefer, backlog.Publishers, backlog.Count = respondAsync, 2, max(1, size.pending/size.hanging)
+	result, err := w.b.publish(ctx, backlog)
+	if err != nil {
+		return nil, err
+	}
+	if result.Deliveries < size.pending*9/10 {
+		return nil, fmt.Errorf("only %d of %d deliveries to webhooks that hang were made: answers %v, %s", result.Deliveries, size.pending, result.Codes, result.Error)
+	}
+	// Measured is what goes on for long: every endpoint that hangs has shown it.
+	if err := poll(ctx, readyWithin, "every endpoint that hangs to have timed out", func() (bool, error) {
+		totals, err := w.sink.Totals(ctx)
+		return totals[hangingClass].Posts >= 2*size.hanging, err
+	}); err != nil {
+		return nil, err
+	}
+	return w.keepPublishing(ctx, load.Spec{Types: []string{slowType}, Rate: slowRate}, load.Spec{Types: []string{hangingType}, Rate: hangingRate})
+}
+
+// keepPublishing publishes at these rates until stop is called.
+func (w *world) keepPublishing(ctx context.Context, specs ...load.Spec) (stop func(), err error) {
+	var running []*publishing
+	stop = func() {
+		for _, p := range running {
+			_, _ = p.stop() // nobody counts what it sent
+		}
+	}
+	for _, one := range specs {
+		spec := w.spec(one.Types...)
+		spec.Rate, spec.Duration = one.Rate, time.Hour
+		p, err := w.b.startLoad(ctx, spec)
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		running = append(running, p)
+	}
+	return stop, nil
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/bench/internal/chart"
+	"bbmcp.quietstack.com/webhooks/bench/internal/report"
+)
+
+// errMissed says that the figures are not as promised.
+var errMissed = errors.New("something was missed; the lines with MISSED and FAILED say what")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+	}
+}
+
+// run is the whole benchmark, or one of the processes that it starts.
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case roleLoad:
+			return runLoad(ctx)
+		case roleReceiver:
+			return runReceiver(ctx, args[1:])
+		case roleForwarder:
+			return runForwarder(ctx, args[1:])
+		}
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	only := flags.String("scenario", "", "run these scenarios only, separated by commas: "+strings.Join(scenarioNames(), ", "))
+	sizeName := flags.String("size", "full", "full: as README.md says; short: a fifth of it, for a look; tiny: to see that it works")
+	profiles := flags.String("profile", "", "write CPU profiles of our processes into this `folder`; costs a few per cent")
+	svg := flags.String("chart", "", "draw the figures into this SVG `file`")
+	from := flags.String("from", "", "run nothing; print and draw the report whose JSON line is the last one of this `file`")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	found, err := func() (*report.Report, error) {
+		if *from != "" {
+			return report.Read(*from)
+		}
+		return measure(ctx, *only, *sizeName, *profiles)
+	}()
+	if err != nil {
+		return err
+	}
+	if *svg != "" {
+		if err := os.WriteFile(*svg, chart.Draw(found), 0o644); err != nil { //nolint:gosec // a picture for everyone
+			return err
+		}
+	}
+	line, err := found.Line()
+	if err != nil {
+		return err
+	}
+	found.Print(os.Stdout)
+	fmt.Printf("\n%s\n", line)
+	if !found.Reached() {
+		return errMissed
+	}
+	return nil
+}
+
+// measure runs the scenarios that are asked for.
+func measure(ctx context.Context, only, sizeName, profiles string) (*report.Report, error) {
+	chosen, err := choose(only)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := sizes()[sizeName]
+	if !ok {
+		return nil, fmt.Errorf("--size %q: use full, short or tiny", sizeName)
+	}
+	b, err := newBench(ctx, s, profiles)
+	if err != nil {
+		return nil, err
+	}
+	defer b.close()
+	found := &report.Report{Machine: report.ThisMachine(ctx, sizeName)}
+	for _, u := range units() {
+		if slices.ContainsFunc(u.names, func(name string) bool { return slices.Contains(chosen, name) }) {
+			found.Scenarios = append(found.Scenarios, b.runUnit(ctx, u, chosen)...)
+		}
+	}
+	return found, ctx.Err()
+}
+
+// choose checks the names of scenarios; none: all.
+func choose(only string) ([]string, error) {
+	if only == "" {
+		return scenarioNames(), nil
+	}
+	var chosen []string
+	for name := range strings.SplitSeq(only, ",") {
+		name = strings.TrimSpace(name)
+		if !slices.Contains(scenarioNames(), name) {
+			return nil, fmt.Errorf("no scenario %q; there are %s", name, strings.Join(scenarioNames(), ", "))
+		}
+		chosen = append(chosen, name)
+	}
+	return chosen, nil
+}
+
+// runUnit runs scenarios that belong together. One that fails or takes too long
+// is reported as such and stops no other.
+func (b *bench) runUnit(ctx context.Context, u unit, chosen []string) []*report.Scenario {
+	started := time.Now()
+	r := &round{b: b, chosen: chosen, scenarios: map[string]*report.Scenario{}}
+	b.say("running %s", strings.Join(u.names, " and "))
+	limited, cancel := context.WithTimeout(ctx, u.timeout(b.size))
+	err := u.run(limited, r)
+	cancel()
+	var found []*report.Scenario
+	for _, name := range u.names {
+		s := r.scenarios[name]
+		if s == nil {
+			if err == nil || !slices.Contains(chosen, name) {
+				continue
+			}
+			s = report.New(name)
+		}
+		if err != nil {
+			s.Failure = err.Error()
+		}
+		if s.Seconds == 0 {
+			s.Seconds = time.Since(started).Seconds()
+		}
+		found = append(found, s)
+	}
+	if err != nil {
+		b.say("%s FAILED: %v", strings.Join(u.names, " and "), err)
+	}
+	return found
+}
