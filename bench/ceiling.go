@@ -40,6 +40,10 @@ func (b *bench) ceiling(ctx context.Context) (f figures, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// An API server that has just started is busy with itself.
+	if err := pause(ctx, b.size.warmup); err != nil {
+		return nil, err
+	}
 	return api.measure(ctx, b.size, w.pids())
 }
 
