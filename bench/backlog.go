@@ -100,7 +100,7 @@ func (w *world) judgeBacklog(ctx context.Context, s *report.Scenario, backlog *b
 // resume waits until the manager leads, then until the next POST arrives, and
 // returns how long that took.
 func (w *world) resume(ctx context.Context) (time.Duration, error) {
-	err := poll(ctx, readyWithin, "the manager to lead", func() (bool, error) {
+	err := poll(ctx, "the manager to lead", func() (bool, error) {
 		leads, err := w.manager.Leads(ctx)
 		return leads && err == nil, nil // metrics come with the process
 	})
@@ -112,7 +112,7 @@ func (w *world) resume(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	err = poll(ctx, readyWithin, "the first attempt", func() (bool, error) {
+	err = poll(ctx, "the first attempt", func() (bool, error) {
 		totals, err := w.sink.Totals(ctx)
 		return totals[healthyClass].Posts > before[healthyClass].Posts, err
 	})

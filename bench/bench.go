@@ -184,9 +184,9 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// poll repeats done until it says so, fails, or limit is over.
-func poll(ctx context.Context, limit time.Duration, what string, done func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// poll repeats done until it says so, fails, or readyWithin is over.
+func poll(ctx context.Context, what string, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	for {
 		if ok, err := done(); ok || err != nil {

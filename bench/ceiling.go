@@ -64,7 +64,7 @@ func (w *world) owners(ctx context.Context, hooks ...hook) ([]*v1alpha1.Webhook,
 }
 
 // delivery is one as the gateway makes it.
-func delivery(owner *v1alpha1.Webhook, name string, payload string) *v1alpha1.WebhookDelivery {
+func delivery(owner *v1alpha1.Webhook, name, payload string) *v1alpha1.WebhookDelivery {
 	reference := metav1.NewControllerRef(owner, v1alpha1.GroupVersion.WithKind("Webhook"))
 	reference.BlockOwnerDeletion = nil
 	return &v1alpha1.WebhookDelivery{
@@ -101,51 +101,65 @@ func microNow() metav1.MicroTime {
 // written is an object that exists.
 type written struct{ name, resourceVersion string }
 
-func (a *api) measure(ctx context.Context, s size, pids map[string]int) (figures, error) {
-	f := figures{}
-	var mu sync.Mutex
-	var made, done []written
+// pile is objects that exist and wait for their next write. It is safe for
+// concurrent use.
+type pile struct {
+	mu      sync.Mutex
+	objects []written
+}
+
+func (p *pile) put(one written) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.objects = append(p.objects, one)
+}
+
+func (p *pile) take() (one written, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.objects) == 0 {
+		return one, false
+	}
+	last := len(p.objects) - 1
+	one, p.objects = p.objects[last], p.objects[:last]
+	return one, true
+}
+
+// step is a kind of write, repeated for some time; do says whether there is
+// more to do.
+type step struct {
+	name string
+	last time.Duration
+	do   func() (more bool, err error)
+}
+
+// steps are the three writes, one kind after the other, then all three in turn.
+func (a *api) steps(ctx context.Context, s size) []step {
+	var made, settled pile
 	var number atomic.Int64
 	payload := event.New(eventType, kib).Payload(event.Mark{Sent: time.Now()})
 	create := func() (written, error) {
 		return a.create(ctx, fmt.Sprintf("dlv-%032d", number.Add(1)), payload)
 	}
-	keep := func(to *[]written, one written) {
-		mu.Lock()
-		defer mu.Unlock()
-		*to = append(*to, one)
-	}
-	take := func(from *[]written) (one written, ok bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		if len(*from) == 0 {
-			return one, false
-		}
-		one = (*from)[len(*from)-1]
-		*from = (*from)[:len(*from)-1]
-		return one, true
-	}
-	steps := []struct {
-		name string
-		for_ time.Duration
-		do   func() (bool, error)
-	}{
+	return []step{
 		{"creates_per_s", s.ceilingPhase, func() (bool, error) {
 			one, err := create()
-			keep(&made, one)
+			if err == nil {
+				made.put(one)
+			}
 			return true, err
 		}},
 		{"statuses_per_s", time.Minute, func() (bool, error) {
-			one, ok := take(&made)
+			one, ok := made.take()
 			if !ok {
 				return false, nil
 			}
 			one, err := a.settle(ctx, one)
-			keep(&done, one)
+			settled.put(one)
 			return true, err
 		}},
 		{"deletes_per_s", time.Minute, func() (bool, error) {
-			one, ok := take(&done)
+			one, ok := settled.take()
 			if !ok {
 				return false, nil
 			}
@@ -162,23 +176,26 @@ func (a *api) measure(ctx context.Context, s size, pids map[string]int) (figures
 			return true, a.remove(ctx, one)
 		}},
 	}
-	for _, step := range steps {
+}
+
+// measure takes the steps.
+func (a *api) measure(ctx context.Context, s size, pids map[string]int) (figures, error) {
+	f := figures{}
+	for _, one := range a.steps(ctx, s) {
 		before, err := spent(pids)
 		if err != nil {
 			return nil, err
 		}
-		count, took, err := flatOut(ctx, step.for_, step.do)
+		count, took, err := flatOut(ctx, one.last, one.do)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", step.name, err)
+			return nil, fmt.Errorf("%s: %w", one.name, err)
 		}
 		after, err := spent(pids)
 		if err != nil {
 			return nil, err
 		}
-		f[step.name] = float64(count) / took.Seconds()
-		if step.name == report.DeliveriesPerS {
-			f[report.CPUPerDelivery] = float64((after - before).Microseconds()) / 1000 / float64(max(1, count))
-		}
+		f[one.name] = float64(count) / took.Seconds()
+		f[report.CPUPerDelivery] = float64((after - before).Microseconds()) / 1000 / float64(max(1, count)) // of the last step
 	}
 	return f, nil
 }

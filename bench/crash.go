@@ -158,9 +158,9 @@ func (w *world) judgeCrash(ctx context.Context, s *report.Scenario, k kills, run
 // rights of the publisher are checked just before, as those of every publisher
 // that has published within the last minute are.
 func (w *world) withoutAPI(ctx context.Context, s *report.Scenario) error {
-	if err := poll(ctx, readyWithin, "the gateway to accept both ways", func() (bool, error) {
+	if err := poll(ctx, "the gateway to accept both ways", func() (bool, error) {
 		for _, prefer := range []string{"", respondAsync} {
-			if status, _, err := w.post(ctx, w.tokens[namespace], prefer); err != nil || status != http.StatusAccepted {
+			if status, err := w.post(ctx, w.tokens[namespace], prefer); err != nil || status != http.StatusAccepted {
 				return false, nil //nolint:nilerr // it is just starting
 			}
 		}
@@ -172,8 +172,8 @@ func (w *world) withoutAPI(ctx context.Context, s *report.Scenario) error {
 	if err != nil {
 		return err
 	}
-	if err := poll(ctx, readyWithin, "a new publisher to be accepted", func() (bool, error) {
-		status, _, err := w.post(ctx, token, respondAsync)
+	if err := poll(ctx, "a new publisher to be accepted", func() (bool, error) {
+		status, err := w.post(ctx, token, respondAsync)
 		return status == http.StatusAccepted, err
 	}); err != nil {
 		return err

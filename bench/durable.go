@@ -77,7 +77,7 @@ func (b *bench) durable(ctx context.Context) (f figures, err error) {
 	}{{"", eventType, []string{"/ok/one"}}, {"fanout5_", wideType, wide}} {
 		spec := w.spec(one.kind)
 		spec.Prefer, spec.Outstanding, spec.Sink, spec.Class = respondAsync, outstanding, w.sink.Base, healthyClass
-		found, err := w.underLoad(ctx, spec, healthyClass, b.size.warmup, b.size.durable, lanesOf(one.lanes...)...)
+		found, err := w.underLoad(ctx, spec, b.size.warmup, b.size.durable, lanesOf(one.lanes...)...)
 		if err != nil {
 			return nil, err
 		}

@@ -81,7 +81,7 @@ func (w *world) fill(ctx context.Context) (*backlog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fill etcd: %w", err)
 	}
-	err = poll(ctx, readyWithin, "the API server to see the backlog", func() (bool, error) {
+	err = poll(ctx, "the API server to see the backlog", func() (bool, error) {
 		n, err := w.deliveries(ctx)
 		return n == all.count(), err
 	})

@@ -66,7 +66,7 @@ func (b *bench) inline(ctx context.Context) (f figures, err error) {
 		prefix, kind string
 		lanes        []string
 	}{{"", eventType, []string{"/ok/one"}}, {"fanout5_", wideType, wide}} {
-		found, err := w.underLoad(ctx, w.spec(one.kind), healthyClass, b.size.warmup, b.size.inline, lanesOf(one.lanes...)...)
+		found, err := w.underLoad(ctx, w.spec(one.kind), b.size.warmup, b.size.inline, lanesOf(one.lanes...)...)
 		if err != nil {
 			return nil, err
 		}

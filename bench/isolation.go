@@ -141,7 +141,7 @@ func (w *world) healthyUnderLoad(ctx context.Context, healthy map[string]string,
 	if rate == 0 && prefer == respondAsync {
 		spec.Outstanding, spec.Sink, spec.Class = outstanding, w.sink.Base, healthyClass
 	}
-	return w.underLoad(ctx, spec, healthyClass, warmup, d, slices.Collect(maps.Keys(healthy)))
+	return w.underLoad(ctx, spec, warmup, d, slices.Collect(maps.Keys(healthy)))
 }
 
 // addBadNeighbours declares webhooks that hang and such that are slow, gives the
@@ -179,7 +179,7 @@ func (w *world) addBadNeighbours(ctx context.Context) (stop func(), err error) {
 		return nil, fmt.Errorf("only %d of %d deliveries to webhooks that hang were made: answers %v, %s", result.Deliveries, size.pending, result.Codes, result.Error)
 	}
 	// Measured is what goes on for long: every endpoint that hangs has shown it.
-	if err := poll(ctx, readyWithin, "every endpoint that hangs to have timed out", func() (bool, error) {
+	if err := poll(ctx, "every endpoint that hangs to have timed out", func() (bool, error) {
 		totals, err := w.sink.Totals(ctx)
 		return totals[hangingClass].Posts >= 2*size.hanging, err
 	}); err != nil {

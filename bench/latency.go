@@ -32,7 +32,7 @@ func runLatency(ctx context.Context, r *round) (err error) {
 		for _, way := range []struct{ prefix, prefer string }{{"", ""}, {"durable_", respondAsync}} {
 			spec := w.spec(eventType)
 			spec.Prefer, spec.Rate = way.prefer, latencyRate
-			found, err := w.underLoad(ctx, spec, healthyClass, b.size.warmup/4, b.size.latency, lane{one.path()})
+			found, err := w.underLoad(ctx, spec, b.size.warmup/4, b.size.latency, lane{one.path()})
 			if err != nil {
 				return err
 			}

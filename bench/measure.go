@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/bench/internal/load"
@@ -120,8 +121,9 @@ func countRequests(samples stack.Samples) counted {
 }
 
 // underLoad measures a load from the end of its warming up, then ends it, waits
-// for what is still to come and counts. Every lane gets every event.
-func (w *world) underLoad(ctx context.Context, spec load.Spec, class string, warmup, d time.Duration, lanes ...lane) (figures, error) {
+// for what is still to come and counts. Every lane gets every event; all are of
+// healthyClass.
+func (w *world) underLoad(ctx context.Context, spec load.Spec, warmup, d time.Duration, lanes ...lane) (figures, error) {
 	spec.Duration = warmup + d + time.Minute // it is stopped
 	p, err := w.b.startLoad(ctx, spec)
 	if err != nil {
@@ -131,19 +133,19 @@ func (w *world) underLoad(ctx context.Context, spec load.Spec, class string, war
 	if err := pause(ctx, warmup); err != nil {
 		return nil, err
 	}
-	before, err := w.snapshot(ctx, class)
+	before, err := w.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	pids := w.pids()
 	pids["load"], pids["receiver"] = p.pid(), w.sink.process.PID()
-	collect := w.profile(ctx, fmt.Sprintf("%s-%d", class, spec.Run), d)
-	seen, err := observe(ctx, w.sink.Client, class, pids, d)
+	collect := w.profile(ctx, strconv.Itoa(spec.Run), d)
+	seen, err := observe(ctx, w.sink.Client, healthyClass, pids, d)
 	if err != nil {
 		return nil, err
 	}
 	collect()
-	after, err := w.snapshot(ctx, class)
+	after, err := w.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -174,12 +176,12 @@ type snapshot struct {
 	delivered int
 }
 
-func (w *world) snapshot(ctx context.Context, class string) (s snapshot, err error) {
+func (w *world) snapshot(ctx context.Context) (s snapshot, err error) {
 	if s.counted, err = w.counted(ctx); err != nil {
 		return s, err
 	}
 	totals, err := w.sink.Totals(ctx)
-	s.delivered = totals[class].Delivered
+	s.delivered = totals[healthyClass].Delivered
 	return s, err
 }
 

@@ -112,7 +112,7 @@ func (b *bench) launch(role string, args ...string) (*childprocess.Process, erro
 	b.serial++
 	log := fmt.Sprintf("%s/%s-%d.log", b.dir, role, b.serial)
 	b.mu.Unlock()
-	return childprocess.Start(role, log, exec.Command(b.self, append([]string{role}, args...)...))
+	return childprocess.Start(role, log, exec.Command(b.self, append([]string{role}, args...)...)) //nolint:gosec // this very program
 }
 
 // publishing is a load under way.
@@ -130,7 +130,7 @@ func (b *bench) startLoad(ctx context.Context, spec load.Spec) (*publishing, err
 	if err != nil {
 		return nil, err
 	}
-	p := &publishing{command: exec.CommandContext(ctx, b.self, roleLoad), done: make(chan struct{})}
+	p := &publishing{command: exec.CommandContext(ctx, b.self, roleLoad), done: make(chan struct{})} //nolint:gosec // this very program
 	p.command.Stdin, p.command.Stdout, p.command.Stderr = bytes.NewReader(text), &p.out, &p.errs
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
 	p.command.WaitDelay = time.Minute

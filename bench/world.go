@@ -156,7 +156,7 @@ func (w *world) declare(ctx context.Context, hooks ...hook) error {
 	if w.manager == nil {
 		return nil
 	}
-	return poll(ctx, readyWithin, "webhooks to be Ready", func() (bool, error) {
+	return poll(ctx, "webhooks to be Ready", func() (bool, error) {
 		var list v1alpha1.WebhookList
 		if err := w.stack.Client.List(ctx, &list); err != nil {
 			return false, err
@@ -213,7 +213,7 @@ func (w *world) known(ctx context.Context, space, kind string, want int) error {
 	spec := w.spec(kind)
 	spec.Run, spec.Publishers, spec.Count, spec.Token = 0, 1, 1, w.tokens[space]
 	last := ""
-	err := poll(ctx, readyWithin, fmt.Sprintf("the gateway to know %d webhooks for %s", want, kind), func() (bool, error) {
+	err := poll(ctx, fmt.Sprintf("the gateway to know %d webhooks for %s", want, kind), func() (bool, error) {
 		result, err := load.Run(ctx, spec)
 		if err != nil {
 			return false, err
@@ -250,11 +250,11 @@ func (w *world) deliveries(ctx context.Context) (int, error) {
 }
 
 // post is one request with the usual token, for what a load cannot see.
-func (w *world) post(ctx context.Context, token, prefer string) (status int, header http.Header, err error) {
+func (w *world) post(ctx context.Context, token, prefer string) (status int, err error) {
 	body := event.New(eventType, kib).Render(nil, event.Mark{Sent: time.Now()})
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.gateway.URL+"/v1/events", strings.NewReader(string(body)))
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+token)
@@ -263,11 +263,11 @@ func (w *world) post(ctx context.Context, token, prefer string) (status int, hea
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	defer response.Body.Close()
 	_, err = io.Copy(io.Discard, response.Body)
-	return response.StatusCode, response.Header, err
+	return response.StatusCode, err
 }
 
 // inParallel calls do for 0 … n-1, several at a time, and returns the first error.

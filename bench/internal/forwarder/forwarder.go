@@ -48,7 +48,7 @@ func (f *Forwarder) Run(ctx context.Context, address string) error {
 	server := &http.Server{Addr: address, Handler: f, ReadHeaderTimeout: time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ListenAndServe() }()
-	defer server.Close()
+	defer func() { _ = server.Close() }() // nobody waits for an answer any more
 	select {
 	case err := <-failed:
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"bbmcp.quietstack.com/webhooks/bench/internal/event"
+	"bbmcp.quietstack.com/webhooks/bench/internal/stats"
 	"bbmcp.quietstack.com/webhooks/bench/internal/tally"
 )
 
@@ -81,7 +82,7 @@ func (p *publisher) publish(ctx context.Context, n int) {
 		state = p.send()
 	}
 	if state == tally.Accepted {
-		p.micros = append(p.micros, uint32(time.Since(sent).Microseconds()))
+		p.micros = append(p.micros, stats.Micros(time.Since(sent)))
 	}
 	p.states = append(p.states, numbered{n, state})
 }

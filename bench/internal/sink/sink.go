@@ -44,9 +44,8 @@ type Sink struct {
 type lane struct {
 	class *class
 
-	mu    sync.Mutex
-	runs  map[int][]byte // 2xx answered, by number of the event
-	posts int
+	mu   sync.Mutex
+	runs map[int][]byte // 2xx answered, by number of the event
 }
 
 // class is what paths with the same beginning share.
@@ -91,11 +90,10 @@ func (s *Sink) Run(ctx context.Context, options Options) error {
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
-		defer listener.Close()
-		go func() { failed <- server.Serve(listener) }()
+		go func() { failed <- server.Serve(listener) }() // the process ends with it
 	}
 	go func() { failed <- control.ListenAndServe() }()
-	defer control.Close()
+	defer func() { _ = control.Close() }() // nobody waits for an answer any more
 	select {
 	case err := <-failed:
 		return err
@@ -177,7 +175,7 @@ func (l *lane) count(mark event.Mark, now time.Time, status int) {
 	}
 	l.class.delivered.Add(1)
 	l.class.mu.Lock()
-	l.class.micros = append(l.class.micros, uint32(max(0, now.Sub(mark.Sent).Microseconds())))
+	l.class.micros = append(l.class.micros, stats.Micros(now.Sub(mark.Sent)))
 	l.class.mu.Unlock()
 }
 

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"time"
 )
 
 // Percentile returns the p-th percentile, p from 0 to 100, of values in
@@ -40,6 +41,11 @@ type Latency struct {
 	P50   float64 `json:"p50_ms"`
 	P99   float64 `json:"p99_ms"`
 	Max   float64 `json:"max_ms"`
+}
+
+// Micros is a time in microseconds, from 0 to an hour and more.
+func Micros(d time.Duration) uint32 {
+	return uint32(min(max(d.Microseconds(), 0), math.MaxUint32)) //nolint:gosec // bounded on both sides
 }
 
 // Summarize turns times in microseconds into a Latency. It sorts them.

@@ -2,7 +2,11 @@
 
 package stats
 
-import "testing"
+import (
+	"math"
+	"testing"
+	"time"
+)
 
 func TestPercentileIsTheSmallestThatSoManyDoNotExceed(t *testing.T) {
 	hundred := make([]int, 100)
@@ -78,6 +82,16 @@ func TestGrowthComparesTheLastTwoQuarters(t *testing.T) {
 	} {
 		if before, after := Growth(c.values); before != c.before || after != c.after {
 			t.Errorf("%s: got %g and %g, want %g and %g", c.name, before, after, c.before, c.after)
+		}
+	}
+}
+
+func TestMicrosStaysInItsRange(t *testing.T) {
+	for d, want := range map[time.Duration]uint32{
+		-time.Second: 0, 1500 * time.Nanosecond: 1, time.Second: 1e6, 1000 * time.Hour: math.MaxUint32,
+	} {
+		if got := Micros(d); got != want {
+			t.Errorf("%s: got %d, want %d", d, got, want)
 		}
 	}
 }
