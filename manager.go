@@ -28,6 +28,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/health"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // managerOptions are the flags of the role manager.
@@ -177,14 +178,14 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	addresses := &apiserver.Addresses{Live: mgr.GetAPIReader()}
 	meters := controllers.NewMetrics(metrics.Registry)
 	observations := controllers.NewObservations(o.disableAfter, time.Now)
-	signer := controllers.NewSigner(mgr.GetAPIReader(), time.Now)
+	secrets := signer.New(mgr.GetAPIReader(), time.Now)
 	retainer := &controllers.Retainer{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache,
 		Observations: observations, Limits: o.retention, Namespaces: o.namespaces, Metrics: meters, Now: time.Now,
 	}
 	deliveries := &controllers.DeliveryReconciler{
 		Deliveries: deliveryCache, Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		Signer: signer, Observations: observations, Retainer: retainer, Metrics: meters,
+		Signer: secrets, Observations: observations, Retainer: retainer, Metrics: meters,
 		Forbidden: addresses.Forbidden, Now: time.Now, Workers: o.workers,
 	}
 	runner := attempt.New(attempt.Options{
@@ -195,7 +196,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	metrics.Registry.MustRegister(controllers.RunnerCollector{Stats: runner.Stats})
 	webhooks := &controllers.WebhookReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Deliveries: deliveryCache,
-		Dispatcher: sidecar, Signer: signer, Observations: observations, Metrics: meters,
+		Dispatcher: sidecar, Signer: secrets, Observations: observations, Metrics: meters,
 		Recorder: mgr.GetEventRecorder("bbmcp-webhooks"), BacklogLimit: o.backlog,
 		Forbidden: addresses.Forbidden, Now: time.Now, Random: rand.Reader,
 	}

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
@@ -344,9 +345,7 @@ func (o *operator) leftovers() map[string]int {
 	o.observations.mu.Lock()
 	note("observations", len(o.observations.hooks))
 	o.observations.mu.Unlock()
-	o.signer.mu.Lock()
-	note("secrets", len(o.signer.known))
-	o.signer.mu.Unlock()
+	note("secrets", o.signer.Size())
 	memory := o.deliveries.memory
 	memory.mu.Lock()
 	note("written", len(memory.written))
@@ -385,7 +384,7 @@ func TestNoOverlapEndsAfterTheLastYear(t *testing.T) {
 		},
 		Data: map[string][]byte{"secret": []byte("sixteen bytes at least"), "previous": []byte("so has the other one")},
 	}
-	_, problem := readSecret(webhook, secretRefOf(webhook), secret)
+	_, problem := signer.Check(webhook, signer.RefOf(webhook), secret)
 	if problem == nil || problem.Reason != v1alpha1.ReasonSecretInvalid {
 		t.Errorf("a status that shows the end would never be written; got %+v", problem)
 	}

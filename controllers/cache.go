@@ -59,7 +59,7 @@ func stripCached(object any) (any, error) {
 func strip(delivery *v1alpha1.WebhookDelivery) {
 	delivery.ManagedFields, delivery.Finalizers = nil, nil
 	delivery.Labels = only(delivery.Labels, v1alpha1.OriginLabel)
-	delivery.Annotations = only(delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation, payloadBytesAnnotation)
+	delivery.Annotations = only(delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation, v1alpha1.UnrecordedAnnotation, payloadBytesAnnotation)
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
 		delivery.OwnerReferences = []metav1.OwnerReference{*owner}
 	}

@@ -11,6 +11,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 const (
@@ -25,7 +26,7 @@ type situation struct {
 	delivery *v1alpha1.WebhookDelivery
 	webhook  *v1alpha1.Webhook // nil: not found
 	disabled bool              // by the webhook's status or by what we saw since
-	signing  *SecretProblem    // nil: none known
+	signing  *signer.Problem   // nil: none known
 	phase    attempt.Phase
 	outcome  *attempt.Outcome // waits to be written; nil: none
 	now      time.Time

@@ -14,6 +14,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // failedOnce is the status after a first attempt that got a 500.
@@ -100,10 +101,10 @@ func TestFold(t *testing.T) {
 			pending(v1alpha1.ReasonWebhookSuspended, "spec.suspend of the webhook holds it; set it to false to go on")},
 		{"disabled", func(s *situation) { s.disabled = true },
 			pending(v1alpha1.ReasonWebhookDisabled, "the webhook is disabled; change its url or annotate it with bbmcp.quietstack.com/enable-requested-at")},
-		{"without a secret", func(s *situation) { s.signing = &SecretProblem{Message: "no such Secret"} },
+		{"without a secret", func(s *situation) { s.signing = &signer.Problem{Message: "no such Secret"} },
 			pending(v1alpha1.ReasonSigningSecretUnavailable, "no such Secret")},
 		{"a test event without a secret", func(s *situation) {
-			s.delivery.Spec.Test, s.signing = true, &SecretProblem{Message: "no such Secret"}
+			s.delivery.Spec.Test, s.signing = true, &signer.Problem{Message: "no such Secret"}
 		}, pending(v1alpha1.ReasonSigningSecretUnavailable, "no such Secret")},
 		{"a test event of a suspended and disabled webhook", func(s *situation) {
 			s.delivery.Spec.Test, s.webhook.Spec.Suspend, s.disabled = true, true, true
@@ -164,10 +165,10 @@ func TestNext(t *testing.T) {
 		{"failed and asked for: one more", []func(*situation){finished(v1alpha1.DeliveryFailed), func(s *situation) { asked("now")(s.delivery) }}, plan{start: true, number: 6}},
 		{"suspended and queued: take it out", []func(*situation){func(s *situation) { s.phase, s.webhook.Spec.Suspend = attempt.Queued, true }}, plan{withdraw: true, at: end}},
 		{"no webhook: look at the end of the hour", []func(*situation){func(s *situation) { s.webhook = nil }}, plan{at: at(hour)}},
-		{"no secret: look when the signer does", []func(*situation){func(s *situation) { s.signing = &SecretProblem{LookAgain: at(15 * second)} }}, plan{at: at(15 * second)}},
+		{"no secret: look when the signer does", []func(*situation){func(s *situation) { s.signing = &signer.Problem{LookAgain: at(15 * second)} }}, plan{at: at(15 * second)}},
 		{"no secret, failed and asked for: look when the signer does", []func(*situation){finished(v1alpha1.DeliveryFailed), func(s *situation) {
 			asked("now")(s.delivery)
-			s.signing, s.phase = &SecretProblem{LookAgain: at(15 * second)}, attempt.Queued
+			s.signing, s.phase = &signer.Problem{LookAgain: at(15 * second)}, attempt.Queued
 		}}, plan{withdraw: true, at: at(15 * second)}},
 	}
 	for _, tt := range tests {

@@ -27,6 +27,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 const (
@@ -54,7 +55,7 @@ type WebhookReconciler struct {
 	Live         client.Reader
 	Deliveries   client.Reader // the delivery reconciler's cache
 	Dispatcher   URLChecker
-	Signer       *Signer
+	Signer       *signer.Signer
 	Observations *Observations
 	Recorder     recorder.EventRecorder
 	Metrics      *Metrics
@@ -84,8 +85,8 @@ type webhookScope struct {
 	enabled  bool // an enable request or a change of endpoint is handled in this pass
 	moved    bool // of these, a change of endpoint
 	rotated  bool // a rotation request is handled in this pass
-	secrets  signingSecrets
-	signing  *SecretProblem
+	secrets  signer.Secrets
+	signing  *signer.Problem
 	url      *dispatcher.URLError // the URL is refused
 	urlKnown bool                 // the dispatcher could be asked
 	missing  []string             // event types that are not in the catalogue
@@ -293,7 +294,7 @@ func (r *WebhookReconciler) lookAgain(s *webhookScope) time.Duration {
 	if !s.urlKnown {
 		after = min(after, dispatcherRetry)
 	}
-	if end := s.secrets.overlapEnd; end.After(s.now) {
+	if end := s.secrets.OverlapEnd; end.After(s.now) {
 		after = min(after, end.Sub(s.now))
 	}
 	return max(after, 10*time.Millisecond)

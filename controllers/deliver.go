@@ -24,6 +24,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 const (
@@ -54,7 +55,7 @@ type DeliveryReconciler struct {
 	Live client.Reader
 
 	Runner       *attempt.Runner
-	Signer       *Signer
+	Signer       *signer.Signer
 	Observations *Observations
 	Retainer     *Retainer
 	Metrics      *Metrics
@@ -245,7 +246,7 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 	r.Runner.Dropped(s.delivery.UID)
 	r.memory.believe(s.delivery)
 	s.outcome, s.phase = nil, attempt.None
-	if _, isSecret := errors.AsType[*SecretProblem](failure); failure == nil || isSecret {
+	if _, isSecret := errors.AsType[*signer.Problem](failure); failure == nil || isSecret {
 		if isSecret && s.webhook != nil && isReady(s.webhook) {
 			r.Observations.SecretMissed(s.webhook)
 		}

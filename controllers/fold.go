@@ -15,6 +15,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
 
@@ -52,6 +53,11 @@ func (f *folder) attempts() {
 	if first := f.delivery.Spec.FirstAttempt; first != nil && f.status.Attempts == 0 {
 		f.take(firstAttempt(*first, f.now), dispatcher.Reason(first.Reason))
 	}
+	if isReported(f.status) {
+		made := firstAttempt(f.status.AttemptLog[0], f.now)
+		f.status.AttemptLog = nil
+		f.take(made, dispatcher.Reason(made.Reason))
+	}
 	if f.outcome == nil {
 		return
 	}
@@ -62,6 +68,13 @@ func (f *folder) attempts() {
 	if f.outcome.Err == nil && f.outcome.Number > int(f.status.Attempts) {
 		f.take(record(*f.outcome), f.outcome.Result.Reason)
 	}
+}
+
+// isReported reports whether a status holds an attempt of which nobody has
+// decided yet what follows: the gateway writes what came of an attempt that it
+// had handed over (spec.notBefore) and nothing else.
+func isReported(status *v1alpha1.WebhookDeliveryStatus) bool {
+	return status.State == "" && status.Attempts == 1 && len(status.AttemptLog) == 1
 }
 
 // take adds one attempt and decides what follows from it.
@@ -218,26 +231,11 @@ func isHold(reason string) bool {
 
 // record turns a result into an entry of the attempt log.
 func record(outcome attempt.Outcome) v1alpha1.Attempt {
-	result := outcome.Result
-	made := v1alpha1.Attempt{
-		Number:               int32(outcome.Number), //nolint:gosec // G115: at most 20 and one for each retry by hand
-		StartTime:            metav1.NewMicroTime(result.StartedAt.UTC().Truncate(time.Microsecond)),
-		DurationMilliseconds: result.Duration.Milliseconds(),
-		Reason:               string(result.Reason),
-		Message:              cut(result.Message, 256),
-		Answer:               cut(result.Snippet, 256),
-	}
-	if result.StatusCode >= 100 && result.StatusCode <= 999 {
-		made.ResponseStatus = new(int32(result.StatusCode))
-	}
-	if ended := result.StartedAt.Add(result.Duration); result.RetryAfter.After(ended) {
-		until := earliest(result.RetryAfter, ended.Add(retry.MaxRetryAfter))
-		made.RetryAfterTime = new(metav1.NewMicroTime(until.UTC().Truncate(time.Microsecond)))
-	}
+	var primary v1alpha1.SigningKey
 	if note, ok := outcome.Note.(attemptNote); ok {
-		made.Primary = note.primary
+		primary = note.primary
 	}
-	return made
+	return attemptlog.Entry(outcome.Number, &outcome.Result, primary)
 }
 
 // appendAttempt adds an attempt and drops the oldest until the log fits.

@@ -16,6 +16,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // judge returns the status that a Webhook should have.
@@ -50,6 +51,7 @@ type judgement struct {
 func (j *judgement) count() {
 	j.status.DeliveriesSucceeded += j.news.succeeded
 	j.status.DeliveriesFailed += j.news.failed
+	j.status.DeliveriesUnrecorded += j.news.unrecorded
 	j.status.DeliveriesPending = j.pending
 	switch until := j.news.holdUntil; {
 	case j.moved: // what the former endpoint asked for
@@ -63,13 +65,13 @@ func (j *judgement) count() {
 
 // rotation says which Secret signs and where a rotation stands.
 func (j *judgement) rotation(observations *Observations) {
-	signing := &v1alpha1.SigningStatus{SecretName: secretRefOf(j.webhook).Name}
-	if j.signing == nil && j.secrets.overlaps(j.now) {
+	signing := &v1alpha1.SigningStatus{SecretName: signer.RefOf(j.webhook).Name}
+	if j.signing == nil && j.secrets.Overlaps(j.now) {
 		signing.Primary = v1alpha1.SigningKeyPrevious
-		if observations.IsConfirmed(j.webhook, j.secrets.rotation()) {
+		if observations.IsConfirmed(j.webhook, rotationOf(j.secrets)) {
 			signing.Primary = v1alpha1.SigningKeyCurrent
 		}
-		if end := j.secrets.overlapEnd; !end.IsZero() {
+		if end := j.secrets.OverlapEnd; !end.IsZero() {
 			signing.OverlapEndTime = new(metav1.NewTime(end.Truncate(time.Second)))
 		}
 	}
@@ -199,7 +201,7 @@ func endpointChanged(webhook *v1alpha1.Webhook) bool {
 
 // endpointRevision is a short hash of what re-enables a webhook when it changes.
 func endpointRevision(webhook *v1alpha1.Webhook) string {
-	text, _ := json.Marshal([]any{webhook.Spec.URL, secretRefOf(webhook)})
+	text, _ := json.Marshal([]any{webhook.Spec.URL, signer.RefOf(webhook)})
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }

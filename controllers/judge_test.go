@@ -17,6 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/health"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // kstatusOf is what tools that wait for objects make of this one.
@@ -38,7 +39,7 @@ func goodScope() *webhookScope {
 	return &webhookScope{
 		webhook:  someWebhook(func(w *v1alpha1.Webhook) { w.Generation = 3 }),
 		now:      at(0),
-		secrets:  signingSecrets{current: signature.NewSecret(newSecret)},
+		secrets:  signer.Secrets{Current: signature.NewSecret(newSecret)},
 		urlKnown: true,
 	}
 }
@@ -78,7 +79,7 @@ func TestJudge(t *testing.T) {
 	}
 	problem := func(reason string) func(*webhookScope, *Observations) {
 		return func(s *webhookScope, _ *Observations) {
-			s.secrets, s.signing = signingSecrets{}, &SecretProblem{Reason: reason, Message: "it says why"}
+			s.secrets, s.signing = signer.Secrets{}, &signer.Problem{Reason: reason, Message: "it says why"}
 		}
 	}
 	follows := func(age time.Duration) func(*webhookScope, *Observations) {
@@ -192,7 +193,7 @@ func TestJudgeWholeStatus(t *testing.T) {
 	o := NewObservations(0, func() time.Time { return now })
 	s.webhook.Annotations = map[string]string{v1alpha1.RotateRequestedAtAnnotation: "rotate-1", v1alpha1.EnableRequestedAtAnnotation: "enable-1"}
 	s.rotated, s.enabled, s.pending = true, true, 7
-	s.secrets.previous, s.secrets.overlapEnd = signature.NewSecret(oldSecret), at(24*hour+500*time.Millisecond)
+	s.secrets.Previous, s.secrets.OverlapEnd = signature.NewSecret(oldSecret), at(24*hour+500*time.Millisecond)
 	s.webhook.Status.DeliveriesSucceeded = 10
 	o.Finished(s.webhook, health.Failed, at(-2*second), true)
 	o.Finished(s.webhook, health.Succeeded, at(-second), true)

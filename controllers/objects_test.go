@@ -9,10 +9,33 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
+
+const (
+	newSecret = "the-new-secret-of-orders"
+	oldSecret = "the-old-secret-of-orders"
+)
+
+// someSecret is one that a person made for someWebhook to sign with.
+func someSecret(changes ...func(*corev1.Secret)) *corev1.Secret {
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "keys", Labels: map[string]string{v1alpha1.SigningSecretLabel: "true"}},
+		Data:       map[string][]byte{v1alpha1.SecretKey: []byte(newSecret)},
+	}
+	for _, change := range changes {
+		change(secret)
+	}
+	return secret
+}
+
+// usesKeys makes a webhook sign with someSecret.
+func usesKeys(w *v1alpha1.Webhook) {
+	w.Spec.Signing = &v1alpha1.Signing{SecretRef: &v1alpha1.SecretKeyReference{Name: "keys"}}
+}
 
 // at is the moment so long after the one at which every story here begins.
 func at(after time.Duration) time.Time {

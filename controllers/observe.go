@@ -12,6 +12,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/health"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // Observations gathers what deliveries say about their webhooks until the
@@ -32,14 +33,20 @@ type observed struct {
 	facts     health.Facts
 	succeeded int64
 	failed    int64
-	confirmed rotation // an attempt on which its new secret was primary got a 2xx
-	holdUntil time.Time
+	// unrecorded deliveries succeeded at the gateway and have no object.
+	unrecorded int64
+	confirmed  rotation // an attempt on which its new secret was primary got a 2xx
+	holdUntil  time.Time
 }
 
 // rotation is one rotation of a webhook's secret; zero: none.
 type rotation struct {
 	current signature.Secret // the new one
 	end     time.Time        // of the overlap; zero: open-ended
+}
+
+func rotationOf(secrets signer.Secrets) rotation {
+	return rotation{current: secrets.Current, end: secrets.OverlapEnd}
 }
 
 // NewObservations returns an empty set. disableAfter is how far apart the first
@@ -138,6 +145,15 @@ func (o *Observations) Counted(webhook *v1alpha1.Webhook, state v1alpha1.Deliver
 	wake(keyOf(webhook), statusInterval)
 }
 
+// Unrecorded adds deliveries that succeeded and have no object.
+func (o *Observations) Unrecorded(webhook *v1alpha1.Webhook, n int64) {
+	o.mu.Lock()
+	o.of(webhook).unrecorded += n
+	wake := o.wake
+	o.mu.Unlock()
+	wake(keyOf(webhook), statusInterval)
+}
+
 // Confirmed notes that the endpoint knows the new secret of a rotation.
 func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, which rotation) {
 	o.mu.Lock()
@@ -172,14 +188,7 @@ func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, which rotation) bo
 	if seen := o.seen(webhook).confirmed; !seen.current.IsZero() && seen.end.Equal(which.end) {
 		return seen.is(which)
 	}
-	status := webhook.Status.Signing
-	if status == nil || status.Primary != v1alpha1.SigningKeyCurrent {
-		return false
-	}
-	if status.OverlapEndTime == nil {
-		return which.end.IsZero()
-	}
-	return status.OverlapEndTime.Time.Equal(which.end.Truncate(time.Second))
+	return signer.Confirmed(webhook.Status.Signing, which.end)
 }
 
 // Held notes that the endpoint asked to be left alone until then.
@@ -234,6 +243,7 @@ func (o *Observations) settle(webhook *v1alpha1.Webhook, written observed) {
 	entry := o.of(webhook)
 	entry.succeeded -= written.succeeded
 	entry.failed -= written.failed
+	entry.unrecorded -= written.unrecorded
 }
 
 // enabled notes that the webhook was enabled again.

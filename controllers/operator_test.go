@@ -30,6 +30,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // fault is what happens to a request that changes something.
@@ -66,7 +67,7 @@ type operator struct {
 	setup
 	deliveries   *DeliveryReconciler
 	observations *Observations
-	signer       *Signer
+	signer       *signer.Signer
 	retainer     *Retainer
 	cache        *laggingCache
 	registry     *prometheus.Registry
@@ -123,7 +124,7 @@ func (o *operator) wire(mgr ctrl.Manager) {
 	live := mortal{mgr.GetAPIReader(), &o.dead}
 	meters := NewMetrics(o.registry)
 	o.observations = NewObservations(o.disableAfter, now)
-	o.signer = NewSigner(live, now)
+	o.signer = signer.New(live, now)
 	o.retainer = &Retainer{
 		Client: cached, Live: live, Cached: o.cache, Observations: o.observations,
 		Limits: o.limits, Namespaces: []string{o.namespace}, Metrics: meters, Now: now,

@@ -18,6 +18,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // errHeld says that between planning and starting an attempt something began to
@@ -64,7 +65,7 @@ func destination(rawURL string) string {
 	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
 }
 
-// prepare reads what one attempt needs. Its error is errHeld, *SecretProblem,
+// prepare reads what one attempt needs. Its error is errHeld, *signer.Problem,
 // *invalid, or a failure of the API server; no attempt is used up.
 func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedName, uid types.UID, number int) (dispatcher.Request, any, error) {
 	delivery, webhook, err := r.lookup(ctx, key)
@@ -93,7 +94,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if log := delivery.Status.AttemptLog; len(log) > 0 {
 		last = &log[len(log)-1]
 	}
-	keys, primary := keysFor(secrets, r.Observations.IsConfirmed(webhook, secrets.rotation()), last, r.Now())
+	keys, primary := signer.KeysFor(secrets, r.Observations.IsConfirmed(webhook, rotationOf(secrets)), last, r.Now())
 	return dispatcher.Request{
 		DeliveryID: identity.DeliveryID(delivery.Name, string(delivery.UID)),
 		EventID:    delivery.Spec.EventID,
@@ -105,7 +106,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 		Timeout:    policyOf(webhook).Timeout,
 		Test:       delivery.Spec.Test,
 		Forbidden:  r.Forbidden(),
-	}, attemptNote{webhook: webhook, primary: primary, rotation: secrets.rotation()}, nil
+	}, attemptNote{webhook: webhook, primary: primary, rotation: rotationOf(secrets)}, nil
 }
 
 // isNext reports whether the delivery still waits for the attempt of this

@@ -15,6 +15,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/signing"
 )
 
@@ -28,7 +29,7 @@ const (
 // sign makes sure that the Webhook has its secret, and reads it.
 func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 	secrets, err := r.Signer.Read(ctx, s.webhook)
-	problem, isProblem := errors.AsType[*SecretProblem](err)
+	problem, isProblem := errors.AsType[*signer.Problem](err)
 	if err != nil && !isProblem {
 		return err
 	}
@@ -39,14 +40,14 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 		}
 		if changed {
 			secrets, err = r.Signer.Refresh(ctx, s.webhook)
-			if problem, isProblem = errors.AsType[*SecretProblem](err); err != nil && !isProblem {
+			if problem, isProblem = errors.AsType[*signer.Problem](err); err != nil && !isProblem {
 				return err
 			}
 		}
 	}
 	s.secrets, s.signing = secrets, problem
 	s.rotated = rotateWanted(s.webhook) && (!signing.IsGenerated(s.webhook) || problem == nil)
-	if problem == nil && !secrets.overlaps(s.now) {
+	if problem == nil && !secrets.Overlaps(s.now) {
 		r.Observations.rotationOver(s.webhook)
 	}
 	return nil
@@ -54,7 +55,7 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 
 // tend creates, rotates and prunes the generated Secret; changed tells that it
 // must be read again.
-func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets signingSecrets, problem *SecretProblem) (changed bool, err error) {
+func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets signer.Secrets, problem *signer.Problem) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	switch {
@@ -68,7 +69,7 @@ func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets s
 		return true, r.updateSecret(ctx, s.webhook, func(secret *corev1.Secret) (bool, error) {
 			return r.rotateSecret(ctx, secret, s)
 		})
-	case problem == nil && !secrets.previous.IsZero() && !secrets.overlaps(s.now):
+	case problem == nil && !secrets.Previous.IsZero() && !secrets.Overlaps(s.now):
 		return true, r.updateSecret(ctx, s.webhook, func(secret *corev1.Secret) (bool, error) {
 			return signing.Prune(secret, s.now), nil
 		})
@@ -128,7 +129,7 @@ func (r *WebhookReconciler) updateSecret(ctx context.Context, webhook *v1alpha1.
 	if err := r.Live.Get(ctx, key, &secret); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("get signing secret %s: %w", key, err))
 	}
-	if problem := permitted(webhook, &secret); problem != nil {
+	if problem := signer.Permitted(webhook, &secret); problem != nil {
 		return nil //nolint:nilerr // the status says it; somebody else's Secret is left alone
 	}
 	changed, err := change(&secret)

@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,11 +19,19 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // unwritableRetry is the wait before a status is written again that the API
 // server refused for good.
 const unwritableRetry = 30 * time.Second
+
+// apiTimeout bounds one small request to the API server: a request that is
+// accepted while the server starts hangs until its own timeout.
+const apiTimeout = 2 * time.Second
+
+// maxUnrecorded is more than a gateway counts between two records.
+const maxUnrecorded = 1e9
 
 // forbiddenGrace is for how long "forbidden" is a failure of the platform and
 // not its answer: an API server that starts refuses everything until it has
@@ -172,6 +181,7 @@ func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, 
 	ended := before.Status.State != written.Status.State
 	if ended {
 		r.Metrics.finished(written, s.webhook)
+		r.countUnrecorded(s, written)
 	}
 	if s.webhook == nil || written.Spec.Test || ownedByAnother(written, s.webhook) || !ended && !s.made() {
 		return
@@ -182,6 +192,18 @@ func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, 
 		return
 	}
 	r.Observations.Finished(s.webhook, outcome, written.Status.CompletionTime.Time, ended)
+}
+
+// countUnrecorded takes from a record of the gateway how many successes before it
+// have no record.
+func (r *DeliveryReconciler) countUnrecorded(s *situation, written *v1alpha1.WebhookDelivery) {
+	text, ok := s.delivery.Annotations[v1alpha1.UnrecordedAnnotation]
+	if !ok || s.webhook == nil || written.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway || ownedByAnother(written, s.webhook) {
+		return
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n > 0 && n <= maxUnrecorded {
+		r.Observations.Unrecorded(s.webhook, n)
+	}
 }
 
 func (r *DeliveryReconciler) accountAttempt(ctx context.Context, s *situation, delivery *v1alpha1.WebhookDelivery) {
@@ -195,11 +217,15 @@ func (r *DeliveryReconciler) heed(s *situation, before, written *v1alpha1.Webhoo
 	if s.webhook == nil || ownedByAnother(written, s.webhook) || !s.sameEndpoint() {
 		return
 	}
+	known := before.Status.Attempts
+	if isReported(&before.Status) {
+		known = 0
+	}
 	for _, made := range written.Status.AttemptLog {
-		if made.Number <= before.Status.Attempts {
+		if made.Number <= known {
 			continue
 		}
-		if doubtsSignature(made.ResponseStatus) {
+		if signer.DoubtsSignature(made.ResponseStatus) {
 			r.Signer.Doubt(s.webhook.UID)
 		}
 		if made.RetryAfterTime != nil && made.RetryAfterTime.After(s.now) {

@@ -74,14 +74,16 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.TypedFuncs[*v1alpha1.WebhookDelivery, reconcile.Request]{
 		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*v1alpha1.WebhookDelivery], q queue) {
-			if e.IsInInitialList {
-				r.hold(ctx, e.Object)
-			} else {
+			r.hold(ctx, e.Object)
+			if !e.IsInInitialList {
 				r.Observations.Arrived(types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Spec.WebhookRef.Name})
 			}
 			enqueue(q, keyOf(e.Object))
 		},
-		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*v1alpha1.WebhookDelivery], q queue) {
+		UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*v1alpha1.WebhookDelivery], q queue) {
+			if isReported(&e.ObjectNew.Status) {
+				r.hold(ctx, e.ObjectNew)
+			}
 			if r.memory.isEcho(e.ObjectNew.UID, e.ObjectNew.ResourceVersion) {
 				r.Runner.Observed(e.ObjectNew.UID, int(e.ObjectNew.Status.Attempts))
 				return
@@ -101,13 +103,16 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 	}
 }
 
-// hold leaves an endpoint alone that asked a former process for it.
+// hold leaves an endpoint alone that asked another process for it, a former one or
+// a gateway: before anything of the same webhook that comes later is looked at.
 func (r *DeliveryReconciler) hold(ctx context.Context, delivery *v1alpha1.WebhookDelivery) {
-	log, now := delivery.Status.AttemptLog, r.Now()
-	if len(log) == 0 || log[len(log)-1].RetryAfterTime == nil || !log[len(log)-1].RetryAfterTime.After(now) {
+	last, now := delivery.Spec.FirstAttempt, r.Now()
+	if log := delivery.Status.AttemptLog; len(log) > 0 {
+		last = &log[len(log)-1]
+	}
+	if last == nil || last.RetryAfterTime == nil || !last.RetryAfterTime.After(now) {
 		return
 	}
-	last := &log[len(log)-1]
 	key := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
 	var webhook v1alpha1.Webhook
 	if err := r.Client.Get(ctx, key, &webhook); err == nil && timeOf(webhook.Status.EnabledTime).After(last.StartTime.Time) {

@@ -122,7 +122,8 @@ type EventPublish struct {
 	ID        string          `json:"id,omitempty" pattern:"^[A-Za-z0-9_-]{1,64}$" doc:"Makes publishing idempotent; generated if unset. Also the header Idempotency-Key"`
 }
 
-// Published is the answer to POST /v1/events: every delivery in it is durable.
+// Published is the answer to POST /v1/events: every delivery in it is delivered or
+// durable.
 type Published struct {
 	EventID    string              `json:"event_id"`
 	Deliveries []PublishedDelivery `json:"deliveries" nullable:"false"`

@@ -28,6 +28,11 @@ const (
 	// For the first 30 s of the Webhook's life the controller makes none itself.
 	SecretFollowsAnnotation = "bbmcp.quietstack.com/secret-follows"
 
+	// UnrecordedAnnotation on a WebhookDelivery that the gateway made says how many
+	// deliveries of the Webhook succeeded at once and got no object, since the
+	// one before that did.
+	UnrecordedAnnotation = "bbmcp.quietstack.com/unrecorded"
+
 	// RetryRequestedAtAnnotation on a WebhookDelivery asks for one attempt now.
 	// Any value that differs from status.lastHandledRetryAt counts; the custom
 	// is an RFC 3339 time.

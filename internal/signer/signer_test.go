@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package signer
 
 import (
 	"context"
@@ -55,6 +55,19 @@ func previous(value, until string) func(*corev1.Secret) {
 	}
 }
 
+func at(after time.Duration) time.Time {
+	return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(after)
+}
+
+// someWebhook signs with its generated Secret, unless changed.
+func someWebhook(changes ...func(*v1alpha1.Webhook)) *v1alpha1.Webhook {
+	webhook := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: "webhook-1"}}
+	for _, change := range changes {
+		change(webhook)
+	}
+	return webhook
+}
+
 func TestWhatSigns(t *testing.T) {
 	another := someWebhook(func(w *v1alpha1.Webhook) { w.Name, w.UID = "billing", "webhook-9" })
 	predecessor := someWebhook(func(w *v1alpha1.Webhook) { w.UID = "webhook-0" })
@@ -95,7 +108,7 @@ func TestWhatSigns(t *testing.T) {
 		{"with a line break at its end", someWebhook(usesKeys), someSecret(func(s *corev1.Secret) { s.Data[v1alpha1.SecretKey] = []byte(newSecret + "\n") }),
 			result{Reason: v1alpha1.ReasonSecretInvalid, Message: `Secret "keys", key "secret": the secret begins or ends with white space, often a line break from a file: remove it (printf '%s', not echo)`}},
 		{"while a rotation overlaps", someWebhook(usesKeys), someSecret(previous(oldSecret, "2026-03-01T13:00:00.5Z")),
-			result{Current: newSecret, Previous: oldSecret, End: at(hour + 500*time.Millisecond)}},
+			result{Current: newSecret, Previous: oldSecret, End: at(time.Hour + 500*time.Millisecond)}},
 		{"while a rotation by its owner overlaps without an end", someWebhook(usesKeys), someSecret(previous(oldSecret, "")),
 			result{Current: newSecret, Previous: oldSecret}},
 		{"with an end that is no time", someWebhook(usesKeys), someSecret(previous(oldSecret, "tomorrow")),
@@ -105,19 +118,21 @@ func TestWhatSigns(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			secrets, problem := readSecret(tt.webhook, secretRefOf(tt.webhook), tt.secret)
-			got := result{Current: secrets.current.Reveal(), Previous: secrets.previous.Reveal(), End: secrets.overlapEnd}
+			secrets, problem := Check(tt.webhook, RefOf(tt.webhook), tt.secret)
+			got := result{Current: secrets.Current.Reveal(), Previous: secrets.Previous.Reveal(), End: secrets.OverlapEnd}
 			if problem != nil {
 				got.Reason, got.Message = problem.Reason, problem.Message
 			}
-			same(t, got, tt.want)
+			if got, want := got, tt.want; got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
 		})
 	}
 }
 
 func TestWhichSecretIsPrimary(t *testing.T) {
 	now, old := signature.NewSecret(newSecret), signature.NewSecret(oldSecret)
-	both := signingSecrets{current: now, previous: old, overlapEnd: at(hour)}
+	both := Secrets{Current: now, Previous: old, OverlapEnd: at(time.Hour)}
 	after := func(primary v1alpha1.SigningKey, status int32) *v1alpha1.Attempt {
 		return &v1alpha1.Attempt{Primary: primary, ResponseStatus: &status}
 	}
@@ -129,17 +144,17 @@ func TestWhichSecretIsPrimary(t *testing.T) {
 	newFirst := result{signature.Keys{Primary: now, Secondary: old}, v1alpha1.SigningKeyCurrent}
 	tests := []struct {
 		name      string
-		secrets   signingSecrets
+		secrets   Secrets
 		confirmed bool
 		last      *v1alpha1.Attempt
 		now       time.Duration
 		want      result
 	}{
-		{"no rotation", signingSecrets{current: now}, false, nil, 0, result{signature.Keys{Primary: now}, ""}},
+		{"no rotation", Secrets{Current: now}, false, nil, 0, result{signature.Keys{Primary: now}, ""}},
 		{"an overlap begins with the old one", both, false, nil, 0, oldFirst},
 		{"the new one once it is confirmed", both, true, nil, 0, newFirst},
-		{"the overlap is over", both, false, nil, hour, result{signature.Keys{Primary: now}, ""}},
-		{"an overlap without an end", signingSecrets{current: now, previous: old}, false, nil, 1e6 * hour, oldFirst},
+		{"the overlap is over", both, false, nil, time.Hour, result{signature.Keys{Primary: now}, ""}},
+		{"an overlap without an end", Secrets{Current: now, Previous: old}, false, nil, 1e6 * time.Hour, oldFirst},
 		{"after a 400 the other one", both, false, after(v1alpha1.SigningKeyPrevious, 400), 0, newFirst},
 		{"after a 401 the other one", both, false, after(v1alpha1.SigningKeyPrevious, 401), 0, newFirst},
 		{"after a 403 the other one, also when confirmed", both, true, after(v1alpha1.SigningKeyCurrent, 403), 0, oldFirst},
@@ -150,7 +165,7 @@ func TestWhichSecretIsPrimary(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			keys, primary := keysFor(tt.secrets, tt.confirmed, tt.last, at(tt.now))
+			keys, primary := KeysFor(tt.secrets, tt.confirmed, tt.last, at(tt.now))
 			if got := (result{keys, primary}); got != tt.want { // secrets compare by value and print as REDACTED
 				t.Errorf("got primary %q %q, secondary %q", got.Primary, got.Keys.Primary.Reveal(), got.Keys.Secondary.Reveal())
 			}
@@ -182,7 +197,7 @@ func (s *shelf) Get(_ context.Context, key client.ObjectKey, object client.Objec
 func TestSignerReadsRarely(t *testing.T) {
 	now := at(0)
 	api := &shelf{}
-	signer := NewSigner(api, func() time.Time { return now })
+	reader := New(api, func() time.Time { return now })
 	webhook := someWebhook(usesKeys)
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "keys", errors.New("no role"))
 	steps := []struct {
@@ -193,30 +208,32 @@ func TestSignerReadsRarely(t *testing.T) {
 		want   string // the current secret, or the reason of the problem
 		again  time.Duration
 	}{
-		{"missing", 0, func() {}, 1, v1alpha1.ReasonSecretNotFound, 15 * second},
-		{"still missing, too early to look", 14 * second, func() {}, 1, v1alpha1.ReasonSecretNotFound, 15 * second},
-		{"still missing", 15 * second, func() {}, 2, v1alpha1.ReasonSecretNotFound, 45 * second},
-		{"waits grow", 45 * second, func() {}, 3, v1alpha1.ReasonSecretNotFound, 105 * second},
-		{"up to two minutes", 105 * second, func() {}, 4, v1alpha1.ReasonSecretNotFound, 225 * second},
-		{"and not further", 225 * second, func() {}, 5, v1alpha1.ReasonSecretNotFound, 345 * second},
-		{"it appears", 345 * second, func() { api.secret = someSecret() }, 6, newSecret, 0},
-		{"kept for half a minute", 374 * second, func() { api.secret.Data[v1alpha1.SecretKey] = []byte(oldSecret) }, 6, newSecret, 0},
-		{"then read again", 375 * second, func() {}, 7, oldSecret, 0},
-		{"an endpoint doubts it", 376 * second, func() { signer.Doubt(webhook.UID) }, 8, oldSecret, 0},
-		{"the webhook names another", 377 * second, func() { webhook.Spec.Signing.SecretRef.Name = "other" }, 9, oldSecret, 0},
-		{"it goes", 407 * second, func() { api.secret = nil }, 10, v1alpha1.ReasonSecretNotFound, 422 * second},
-		{"nobody may read it", 422 * second, func() { api.err = forbidden }, 11, v1alpha1.ReasonSecretNotPermitted, 452 * second},
-		{"forgotten", 423 * second, func() { signer.Forget(webhook.UID); api.err, api.secret = nil, someSecret() }, 12, newSecret, 0},
+		{"missing", 0, func() {}, 1, v1alpha1.ReasonSecretNotFound, 15 * time.Second},
+		{"still missing, too early to look", 14 * time.Second, func() {}, 1, v1alpha1.ReasonSecretNotFound, 15 * time.Second},
+		{"still missing", 15 * time.Second, func() {}, 2, v1alpha1.ReasonSecretNotFound, 45 * time.Second},
+		{"waits grow", 45 * time.Second, func() {}, 3, v1alpha1.ReasonSecretNotFound, 105 * time.Second},
+		{"up to two minutes", 105 * time.Second, func() {}, 4, v1alpha1.ReasonSecretNotFound, 225 * time.Second},
+		{"and not further", 225 * time.Second, func() {}, 5, v1alpha1.ReasonSecretNotFound, 345 * time.Second},
+		{"it appears", 345 * time.Second, func() { api.secret = someSecret() }, 6, newSecret, 0},
+		{"kept for half a time.Minute", 374 * time.Second, func() { api.secret.Data[v1alpha1.SecretKey] = []byte(oldSecret) }, 6, newSecret, 0},
+		{"then read again", 375 * time.Second, func() {}, 7, oldSecret, 0},
+		{"an endpoint doubts it", 376 * time.Second, func() { reader.Doubt(webhook.UID) }, 8, oldSecret, 0},
+		{"the webhook names another", 377 * time.Second, func() { webhook.Spec.Signing.SecretRef.Name = "other" }, 9, oldSecret, 0},
+		{"it goes", 407 * time.Second, func() { api.secret = nil }, 10, v1alpha1.ReasonSecretNotFound, 422 * time.Second},
+		{"nobody may read it", 422 * time.Second, func() { api.err = forbidden }, 11, v1alpha1.ReasonSecretNotPermitted, 452 * time.Second},
+		{"forgotten", 423 * time.Second, func() { reader.Forget(webhook.UID); api.err, api.secret = nil, someSecret() }, 12, newSecret, 0},
 	}
 	for _, step := range steps {
 		now = at(step.at)
 		step.before()
-		secrets, err := signer.Read(t.Context(), webhook)
-		got, again := secrets.current.Reveal(), time.Duration(0)
-		if problem, ok := errors.AsType[*SecretProblem](err); ok {
+		secrets, err := reader.Read(t.Context(), webhook)
+		got, again := secrets.Current.Reveal(), time.Duration(0)
+		if problem, ok := errors.AsType[*Problem](err); ok {
 			got, again = problem.Reason, problem.LookAgain.Sub(at(0))
-			same(t, signer.Problem(webhook), problem)
-		} else if signer.Problem(webhook) != nil {
+			if got, want := reader.Problem(webhook), problem; got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		} else if reader.Problem(webhook) != nil {
 			t.Errorf("%s: a problem is left", step.name)
 		}
 		if got != step.want || again != step.again || len(api.reads) != step.reads {
@@ -233,27 +250,27 @@ func TestSignerReadsRarely(t *testing.T) {
 func TestSignerFailsWithTheAPIServer(t *testing.T) {
 	now := at(0)
 	api := &shelf{secret: someSecret()}
-	signer := NewSigner(api, func() time.Time { return now })
+	reader := New(api, func() time.Time { return now })
 	webhook := someWebhook(usesKeys)
-	if _, err := signer.Read(t.Context(), webhook); err != nil {
+	if _, err := reader.Read(t.Context(), webhook); err != nil {
 		t.Fatal(err)
 	}
-	now, api.err = at(minute), apierrors.NewInternalError(errors.New("etcd is away"))
-	_, err := signer.Read(t.Context(), webhook)
-	if _, isProblem := errors.AsType[*SecretProblem](err); err == nil || isProblem || signer.Problem(webhook) != nil {
+	now, api.err = at(time.Minute), apierrors.NewInternalError(errors.New("etcd is away"))
+	_, err := reader.Read(t.Context(), webhook)
+	if _, isProblem := errors.AsType[*Problem](err); err == nil || isProblem || reader.Problem(webhook) != nil {
 		t.Errorf("got %v, want an error of the platform that nobody remembers", err)
 	}
 	// An API server that starts forbids everything until it has read the roles.
 	api.err = apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "keys", errors.New("no role yet"))
-	for _, after := range []time.Duration{minute, minute + 29*second} {
+	for _, after := range []time.Duration{time.Minute, time.Minute + 29*time.Second} {
 		now = at(after)
-		if _, err := signer.Read(t.Context(), webhook); err == nil || signer.Problem(webhook) != nil {
+		if _, err := reader.Read(t.Context(), webhook); err == nil || reader.Problem(webhook) != nil {
 			t.Errorf("at %s: got %v, want an error of the platform", after, err)
 		}
 	}
-	now = at(minute + 30*second)
-	_, err = signer.Read(t.Context(), webhook)
-	if problem, ok := errors.AsType[*SecretProblem](err); !ok || problem.Reason != v1alpha1.ReasonSecretNotPermitted {
+	now = at(time.Minute + 30*time.Second)
+	_, err = reader.Read(t.Context(), webhook)
+	if problem, ok := errors.AsType[*Problem](err); !ok || problem.Reason != v1alpha1.ReasonSecretNotPermitted {
 		t.Errorf("got %v, want %s", err, v1alpha1.ReasonSecretNotPermitted)
 	}
 }

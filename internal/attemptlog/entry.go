@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package attemptlog
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/retry"
+)
+
+// maxTextBytes is the most that an entry holds of a message or an answer.
+const maxTextBytes = 256
+
+// Entry is the attempt of this number. primary is the secret that signed its
+// X-BBMCP-Signature while a rotation overlapped, else "".
+func Entry(number int, result *dispatcher.Result, primary v1alpha1.SigningKey) v1alpha1.Attempt {
+	made := v1alpha1.Attempt{
+		Number:               int32(number), //nolint:gosec // G115: at most 20 and one for each retry by hand
+		StartTime:            metav1.NewMicroTime(result.StartedAt.UTC().Truncate(time.Microsecond)),
+		DurationMilliseconds: result.Duration.Milliseconds(),
+		Reason:               string(result.Reason),
+		Message:              cut(result.Message),
+		Answer:               cut(result.Snippet),
+		Primary:              primary,
+	}
+	if result.StatusCode >= 100 && result.StatusCode <= 999 {
+		made.ResponseStatus = new(int32(result.StatusCode))
+	}
+	if ended := result.StartedAt.Add(result.Duration); result.RetryAfter.After(ended) {
+		until := result.RetryAfter
+		if latest := ended.Add(retry.MaxRetryAfter); until.After(latest) {
+			until = latest
+		}
+		made.RetryAfterTime = new(metav1.NewMicroTime(until.UTC().Truncate(time.Microsecond)))
+	}
+	return made
+}
+
+// cut shortens text at a rune's boundary.
+func cut(text string) string {
+	limit := maxTextBytes
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && text[limit]&0xC0 == 0x80 {
+		limit--
+	}
+	return text[:limit]
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package signer
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/signing"
+)
+
+// maxYear is the last one that RFC 3339 can write, in any zone.
+const maxYear = 9999
+
+// Check returns the secrets in a Secret, if it may sign for this Webhook and its
+// values are valid.
+func Check(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference, secret *corev1.Secret) (Secrets, *Problem) {
+	if problem := Permitted(webhook, secret); problem != nil {
+		return Secrets{}, problem
+	}
+	value, ok := secret.Data[ref.Key]
+	if !ok {
+		return Secrets{}, &Problem{
+			Reason:  v1alpha1.ReasonSecretNotFound,
+			Message: fmt.Sprintf("Secret %q has no key %q; add it", secret.Name, ref.Key),
+		}
+	}
+	secrets := Secrets{Current: signature.NewSecret(string(value))}
+	if err := signature.Validate(string(value)); err != nil {
+		return Secrets{}, invalidSecret(secret.Name, ref.Key, err)
+	}
+	previous, ok := secret.Data[v1alpha1.PreviousSecretKey]
+	if !ok {
+		return secrets, nil
+	}
+	if until, ok := secret.Annotations[v1alpha1.PreviousUntilAnnotation]; ok {
+		end, err := time.Parse(time.RFC3339, until)
+		if err != nil || end.UTC().Year() > maxYear {
+			return Secrets{}, &Problem{
+				Reason:  v1alpha1.ReasonSecretInvalid,
+				Message: fmt.Sprintf("Secret %q: annotation %s is not an RFC 3339 time such as 2024-01-15T10:30:00Z", secret.Name, v1alpha1.PreviousUntilAnnotation),
+			}
+		}
+		secrets.OverlapEnd = end
+	}
+	secrets.Previous = signature.NewSecret(string(previous))
+	if err := signature.Validate(string(previous)); err != nil {
+		return Secrets{}, invalidSecret(secret.Name, v1alpha1.PreviousSecretKey, err)
+	}
+	return secrets, nil
+}
+
+func invalidSecret(name, key string, err error) *Problem {
+	return &Problem{
+		Reason:  v1alpha1.ReasonSecretInvalid,
+		Message: fmt.Sprintf("Secret %q, key %q: %v", name, key, err),
+	}
+}
+
+// Permitted refuses to be an oracle that signs with any Secret.
+func Permitted(webhook *v1alpha1.Webhook, secret *corev1.Secret) *Problem {
+	switch owner := foreignOwner(webhook, secret); owner {
+	case "":
+	case webhook.Name:
+		return &Problem{
+			Reason:  v1alpha1.ReasonSecretNotFound,
+			Message: fmt.Sprintf("Secret %q belongs to a Webhook of this name that was deleted; waiting until it is deleted, too", secret.Name),
+		}
+	default:
+		return &Problem{
+			Reason:  v1alpha1.ReasonSecretNotPermitted,
+			Message: fmt.Sprintf("Secret %q belongs to Webhook %q; set spec.signing.secretRef to a Secret of your own", secret.Name, owner),
+		}
+	}
+	if signing.IsGenerated(webhook) && !metav1.IsControlledBy(secret, webhook) {
+		return &Problem{
+			Reason:  v1alpha1.ReasonSecretNotPermitted,
+			Message: fmt.Sprintf("Secret %q exists and was not made for this Webhook; delete it, or name it in spec.signing.secretRef", secret.Name),
+		}
+	}
+	if secret.Labels[v1alpha1.SigningSecretLabel] != "true" {
+		return &Problem{
+			Reason:  v1alpha1.ReasonSecretNotPermitted,
+			Message: fmt.Sprintf("Secret %q lacks the label %s: \"true\"; set it to let webhooks sign with this Secret", secret.Name, v1alpha1.SigningSecretLabel),
+		}
+	}
+	return nil
+}
+
+// foreignOwner names another Webhook that owns the Secret; "" if none does.
+func foreignOwner(webhook *v1alpha1.Webhook, secret *corev1.Secret) string {
+	for _, owner := range secret.OwnerReferences {
+		ours := strings.HasPrefix(owner.APIVersion, v1alpha1.GroupVersion.Group+"/") && owner.Kind == "Webhook"
+		if ours && owner.UID != webhook.UID {
+			return owner.Name
+		}
+	}
+	return ""
+}
