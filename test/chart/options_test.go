@@ -89,6 +89,8 @@ func TestSwitchesRemoveWhatTheySay(t *testing.T) {
 		{"{rbac: {create: false}}", "RoleBinding", ""},
 		{"{rbac: {create: false}}", "ClusterRoleBinding", ""},
 		{"{rbac: {userRoles: false}}", "ClusterRole", "bbmcp-editor"},
+		{"{rbac: {gatewaySigningSecrets: false}}", "ClusterRole", "bbmcp-gateway-signing-secrets"},
+		{"{rbac: {gatewaySigningSecrets: false}}", "ClusterRoleBinding", "bbmcp-gateway-signing-secrets"},
 		{"{networkPolicy: {enabled: false}}", "NetworkPolicy", ""},
 		{"{manager: {podDisruptionBudget: {enabled: false}}}", "PodDisruptionBudget", "bbmcp-manager"},
 		{"{gateway: {podDisruptionBudget: {enabled: false}}}", "PodDisruptionBudget", "bbmcp-gateway"},

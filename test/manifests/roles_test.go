@@ -78,9 +78,10 @@ func TestRolesHoldThisAndNothingElse(t *testing.T) {
 		)},
 		{"bbmcp-gateway", "", slices.Concat(
 			every("webhooks", readVerbs...), every("eventtypes", readVerbs...),
-			every("webhookdeliveries", readVerbs...), every("webhookdeliveries", "create"),
+			every("webhookdeliveries", readVerbs...), every("webhookdeliveries", "create"), []string{"update webhookdeliveries/status"},
 			every("tokenreviews", "create"), every("subjectaccessreviews", "create"),
 		)},
+		{"bbmcp-gateway-signing-secrets", "", every("secrets", "get")},
 	} {
 		t.Run(c.role, func(t *testing.T) {
 			role := clusterRoles(t)[c.role]
@@ -96,7 +97,7 @@ func TestRolesHoldThisAndNothingElse(t *testing.T) {
 			}
 		})
 	}
-	if got := len(clusterRoles(t)); got != 9 {
-		t.Errorf("%d ClusterRoles, this test knows 9", got)
+	if got := len(clusterRoles(t)); got != 10 {
+		t.Errorf("%d ClusterRoles, this test knows 10", got)
 	}
 }
