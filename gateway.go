@@ -57,10 +57,13 @@ type gatewayOptions struct {
 	dashboard    bool
 	unregistered bool
 	limits       gateway.Limits
+
+	first    gateway.FirstAttempts
+	replicas int
 }
 
 func newGatewayCommand() *cobra.Command {
-	o := gatewayOptions{limits: gateway.DefaultLimits()}
+	o := gatewayOptions{limits: gateway.DefaultLimits(), first: gateway.DefaultFirstAttempts()}
 	command := &cobra.Command{
 		Use:   "gateway",
 		Short: "Serve the REST API: manage webhooks, publish events, follow deliveries",
@@ -87,6 +90,16 @@ func newGatewayCommand() *cobra.Command {
 	flags.Int64Var(&o.limits.PerNamespaceBytes, "backlog-bytes-per-namespace", o.limits.PerNamespaceBytes, "bytes of payload of the unfinished deliveries of one namespace")
 	flags.IntVar(&o.limits.Cluster, "backlog", o.limits.Cluster, "unfinished deliveries of all namespaces together")
 	flags.Int64Var(&o.limits.ClusterBytes, "backlog-bytes", o.limits.ClusterBytes, "bytes of payload of the unfinished deliveries of all namespaces together")
+	flags.DurationVar(&o.first.Wait, "first-attempt-wait", o.first.Wait, "how long a publisher waits for the first attempt, which the gateway makes before anything is stored; 0: everything is stored first")
+	flags.IntVar(&o.first.Slots, "first-attempts", o.first.Slots, "most first attempts at a time; half as many beside these are for webhooks not known to answer in time")
+	flags.IntVar(&o.first.PerWebhook, "first-attempts-per-webhook", o.first.PerWebhook, "most first attempts of one webhook at a time")
+	flags.IntVar(&o.first.PerDestination, "first-attempts-per-destination", o.first.PerDestination, "most first attempts to one host:port at a time, for all webhooks together")
+	flags.Float64Var(&o.first.Records.Rate, "record-rate", o.first.Records.Rate, "deliveries of one webhook a second that succeed at the first attempt and become objects; the others are counted")
+	flags.IntVar(&o.first.Records.Burst, "record-burst", o.first.Records.Burst, "how many of them may at once; twice as many for all webhooks together")
+	flags.Float64Var(&o.first.Records.Total, "record-rate-total", o.first.Records.Total, "how many of them a second for all webhooks and all replicas together")
+	flags.IntVar(&o.replicas, "replicas", 1, "number of gateway replicas, which share --record-rate-total evenly")
+	flags.DurationVar(&o.first.Window.For, "remember-for", o.first.Window.For, "how long the id of an event without an object is remembered, so that repeating it sends nothing twice")
+	flags.IntVar(&o.first.Window.Most, "remember-most", o.first.Window.Most, "most ids that are remembered")
 	command.MarkFlagsRequiredTogether("tls-cert-file", "tls-key-file")
 	return command
 }
@@ -134,10 +147,14 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	return o.drain(server, &draining)
+	return o.drain(server, g, &draining, stop)
 }
 
 func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, logger *slog.Logger) (*gateway.Gateway, error) {
+	if o.replicas < 1 {
+		return nil, errors.New("--replicas: must be at least 1")
+	}
+	o.first.Records.Total /= float64(o.replicas)
 	objects, err := client.NewWithWatch(config, client.Options{Scheme: newScheme()})
 	if err != nil {
 		return nil, fmt.Errorf("set up gateway: %w", err)
@@ -146,7 +163,7 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, lo
 	go func() { _ = addresses.Start(ctx) }() // ends with ctx, without an error
 	return gateway.New(gateway.Options{
 		Config: config, Client: objects, Dispatcher: dispatcher.NewClient(o.dispatcherSocket), Forbidden: addresses.Forbidden,
-		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered, Dashboard: o.dashboard,
+		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered, Dashboard: o.dashboard, First: o.first,
 		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, Now: time.Now, Random: rand.Reader,
 	})
 }
@@ -196,8 +213,9 @@ func (o *gatewayOptions) serveMetrics(ctx context.Context, config *rest.Config, 
 }
 
 // drain takes requests until the load balancers know that this replica ends,
-// then lets those under way finish.
-func (o *gatewayOptions) drain(server *http.Server, draining *atomic.Bool) error {
+// then lets those under way finish, and what they began. stop ends what runs
+// beside the server.
+func (o *gatewayOptions) drain(server *http.Server, g *gateway.Gateway, draining *atomic.Bool, stop func()) error {
 	draining.Store(true)
 	server.SetKeepAlivesEnabled(false)
 	time.Sleep(o.drainDelay)
@@ -206,5 +224,8 @@ func (o *gatewayOptions) drain(server *http.Server, draining *atomic.Bool) error
 	if err := server.Shutdown(ctx); err != nil {
 		return fmt.Errorf("requests were still under way after --drain-grace: %w", err)
 	}
-	return nil
+	err := g.Drain(ctx)
+	stop()
+	g.Wait()
+	return err
 }

@@ -250,8 +250,9 @@ func TestLivePublishThroughARestart(t *testing.T) {
 	if err := running.endpoint.Wait(ctx, "/"+namespace, func(c receiver.Counts) bool { return c.Accepted >= count }); err != nil {
 		t.Fatal(err)
 	}
-	if counts := running.endpoint.Counts("/" + namespace); counts.Unique != count || counts.Duplicates != 0 {
-		t.Errorf("want %d once each, got %+v", count, counts)
+	// The gateway may end between an attempt and its answer, and then the client repeats.
+	if counts := running.endpoint.Counts("/" + namespace); counts.Unique != count || counts.Duplicates > 1 {
+		t.Errorf("want %d once each but for one, got %+v", count, counts)
 	}
 }
 

@@ -16,15 +16,14 @@ import (
 
 // publishBatch publishes each event of a batch by itself. template is what they
 // have in common.
-func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template batchOf, body []byte) (*publishAnswer, error) {
+func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template batchOf, body []byte, answer *publishAnswer) error {
 	if err := in.unkeyed(); err != nil {
-		return nil, problemOf(err, nil)
+		return problemOf(err, nil)
 	}
 	items, err := payload.Items(body, wholeBody, maxBatchItems)
 	if err != nil {
-		return nil, problemOf(err, nil)
+		return problemOf(err, nil)
 	}
-	answer := &publishAnswer{Status: http.StatusAccepted}
 	results := make([]rest.BatchResult, len(items))
 	problems := make([]*problem, len(items))
 	var next atomic.Int64
@@ -50,7 +49,7 @@ func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template
 		}
 	}
 	answer.Body = &rest.BatchPublished{Results: results}
-	return answer, nil
+	return nil
 }
 
 // batchOf is whose batch it is.
@@ -58,6 +57,7 @@ type batchOf struct {
 	g         *Gateway
 	who       *caller
 	namespace string
+	prefer    preference
 }
 
 // publish publishes one item; the problem is nil if it is published.
@@ -68,7 +68,7 @@ func (b batchOf) publish(ctx context.Context, header http.Header, item []byte) (
 		return refusedItem(problemOf(err, nil))
 	}
 	event.traced(header)
-	published, err := (&publishing{g: b.g, who: b.who, namespace: b.namespace, event: event}).run(ctx)
+	published, err := (&publishing{g: b.g, who: b.who, namespace: b.namespace, event: event, prefer: b.prefer}).run(ctx)
 	if err != nil {
 		return refusedItem(err)
 	}

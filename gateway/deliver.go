@@ -19,37 +19,86 @@ import (
 // fanOutWidth is how many deliveries of one event are created at once.
 const fanOutWidth = 8
 
-// fanOut creates a delivery for every webhook that matches, is not disabled, has
-// room and has none yet.
+// fanOut gets a delivery on its way for every webhook that matches, is not
+// disabled, has room and has none yet: by a first attempt, or as an object.
 func (p *publishing) fanOut(ctx context.Context) error {
+	tasks, err := p.admit()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, t := range tasks {
+			t.release() // also of what was never begun
+		}
+	}()
+	flights, durable := p.attempt(ctx, tasks)
+	if len(flights) == 0 {
+		return p.store(ctx, durable)
+	}
+	var storing sync.WaitGroup
+	if len(durable) > 0 {
+		storing.Go(func() { err = p.store(ctx, durable) })
+	}
+	await(flights, p.prefer.wait)
+	storing.Wait()
+	others := p.land(tasks)
+	if err == nil {
+		err = p.deliverAll(ctx, others)
+	}
+	if err != nil {
+		p.abandon(others)
+	}
+	return err
+}
+
+// admit reserves places for those that get a delivery.
+func (p *publishing) admit() ([]*task, error) {
 	var wishes []wish
-	byName := map[string]*v1alpha1.Webhook{}
-	for _, webhook := range p.wanted {
+	byName := map[string]target{}
+	for _, t := range p.wanted {
 		switch {
-		case p.known[p.draft(webhook).name()] != nil:
-		case webhook.Status.State == v1alpha1.WebhookDisabled:
-			p.skipped = append(p.skipped, rest.SkippedWebhook{WebhookID: idOf(webhook), Reason: rest.SkippedDisabled})
+		case p.known[t.name] != nil:
+		case t.webhook.Status.State == v1alpha1.WebhookDisabled:
+			p.skipped = append(p.skipped, rest.SkippedWebhook{WebhookID: idOf(t.webhook), Reason: rest.SkippedDisabled})
 		default:
-			byName[webhook.Name] = webhook
-			wishes = append(wishes, wish{name: webhook.Name, id: idOf(webhook), refuse: webhook.Spec.Overflow == v1alpha1.OverflowRefuse})
+			byName[t.webhook.Name] = t
+			wishes = append(wishes, wish{name: t.webhook.Name, id: idOf(t.webhook), refuse: t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse})
 		}
 	}
 	bytes := int64(len(p.payload))
 	admitted := p.g.deliveries.reserve(p.g.limits, p.namespace, bytes, wishes)
 	if admitted.refused != nil {
-		return admitted.refused
+		return nil, admitted.refused
 	}
 	p.skipped = append(p.skipped, admitted.skipped...)
 	tasks := make([]*task, len(admitted.granted))
 	for i, granted := range admitted.granted {
-		release := sync.OnceFunc(func() { p.g.deliveries.release(p.namespace, granted.name, bytes) })
-		tasks[i] = &task{webhook: byName[granted.name], release: release}
+		tasks[i] = &task{target: byName[granted.name], ledger: p.g.deliveries, bytes: bytes}
 	}
-	defer func(all []*task) {
-		for _, t := range all {
-			t.release() // also of what was never begun
-		}
-	}(tasks)
+	return tasks, nil
+}
+
+// task is one delivery to get on its way.
+type task struct {
+	target
+
+	ledger   *ledger
+	bytes    int64 // reserved
+	released bool
+	begun    bool    // to be stored
+	flight   *flight // its first attempt; nil: none is made here
+}
+
+// release ends the reservation.
+func (t *task) release() {
+	if !t.released {
+		t.released = true
+		t.ledger.release(t.webhook.Namespace, t.webhook.Name, t.bytes)
+	}
+}
+
+// store creates objects that need no first attempt.
+func (p *publishing) store(ctx context.Context, tasks []*task) error {
 	if p.needsArbiter() && len(tasks) > 1 {
 		r, err := p.deliver(ctx, tasks[0])
 		if err != nil {
@@ -59,12 +108,6 @@ func (p *publishing) fanOut(ctx context.Context) error {
 		tasks = tasks[1:]
 	}
 	return p.deliverAll(ctx, tasks)
-}
-
-// task is one delivery to create.
-type task struct {
-	webhook *v1alpha1.Webhook
-	release func() // the reservation
 }
 
 // needsArbiter reports whether another replica may be publishing the same event
@@ -109,25 +152,39 @@ func isConflict(err error) bool {
 // deliver creates one delivery, or finds the one that another request created.
 func (p *publishing) deliver(ctx context.Context, t *task) (*recorded, error) {
 	defer t.release()
-	draft := p.draft(t.webhook)
+	t.begun = true
+	if t.flight != nil {
+		return p.deliverAttempted(ctx, t.flight)
+	}
+	draft := p.draft(t.target)
 	stored, err := p.g.create(ctx, draft.object())
 	if err != nil {
 		return nil, err
 	}
+	return p.take(draft, stored)
+}
+
+// take notes what the API server holds of a delivery, if it is of this event.
+func (p *publishing) take(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery) (*recorded, error) {
 	r := p.g.noteDelivery(stored)
 	if !draft.isForEvent(stored) || !p.isSame(r) {
 		return nil, idTaken(p.id)
 	}
+	p.note(r)
+	return r, nil
+}
+
+// note makes a delivery part of the answer.
+func (p *publishing) note(r *recorded) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known[r.name] = r
 	p.created = true
-	return r, nil
 }
 
-func (p *publishing) draft(webhook *v1alpha1.Webhook) *deliveryDraft {
+func (p *publishing) draft(t target) *deliveryDraft {
 	return &deliveryDraft{
-		webhook: webhook, eventID: p.id, eventType: p.event.eventType, payload: p.payload,
+		webhook: t.webhook, named: t.name, eventID: p.id, eventType: p.event.eventType, payload: p.payload, stamp: p.stamp,
 		accepted: p.accepted, publishedBy: p.who.user.GetName(), traceParent: p.event.traceParent,
 	}
 }

@@ -160,7 +160,11 @@ func presentDetail(delivery *v1alpha1.WebhookDelivery) rest.DeliveryDetail {
 	detail := rest.DeliveryDetail{
 		Delivery: presentDelivery(record(delivery)), AttemptLog: []rest.Attempt{}, Payload: delivery.Spec.Payload,
 	}
-	for _, made := range delivery.Status.AttemptLog {
+	log := delivery.Status.AttemptLog
+	if first := delivery.Spec.FirstAttempt; first != nil && len(log) == 0 { // the controller has not taken it in yet
+		log = []v1alpha1.Attempt{*first}
+	}
+	for _, made := range log {
 		detail.AttemptLog = append(detail.AttemptLog, rest.Attempt{
 			Number: int(made.Number), StartedAt: made.StartTime.UTC(), DurationMS: made.DurationMilliseconds,
 			ResponseStatus: presentNumber(made.ResponseStatus), Reason: orNull(made.Reason), Message: orNull(made.Message),

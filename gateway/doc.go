@@ -26,7 +26,13 @@
 //	cloudevents.go and one as a CloudEvent
 //	publish.go    an event is checked, and compared with what exists of it
 //	limits.go     who gets a delivery of it
+//	prefer.go     how long its publisher waits
 //	deliver.go    every webhook gets its delivery
+//	first.go      by a first attempt
+//	slots.go      if it is worth one
+//	handover.go   which is handed over if it takes long
+//	window.go     and remembered if it succeeds
+//	records.go    and recorded, within a budget
 //	fanout.go     one delivery is created
 //	batch.go      many events at once
 //	deliveries.go deliveries are listed and read
@@ -39,8 +45,8 @@
 //	accesslog.go  one line for each request
 //	metrics.go    and what is counted
 //
-// With its own rights the gateway asks who callers are, reads what it serves
-// and creates deliveries; everything that changes a webhook is done with the
+// With its own rights the gateway asks who callers are, reads what it serves and
+// the secrets of first attempts, and creates deliveries; everything that changes a webhook is done with the
 // caller's token. It never imports controllers, and never writes a token, a
 // secret or a payload to a log.
 package gateway

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/match"
@@ -22,10 +24,11 @@ type endpoints struct {
 	byNamespace map[string]map[string]*v1alpha1.Webhook // namespace → id → webhook
 	news        chan struct{}                           // closed and replaced at every change
 	followers   *news                                   // nil: nobody is told
+	gone        func(types.UID)                         // called for what is deleted
 }
 
 func newEndpoints(now func() time.Time) *endpoints {
-	e := &endpoints{byNamespace: map[string]map[string]*v1alpha1.Webhook{}, news: make(chan struct{})}
+	e := &endpoints{byNamespace: map[string]map[string]*v1alpha1.Webhook{}, news: make(chan struct{}), gone: func(types.UID) {}}
 	reduce := func(webhook *v1alpha1.Webhook) *v1alpha1.Webhook { return webhook }
 	e.Mirror = mirror.New(reduce, e.changed, now)
 	return e
@@ -34,6 +37,9 @@ func newEndpoints(now func() time.Time) *endpoints {
 func (e *endpoints) changed(before, after **v1alpha1.Webhook) {
 	close(e.news)
 	e.news = make(chan struct{})
+	if before != nil && (after == nil || (*after).UID != (*before).UID) {
+		e.gone((*before).UID)
+	}
 	if after != nil {
 		e.followers.tell((*after).Namespace, (*after).Name, "")
 		namespace := (*after).Namespace

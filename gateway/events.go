@@ -11,7 +11,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-const publishDescription = `Needs the right to ` + "`publish`" + ` the event type in the namespace. Answers 202 once nothing can be lost.
+const publishDescription = `Needs the right to ` + "`publish`" + ` the event type in the namespace. The first attempt is made before anything is stored; the answer is 202 once every delivery is delivered (succeeded) or durable (pending, retrying). The header Prefer says how long to wait for endpoints: wait=N seconds (RFC 7240), or respond-async.
 
 With an id (the member id, or the header Idempotency-Key) publishing is idempotent: while a delivery of the event exists, the same id makes no second one. After any error that names an event_id, repeat with that id.
 
@@ -45,7 +45,7 @@ func describeEvents(document *huma.OpenAPI) {
 	}
 	batch := refer(reflect.TypeFor[rest.BatchPublished]())
 	accepted := operation.Responses["202"]
-	accepted.Description = "Every delivery is durable; of a batch, those of every event"
+	accepted.Description = "Every delivery is delivered or durable; of a batch, those of every event"
 	accepted.Content = map[string]*huma.MediaType{
 		mediaJSON: {Schema: &huma.Schema{OneOf: []*huma.Schema{refer(reflect.TypeFor[rest.Published]()), batch}}},
 	}

@@ -33,9 +33,11 @@ const (
 // deliveryDraft is a delivery that is to exist.
 type deliveryDraft struct {
 	webhook     *v1alpha1.Webhook
+	named       string // of the object; "": not worked out yet
 	eventID     string
 	eventType   string
 	payload     []byte
+	stamp       time.Time // in the payload
 	accepted    time.Time
 	publishedBy string
 	traceParent string // "" or valid
@@ -43,6 +45,9 @@ type deliveryDraft struct {
 }
 
 func (d *deliveryDraft) name() string {
+	if d.named != "" {
+		return d.named
+	}
 	return identity.DeliveryName(d.eventID, string(d.webhook.UID))
 }
 

@@ -11,9 +11,11 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/kubernetes"
@@ -22,13 +24,17 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dashboard"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/mirror"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // Dispatcher is the sidecar, as far as the gateway needs it.
 type Dispatcher interface {
 	// CheckURL says whether a URL may be an endpoint; see dispatcher.Client.
 	CheckURL(ctx context.Context, url string, forbidden []netip.Prefix) error
+	// Send makes one attempt; see dispatcher.Client.
+	Send(ctx context.Context, request dispatcher.Request) (dispatcher.Result, error)
 }
 
 // Options are what a Gateway is made of.
@@ -49,9 +55,11 @@ type Options struct {
 	AllowUnregistered bool
 	// Dashboard serves pages for people, too.
 	Dashboard bool
-	Metrics   *Metrics
-	Logger    *slog.Logger
-	Now       func() time.Time
+	// First says how first attempts are made here.
+	First   FirstAttempts
+	Metrics *Metrics
+	Logger  *slog.Logger
+	Now     func() time.Time
 	// Random makes ids and secrets: crypto/rand.Reader.
 	Random io.Reader
 }
@@ -78,10 +86,17 @@ type Gateway struct {
 	catalogue  *catalogue
 	news       *news
 	dashboard  *dashboard.Dashboard // nil: there is none
+
+	firsts  *firsts
+	window  *window
+	records *records
+
+	recording sync.WaitGroup
 }
 
 // +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhooks;eventtypes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhookdeliveries,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhookdeliveries/status,verbs=update
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=list,namespace=default
@@ -109,6 +124,7 @@ func New(o Options) (*Gateway, error) {
 		news: newNews(),
 	}
 	g.endpoints.followers, g.deliveries.news = g.news, g.news
+	g.attemptFirst(o)
 	if o.Dashboard {
 		if g.dashboard, err = g.newDashboard(); err != nil {
 			return nil, err
@@ -124,6 +140,30 @@ func (g *Gateway) Close() {
 	}
 }
 
+// attemptFirst sets up first attempts and what is kept of them.
+func (g *Gateway) attemptFirst(o Options) {
+	g.firsts = &firsts{
+		sender: o.Dispatcher, signer: signer.New(o.Client, o.Now), wait: o.First.Wait,
+		slots:     newSlots(o.First.Slots, o.First.PerWebhook, o.First.PerDestination, o.First.Wait),
+		forbidden: o.Forbidden, metrics: o.Metrics, logger: o.Logger, now: o.Now,
+	}
+	g.window = newWindow(o.First.Window, o.Now)
+	create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
+		stored, err := g.create(ctx, object)
+		if err == nil {
+			g.noteDelivery(stored)
+		}
+		return err
+	}
+	g.records = newRecords(o.First.Records, create, g.deliveries.behind, o.Metrics, o.Now)
+	g.deliveries.hold = g.firsts.slots.hold
+	g.endpoints.gone = func(webhook types.UID) {
+		g.firsts.signer.Forget(webhook)
+		g.firsts.slots.forget(webhook)
+		g.records.forget(webhook)
+	}
+}
+
 // Start follows the API server in the background until ctx ends.
 func (g *Gateway) Start(ctx context.Context) {
 	ctx = logr.NewContextWithSlogLogger(ctx, g.logger)
@@ -134,7 +174,29 @@ func (g *Gateway) Start(ctx context.Context) {
 	g.deliveries.Start(ctx, source)
 	g.catalogue.Start(ctx, mirror.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
 	go g.beat(ctx)
+	g.recording.Go(func() { g.records.run(ctx) })
 }
+
+// Drain waits until every first attempt that was handed over is settled. Call it
+// once no request is under way; an error says that ctx ended first, and the
+// controller goes on with them.
+func (g *Gateway) Drain(ctx context.Context) error {
+	settled := make(chan struct{})
+	go func() {
+		g.firsts.late.Wait()
+		close(settled)
+	}()
+	select {
+	case <-settled:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("first attempts are still out, the controller takes over: %w", ctx.Err())
+	}
+}
+
+// Wait returns once the context of Start has ended and what waited then is
+// written.
+func (g *Gateway) Wait() { g.recording.Wait() }
 
 // Handler serves the REST API, its OpenAPI document and the probes. drain
 // reports whether the process is about to end.

@@ -39,6 +39,8 @@ type recorded struct {
 	next           *metav1.MicroTime
 	completed      *metav1.MicroTime
 	took           time.Duration // the latest attempt
+	foreseen       bool          // it has succeeded, and the controller has not written so
+	asked          time.Time     // until when the endpoint asked to be left alone
 
 	stamp  time.Time         // in the payload; zero if that is no payload of ours
 	bytes  int64             // of the payload
@@ -64,7 +66,40 @@ func record(delivery *v1alpha1.WebhookDelivery) *recorded {
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
 		r.owner = owner.UID
 	}
+	r.foresee(delivery)
+	r.asked = askedBy(delivery)
 	return r
+}
+
+// askedBy is until when the endpoint asked to be left alone at the latest attempt;
+// zero: it did not.
+func askedBy(delivery *v1alpha1.WebhookDelivery) (until time.Time) {
+	made := delivery.Spec.FirstAttempt
+	if log := delivery.Status.AttemptLog; len(log) > 0 {
+		made = &log[len(log)-1]
+	}
+	if made != nil && made.RetryAfterTime != nil {
+		until = made.RetryAfterTime.Time
+	}
+	return until
+}
+
+// foresee takes an attempt into account that the controller has not decided about
+// yet: of the gateway that created the object, or handed it over.
+func (r *recorded) foresee(delivery *v1alpha1.WebhookDelivery) {
+	made := delivery.Spec.FirstAttempt
+	if log := delivery.Status.AttemptLog; made == nil && len(log) == 1 {
+		made = &log[0]
+	}
+	if r.state != "" || made == nil {
+		return
+	}
+	r.attempts, r.responseStatus, r.errorMessage = 1, made.ResponseStatus, made.Message
+	r.state = v1alpha1.DeliveryRetrying
+	if made.Reason == "" {
+		ended := made.StartTime.Add(time.Duration(made.DurationMilliseconds) * time.Millisecond)
+		r.state, r.foreseen, r.completed = v1alpha1.DeliverySucceeded, true, new(metav1.NewMicroTime(ended))
+	}
 }
 
 // stampOf reads the timestamp out of a payload, without reading all of it.
@@ -111,6 +146,8 @@ type ledger struct {
 	// All that follows is read under View and changed under Change.
 
 	total      usage
+	foreseen   int // see recorded
+	hold       func(webhook types.UID, until time.Time)
 	namespaces map[string]*namespaceLedger
 	reserved   reservations
 }
@@ -141,6 +178,7 @@ func newLedger(now func() time.Time) *ledger {
 	l := &ledger{
 		namespaces: map[string]*namespaceLedger{},
 		reserved:   reservations{namespaces: map[string]*reservedNamespace{}},
+		hold:       func(types.UID, time.Time) {},
 	}
 	l.Mirror = mirror.New(record, l.changed, now)
 	return l
@@ -166,6 +204,12 @@ func (l *ledger) enter(r *recorded) {
 	}
 	n.byEvent[r.eventID][r.name] = r
 	w.inOrder.ReplaceOrInsert(r)
+	if r.foreseen {
+		l.foreseen++
+	}
+	if !r.asked.IsZero() {
+		l.hold(r.owner, r.asked)
+	}
 	if r.unfinished() {
 		l.total.add(r, 1)
 		n.add(r, 1)
@@ -182,6 +226,9 @@ func (l *ledger) drop(r *recorded) {
 		delete(n.byEvent, r.eventID)
 	}
 	w.inOrder.Delete(r)
+	if r.foreseen {
+		l.foreseen--
+	}
 	if r.unfinished() {
 		l.total.add(r, -1)
 		n.add(r, -1)
@@ -255,4 +302,27 @@ func (l *ledger) ofWebhook(namespace, webhook string, after *recorded, limit int
 		}
 	})
 	return found
+}
+
+// waits reports whether a delivery of a webhook waits for its turn that came in
+// before a time.
+func (l *ledger) waits(namespace, webhook string, before, now time.Time) (found bool) {
+	l.View(func() {
+		n := l.namespaces[namespace]
+		if n == nil || n.byWebhook[webhook] == nil || n.byWebhook[webhook].count == 0 {
+			return
+		}
+		n.byWebhook[webhook].inOrder.AscendGreaterOrEqual(&recorded{created: before}, func(r *recorded) bool {
+			found = r.unfinished() && (r.next == nil || !r.next.After(now))
+			return !found
+		})
+	})
+	return found
+}
+
+// behind is how many deliveries have succeeded of which the controller has not
+// written so.
+func (l *ledger) behind() (n int) {
+	l.View(func() { n = l.foreseen })
+	return n
 }

@@ -16,7 +16,25 @@ type Metrics struct {
 	underWay prometheus.Gauge
 	events   *prometheus.CounterVec
 	skipped  *prometheus.CounterVec
+
+	firsts        *prometheus.CounterVec
+	firstsRefused *prometheus.CounterVec
+	handOvers     *prometheus.CounterVec
+	records       *prometheus.CounterVec
 }
+
+// Outcomes of a first attempt, for the metric.
+const (
+	firstSucceeded = "succeeded"
+	firstFailed    = "failed"
+	firstLost      = "lost"
+)
+
+// What became of an attempt that was handed over, for the metric.
+const (
+	handOverSettled = "settled"
+	handOverTaken   = "taken"
+)
 
 // NewMetrics registers the metrics.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
@@ -43,9 +61,39 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help: "Webhooks that matched an event and got no delivery, by reason: Disabled or BacklogFull.",
 		}, []string{"reason"}),
 	}
-	registry.MustRegister(m.requests, m.seconds, m.underWay, m.events, m.skipped)
+	m.firsts = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bbmcp_gateway_first_attempts_total",
+		Help: "First attempts that the gateway made, by outcome: succeeded, failed or lost (with the dispatcher).",
+	}, []string{"outcome"})
+	m.firstsRefused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bbmcp_gateway_stored_first_total",
+		Help: "Deliveries that were stored before their first attempt, by reason: off (by flag), async (as the publisher preferred), notActive (the webhook), secret (none at hand), closed (the endpoint was slow, failed or asked to be left alone) or full (no free slot).",
+	}, []string{"reason"})
+	m.handOvers = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bbmcp_gateway_hand_overs_total",
+		Help: "First attempts that outlasted the publisher's wait, by outcome: begun, then settled (the gateway has written the result) or taken (the controller was first).",
+	}, []string{"outcome"})
+	m.records = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bbmcp_gateway_successes_total",
+		Help: "Deliveries that succeeded at the first attempt, by record: recorded (as an object) or unrecorded.",
+	}, []string{"record"})
+	registry.MustRegister(m.requests, m.seconds, m.underWay, m.events, m.skipped, m.firsts, m.firstsRefused, m.handOvers, m.records)
 	return m
 }
+
+func (m *Metrics) firstEnded(outcome string) { m.firsts.WithLabelValues(outcome).Inc() }
+
+func (m *Metrics) firstRefused(why refusal, n int) {
+	m.firstsRefused.WithLabelValues(string(why)).Add(float64(n))
+}
+
+func (m *Metrics) firstOverdue() { m.handOvers.WithLabelValues("begun").Inc() }
+
+func (m *Metrics) handedOver(outcome string) { m.handOvers.WithLabelValues(outcome).Inc() }
+
+func (m *Metrics) recorded() { m.records.WithLabelValues("recorded").Inc() }
+
+func (m *Metrics) unrecorded() { m.records.WithLabelValues("unrecorded").Inc() }
 
 func (m *Metrics) started() { m.underWay.Inc() }
 

@@ -17,12 +17,13 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
 const (
 	// publishTimeout is how long one request may take to store its deliveries,
-	// well within --drain-grace.
+	// beside the wait for first attempts; both well within --drain-grace.
 	publishTimeout = 15 * time.Second
 	// batchWidth is how many events of a batch are published at once.
 	batchWidth = 4
@@ -36,8 +37,13 @@ const (
 	outcomeFailed   = "failed"
 )
 
+// errSameID says why a request has waited in vain.
+var errSameID = errors.New("another request is still publishing the same id")
+
 type publishAnswer struct {
 	Status     int
+	Applied    string `header:"Preference-Applied" doc:"What of the header Prefer was heeded: respond-async, or wait=N"`
+	Vary       string `header:"Vary" doc:"Prefer"`
 	RetryAfter string `header:"Retry-After" doc:"Seconds; set if an event of a batch may be repeated"`
 	Body       any
 }
@@ -60,11 +66,12 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	prefer := preferred(in.request.Header, g.firsts.wait)
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout+prefer.wait)
 	defer cancel()
+	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
 	if as == formBatch {
-		answer, err := g.publishBatch(ctx, in, batchOf{g: g, who: who, namespace: namespace}, body)
-		if err != nil {
+		if err := g.publishBatch(ctx, in, batchOf{g: g, who: who, namespace: namespace, prefer: prefer}, body, answer); err != nil {
 			return nil, fail(ctx, err)
 		}
 		return answer, nil
@@ -74,11 +81,12 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 		g.metrics.published(outcomeRefused)
 		return nil, fail(ctx, err)
 	}
-	published, err := (&publishing{g: g, who: who, namespace: namespace, event: event}).run(ctx)
+	published, err := (&publishing{g: g, who: who, namespace: namespace, event: event, prefer: prefer}).run(ctx)
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	return &publishAnswer{Status: http.StatusAccepted, Body: published}, nil
+	answer.Body = published
+	return answer, nil
 }
 
 // publishing is one event on its way to every webhook that wants it. Make one
@@ -88,18 +96,25 @@ type publishing struct {
 	who       *caller
 	namespace string
 	event     *publication
+	prefer    preference
 
 	id       string // of the event
 	accepted time.Time
 	stamp    time.Time // in the payload of what is created
 	payload  []byte    // with that stamp
 
-	wanted  []*v1alpha1.Webhook // the oldest first
+	wanted  []target // the oldest first
 	skipped []rest.SkippedWebhook
 
 	mu      sync.Mutex
 	known   map[string]*recorded // deliveries that exist, by name
 	created bool                 // one of them is new
+}
+
+// target is a webhook and the name of the delivery that it gets.
+type target struct {
+	webhook *v1alpha1.Webhook
+	name    string
 }
 
 // run publishes the event; every error is a problem or a bug.
@@ -131,6 +146,13 @@ func (p *publishing) steps(ctx context.Context) error {
 	p.known, p.skipped = map[string]*recorded{}, []rest.SkippedWebhook{}
 	if err := p.check(ctx); err != nil {
 		return err
+	}
+	if p.event.id != "" {
+		leave, err := p.g.window.enter(ctx, p.namespace, p.id)
+		if err != nil {
+			return unavailable("publishing", errSameID)
+		}
+		defer leave()
 	}
 	if err := p.recall(); err != nil {
 		return err
@@ -209,10 +231,21 @@ func checkSchema(entry *registered, data []byte) error {
 // that is not the one they are of.
 func (p *publishing) recall() error {
 	g := p.g
-	p.wanted = g.endpoints.matching(p.namespace, p.event.eventType)
+	for _, webhook := range g.endpoints.matching(p.namespace, p.event.eventType) {
+		p.wanted = append(p.wanted, target{webhook, identity.DeliveryName(p.id, string(webhook.UID))})
+	}
 	if p.event.id == "" {
 		return nil
 	}
+	if err := p.recallObjects(); err != nil {
+		return err
+	}
+	return p.recallAttempts()
+}
+
+// recallObjects finds those that have an object.
+func (p *publishing) recallObjects() error {
+	g := p.g
 	found, names := g.deliveries.ofEvent(p.namespace, p.id), map[types.UID]string{}
 	if len(found) > 0 {
 		for _, webhook := range g.endpoints.list(p.namespace) {
@@ -229,10 +262,32 @@ func (p *publishing) recall() error {
 		p.adopt(r)
 		p.known[name] = r
 	}
-	for _, webhook := range p.wanted {
-		name := p.draft(webhook).name()
-		if _, taken := g.deliveries.Get(types.NamespacedName{Namespace: p.namespace, Name: name}); taken && p.known[name] == nil {
+	for _, t := range p.wanted {
+		if _, taken := g.deliveries.Get(types.NamespacedName{Namespace: p.namespace, Name: t.name}); taken && p.known[t.name] == nil {
 			return idTaken(p.id)
+		}
+	}
+	return nil
+}
+
+// recallAttempts finds those that were delivered here and have none.
+func (p *publishing) recallAttempts() error {
+	past, hooks := p.g.window.recall(p.namespace, p.id)
+	if past == nil {
+		return nil
+	}
+	past.eventType = p.event.eventType // the digest covers it
+	if !p.isSame(past) {
+		return idTaken(p.id)
+	}
+	p.adopt(past)
+	past.state, past.attempts = v1alpha1.DeliverySucceeded, 1
+	for _, webhook := range p.g.endpoints.list(p.namespace) {
+		name := identity.DeliveryName(p.id, string(webhook.UID))
+		if p.known[name] == nil && slices.Contains(hooks, webhook.UID) {
+			r := *past
+			r.name, r.id, r.webhook, r.owner = name, identity.DeliveryID(name, ""), webhook.Name, webhook.UID
+			p.known[name] = &r
 		}
 	}
 	return nil
@@ -265,8 +320,8 @@ func (p *publishing) deliveries() []rest.PublishedDelivery {
 			all = append(all, presentPublished(r))
 		}
 	}
-	for _, webhook := range p.wanted {
-		show(p.draft(webhook).name())
+	for _, t := range p.wanted {
+		show(t.name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.known)) {
 		show(name)

@@ -50,6 +50,7 @@ const (
 type PublishRequest struct {
 	Scope
 
+	Prefer         string `header:"Prefer" doc:"How long to wait for first attempts: wait=N seconds (RFC 7240), at most 10, or respond-async: not at all"`
 	IdempotencyKey string `header:"Idempotency-Key" doc:"The event id, as the member id of the body; not for CloudEvents"`
 
 	request *http.Request

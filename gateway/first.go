@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
+)
+
+// defaultTimeout bounds an attempt where the Webhook does not say.
+const defaultTimeout = 10 * time.Second
+
+// FirstAttempts say how the gateway makes first attempts itself. The zero value
+// makes none: every delivery is stored first.
+type FirstAttempts struct {
+	// Wait is how long a publisher that says nothing else waits for the answers
+	// of endpoints; 0: none are made.
+	Wait time.Duration
+	// Slots is how many may be out, PerWebhook to one webhook, PerDestination to
+	// one host:port. Webhooks that are not known to answer in time share half as
+	// many slots beside these.
+	Slots, PerWebhook, PerDestination int
+	// Window bounds what is remembered of deliveries without an object.
+	Window Window
+	// Records bound how many successes get an object.
+	Records Records
+}
+
+// DefaultFirstAttempts wait a second, for 512 attempts at a time.
+func DefaultFirstAttempts() FirstAttempts {
+	return FirstAttempts{
+		Wait: time.Second, Slots: 512, PerWebhook: 64, PerDestination: 128,
+		Window:  Window{For: 10 * time.Minute, Most: 1_000_000},
+		Records: Records{Rate: 5, Burst: 50, Total: 20},
+	}
+}
+
+// firsts makes first attempts.
+type firsts struct {
+	sender    Dispatcher
+	signer    *signer.Signer
+	slots     *slots
+	wait      time.Duration // 0: none are made
+	forbidden func() []netip.Prefix
+	metrics   *Metrics
+	logger    *slog.Logger
+	now       func() time.Time
+
+	late sync.WaitGroup // what was handed over and is not settled
+}
+
+// flight is one first attempt.
+type flight struct {
+	firsts  *firsts
+	draft   *deliveryDraft
+	slot    *slot
+	request dispatcher.Request
+	primary v1alpha1.SigningKey
+	began   time.Time
+	digest  [sha256.Size]byte // of the payload
+	// ended is closed once result and err are there.
+	ended  chan struct{}
+	result dispatcher.Result
+	err    error // nothing is known of the attempt
+}
+
+// begin makes the first attempt of a delivery, in the background, if it may be
+// made here; nil if not.
+func (f *firsts) begin(ctx context.Context, draft *deliveryDraft, pending func(before time.Time) bool) *flight {
+	webhook, now := draft.webhook, f.now()
+	if !isWell(webhook, now) {
+		f.metrics.firstRefused(refusedNotActive, 1)
+		return nil
+	}
+	secrets, err := f.signer.Recent(ctx, webhook)
+	if err != nil {
+		f.metrics.firstRefused(refusedSecret, 1)
+		return nil
+	}
+	at, why := f.slots.take(webhook, now, pending)
+	if at == nil {
+		f.metrics.firstRefused(why, 1)
+		return nil
+	}
+	keys, primary := signer.KeysFor(secrets, signer.Confirmed(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
+	made := &flight{
+		firsts: f, draft: draft, slot: at, primary: primary, began: now, ended: make(chan struct{}),
+		request: dispatcher.Request{
+			DeliveryID: identity.DeliveryID(draft.name(), ""),
+			EventID:    draft.eventID, EventType: draft.eventType, Attempt: 1,
+			URL: webhook.Spec.URL, Payload: draft.payload, Keys: keys, Timeout: timeoutOf(webhook),
+			Forbidden: f.forbidden(),
+		},
+	}
+	go made.run(context.WithoutCancel(ctx))
+	return made
+}
+
+// isWell reports whether the controller finds nothing wrong with a webhook, as it
+// is now. All others are the controller's, so that it sees how they do.
+func isWell(webhook *v1alpha1.Webhook, now time.Time) bool {
+	status := &webhook.Status
+	return status.State == v1alpha1.WebhookActive && !webhook.Spec.Suspend && status.ObservedGeneration == webhook.Generation &&
+		(status.RetryAfterTime == nil || !status.RetryAfterTime.After(now)) &&
+		meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady)
+}
+
+func timeoutOf(webhook *v1alpha1.Webhook) time.Duration {
+	if policy := webhook.Spec.RetryPolicy; policy != nil && policy.Timeout != nil {
+		return policy.Timeout.Duration
+	}
+	return defaultTimeout
+}
+
+// run makes the attempt. The sender gives up a while after the timeout.
+func (f *flight) run(ctx context.Context) {
+	defer close(f.ended)
+	f.result, f.err = f.firsts.sender.Send(ctx, f.request)
+	now := f.firsts.now()
+	if f.err != nil {
+		f.firsts.slots.free(f.slot)
+		f.firsts.metrics.firstEnded(firstLost)
+		return
+	}
+	f.firsts.slots.done(f.slot, &f.result, now.Sub(f.began), now)
+	if f.result.Succeeded() {
+		f.firsts.metrics.firstEnded(firstSucceeded)
+		return
+	}
+	f.firsts.metrics.firstEnded(firstFailed)
+	if signer.DoubtsSignature(f.made().ResponseStatus) {
+		f.firsts.signer.Doubt(f.draft.webhook.UID)
+	}
+	f.log(ctx)
+}
+
+// log writes the line that debugging a failed attempt needs. Successes are
+// counted only: the line of the request stands for them.
+func (f *flight) log(ctx context.Context) {
+	f.firsts.logger.LogAttrs(ctx, slog.LevelInfo, "first attempt",
+		slog.String("namespace", f.draft.webhook.Namespace), slog.String("webhook", f.draft.webhook.Name), slog.String("delivery", f.draft.name()),
+		slog.String("event", f.draft.eventType), slog.String("eventID", f.draft.eventID),
+		slog.Int("status", f.result.StatusCode), slog.Int64("durationMilliseconds", f.result.Duration.Milliseconds()),
+		slog.String("reason", string(f.result.Reason)), slog.String("message", f.result.Message))
+}
+
+// hasEnded reports whether the answer is there, or will never be.
+func (f *flight) hasEnded() bool {
+	select {
+	case <-f.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// delivered reports whether the endpoint has taken the delivery.
+func (f *flight) delivered() bool { return f.hasEnded() && f.err == nil && f.result.Succeeded() }
+
+// made is the attempt, once it has ended, as objects hold it.
+func (f *flight) made() v1alpha1.Attempt { return attemptlog.Entry(1, &f.result, f.primary) }
+
+// await waits for first attempts to end, for this long in all. Those that have
+// not are overdue.
+func await(flights []*flight, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for i, f := range flights {
+		select {
+		case <-f.ended:
+		case <-timer.C:
+			for _, other := range flights[i:] {
+				if !other.hasEnded() {
+					now := other.firsts.now()
+					other.firsts.metrics.firstOverdue()
+					other.firsts.slots.overdue(other.slot, now.Sub(other.began), now)
+				}
+			}
+			return
+		}
+	}
+}
+
+// attempt begins the first attempts that may be made here; the other deliveries
+// are durable first.
+func (p *publishing) attempt(ctx context.Context, tasks []*task) (flights []*flight, durable []*task) {
+	f := p.g.firsts
+	if p.prefer.wait <= 0 {
+		why := refusedAsync
+		if f.wait <= 0 {
+			why = refusedOff
+		}
+		f.metrics.firstRefused(why, len(tasks))
+		return nil, tasks
+	}
+	digest := sha256.Sum256(p.payload)
+	for _, t := range tasks {
+		t.flight = f.begin(ctx, p.draft(t.target), func(before time.Time) bool {
+			return p.g.deliveries.waits(t.webhook.Namespace, t.webhook.Name, before, f.now())
+		})
+		if t.flight == nil {
+			durable = append(durable, t)
+			continue
+		}
+		t.flight.digest = digest
+		flights = append(flights, t.flight)
+	}
+	return flights, durable
+}
+
+// land notes which first attempts delivered and returns the tasks of the others.
+func (p *publishing) land(tasks []*task) []*task {
+	var others []*task
+	for _, t := range tasks {
+		switch {
+		case t.flight == nil:
+		case t.flight.delivered():
+			p.delivered(t.flight)
+		default:
+			others = append(others, t)
+		}
+	}
+	return others
+}
+
+// delivered notes a delivery that needs no object.
+func (p *publishing) delivered(f *flight) *recorded {
+	r := f.recorded()
+	p.note(r)
+	p.g.window.remember(f)
+	p.g.records.offer(f)
+	return r
+}
+
+// recorded is what the ledger would hold of a delivery that was delivered.
+func (f *flight) recorded() *recorded {
+	d, made := f.draft, f.made()
+	ended := made.StartTime.Add(time.Duration(made.DurationMilliseconds) * time.Millisecond)
+	return &recorded{
+		namespace: d.webhook.Namespace, name: d.name(), id: f.request.DeliveryID,
+		webhook: d.webhook.Name, owner: d.webhook.UID, eventID: d.eventID, eventType: d.eventType,
+		state: v1alpha1.DeliverySucceeded, attempts: 1, responseStatus: made.ResponseStatus,
+		created: d.accepted, completed: new(metav1.NewMicroTime(ended)), stamp: d.stamp, bytes: int64(len(d.payload)), digest: f.digest,
+	}
+}

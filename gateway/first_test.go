@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+// unrecorded are flags of a gateway that records no success.
+func unrecorded() []string { return []string{"--record-rate=0", "--record-burst=0"} }
+
+// startOwn starts a gateway for one spec.
+func startOwn(ctx context.Context, options stack.GatewayOptions) *stack.Gateway {
+	GinkgoHelper()
+	own, err := cluster.StartGateway(ctx, options)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(own.Kill)
+	return own
+}
+
+// live makes a webhook whose endpoint is the path "/<namespace>/<name>", and
+// waits until the controller finds nothing wrong with it.
+func live(ctx context.Context, namespace, name string, edit ...func(*v1alpha1.WebhookSpec)) *v1alpha1.Webhook {
+	GinkgoHelper()
+	webhook := &v1alpha1.Webhook{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       v1alpha1.WebhookSpec{URL: endpoint.URL(pathOf(namespace, name)), Events: []string{"*"}},
+	}
+	for _, change := range edit {
+		change(&webhook.Spec)
+	}
+	Expect(cluster.Client.Create(ctx, webhook)).To(Succeed())
+	Eventually(ctx, func(g Gomega) {
+		g.Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
+		g.Expect(webhook.Status.State).To(Equal(v1alpha1.WebhookActive))
+		g.Expect(webhook.Status.Conditions).To(ContainElement(And(HaveField("Type", "Ready"), HaveField("Status", metav1.ConditionTrue))))
+	}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+	return webhook
+}
+
+func pathOf(namespace, name string) string { return "/" + namespace + "/" + name }
+
+// warm publishes until every delivery is made at once by the gateway itself, and
+// returns how many events that took.
+func warm(ctx context.Context, on api) (n int) {
+	GinkgoHelper()
+	Eventually(ctx, func() []string {
+		n++
+		return states(publish(ctx, on, event("")))
+	}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveEach(rest.DeliverySucceeded))
+	return n
+}
+
+func states(published rest.Published) (all []string) {
+	for _, delivery := range published.Deliveries {
+		all = append(all, delivery.Status)
+	}
+	return all
+}
+
+// deliveryOf is the delivery of one event as the API server has it, nil if there
+// is none.
+func deliveryOf(ctx context.Context, namespace, eventID string) *v1alpha1.WebhookDelivery {
+	GinkgoHelper()
+	for _, delivery := range stored(ctx, namespace) {
+		if delivery.Spec.EventID == eventID {
+			return &delivery
+		}
+	}
+	return nil
+}
+
+// awaitObject waits until the delivery of an event is as it should be.
+func awaitObject(ctx context.Context, namespace, eventID string, should ...any) *v1alpha1.WebhookDelivery {
+	GinkgoHelper()
+	var object *v1alpha1.WebhookDelivery
+	Eventually(ctx, func(g Gomega) {
+		object = deliveryOf(ctx, namespace, eventID)
+		g.Expect(object).NotTo(BeNil())
+		g.Expect(object.Status.State).To(BeElementOf(should...))
+	}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+	return object
+}
+
+// share tells the endpoint a webhook's secret.
+func share(ctx context.Context, webhook *v1alpha1.Webhook) {
+	GinkgoHelper()
+	var secret corev1.Secret
+	Expect(cluster.Client.Get(ctx, client.ObjectKey{Namespace: webhook.Namespace, Name: webhook.Name + "-signing"}, &secret)).To(Succeed())
+	Expect(endpoint.Secrets(pathOf(webhook.Namespace, webhook.Name), string(secret.Data[v1alpha1.SecretKey]))).To(Succeed())
+}
+
+// attemptsAt are the attempt numbers with which one event arrived at a path.
+func attemptsAt(path, eventID string) (numbers []string) {
+	for _, post := range endpoint.Received(path) {
+		if post.EventID == eventID {
+			numbers = append(numbers, post.Attempt)
+		}
+	}
+	return numbers
+}
+
+// retrying sets a retry policy.
+func retrying(timeout time.Duration, delays ...time.Duration) func(*v1alpha1.WebhookSpec) {
+	return func(spec *v1alpha1.WebhookSpec) {
+		all := []metav1.Duration{}
+		for _, delay := range delays {
+			all = append(all, metav1.Duration{Duration: delay})
+		}
+		spec.RetryPolicy = &v1alpha1.RetryPolicy{Timeout: &metav1.Duration{Duration: timeout}, Delays: &all}
+	}
+}
+
+var _ = Describe("the first attempt", func() {
+	var (
+		namespace, token string
+		own              *stack.Gateway
+		on               api
+	)
+	BeforeEach(func(ctx SpecContext) {
+		namespace = newNamespace(ctx)
+		token = account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+		own = startOwn(ctx, gatewayOptions(unrecorded()...))
+		on = api{base: own.URL, token: token}
+	})
+
+	It("delivers, and stores nothing", func(ctx SpecContext) {
+		live(ctx, namespace, "one")
+		live(ctx, namespace, "two")
+		awaitWebhooks(ctx, on, 2)
+		warm(ctx, on)
+		before := len(stored(ctx, namespace))
+		for i := range 20 {
+			got := publish(ctx, on, numbered(i))
+			Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded, rest.DeliverySucceeded}))
+			for _, name := range []string{"one", "two"} {
+				Expect(attemptsAt(pathOf(namespace, name), got.EventID)).To(Equal([]string{"1"}), "delivered when the answer comes")
+			}
+		}
+		Expect(stored(ctx, namespace)).To(HaveLen(before))
+	})
+
+	It("is signed as every attempt is", func(ctx SpecContext) {
+		webhook := live(ctx, namespace, "one")
+		share(ctx, webhook)
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		counts := endpoint.Counts(pathOf(namespace, "one"))
+		Expect(counts.Verified).To(Equal(counts.Posts))
+	})
+
+	It("is stored with the delivery if it fails, and the controller goes on", func(ctx SpecContext) {
+		live(ctx, namespace, "one", retrying(time.Second, time.Second))
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		endpoint.Script(pathOf(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
+		got := publish(ctx, on, event(`,"id":"failing"`))
+		Expect(states(got)).To(Equal([]string{rest.DeliveryRetrying}))
+		object := awaitObject(ctx, namespace, "failing", v1alpha1.DeliverySucceeded)
+		Expect(object.Spec.FirstAttempt).To(HaveField("Reason", "HTTPStatus"))
+		Expect(*object.Spec.FirstAttempt.ResponseStatus).To(BeEquivalentTo(500))
+		Expect(object.Status.AttemptLog).To(HaveLen(2))
+		Expect(attemptsAt(pathOf(namespace, "one"), "failing")).To(Equal([]string{"1", "2"}))
+		pause := object.Status.AttemptLog[1].StartTime.Sub(object.Status.AttemptLog[0].StartTime.Time)
+		Expect(pause).To(BeNumerically(">=", time.Second), "the delay counts from the end of the first attempt")
+	})
+
+	It("that is answered by 410 ends the delivery and disables the webhook", func(ctx SpecContext) {
+		webhook := live(ctx, namespace, "one")
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		endpoint.Script(pathOf(namespace, "one"), receiver.Step{Status: 410})
+		publish(ctx, on, event(`,"id":"gone"`))
+		object := awaitObject(ctx, namespace, "gone", v1alpha1.DeliveryFailed)
+		Expect(object.Status.Attempts).To(BeEquivalentTo(1))
+		Eventually(ctx, func() v1alpha1.WebhookState {
+			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
+			return webhook.Status.State
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookDisabled))
+		Eventually(ctx, func() []rest.SkippedWebhook { return publish(ctx, on, event("")).Skipped }).
+			WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
+	})
+
+	It("waits as long as the publisher prefers", func(ctx SpecContext) {
+		live(ctx, namespace, "one")
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		ask := func(prefer string) (rest.Published, http.Header) {
+			GinkgoHelper()
+			got := on.with("Prefer", prefer).call(ctx, http.MethodPost, "/v1/events", event(""))
+			return decode[rest.Published](got, http.StatusAccepted), got.header
+		}
+		for _, c := range []struct{ prefer, applied, state string }{
+			{"respond-async", "respond-async", rest.DeliveryPending},
+			{"wait=0", "wait=0", rest.DeliveryPending},
+			{"wait=5", "wait=5", rest.DeliverySucceeded},
+			{"respond-async, wait=5", "wait=5", rest.DeliverySucceeded},
+			{"wait=600", "wait=10", rest.DeliverySucceeded},
+			{"wait=soon", "", rest.DeliverySucceeded},
+			{"return=minimal", "", rest.DeliverySucceeded},
+		} {
+			got, header := ask(c.prefer)
+			Expect([]string{header.Get("Preference-Applied"), header.Get("Vary")}).To(Equal([]string{c.applied, "Prefer"}), c.prefer)
+			Expect(states(got)).To(Equal([]string{c.state}), c.prefer)
+		}
+		endpoint.Script(pathOf(namespace, "one"), receiver.Step{Delay: 1500 * time.Millisecond})
+		got, _ := ask("wait=5")
+		Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}), "longer than usual")
+	})
+
+	It("is handed over if it outlasts the wait, and made once", func(ctx SpecContext) {
+		live(ctx, namespace, "one")
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		path := pathOf(namespace, "one")
+		endpoint.Script(path, receiver.Step{Delay: 2 * time.Second}, receiver.Step{})
+		began := time.Now()
+		got := publish(ctx, on, event(`,"id":"slow"`))
+		Expect(time.Since(began)).To(BeNumerically("~", time.Second, 700*time.Millisecond))
+		Expect(states(got)).To(Equal([]string{rest.DeliveryPending}))
+		object := awaitObject(ctx, namespace, "slow", v1alpha1.DeliverySucceeded)
+		Expect(object.Status.AttemptLog).To(HaveLen(1))
+		Expect(object.Status.AttemptLog[0].DurationMilliseconds).To(BeNumerically(">=", 2000))
+		Expect(object.Spec.NotBefore.Sub(began)).To(BeNumerically(">=", 15*time.Second), "5 s beyond the timeout")
+		Expect(attemptsAt(path, "slow")).To(Equal([]string{"1"}))
+
+		began = time.Now()
+		Expect(states(publish(ctx, on, event(`,"id":"next"`)))).To(Equal([]string{rest.DeliveryPending}))
+		Expect(time.Since(began)).To(BeNumerically("<", 900*time.Millisecond), "it was slow a moment ago: nobody waits")
+		awaitObject(ctx, namespace, "next", v1alpha1.DeliverySucceeded)
+	})
+
+	It("that fails after it was handed over is followed by the second", func(ctx SpecContext) {
+		live(ctx, namespace, "one", retrying(10*time.Second, time.Second))
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		path := pathOf(namespace, "one")
+		endpoint.Script(path, receiver.Step{Delay: 1500 * time.Millisecond, Status: 503}, receiver.Step{})
+		publish(ctx, on, event(`,"id":"slow"`))
+		object := awaitObject(ctx, namespace, "slow", v1alpha1.DeliverySucceeded)
+		Expect(object.Status.AttemptLog).To(HaveLen(2))
+		Expect(attemptsAt(path, "slow")).To(Equal([]string{"1", "2"}))
+	})
+
+	It("is not made for webhooks that are suspended or failing", func(ctx SpecContext) {
+		webhook := live(ctx, namespace, "one", retrying(time.Second))
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		path := pathOf(namespace, "one")
+		endpoint.Script(path, receiver.Step{Status: 500}, receiver.Step{})
+		publish(ctx, on, event(`,"id":"lost"`))
+		awaitObject(ctx, namespace, "lost", v1alpha1.DeliveryFailed)
+		Eventually(ctx, func() v1alpha1.WebhookState {
+			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
+			return webhook.Status.State
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookFailing))
+		By("recovering: the success that ends the failing is the controller's to see")
+		Eventually(ctx, func() int {
+			publish(ctx, on, event(""))
+			return len(stored(ctx, namespace))
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(BeNumerically(">", 1))
+		warm(ctx, on)
+		Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
+		Expect(webhook.Status.State).To(Equal(v1alpha1.WebhookActive))
+		change(ctx, webhook, `{"spec":{"suspend":true}}`)
+		Eventually(ctx, func() []string { return states(publish(ctx, on, event(""))) }).
+			WithTimeout(soon).WithPolling(pollEvery).Should(Equal([]string{rest.DeliveryPending}))
+	})
+
+	It("is not made while the endpoint asks to be left alone", func(ctx SpecContext) {
+		live(ctx, namespace, "one")
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		path := pathOf(namespace, "one")
+		endpoint.Script(path, receiver.Step{Status: 429, Header: map[string]string{"Retry-After": "3"}}, receiver.Step{})
+		publish(ctx, on, event(`,"id":"throttled"`))
+		began := time.Now()
+		Expect(states(publish(ctx, on, event(`,"id":"after"`)))).To(Equal([]string{rest.DeliveryPending}))
+		awaitObject(ctx, namespace, "after", v1alpha1.DeliverySucceeded)
+		Expect(time.Since(began)).To(BeNumerically(">", 1500*time.Millisecond))
+		warm(ctx, on)
+	})
+
+	DescribeTable("is left to the controller where it cannot or shall not be made", func(ctx SpecContext, prepare func(context.Context) []string) {
+		live(ctx, namespace, "one")
+		args := prepare(ctx)
+		other := startOwn(ctx, gatewayOptions(args...))
+		on := api{base: other.URL, token: token}
+		awaitWebhooks(ctx, on, 1)
+		for i := range 3 {
+			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliveryPending}))
+			awaitObject(ctx, namespace, "e"+strconv.Itoa(i), v1alpha1.DeliverySucceeded)
+		}
+		Expect(endpoint.Counts(pathOf(namespace, "one")).Posts).To(Equal(3))
+	},
+		Entry("by flag", func(context.Context) []string { return []string{"--first-attempt-wait=0"} }),
+		Entry("without the right to read the secrets", func(ctx context.Context) []string {
+			withoutSecrets(ctx)
+			return nil
+		}),
+	)
+})
+
+// withoutSecrets takes the right to read signing Secrets from gateways for the
+// rest of the spec.
+func withoutSecrets(ctx context.Context) {
+	GinkgoHelper()
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "bbmcp-gateway-signing-secrets"}}
+	Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(binding), binding)).To(Succeed())
+	Expect(cluster.Client.Delete(ctx, binding)).To(Succeed())
+	binding.ResourceVersion, binding.UID = "", ""
+	DeferCleanup(func(ctx SpecContext) { Expect(cluster.Client.Create(ctx, binding)).To(Succeed()) })
+}
+
+var _ = Describe("first attempts of a gateway that breaks", func() {
+	var namespace, token string
+	BeforeEach(func(ctx SpecContext) {
+		namespace = newNamespace(ctx)
+		token = account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+	})
+	// begun starts a gateway, publishes an event whose first post hangs, and
+	// returns once it is out.
+	begun := func(ctx context.Context, first receiver.Step, wait string) (*stack.Gateway, api, chan error) {
+		GinkgoHelper()
+		own := startOwn(ctx, gatewayOptions(append(unrecorded(), "--first-attempt-wait="+wait)...))
+		on := api{base: own.URL, token: token}
+		live(ctx, namespace, "one", retrying(time.Second, time.Second))
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		path := pathOf(namespace, "one")
+		endpoint.Script(path, first, receiver.Step{})
+		answered := make(chan error, 1)
+		go func() {
+			defer GinkgoRecover()
+			_, err := on.try(ctx, http.MethodPost, "/v1/events", event(`,"id":"x"`))
+			answered <- err
+		}()
+		Eventually(ctx, func() []string { return attemptsAt(path, "x") }).WithTimeout(soon).WithPolling(time.Millisecond).Should(HaveLen(1))
+		return own, on, answered
+	}
+
+	It("killed during the attempt, before anything is stored", func(ctx SpecContext) {
+		own, on, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond}, "5s")
+		own.Process.Stop(0)
+		Expect(<-answered).To(HaveOccurred(), "so the publisher repeats")
+		Expect(deliveryOf(ctx, namespace, "x")).To(BeNil())
+		Expect(own.Restart(ctx)).To(Succeed())
+		insist(ctx, on, event(`,"id":"x"`))
+		Eventually(ctx, func() int { return len(attemptsAt(pathOf(namespace, "one"), "x")) }).
+			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(2), "the attempt that nobody knows of, and its repetition")
+	})
+
+	It("killed after the attempt was handed over", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Fault: receiver.Hang}, "300ms")
+		Expect(<-answered).NotTo(HaveOccurred())
+		own.Kill()
+		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(object.Status.AttemptLog).To(HaveLen(1))
+		Expect(object.Status.AttemptLog[0].StartTime.Time).To(BeTemporally(">=", object.Spec.NotBefore.Time), "the controller waited")
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+	})
+
+	It("killed after the result was written", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Delay: 700 * time.Millisecond}, "300ms")
+		Expect(<-answered).NotTo(HaveOccurred())
+		awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		own.Kill()
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1"}))
+	})
+
+	It("frozen while the controller takes over: what it knows is dropped", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond, Status: 500}, "300ms")
+		Expect(<-answered).NotTo(HaveOccurred())
+		Expect(own.Pause()).To(Succeed())
+		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(own.Resume()).To(Succeed())
+		Eventually(ctx, func() float64 {
+			samples, err := stack.Scrape(ctx, own.MetricsURL)
+			Expect(err).NotTo(HaveOccurred())
+			return samples.Sum("bbmcp_gateway_hand_overs_total", "outcome", "taken") + samples.Sum("bbmcp_gateway_hand_overs_total", "outcome", "settled")
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(1.0))
+		Expect(deliveryOf(ctx, namespace, "x").Status).To(Equal(object.Status))
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+	})
+
+	It("frozen for a while only: the result counts", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Delay: 700 * time.Millisecond}, "300ms")
+		Expect(<-answered).NotTo(HaveOccurred())
+		Expect(own.Pause()).To(Succeed())
+		Consistently(ctx, func() v1alpha1.DeliveryState { return deliveryOf(ctx, namespace, "x").Status.State }).
+			WithTimeout(time.Second).WithPolling(10 * pollEvery).Should(BeEmpty())
+		Expect(own.Resume()).To(Succeed())
+		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(object.Status.CompletionTime.Time).To(BeTemporally("<", object.Spec.NotBefore.Time))
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1"}))
+	})
+
+	It("asked to end: what is out is settled first", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond}, "300ms")
+		Expect(<-answered).NotTo(HaveOccurred())
+		own.Stop()
+		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(object.Status.AttemptLog).To(HaveLen(1))
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1"}))
+	})
+
+	It("whose dispatcher ends during the attempt leaves it to the controller", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Fault: receiver.Hang}, "5s")
+		own.Dispatcher().Stop(0)
+		Expect(<-answered).NotTo(HaveOccurred())
+		awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+	})
+
+	It("whose API server is away goes on for endpoints that answer", func(ctx SpecContext) {
+		proxy, err := cluster.StartAPIProxy()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(proxy.Close)
+		options := gatewayOptions(unrecorded()...)
+		options.Proxy = proxy
+		on := api{base: startOwn(ctx, options).URL, token: token}
+		live(ctx, namespace, "one")
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		release := proxy.Hold()
+		defer release()
+		for i := range 20 {
+			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+		}
+		said := on.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", event(`,"id":"stored"`))
+		Expect(said.status).To(Equal(http.StatusServiceUnavailable), "what needs an object")
+		Expect(said.header.Get("Retry-After")).NotTo(BeEmpty())
+		endpoint.Script(pathOf(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
+		refusal(on.call(ctx, http.MethodPost, "/v1/events", event(`,"id":"failed"`)), http.StatusServiceUnavailable)
+		release()
+		insist(ctx, on, event(`,"id":"failed"`))
+		insist(ctx, on, event(`,"id":"stored"`))
+		Eventually(ctx, func() int {
+			return len(attemptsAt(pathOf(namespace, "one"), "failed")) + len(attemptsAt(pathOf(namespace, "one"), "stored"))
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(3), "one of them twice")
+	})
+})

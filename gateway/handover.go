@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+const (
+	// handOverMargin is how far beyond the timeout of an attempt that is out the
+	// controller makes one itself: clocks differ, and the result takes a while.
+	handOverMargin = 5 * time.Second
+	// settlePause is the wait before a result is written again.
+	settlePause = 200 * time.Millisecond
+)
+
+// deliverAttempted creates the object of a delivery whose first attempt failed,
+// or is still out: then the controller leaves it alone for as long as that can
+// take.
+func (p *publishing) deliverAttempted(ctx context.Context, f *flight) (*recorded, error) {
+	object := f.draft.object()
+	out := !f.hasEnded()
+	switch {
+	case out:
+		until := p.g.now().Add(f.request.Timeout + handOverMargin)
+		object.Spec.NotBefore = new(metav1.NewMicroTime(until.UTC().Truncate(time.Microsecond)))
+	case f.err != nil: // lost: the controller makes this attempt
+	case f.result.Succeeded(): // meanwhile
+		return p.delivered(f), nil
+	default:
+		object.Spec.FirstAttempt = new(f.made())
+	}
+	stored, err := p.g.create(ctx, object)
+	if err != nil {
+		if out {
+			p.abandonOne(f)
+		}
+		return nil, err
+	}
+	if out && stored.Spec.NotBefore.Equal(object.Spec.NotBefore) {
+		p.g.firsts.late.Go(func() { p.g.settle(f, stored) })
+	}
+	return p.take(f.draft, stored)
+}
+
+// abandon lets go of first attempts whose publisher gets an error before their
+// objects were begun.
+func (p *publishing) abandon(tasks []*task) {
+	for _, t := range tasks {
+		if !t.begun {
+			p.abandonOne(t.flight)
+		}
+	}
+}
+
+// abandonOne remembers a first attempt that has no object if it succeeds after
+// all: whoever repeats the event does not get it sent twice.
+func (p *publishing) abandonOne(f *flight) {
+	p.g.firsts.late.Go(func() {
+		<-f.ended
+		if f.delivered() {
+			p.g.window.remember(f)
+		}
+	})
+}
+
+// settle writes what came of an attempt that was handed over, onto the object as
+// it was when it was created: whoever has written since then goes on from what
+// they know. The controller decides what follows.
+func (g *Gateway) settle(f *flight, stored *v1alpha1.WebhookDelivery) {
+	<-f.ended
+	if f.err != nil { // the controller takes over at notBefore
+		g.metrics.handedOver(handOverTaken)
+		return
+	}
+	made := f.made()
+	out := &v1alpha1.WebhookDelivery{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: stored.Namespace, Name: stored.Name, UID: stored.UID, ResourceVersion: stored.ResourceVersion,
+		},
+		Status: v1alpha1.WebhookDeliveryStatus{
+			Attempts: 1, ResponseStatus: made.ResponseStatus, ErrorMessage: made.Message,
+			LastAttemptTime: new(made.StartTime), AttemptLog: []v1alpha1.Attempt{made},
+		},
+	}
+	for g.now().Before(stored.Spec.NotBefore.Time) {
+		written := out.DeepCopy()
+		err := g.writeStatus(written)
+		switch {
+		case err == nil:
+			g.deliveries.Note(written)
+			g.metrics.handedOver(handOverSettled)
+			return
+		case apierrors.IsConflict(err), apierrors.IsNotFound(err), apierrors.IsInvalid(err):
+			g.metrics.handedOver(handOverTaken)
+			return
+		}
+		g.logger.Debug("write the result of a first attempt; trying again", slog.String("delivery", stored.Name), slog.String("cause", err.Error()))
+		time.Sleep(settlePause)
+	}
+	g.metrics.handedOver(handOverTaken)
+}
+
+func (g *Gateway) writeStatus(delivery *v1alpha1.WebhookDelivery) error {
+	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+	defer cancel()
+	return g.client.Status().Update(ctx, delivery)
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxWait is the longest that a publisher may have a request wait.
+const maxWait = 10 * time.Second
+
+// preference is how long a publisher waits for first attempts.
+type preference struct {
+	wait    time.Duration // 0: durable at once
+	applied string        // the header Preference-Applied; "": none
+}
+
+// preferred reads the header Prefer (RFC 7240): "respond-async", or "wait=N" in
+// seconds, which goes before it, as the two together mean "at most so long".
+// What is malformed or not known is passed over, as the RFC says.
+func preferred(header http.Header, standard time.Duration) preference {
+	async, wait := false, -1
+	for _, line := range header.Values("Prefer") {
+		for part := range strings.SplitSeq(line, ",") {
+			token, _, _ := strings.Cut(part, ";") // parameters mean nothing to us
+			name, value, _ := strings.Cut(token, "=")
+			switch strings.ToLower(strings.TrimSpace(name)) {
+			case "respond-async":
+				async = true
+			case "wait":
+				n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
+				if err == nil && n >= 0 && wait < 0 { // the first one counts
+					wait = n
+				}
+			}
+		}
+	}
+	switch {
+	case standard <= 0 && async, wait < 0 && async:
+		return preference{applied: "respond-async"}
+	case standard <= 0:
+		return preference{}
+	case wait >= 0:
+		wait = min(wait, int(maxWait/time.Second))
+		return preference{wait: time.Duration(wait) * time.Second, applied: "wait=" + strconv.Itoa(wait)}
+	}
+	return preference{wait: standard}
+}

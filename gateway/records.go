@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+const (
+	// recordQueue is how many successes may wait for their object.
+	recordQueue = 256
+	// recordWorkers is how many objects of successes are created at once.
+	recordWorkers = 2
+	// recordTick is how often what was put off is looked at again.
+	recordTick = time.Second
+	// recordTimeout is how long one record may take, recordGrace how long those may
+	// that wait when the process ends.
+	recordTimeout = 5 * time.Second
+	recordGrace   = 5 * time.Second
+	// maxUnsettledRecords is how many records the controller may be behind with
+	// before no more are made.
+	maxUnsettledRecords = 500
+	// maxKeptBytes is the largest payload that is kept in case there will be room
+	// for its record.
+	maxKeptBytes = 8 << 10
+)
+
+// Records bound how many deliveries that succeed at once get an object.
+type Records struct {
+	// Rate is how many a second for one webhook, after Burst at once.
+	Rate  float64
+	Burst int
+	// Total is how many a second for all webhooks of this replica together.
+	Total float64
+}
+
+// totalBurst is how many may be recorded at once for all webhooks together.
+func (r Records) totalBurst() float64 { return float64(2 * r.Burst) }
+
+// records makes objects of successes in the background, as many as the budget
+// allows, and counts the others. A record says how many there were since the
+// one before: that is how the controller learns of them.
+type records struct {
+	limits  Records
+	create  func(context.Context, *v1alpha1.WebhookDelivery) error
+	behind  func() int // records that the controller has not seen
+	metrics *Metrics
+	now     func() time.Time
+	queue   chan *flight
+
+	mu    sync.Mutex
+	total bucket
+	hooks map[types.UID]*hookRecords
+}
+
+// hookRecords is the budget of one webhook.
+type hookRecords struct {
+	bucket     bucket
+	unrecorded int64
+	// last is the latest success without an object: it gets one when there is
+	// room, so that what is counted is told though no more events come.
+	last *flight
+}
+
+// bucket holds tokens that come at a rate.
+type bucket struct {
+	tokens float64
+	filled time.Time // zero: full
+}
+
+func (b *bucket) take(rate, burst float64, now time.Time) bool {
+	if b.filled.IsZero() {
+		b.tokens = burst
+	} else {
+		b.tokens = min(burst, b.tokens+rate*now.Sub(b.filled).Seconds())
+	}
+	b.filled = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func() int, metrics *Metrics, now func() time.Time) *records {
+	return &records{
+		limits: limits, create: create, behind: behind, metrics: metrics, now: now,
+		queue: make(chan *flight, recordQueue), hooks: map[types.UID]*hookRecords{},
+	}
+}
+
+// policyOf is what a webhook wants recorded.
+func policyOf(webhook *v1alpha1.Webhook) v1alpha1.RecordPolicy {
+	if webhook.Spec.Retention == nil || webhook.Spec.Retention.Record == "" {
+		return v1alpha1.RecordBudgeted
+	}
+	return webhook.Spec.Retention.Record
+}
+
+// offer takes a success. It waits, for the API server, only if every success is
+// to be recorded and too many wait for that already.
+func (r *records) offer(f *flight) {
+	policy := policyOf(f.draft.webhook)
+	switch {
+	case policy == v1alpha1.RecordAlways:
+		select {
+		case r.queue <- f:
+		default:
+			r.record(f)
+		}
+		return
+	case policy == v1alpha1.RecordNever:
+	case r.within(f):
+		select {
+		case r.queue <- f:
+			return
+		default:
+		}
+	}
+	r.skip(f)
+}
+
+// within takes a place of the budget.
+func (r *records) within(f *flight) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.afford(r.hook(f.draft.webhook.UID), r.now())
+}
+
+func (r *records) afford(h *hookRecords, now time.Time) bool {
+	return h.bucket.take(r.limits.Rate, float64(r.limits.Burst), now) && r.total.take(r.limits.Total, r.limits.totalBurst(), now)
+}
+
+func (r *records) hook(uid types.UID) *hookRecords {
+	h := r.hooks[uid]
+	if h == nil {
+		h = &hookRecords{}
+		r.hooks[uid] = h
+	}
+	return h
+}
+
+// skip counts a success that gets no object, unless it may still get one.
+func (r *records) skip(f *flight) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.hook(f.draft.webhook.UID)
+	if len(f.draft.payload) <= maxKeptBytes && policyOf(f.draft.webhook) != v1alpha1.RecordNever {
+		f, h.last = h.last, f
+	}
+	if f != nil {
+		h.unrecorded++
+		r.metrics.unrecorded()
+	}
+}
+
+// forget drops the budget of a webhook that is gone.
+func (r *records) forget(webhook types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.hooks, webhook)
+}
+
+// run makes the records until ctx ends, and then those that wait.
+func (r *records) run(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range recordWorkers {
+		workers.Go(func() { r.work(ctx) })
+	}
+	defer workers.Wait()
+	tick := time.NewTicker(recordTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			r.catchUp()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *records) work(ctx context.Context) {
+	for {
+		select {
+		case f := <-r.queue:
+			r.record(f)
+			continue
+		case <-ctx.Done():
+		}
+		r.finish(r.now().Add(recordGrace))
+		return
+	}
+}
+
+// finish makes the records that wait, for so long.
+func (r *records) finish(until time.Time) {
+	for r.now().Before(until) {
+		select {
+		case f := <-r.queue:
+			r.record(f)
+		default:
+			return
+		}
+	}
+}
+
+// catchUp records the latest success of webhooks whose budget has room again.
+func (r *records) catchUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	for _, h := range r.hooks {
+		if h.last == nil || !r.afford(h, now) {
+			continue
+		}
+		select {
+		case r.queue <- h.last:
+			h.last = nil
+		default:
+			return
+		}
+	}
+}
+
+// record makes one object.
+func (r *records) record(f *flight) {
+	if r.behind() >= maxUnsettledRecords {
+		r.skip(f)
+		return
+	}
+	object := f.draft.object()
+	object.Spec.FirstAttempt = new(f.made())
+	told := r.tell(f.draft.webhook.UID)
+	if told > 0 {
+		metav1.SetMetaDataAnnotation(&object.ObjectMeta, v1alpha1.UnrecordedAnnotation, strconv.FormatInt(told, 10))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
+	defer cancel()
+	if err := r.create(ctx, object); err != nil {
+		r.mu.Lock()
+		r.hook(f.draft.webhook.UID).unrecorded += told
+		r.mu.Unlock()
+		r.skip(f)
+		return
+	}
+	r.metrics.recorded()
+}
+
+// tell returns how many successes have no object, and begins to count anew.
+func (r *records) tell(webhook types.UID) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.hook(webhook)
+	if h.last != nil { // a newer one is recorded
+		h.unrecorded++
+		r.metrics.unrecorded()
+	}
+	told := h.unrecorded
+	h.unrecorded, h.last = 0, nil
+	return told
+}

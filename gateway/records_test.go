@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+// untold is how many successes without an object the objects of a namespace tell
+// of.
+func untold(deliveries []v1alpha1.WebhookDelivery) (n int) {
+	GinkgoHelper()
+	for _, delivery := range deliveries {
+		if text, ok := delivery.Annotations[v1alpha1.UnrecordedAnnotation]; ok {
+			told, err := strconv.Atoi(text)
+			Expect(err).NotTo(HaveOccurred())
+			n += told
+		}
+	}
+	return n
+}
+
+var _ = Describe("records of what was delivered at once", func() {
+	var namespace, token string
+	BeforeEach(func(ctx SpecContext) {
+		namespace = newNamespace(ctx)
+		token = account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+	})
+	recording := func(policy v1alpha1.RecordPolicy) func(*v1alpha1.WebhookSpec) {
+		return func(spec *v1alpha1.WebhookSpec) { spec.Retention = &v1alpha1.Retention{Record: policy} }
+	}
+	start := func(ctx context.Context, args ...string) api {
+		GinkgoHelper()
+		return api{base: startOwn(ctx, gatewayOptions(args...)).URL, token: token}
+	}
+
+	It("are all there in small use, as finished deliveries", func(ctx SpecContext) {
+		on := start(ctx)
+		live(ctx, namespace, "one")
+		awaitWebhooks(ctx, on, 1)
+		n := warm(ctx, on)
+		for i := range 10 {
+			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+		}
+		Eventually(ctx, func(g Gomega) {
+			all := stored(ctx, namespace)
+			g.Expect(all).To(HaveLen(n + 10))
+			for _, delivery := range all {
+				g.Expect(delivery.Status.State).To(Equal(v1alpha1.DeliverySucceeded))
+				g.Expect(delivery.Status.AttemptLog).To(HaveLen(1))
+			}
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+		object := deliveryOf(ctx, namespace, "e3")
+		Expect(object.Spec.FirstAttempt).To(Equal(&object.Status.AttemptLog[0]))
+		Expect(endpoint.Counts(pathOf(namespace, "one")).Duplicates).To(BeZero())
+		got := decode[rest.Delivery](on.call(ctx, http.MethodGet, "/v1/deliveries/"+publish(ctx, on, numbered(3)).Deliveries[0].DeliveryID, nil), http.StatusOK)
+		Expect([]any{got.Status, got.Attempts, *got.ResponseStatus}).To(Equal([]any{rest.DeliverySucceeded, 1, 200}))
+	})
+
+	It("are a sample under load, which tells how many there are no records of", func(ctx SpecContext) {
+		on := start(ctx, "--record-rate=1", "--record-burst=5")
+		webhook := live(ctx, namespace, "one")
+		awaitWebhooks(ctx, on, 1)
+		n := warm(ctx, on)
+		for i := range 50 {
+			publish(ctx, on, numbered(i))
+		}
+		Eventually(ctx, func() int {
+			all := stored(ctx, namespace)
+			return len(all) + untold(all)
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(n+50), "the last one is recorded when there is room")
+		Expect(len(stored(ctx, namespace))).To(BeNumerically("<", 30))
+		Eventually(ctx, func() int64 {
+			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
+			return webhook.Status.DeliveriesUnrecorded + webhook.Status.DeliveriesSucceeded
+		}).WithTimeout(2*time.Minute).WithPolling(10*pollEvery).Should(BeEquivalentTo(n+50), "kubectl describe webhook shows it")
+		Expect(webhook.Status.DeliveriesUnrecorded).To(BeNumerically(">", 20))
+	})
+
+	It("are none where the webhook wants none, and all where it wants all", func(ctx SpecContext) {
+		on := start(ctx, "--record-rate=0", "--record-burst=0")
+		live(ctx, namespace, "never", recording(v1alpha1.RecordNever))
+		live(ctx, namespace, "always", recording(v1alpha1.RecordAlways))
+		awaitWebhooks(ctx, on, 2)
+		n := warm(ctx, on)
+		for i := range 20 {
+			publish(ctx, on, numbered(i))
+		}
+		Eventually(ctx, func() map[string]int {
+			count := map[string]int{}
+			for _, delivery := range stored(ctx, namespace) {
+				count[delivery.Spec.WebhookRef.Name]++
+			}
+			return count
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(map[string]int{"always": n + 20}))
+	})
+
+	It("need none for an id to make nothing twice", func(ctx SpecContext) {
+		on := start(ctx, unrecorded()...)
+		live(ctx, namespace, "one")
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		path := pathOf(namespace, "one")
+		first := on.call(ctx, http.MethodPost, "/v1/events", numbered(1))
+		Expect(on.call(ctx, http.MethodPost, "/v1/events", numbered(1)).body).To(Equal(first.body), "the same answer")
+		Expect(attemptsAt(path, "e1")).To(HaveLen(1))
+		By("refusing another event under the id")
+		other := `{"event":"` + eventType + `","id":"e1","data":` + dataWith(`,"n":2`) + `}`
+		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", other), http.StatusConflict).Reason).To(Equal("EventIDTaken"))
+		late := `{"event":"` + eventType + `","id":"e1","timestamp":"2020-01-01T00:00:00Z","data":` + dataWith(`,"n":1`) + `}`
+		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", late), http.StatusConflict).Reason).To(Equal("EventIDTaken"))
+		By("completing for a webhook that is new")
+		live(ctx, namespace, "two")
+		awaitWebhooks(ctx, on, 2)
+		Expect(publish(ctx, on, numbered(1)).Deliveries).To(HaveLen(2))
+		Eventually(ctx, func() []string { return attemptsAt(pathOf(namespace, "two"), "e1") }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
+		Expect(attemptsAt(path, "e1")).To(HaveLen(1))
+		Expect(bodiesOf(path, "e1")).To(Equal(bodiesOf(pathOf(namespace, "two"), "e1")), "with the first timestamp")
+	})
+
+	It("sends one of many requests with one id", func(ctx SpecContext) {
+		on := start(ctx, unrecorded()...)
+		live(ctx, namespace, "one")
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		path := pathOf(namespace, "one")
+		endpoint.Script(path, receiver.Step{Delay: 200 * time.Millisecond})
+		inParallel(ctx, publishers, func(int) {
+			defer GinkgoRecover()
+			Expect(states(publish(ctx, on, numbered(7)))).To(Equal([]string{rest.DeliverySucceeded}))
+		})
+		Expect(attemptsAt(path, "e7")).To(Equal([]string{"1"}))
+	})
+})
+
+// bodiesOf are the bodies with which one event arrived at a path.
+func bodiesOf(path, eventID string) (bodies []string) {
+	for _, post := range endpoint.Received(path) {
+		if post.EventID == eventID {
+			bodies = append(bodies, post.Body)
+		}
+	}
+	return bodies
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+)
+
+const (
+	// strikesToClose is how many first attempts must fail in a row before a
+	// webhook's events go the durable way.
+	strikesToClose = 3
+	// closedFirst and closedMost bound how long that lasts before one attempt
+	// finds out.
+	closedFirst = time.Second
+	closedMost  = 30 * time.Second
+	// slowFirst and slowMost do so for an endpoint that was slower than the wait.
+	slowFirst = 10 * time.Second
+	slowMost  = 2 * time.Minute
+	// untriedAtOnce is how many attempts of a webhook may be out of which none has
+	// succeeded lately.
+	untriedAtOnce = 2
+	// provenFor is how long a success counts as lately.
+	provenFor = 10 * time.Minute
+)
+
+// refusal says why there is no first attempt; "" if there may be one. It is the
+// label of a metric.
+type refusal string
+
+const (
+	refusedOff       refusal = "off"       // no first attempts are made here
+	refusedAsync     refusal = "async"     // the publisher asked not to wait
+	refusedNotActive refusal = "notActive" // failing, suspended, or not seen by the controller yet
+	refusedSecret    refusal = "secret"    // no secret at hand
+	refusedClosed    refusal = "closed"    // the endpoint was slow, failed, or asked to be left alone
+	refusedFull      refusal = "full"      // no free slot
+)
+
+// slots bound the first attempts that are out, and remember which endpoints are
+// not worth one. Webhooks that are not known to answer in time share half as
+// many slots again, beside those of the others: what hangs takes nothing from
+// what does not. Safe for concurrent use; nothing here waits.
+type slots struct {
+	prompt, doubtful int // slots of the two kinds
+	perWebhook       int
+	perDestination   int
+	slowAfter        time.Duration
+
+	mu           sync.Mutex
+	used         [2]int // by kind
+	hooks        map[types.UID]*hookSlots
+	destinations map[string]*destinationSlots
+}
+
+// Kinds of slots.
+const (
+	kindPrompt = iota
+	kindDoubtful
+)
+
+type destinationSlots struct {
+	address string
+	out     int
+	hooks   int
+}
+
+// hookSlots is what is known of one webhook.
+type hookSlots struct {
+	url         string
+	destination *destinationSlots
+	out         int
+	lastSuccess time.Time
+	typical     time.Duration // moving average of the time to an answer
+	strikes     int           // failures in a row
+	slowness    int           // times in a row that it was slower than the wait
+	closedUntil time.Time
+	// askedUntil is until when the endpoint asked to be left alone. What came in
+	// before goes first.
+	askedUntil time.Time
+}
+
+func newSlots(total, perWebhook, perDestination int, slowAfter time.Duration) *slots {
+	return &slots{
+		prompt: total, doubtful: max(1, total/2), perWebhook: perWebhook, perDestination: perDestination, slowAfter: slowAfter,
+		hooks: map[types.UID]*hookSlots{}, destinations: map[string]*destinationSlots{},
+	}
+}
+
+// slot is a place that one attempt holds.
+type slot struct {
+	hook        *hookSlots
+	destination *destinationSlots
+	url         string
+	kind        int
+	late        bool
+	released    bool
+}
+
+// take gives a webhook a slot. pending reports whether deliveries wait that came
+// in before the time given; it is asked rarely, without the lock.
+func (s *slots) take(webhook *v1alpha1.Webhook, now time.Time, pending func(before time.Time) bool) (*slot, refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.hook(webhook)
+	if asked := h.askedUntil; !asked.IsZero() && !now.Before(h.closedUntil) {
+		s.mu.Unlock()
+		waits := pending(asked)
+		s.mu.Lock()
+		switch {
+		case waits:
+			h.close(now.Add(closedFirst))
+		case h.askedUntil.Equal(asked):
+			h.askedUntil = time.Time{}
+		}
+	}
+	proven := now.Sub(h.lastSuccess) <= provenFor
+	limit, kind := s.perWebhook, kindPrompt
+	if !proven || h.typical > s.slowAfter/4 {
+		kind = kindDoubtful
+	}
+	switch {
+	case now.Before(h.closedUntil):
+		return nil, refusedClosed
+	case h.strikes >= strikesToClose || h.slowness > 0:
+		limit, kind = 1, kindDoubtful // one finds out
+	case !proven:
+		limit = untriedAtOnce
+	}
+	room := s.prompt
+	if kind == kindDoubtful {
+		room = s.doubtful
+	}
+	if h.out >= limit || h.destination.out >= s.perDestination || s.used[kind] >= room {
+		return nil, refusedFull
+	}
+	h.out++
+	h.destination.out++
+	s.used[kind]++
+	return &slot{hook: h, destination: h.destination, url: h.url, kind: kind}, ""
+}
+
+// hook returns what is known of a webhook: nothing, if its url is another one.
+func (s *slots) hook(webhook *v1alpha1.Webhook) *hookSlots {
+	h := s.hooks[webhook.UID]
+	if h != nil && h.url == webhook.Spec.URL {
+		return h
+	}
+	if h != nil {
+		s.leave(h)
+	}
+	h = &hookSlots{url: webhook.Spec.URL, destination: s.destination(destination(webhook.Spec.URL))}
+	h.destination.hooks++
+	s.hooks[webhook.UID] = h
+	return h
+}
+
+func (s *slots) destination(address string) *destinationSlots {
+	d := s.destinations[address]
+	if d == nil {
+		d = &destinationSlots{address: address}
+		s.destinations[address] = d
+	}
+	return d
+}
+
+func (s *slots) leave(h *hookSlots) {
+	h.destination.hooks--
+	s.drop(h.destination)
+}
+
+func (s *slots) drop(d *destinationSlots) {
+	if d.hooks == 0 && d.out == 0 {
+		delete(s.destinations, d.address)
+	}
+}
+
+// forget drops what is known of a webhook that is gone.
+func (s *slots) forget(webhook types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.hooks[webhook]; h != nil {
+		s.leave(h)
+		delete(s.hooks, webhook)
+	}
+}
+
+// overdue notes that an attempt has been out for longer than the publisher waited.
+func (s *slots) overdue(at *slot, took time.Duration, now time.Time) {
+	if took < s.slowAfter {
+		return // this publisher waits less than others
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at.released {
+		return
+	}
+	s.used[at.kind]--
+	at.kind = kindDoubtful
+	s.used[at.kind]++
+	at.late = true
+	at.hook.slow(now)
+}
+
+// slow closes a webhook whose endpoint was slower than the wait.
+func (h *hookSlots) slow(now time.Time) {
+	if now.Before(h.closedUntil) && h.slowness > 0 {
+		return // it was out together with the one that was heeded
+	}
+	h.slowness++
+	h.close(now.Add(min(slowFirst<<min(h.slowness-1, 8), slowMost)))
+}
+
+func (h *hookSlots) close(until time.Time) {
+	if until.After(h.closedUntil) {
+		h.closedUntil = until
+	}
+}
+
+// free gives a slot back of which no answer is known.
+func (s *slots) free(at *slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release(at)
+}
+
+func (s *slots) release(at *slot) {
+	at.released = true
+	at.hook.out--
+	at.destination.out--
+	s.used[at.kind]--
+	s.drop(at.destination)
+}
+
+// done gives a slot back and learns from the result.
+func (s *slots) done(at *slot, result *dispatcher.Result, took time.Duration, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release(at)
+	h := at.hook
+	slow := took >= s.slowAfter
+	if result.StatusCode != 0 && result.Reason != dispatcher.ReasonTimeout {
+		if h.typical == 0 {
+			h.typical = took
+		}
+		h.typical = (3*h.typical + took) / 4
+	}
+	switch {
+	case slow && !at.late:
+		h.slow(now)
+	case slow:
+	default:
+		h.slowness = 0
+	}
+	if result.Succeeded() {
+		h.strikes, h.lastSuccess = 0, now
+		if h.slowness == 0 && h.askedUntil.IsZero() {
+			h.closedUntil = time.Time{}
+		}
+		return
+	}
+	h.strikes++
+	switch {
+	case !result.RetryAfter.IsZero():
+		h.hold(result.RetryAfter)
+	case result.Reason == dispatcher.ReasonGone:
+		h.strikes = max(h.strikes, strikesToClose)
+		h.close(now.Add(closedMost)) // the controller disables it meanwhile
+	case h.strikes >= strikesToClose:
+		h.close(now.Add(min(closedFirst<<min(h.strikes-strikesToClose, 8), closedMost)))
+	}
+}
+
+// hold leaves a webhook alone whose endpoint asked for it, whoever heard it.
+func (s *slots) hold(webhook types.UID, until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.hooks[webhook]; h != nil && until.After(h.askedUntil) {
+		h.hold(until)
+	}
+}
+
+func (h *hookSlots) hold(until time.Time) {
+	h.strikes = max(h.strikes, strikesToClose)
+	h.askedUntil = until
+	h.close(until)
+}
+
+// out is how many attempts are out.
+func (s *slots) out() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used[kindPrompt] + s.used[kindDoubtful]
+}
+
+// destination is the host:port of a URL, as far as it can be told.
+func destination(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return rawURL
+	}
+	port := u.Port()
+	if port == "" && u.Scheme == "http" {
+		port = "80"
+	}
+	if port == "" {
+		port = "443"
+	}
+	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
+}

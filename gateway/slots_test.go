@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"net/http"
+	"reflect"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+)
+
+// track is slots, and a clock, and what waits.
+type track struct {
+	*slots
+
+	now     time.Time
+	waiting bool
+}
+
+func newTrack() *track {
+	return &track{slots: newSlots(8, 4, 6, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+}
+
+func hookNamed(name, url string) *v1alpha1.Webhook {
+	return &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}, Spec: v1alpha1.WebhookSpec{URL: url}}
+}
+
+func (k *track) try(name string) (*slot, refusal) {
+	return k.take(hookNamed(name, "https://"+name+".example.com/"), k.now, func(time.Time) bool { return k.waiting })
+}
+
+// must takes a slot that must be there.
+func (k *track) must(t *testing.T, name string) *slot {
+	t.Helper()
+	at, why := k.try(name)
+	if at == nil {
+		t.Fatalf("no slot for %s: %s", name, why)
+	}
+	return at
+}
+
+func (k *track) expect(t *testing.T, name string, want refusal) {
+	t.Helper()
+	at, why := k.try(name)
+	if why != want {
+		t.Errorf("%s: got %q, want %q", name, why, want)
+	}
+	if at != nil {
+		k.free(at)
+	}
+}
+
+// ends lets an attempt end so.
+func (k *track) ends(at *slot, took time.Duration, result dispatcher.Result) {
+	k.now = k.now.Add(took)
+	k.done(at, &result, took, k.now)
+}
+
+// proven makes webhooks whose endpoints answer in time.
+func (k *track) proven(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		k.ends(k.must(t, name), time.Millisecond, good())
+	}
+}
+
+func good() dispatcher.Result { return dispatcher.Result{StatusCode: http.StatusOK} }
+func bad() dispatcher.Result {
+	return dispatcher.Result{StatusCode: http.StatusInternalServerError, Reason: dispatcher.ReasonHTTPStatus}
+}
+
+func TestUntriedWebhooksGetFewSlots(t *testing.T) {
+	k := newTrack()
+	k.must(t, "new")
+	second := k.must(t, "new")
+	k.expect(t, "new", refusedFull)
+	k.ends(second, time.Millisecond, good())
+	for range 3 {
+		k.must(t, "new")
+	}
+	k.expect(t, "new", refusedFull)
+}
+
+func TestWhatHangsLeavesTheOthersTheirSlots(t *testing.T) {
+	k := newTrack()
+	k.proven(t, "well", "also")
+	for _, name := range []string{"a", "b"} {
+		k.must(t, name)
+		k.must(t, name)
+	}
+	k.expect(t, "c", refusedFull)
+	for range 4 {
+		k.must(t, "well")
+		k.must(t, "also")
+	}
+	k.expect(t, "well", refusedFull)
+}
+
+func TestADestinationHasItsOwnBound(t *testing.T) {
+	k := newTrack()
+	take := func(name string) (*slot, refusal) {
+		return k.take(hookNamed(name, "https://shared.example.com/"+name), k.now, func(time.Time) bool { return false })
+	}
+	for _, name := range []string{"a", "b"} {
+		at, _ := take(name)
+		k.ends(at, time.Millisecond, good())
+	}
+	for _, name := range []string{"a", "a", "a", "a", "b", "b"} {
+		if at, why := take(name); at == nil {
+			t.Fatalf("%s: %s", name, why)
+		}
+	}
+	if _, why := take("b"); why != refusedFull {
+		t.Errorf("got %q", why)
+	}
+}
+
+func TestSlowEndpointsAreTriedAgainRarely(t *testing.T) {
+	k := newTrack()
+	k.proven(t, "slow")
+	for _, pause := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 2 * time.Minute, 2 * time.Minute} {
+		at := k.must(t, "slow")
+		k.now = k.now.Add(time.Second)
+		k.overdue(at, time.Second, k.now)
+		k.expect(t, "slow", refusedClosed)
+		k.now = k.now.Add(pause - time.Millisecond)
+		k.expect(t, "slow", refusedClosed)
+		k.done(at, new(good()), time.Minute, k.now)
+		k.expect(t, "slow", refusedClosed)
+		k.now = k.now.Add(time.Millisecond)
+	}
+	one := k.must(t, "slow")
+	k.expect(t, "slow", refusedFull)
+	k.ends(one, time.Millisecond, good())
+	for range 2 {
+		k.must(t, "slow")
+	}
+}
+
+func TestAnImpatientPublisherDoesNotMakeAnEndpointSlow(t *testing.T) {
+	k := newTrack()
+	k.proven(t, "well")
+	at := k.must(t, "well")
+	k.overdue(at, 100*time.Millisecond, k.now)
+	k.expect(t, "well", "")
+	k.ends(at, 900*time.Millisecond, good())
+	k.expect(t, "well", "")
+	k.ends(k.must(t, "well"), 1100*time.Millisecond, good())
+	k.expect(t, "well", refusedClosed)
+}
+
+func TestFailuresInARowCloseForAWhile(t *testing.T) {
+	k := newTrack()
+	k.proven(t, "down")
+	for range strikesToClose - 1 {
+		k.ends(k.must(t, "down"), time.Millisecond, bad())
+	}
+	for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} {
+		k.ends(k.must(t, "down"), time.Millisecond, bad())
+		k.now = k.now.Add(time.Duration(seconds)*time.Second - time.Millisecond)
+		k.expect(t, "down", refusedClosed)
+		k.now = k.now.Add(time.Millisecond)
+	}
+	k.proven(t, "down")
+	for range strikesToClose - 1 {
+		k.ends(k.must(t, "down"), time.Millisecond, bad())
+	}
+	k.expect(t, "down", "")
+}
+
+func TestWhatWasHeldBackGoesFirst(t *testing.T) {
+	k := newTrack()
+	k.proven(t, "busy")
+	busy := bad()
+	busy.Reason, busy.RetryAfter = dispatcher.ReasonThrottled, k.now.Add(5*time.Second)
+	k.ends(k.must(t, "busy"), time.Millisecond, busy)
+	k.now = k.now.Add(4 * time.Second)
+	k.expect(t, "busy", refusedClosed)
+	k.now, k.waiting = k.now.Add(2*time.Second), true
+	k.expect(t, "busy", refusedClosed)
+	k.waiting = false
+	k.expect(t, "busy", refusedClosed) // looked at once a second
+	k.now = k.now.Add(time.Second)
+	k.expect(t, "busy", "")
+}
+
+func TestAnotherURLStartsAfresh(t *testing.T) {
+	k := newTrack()
+	k.ends(k.must(t, "moved"), time.Minute, bad())
+	k.expect(t, "moved", refusedClosed)
+	at, why := k.take(hookNamed("moved", "https://elsewhere.example.com"), k.now, nil)
+	if at == nil {
+		t.Fatal(why)
+	}
+	k.forget("moved")
+	k.free(at)
+	if len(k.hooks) != 0 || len(k.destinations) != 0 || k.out() != 0 {
+		t.Errorf("left: %d webhooks, %d destinations, %d out", len(k.hooks), len(k.destinations), k.out())
+	}
+}
+
+func TestPreferences(t *testing.T) {
+	for _, tt := range []struct {
+		headers  []string
+		standard time.Duration
+		want     preference
+	}{
+		{nil, time.Second, preference{wait: time.Second}},
+		{[]string{"respond-async"}, time.Second, preference{applied: "respond-async"}},
+		{[]string{"Respond-Async; x=y"}, time.Second, preference{applied: "respond-async"}},
+		{[]string{"wait=3"}, time.Second, preference{wait: 3 * time.Second, applied: "wait=3"}},
+		{[]string{`wait = "3"`}, time.Second, preference{wait: 3 * time.Second, applied: "wait=3"}},
+		{[]string{"wait=0"}, time.Second, preference{applied: "wait=0"}},
+		{[]string{"wait=3, wait=4"}, time.Second, preference{wait: 3 * time.Second, applied: "wait=3"}},
+		{[]string{"wait=3", "wait=4"}, time.Second, preference{wait: 3 * time.Second, applied: "wait=3"}},
+		{[]string{"wait=99999"}, time.Second, preference{wait: 10 * time.Second, applied: "wait=10"}},
+		{[]string{"respond-async", "wait=2"}, time.Second, preference{wait: 2 * time.Second, applied: "wait=2"}},
+		{[]string{"wait=-1"}, time.Second, preference{wait: time.Second}},
+		{[]string{"wait=1.5", "wait"}, time.Second, preference{wait: time.Second}},
+		{[]string{"handling=lenient, return=minimal", ""}, time.Second, preference{wait: time.Second}},
+		{[]string{"wait=3"}, 0, preference{}},
+		{[]string{"respond-async"}, 0, preference{applied: "respond-async"}},
+	} {
+		if got := preferred(http.Header{"Prefer": tt.headers}, tt.standard); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%q with %s: got %+v, want %+v", tt.headers, tt.standard, got, tt.want)
+		}
+	}
+}
