@@ -71,33 +71,66 @@ func TestEveryAlertIsCompleteAndHasARunbook(t *testing.T) {
 	}
 }
 
-// The reference is made from what the programs register. What else the manager
-// serves is controller-runtime's.
 func TestAlertsSpeakOfMetricsThatThereAre(t *testing.T) {
-	reference := read(t, "docs/reference/metrics.md")
-	metric := regexp.MustCompile(`\b(bbmcp|leader_election)_[a-z_]+`)
-	label := regexp.MustCompile(`[{,] *([a-z_]+)=`)
 	for _, alert := range load(t).Groups[0].Rules {
-		found := metric.FindAllString(alert.Expr, -1)
-		if len(found) == 0 {
-			t.Errorf("%s speaks of no metric", alert.Alert)
+		checkQuery(t, alert.Alert, alert.Expr)
+	}
+}
+
+func TestDashboardSpeaksOfMetricsThatThereAre(t *testing.T) {
+	var dashboard struct {
+		Panels []struct {
+			Title, Description string
+			Targets            []struct{ Expr string }
 		}
-		for _, name := range found {
-			if strings.HasPrefix(name, "leader_election_") {
-				continue
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "charts/bbmcp-webhooks/monitoring/dashboard.json")), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	if len(dashboard.Panels) < 12 {
+		t.Errorf("%d panels", len(dashboard.Panels))
+	}
+	for _, panel := range dashboard.Panels {
+		if panel.Title == "" || panel.Description == "" || len(panel.Targets) == 0 {
+			t.Errorf("panel %q is incomplete", panel.Title)
+		}
+		for _, target := range panel.Targets {
+			checkQuery(t, panel.Title, target.Expr)
+		}
+	}
+}
+
+// checkQuery looks up a query's metrics, and the labels that it chooses and sums
+// by, in the reference, which is made from what the programs register. What else
+// the manager serves is controller-runtime's.
+func checkQuery(t *testing.T, name, query string) {
+	t.Helper()
+	reference := read(t, "docs/reference/metrics.md")
+	found := regexp.MustCompile(`\b((?:bbmcp|leader_election)_[a-z_]+)(?:\{([^}]*)\})?`).FindAllStringSubmatch(query, -1)
+	if len(found) == 0 {
+		t.Errorf("%s speaks of no metric", name)
+	}
+	var rows strings.Builder
+	for _, metric := range found {
+		if strings.HasPrefix(metric[1], "leader_election_") {
+			continue
+		}
+		row := regexp.MustCompile("(?m)^\\| `" + strings.TrimSuffix(metric[1], "_bucket") + "` \\| (\\w+) .*$").FindStringSubmatch(reference)
+		if row == nil || strings.HasSuffix(metric[1], "_bucket") != (row[1] == "histogram") {
+			t.Errorf("%s speaks of %s, which does not exist", name, metric[1])
+			continue
+		}
+		rows.WriteString(row[0])
+		for _, label := range regexp.MustCompile(`([a-z_]+)(?:=|!=)`).FindAllStringSubmatch(metric[2], -1) {
+			if !strings.Contains(row[0], "`"+label[1]+"`") {
+				t.Errorf("%s chooses by the label %s, which %s does not have", name, label[1], metric[1])
 			}
-			row := regexp.MustCompile("(?m)^\\| `" + name + "` \\|.*$").FindString(reference)
-			if row == "" {
-				t.Errorf("%s speaks of %s, which does not exist", alert.Alert, name)
-			}
-			selector := regexp.MustCompile(name + `(\{[^}]*\})`).FindStringSubmatch(alert.Expr)
-			if selector == nil {
-				continue
-			}
-			for _, used := range label.FindAllStringSubmatch(selector[1], -1) {
-				if !strings.Contains(row, "`"+used[1]+"`") {
-					t.Errorf("%s chooses by the label %s, which %s does not have", alert.Alert, used[1], name)
-				}
+		}
+	}
+	for _, by := range regexp.MustCompile(`by \(([^)]*)\)`).FindAllStringSubmatch(query, -1) {
+		for label := range strings.SplitSeq(by[1], ", ") {
+			if label != "le" && !strings.Contains(rows.String(), "`"+label+"`") {
+				t.Errorf("%s sums by the label %s, which its metrics do not have", name, label)
 			}
 		}
 	}

@@ -37,7 +37,7 @@ func installations() map[string]string {
 			topologySpread: {node: DoNotSchedule, zone: "Off"}, podLabels: {team: a}, podAnnotations: {a: b}, env: [{name: A, value: b}]}}`,
 		"labelled":  "{commonLabels: {team: a}, commonAnnotations: {owner: b}}",
 		"admission": "{admission: {httpsOnly: true, allowedHosts: [example.com, '*.example.com']}}",
-		"scraped":   "{monitoring: {interval: 30s, labels: {release: prometheus}, prometheus: {serviceAccountName: prometheus, namespace: monitoring}}}",
+		"scraped":   "{monitoring: {dashboard: true, interval: 30s, labels: {release: prometheus}, prometheus: {serviceAccountName: prometheus, namespace: monitoring}}}",
 	}
 }
 
