@@ -16,6 +16,10 @@ TEST_FLAGS ?=
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 PACKAGES ?= ./...
 
+# The image that make image builds: what config/ and the chart name.
+IMAGE ?= registry.quietstack.com/bbmcp-webhooks:0.1.0
+PLATFORMS ?=
+
 # ONCE is passed on as it is given: make demo ONCE=1 stops when all has arrived.
 ONCE ?=
 
@@ -39,6 +43,10 @@ build: ## Build the static binaries into bin/ (VERSION=1.2.3)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/dispatcher ./cmd/dispatcher
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/bbmcp ./cmd/bbmcp
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/receiver ./hack/receiver
+
+.PHONY: image
+image: ## Build the image into bin/image (IMAGE=name:tag, PLATFORMS=linux/amd64,linux/arm64; needs buildah or docker)
+	hack/image $(IMAGE) $(PLATFORMS)
 
 .PHONY: install.yaml
 install.yaml: ## Write all of config/ into bin/install.yaml, and the event types beside it
@@ -107,6 +115,10 @@ kubectl-check: check-kubectl
 .PHONY: check-helm
 check-helm: control-plane bin/helm3 bin/helm4 ## Install, upgrade and remove the chart with Helm 3 and 4, and config/ with kubectl
 	hack/check-helm
+
+.PHONY: check-image
+check-image: image ## Build the image, look into it, and build its binaries once more elsewhere: they must be equal
+	hack/check-image $(IMAGE)
 
 .PHONY: check-alerts
 check-alerts: ## Check the alerts and let each fire once (needs promtool)
