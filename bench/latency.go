@@ -27,7 +27,7 @@ func runLatency(ctx context.Context, r *round) (err error) {
 		return err
 	}
 	var rounds []figures
-	for range 2 * b.size.isolationRounds {
+	for range b.size.rounds {
 		f := figures{report.Missing: 0, report.Duplicates: 0}
 		for _, way := range []struct{ prefix, prefer string }{{"", ""}, {"durable_", respondAsync}} {
 			spec := w.spec(eventType)

@@ -29,7 +29,7 @@ const (
 	neighbourClass = "neighbour"
 	healthyRate    = 100
 	// afterwards is how long everything goes on after the recovery.
-	afterwards = 15 * time.Second
+	afterwards = 10 * time.Second
 	// webhookLimit and keptLimit are the product's defaults: unfinished and
 	// finished deliveries of a webhook.
 	webhookLimit, keptLimit = 2_000, 1_000

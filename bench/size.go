@@ -39,11 +39,11 @@ func (s size) timeout(full time.Duration) time.Duration {
 func sizes() map[string]size {
 	return map[string]size{
 		"full": {
-			name: "full", rounds: 3, warmup: 4 * time.Second,
-			ceilingPhase: 2 * time.Second, ceilingCycle: 5 * time.Second, durable: 12 * time.Second,
-			forwarder: 4 * time.Second, inline: 8 * time.Second,
-			latency:         15 * time.Second,
-			isolationRounds: 2, paced: 10 * time.Second, burst: 4 * time.Second,
+			name: "full", rounds: 3, warmup: 3 * time.Second,
+			ceilingPhase: 2 * time.Second, ceilingCycle: 5 * time.Second, durable: 10 * time.Second,
+			forwarder: 4 * time.Second, inline: 6 * time.Second,
+			latency:         12 * time.Second,
+			isolationRounds: 2, paced: 8 * time.Second, burst: 4 * time.Second,
 			hanging: 200, slow: 50, healthy: 10, pending: 6000,
 			backlogSmall: 100_000, backlogLarge: 2_000, backlogRun: 15 * time.Second,
 			outageBefore: 15 * time.Second, outage: time.Minute,
