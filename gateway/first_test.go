@@ -320,7 +320,7 @@ var _ = Describe("the first attempt", func() {
 // rest of the spec.
 func withoutSecrets(ctx context.Context) {
 	GinkgoHelper()
-	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "bbmcp-gateway-signing-secrets"}}
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "bbmcp-gateway-signing"}}
 	Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(binding), binding)).To(Succeed())
 	Expect(cluster.Client.Delete(ctx, binding)).To(Succeed())
 	binding.ResourceVersion, binding.UID = "", ""

@@ -81,7 +81,7 @@ func TestRolesHoldThisAndNothingElse(t *testing.T) {
 			every("webhookdeliveries", readVerbs...), every("webhookdeliveries", "create"), []string{"update webhookdeliveries/status"},
 			every("tokenreviews", "create"), every("subjectaccessreviews", "create"),
 		)},
-		{"bbmcp-gateway-signing-secrets", "", every("secrets", "get")},
+		{"bbmcp-gateway-signing", "", every("secrets", "get")},
 	} {
 		t.Run(c.role, func(t *testing.T) {
 			role := clusterRoles(t)[c.role]
