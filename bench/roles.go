@@ -112,7 +112,7 @@ func (b *bench) launch(role string, args ...string) (*childprocess.Process, erro
 	b.serial++
 	log := fmt.Sprintf("%s/%s-%d.log", b.dir, role, b.serial)
 	b.mu.Unlock()
-	return childprocess.Start(role, log, exec.Command(b.self, append([]string{role}, args...)...)) //nolint:gosec // this very program
+	return childprocess.Start(role, log, exec.Command(b.self, append([]string{role}, args...)...)) //nolint:gosec,noctx // this very program; it is stopped by its caller
 }
 
 // publishing is a load under way.

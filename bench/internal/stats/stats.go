@@ -45,7 +45,7 @@ type Latency struct {
 
 // Micros is a time in microseconds, from 0 to an hour and more.
 func Micros(d time.Duration) uint32 {
-	return uint32(min(max(d.Microseconds(), 0), math.MaxUint32)) //nolint:gosec // bounded on both sides
+	return uint32(min(max(d.Microseconds(), 0), math.MaxUint32))
 }
 
 // Summarize turns times in microseconds into a Latency. It sorts them.
