@@ -240,6 +240,7 @@ func (w *world) judgeOutage(ctx context.Context, s *report.Scenario, specs []loa
 	s.Set("etcd_mib", most.bytes/mib)
 	s.Set(report.Missing, float64(lost))
 	s.Set(report.Duplicates, float64(duplicates))
+	s.Note("answers to publishers of the broken webhook: %v %.200s", broken.Codes, broken.Error)
 	nothingLost(s)
 	s.AtMost("publishes for healthy webhooks alone that were refused or skipped", float64(refused), 0)
 	s.AtMost("deliveries stored at a time; unfinished of one webhook and finished of three", float64(most.objects), webhookLimit+3*keptLimit+slots)
