@@ -1,13 +1,13 @@
 {{- /* SPDX-License-Identifier: Apache-2.0 */ -}}
 
-{{- /* What the names of all objects begin with. */ -}}
+{{- /* What the names of all objects begin with; the longest, -gateway-signing-secrets-namespaced, fits behind it. */ -}}
 {{- define "bbmcp.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 28 | trimSuffix "-" -}}
 {{- else if contains "bbmcp" .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 28 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-bbmcp" (.Release.Name | trunc 34 | trimSuffix "-") -}}
+{{- printf "%s-bbmcp" (.Release.Name | trunc 22 | trimSuffix "-") -}}
 {{- end -}}
 {{- end -}}
 
