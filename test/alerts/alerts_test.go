@@ -116,7 +116,7 @@ func checkQuery(t *testing.T, name, query string) {
 			continue
 		}
 		row := regexp.MustCompile("(?m)^\\| `" + strings.TrimSuffix(metric[1], "_bucket") + "` \\| (\\w+) .*$").FindStringSubmatch(reference)
-		if row == nil || strings.HasSuffix(metric[1], "_bucket") != (row[1] == "histogram") {
+		if len(row) < 2 || strings.HasSuffix(metric[1], "_bucket") != (row[1] == "histogram") {
 			t.Errorf("%s speaks of %s, which does not exist", name, metric[1])
 			continue
 		}
