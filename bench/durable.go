@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
+	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
 )
 
 const (
@@ -61,7 +62,7 @@ func runDurable(ctx context.Context, r *round) error {
 
 // durable measures one product for events that go to one webhook and to five.
 func (b *bench) durable(ctx context.Context) (f figures, err error) {
-	w, err := b.newWorld(ctx, worldOptions{})
+	w, err := b.newWorld(ctx, worldOptions{addresses: fanOut})
 	if err != nil {
 		return nil, err
 	}
@@ -100,14 +101,14 @@ func (f figures) add(prefix string, others figures) {
 }
 
 // declareFanOut makes one webhook for the usual events and five for wide ones,
-// and returns the lanes of those.
+// each at a destination of its own, and returns the lanes of those.
 func (w *world) declareFanOut(ctx context.Context, keep int32) (wide []string, err error) {
 	if err := w.declareTypes(ctx, wideType); err != nil {
 		return nil, err
 	}
 	hooks := []hook{{name: "one", class: healthyClass, types: []string{eventType}, keep: keep}}
 	for i := range fanOut {
-		h := hook{name: fmt.Sprintf("wide-%d", i), class: healthyClass, types: []string{wideType}, keep: keep}
+		h := hook{name: fmt.Sprintf("wide-%d", i), class: healthyClass, types: []string{wideType}, keep: keep, host: sink.Address(i)}
 		hooks, wide = append(hooks, h), append(wide, h.path())
 	}
 	if err := w.declare(ctx, hooks...); err != nil {

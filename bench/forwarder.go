@@ -11,6 +11,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/bench/internal/load"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
+	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
 )
 
 // forwarder measures the bare forwarder, with the load and the receiver that
@@ -31,18 +32,18 @@ func (b *bench) forwarder(ctx context.Context) (figures, error) {
 }
 
 func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
-	sink, err := b.startEndpoint(ctx, 0)
+	from, err := b.startEndpoint(ctx, fanOut)
 	if err != nil {
 		return nil, err
 	}
-	defer sink.process.Stop(0)
+	defer from.process.Stop(0)
 	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var targets []string
-	for _, lane := range lanes {
-		targets = append(targets, "http://127.0.0.1"+sink.port+lane)
+	for i, lane := range lanes {
+		targets = append(targets, "http://"+sink.Address(i)+from.port+lane)
 	}
 	process, err := b.launch(roleForwarder, "--address="+address, "--targets="+strings.Join(targets, ","))
 	if err != nil {
@@ -66,8 +67,8 @@ func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
 	if err := pause(ctx, b.size.warmup/2); err != nil {
 		return nil, err
 	}
-	pids := map[string]int{roleForwarder: process.PID(), roleLoad: p.pid(), roleReceiver: sink.process.PID()}
-	seen, err := observe(ctx, sink.Client, healthyClass, pids, b.size.forwarder)
+	pids := map[string]int{roleForwarder: process.PID(), roleLoad: p.pid(), roleReceiver: from.process.PID()}
+	seen, err := observe(ctx, from.Client, healthyClass, pids, b.size.forwarder)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := settle(ctx, sink.Client, spec.Run, result.States, lanesOf(lanes...)...)
+	outcome, err := settle(ctx, from.Client, spec.Run, result.States, lanesOf(lanes...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func runInline(ctx context.Context, r *round) error {
 
 // inline measures one product for events that go to one webhook and to five.
 func (b *bench) inline(ctx context.Context) (f figures, err error) {
-	w, err := b.newWorld(ctx, worldOptions{})
+	w, err := b.newWorld(ctx, worldOptions{addresses: fanOut})
 	if err != nil {
 		return nil, err
 	}
