@@ -101,6 +101,14 @@ check-node: control-plane ## Check payloads, signatures and the receiver in a re
 check-python: control-plane ## Check payloads, signatures, the SDK and the receiver in Python (needs Python 3.9 and Flask)
 	test/python/run
 
+.PHONY: check-dashboard
+check-dashboard: control-plane ## Use the dashboard in a real Chromium (needs Node.js and Python; screenshots in bin/dashboard)
+	test/dashboard/run
+
+.PHONY: screenshots
+screenshots: control-plane ## Take the screenshots of the documents anew
+	FOCUS='screenshots of the documents' DOCUMENTS=1 test/dashboard/run
+
 .PHONY: check-kubectl
 check-kubectl: control-plane ## Use the product through a real kubectl
 	hack/check-kubectl

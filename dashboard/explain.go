@@ -5,6 +5,7 @@ package dashboard
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
@@ -37,6 +38,9 @@ func explain(delivery *Delivery, webhook *rest.Webhook, base string) *explanatio
 		e.Detail = textOf(delivery.ErrorMessage)
 	}
 	e.Title, e.Advice = explainReason(*latest.Reason, latest.ResponseStatus)
+	if strings.EqualFold(e.Detail, e.Title) {
+		e.Detail = ""
+	}
 	if webhook == nil {
 		e.Link = ""
 	}

@@ -181,6 +181,9 @@ func shownDuration(value any) string {
 	case time.Duration:
 		d = typed
 	case int64:
+		if typed == 0 {
+			return "under 1 ms"
+		}
 		d = time.Duration(typed) * time.Millisecond
 	}
 	switch {

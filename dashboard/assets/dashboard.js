@@ -94,10 +94,10 @@ function takeOver(fresh) {
     const focused = part.contains(document.activeElement) ? keyOf(document.activeElement) : "";
     const open = [...part.querySelectorAll("details")].map((details) => details.open);
     const said = part.querySelector("[data-announce]")?.textContent.trim();
-    const scrolled = [...part.querySelectorAll(".scroll, .clamp")].map((box) => [box.scrollLeft, box.scrollTop]);
+    const scrolled = [...part.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
     part.replaceChildren(...[...other.childNodes].map((node) => document.importNode(node, true)));
     [...part.querySelectorAll("details")].forEach((details, i) => { if (open[i] !== undefined) details.open = open[i]; });
-    [...part.querySelectorAll(".scroll, .clamp")].forEach((box, i) => { if (scrolled[i]) [box.scrollLeft, box.scrollTop] = scrolled[i]; });
+    [...part.querySelectorAll(".scroll")].forEach((box, i) => { if (scrolled[i]) [box.scrollLeft, box.scrollTop] = scrolled[i]; });
     showTimes(part);
     prepareCopying(part);
     const says = part.querySelector("[data-announce]");
