@@ -80,7 +80,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	DeferCleanup(stop)
 	var end context.CancelFunc
-	chromium, end = chromedp.NewContext(allocator)
+	chromium, end = chromedp.NewContext(allocator) //nolint:fatcontext // the browser lives as long as the suite
 	DeferCleanup(end)
 	Expect(chromedp.Do(chromium)).To(Succeed())
 }, NodeTimeout(20*time.Minute))
