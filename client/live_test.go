@@ -61,7 +61,7 @@ func (l *live) start() error {
 	if _, err = l.cluster.StartManager(ctx, stack.ManagerOptions{Supervise: true}); err != nil {
 		return err
 	}
-	if l.gateway, err = l.cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true}); err != nil {
+	if l.gateway, err = l.cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true, Args: storeFirst}); err != nil {
 		return err
 	}
 	l.endpoint, err = receiver.Start(receiver.Options{})
@@ -160,6 +160,9 @@ func TestLiveWebhooks(t *testing.T) {
 		t.Errorf("after delete: got %v", err)
 	}
 }
+
+// storeFirst makes every delivery an object, which lists are counted by.
+var storeFirst = []string{"--first-attempt-wait=0"}
 
 var verified = json.RawMessage(`{"verification_id":"ver_1","transaction_hash":"0x1a2b","verified":true}`)
 

@@ -41,6 +41,9 @@ func TestDashboard(t *testing.T) {
 	RunSpecs(t, "Dashboard")
 }
 
+// storeFirst makes every delivery an object, which pages are counted by.
+var storeFirst = []string{"--first-attempt-wait=0"}
+
 var _ = BeforeSuite(func(ctx SpecContext) {
 	var err error
 	cluster, err = stack.Start(ctx, stack.Options{
@@ -51,7 +54,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	DeferCleanup(func() error { return cluster.Stop() })
 	_, err = cluster.StartManager(ctx, stack.ManagerOptions{Supervise: true})
 	Expect(err).NotTo(HaveOccurred())
-	shared, err = cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true})
+	shared, err = cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true, Args: storeFirst})
 	Expect(err).NotTo(HaveOccurred())
 	endpoint, err = receiver.Start(receiver.Options{})
 	Expect(err).NotTo(HaveOccurred())

@@ -31,13 +31,14 @@ func TestFlags(t *testing.T) {
 	got, err := parseFlags("dispatcher", []string{
 		"--socket=/s", "--allow-cidr=10.0.0.0/8,fd00::/8", "--allow-cidr", "127.0.0.1", "--deny-cidr=::1", "--allow-http", "--ca-bundle=/ca",
 		"--response-snippet=false", "--metrics-address=:8080", "--log-level=debug", "--shutdown-grace=1s",
+		"--pprof-address=127.0.0.1:6060",
 	}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &options{
 		socket: "/s", allow: prefixes{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("127.0.0.1/32")},
-		deny: prefixes{netip.MustParsePrefix("::1/128")}, allowHTTP: true, caBundle: "/ca", metricsAddress: ":8080",
+		deny: prefixes{netip.MustParsePrefix("::1/128")}, allowHTTP: true, caBundle: "/ca", metricsAddress: ":8080", pprofAddress: "127.0.0.1:6060",
 		logLevel: slog.LevelDebug, shutdownGrace: time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
