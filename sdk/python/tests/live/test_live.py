@@ -59,7 +59,10 @@ class Live(unittest.TestCase):
 
     def settled(self, delivery_id, status="succeeded"):
         def check():
-            delivery = self.client.deliveries.get(delivery_id)
+            try:
+                delivery = self.client.deliveries.get(delivery_id)
+            except bb_mcp.NotFoundError:  # one that arrived at once is recorded a moment later
+                return None
             return delivery if delivery.status == status else None
 
         return eventually(f"delivery {delivery_id} {status}", check)
