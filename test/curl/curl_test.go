@@ -61,7 +61,7 @@ func (s step) matches(output string) bool {
 	for i := range parts {
 		parts[i] = regexp.QuoteMeta(parts[i])
 	}
-	return regexp.MustCompile(`(?s)\A`+strings.Join(parts, ".*")+`\z`).MatchString(strings.TrimSpace(output))
+	return regexp.MustCompile(`(?s)\A` + strings.Join(parts, ".*") + `\z`).MatchString(strings.TrimSpace(output))
 }
 
 func TestEveryCallOfThePagePrintsWhatItShows(t *testing.T) {
