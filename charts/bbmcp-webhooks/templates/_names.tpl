@@ -1,6 +1,6 @@
 {{- /* SPDX-License-Identifier: Apache-2.0 */ -}}
 
-{{- /* What the names of all objects begin with; the longest, -gateway-signing-secrets-namespaced, fits behind it. */ -}}
+{{- /* What the names of all objects begin with; the longest, -gateway-signing-namespaced, fits behind it. */ -}}
 {{- define "bbmcp.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 28 | trimSuffix "-" -}}
