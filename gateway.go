@@ -116,7 +116,8 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	// What runs beside the server goes on until its last request is answered.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	g, err := o.newGateway(background, config, logger)
+	sidecar := dispatcher.NewClient(o.dispatcherSocket)
+	g, err := o.newGateway(background, config, sidecar, logger)
 	if err != nil {
 		return err
 	}
@@ -133,7 +134,12 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	defer stopProfiles()
 	var draining atomic.Bool
 	server := &http.Server{
-		Handler:           g.Handler(draining.Load),
+		Handler: g.Handler(func(ctx context.Context) error {
+			if draining.Load() {
+				return errEnding
+			}
+			return askDispatcher(ctx, sidecar)
+		}),
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
@@ -150,19 +156,19 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	return o.drain(server, g, &draining, stop)
 }
 
-func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, logger *slog.Logger) (*gateway.Gateway, error) {
+func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, sidecar *dispatcher.Client, logger *slog.Logger) (*gateway.Gateway, error) {
 	if o.replicas < 1 {
 		return nil, errors.New("--replicas: must be at least 1")
 	}
 	o.first.Records.Total /= float64(o.replicas)
-	objects, err := client.NewWithWatch(config, client.Options{Scheme: newScheme()})
+	objects, err := client.NewWithWatch(config, client.Options{Scheme: newScheme(), Mapper: newMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("set up gateway: %w", err)
 	}
 	addresses := &apiserver.Addresses{Live: objects}
 	go func() { _ = addresses.Start(ctx) }() // ends with ctx, without an error
 	return gateway.New(gateway.Options{
-		Config: config, Client: objects, Dispatcher: dispatcher.NewClient(o.dispatcherSocket), Forbidden: addresses.Forbidden,
+		Config: config, Client: objects, Dispatcher: sidecar, Forbidden: addresses.Forbidden,
 		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered, Dashboard: o.dashboard, First: o.first,
 		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, Now: time.Now, Random: rand.Reader,
 	})

@@ -5,13 +5,13 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -118,10 +118,8 @@ func (o *managerOptions) run(ctx context.Context) error {
 	}
 	err = mgr.Start(ctx)
 	// With the leadership lost the manager stops at once. What is in flight is
-	// still let finish, and written.
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.drainGrace)
-	defer cancel()
-	if drainErr := deliveries.Drain(drain); err == nil {
+	// still let finish, and written, in what is left of the same time.
+	if drainErr := deliveries.Drain(context.WithoutCancel(ctx), o.drainGrace); err == nil {
 		err = drainErr
 	}
 	return err
@@ -130,6 +128,7 @@ func (o *managerOptions) run(ctx context.Context) error {
 func (o *managerOptions) newManager(config *rest.Config, lease *lease) (manager.Manager, error) {
 	options := ctrl.Options{
 		Scheme:                  newScheme(),
+		MapperProvider:          func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return newMapper(), nil },
 		Cache:                   o.cacheOptions(),
 		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &v1alpha1.WebhookDelivery{}}}},
 		HealthProbeBindAddress:  o.probeAddress,
@@ -174,6 +173,10 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	if err := controllers.IndexDeliveries(ctx, deliveryCache); err != nil {
 		return nil, fmt.Errorf("index deliveries: %w", err)
 	}
+	filled, err := checkCaches(ctx, mgr, deliveryCache)
+	if err != nil {
+		return nil, err
+	}
 	sidecar := dispatcher.NewClient(o.dispatcherSocket)
 	addresses := &apiserver.Addresses{Live: mgr.GetAPIReader()}
 	meters := controllers.NewMetrics(metrics.Registry)
@@ -212,25 +215,12 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		func() error { return webhooks.SetupWithManager(mgr) },
 		func() error { return eventTypes.SetupWithManager(mgr) },
 		func() error { return mgr.AddHealthzCheck("ping", healthz.Ping) },
-		func() error {
-			return mgr.AddReadyzCheck("dispatcher", checkDispatcher(sidecar))
-		},
+		func() error { return mgr.AddReadyzCheck("caches", filled) },
+		func() error { return mgr.AddReadyzCheck("dispatcher", checkDispatcher(sidecar)) },
 	} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("set up manager: %w", err)
 		}
 	}
 	return deliveries, nil
-}
-
-// checkDispatcher is ready when the sidecar takes attempts.
-func checkDispatcher(sidecar *dispatcher.Client) healthz.Checker {
-	return func(request *http.Request) error {
-		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
-		defer cancel()
-		if err := sidecar.Ready(ctx); err != nil {
-			return errors.New("the dispatcher does not answer on its socket")
-		}
-		return nil
-	}
 }

@@ -75,6 +75,7 @@ type DeliveryReconciler struct {
 	outcomes, slowOutcomes, released *pace
 
 	draining sync.Mutex
+	drainEnd atomic.Pointer[time.Time]
 }
 
 // +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhookdeliveries,verbs=get;list;watch;patch;delete

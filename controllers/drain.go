@@ -22,9 +22,13 @@ const drainWorkers = 8
 // Drain ends the work of this process without losing or repeating anything: no
 // attempt starts any more, those in flight end, and every result is written.
 // The controller need not run; its caches must still be there. It returns early
-// if ctx ends, with how much is left.
-func (r *DeliveryReconciler) Drain(ctx context.Context) error {
-	r.draining.Lock() // with the leadership lost, manager and process both ask for it
+// if ctx ends or grace is over, with how much is left. Manager and process both
+// ask for it, the second when the first is done: grace begins with the first, so
+// that the process ends within the grace period of its Pod.
+func (r *DeliveryReconciler) Drain(ctx context.Context, grace time.Duration) error {
+	ctx, cancel := context.WithDeadline(ctx, r.drainUntil(grace))
+	defer cancel()
+	r.draining.Lock()
 	defer r.draining.Unlock()
 	if err := r.Runner.Drain(ctx); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "attempts were still in flight; whoever goes on may repeat them", "unsettled", len(r.Runner.Unsettled()))
@@ -48,6 +52,15 @@ func (r *DeliveryReconciler) Drain(ctx context.Context) error {
 		case <-time.After(drainPause):
 		}
 	}
+}
+
+// drainUntil is when the first drain is to be over.
+func (r *DeliveryReconciler) drainUntil(grace time.Duration) time.Time {
+	until := time.Now().Add(grace)
+	if r.drainEnd.CompareAndSwap(nil, &until) {
+		return until
+	}
+	return *r.drainEnd.Load()
 }
 
 // writeResults makes one pass over each delivery and returns one of the errors.
@@ -83,9 +96,7 @@ type drainer struct {
 // Start implements manager.Runnable.
 func (d drainer) Start(ctx context.Context) error {
 	<-ctx.Done()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.grace)
-	defer cancel()
-	return d.reconciler.Drain(ctx)
+	return d.reconciler.Drain(context.WithoutCancel(ctx), d.grace)
 }
 
 // DrainOnStop makes the manager drain when it stops; grace bounds it.

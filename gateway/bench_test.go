@@ -53,7 +53,7 @@ func BenchmarkPublish(b *testing.B) {
 		b.Fatal(err)
 	}
 	g.Start(ctx)
-	handler := g.Handler(func() bool { return false })
+	handler := g.Handler(func(context.Context) error { return nil })
 	body := `{"event":"` + eventType + `","data":` + dataWith(`,"note":"`+strings.Repeat("x", 850)+`"`) + `}`
 	send := func() *httptest.ResponseRecorder {
 		request := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/events", strings.NewReader(body))

@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -198,21 +197,21 @@ func (g *Gateway) Drain(ctx context.Context) error {
 // written.
 func (g *Gateway) Wait() { g.recording.Wait() }
 
-// Handler serves the REST API, its OpenAPI document and the probes. drain
-// reports whether the process is about to end.
-func (g *Gateway) Handler(draining func() bool) http.Handler {
+// Handler serves the REST API, its OpenAPI document and the probes. also says
+// what else keeps the process from being ready.
+func (g *Gateway) Handler(also func(context.Context) error) http.Handler {
 	mux := http.NewServeMux()
 	NewAPI(mux, g)
 	if g.dashboard != nil {
 		mux.Handle(strings.TrimSuffix(dashboard.Root, "/"), g.dashboard)
 		mux.Handle(dashboard.Root, g.dashboard)
 	}
-	mux.HandleFunc("GET /healthz", g.probe(func() error { return nil }))
-	mux.HandleFunc("GET /readyz", g.probe(func() error {
-		if draining() {
-			return errors.New("this replica is about to end")
+	mux.HandleFunc("GET /healthz", g.probe(func(context.Context) error { return nil }))
+	mux.HandleFunc("GET /readyz", g.probe(func(ctx context.Context) error {
+		if err := g.Ready(); err != nil {
+			return err
 		}
-		return g.Ready()
+		return also(ctx)
 	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, request *http.Request) {
 		p := newProblem(http.StatusNotFound, reasonNotFound, "there is nothing at this path with this method; /openapi.json lists what there is")
@@ -222,10 +221,10 @@ func (g *Gateway) Handler(draining func() bool) http.Handler {
 	return g.logged(mux)
 }
 
-func (g *Gateway) probe(check func() error) http.HandlerFunc {
+func (g *Gateway) probe(check func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, request *http.Request) {
 		note(request.Context()).operation = "probe"
-		if err := check(); err != nil {
+		if err := check(request.Context()); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

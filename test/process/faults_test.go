@@ -93,9 +93,10 @@ func prepareRun(ctx context.Context, f fault) *run {
 	r := &run{world: newWorld(ctx, receiver.Options{Keep: -1})}
 	// On a busy machine an API server takes longer to come back than the usual
 	// lease allows; what happens then has a spec of its own.
-	r.options = supervised(fmt.Sprintf("--unsettled=%d", unsettledBound), "--lease-duration=90s", "--renew-deadline=75s")
+	unsettled := fmt.Sprintf("--unsettled=%d", unsettledBound)
+	r.options = supervised(append(patient(), unsettled)...)
 	if f.quick {
-		r.options = quick(r.options.Args[0])
+		r.options = quick(unsettled)
 	}
 	if f.proxied {
 		proxy, err := cluster.StartAPIProxy()

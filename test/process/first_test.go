@@ -3,12 +3,12 @@
 package process_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -21,6 +21,7 @@ import (
 
 // emitter publishes over REST.
 type emitter struct {
+	front      *stack.Gateway
 	url, token string
 	serial     int
 }
@@ -29,34 +30,52 @@ type emitter struct {
 // namespace.
 func newEmitter(ctx context.Context, w *world, args ...string) *emitter {
 	GinkgoHelper()
-	front, err := cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true, Args: append([]string{"--allow-unregistered-event-types"}, args...)})
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(front.Kill)
+	front := startGateway(ctx, stack.GatewayOptions{Supervise: true, Args: append([]string{"--allow-unregistered-event-types"}, args...)})
 	token, err := cluster.Token(ctx, w.namespace, "publisher", []string{"bbmcp-publisher"})
 	Expect(err).NotTo(HaveOccurred())
-	return &emitter{url: front.URL, token: token}
+	return &emitter{front: front, url: front.URL, token: token}
 }
 
 // publish publishes one event and returns the states of its deliveries.
 func (e *emitter) publish(ctx context.Context, prefer string) (states []string) {
 	GinkgoHelper()
 	e.serial++
-	body := fmt.Sprintf(`{"event":"order.created","id":"o%d","data":{"n":%d}}`, e.serial, e.serial)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url+"/v1/events", bytes.NewReader([]byte(body)))
-	Expect(err).NotTo(HaveOccurred())
-	request.Header = http.Header{"Authorization": {"Bearer " + e.token}, "Content-Type": {"application/json"}, "Prefer": {prefer}}
-	response, err := http.DefaultClient.Do(request)
-	Expect(err).NotTo(HaveOccurred())
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(response.StatusCode).To(Equal(http.StatusAccepted), string(text))
+	status, text := e.post(ctx, fmt.Sprintf("o%d", e.serial), prefer)
+	Expect(status).To(Equal(http.StatusAccepted), text)
 	var published rest.Published
-	Expect(json.Unmarshal(text, &published)).To(Succeed())
+	Expect(json.Unmarshal([]byte(text), &published)).To(Succeed())
 	for _, delivery := range published.Deliveries {
 		states = append(states, delivery.Status)
 	}
 	return states
+}
+
+// post publishes an event once, under this id, and returns the status of the
+// answer; 0 and the error if there was none.
+func (e *emitter) post(ctx context.Context, id, prefer string) (int, string) {
+	return postEvent(ctx, http.DefaultClient, e.url, e.token, id, prefer)
+}
+
+func postEvent(ctx context.Context, through *http.Client, url, token, id, prefer string) (int, string) {
+	body := fmt.Sprintf(`{"event":"order.created","data":{"id":%q}}`, id)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/events", strings.NewReader(body))
+	if err != nil {
+		return 0, err.Error()
+	}
+	request.Header = http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}, "Idempotency-Key": {id}}
+	if prefer != "" {
+		request.Header.Set("Prefer", prefer)
+	}
+	response, err := through.Do(request)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return response.StatusCode, string(text)
 }
 
 // warm publishes until the gateway delivers at once.

@@ -93,6 +93,21 @@ func startManager(ctx context.Context, options stack.ManagerOptions) *stack.Mana
 	return manager
 }
 
+// startGateway starts a gateway for one spec.
+func startGateway(ctx context.Context, options stack.GatewayOptions) *stack.Gateway {
+	GinkgoHelper()
+	front, err := cluster.StartGateway(ctx, options)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() {
+		front.Kill()
+		if CurrentSpecReport().Failed() {
+			GinkgoWriter.Println(front.Process.LogTail())
+			keepLogs()
+		}
+	})
+	return front
+}
+
 // startLeader starts a manager and waits until it leads.
 func startLeader(ctx context.Context, options stack.ManagerOptions) *stack.Manager {
 	GinkgoHelper()

@@ -29,6 +29,8 @@ type GatewayOptions struct {
 	Supervise bool
 	// Proxy stands between this gateway and the API server; nil: nothing does.
 	Proxy *APIProxy
+	// NotReady returns as soon as the processes run.
+	NotReady bool
 }
 
 // Gateway is a gateway with its dispatcher, as in one Pod.
@@ -80,20 +82,28 @@ func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gate
 		"--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + g.socket, "--address=" + addresses[0],
 		"--metrics-address=" + addresses[1], "--metrics-secure=false", "--drain-delay=0s",
 	}, options.Args)
+	if options.NotReady {
+		return g, g.Launch()
+	}
 	return g, g.Restart(ctx)
 }
 
-// Restart starts the gateway again beside its sidecar, as kubelet does with a
-// container that ended, and returns once it is ready.
-func (g *Gateway) Restart(ctx context.Context) error {
+// Launch starts the gateway, again if it had ended, as kubelet does with a
+// container.
+func (g *Gateway) Launch() error {
 	process, err := g.stack.launch(g.name, g.stack.Binaries.Operator, g.args...)
-	if err != nil {
+	g.Process = process
+	return err
+}
+
+// Restart is Launch that returns once the gateway is ready.
+func (g *Gateway) Restart(ctx context.Context) error {
+	if err := g.Launch(); err != nil {
 		return err
 	}
-	g.Process = process
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return process.WaitFor(ctx, g.name, ready(g.URL+"/readyz"))
+	return g.Process.WaitFor(ctx, g.name, ready(g.URL+"/readyz"))
 }
 
 // Stop asks the gateway to end as kubelet does: SIGTERM, a grace period, then

@@ -28,6 +28,8 @@ type ManagerOptions struct {
 	Supervise bool
 	// Proxy stands between this manager and the API server; nil: nothing does.
 	Proxy *APIProxy
+	// NotReady returns as soon as the processes run.
+	NotReady bool
 }
 
 // Manager is a manager with its dispatcher, as in one Pod.
@@ -81,20 +83,28 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 		"--metrics-address=" + addresses[0], "--metrics-secure=false", "--probe-address=" + addresses[1],
 		"--leader-election-namespace=" + SystemNamespace, fmt.Sprintf("--leader-elect=%t", !options.Alone),
 	}, options.Args)
+	if options.NotReady {
+		return m, m.Launch()
+	}
 	return m, m.Restart(ctx)
 }
 
-// Restart starts the manager again beside its sidecar, as kubelet does with a
-// container that ended, and returns once it is ready.
-func (m *Manager) Restart(ctx context.Context) error {
+// Launch starts the manager, again if it had ended, as kubelet does with a
+// container.
+func (m *Manager) Launch() error {
 	process, err := m.stack.launch(m.name, m.stack.Binaries.Operator, m.args...)
-	if err != nil {
+	m.Process = process
+	return err
+}
+
+// Restart is Launch that returns once the manager is ready.
+func (m *Manager) Restart(ctx context.Context) error {
+	if err := m.Launch(); err != nil {
 		return err
 	}
-	m.Process = process
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return process.WaitFor(ctx, m.name, ready(m.ProbeURL+"/readyz"))
+	return m.Process.WaitFor(ctx, m.name, ready(m.ProbeURL+"/readyz"))
 }
 
 // Leads reports whether this manager says that it is the leader.

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+)
+
+// sidecarTimeout bounds the question to the dispatcher within a probe.
+const sidecarTimeout = 800 * time.Millisecond
+
+var (
+	errSidecarSilent = errors.New("the dispatcher does not answer on its socket")
+	errEnding        = errors.New("this replica is about to end")
+	errCachesFilling = errors.New("webhooks, event types or deliveries are still being read")
+)
+
+// askDispatcher returns nil if the sidecar takes attempts.
+func askDispatcher(ctx context.Context, sidecar *dispatcher.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, sidecarTimeout)
+	defer cancel()
+	if sidecar.Ready(ctx) != nil {
+		return errSidecarSilent
+	}
+	return nil
+}
+
+// checkDispatcher is ready when the sidecar takes attempts.
+func checkDispatcher(sidecar *dispatcher.Client) healthz.Checker {
+	return func(request *http.Request) error { return askDispatcher(request.Context(), sidecar) }
+}
+
+// checkCaches is ready when what a manager reads is in memory. A standby replica
+// reads webhooks and event types, a leader deliveries too.
+func checkCaches(ctx context.Context, mgr manager.Manager, deliveryCache cache.Cache) (healthz.Checker, error) {
+	var standby, leader []cache.Informer
+	for _, watched := range []struct {
+		from   cache.Cache
+		object client.Object
+		into   *[]cache.Informer
+	}{
+		{mgr.GetCache(), &v1alpha1.Webhook{}, &standby},
+		{mgr.GetCache(), &v1alpha1.EventType{}, &standby},
+		{deliveryCache, &v1alpha1.WebhookDelivery{}, &leader},
+	} {
+		informer, err := watched.from.GetInformer(ctx, watched.object, cache.BlockUntilSynced(false))
+		if err != nil {
+			return nil, fmt.Errorf("set up cache of %T: %w", watched.object, err)
+		}
+		*watched.into = append(*watched.into, informer)
+	}
+	return func(*http.Request) error {
+		needed := standby
+		select {
+		case <-mgr.Elected():
+			needed = slices.Concat(standby, leader)
+		default:
+		}
+		for _, informer := range needed {
+			if !informer.HasSynced() {
+				return errCachesFilling
+			}
+		}
+		return nil
+	}, nil
+}
