@@ -3,6 +3,8 @@
 package process_test
 
 import (
+	"fmt"
+	"net/http"
 	"sync"
 	"syscall"
 	"time"
@@ -63,6 +65,78 @@ var _ = Describe("a leader that is asked to stop", func() {
 		Expect(leader.Process.Err()).NotTo(HaveOccurred(), "it ends as asked")
 		Expect(released).To(BeTemporally(">=", last.Add(answerTime)), "the lease is released after the last answer")
 		Expect(goesOn).To(BeTemporally("<", released.Add(5*time.Second)), "the heir goes on within seconds")
+	})
+
+	It("ends within --drain-grace though its results cannot be written", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
+		const grace, total = 8 * time.Second, 8
+		proxy, err := cluster.StartAPIProxy()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(proxy.Close)
+		w := newWorld(ctx, receiver.Options{})
+		options := quick(fmt.Sprintf("--drain-grace=%s", grace))
+		options.Proxy = proxy
+		leader := startLeader(ctx, options)
+		hook := w.declare(ctx, "hook")
+		w.ready(ctx, hook)
+		proxy.RefuseWrites(true)
+		w.publish(ctx, total, hook)
+		arrived := func(c receiver.Counts) bool { return c.Posts > 0 }
+		Expect(w.endpoint.Wait(ctx, "", arrived)).To(Succeed())
+		Eventually(ctx, proxy.Refused).WithTimeout(soon).WithPolling(pollEvery).Should(BeNumerically(">", 0))
+
+		asked := time.Now()
+		Expect(leader.Process.Signal(syscall.SIGTERM)).To(Succeed())
+		Eventually(ctx, leader.Process.Done()).WithTimeout(soon).Should(BeClosed())
+		ended := time.Now()
+		measured("with --drain-grace=%s and results that cannot be written it ended %s after SIGTERM", grace, since(asked, ended))
+		Expect(ended).To(BeTemporally("<", asked.Add(grace+grace/2)), "it does not begin to wait anew")
+		proxy.RefuseWrites(false)
+		heir := startLeader(ctx, quick())
+		w.waitSucceeded(ctx, time.Minute)
+		Expect(heir.Process.Running()).To(BeTrue())
+		counts := w.endpoint.Counts("")
+		Expect(counts.Unique).To(Equal(total), "nothing is lost")
+		Expect(counts.Accepted).To(Equal(total))
+	})
+})
+
+var _ = Describe("a gateway that is asked to stop", func() {
+	It("finishes what it accepted", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
+		const answerTime, each = 3 * time.Second, 8
+		w := newWorld(ctx, receiver.Options{})
+		startLeader(ctx, supervised())
+		w.ready(ctx, w.declare(ctx, "hook"))
+		e := newEmitter(ctx, w, "--drain-delay=1s")
+		e.warm(ctx)
+		w.waitSucceeded(ctx, soon)
+		before := w.endpoint.Counts("")
+		w.endpoint.Script("/hook", receiver.Step{Delay: answerTime})
+
+		// Some wait until the endpoint has answered, some are told that it is
+		// pending while the gateway's attempt is out, some are stored first.
+		var publishers sync.WaitGroup
+		for kind, prefer := range []string{"wait=8", "wait=1", "respond-async"} {
+			for n := range each {
+				publishers.Go(func() {
+					defer GinkgoRecover()
+					status, answer := e.post(ctx, fmt.Sprintf("drain-%d-%d", kind, n), prefer)
+					Expect(status).To(Equal(http.StatusAccepted), answer)
+				})
+			}
+		}
+		underWay := func(c receiver.Counts) bool { return c.Posts >= before.Posts+each }
+		Expect(w.endpoint.Wait(ctx, "", underWay)).To(Succeed())
+		asked := time.Now()
+		Expect(e.front.Process.Signal(syscall.SIGTERM)).To(Succeed())
+		publishers.Wait()
+		Eventually(ctx, e.front.Process.Done()).WithTimeout(soon).Should(BeClosed())
+		Expect(e.front.Process.Err()).NotTo(HaveOccurred(), "it ends as asked")
+		measured("with %d events under way it ended %s after SIGTERM", 3*each, since(asked, time.Now()))
+		w.endpoint.Script("/hook", receiver.Step{})
+		w.waitSucceeded(ctx, soon)
+
+		total := before.Unique + 3*each
+		Expect(w.endpoint.Counts("")).To(Equal(receiver.Counts{Posts: total, Verified: total, Unique: total, Accepted: total}))
 	})
 })
 
