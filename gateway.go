@@ -26,6 +26,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/gateway"
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
+	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
 
@@ -116,8 +117,13 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	// What runs beside the server goes on until its last request is answered.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	tracer, stopTraces, err := startTraces(ctx, "bbmcp-gateway", logger)
+	if err != nil {
+		return err
+	}
+	defer stopTraces()
 	sidecar := dispatcher.NewClient(o.dispatcherSocket)
-	g, err := o.newGateway(background, config, sidecar, logger)
+	g, err := o.newGateway(background, config, sidecar, tracer, logger)
 	if err != nil {
 		return err
 	}
@@ -156,7 +162,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	return o.drain(server, g, &draining, stop)
 }
 
-func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, sidecar *dispatcher.Client, logger *slog.Logger) (*gateway.Gateway, error) {
+func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, sidecar *dispatcher.Client, tracer *tracing.Tracer, logger *slog.Logger) (*gateway.Gateway, error) {
 	if o.replicas < 1 {
 		return nil, errors.New("--replicas: must be at least 1")
 	}
@@ -168,7 +174,7 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 	addresses := &apiserver.Addresses{Live: objects}
 	go func() { _ = addresses.Start(ctx) }() // ends with ctx, without an error
 	return gateway.New(gateway.Options{
-		Config: config, Client: objects, Dispatcher: sidecar, Forbidden: addresses.Forbidden,
+		Config: config, Client: objects, Dispatcher: tracer.Sender(sidecar), Tracer: tracer, Forbidden: addresses.Forbidden,
 		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered, Dashboard: o.dashboard, First: o.first,
 		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, Now: time.Now, Random: rand.Reader,
 	})

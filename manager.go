@@ -29,6 +29,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
 // managerOptions are the flags of the role manager.
@@ -97,9 +98,15 @@ func newManagerCommand() *cobra.Command {
 }
 
 func (o *managerOptions) run(ctx context.Context) error {
-	if _, err := setLogger(o.logLevel); err != nil {
+	logger, err := setLogger(o.logLevel)
+	if err != nil {
 		return err
 	}
+	tracer, stopTraces, err := startTraces(ctx, "bbmcp-manager", logger)
+	if err != nil {
+		return err
+	}
+	defer stopTraces()
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return err
@@ -112,7 +119,7 @@ func (o *managerOptions) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set up manager: %w", err)
 	}
-	deliveries, err := o.setUp(ctx, mgr, lease)
+	deliveries, err := o.setUp(ctx, mgr, lease, tracer)
 	if err != nil {
 		return err
 	}
@@ -161,7 +168,7 @@ func (o *managerOptions) cacheOptions() cache.Options {
 }
 
 // setUp wires the reconcilers together.
-func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *lease) (*controllers.DeliveryReconciler, error) {
+func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *lease, tracer *tracing.Tracer) (*controllers.DeliveryReconciler, error) {
 	cacheOptions := o.cacheOptions()
 	cacheOptions.Scheme, cacheOptions.Mapper, cacheOptions.HTTPClient = mgr.GetScheme(), mgr.GetRESTMapper(), mgr.GetHTTPClient()
 	// This cache is filled once leadership is won, so that it shows all that a
@@ -192,7 +199,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		Forbidden: addresses.Forbidden, Now: time.Now, Workers: o.workers,
 	}
 	runner := attempt.New(attempt.Options{
-		Sender: sidecar, Wake: deliveries.Wake, WakeSlow: deliveries.WakeSlow, Gate: lease.isFresh,
+		Sender: tracer.Sender(sidecar), Wake: deliveries.Wake, WakeSlow: deliveries.WakeSlow, Gate: lease.isFresh,
 		Unsettled: o.unsettled, PerWebhook: o.perWebhook, PerDestination: o.perDestination,
 	})
 	deliveries.Runner = runner

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
 
@@ -56,6 +58,17 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	config.QPS = -1
 	config.UserAgent = "bbmcp-webhooks/" + version.Version
 	return config, nil
+}
+
+// startTraces makes a Tracer if the environment asks for traces; nil if not. stop
+// sends the last spans.
+func startTraces(ctx context.Context, service string, logger *slog.Logger) (tracer *tracing.Tracer, stop func(), err error) {
+	tracer, err = tracing.Start(ctx, service, os.Getenv, logger)
+	return tracer, func() {
+		if err := tracer.Close(); err != nil {
+			logger.Warn("the last spans are lost", "cause", err)
+		}
+	}, err
 }
 
 // setLogger makes everything log JSON lines to stderr.

@@ -106,6 +106,9 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 		Timeout:    policyOf(webhook).Timeout,
 		Test:       delivery.Spec.Test,
 		Forbidden:  r.Forbidden(),
+		Trace: dispatcher.Trace{
+			Parent: delivery.Spec.TraceParent, Wanted: webhook.Spec.SendTraceParent, Namespace: webhook.Namespace, Webhook: webhook.Name,
+		},
 	}, attemptNote{webhook: webhook, primary: primary, rotation: rotationOf(secrets)}, nil
 }
 

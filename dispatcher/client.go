@@ -65,6 +65,9 @@ func (c *Client) Close() { c.calls.Close() }
 // A request that the dispatcher would never take, as one that is too large, is
 // a Result too: as an error it would be tried for ever.
 func (c *Client) Send(ctx context.Context, request Request) (Result, error) {
+	if request.Trace.Wanted && request.TraceParent == "" {
+		request.TraceParent = request.Trace.Parent
+	}
 	if err := validate(&request); err != nil {
 		return notSent(err), nil
 	}

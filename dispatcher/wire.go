@@ -36,6 +36,19 @@ type Request struct {
 	Forbidden []netip.Prefix
 	// TraceParent is sent as traceparent (W3C Trace Context) unless empty.
 	TraceParent string
+	// Trace is for the caller's own traces; the dispatcher never sees it.
+	Trace Trace
+}
+
+// Trace is what a caller's span of an attempt says beside the attempt.
+type Trace struct {
+	// Parent is the traceparent of the event that is delivered; may be empty.
+	Parent string
+	// Wanted says that the endpoint is to get a traceparent: this one, unless the
+	// caller sets TraceParent to one of its own.
+	Wanted bool
+	// Namespace and Webhook name the webhook.
+	Namespace, Webhook string
 }
 
 // Result is what came of one attempt.

@@ -18,6 +18,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
 // Attributes of a CloudEvent that the gateway reads, and the members of the
@@ -144,7 +145,7 @@ func fromAttributes(attributes map[string]any, data []byte, naming func(string) 
 		}
 		p.timestamp = &parsed
 	}
-	if trace := text(attributeTraceParent); isTraceParent(trace) {
+	if trace := text(attributeTraceParent); tracing.IsTraceParent(trace) {
 		p.traceParent = trace
 	}
 	return p, renamed(payload.ValidateEventType(p.eventType), p.fields)

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
 // wholeBody is the field of problems with a body as a whole.
@@ -108,24 +108,9 @@ func (p *publication) keyed(header http.Header) error {
 // none of its own. One that is not valid is passed over, as the W3C
 // recommendation Trace Context says in section 3.2.
 func (p *publication) traced(header http.Header) {
-	if values := header.Values("Traceparent"); p.traceParent == "" && len(values) == 1 && isTraceParent(values[0]) {
+	if values := header.Values("Traceparent"); p.traceParent == "" && len(values) == 1 && tracing.IsTraceParent(values[0]) {
 		p.traceParent = values[0]
 	}
-}
-
-// isTraceParent accepts the four fields of version 00.
-func isTraceParent(text string) bool {
-	const shape = "00-00000000000000000000000000000000-0000000000000000-00"
-	if len(text) != len(shape) || text[:2] == "ff" {
-		return false
-	}
-	for i, c := range []byte(text) {
-		isDash := shape[i] == '-'
-		if isDash != (c == '-') || !isDash && !strings.ContainsRune("0123456789abcdef", rune(c)) {
-			return false
-		}
-	}
-	return strings.Trim(text[3:35], "0") != "" && strings.Trim(text[36:52], "0") != ""
 }
 
 // problemOf makes a problem of what is wrong with an event. fields are the

@@ -11,28 +11,8 @@ import (
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
-
-func TestIsTraceParent(t *testing.T) {
-	const good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	for text, want := range map[string]bool{
-		good:                               true,
-		"cc" + good[2:]:                    true,
-		"ff" + good[2:]:                    false,
-		"":                                 false,
-		good + "-":                         false,
-		good[:54]:                          false,
-		strings.ToUpper(good):              false,
-		strings.ReplaceAll(good, "-", "_"): false,
-		"00-00000000000000000000000000000000-b7ad6b7169203331-01": false,
-		"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01": false,
-		"00-0af7651916cd43dd8448eb211c8031-c-b7ad6b7169203331-01": false,
-	} {
-		if isTraceParent(text) != want {
-			t.Errorf("%q: want %t", text, want)
-		}
-	}
-}
 
 // eventSeeds are bodies of publishes, in any form.
 var eventSeeds = []string{
@@ -102,7 +82,7 @@ func expectPublication(t *testing.T, p *publication, err error) {
 	if p.id != "" && payload.ValidateEventID(p.id) != nil || payload.ValidateEventType(p.eventType) != nil {
 		t.Fatalf("accepted id %q, type %q", p.id, p.eventType)
 	}
-	if p.traceParent != "" && !isTraceParent(p.traceParent) {
+	if p.traceParent != "" && !tracing.IsTraceParent(p.traceParent) {
 		t.Fatalf("accepted trace %q", p.traceParent)
 	}
 	when := time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)

@@ -103,6 +103,9 @@ func (f *firsts) begin(ctx context.Context, draft *deliveryDraft, pending func(b
 			EventID:    draft.eventID, EventType: draft.eventType, Attempt: 1,
 			URL: webhook.Spec.URL, Payload: draft.payload, Keys: keys, Timeout: timeoutOf(webhook),
 			Forbidden: f.forbidden(),
+			Trace: dispatcher.Trace{
+				Parent: draft.traceParent, Wanted: webhook.Spec.SendTraceParent, Namespace: webhook.Namespace, Webhook: webhook.Name,
+			},
 		},
 	}
 	go made.run(context.WithoutCancel(ctx))

@@ -26,6 +26,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/mirror"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
 // Dispatcher is the sidecar, as far as the gateway needs it.
@@ -55,7 +56,9 @@ type Options struct {
 	// Dashboard serves pages for people, too.
 	Dashboard bool
 	// First says how first attempts are made here.
-	First   FirstAttempts
+	First FirstAttempts
+	// Tracer makes a span for each event; nil: none.
+	Tracer  *tracing.Tracer
 	Metrics *Metrics
 	Logger  *slog.Logger
 	Now     func() time.Time
@@ -79,6 +82,7 @@ type Gateway struct {
 	logger        *slog.Logger
 	now           func() time.Time
 	random        io.Reader
+	tracer        *tracing.Tracer
 
 	endpoints  *endpoints
 	deliveries *ledger
@@ -118,7 +122,7 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, callers: callers,
 		authenticator: newAuthenticator(clients.AuthenticationV1().TokenReviews()), authorizer: authorize,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits,
-		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, now: o.Now, random: o.Random,
+		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
 		news: newNews(),
 	}

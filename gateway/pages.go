@@ -133,7 +133,7 @@ func (p pages) Delivery(ctx context.Context, namespace, id string) (*dashboard.D
 	}
 	shown := &dashboard.Delivery{
 		DeliveryDetail: presentDetail(delivery), Test: delivery.Spec.Test,
-		TraceParent: delivery.Spec.TraceParent, PublishedBy: delivery.Spec.PublishedBy, Overlapped: map[int]bool{},
+		PublishedBy: delivery.Spec.PublishedBy, Overlapped: map[int]bool{},
 	}
 	for _, condition := range delivery.Status.Conditions {
 		if condition.Type == v1alpha1.ConditionSucceeded {
@@ -143,7 +143,11 @@ func (p pages) Delivery(ctx context.Context, namespace, id string) (*dashboard.D
 	for _, made := range delivery.Status.AttemptLog {
 		shown.Overlapped[int(made.Number)] = made.Primary != ""
 	}
-	if webhook := p.g.endpoints.named(namespace, r.webhook); webhook != nil && webhook.Spec.DeliveryDeadline != nil && r.unfinished() {
+	webhook := p.g.endpoints.named(namespace, r.webhook)
+	if webhook != nil && webhook.Spec.SendTraceParent {
+		shown.TraceParent = delivery.Spec.TraceParent
+	}
+	if webhook != nil && webhook.Spec.DeliveryDeadline != nil && r.unfinished() {
 		shown.Deadline = r.created.Add(webhook.Spec.DeliveryDeadline.Duration)
 	}
 	return shown, nil

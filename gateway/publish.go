@@ -19,6 +19,7 @@ import (
 	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
 const (
@@ -102,6 +103,7 @@ type publishing struct {
 	accepted time.Time
 	stamp    time.Time // in the payload of what is created
 	payload  []byte    // with that stamp
+	span     tracing.Publishing
 
 	wanted  []target // the oldest first
 	skipped []rest.SkippedWebhook
@@ -120,6 +122,7 @@ type target struct {
 // run publishes the event; every error is a problem or a bug.
 func (p *publishing) run(ctx context.Context) (*rest.Published, error) {
 	err := p.steps(ctx)
+	p.span.End(failureOf(err), len(p.known))
 	if err == nil {
 		p.count()
 		return &rest.Published{EventID: p.id, Deliveries: p.deliveries(), Skipped: p.skipped}, nil
@@ -136,6 +139,17 @@ func (p *publishing) run(ctx context.Context) (*rest.Published, error) {
 	return nil, err
 }
 
+// failureOf is why an event was not published, by a name from a closed set.
+func failureOf(err error) string {
+	if said, ok := errors.AsType[*problem](err); ok {
+		return said.Reason
+	}
+	if err != nil {
+		return reasonInternal
+	}
+	return ""
+}
+
 // isRepeatable reports whether the same event may be sent again later, or did
 // reach some webhooks.
 func isRepeatable(status int) bool {
@@ -147,6 +161,7 @@ func (p *publishing) steps(ctx context.Context) error {
 	if err := p.check(ctx); err != nil {
 		return err
 	}
+	p.span = p.g.tracer.Publish(p.event.traceParent, tracing.Event{Namespace: p.namespace, Type: p.event.eventType, ID: p.id, Accepted: p.accepted})
 	if p.event.id != "" {
 		leave, err := p.g.window.enter(ctx, p.namespace, p.id)
 		if err != nil {

@@ -88,6 +88,13 @@ type WebhookSpec struct {
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
+	// sendTraceParent sends the header traceparent (W3C Trace Context) with every
+	// attempt, so that traces go on at the receiver: that of the attempt where the
+	// operator makes traces, else what the publisher sent, if it did. Receivers
+	// learn the ids of your traces by it. Default false: it is not sent.
+	// +optional
+	SendTraceParent bool `json:"sendTraceParent,omitempty"`
+
 	// signing says which secret signs, and how long two of them overlap in a
 	// rotation. If unset, the controller makes the Secret <name>-signing.
 	// +optional

@@ -202,6 +202,64 @@ func TestPrivateEndpointsPassTheNetworkPolicy(t *testing.T) {
 	}
 }
 
+// Without the right to read signing Secrets there is nothing to sign first
+// attempts with, and without first attempts no use for the right.
+func TestFirstAttemptsGoWithTheRightToSign(t *testing.T) {
+	for values, want := range map[string]bool{"": true, "{rbac: {gatewaySigningSecrets: true}}": true, "{rbac: {gatewaySigningSecrets: false}}": false} {
+		all := render(t, values, Release{}).Objects
+		var right bool
+		for _, role := range ofKind[rbacv1.ClusterRole](t, all, "ClusterRole") {
+			right = right || role.Name == "bbmcp-gateway-signing"
+		}
+		attempts := !slices.Contains(podOf(t, all, "gateway").Containers[0].Args, "--first-attempt-wait=0")
+		if right != want || attempts != want {
+			t.Errorf("values %s: right %t, first attempts %t, want %t", values, right, attempts, want)
+		}
+	}
+}
+
+func TestTracesGoToTheCollector(t *testing.T) {
+	const variable = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	for _, c := range []struct {
+		values, endpoint string
+		port             int32
+	}{
+		{"", "", 0},
+		{"{tracing: {endpoint: 'http://collector.observability:4317'}}", "http://collector.observability:4317", 4317},
+		{"{tracing: {endpoint: 'https://traces.example.com/otlp', protocol: http/protobuf}}", "https://traces.example.com/otlp", 443},
+		{"{tracing: {endpoint: 'http://[fd00::1]:4318/'}}", "http://[fd00::1]:4318/", 4318},
+	} {
+		all := render(t, c.values, Release{}).Objects
+		for _, role := range []string{"manager", "gateway"} {
+			pod := podOf(t, all, role)
+			if got := envOf(pod.Containers[0].Env, variable); got != c.endpoint {
+				t.Errorf("%s: %s has %s=%q", c.values, role, variable, got)
+			}
+			if got := envOf(pod.InitContainers[0].Env, variable); got != "" {
+				t.Errorf("%s: the dispatcher of the %s has %s=%q", c.values, role, variable, got)
+			}
+		}
+		for _, policy := range ofKind[networkingv1.NetworkPolicy](t, all, "NetworkPolicy") {
+			var port int32
+			if rules := policy.Spec.Egress; len(rules) > 3 {
+				port = rules[3].Ports[0].Port.IntVal
+			}
+			if port != c.port {
+				t.Errorf("%s: %s opens port %d", c.values, policy.Name, port)
+			}
+		}
+	}
+}
+
+func envOf(env []corev1.EnvVar, name string) string {
+	for _, variable := range env {
+		if variable.Name == name {
+			return variable.Value
+		}
+	}
+	return ""
+}
+
 func TestBudgetsTakeNumbersAndPercent(t *testing.T) {
 	for value, want := range map[string]string{"0": "0", "2": "2", "50%": "50%"} {
 		all := render(t, "{manager: {podDisruptionBudget: {maxUnavailable: "+value+"}}}", Release{}).Objects

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ import (
 type emitter struct {
 	front      *stack.Gateway
 	url, token string
+	header     http.Header // more of it
 	serial     int
 }
 
@@ -30,7 +32,13 @@ type emitter struct {
 // namespace.
 func newEmitter(ctx context.Context, w *world, args ...string) *emitter {
 	GinkgoHelper()
-	front := startGateway(ctx, stack.GatewayOptions{Supervise: true, Args: append([]string{"--allow-unregistered-event-types"}, args...)})
+	return newEmitterOf(ctx, w, stack.GatewayOptions{Supervise: true, Args: append([]string{"--allow-unregistered-event-types"}, args...)})
+}
+
+// newEmitterOf is newEmitter with a gateway of any kind.
+func newEmitterOf(ctx context.Context, w *world, options stack.GatewayOptions) *emitter {
+	GinkgoHelper()
+	front := startGateway(ctx, options)
 	token, err := cluster.Token(ctx, w.namespace, "publisher", []string{"bbmcp-publisher"})
 	Expect(err).NotTo(HaveOccurred())
 	return &emitter{front: front, url: front.URL, token: token}
@@ -53,16 +61,17 @@ func (e *emitter) publish(ctx context.Context, prefer string) (states []string) 
 // post publishes an event once, under this id, and returns the status of the
 // answer; 0 and the error if there was none.
 func (e *emitter) post(ctx context.Context, id, prefer string) (int, string) {
-	return postEvent(ctx, http.DefaultClient, e.url, e.token, id, prefer)
+	return postEvent(ctx, http.DefaultClient, e.url, e.token, id, prefer, e.header)
 }
 
-func postEvent(ctx context.Context, through *http.Client, url, token, id, prefer string) (int, string) {
+func postEvent(ctx context.Context, through *http.Client, url, token, id, prefer string, more http.Header) (int, string) {
 	body := fmt.Sprintf(`{"event":"order.created","data":{"id":%q}}`, id)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/events", strings.NewReader(body))
 	if err != nil {
 		return 0, err.Error()
 	}
 	request.Header = http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}, "Idempotency-Key": {id}}
+	maps.Copy(request.Header, more)
 	if prefer != "" {
 		request.Header.Set("Prefer", prefer)
 	}

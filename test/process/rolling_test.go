@@ -133,7 +133,7 @@ func (s *stream) publish(ctx context.Context, id string) {
 	for ctx.Err() == nil {
 		said := "no replica is ready"
 		if to := s.service.pick(); to != "" {
-			status, text := postEvent(ctx, s.through, to, s.token, id, "")
+			status, text := postEvent(ctx, s.through, to, s.token, id, "", nil)
 			if status == http.StatusAccepted {
 				s.note(time.Since(began))
 				return

@@ -31,6 +31,8 @@ type GatewayOptions struct {
 	Proxy *APIProxy
 	// NotReady returns as soon as the processes run.
 	NotReady bool
+	// Env has more environment variables, as NAME=value.
+	Env []string
 }
 
 // Gateway is a gateway with its dispatcher, as in one Pod.
@@ -46,7 +48,7 @@ type Gateway struct {
 
 	*sidecar
 
-	args []string
+	args, env []string
 }
 
 // StartGateway starts a gateway with its dispatcher and returns once it is
@@ -82,6 +84,7 @@ func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gate
 		"--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + g.socket, "--address=" + addresses[0],
 		"--metrics-address=" + addresses[1], "--metrics-secure=false", "--drain-delay=0s",
 	}, options.Args)
+	g.env = options.Env
 	if options.NotReady {
 		return g, g.Launch()
 	}
@@ -91,7 +94,7 @@ func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gate
 // Launch starts the gateway, again if it had ended, as kubelet does with a
 // container.
 func (g *Gateway) Launch() error {
-	process, err := g.stack.launch(g.name, g.stack.Binaries.Operator, g.args...)
+	process, err := g.stack.launchIn(g.env, g.name, g.stack.Binaries.Operator, g.args...)
 	g.Process = process
 	return err
 }

@@ -30,6 +30,8 @@ type ManagerOptions struct {
 	Proxy *APIProxy
 	// NotReady returns as soon as the processes run.
 	NotReady bool
+	// Env has more environment variables, as NAME=value.
+	Env []string
 }
 
 // Manager is a manager with its dispatcher, as in one Pod.
@@ -45,7 +47,7 @@ type Manager struct {
 
 	*sidecar
 
-	args []string
+	args, env []string
 }
 
 // StartManager starts a manager with its dispatcher and returns once the
@@ -83,6 +85,7 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 		"--metrics-address=" + addresses[0], "--metrics-secure=false", "--probe-address=" + addresses[1],
 		"--leader-election-namespace=" + SystemNamespace, fmt.Sprintf("--leader-elect=%t", !options.Alone),
 	}, options.Args)
+	m.env = options.Env
 	if options.NotReady {
 		return m, m.Launch()
 	}
@@ -92,7 +95,7 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 // Launch starts the manager, again if it had ended, as kubelet does with a
 // container.
 func (m *Manager) Launch() error {
-	process, err := m.stack.launch(m.name, m.stack.Binaries.Operator, m.args...)
+	process, err := m.stack.launchIn(m.env, m.name, m.stack.Binaries.Operator, m.args...)
 	m.Process = process
 	return err
 }

@@ -129,7 +129,14 @@ func (s *Stack) Stop() error {
 
 // launch starts a program whose output goes to Dir/name.log.
 func (s *Stack) launch(name, binary string, args ...string) (*childprocess.Process, error) {
-	process, err := childprocess.Start(name, filepath.Join(s.Dir, name+".log"), exec.Command(binary, args...))
+	return s.launchIn(nil, name, binary, args...)
+}
+
+// launchIn is launch with more environment variables.
+func (s *Stack) launchIn(env []string, name, binary string, args ...string) (*childprocess.Process, error) {
+	command := exec.Command(binary, args...)
+	command.Env = append(os.Environ(), env...)
+	process, err := childprocess.Start(name, filepath.Join(s.Dir, name+".log"), command)
 	if err != nil {
 		return nil, err
 	}

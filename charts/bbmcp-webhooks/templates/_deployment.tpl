@@ -77,7 +77,7 @@ spec:
         args:
           {{- include "bbmcp.args" (dict "own" .own "values" $values) | nindent 10 }}
         env:
-          {{- include "bbmcp.env" $values.env | nindent 10 }}
+          {{- include "bbmcp.env" (concat (include "bbmcp.tracing" . | fromYamlArray) $values.env) | nindent 10 }}
         {{- .container | nindent 8 }}
         resources:
           {{- toYaml $values.resources | nindent 10 }}

@@ -65,6 +65,36 @@ capabilities:
 {{- end }}
 {{- end -}}
 
+{{- /* OTEL_* of manager and gateway; nothing without a collector. Takes root. */ -}}
+{{- define "bbmcp.tracing" -}}
+{{- with .root.Values.tracing -}}
+{{- if .endpoint }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: service.instance.id=$(POD_NAME)
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: OTEL_EXPORTER_OTLP_PROTOCOL
+  value: {{ .protocol }}
+- name: OTEL_TRACES_SAMPLER
+  value: {{ .sampler }}
+{{- with .samplerArg }}
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* The port that spans go to. */ -}}
+{{- define "bbmcp.tracing.port" -}}
+{{- $scheme := ternary 443 80 (hasPrefix "https:" .endpoint) -}}
+{{- regexFind ":[0-9]+(/|$)" .endpoint | trimPrefix ":" | trimSuffix "/" | default $scheme -}}
+{{- end -}}
+
 {{- /*
 A native sidecar: it takes attempts before the main container starts, and ends
 after it. It has no token: what talks to strangers has nothing to steal.

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracing
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"net/url"
+	"strconv"
+
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.40.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+)
+
+// Sender makes attempts, each with a span.
+type Sender struct {
+	*dispatcher.Client
+
+	tracer *Tracer
+}
+
+// Sender returns what hands attempts to a dispatcher. It is the client itself
+// where there are no traces.
+func (t *Tracer) Sender(sidecar *dispatcher.Client) Dispatcher {
+	if t == nil {
+		return sidecar
+	}
+	return &Sender{Client: sidecar, tracer: t}
+}
+
+// Dispatcher is a dispatcher.Client as manager and gateway use it.
+type Dispatcher interface {
+	Send(ctx context.Context, request dispatcher.Request) (dispatcher.Result, error)
+	CheckURL(ctx context.Context, url string, forbidden []netip.Prefix) error
+	Ready(ctx context.Context) error
+}
+
+// Send makes one attempt; see dispatcher.Client. Its span is a child of the span
+// that published the event, wherever and whenever that was, and linked to it.
+func (s *Sender) Send(ctx context.Context, request dispatcher.Request) (dispatcher.Result, error) {
+	published := parse(request.Trace.Parent)
+	var links []trace.Link
+	if published.IsValid() {
+		links = []trace.Link{{SpanContext: published}}
+	}
+	_, span := s.tracer.tracer.Start(trace.ContextWithSpanContext(context.Background(), published), "POST",
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...), trace.WithAttributes(describe(&request)...))
+	if request.Trace.Wanted {
+		request.TraceParent = format(span.SpanContext())
+	}
+	result, err := s.Client.Send(ctx, request)
+	if errors.Is(err, dispatcher.ErrUnavailable) {
+		return result, err // nothing was sent: a span that never ends is not exported
+	}
+	if result.StatusCode != 0 {
+		span.SetAttributes(semconv.HTTPResponseStatusCode(result.StatusCode))
+	}
+	fail(span, failure(&result, err))
+	span.End()
+	return result, err
+}
+
+// describe says of an attempt what is neither secret nor long. The path of a URL
+// is left out: some hold a token there.
+func describe(request *dispatcher.Request) []attribute.KeyValue {
+	said := []attribute.KeyValue{
+		semconv.HTTPRequestMethodPost,
+		semconv.MessagingSystemKey.String(system), semconv.MessagingMessageID(request.EventID), semconv.MessagingDestinationName(request.EventType),
+		semconv.K8SNamespaceName(request.Trace.Namespace), attribute.String("bbmcp.webhook.name", request.Trace.Webhook),
+		attribute.String("bbmcp.delivery.id", request.DeliveryID), attribute.Int("bbmcp.attempt", request.Attempt),
+	}
+	if request.Attempt > 1 {
+		said = append(said, semconv.HTTPRequestResendCount(request.Attempt-1))
+	}
+	to, err := url.Parse(request.URL)
+	if err != nil {
+		return said
+	}
+	port, err := strconv.Atoi(to.Port())
+	if err != nil {
+		port = map[string]int{"http": 80}[to.Scheme]
+	}
+	if port == 0 {
+		port = 443
+	}
+	return append(said, semconv.ServerAddress(to.Hostname()), semconv.ServerPort(port), semconv.URLScheme(to.Scheme))
+}
+
+// failure names why an attempt failed, as error.type does: the status if it is
+// about that, or our reason; "": it did not.
+func failure(result *dispatcher.Result, err error) string {
+	switch {
+	case err != nil:
+		return string(dispatcher.ReasonDispatcherLost)
+	case result.Succeeded():
+		return ""
+	case result.StatusCode >= 300:
+		return strconv.Itoa(result.StatusCode)
+	}
+	return string(result.Reason)
+}
