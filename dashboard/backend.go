@@ -22,9 +22,10 @@ type Backend interface {
 	// May reports whether the caller has a right. What cannot be found out
 	// counts as no.
 	May(ctx context.Context, namespace string, right Right) bool
-	// Health says how each webhook of a namespace does, by id: needs the right to
-	// list webhooks. What it tells of deliveries needs the right to list those.
-	Health(ctx context.Context, namespace string) (map[string]Health, error)
+	// Health says how webhooks of a namespace do, by id; all of them, if none are
+	// named: needs the right to list webhooks. What it tells of deliveries needs
+	// the right to list those.
+	Health(ctx context.Context, namespace string, ids ...string) (map[string]Health, error)
 	// Settings are those of a webhook that the REST API does not show: needs the
 	// right to get it.
 	Settings(ctx context.Context, namespace, id string) (*Settings, error)

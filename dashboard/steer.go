@@ -58,7 +58,7 @@ func (v *visit) confirm(page, title string) error {
 	if settings.Overlap > 0 {
 		view.Overlap = shownDuration(settings.Overlap)
 	}
-	if health, err := v.d.backend.Health(v.ctx(), v.namespace); err == nil {
+	if health, err := v.d.backend.Health(v.ctx(), v.namespace, v.id()); err == nil {
 		view.Waiting = health[v.id()].Waiting
 	}
 	return v.show(page, layout{Title: title + webhook.Name, Nav: "webhooks", Body: view})

@@ -77,7 +77,7 @@ func (v *visit) webhook() error {
 	}
 	view.May.Rotate = view.May.Rotate && !view.Settings.UserSecret
 	view.Policy = policySteps(view.Settings.Delays, view.Settings.Timeout)
-	health, err := v.d.backend.Health(v.ctx(), v.namespace)
+	health, err := v.d.backend.Health(v.ctx(), v.namespace, webhook.WebhookID)
 	if err == nil { // who may get one webhook may not be allowed to list them
 		view.Health = health[webhook.WebhookID]
 		view.Summary = summarise(view.Health.Recent)

@@ -158,6 +158,8 @@ type namespaceLedger struct {
 	byID      map[string]*recorded
 	byEvent   map[string]map[string]*recorded // event id → name
 	byWebhook map[string]*webhookLedger       // name of the webhook
+	waiting   *btree.BTreeG[*recorded]        // unfinished, the oldest first
+	failed    *btree.BTreeG[*recorded]        // for good, the latest first
 }
 
 type webhookLedger struct {
@@ -169,6 +171,16 @@ type webhookLedger struct {
 // listedBefore reports whether a stands before b in a list: the newest first.
 func listedBefore(a, b *recorded) bool {
 	return cmp.Or(b.created.Compare(a.created), cmp.Compare(a.name, b.name)) < 0
+}
+
+// acceptedBefore reports whether a has waited longer than b.
+func acceptedBefore(a, b *recorded) bool {
+	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.name, b.name)) < 0
+}
+
+// endedAfter reports whether a ended later than b.
+func endedAfter(a, b *recorded) bool {
+	return cmp.Or(b.ended().Compare(a.ended()), cmp.Compare(a.name, b.name)) < 0
 }
 
 // treeDegree is the usual one for small items; nothing depends on it.
@@ -210,10 +222,14 @@ func (l *ledger) enter(r *recorded) {
 	if !r.asked.IsZero() {
 		l.hold(r.owner, r.asked)
 	}
-	if r.unfinished() {
+	switch {
+	case r.unfinished():
 		l.total.add(r, 1)
 		n.add(r, 1)
 		w.add(r, 1)
+		n.waiting.ReplaceOrInsert(r)
+	case r.state == v1alpha1.DeliveryFailed:
+		n.failed.ReplaceOrInsert(r)
 	}
 }
 
@@ -229,10 +245,14 @@ func (l *ledger) drop(r *recorded) {
 	if r.foreseen {
 		l.foreseen--
 	}
-	if r.unfinished() {
+	switch {
+	case r.unfinished():
 		l.total.add(r, -1)
 		n.add(r, -1)
 		w.add(r, -1)
+		n.waiting.Delete(r)
+	case r.state == v1alpha1.DeliveryFailed:
+		n.failed.Delete(r)
 	}
 	if w.inOrder.Len() == 0 {
 		delete(n.byWebhook, r.webhook)
@@ -245,7 +265,10 @@ func (l *ledger) drop(r *recorded) {
 func (l *ledger) namespace(name string) *namespaceLedger {
 	n := l.namespaces[name]
 	if n == nil {
-		n = &namespaceLedger{byID: map[string]*recorded{}, byEvent: map[string]map[string]*recorded{}, byWebhook: map[string]*webhookLedger{}}
+		n = &namespaceLedger{
+			byID: map[string]*recorded{}, byEvent: map[string]map[string]*recorded{}, byWebhook: map[string]*webhookLedger{},
+			waiting: btree.NewG(treeDegree, acceptedBefore), failed: btree.NewG(treeDegree, endedAfter),
+		}
 		l.namespaces[name] = n
 	}
 	return n

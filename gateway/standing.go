@@ -3,11 +3,11 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
 
+	"github.com/google/btree"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -29,12 +29,20 @@ const (
 )
 
 // Health implements dashboard.Backend.
-func (p pages) Health(ctx context.Context, namespace string) (map[string]dashboard.Health, error) {
+func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map[string]dashboard.Health, error) {
 	if err := p.permitted(ctx, namespace, "list", resourceWebhooks); err != nil {
 		return nil, err
 	}
 	mayList := p.May(ctx, namespace, dashboard.Right{Verb: "list", Resource: resourceDeliveries})
-	all := p.g.endpoints.list(namespace)
+	var all []*v1alpha1.Webhook
+	if len(ids) == 0 {
+		all = p.g.endpoints.list(namespace)
+	}
+	for _, id := range ids {
+		if webhook := p.g.endpoints.find(namespace, id); webhook != nil {
+			all = append(all, webhook)
+		}
+	}
 	health := make(map[string]dashboard.Health, len(all))
 	for _, webhook := range all {
 		h := dashboard.Health{
@@ -159,33 +167,17 @@ func (p pages) Backlog(ctx context.Context, namespace string) (*dashboard.Backlo
 // worthALook finds the deliveries that have waited longest and those that failed
 // last, and how much waits.
 func (l *ledger) worthALook(namespace string, b *dashboard.Backlog) (oldest, failed []*recorded) {
-	keep := func(list []*recorded, r *recorded, before func(a, b *recorded) int) []*recorded {
-		if len(list) == worthALook && before(list[worthALook-1], r) <= 0 {
-			return list
-		}
-		at, _ := slices.BinarySearchFunc(list, r, before)
-		list = slices.Insert(list, at, r)
-		return list[:min(len(list), worthALook)]
-	}
-	byAge := func(a, b *recorded) int {
-		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.name, b.name))
-	}
-	byEnd := func(a, b *recorded) int {
-		return cmp.Or(b.ended().Compare(a.ended()), cmp.Compare(a.name, b.name))
+	first := func(tree *btree.BTreeG[*recorded]) (list []*recorded) {
+		tree.Ascend(func(r *recorded) bool {
+			list = append(list, r)
+			return len(list) < worthALook
+		})
+		return list
 	}
 	l.View(func() {
-		n := l.namespaces[namespace]
-		if n == nil {
-			return
-		}
-		b.Count, b.Bytes = n.count, n.bytes
-		for _, r := range n.byID {
-			switch {
-			case r.unfinished():
-				oldest = keep(oldest, r, byAge)
-			case r.state == v1alpha1.DeliveryFailed:
-				failed = keep(failed, r, byEnd)
-			}
+		if n := l.namespaces[namespace]; n != nil {
+			b.Count, b.Bytes = n.count, n.bytes
+			oldest, failed = first(n.waiting), first(n.failed)
 		}
 	})
 	return oldest, failed

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/dashboard"
+)
+
+// TestWorthALook changes deliveries at random and compares what the indexes say
+// with what all deliveries say.
+func TestWorthALook(t *testing.T) {
+	const names, changes = 40, 3000
+	random := rand.New(rand.NewPCG(1, 2))
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	l := newLedger(func() time.Time { return start })
+	stored := map[string]*v1alpha1.WebhookDelivery{}
+	states := []v1alpha1.DeliveryState{"", v1alpha1.DeliveryPending, v1alpha1.DeliveryRetrying, v1alpha1.DeliverySucceeded, v1alpha1.DeliveryFailed}
+	for version := 1; version <= changes; version++ {
+		name := fmt.Sprintf("delivery-%d", random.IntN(names))
+		if known := stored[name]; known != nil && random.IntN(4) == 0 {
+			l.Forget(types.NamespacedName{Namespace: "shop", Name: name}, known.UID)
+			delete(stored, name)
+		} else {
+			delivery := deliveryAt(name, version, start.Add(time.Duration(random.IntN(20))*time.Second), states[random.IntN(len(states))])
+			if known != nil { // these never change
+				delivery.UID, delivery.CreationTimestamp = known.UID, known.CreationTimestamp
+			}
+			stored[name] = delivery
+			l.Note(delivery)
+		}
+		var b dashboard.Backlog
+		oldest, failed := l.worthALook("shop", &b)
+		wantOldest, wantFailed, wantCount := lookThrough(stored)
+		if got := namesOf(oldest); !slices.Equal(got, wantOldest) {
+			t.Fatalf("change %d: the oldest are %v, want %v", version, got, wantOldest)
+		}
+		if got := namesOf(failed); !slices.Equal(got, wantFailed) {
+			t.Fatalf("change %d: the latest failures are %v, want %v", version, got, wantFailed)
+		}
+		if b.Count != wantCount {
+			t.Fatalf("change %d: %d wait, want %d", version, b.Count, wantCount)
+		}
+	}
+}
+
+func deliveryAt(name string, version int, created time.Time, state v1alpha1.DeliveryState) *v1alpha1.WebhookDelivery {
+	delivery := &v1alpha1.WebhookDelivery{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: name, UID: types.UID(fmt.Sprint(name, version)),
+			ResourceVersion: fmt.Sprint(version), CreationTimestamp: metav1.NewTime(created),
+		},
+		Spec:   v1alpha1.WebhookDeliverySpec{WebhookRef: v1alpha1.WebhookReference{Name: "orders"}, EventID: "evt_" + name},
+		Status: v1alpha1.WebhookDeliveryStatus{State: state},
+	}
+	if state == v1alpha1.DeliveryFailed && version%3 > 0 {
+		delivery.Status.CompletionTime = new(metav1.NewMicroTime(created.Add(time.Duration(version%7) * time.Second)))
+	}
+	return delivery
+}
+
+// lookThrough finds the same by looking at every delivery.
+func lookThrough(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed []string, count int) {
+	var waiting, lost []*recorded
+	for _, delivery := range stored {
+		switch r := record(delivery); {
+		case r.unfinished():
+			waiting = append(waiting, r)
+		case r.state == v1alpha1.DeliveryFailed:
+			lost = append(lost, r)
+		}
+	}
+	order := func(list []*recorded, first func(a, b *recorded) bool) []string {
+		slices.SortFunc(list, func(a, b *recorded) int {
+			if first(a, b) {
+				return -1
+			}
+			return 1
+		})
+		return namesOf(list[:min(len(list), worthALook)])
+	}
+	return order(waiting, acceptedBefore), order(lost, endedAfter), len(waiting)
+}
+
+func namesOf(list []*recorded) []string {
+	names := make([]string, 0, len(list))
+	for _, r := range list {
+		names = append(names, r.name)
+	}
+	return names
+}
