@@ -25,6 +25,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway"
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
+	"bbmcp.quietstack.com/webhooks/internal/memory"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/version"
@@ -110,6 +111,8 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	memory.LimitToContainer(logger)
+	memory.Spend()
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return err

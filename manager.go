@@ -28,6 +28,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/health"
+	"bbmcp.quietstack.com/webhooks/internal/memory"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
@@ -107,6 +108,7 @@ func (o *managerOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer stopTraces()
+	memory.LimitToContainer(logger)
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -22,21 +21,12 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+	"bbmcp.quietstack.com/webhooks/internal/memory"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
 
-const (
-	// gcPercent lets the heap grow to five times of what is in use, which is a few
-	// MiB: at the default of 100 a tenth of all CPU goes into collecting them.
-	gcPercent = 400
-	// memoryLimit makes the collector work harder while many large payloads are in
-	// flight, well before the limit of the container, 256 MiB.
-	memoryLimit = 192 << 20
-)
-
 func main() {
-	tuneMemory(os.Getenv)
 	options, err := parseFlags(os.Args[0], os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
@@ -46,21 +36,13 @@ func main() {
 	}
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: options.logLevel}))
 	slog.SetDefault(logger) // package net/http writes to the default logger
+	memory.LimitToContainer(logger)
+	memory.Spend()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, options, logger); err != nil {
 		logger.Error("dispatcher ended", "error", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do
-	}
-}
-
-// tuneMemory leaves alone what the environment sets (package runtime says how).
-func tuneMemory(getenv func(string) string) {
-	if getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
 	}
 }
 

@@ -76,8 +76,10 @@ spec:
         command: [/bbmcp-webhooks]
         args:
           {{- include "bbmcp.args" (dict "own" .own "values" $values) | nindent 10 }}
+        {{- with concat (include "bbmcp.tracing" . | fromYamlArray) $values.env }}
         env:
-          {{- include "bbmcp.env" (concat (include "bbmcp.tracing" . | fromYamlArray) $values.env) | nindent 10 }}
+          {{- toYaml . | nindent 10 }}
+        {{- end }}
         {{- .container | nindent 8 }}
         resources:
           {{- toYaml $values.resources | nindent 10 }}

@@ -55,16 +55,6 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{- define "bbmcp.env" -}}
-- name: GOMEMLIMIT
-  valueFrom:
-    resourceFieldRef:
-      resource: limits.memory
-{{- with . }}
-{{ toYaml . }}
-{{- end }}
-{{- end -}}
-
 {{- /* OTEL_* of manager and gateway; nothing without a collector. Takes root. */ -}}
 {{- define "bbmcp.tracing" -}}
 {{- with .root.Values.tracing -}}
@@ -113,8 +103,10 @@ command: [/dispatcher]
 args:
   {{- include "bbmcp.args" (dict "own" $own "values" $values) | nindent 2 }}
 restartPolicy: Always
+{{- with $values.env }}
 env:
-  {{- include "bbmcp.env" $values.env | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 ports:
 - name: sidecar
   containerPort: {{ int64 $values.ports.sidecar }}
