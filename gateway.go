@@ -126,7 +126,12 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	}
 	defer stopTraces()
 	sidecar := dispatcher.NewClient(o.dispatcherSocket)
-	g, err := o.newGateway(background, config, sidecar, tracer, logger)
+	accessLog, flush, err := newAccessLog(o.logLevel)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	g, err := o.newGateway(background, config, sidecar, tracer, logger, accessLog)
 	if err != nil {
 		return err
 	}
@@ -165,7 +170,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	return o.drain(server, g, &draining, stop)
 }
 
-func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, sidecar *dispatcher.Client, tracer *tracing.Tracer, logger *slog.Logger) (*gateway.Gateway, error) {
+func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, sidecar *dispatcher.Client, tracer *tracing.Tracer, logger, accessLog *slog.Logger) (*gateway.Gateway, error) {
 	if o.replicas < 1 {
 		return nil, errors.New("--replicas: must be at least 1")
 	}
@@ -179,7 +184,7 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 	return gateway.New(gateway.Options{
 		Config: config, Client: objects, Dispatcher: tracer.Sender(sidecar), Tracer: tracer, Forbidden: addresses.Forbidden,
 		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered, Dashboard: o.dashboard, First: o.first,
-		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, Now: time.Now, Random: rand.Reader,
+		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, AccessLog: accessLog, Now: time.Now, Random: rand.Reader,
 	})
 }
 

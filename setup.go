@@ -5,10 +5,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/go-logr/logr"
+	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -73,12 +76,32 @@ func startTraces(ctx context.Context, service string, logger *slog.Logger) (trac
 
 // setLogger makes everything log JSON lines to stderr.
 func setLogger(level string) (*slog.Logger, error) {
+	logger, err := newLogger(os.Stderr, level)
+	if err != nil {
+		return nil, err
+	}
+	ctrl.SetLogger(logr.FromSlogHandler(logger.Handler()))
+	klog.SetLogger(logr.FromSlogHandler(logger.Handler()))
+	return logger, nil
+}
+
+func newLogger(w io.Writer, level string) (*slog.Logger, error) {
 	var parsed slog.Level
 	if err := parsed.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level %q: use debug, info, warn or error", level)
 	}
-	handler := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: parsed})
-	ctrl.SetLogger(logr.FromSlogHandler(handler))
-	klog.SetLogger(logr.FromSlogHandler(handler))
-	return slog.New(handler), nil
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: parsed})), nil
+}
+
+const (
+	accessLogBytes = 64 << 10
+	accessLogDelay = 100 * time.Millisecond
+)
+
+// newAccessLog writes lines that come by the thousand a second with few system
+// calls, at most accessLogDelay late; flush writes those that are left.
+func newAccessLog(level string) (logger *slog.Logger, flush func(), err error) {
+	buffered := &zapcore.BufferedWriteSyncer{WS: zapcore.Lock(os.Stderr), Size: accessLogBytes, FlushInterval: accessLogDelay}
+	logger, err = newLogger(buffered, level)
+	return logger, func() { _ = buffered.Stop() }, err // nobody is left to tell
 }

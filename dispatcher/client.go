@@ -65,32 +65,56 @@ func (c *Client) Close() { c.calls.Close() }
 // A request that the dispatcher would never take, as one that is too large, is
 // a Result too: as an error it would be tried for ever.
 func (c *Client) Send(ctx context.Context, request Request) (Result, error) {
+	var scratch [metadataRoom]byte
+	metadata, err := prepare(scratch[:0], &request)
+	if err != nil {
+		return notSent(err), nil
+	}
+	return result(c.calls.Call(ctx, request.Timeout+answerMargin, methodAttempt, metadata, request.Payload))
+}
+
+// Start makes one attempt as Send does and does not wait: done gets what Send
+// would return, once, mostly from a goroutine that all attempts share, and must
+// not wait for anything. It may be called before Start returns.
+func (c *Client) Start(request Request, done func(Result, error)) {
+	var scratch [metadataRoom]byte
+	metadata, err := prepare(scratch[:0], &request)
+	if err != nil {
+		done(notSent(err), nil)
+		return
+	}
+	c.calls.Start(request.Timeout+answerMargin, methodAttempt, metadata, request.Payload, func(encoded []byte, err error) {
+		done(result(encoded, err))
+	})
+}
+
+// prepare refuses what the dispatcher would, and encodes the rest into room.
+func prepare(room []byte, request *Request) ([]byte, error) {
 	if request.Trace.Wanted && request.TraceParent == "" {
 		request.TraceParent = request.Trace.Parent
 	}
-	if err := validate(&request); err != nil {
-		return notSent(err), nil
+	if err := validate(request); err != nil {
+		return nil, err
 	}
-	var scratch [metadataRoom]byte
-	metadata, err := appendMetadata(scratch[:0], &request)
-	if err != nil {
+	return appendMetadata(room, request)
+}
+
+// result makes one of what came back.
+func result(encoded []byte, err error) (Result, error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, multiplex.ErrMalformed):
 		return notSent(err), nil
-	}
-	encoded, err := c.calls.Call(ctx, request.Timeout+answerMargin, methodAttempt, metadata, request.Payload)
-	if errors.Is(err, multiplex.ErrMalformed) {
-		return notSent(err), nil
-	}
-	if errors.Is(err, multiplex.ErrNotTaken) {
+	case errors.Is(err, multiplex.ErrNotTaken):
 		return Result{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	default:
+		return Result{}, fmt.Errorf("%w: %w", ErrLost, err)
 	}
+	got, err := decodeResult(encoded)
 	if err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrLost, err)
 	}
-	result, err := decodeResult(encoded)
-	if err != nil {
-		return Result{}, fmt.Errorf("%w: %w", ErrLost, err)
-	}
-	return result, nil
+	return got, nil
 }
 
 // notSent is the result of a request that cannot be an attempt.

@@ -85,7 +85,7 @@ func (g *Gateway) log(request *http.Request, n *noted, seen *seenWriter, took ti
 	if n.cause != nil {
 		attributes = append(attributes, slog.String("cause", n.cause.Error()))
 	}
-	g.logger.LogAttrs(request.Context(), level, "request", attributes...)
+	g.accessLog.LogAttrs(request.Context(), level, "request", attributes...)
 }
 
 // isRequestID accepts what can stand in a log and a header as it is.

@@ -44,10 +44,12 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
+	logger := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	g, err := gateway.New(gateway.Options{
 		Config: cluster.ControlPlane.AdminConfig(), Client: cluster.Client, Dispatcher: dispatcher.NewClient("/nowhere"),
 		Forbidden: func() []netip.Prefix { return nil },
-		Metrics:   gateway.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)), Now: time.Now, Random: rand.Reader,
+		Metrics:   gateway.NewMetrics(prometheus.NewRegistry()), Logger: logger, AccessLog: logger,
+		Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -108,7 +108,7 @@ func (f *firsts) begin(ctx context.Context, draft *deliveryDraft, pending func(b
 			},
 		},
 	}
-	go made.run(context.WithoutCancel(ctx))
+	f.sender.Start(made.request, made.end)
 	return made
 }
 
@@ -128,18 +128,19 @@ func timeoutOf(webhook *v1alpha1.Webhook) time.Duration {
 	return defaultTimeout
 }
 
-// run makes the attempt. The sender gives up a while after the timeout.
-func (f *flight) run(ctx context.Context) {
+// end takes what became of the attempt. It waits for nothing: the sender's other
+// attempts wait for it.
+func (f *flight) end(result dispatcher.Result, err error) {
 	defer close(f.ended)
-	f.result, f.err = f.firsts.sender.Send(ctx, f.request)
+	f.result, f.err = result, err
 	now := f.firsts.now()
-	if f.err != nil {
+	if err != nil {
 		f.firsts.slots.free(f.slot)
 		f.firsts.metrics.firstEnded(firstLost)
 		return
 	}
 	f.firsts.slots.done(f.slot, &f.result, now.Sub(f.began), now)
-	if f.result.Succeeded() {
+	if result.Succeeded() {
 		f.firsts.metrics.firstEnded(firstSucceeded)
 		return
 	}
@@ -147,13 +148,13 @@ func (f *flight) run(ctx context.Context) {
 	if signer.DoubtsSignature(f.made().ResponseStatus) {
 		f.firsts.signer.Doubt(f.draft.webhook.UID)
 	}
-	f.log(ctx)
+	go f.log()
 }
 
 // log writes the line that debugging a failed attempt needs. Successes are
 // counted only: the line of the request stands for them.
-func (f *flight) log(ctx context.Context) {
-	f.firsts.logger.LogAttrs(ctx, slog.LevelInfo, "first attempt",
+func (f *flight) log() {
+	f.firsts.logger.LogAttrs(context.Background(), slog.LevelInfo, "first attempt",
 		slog.String("namespace", f.draft.webhook.Namespace), slog.String("webhook", f.draft.webhook.Name), slog.String("delivery", f.draft.name()),
 		slog.String("event", f.draft.eventType), slog.String("eventID", f.draft.eventID),
 		slog.Int("status", f.result.StatusCode), slog.Int64("durationMilliseconds", f.result.Duration.Milliseconds()),

@@ -33,8 +33,8 @@ import (
 type Dispatcher interface {
 	// CheckURL says whether a URL may be an endpoint; see dispatcher.Client.
 	CheckURL(ctx context.Context, url string, forbidden []netip.Prefix) error
-	// Send makes one attempt; see dispatcher.Client.
-	Send(ctx context.Context, request dispatcher.Request) (dispatcher.Result, error)
+	// Start makes one attempt; see dispatcher.Client.
+	Start(request dispatcher.Request, done func(dispatcher.Result, error))
 }
 
 // Options are what a Gateway is made of.
@@ -61,7 +61,9 @@ type Options struct {
 	Tracer  *tracing.Tracer
 	Metrics *Metrics
 	Logger  *slog.Logger
-	Now     func() time.Time
+	// AccessLog gets a line for each request.
+	AccessLog *slog.Logger
+	Now       func() time.Time
 	// Random makes ids and secrets: crypto/rand.Reader.
 	Random io.Reader
 }
@@ -80,6 +82,7 @@ type Gateway struct {
 	unregistered  bool
 	metrics       *Metrics
 	logger        *slog.Logger
+	accessLog     *slog.Logger
 	now           func() time.Time
 	random        io.Reader
 	tracer        *tracing.Tracer
@@ -122,7 +125,7 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, callers: callers,
 		authenticator: newAuthenticator(clients.AuthenticationV1().TokenReviews()), authorizer: authorize,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits,
-		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, now: o.Now, random: o.Random, tracer: o.Tracer,
+		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
 		news: newNews(),
 	}

@@ -30,7 +30,7 @@ type Client struct {
 	dial      func() (net.Conn, error)
 	maxAnswer int
 	frames    frames
-	calls     sync.Pool
+	waiters   sync.Pool
 
 	mu   sync.Mutex
 	conn *clientConn
@@ -56,61 +56,76 @@ func (c *Client) Close() {
 // Call sends a request, whose body is head and then payload, and returns the
 // body of the answer. Both may change once it has returned. Its errors wrap
 // ErrNotTaken, ErrLost or ErrMalformed; at the end of ctx or timeout also the
-// context's error.
+// context's error. A timeout may be noticed sweepEvery later.
 func (c *Client) Call(ctx context.Context, timeout time.Duration, method byte, head, payload []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotTaken, err)
 	}
-	made := c.newCall(timeout)
-	conn, id, err := c.begin(made)
+	w, ok := c.waiters.Get().(*waiter)
+	if !ok {
+		w = newWaiter()
+	}
+	conn, id := c.start(timeout, method, head, payload, w.settle)
+	select {
+	case <-w.settled:
+	case <-ctx.Done():
+		if conn.forget(id) {
+			return nil, conn.gaveUp(id, ctx.Err())
+		}
+		<-w.settled
+	}
+	body, err := w.body, w.err
+	w.body, w.err = nil, nil
+	c.waiters.Put(w) // nothing else knows it any more
+	return body, err
+}
+
+// Start sends a request as Call does and does not wait: done gets what Call would
+// return, once, mostly from a goroutine that all calls of the connection share,
+// and must not wait for anything. It may be called before Start returns.
+func (c *Client) Start(timeout time.Duration, method byte, head, payload []byte, done func(body []byte, err error)) {
+	c.start(timeout, method, head, payload, done)
+}
+
+// start returns a nil connection where it could not even open one.
+func (c *Client) start(timeout time.Duration, method byte, head, payload []byte, done func([]byte, error)) (*clientConn, uint32) {
+	conn, id, err := c.begin(call{deadline: time.Now().Add(timeout), done: done})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotTaken, err)
+		done(nil, fmt.Errorf("%w: %w", ErrNotTaken, err))
+		return nil, 0
 	}
 	request := c.frames.get(id, method)
 	request.bytes = append(append(request.bytes, head...), payload...)
 	request.seal()
 	conn.out.put(request)
-
-	var ended error
-	select {
-	case got := <-made.done:
-		made.timer.Stop()
-		c.calls.Put(made) // nothing else knows it any more
-		return got.body, got.err
-	case <-ctx.Done():
-		ended = ctx.Err()
-	case <-made.timer.C:
-		ended = context.DeadlineExceeded
-	}
-	made.timer.Stop()
-	conn.forget(id)
-	if conn.out.withdraw(id) {
-		return nil, fmt.Errorf("%w: %w", ErrNotTaken, ended)
-	}
-	return nil, fmt.Errorf("%w: %w", ErrLost, ended)
+	return conn, id
 }
 
-// call is one that waits for its answer.
+// waiter is a goroutine that waits for the end of its call.
+type waiter struct {
+	settled chan struct{} // holds one
+	settle  func(body []byte, err error)
+	body    []byte
+	err     error
+}
+
+func newWaiter() *waiter {
+	w := &waiter{settled: make(chan struct{}, 1)}
+	w.settle = func(body []byte, err error) {
+		w.body, w.err = body, err
+		w.settled <- struct{}{}
+	}
+	return w
+}
+
+// call is one that has no answer yet.
 type call struct {
-	done  chan outcome // holds one
-	timer *time.Timer
-}
-
-type outcome struct {
-	body []byte
-	err  error
-}
-
-func (c *Client) newCall(timeout time.Duration) *call {
-	if made, ok := c.calls.Get().(*call); ok {
-		made.timer.Reset(timeout)
-		return made
-	}
-	return &call{done: make(chan outcome, 1), timer: time.NewTimer(timeout)}
+	deadline time.Time
+	done     func(body []byte, err error)
 }
 
 // begin numbers a call on a connection that is not known to be broken.
-func (c *Client) begin(made *call) (*clientConn, uint32, error) {
+func (c *Client) begin(made call) (*clientConn, uint32, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn != nil {
@@ -122,24 +137,29 @@ func (c *Client) begin(made *call) (*clientConn, uint32, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	c.conn = &clientConn{net: opened, out: newOutbox(&c.frames), pending: map[uint32]*call{}}
+	c.conn = &clientConn{net: opened, out: newOutbox(&c.frames), pending: map[uint32]call{}}
 	id, _ := c.conn.begin(made)
 	go c.conn.write()
 	go c.conn.read(c.maxAnswer)
 	return c.conn, id, nil
 }
 
+// sweepEvery is how often a connection looks for calls beyond their deadline: a
+// timer for each of thousands would cost more than the rest of the call.
+const sweepEvery = 100 * time.Millisecond
+
 // clientConn is one connection and the calls on it.
 type clientConn struct {
 	net net.Conn
 	out *outbox
 
-	mu      sync.Mutex
-	last    uint32
-	pending map[uint32]*call // nil once broken
+	mu       sync.Mutex
+	last     uint32
+	pending  map[uint32]call // nil once broken
+	sweeping bool            // while calls are pending
 }
 
-func (c *clientConn) begin(made *call) (id uint32, ok bool) {
+func (c *clientConn) begin(made call) (id uint32, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pending == nil {
@@ -147,23 +167,60 @@ func (c *clientConn) begin(made *call) (id uint32, ok bool) {
 	}
 	c.last++ // four billion calls later the number is free again
 	c.pending[c.last] = made
+	if !c.sweeping {
+		c.sweeping = true
+		time.AfterFunc(sweepEvery, c.sweep)
+	}
 	return c.last, true
 }
 
-func (c *clientConn) forget(id uint32) {
+// sweep ends calls that are beyond their deadline.
+func (c *clientConn) sweep() {
+	now, expired := time.Now(), map[uint32]call{}
+	c.mu.Lock()
+	for id, made := range c.pending {
+		if now.After(made.deadline) {
+			expired[id] = made
+			delete(c.pending, id)
+		}
+	}
+	if c.sweeping = len(c.pending) > 0; c.sweeping {
+		time.AfterFunc(sweepEvery, c.sweep)
+	}
+	c.mu.Unlock()
+	for id, made := range expired {
+		made.done(nil, c.gaveUp(id, context.DeadlineExceeded))
+	}
+}
+
+// forget drops a call; false: it has an outcome already.
+func (c *clientConn) forget(id uint32) bool {
+	if c == nil {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	_, waits := c.pending[id]
 	delete(c.pending, id)
+	return waits
+}
+
+// gaveUp says what is known of a call that was forgotten.
+func (c *clientConn) gaveUp(id uint32, why error) error {
+	if c.out.withdraw(id) {
+		return fmt.Errorf("%w: %w", ErrNotTaken, why)
+	}
+	return fmt.Errorf("%w: %w", ErrLost, why)
 }
 
 // settle hands an outcome to a call that still waits.
-func (c *clientConn) settle(id uint32, got outcome) {
+func (c *clientConn) settle(id uint32, body []byte, err error) {
 	c.mu.Lock()
-	made := c.pending[id]
+	made, waits := c.pending[id]
 	delete(c.pending, id)
 	c.mu.Unlock()
-	if made != nil {
-		made.done <- got
+	if waits {
+		made.done(body, err)
 	}
 }
 
@@ -184,13 +241,13 @@ func (c *clientConn) read(maxAnswer int) {
 		}
 		switch head.kind {
 		case kindAnswer:
-			c.settle(head.call, outcome{body: body})
+			c.settle(head.call, body, nil)
 			continue
 		case kindMalformed:
-			c.settle(head.call, outcome{err: ErrMalformed})
+			c.settle(head.call, nil, ErrMalformed)
 			continue
 		case kindNotTaken:
-			c.settle(head.call, outcome{err: fmt.Errorf("%w: %w", ErrNotTaken, errBusy)})
+			c.settle(head.call, nil, fmt.Errorf("%w: %w", ErrNotTaken, errBusy))
 			continue
 		case kindBye:
 			end = fmt.Errorf("%w: %w", ErrNotTaken, errClosed)
@@ -203,9 +260,9 @@ func (c *clientConn) read(maxAnswer int) {
 	c.mu.Unlock()
 	for id, made := range left {
 		if c.out.withdraw(id) {
-			made.done <- outcome{err: fmt.Errorf("%w: %w", ErrNotTaken, errClosed)}
+			made.done(nil, fmt.Errorf("%w: %w", ErrNotTaken, errClosed))
 		} else {
-			made.done <- outcome{err: end}
+			made.done(nil, end)
 		}
 	}
 	c.out.close()

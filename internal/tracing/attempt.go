@@ -35,33 +35,54 @@ func (t *Tracer) Sender(sidecar *dispatcher.Client) Dispatcher {
 // Dispatcher is a dispatcher.Client as manager and gateway use it.
 type Dispatcher interface {
 	Send(ctx context.Context, request dispatcher.Request) (dispatcher.Result, error)
+	Start(request dispatcher.Request, done func(dispatcher.Result, error))
 	CheckURL(ctx context.Context, url string, forbidden []netip.Prefix) error
 	Ready(ctx context.Context) error
 }
 
-// Send makes one attempt; see dispatcher.Client. Its span is a child of the span
-// that published the event, wherever and whenever that was, and linked to it.
+// Send makes one attempt; see dispatcher.Client.
 func (s *Sender) Send(ctx context.Context, request dispatcher.Request) (dispatcher.Result, error) {
+	span := s.begin(&request)
+	result, err := s.Client.Send(ctx, request)
+	end(span, &result, err)
+	return result, err
+}
+
+// Start makes one attempt; see dispatcher.Client.
+func (s *Sender) Start(request dispatcher.Request, done func(dispatcher.Result, error)) {
+	span := s.begin(&request)
+	s.Client.Start(request, func(result dispatcher.Result, err error) {
+		end(span, &result, err)
+		done(result, err)
+	})
+}
+
+// begin returns the span of an attempt: a child of the span that published the
+// event, wherever and whenever that was, and linked to it.
+func (s *Sender) begin(request *dispatcher.Request) trace.Span {
 	published := parse(request.Trace.Parent)
 	var links []trace.Link
 	if published.IsValid() {
 		links = []trace.Link{{SpanContext: published}}
 	}
 	_, span := s.tracer.tracer.Start(trace.ContextWithSpanContext(context.Background(), published), "POST",
-		trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...), trace.WithAttributes(describe(&request)...))
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...), trace.WithAttributes(describe(request)...))
 	if request.Trace.Wanted {
 		request.TraceParent = format(span.SpanContext())
 	}
-	result, err := s.Client.Send(ctx, request)
+	return span
+}
+
+// end ends the span, unless nothing was sent: one that never ends is not exported.
+func end(span trace.Span, result *dispatcher.Result, err error) {
 	if errors.Is(err, dispatcher.ErrUnavailable) {
-		return result, err // nothing was sent: a span that never ends is not exported
+		return
 	}
 	if result.StatusCode != 0 {
 		span.SetAttributes(semconv.HTTPResponseStatusCode(result.StatusCode))
 	}
-	fail(span, failure(&result, err))
+	fail(span, failure(result, err))
 	span.End()
-	return result, err
 }
 
 // describe says of an attempt what is neither secret nor long. The path of a URL
