@@ -69,9 +69,13 @@ func (b *bench) newWorld(ctx context.Context, options worldOptions) (*world, err
 
 func (w *world) start(ctx context.Context, options worldOptions) (err error) {
 	// The zero value of the control plane's options lets etcd wait for the disk.
-	w.stack, err = stack.Start(ctx, stack.Options{Binaries: w.b.binaries, ControlPlane: controlplane.Options{
+	control := controlplane.Options{
 		EtcdArgs: []string{"--quota-backend-bytes=4294967296"}, // the backlog is larger than the default with its history
-	}})
+	}
+	if w.b.profiles != "" {
+		control.APIServerArgs = []string{"--profiling=true"}
+	}
+	w.stack, err = stack.Start(ctx, stack.Options{Binaries: w.b.binaries, ControlPlane: control})
 	if err != nil {
 		return err
 	}
