@@ -23,9 +23,9 @@ const (
 	hangsFor = 12 * time.Second
 	// slowness is how long the slow ones take; each gets slowRate events a second.
 	slowness = 500 * time.Millisecond
-	slowRate = 2
+	slowRate = 0.5
 	// hangingRate is for new events to all that hang, beside their backlog.
-	hangingRate = 0.25
+	hangingRate = 0.05
 	// pacedRate is events a second to the healthy ones, all together.
 	pacedRate = 60
 	// slots is the manager's default of attempts at a time.

@@ -31,6 +31,7 @@ func (p *publishing) fanOut(ctx context.Context) error {
 			t.release() // also of what was never begun
 		}
 	}()
+	until := p.g.now().Add(p.prefer.wait)
 	flights, durable := p.attempt(ctx, tasks)
 	if len(flights) == 0 {
 		return p.store(ctx, durable)
@@ -39,7 +40,7 @@ func (p *publishing) fanOut(ctx context.Context) error {
 	if len(durable) > 0 {
 		storing.Go(func() { err = p.store(ctx, durable) })
 	}
-	await(flights, p.prefer.wait)
+	await(flights, until.Sub(p.g.now()))
 	storing.Wait()
 	others := p.land(tasks)
 	if err == nil {
@@ -152,6 +153,13 @@ func isConflict(err error) bool {
 // deliver creates one delivery, or finds the one that another request created.
 func (p *publishing) deliver(ctx context.Context, t *task) (*recorded, error) {
 	defer t.release()
+	if p.g.firsts.slots.doubts(t.webhook) {
+		leave, err := p.g.storing.enter(ctx, t.webhook.UID)
+		if err != nil {
+			return nil, unavailable("storing the deliveries", err)
+		}
+		defer leave()
+	}
 	t.begun = true
 	if t.flight != nil {
 		return p.deliverAttempted(ctx, t.flight)

@@ -77,27 +77,28 @@ type flight struct {
 	err    error // nothing is known of the attempt
 }
 
+// taking finds a slot for an attempt; see slots.take.
+type taking func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal)
+
 // begin makes the first attempt of a delivery, in the background, if it may be
-// made here; nil if not.
-func (f *firsts) begin(ctx context.Context, draft *deliveryDraft, pending func(before time.Time) bool) *flight {
-	webhook, now := draft.webhook, f.now()
-	if !isWell(webhook, now) {
-		f.metrics.firstRefused(refusedNotActive, 1)
-		return nil
+// made here; nil and why, if not.
+func (f *firsts) begin(ctx context.Context, draft *deliveryDraft, digest [sha256.Size]byte, take taking, pending func(before time.Time) bool) (*flight, refusal) {
+	webhook := draft.webhook
+	if !isWell(webhook, f.now()) {
+		return nil, refusedNotActive
 	}
 	secrets, err := f.signer.Recent(ctx, webhook)
 	if err != nil {
-		f.metrics.firstRefused(refusedSecret, 1)
-		return nil
+		return nil, refusedSecret
 	}
-	at, why := f.slots.take(webhook, now, pending)
+	at, why := take(webhook, pending)
 	if at == nil {
-		f.metrics.firstRefused(why, 1)
-		return nil
+		return nil, why
 	}
+	now := f.now()
 	keys, primary := signer.KeysFor(secrets, signer.Confirmed(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
 	made := &flight{
-		firsts: f, draft: draft, slot: at, primary: primary, began: now, ended: make(chan struct{}),
+		firsts: f, draft: draft, slot: at, primary: primary, began: now, digest: digest, ended: make(chan struct{}),
 		request: dispatcher.Request{
 			DeliveryID: identity.DeliveryID(draft.name(), ""),
 			EventID:    draft.eventID, EventType: draft.eventType, Attempt: 1,
@@ -109,7 +110,7 @@ func (f *firsts) begin(ctx context.Context, draft *deliveryDraft, pending func(b
 		},
 	}
 	f.sender.Start(made.request, made.end)
-	return made
+	return made, ""
 }
 
 // isWell reports whether the controller finds nothing wrong with a webhook, as it
@@ -135,7 +136,7 @@ func (f *flight) end(result dispatcher.Result, err error) {
 	f.result, f.err = result, err
 	now := f.firsts.now()
 	if err != nil {
-		f.firsts.slots.free(f.slot)
+		f.firsts.slots.free(f.slot, now)
 		f.firsts.metrics.firstEnded(firstLost)
 		return
 	}
@@ -210,19 +211,44 @@ func (p *publishing) attempt(ctx context.Context, tasks []*task) (flights []*fli
 		f.metrics.firstRefused(why, len(tasks))
 		return nil, tasks
 	}
-	digest := sha256.Sum256(p.payload)
+	full, durable := p.beginEach(ctx, tasks, f.takeNow)
+	if len(full) > 0 {
+		waiting, cancel := context.WithTimeout(ctx, min(f.patience(), p.prefer.wait))
+		defer cancel()
+		var left []*task
+		full, left = p.beginEach(ctx, full, f.takeInTurn(waiting))
+		f.metrics.firstRefused(refusedFull, len(full))
+		durable = append(append(durable, full...), left...)
+	}
 	for _, t := range tasks {
-		t.flight = f.begin(ctx, p.draft(t.target), func(before time.Time) bool {
-			return p.g.deliveries.waits(t.webhook.Namespace, t.webhook.Name, before, f.now())
-		})
-		if t.flight == nil {
-			durable = append(durable, t)
-			continue
+		if t.flight != nil {
+			flights = append(flights, t.flight)
 		}
-		t.flight.digest = digest
-		flights = append(flights, t.flight)
 	}
 	return flights, durable
+}
+
+// beginEach returns those for which there was no free slot, and those that get no
+// first attempt for another reason.
+func (p *publishing) beginEach(ctx context.Context, tasks []*task, take taking) (full, others []*task) {
+	f := p.g.firsts
+	digest := sha256.Sum256(p.payload)
+	for _, t := range tasks {
+		pending := func(before time.Time) bool {
+			return p.g.deliveries.waits(t.webhook.Namespace, t.webhook.Name, before, f.now())
+		}
+		made, why := f.begin(ctx, p.draft(t.target), digest, take, pending)
+		switch {
+		case made != nil:
+			t.flight = made
+		case why == refusedFull:
+			full = append(full, t)
+		default:
+			f.metrics.firstRefused(why, 1)
+			others = append(others, t)
+		}
+	}
+	return full, others
 }
 
 // land notes which first attempts delivered and returns the tasks of the others.

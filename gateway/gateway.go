@@ -96,6 +96,7 @@ type Gateway struct {
 	firsts  *firsts
 	window  *window
 	records *records
+	storing *storing
 
 	recording sync.WaitGroup
 }
@@ -127,7 +128,7 @@ func New(o Options) (*Gateway, error) {
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits,
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
-		news: newNews(),
+		news: newNews(), storing: newStoring(),
 	}
 	g.endpoints.followers, g.deliveries.news = g.news, g.news
 	g.attemptFirst(o)

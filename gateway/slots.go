@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"container/list"
 	"net"
 	"net/url"
 	"strings"
@@ -87,6 +88,7 @@ type hookSlots struct {
 	// askedUntil is until when the endpoint asked to be left alone. What came in
 	// before goes first.
 	askedUntil time.Time
+	line       list.List // of *turn, who wait for a slot
 }
 
 func newSlots(total, perWebhook, perDestination int, slowAfter time.Duration) *slots {
@@ -123,30 +125,36 @@ func (s *slots) take(webhook *v1alpha1.Webhook, now time.Time, pending func(befo
 			h.askedUntil = time.Time{}
 		}
 	}
-	proven := now.Sub(h.lastSuccess) <= provenFor
-	limit, kind := s.perWebhook, kindPrompt
-	if !proven || h.typical > s.slowAfter/4 {
-		kind = kindDoubtful
-	}
-	switch {
-	case now.Before(h.closedUntil):
+	if now.Before(h.closedUntil) {
 		return nil, refusedClosed
-	case h.strikes >= strikesToClose || h.slowness > 0:
-		limit, kind = 1, kindDoubtful // one finds out
-	case !proven:
-		limit = untriedAtOnce
 	}
-	room := s.prompt
-	if kind == kindDoubtful {
-		room = s.doubtful
+	room, kind := s.prompt, kindPrompt
+	if !h.isProven(now) || h.isProbed() || h.typical > s.slowAfter/4 {
+		room, kind = s.doubtful, kindDoubtful
 	}
-	if h.out >= limit || h.destination.out >= s.perDestination || s.used[kind] >= room {
+	if h.out >= s.limit(h, now) || h.destination.out >= s.perDestination || s.used[kind] >= room {
 		return nil, refusedFull
 	}
 	h.out++
 	h.destination.out++
 	s.used[kind]++
 	return &slot{hook: h, destination: h.destination, url: h.url, kind: kind}, ""
+}
+
+func (h *hookSlots) isProven(now time.Time) bool { return now.Sub(h.lastSuccess) <= provenFor }
+
+// isProbed reports whether one attempt finds out how the endpoint does.
+func (h *hookSlots) isProbed() bool { return h.strikes >= strikesToClose || h.slowness > 0 }
+
+// limit is how many attempts of a webhook may be out.
+func (s *slots) limit(h *hookSlots, now time.Time) int {
+	switch {
+	case h.isProbed():
+		return 1
+	case !h.isProven(now):
+		return untriedAtOnce
+	}
+	return s.perWebhook
 }
 
 // hook returns what is known of a webhook: nothing, if its url is another one.
@@ -209,6 +217,7 @@ func (s *slots) overdue(at *slot, took time.Duration, now time.Time) {
 	s.used[at.kind]++
 	at.late = true
 	at.hook.slow(now)
+	s.callNext(at.hook, now)
 }
 
 // slow closes a webhook whose endpoint was slower than the wait.
@@ -227,10 +236,11 @@ func (h *hookSlots) close(until time.Time) {
 }
 
 // free gives a slot back of which no answer is known.
-func (s *slots) free(at *slot) {
+func (s *slots) free(at *slot, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.release(at)
+	s.callNext(at.hook, now)
 }
 
 func (s *slots) release(at *slot) {
@@ -247,6 +257,7 @@ func (s *slots) done(at *slot, result *dispatcher.Result, took time.Duration, no
 	defer s.mu.Unlock()
 	s.release(at)
 	h := at.hook
+	defer s.callNext(h, now)
 	slow := took >= s.slowAfter
 	if result.StatusCode != 0 && result.Reason != dispatcher.ReasonTimeout {
 		if h.typical == 0 {

@@ -52,7 +52,7 @@ func (k *track) expect(t *testing.T, name string, want refusal) {
 		t.Errorf("%s: got %q, want %q", name, why, want)
 	}
 	if at != nil {
-		k.free(at)
+		k.free(at, k.now)
 	}
 }
 
@@ -199,7 +199,7 @@ func TestAnotherURLStartsAfresh(t *testing.T) {
 		t.Fatal(why)
 	}
 	k.forget("moved")
-	k.free(at)
+	k.free(at, k.now)
 	if len(k.hooks) != 0 || len(k.destinations) != 0 || k.out() != 0 {
 		t.Errorf("left: %d webhooks, %d destinations, %d out", len(k.hooks), len(k.destinations), k.out())
 	}

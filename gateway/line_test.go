@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func (k *track) line(t *testing.T, name string) *turn {
+	t.Helper()
+	k.expect(t, name, refusedFull)
+	return k.lineUp(hookNamed(name, "https://"+name+".example.com/"), k.now)
+}
+
+func called(all []*turn) (n int) {
+	for _, one := range all {
+		select {
+		case <-one.called:
+			n++
+		default:
+		}
+	}
+	return n
+}
+
+func TestTheFirstSuccessCallsAsManyAsThereIsRoomFor(t *testing.T) {
+	k := newTrack() // 4 slots of a webhook
+	one, other := k.must(t, "new"), k.must(t, "new")
+	var waiting []*turn
+	for range 6 {
+		waiting = append(waiting, k.line(t, "new"))
+	}
+	k.leaveLine(waiting[0])
+	k.ends(one, time.Millisecond, good())
+	if n := called(waiting[1:4]); n != 3 || called(waiting) != 3 {
+		t.Errorf("%d of the first three who wait were called, %d in all", n, called(waiting))
+	}
+	for range 3 {
+		k.must(t, "new")
+	}
+	k.ends(other, time.Millisecond, good())
+	if n := called(waiting); n != 4 {
+		t.Errorf("one attempt ended and %d were called", n-3)
+	}
+	k.leaveLine(waiting[1]) // who was called has left already
+}
+
+func TestNobodyWaitsForWhatIsSlowOrFails(t *testing.T) {
+	k := newTrack()
+	attempts := []*slot{k.must(t, "down"), k.must(t, "down")}
+	waiting := []*turn{k.line(t, "down"), k.line(t, "down")}
+	for range strikesToClose - len(attempts) {
+		k.ends(attempts[0], time.Millisecond, bad())
+		attempts = append(attempts[1:], k.must(t, "down"))
+	}
+	for _, at := range attempts {
+		k.ends(at, time.Millisecond, bad())
+	}
+	if n := called(waiting); n != 2 {
+		t.Errorf("the endpoint fails and %d of 2 still wait", 2-n)
+	}
+	k.now = k.now.Add(closedFirst)
+	k.must(t, "down")
+	if k.line(t, "down") != nil {
+		t.Error("a publisher waits for an endpoint that failed three times")
+	}
+
+	k.must(t, "hangs")
+	late := k.must(t, "hangs")
+	waiting = []*turn{k.line(t, "hangs")}
+	k.now = k.now.Add(time.Second)
+	k.overdue(late, time.Second, k.now)
+	if called(waiting) != 1 {
+		t.Error("an attempt is overdue and one still waits for a slot")
+	}
+	if k.lineUp(hookNamed("hangs", "https://hangs.example.com/"), k.now) != nil {
+		t.Error("a publisher waits for an endpoint that hangs")
+	}
+	if k.lineUp(hookNamed("idle", "https://idle.example.com/"), k.now) != nil {
+		t.Error("a publisher waits although no attempt is out whose end would call it")
+	}
+}
+
+func TestStandingInLineEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTrack()
+		f := &firsts{slots: k.slots, wait: time.Second, now: func() time.Time { return k.now }}
+		hook := hookNamed("new", "https://new.example.com/")
+		none := func(time.Time) bool { return false }
+		one := k.must(t, "new")
+		k.must(t, "new")
+		ctx, cancel := context.WithTimeout(t.Context(), f.patience())
+		defer cancel()
+		began := time.Now()
+		if _, why := f.takeInTurn(ctx)(hook, none); why != refusedFull || time.Since(began) != 250*time.Millisecond {
+			t.Errorf("refused as %q after %s", why, time.Since(began))
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), f.patience())
+		defer cancel()
+		got := make(chan refusal)
+		go func() {
+			_, why := f.takeInTurn(ctx)(hook, none)
+			got <- why
+		}()
+		synctest.Wait()
+		k.ends(one, time.Millisecond, good())
+		if why := <-got; why != "" {
+			t.Errorf("a slot is free and the publisher was refused as %q", why)
+		}
+		if k.hooks[hook.UID].line.Len() != 0 {
+			t.Error("somebody still stands in line")
+		}
+	})
+}
+
+func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStoring()
+		var leaves []func()
+		enter := func(webhook types.UID) {
+			leave, err := s.enter(t.Context(), webhook)
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaves = append(leaves, leave)
+		}
+		for range doubtfulStoresEach {
+			enter("a")
+			enter("b")
+		}
+		for _, webhook := range []types.UID{"a", "c"} { // its own bound, and that of all
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if _, err := s.enter(ctx, webhook); err == nil {
+				t.Errorf("%s has a place beyond the bound", webhook)
+			}
+			cancel()
+		}
+		leaves[0]()
+		enter("c")
+		for _, leave := range leaves[1:] {
+			leave()
+		}
+		if len(s.each) != 0 {
+			t.Errorf("%d webhooks are remembered in vain", len(s.each))
+		}
+	})
+}
