@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,10 +22,15 @@ import (
 )
 
 const (
-	retainTick     = time.Second
-	retainReseed   = time.Hour
-	retainWorkers  = 4
-	retainPageSize = 500
+	retainTick   = time.Second
+	retainReseed = time.Hour
+	// What is overdue at a tick is deleted by so many workers at once that they
+	// keep up with what finishes meanwhile, whatever a delete takes on a busy API
+	// server: the further they are behind, the more.
+	retainWorkersMin = 4
+	retainWorkersMax = 16
+	retainPerWorker  = 25
+	retainPageSize   = 500
 	// seedSlack is for how long the cache may not list yet what was written.
 	seedSlack = time.Minute
 )
@@ -60,17 +66,6 @@ type Retainer struct {
 
 // Start runs retention until ctx ends; it runs on the leader only.
 func (r *Retainer) Start(ctx context.Context) error {
-	var workers sync.WaitGroup
-	work := make(chan *finishedDelivery)
-	for range retainWorkers {
-		workers.Go(func() {
-			for entry := range work {
-				r.delete(ctx, entry)
-			}
-		})
-	}
-	defer workers.Wait()
-	defer close(work)
 	tick := time.NewTicker(retainTick)
 	defer tick.Stop()
 	seeded := time.Time{}
@@ -85,19 +80,27 @@ func (r *Retainer) Start(ctx context.Context) error {
 				ctrl.LoggerFrom(ctx).Error(err, "list finished deliveries for retention; trying again")
 			}
 		}
-		for _, entry := range r.overdue(ctx) {
-			select {
-			case work <- entry:
-			case <-ctx.Done():
-				return nil
-			}
-		}
+		r.deleteAll(ctx, r.overdue(ctx))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// deleteAll returns when all are dealt with, or ctx has ended.
+func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
+	var workers sync.WaitGroup
+	var next atomic.Int64
+	for range min(len(entries), max(retainWorkersMin, len(entries)/retainPerWorker), retainWorkersMax) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(entries)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				r.delete(ctx, entries[i])
+			}
+		})
+	}
+	workers.Wait()
 }
 
 // limitsOf are the operator's limits, tightened or moved by the webhook's own.
