@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+var _ = Describe("first attempts of a gateway that breaks", func() {
+	var namespace, token string
+	BeforeEach(func(ctx SpecContext) {
+		namespace = newNamespace(ctx)
+		token = account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+	})
+	// begun starts a gateway, publishes an event whose first post hangs, and
+	// returns once it is out.
+	begunThrough := func(ctx context.Context, proxy *stack.APIProxy, first receiver.Step, wait string) (*stack.Gateway, api, chan error) {
+		GinkgoHelper()
+		options := gatewayOptions(append(unrecorded(), "--first-attempt-wait="+wait)...)
+		options.Proxy = proxy
+		own := startOwn(ctx, options)
+		on := api{base: own.URL, token: token}
+		live(ctx, namespace, "one", retrying(time.Second, time.Second))
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		path := pathOf(namespace, "one")
+		endpoint.Script(path, first, receiver.Step{})
+		answered := make(chan error, 1)
+		go func() {
+			defer GinkgoRecover()
+			_, err := on.try(ctx, http.MethodPost, "/v1/events", event(`,"id":"x"`))
+			answered <- err
+		}()
+		Eventually(ctx, func() []string { return attemptsAt(path, "x") }).WithTimeout(soon).WithPolling(time.Millisecond).Should(HaveLen(1))
+		return own, on, answered
+	}
+	begun := func(ctx context.Context, first receiver.Step, wait string) (*stack.Gateway, api, chan error) {
+		GinkgoHelper()
+		return begunThrough(ctx, nil, first, wait)
+	}
+
+	It("killed between a failed attempt and its create", func(ctx SpecContext) {
+		proxy, err := cluster.StartAPIProxy()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(proxy.Close)
+		own, on, answered := begunThrough(ctx, proxy, receiver.Step{Delay: 700 * time.Millisecond, Status: 500}, "5s")
+		release := proxy.Hold()
+		defer release()
+		Consistently(answered).WithTimeout(1500*time.Millisecond).ShouldNot(Receive(), "the create does not come through")
+		own.Process.Stop(0)
+		Expect(<-answered).To(HaveOccurred(), "so the publisher repeats")
+		Expect(deliveryOf(ctx, namespace, "x")).To(BeNil())
+		release()
+		Expect(own.Restart(ctx)).To(Succeed())
+		insist(ctx, on, event(`,"id":"x"`))
+		Eventually(ctx, func() int { return len(attemptsAt(pathOf(namespace, "one"), "x")) }).
+			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(2), "the one that failed, and its repetition")
+	})
+
+	It("killed during the attempt, before anything is stored", func(ctx SpecContext) {
+		own, on, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond}, "5s")
+		own.Process.Stop(0)
+		Expect(<-answered).To(HaveOccurred(), "so the publisher repeats")
+		Expect(deliveryOf(ctx, namespace, "x")).To(BeNil())
+		Expect(own.Restart(ctx)).To(Succeed())
+		insist(ctx, on, event(`,"id":"x"`))
+		Eventually(ctx, func() int { return len(attemptsAt(pathOf(namespace, "one"), "x")) }).
+			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(2), "the attempt that nobody knows of, and its repetition")
+	})
+
+	It("killed after the attempt was handed over", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Fault: receiver.Hang}, "300ms")
+		Expect(<-answered).NotTo(HaveOccurred())
+		own.Kill()
+		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(object.Status.AttemptLog).To(HaveLen(1))
+		Expect(object.Status.AttemptLog[0].StartTime.Time).To(BeTemporally(">=", object.Spec.NotBefore.Time), "the controller waited")
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+	})
+
+	It("killed after the result was written", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Delay: 700 * time.Millisecond}, "300ms")
+		Expect(<-answered).NotTo(HaveOccurred())
+		awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		own.Kill()
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1"}))
+	})
+
+	It("frozen while the controller takes over: what it knows is dropped", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond, Status: 500}, "300ms")
+		Expect(<-answered).NotTo(HaveOccurred())
+		Expect(own.Pause()).To(Succeed())
+		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(own.Resume()).To(Succeed())
+		Eventually(ctx, func() float64 {
+			samples, err := stack.Scrape(ctx, own.MetricsURL)
+			Expect(err).NotTo(HaveOccurred())
+			return samples.Sum("bbmcp_gateway_hand_overs_total", "outcome", "taken") + samples.Sum("bbmcp_gateway_hand_overs_total", "outcome", "settled")
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(1.0))
+		Expect(deliveryOf(ctx, namespace, "x").Status).To(Equal(object.Status))
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+	})
+
+	It("frozen for a while only: the result counts", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Delay: 700 * time.Millisecond}, "300ms")
+		Expect(<-answered).NotTo(HaveOccurred())
+		Expect(own.Pause()).To(Succeed())
+		Consistently(ctx, func() v1alpha1.DeliveryState { return deliveryOf(ctx, namespace, "x").Status.State }).
+			WithTimeout(time.Second).WithPolling(10 * pollEvery).Should(BeEmpty())
+		Expect(own.Resume()).To(Succeed())
+		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(object.Status.CompletionTime.Time).To(BeTemporally("<", object.Spec.NotBefore.Time))
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1"}))
+	})
+
+	It("asked to end: what is out is settled first", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond}, "300ms")
+		Expect(<-answered).NotTo(HaveOccurred())
+		own.Stop()
+		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(object.Status.AttemptLog).To(HaveLen(1))
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1"}))
+	})
+
+	It("whose dispatcher ends during the attempt leaves it to the controller", func(ctx SpecContext) {
+		own, _, answered := begun(ctx, receiver.Step{Fault: receiver.Hang}, "5s")
+		own.Dispatcher().Stop(0)
+		Expect(<-answered).NotTo(HaveOccurred())
+		awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+	})
+
+	It("whose API server is away goes on for endpoints that answer", func(ctx SpecContext) {
+		proxy, err := cluster.StartAPIProxy()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(proxy.Close)
+		options := gatewayOptions(unrecorded()...)
+		options.Proxy = proxy
+		on := api{base: startOwn(ctx, options).URL, token: token}
+		live(ctx, namespace, "one")
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		release := proxy.Hold()
+		defer release()
+		for i := range 20 {
+			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+		}
+		said := on.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", event(`,"id":"stored"`))
+		Expect(said.status).To(Equal(http.StatusServiceUnavailable), "what needs an object")
+		Expect(said.header.Get("Retry-After")).NotTo(BeEmpty())
+		endpoint.Script(pathOf(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
+		refusal(on.call(ctx, http.MethodPost, "/v1/events", event(`,"id":"failed"`)), http.StatusServiceUnavailable)
+		release()
+		insist(ctx, on, event(`,"id":"failed"`))
+		insist(ctx, on, event(`,"id":"stored"`))
+		Eventually(ctx, func() int {
+			return len(attemptsAt(pathOf(namespace, "one"), "failed")) + len(attemptsAt(pathOf(namespace, "one"), "stored"))
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(3), "one of them twice")
+	})
+})
