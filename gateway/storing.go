@@ -51,7 +51,8 @@ func (s *storing) enter(ctx context.Context, webhook types.UID) (leave func(), e
 	drop := func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if one.users--; one.users == 0 {
+		one.users--
+		if one.users == 0 {
 			delete(s.each, webhook)
 		}
 	}
