@@ -253,11 +253,18 @@ func accept(serve func(net.Conn)) (address string, accepted *atomic.Int64) {
 	DeferCleanup(listener.Close)
 	accepted = &atomic.Int64{}
 	go func() {
+		var silent []net.Conn // one that nobody holds is closed by the garbage collector
+		defer func() {
+			for _, conn := range silent {
+				_ = conn.Close()
+			}
+		}()
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
+			silent = append(silent, conn)
 			accepted.Add(1)
 			go serve(conn)
 		}
