@@ -114,8 +114,8 @@ check-kubectl: control-plane ## Use the product through a real kubectl
 	hack/check-kubectl
 
 .PHONY: check-curl
-check-curl: control-plane ## Run the commands of docs/rest.md with a real curl
-	go test -tags curl -count 1 -timeout $(TEST_TIMEOUT) ./test/curl
+check-curl: control-plane ## Run the commands of all pages in docs/ with real curl, kubectl and bbmcp
+	hack/check-curl
 
 .PHONY: kubectl-check
 kubectl-check: check-kubectl

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	page = "../../docs/rest.md"
+	page = root + "/docs/rest.md"
 	// heading is that of the section whose commands are run, all in one shell.
 	heading = "\n## Every call, with curl\n"
 	// anything stands on the page for what differs from run to run.
@@ -28,31 +28,44 @@ const (
 // step is a command and what the page says that it prints.
 type step struct{ command, output string }
 
-// steps reads the console blocks of the section. A command that ends with a
-// backslash goes on in the next line.
+// steps reads the console blocks of the section.
 func steps(text string) (all []step) {
 	_, section, _ := strings.Cut(text, heading)
 	section, _, _ = strings.Cut(section, "\n## ")
 	for i, block := range strings.Split(section, "```") {
 		body, isConsole := strings.CutPrefix(block, "console\n")
-		if i%2 == 0 || !isConsole {
-			continue
-		}
-		continued := false
-		for line := range strings.Lines(body) {
-			command, isCommand := strings.CutPrefix(line, "$ ")
-			switch {
-			case isCommand:
-				all = append(all, step{command: command})
-			case continued:
-				all[len(all)-1].command += line
-			default:
-				all[len(all)-1].output += line
-			}
-			continued = (isCommand || continued) && strings.HasSuffix(line, "\\\n")
+		if i%2 == 1 && isConsole {
+			all = append(all, commands(body)...)
 		}
 	}
 	return all
+}
+
+// commands reads a console block. A command goes on in the next line after a
+// backslash, in a quoted text that is open, or until the end of a here-document.
+func commands(body string) (all []step) {
+	open := func() bool { return len(all) > 0 && isOpen(all[len(all)-1].command) }
+	for line := range strings.Lines(body) {
+		command, isCommand := strings.CutPrefix(line, "$ ")
+		switch {
+		case open():
+			all[len(all)-1].command += line
+		case isCommand:
+			all = append(all, step{command: command})
+		case len(all) > 0:
+			all[len(all)-1].output += line
+		}
+	}
+	return all
+}
+
+// isOpen reports whether a command wants another line, unless its output has
+// begun.
+func isOpen(command string) bool {
+	if _, document, ok := strings.Cut(command, "<<'YAML'\n"); ok {
+		return !strings.HasSuffix(document, "\nYAML\n")
+	}
+	return strings.HasSuffix(command, "\\\n") || strings.Count(command, "'")%2 == 1
 }
 
 // matches reports whether an output is what the page shows.

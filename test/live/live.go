@@ -86,6 +86,9 @@ func (p *Product) Environment() []string {
 	return environment
 }
 
+// Kubeconfig is the path of an administrator's.
+func (p *Product) Kubeconfig() string { return p.stack.ControlPlane.Kubeconfig() }
+
 // Logs are the ends of what the product's processes wrote.
 func (p *Product) Logs() string {
 	paths, err := p.stack.Logs()
