@@ -35,18 +35,18 @@ func (s size) timeout(full time.Duration) time.Duration {
 	return full / time.Duration(s.timeoutDivisor)
 }
 
-// sizes are by the name of the flag. Full takes 23 to 24 minutes on two cores.
+// sizes are by the name of the flag. Full takes 24 to 26 minutes on two cores.
 func sizes() map[string]size {
 	return map[string]size{
 		"full": {
 			name: "full", rounds: 3, warmup: 3 * time.Second,
-			ceilingPhase: 2 * time.Second, ceilingCycle: 5 * time.Second, durable: 10 * time.Second,
+			ceilingPhase: 2 * time.Second, ceilingCycle: 5 * time.Second, durable: 8 * time.Second,
 			forwarder: 4 * time.Second, inline: 6 * time.Second,
-			latency:         12 * time.Second,
+			latency:         8 * time.Second,
 			isolationRounds: 2, paced: 8 * time.Second, burst: 4 * time.Second,
 			hanging: 200, slow: 50, healthy: 10, pending: 6000,
-			backlogSmall: 100_000, backlogLarge: 2_000, backlogRun: 15 * time.Second,
-			outageBefore: 15 * time.Second, outage: time.Minute,
+			backlogSmall: 100_000, backlogLarge: 2_000, backlogRun: 5 * time.Second,
+			outageBefore: 10 * time.Second, outage: time.Minute,
 			crash: time.Minute, away: 30 * time.Second,
 			soak: 10 * time.Minute, timeoutDivisor: 1,
 		},

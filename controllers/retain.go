@@ -28,8 +28,8 @@ const (
 	// keep up with what finishes meanwhile, whatever a delete takes on a busy API
 	// server: the further they are behind, the more.
 	retainWorkersMin = 4
-	retainWorkersMax = 16
-	retainPerWorker  = 25
+	retainWorkersMax = 32
+	retainPerWorker  = 10
 	retainPageSize   = 500
 	// seedSlack is for how long the cache may not list yet what was written.
 	seedSlack = time.Minute
