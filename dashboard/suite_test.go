@@ -47,7 +47,7 @@ var storeFirst = []string{"--first-attempt-wait=0"}
 var _ = BeforeSuite(func(ctx SpecContext) {
 	var err error
 	cluster, err = stack.Start(ctx, stack.Options{
-		ControlPlane: controlplane.Options{UnsafeNoFsync: true},
+		ControlPlane: controlplane.Options{UnsafeNoFsync: true, APIServerArgs: auditing()},
 		Progress:     func(text string) { GinkgoWriter.Println(text) },
 	})
 	Expect(err).NotTo(HaveOccurred())

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,8 @@ const (
 	slowestPage      = 200 * time.Millisecond
 	heaviestPage     = 150 << 10
 	openPages        = 10
+	opened           = 7  // times that a page is opened
+	looked           = 40 // times that the gateway is looked at while pages are open
 )
 
 // size reads how large a measurement is; CI makes a small one.
@@ -138,7 +141,7 @@ func open(token, path string) cost {
 	t := newTab(looks[0])
 	var c cost
 	command(t, network.Enable, network.EnableParams{})
-	command(t, network.SetCookie, network.SetCookieParams{Name: "bbmcp-token", Value: token, URL: gateway.URL + "/dashboard/", Path: "/dashboard", HTTPOnly: new(true)})
+	t.authorised(token)
 	Expect(chromedp.Listen(t.ctx, func(event any) {
 		if done, is := event.(*network.EventLoadingFinished); is {
 			t.mu.Lock()
@@ -155,67 +158,125 @@ func open(token, path string) cost {
 	return c
 }
 
-// heap is what the gateway has in use, in bytes.
-func heap(ctx context.Context) float64 {
+// occupied is what the gateway holds.
+type occupied struct {
+	resident, heap      float64 // bytes
+	goroutines, sockets float64
+	pages               float64 // made since it started
+	cpu                 float64 // seconds since it started
+}
+
+func occupies(ctx context.Context) occupied {
 	GinkgoHelper()
 	samples, err := stack.Scrape(ctx, gateway.MetricsURL)
 	Expect(err).NotTo(HaveOccurred())
-	return samples.Sum("process_resident_memory_bytes")
+	o := occupied{
+		resident: samples.Sum("process_resident_memory_bytes"), heap: samples.Sum("go_memstats_heap_alloc_bytes"),
+		goroutines: samples.Sum("go_goroutines"), sockets: samples.Sum("process_open_fds"), cpu: samples.Sum("process_cpu_seconds_total"),
+	}
+	for _, page := range []string{"overview", "webhooks", "webhook"} {
+		o.pages += samples.Sum("bbmcp_gateway_requests_total", "operation", "dashboard-"+page)
+	}
+	return o
+}
+
+// authorised puts a token into the browser, as signing in would.
+func (t *tab) authorised(token string) {
+	GinkgoHelper()
+	command(t, network.SetCookie, network.SetCookieParams{Name: "bbmcp-token", Value: token, URL: gateway.URL + "/dashboard/", Path: "/dashboard", HTTPOnly: new(true)})
+}
+
+// follow keeps pages open for a while, and says what the gateway occupied then,
+// at regular times.
+func follow(ctx context.Context, token string, pages []string, live time.Duration) (samples []occupied) {
+	GinkgoHelper()
+	var open []*tab
+	for i := range openPages {
+		t := newTabFor(looks[0], live+10*time.Minute)
+		t.authorised(token)
+		t.visit(pages[i%len(pages)])
+		open = append(open, t)
+	}
+	tick := time.NewTicker(live / looked)
+	defer tick.Stop()
+	for range looked {
+		<-tick.C
+		samples = append(samples, occupies(ctx))
+	}
+	for _, t := range open {
+		Expect(ask[string](t, `document.getElementById("live-word").textContent`)).To(Equal("Live"), t.where())
+	}
+	return samples
+}
+
+// loadAverage is how many processes of this machine want a core.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(text))[:1], " ")
 }
 
 var _ = Describe("under load", Serial, func() {
 	It("pages come at once, weigh little, and stay open without growing", func(ctx SpecContext) {
-		if os.Getenv("LIVE") == "" {
+		live, err := time.ParseDuration(os.Getenv("LIVE"))
+		if err != nil {
 			Skip("a measurement: LIVE=5m, on a machine that does nothing else")
 		}
 		l := &load{namespace: newNamespace(ctx, "load")}
-		live := 20 * time.Second
-		if d, err := time.ParseDuration(os.Getenv("LIVE")); err == nil {
-			live = d
-		}
 		l.seed(ctx, size("WEBHOOKS", 200), size("DELIVERIES", 2000))
 		token := tokenFor(ctx, l.namespace, everything...)
 		changing, stop := context.WithCancel(ctx)
 		changed := make(chan int, 1)
+		began := time.Now()
 		go func() { changed <- l.change(changing) }()
 		base := "/dashboard/ns/" + l.namespace
-		webhook := base + "/webhooks/" + identity.WebhookID(l.namespace, l.webhooks[0])
-		for _, path := range []string{base + "/", base + "/webhooks", webhook} {
+		pages := []string{base + "/", base + "/webhooks", base + "/webhooks/" + identity.WebhookID(l.namespace, l.webhooks[0])}
+		for _, path := range pages {
 			var costs []cost
-			for range 5 {
+			for range opened {
 				costs = append(costs, open(token, path))
 			}
+			first := costs[0]
 			slices.SortFunc(costs, func(a, b cost) int { return int(a.loaded - b.loaded) })
-			middle := costs[2]
-			fmt.Fprintf(GinkgoWriter, "MEASURED %-40s answer %s, loaded %s (slowest %s), %d bytes\n", path, middle.answer, middle.loaded, costs[4].loaded, middle.bytes)
+			middle := costs[opened/2]
+			measured("%s: load average %s; the first time, rights unknown: loaded in %s; middle of %d: answer %s, loaded %s, slowest %s; %d bytes",
+				path, loadAverage(), first.loaded, opened, middle.answer, middle.loaded, costs[opened-1].loaded, middle.bytes)
 			Expect(middle.loaded).To(BeNumerically("<", slowestPage), path)
 			Expect(middle.bytes).To(BeNumerically("<", heaviestPage), path)
 		}
 
-		for i := range openPages {
-			t := newTab(looks[0])
-			command(t, network.SetCookie, network.SetCookieParams{Name: "bbmcp-token", Value: token, URL: gateway.URL + "/dashboard/", Path: "/dashboard", HTTPOnly: new(true)})
-			t.visit([]string{base + "/", base + "/webhooks", webhook}[i%3])
-		}
-		var samples []float64
-		tick := time.NewTicker(live / 40)
-		defer tick.Stop()
-		for range 40 {
-			<-tick.C
-			samples = append(samples, heap(ctx))
-		}
+		samples := follow(ctx, token, pages, live)
 		stop()
-		rate := float64(<-changed) / live.Seconds()
-		early, late := mean(samples[10:20]), mean(samples[30:])
-		fmt.Fprintf(GinkgoWriter, "MEASURED %d live pages for %s at about %.0f changes a second: resident %.1f MiB in the second quarter, %.1f MiB in the last\n",
-			openPages, live, rate, early/(1<<20), late/(1<<20))
-		Expect(late).To(BeNumerically("<", early*1.1+4<<20), "the gateway grows: %v", samples)
-	}, SpecTimeout(15*time.Minute))
+		rate := float64(<-changed) / time.Since(began).Seconds()
+		early, late := mean(samples[looked/4:looked/2]), mean(samples[looked*3/4:])
+		made, spent := samples[looked-1].pages-samples[0].pages, samples[looked-1].cpu-samples[0].cpu
+		measured("%d live pages for %s at %.0f changes a second, load average %s: %.1f pages a second, %.2f cores; second quarter, then last: resident %.1f, %.1f MiB; heap %.1f, %.1f MiB; goroutines %.0f, %.0f; descriptors %.0f, %.0f",
+			openPages, live, rate, loadAverage(), made/live.Seconds(), spent/live.Seconds(), early.resident/(1<<20), late.resident/(1<<20), early.heap/(1<<20), late.heap/(1<<20),
+			early.goroutines, late.goroutines, early.sockets, late.sockets)
+		Expect(made/live.Seconds()).To(BeNumerically(">", 1), "the pages follow")
+		Expect(rate).To(BeNumerically(">", changesPerSecond*.8))
+		Expect(late.resident).To(BeNumerically("<", early.resident*1.1+4<<20), "the gateway grows: %v", samples)
+		Expect(late.heap).To(BeNumerically("<", early.heap*1.2+4<<20), "its heap grows: %v", samples)
+		Expect(late.goroutines).To(BeNumerically("<", early.goroutines+10))
+		Expect(late.sockets).To(BeNumerically("<", early.sockets+5))
+	}, SpecTimeout(20*time.Minute))
 })
 
-func mean(values []float64) (sum float64) {
-	for _, value := range values {
-		sum += value
+// measured reports a figure.
+func measured(format string, args ...any) {
+	AddReportEntry(fmt.Sprintf(format, args...), ReportEntryVisibilityAlways)
+}
+
+// mean is the middle of what was seen.
+func mean(samples []occupied) (m occupied) {
+	n := float64(len(samples))
+	for _, s := range samples {
+		m.resident += s.resident / n
+		m.heap += s.heap / n
+		m.goroutines += s.goroutines / n
+		m.sockets += s.sockets / n
 	}
-	return sum / float64(len(values))
+	return m
 }

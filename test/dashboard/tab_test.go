@@ -30,13 +30,17 @@ type look struct {
 	name          string
 	scheme        string
 	width, height int64
+	scriptless    bool // pages run none; axe-core, which is one, does not look then
 }
 
 var looks = []look{
-	{"light", "light", 1280, 900},
-	{"dark", "dark", 1280, 900},
-	{"narrow", "light", 390, 844},
+	{"light", "light", 1280, 900, false},
+	{"dark", "dark", 1280, 900, false},
+	{"narrow", "light", 390, 844, false},
 }
+
+// scriptless is how a page looks to a browser that runs no script.
+var scriptless = look{"no-script", "light", 1280, 900, true}
 
 // tab is a page of the browser, in a profile of its own.
 type tab struct {
@@ -52,8 +56,14 @@ type tab struct {
 // content security policy shows there, and so do errors of the script.
 func newTab(l look) *tab {
 	GinkgoHelper()
+	return newTabFor(l, 3*time.Minute)
+}
+
+// newTabFor opens one that is closed after a time.
+func newTabFor(l look, longest time.Duration) *tab {
+	GinkgoHelper()
 	ctx, stop := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
-	ctx, end := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, end := context.WithTimeout(ctx, longest)
 	DeferCleanup(func() { end(); stop() })
 	t := &tab{ctx: ctx, look: l}
 	Expect(chromedp.Listen(ctx, func(event any) {
@@ -78,6 +88,7 @@ func newTab(l look) *tab {
 	command(t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: l.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
 	}})
+	command(t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: l.scriptless})
 	DeferCleanup(func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -116,6 +127,13 @@ func (t *tab) visit(path string) {
 	t.settled()
 }
 
+// reload asks for the page again where it does not follow what happens.
+func (t *tab) reload() {
+	if t.look.scriptless {
+		_ = chromedp.Do(t.ctx, chromedp.Reload())
+	}
+}
+
 // settled waits until a page has loaded, its fonts too.
 func (t *tab) settled() {
 	GinkgoHelper()
@@ -138,7 +156,11 @@ func (t *tab) shows(text string) {
 	quoted, err := json.Marshal(text)
 	Expect(err).NotTo(HaveOccurred())
 	Eventually(func() bool {
-		return t.holdsTrue(fmt.Sprintf(`document.body?.innerText.replace(/\s+/g, " ").includes(%s) ?? false`, quoted))
+		if t.holdsTrue(fmt.Sprintf(`document.body?.innerText.replace(/\s+/g, " ").includes(%s) ?? false`, quoted)) {
+			return true
+		}
+		t.reload()
+		return false
 	}).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue(), "%s does not show %q", t.where(), text)
 	t.settled()
 }
@@ -160,6 +182,9 @@ func (t *tab) picture(name string) {
 func (t *tab) holds() {
 	GinkgoHelper()
 	Expect(ask[int64](t, `document.scrollingElement.scrollWidth`)).To(BeNumerically("<=", t.look.width), "%s is too wide", t.where())
+	if t.look.scriptless {
+		return
+	}
 	t.run(chromedp.Evaluate[chromedp.Void](axe))
 	found := ask[string](t, `axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map((v) =>
 		v.id + ": " + v.help + "\n" + v.nodes.slice(0, 5).map((n) => "  " + n.html.slice(0, 200) + "\n  " + n.failureSummary).join("\n")).join("\n"))`)
