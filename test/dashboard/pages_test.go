@@ -5,7 +5,6 @@
 package dashboard
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -23,7 +22,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
@@ -97,7 +95,6 @@ var _ = Describe("every page", func() {
 		data := hostileData(random)
 		publish(ctx, token, `{"event":"context.failed","timestamp":"`+payload.FormatTimestamp(hostileTime)+`","data":`+data+`}`)
 		failed := deliveries(ctx, namespace, v1alpha1.DeliveryFailed, 3)
-		said(ctx, namespace, random)
 		for _, l := range looks {
 			t := signedIn(l, token)
 			t.picture("hostile-overview")
@@ -162,22 +159,6 @@ func hostileData(random *rand.Rand) string {
 	body, err := payload.Build("context.failed", hostileTime, []byte(withDetails(0)))
 	Expect(err).NotTo(HaveOccurred())
 	return withDetails(payload.MaxBytes - len(body))
-}
-
-// said puts words into the mouth of endpoints: what those on this machine say is
-// not kept.
-func said(ctx context.Context, namespace string, random *rand.Rand) {
-	GinkgoHelper()
-	var list v1alpha1.WebhookDeliveryList
-	Expect(cluster.Client.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
-	for i := range list.Items {
-		delivery := &list.Items[i]
-		before := delivery.DeepCopy()
-		delivery.Status.ErrorMessage = cutTo(hostileText(random), 1024)
-		attempt := &delivery.Status.AttemptLog[0]
-		attempt.Message, attempt.Answer = cutTo(hostileText(random), 256), cutTo(hostileText(random), 256)
-		Expect(cluster.Client.Status().Patch(ctx, delivery, client.MergeFrom(before))).To(Succeed())
-	}
 }
 
 func cutTo(text string, most int) string {
