@@ -153,8 +153,8 @@ func isConflict(err error) bool {
 // deliver creates one delivery, or finds the one that another request created.
 func (p *publishing) deliver(ctx context.Context, t *task) (*recorded, error) {
 	defer t.release()
-	if p.g.firsts.slots.doubts(t.webhook) {
-		leave, err := p.g.storing.enter(ctx, t.webhook.UID)
+	if storing := p.g.storingOf(t.webhook); storing != nil {
+		leave, err := storing.enter(ctx, t.webhook.UID)
 		if err != nil {
 			return nil, unavailable("storing the deliveries", err)
 		}

@@ -96,7 +96,8 @@ type Gateway struct {
 	firsts  *firsts
 	window  *window
 	records *records
-	storing *storing
+
+	storingFailing, storingSlow *storing
 
 	recording sync.WaitGroup
 }
@@ -128,7 +129,8 @@ func New(o Options) (*Gateway, error) {
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits,
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
-		news: newNews(), storing: newStoring(),
+		news:           newNews(),
+		storingFailing: newStoring(failingStores, failingStoresEach), storingSlow: newStoring(slowStores, slowStoresEach),
 	}
 	g.endpoints.followers, g.deliveries.news = g.news, g.news
 	g.attemptFirst(o)

@@ -120,7 +120,7 @@ func TestStandingInLineEndsInTime(t *testing.T) {
 
 func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoring()
+		s := newStoring(4, 2)
 		var leaves []func()
 		enter := func(webhook types.UID) {
 			leave, err := s.enter(t.Context(), webhook)
@@ -129,7 +129,7 @@ func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
 			}
 			leaves = append(leaves, leave)
 		}
-		for range doubtfulStoresEach {
+		for range 2 {
 			enter("a")
 			enter("b")
 		}

@@ -12,18 +12,20 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
+// How many deliveries a gateway stores at a time to endpoints that fail, or that
+// are slow, and how many of them of one webhook. Slow ones may be many: where the
+// API server is slow as well, a modest rate needs as much.
 const (
-	// doubtfulStores is how many deliveries to endpoints that fail or are slow a
-	// gateway stores at a time, and doubtfulStoresEach how many of one webhook.
-	doubtfulStores     = 4
-	doubtfulStoresEach = 2
+	failingStores, failingStoresEach = 4, 2
+	slowStores, slowStoresEach       = 32, 16
 )
 
 // storing keeps an endpoint that has just broken from flooding the API server,
 // which all others need as well: its deliveries are stored a few at a time until
 // its backlog is full. Webhooks take turns.
 type storing struct {
-	all *semaphore.Weighted // first come, first served
+	all     *semaphore.Weighted // first come, first served
+	perHook int64
 
 	mu   sync.Mutex
 	each map[types.UID]*storingOne
@@ -34,8 +36,8 @@ type storingOne struct {
 	users  int
 }
 
-func newStoring() *storing {
-	return &storing{all: semaphore.NewWeighted(doubtfulStores), each: map[types.UID]*storingOne{}}
+func newStoring(all, perHook int64) *storing {
+	return &storing{all: semaphore.NewWeighted(all), perHook: perHook, each: map[types.UID]*storingOne{}}
 }
 
 // enter waits for a place; the caller gives it back with leave.
@@ -43,7 +45,7 @@ func (s *storing) enter(ctx context.Context, webhook types.UID) (leave func(), e
 	s.mu.Lock()
 	one := s.each[webhook]
 	if one == nil {
-		one = &storingOne{places: semaphore.NewWeighted(doubtfulStoresEach)}
+		one = &storingOne{places: semaphore.NewWeighted(s.perHook)}
 		s.each[webhook] = one
 	}
 	one.users++
@@ -72,13 +74,23 @@ func (s *storing) enter(ctx context.Context, webhook types.UID) (leave func(), e
 	}, nil
 }
 
-// doubts reports whether a webhook's endpoint fails or is slow, as far as is known.
-func (s *slots) doubts(webhook *v1alpha1.Webhook) bool {
-	if webhook.Status.State == v1alpha1.WebhookFailing {
-		return true
+// storingOf is what a delivery must pass to be stored; nil: nothing, as far as is
+// known of the webhook's endpoint.
+func (g *Gateway) storingOf(webhook *v1alpha1.Webhook) *storing {
+	fails, slow := g.firsts.slots.doubts(webhook.UID)
+	switch {
+	case fails || webhook.Status.State == v1alpha1.WebhookFailing:
+		return g.storingFailing
+	case slow:
+		return g.storingSlow
 	}
+	return nil
+}
+
+// doubts reports whether an endpoint fails or is slow, as far as is known here.
+func (s *slots) doubts(webhook types.UID) (fails, slow bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.hooks[webhook.UID]
-	return h != nil && h.isProbed()
+	h := s.hooks[webhook]
+	return h != nil && h.strikes >= strikesToClose && h.askedUntil.IsZero(), h != nil && h.isProbed()
 }
