@@ -128,6 +128,10 @@ check-helm: control-plane bin/helm3 bin/helm4 ## Install, upgrade and remove the
 check-image: image ## Build the image, look into it, and build its binaries once more elsewhere: they must be equal
 	hack/check-image $(IMAGE)
 
+.PHONY: e2e
+e2e: image bin/helm4 ## Install the chart on a real node and replace everything under load (Linux and root; FOCUS=regexp runs some)
+	hack/e2e $(IMAGE)
+
 .PHONY: check-alerts
 check-alerts: ## Check the alerts and let each fire once (needs promtool)
 	hack/check-alerts

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -37,6 +38,8 @@ type Options struct {
 	// garbage collector knows their kinds from the beginning; of a CRD that comes later it hears within 30 seconds. Start
 	// also waits until the API server does not hold back objects of these kinds any more.
 	Manifests []string
+	// Addresses are more addresses that the API server's certificate vouches for, such as those at which Pods reach it.
+	Addresses []net.IP
 	// EtcdArgs, APIServerArgs and ControllerManagerArgs come after ours on the command line and override them.
 	EtcdArgs, APIServerArgs, ControllerManagerArgs []string
 	// Progress is told what is being done. Nil: nobody.

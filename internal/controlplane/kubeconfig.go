@@ -22,6 +22,16 @@ func (c *ControlPlane) AdminConfig() *rest.Config { return rest.CopyConfig(c.adm
 // Kubeconfig is the path of a kubeconfig with the rights of [ControlPlane.AdminConfig]. It goes with the folder.
 func (c *ControlPlane) Kubeconfig() string { return c.files.adminKubeconfig }
 
+// UserConfig is a client configuration of a user that the cluster's authority vouches for, with its groups as RBAC sees them:
+// "system:node:node1" in "system:nodes", say.
+func (c *ControlPlane) UserConfig(user string, groups ...string) (*rest.Config, error) {
+	pair, err := c.ca.client(user, groups...)
+	if err != nil {
+		return nil, err
+	}
+	return certificateConfig(c.APIServerURL(), c.ca, pair), nil
+}
+
 // ServiceAccountConfig is a client configuration with the rights of a ServiceAccount, which must exist, without client-side
 // rate limit. Its token is for the API server's own audience and lasts ttl; the API server refuses less than ten minutes.
 func (c *ControlPlane) ServiceAccountConfig(ctx context.Context, namespace, name string, ttl time.Duration) (*rest.Config, error) {

@@ -103,15 +103,21 @@ func parseAuthority(pair keyPair, now time.Time) (*authority, error) {
 
 // client issues a certificate that authenticates a user of the API server: name and groups as RBAC sees them.
 func (a *authority) client(user string, groups ...string) (keyPair, error) {
-	return a.issue(pkix.Name{CommonName: user, Organization: groups}, nil, x509.ExtKeyUsageClientAuth)
+	return a.issue(pkix.Name{CommonName: user, Organization: groups}, nil, nil, x509.ExtKeyUsageClientAuth)
 }
 
 // server issues a certificate for a server on loopback with these additional names.
 func (a *authority) server(name string, names ...string) (keyPair, error) {
-	return a.issue(pkix.Name{CommonName: name}, append(names, "localhost"), x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+	return a.serverAt(nil, name, names...)
 }
 
-func (a *authority) issue(subject pkix.Name, names []string, usages ...x509.ExtKeyUsage) (keyPair, error) {
+// serverAt is server for one that is reached at more addresses.
+func (a *authority) serverAt(addresses []net.IP, name string, names ...string) (keyPair, error) {
+	addresses = append([]net.IP{net.IPv4(127, 0, 0, 1)}, addresses...)
+	return a.issue(pkix.Name{CommonName: name}, append(names, "localhost"), addresses, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+}
+
+func (a *authority) issue(subject pkix.Name, names []string, addresses []net.IP, usages ...x509.ExtKeyUsage) (keyPair, error) {
 	key, keyPEM, err := newKey()
 	if err != nil {
 		return keyPair{}, err
@@ -121,9 +127,7 @@ func (a *authority) issue(subject pkix.Name, names []string, usages ...x509.ExtK
 		return keyPair{}, err
 	}
 	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, usages
-	if len(names) > 0 {
-		template.DNSNames, template.IPAddresses = names, []net.IP{net.IPv4(127, 0, 0, 1)}
-	}
+	template.DNSNames, template.IPAddresses = names, addresses
 	der, err := x509.CreateCertificate(rand.Reader, template, a.parsed, key.Public(), a.signer)
 	if err != nil {
 		return keyPair{}, fmt.Errorf("issue %q: %w", subject.CommonName, err)

@@ -105,7 +105,7 @@ func (c *ControlPlane) issueCluster(now time.Time) error {
 	if err := signingKey(c.files.tokenKey); err != nil {
 		return err
 	}
-	serving, err := ca.server("kube-apiserver", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+	serving, err := ca.serverAt(c.options.Addresses, "kube-apiserver", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 	if err != nil {
 		return err
 	}
