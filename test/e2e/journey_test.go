@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -105,6 +107,9 @@ var _ = Describe("the chart on a real node", Ordered, func() {
 		// Every fourth event is refused once, so that managers have work, too.
 		declare(ctx, api, target, "flaky", "e2e.*")
 		Expect(target.call(ctx, http.MethodPut, "_script", "/flaky", strings.Repeat("500, 200 x3, ", 4000)+"200", nil)).To(Succeed())
+		load, err := os.ReadFile("/proc/loadavg")
+		Expect(err).NotTo(HaveOccurred())
+		said.row("load average before the disturbances, cores", fmt.Sprintf("%.4s, %d", load, runtime.NumCPU()))
 		s := startStream(ctx, api)
 		DeferCleanup(func() { s.end() })
 		pass(ctx, 10*time.Second)
@@ -117,6 +122,8 @@ var _ = Describe("the chart on a real node", Ordered, func() {
 			pass(ctx, 3*time.Second)
 			GinkgoWriter.Printf("%s took %s\n", d.name, took)
 			d.took(took)
+			// What one disturbance holds up is not counted for the next.
+			Eventually(ctx, s.outstanding).WithTimeout(soon).WithPolling(often).Should(BeNumerically("<", 10))
 		}
 		var wrong []error
 		total := 0

@@ -37,6 +37,7 @@ type stream struct {
 	mu     sync.Mutex
 	now    *phase
 	phases []*phase
+	open   int // events that are due and not accepted
 	stop   context.CancelFunc
 	events sync.WaitGroup
 }
@@ -57,6 +58,7 @@ func startStream(ctx context.Context, api *sdk.Client) *stream {
 				p := s.now
 				id := fmt.Sprintf("%s-%d", p.name, p.published)
 				p.published++
+				s.open++
 				s.mu.Unlock()
 				s.events.Go(func() { s.publish(context.WithoutCancel(ctx), p, id, due) })
 			}
@@ -71,6 +73,14 @@ func (s *stream) begin(name string) {
 	defer s.mu.Unlock()
 	s.now = &phase{name: name}
 	s.phases = append(s.phases, s.now)
+}
+
+// outstanding is how many events are due and not accepted: a few, unless
+// publishers are held up.
+func (s *stream) outstanding() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
 }
 
 // end stops the stream and returns when every event was accepted.
@@ -89,6 +99,7 @@ func (s *stream) publish(ctx context.Context, p *phase, id string, due time.Time
 		if err == nil {
 			p.longest = max(p.longest, time.Since(due))
 			p.skipped += len(published.Skipped)
+			s.open--
 			s.mu.Unlock()
 			return
 		}

@@ -62,9 +62,10 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	c.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{
 		Dir: filepath.Join(c.dir, "controlplane"), Progress: options.Progress,
 		Addresses: []net.IP{net.ParseIP(nodeAddress), net.ParseIP(serviceAddress)},
+		// Lists add to those of the control plane: Node beside RBAC, all controllers.
 		APIServerArgs: []string{
 			"--bind-address=0.0.0.0", "--advertise-address=" + nodeAddress, "--service-cluster-ip-range=" + serviceRange,
-			"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--kubelet-preferred-address-types=InternalIP",
+			"--authorization-mode=Node", "--enable-admission-plugins=NodeRestriction", "--kubelet-preferred-address-types=InternalIP",
 		},
 		ControllerManagerArgs: []string{"--controllers=*"},
 	})
