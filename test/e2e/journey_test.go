@@ -70,10 +70,10 @@ var _ = Describe("the chart on a real node", Ordered, func() {
 			some, err := pods(ctx, role)
 			Expect(err).NotTo(HaveOccurred())
 			for _, pod := range some {
-				found, files, err := tokensOf(process(ctx, &pod, role))
+				found, _, err := tokensOf(process(ctx, &pod, role))
 				Expect(err).NotTo(HaveOccurred())
 				Expect(found).NotTo(BeEmpty(), "the same search finds the token of %s", role)
-				found, files, err = tokensOf(process(ctx, &pod, "dispatcher"))
+				found, files, err := tokensOf(process(ctx, &pod, "dispatcher"))
 				Expect(err).NotTo(HaveOccurred())
 				Expect(files).To(BeNumerically(">=", 3), "two programs and the authorities were looked into")
 				Expect(found).To(BeEmpty())
