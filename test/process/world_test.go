@@ -44,7 +44,18 @@ func newWorld(ctx context.Context, options receiver.Options) *world {
 	endpoint, err := receiver.Start(options)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(endpoint.Close)
+	DeferCleanup(func(ctx SpecContext) { abandon(ctx, namespace.Name) })
 	return &world{namespace: namespace.Name, endpoint: endpoint, created: map[string]time.Time{}}
+}
+
+// abandon deletes what would be retried while other specs count what is written.
+func abandon(ctx context.Context, namespace string) {
+	GinkgoHelper()
+	unfinished := client.MatchingFieldsSelector{Selector: fields.AndSelectors(
+		fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliverySucceeded)),
+		fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliveryFailed)),
+	)}
+	Expect(cluster.Client.DeleteAllOf(ctx, &v1alpha1.WebhookDelivery{}, client.InNamespace(namespace), unfinished)).To(Succeed())
 }
 
 // declare makes a Webhook for a path of the endpoint; path and name are the
