@@ -239,7 +239,7 @@ var _ = Describe("secrets and tokens", func() {
 		}
 		logs, err := cluster.Logs()
 		Expect(err).NotTo(HaveOccurred())
-		for _, log := range append(logs, auditLog) {
+		for _, log := range append(logs, cluster.AuditLog()) {
 			text, err := os.ReadFile(log)
 			Expect(err).NotTo(HaveOccurred())
 			for _, secret := range []string{created, rotated, token, own} {
@@ -248,7 +248,7 @@ var _ = Describe("secrets and tokens", func() {
 			if strings.Contains(log, "gateway-1.log") {
 				Expect(string(text)).To(ContainSubstring(`"operation":"dashboard-create"`))
 			}
-			if log == auditLog {
+			if log == cluster.AuditLog() {
 				for _, noted := range []string{"/namespaces/" + namespace + "/webhooks", "/namespaces/" + namespace + "/secrets/orders-signing", `"requestObject":`} {
 					Expect(string(text)).To(ContainSubstring(noted), "it was kept")
 				}

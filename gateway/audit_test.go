@@ -22,9 +22,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// auditLog is where the API server notes who has written what.
-var auditLog string
-
+// auditPolicy keeps who has written what.
 const auditPolicy = `
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -39,16 +37,6 @@ rules:
     resources: [secrets]
 - level: None
 `
-
-// auditing are the flags that make the API server keep an audit log.
-func auditing() []string {
-	GinkgoHelper()
-	dir := GinkgoT().TempDir()
-	policy := filepath.Join(dir, "policy.yaml")
-	Expect(os.WriteFile(policy, []byte(auditPolicy), 0o600)).To(Succeed())
-	auditLog = filepath.Join(dir, "audit.log")
-	return []string{"--audit-policy-file=" + policy, "--audit-log-path=" + auditLog}
-}
 
 // audited is what the audit log says of a write.
 type audited struct {
@@ -69,7 +57,7 @@ type audited struct {
 // writes lists what the audit log holds, as "user verb resource".
 func writes(namespace string) (all []string) {
 	GinkgoHelper()
-	file, err := os.Open(auditLog)
+	file, err := os.Open(cluster.AuditLog())
 	Expect(err).NotTo(HaveOccurred())
 	defer file.Close()
 	lines := bufio.NewScanner(file)
@@ -184,7 +172,7 @@ var _ = Describe("secrets", func() {
 		logs, err := cluster.Logs()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(logs).NotTo(BeEmpty())
-		for _, log := range append(logs, auditLog) {
+		for _, log := range append(logs, cluster.AuditLog()) {
 			text, err := os.ReadFile(log)
 			Expect(err).NotTo(HaveOccurred())
 			for _, hidden := range []string{given, secret, token} {

@@ -11,11 +11,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -119,28 +119,12 @@ func fill(ctx context.Context, c client.Client) error {
 			return err
 		}
 	}
-	var workers sync.WaitGroup
-	failed := make(chan error, benchDeliveries)
-	jobs := make(chan int)
-	for range 8 {
-		workers.Go(func() {
-			for i := range jobs {
-				failed <- ended(ctx, c, i)
-			}
-		})
-	}
+	var all errgroup.Group
+	all.SetLimit(8)
 	for i := range benchDeliveries {
-		jobs <- i
+		all.Go(func() error { return ended(ctx, c, i) })
 	}
-	close(jobs)
-	workers.Wait()
-	close(failed)
-	for err := range failed {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return all.Wait()
 }
 
 func ended(ctx context.Context, c client.Client, i int) error {

@@ -58,7 +58,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	promised, err = openapi.Load("../docs/reference/openapi.json")
 	Expect(err).NotTo(HaveOccurred())
 	cluster, err = stack.Start(ctx, stack.Options{
-		ControlPlane: controlplane.Options{UnsafeNoFsync: true, APIServerArgs: auditing()},
+		ControlPlane: controlplane.Options{UnsafeNoFsync: true},
+		AuditPolicy:  auditPolicy,
 		Progress:     func(text string) { GinkgoWriter.Println(text) },
 	})
 	Expect(err).NotTo(HaveOccurred())

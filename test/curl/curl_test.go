@@ -77,16 +77,9 @@ func (s step) matches(output string) bool {
 	return regexp.MustCompile(`(?s)\A` + strings.Join(parts, ".*") + `\z`).MatchString(strings.TrimSpace(output))
 }
 
-func TestEveryCallOfThePagePrintsWhatItShows(t *testing.T) {
-	bash, curl := find(t, "bash"), find(t, "curl")
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := steps(string(text))
-	if len(all) < 20 {
-		t.Fatalf("the section %q of %s has %d commands", strings.TrimSpace(heading), page, len(all))
-	}
+// serve starts the product, and a receiver that refuses what comes to /broken.
+func serve(t *testing.T) (*live.Product, *receiver.Receiver) {
+	t.Helper()
 	product, err := live.Start(t.Context(), live.Options{Progress: func(text string) { t.Log(text) }})
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +95,20 @@ func TestEveryCallOfThePagePrintsWhatItShows(t *testing.T) {
 	}
 	t.Cleanup(endpoint.Close)
 	endpoint.Script("/broken", receiver.Step{Status: http.StatusInternalServerError})
+	return product, endpoint
+}
+
+func TestEveryCallOfThePagePrintsWhatItShows(t *testing.T) {
+	bash, curl := find(t, "bash"), find(t, "curl")
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := steps(string(text))
+	if len(all) < 20 {
+		t.Fatalf("the section %q of %s has %d commands", strings.TrimSpace(heading), page, len(all))
+	}
+	product, endpoint := serve(t)
 
 	const mark = "\x1e"
 	var script strings.Builder

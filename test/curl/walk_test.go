@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,9 +15,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"bbmcp.quietstack.com/webhooks/test/live"
-	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
 const root = "../.."
@@ -113,21 +109,7 @@ func TestTheCommandsOfEveryPageWork(t *testing.T) {
 	for _, name := range []string{"bash", "curl", "kubectl", "jq"} {
 		find(t, name)
 	}
-	product, err := live.Start(t.Context(), live.Options{Progress: func(text string) { t.Log(text) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := product.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	endpoint, err := receiver.Start(receiver.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(endpoint.Close)
-	endpoint.Script("/broken", receiver.Step{Status: http.StatusInternalServerError})
+	product, endpoint := serve(t)
 	environment := append(product.Environment(), "KUBECONFIG="+product.Kubeconfig(),
 		"ENDPOINT="+endpoint.URL("/walk"), "BROKEN="+endpoint.URL("/broken"), "PATH="+bbmcp(t)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	all, ran, excused := pages(t), 0, 0

@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -65,34 +66,20 @@ func (l *load) seed(ctx context.Context, webhooks, deliveries int) {
 			Spec:       v1alpha1.WebhookSpec{URL: "https://" + name + ".example.com/hooks/bbmcp", Events: []string{"context.*"}, Suspend: true},
 		})).To(Succeed())
 	}
-	jobs := make(chan int)
-	failed := make(chan error, deliveries)
-	var workers sync.WaitGroup
-	for range 8 {
-		workers.Go(func() {
-			for i := range jobs {
-				failed <- l.deliver(ctx, i)
-			}
-		})
-	}
+	var all errgroup.Group
+	all.SetLimit(8)
 	for i := range deliveries {
-		l.deliveries = append(l.deliveries, fmt.Sprintf("delivery-%05d", i))
+		name := fmt.Sprintf("delivery-%05d", i)
+		l.deliveries = append(l.deliveries, name)
+		all.Go(func() error { return l.deliver(ctx, name, i) })
 	}
-	for i := range deliveries {
-		jobs <- i
-	}
-	close(jobs)
-	workers.Wait()
-	close(failed)
-	for err := range failed {
-		Expect(err).NotTo(HaveOccurred())
-	}
+	Expect(all.Wait()).To(Succeed())
 }
 
-func (l *load) deliver(ctx context.Context, i int) error {
+func (l *load) deliver(ctx context.Context, name string, i int) error {
 	now := metav1.NowMicro()
 	delivery := &v1alpha1.WebhookDelivery{
-		ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: l.deliveries[i]},
+		ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: name},
 		Spec: v1alpha1.WebhookDeliverySpec{
 			WebhookRef: v1alpha1.WebhookReference{Name: l.webhooks[i%len(l.webhooks)]}, EventID: fmt.Sprintf("evt_%05d", i), EventType: "context.created",
 			Payload: `{"event":"context.created","timestamp":"2026-01-01T00:00:00Z","data":{"context_id":"ctx_1"}}`,

@@ -40,6 +40,8 @@ type Options struct {
 	ControlPlane controlplane.Options
 	// Values are those of the chart, which rights and arguments come from.
 	Values map[string]any
+	// AuditPolicy makes the API server note calls in [Stack.AuditLog]; empty: none.
+	AuditPolicy string
 	// Progress is told what is being done.
 	Progress func(string)
 }
@@ -90,6 +92,13 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
+	if options.AuditPolicy != "" {
+		policy := filepath.Join(dir, "audit-policy.yaml")
+		if err := os.WriteFile(policy, []byte(options.AuditPolicy), 0o600); err != nil {
+			return nil, errors.Join(err, s.Stop())
+		}
+		control.APIServerArgs = append(slices.Clone(control.APIServerArgs), "--audit-policy-file="+policy, "--audit-log-path="+s.AuditLog())
+	}
 	control.Manifests = append([]string{filepath.Join(root, "config/namespace"), manifest}, control.Manifests...)
 	ctrl.SetLogger(logr.Discard()) // the client library complains unless somebody decides
 	started := time.Now()
@@ -102,6 +111,10 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	options.Progress(fmt.Sprintf("control plane ready in %s", time.Since(started).Round(100*time.Millisecond)))
 	return s, nil
 }
+
+// AuditLog is the file in which the API server notes calls, if there is a policy
+// for that.
+func (s *Stack) AuditLog() string { return filepath.Join(s.Dir, "audit.jsonl") }
 
 // Scheme knows Kubernetes' own types and ours.
 func Scheme() *runtime.Scheme {
