@@ -24,8 +24,10 @@ const (
 	// finds out.
 	closedFirst = time.Second
 	closedMost  = 30 * time.Second
-	// slowFirst and slowMost do so for an endpoint that was slower than the wait.
-	slowFirst = 10 * time.Second
+	// slowFirst and slowMost do so for an endpoint that was slower than the wait. The
+	// first time may be a hiccup of the whole machine, and to store every event to a
+	// webhook that is busy makes that worse.
+	slowFirst = time.Second
 	slowMost  = 2 * time.Minute
 	// untriedAtOnce is how many attempts of a webhook may be out of which none has
 	// succeeded lately.

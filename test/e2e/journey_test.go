@@ -24,6 +24,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
@@ -106,6 +107,11 @@ var _ = Describe("the chart on a real node", Ordered, func() {
 		declare(ctx, api, target, "steady", "e2e.steady")
 		// Every fourth event is refused once, so that managers have work, too.
 		declare(ctx, api, target, "flaky", "e2e.*")
+		// It refuses posts, not events: of five attempts all would be refused for one
+		// event in a thousand.
+		patient := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"retryPolicy":{"delays":[%s"2s"]}}}`, strings.Repeat(`"2s",`, 11)))
+		Expect(k8s.Patch(ctx, &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: tenant, Name: "flaky"}}, patient)).To(Succeed())
+		waitSeen(ctx, "flaky")
 		Expect(target.call(ctx, http.MethodPut, "_script", "/flaky", strings.Repeat("500, 200 x3, ", 4000)+"200", nil)).To(Succeed())
 		load, err := os.ReadFile("/proc/loadavg")
 		Expect(err).NotTo(HaveOccurred())
@@ -245,6 +251,12 @@ func declare(ctx context.Context, api *sdk.Client, target endpoint, name, event 
 	GinkgoHelper()
 	_, err := api.CreateWebhook(ctx, rest.WebhookCreate{Name: name, URL: target.url(name), Events: []string{event}, Secret: secret})
 	Expect(err).NotTo(HaveOccurred())
+	waitSeen(ctx, name)
+}
+
+// waitSeen returns when the manager has seen a webhook as it is.
+func waitSeen(ctx context.Context, name string) {
+	GinkgoHelper()
 	Eventually(ctx, func(g Gomega, ctx context.Context) {
 		var hook v1alpha1.Webhook
 		g.Expect(k8s.Get(ctx, client.ObjectKey{Namespace: tenant, Name: name}, &hook)).To(Succeed())
