@@ -72,7 +72,7 @@ func liveWithFault(ctx context.Context, namespace string, n int64, met fault) {
 			return fresh(ctx, webhook).Status.DeliveriesSucceeded + o.observations.news(webhook).succeeded
 		}).Should(Equal(int64(1)), about)
 		Eventually(o.runner.Stats).Should(HaveField("Unsettled", 0), about)
-		Expect(o.metric("bbmcp_deliveries_total", map[string]string{"outcome": "succeeded"})).To(Equal(1.0), about)
+		Eventually(func() float64 { return o.metric("bbmcp_deliveries_total", map[string]string{"outcome": "succeeded"}) }).Should(Equal(1.0), about)
 		Expect(o.metric("bbmcp_attempts_total", nil)).To(Equal(2.0), about)
 	}
 	Expect(delivery.OwnerReferences).To(HaveLen(1), about)
