@@ -228,6 +228,11 @@ func (h *hookSlots) slow(now time.Time) {
 		return // it was out together with the one that was heeded
 	}
 	h.slowness++
+	h.rest(now)
+}
+
+// rest leaves a slow endpoint alone from now on, longer each time in a row.
+func (h *hookSlots) rest(now time.Time) {
 	h.close(now.Add(min(slowFirst<<min(h.slowness-1, 8), slowMost)))
 }
 
@@ -271,6 +276,7 @@ func (s *slots) done(at *slot, result *dispatcher.Result, took time.Duration, no
 	case slow && !at.late:
 		h.slow(now)
 	case slow:
+		h.rest(now) // it was busy until now
 	default:
 		h.slowness = 0
 	}
