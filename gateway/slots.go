@@ -231,8 +231,11 @@ func (h *hookSlots) slow(now time.Time) {
 	h.rest(now)
 }
 
-// rest leaves a slow endpoint alone from now on, longer each time in a row.
+// rest leaves an endpoint alone from now on that is slow, longer each time in a row.
 func (h *hookSlots) rest(now time.Time) {
+	if h.slowness == 0 {
+		return // another attempt has been answered in time since
+	}
 	h.close(now.Add(min(slowFirst<<min(h.slowness-1, 8), slowMost)))
 }
 

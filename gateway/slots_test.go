@@ -145,6 +145,19 @@ func TestSlowEndpointsAreTriedAgainRarely(t *testing.T) {
 	}
 }
 
+func TestASlowAnswerIsForgottenAfterAPromptOne(t *testing.T) {
+	k := newTrack()
+	k.proven(t, "well")
+	late, prompt := k.must(t, "well"), k.must(t, "well")
+	k.now = k.now.Add(time.Second)
+	k.overdue(late, time.Second, k.now)
+	k.expect(t, "well", refusedClosed)
+	k.done(prompt, new(good()), time.Millisecond, k.now)
+	k.expect(t, "well", "")
+	k.done(late, new(good()), 2*time.Second, k.now)
+	k.expect(t, "well", "")
+}
+
 func TestAnImpatientPublisherDoesNotMakeAnEndpointSlow(t *testing.T) {
 	k := newTrack()
 	k.proven(t, "well")
