@@ -8,6 +8,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"time"
 
@@ -21,6 +23,13 @@ import (
 // publishEvery is the time between two events: 50 a second.
 const publishEvery = 20 * time.Millisecond
 
+// Event types: one event in checkedEvery has a type that a second webhook wants, too.
+const (
+	plain        = "e2e."
+	checked      = "checked."
+	checkedEvery = 5
+)
+
 // phase is what was published while one thing was done to the cluster.
 type phase struct {
 	name      string
@@ -29,6 +38,9 @@ type phase struct {
 	skipped   int           // deliveries that an answer says were not made
 	failed    []string      // what the SDK gave up on; it was published again with the same id
 }
+
+// checked is how many of them also went to the webhook for what is checked.
+func (p *phase) checked() int { return (p.published + checkedEvery - 1) / checkedEvery }
 
 // stream publishes 50 events a second with the SDK as it comes, each event in
 // its own time.
@@ -56,11 +68,14 @@ func startStream(ctx context.Context, api *sdk.Client) *stream {
 			case due := <-tick.C:
 				s.mu.Lock()
 				p := s.now
-				id := fmt.Sprintf("%s-%d", p.name, p.published)
+				kind, id := plain, fmt.Sprintf("%s-%d", p.name, p.published)
+				if p.published%checkedEvery == 0 {
+					kind = checked
+				}
 				p.published++
 				s.open++
 				s.mu.Unlock()
-				s.events.Go(func() { s.publish(context.WithoutCancel(ctx), p, id, due) })
+				s.events.Go(func() { s.publish(context.WithoutCancel(ctx), p, kind, id, due) })
 			}
 		}
 	})
@@ -90,11 +105,11 @@ func (s *stream) end() []*phase {
 	return s.phases
 }
 
-func (s *stream) publish(ctx context.Context, p *phase, id string, due time.Time) {
+func (s *stream) publish(ctx context.Context, p *phase, kind, id string, due time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
-		published, err := s.api.Publish(ctx, rest.EventPublish{ID: id, Event: "e2e." + p.name, Data: json.RawMessage(`{"total":1250}`)})
+		published, err := s.api.Publish(ctx, rest.EventPublish{ID: id, Event: kind + p.name, Data: json.RawMessage(`{"total":1250}`)})
 		s.mu.Lock()
 		if err == nil {
 			p.longest = max(p.longest, time.Since(due))
@@ -116,7 +131,35 @@ func newAPI(ctx context.Context, url, namespace, account string) *sdk.Client {
 	GinkgoHelper()
 	config, err := node.ControlPlane.ServiceAccountConfig(ctx, namespace, account, time.Hour)
 	Expect(err).NotTo(HaveOccurred())
-	api, err := sdk.New(sdk.Options{BaseURL: url, Token: sdk.StaticToken(config.BearerToken)})
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = transport.MaxIdleConns
+	api, err := sdk.New(sdk.Options{
+		BaseURL: url, Token: sdk.StaticToken(config.BearerToken),
+		HTTPClient: &http.Client{Transport: noting{transport}, Timeout: 30 * time.Second},
+	})
 	Expect(err).NotTo(HaveOccurred())
 	return api
+}
+
+// noting writes down requests that failed or took long, to see what a pause was.
+type noting struct{ next http.RoundTripper }
+
+func (n noting) RoundTrip(request *http.Request) (*http.Response, error) {
+	began := time.Now()
+	var connected time.Duration
+	var reused bool
+	ctx := httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		connected, reused = time.Since(began), got.Reused
+	}})
+	answer, err := n.next.RoundTrip(request.WithContext(ctx))
+	took := time.Since(began)
+	if err != nil || answer.StatusCode >= 400 || took > longestPause/4 {
+		status := 0
+		if err == nil {
+			status = answer.StatusCode
+		}
+		GinkgoWriter.Printf("%s %s: status %d, error %v, connected after %s (reused: %t), took %s\n",
+			began.Format("15:04:05.000"), request.URL.Path, status, err, connected.Round(time.Millisecond), reused, took.Round(time.Millisecond))
+	}
+	return answer, err
 }

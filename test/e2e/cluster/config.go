@@ -17,9 +17,6 @@ const (
 
 	nodeName   = "node1"
 	pauseImage = "local/pause:1"
-	// CgroupRoot is below which every container has its cgroup; hack/e2e removes
-	// it.
-	CgroupRoot = "/bbmcp-e2e"
 )
 
 // configure writes the configuration of containerd, CNI and kubelet.
@@ -66,13 +63,13 @@ state = %[2]q
 }
 
 // kubeletConfig leaves the machine's resources alone: no cgroups for classes of
-// Pods, and no eviction over a disk that others fill.
+// Pods (containerd has its containers below its own, k8s.io), and no eviction
+// over a disk that others fill.
 func (c *Cluster) kubeletConfig() string {
 	return fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 containerRuntimeEndpoint: unix://%s
 cgroupDriver: cgroupfs
-cgroupRoot: %s
 cgroupsPerQOS: false
 enforceNodeAllocatable: []
 failCgroupV1: false
@@ -83,7 +80,7 @@ resolvConf: ""
 podLogsDir: %s
 imageGCHighThresholdPercent: 100
 evictionHard: {memory.available: 50Mi, nodefs.available: 0%%, imagefs.available: 0%%, nodefs.inodesFree: 0%%}
-`, c.socket(), CgroupRoot, filepath.Join(c.dir, "log/pods"))
+`, c.socket(), filepath.Join(c.dir, "log/pods"))
 }
 
 func (c *Cluster) networkConfig() string {
