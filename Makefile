@@ -126,7 +126,7 @@ check-helm: control-plane bin/helm3 bin/helm4 ## Install, upgrade and remove the
 
 .PHONY: check-image
 check-image: image ## Build the image, look into it, and build its binaries once more elsewhere: they must be equal
-	hack/check-image $(IMAGE)
+	hack/check-image $(IMAGE) $(PLATFORMS)
 
 .PHONY: e2e
 e2e: image bin/helm4 ## Install the chart on a real node and replace everything under load (Linux and root; FOCUS=regexp runs some)

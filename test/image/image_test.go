@@ -18,7 +18,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -57,7 +56,17 @@ func unpack(t *testing.T, archive []byte) map[string]entry {
 	}
 }
 
-type descriptor struct{ Digest string }
+type descriptor struct {
+	Digest   string
+	Platform struct{ Architecture, OS string }
+}
+
+// manifest is a manifest of an image, or an index of several.
+type manifest struct {
+	Manifests []descriptor
+	Config    descriptor
+	Layers    []descriptor
+}
 
 // config is the part of an image's configuration that we decide.
 type config struct {
@@ -72,44 +81,55 @@ type config struct {
 	}
 }
 
-// load reads the image of this platform and the files of its layers.
-func load(t *testing.T) (config, map[string]entry) {
+// image is what the archive holds for one platform.
+type image struct {
+	platform string
+	config   config
+	files    map[string]entry
+}
+
+// each calls f for the image of each platform.
+func each(t *testing.T, f func(*testing.T, image)) {
 	t.Helper()
-	archive, err := os.ReadFile(filepath.Join(root, "bin/image/bbmcp-webhooks-"+runtime.GOARCH+".tar"))
+	archive, err := os.ReadFile(filepath.Join(root, "bin/image/bbmcp-webhooks.tar"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	blobs := unpack(t, archive)
-	blob := func(d descriptor, into any) []byte {
-		content := blobs["blobs/"+strings.ReplaceAll(d.Digest, ":", "/")].content
-		if into != nil {
-			if err := json.Unmarshal(content, into); err != nil {
-				t.Fatalf("%s: %v", d.Digest, err)
-			}
+	read := func(content []byte, into any) {
+		if err := json.Unmarshal(content, into); err != nil {
+			t.Fatal(err)
 		}
-		return content
 	}
-	var index struct{ Manifests []descriptor }
-	if err := json.Unmarshal(blobs["index.json"].content, &index); err != nil || len(index.Manifests) != 1 {
-		t.Fatalf("%d images in the archive: %v", len(index.Manifests), err)
+	blob := func(d descriptor) []byte { return blobs["blobs/"+strings.ReplaceAll(d.Digest, ":", "/")].content }
+	var outer, index manifest
+	read(blobs["index.json"].content, &outer)
+	if len(outer.Manifests) != 1 {
+		t.Fatalf("%d names in the archive", len(outer.Manifests))
 	}
-	var manifest struct {
-		Config descriptor
-		Layers []descriptor
+	read(blob(outer.Manifests[0]), &index)
+	if len(index.Manifests) == 0 {
+		t.Fatal("no image in the archive")
 	}
-	blob(index.Manifests[0], &manifest)
-	var c config
-	blob(manifest.Config, &c)
-	files := map[string]entry{}
-	for _, layer := range manifest.Layers {
-		maps.Copy(files, unpack(t, blob(layer, nil)))
+	for _, d := range index.Manifests {
+		one := image{platform: d.Platform.OS + "/" + d.Platform.Architecture, files: map[string]entry{}}
+		var m manifest
+		read(blob(d), &m)
+		read(blob(m.Config), &one.config)
+		for _, layer := range m.Layers {
+			maps.Copy(one.files, unpack(t, blob(layer)))
+		}
+		t.Run(one.platform, func(t *testing.T) { f(t, one) })
 	}
-	return c, files
 }
 
 func TestImageRunsAsNobodyAndSaysWhatItIs(t *testing.T) {
-	c, _ := load(t)
-	if c.OS != "linux" || c.Architecture != runtime.GOARCH || c.Config.User != "65532:65532" ||
+	each(t, checkConfig)
+}
+
+func checkConfig(t *testing.T, of image) {
+	c := of.config
+	if c.OS+"/"+c.Architecture != of.platform || c.Config.User != "65532:65532" ||
 		!slices.Equal(c.Config.Entrypoint, []string{"/bbmcp-webhooks"}) || len(c.Config.Cmd) != 0 {
 		t.Errorf("%+v", c)
 	}
@@ -121,9 +141,12 @@ func TestImageRunsAsNobodyAndSaysWhatItIs(t *testing.T) {
 }
 
 func TestImageHoldsThisAndNothingElse(t *testing.T) {
-	_, files := load(t)
+	each(t, checkFiles)
+}
+
+func checkFiles(t *testing.T, of image) {
 	var got []string
-	for name, file := range files {
+	for name, file := range of.files {
 		if file.header.Typeflag == tar.TypeDir {
 			continue
 		}
@@ -138,27 +161,38 @@ func TestImageHoldsThisAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestProgramsAreStatic(t *testing.T) {
-	_, files := load(t)
+func TestProgramsAreStaticAndOfTheirPlatform(t *testing.T) {
+	each(t, checkPrograms)
+}
+
+var machines = map[string]elf.Machine{"linux/amd64": elf.EM_X86_64, "linux/arm64": elf.EM_AARCH64}
+
+func checkPrograms(t *testing.T, of image) {
 	for _, name := range []string{"bbmcp-webhooks", "dispatcher"} {
-		program, err := elf.NewFile(bytes.NewReader(files[name].content))
+		program, err := elf.NewFile(bytes.NewReader(of.files[name].content))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
+		}
+		if program.Machine != machines[of.platform] {
+			t.Errorf("%s is for %s", name, program.Machine)
 		}
 		for _, segment := range program.Progs {
 			if segment.Type == elf.PT_INTERP {
 				t.Errorf("%s asks for a dynamic linker", name)
 			}
 		}
-		if files[name].header.FileInfo().Mode().Perm() != 0o755 {
-			t.Errorf("%s has the mode %s", name, files[name].header.FileInfo().Mode())
+		if of.files[name].header.FileInfo().Mode().Perm() != 0o755 {
+			t.Errorf("%s has the mode %s", name, of.files[name].header.FileInfo().Mode())
 		}
 	}
 }
 
 func TestAuthoritiesAreThere(t *testing.T) {
-	_, files := load(t)
-	rest := files["etc/ssl/certs/ca-certificates.crt"].content
+	each(t, checkAuthorities)
+}
+
+func checkAuthorities(t *testing.T, of image) {
+	rest := of.files["etc/ssl/certs/ca-certificates.crt"].content
 	authorities := 0
 	for {
 		var block *pem.Block
