@@ -60,7 +60,7 @@ function announce(text) {
 
 // Following. A stream says that the page is out of date; then the page fetches
 // itself and takes over the parts that differ. Hidden pages wait.
-const following = { source: null, timer: 0, fetching: false, again: false };
+const following = { source: null, timer: 0, refused: 0, fetching: false, again: false };
 
 async function refresh() {
   if (following.fetching || document.hidden) {
@@ -152,6 +152,7 @@ function follow() {
   const source = new EventSource(document.body.dataset.live);
   following.source = source;
   source.addEventListener("ready", () => {
+    following.refused = 0;
     clearInterval(following.timer);
     following.timer = 0;
     showLive("Live", false);
@@ -160,9 +161,9 @@ function follow() {
   source.addEventListener("change", refresh);
   source.addEventListener("error", () => {
     poll();
-    if (source.readyState === EventSource.CLOSED) { // refused: try again later
+    if (source.readyState === EventSource.CLOSED) { // refused: try again later, and then later still
       following.source = null;
-      setTimeout(follow, 60000);
+      setTimeout(follow, Math.min(60000, 5000 * 2 ** following.refused++) * (0.8 + 0.4 * Math.random()));
     }
   });
 }

@@ -5,6 +5,7 @@
 package dashboard
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -22,6 +23,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
@@ -95,6 +97,7 @@ var _ = Describe("every page", func() {
 		data := hostileData(random)
 		publish(ctx, token, `{"event":"context.failed","timestamp":"`+payload.FormatTimestamp(hostileTime)+`","data":`+data+`}`)
 		failed := deliveries(ctx, namespace, v1alpha1.DeliveryFailed, 3)
+		said(ctx, namespace, []string{hostileText(random), hostileText(random), strings.Repeat("W", 1024)})
 		for _, l := range looks {
 			t := signedIn(l, token)
 			t.picture("hostile-overview")
@@ -124,6 +127,21 @@ var _ = Describe("every page", func() {
 			To(And(ContainSubstring("UTC"), ContainSubstring("does not follow changes without script"), Not(ContainSubstring("Copy exact body"))))
 	}, SpecTimeout(time.Minute))
 })
+
+// said puts words into the mouths of endpoints, and of those who report errors,
+// as long as there is place for: what endpoints on this machine say is not kept.
+func said(ctx context.Context, namespace string, texts []string) {
+	GinkgoHelper()
+	var list v1alpha1.WebhookDeliveryList
+	Expect(cluster.Client.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
+	Expect(list.Items).To(HaveLen(len(texts)))
+	for i, text := range texts {
+		status := &list.Items[i].Status
+		status.ErrorMessage = cutTo(text, 1024)
+		status.AttemptLog[0].Message, status.AttemptLog[0].Answer = cutTo(text, 256), cutTo(text, 256)
+		Expect(cluster.Client.Status().Update(ctx, &list.Items[i])).To(Succeed())
+	}
+}
 
 // hostileText is markup, control characters, text that runs from right to left,
 // stacked marks and words without an end, at random.

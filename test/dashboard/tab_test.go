@@ -47,6 +47,8 @@ type tab struct {
 	ctx  context.Context
 	look look
 	step int
+	// close closes it, and with it the stream of a live page.
+	close func()
 
 	mu       sync.Mutex
 	troubles []string // what the browser complains about
@@ -64,8 +66,8 @@ func newTabFor(l look, longest time.Duration) *tab {
 	GinkgoHelper()
 	ctx, stop := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
 	ctx, end := context.WithTimeout(ctx, longest)
-	DeferCleanup(func() { end(); stop() })
-	t := &tab{ctx: ctx, look: l}
+	t := &tab{ctx: ctx, look: l, close: func() { end(); stop() }}
+	DeferCleanup(t.close)
 	Expect(chromedp.Listen(ctx, func(event any) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
