@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"sync"
@@ -160,16 +159,6 @@ func record(s *report.Scenario, repetitions []figures) {
 func nothingLost(s *report.Scenario) {
 	s.AtMost("deliveries missing", s.Figures[report.Missing], 0)
 	s.AtMost("duplicates", s.Figures[report.Duplicates], 0)
-}
-
-// freeAddress finds a loopback address that nothing listens on.
-func freeAddress(ctx context.Context) (string, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }
 
 // pause waits, unless ctx ends first.

@@ -12,6 +12,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/bench/internal/load"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
+	"bbmcp.quietstack.com/webhooks/test/ports"
 )
 
 // forwarder measures the bare forwarder, with the load and the receiver that
@@ -37,7 +38,7 @@ func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
 		return nil, err
 	}
 	defer from.process.Stop(0)
-	address, err := freeAddress(ctx)
+	address, err := ports.Free()
 	if err != nil {
 		return nil, err
 	}

@@ -17,11 +17,12 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"bbmcp.quietstack.com/webhooks/test/ports"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
 // addProfiling lets our processes offer profiles, if that is asked for.
-func (w *world) addProfiling(ctx context.Context, options *worldOptions) error {
+func (w *world) addProfiling(options *worldOptions) error {
 	if w.b.profiles == "" {
 		return nil
 	}
@@ -29,7 +30,7 @@ func (w *world) addProfiling(ctx context.Context, options *worldOptions) error {
 		"manager": &options.manager.Args, "manager_dispatcher": &options.manager.DispatcherArgs,
 		"gateway": &options.gateway.Args, "gateway_dispatcher": &options.gateway.DispatcherArgs,
 	} {
-		address, err := freeAddress(ctx)
+		address, err := ports.Free()
 		if err != nil {
 			return err
 		}

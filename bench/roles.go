@@ -19,6 +19,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/bench/internal/load"
 	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
 	"bbmcp.quietstack.com/webhooks/internal/childprocess"
+	"bbmcp.quietstack.com/webhooks/test/ports"
 )
 
 // Roles that this program takes in processes of their own.
@@ -76,11 +77,11 @@ type endpoint struct {
 
 // startEndpoint starts a receiver.
 func (b *bench) startEndpoint(ctx context.Context, addresses int) (*endpoint, error) {
-	hooks, err := freeAddress(ctx)
+	hooks, err := ports.Free()
 	if err != nil {
 		return nil, err
 	}
-	control, err := freeAddress(ctx)
+	control, err := ports.Free()
 	if err != nil {
 		return nil, err
 	}

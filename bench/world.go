@@ -87,7 +87,7 @@ func (w *world) start(ctx context.Context, options worldOptions) (err error) {
 
 func (w *world) startProcesses(ctx context.Context, options worldOptions) (err error) {
 	options.manager.Supervise, options.gateway.Supervise = true, true
-	if err := w.addProfiling(ctx, &options); err != nil {
+	if err := w.addProfiling(&options); err != nil {
 		return err
 	}
 	if w.manager, err = w.stack.StartManager(ctx, options.manager); err != nil {

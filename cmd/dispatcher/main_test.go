@@ -23,6 +23,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/test/ports"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
@@ -129,7 +130,10 @@ func TestProcess(t *testing.T) {
 	}
 	defer r.Close()
 	r.Script("/slow", receiver.Step{Delay: 300 * time.Millisecond})
-	metrics := freePort(t)
+	metrics, err := ports.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
 	process := exec.CommandContext(t.Context(), binary, "--socket", socket, "--allow-cidr=127.0.0.1", "--allow-http", "--log-level=debug", "--metrics-address", metrics)
 	var logs bytes.Buffer
 	process.Stderr = &logs
@@ -177,16 +181,6 @@ func TestProcess(t *testing.T) {
 	if strings.Contains(logs.String(), secret[6:20]) || !strings.Contains(logs.String(), `"stopped serving"`) {
 		t.Errorf("logs:\n%s", logs.String())
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close() // nothing was accepted
-	return listener.Addr().String()
 }
 
 func get(t *testing.T, url string) string {

@@ -9,11 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/internal/childprocess"
+	"bbmcp.quietstack.com/webhooks/test/ports"
 )
 
 const (
@@ -37,7 +37,11 @@ type Receiver struct {
 
 // Start starts a receiver in its folder and returns once it listens.
 func Start(ctx context.Context, folder string, command ...string) (*Receiver, error) {
-	port, err := freePort()
+	address, err := ports.Free()
+	if err != nil {
+		return nil, err
+	}
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
@@ -47,12 +51,11 @@ func Start(ctx context.Context, folder string, command ...string) (*Receiver, er
 	}
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret, "HOST=127.0.0.1", "PORT="+strconv.Itoa(port))
+	cmd.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret, "HOST=127.0.0.1", "PORT="+port)
 	process, err := launch(cmd, dir)
 	if err != nil {
 		return nil, err
 	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	r := &Receiver{URL: "http://" + address + path, process: process, dir: dir}
 	ctx, cancel := context.WithTimeout(ctx, waitStarted)
 	defer cancel()
@@ -153,13 +156,4 @@ func exactly(times map[string]int, ids []string) error {
 		return fmt.Errorf("event %q was processed, which had been refused", id)
 	}
 	return nil
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }

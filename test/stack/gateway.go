@@ -19,6 +19,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/internal/childprocess"
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/test/ports"
 )
 
 // GatewayOptions say how to start a gateway and its sidecar.
@@ -68,7 +69,7 @@ func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gate
 	}
 	addresses := make([]string, 3)
 	for i := range addresses {
-		if addresses[i], err = freeAddress(); err != nil {
+		if addresses[i], err = ports.Free(); err != nil {
 			return nil, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/internal/childprocess"
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/test/ports"
 )
 
 // stopGrace is how long a manager may take after SIGTERM: the longest attempt
@@ -68,7 +69,7 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 	}
 	addresses := make([]string, 3)
 	for i := range addresses {
-		if addresses[i], err = freeAddress(); err != nil {
+		if addresses[i], err = ports.Free(); err != nil {
 			return nil, err
 		}
 	}

@@ -6,12 +6,14 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/test/ports"
 )
 
 // StartReceiver starts a receiver as a process of its own and returns its base
 // URL; see package test/receiver for how to steer it.
 func (s *Stack) StartReceiver(ctx context.Context) (string, error) {
-	address, err := freeAddress()
+	address, err := ports.Free()
 	if err != nil {
 		return "", err
 	}

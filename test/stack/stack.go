@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -169,16 +168,6 @@ func (s *Stack) serial() int {
 
 // Logs returns the paths of every log that our processes wrote.
 func (s *Stack) Logs() ([]string, error) { return filepath.Glob(filepath.Join(s.Dir, "*.log")) }
-
-// freeAddress finds a loopback address that nothing listens on.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
-}
 
 // ready is nil once GET url answers 200.
 func ready(url string) func(context.Context) error {
