@@ -39,9 +39,9 @@ const (
 	heaviestPage     = 150 << 10
 	openPages        = 10
 	settles          = time.Minute
-	fetched          = 200
-	opened           = 7  // times that a page is opened
-	looked           = 40 // times that the gateway is looked at while pages are open
+	fetched          = 200 // times that a page is asked for without a browser
+	opened           = 7   // times that a page is opened
+	looked           = 40  // times that the gateway is looked at while pages are open
 )
 
 // nothing is a page that needs neither rights nor data.

@@ -205,6 +205,8 @@ var _ = Describe("a page that is open", func() {
 		polling.shows("Every 10 s")
 		publish(ctx, token, exampleOf("context.failed"))
 		polling.shows("context.failed")
+		command(polling, network.SetBlockedURLs, network.SetBlockedURLsParams{})
+		polling.shows("Live")
 	}, SpecTimeout(2*time.Minute))
 
 	It("says what changed to who cannot see it", func(ctx SpecContext) {

@@ -42,8 +42,7 @@ type phase struct {
 // checked is how many of them also went to the webhook for what is checked.
 func (p *phase) checked() int { return (p.published + checkedEvery - 1) / checkedEvery }
 
-// stream publishes 50 events a second with the SDK as it comes, each event in
-// its own time.
+// stream publishes 50 events a second with the SDK, each event in its own time.
 type stream struct {
 	api    *sdk.Client
 	mu     sync.Mutex

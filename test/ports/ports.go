@@ -23,8 +23,8 @@ var (
 	taken atomic.Int64         //nolint:gochecknoglobals // ports belong to the whole process
 )
 
-// Free is a loopback address that nothing listens on and that it has not handed
-// out before.
+// Free is a loopback address that nothing listens on, and that it has not handed
+// out among the last 20,000.
 func Free() (string, error) {
 	for range count {
 		address := net.JoinHostPort("127.0.0.1", strconv.FormatInt(lowest+(first+taken.Add(1))%count, 10))
