@@ -134,7 +134,9 @@ var runnerGauges = []struct { //nolint:gochecknoglobals // never changed
 	{gauge("unsettled_limit", "The bound of bbmcp_runner_unsettled."), func(s attempt.Stats) float64 { return float64(s.Slots) }},
 	{gauge("lost", "Attempts that were lost with the dispatcher and wait to be repeated."), func(s attempt.Stats) float64 { return float64(s.Lost) }},
 	{gauge("held_webhooks", "Webhooks whose endpoint asked to be left alone for a while."), func(s attempt.Stats) float64 { return float64(s.Held) }},
-	{gauge("slow_webhooks", "Webhooks whose endpoint timed out lately or answers slowly."), func(s attempt.Stats) float64 { return float64(s.Classes[attempt.Slow].Webhooks) }},
+	{gauge("slow_webhooks", "Webhooks whose endpoint timed out lately or answers slowly."), func(s attempt.Stats) float64 {
+		return float64(s.Classes[attempt.Slow].Webhooks + s.Classes[attempt.Hanging].Webhooks)
+	}},
 	{gauge("oldest_queued_seconds", "How long the longest waiting attempt has been due."), func(s attempt.Stats) float64 { return s.OldestQueued.Seconds() }},
 	{gauge("stalled", "1 while nothing starts because status writes fail."), func(s attempt.Stats) float64 { return truth(s.Stalled) }},
 	{gauge("paused", "1 while nothing starts because the dispatcher is not there."), func(s attempt.Stats) float64 { return truth(s.Paused) }},

@@ -13,6 +13,8 @@ const (
 	provenFor = 10 * time.Minute
 	// suspicion is how many quick successes clear a timeout.
 	suspicion = 3
+	// hangsAfter is how many attempts must have timed out in a row.
+	hangsAfter = 2
 	// weight is that of past answers against the latest one, less one.
 	weight = 4
 )
@@ -23,12 +25,15 @@ type experience struct {
 	lastSuccess time.Duration
 	typical     time.Duration // moving average of the time to an answer; 0: none yet
 	suspicion   int           // quick successes until timeouts are forgiven
+	timeouts    int           // in a row
 }
 
 // classify says what the experience means now.
 func (h *webhook) classify(now, slowAfter time.Duration) Class {
 	e := &h.experience
 	switch {
+	case e.timeouts >= hangsAfter:
+		return Hanging
 	case h.late > 0 || e.suspicion > 0 || e.typical > slowAfter:
 		return Slow
 	case e.succeeded && now-e.lastSuccess <= provenFor:
@@ -68,12 +73,17 @@ func (r *Runner) charge(f *flight, class Class) {
 	r.wake(f.dest)
 }
 
+// isSlow reports whether attempts of a class take long.
+func (c Class) isSlow() bool { return c == Slow || c == Hanging }
+
 // turnLate makes webhooks slow whose attempts have been out for SlowAfter.
 func (r *Runner) turnLate(now time.Duration) {
 	for f := r.young.first(); f != nil && f.sent+r.slowAfter <= now; f = r.young.first() {
 		f.age.leave()
 		f.late = true
-		r.charge(f, Slow)
+		if f.class != Hanging {
+			r.charge(f, Slow)
+		}
 		if h := f.rec.hook; f.era == h.era {
 			h.late++
 			r.refresh(h, now)
@@ -96,6 +106,10 @@ func (r *Runner) learn(h *webhook, f *flight, result dispatcher.Result, now time
 		} else {
 			e.typical = (e.typical*(weight-1) + took) / weight
 		}
+	}
+	e.timeouts++
+	if result.Reason != dispatcher.ReasonTimeout {
+		e.timeouts = 0
 	}
 	switch {
 	case result.Succeeded():

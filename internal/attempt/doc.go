@@ -12,9 +12,10 @@
 //   - Bounded. Attempts whose outcome the API server has not acknowledged are
 //     unsettled, and there are never more than Options.Unsettled of them. This
 //     is how many deliveries a crash can repeat.
-//   - Isolating. Webhooks are proven, unproven or slow. Slow ones share at most
-//     half of all slots, unproven ones a quarter, both together three quarters;
-//     the same shares hold within each destination. What this cannot do: know
+//   - Isolating. Webhooks are proven, unproven, slow or hanging. Slow and hanging
+//     ones share at most half of all slots, of which hanging ones at most an
+//     eighth of all; unproven ones have a quarter, these three kinds together three
+//     quarters. The same shares hold within each destination. What this cannot do: know
 //     that an endpoint hangs before SlowAfter has passed. Proven webhooks that
 //     begin to hang at the same moment can take what is left, so those that
 //     already hold a slot get another only from the first half; it takes more

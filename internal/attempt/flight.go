@@ -20,7 +20,7 @@ const (
 	sendGrace = 5 * time.Second
 	// maxLosses is how many losses of one job are a failed attempt.
 	maxLosses = 3
-	// slack is the part of the slots of slow webhooks that may be filled at once.
+	// slack is the part of a class's slots that slow attempts may fill at once.
 	slack = 16
 	// margin is the part of the time that slow attempts take by which they are
 	// started faster than they end.
@@ -77,26 +77,39 @@ func (r *Runner) start(rec *record, now time.Duration) *flight {
 // that its attempts have lately taken: by Little's law that is as fast as they
 // can use it, less a margin so that the wait is never what bounds them.
 func (r *Runner) stagger(f *flight, now time.Duration) time.Duration {
-	if f.class != Slow || f.probe || r.pause.probe == f {
+	if !f.class.isSlow() || f.probe || r.pause.probe == f {
 		return 0
 	}
-	within := max(r.slowAfter, r.slowTook-r.slowTook/margin)
-	at := max(r.nextSlow, now-within/slack)
-	r.nextSlow = at + within/time.Duration(r.slots.part(2))
+	slots := r.slots.part(4)
+	if f.class == Hanging {
+		slots = r.slots.part(1)
+	}
+	return r.paces[f.class].next(max(r.slowAfter, r.paces[f.class].typical()), slots, now)
+}
+
+// attemptPace spreads the attempts of a class over the time that they take.
+type attemptPace struct {
+	begins time.Duration // when the next one may
+	took   time.Duration // moving average of how long those that ended were out
+}
+
+func (p *attemptPace) typical() time.Duration { return p.took - p.took/margin }
+
+// next returns how long the next attempt waits if so many slots are filled within
+// a time.
+func (p *attemptPace) next(within time.Duration, slots int, now time.Duration) time.Duration {
+	at := max(p.begins, now-within/slack)
+	p.begins = at + within/time.Duration(slots)
 	return max(0, at-now)
 }
 
-// timeSlow learns from an attempt that held a slot of slow webhooks how long
-// they take.
-func (r *Runner) timeSlow(f *flight, now time.Duration) {
-	took := now - f.sent
-	switch {
-	case f.class != Slow:
-	case r.slowTook == 0:
-		r.slowTook = took
-	default:
-		r.slowTook += (took - r.slowTook) / memoryOfSlow
+// learn takes in how long an attempt was out.
+func (p *attemptPace) learn(took time.Duration) {
+	if p.took == 0 {
+		p.took = took
+		return
 	}
+	p.took += (took - p.took) / memoryOfSlow
 }
 
 // attempt makes one attempt. It runs in a goroutine of its own.
@@ -237,7 +250,9 @@ func (r *Runner) ended(f *flight, outcome Outcome) {
 	now := r.now()
 	rec, h := f.rec, f.rec.hook
 	r.pause = pause{}
-	r.timeSlow(f, now)
+	if f.class.isSlow() {
+		r.paces[f.class].learn(now - f.sent)
+	}
 	r.land(f)
 	r.learn(h, f, outcome.Result, now)
 	r.heed(h, f, outcome.Result, now)
@@ -299,7 +314,7 @@ func (r *Runner) finish(rec *record, outcome Outcome) func(types.NamespacedName)
 		r.memory.fade(rec.uid, outcome.attempts(), r.now())
 		return nobody
 	}
-	if rec.hook.class == Slow {
+	if rec.hook.class.isSlow() {
 		return r.wakeSlow
 	}
 	return r.wakeCaller

@@ -72,7 +72,8 @@ func TestHangingWebhooksDoNotDelayHealthyOnes(t *testing.T) {
 		if took := w.elapsed() - before; took > 2100*ms { // 32 at a time, 20 ms each: 2 s
 			t.Errorf("3,200 deliveries of one healthy webhook took %v", took)
 		}
-		if queued := w.Stats().Classes[Slow].Queued; queued < 2000 {
+		stats := w.Stats()
+		if queued := stats.Classes[Slow].Queued + stats.Classes[Hanging].Queued; queued < 2000 {
 			t.Errorf("only %d jobs are still queued to webhooks that hang", queued)
 		}
 	})
@@ -155,6 +156,34 @@ func TestNobodyStarves(t *testing.T) {
 			if want := []int{12, 12, 9}[kind] * 30; sends[kind] != want {
 				t.Errorf("sent to webhooks of kind %d: got %d, want %d", kind, sends[kind], want)
 			}
+		}
+	})
+}
+
+// An attempt that times out tells nothing that is worth a write to the API server:
+// those that do it time after time hold an eighth of the slots, and hand on the
+// rest to slow ones that answer.
+func TestWhatHangsHoldsAnEighth(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		for i := range 200 {
+			w.answer(fmt.Sprintf("shared/bad%d", i), hangs())
+			w.many(fmt.Sprintf("shared/bad%d", i), "", 30)
+			w.answer(fmt.Sprintf("shared/slow%d", i), status(200, 2*time.Second))
+		}
+		w.wait(2 * time.Minute)
+		before := w.total()
+		w.wait(100 * time.Second)
+		attempts := w.total() - before
+		if attempts < 570 || attempts > 650 { // 64 slots, 10 s each
+			t.Errorf("%d attempts in 100 s", attempts)
+		}
+		expect(t, "slots of those that hang", w.Stats().Classes[Hanging].Unsettled, 64)
+		for i := range 200 {
+			w.many(fmt.Sprintf("shared/slow%d", i), "", 20)
+		}
+		w.wait(20 * time.Second)
+		if n := w.Stats().Classes[Slow].Unsettled; n != 192 {
+			t.Errorf("those that are slow hold %d slots, of 192", n)
 		}
 	})
 }

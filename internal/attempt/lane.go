@@ -34,7 +34,7 @@ func (l *lane) ripen(now time.Duration) {
 
 // waits reports whether a job could go if the lane were free.
 func (l *lane) waits() bool {
-	return l.ready[Proven].n+l.ready[Unproven].n+l.ready[Slow].n > 0
+	return l.ready[Proven].n+l.ready[Unproven].n+l.ready[Slow].n+l.ready[Hanging].n > 0
 }
 
 // nextLost takes the next job out of the lane that may start now, nil if there

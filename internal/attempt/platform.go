@@ -11,6 +11,10 @@ const (
 	// reliefAfter, in times of StallAfter, is how long nothing must have been
 	// heard of failing writes before one attempt may find out.
 	reliefAfter = 5
+	// throttled is how many attempts may be out, or wait to be settled, for one more
+	// to start while there is a throttle. Those of slow webhooks do not count: they
+	// wait for others.
+	throttled = 2
 )
 
 // writes follows whether the API server takes status writes.
@@ -83,6 +87,9 @@ func (r *Runner) allowance(now time.Duration) int {
 	allowed := batch
 	if r.stopped || r.draining {
 		allowed = 0
+	}
+	if r.throttle() {
+		allowed = min(allowed, max(0, throttled-r.slots.total()+r.slots.slow()))
 	}
 	if r.pause.length > 0 {
 		allowed = min(allowed, 1)

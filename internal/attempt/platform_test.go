@@ -25,6 +25,25 @@ func TestNothingStartsWhileTheGateIsClosed(t *testing.T) {
 	})
 }
 
+func TestFewStartWhileThrottled(t *testing.T) {
+	var busy atomic.Bool
+	busy.Store(true)
+	inWorld(t, Options{Throttle: busy.Load}, func(w *world) {
+		w.otherwise = status(200, 300*ms)
+		w.answers["ns/hangs"] = hangs()
+		w.submit("ns/hangs/a", "ns/hook1/a", "ns/hook2/a", "ns/hook3/a")
+		w.wait(200 * ms)
+		expect(t, "sent at first", w.total(), throttled)
+		w.wait(time.Second)
+		expect(t, "sent beside one that hangs", w.total(), 4)
+		w.wait(time.Second)
+		w.submit("ns/hook1/b", "ns/hook2/b", "ns/hook3/b", "ns/hook4/b")
+		busy.Store(false)
+		w.wait(gatePoll)
+		expect(t, "sent once it is over", w.total(), 8)
+	})
+}
+
 func TestWhatIsBeingPreparedIsPutBackWhenTheGateCloses(t *testing.T) {
 	var open atomic.Bool
 	open.Store(true)

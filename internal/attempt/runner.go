@@ -18,7 +18,8 @@ import (
 const (
 	// batch is how many attempts start before others get the lock.
 	batch = 64
-	// gatePoll is how often a closed gate is looked at again while jobs wait.
+	// gatePoll is how often a closed gate, or a throttle, is looked at again while
+	// jobs wait.
 	gatePoll = 100 * time.Millisecond
 	// never is a time that does not come.
 	never = time.Duration(math.MaxInt64)
@@ -43,6 +44,10 @@ type Options struct {
 	// is fresh. It must be cheap, safe for concurrent use and must not call the
 	// Runner.
 	Gate func() bool
+	// Throttle, unless nil, is true while the API server has something else to do
+	// that is urgent, as to list what there is to deliver: a few attempts at a time
+	// start then, beside those that hang. It must be as Gate.
+	Throttle func() bool
 	// Unsettled is the number of slots (default 512).
 	Unsettled int
 	// PerWebhook is how many attempts of one webhook may be in flight (32).
@@ -64,6 +69,7 @@ type Runner struct {
 	wakeCaller  func(types.NamespacedName)
 	wakeSlow    func(types.NamespacedName)
 	gate        func() bool
+	throttle    func() bool
 	perWebhook  int
 	slowAfter   time.Duration
 	stallAfter  time.Duration
@@ -92,9 +98,8 @@ type Runner struct {
 	ready        [bands]rotation
 	turn         int64
 	queuedAt     time.Duration
-	nextSlow     time.Duration // when the next attempt of a slow webhook may begin
-	slowTook     time.Duration // moving average of how long those that ended were out
-	young        chain[flight] // sent less than SlowAfter ago, oldest first
+	paces        [classes]attemptPace // of the slow ones
+	young        chain[flight]        // sent less than SlowAfter ago, oldest first
 	holds        holdHeap
 	lane         lane
 	writes       writes
@@ -108,6 +113,7 @@ func New(o Options) *Runner {
 		wakeCaller:     o.Wake,
 		wakeSlow:       o.WakeSlow,
 		gate:           o.Gate,
+		throttle:       o.Throttle,
 		perWebhook:     orDefault(o.PerWebhook, 32),
 		perDestination: orDefault(o.PerDestination, 64),
 		slowAfter:      orDefault(o.SlowAfter, time.Second),
@@ -132,6 +138,9 @@ func New(o Options) *Runner {
 	}
 	if r.gate == nil {
 		r.gate = func() bool { return true }
+	}
+	if r.throttle == nil {
+		r.throttle = func() bool { return false }
 	}
 	return r
 }
@@ -299,7 +308,7 @@ func (r *Runner) alarm(now time.Duration, open bool) time.Duration {
 // startAlarm returns when a job that waits may start though nothing else happens.
 func (r *Runner) startAlarm(now time.Duration, open bool) time.Duration {
 	at := never
-	if !open {
+	if !open || r.throttle() {
 		at = now + gatePoll
 	}
 	if r.lane.current != nil && r.lane.waits() {

@@ -13,8 +13,10 @@ const (
 	// Slow: timed out lately, has an attempt out for longer than SlowAfter, or
 	// usually takes longer than that to answer.
 	Slow
+	// Hanging: slow, and the latest attempts have all timed out.
+	Hanging
 
-	classes = 3
+	classes = 4
 )
 
 // String returns the name of the class.
@@ -26,6 +28,8 @@ func (c Class) String() string {
 		return "Unproven"
 	case Slow:
 		return "Slow"
+	case Hanging:
+		return "Hanging"
 	}
 	return "Unknown"
 }
@@ -41,8 +45,9 @@ const (
 	provenBusy
 	unproven
 	slow
+	hanging
 
-	bands = 4
+	bands = 5
 )
 
 // share divides a number of slots between classes: all slots of the runner, or
@@ -60,7 +65,10 @@ func newShare(size, eighths int) share {
 	return share{size: size, busy: max(1, size*eighths/8)}
 }
 
-func (s *share) total() int { return s.used[Proven] + s.used[Unproven] + s.used[Slow] }
+func (s *share) total() int { return s.used[Proven] + s.used[Unproven] + s.slow() }
+
+// slow is how many slots attempts hold that take long.
+func (s *share) slow() int { return s.used[Slow] + s.used[Hanging] }
 
 // room returns how many more attempts of a band may start. A share of any size
 // has room for one of each band when it is empty.
@@ -68,14 +76,16 @@ func (s *share) room(b band) int {
 	free := s.size - s.total()
 	switch b {
 	case provenBusy:
-		free = min(free, max(s.part(1)-s.used[Proven], s.busy-s.total()))
+		free = min(free, max(s.part(2)-s.used[Proven], s.busy-s.total()))
 	case unproven:
-		free = min(free, s.part(1)-s.used[Unproven], s.part(3)-s.used[Unproven]-s.used[Slow])
+		free = min(free, s.part(2)-s.used[Unproven], s.part(6)-s.used[Unproven]-s.slow())
 	case slow:
-		free = min(free, s.part(2)-s.used[Slow], s.part(3)-s.used[Unproven]-s.used[Slow])
+		free = min(free, s.part(4)-s.slow(), s.part(6)-s.used[Unproven]-s.slow())
+	case hanging:
+		free = min(free, s.part(1)-s.used[Hanging], s.part(4)-s.slow(), s.part(6)-s.used[Unproven]-s.slow())
 	}
 	return max(0, free)
 }
 
-// part is that many quarters of the slots, at least one slot.
-func (s *share) part(quarters int) int { return max(1, s.size*quarters/4) }
+// part is that many eighths of the slots, at least one slot.
+func (s *share) part(eighths int) int { return max(1, s.size*eighths/8) }

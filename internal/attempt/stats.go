@@ -24,7 +24,8 @@ type Stats struct {
 	Stalled bool
 	// Paused: nothing starts because the dispatcher is not there.
 	Paused bool
-	// Classes are the shares by class, indexed by Proven, Unproven and Slow.
+	// Classes are the shares by class, indexed by Proven, Unproven, Slow and
+	// Hanging.
 	Classes [classes]ClassStats
 }
 

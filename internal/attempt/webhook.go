@@ -128,6 +128,8 @@ func (h *webhook) nextBand() band {
 	switch h.class {
 	case Slow:
 		return slow
+	case Hanging:
+		return hanging
 	case Unproven:
 		return unproven
 	}
