@@ -109,6 +109,7 @@ func (o *managerOptions) run(ctx context.Context) error {
 	}
 	defer stopTraces()
 	memory.LimitToContainer(logger)
+	memory.Save()
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return err
@@ -175,7 +176,8 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	cacheOptions.Scheme, cacheOptions.Mapper, cacheOptions.HTTPClient = mgr.GetScheme(), mgr.GetRESTMapper(), mgr.GetHTTPClient()
 	// This cache is filled once leadership is won, so that it shows all that a
 	// former leader wrote; see docs/adr/0002-fill-the-delivery-cache-as-leader.md.
-	deliveryCache, err := cache.New(mgr.GetConfig(), controllers.DeliveryCacheOptions(cacheOptions))
+	filling := &controllers.Filling{}
+	deliveryCache, err := cache.New(mgr.GetConfig(), controllers.DeliveryCacheOptions(cacheOptions, filling))
 	if err != nil {
 		return nil, fmt.Errorf("set up delivery cache: %w", err)
 	}
@@ -192,7 +194,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	observations := controllers.NewObservations(o.disableAfter, time.Now)
 	secrets := signer.New(mgr.GetAPIReader(), time.Now)
 	retainer := &controllers.Retainer{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Filling: filling,
 		Observations: observations, Limits: o.retention, Namespaces: o.namespaces, Metrics: meters, Now: time.Now,
 	}
 	deliveries := &controllers.DeliveryReconciler{
@@ -202,12 +204,13 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	}
 	runner := attempt.New(attempt.Options{
 		Sender: tracer.Sender(sidecar), Wake: deliveries.Wake, WakeSlow: deliveries.WakeSlow, Gate: lease.isFresh,
+		Throttle: func() bool { return !filling.Done() },
 		Unsettled: o.unsettled, PerWebhook: o.perWebhook, PerDestination: o.perDestination,
 	})
 	deliveries.Runner = runner
-	metrics.Registry.MustRegister(controllers.RunnerCollector{Stats: runner.Stats})
+	metrics.Registry.MustRegister(controllers.RunnerCollector{Stats: runner.Stats}, filling.Collector())
 	webhooks := &controllers.WebhookReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Deliveries: deliveryCache,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Deliveries: deliveryCache, Filling: filling,
 		Dispatcher: sidecar, Signer: secrets, Observations: observations, Metrics: meters,
 		Recorder: mgr.GetEventRecorder("bbmcp-webhooks"), BacklogLimit: o.backlog,
 		Forbidden: addresses.Forbidden, Now: time.Now, Random: rand.Reader,

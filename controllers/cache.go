@@ -4,8 +4,10 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
+	"unique"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,7 +30,8 @@ const (
 
 // DeliveryCacheOptions are those of the cache of deliveries: all but the
 // succeeded ones, without what is large and not needed.
-func DeliveryCacheOptions(options cache.Options) cache.Options {
+func DeliveryCacheOptions(options cache.Options, filling *Filling) cache.Options {
+	options.NewInformer = filling.NewInformer
 	options.DefaultTransform = cache.TransformStripManagedFields()
 	options.ByObject = map[client.Object]cache.ByObject{
 		&v1alpha1.WebhookDelivery{}: {
@@ -39,12 +42,31 @@ func DeliveryCacheOptions(options cache.Options) cache.Options {
 	return options
 }
 
-// IndexDeliveries makes the cached deliveries of a webhook listable.
+// IndexDeliveries makes the cached deliveries of a webhook listable, and those
+// that have failed for good.
 func IndexDeliveries(ctx context.Context, indexer client.FieldIndexer) error {
-	return indexer.IndexField(ctx, &v1alpha1.WebhookDelivery{}, v1alpha1.FieldWebhookName, func(object client.Object) []string {
-		return []string{object.(*v1alpha1.WebhookDelivery).Spec.WebhookRef.Name}
-	})
+	return errors.Join(
+		indexer.IndexField(ctx, &v1alpha1.WebhookDelivery{}, v1alpha1.FieldWebhookName, func(object client.Object) []string {
+			return []string{object.(*v1alpha1.WebhookDelivery).Spec.WebhookRef.Name}
+		}),
+		indexer.IndexField(ctx, &v1alpha1.WebhookDelivery{}, v1alpha1.FieldState, func(object client.Object) []string {
+			if state := object.(*v1alpha1.WebhookDelivery).Status.State; state == v1alpha1.DeliveryFailed {
+				return []string{string(state)}
+			}
+			return nil
+		}),
+	)
 }
+
+// What nearly every delivery says is in memory once. Whoever changes a delivery
+// works on a copy.
+var ( //nolint:gochecknoglobals // never changed
+	gatewayLabels = map[string]string{v1alpha1.OriginLabel: v1alpha1.OriginGateway}
+	isController  = true
+)
+
+// shared is the same text in memory for all that say it.
+func shared[T ~string](text T) T { return T(unique.Make(string(text)).Value()) }
 
 func stripCached(object any) (any, error) {
 	if delivery, ok := object.(*v1alpha1.WebhookDelivery); ok {
@@ -59,10 +81,18 @@ func stripCached(object any) (any, error) {
 func strip(delivery *v1alpha1.WebhookDelivery) {
 	delivery.ManagedFields, delivery.Finalizers = nil, nil
 	delivery.Labels = only(delivery.Labels, v1alpha1.OriginLabel)
+	if delivery.Labels[v1alpha1.OriginLabel] == v1alpha1.OriginGateway {
+		delivery.Labels = gatewayLabels
+	}
 	delivery.Annotations = only(delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation, v1alpha1.UnrecordedAnnotation, payloadBytesAnnotation)
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
+		owner.APIVersion, owner.Kind, owner.Name, owner.UID = shared(owner.APIVersion), shared(owner.Kind), shared(owner.Name), shared(owner.UID)
+		owner.Controller = &isController
 		delivery.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
+	delivery.APIVersion, delivery.Kind, delivery.Namespace = shared(delivery.APIVersion), shared(delivery.Kind), shared(delivery.Namespace)
+	delivery.Spec.WebhookRef.Name, delivery.Spec.EventType = shared(delivery.Spec.WebhookRef.Name), shared(delivery.Spec.EventType)
+	delivery.Spec.PublishedBy = shared(delivery.Spec.PublishedBy)
 	size := len(delivery.Spec.Payload)
 	if size == 0 || size <= cachedPayloadBytes && !isFinished(delivery.Status.State) {
 		return

@@ -54,6 +54,7 @@ type WebhookReconciler struct {
 	Client       client.Client
 	Live         client.Reader
 	Deliveries   client.Reader // the delivery reconciler's cache
+	Filling      *Filling      // of Deliveries
 	Dispatcher   URLChecker
 	Signer       *signer.Signer
 	Observations *Observations
@@ -224,6 +225,8 @@ func (r *WebhookReconciler) unregistered(ctx context.Context, webhook *v1alpha1.
 	return missing, nil
 }
 
+// pending is how many deliveries of a webhook are unfinished: while they are still
+// being read, at least as many as there were.
 func (r *WebhookReconciler) pending(ctx context.Context, webhook *v1alpha1.Webhook) (int64, error) {
 	var list v1alpha1.WebhookDeliveryList
 	err := r.Deliveries.List(ctx, &list, client.InNamespace(webhook.Namespace),
@@ -236,6 +239,9 @@ func (r *WebhookReconciler) pending(ctx context.Context, webhook *v1alpha1.Webho
 		if !isFinished(list.Items[i].Status.State) {
 			pending++
 		}
+	}
+	if !r.Filling.Done() {
+		pending = max(pending, webhook.Status.DeliveriesPending)
 	}
 	return pending, nil
 }

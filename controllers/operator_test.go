@@ -70,6 +70,7 @@ type operator struct {
 	signer       *signer.Signer
 	retainer     *Retainer
 	cache        *laggingCache
+	filling      Filling
 	registry     *prometheus.Registry
 	runner       *attempt.Runner
 
@@ -99,7 +100,7 @@ func startOperator(options setup) *operator {
 	Expect(err).NotTo(HaveOccurred())
 	deliveryCache, err := cache.New(mgr.GetConfig(), DeliveryCacheOptions(cache.Options{
 		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(), DefaultNamespaces: namespaces,
-	}))
+	}, &o.filling))
 	Expect(err).NotTo(HaveOccurred())
 	Expect(IndexDeliveries(context.Background(), deliveryCache)).To(Succeed())
 	o.cache = &laggingCache{Cache: deliveryCache, shows: map[types.NamespacedName]*v1alpha1.WebhookDelivery{}}
@@ -126,7 +127,7 @@ func (o *operator) wire(mgr ctrl.Manager) {
 	o.observations = NewObservations(o.disableAfter, now)
 	o.signer = signer.New(live, now)
 	o.retainer = &Retainer{
-		Client: cached, Live: live, Cached: o.cache, Observations: o.observations,
+		Client: cached, Live: live, Cached: o.cache, Filling: &o.filling, Observations: o.observations,
 		Limits: o.limits, Namespaces: []string{o.namespace}, Metrics: meters, Now: now,
 	}
 	forbidden := func() []netip.Prefix { return nil }
@@ -137,7 +138,7 @@ func (o *operator) wire(mgr ctrl.Manager) {
 	o.runner = attempt.New(attempt.Options{Sender: o, Wake: o.deliveries.Wake})
 	o.deliveries.Runner = o.runner
 	webhooks := &WebhookReconciler{
-		Client: cached, Live: live, Deliveries: o.cache, Dispatcher: world.sender, Signer: o.signer,
+		Client: cached, Live: live, Deliveries: o.cache, Filling: &o.filling, Dispatcher: world.sender, Signer: o.signer,
 		Observations: o.observations, Metrics: meters, Recorder: mgr.GetEventRecorder("test"), BacklogLimit: 2000,
 		Forbidden: forbidden, Now: now, Random: rand.Reader,
 	}

@@ -75,6 +75,11 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if delivery == nil || delivery.UID != uid || isBeingDeleted(delivery) || webhook == nil || ownedByAnother(delivery, webhook) {
 		return dispatcher.Request{}, nil, errHeld
 	}
+	if isTakenOver(delivery) {
+		if delivery, err = r.takeOver(ctx, delivery); err != nil {
+			return dispatcher.Request{}, nil, err
+		}
+	}
 	if !isNext(delivery, number) {
 		return dispatcher.Request{}, nil, errHeld
 	}
@@ -110,6 +115,26 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 			Parent: delivery.Spec.TraceParent, Wanted: webhook.Spec.SendTraceParent, Namespace: webhook.Namespace, Webhook: webhook.Name,
 		},
 	}, attemptNote{webhook: webhook, primary: primary, rotation: rotationOf(secrets)}, nil
+}
+
+// isTakenOver reports whether whoever created the delivery was to make its first
+// attempt and seems not to have written what came of it.
+func isTakenOver(delivery *v1alpha1.WebhookDelivery) bool {
+	return delivery.Spec.NotBefore != nil && delivery.Spec.FirstAttempt == nil && delivery.Status.Attempts == 0
+}
+
+// takeOver reads such a delivery from the API server: the cache may be behind, by
+// a minute while it is filled, and then what it does not show is sent again.
+func (r *DeliveryReconciler) takeOver(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
+	now, err := r.live(ctx, keyOf(delivery))
+	if err != nil {
+		return nil, err
+	}
+	if now == nil || now.UID != delivery.UID || isBeingDeleted(now) {
+		return nil, errHeld
+	}
+	r.memory.remember(now)
+	return now, nil
 }
 
 // isNext reports whether the delivery still waits for the attempt of this

@@ -30,7 +30,12 @@ const (
 	retainWorkersMin = 4
 	retainWorkersMax = 32
 	retainPerWorker  = 10
-	retainPageSize   = 500
+	// Pages of finished deliveries are as long as brings them to retainPageBytes,
+	// within bounds.
+	retainPageMin, retainPageMax = 20, 500
+	retainPageBytes              = 4 << 20
+	// objectBytes is what a delivery takes beside its payload, about.
+	objectBytes = 2 << 10
 	// seedSlack is for how long the cache may not list yet what was written.
 	seedSlack = time.Minute
 )
@@ -52,6 +57,7 @@ type Retainer struct {
 	Client       client.Client
 	Live         client.Reader
 	Cached       client.Reader // deliveries but the succeeded ones
+	Filling      *Filling      // of Cached
 	Observations *Observations
 	Limits       RetentionLimits
 	Namespaces   []string // that we may list in; empty: all
@@ -70,7 +76,7 @@ func (r *Retainer) Start(ctx context.Context) error {
 	defer tick.Stop()
 	seeded := time.Time{}
 	for {
-		if r.Now().Sub(seeded) >= retainReseed {
+		if r.Filling.Done() && r.Now().Sub(seeded) >= retainReseed {
 			err := r.seed(ctx)
 			_, early := errors.AsType[*cache.ErrCacheNotStarted](err)
 			switch {
@@ -170,13 +176,12 @@ func (r *Retainer) reconsider(ctx context.Context, entry *finishedDelivery) erro
 func (r *Retainer) seed(ctx context.Context) error {
 	began := r.Now()
 	var failed v1alpha1.WebhookDeliveryList
-	if err := r.Cached.List(ctx, &failed); err != nil {
+	isFailed := client.MatchingFields{v1alpha1.FieldState: string(v1alpha1.DeliveryFailed)}
+	if err := r.Cached.List(ctx, &failed, isFailed, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list cached deliveries: %w", err)
 	}
 	for i := range failed.Items {
-		if isFinished(failed.Items[i].Status.State) {
-			r.admit(ctx, &failed.Items[i])
-		}
+		r.admit(ctx, &failed.Items[i])
 	}
 	namespaces := r.Namespaces
 	if len(namespaces) == 0 {
@@ -192,21 +197,24 @@ func (r *Retainer) seed(ctx context.Context) error {
 }
 
 func (r *Retainer) seedSucceeded(ctx context.Context, namespace string) error {
-	options := &client.ListOptions{Namespace: namespace, Limit: retainPageSize}
+	options := &client.ListOptions{Namespace: namespace, Limit: retainPageMin}
 	client.MatchingFields{v1alpha1.FieldState: string(v1alpha1.DeliverySucceeded)}.ApplyToList(options)
 	for {
 		var page v1alpha1.WebhookDeliveryList
 		if err := r.Live.List(ctx, &page, options); err != nil {
 			return fmt.Errorf("list succeeded deliveries: %w", err)
 		}
+		bytes := int64(1)
 		for i := range page.Items {
 			strip(&page.Items[i])
 			r.admit(ctx, &page.Items[i])
+			bytes += objectBytes + payloadBytes(&page.Items[i])
 		}
 		if page.Continue == "" {
 			return nil
 		}
 		options.Continue = page.Continue
+		options.Limit = min(max(retainPageBytes*int64(len(page.Items))/bytes, retainPageMin), retainPageMax)
 	}
 }
 

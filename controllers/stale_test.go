@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -55,6 +56,24 @@ var _ = Describe("A cache that lags", func() {
 		Consistently(func() int { return world.receiver.Counts("/" + namespace).Posts }, "300ms").Should(Equal(2))
 		Expect(o.metric("bbmcp_deliveries_total", nil)).To(Equal(1.0), "a delivery that fails again is not counted again")
 		Expect(o.metric("bbmcp_attempts_total", nil)).To(Equal(2.0))
+	}, SpecTimeout(soon))
+
+	It("sends nothing that whoever handed it over has sent and written", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		o := startOperator(setup{namespace: namespace})
+		webhook := create(ctx, hookIn(namespace))
+		delivery := deliveryIn(namespace, "a", byGateway(webhook))
+		delivery.Spec.NotBefore = new(metav1.NewMicroTime(time.Now().Add(time.Second).Truncate(time.Microsecond)))
+		o.cache.show(create(ctx, delivery))
+		settled := fresh(ctx, delivery).DeepCopy()
+		made := v1alpha1.Attempt{Number: 1, StartTime: metav1.NowMicro(), ResponseStatus: new(int32(200))}
+		settled.Status.Attempts, settled.Status.AttemptLog, settled.Status.LastAttemptTime = 1, []v1alpha1.Attempt{made}, &made.StartTime
+		Expect(world.admin.Status().Update(ctx, settled)).To(Succeed())
+		o.deliveries.Wake(keyOf(delivery)) // it looks again at notBefore
+		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 1"), "though the cache does not show it yet")
+		Expect(world.receiver.Counts("/" + namespace).Posts).To(BeZero())
+		o.cache.catchUp()
+		Consistently(func() int { return world.receiver.Counts("/" + namespace).Posts }, "300ms").Should(BeZero())
 	}, SpecTimeout(soon))
 
 	It("fails no delivery of a Webhook that was made anew while the old one is shown", func(ctx SpecContext) {

@@ -117,6 +117,12 @@ func (m *Manager) Leads(ctx context.Context) (bool, error) {
 	return samples.Sum("leader_election_master_status") == 1, err
 }
 
+// HasFilled reports whether the manager has read all deliveries that there were.
+func (m *Manager) HasFilled(ctx context.Context) (bool, error) {
+	samples, err := Scrape(ctx, m.MetricsURL)
+	return samples.Sum("bbmcp_delivery_cache_filled") == 1, err
+}
+
 // Stop asks the manager to end as kubelet does: SIGTERM, a grace period, then
 // its sidecar.
 func (m *Manager) Stop() {

@@ -31,7 +31,7 @@ func run() error {
 	fmt.Print("<!-- Generated from source by make generate. Do not edit. -->\n\n# Metrics\n")
 	manager := &recorder{}
 	controllers.NewMetrics(manager)
-	manager.MustRegister(controllers.RunnerCollector{Stats: func() attempt.Stats { return attempt.Stats{} }})
+	manager.MustRegister(controllers.RunnerCollector{Stats: func() attempt.Stats { return attempt.Stats{} }}, (&controllers.Filling{}).Collector())
 	if err := manager.print("Manager"); err != nil {
 		return err
 	}
