@@ -165,7 +165,7 @@ func (g *Gateway) attemptFirst(o Options) {
 		return err
 	}
 	g.records = newRecords(o.First.Records, create, g.deliveries.behind, o.Metrics, o.Now)
-	g.deliveries.hold = g.firsts.slots.hold
+	g.deliveries.hold, g.deliveries.hear = g.firsts.slots.hold, g.firsts.slots.hear
 	g.endpoints.gone = func(webhook types.UID) {
 		g.firsts.signer.Forget(webhook)
 		g.firsts.slots.forget(webhook)

@@ -41,6 +41,7 @@ type recorded struct {
 	took           time.Duration // the latest attempt
 	foreseen       bool          // it has succeeded, and the controller has not written so
 	asked          time.Time     // until when the endpoint asked to be left alone
+	heard          heard         // of the latest attempt
 
 	stamp  time.Time         // in the payload; zero if that is no payload of ours
 	bytes  int64             // of the payload
@@ -67,18 +68,14 @@ func record(delivery *v1alpha1.WebhookDelivery) *recorded {
 		r.owner = owner.UID
 	}
 	r.foresee(delivery)
-	r.asked = askedBy(delivery)
+	r.asked, r.heard = askedBy(delivery), hear(delivery)
 	return r
 }
 
 // askedBy is until when the endpoint asked to be left alone at the latest attempt;
 // zero: it did not.
 func askedBy(delivery *v1alpha1.WebhookDelivery) (until time.Time) {
-	made := delivery.Spec.FirstAttempt
-	if log := delivery.Status.AttemptLog; len(log) > 0 {
-		made = &log[len(log)-1]
-	}
-	if made != nil && made.RetryAfterTime != nil {
+	if made := latestAttempt(delivery); made != nil && made.RetryAfterTime != nil {
 		until = made.RetryAfterTime.Time
 	}
 	return until
@@ -148,6 +145,7 @@ type ledger struct {
 	total      usage
 	foreseen   int // see recorded
 	hold       func(webhook types.UID, until time.Time)
+	hear       func(webhook types.UID, what heard)
 	namespaces map[string]*namespaceLedger
 	reserved   reservations
 }
@@ -191,6 +189,7 @@ func newLedger(now func() time.Time) *ledger {
 		namespaces: map[string]*namespaceLedger{},
 		reserved:   reservations{namespaces: map[string]*reservedNamespace{}},
 		hold:       func(types.UID, time.Time) {},
+		hear:       func(types.UID, heard) {},
 	}
 	l.Mirror = mirror.New(record, l.changed, now)
 	return l
@@ -219,6 +218,7 @@ func (l *ledger) enter(r *recorded) {
 	if r.foreseen {
 		l.foreseen++
 	}
+	l.hear(r.owner, r.heard)
 	if !r.asked.IsZero() {
 		l.hold(r.owner, r.asked)
 	}

@@ -19,6 +19,9 @@ const (
 	recordQueue = 256
 	// recordWorkers is how many objects of successes are created at once.
 	recordWorkers = 2
+	// recordRest is how many times as long as its last object took a worker rests: an
+	// API server that is busy takes longer, and what must be stored goes first.
+	recordRest = 9
 	// recordTick is how often what was put off is looked at again.
 	recordTick = time.Second
 	// recordTimeout is how long one record may take, recordGrace how long those may
@@ -90,6 +93,13 @@ func (b *bucket) take(rate, burst float64, now time.Time) bool {
 	return true
 }
 
+// hold lets no tokens come until now.
+func (b *bucket) hold(now time.Time) {
+	if !b.filled.IsZero() {
+		b.filled = now
+	}
+}
+
 func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func() int, metrics *Metrics, now func() time.Time) *records {
 	return &records{
 		limits: limits, create: create, behind: behind, metrics: metrics, now: now,
@@ -136,6 +146,9 @@ func (r *records) within(f *flight) bool {
 }
 
 func (r *records) afford(h *hookRecords, now time.Time) bool {
+	if len(r.queue) > recordWorkers { // the API server takes fewer than the budget allows
+		r.total.hold(now)
+	}
 	return h.bucket.take(r.limits.Rate, float64(r.limits.Burst), now) && r.total.take(r.limits.Total, r.limits.totalBurst(), now)
 }
 
@@ -192,7 +205,11 @@ func (r *records) work(ctx context.Context) {
 	for {
 		select {
 		case f := <-r.queue:
+			began := r.now()
 			r.record(f)
+			if policyOf(f.draft.webhook) != v1alpha1.RecordAlways {
+				_ = pause(ctx, recordRest*r.now().Sub(began))
+			}
 			continue
 		case <-ctx.Done():
 		}

@@ -63,6 +63,7 @@ type slots struct {
 	used         [2]int // by kind
 	hooks        map[types.UID]*hookSlots
 	destinations map[string]*destinationSlots
+	heard        map[types.UID]heard // of the latest attempt that an object tells of
 }
 
 // Kinds of slots.
@@ -96,7 +97,7 @@ type hookSlots struct {
 func newSlots(total, perWebhook, perDestination int, slowAfter time.Duration) *slots {
 	return &slots{
 		prompt: total, doubtful: max(1, total/2), perWebhook: perWebhook, perDestination: perDestination, slowAfter: slowAfter,
-		hooks: map[types.UID]*hookSlots{}, destinations: map[string]*destinationSlots{},
+		hooks: map[types.UID]*hookSlots{}, destinations: map[string]*destinationSlots{}, heard: map[types.UID]heard{},
 	}
 }
 
@@ -127,7 +128,7 @@ func (s *slots) take(webhook *v1alpha1.Webhook, now time.Time, pending func(befo
 			h.askedUntil = time.Time{}
 		}
 	}
-	if now.Before(h.closedUntil) {
+	if now.Before(h.closedUntil) || s.isHung(webhook.UID, h, now) {
 		return nil, refusedClosed
 	}
 	room, kind := s.prompt, kindPrompt
@@ -167,6 +168,7 @@ func (s *slots) hook(webhook *v1alpha1.Webhook) *hookSlots {
 	}
 	if h != nil {
 		s.leave(h)
+		delete(s.heard, webhook.UID)
 	}
 	h = &hookSlots{url: webhook.Spec.URL, destination: s.destination(destination(webhook.Spec.URL))}
 	h.destination.hooks++
@@ -202,6 +204,7 @@ func (s *slots) forget(webhook types.UID) {
 		s.leave(h)
 		delete(s.hooks, webhook)
 	}
+	delete(s.heard, webhook)
 }
 
 // overdue notes that an attempt has been out for longer than the publisher waited.

@@ -247,3 +247,33 @@ func TestPreferences(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
+	tells := func(k *track, timedOut bool) { k.hear("one", heard{at: k.now, timedOut: timedOut}) }
+	for name, c := range map[string]struct {
+		happens func(k *track)
+		want    refusal
+	}{
+		"nothing":                  {func(*track) {}, ""},
+		"a timeout":                {func(k *track) { tells(k, true) }, refusedClosed},
+		"a failure":                {func(k *track) { tells(k, false) }, ""},
+		"a timeout long ago":       {func(k *track) { tells(k, true); k.now = k.now.Add(hungFor) }, ""},
+		"a timeout a while ago":    {func(k *track) { tells(k, true); k.now = k.now.Add(hungFor - time.Second) }, refusedClosed},
+		"a timeout, then answers":  {func(k *track) { tells(k, true); k.now = k.now.Add(time.Second); tells(k, false) }, ""},
+		"heard of in another turn": {func(k *track) { tells(k, false); k.now = k.now.Add(-time.Second); tells(k, true) }, ""},
+		"forgotten":                {func(k *track) { tells(k, true); k.forget("one") }, ""},
+		"a timeout before our own success": {func(k *track) {
+			at := k.must(t, "one")
+			tells(k, true)
+			k.ends(at, time.Second/2, good())
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newTrack()
+			k.proven(t, "one")
+			k.now = k.now.Add(time.Second)
+			c.happens(k)
+			k.expect(t, "one", c.want)
+		})
+	}
+}

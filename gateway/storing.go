@@ -5,6 +5,7 @@ package gateway
 import (
 	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/types"
@@ -77,7 +78,7 @@ func (s *storing) enter(ctx context.Context, webhook types.UID) (leave func(), e
 // storingOf is what a delivery must pass to be stored; nil: nothing, as far as is
 // known of the webhook's endpoint.
 func (g *Gateway) storingOf(webhook *v1alpha1.Webhook) *storing {
-	fails, slow := g.firsts.slots.doubts(webhook.UID)
+	fails, slow := g.firsts.slots.doubts(webhook.UID, g.now())
 	switch {
 	case fails || webhook.Status.State == v1alpha1.WebhookFailing:
 		return g.storingFailing
@@ -87,10 +88,14 @@ func (g *Gateway) storingOf(webhook *v1alpha1.Webhook) *storing {
 	return nil
 }
 
-// doubts reports whether an endpoint fails or is slow, as far as is known here.
-func (s *slots) doubts(webhook types.UID) (fails, slow bool) {
+// doubts reports whether an endpoint fails or hangs, or is slow, as far as is known
+// here.
+func (s *slots) doubts(webhook types.UID, now time.Time) (fails, slow bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.hooks[webhook]
-	return h != nil && h.strikes >= strikesToClose && h.askedUntil.IsZero(), h != nil && h.isProbed()
+	if h == nil {
+		h = &hookSlots{}
+	}
+	return h.strikes >= strikesToClose && h.askedUntil.IsZero() || s.isHung(webhook, h, now), h.isProbed()
 }
