@@ -26,6 +26,7 @@ const (
 	largeBytes                      = 256 * kib
 	mib                             = 1 << 20
 	listPage                        = 5_000
+	filledWithin                    = 4 * time.Minute
 )
 
 // runBacklog starts a manager with more pending deliveries than the limits of a
@@ -67,6 +68,11 @@ func runBacklog(ctx context.Context, r *round) (err error) {
 	if err != nil {
 		return fmt.Errorf("second start: %w", err)
 	}
+	filled := time.Now()
+	if err := pollFor(ctx, filledWithin, "the manager to have read all", func() (bool, error) { return w.manager.HasFilled(ctx) }); err != nil {
+		return err
+	}
+	s.Set("filled_after_s", (second + time.Since(filled)).Seconds())
 	pids := map[string]int{"manager": w.manager.Process.PID(), "manager_dispatcher": w.manager.Dispatcher().PID()}
 	seen, err := observe(ctx, w.sink.Client, healthyClass, pids, b.size.backlogRun)
 	if err != nil {

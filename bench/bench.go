@@ -175,7 +175,11 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // poll repeats done until it says so, fails, or readyWithin is over.
 func poll(ctx context.Context, what string, done func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	return pollFor(ctx, readyWithin, what, done)
+}
+
+func pollFor(ctx context.Context, within time.Duration, what string, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
 		if ok, err := done(); ok || err != nil {

@@ -101,6 +101,7 @@ func (b *bench) neighbours(ctx context.Context, bad bool) (f figures, err error)
 			if err != nil {
 				return nil, err
 			}
+			w.b.say("bad neighbours %v, %s%s %.0f/s, p99 %.1f ms", bad, pace.name, way.name, found[report.DeliveriesPerS], found[report.P99])
 			f.add(pace.name+way.name, found)
 		}
 	}
