@@ -170,19 +170,27 @@ func (o *managerOptions) cacheOptions() cache.Options {
 	return options
 }
 
+// newDeliveryCache makes a cache that is filled once leadership is won, so that it
+// shows all that a former leader wrote; see docs/adr/0002-fill-the-delivery-cache-as-leader.md.
+func (o *managerOptions) newDeliveryCache(ctx context.Context, mgr manager.Manager) (cache.Cache, *controllers.Filling, error) {
+	options := o.cacheOptions()
+	options.Scheme, options.Mapper, options.HTTPClient = mgr.GetScheme(), mgr.GetRESTMapper(), mgr.GetHTTPClient()
+	filling := &controllers.Filling{}
+	deliveries, err := cache.New(mgr.GetConfig(), controllers.DeliveryCacheOptions(options, filling))
+	if err != nil {
+		return nil, nil, fmt.Errorf("set up delivery cache: %w", err)
+	}
+	if err := controllers.IndexDeliveries(ctx, deliveries); err != nil {
+		return nil, nil, fmt.Errorf("index deliveries: %w", err)
+	}
+	return deliveries, filling, nil
+}
+
 // setUp wires the reconcilers together.
 func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *lease, tracer *tracing.Tracer) (*controllers.DeliveryReconciler, error) {
-	cacheOptions := o.cacheOptions()
-	cacheOptions.Scheme, cacheOptions.Mapper, cacheOptions.HTTPClient = mgr.GetScheme(), mgr.GetRESTMapper(), mgr.GetHTTPClient()
-	// This cache is filled once leadership is won, so that it shows all that a
-	// former leader wrote; see docs/adr/0002-fill-the-delivery-cache-as-leader.md.
-	filling := &controllers.Filling{}
-	deliveryCache, err := cache.New(mgr.GetConfig(), controllers.DeliveryCacheOptions(cacheOptions, filling))
+	deliveryCache, filling, err := o.newDeliveryCache(ctx, mgr)
 	if err != nil {
-		return nil, fmt.Errorf("set up delivery cache: %w", err)
-	}
-	if err := controllers.IndexDeliveries(ctx, deliveryCache); err != nil {
-		return nil, fmt.Errorf("index deliveries: %w", err)
+		return nil, err
 	}
 	filled, err := checkCaches(ctx, mgr, deliveryCache)
 	if err != nil {
@@ -204,7 +212,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	}
 	runner := attempt.New(attempt.Options{
 		Sender: tracer.Sender(sidecar), Wake: deliveries.Wake, WakeSlow: deliveries.WakeSlow, Gate: lease.isFresh,
-		Throttle: func() bool { return !filling.Done() },
+		Throttle:  func() bool { return !filling.Done() },
 		Unsettled: o.unsettled, PerWebhook: o.perWebhook, PerDestination: o.perDestination,
 	})
 	deliveries.Runner = runner

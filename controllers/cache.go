@@ -60,9 +60,9 @@ func IndexDeliveries(ctx context.Context, indexer client.FieldIndexer) error {
 
 // What nearly every delivery says is in memory once. Whoever changes a delivery
 // works on a copy.
-var ( //nolint:gochecknoglobals // never changed
-	gatewayLabels = map[string]string{v1alpha1.OriginLabel: v1alpha1.OriginGateway}
-	isController  = true
+var (
+	gatewayLabels = map[string]string{v1alpha1.OriginLabel: v1alpha1.OriginGateway} //nolint:gochecknoglobals // never changed
+	isController  = true                                                            //nolint:gochecknoglobals // never changed
 )
 
 // shared is the same text in memory for all that say it.
