@@ -270,7 +270,9 @@ class Rights(Live):
         editor, publisher, viewer = (self.as_one_with(f"BBMCP_TEST_{role}") for role in ("EDITOR", "PUBLISHER", "DELIVERY_VIEWER"))
         editor.webhooks.update(webhook.webhook_id, description="edited")
         published = publisher.events.publish(event="context.created", data=example(publisher))
-        self.assertEqual(viewer.deliveries.get(published.deliveries[0].delivery_id).event, "context.created")
+        delivery_id = published.deliveries[0].delivery_id
+        self.settled(delivery_id)
+        self.assertEqual(viewer.deliveries.get(delivery_id).event, "context.created")
         for refused in (
             lambda: publisher.webhooks.create(url=self.receiver.url, events=["*"]),
             lambda: publisher.webhooks.delete(webhook.webhook_id),
