@@ -125,11 +125,11 @@ func (s *fillSource) relay(from watch.Interface, to *watch.ProxyWatcher, events 
 	}
 	count, began := 0, time.Now()
 	for event := range from.ResultChan() {
-		if endsInitialEvents(event) {
-			s.finish()
-		}
 		if !send(event) {
 			return
+		}
+		if endsInitialEvents(event) {
+			s.finish()
 		}
 		count++
 		if (count >= beginAfter || time.Since(began) >= beginWithin) && s.advance(untold, telling) && !send(endOfSome(event)) {

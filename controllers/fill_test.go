@@ -95,6 +95,18 @@ func holds(informer toolscache.SharedIndexInformer, n int) func() bool {
 	return func() bool { return len(informer.GetStore().ListKeys()) == n }
 }
 
+// partlyFilled starts an informer and tells it of so many deliveries that work begins.
+func partlyFilled(t *testing.T, s *streams) (*Filling, toolscache.SharedIndexInformer, *watch.FakeWatcher) {
+	t.Helper()
+	f, informer := filling(t, s)
+	stream := <-s.opened
+	for i := range beginAfter + 1 {
+		stream.Add(versioned(i))
+	}
+	soonTrue(t, "work does not begin", informer.HasSynced)
+	return f, informer, stream
+}
+
 func TestFewAreReadAsUsual(t *testing.T) {
 	s := &streams{}
 	f, informer := filling(t, s)
@@ -115,12 +127,7 @@ func TestFewAreReadAsUsual(t *testing.T) {
 
 func TestWorkBeginsBeforeAllIsRead(t *testing.T) {
 	s := &streams{}
-	f, informer := filling(t, s)
-	stream := <-s.opened
-	for i := range beginAfter + 1 {
-		stream.Add(versioned(i))
-	}
-	soonTrue(t, "work does not begin", informer.HasSynced)
+	f, informer, stream := partlyFilled(t, s)
 	if f.Done() {
 		t.Fatal("done before the end of the list")
 	}
@@ -136,12 +143,7 @@ func TestWorkBeginsBeforeAllIsRead(t *testing.T) {
 
 func TestAListThatBreaksIsReadAnew(t *testing.T) {
 	s := &streams{}
-	f, informer := filling(t, s)
-	stream := <-s.opened
-	for i := range beginAfter + 1 {
-		stream.Add(versioned(i))
-	}
-	soonTrue(t, "work does not begin", informer.HasSynced)
+	f, informer, stream := partlyFilled(t, s)
 	stream.Stop()
 	stream = <-s.opened
 	for i := 1; i < beginAfter+100; i++ { // the first has gone meanwhile

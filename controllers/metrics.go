@@ -137,9 +137,7 @@ var runnerGauges = []struct { //nolint:gochecknoglobals // never changed
 	{gauge("slow_webhooks", "Webhooks whose endpoint timed out lately or answers slowly."), func(s attempt.Stats) float64 {
 		return float64(s.Classes[attempt.Slow].Webhooks + s.Classes[attempt.Hanging].Webhooks)
 	}},
-	{gauge("oldest_queued_seconds", "How long the longest waiting attempt has been due, but for webhooks that time out again and again."), func(s attempt.Stats) float64 {
-		return max(s.Classes[attempt.Proven].OldestQueued, s.Classes[attempt.Unproven].OldestQueued, s.Classes[attempt.Slow].OldestQueued).Seconds()
-	}},
+	{gauge("oldest_queued_seconds", "How long the longest waiting attempt has been due, but for webhooks that time out again and again."), func(s attempt.Stats) float64 { return s.OldestQueued.Seconds() }},
 	{gauge("stalled", "1 while nothing starts because status writes fail."), func(s attempt.Stats) float64 { return truth(s.Stalled) }},
 	{gauge("paused", "1 while nothing starts because the dispatcher is not there."), func(s attempt.Stats) float64 { return truth(s.Paused) }},
 }

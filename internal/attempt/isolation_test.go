@@ -177,7 +177,12 @@ func TestWhatHangsHoldsAnEighth(t *testing.T) {
 		if attempts < 570 || attempts > 650 { // 64 slots, 10 s each
 			t.Errorf("%d attempts in 100 s", attempts)
 		}
-		expect(t, "slots of those that hang", w.Stats().Classes[Hanging].Unsettled, 64)
+		stats := w.Stats()
+		expect(t, "slots of those that hang", stats.Classes[Hanging].Unsettled, 64)
+		expect(t, "longest wait of all others", stats.OldestQueued, 0)
+		if stats.Classes[Hanging].OldestQueued < time.Minute {
+			t.Errorf("those that hang wait for %v at most", stats.Classes[Hanging].OldestQueued)
+		}
 		for i := range 200 {
 			w.many(fmt.Sprintf("shared/slow%d", i), "", 20)
 		}

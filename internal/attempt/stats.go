@@ -16,7 +16,8 @@ type Stats struct {
 	Unsettled, Slots int
 	// Remembered is of how many deliveries the number of attempts is remembered.
 	Remembered int
-	// OldestQueued is how long the job has been queued that waits longest.
+	// OldestQueued is how long the job has been queued that waits longest, of
+	// webhooks that are not hanging: those wait for each other.
 	OldestQueued time.Duration
 	// Held webhooks are left alone for a while as their endpoints asked.
 	Held int
@@ -59,7 +60,8 @@ func (r *Runner) Stats() Stats {
 		s.Classes[class].Unsettled = r.slots.used[class]
 	}
 	for _, h := range r.webhooks {
-		c := &s.Classes[h.classify(now, r.slowAfter)]
+		class := h.classify(now, r.slowAfter)
+		c := &s.Classes[class]
 		c.Webhooks++
 		c.Queued += h.queue.n
 		c.InFlight += h.flights.n
@@ -67,7 +69,9 @@ func (r *Runner) Stats() Stats {
 		if rec := h.queue.first(); rec != nil {
 			c.OldestQueued = max(c.OldestQueued, now-rec.queuedAt)
 		}
-		s.OldestQueued = max(s.OldestQueued, c.OldestQueued)
+		if class != Hanging {
+			s.OldestQueued = max(s.OldestQueued, c.OldestQueued)
+		}
 	}
 	return s
 }
