@@ -273,6 +273,9 @@ func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
 			k.proven(t, "one")
 			k.now = k.now.Add(time.Second)
 			c.happens(k)
+			if hangs, _ := k.doubts("one", k.now); hangs != (c.want != "") {
+				t.Errorf("stored as what hangs is: %v", hangs)
+			}
 			k.expect(t, "one", c.want)
 		})
 	}
