@@ -26,6 +26,7 @@ type experience struct {
 	typical     time.Duration // moving average of the time to an answer; 0: none yet
 	suspicion   int           // quick successes until timeouts are forgiven
 	timeouts    int           // in a row
+	failing     bool          // the latest result is no success
 }
 
 // classify says what the experience means now.
@@ -107,6 +108,7 @@ func (r *Runner) learn(h *webhook, f *flight, result dispatcher.Result, now time
 			e.typical = (e.typical*(weight-1) + took) / weight
 		}
 	}
+	e.failing = !result.Succeeded()
 	e.timeouts++
 	if result.Reason != dispatcher.ReasonTimeout {
 		e.timeouts = 0

@@ -27,6 +27,10 @@ const (
 	margin = 5
 	// memoryOfSlow is over how many slow attempts that time is averaged.
 	memoryOfSlow = 32
+	// writeRest is how many times as long as its latest outcome took to be written an
+	// endpoint that fails is left alone, mostRest how long at most.
+	writeRest = 7
+	mostRest  = time.Second
 	// unsent is the time of sending of what has not been sent.
 	unsent = time.Duration(-1)
 )
@@ -306,9 +310,13 @@ func nobody(types.NamespacedName) {}
 func (r *Runner) finish(rec *record, outcome Outcome) func(types.NamespacedName) {
 	rec.hook.jobs--
 	rec.phase = Finished
-	rec.outcome = &outcome
+	rec.outcome, rec.due = &outcome, r.now()
 	rec.prepare = nil
 	r.finished.pushBack(&rec.seat)
+	if outcome.Err == nil {
+		rec.hook.unwritten++
+		r.position(rec.hook)
+	}
 	if rec.forgotten {
 		r.settle(rec)
 		r.memory.fade(rec.uid, outcome.attempts(), r.now())

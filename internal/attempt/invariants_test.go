@@ -52,9 +52,16 @@ func (w *world) checkSlots() {
 			w.t.Errorf("%s: in flight, late: %d, %d; the books say %d, %d", h.key, ofEra, late, h.inFlight, h.late)
 		}
 	}
+	unwritten := map[*webhook]int{}
 	for n := r.finished.head; n != nil; n = n.next {
 		if n.value.outcome.Err == nil {
 			used[n.value.charge]++
+			unwritten[n.value.hook]++
+		}
+	}
+	for _, h := range r.webhooks {
+		if h.unwritten != unwritten[h] {
+			w.t.Errorf("%s: %d outcomes are unwritten; the books say %d", h.key, unwritten[h], h.unwritten)
 		}
 	}
 	if used != r.slots.used || inFlight != r.inFlight {

@@ -193,6 +193,28 @@ func TestWhatHangsHoldsAnEighth(t *testing.T) {
 	})
 }
 
+// An endpoint that refuses at once keeps the API server no busier than an eighth
+// of what one write at a time can.
+func TestWhatFailsWaitsForItsWrites(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.latency = 50 * ms
+		w.answer("ns/bad", inTurn(status(200, ms), status(200, ms), status(500, ms)))
+		w.many("ns/bad", "", 400)
+		w.wait(time.Second)
+		before := w.count("ns/bad")
+		w.wait(10 * time.Second)
+		if n := w.count("ns/bad") - before; n < 20 || n > 25 { // a write takes 50 ms, the rest 350
+			t.Errorf("%d attempts in 10 s", n)
+		}
+		if n := w.Stats().Unsettled; n > 1 {
+			t.Errorf("%d outcomes wait to be written", n)
+		}
+		w.answer("ns/bad", status(200, ms))
+		w.wait(4 * time.Second)
+		expect(t, "sent once it is well again", w.count("ns/bad"), 400)
+	})
+}
+
 // Slow endpoints that do answer are not starved by those that never do.
 func TestSlowWebhooksThatAnswerKeepTheirShareBesideThoseThatHang(t *testing.T) {
 	inWorld(t, Options{Unsettled: 64}, func(w *world) {

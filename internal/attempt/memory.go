@@ -184,9 +184,33 @@ func (r *Runner) settle(rec *record) {
 	rec.seat.leave()
 	r.remove(rec)
 	if rec.outcome.Err == nil {
+		rec.hook.unwritten--
+		r.rest(rec.hook, min(writeRest*(r.now()-rec.due), mostRest))
+		r.admitAgain(rec.hook)
 		r.free(rec)
 		r.nudge()
 	}
+}
+
+// rest leaves the endpoint of a webhook alone for a while if it fails.
+func (r *Runner) rest(h *webhook, d time.Duration) {
+	if !h.experience.failing || d <= 0 {
+		return
+	}
+	h.resting++
+	time.AfterFunc(d, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		h.resting--
+		r.admitAgain(h)
+		r.nudge()
+	})
+}
+
+// admitAgain lets the jobs of a webhook compete that its outcomes kept waiting.
+func (r *Runner) admitAgain(h *webhook) {
+	r.position(h)
+	r.lane.revive(&h.lost)
 }
 
 // Unsettled returns the deliveries whose attempt was made and whose outcome

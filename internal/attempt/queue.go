@@ -21,7 +21,7 @@ type record struct {
 	outcome  *Outcome // in phase Finished
 	seat     node[record]
 	queuedAt time.Duration // unique, so it is the order of submission as well
-	due      time.Duration // when a lost job may be repeated
+	due      time.Duration // when a lost job may be repeated; since when it has been Finished
 	timeout  int32         // milliseconds
 	number   int32
 	phase    Phase

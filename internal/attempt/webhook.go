@@ -18,12 +18,14 @@ type webhook struct {
 	lost  chain[record] // lost jobs that wait for this webhook
 	jobs  int           // queued anywhere or in flight
 
-	flights  chain[flight] // all in flight
-	inFlight int           // of these, the ones sent to dest in this era
-	late     int           // of these, the ones out for longer than SlowAfter
-	limit    int           // how many may be in flight
-	starts   uint64        // attempts started so far
-	full     uint64        // of these, the latest that reached the limit
+	flights   chain[flight] // all in flight
+	inFlight  int           // of these, the ones sent to dest in this era
+	late      int           // of these, the ones out for longer than SlowAfter
+	limit     int           // how many may be in flight
+	unwritten int           // outcomes of attempts that wait to be written
+	resting   int           // outcomes that were written too short a while ago
+	starts    uint64        // attempts started so far
+	full      uint64        // of these, the latest that reached the limit
 	// epoch counts drops of the limit: only attempts started since the last one
 	// move it. era counts destinations: only attempts of this one are learned from.
 	epoch, era uint32
@@ -140,9 +142,16 @@ func (h *webhook) nextBand() band {
 }
 
 // mayStart reports whether nothing of the webhook's own stands against one more
-// attempt.
+// attempt. While its endpoint fails, which can take a millisecond, what waits to
+// be written counts as well, and what has been written for a while: else retries
+// keep the API server as busy as it can be, and what has failed takes the slots
+// of others.
 func (r *Runner) mayStart(h *webhook) bool {
-	return !h.held() && h.inFlight < h.limit && h.flights.n < r.perWebhook
+	out := h.inFlight
+	if h.experience.failing {
+		out += h.unwritten + h.resting
+	}
+	return !h.held() && out < h.limit && h.flights.n < r.perWebhook
 }
 
 // refresh brings class and position of a webhook up to date.
