@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -42,13 +43,11 @@ func newAuthorizer(reviews authorizationclient.AuthorizationV1Interface) (author
 // permit returns nil if the caller may do this, else a problem. Whoever asks
 // about one object is asked for the right before it is told whether it exists.
 func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
-	defer cancel()
-	decision, _, err := g.authorizer.Authorize(ctx, authorizer.AttributesRecord{
+	allowed, err := g.mayDo(ctx, who, authorizer.AttributesRecord{
 		User: who.user, Verb: verb, Namespace: namespace, Name: name, ResourceRequest: true,
 		APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: resource,
 	})
-	if decision == authorizer.DecisionAllow {
+	if allowed {
 		return nil
 	}
 	if err != nil {
@@ -59,6 +58,20 @@ func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, names
 		what = fmt.Sprintf("%s %q", resource, name)
 	}
 	return newProblem(http.StatusForbidden, reasonForbidden, fmt.Sprintf("%s may not %s %s in namespace %s%s", who.user.GetName(), verb, what, namespace, adviceFor(verb, resource)))
+}
+
+// mayDo asks for a right once at a time: when the answer has just expired, a
+// publisher of many events would ask the API server for each of them.
+func (g *Gateway) mayDo(ctx context.Context, who *caller, what authorizer.AttributesRecord) (bool, error) {
+	question := strings.Join([]string{who.token, what.Verb, what.Resource, what.Namespace, what.Name}, "\n")
+	allowed, err, _ := g.reviews.Do(question, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout) // others wait for it as well
+		defer cancel()
+		decision, _, err := g.authorizer.Authorize(ctx, what)
+		return decision == authorizer.DecisionAllow, err
+	})
+	is, _ := allowed.(bool)
+	return is, err
 }
 
 // adviceFor names the role that has a right.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/singleflight"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -75,6 +76,7 @@ type Gateway struct {
 	callers       client.Client
 	authenticator authenticator.Token
 	authorizer    authorizer.Authorizer
+	reviews       singleflight.Group // by the authorizer
 	dispatcher    Dispatcher
 	forbidden     func() []netip.Prefix
 	namespaces    []string
@@ -130,7 +132,7 @@ func New(o Options) (*Gateway, error) {
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
 		news:           newNews(),
-		storingFailing: newStoring(failingStores, failingStoresEach), storingSlow: newStoring(slowStores, slowStoresEach),
+		storingFailing: newStoring(failingLimits(), o.Now), storingSlow: newStoring(slowLimits(), o.Now),
 	}
 	g.endpoints.followers, g.deliveries.news = g.news, g.news
 	g.attemptFirst(o)
