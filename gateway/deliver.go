@@ -60,7 +60,9 @@ func (p *publishing) admit() ([]*task, error) {
 		switch {
 		case p.known[t.name] != nil:
 		case t.webhook.Status.State == v1alpha1.WebhookDisabled:
-			p.skipped = append(p.skipped, rest.SkippedWebhook{WebhookID: idOf(t.webhook), Reason: rest.SkippedDisabled})
+			p.skip(t, rest.SkippedDisabled)
+		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.isLineFull(t.webhook):
+			return nil, lineFull(t.webhook)
 		default:
 			byName[t.webhook.Name] = t
 			wishes = append(wishes, wish{name: t.webhook.Name, id: idOf(t.webhook), refuse: t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse})
@@ -100,12 +102,14 @@ func (t *task) release() {
 
 // store creates objects that need no first attempt.
 func (p *publishing) store(ctx context.Context, tasks []*task) error {
-	if p.needsArbiter() && len(tasks) > 1 {
+	for p.needsArbiter() && len(tasks) > 1 {
 		r, err := p.deliver(ctx, tasks[0])
 		if err != nil {
 			return err
 		}
-		p.restamp(r.stamp)
+		if r != nil {
+			p.restamp(r.stamp)
+		}
 		tasks = tasks[1:]
 	}
 	return p.deliverAll(ctx, tasks)
@@ -150,15 +154,22 @@ func isConflict(err error) bool {
 	return ok && p.Status == http.StatusConflict
 }
 
-// deliver creates one delivery, or finds the one that another request created.
-func (p *publishing) deliver(ctx context.Context, t *task) (*recorded, error) {
+// deliver creates one delivery, or finds the one that another request created;
+// nil and no error: its webhook was skipped.
+func (p *publishing) deliver(ctx context.Context, t *task) (r *recorded, err error) {
 	defer t.release()
 	if storing := p.g.storingOf(t.webhook); storing != nil {
-		leave, err := storing.enter(ctx, t.webhook.UID)
-		if err != nil {
+		leave, err := storing.enter(ctx, t.webhook.UID, t.flight != nil)
+		switch {
+		case errors.Is(err, errLineFull) && t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse:
+			return nil, lineFull(t.webhook)
+		case errors.Is(err, errLineFull):
+			p.skip(t.target, rest.SkippedBacklogFull)
+			return nil, nil
+		case err != nil:
 			return nil, unavailable("storing the deliveries", err)
 		}
-		defer leave()
+		defer func() { leave(r != nil) }()
 	}
 	t.begun = true
 	if t.flight != nil {
@@ -180,6 +191,13 @@ func (p *publishing) take(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery
 	}
 	p.note(r)
 	return r, nil
+}
+
+// skip makes a webhook that gets no delivery part of the answer.
+func (p *publishing) skip(t target, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.skipped = append(p.skipped, rest.SkippedWebhook{WebhookID: idOf(t.webhook), Reason: reason})
 }
 
 // note makes a delivery part of the answer.

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"k8s.io/apimachinery/pkg/types"
 )
 
 func (k *track) line(t *testing.T, name string) *turn {
@@ -114,39 +112,6 @@ func TestStandingInLineEndsInTime(t *testing.T) {
 		}
 		if k.hooks[hook.UID].line.Len() != 0 {
 			t.Error("somebody still stands in line")
-		}
-	})
-}
-
-func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newStoring(4, 2)
-		var leaves []func()
-		enter := func(webhook types.UID) {
-			leave, err := s.enter(t.Context(), webhook)
-			if err != nil {
-				t.Fatal(err)
-			}
-			leaves = append(leaves, leave)
-		}
-		for range 2 {
-			enter("a")
-			enter("b")
-		}
-		for _, webhook := range []types.UID{"a", "c"} { // its own bound, and that of all
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			if _, err := s.enter(ctx, webhook); err == nil {
-				t.Errorf("%s has a place beyond the bound", webhook)
-			}
-			cancel()
-		}
-		leaves[0]()
-		enter("c")
-		for _, leave := range leaves[1:] {
-			leave()
-		}
-		if len(s.each) != 0 {
-			t.Errorf("%d webhooks are remembered in vain", len(s.each))
 		}
 	})
 }

@@ -26,7 +26,8 @@ const (
 const (
 	// SkippedDisabled: the webhook is disabled; enable it.
 	SkippedDisabled = "Disabled"
-	// SkippedBacklogFull: too many of its deliveries are unfinished.
+	// SkippedBacklogFull: too many of its deliveries are unfinished, or wait to be
+	// stored while its endpoint fails.
 	SkippedBacklogFull = "BacklogFull"
 )
 

@@ -116,9 +116,10 @@ type WebhookSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('720h')",message="must be a duration from 1s to 720h, such as 72h"
 	DeliveryDeadline *metav1.Duration `json:"deliveryDeadline,omitempty"`
 
-	// overflow says what a publisher sees when this webhook's backlog is full:
-	// Skip (default) sends the event to the others and reports this webhook as
-	// skipped; Refuse answers 429 to the whole publish.
+	// overflow says what a publisher sees when this webhook's backlog is full, or
+	// its endpoint fails and events come faster than they can be stored: Skip
+	// (default) sends the event to the others and reports this webhook as skipped;
+	// Refuse answers 429 to the whole publish.
 	// +optional
 	// +kubebuilder:default=Skip
 	Overflow OverflowPolicy `json:"overflow,omitempty"`

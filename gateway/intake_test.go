@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+// crowd is how many publishers come at the same time: with two places and a rest of
+// seven times what a create takes, more than can be stored within two seconds, if a
+// create takes longer than a millisecond.
+const crowd = 500
+
+// atOnce publishes so many events at the same time.
+func atOnce(ctx context.Context, on api, id string) []answer {
+	GinkgoHelper()
+	answers := make([]answer, crowd)
+	var all sync.WaitGroup
+	for i := range answers {
+		all.Go(func() {
+			defer GinkgoRecover()
+			answers[i] = on.call(ctx, http.MethodPost, "/v1/events", event(fmt.Sprintf(`,"id":"%s-%d"`, id, i)))
+		})
+	}
+	all.Wait()
+	return answers
+}
+
+var _ = Describe("a crowd of events for an endpoint that fails", func() {
+	It("stores what it can, says what it leaves out, and delivers to the others", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		on := as(account(ctx, namespace, "publisher", publisher, viewer))
+		broken := live(ctx, namespace, "broken", retrying(time.Second, time.Minute))
+		live(ctx, namespace, "well")
+		awaitWebhooks(ctx, on, 2)
+		warm(ctx, on)
+		endpoint.Script(pathOf(namespace, "broken"), receiver.Step{Status: http.StatusInternalServerError})
+		for range 5 {
+			publish(ctx, on, event(""))
+		}
+
+		skipped := map[string]bool{}
+		began := time.Now()
+		for i, got := range atOnce(ctx, on, "skip") {
+			id := fmt.Sprintf("skip-%d", i)
+			published := decode[rest.Published](got, http.StatusAccepted)
+			Expect(len(published.Deliveries)+len(published.Skipped)).To(Equal(2), got.body)
+			if len(published.Skipped) > 0 {
+				Expect(published.Skipped).To(Equal([]rest.SkippedWebhook{{WebhookID: identity.WebhookID(namespace, "broken"), Reason: rest.SkippedBacklogFull}}))
+				skipped[id] = true
+			}
+		}
+		Expect(time.Since(began)).To(BeNumerically("<", 10*time.Second), "nobody waits for long")
+		Expect(skipped).NotTo(BeEmpty())
+		Expect(len(skipped)).To(BeNumerically("<", crowd), "some are stored")
+		kept := map[string]bool{}
+		for _, delivery := range stored(ctx, namespace) {
+			if delivery.Spec.WebhookRef.Name == "broken" {
+				kept[delivery.Spec.EventID] = true
+			}
+		}
+		for i := range crowd {
+			id := fmt.Sprintf("skip-%d", i)
+			Expect(kept[id]).To(Equal(!skipped[id]), id)
+			Expect(attemptsAt(pathOf(namespace, "well"), id)).To(Equal([]string{"1"}), id)
+		}
+
+		change(ctx, broken, `{"spec":{"overflow":"Refuse"}}`)
+		round := 0
+		Eventually(ctx, func() (refused []answer) {
+			round++
+			for _, got := range atOnce(ctx, on, fmt.Sprintf("refuse-%d", round)) {
+				if got.status != http.StatusAccepted {
+					refused = append(refused, got)
+				}
+			}
+			return refused
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(And(Not(BeEmpty()), HaveEach(Satisfy(func(got answer) bool {
+			said := refusal(got, http.StatusTooManyRequests)
+			return said.Reason == "BacklogFull" && strings.Contains(said.Detail, identity.WebhookID(namespace, "broken")) && got.header.Get("Retry-After") != ""
+		}))))
+	})
+})
+
+var _ = Describe("the right to publish", func() {
+	It("is asked for once, however many events come meanwhile", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		proxy, err := cluster.StartAPIProxy()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(proxy.Close)
+		options := gatewayOptions()
+		options.Proxy = proxy
+		on := api{base: startOwn(ctx, options).URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
+		Expect(on.call(ctx, http.MethodGet, "/v1/webhooks", nil).status).To(Equal(http.StatusOK), "the token is known")
+		reviews := func() float64 {
+			samples, err := cluster.APIServerSamples(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			return samples.Sum("apiserver_request_total", "resource", "subjectaccessreviews", "verb", "POST")
+		}
+		before := reviews()
+		release := proxy.Hold()
+		time.AfterFunc(time.Second, release)
+		for _, got := range atOnce(ctx, on, "") {
+			Expect(got.status).To(Equal(http.StatusAccepted), got.body)
+		}
+		Expect(reviews()-before).To(BeNumerically("<=", 5), "this, and what the rest of the cluster asks meanwhile")
+	})
+})
