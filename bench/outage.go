@@ -23,6 +23,9 @@ const (
 	// brokenRate is its events a second.
 	brokenClass, brokenType = "broken", "bench.broken"
 	brokenRate              = 500
+	// outagePublishers are more than can wait for an answer at a time: the
+	// unfinished deliveries that a webhook may have, and some.
+	outagePublishers = webhookLimit + 500
 	// otherNamespace holds a healthy webhook; the usual one another, beside
 	// the broken one. Each gets healthyRate events a second.
 	otherNamespace = "bench-other"
@@ -52,18 +55,18 @@ func runOutage(ctx context.Context, r *round) (err error) {
 		return err
 	}
 	defer loads.abandon()
-	before, err := w.phase(ctx, b.size.warmup, b.size.outageBefore, sink.Answer{Status: http.StatusOK})
+	before, err := w.phase(ctx, "before", b.size.warmup, b.size.outageBefore, sink.Answer{Status: http.StatusOK})
 	if err != nil {
 		return err
 	}
 	watch := w.watchStore(ctx)
 	b.say("the endpoint breaks")
-	during, err := w.phase(ctx, 0, b.size.outage, sink.Answer{Status: http.StatusInternalServerError})
+	during, err := w.phase(ctx, "during", 0, b.size.outage, sink.Answer{Status: http.StatusInternalServerError})
 	if err != nil {
 		return err
 	}
 	b.say("the endpoint recovers")
-	if _, err = w.phase(ctx, 0, afterwards, sink.Answer{Status: http.StatusOK}); err != nil {
+	if _, err = w.phase(ctx, "afterwards", 0, afterwards, sink.Answer{Status: http.StatusOK}); err != nil {
 		return err
 	}
 	results, err := loads.stop()
@@ -120,7 +123,7 @@ func (w *world) startOutageLoads(ctx context.Context) (*outageLoads, error) {
 		rate        float64
 	}{{namespace, brokenType, brokenRate}, {namespace, eventType, healthyRate}, {otherNamespace, eventType, healthyRate}} {
 		spec := w.spec(one.kind)
-		spec.Token, spec.Rate, spec.Publishers, spec.Duration = w.tokens[one.space], one.rate, 256, time.Hour
+		spec.Token, spec.Rate, spec.Publishers, spec.Duration = w.tokens[one.space], one.rate, outagePublishers, time.Hour
 		p, err := w.b.startLoad(ctx, spec)
 		if err != nil {
 			all.abandon()
@@ -143,7 +146,7 @@ func (l *outageLoads) stop() (results []*load.Result, err error) {
 }
 
 // phase lets the endpoint answer so from now on and times all others.
-func (w *world) phase(ctx context.Context, warmup, d time.Duration, answer sink.Answer) (map[string]stats.Latency, error) {
+func (w *world) phase(ctx context.Context, label string, warmup, d time.Duration, answer sink.Answer) (map[string]stats.Latency, error) {
 	if err := w.sink.Answer(ctx, brokenClass, answer); err != nil {
 		return nil, err
 	}
@@ -153,6 +156,7 @@ func (w *world) phase(ctx context.Context, warmup, d time.Duration, answer sink.
 	if err := w.sink.ResetLatencies(ctx); err != nil {
 		return nil, err
 	}
+	defer w.profile(ctx, label, d)()
 	if err := pause(ctx, d); err != nil {
 		return nil, err
 	}
@@ -241,7 +245,12 @@ func (w *world) judgeOutage(ctx context.Context, s *report.Scenario, specs []loa
 	s.Set(report.Missing, float64(lost))
 	s.Set(report.Duplicates, float64(duplicates))
 	s.Note("answers to publishers of the broken webhook: %v %.200s", broken.Codes, broken.Error)
+	late := 0
+	for _, result := range results {
+		late += result.Late
+	}
 	nothingLost(s)
+	s.AtMost("events sent later than a second after they were due", float64(late), 0)
 	s.AtMost("publishes for healthy webhooks alone that were refused or skipped", float64(refused), 0)
 	s.AtMost("deliveries stored at a time; unfinished of one webhook and finished of three", float64(most.objects), webhookLimit+3*keptLimit+slots)
 	return nil

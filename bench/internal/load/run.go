@@ -101,7 +101,7 @@ func (g *generator) paced(ctx context.Context, started time.Time) {
 	var publishers sync.WaitGroup
 	defer publishers.Wait()
 	idle := make(chan *publisher, g.spec.Publishers)
-	made := 0
+	made, late := 0, 0
 	for n := 0; g.spec.Count == 0 || n < g.spec.Count; n++ {
 		due := started.Add(time.Duration(float64(n) / g.spec.Rate * float64(time.Second)))
 		if !pause(ctx, time.Until(due)) {
@@ -118,12 +118,16 @@ func (g *generator) paced(ctx context.Context, started time.Time) {
 				p = <-idle
 			}
 		}
+		if time.Since(due) > time.Second {
+			late++
+		}
 		publishers.Go(func() {
 			p.publish(ctx, n)
 			idle <- p
 		})
 	}
 	publishers.Wait()
+	g.result.Late = late
 	for range made {
 		(<-idle).done()
 	}

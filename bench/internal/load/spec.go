@@ -78,6 +78,9 @@ type Result struct {
 	Repeats int `json:"repeats"`
 	// NoRetryAfter counts 429s and 503s without that header.
 	NoRetryAfter int `json:"noRetryAfter"`
+	// Late counts events that were sent more than a second after they were due,
+	// because all Publishers waited for answers.
+	Late int `json:"late,omitempty"`
 	// Error is one of the errors, if there were any.
 	Error string `json:"error,omitempty"`
 	// Answer is from request to answer, of accepted events.
