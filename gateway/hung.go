@@ -18,10 +18,11 @@ import (
 const hungFor = 2 * time.Minute
 
 // heard is what an object tells of an endpoint: when the latest attempt of its
-// delivery ended, and whether by its timeout.
+// delivery ended, and whether by its timeout, or with success.
 type heard struct {
-	at       time.Time // zero: there was none
-	timedOut bool
+	at        time.Time // zero: there was none
+	timedOut  bool
+	succeeded bool
 }
 
 // hear reads it off a delivery.
@@ -31,8 +32,9 @@ func hear(delivery *v1alpha1.WebhookDelivery) heard {
 		return heard{}
 	}
 	return heard{
-		at:       made.StartTime.Add(time.Duration(made.DurationMilliseconds) * time.Millisecond),
-		timedOut: made.Reason == string(dispatcher.ReasonTimeout),
+		at:        made.StartTime.Add(time.Duration(made.DurationMilliseconds) * time.Millisecond),
+		timedOut:  made.Reason == string(dispatcher.ReasonTimeout),
+		succeeded: delivery.Status.State == v1alpha1.DeliverySucceeded,
 	}
 }
 
@@ -48,8 +50,20 @@ func latestAttempt(delivery *v1alpha1.WebhookDelivery) *v1alpha1.Attempt {
 func (s *slots) hear(webhook types.UID, what heard) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if what.at.After(s.heard[webhook].at) {
-		s.heard[webhook] = what
+	if !what.at.After(s.heard[webhook].at) {
+		return
+	}
+	s.heard[webhook] = what
+	if h := s.hooks[webhook]; h != nil && what.succeeded && what.at.After(h.lastStrike) {
+		h.reopen()
+	}
+}
+
+// reopen lets one attempt find out at once how an endpoint does that failed and that
+// has taken a retry since. The pause goes on if it was slow, or asked for it.
+func (h *hookSlots) reopen() {
+	if h.strikes >= strikesToClose && h.slowness == 0 && h.askedUntil.IsZero() {
+		h.closedUntil = time.Time{}
 	}
 }
 

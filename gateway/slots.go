@@ -86,7 +86,8 @@ type hookSlots struct {
 	lastSuccess time.Time
 	typical     time.Duration // moving average of the time to an answer
 	strikes     int           // failures in a row
-	slowness    int           // times in a row that it was slower than the wait
+	lastStrike  time.Time
+	slowness    int // times in a row that it was slower than the wait
 	closedUntil time.Time
 	// askedUntil is until when the endpoint asked to be left alone. What came in
 	// before goes first.
@@ -294,6 +295,7 @@ func (s *slots) done(at *slot, result *dispatcher.Result, took time.Duration, no
 		return
 	}
 	h.strikes++
+	h.lastStrike = now
 	switch {
 	case !result.RetryAfter.IsZero():
 		h.hold(result.RetryAfter)

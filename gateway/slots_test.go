@@ -248,6 +248,35 @@ func TestPreferences(t *testing.T) {
 	}
 }
 
+// An endpoint that was down for minutes would else be left alone for half a minute
+// after it has recovered.
+func TestARetryThatSucceedsReopensWhatFailed(t *testing.T) {
+	succeeded := func(k *track, ago time.Duration) { k.hear("one", heard{at: k.now.Add(-ago), succeeded: true}) }
+	for name, c := range map[string]struct {
+		happens func(k *track)
+		want    refusal
+	}{
+		"nothing":                        {func(*track) {}, refusedClosed},
+		"a failure":                      {func(k *track) { k.hear("one", heard{at: k.now}) }, refusedClosed},
+		"a success":                      {func(k *track) { succeeded(k, 0) }, ""},
+		"a success before the failures":  {func(k *track) { succeeded(k, 3*time.Second) }, refusedClosed},
+		"a success, but we shall wait":   {func(k *track) { k.hold("one", k.now.Add(time.Minute)); succeeded(k, 0) }, refusedClosed},
+		"a success, while one finds out": {func(k *track) { succeeded(k, 0); _, _ = k.try("one") }, refusedFull},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newTrack()
+			k.proven(t, "one")
+			for range 8 {
+				k.now = k.now.Add(closedMost)
+				k.ends(k.must(t, "one"), time.Millisecond, bad())
+			}
+			k.now = k.now.Add(time.Second)
+			c.happens(k)
+			k.expect(t, "one", c.want)
+		})
+	}
+}
+
 func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
 	tells := func(k *track, timedOut bool) { k.hear("one", heard{at: k.now, timedOut: timedOut}) }
 	for name, c := range map[string]struct {
