@@ -39,10 +39,24 @@ func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
 		for _, leave := range leaves[1:] {
 			leave(true)
 		}
-		if len(s.each) != 0 {
-			t.Errorf("%d webhooks are remembered in vain", len(s.each))
-		}
+		s.expectNobody(t)
 	})
+}
+
+// expectNobody looks whether anything is remembered in vain.
+func (s *storing) expectNobody(t *testing.T) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.each) != 0 {
+		t.Errorf("%d webhooks are remembered in vain", len(s.each))
+	}
+}
+
+func (s *storing) usersOf(webhook types.UID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.each[webhook].users
 }
 
 // take enters with no end of patience and returns after how long it had a place.
@@ -82,9 +96,7 @@ func TestPlacesOfWhatFailsRest(t *testing.T) {
 		second(true)
 		leave(true)
 		time.Sleep(time.Second)
-		if len(s.each) != 0 {
-			t.Errorf("%d webhooks are remembered in vain", len(s.each))
-		}
+		s.expectNobody(t)
 	})
 }
 
@@ -107,7 +119,7 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 			go store("a", 10*time.Millisecond)
 		}
 		synctest.Wait()
-		if n := s.each["a"].users; n < 50 || n > 54 {
+		if n := s.usersOf("a"); n < 50 || n > 54 {
 			t.Errorf("%d stand in line", n)
 		}
 		if _, err := s.enter(ctx, "a", false); !errors.Is(err, errLineFull) || !s.isFull("a") {
@@ -127,9 +139,7 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 		}
 		cancel()
 		time.Sleep(time.Minute)
-		if len(s.each) != 0 {
-			t.Errorf("%d webhooks are remembered in vain", len(s.each))
-		}
+		s.expectNobody(t)
 	})
 }
 
@@ -161,8 +171,6 @@ func TestALineThatDoesNotMoveIsNotFull(t *testing.T) {
 		}
 		cancel()
 		time.Sleep(time.Minute)
-		if len(s.each) != 0 {
-			t.Errorf("%d webhooks are remembered in vain", len(s.each))
-		}
+		s.expectNobody(t)
 	})
 }
