@@ -70,6 +70,7 @@ type WebhookReconciler struct {
 
 	written    sync.Map // types.NamespacedName → time.Time of the last status write
 	unanswered sync.Map // types.NamespacedName → unansweredStatus
+	counters   turns    // of writes that only bring counters and times
 }
 
 // unansweredStatus is a status whose write ended without an answer: the API
@@ -167,6 +168,7 @@ func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName
 	}
 	if err != nil {
 		r.written.Delete(key)
+		r.counters.forget(key)
 		return nil, nil
 	}
 	return &webhook, nil
@@ -246,32 +248,45 @@ func (r *WebhookReconciler) pending(ctx context.Context, webhook *v1alpha1.Webho
 	return pending, nil
 }
 
-// settle writes the status if it changed, at most once a minute if only
-// counters and times did, and then tells people.
+// settle writes the status if it changed, at most once a minute and in turn with
+// other webhooks if only counters and times did, and then tells people.
 func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status *v1alpha1.WebhookStatus) (reconcile.Result, error) {
-	before := &s.webhook.Status
+	before, key := &s.webhook.Status, keyOf(s.webhook)
 	after := r.lookAgain(s)
 	if equality.Semantic.DeepEqual(before, status) {
+		r.counters.forget(key)
 		r.Metrics.webhookState(s.webhook, status.State) // as a new process finds it
 		return reconcile.Result{RequeueAfter: after}, nil
 	}
-	last, _ := r.written.Load(keyOf(s.webhook))
-	lastWrite, _ := last.(time.Time)
-	if wait := statusInterval - s.now.Sub(lastWrite); wait > 0 && equality.Semantic.DeepEqual(steady(before), steady(status)) {
-		return reconcile.Result{RequeueAfter: min(wait, after)}, nil
+	if equality.Semantic.DeepEqual(steady(before), steady(status)) {
+		if wait := r.untilTurn(key, s.now); wait > 0 {
+			return reconcile.Result{RequeueAfter: min(wait, after)}, nil
+		}
 	}
 	updated := s.webhook.DeepCopy()
 	updated.Status = *status
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
+	began := r.Now()
 	if err := r.Client.Status().Update(ctx, updated); err != nil {
 		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
-			r.unanswered.Store(keyOf(s.webhook), unansweredStatus{scope: s, status: status})
+			r.unanswered.Store(key, unansweredStatus{scope: s, status: status})
 		}
 		return reconcile.Result{}, fmt.Errorf("write status of webhook %s/%s: %w", s.webhook.Namespace, s.webhook.Name, err)
 	}
+	r.counters.written(key, r.Now().Sub(began))
 	r.account(s, status)
 	return reconcile.Result{RequeueAfter: after}, nil
+}
+
+// untilTurn is how long a webhook's counters wait to be written.
+func (r *WebhookReconciler) untilTurn(webhook types.NamespacedName, now time.Time) time.Duration {
+	last, _ := r.written.Load(webhook)
+	lastWrite, _ := last.(time.Time)
+	if wait := statusInterval - now.Sub(lastWrite); wait > 0 {
+		return wait
+	}
+	return r.counters.wait(webhook, now)
 }
 
 // account does what follows from a status that is written, once for each write.

@@ -24,11 +24,12 @@ import (
 const (
 	retainTick   = time.Second
 	retainReseed = time.Hour
-	// What is overdue at a tick is deleted by so many workers at once that they
-	// keep up with what finishes meanwhile, whatever a delete takes on a busy API
-	// server: the further they are behind, the more.
+	// What is overdue at a tick is deleted by so many workers at once as are done
+	// before the next, whatever a delete takes on a busy API server: one for each
+	// retainPerWorker at first. Where they are not done, as many again join them;
+	// where they needed less than half a tick, half of them begin with what is next.
 	retainWorkersMin = 4
-	retainWorkersMax = 32
+	retainWorkersMax = 128
 	retainPerWorker  = 10
 	// Pages of finished deliveries are as long as brings them to retainPageBytes,
 	// within bounds.
@@ -64,6 +65,8 @@ type Retainer struct {
 	Metrics      *Metrics
 	Now          func() time.Time
 
+	workers int // how many delete what is overdue
+
 	mu    sync.Mutex
 	hooks map[types.NamespacedName]*retained
 	byUID map[types.UID]*finishedDelivery
@@ -97,16 +100,34 @@ func (r *Retainer) Start(ctx context.Context) error {
 
 // deleteAll returns when all are dealt with, or ctx has ended.
 func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
-	var workers sync.WaitGroup
 	var next atomic.Int64
-	for range min(len(entries), max(retainWorkersMin, len(entries)/retainPerWorker), retainWorkersMax) {
-		workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(entries)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				r.delete(ctx, entries[i])
-			}
-		})
+	hired, working, ended := 0, 0, make(chan struct{})
+	hire := func(n int) {
+		for range n {
+			go func() {
+				for i := next.Add(1) - 1; i < int64(len(entries)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+					r.delete(ctx, entries[i])
+				}
+				ended <- struct{}{}
+			}()
+		}
+		hired, working = hired+n, working+n
 	}
-	workers.Wait()
+	began := time.Now()
+	tick := time.NewTicker(retainTick)
+	defer tick.Stop()
+	hire(min(len(entries), max(r.workers, retainWorkersMin, len(entries)/retainPerWorker), retainWorkersMax))
+	for working > 0 {
+		select {
+		case <-ended:
+			working--
+		case <-tick.C:
+			hire(min(hired, retainWorkersMax-hired, max(0, len(entries)-int(next.Load()))))
+		}
+	}
+	if r.workers = max(r.workers, hired); time.Since(began) < retainTick/2 {
+		r.workers /= 2
+	}
 }
 
 // limitsOf are the operator's limits, tightened or moved by the webhook's own.

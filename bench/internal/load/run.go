@@ -18,8 +18,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/bench/internal/tally"
 )
 
-// pollEvery is how often publishers that hold back look at what has arrived.
-const pollEvery = 10 * time.Millisecond
+// pollEvery is how often publishers that hold back look at what has arrived. A
+// look costs as much as several events.
+const pollEvery = 50 * time.Millisecond
 
 // generator is one run.
 type generator struct {
@@ -27,10 +28,10 @@ type generator struct {
 	client    *fasthttp.HostClient
 	templates []*event.Template
 	next      atomic.Int64 // number of the next event
-	open      atomic.Bool  // publishers need not hold back
 	expected  atomic.Int64 // deliveries that were accepted
 
 	mu     sync.Mutex
+	gate   chan struct{} // closed when publishers no longer hold back; nil: they need not
 	result Result
 	micros []uint32
 }
@@ -53,7 +54,6 @@ func Run(ctx context.Context, spec Spec) (*Result, error) {
 	for _, kind := range spec.Types {
 		g.templates = append(g.templates, event.New(kind, spec.PayloadBytes))
 	}
-	g.open.Store(true)
 	started := time.Now()
 	end, cancel := context.WithTimeout(ctx, spec.Duration)
 	defer cancel()
@@ -79,11 +79,7 @@ func (g *generator) flatOut(ctx context.Context) {
 		publishers.Go(func() {
 			p := g.newPublisher()
 			defer p.done()
-			for ctx.Err() == nil {
-				if !g.open.Load() {
-					pause(ctx, pollEvery)
-					continue
-				}
+			for g.mayPublish(ctx) {
 				n := int(g.next.Add(1) - 1)
 				if g.spec.Count > 0 && n >= g.spec.Count {
 					return
@@ -148,10 +144,38 @@ func (g *generator) watch(ctx context.Context) error {
 				continue // the next look may see more
 			}
 			arrived := totals[g.spec.Class].Delivered - before
-			g.open.Store(int(g.expected.Load())-arrived < g.spec.Outstanding)
+			g.hold(int(g.expected.Load())-arrived >= g.spec.Outstanding)
 		}
+		g.hold(false)
 	}()
 	return nil
+}
+
+// hold closes or opens the gate.
+func (g *generator) hold(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case shut && g.gate == nil:
+		g.gate = make(chan struct{})
+	case !shut && g.gate != nil:
+		close(g.gate)
+		g.gate = nil
+	}
+}
+
+// mayPublish waits before the gate; false: the run is over.
+func (g *generator) mayPublish(ctx context.Context) bool {
+	g.mu.Lock()
+	gate := g.gate
+	g.mu.Unlock()
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err() == nil
 }
 
 // merge adds what one publisher knows.
