@@ -28,7 +28,7 @@ const (
 func runDurable(ctx context.Context, r *round) error {
 	b := r.b
 	var ceilings, durables []figures
-	for i := range b.size.rounds {
+	for i := range b.size.durableRounds {
 		one, err := b.ceiling(ctx)
 		if err != nil {
 			return fmt.Errorf("ceiling: %w", err)

@@ -10,6 +10,11 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/bench/internal/load"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
@@ -32,22 +37,14 @@ const (
 	slots = 512
 )
 
-// runIsolation measures healthy webhooks without and with bad neighbours, in
-// turn, each time on a product of its own.
+// runIsolation measures healthy webhooks without and with bad neighbours.
 func runIsolation(ctx context.Context, r *round) error {
 	b := r.b
 	var rounds []figures
 	for range b.size.isolationRounds {
-		f := figures{report.Missing: 0, report.Duplicates: 0}
-		for _, one := range []struct {
-			prefix string
-			bad    bool
-		}{{"without_", false}, {"with_", true}} {
-			found, err := b.neighbours(ctx, one.bad)
-			if err != nil {
-				return fmt.Errorf("%sbad neighbours: %w", one.prefix, err)
-			}
-			f.add(one.prefix, found)
+		f, err := b.neighbours(ctx)
+		if err != nil {
+			return err
 		}
 		rounds = append(rounds, f)
 	}
@@ -71,8 +68,9 @@ func runIsolation(ctx context.Context, r *round) error {
 	return nil
 }
 
-// neighbours measures healthy webhooks once.
-func (b *bench) neighbours(ctx context.Context, bad bool) (f figures, err error) {
+// neighbours measures the healthy webhooks of one product twice: by themselves,
+// and when those that hang or are slow have been added.
+func (b *bench) neighbours(ctx context.Context) (f figures, err error) {
 	w, err := b.newWorld(ctx, worldOptions{addresses: b.size.hanging + b.size.slow})
 	if err != nil {
 		return nil, err
@@ -82,30 +80,44 @@ func (b *bench) neighbours(ctx context.Context, bad bool) (f figures, err error)
 	if err != nil {
 		return nil, err
 	}
-	if bad {
-		stop, err := w.addBadNeighbours(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer stop()
-	}
 	f = figures{report.Missing: 0, report.Duplicates: 0}
+	without, err := w.bothWays(ctx, healthy, "without")
+	if err != nil {
+		return nil, fmt.Errorf("without bad neighbours: %w", err)
+	}
+	f.add("without_", without)
+	stop, err := w.addBadNeighbours(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	with, err := w.bothWays(ctx, healthy, "with")
+	if err != nil {
+		return nil, fmt.Errorf("with bad neighbours: %w", err)
+	}
+	f.add("with_", with)
+	return f, nil
+}
+
+// bothWays measures the healthy webhooks paced and flat out, inline and durable.
+func (w *world) bothWays(ctx context.Context, healthy map[string]string, neighbours string) (figures, error) {
+	f := figures{report.Missing: 0, report.Duplicates: 0}
 	for _, way := range []struct{ name, prefer string }{{"inline_", ""}, {"durable_", respondAsync}} {
 		for _, pace := range []struct {
 			name     string
 			rate     float64
 			warmup   time.Duration
 			duration time.Duration
-		}{{"paced_", pacedRate, time.Second, b.size.paced}, {"burst_", 0, time.Second, b.size.burst}} {
+		}{{"paced_", pacedRate, time.Second, w.b.size.paced}, {"burst_", 0, time.Second, w.b.size.burst}} {
 			found, err := w.healthyUnderLoad(ctx, healthy, way.prefer, pace.rate, pace.warmup, pace.duration)
 			if err != nil {
 				return nil, err
 			}
-			w.b.say("bad neighbours %v, %s%s %.0f/s, p99 %.1f ms", bad, pace.name, way.name, found[report.DeliveriesPerS], found[report.P99])
+			w.b.say("%s bad neighbours, %s%s %.0f/s, p99 %.1f ms", neighbours, pace.name, way.name, found[report.DeliveriesPerS], found[report.P99])
 			f.add(pace.name+way.name, found)
 		}
 	}
-	pending, err := w.deliveries(ctx)
+	pending, err := w.pending(ctx)
 	f["pending"] = float64(pending)
 	return f, err
 }
@@ -208,4 +220,17 @@ func (w *world) keepPublishing(ctx context.Context, specs ...load.Spec) (stop fu
 		running = append(running, p)
 	}
 	return stop, nil
+}
+
+// pending is how many deliveries are not finished.
+func (w *world) pending(ctx context.Context) (int, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))
+	unfinished := fields.AndSelectors(
+		fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliverySucceeded)),
+		fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliveryFailed)))
+	if err := w.stack.Client.List(ctx, list, client.MatchingFieldsSelector{Selector: unfinished}); err != nil {
+		return 0, fmt.Errorf("count pending deliveries: %w", err)
+	}
+	return len(list.Items), nil
 }

@@ -12,6 +12,7 @@ type size struct {
 	warmup time.Duration
 
 	ceilingPhase, ceilingCycle time.Duration
+	durableRounds              int
 	durableWarmup, durable     time.Duration
 	forwarder, inline          time.Duration
 	latency                    time.Duration
@@ -40,19 +41,19 @@ func sizes() map[string]size {
 	return map[string]size{
 		"full": {
 			name: "full", rounds: 3, warmup: 3 * time.Second,
-			ceilingPhase: 2 * time.Second, ceilingCycle: 5 * time.Second, durableWarmup: 5 * time.Second, durable: 8 * time.Second,
+			ceilingPhase: 2 * time.Second, ceilingCycle: 5 * time.Second, durableRounds: 2, durableWarmup: 5 * time.Second, durable: 12 * time.Second,
 			forwarder: 4 * time.Second, inline: 6 * time.Second,
 			latency:         8 * time.Second,
 			isolationRounds: 2, paced: 8 * time.Second, burst: 4 * time.Second,
 			hanging: 200, slow: 50, healthy: 10, pending: 6000,
 			backlogSmall: 100_000, backlogLarge: 2_000, backlogRun: 5 * time.Second,
-			outageBefore: 20 * time.Second, outage: time.Minute,
+			outageBefore: 15 * time.Second, outage: time.Minute,
 			crash: time.Minute, away: 30 * time.Second,
 			soak: 10 * time.Minute, timeoutDivisor: 1,
 		},
 		"short": {
 			name: "short", rounds: 1, warmup: 3 * time.Second,
-			ceilingPhase: time.Second, ceilingCycle: 3 * time.Second, durableWarmup: 5 * time.Second, durable: 6 * time.Second,
+			ceilingPhase: time.Second, ceilingCycle: 3 * time.Second, durableRounds: 1, durableWarmup: 5 * time.Second, durable: 6 * time.Second,
 			forwarder: 3 * time.Second, inline: 5 * time.Second,
 			latency:         6 * time.Second,
 			isolationRounds: 1, paced: 6 * time.Second, burst: 3 * time.Second,
@@ -64,7 +65,7 @@ func sizes() map[string]size {
 		},
 		"tiny": {
 			name: "tiny", rounds: 1, warmup: 300 * time.Millisecond,
-			ceilingPhase: 200 * time.Millisecond, ceilingCycle: 500 * time.Millisecond, durableWarmup: 300 * time.Millisecond, durable: time.Second,
+			ceilingPhase: 200 * time.Millisecond, ceilingCycle: 500 * time.Millisecond, durableRounds: 1, durableWarmup: 300 * time.Millisecond, durable: time.Second,
 			forwarder: time.Second, inline: time.Second,
 			latency:         time.Second,
 			isolationRounds: 1, paced: time.Second, burst: time.Second,
