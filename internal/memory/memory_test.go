@@ -8,20 +8,6 @@ import (
 	"testing"
 )
 
-func TestSpend(t *testing.T) {
-	for _, test := range []struct {
-		environment string
-		want        int
-	}{{"", busyPercent}, {"150", 123}} { // what the runtime made of it stays
-		t.Setenv("GOGC", test.environment)
-		before := debug.SetGCPercent(123)
-		Spend()
-		if got := debug.SetGCPercent(before); got != test.want {
-			t.Errorf("GOGC=%q: %d, want %d", test.environment, got, test.want)
-		}
-	}
-}
-
 func TestLimitToContainerHeedsEnvironment(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "1GiB")
 	before := debug.SetMemoryLimit(1 << 30)

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package memory
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+)
+
+// policy says when the heap is collected.
+type policy struct {
+	// percent is GOGC while little is in use.
+	percent int
+	// headroom is by how many bytes the heap may grow beyond what is in use before
+	// it is collected, where percent would let it grow by more.
+	headroom uint64
+}
+
+// leastPercent is where collecting would begin to take more CPU than the memory is
+// worth.
+const leastPercent = 25
+
+// Save collects more often the more is in use, for a process that may hold
+// hundreds of MiB that it hardly touches: at Go's default it would take twice as
+// much. The environment's GOGC (package runtime) goes before it.
+func Save() { saving().apply() }
+
+func saving() policy { return policy{percent: 100, headroom: 100 << 20} }
+
+// Spend collects less often, for a process whose requests are small and many: the
+// heap may grow to five times of what is in use, a few MiB. At Go's default of 100
+// a tenth of its CPU goes into collecting them. What is kept for long does not count
+// five times: the heap grows by 200 MiB at most. The environment's GOGC (package
+// runtime) goes before it.
+func Spend() { spending().apply() }
+
+func spending() policy { return policy{percent: 400, headroom: 200 << 20} }
+
+// apply follows the policy until it is told to stop.
+func (p policy) apply() (stop func()) {
+	var stopped atomic.Bool
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(p.percent)
+		onEachCollection(func() (more bool) {
+			if stopped.Load() {
+				return false
+			}
+			debug.SetGCPercent(p.percentFor(inUse()))
+			return true
+		})
+	}
+	return func() { stopped.Store(true) }
+}
+
+// percentFor is GOGC for so many bytes in use.
+func (p policy) percentFor(bytes uint64) int {
+	return min(max(int(p.headroom*100/max(bytes, 1)), leastPercent), p.percent) //nolint:gosec // G115: at most 2e10
+}
+
+// inUse is how many bytes of the heap the last collection has left.
+func inUse() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// onEachCollection calls f after every collection from now on, while it wants more.
+func onEachCollection(f func() (more bool)) {
+	runtime.AddCleanup(new(tracer), func(struct{}) {
+		if f() {
+			onEachCollection(f)
+		}
+	}, struct{}{})
+}
+
+// tracer is garbage from the start: that it is collected tells that something is.
+// It holds a pointer so that it shares its block with nothing.
+type tracer struct{ _ *tracer }
