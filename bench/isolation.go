@@ -40,13 +40,9 @@ const (
 // runIsolation measures healthy webhooks without and with bad neighbours.
 func runIsolation(ctx context.Context, r *round) error {
 	b := r.b
-	var rounds []figures
-	for range b.size.isolationRounds {
-		f, err := b.neighbours(ctx)
-		if err != nil {
-			return err
-		}
-		rounds = append(rounds, f)
+	rounds, err := b.neighbours(ctx)
+	if err != nil {
+		return err
 	}
 	s := r.scenario("isolation")
 	record(s, rounds)
@@ -68,9 +64,9 @@ func runIsolation(ctx context.Context, r *round) error {
 	return nil
 }
 
-// neighbours measures the healthy webhooks of one product twice: by themselves,
-// and when those that hang or are slow have been added.
-func (b *bench) neighbours(ctx context.Context) (f figures, err error) {
+// neighbours measures the healthy webhooks of one product, by themselves and then
+// with others that hang or are slow.
+func (b *bench) neighbours(ctx context.Context) (rounds []figures, err error) {
 	w, err := b.newWorld(ctx, worldOptions{addresses: b.size.hanging + b.size.slow})
 	if err != nil {
 		return nil, err
@@ -80,46 +76,45 @@ func (b *bench) neighbours(ctx context.Context) (f figures, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f = figures{report.Missing: 0, report.Duplicates: 0}
-	without, err := w.bothWays(ctx, healthy, "without")
-	if err != nil {
-		return nil, fmt.Errorf("without bad neighbours: %w", err)
+	for range b.size.isolationRounds {
+		rounds = append(rounds, figures{report.Missing: 0, report.Duplicates: 0})
 	}
-	f.add("without_", without)
+	if err := w.bothWays(ctx, healthy, "without", rounds); err != nil {
+		return nil, err
+	}
 	stop, err := w.addBadNeighbours(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
-	with, err := w.bothWays(ctx, healthy, "with")
-	if err != nil {
-		return nil, fmt.Errorf("with bad neighbours: %w", err)
-	}
-	f.add("with_", with)
-	return f, nil
+	return rounds, w.bothWays(ctx, healthy, "with", rounds)
 }
 
-// bothWays measures the healthy webhooks paced and flat out, inline and durable.
-func (w *world) bothWays(ctx context.Context, healthy map[string]string, neighbours string) (figures, error) {
-	f := figures{report.Missing: 0, report.Duplicates: 0}
-	for _, way := range []struct{ name, prefer string }{{"inline_", ""}, {"durable_", respondAsync}} {
-		for _, pace := range []struct {
-			name     string
-			rate     float64
-			warmup   time.Duration
-			duration time.Duration
-		}{{"paced_", pacedRate, time.Second, w.b.size.paced}, {"burst_", 0, time.Second, w.b.size.burst}} {
-			found, err := w.healthyUnderLoad(ctx, healthy, way.prefer, pace.rate, pace.warmup, pace.duration)
-			if err != nil {
-				return nil, err
+// bothWays measures the healthy webhooks paced and flat out, inline and durable,
+// once for every round.
+func (w *world) bothWays(ctx context.Context, healthy map[string]string, neighbours string, rounds []figures) error {
+	for _, f := range rounds {
+		for _, way := range []struct{ name, prefer string }{{"inline_", ""}, {"durable_", respondAsync}} {
+			for _, pace := range []struct {
+				name     string
+				rate     float64
+				duration time.Duration
+			}{{"paced_", pacedRate, w.b.size.paced}, {"burst_", 0, w.b.size.burst}} {
+				found, err := w.healthyUnderLoad(ctx, healthy, way.prefer, pace.rate, time.Second, pace.duration)
+				if err != nil {
+					return fmt.Errorf("%s bad neighbours: %w", neighbours, err)
+				}
+				w.b.say("%s bad neighbours, %s%s %.0f/s, p99 %.1f ms", neighbours, pace.name, way.name, found[report.DeliveriesPerS], found[report.P99])
+				f.add(neighbours+"_"+pace.name+way.name, found)
 			}
-			w.b.say("%s bad neighbours, %s%s %.0f/s, p99 %.1f ms", neighbours, pace.name, way.name, found[report.DeliveriesPerS], found[report.P99])
-			f.add(pace.name+way.name, found)
 		}
+		pending, err := w.pending(ctx)
+		if err != nil {
+			return err
+		}
+		f[neighbours+"_pending"] = float64(pending)
 	}
-	pending, err := w.pending(ctx)
-	f["pending"] = float64(pending)
-	return f, err
+	return nil
 }
 
 // declareHealthy makes webhooks that answer at once, each with a type of its
