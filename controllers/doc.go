@@ -6,6 +6,7 @@
 //	declare.go   a Webhook is declared: Reconcile of Webhooks
 //	rotate.go    its generated secret is made and rotated
 //	judge.go     what its conditions and state are (pure)
+//	turns.go     counters are written one webhook after the other
 //	register.go  an EventType enters the catalogue
 //	deliver.go   a WebhookDelivery appears: Reconcile of deliveries
 //	wake.go      and is looked at again when something happened,

@@ -4,7 +4,7 @@ package controllers
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,17 +20,22 @@ import (
 type slowDeletes struct {
 	client.Client
 
-	takes         time.Duration
-	now, most, of atomic.Int64
+	takes time.Duration
+
+	mu              sync.Mutex
+	now, most, done int // deletes under way, at a time, and made
 }
 
 func (s *slowDeletes) Delete(context.Context, client.Object, ...client.DeleteOption) error {
-	if n := s.now.Add(1); n > s.most.Load() {
-		s.most.Store(n) // all wait at a time: none is missed
-	}
+	s.mu.Lock()
+	s.now++
+	s.most = max(s.most, s.now)
+	s.mu.Unlock()
 	time.Sleep(s.takes)
-	s.now.Add(-1)
-	s.of.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now--
+	s.done++
 	return nil
 }
 
@@ -41,7 +46,7 @@ func TestRetentionKeepsPace(t *testing.T) {
 		name    string
 		overdue int
 		takes   time.Duration
-		most    int64         // workers in the end
+		most    int           // workers in the end
 		within  time.Duration // takes a batch in the end
 		batches int
 	}{
@@ -61,12 +66,12 @@ func TestRetentionKeepsPace(t *testing.T) {
 					for j := range batch {
 						batch[j] = &finishedDelivery{uid: types.UID("d"), state: v1alpha1.DeliverySucceeded}
 					}
-					api.most.Store(0)
+					api.most = 0
 					began := time.Now()
 					r.deleteAll(t.Context(), batch)
-					same(t, api.of.Load(), int64((i+1)*tt.overdue))
-					if took := time.Since(began); i == tt.batches-1 && (api.most.Load() > tt.most || took > tt.within) {
-						t.Errorf("%d workers took %s, want at most %d and %s", api.most.Load(), took, tt.most, tt.within)
+					same(t, api.done, (i+1)*tt.overdue)
+					if took := time.Since(began); i == tt.batches-1 && (api.most > tt.most || took > tt.within) {
+						t.Errorf("%d workers took %s, want at most %d and %s", api.most, took, tt.most, tt.within)
 					}
 				}
 			})
