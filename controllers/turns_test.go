@@ -30,3 +30,13 @@ func TestTurnsSpreadWhatCanWait(t *testing.T) {
 	before := turns.wait(hook(5), at(minute))
 	same(t, turns.wait(hook(6), at(minute))-before, turns.took+mostTurnRest)
 }
+
+func TestCountersWaitForTheMinuteAndThenForTheirTurn(t *testing.T) {
+	var r WebhookReconciler
+	first, second := types.NamespacedName{Name: "a"}, types.NamespacedName{Name: "b"}
+	r.counters.written(first, 10*time.Millisecond)
+	same(t, r.untilTurn(first, at(0)), time.Duration(0))
+	same(t, r.untilTurn(second, at(0)), 40*time.Millisecond)
+	r.written.Store(first, at(0))
+	same(t, r.untilTurn(first, at(20*time.Second)), 40*time.Second)
+}
