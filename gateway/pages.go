@@ -153,12 +153,6 @@ func (p pages) Delivery(ctx context.Context, namespace, id string) (*dashboard.D
 	return shown, nil
 }
 
-// named returns the webhook with this name; nil: there is none.
-func (e *endpoints) named(namespace, name string) *v1alpha1.Webhook {
-	webhook, _ := e.Get(types.NamespacedName{Namespace: namespace, Name: name})
-	return webhook
-}
-
 // tookOf is how long the latest attempt took.
 func tookOf(delivery *v1alpha1.WebhookDelivery) time.Duration {
 	log := delivery.Status.AttemptLog

@@ -261,17 +261,11 @@ func (p *publishing) recall() error {
 // recallObjects finds those that have an object.
 func (p *publishing) recallObjects() error {
 	g := p.g
-	found, names := g.deliveries.ofEvent(p.namespace, p.id), map[types.UID]string{}
-	if len(found) > 0 {
-		for _, webhook := range g.endpoints.list(p.namespace) {
-			names[webhook.UID] = webhook.Name
-		}
-	}
-	for name, r := range found {
+	for name, r := range g.deliveries.ofEvent(p.namespace, p.id) {
 		if !isNamed(r) {
 			continue // made by hand, for an event of the same id
 		}
-		if owner := names[r.owner]; owner != "" && owner != r.webhook || !p.isSame(r) {
+		if owner := g.endpoints.withUID(p.namespace, r.owner); owner != nil && owner.Name != r.webhook || !p.isSame(r) {
 			return idTaken(p.id)
 		}
 		p.adopt(r)
@@ -297,9 +291,9 @@ func (p *publishing) recallAttempts() error {
 	}
 	p.adopt(past)
 	past.state, past.attempts = v1alpha1.DeliverySucceeded, 1
-	for _, webhook := range p.g.endpoints.list(p.namespace) {
-		name := identity.DeliveryName(p.id, string(webhook.UID))
-		if p.known[name] == nil && slices.Contains(hooks, webhook.UID) {
+	for _, uid := range hooks {
+		name, webhook := identity.DeliveryName(p.id, string(uid)), p.g.endpoints.withUID(p.namespace, uid)
+		if webhook != nil && p.known[name] == nil {
 			r := *past
 			r.name, r.id, r.webhook, r.owner = name, identity.DeliveryID(name, ""), webhook.Name, webhook.UID
 			p.known[name] = &r

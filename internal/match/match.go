@@ -5,6 +5,7 @@ package match
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
@@ -39,6 +40,22 @@ func matches(pattern, eventType string) bool {
 		return strings.HasPrefix(eventType, prefix)
 	}
 	return pattern == eventType
+}
+
+// Patterns yields every valid pattern that selects eventType, so that who wants
+// an event can be looked up instead of asked one by one: as many as the type has
+// dots, and two.
+func Patterns(eventType string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(Any) || !yield(eventType) {
+			return
+		}
+		for i := 1; i < len(eventType); i++ {
+			if eventType[i] == '.' && !yield(eventType[:i+1]+"*") {
+				return
+			}
+		}
+	}
 }
 
 // cutStar returns "a.b." for "a.b.*". The dot stays: it is what keeps "a.*"

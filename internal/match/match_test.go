@@ -3,10 +3,12 @@
 package match_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"bbmcp.quietstack.com/webhooks/internal/match"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
 func TestMatches(t *testing.T) {
@@ -92,5 +94,43 @@ func TestValidate(t *testing.T) {
 				t.Errorf("a valid pattern of %d bytes, MaxPatternBytes is %d", len(tt.pattern), match.MaxPatternBytes)
 			}
 		})
+	}
+}
+
+// TestPatterns compares with Matches for every pattern and type of up to five
+// characters that matter.
+func TestPatterns(t *testing.T) {
+	var texts []string
+	var add func(text string)
+	add = func(text string) {
+		texts = append(texts, text)
+		if len(text) < 5 {
+			for _, c := range "ab.*" {
+				add(text + string(c))
+			}
+		}
+	}
+	add("")
+	compared := 0
+	for _, eventType := range texts {
+		if payload.ValidateEventType(eventType) != nil {
+			continue
+		}
+		selecting := slices.Collect(match.Patterns(eventType))
+		if unique := slices.Compact(slices.Sorted(slices.Values(selecting))); len(unique) != len(selecting) {
+			t.Errorf("Patterns(%q) = %q, some of them twice", eventType, selecting)
+		}
+		for _, pattern := range texts {
+			if match.Validate(pattern) != nil {
+				continue
+			}
+			compared++
+			if got, want := slices.Contains(selecting, pattern), match.Matches([]string{pattern}, eventType); got != want {
+				t.Errorf("Patterns(%q) holds %q: %v, but Matches says %v", eventType, pattern, got, want)
+			}
+		}
+	}
+	if compared < 10_000 {
+		t.Errorf("only %d pairs were compared", compared)
 	}
 }
