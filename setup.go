@@ -26,6 +26,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/version"
+	"bbmcp.quietstack.com/webhooks/internal/watchstream"
 )
 
 func newScheme() *runtime.Scheme {
@@ -60,6 +61,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	}
 	config.QPS = -1
 	config.UserAgent = "bbmcp-webhooks/" + version.Version
+	watchstream.Wrap(config)
 	return config, nil
 }
 

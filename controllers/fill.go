@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/watchstream"
 )
 
 const (
@@ -96,12 +97,12 @@ func (s *fillSource) watch(ctx context.Context, options metav1.ListOptions) (wat
 	streams := options.SendInitialEvents != nil && *options.SendInitialEvents
 	switch {
 	case s.is(told):
-		return s.from.WatchWithContext(ctx, options)
+		return s.open(ctx, options)
 	case !streams:
 		return nil, errFillAgain()
 	}
 	options.ResourceVersion = "" // as new as this request
-	from, err := s.from.WatchWithContext(ctx, options)
+	from, err := s.open(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +110,12 @@ func (s *fillSource) watch(ctx context.Context, options metav1.ListOptions) (wat
 	to := watch.NewProxyWatcher(events)
 	go s.relay(from, to, events)
 	return to, nil
+}
+
+func (s *fillSource) open(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	return watchstream.Open(ctx, &v1alpha1.WebhookDelivery{}, func(ctx context.Context) (watch.Interface, error) {
+		return s.from.WatchWithContext(ctx, options)
+	})
 }
 
 // relay passes events on until either side stops.

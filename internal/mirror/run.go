@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/internal/watchstream"
 )
 
 const (
@@ -68,7 +70,9 @@ func listWatch(source Source, namespace string) *cache.ListWatch {
 			if !ok {
 				return nil, fmt.Errorf("mirror: %T is no list", source.List)
 			}
-			return source.Client.Watch(ctx, list, &client.ListOptions{Namespace: namespace, Raw: &options})
+			return watchstream.Open(ctx, source.Example, func(ctx context.Context) (watch.Interface, error) {
+				return source.Client.Watch(ctx, list, &client.ListOptions{Namespace: namespace, Raw: &options})
+			})
 		},
 	}
 }
