@@ -25,11 +25,19 @@ const (
 	verbPublish        = "publish"
 )
 
+const (
+	// freshTTL is for how long a right that was granted is not even looked up:
+	// that makes JSON of the question each time. It is part of answerTTL.
+	freshTTL = time.Second
+	// freshMost bounds how many rights that is done for.
+	freshMost = 4096
+)
+
 // newAuthorizer asks the API server and keeps its answers.
 func newAuthorizer(reviews authorizationclient.AuthorizationV1Interface) (authorizer.Authorizer, error) {
 	config := authorizerfactory.DelegatingAuthorizerConfig{
 		SubjectAccessReviewClient: reviews,
-		AllowCacheTTL:             answerTTL,
+		AllowCacheTTL:             answerTTL - freshTTL,
 		DenyCacheTTL:              refusalTTL,
 		WebhookRetryBackoff:       &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 2},
 	}
@@ -64,6 +72,9 @@ func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, names
 // publisher of many events would ask the API server for each of them.
 func (g *Gateway) mayDo(ctx context.Context, who *caller, what authorizer.AttributesRecord) (bool, error) {
 	question := strings.Join([]string{who.token, what.Verb, what.Resource, what.Namespace, what.Name}, "\n")
+	if _, granted := g.granted.Get(question); granted {
+		return true, nil
+	}
 	allowed, err, _ := g.reviews.Do(question, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout) // others wait for it as well
 		defer cancel()
@@ -71,6 +82,9 @@ func (g *Gateway) mayDo(ctx context.Context, who *caller, what authorizer.Attrib
 		return decision == authorizer.DecisionAllow, err
 	})
 	is, _ := allowed.(bool)
+	if is && err == nil {
+		g.granted.Add(question, nil, freshTTL)
+	}
 	return is, err
 }
 

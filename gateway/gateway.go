@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/singleflight"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/kubernetes"
@@ -76,7 +77,8 @@ type Gateway struct {
 	callers       client.Client
 	authenticator authenticator.Token
 	authorizer    authorizer.Authorizer
-	reviews       singleflight.Group // by the authorizer
+	reviews       singleflight.Group    // by the authorizer
+	granted       *cache.LRUExpireCache // rights, by the question; see freshTTL
 	dispatcher    Dispatcher
 	forbidden     func() []netip.Prefix
 	namespaces    []string
@@ -127,7 +129,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		client: o.Client, callers: callers,
-		authenticator: newAuthenticator(clients.AuthenticationV1().TokenReviews()), authorizer: authorize,
+		authenticator: newAuthenticator(clients.AuthenticationV1().TokenReviews()), authorizer: authorize, granted: cache.NewLRUExpireCache(freshMost),
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits,
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
