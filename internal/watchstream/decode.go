@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -37,11 +38,18 @@ func newDecoder(body io.ReadCloser, example runtime.Object) *decoder {
 	return &decoder{body: c, from: jsontext.NewDecoder(c, asTheAPIServer), example: example}
 }
 
-// connection remembers how it broke.
+// connection remembers how it broke, and that it was closed from this side.
 type connection struct {
 	io.ReadCloser
 
 	broken error
+	closed atomic.Bool
+}
+
+// Close implements io.Closer.
+func (c *connection) Close() error {
+	c.closed.Store(true)
+	return c.ReadCloser.Close()
 }
 
 func (c *connection) Read(p []byte) (int, error) {
@@ -62,6 +70,8 @@ func (d *decoder) Decode() (watch.EventType, runtime.Object, error) {
 	event, object, err := d.event()
 	switch {
 	case err == nil:
+	case d.body.closed.Load(): // whoever closed it wants no error
+		return "", nil, io.EOF
 	case d.body.broken != nil:
 		return "", nil, d.body.broken
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -146,6 +146,15 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// TestCloseIsNoError: reading a body that was closed is one, by itself.
+func TestCloseIsNoError(t *testing.T) {
+	d := newDecoder(io.NopCloser(iotest.ErrReader(errors.New("read on closed response body"))), &v1alpha1.WebhookDelivery{})
+	d.Close()
+	if _, _, err := d.Decode(); err != io.EOF { //nolint:errorlint // whoever calls compares
+		t.Errorf("got %v, want EOF", err)
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"what is no event":            {`[]`, "where { was expected"},
