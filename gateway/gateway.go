@@ -78,7 +78,7 @@ type Gateway struct {
 	authenticator authenticator.Token
 	authorizer    authorizer.Authorizer
 	reviews       singleflight.Group    // by the authorizer
-	granted       *cache.LRUExpireCache // rights, by the question; see freshTTL
+	granted       *cache.LRUExpireCache // rights, by the question's digest; see freshTTL
 	dispatcher    Dispatcher
 	forbidden     func() []netip.Prefix
 	namespaces    []string
