@@ -164,6 +164,7 @@ type webhookLedger struct {
 	usage
 
 	inOrder *btree.BTreeG[*recorded] // as they are listed
+	waiting *btree.BTreeG[*recorded] // unfinished, the oldest first
 }
 
 // listedBefore reports whether a stands before b in a list: the newest first.
@@ -228,6 +229,7 @@ func (l *ledger) enter(r *recorded) {
 		n.add(r, 1)
 		w.add(r, 1)
 		n.waiting.ReplaceOrInsert(r)
+		w.waiting.ReplaceOrInsert(r)
 	case r.state == v1alpha1.DeliveryFailed:
 		n.failed.ReplaceOrInsert(r)
 	}
@@ -251,6 +253,7 @@ func (l *ledger) drop(r *recorded) {
 		n.add(r, -1)
 		w.add(r, -1)
 		n.waiting.Delete(r)
+		w.waiting.Delete(r)
 	case r.state == v1alpha1.DeliveryFailed:
 		n.failed.Delete(r)
 	}
@@ -277,7 +280,7 @@ func (l *ledger) namespace(name string) *namespaceLedger {
 func (n *namespaceLedger) webhook(name string) *webhookLedger {
 	w := n.byWebhook[name]
 	if w == nil {
-		w = &webhookLedger{inOrder: btree.NewG(treeDegree, listedBefore)}
+		w = &webhookLedger{inOrder: btree.NewG(treeDegree, listedBefore), waiting: btree.NewG(treeDegree, acceptedBefore)}
 		n.byWebhook[name] = w
 	}
 	return w
@@ -332,11 +335,14 @@ func (l *ledger) ofWebhook(namespace, webhook string, after *recorded, limit int
 func (l *ledger) waits(namespace, webhook string, before, now time.Time) (found bool) {
 	l.View(func() {
 		n := l.namespaces[namespace]
-		if n == nil || n.byWebhook[webhook] == nil || n.byWebhook[webhook].count == 0 {
+		if n == nil || n.byWebhook[webhook] == nil {
 			return
 		}
-		n.byWebhook[webhook].inOrder.AscendGreaterOrEqual(&recorded{created: before}, func(r *recorded) bool {
-			found = r.unfinished() && (r.next == nil || !r.next.After(now))
+		n.byWebhook[webhook].waiting.Ascend(func(r *recorded) bool {
+			if r.created.After(before) {
+				return false
+			}
+			found = r.next == nil || !r.next.After(now)
 			return !found
 		})
 	})
