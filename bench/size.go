@@ -36,7 +36,7 @@ func (s size) timeout(full time.Duration) time.Duration {
 	return full / time.Duration(s.timeoutDivisor)
 }
 
-// sizes are by the name of the flag. Full takes 24 to 25 minutes on two cores.
+// sizes are by the name of the flag. Full takes 23 to 25 minutes on two cores.
 func sizes() map[string]size {
 	return map[string]size{
 		"full": {

@@ -8,6 +8,8 @@
 //	judge.go     what its conditions and state are (pure)
 //	turns.go     counters are written one webhook after the other
 //	register.go  an EventType enters the catalogue
+//	cache.go     what of each delivery is kept in memory
+//	fill.go      and that work begins before all of them are read
 //	deliver.go   a WebhookDelivery appears: Reconcile of deliveries
 //	wake.go      and is looked at again when something happened,
 //	pace.go      a few at a time
@@ -21,7 +23,9 @@
 //	announce.go  and its owner is told by Kubernetes Events
 //	shelve.go    finished deliveries wait for their end
 //	retain.go    and are deleted
+//	forget.go    a webhook is gone, and what was kept of it
 //	drain.go     the process ends and loses nothing
+//	metrics.go   and what is counted
 //
 // A reconcile never waits for an endpoint: attempts run in internal/attempt.
 // The package never opens a connection to anything but the API server and the

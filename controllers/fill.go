@@ -28,8 +28,8 @@ const (
 )
 
 // Filling lets work begin with the first deliveries that are read instead of with
-// the last: a hundred thousand take half a minute or more. It makes the informers of the cache
-// of deliveries, for cache.Options, and is used for one cache. See
+// the last: a hundred thousand take half a minute or more. It makes the informers
+// of the cache of deliveries, for cache.Options, and is used for one cache. See
 // docs/adr/0002-fill-the-delivery-cache-as-leader.md.
 type Filling struct {
 	unfilled atomic.Int32

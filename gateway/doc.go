@@ -26,14 +26,18 @@
 //	cloudevents.go and one as a CloudEvent
 //	publish.go    an event is checked, and compared with what exists of it
 //	limits.go     who gets a delivery of it
+//	backlog.go    how much is unfinished, as figures
 //	prefer.go     how long its publisher waits
 //	deliver.go    every webhook gets its delivery
 //	first.go      by a first attempt
-//	slots.go      if it is worth one
+//	slots.go      if it is worth one,
+//	line.go       in its turn where all are taken,
+//	hung.go       and not where the endpoint hangs
 //	handover.go   which is handed over if it takes long
 //	window.go     and remembered if it succeeds
 //	records.go    and recorded, within a budget
 //	fanout.go     one delivery is created
+//	storing.go    a few at a time where the endpoint fails or is slow
 //	batch.go      many events at once
 //	deliveries.go deliveries are listed and read
 //	retry.go      a delivery is attempted again
