@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 )
@@ -50,7 +51,9 @@ func runInline(ctx context.Context, r *round) error {
 	return nil
 }
 
-// inline measures one product for events that go to one webhook and to five.
+// inline measures one product for events that go to one webhook, once the burst
+// of records that it may have is written, and to five, which have more than can
+// be written.
 func (b *bench) inline(ctx context.Context) (f figures, err error) {
 	w, err := b.newWorld(ctx, worldOptions{addresses: fanOut})
 	if err != nil {
@@ -64,9 +67,10 @@ func (b *bench) inline(ctx context.Context) (f figures, err error) {
 	f = figures{report.Missing: 0, report.Duplicates: 0}
 	for _, one := range []struct {
 		prefix, kind string
+		warmup       time.Duration
 		lanes        []string
-	}{{"", eventType, []string{"/ok/one"}}, {"fanout5_", wideType, wide}} {
-		found, err := w.underLoad(ctx, w.spec(one.kind), b.size.warmup, b.size.inline, lanesOf(one.lanes...)...)
+	}{{"", eventType, b.size.inlineWarmup, []string{"/ok/one"}}, {"fanout5_", wideType, b.size.warmup, wide}} {
+		found, err := w.underLoad(ctx, w.spec(one.kind), one.warmup, b.size.inline, lanesOf(one.lanes...)...)
 		if err != nil {
 			return nil, err
 		}

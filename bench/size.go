@@ -15,6 +15,7 @@ type size struct {
 	durableRounds              int
 	durableWarmup, durable     time.Duration
 	forwarder, inline          time.Duration
+	inlineWarmup               time.Duration
 	latency                    time.Duration
 
 	isolationRounds                 int
@@ -42,9 +43,9 @@ func sizes() map[string]size {
 		"full": {
 			name: "full", rounds: 3, warmup: 3 * time.Second,
 			ceilingPhase: 2 * time.Second, ceilingCycle: 5 * time.Second, durableRounds: 2, durableWarmup: 5 * time.Second, durable: 12 * time.Second,
-			forwarder: 4 * time.Second, inline: 6 * time.Second,
+			forwarder: 4 * time.Second, inline: 6 * time.Second, inlineWarmup: 12 * time.Second,
 			latency:         8 * time.Second,
-			isolationRounds: 2, paced: 8 * time.Second, burst: 4 * time.Second,
+			isolationRounds: 2, paced: 8 * time.Second, burst: 6 * time.Second,
 			hanging: 200, slow: 50, healthy: 10, pending: 6000,
 			backlogSmall: 100_000, backlogLarge: 2_000, backlogRun: 5 * time.Second,
 			outageBefore: 15 * time.Second, outage: time.Minute,
@@ -54,7 +55,7 @@ func sizes() map[string]size {
 		"short": {
 			name: "short", rounds: 1, warmup: 3 * time.Second,
 			ceilingPhase: time.Second, ceilingCycle: 3 * time.Second, durableRounds: 1, durableWarmup: 5 * time.Second, durable: 6 * time.Second,
-			forwarder: 3 * time.Second, inline: 5 * time.Second,
+			forwarder: 3 * time.Second, inline: 5 * time.Second, inlineWarmup: 12 * time.Second,
 			latency:         6 * time.Second,
 			isolationRounds: 1, paced: 6 * time.Second, burst: 3 * time.Second,
 			hanging: 100, slow: 20, healthy: 10, pending: 6000,
@@ -66,7 +67,7 @@ func sizes() map[string]size {
 		"tiny": {
 			name: "tiny", rounds: 1, warmup: 300 * time.Millisecond,
 			ceilingPhase: 200 * time.Millisecond, ceilingCycle: 500 * time.Millisecond, durableRounds: 1, durableWarmup: 300 * time.Millisecond, durable: time.Second,
-			forwarder: time.Second, inline: time.Second,
+			forwarder: time.Second, inline: time.Second, inlineWarmup: 300 * time.Millisecond,
 			latency:         time.Second,
 			isolationRounds: 1, paced: time.Second, burst: time.Second,
 			hanging: 4, slow: 2, healthy: 2, pending: 40,
