@@ -15,8 +15,9 @@ type size struct {
 	durableRounds              int
 	durableWarmup, durable     time.Duration
 	forwarder, inline          time.Duration
-	inlineWarmup               time.Duration
-	latency                    time.Duration
+	// inlineWarmup is as long as a webhook's burst of records takes to be written.
+	inlineWarmup time.Duration
+	latency      time.Duration
 
 	isolationRounds                 int
 	paced, burst                    time.Duration
