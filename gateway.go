@@ -175,7 +175,7 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 		return nil, errors.New("--replicas: must be at least 1")
 	}
 	o.first.Records.Total /= float64(o.replicas)
-	objects, err := client.NewWithWatch(config, client.Options{Scheme: newScheme(), Mapper: newMapper()})
+	objects, err := newClient(config, client.Options{Scheme: newScheme(), Mapper: newMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("set up gateway: %w", err)
 	}

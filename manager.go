@@ -137,8 +137,11 @@ func (o *managerOptions) run(ctx context.Context) error {
 
 func (o *managerOptions) newManager(config *rest.Config, lease *lease) (manager.Manager, error) {
 	options := ctrl.Options{
-		Scheme:                  newScheme(),
-		MapperProvider:          func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return newMapper(), nil },
+		Scheme:         newScheme(),
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return newMapper(), nil },
+		NewClient: func(config *rest.Config, options client.Options) (client.Client, error) {
+			return newClient(config, options)
+		},
 		Cache:                   o.cacheOptions(),
 		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &v1alpha1.WebhookDelivery{}}}},
 		HealthProbeBindAddress:  o.probeAddress,

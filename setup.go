@@ -22,11 +22,12 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/onepass"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/version"
-	"bbmcp.quietstack.com/webhooks/internal/watchstream"
 )
 
 func newScheme() *runtime.Scheme {
@@ -61,8 +62,24 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	}
 	config.QPS = -1
 	config.UserAgent = "bbmcp-webhooks/" + version.Version
-	watchstream.Wrap(config)
+	onepass.Wrap(config)
 	return config, nil
+}
+
+// newClient makes a client of the API server that reads the answers to our writes
+// in one pass.
+func newClient(config *rest.Config, options client.Options) (client.WithWatch, error) {
+	if options.HTTPClient == nil {
+		var err error
+		if options.HTTPClient, err = rest.HTTPClientFor(config); err != nil {
+			return nil, err
+		}
+	}
+	inner, err := client.NewWithWatch(config, options)
+	if err != nil {
+		return nil, err
+	}
+	return onepass.NewClient(inner, config, options.HTTPClient)
 }
 
 // startTraces makes a Tracer if the environment asks for traces; nil if not. stop

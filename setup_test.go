@@ -15,15 +15,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/watchstream"
+	"bbmcp.quietstack.com/webhooks/internal/onepass"
 )
 
-// TestClientsReadWatchesInOnePass: it would be slow and nothing else, if our
-// processes did not ask for it. What tells is that managedFields are not read.
-func TestClientsReadWatchesInOnePass(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// TestClientsReadInOnePass: it would be slow and nothing else, if our processes did
+// not ask for it. What tells is that managedFields are not read.
+func TestClientsReadInOnePass(t *testing.T) {
+	const object = `{"kind":"WebhookDelivery","metadata":{"name":"one","managedFields":[{"manager":"somebody"}]}}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprintln(w, `{"type":"ADDED","object":{"metadata":{"name":"one","managedFields":[{"manager":"somebody"}]}}}`)
+		answer := object
+		if request.Method == http.MethodGet {
+			answer = `{"type":"ADDED","object":` + object + `}`
+		}
+		_, _ = fmt.Fprintln(w, answer)
 	}))
 	defer server.Close()
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
@@ -35,11 +40,11 @@ func TestClientsReadWatchesInOnePass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, err := client.NewWithWatch(config, client.Options{Scheme: newScheme(), Mapper: newMapper()})
+	from, err := newClient(config, client.Options{Scheme: newScheme(), Mapper: newMapper()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := watchstream.Open(t.Context(), &v1alpha1.WebhookDelivery{}, func(ctx context.Context) (watch.Interface, error) {
+	events, err := onepass.Watch(t.Context(), &v1alpha1.WebhookDelivery{}, func(ctx context.Context) (watch.Interface, error) {
 		return from.Watch(ctx, &v1alpha1.WebhookDeliveryList{})
 	})
 	if err != nil {
@@ -49,5 +54,10 @@ func TestClientsReadWatchesInOnePass(t *testing.T) {
 	delivery, ok := (<-events.ResultChan()).Object.(*v1alpha1.WebhookDelivery)
 	if !ok || delivery.Name != "one" || len(delivery.ManagedFields) > 0 {
 		t.Errorf("got %+v, want it without managedFields", delivery)
+	}
+	created := &v1alpha1.WebhookDelivery{}
+	created.Namespace, created.Name = "team", "one"
+	if err := from.Create(t.Context(), created); err != nil || len(created.ManagedFields) > 0 {
+		t.Errorf("created %+v, %v, want it without managedFields", created, err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/watchstream"
+	"bbmcp.quietstack.com/webhooks/internal/onepass"
 )
 
 const (
@@ -113,7 +113,7 @@ func (s *fillSource) watch(ctx context.Context, options metav1.ListOptions) (wat
 }
 
 func (s *fillSource) open(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	return watchstream.Open(ctx, &v1alpha1.WebhookDelivery{}, func(ctx context.Context) (watch.Interface, error) {
+	return onepass.Watch(ctx, &v1alpha1.WebhookDelivery{}, func(ctx context.Context) (watch.Interface, error) {
 		return s.from.WatchWithContext(ctx, options)
 	})
 }

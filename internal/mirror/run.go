@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"bbmcp.quietstack.com/webhooks/internal/watchstream"
+	"bbmcp.quietstack.com/webhooks/internal/onepass"
 )
 
 const (
@@ -70,7 +70,7 @@ func listWatch(source Source, namespace string) *cache.ListWatch {
 			if !ok {
 				return nil, fmt.Errorf("mirror: %T is no list", source.List)
 			}
-			return watchstream.Open(ctx, source.Example, func(ctx context.Context) (watch.Interface, error) {
+			return onepass.Watch(ctx, source.Example, func(ctx context.Context) (watch.Interface, error) {
 				return source.Client.Watch(ctx, list, &client.ListOptions{Namespace: namespace, Raw: &options})
 			})
 		},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package watchstream
+package onepass
 
 import (
 	"context"
@@ -14,17 +14,17 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Wrap lets Open take over watches of clients that are made from config after it.
+// Wrap lets Watch take over watches of clients that are made from config after it.
 func Wrap(config *rest.Config) {
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return transport{next} })
 }
 
-// Open opens a watch and reads its events in one pass, into copies of example,
+// Watch opens a watch and reads its events in one pass, into copies of example,
 // which is empty. They are as client-go would give them, but for
 // metadata.managedFields, which stay empty. open makes the request, with the
 // context that it is given. A watch that cannot be taken over is returned as open
 // returned it.
-func Open(ctx context.Context, example runtime.Object, open func(context.Context) (watch.Interface, error)) (watch.Interface, error) {
+func Watch(ctx context.Context, example runtime.Object, open func(context.Context) (watch.Interface, error)) (watch.Interface, error) {
 	var taken body
 	opened, err := open(context.WithValue(ctx, bodyKey{}, &taken))
 	if err != nil || taken.ReadCloser == nil {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package watchstream
+package onepass
 
 import (
 	"bytes"
@@ -190,15 +190,20 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// BenchmarkDecode reads a delivery of 1 KiB, as the API server sends it.
-func BenchmarkDecode(b *testing.B) {
+// example is a delivery of 1 KiB, as the API server sends it.
+func example() *v1alpha1.WebhookDelivery {
 	delivery := &v1alpha1.WebhookDelivery{}
 	delivery.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDelivery"))
 	delivery.Name, delivery.Namespace, delivery.UID = "orders-n4bqgyhmfwwal7qlf7xe6cbfxmk3irgc", "team", "0b6a5f6e-9e6c-4a8f-8b2e-0a5d1c3f2b1a"
 	delivery.Spec.Payload = `{"event":"context.created","data":{"text":"` + strings.Repeat("abcd ", 200) + `"}}`
 	owned := metav1.NewFieldsV1(`{"f:spec":{` + strings.Repeat(`"f:some":{},`, 60) + `".":{}}}`)
 	delivery.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "bbmcp", FieldsType: "FieldsV1", FieldsV1: owned}}
-	line := frame(b, watch.Modified, delivery)
+	return delivery
+}
+
+// BenchmarkDecode reads an event of a watch.
+func BenchmarkDecode(b *testing.B) {
+	line := frame(b, watch.Modified, example())
 	for name, open := range map[string]func(io.ReadCloser) watch.Decoder{
 		"client-go": clientGo,
 		"one pass":  func(body io.ReadCloser) watch.Decoder { return newDecoder(body, &v1alpha1.WebhookDelivery{}) },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package watchstream_test
+package onepass_test
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/watchstream"
+	"bbmcp.quietstack.com/webhooks/internal/onepass"
 )
 
 const managed = `{"type":"ADDED","object":{"kind":"WebhookDelivery","apiVersion":"bbmcp.quietstack.com/v1alpha1","metadata":{"name":"one","managedFields":[{"manager":"somebody"}]}}}`
@@ -30,7 +30,7 @@ func open(t *testing.T, wrapped bool, answer http.HandlerFunc) (watch.Interface,
 	t.Cleanup(server.Close)
 	config := &rest.Config{Host: server.URL}
 	if wrapped {
-		watchstream.Wrap(config)
+		onepass.Wrap(config)
 	}
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
@@ -42,7 +42,7 @@ func open(t *testing.T, wrapped bool, answer http.HandlerFunc) (watch.Interface,
 	if err != nil {
 		t.Fatal(err)
 	}
-	return watchstream.Open(t.Context(), &v1alpha1.WebhookDelivery{}, func(ctx context.Context) (watch.Interface, error) {
+	return onepass.Watch(t.Context(), &v1alpha1.WebhookDelivery{}, func(ctx context.Context) (watch.Interface, error) {
 		return from.Watch(ctx, &v1alpha1.WebhookDeliveryList{}, client.InNamespace("team"))
 	})
 }
@@ -66,7 +66,7 @@ func receive(t *testing.T, from watch.Interface) (event watch.Event, ok bool) {
 	return event, ok
 }
 
-func TestOpen(t *testing.T) {
+func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		wrapped     bool
 		contentType string
