@@ -21,7 +21,7 @@ const (
 	recordWorkers = 2
 	// recordRest is how many times as long as its last object took a worker rests: an
 	// API server that is busy takes longer, and what must be stored goes first.
-	recordRest = 9
+	recordRest = 19
 	// recordTick is how often what was put off is looked at again.
 	recordTick = time.Second
 	// recordTimeout is how long one record may take, recordGrace how long those may
