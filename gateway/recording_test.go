@@ -37,9 +37,9 @@ func TestRecordsYield(t *testing.T) {
 		policy      v1alpha1.RecordPolicy
 		least, most int64
 	}{
-		"quick: the budget":                       {time.Millisecond, v1alpha1.RecordBudgeted, 210, 225},
-		"slow: two at a time, a tenth of the day": {100 * time.Millisecond, v1alpha1.RecordBudgeted, 18, 22},
-		"slow, and all are wanted: no rest":       {100 * time.Millisecond, v1alpha1.RecordAlways, 200, 500},
+		"quick: the budget":                           {time.Millisecond, v1alpha1.RecordBudgeted, 210, 225},
+		"slow: two at a time, a twentieth of the day": {100 * time.Millisecond, v1alpha1.RecordBudgeted, 9, 11},
+		"slow, and all are wanted: no rest":           {100 * time.Millisecond, v1alpha1.RecordAlways, 200, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
