@@ -34,11 +34,13 @@ type WebhookDelivery struct {
 
 	// spec is what is delivered. It cannot be changed.
 	// +required
+	// +structType=atomic
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a delivery cannot be changed, its bytes may be signed and sent already; create a new WebhookDelivery instead"
 	Spec WebhookDeliverySpec `json:"spec,omitzero"`
 
 	// status is what became of it; only the controller writes it.
 	// +optional
+	// +structType=atomic
 	Status WebhookDeliveryStatus `json:"status,omitzero"`
 }
 
