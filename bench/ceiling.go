@@ -44,7 +44,7 @@ func (b *bench) ceiling(ctx context.Context) (f figures, err error) {
 	if err := pause(ctx, b.size.warmup); err != nil {
 		return nil, err
 	}
-	return api.measure(ctx, b.size, w.pids())
+	return api.measure(ctx, b.size, w)
 }
 
 // owners declares webhooks and returns them as they are stored.
@@ -178,10 +178,15 @@ func (a *api) steps(ctx context.Context, s size) []step {
 	}
 }
 
-// measure takes the steps.
-func (a *api) measure(ctx context.Context, s size, pids map[string]int) (figures, error) {
+// measure takes the steps. Per delivery are figures of the last one.
+func (a *api) measure(ctx context.Context, s size, w *world) (figures, error) {
 	f := figures{}
+	pids := w.pids()
 	for _, one := range a.steps(ctx, s) {
+		allocated, err := w.allocations(ctx)
+		if err != nil {
+			return nil, err
+		}
 		before, err := spent(pids)
 		if err != nil {
 			return nil, err
@@ -195,9 +200,24 @@ func (a *api) measure(ctx context.Context, s size, pids map[string]int) (figures
 			return nil, err
 		}
 		f[one.name] = float64(count) / took.Seconds()
-		f[report.CPUPerDelivery] = float64((after - before).Microseconds()) / 1000 / float64(max(1, count)) // of the last step
+		f[report.CPUPerDelivery] = float64((after - before).Microseconds()) / 1000 / float64(max(1, count))
+		now, err := w.allocations(ctx)
+		if err != nil {
+			return nil, err
+		}
+		f["api_server_allocations_per_delivery"] = (now - allocated) / float64(max(1, count))
 	}
 	return f, nil
+}
+
+// allocations is how many objects the API server has allocated so far. Unlike its
+// time, it hardly depends on the machine.
+func (w *world) allocations(ctx context.Context) (float64, error) {
+	samples, err := w.stack.APIServerSamples(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the API server's metrics: %w", err)
+	}
+	return samples.Sum("go_memstats_mallocs_total"), nil
 }
 
 // flatOut repeats do with every writer until it says no or the time is over.
