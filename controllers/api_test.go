@@ -161,8 +161,8 @@ var _ = Describe("What the API server takes", func() {
 		}, SpecTimeout(soon))
 	}
 
-	// Entries for each field would be a quarter of what the API server keeps of a
-	// delivery, and reads and compares at each write.
+	// Entries for each field cost the API server a sixth of what it allocates for a
+	// delivery; see docs/adr/0010-own-a-delivery-as-a-whole.md.
 	It("notes who wrote the spec and the status of a delivery, and not each field of them", func(ctx SpecContext) {
 		delivery := create(ctx, deliveryIn(newNamespace(ctx), "a"))
 		delivery.Status = v1alpha1.WebhookDeliveryStatus{State: v1alpha1.DeliveryRetrying, Attempts: 1}
