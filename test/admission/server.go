@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admission
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+const (
+	// maxReviewBytes is more than the API server takes of an object, twice.
+	maxReviewBytes = 8 << 20
+	// reviewPath and markerPath are where the API server sends reviews; the second
+	// are of [Server.Install] itself.
+	reviewPath, markerPath = "/review", "/marker"
+)
+
+// Review is what the API server asks about.
+type Review struct {
+	Namespace, Name string
+	// Resource is that of the path, "/status" of a subresource included.
+	Resource  string
+	Operation admissionv1.Operation
+	// User is who wants to write.
+	User   string
+	DryRun bool
+}
+
+// Verdict is the answer to a review. The zero value allows at once.
+type Verdict struct {
+	// After is how long the answer takes.
+	After time.Duration
+	// Code is that of a denial, as the client of the API server sees it; 0: allowed.
+	Code int32
+	// Reason goes with Code. Most policies give none.
+	Reason metav1.StatusReason
+	// Message is the policy's own sentence.
+	Message string
+	// Broken is an HTTP status to answer with instead of a review; 0: none.
+	Broken int
+	// HangUp cuts the connection instead of answering.
+	HangUp bool
+}
+
+// Deny is a verdict that refuses with a code and a sentence.
+func Deny(code int32, message string) Verdict { return Verdict{Code: code, Message: message} }
+
+// Server is the webhook. Its methods may be called concurrently.
+type Server struct {
+	server   *http.Server
+	listener net.Listener
+	ca       []byte
+
+	decide  atomic.Pointer[func(Review) Verdict]
+	markers atomic.Int64
+
+	mu      sync.Mutex
+	reviews []Review
+}
+
+// Start starts a server on loopback that allows everything. The caller closes it.
+func Start() (*Server, error) {
+	authority, err := receiver.NewAuthority()
+	if err != nil {
+		return nil, fmt.Errorf("start admission webhook: %w", err)
+	}
+	certificate, err := authority.Issue(time.Now().Add(24*time.Hour), "127.0.0.1")
+	if err != nil {
+		return nil, fmt.Errorf("start admission webhook: %w", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start admission webhook: %w", err)
+	}
+	s := &Server{listener: listener, ca: authority.PEM()}
+	s.Allow()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+reviewPath, s.review)
+	mux.HandleFunc("POST "+markerPath, func(w http.ResponseWriter, r *http.Request) {
+		s.markers.Add(1)
+		respond(w, r, Verdict{})
+	})
+	s.server = &http.Server{
+		Handler: mux, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12},
+	}
+	go func() { _ = s.server.ServeTLS(listener, "", "") }()
+	return s, nil
+}
+
+// Close makes the server unreachable: whoever installed it meets connections that
+// are refused.
+func (s *Server) Close() { _ = s.server.Close() }
+
+// Decide makes f answer every review from now on; it is called concurrently.
+func (s *Server) Decide(f func(Review) Verdict) { s.decide.Store(&f) }
+
+// Answer is Decide with one verdict for all.
+func (s *Server) Answer(verdict Verdict) { s.Decide(func(Review) Verdict { return verdict }) }
+
+// Allow lets everything pass at once from now on.
+func (s *Server) Allow() { s.Answer(Verdict{}) }
+
+// Reviews are those that came, in order.
+func (s *Server) Reviews() []Review {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.reviews)
+}
+
+// Count is how many reviews came of a resource and an operation.
+func (s *Server) Count(resource string, operation admissionv1.Operation) (n int) {
+	for _, review := range s.Reviews() {
+		if review.Resource == resource && review.Operation == operation {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Server) review(w http.ResponseWriter, r *http.Request) {
+	asked, err := read(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	review := Review{
+		Namespace: asked.Namespace, Name: asked.Name, Resource: asked.Resource.Resource, Operation: asked.Operation,
+		User: asked.UserInfo.Username, DryRun: asked.DryRun != nil && *asked.DryRun,
+	}
+	if asked.SubResource != "" {
+		review.Resource += "/" + asked.SubResource
+	}
+	s.mu.Lock()
+	s.reviews = append(s.reviews, review)
+	s.mu.Unlock()
+	verdict := (*s.decide.Load())(review)
+	timer := time.NewTimer(verdict.After)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+		return
+	}
+	switch {
+	case verdict.HangUp:
+		panic(http.ErrAbortHandler)
+	case verdict.Broken != 0:
+		http.Error(w, verdict.Message, verdict.Broken)
+	default:
+		answer(w, asked, verdict)
+	}
+}
+
+func read(r *http.Request) (*admissionv1.AdmissionRequest, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxReviewBytes))
+	if err != nil {
+		return nil, err
+	}
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(body, &review); err != nil {
+		return nil, fmt.Errorf("read admission review: %w", err)
+	}
+	if review.Request == nil {
+		return nil, errors.New("read admission review: no request")
+	}
+	return review.Request, nil
+}
+
+func respond(w http.ResponseWriter, r *http.Request, verdict Verdict) {
+	asked, err := read(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer(w, asked, verdict)
+}
+
+func answer(w http.ResponseWriter, asked *admissionv1.AdmissionRequest, verdict Verdict) {
+	review := admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
+		Response: &admissionv1.AdmissionResponse{UID: asked.UID, Allowed: verdict.Code == 0},
+	}
+	if verdict.Code != 0 {
+		review.Response.Result = &metav1.Status{Code: verdict.Code, Reason: verdict.Reason, Message: verdict.Message}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(review) // the API server may have given up
+}
