@@ -15,20 +15,32 @@ var httpDateLayouts = [...]string{ //nolint:gochecknoglobals // never changed
 	"Mon Jan _2 15:04:05 2006",       // asctime, obsolete
 }
 
+// maxHeaderBytes is longer than every value that makes sense.
+const maxHeaderBytes = 1024
+
 // ParseRetryAfter reads the value of a Retry-After header (RFC 9110, section
 // 10.2.3): seconds to wait from now, or an HTTP-date. The time returned is
-// never before now and never more than MaxRetryAfter after it. ok is false for
-// anything else, such as an empty, signed or fractional value; such a header
-// counts as absent.
+// never before now and never more than MaxRetryAfter after it. A fraction, which
+// the RFC does not know but servers send, is rounded up to whole seconds. ok is
+// false for anything else, such as an empty or signed value; such a header counts
+// as absent.
 func ParseRetryAfter(header string, now time.Time) (at time.Time, ok bool) {
+	if len(header) > maxHeaderBytes {
+		return time.Time{}, false
+	}
 	header = strings.Trim(header, " \t")
-	if isDigits(header) {
+	whole, fraction, fractional := strings.Cut(header, ".")
+	if isDigits(whole) && (!fractional || isDigits(fraction)) {
 		limit := int64(MaxRetryAfter / time.Second)
-		seconds, err := strconv.ParseInt(header, 10, 64)
+		seconds, err := strconv.ParseInt(whole, 10, 64)
 		if err != nil { // digits only, so it is out of range
 			seconds = limit
 		}
-		return now.Add(time.Duration(min(seconds, limit)) * time.Second), true
+		seconds = min(seconds, limit)
+		if strings.Trim(fraction, "0") != "" {
+			seconds = min(seconds+1, limit)
+		}
+		return now.Add(time.Duration(seconds) * time.Second), true
 	}
 	for _, layout := range httpDateLayouts {
 		t, err := time.Parse(layout, header)

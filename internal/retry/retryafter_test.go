@@ -36,7 +36,18 @@ func TestParseRetryAfter(t *testing.T) {
 		{"white space only", "  ", refused},
 		{"a sign", "+5", refused},
 		{"a negative number", "-5", refused},
-		{"a fraction", "1.5", refused},
+		{"a fraction is rounded up", "299.997", 5 * time.Minute},
+		{"the least fraction is rounded up", "1.0000000000000000000000000001", 2 * time.Second},
+		{"a fraction of zeros adds nothing", "120.000", 2 * time.Minute},
+		{"a fraction of nothing", "0.0", 0},
+		{"a fraction beyond an hour", "3600.1", time.Hour},
+		{"a fraction of what fits no integer", strings.Repeat("9", 400) + ".5", time.Hour},
+		{"a fraction without a whole", ".5", refused},
+		{"a point without a fraction", "5.", refused},
+		{"two points", "1.2.3", refused},
+		{"a decimal comma", "1,5", refused},
+		{"an exponent", "1e2", refused},
+		{"a signed fraction", "-1.5", refused},
 		{"a unit", "5s", refused},
 		{"two values", "5, 6", refused},
 		{"another zone", "Sun, 01 Mar 2026 12:05:00 CET", refused},
@@ -66,11 +77,15 @@ func TestTwoDigitYearOfTheCenturyBefore(t *testing.T) {
 }
 
 func FuzzParseRetryAfter(f *testing.F) {
-	for _, s := range []string{"120", "99999999999999999999", "Sun, 01 Mar 2026 12:05:00 GMT", "Sunday, 01-Mar-26 12:05:00 GMT", "Sun Mar  1 12:05:00 2026"} {
+	for _, s := range []string{"120", "99999999999999999999", "299.997", "0.", "Sun, 01 Mar 2026 12:05:00 GMT", "Sunday, 01-Mar-26 12:05:00 GMT", "Sun Mar  1 12:05:00 2026"} {
 		f.Add(s)
 	}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, header string) {
+		allocated := testing.AllocsPerRun(1, func() { retry.ParseRetryAfter(header, now) })
+		if allocated > 20 {
+			t.Fatalf("%q costs %v allocations", header, allocated)
+		}
 		at, ok := retry.ParseRetryAfter(header, now)
 		if ok && (at.Before(now) || at.After(now.Add(retry.MaxRetryAfter))) || !ok && !at.IsZero() {
 			t.Fatalf("%q gives %v, %v", header, at, ok)
