@@ -86,6 +86,18 @@ var _ = Describe("What the API server refuses, and what it says", func() {
 		"a fragment":                   table(webhookManifest, `{"spec":{"url":"https://example.com/#part"}}`, "must not have a fragment (#...): it would never be sent; remove it"),
 		"white space in the url":       table(webhookManifest, `{"spec":{"url":"https://example.com/a b"}}`, "must not contain white space or backslashes; percent-encode them"),
 		"a backslash in the url":       table(webhookManifest, `{"spec":{"url":"https://example.com/a\\b"}}`, "must not contain white space or backslashes; percent-encode them"),
+		"a no-break space in the url":  table(webhookManifest, `{"spec":{"url":"https://example.com/a\u00a0b"}}`, "must not contain invisible characters"),
+		"a next line in the url":       table(webhookManifest, `{"spec":{"url":"https://example.com/\u0085"}}`, "must not contain invisible characters"),
+		"a zero width space":           table(webhookManifest, `{"spec":{"url":"https://example.com/\u200bhook"}}`, "must not contain invisible characters"),
+		"a filler in the url":          table(webhookManifest, `{"spec":{"url":"https://example.com/\u3164"}}`, "must not contain invisible characters"),
+		"a tag in the url":             table(webhookManifest, `{"spec":{"url":"https://example.com/\udb40\udc41"}}`, "must not contain invisible characters"),
+		"an international host":        table(webhookManifest, `{"spec":{"url":"https://b\u00fccher.example/"}}`, "write an international name in its xn-- form"),
+		"an encoded host":              table(webhookManifest, `{"spec":{"url":"https://%31.example/"}}`, url),
+		"an empty label in the host":   table(webhookManifest, `{"spec":{"url":"https://a..example/"}}`, "must have a host of ASCII letters"),
+		"a label of 64 characters":     table(webhookManifest, `{"spec":{"url":"https://`+strings.Repeat("a", 64)+`.example/"}}`, "must have a host of ASCII letters"),
+		"a zone in the host":           table(webhookManifest, `{"spec":{"url":"https://[fe80::1%25eth0]/"}}`, "must have a host of ASCII letters"),
+		"port 0":                       table(webhookManifest, `{"spec":{"url":"https://example.com:0/"}}`, "a port from 1 to 65535 or none"),
+		"port 65536":                   table(webhookManifest, `{"spec":{"url":"https://example.com:65536/"}}`, "a port from 1 to 65535 or none"),
 		"no events":                    table(webhookManifest, `{"spec":{"events":null}}`, "spec.events: Required value"),
 		"an empty list of events":      table(webhookManifest, `{"spec":{"events":[]}}`, "spec.events in body should have at least 1 items"),
 		"the same event twice":         table(webhookManifest, `{"spec":{"events":["a","a"]}}`, "spec.events[1]: Duplicate value"),
@@ -131,6 +143,16 @@ var _ = Describe("What the API server refuses, and what it says", func() {
 	} {
 		It(about, check, SpecTimeout(soon))
 	}
+
+	It("no url that can be sent to", func(ctx SpecContext) {
+		for _, url := range []string{
+			"https://example.com", "https://example.com.", "HTTPS://EXAMPLE.com:443/", "https://example.com:/x", "https://example.com:65535?q", "https://a_b.example/",
+			"https://xn--bcher-kva.example/", "https://8.8.8.8/", "https://[2606:4700:4700::1111]:443/", "http://receiver.demo.svc/",
+			"https://example.com/a%2Fb/{id}", "https://example.com/\u4f60?q=\u00fc&f={a}|^", "https://" + strings.Repeat("a", 63) + ".example/",
+		} {
+			Expect(try(ctx, webhookManifest.with(`{"spec":{"url":"`+url+`"}}`))).To(Succeed(), url)
+		}
+	}, SpecTimeout(soon))
 
 	It("any change of a delivery", func(ctx SpecContext) {
 		delivery := create(ctx, deliveryIn(newNamespace(ctx), "a"))

@@ -53,8 +53,11 @@ type WebhookList struct {
 type WebhookSpec struct {
 	// url is the endpoint that receives a POST for every matching event, for
 	// example https://example.com/hooks/bbmcp. It must be https (http only
-	// where the operator runs with --allow-http), without user info and
-	// without a fragment, at most 2048 characters. A change takes effect at the
+	// where the operator runs with --allow-http), without user info, without a
+	// fragment and without white space or invisible characters, at most 2048
+	// characters. The host is an address or a name in ASCII; write an
+	// international name in its xn-- form. Path and query are sent as they are
+	// written, percent-encoded where they are not. A change takes effect at the
 	// next attempt, also for deliveries that wait, and ends the state Disabled.
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -63,6 +66,8 @@ type WebhookSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.contains('#')",message="must not have a fragment (#...): it would never be sent; remove it"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[A-Za-z]+://[^/?#]*@')",message="must not have user info (user:password@): put a token into the path or query instead, and verify signatures"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[\\\\s\\\\\\\\]')",message="must not contain white space or backslashes; percent-encode them"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[\\\\pZ\\\\pC\\\\x{34f}\\\\x{115f}\\\\x{1160}\\\\x{17b4}\\\\x{17b5}\\\\x{180b}-\\\\x{180f}\\\\x{2065}\\\\x{2800}\\\\x{3164}\\\\x{fe00}-\\\\x{fe0f}\\\\x{ffa0}\\\\x{e0000}-\\\\x{e0fff}]')",message="must not contain invisible characters, such as a no-break space that came with pasted text; remove or percent-encode them"
+	// +kubebuilder:validation:XValidation:rule="!isURL(self) || self.matches('^[A-Za-z]+://([^/?#]*@)?(([A-Za-z0-9_-]{1,63}[.])*[A-Za-z0-9_-]{1,63}[.]?|\\\\[[0-9A-Fa-f:.]+\\\\])(:(0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?)?([/?#].*)?$')",message="must have a host of ASCII letters, digits, '-', '_' and '.', or an IP address, and a port from 1 to 65535 or none; write an international name in its xn-- form, such as xn--bcher-kva.example"
 	URL string `json:"url,omitempty"`
 
 	// events lists what is sent: event types such as context.created, prefixes

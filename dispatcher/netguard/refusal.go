@@ -59,6 +59,8 @@ const (
 	UserInfo Reason = "UserInfo"
 	// Fragment: a part after #.
 	Fragment Reason = "Fragment"
+	// Invisible: white space, or a character that cannot be seen.
+	Invisible Reason = "Invisible"
 	// NotASCII: a host name in another script, or an address in other digits.
 	NotASCII Reason = "NotASCII"
 	// Spelling: an IPv4 address in octal, hexadecimal, short or decimal form.
@@ -89,6 +91,8 @@ func (r *Refusal) Error() string {
 		return "the URL carries a user name or password: remove it"
 	case Fragment:
 		return "the URL has a fragment: remove # and what follows"
+	case Invisible:
+		return "the URL has white space or an invisible character: remove or percent-encode it"
 	case NotASCII:
 		return "the host is not plain ASCII: write an international name in its xn-- form"
 	case Spelling:
@@ -104,7 +108,7 @@ func (r *Refusal) Error() string {
 // connection leads, not for how a URL is written.
 func (r *Refusal) AboutAddress() bool {
 	switch r.Reason {
-	case TooLong, Malformed, Scheme, UserInfo, Fragment, NotASCII, Spelling, Zone:
+	case TooLong, Malformed, Scheme, UserInfo, Fragment, Invisible, NotASCII, Spelling, Zone:
 		return false
 	default:
 		return true

@@ -21,14 +21,17 @@ func (p *Policy) CheckURL(raw string, forbidden []netip.Prefix) error {
 	return err
 }
 
-// ParseURL is CheckURL for a caller that goes on to use the URL.
+// ParseURL is CheckURL for a caller that goes on to use the URL. Path and query
+// of what it returns are those that were written, percent-encoded where they were
+// not.
 func (p *Policy) ParseURL(raw string, forbidden []netip.Prefix) (*url.URL, error) {
-	if utf8.RuneCountInString(raw) > MaxURLLength {
+	switch {
+	case utf8.RuneCountInString(raw) > MaxURLLength:
 		return nil, &Refusal{Reason: TooLong}
-	}
-	// White space and backslash mean different things to different parsers.
-	if raw != strings.TrimSpace(raw) || strings.Contains(raw, `\`) {
+	case !utf8.ValidString(raw) || strings.Contains(raw, `\`): // a backslash means different things to different parsers
 		return nil, &Refusal{Reason: Malformed}
+	case hasInvisible(raw):
+		return nil, &Refusal{Reason: Invisible}
 	}
 	u, err := url.Parse(raw)
 	if err != nil { // it repeats the URL, which may hold a password
@@ -46,6 +49,9 @@ func (p *Policy) ParseURL(raw string, forbidden []netip.Prefix) (*url.URL, error
 	}
 	if err := p.checkHost(u, forbidden); err != nil {
 		return nil, err
+	}
+	if err := escape(u, raw); err != nil {
+		return nil, &Refusal{Reason: Malformed}
 	}
 	return u, nil
 }

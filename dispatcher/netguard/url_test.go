@@ -37,13 +37,13 @@ func TestCheckURLOfSpellings(t *testing.T) {
 		"[fe80::1%25eth0]": netguard.Zone, "[::1%251]": netguard.Zone,
 		"0x08080808": netguard.Spelling, "134744072": netguard.Spelling, "8.8.2056": netguard.Spelling, "010.8.8.8": netguard.Spelling,
 		"１２７.0.0.1": netguard.NotASCII, "①②⑦.0.0.1": netguard.NotASCII, "127。0。0。1": netguard.NotASCII, "bücher.example": netguard.NotASCII,
-		"ⓛocalhost": netguard.NotASCII, "exam\u00adple.com": netguard.NotASCII,
+		"ⓛocalhost": netguard.NotASCII, "exam\u00adple.com": netguard.Invisible,
 		"%31%32%37.0.0.1": netguard.Malformed, "127.0.0.1%00.example.com": netguard.Malformed, "%6c%6f%63alhost": netguard.Malformed,
 		"256.256.256.256": netguard.Malformed, "1.2.3.4.5": netguard.Malformed, "127.0.0.08": netguard.Malformed, "4294967296": netguard.Malformed,
 		"example.0x7f": netguard.Malformed, "example.1": netguard.Malformed, "127.0.0.1..": netguard.Malformed, "127..1": netguard.Malformed,
 		"[127.0.0.1]": netguard.Malformed, "[localhost]": netguard.Malformed, "::1": netguard.Malformed, "[::1": netguard.Malformed, "[]": netguard.Malformed,
 		".": netguard.Malformed, "": netguard.Malformed, ":443": netguard.Malformed, "a..b": netguard.Malformed, ".example.com": netguard.Malformed,
-		"exa mple.com": netguard.Malformed, "example.com:0": netguard.Malformed, "example.com:65536": netguard.Malformed, "example.com:http": netguard.Malformed,
+		"exa mple.com": netguard.Invisible, "example.com:0": netguard.Malformed, "example.com:65536": netguard.Malformed, "example.com:http": netguard.Malformed,
 		"a!b.example": netguard.Malformed, strings.Repeat("a", 64) + ".example": netguard.Malformed, strings.Repeat("a.", 127) + "example": netguard.Malformed,
 	} {
 		if got := reasonOf(t, policy.CheckURL("https://"+host+"/hook?a=b", nil)); got != want {
@@ -81,8 +81,24 @@ func TestCheckURL(t *testing.T) {
 		{"a fragment that looks like a host", "https://127.0.0.1#@example.com", netguard.Options{}, nil, netguard.Fragment},
 		{"a backslash before the host", `https:\\127.0.0.1`, netguard.Options{}, nil, netguard.Malformed},
 		{"a backslash after the host", `https://127.0.0.1\@example.com`, netguard.Options{}, nil, netguard.Malformed},
-		{"a line break", "https://example.com/\r\nHost: x", open, nil, netguard.Malformed},
-		{"a space in front", " https://example.com/", open, nil, netguard.Malformed},
+		{"a line break", "https://example.com/\r\nHost: x", open, nil, netguard.Invisible},
+		{"a space in front", " https://example.com/", open, nil, netguard.Invisible},
+		{"a space within", "https://example.com/a b", open, nil, netguard.Invisible},
+		{"a no-break space", "https://example.com/a\u00a0b", open, nil, netguard.Invisible},
+		{"a no-break space at the end", "https://example.com/a\u00a0", open, nil, netguard.Invisible},
+		{"a next line", "https://example.com/?a=\u0085", open, nil, netguard.Invisible},
+		{"a line separator", "https://example.com/\u2028", open, nil, netguard.Invisible},
+		{"a zero width space", "https://example.com/\u200bhook", open, nil, netguard.Invisible},
+		{"a byte order mark", "\ufeffhttps://example.com/", open, nil, netguard.Invisible},
+		{"a mark that turns text around", "https://example.com/\u202egnp", open, nil, netguard.Invisible},
+		{"a filler", "https://example.com/\u3164", open, nil, netguard.Invisible},
+		{"an empty Braille pattern", "https://example.com/\u2800", open, nil, netguard.Invisible},
+		{"a variation selector", "https://example.com/\ufe0f", open, nil, netguard.Invisible},
+		{"a tag", "https://example.com/\U000e0041", open, nil, netguard.Invisible},
+		{"a control character", "https://example.com/\x7f", open, nil, netguard.Invisible},
+		{"not UTF-8", "https://example.com/\xff", open, nil, netguard.Malformed},
+		{"other scripts in the path", "https://example.com/\u4f60\u597d?q=\u00fc", open, nil, ""},
+		{"half an escape in the path", "https://example.com/%2", open, nil, netguard.Malformed},
 		{"2048 characters", long, open, nil, ""},
 		{"2049 characters", long + "x", open, nil, netguard.TooLong},
 		{"an allowed address", "http://127.0.0.1:9000/x", open, nil, ""},
@@ -105,6 +121,50 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
+func TestParseURLKeepsWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	policy := netguard.New(netguard.Options{})
+	for written, want := range map[string]string{
+		"":                     "/",
+		"/":                    "/",
+		"?":                    "/?",
+		"?a=b":                 "/?a=b",
+		"/hook":                "/hook",
+		"/a%2Fb/{id}":          "/a%2Fb/%7Bid%7D",
+		"/a%2fb":               "/a%2fb",
+		"/a%20b+c":             "/a%20b+c",
+		"/a//b/../c/./d/":      "/a//b/../c/./d/",
+		"//a/b":                "//a/b",
+		"/%C3%BC/ü":            "/%C3%BC/%C3%BC",
+		"/!$&'()*+,;=:@-._~[]": "/!$&'()*+,;=:@-._~[]",
+		"/\"<>^`{|}":           "/%22%3C%3E%5E%60%7B%7C%7D",
+		"/x?q=ü":               "/x?q=%C3%BC",
+		"/x?f={a}":             "/x?f=%7Ba%7D",
+		"/x?q=a^b|c":           "/x?q=a%5Eb%7Cc",
+		"/x?q=a%20b+c&&&d":     "/x?q=a%20b+c&&&d",
+		"/x?q=/?:@!$'()*,;=[]": "/x?q=/?:@!$'()*,;=[]",
+		"/x?q=100%&r=%zz&s=%4": "/x?q=100%25&r=%25zz&s=%254",
+		"/x?q=%25&r=%2525":     "/x?q=%25&r=%2525",
+		"/x?":                  "/x?",
+		"/x?a?b":               "/x?a?b",
+		"/x?q=\"<>`":           "/x?q=%22%3C%3E%60",
+		"/" + "😀" + "?" + "😀":  "/%F0%9F%98%80?%F0%9F%98%80",
+	} {
+		u, err := policy.ParseURL("https://example.com"+written, nil)
+		if err != nil {
+			t.Errorf("%q: %v", written, err)
+			continue
+		}
+		if got := u.RequestURI(); got != want {
+			t.Errorf("%q: got %q, want %q", written, got, want)
+		}
+		again, err := policy.ParseURL(u.String(), nil)
+		if err != nil || again.RequestURI() != u.RequestURI() {
+			t.Errorf("%q: encoded twice: %v, %v, %v", written, u, again, err)
+		}
+	}
+}
+
 func FuzzCheckURLFindsLiterals(f *testing.F) {
 	policy := netguard.New(netguard.Options{})
 	for _, seed := range []string{"https://127.1/", "https://[::1]:1/", "https://0x7f.1", "https://a@b#c", "https://example.com:443/p?q"} {
@@ -115,6 +175,11 @@ func FuzzCheckURLFindsLiterals(f *testing.F) {
 		if err != nil {
 			reasonOf(t, err)
 			return
+		}
+		for _, c := range []byte(u.RequestURI()) {
+			if c <= ' ' || c > '~' {
+				t.Errorf("%q is sent as %q", raw, u.RequestURI())
+			}
 		}
 		if addr, ok := netguard.ParseLiteral(u.Hostname()); ok && policy.Check(addr, nil) != nil {
 			t.Errorf("%q passes but leads to %v", raw, addr)
