@@ -310,7 +310,26 @@ var _ = Describe("On the wire", func() {
 		for line := range lines {
 			got = append(got, line)
 		}
-		Expect(got).To(ConsistOf("POST /x HTTP/1.1", "Host", "User-Agent", "Content-Length", "Content-Type",
+		Expect(got).To(ConsistOf("POST /x HTTP/1.1", "Host", "User-Agent", "Content-Length", "Content-Type", "Accept",
 			"X-BBMCP-Signature", "X-BBMCP-Event", "X-BBMCP-Delivery", "X-BBMCP-Attempt", "X-BBMCP-Test", "webhook-id", "webhook-timestamp", "webhook-signature"))
+	})
+
+	It("asks for path and query as they were written, encoded once", func(ctx SpecContext) {
+		lines := make(chan string, 10)
+		address, _ := accept(func(conn net.Conn) {
+			line, _ := bufio.NewReader(conn).ReadString('\n')
+			lines <- strings.TrimSpace(line)
+			_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+		})
+		sender := newSender(dispatcher.SenderOptions{})
+		for written, want := range map[string]string{
+			"": "/", "?a": "/?a", "/a%2Fb/{id}": "/a%2Fb/%7Bid%7D", "/x?q=ü": "/x?q=%C3%BC", "/x?f={a}": "/x?f=%7Ba%7D", "/x?q=a^b|c": "/x?q=a%5Eb%7Cc", "//a/../b": "//a/../b",
+		} {
+			Expect(sender.Send(ctx, attemptAt("http://"+address+written)).Succeeded()).To(BeTrue(), written)
+			Expect(<-lines).To(Equal("POST " + want + " HTTP/1.1"))
+		}
+		encrypted, options := secure()
+		Expect(newSender(options).Send(ctx, attemptAt(encrypted.URL("/a%2Fb/{id}?q=ü"))).Succeeded()).To(BeTrue())
+		Expect(encrypted.Received("/a/b/{id}")).To(HaveLen(1))
 	})
 })

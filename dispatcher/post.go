@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 )
@@ -69,16 +70,28 @@ func isToken(s string) bool {
 	return len(s) <= maxHeaderValue
 }
 
+// authority is what is sent as Host or :authority: without the port of the
+// scheme, and without the colon of an empty one. Frameworks compare the whole with
+// the names they serve, and some sign it.
+func authority(to *url.URL) string {
+	port := strings.TrimLeft(to.Port(), "0")
+	if port == "" || to.Scheme == "https" && port == "443" || to.Scheme == "http" && port == "80" {
+		return strings.TrimSuffix(strings.TrimSuffix(to.Host, to.Port()), ":")
+	}
+	return to.Host
+}
+
 // post makes the POST of an attempt. Header names are set as they are written
 // in the contract, since some receivers compare them so.
 func post(ctx context.Context, r *Request, to *url.URL, signed signature.Headers, userAgent string, attempt *trace) *http.Request {
-	header := make(http.Header, 12)
-	values := make([]string, 0, 12)
+	header := make(http.Header, 13)
+	values := make([]string, 0, 13)
 	set := func(name, value string) {
 		values = append(values, value)
 		header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	set("Content-Type", "application/json")
+	set("Accept", "*/*") // some firewalls refuse requests without it
 	set("User-Agent", userAgent)
 	set(HeaderEvent, r.EventType)
 	set(HeaderDelivery, r.DeliveryID)
@@ -98,7 +111,7 @@ func post(ctx context.Context, r *Request, to *url.URL, signed signature.Headers
 	}
 	body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(r.Payload)) }
 	return (&http.Request{
-		Method: http.MethodPost, URL: to, Host: to.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: http.MethodPost, URL: to, Host: authority(to), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, Body: body(), ContentLength: int64(len(r.Payload)),
 		GetBody: func() (io.ReadCloser, error) {
 			if !attempt.mayRepeat() {

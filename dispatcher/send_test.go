@@ -37,7 +37,7 @@ var _ = Describe("An attempt", func() {
 			header.Del(name)
 		}
 		Expect(header).To(Equal(http.Header{
-			"Content-Type": {"application/json"}, "Content-Length": {"84"}, "User-Agent": {"BBMCP-Webhooks/test"},
+			"Content-Type": {"application/json"}, "Accept": {"*/*"}, "Content-Length": {"84"}, "User-Agent": {"BBMCP-Webhooks/test"},
 			"X-Bbmcp-Event": {"context.created"}, "X-Bbmcp-Delivery": {"dlv_1"}, "X-Bbmcp-Attempt": {"1"}, "Webhook-Id": {"evt_1"},
 		}))
 	})
