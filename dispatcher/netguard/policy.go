@@ -26,7 +26,6 @@ type Policy struct {
 	allow, deny []netip.Prefix
 	allowHTTP   bool
 	ranges      []named
-	nat64       netip.Prefix
 	guardian    *ssrf.Guardian
 }
 
@@ -37,7 +36,6 @@ func New(options Options) *Policy {
 		deny:      unmapped(options.Deny),
 		allowHTTP: options.AllowHTTP,
 		ranges:    specialRanges(),
-		nat64:     netip.MustParsePrefix(wellKnownNAT64),
 		// No options beyond this one: the library's override one another, and
 		// what is allowed or denied here is decided before it is asked.
 		guardian: ssrf.New(ssrf.WithAnyPort()),
@@ -46,7 +44,8 @@ func New(options Options) *Policy {
 
 // Check says whether a connection to this address may be made: nil, or a
 // *Refusal. The order is: what the request forbids, what is denied, what is
-// allowed, then the rule: global unicast only.
+// allowed, then the rule: global unicast only. An address that carries IPv4 ones is
+// what these are.
 func (p *Policy) Check(addr netip.Addr, forbidden []netip.Prefix) error {
 	if !addr.IsValid() {
 		return &Refusal{Reason: NotGlobal}
@@ -65,27 +64,38 @@ func (p *Policy) refuse(addr netip.Addr, forbidden []netip.Prefix) Reason {
 		return ControlPlane
 	case contains(p.deny, addr):
 		return Denied
-	case p.Allowed(addr):
-		if p.nat64.Contains(addr) {
-			// Opened for a cluster that reaches IPv4 through NAT64: the gateway
-			// connects to the embedded address, so that one must pass too.
-			return p.refuse(embedded(addr), forbidden)
+	}
+	special, open := p.special(addr), p.allows(addr)
+	carried, whole := embedded(addr)
+	for _, inside := range carried {
+		// What translates or tunnels connects to the address inside.
+		if reason := p.refuse(inside, forbidden); reason != "" {
+			if open || special == "" || reason == ControlPlane || reason == Denied {
+				return reason
+			}
+			return special
 		}
+	}
+	switch {
+	case open || whole:
 		return ""
-	}
-	if reason := p.special(addr); reason != "" {
-		return reason
-	}
-	if p.guardian.SafeAddr(addr) != nil || !addr.IsGlobalUnicast() {
+	case special != "":
+		return special
+	case p.guardian.SafeAddr(addr) != nil || !addr.IsGlobalUnicast():
 		return NotGlobal
 	}
 	return ""
 }
 
-// Allowed reports whether --allow-cidr names this address. Answers from such an
-// address are not shown to users.
+// Allowed reports whether --allow-cidr names this address, or one that it
+// carries. Answers from such an address are not shown to users.
 func (p *Policy) Allowed(addr netip.Addr) bool {
 	addr = addr.WithZone("").Unmap()
+	carried, _ := embedded(addr)
+	return p.allows(addr) || slices.ContainsFunc(carried, p.allows)
+}
+
+func (p *Policy) allows(addr netip.Addr) bool {
 	metadata := p.special(addr) == Metadata
 	return slices.ContainsFunc(p.allow, func(allow netip.Prefix) bool {
 		return allow.Contains(addr) && (!metadata || allow.IsSingleIP())
@@ -103,12 +113,6 @@ func (p *Policy) special(addr netip.Addr) Reason {
 
 func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
-}
-
-// embedded returns the IPv4 address in the last 32 bits.
-func embedded(addr netip.Addr) netip.Addr {
-	b := addr.As16()
-	return netip.AddrFrom4([4]byte(b[12:]))
 }
 
 func unmapped(prefixes []netip.Prefix) []netip.Prefix {

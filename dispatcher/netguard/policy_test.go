@@ -39,6 +39,9 @@ func TestCheckOfAddresses(t *testing.T) {
 	for addr, want := range map[string]netguard.Reason{
 		"8.8.8.8": "", "1.1.1.1": "", "93.184.216.34": "", "172.15.255.255": "", "172.32.0.0": "", "100.63.255.255": "", "100.128.0.0": "",
 		"168.63.129.15": "", "198.17.255.255": "", "198.20.0.0": "", "223.255.255.255": "", "11.0.0.0": "",
+		// What carries a public IPv4 address is that address: DNS64 answers so for every name that has no other.
+		"64:ff9b::8.8.8.8": "", "64:ff9b::5db8:d822": "", "64:ff9b:1::8.8.8.8": "", "64:ff9b:1:5db8:d8:2200::": "", "64:ff9b:1:0:5d:b8d8:2200:0": "", "64:ff9b:1:fffe:1::8.8.8.8": "", "::ffff:0:8.8.8.8": "", "::8.8.8.8": "",
+		"2002:808:808::1": "", "2001:0:4136:e378:8000:63bf:f7f7:f7f7": "", "2606:4700::5efe:8.8.8.8": "", "2606:4700::200:5efe:8.8.8.8": "",
 		"2606:4700:4700::1111": "", "2a00:1450:4001:81b::200e": "", "2001:200::1": "", "2400:cb00::1": "",
 
 		"127.0.0.1": netguard.Loopback, "127.255.255.254": netguard.Loopback, "::1": netguard.Loopback, "::ffff:127.0.0.1": netguard.Loopback,
@@ -53,7 +56,12 @@ func TestCheckOfAddresses(t *testing.T) {
 		"169.254.170.23": netguard.Metadata, "fd00:ec2::254": netguard.Metadata, "fd00:ec2::23": netguard.Metadata,
 		"fd20:ce::254": netguard.Metadata, "168.63.129.16": netguard.Metadata, "100.100.100.200": netguard.Metadata,
 		"192.0.0.192": netguard.Metadata, "fe80::a9fe:a9fe": netguard.Metadata, "fe80::a9fe:a9fe%eth0": netguard.Metadata,
-		"64:ff9b::127.0.0.1": netguard.Translated, "64:ff9b::a9fe:a9fe": netguard.Translated, "64:ff9b::8.8.8.8": netguard.Translated,
+		"64:ff9b::127.0.0.1": netguard.Translated, "64:ff9b::a9fe:a9fe": netguard.Translated,
+		"64:ff9b::10.0.0.1": netguard.Translated, "64:ff9b::168.63.129.16": netguard.Translated, "64:ff9b::0.0.0.0": netguard.Translated,
+		"64:ff9b:1:a00:0:100::": netguard.Translated, "64:ff9b:1:808:8:800:7f00::": netguard.Translated, "64:ff9b:1::": netguard.Translated, "64:ff9b:1:1:a:0:800:0": netguard.Translated,
+		"64:ff9b:1:fffe::10.0.0.1": netguard.Translated, "::ffff:0:169.254.169.254": netguard.Translated, "::192.168.1.1": netguard.Translated,
+		"2606:4700::5efe:10.0.0.1": netguard.Private, "2606:4700::200:5efe:127.0.0.1": netguard.Loopback,
+		"2001:0:a00:1:8000:63bf:f7f7:f7f7": netguard.Tunnelled, "2002:a00:1::1": netguard.Tunnelled, "2002:c0a8:101::1": netguard.Tunnelled,
 		"64:ff9b:1::a00:1": netguard.Translated, "::127.0.0.1": netguard.Translated, "::ffff:0:7f00:1": netguard.Translated,
 		"2002:7f00:1::": netguard.Tunnelled, "2002:a9fe:a9fe::1": netguard.Tunnelled, "2001:0:4136:e378:8000:63bf:3fff:fdd2": netguard.Tunnelled,
 		"192.88.99.1": netguard.Tunnelled,
@@ -99,6 +107,13 @@ func TestCheckInOrder(t *testing.T) {
 		{"a wide allow does not open metadata", netguard.Options{Allow: prefixes("0.0.0.0/0", "::/0")}, nil, "169.254.169.254", netguard.Metadata},
 		{"a wide allow does not open metadata in a pod range", netguard.Options{Allow: prefixes("100.64.0.0/10")}, nil, "100.100.100.200", netguard.Metadata},
 		{"the exact allow opens metadata", netguard.Options{Allow: prefixes("169.254.169.254/32")}, nil, "169.254.169.254", ""},
+		{"NAT64 reaches public IPv4", netguard.Options{}, nil, "64:ff9b::8.8.8.8", ""},
+		{"NAT64 reaches what is allowed inside", netguard.Options{Allow: prefixes("10.0.0.0/8")}, nil, "64:ff9b::10.1.2.3", ""},
+		{"NAT64 does not reach what is denied inside", netguard.Options{Deny: prefixes("8.8.8.0/24")}, nil, "64:ff9b::8.8.8.8", netguard.Denied},
+		{"NAT64 does not reach the API server", netguard.Options{}, prefixes("34.1.2.3/32"), "64:ff9b::34.1.2.3", netguard.ControlPlane},
+		{"6to4 does not reach the API server", netguard.Options{}, prefixes("34.1.2.3/32"), "2002:2201:203::1", netguard.ControlPlane},
+		{"NAT64 may be denied as a whole", netguard.Options{Deny: prefixes("64:ff9b::/96")}, nil, "64:ff9b::8.8.8.8", netguard.Denied},
+		{"allowed 6to4 does not reach private IPv4", netguard.Options{Allow: prefixes("2002::/16")}, nil, "2002:a00:1::1", netguard.Private},
 		{"allowed NAT64 reaches public IPv4", netguard.Options{Allow: prefixes("64:ff9b::/96")}, nil, "64:ff9b::8.8.8.8", ""},
 		{"allowed NAT64 does not reach metadata", netguard.Options{Allow: prefixes("64:ff9b::/96")}, nil, "64:ff9b::169.254.169.254", netguard.Metadata},
 		{"allowed NAT64 does not reach what is denied", netguard.Options{Allow: prefixes("64:ff9b::/96"), Deny: prefixes("8.8.8.0/24")}, nil, "64:ff9b::8.8.8.8", netguard.Denied},
@@ -133,6 +148,13 @@ func FuzzCheckAgreesWithTheMappedForm(f *testing.F) {
 		mapped := policy.Check(netip.AddrFrom16(addr.As16()), nil)
 		if reasonOf(t, plain) != reasonOf(t, mapped) {
 			t.Errorf("%v: %v, mapped: %v", addr, plain, mapped)
+		}
+		if len(b) == 4 {
+			through := [16]byte{1: 0x64, 2: 0xff, 3: 0x9b}
+			copy(through[12:], b)
+			if err := policy.Check(netip.AddrFrom16(through), nil); (err == nil) != (plain == nil) {
+				t.Errorf("%v: %v, through NAT64: %v", addr, plain, err)
+			}
 		}
 		if plain == nil && !policy.Allowed(addr) && (addr.Unmap().IsPrivate() || addr.Unmap().IsLoopback() || !addr.Unmap().IsGlobalUnicast()) {
 			t.Errorf("%v passes", addr)

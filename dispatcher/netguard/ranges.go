@@ -26,9 +26,8 @@ func specialRanges() []named {
 		{SharedAddressSpace, []string{"100.64.0.0/10"}},
 		{Broadcast, []string{"255.255.255.255/32"}},
 		{Multicast, []string{"224.0.0.0/4", "ff00::/8"}},
-		// ::/96 is IPv4-compatible (RFC 4291), ::ffff:0:0:0/96 IPv4-translated (RFC 2765).
-		{Translated, []string{wellKnownNAT64, "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96"}},
-		{Tunnelled, []string{"2002::/16", "2001::/32", "192.88.99.0/24"}},
+		{Translated, []string{nat64, localNAT64, compatible, translated}},
+		{Tunnelled, []string{sixToFour, teredo, "192.88.99.0/24"}},
 		{Documentation, []string{"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20"}},
 		{Benchmarking, []string{"198.18.0.0/15", "2001:2::/48"}},
 		{Reserved, []string{
@@ -42,9 +41,6 @@ func specialRanges() []named {
 	}
 	return ranges
 }
-
-// wellKnownNAT64 carries an IPv4 address in its last 32 bits (RFC 6052).
-const wellKnownNAT64 = "64:ff9b::/96"
 
 // metadataAddresses are services that hand out credentials to whoever connects.
 // They are single addresses, so that --allow-cidr opens one only when it names
