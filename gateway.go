@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -19,12 +18,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway"
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/memory"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
@@ -32,11 +30,9 @@ import (
 )
 
 const (
-	// headerTimeout, idleTimeout and maxHeaderBytes bound what a client that
-	// sends nothing, slowly or too much costs.
-	headerTimeout  = 10 * time.Second
-	idleTimeout    = 2 * time.Minute
-	maxHeaderBytes = 64 << 10
+	// settleGrace is how long first attempts that were handed over may take to be
+	// settled though requests took all of --drain-grace.
+	settleGrace = 5 * time.Second
 )
 
 // gatewayOptions are the flags of the role gateway.
@@ -51,10 +47,11 @@ type gatewayOptions struct {
 	key         string
 	drainDelay  time.Duration
 	drainGrace  time.Duration
+	connections int
+	idleTimeout time.Duration
 
-	metricsAddress string
-	metricsSecure  bool
-	pprofAddress   string
+	metrics      metricsOptions
+	pprofAddress string
 
 	dashboard    bool
 	unregistered bool
@@ -80,10 +77,11 @@ func newGatewayCommand() *cobra.Command {
 	flags.StringVar(&o.address, "address", ":8080", "address of the REST API, /healthz and /readyz")
 	flags.StringVar(&o.certificate, "tls-cert-file", "", "PEM file with the certificate of the REST API, read again when it changes (default: no TLS)")
 	flags.StringVar(&o.key, "tls-key-file", "", "PEM file with the key of that certificate")
-	flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second, "how long requests are still taken after SIGTERM while /readyz says no")
+	flags.DurationVar(&o.drainDelay, "drain-delay", 15*time.Second, "how long requests are still taken after SIGTERM while /readyz says no and answers ask clients to connect anew: as long as load balancers take to hear of it")
 	flags.DurationVar(&o.drainGrace, "drain-grace", 30*time.Second, "how long requests under way may take after that")
-	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics; 0 turns it off")
-	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to callers that RBAC lets read it")
+	flags.IntVar(&o.connections, "connections", httpserver.DefaultConnections, "most connections of clients at a time; beyond it one without a request makes room for a new one")
+	flags.DurationVar(&o.idleTimeout, "idle-timeout", httpserver.DefaultIdleTimeout, "how long a connection without a request is kept; longer than load balancers keep theirs, or requests meet closed connections")
+	o.metrics.addFlags(flags)
 	flags.BoolVar(&o.dashboard, "dashboard", true, "serve the dashboard at /dashboard")
 	flags.StringVar(&o.pprofAddress, "pprof-address", "0", "address of Go's profiles, on loopback only: it asks nobody for credentials; 0 turns it off")
 	flags.BoolVar(&o.unregistered, "allow-unregistered-event-types", false, "accept events whose type no EventType defines")
@@ -138,41 +136,50 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	metrics.Registry.MustRegister(gateway.BacklogCollector{Backlog: g.Backlog, Limits: o.limits})
 	g.Start(background)
 	failed := make(chan error, 2)
-	if err := o.serveMetrics(background, config, failed); err != nil {
+	counted := httpserver.NewMetrics(metrics.Registry)
+	stopMetrics, err := o.serveMetrics(config, counted, logger, failed)
+	if err != nil {
 		return err
 	}
+	defer stopMetrics()
 	stopProfiles, err := profiling.Serve(background, o.pprofAddress)
 	if err != nil {
 		return fmt.Errorf("--pprof-address %w", err)
 	}
 	defer stopProfiles()
 	var draining atomic.Bool
-	server := &http.Server{
+	options := httpserver.Options{
+		Listener: "api", Connections: o.connections, IdleTimeout: o.idleTimeout, Logger: logger, Metrics: counted,
 		Handler: g.Handler(func(ctx context.Context) error {
 			if draining.Load() {
 				return errEnding
 			}
 			return askDispatcher(ctx, sidecar)
 		}),
-		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
-	server.RegisterOnShutdown(g.Close)
-	if err := o.listen(background, server, failed); err != nil {
+	server, err := o.listen(background, options, failed)
+	if err != nil {
 		return err
 	}
+	server.OnShutdown(g.Close)
 	logger.Info("gateway is listening", "address", o.address, "tls", o.certificate != "", "version", version.Version)
 	select {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
 	}
-	return o.drain(server, g, &draining, stop)
+	draining.Store(true)
+	return o.drain(server, g, stop)
 }
 
 func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, sidecar *dispatcher.Client, tracer *tracing.Tracer, logger, accessLog *slog.Logger) (*gateway.Gateway, error) {
-	if o.replicas < 1 {
+	switch {
+	case o.replicas < 1:
 		return nil, errors.New("--replicas: must be at least 1")
+	case o.connections < 1:
+		return nil, errors.New("--connections: must be at least 1")
+	case o.idleTimeout < time.Second:
+		return nil, errors.New("--idle-timeout: must be at least 1s")
 	}
 	o.first.Records.Total /= float64(o.replicas)
 	objects, err := newClient(config, client.Options{Scheme: newScheme(), Mapper: newMapper()})
@@ -189,62 +196,61 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 }
 
 // listen begins to serve; failed hears of the end.
-func (o *gatewayOptions) listen(ctx context.Context, server *http.Server, failed chan<- error) error {
+func (o *gatewayOptions) listen(ctx context.Context, options httpserver.Options, failed chan<- error) (*httpserver.Server, error) {
 	listener, err := net.Listen("tcp", o.address)
 	if err != nil {
-		return fmt.Errorf("--address %s: %w", o.address, err)
+		return nil, fmt.Errorf("--address %s: %w", o.address, err)
 	}
 	if o.certificate != "" {
 		watcher, err := certwatcher.New(o.certificate, o.key)
 		if err != nil {
-			return fmt.Errorf("--tls-cert-file, --tls-key-file: %w", err)
+			return nil, fmt.Errorf("--tls-cert-file, --tls-key-file: %w", err)
 		}
 		go func() { _ = watcher.Start(ctx) }() // a certificate that cannot be read again stays as it is
-		server.TLSConfig = &tls.Config{GetCertificate: watcher.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-		listener = tls.NewListener(listener, server.TLSConfig)
+		options.TLS = &tls.Config{GetCertificate: watcher.GetCertificate, MinVersion: tls.VersionTLS12}
 	}
+	server := httpserver.New(options)
 	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("serve the REST API: %w", err)
+		if err := server.Serve(listener); err != nil {
+			failed <- err
 		}
 	}()
-	return nil
+	return server, nil
 }
 
-func (o *gatewayOptions) serveMetrics(ctx context.Context, config *rest.Config, failed chan<- error) error {
-	options := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
-	if o.metricsSecure {
-		options.FilterProvider = filters.WithAuthenticationAndAuthorization
-	}
-	httpClient, err := rest.HTTPClientFor(config)
+// serveMetrics serves /metrics until stop is called; failed hears if it ends before.
+func (o *gatewayOptions) serveMetrics(config *rest.Config, counted *httpserver.Metrics, logger *slog.Logger, failed chan<- error) (stop func(), err error) {
+	server, listener, err := o.metrics.listen(config, counted, logger)
 	if err != nil {
-		return fmt.Errorf("set up metrics: %w", err)
+		return nil, err
 	}
-	server, err := metricsserver.NewServer(options, config, httpClient)
-	if err != nil || server == nil {
-		return err
+	if server == nil {
+		return func() {}, nil
 	}
 	go func() {
-		if err := server.Start(ctx); err != nil {
-			failed <- fmt.Errorf("serve metrics: %w", err)
+		if err := server.Serve(listener); err != nil {
+			failed <- err
 		}
 	}()
-	return nil
+	return server.Close, nil
 }
 
-// drain takes requests until the load balancers know that this replica ends,
-// then lets those under way finish, and what they began. stop ends what runs
-// beside the server.
-func (o *gatewayOptions) drain(server *http.Server, g *gateway.Gateway, draining *atomic.Bool, stop func()) error {
-	draining.Store(true)
-	server.SetKeepAlivesEnabled(false)
+// drain takes requests until the load balancers know that this replica ends, then
+// lets those under way finish, and what they began, and says what of it it had to
+// cut off. stop ends what runs beside the server.
+func (o *gatewayOptions) drain(server *httpserver.Server, g *gateway.Gateway, stop func()) error {
+	server.Retire()
 	time.Sleep(o.drainDelay)
-	ctx, cancel := context.WithTimeout(context.Background(), o.drainGrace)
+	end := time.Now().Add(o.drainGrace)
+	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		return fmt.Errorf("requests were still under way after --drain-grace: %w", err)
+	var err error
+	if cut := server.Shutdown(ctx); cut > 0 {
+		err = fmt.Errorf("%d requests were still under way after --drain-grace and were cut off", cut)
 	}
-	err := g.Drain(ctx)
+	settle, cancel := context.WithTimeout(context.Background(), max(time.Until(end), settleGrace))
+	defer cancel()
+	err = errors.Join(err, g.Drain(settle))
 	stop()
 	g.Wait()
 	return err

@@ -19,7 +19,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -28,10 +27,15 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/health"
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/memory"
+	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
+
+// serverGrace is how long a scrape or a probe may still take when the manager ends.
+const serverGrace = 5 * time.Second
 
 // managerOptions are the flags of the role manager.
 type managerOptions struct {
@@ -40,10 +44,9 @@ type managerOptions struct {
 	namespaces       []string
 	logLevel         string
 
-	metricsAddress string
-	metricsSecure  bool
-	probeAddress   string
-	pprofAddress   string
+	metrics      metricsOptions
+	probeAddress string
+	pprofAddress string
 
 	leaderElect             bool
 	leaderElectionNamespace string
@@ -75,10 +78,9 @@ func newManagerCommand() *cobra.Command {
 	flags.StringVar(&o.dispatcherSocket, "dispatcher-socket", "/run/bbmcp/dispatcher.sock", "unix socket of the dispatcher")
 	flags.StringSliceVar(&o.namespaces, "namespaces", nil, "work in these namespaces only, on Roles there (default: all)")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
-	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics; 0 turns it off")
-	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to callers that RBAC lets read it")
+	o.metrics.addFlags(flags)
 	flags.StringVar(&o.probeAddress, "probe-address", ":8081", "address of /healthz and /readyz; 0 turns it off")
-	flags.StringVar(&o.pprofAddress, "pprof-address", "0", "address of Go's profiles, for loopback only: it asks nobody for credentials; 0 turns it off")
+	flags.StringVar(&o.pprofAddress, "pprof-address", "0", "address of Go's profiles, on loopback only: it asks nobody for credentials; 0 turns it off")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one of several replicas work at a time")
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease (default: the Pod's)")
 	flags.DurationVar(&o.leaseDuration, "lease-duration", 30*time.Second, "how long others wait for a leader that is silent")
@@ -126,6 +128,11 @@ func (o *managerOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	stopProfiles, err := profiling.Serve(ctx, o.pprofAddress)
+	if err != nil {
+		return fmt.Errorf("--pprof-address %w", err)
+	}
+	defer stopProfiles()
 	err = mgr.Start(ctx)
 	// With the leadership lost the manager stops at once. What is in flight is
 	// still let finish, and written, in what is left of the same time.
@@ -144,13 +151,9 @@ func (o *managerOptions) newManager(config *rest.Config, lease *lease) (manager.
 		},
 		Cache:                   o.cacheOptions(),
 		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &v1alpha1.WebhookDelivery{}}}},
-		HealthProbeBindAddress:  o.probeAddress,
-		PprofBindAddress:        o.pprofAddress,
-		Metrics:                 metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure},
-		GracefulShutdownTimeout: new(o.drainGrace + 5*time.Second),
-	}
-	if o.metricsSecure {
-		options.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		HealthProbeBindAddress:  "0", // its servers, and that of metrics, let peers take any time they like
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		GracefulShutdownTimeout: new(o.drainGrace + serverGrace),
 	}
 	if lease != nil {
 		options.LeaderElection = true
@@ -187,6 +190,22 @@ func (o *managerOptions) newDeliveryCache(ctx context.Context, mgr manager.Manag
 		return nil, nil, fmt.Errorf("index deliveries: %w", err)
 	}
 	return deliveries, filling, nil
+}
+
+// serve adds the servers of metrics and of probes.
+func (o *managerOptions) serve(mgr manager.Manager, p probes) error {
+	counted := httpserver.NewMetrics(metrics.Registry)
+	server, listener, err := o.metrics.listen(mgr.GetConfig(), counted, nil)
+	if err != nil {
+		return err
+	}
+	if err := addServer(mgr, "metrics", server, listener); err != nil {
+		return err
+	}
+	if server, listener, err = p.listen(o.probeAddress, counted); err != nil {
+		return err
+	}
+	return addServer(mgr, "probes", server, listener)
 }
 
 // setUp wires the reconcilers together.
@@ -237,9 +256,12 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		func() error { return deliveries.SetupWithManager(mgr) },
 		func() error { return webhooks.SetupWithManager(mgr) },
 		func() error { return eventTypes.SetupWithManager(mgr) },
-		func() error { return mgr.AddHealthzCheck("ping", healthz.Ping) },
-		func() error { return mgr.AddReadyzCheck("caches", filled) },
-		func() error { return mgr.AddReadyzCheck("dispatcher", checkDispatcher(sidecar)) },
+		func() error {
+			return o.serve(mgr, probes{
+				live:  map[string]healthz.Checker{"ping": healthz.Ping},
+				ready: map[string]healthz.Checker{"caches": filled, "dispatcher": checkDispatcher(sidecar)},
+			})
+		},
 	} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("set up manager: %w", err)

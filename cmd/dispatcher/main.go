@@ -21,10 +21,15 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/memory"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
+
+// scrapesAtOnce bounds how many are answered at a time: who scrapes is not asked who
+// it is.
+const scrapesAtOnce = 4
 
 func main() {
 	options, err := parseFlags(os.Args[0], os.Args[1:], os.Stderr)
@@ -123,7 +128,7 @@ func serveMetrics(ctx context.Context, address string, registry *prometheus.Regi
 		return nil, fmt.Errorf("listen for metrics: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if ctx.Err() != nil {
@@ -132,7 +137,7 @@ func serveMetrics(ctx context.Context, address string, registry *prometheus.Regi
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	go func() { _ = server.Serve(listener) }()
-	return func() { _ = server.Close() }, nil
+	server := httpserver.New(httpserver.Options{Listener: "metrics", Handler: mux, Metrics: httpserver.NewMetrics(registry)})
+	go func() { _ = server.Serve(listener) }() // it can only be closed
+	return server.Close, nil
 }

@@ -10,7 +10,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 )
 
 var errNotLoopback = errors.New("not a loopback address and port, such as 127.0.0.1:6060: profiles are for nobody else")
@@ -34,7 +35,7 @@ func Serve(ctx context.Context, address string) (stop func(), err error) {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }()
-	return func() { _ = server.Close() }, nil
+	server := httpserver.New(httpserver.Options{Listener: "profiles", Handler: mux})
+	go func() { _ = server.Serve(listener) }() // it can only be closed
+	return server.Close, nil
 }

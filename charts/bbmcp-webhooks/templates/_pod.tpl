@@ -44,7 +44,7 @@
 {{- else if eq .role "manager" -}}
 {{- add 20 (include "bbmcp.seconds" (index $flags "drain-grace" | default "40s")) -}}
 {{- else -}}
-{{- add 10 (include "bbmcp.seconds" (index $flags "drain-delay" | default "5s")) (include "bbmcp.seconds" (index $flags "drain-grace" | default "30s")) -}}
+{{- add 10 (include "bbmcp.seconds" (index $flags "drain-delay" | default "15s")) (include "bbmcp.seconds" (index $flags "drain-grace" | default "30s")) -}}
 {{- end -}}
 {{- end -}}
 

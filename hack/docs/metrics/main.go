@@ -18,6 +18,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
 	"bbmcp.quietstack.com/webhooks/gateway"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 )
 
 func main() {
@@ -31,6 +32,7 @@ func run() error {
 	fmt.Print("<!-- Generated from source by make generate. Do not edit. -->\n\n# Metrics\n")
 	manager := &recorder{}
 	controllers.NewMetrics(manager)
+	httpserver.NewMetrics(manager)
 	manager.MustRegister(controllers.RunnerCollector{Stats: func() attempt.Stats { return attempt.Stats{} }}, (&controllers.Filling{}).Collector())
 	if err := manager.print("Manager"); err != nil {
 		return err
@@ -39,11 +41,13 @@ func run() error {
 		"`controller_runtime_*`, `workqueue_*`, `rest_client_*`, `leader_election_*`, `go_*`, `process_*`.\n")
 	rest := &recorder{}
 	gateway.NewMetrics(rest)
+	httpserver.NewMetrics(rest)
 	rest.MustRegister(gateway.BacklogCollector{})
 	if err := rest.print("Gateway"); err != nil {
 		return err
 	}
 	sidecar := &recorder{}
+	httpserver.NewMetrics(sidecar)
 	_, err := dispatcher.NewSender(dispatcher.SenderOptions{Policy: netguard.New(netguard.Options{}), Registerer: sidecar})
 	if err != nil {
 		return fmt.Errorf("set up dispatcher: %w", err)

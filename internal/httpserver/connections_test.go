@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpserver
+
+import (
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+const simple = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+func TestANewConnectionTakesThePlaceOfOneWithoutARequest(t *testing.T) {
+	held := make(chan struct{})
+	begun := make(chan struct{}, 3)
+	registry := prometheus.NewRegistry()
+	s := New(Options{Connections: 3, Listener: "api", Metrics: NewMetrics(registry), Handler: http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
+		if request.URL.Path == "/held" {
+			begun <- struct{}{}
+			<-held
+		}
+	})})
+	address := start(t, s)
+	active, idle := dial(t, address), dial(t, address)
+	active.send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n")
+	<-begun
+	idle.send(simple)
+	idle.answer()
+	stranger := dial(t, address)
+	waitFor(t, func() bool { return s.connections.in(http.StateNew) == 1 && s.connections.in(http.StateIdle) == 1 })
+
+	next := dial(t, address) // in place of the one that sent nothing
+	next.send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n")
+	<-begun
+	stranger.ends()
+	last := dial(t, address) // in place of the idle one
+	last.send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n")
+	<-begun
+	idle.ends()
+
+	waiting := dial(t, address) // until a request has ended
+	waiting.send(simple)
+	close(held)
+	for _, c := range []*client{active, next, last, waiting} {
+		if got := c.answer(); got.StatusCode != http.StatusOK {
+			t.Errorf("got %d", got.StatusCode)
+		}
+	}
+	for state, want := range map[string]float64{"new": 1, "idle": 2} {
+		if got := testutil.ToFloat64(s.metrics.evictions.WithLabelValues("api", state)); got != want {
+			t.Errorf("%v were evicted in state %s, want %v", got, state, want)
+		}
+	}
+	waitFor(t, func() bool { return testutil.ToFloat64(s.metrics.open.WithLabelValues("api", "active")) == 0 })
+}
+
+func (c *connections) in(state http.ConnState) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for one := range c.open {
+		if one.kind.state == state {
+			n++
+		}
+	}
+	return n
+}
+
+func waitFor(t *testing.T, what func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !what(); {
+		if time.Now().After(end) {
+			t.Fatal("it does not come about")
+		}
+		<-tick.C
+	}
+}
+
+func TestLeastUseful(t *testing.T) {
+	begin := time.Unix(1_700_000_000, 0)
+	type row struct {
+		peer  string
+		state http.ConnState
+		since int // seconds
+	}
+	tests := []struct {
+		name string
+		open []row
+		want int // index; -1: none
+	}{
+		{"none that serve a request", []row{{"10.0.0.1", http.StateActive, 0}, {"10.0.0.2", http.StateActive, 0}}, -1},
+		{"one that never sent a request before those that did", []row{{"10.0.0.1", http.StateIdle, 0}, {"10.0.0.1", http.StateIdle, 0}, {"10.0.0.2", http.StateNew, 9}}, 2},
+		{"the oldest of one peer", []row{{"10.0.0.1", http.StateIdle, 5}, {"10.0.0.1", http.StateIdle, 3}, {"10.0.0.1", http.StateIdle, 4}}, 1},
+		{"of the peer with the most, though another's is older", []row{{"10.0.0.1", http.StateIdle, 0}, {"10.0.0.2", http.StateIdle, 8}, {"10.0.0.2", http.StateIdle, 7}}, 2},
+		{"of the peer with the most that are idle, not of all", []row{
+			{"10.0.0.1", http.StateActive, 0}, {"10.0.0.1", http.StateActive, 0}, {"10.0.0.1", http.StateIdle, 0},
+			{"10.0.0.2", http.StateIdle, 2}, {"10.0.0.2", http.StateIdle, 1},
+		}, 4},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newConnections(len(tt.open), "api", nil)
+			index := map[*connection]int{}
+			for i, r := range tt.open {
+				one := &connection{of: c, kind: kind{netip.MustParseAddr(r.peer), r.state}, since: begin.Add(time.Duration(r.since) * time.Second)}
+				c.open[one], index[one] = struct{}{}, i
+				c.count(one.kind, 1)
+			}
+			got := -1
+			if found := c.leastUseful(); found != nil {
+				got = index[found]
+			}
+			if got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpserver
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// exchange is one request and its answer.
+type exchange struct {
+	http.ResponseWriter
+
+	server  *Server
+	request *http.Request // as the handler gets it
+	body    *body         // nil: the request has none
+	control *http.ResponseController
+	wrote   bool
+}
+
+func newExchange(s *Server, w http.ResponseWriter, request *http.Request) *exchange {
+	e := &exchange{ResponseWriter: w, server: s, request: request, control: http.NewResponseController(w)}
+	if request.ContentLength != 0 {
+		e.body = &body{ReadCloser: request.Body, exchange: e}
+		e.request = request.WithContext(request.Context())
+		e.request.Body = e.body
+	}
+	return e
+}
+
+// isUnread reports whether bytes of the body may still come on the connection. A
+// stream of HTTP/2 ends alone.
+func (e *exchange) isUnread() bool {
+	return e.body != nil && !e.body.ended && e.request.ProtoMajor == 1
+}
+
+// WriteHeader implements http.ResponseWriter. net/http would read what is left of
+// the body first, for as long as that takes to arrive, unless the connection is
+// going to be closed.
+func (e *exchange) WriteHeader(status int) {
+	if status >= http.StatusOK && !e.wrote {
+		e.wrote = true
+		if e.isUnread() || e.server.retiring.Load() {
+			e.Header().Set("Connection", "close")
+		}
+	}
+	e.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (e *exchange) Write(p []byte) (int, error) {
+	if !e.wrote {
+		e.WriteHeader(http.StatusOK)
+	}
+	return e.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (e *exchange) Unwrap() http.ResponseWriter { return e.ResponseWriter }
+
+// finish ends an exchange whose handler is done.
+func (e *exchange) finish() {
+	if !e.wrote {
+		e.WriteHeader(http.StatusOK)
+	}
+	if !e.isUnread() {
+		return
+	}
+	// A client that waits for 100 Continue sends nothing after another answer.
+	isAwaited := e.body.begun || e.request.Header.Get("Expect") == ""
+	if isAwaited && !e.body.failed && e.control.Flush() == nil {
+		_ = e.control.SetReadDeadline(time.Now().Add(lingerTimeout))
+		_, _ = io.CopyN(io.Discard, e.body.ReadCloser, lingerBytes) // whatever comes
+	}
+	_ = e.control.SetReadDeadline(time.Now()) // net/http reads no more
+}
+
+// body is the body of a request, which has BodyTimeout to arrive from the first read.
+type body struct {
+	io.ReadCloser
+
+	exchange *exchange
+	begun    bool
+	ended    bool // all of it is read
+	failed   bool
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if !b.begun {
+		b.begun = true
+		_ = b.exchange.control.SetReadDeadline(time.Now().Add(b.exchange.server.bodyTimeout))
+	}
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case errors.Is(err, io.EOF):
+		b.ended = true
+		// What is read from now on is only whether the client hangs up. A deadline
+		// would look like that, and end the request.
+		_ = b.exchange.control.SetReadDeadline(time.Time{})
+	case err != nil:
+		b.failed = true
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			b.exchange.server.metrics.lateBody(b.exchange.server.listener)
+		}
+	}
+	return n, err
+}

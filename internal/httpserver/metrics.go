@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpserver
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are what the servers of a process count.
+type Metrics struct {
+	open      *prometheus.GaugeVec
+	evictions *prometheus.CounterVec
+	late      *prometheus.CounterVec
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "bbmcp_http_connections",
+			Help: "Open connections of clients, by listener (api, metrics, probes, profiles) and state: new (no request yet), active or idle.",
+		}, []string{"listener", "state"}),
+		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bbmcp_http_connections_evicted_total",
+			Help: "Connections closed to make room for others, by listener and the state that they were in: new or idle.",
+		}, []string{"listener", "state"}),
+		late: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bbmcp_http_late_bodies_total",
+			Help: "Requests whose body did not arrive in time, by listener.",
+		}, []string{"listener"}),
+	}
+	registry.MustRegister(m.open, m.evictions, m.late)
+	return m
+}
+
+// connections notes that more, or fewer, are in a state.
+func (m *Metrics) connections(listener string, state http.ConnState, by int) {
+	if m != nil {
+		m.open.WithLabelValues(listener, state.String()).Add(float64(by))
+	}
+}
+
+func (m *Metrics) evicted(listener string, state http.ConnState) {
+	if m != nil {
+		m.evictions.WithLabelValues(listener, state.String()).Inc()
+	}
+}
+
+func (m *Metrics) lateBody(listener string) {
+	if m != nil {
+		m.late.WithLabelValues(listener).Inc()
+	}
+}

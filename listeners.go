@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
+	certutil "k8s.io/client-go/util/cert"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
+)
+
+// scrapesAtOnce bounds how many are answered at a time: each makes text of every
+// series.
+const scrapesAtOnce = 4
+
+// metricsOptions are the flags of /metrics.
+type metricsOptions struct {
+	address string
+	secure  bool
+}
+
+func (o *metricsOptions) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.address, "metrics-address", ":8443", "address of /metrics; 0 turns it off")
+	flags.BoolVar(&o.secure, "metrics-secure", true, "serve /metrics over TLS, to callers that RBAC lets read it")
+}
+
+// listen begins to listen, and returns what answers; nil: /metrics is off.
+func (o *metricsOptions) listen(config *rest.Config, counted *httpserver.Metrics, logger *slog.Logger) (*httpserver.Server, net.Listener, error) {
+	if o.address == "0" || o.address == "" {
+		return nil, nil, nil
+	}
+	handler := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce})
+	options := httpserver.Options{Listener: "metrics", Metrics: counted, Logger: logger}
+	if o.secure {
+		var err error
+		if handler, err = onlyForReaders(config, handler); err != nil {
+			return nil, nil, fmt.Errorf("set up metrics: %w", err)
+		}
+		if options.TLS, err = selfSigned(); err != nil {
+			return nil, nil, fmt.Errorf("set up metrics: %w", err)
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", handler)
+	options.Handler = mux
+	listener, err := net.Listen("tcp", o.address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--metrics-address %s: %w", o.address, err)
+	}
+	return httpserver.New(options), listener, nil
+}
+
+// onlyForReaders lets in callers whose token may read /metrics.
+func onlyForReaders(config *rest.Config, next http.Handler) (http.Handler, error) {
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	filter, err := filters.WithAuthenticationAndAuthorization(config, client)
+	if err != nil {
+		return nil, err
+	}
+	return filter(ctrl.Log.WithName("metrics"), next)
+}
+
+// selfSigned has a certificate that was made a moment ago.
+func selfSigned() (*tls.Config, error) {
+	certificate, key, err := certutil.GenerateSelfSignedCertKeyWithFixtures("localhost", []net.IP{{127, 0, 0, 1}}, nil, "")
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// probes are what kubelet asks a manager.
+type probes struct{ live, ready map[string]healthz.Checker }
+
+func (p probes) handler() http.Handler {
+	mux := http.NewServeMux()
+	for path, checks := range map[string]map[string]healthz.Checker{"/healthz": p.live, "/readyz": p.ready} {
+		all := http.StripPrefix(path, &healthz.Handler{Checks: checks})
+		mux.Handle(path, all)
+		mux.Handle(path+"/", all)
+	}
+	return mux
+}
+
+// listen begins to listen, and returns what answers; nil: there are no probes.
+func (p probes) listen(address string, counted *httpserver.Metrics) (*httpserver.Server, net.Listener, error) {
+	if address == "0" || address == "" {
+		return nil, nil, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--probe-address %s: %w", address, err)
+	}
+	return httpserver.New(httpserver.Options{Listener: "probes", Handler: p.handler(), Metrics: counted}), listener, nil
+}
+
+// addServer lets a manager run a server until all else has ended.
+func addServer(mgr manager.Manager, name string, server *httpserver.Server, listener net.Listener) error {
+	if server == nil {
+		return nil
+	}
+	standard, bounded := server.Parts(listener)
+	return mgr.Add(&manager.Server{Name: name, Server: standard, Listener: bounded, ShutdownTimeout: new(serverGrace)})
+}
