@@ -35,6 +35,9 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 		"token": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "Token of a Kubernetes ServiceAccount, of the API server's own audience"},
 	}
 	config.Security = []map[string][]string{{"token": {}}}
+	config.OnAddOperation = append(config.OnAddOperation, func(_ *huma.OpenAPI, operation *huma.Operation) {
+		operation.BodyReadTimeout = -1 // internal/httpserver bounds it; huma's deadline would go on while the handler works
+	})
 	api := humago.New(mux, config)
 	api.OpenAPI().Components.Schemas.RegisterTypeAlias(reflect.TypeFor[problem](), reflect.TypeFor[rest.Problem]())
 	api.UseMiddleware(g.authenticated)

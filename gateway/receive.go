@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -24,8 +23,6 @@ const (
 	// maxBatchBytes and maxBatchItems bound a batch.
 	maxBatchBytes = 8 << 20
 	maxBatchItems = 100
-	// bodyTimeout is how long a body may take to arrive.
-	bodyTimeout = 10 * time.Second
 )
 
 // Media types of events.
@@ -108,7 +105,6 @@ func unknownMediaType() error {
 
 // read returns the body.
 func (in *PublishRequest) read(limit int64) ([]byte, error) {
-	_ = http.NewResponseController(in.writer).SetReadDeadline(time.Now().Add(bodyTimeout)) // tests' writers have none
 	body, err := io.ReadAll(http.MaxBytesReader(in.writer, in.request.Body, limit))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, fieldProblem(http.StatusRequestEntityTooLarge, string(payload.TooLarge), wholeBody, fmt.Sprintf("more than %d bytes; send a reference to the content instead of the content", limit))
@@ -116,7 +112,6 @@ func (in *PublishRequest) read(limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, newProblem(http.StatusBadRequest, reasonBodyInvalid, "the body did not arrive whole in time")
 	}
-	_ = http.NewResponseController(in.writer).SetReadDeadline(time.Time{}) // the connection goes on
 	return body, nil
 }
 
