@@ -19,6 +19,14 @@ const (
 	webhookGrace = time.Hour
 	// defaultDeadline is deliveryDeadline where the Webhook does not say.
 	defaultDeadline = 72 * time.Hour
+	// handOverMost is how long after its creation a delivery is left to its creator at
+	// most, whatever spec.notBefore says.
+	handOverMost = time.Hour
+	// longestWait is the longest from the start of an attempt to the next one that a
+	// policy brings about: whatever else status.nextAttemptTime says is not believed.
+	longestWait = retry.MaxTimeout + 2*retry.MaxDelay
+	// mostAttempts is far more than are ever made, and fits into what numbers them.
+	mostAttempts = 1_000_000
 )
 
 // situation is all that a decision about one delivery depends on.
@@ -68,7 +76,7 @@ func next(s situation) plan {
 	}
 	end := deadline(s.delivery, s.webhook)
 	if handedOver(s) {
-		return plan{withdraw: queued, at: earliest(end, s.delivery.Spec.NotBefore.Time)}
+		return plan{withdraw: queued, at: earliest(end, notBefore(s.delivery))}
 	}
 	if reason, _ := held(s); reason != "" {
 		at := end
@@ -80,7 +88,7 @@ func next(s situation) plan {
 		}
 		return plan{withdraw: queued, at: at}
 	}
-	due := dueTime(s.delivery)
+	due := dueTime(s.delivery, s.now)
 	if wanted || !due.After(s.now) {
 		start.at = end
 		return start
@@ -109,7 +117,13 @@ func held(s situation) (reason, message string) {
 func handedOver(s situation) bool {
 	spec := &s.delivery.Spec
 	return spec.NotBefore != nil && spec.FirstAttempt == nil && s.delivery.Status.Attempts == 0 &&
-		s.now.Before(spec.NotBefore.Time) && s.now.Before(deadline(s.delivery, s.webhook))
+		s.now.Before(notBefore(s.delivery)) && s.now.Before(deadline(s.delivery, s.webhook))
+}
+
+// notBefore is until when whoever created the delivery may be making its first
+// attempt.
+func notBefore(delivery *v1alpha1.WebhookDelivery) time.Time {
+	return earliest(delivery.Spec.NotBefore.Time, delivery.CreationTimestamp.Add(handOverMost))
 }
 
 func isFinished(state v1alpha1.DeliveryState) bool {
@@ -118,11 +132,16 @@ func isFinished(state v1alpha1.DeliveryState) bool {
 
 // dueTime is when the next attempt may start; zero: at once. See handedOver for
 // the first one.
-func dueTime(delivery *v1alpha1.WebhookDelivery) time.Time {
-	if next := delivery.Status.NextAttemptTime; next != nil {
-		return next.Time
+func dueTime(delivery *v1alpha1.WebhookDelivery, now time.Time) time.Time {
+	status := &delivery.Status
+	if status.NextAttemptTime == nil {
+		return time.Time{}
 	}
-	return time.Time{}
+	last := delivery.CreationTimestamp.Time
+	if status.LastAttemptTime != nil {
+		last = earliest(status.LastAttemptTime.Time, now)
+	}
+	return earliest(status.NextAttemptTime.Time, last.Add(longestWait))
 }
 
 func retryWanted(delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) bool {

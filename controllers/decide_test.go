@@ -72,8 +72,8 @@ func TestFold(t *testing.T) {
 				DurationMilliseconds: math.MaxInt64, RetryAfterTime: micro(1e6 * hour), Reason: "HTTPStatus",
 			}
 		}, v1alpha1.WebhookDeliveryStatus{
-			State: v1alpha1.DeliveryRetrying, Attempts: 1, LastAttemptTime: micro(second), NextAttemptTime: micro(hour + 31*second),
-			AttemptLog: []v1alpha1.Attempt{{Number: 1, StartTime: *micro(second), DurationMilliseconds: 30_000, RetryAfterTime: micro(1e6 * hour), Reason: "HTTPStatus"}},
+			State: v1alpha1.DeliveryRetrying, Attempts: 1, LastAttemptTime: micro(second), NextAttemptTime: micro(hour + second),
+			AttemptLog: []v1alpha1.Attempt{{Number: 1, StartTime: *micro(second), DurationMilliseconds: 30_000, RetryAfterTime: micro(hour + second), Reason: "HTTPStatus"}},
 			Conditions: succeeded(metav1.ConditionUnknown, v1alpha1.ReasonRetryScheduled, "", second),
 		}},
 		{"the attempt has been recorded by somebody else", func(s *situation) {

@@ -80,7 +80,7 @@ func isReported(status *v1alpha1.WebhookDeliveryStatus) bool {
 // take adds one attempt and decides what follows from it.
 func (f *folder) take(made v1alpha1.Attempt, reason dispatcher.Reason) {
 	byHand := f.status.State == v1alpha1.DeliveryFailed
-	ended := made.StartTime.Add(time.Duration(made.DurationMilliseconds) * time.Millisecond)
+	ended := attemptlog.Ended(&made)
 	f.status.Attempts = made.Number
 	f.status.ResponseStatus = made.ResponseStatus
 	f.status.ErrorMessage = made.Message
@@ -113,14 +113,8 @@ func (f *folder) take(made v1alpha1.Attempt, reason dispatcher.Reason) {
 // whoever creates a delivery by hand can write anything there, and a status that
 // the API server refuses would never be written.
 func firstAttempt(first v1alpha1.Attempt, now time.Time) v1alpha1.Attempt {
+	first = attemptlog.Bounded(first, now)
 	first.Number = 1
-	first.DurationMilliseconds = min(max(first.DurationMilliseconds, 0), dispatcher.MaxTimeout.Milliseconds())
-	if first.StartTime.After(now) || first.StartTime.IsZero() { // or the other clock is ahead; zero would be written as null
-		first.StartTime = metav1.NewMicroTime(now.UTC().Truncate(time.Microsecond))
-	}
-	if first.RetryAfterTime.IsZero() {
-		first.RetryAfterTime = nil
-	}
 	return first
 }
 
@@ -138,6 +132,8 @@ func (f *folder) nextAttempt(policy retry.Policy, made v1alpha1.Attempt, ended t
 func (f *folder) doom() {
 	created := f.delivery.CreationTimestamp.Time
 	switch {
+	case f.status.Attempts >= mostAttempts:
+		f.fail(v1alpha1.ReasonAttemptsExhausted, fmt.Sprintf("status.attempts says %d, more than are ever made", f.status.Attempts))
 	case f.webhook == nil && f.now.Sub(created) >= webhookGrace:
 		f.fail(v1alpha1.ReasonWebhookNotFound, fmt.Sprintf("there is no Webhook %q in this namespace, an hour after the delivery was made", f.delivery.Spec.WebhookRef.Name))
 	case f.webhook != nil && ownedByAnother(f.delivery, f.webhook):
@@ -180,6 +176,8 @@ func (f *folder) refuseRetry() {
 	switch {
 	case f.status.State == v1alpha1.DeliverySucceeded:
 		why = "it has succeeded"
+	case f.status.Attempts >= mostAttempts:
+		why = "it has had more attempts than can be numbered"
 	case f.webhook == nil:
 		why = "its webhook does not exist"
 	case ownedByAnother(f.delivery, f.webhook):
@@ -232,10 +230,11 @@ func isHold(reason string) bool {
 // record turns a result into an entry of the attempt log.
 func record(outcome attempt.Outcome) v1alpha1.Attempt {
 	var primary v1alpha1.SigningKey
+	var revision string
 	if note, ok := outcome.Note.(attemptNote); ok {
-		primary = note.primary
+		primary, revision = note.primary, note.revision
 	}
-	return attemptlog.Entry(outcome.Number, &outcome.Result, primary)
+	return attemptlog.Entry(outcome.Number, &outcome.Result, primary, revision)
 }
 
 // appendAttempt adds an attempt and drops the oldest until the log fits.

@@ -3,9 +3,6 @@
 package controllers
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -16,6 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/retry"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
@@ -24,7 +22,7 @@ func judge(s *webhookScope, observations *Observations, backlogLimit int) *v1alp
 	j := judgement{webhookScope: s, status: s.webhook.Status.DeepCopy()}
 	j.status.ObservedGeneration = s.webhook.Generation
 	j.status.WebhookID = identity.WebhookID(s.webhook.Namespace, s.webhook.Name)
-	j.status.EndpointRevision = endpointRevision(s.webhook)
+	j.status.EndpointRevision = signer.EndpointRevision(s.webhook)
 	if s.rotated {
 		j.status.LastHandledRotateAt = cut(s.webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256)
 	}
@@ -58,7 +56,8 @@ func (j *judgement) count() {
 		j.status.RetryAfterTime = nil
 	case until.After(j.now):
 		j.status.RetryAfterTime = new(metav1.NewTime(until.Add(time.Second - 1).Truncate(time.Second)))
-	case j.status.RetryAfterTime != nil && !j.status.RetryAfterTime.After(j.now):
+	case j.status.RetryAfterTime == nil:
+	case !j.status.RetryAfterTime.After(j.now), j.status.RetryAfterTime.After(j.now.Add(retry.MaxRetryAfter + time.Second)): // over, or never asked for
 		j.status.RetryAfterTime = nil
 	}
 }
@@ -196,14 +195,7 @@ func rotateWanted(webhook *v1alpha1.Webhook) bool {
 // endpointChanged reports whether url or signing changed since the last pass.
 func endpointChanged(webhook *v1alpha1.Webhook) bool {
 	known := webhook.Status.EndpointRevision
-	return known != "" && known != endpointRevision(webhook)
-}
-
-// endpointRevision is a short hash of what re-enables a webhook when it changes.
-func endpointRevision(webhook *v1alpha1.Webhook) string {
-	text, _ := json.Marshal([]any{webhook.Spec.URL, signer.RefOf(webhook)})
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:8])
+	return known != "" && known != signer.EndpointRevision(webhook)
 }
 
 func microTime(t time.Time) *metav1.MicroTime {

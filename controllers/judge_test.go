@@ -203,7 +203,7 @@ func TestJudgeWholeStatus(t *testing.T) {
 		return metav1.Condition{Type: name, Status: value, Reason: reason, Message: message, ObservedGeneration: 3, LastTransitionTime: metav1.NewTime(at(0))}
 	}
 	want := &v1alpha1.WebhookStatus{
-		ObservedGeneration: 3, WebhookID: "wh_644f7b8cf5aca6ae", State: v1alpha1.WebhookActive, EndpointRevision: endpointRevision(s.webhook),
+		ObservedGeneration: 3, WebhookID: "wh_644f7b8cf5aca6ae", State: v1alpha1.WebhookActive, EndpointRevision: signer.EndpointRevision(s.webhook),
 		LastSuccessTime: micro(-second), LastFailureTime: micro(-2 * second), EnabledTime: micro(0),
 		DeliveriesSucceeded: 11, DeliveriesFailed: 1, DeliveriesPending: 7, RetryAfterTime: new(metav1.NewTime(at(91 * second))),
 		Signing:             &v1alpha1.SigningStatus{SecretName: "orders-signing", OverlapEndTime: new(metav1.NewTime(at(24 * hour))), Primary: v1alpha1.SigningKeyPrevious},
@@ -247,7 +247,7 @@ func TestAChangedEndpointIsNotHeld(t *testing.T) {
 }
 
 func TestWhatReenables(t *testing.T) {
-	revision := endpointRevision(someWebhook())
+	revision := signer.EndpointRevision(someWebhook())
 	tests := []struct {
 		name   string
 		change func(*v1alpha1.Webhook)

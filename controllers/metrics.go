@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
@@ -12,6 +13,10 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 )
+
+// mostLatency is the longest that one delivery adds to the sum of latencies: it is
+// beyond all buckets, and spec.acceptedTime may be written by hand.
+const mostLatency = time.Hour
 
 // Metrics are what the manager tells Prometheus.
 type Metrics struct {
@@ -86,7 +91,7 @@ func (m *Metrics) attempt(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.
 		m.certificates.WithLabelValues(delivery.Namespace, webhook.Name).Set(float64(expiry.Unix()))
 	}
 	if delivery.Status.Attempts == 1 {
-		m.latency.Observe(max(0, result.StartedAt.Sub(accepted(delivery)).Seconds()))
+		m.latency.Observe(max(0, min(result.StartedAt.Sub(accepted(delivery)), mostLatency).Seconds()))
 	}
 }
 

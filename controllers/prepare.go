@@ -29,6 +29,7 @@ var errHeld = errors.New("delivery is held")
 type attemptNote struct {
 	webhook  *v1alpha1.Webhook
 	primary  v1alpha1.SigningKey
+	revision string // of the endpoint
 	rotation rotation
 }
 
@@ -114,7 +115,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 		Trace: dispatcher.Trace{
 			Parent: delivery.Spec.TraceParent, Wanted: webhook.Spec.SendTraceParent, Namespace: webhook.Namespace, Webhook: webhook.Name,
 		},
-	}, attemptNote{webhook: webhook, primary: primary, rotation: rotationOf(secrets)}, nil
+	}, attemptNote{webhook: webhook, primary: primary, revision: signer.EndpointRevision(webhook), rotation: rotationOf(secrets)}, nil
 }
 
 // isTakenOver reports whether whoever created the delivery was to make its first

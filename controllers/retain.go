@@ -248,10 +248,10 @@ func (r *Retainer) admit(ctx context.Context, delivery *v1alpha1.WebhookDelivery
 	}
 	var webhook v1alpha1.Webhook
 	key := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
-	if r.Client.Get(ctx, key, &webhook) != nil || ownedByAnother(delivery, &webhook) {
+	if r.Client.Get(ctx, key, &webhook) != nil || ownedByAnother(delivery, &webhook) || !saysOf(delivery, &webhook) {
 		return
 	}
-	at := delivery.Status.CompletionTime.Time
+	at := earliest(delivery.Status.CompletionTime.Time, r.Now())
 	outcome, known := outcomeOf(delivery), webhook.Status.LastFailureTime
 	if outcome == health.Succeeded {
 		known = webhook.Status.LastSuccessTime

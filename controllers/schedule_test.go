@@ -284,5 +284,5 @@ func TestNothingIsWrittenBeforeTheHandOver(t *testing.T) {
 func TestNotBeforeByHand(t *testing.T) {
 	l := newLife(t, taken)
 	l.s.delivery.Spec.NotBefore = micro(1000 * hour)
-	same(t, l.live(2000*hour), story{nil, v1alpha1.DeliveryFailed, v1alpha1.ReasonDeadlineExceeded, 72 * hour})
+	same(t, l.live(2000*hour), story{[]begun{{1, hour}}, v1alpha1.DeliverySucceeded, v1alpha1.ReasonDelivered, hour})
 }

@@ -17,6 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
@@ -187,7 +188,7 @@ func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, 
 		return
 	}
 	outcome := outcomeOf(written)
-	if outcome == 0 || !s.sameEndpoint() {
+	if outcome == 0 || !s.sameEndpoint(written) {
 		r.Observations.Counted(s.webhook, written.Status.State)
 		return
 	}
@@ -214,15 +215,16 @@ func (r *DeliveryReconciler) accountAttempt(ctx context.Context, s *situation, d
 // heed takes from the attempts that are new in the log what matters to other
 // deliveries.
 func (r *DeliveryReconciler) heed(s *situation, before, written *v1alpha1.WebhookDelivery) {
-	if s.webhook == nil || ownedByAnother(written, s.webhook) || !s.sameEndpoint() {
+	if s.webhook == nil || ownedByAnother(written, s.webhook) {
 		return
 	}
+	revision, enabled := signer.EndpointRevision(s.webhook), s.webhook.Status.EnabledTime
 	known := before.Status.Attempts
 	if isReported(&before.Status) {
 		known = 0
 	}
 	for _, made := range written.Status.AttemptLog {
-		if made.Number <= known {
+		if made.Number <= known || !attemptlog.IsOf(&made, revision, enabled) {
 			continue
 		}
 		if signer.DoubtsSignature(made.ResponseStatus) {
@@ -234,7 +236,7 @@ func (r *DeliveryReconciler) heed(s *situation, before, written *v1alpha1.Webhoo
 			r.Observations.Held(s.webhook, until)
 		}
 	}
-	if note, ok := s.note(); ok && note.primary == v1alpha1.SigningKeyCurrent && s.outcome.Result.Succeeded() {
+	if note, ok := s.note(); ok && s.sameEndpoint(written) && note.primary == v1alpha1.SigningKeyCurrent && s.outcome.Result.Succeeded() {
 		r.Observations.Confirmed(s.webhook, note.rotation)
 	}
 }
@@ -251,11 +253,20 @@ func (s *situation) note() (attemptNote, bool) {
 	return note, ok
 }
 
-// sameEndpoint reports whether what came of the attempt says something about
-// the webhook as it is now, and not about a url that it had when it started.
-func (s *situation) sameEndpoint() bool {
-	note, ok := s.note()
-	return !ok || note.webhook.UID == s.webhook.UID && endpointRevision(note.webhook) == endpointRevision(s.webhook)
+// sameEndpoint reports whether what came of the latest attempt says something about
+// the webhook as it is now, and not about a url that it had when the attempt started.
+func (s *situation) sameEndpoint(written *v1alpha1.WebhookDelivery) bool {
+	if note, ok := s.note(); ok && note.webhook.UID != s.webhook.UID {
+		return false
+	}
+	return saysOf(written, s.webhook)
+}
+
+// saysOf reports whether the latest attempt of a delivery was made with the url and
+// the signing that the webhook has now.
+func saysOf(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) bool {
+	log := delivery.Status.AttemptLog
+	return len(log) == 0 || attemptlog.IsOf(&log[len(log)-1], signer.EndpointRevision(webhook), webhook.Status.EnabledTime)
 }
 
 // outcomeOf is what a finished delivery says about its endpoint; 0: nothing.

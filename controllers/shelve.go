@@ -50,7 +50,7 @@ func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
 	entry := &finishedDelivery{
 		key: keyOf(delivery), uid: delivery.UID, resourceVersion: delivery.ResourceVersion,
 		webhook: types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name},
-		state:   delivery.Status.State, at: delivery.Status.CompletionTime.Time, bytes: payloadBytes(delivery),
+		state:   delivery.Status.State, at: earliest(delivery.Status.CompletionTime.Time, r.Now()), bytes: payloadBytes(delivery),
 		noted: r.Now(),
 	}
 	r.mu.Lock()

@@ -16,7 +16,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // queueBox holds the controller's queue, which exists once it has started.
@@ -110,15 +112,22 @@ func (r *DeliveryReconciler) hold(ctx context.Context, delivery *v1alpha1.Webhoo
 	if log := delivery.Status.AttemptLog; len(log) > 0 {
 		last = &log[len(log)-1]
 	}
-	if last == nil || last.RetryAfterTime == nil || !last.RetryAfterTime.After(now) {
+	if last == nil || last.RetryAfterTime == nil {
+		return
+	}
+	made := attemptlog.Bounded(*last, now)
+	if made.RetryAfterTime == nil || !made.RetryAfterTime.After(now) {
 		return
 	}
 	key := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
 	var webhook v1alpha1.Webhook
-	if err := r.Client.Get(ctx, key, &webhook); err == nil && timeOf(webhook.Status.EnabledTime).After(last.StartTime.Time) {
-		return // by an endpoint that is not the webhook's any more
+	switch err := r.Client.Get(ctx, key, &webhook); {
+	case err != nil: // nobody would ever end the hold of a webhook that does not exist
+	case ownedByAnother(delivery, &webhook):
+	case !attemptlog.IsOf(&made, signer.EndpointRevision(&webhook), webhook.Status.EnabledTime):
+	default:
+		r.Runner.Hold(key, made.RetryAfterTime.Time)
 	}
-	r.Runner.Hold(key, earliest(last.RetryAfterTime.Time, now.Add(retry.MaxRetryAfter)))
 }
 
 // webhookEvents enqueues the deliveries of a webhook when it changes in a way
@@ -127,8 +136,8 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.TypedFuncs[*v1alpha1.Webhook, reconcile.Request]{
 		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*v1alpha1.Webhook], q queue) {
-			if until := e.Object.Status.RetryAfterTime; until != nil && until.After(r.Now()) {
-				r.Runner.Hold(keyOf(e.Object), until.Time)
+			if until, now := e.Object.Status.RetryAfterTime, r.Now(); until != nil && until.After(now) && !endpointChanged(e.Object) {
+				r.Runner.Hold(keyOf(e.Object), earliest(until.Time, now.Add(retry.MaxRetryAfter)))
 			}
 			if !e.IsInInitialList {
 				r.enqueueAll(ctx, e.Object, q)
@@ -138,7 +147,7 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 			if !releases(e.ObjectOld, e.ObjectNew) {
 				return
 			}
-			if endpointRevision(e.ObjectOld) != endpointRevision(e.ObjectNew) {
+			if signer.EndpointRevision(e.ObjectOld) != signer.EndpointRevision(e.ObjectNew) {
 				r.Runner.Redirect(keyOf(e.ObjectNew), destination(e.ObjectNew.Spec.URL))
 			}
 			r.Runner.Calm(keyOf(e.ObjectNew))

@@ -101,7 +101,7 @@ func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryA
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	return &deliveryAnswer{Body: presentDetail(delivery)}, nil
+	return &deliveryAnswer{Body: presentDetail(delivery, g.now())}, nil
 }
 
 // permittedDelivery returns the delivery of a request whose caller may use this
@@ -156,9 +156,9 @@ func presentDelivery(r *recorded) rest.Delivery {
 	}
 }
 
-func presentDetail(delivery *v1alpha1.WebhookDelivery) rest.DeliveryDetail {
+func presentDetail(delivery *v1alpha1.WebhookDelivery, now time.Time) rest.DeliveryDetail {
 	detail := rest.DeliveryDetail{
-		Delivery: presentDelivery(record(delivery)), AttemptLog: []rest.Attempt{}, Payload: delivery.Spec.Payload,
+		Delivery: presentDelivery(record(delivery, now)), AttemptLog: []rest.Attempt{}, Payload: delivery.Spec.Payload,
 	}
 	log := delivery.Status.AttemptLog
 	if first := delivery.Spec.FirstAttempt; first != nil && len(log) == 0 { // the controller has not taken it in yet

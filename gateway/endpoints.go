@@ -23,9 +23,9 @@ type endpoints struct {
 	*mirror.Mirror[*v1alpha1.Webhook, *v1alpha1.Webhook]
 
 	namespaces map[string]*namespaceEndpoints
-	news       chan struct{}   // closed and replaced at every change
-	followers  *news           // nil: nobody is told
-	gone       func(types.UID) // called for what is deleted
+	news       chan struct{}           // closed and replaced at every change
+	followers  *news                   // nil: nobody is told
+	gone       func(*v1alpha1.Webhook) // called for what is deleted
 }
 
 // namespaceEndpoints are those of one namespace, as they are looked up: an event
@@ -37,7 +37,7 @@ type namespaceEndpoints struct {
 }
 
 func newEndpoints(now func() time.Time) *endpoints {
-	e := &endpoints{namespaces: map[string]*namespaceEndpoints{}, news: make(chan struct{}), gone: func(types.UID) {}}
+	e := &endpoints{namespaces: map[string]*namespaceEndpoints{}, news: make(chan struct{}), gone: func(*v1alpha1.Webhook) {}}
 	reduce := func(webhook *v1alpha1.Webhook) *v1alpha1.Webhook { return webhook }
 	e.Mirror = mirror.New(reduce, e.changed, now)
 	return e
@@ -49,7 +49,7 @@ func (e *endpoints) changed(before, after **v1alpha1.Webhook) {
 	if before != nil {
 		e.drop(*before)
 		if after == nil || (*after).UID != (*before).UID {
-			e.gone((*before).UID)
+			e.gone(*before)
 		}
 	}
 	if after != nil {

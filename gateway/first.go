@@ -64,13 +64,14 @@ type firsts struct {
 
 // flight is one first attempt.
 type flight struct {
-	firsts  *firsts
-	draft   *deliveryDraft
-	slot    *slot
-	request dispatcher.Request
-	primary v1alpha1.SigningKey
-	began   time.Time
-	digest  [sha256.Size]byte // of the payload
+	firsts   *firsts
+	draft    *deliveryDraft
+	slot     *slot
+	request  dispatcher.Request
+	primary  v1alpha1.SigningKey
+	revision string // of the endpoint
+	began    time.Time
+	digest   [sha256.Size]byte // of the payload
 	// ended is closed once result and err are there.
 	ended  chan struct{}
 	result dispatcher.Result
@@ -98,7 +99,7 @@ func (f *firsts) begin(ctx context.Context, draft *deliveryDraft, digest [sha256
 	now := f.now()
 	keys, primary := signer.KeysFor(secrets, signer.Confirmed(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
 	made := &flight{
-		firsts: f, draft: draft, slot: at, primary: primary, began: now, digest: digest, ended: make(chan struct{}),
+		firsts: f, draft: draft, slot: at, primary: primary, revision: at.hook.revision, began: now, digest: digest, ended: make(chan struct{}),
 		request: dispatcher.Request{
 			DeliveryID: identity.DeliveryID(draft.name(), ""),
 			EventID:    draft.eventID, EventType: draft.eventType, Attempt: 1,
@@ -176,7 +177,9 @@ func (f *flight) hasEnded() bool {
 func (f *flight) delivered() bool { return f.hasEnded() && f.err == nil && f.result.Succeeded() }
 
 // made is the attempt, once it has ended, as objects hold it.
-func (f *flight) made() v1alpha1.Attempt { return attemptlog.Entry(1, &f.result, f.primary) }
+func (f *flight) made() v1alpha1.Attempt {
+	return attemptlog.Entry(1, &f.result, f.primary, f.revision)
+}
 
 // await waits for first attempts to end, for this long in all. Those that have
 // not are overdue.
@@ -235,7 +238,7 @@ func (p *publishing) beginEach(ctx context.Context, tasks []*task, take taking) 
 	digest := sha256.Sum256(p.payload)
 	for _, t := range tasks {
 		pending := func(before time.Time) bool {
-			return p.g.deliveries.waits(t.webhook.Namespace, t.webhook.Name, before, f.now())
+			return p.g.deliveries.waits(keyOf(t.webhook), before, f.now())
 		}
 		made, why := f.begin(ctx, p.draft(t.target), digest, take, pending)
 		switch {
@@ -278,11 +281,10 @@ func (p *publishing) delivered(f *flight) *recorded {
 // recorded is what the ledger would hold of a delivery that was delivered.
 func (f *flight) recorded() *recorded {
 	d, made := f.draft, f.made()
-	ended := made.StartTime.Add(time.Duration(made.DurationMilliseconds) * time.Millisecond)
 	return &recorded{
 		namespace: d.webhook.Namespace, name: d.name(), id: f.request.DeliveryID,
 		webhook: d.webhook.Name, owner: d.webhook.UID, eventID: d.eventID, eventType: d.eventType,
 		state: v1alpha1.DeliverySucceeded, attempts: 1, responseStatus: made.ResponseStatus,
-		created: d.accepted, completed: new(metav1.NewMicroTime(ended)), stamp: d.stamp, bytes: int64(len(d.payload)), digest: f.digest,
+		created: d.accepted, completed: new(metav1.NewMicroTime(attemptlog.Ended(&made))), stamp: d.stamp, bytes: int64(len(d.payload)), digest: f.digest,
 	}
 }

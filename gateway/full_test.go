@@ -154,6 +154,24 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(publish(ctx, there, event("")).Deliveries).To(HaveLen(1))
 	})
 
+	It("lets nobody take what others may have, by deliveries made by hand", func(ctx SpecContext) {
+		greedy := newNamespace(ctx)
+		others := unfinished(ctx)
+		limit, byHand := 2*others+40, others+60 // all that there are is more than the limit
+		for i := range byHand {
+			Expect(cluster.Client.Create(ctx, &v1alpha1.WebhookDelivery{
+				ObjectMeta: metav1.ObjectMeta{Namespace: greedy, Name: fmt.Sprintf("by-hand-%d", i)},
+				Spec: v1alpha1.WebhookDeliverySpec{
+					WebhookRef: v1alpha1.WebhookReference{Name: "none"}, EventID: fmt.Sprintf("e%d", i), EventType: "context.created",
+					Payload: `{"event":"context.created","timestamp":"2026-03-01T12:00:00Z","data":{}}`,
+				},
+			})).To(Succeed())
+		}
+		on := ownGateway(ctx, token, fmt.Sprintf("--backlog=%d", limit), "--backlog-per-webhook=1000", "--backlog-per-namespace=1000")
+		suspendedWebhooks(ctx, on, namespace, "one")
+		Expect(publish(ctx, on, event("")).Deliveries).To(HaveLen(1), "at most %d may be, and a neighbour has made %d by hand", limit, byHand)
+	})
+
 	It("heeds a ResourceQuota of the namespace", func(ctx SpecContext) {
 		on := as(token)
 		suspendedWebhooks(ctx, on, namespace, "one")

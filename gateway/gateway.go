@@ -15,7 +15,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/singleflight"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -169,11 +168,11 @@ func (g *Gateway) attemptFirst(o Options) {
 		return err
 	}
 	g.records = newRecords(o.First.Records, create, g.deliveries.behind, o.Metrics, o.Now)
-	g.deliveries.hold, g.deliveries.hear = g.firsts.slots.hold, g.firsts.slots.hear
-	g.endpoints.gone = func(webhook types.UID) {
-		g.firsts.signer.Forget(webhook)
-		g.firsts.slots.forget(webhook)
-		g.records.forget(webhook)
+	g.deliveries.hear = g.firsts.slots.hear
+	g.endpoints.gone = func(webhook *v1alpha1.Webhook) {
+		g.firsts.signer.Forget(webhook.UID)
+		g.firsts.slots.forget(keyOf(webhook))
+		g.records.forget(webhook.UID)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/mirror"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
@@ -40,7 +41,6 @@ type recorded struct {
 	completed      *metav1.MicroTime
 	took           time.Duration // the latest attempt
 	foreseen       bool          // it has succeeded, and the controller has not written so
-	asked          time.Time     // until when the endpoint asked to be left alone
 	heard          heard         // of the latest attempt
 
 	stamp  time.Time         // in the payload; zero if that is no payload of ours
@@ -52,7 +52,12 @@ func (r *recorded) unfinished() bool {
 	return r.state != v1alpha1.DeliverySucceeded && r.state != v1alpha1.DeliveryFailed
 }
 
-func record(delivery *v1alpha1.WebhookDelivery) *recorded {
+// key is the webhook that a delivery says something about.
+func (r *recorded) key() webhookKey {
+	return webhookKey{namespace: r.namespace, name: r.webhook, uid: r.owner}
+}
+
+func record(delivery *v1alpha1.WebhookDelivery, now time.Time) *recorded {
 	r := &recorded{
 		namespace: delivery.Namespace, name: delivery.Name, uid: delivery.UID,
 		id:      identity.DeliveryID(delivery.Name, string(delivery.UID)),
@@ -67,35 +72,26 @@ func record(delivery *v1alpha1.WebhookDelivery) *recorded {
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
 		r.owner = owner.UID
 	}
-	r.foresee(delivery)
-	r.asked, r.heard = askedBy(delivery), hear(delivery)
+	r.foresee(delivery, now)
+	r.heard = hear(delivery, now)
 	return r
-}
-
-// askedBy is until when the endpoint asked to be left alone at the latest attempt;
-// zero: it did not.
-func askedBy(delivery *v1alpha1.WebhookDelivery) (until time.Time) {
-	if made := latestAttempt(delivery); made != nil && made.RetryAfterTime != nil {
-		until = made.RetryAfterTime.Time
-	}
-	return until
 }
 
 // foresee takes an attempt into account that the controller has not decided about
 // yet: of the gateway that created the object, or handed it over.
-func (r *recorded) foresee(delivery *v1alpha1.WebhookDelivery) {
-	made := delivery.Spec.FirstAttempt
-	if log := delivery.Status.AttemptLog; made == nil && len(log) == 1 {
-		made = &log[0]
+func (r *recorded) foresee(delivery *v1alpha1.WebhookDelivery, now time.Time) {
+	said := delivery.Spec.FirstAttempt
+	if log := delivery.Status.AttemptLog; said == nil && len(log) == 1 {
+		said = &log[0]
 	}
-	if r.state != "" || made == nil {
+	if r.state != "" || said == nil {
 		return
 	}
+	made := attemptlog.Bounded(*said, now)
 	r.attempts, r.responseStatus, r.errorMessage = 1, made.ResponseStatus, made.Message
 	r.state = v1alpha1.DeliveryRetrying
 	if made.Reason == "" {
-		ended := made.StartTime.Add(time.Duration(made.DurationMilliseconds) * time.Millisecond)
-		r.state, r.foreseen, r.completed = v1alpha1.DeliverySucceeded, true, new(metav1.NewMicroTime(ended))
+		r.state, r.foreseen, r.completed = v1alpha1.DeliverySucceeded, true, new(metav1.NewMicroTime(attemptlog.Ended(&made)))
 	}
 }
 
@@ -139,13 +135,13 @@ type ledger struct {
 	*mirror.Mirror[*v1alpha1.WebhookDelivery, *recorded]
 
 	news *news // nil: nobody is told
+	now  func() time.Time
 
 	// All that follows is read under View and changed under Change.
 
 	total      usage
 	foreseen   int // see recorded
-	hold       func(webhook types.UID, until time.Time)
-	hear       func(webhook types.UID, what heard)
+	hear       func(webhook webhookKey, what heard, now time.Time)
 	namespaces map[string]*namespaceLedger
 	reserved   reservations
 }
@@ -153,6 +149,7 @@ type ledger struct {
 type namespaceLedger struct {
 	usage
 
+	foreseen  int // see recorded
 	byID      map[string]*recorded
 	byEvent   map[string]map[string]*recorded // event id → name
 	byWebhook map[string]*webhookLedger       // name of the webhook
@@ -189,10 +186,11 @@ func newLedger(now func() time.Time) *ledger {
 	l := &ledger{
 		namespaces: map[string]*namespaceLedger{},
 		reserved:   reservations{namespaces: map[string]*reservedNamespace{}},
-		hold:       func(types.UID, time.Time) {},
-		hear:       func(types.UID, heard) {},
+		hear:       func(webhookKey, heard, time.Time) {},
+		now:        now,
 	}
-	l.Mirror = mirror.New(record, l.changed, now)
+	reduce := func(delivery *v1alpha1.WebhookDelivery) *recorded { return record(delivery, now()) }
+	l.Mirror = mirror.New(reduce, l.changed, now)
 	return l
 }
 
@@ -218,11 +216,9 @@ func (l *ledger) enter(r *recorded) {
 	w.inOrder.ReplaceOrInsert(r)
 	if r.foreseen {
 		l.foreseen++
+		n.foreseen++
 	}
-	l.hear(r.owner, r.heard)
-	if !r.asked.IsZero() {
-		l.hold(r.owner, r.asked)
-	}
+	l.hear(r.key(), r.heard, l.now())
 	switch {
 	case r.unfinished():
 		l.total.add(r, 1)
@@ -246,6 +242,7 @@ func (l *ledger) drop(r *recorded) {
 	w.inOrder.Delete(r)
 	if r.foreseen {
 		l.foreseen--
+		n.foreseen--
 	}
 	switch {
 	case r.unfinished():
@@ -332,26 +329,40 @@ func (l *ledger) ofWebhook(namespace, webhook string, after *recorded, limit int
 
 // waits reports whether a delivery of a webhook waits for its turn that came in
 // before a time.
-func (l *ledger) waits(namespace, webhook string, before, now time.Time) (found bool) {
+func (l *ledger) waits(webhook webhookKey, before, now time.Time) (found bool) {
 	l.View(func() {
-		n := l.namespaces[namespace]
-		if n == nil || n.byWebhook[webhook] == nil {
+		n := l.namespaces[webhook.namespace]
+		if n == nil || n.byWebhook[webhook.name] == nil {
 			return
 		}
-		n.byWebhook[webhook].waiting.Ascend(func(r *recorded) bool {
+		n.byWebhook[webhook.name].waiting.Ascend(func(r *recorded) bool {
 			if r.created.After(before) {
 				return false
 			}
-			found = r.next == nil || !r.next.After(now)
+			owned := r.owner == "" || r.owner == webhook.uid // it will be adopted, or is
+			found = owned && (r.next == nil || !r.next.After(now))
 			return !found
 		})
 	})
 	return found
 }
 
-// behind is how many deliveries have succeeded of which the controller has not
-// written so.
-func (l *ledger) behind() (n int) {
-	l.View(func() { n = l.foreseen })
-	return n
+// behind reports whether the controller has not written yet that so many deliveries
+// have succeeded that a namespace gets no more records for now.
+func (l *ledger) behind(namespace string) (is bool) {
+	l.View(func() {
+		have := int64(0)
+		if n := l.namespaces[namespace]; n != nil {
+			have = int64(n.foreseen)
+		}
+		others := func(yield func(int64) bool) {
+			for name, n := range l.namespaces {
+				if name != namespace && !yield(int64(n.foreseen)) {
+					return
+				}
+			}
+		}
+		is = !shared{limit: maxUnsettledRecords, most: maxUnsettledRecords, total: int64(l.foreseen)}.admits(have, have+1, others)
+	})
+	return is
 }

@@ -36,7 +36,7 @@ func TestWaits(t *testing.T) {
 	}
 	check := func(what string, before, now int, want bool) {
 		t.Helper()
-		if got := l.waits("team", "one", at(before).Time, at(now).Time); got != want {
+		if got := l.waits(webhookKey{"team", "one", "uid"}, at(before).Time, at(now).Time); got != want {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"fmt"
+	"iter"
 	"net/http"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
@@ -50,10 +51,16 @@ type admission struct {
 	refused *problem // nil: granted may be created
 }
 
-// admit decides which webhooks get a delivery of so many bytes. A namespace may
-// use no more of the cluster's limits than is still free afterwards: a busy one
-// leaves room for newcomers, many busy ones share evenly.
-func (l Limits) admit(bytes int64, cluster, namespace usage, wishes []wish) admission {
+// using is what is unfinished in all namespaces, in the one that wants more, and in
+// each of the others.
+type using struct {
+	cluster, namespace usage
+	others             iter.Seq[usage]
+}
+
+// admit decides which webhooks get a delivery of so many bytes. A namespace may use
+// no more of the cluster's limits than is left free after it, see shared.
+func (l Limits) admit(bytes int64, in using, wishes []wish) admission {
 	var a admission
 	var added usage
 	for _, w := range wishes {
@@ -69,16 +76,29 @@ func (l Limits) admit(bytes int64, cluster, namespace usage, wishes []wish) admi
 		}
 		a.skipped = append(a.skipped, rest.SkippedWebhook{WebhookID: w.id, Reason: rest.SkippedBacklogFull})
 	}
-	after := usage{count: namespace.count + added.count, bytes: namespace.bytes + added.bytes}
+	namespace, after := in.namespace, in.namespace.plus(added)
 	switch {
 	case added.count == 0:
 	case after.count > l.PerNamespace || after.bytes > l.PerNamespaceBytes:
 		return admission{refused: limitReached(reasonNamespaceFull, fmt.Sprintf(
 			"the namespace has %d unfinished deliveries with %d bytes, at most %d with %d bytes may be", namespace.count, namespace.bytes, l.PerNamespace, l.PerNamespaceBytes))}
-	case after.count > l.Cluster-cluster.count || after.bytes > l.ClusterBytes-cluster.bytes:
+	case !l.leaves(in, after):
 		return admission{refused: limitReached(reasonClusterFull, "all namespaces together have many unfinished deliveries, and this one has its share of them")}
 	}
 	return a
+}
+
+// leaves reports whether the cluster's limits have room for so much of a namespace.
+func (l Limits) leaves(in using, after usage) bool {
+	counts := func(yield func(int64) bool) {
+		in.others(func(u usage) bool { return yield(int64(u.count)) })
+	}
+	bytes := func(yield func(int64) bool) {
+		in.others(func(u usage) bool { return yield(u.bytes) })
+	}
+	number := shared{limit: int64(l.Cluster), most: int64(l.PerNamespace), total: int64(in.cluster.count)}
+	size := shared{limit: l.ClusterBytes, most: l.PerNamespaceBytes, total: in.cluster.bytes}
+	return number.admits(int64(in.namespace.count), int64(after.count), counts) && size.admits(in.namespace.bytes, after.bytes, bytes)
 }
 
 func (l Limits) webhookCount() int {
@@ -125,14 +145,7 @@ func (r *reservations) add(namespace, webhook string, u usage, sign int) {
 // reserve decides which webhooks get a delivery and counts those until release.
 func (l *ledger) reserve(limits Limits, namespace string, bytes int64, wishes []wish) (a admission) {
 	l.Change(func() {
-		cluster, used := l.total.plus(l.reserved.total), usage{}
 		n, r := l.namespaces[namespace], l.reserved.namespaces[namespace]
-		if n != nil {
-			used = n.usage
-		}
-		if r != nil {
-			used = used.plus(r.usage)
-		}
 		for i := range wishes {
 			if n != nil && n.byWebhook[wishes[i].name] != nil {
 				wishes[i].used = n.byWebhook[wishes[i].name].usage
@@ -141,12 +154,39 @@ func (l *ledger) reserve(limits Limits, namespace string, bytes int64, wishes []
 				wishes[i].used = wishes[i].used.plus(r.webhooks[wishes[i].name])
 			}
 		}
-		a = limits.admit(bytes, cluster, used, wishes)
+		a = limits.admit(bytes, using{cluster: l.total.plus(l.reserved.total), namespace: l.used(namespace), others: l.usedBut(namespace)}, wishes)
 		for _, granted := range a.granted {
 			l.reserved.add(namespace, granted.name, usage{count: 1, bytes: bytes}, 1)
 		}
 	})
 	return a
+}
+
+// used is what is unfinished in a namespace, what is reserved included.
+func (l *ledger) used(namespace string) (u usage) {
+	if n := l.namespaces[namespace]; n != nil {
+		u = n.usage
+	}
+	if r := l.reserved.namespaces[namespace]; r != nil {
+		u = u.plus(r.usage)
+	}
+	return u
+}
+
+// usedBut is what is unfinished in each namespace but one.
+func (l *ledger) usedBut(namespace string) iter.Seq[usage] {
+	return func(yield func(usage) bool) {
+		for name := range l.namespaces {
+			if name != namespace && !yield(l.used(name)) {
+				return
+			}
+		}
+		for name, r := range l.reserved.namespaces {
+			if name != namespace && l.namespaces[name] == nil && !yield(r.usage) {
+				return
+			}
+		}
+	}
 }
 
 // release ends the reservation of one webhook.

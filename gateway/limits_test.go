@@ -5,6 +5,7 @@ package gateway
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ func TestAdmit(t *testing.T) {
 		limits             Limits
 		bytes              int64
 		cluster, namespace usage
+		hogs               []usage // other namespaces; none: one with the rest of cluster
 		wishes             []wish
 		granted, skipped   []string
 		refused            string
@@ -41,17 +43,26 @@ func TestAdmit(t *testing.T) {
 		"the namespace's bytes are used":            {bytes: 1001, cluster: usage{9, 9000}, namespace: usage{9, 9000}, wishes: []wish{hook("a", 0, 0)}, refused: reasonNamespaceFull},
 		"a full namespace, but all skipped":         {bytes: 1, namespace: usage{100, 0}, wishes: []wish{hook("a", 10, 0)}, skipped: []string{"a"}},
 		"the cluster is nearly full of others":      {bytes: 1, cluster: usage{299, 0}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
-		"the cluster is full":                       {bytes: 1, cluster: usage{300, 0}, wishes: []wish{hook("a", 0, 0)}, refused: reasonClusterFull},
+		"one namespace has far more than its share": {bytes: 1, cluster: usage{100_099, 0}, namespace: usage{99, 0}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
+		"one has more than its share of bytes":      {bytes: 1, cluster: usage{1, 1 << 40}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
+		"two have, and count as if they had not":    {bytes: 1, cluster: usage{100_049, 0}, namespace: usage{49, 0}, hogs: []usage{{50_000, 0}, {50_000, 0}}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
+		"beside which this one has its share":       {bytes: 1, cluster: usage{100_050, 0}, namespace: usage{50, 0}, hogs: []usage{{50_000, 0}, {50_000, 0}}, wishes: []wish{hook("a", 0, 0)}, refused: reasonClusterFull},
+		"six have, and a newcomer gets some":        {bytes: 1, cluster: usage{6e5, 0}, hogs: slices.Repeat([]usage{{1e5, 0}}, 6), wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
+		"many small ones have it all":               {bytes: 1, cluster: usage{300, 0}, hogs: slices.Repeat([]usage{{1, 0}}, 300), wishes: []wish{hook("a", 0, 0)}, refused: reasonClusterFull},
 		"a namespace takes what leaves as much":     {bytes: 1, cluster: usage{249, 0}, namespace: usage{50, 0}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
-		"and not more":                              {bytes: 1, cluster: usage{250, 0}, namespace: usage{50, 0}, wishes: []wish{hook("a", 0, 0)}, refused: reasonClusterFull},
+		"and not more":                              {bytes: 1, cluster: usage{250, 0}, namespace: usage{50, 0}, hogs: []usage{{100, 0}, {100, 0}}, wishes: []wish{hook("a", 0, 0)}, refused: reasonClusterFull},
 		"a newcomer gets what the busy one may not": {bytes: 1, cluster: usage{250, 0}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
-		"the bytes of the cluster are shared":       {bytes: 1000, cluster: usage{9, 26_000}, namespace: usage{4, 4000}, wishes: []wish{hook("a", 0, 0)}, refused: reasonClusterFull},
+		"the bytes of the cluster are shared":       {bytes: 1000, cluster: usage{9, 26_000}, namespace: usage{4, 4000}, hogs: []usage{{2, 10_000}, {2, 10_000}, {1, 2000}}, wishes: []wish{hook("a", 0, 0)}, refused: reasonClusterFull},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.limits == (Limits{}) {
 				c.limits = limits
 			}
-			got := c.limits.admit(c.bytes, c.cluster, c.namespace, c.wishes)
+			others := c.hogs
+			if others == nil {
+				others = []usage{{c.cluster.count - c.namespace.count, c.cluster.bytes - c.namespace.bytes}}
+			}
+			got := c.limits.admit(c.bytes, using{cluster: c.cluster, namespace: c.namespace, others: slices.Values(others)}, c.wishes)
 			var granted, skipped []string
 			for _, w := range got.granted {
 				granted = append(granted, w.name)

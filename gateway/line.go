@@ -23,7 +23,7 @@ type turn struct {
 func (s *slots) lineUp(webhook *v1alpha1.Webhook, now time.Time) *turn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.hook(webhook)
+	h := s.hook(webhook, now)
 	if h.out == 0 || !h.isPrompt(s.slowAfter, now) {
 		return nil
 	}

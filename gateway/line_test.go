@@ -110,7 +110,7 @@ func TestStandingInLineEndsInTime(t *testing.T) {
 		if why := <-got; why != "" {
 			t.Errorf("a slot is free and the publisher was refused as %q", why)
 		}
-		if k.hooks[hook.UID].line.Len() != 0 {
+		if k.hooks[keyOf(hook)].line.Len() != 0 {
 			t.Error("somebody still stands in line")
 		}
 	})

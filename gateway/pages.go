@@ -132,7 +132,7 @@ func (p pages) Delivery(ctx context.Context, namespace, id string) (*dashboard.D
 		return nil, fail(ctx, err)
 	}
 	shown := &dashboard.Delivery{
-		DeliveryDetail: presentDetail(delivery), Test: delivery.Spec.Test,
+		DeliveryDetail: presentDetail(delivery, p.g.now()), Test: delivery.Spec.Test,
 		PublishedBy: delivery.Spec.PublishedBy, Overlapped: map[int]bool{},
 	}
 	for _, condition := range delivery.Status.Conditions {

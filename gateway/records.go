@@ -54,7 +54,7 @@ func (r Records) totalBurst() float64 { return float64(2 * r.Burst) }
 type records struct {
 	limits  Records
 	create  func(context.Context, *v1alpha1.WebhookDelivery) error
-	behind  func() int // records that the controller has not seen
+	behind  func(namespace string) bool // the controller, with what it has to write of the namespace
 	metrics *Metrics
 	now     func() time.Time
 	queue   chan *flight
@@ -100,7 +100,7 @@ func (b *bucket) hold(now time.Time) {
 	}
 }
 
-func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func() int, metrics *Metrics, now func() time.Time) *records {
+func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, metrics *Metrics, now func() time.Time) *records {
 	return &records{
 		limits: limits, create: create, behind: behind, metrics: metrics, now: now,
 		queue: make(chan *flight, recordQueue), hooks: map[types.UID]*hookRecords{},
@@ -250,7 +250,7 @@ func (r *records) catchUp() {
 
 // record makes one object.
 func (r *records) record(f *flight) {
-	if r.behind() >= maxUnsettledRecords {
+	if r.behind(f.draft.webhook.Namespace) {
 		r.skip(f)
 		return
 	}

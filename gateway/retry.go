@@ -65,7 +65,7 @@ func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*accepte
 			return nil, fail(ctx, fromAPI(err, "asking for a retry"))
 		}
 		g.deliveries.Note(delivery)
-		return &acceptedAnswer{presentDelivery(record(delivery))}, nil
+		return &acceptedAnswer{presentDelivery(record(delivery, g.now()))}, nil
 	}
 	return nil, fail(ctx, busy())
 }

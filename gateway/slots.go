@@ -10,10 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 const (
@@ -61,9 +60,10 @@ type slots struct {
 
 	mu           sync.Mutex
 	used         [2]int // by kind
-	hooks        map[types.UID]*hookSlots
+	hooks        map[webhookKey]*hookSlots
 	destinations map[string]*destinationSlots
-	heard        map[types.UID]heard // of the latest attempt that an object tells of
+	told         map[webhookKey]*hearsay // by objects
+	toldSwept    time.Time               // when what no longer matters of it was last dropped
 }
 
 // Kinds of slots.
@@ -80,7 +80,10 @@ type destinationSlots struct {
 
 // hookSlots is what is known of one webhook.
 type hookSlots struct {
+	key         webhookKey
 	url         string
+	signing     v1alpha1.SecretKeyReference
+	revision    string // of url and signing
 	destination *destinationSlots
 	out         int
 	lastSuccess time.Time
@@ -98,7 +101,7 @@ type hookSlots struct {
 func newSlots(total, perWebhook, perDestination int, slowAfter time.Duration) *slots {
 	return &slots{
 		prompt: total, doubtful: max(1, total/2), perWebhook: perWebhook, perDestination: perDestination, slowAfter: slowAfter,
-		hooks: map[types.UID]*hookSlots{}, destinations: map[string]*destinationSlots{}, heard: map[types.UID]heard{},
+		hooks: map[webhookKey]*hookSlots{}, destinations: map[string]*destinationSlots{}, told: map[webhookKey]*hearsay{},
 	}
 }
 
@@ -106,7 +109,6 @@ func newSlots(total, perWebhook, perDestination int, slowAfter time.Duration) *s
 type slot struct {
 	hook        *hookSlots
 	destination *destinationSlots
-	url         string
 	kind        int
 	late        bool
 	released    bool
@@ -117,7 +119,7 @@ type slot struct {
 func (s *slots) take(webhook *v1alpha1.Webhook, now time.Time, pending func(before time.Time) bool) (*slot, refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.hook(webhook)
+	h := s.hook(webhook, now)
 	if asked := h.askedUntil; !asked.IsZero() && !now.Before(h.closedUntil) {
 		s.mu.Unlock()
 		waits := pending(asked)
@@ -129,7 +131,7 @@ func (s *slots) take(webhook *v1alpha1.Webhook, now time.Time, pending func(befo
 			h.askedUntil = time.Time{}
 		}
 	}
-	if now.Before(h.closedUntil) || s.isHung(webhook.UID, h, now) {
+	if now.Before(h.closedUntil) || s.isHung(h, now) {
 		return nil, refusedClosed
 	}
 	room, kind := s.prompt, kindPrompt
@@ -142,7 +144,7 @@ func (s *slots) take(webhook *v1alpha1.Webhook, now time.Time, pending func(befo
 	h.out++
 	h.destination.out++
 	s.used[kind]++
-	return &slot{hook: h, destination: h.destination, url: h.url, kind: kind}, ""
+	return &slot{hook: h, destination: h.destination, kind: kind}, ""
 }
 
 func (h *hookSlots) isProven(now time.Time) bool { return now.Sub(h.lastSuccess) <= provenFor }
@@ -161,20 +163,31 @@ func (s *slots) limit(h *hookSlots, now time.Time) int {
 	return s.perWebhook
 }
 
-// hook returns what is known of a webhook: nothing, if its url is another one.
-func (s *slots) hook(webhook *v1alpha1.Webhook) *hookSlots {
-	h := s.hooks[webhook.UID]
-	if h != nil && h.url == webhook.Spec.URL {
+// hook returns what is known of a webhook: if its url or signing is another one, what
+// objects tell of that.
+func (s *slots) hook(webhook *v1alpha1.Webhook, now time.Time) *hookSlots {
+	key := keyOf(webhook)
+	h := s.hooks[key]
+	if h != nil && h.isEndpointOf(webhook) {
 		return h
 	}
 	if h != nil {
 		s.leave(h)
-		delete(s.heard, webhook.UID)
 	}
-	h = &hookSlots{url: webhook.Spec.URL, destination: s.destination(destination(webhook.Spec.URL))}
+	h = &hookSlots{
+		key: key, url: webhook.Spec.URL, signing: signer.RefOf(webhook), revision: signer.EndpointRevision(webhook),
+		destination: s.destination(destination(webhook.Spec.URL)),
+	}
+	if told := s.told[key]; told != nil {
+		h.obey(told.asked, now)
+	}
 	h.destination.hooks++
-	s.hooks[webhook.UID] = h
+	s.hooks[key] = h
 	return h
+}
+
+func (h *hookSlots) isEndpointOf(webhook *v1alpha1.Webhook) bool {
+	return h.url == webhook.Spec.URL && h.signing == signer.RefOf(webhook)
 }
 
 func (s *slots) destination(address string) *destinationSlots {
@@ -198,14 +211,14 @@ func (s *slots) drop(d *destinationSlots) {
 }
 
 // forget drops what is known of a webhook that is gone.
-func (s *slots) forget(webhook types.UID) {
+func (s *slots) forget(webhook webhookKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h := s.hooks[webhook]; h != nil {
 		s.leave(h)
 		delete(s.hooks, webhook)
 	}
-	delete(s.heard, webhook)
+	delete(s.told, webhook)
 }
 
 // overdue notes that an attempt has been out for longer than the publisher waited.
@@ -307,15 +320,7 @@ func (s *slots) done(at *slot, result *dispatcher.Result, took time.Duration, no
 	}
 }
 
-// hold leaves a webhook alone whose endpoint asked for it, whoever heard it.
-func (s *slots) hold(webhook types.UID, until time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if h := s.hooks[webhook]; h != nil && until.After(h.askedUntil) {
-		h.hold(until)
-	}
-}
-
+// hold leaves a webhook alone whose endpoint asked for it.
 func (h *hookSlots) hold(until time.Time) {
 	h.strikes = max(h.strikes, strikesToClose)
 	h.askedUntil = until

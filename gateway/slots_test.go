@@ -31,6 +31,8 @@ func hookNamed(name, url string) *v1alpha1.Webhook {
 	return &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}, Spec: v1alpha1.WebhookSpec{URL: url}}
 }
 
+func keyNamed(name string) webhookKey { return keyOf(hookNamed(name, "")) }
+
 func (k *track) try(name string) (*slot, refusal) {
 	return k.take(hookNamed(name, "https://"+name+".example.com/"), k.now, func(time.Time) bool { return k.waiting })
 }
@@ -213,7 +215,7 @@ func TestAnotherURLStartsAfresh(t *testing.T) {
 	if at == nil {
 		t.Fatal(why)
 	}
-	k.forget("moved")
+	k.forget(keyNamed("moved"))
 	k.free(at, k.now)
 	if len(k.hooks) != 0 || len(k.destinations) != 0 || k.out() != 0 {
 		t.Errorf("left: %d webhooks, %d destinations, %d out", len(k.hooks), len(k.destinations), k.out())
@@ -251,16 +253,21 @@ func TestPreferences(t *testing.T) {
 // An endpoint that was down for minutes would else be left alone for half a minute
 // after it has recovered.
 func TestARetryThatSucceedsReopensWhatFailed(t *testing.T) {
-	succeeded := func(k *track, ago time.Duration) { k.hear("one", heard{at: k.now.Add(-ago), succeeded: true}) }
+	succeeded := func(k *track, ago time.Duration) {
+		k.hear(keyNamed("one"), heard{at: k.now.Add(-ago), succeeded: true}, k.now)
+	}
 	for name, c := range map[string]struct {
 		happens func(k *track)
 		want    refusal
 	}{
-		"nothing":                        {func(*track) {}, refusedClosed},
-		"a failure":                      {func(k *track) { k.hear("one", heard{at: k.now}) }, refusedClosed},
-		"a success":                      {func(k *track) { succeeded(k, 0) }, ""},
-		"a success before the failures":  {func(k *track) { succeeded(k, 3*time.Second) }, refusedClosed},
-		"a success, but we shall wait":   {func(k *track) { k.hold("one", k.now.Add(time.Minute)); succeeded(k, 0) }, refusedClosed},
+		"nothing":                       {func(*track) {}, refusedClosed},
+		"a failure":                     {func(k *track) { k.hear(keyNamed("one"), heard{at: k.now}, k.now) }, refusedClosed},
+		"a success":                     {func(k *track) { succeeded(k, 0) }, ""},
+		"a success before the failures": {func(k *track) { succeeded(k, 3*time.Second) }, refusedClosed},
+		"a success, but we shall wait": {func(k *track) {
+			k.hear(keyNamed("one"), heard{at: k.now, retryAfter: k.now.Add(time.Minute)}, k.now)
+			succeeded(k, 0)
+		}, refusedClosed},
 		"a success, while one finds out": {func(k *track) { succeeded(k, 0); _, _ = k.try("one") }, refusedFull},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -278,7 +285,7 @@ func TestARetryThatSucceedsReopensWhatFailed(t *testing.T) {
 }
 
 func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
-	tells := func(k *track, timedOut bool) { k.hear("one", heard{at: k.now, timedOut: timedOut}) }
+	tells := func(k *track, timedOut bool) { k.hear(keyNamed("one"), heard{at: k.now, timedOut: timedOut}, k.now) }
 	for name, c := range map[string]struct {
 		happens func(k *track)
 		want    refusal
@@ -290,7 +297,7 @@ func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
 		"a timeout a while ago":    {func(k *track) { tells(k, true); k.now = k.now.Add(hungFor - time.Second) }, refusedClosed},
 		"a timeout, then answers":  {func(k *track) { tells(k, true); k.now = k.now.Add(time.Second); tells(k, false) }, ""},
 		"heard of in another turn": {func(k *track) { tells(k, false); k.now = k.now.Add(-time.Second); tells(k, true) }, ""},
-		"forgotten":                {func(k *track) { tells(k, true); k.forget("one") }, ""},
+		"forgotten":                {func(k *track) { tells(k, true); k.forget(keyNamed("one")) }, ""},
 		"a timeout before our own success": {func(k *track) {
 			at := k.must(t, "one")
 			tells(k, true)
@@ -302,7 +309,7 @@ func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
 			k.proven(t, "one")
 			k.now = k.now.Add(time.Second)
 			c.happens(k)
-			if hangs, _ := k.doubts("one", k.now); hangs != (c.want != "") {
+			if hangs, _ := k.doubts(hookNamed("one", "https://one.example.com/"), k.now); hangs != (c.want != "") {
 				t.Errorf("stored as what hangs is: %v", hangs)
 			}
 			k.expect(t, "one", c.want)

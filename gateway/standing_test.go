@@ -72,7 +72,7 @@ func deliveryAt(name string, version int, created time.Time, state v1alpha1.Deli
 func lookThrough(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed []string, count int) {
 	var waiting, lost []*recorded
 	for _, delivery := range stored {
-		switch r := record(delivery); {
+		switch r := record(delivery, time.Now()); {
 		case r.unfinished():
 			waiting = append(waiting, r)
 		case r.state == v1alpha1.DeliveryFailed:

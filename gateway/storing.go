@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
 // How many deliveries a gateway stores at a time to endpoints that fail, or that
@@ -180,7 +181,7 @@ func (s *storing) learn(cycle time.Duration, now time.Time) {
 // storingOf is what a delivery must pass to be stored; nil: nothing, as far as is
 // known of the webhook's endpoint.
 func (g *Gateway) storingOf(webhook *v1alpha1.Webhook) *storing {
-	fails, slow := g.firsts.slots.doubts(webhook.UID, g.now())
+	fails, slow := g.firsts.slots.doubts(webhook, g.now())
 	switch {
 	case fails || webhook.Status.State == v1alpha1.WebhookFailing:
 		return g.storingFailing
@@ -205,12 +206,12 @@ func lineFull(webhook *v1alpha1.Webhook) *problem {
 
 // doubts reports whether an endpoint fails or hangs, or is slow, as far as is known
 // here.
-func (s *slots) doubts(webhook types.UID, now time.Time) (fails, slow bool) {
+func (s *slots) doubts(webhook *v1alpha1.Webhook, now time.Time) (fails, slow bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.hooks[webhook]
-	if h == nil {
-		h = &hookSlots{}
+	h := s.hooks[keyOf(webhook)]
+	if h == nil || !h.isEndpointOf(webhook) {
+		h = &hookSlots{key: keyOf(webhook), revision: signer.EndpointRevision(webhook)}
 	}
-	return h.strikes >= strikesToClose && h.askedUntil.IsZero() || s.isHung(webhook, h, now), h.isProbed()
+	return h.strikes >= strikesToClose && h.askedUntil.IsZero() || s.isHung(h, now), h.isProbed()
 }

@@ -95,8 +95,9 @@ type WebhookDeliverySpec struct {
 	AcceptedTime *metav1.MicroTime `json:"acceptedTime,omitempty"`
 
 	// notBefore holds the first attempt of the controller back until then,
-	// because whoever created the object is making one. It no longer counts
-	// once an attempt is recorded. UTC with exactly six digits behind the point.
+	// because whoever created the object is making one. It no longer counts once
+	// an attempt is recorded, nor an hour after the creation of the object. UTC
+	// with exactly six digits behind the point.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$`
@@ -261,6 +262,13 @@ type Attempt struct {
 	// overlapped.
 	// +optional
 	Primary SigningKey `json:"primary,omitempty"`
+
+	// endpointRevision is the status.endpointRevision that belongs to the url and
+	// signing of the Webhook which this attempt was made with: what the endpoint
+	// answered says nothing about another one. Unset in attempts of older releases.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	EndpointRevision string `json:"endpointRevision,omitempty"`
 }
 
 // DeliveryState sums up where a delivery stands.

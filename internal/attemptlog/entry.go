@@ -16,8 +16,9 @@ import (
 const maxTextBytes = 256
 
 // Entry is the attempt of this number. primary is the secret that signed its
-// X-BBMCP-Signature while a rotation overlapped, else "".
-func Entry(number int, result *dispatcher.Result, primary v1alpha1.SigningKey) v1alpha1.Attempt {
+// X-BBMCP-Signature while a rotation overlapped, else ""; revision is that of the
+// endpoint that it went to.
+func Entry(number int, result *dispatcher.Result, primary v1alpha1.SigningKey, revision string) v1alpha1.Attempt {
 	made := v1alpha1.Attempt{
 		Number:               int32(number), //nolint:gosec // G115: at most 20 and one for each retry by hand
 		StartTime:            metav1.NewMicroTime(result.StartedAt.UTC().Truncate(time.Microsecond)),
@@ -26,6 +27,7 @@ func Entry(number int, result *dispatcher.Result, primary v1alpha1.SigningKey) v
 		Message:              cut(result.Message),
 		Answer:               cut(result.Snippet),
 		Primary:              primary,
+		EndpointRevision:     revision,
 	}
 	if result.StatusCode >= 100 && result.StatusCode <= 999 {
 		made.ResponseStatus = new(int32(result.StatusCode))

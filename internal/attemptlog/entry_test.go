@@ -24,11 +24,11 @@ func TestEntry(t *testing.T) {
 	}{
 		"a success": {
 			dispatcher.Result{StartedAt: start, Duration: 12345 * time.Microsecond, StatusCode: 204},
-			v1alpha1.Attempt{Number: 2, StartTime: stamp, DurationMilliseconds: 12, ResponseStatus: new(int32(204)), Primary: v1alpha1.SigningKeyCurrent},
+			v1alpha1.Attempt{Number: 2, StartTime: stamp, DurationMilliseconds: 12, ResponseStatus: new(int32(204)), Primary: v1alpha1.SigningKeyCurrent, EndpointRevision: "rev"},
 		},
 		"no answer": {
 			dispatcher.Result{StartedAt: start, Duration: time.Second, Reason: dispatcher.ReasonTimeout, Message: "no answer"},
-			v1alpha1.Attempt{Number: 2, StartTime: stamp, DurationMilliseconds: 1000, Reason: "Timeout", Message: "no answer", Primary: v1alpha1.SigningKeyCurrent},
+			v1alpha1.Attempt{Number: 2, StartTime: stamp, DurationMilliseconds: 1000, Reason: "Timeout", Message: "no answer", Primary: v1alpha1.SigningKeyCurrent, EndpointRevision: "rev"},
 		},
 		"a wait that is too long, and text": {
 			dispatcher.Result{
@@ -37,17 +37,17 @@ func TestEntry(t *testing.T) {
 			},
 			v1alpha1.Attempt{
 				Number: 2, StartTime: stamp, DurationMilliseconds: 1000, ResponseStatus: new(int32(429)), Reason: "Throttled",
-				RetryAfterTime: &hourLater, Answer: strings.Repeat("x", 255), Primary: v1alpha1.SigningKeyCurrent,
+				RetryAfterTime: &hourLater, Answer: strings.Repeat("x", 255), Primary: v1alpha1.SigningKeyCurrent, EndpointRevision: "rev",
 			},
 		},
 		"a status that is none": {
 			dispatcher.Result{StartedAt: start, StatusCode: 42, Reason: dispatcher.ReasonResponseInvalid},
-			v1alpha1.Attempt{Number: 2, StartTime: stamp, Reason: "ResponseInvalid", Primary: v1alpha1.SigningKeyCurrent},
+			v1alpha1.Attempt{Number: 2, StartTime: stamp, Reason: "ResponseInvalid", Primary: v1alpha1.SigningKeyCurrent, EndpointRevision: "rev"},
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := Entry(2, &tt.result, v1alpha1.SigningKeyCurrent); !reflect.DeepEqual(got, tt.want) {
+			if got := Entry(2, &tt.result, v1alpha1.SigningKeyCurrent, "rev"); !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got %+v\nwant %+v", got, tt.want)
 			}
 		})
