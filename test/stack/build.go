@@ -31,6 +31,11 @@ func Build(ctx context.Context, dir string, progress func(string)) (Binaries, er
 	if err != nil {
 		return Binaries{}, err
 	}
+	return buildIn(ctx, root, dir, progress)
+}
+
+// buildIn is Build of the tree at root.
+func buildIn(ctx context.Context, root, dir string, progress func(string)) (Binaries, error) {
 	started := time.Now()
 	progress("building manager, gateway, dispatcher and receiver (minutes the first time, seconds later)")
 	built := filepath.Join(root, builtFolder)

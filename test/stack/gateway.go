@@ -95,7 +95,7 @@ func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gate
 // Launch starts the gateway, again if it had ended, as kubelet does with a
 // container.
 func (g *Gateway) Launch() error {
-	process, err := g.stack.launchIn(g.env, g.name, g.stack.Binaries.Operator, g.args...)
+	process, err := g.stack.launchConfined(g.env, g.stack.installed["gateway"].memory, g.name, g.stack.Binaries.Operator, g.args...)
 	g.Process = process
 	return err
 }

@@ -25,6 +25,8 @@ type pod struct {
 	account string
 	// args are those of the main container, sidecar those of the dispatcher.
 	args, sidecar []string
+	// memory and sidecarMemory are their limits, in bytes; 0: none.
+	memory, sidecarMemory int64
 }
 
 // renderChart remembers what the chart runs, writes the rest of what it installs
@@ -73,10 +75,12 @@ func (i installed) add(deployment appsv1.Deployment) {
 	for _, container := range spec.InitContainers {
 		if container.Name == "dispatcher" {
 			found.sidecar = container.Args
+			found.sidecarMemory = container.Resources.Limits.Memory().Value()
 		}
 	}
 	for _, container := range spec.Containers {
 		found.args = container.Args
+		found.memory = container.Resources.Limits.Memory().Value()
 		i[container.Name] = found
 	}
 }

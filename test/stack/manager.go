@@ -96,7 +96,7 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 // Launch starts the manager, again if it had ended, as kubelet does with a
 // container.
 func (m *Manager) Launch() error {
-	process, err := m.stack.launchIn(m.env, m.name, m.stack.Binaries.Operator, m.args...)
+	process, err := m.stack.launchConfined(m.env, m.stack.installed["manager"].memory, m.name, m.stack.Binaries.Operator, m.args...)
 	m.Process = process
 	return err
 }

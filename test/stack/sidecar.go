@@ -15,6 +15,7 @@ type sidecar struct {
 	stack          *Stack
 	name, socket   string
 	dispatcherArgs []string
+	memoryLimit    int64
 
 	mu         sync.Mutex
 	dispatcher *childprocess.Process
@@ -25,7 +26,7 @@ type sidecar struct {
 // this role. Receivers on loopback are allowed, by http too.
 func (s *Stack) newSidecar(role, name, metricsAddress string, args []string) *sidecar {
 	return &sidecar{
-		stack: s, name: name, socket: filepath.Join(s.Dir, name+".sock"),
+		stack: s, name: name, socket: filepath.Join(s.Dir, name+".sock"), memoryLimit: s.installed[role].sidecarMemory,
 		dispatcherArgs: slices.Concat(s.installed[role].sidecar, []string{
 			"--allow-cidr=127.0.0.0/8", "--allow-http", "--metrics-address=" + metricsAddress,
 		}, args),
@@ -44,7 +45,7 @@ func (c *sidecar) startSidecar(supervise bool) error {
 
 // StartDispatcher starts the sidecar, again if it had ended.
 func (c *sidecar) StartDispatcher() error {
-	process, err := c.stack.launch(c.name+"-dispatcher", c.stack.Binaries.Dispatcher,
+	process, err := c.stack.launchConfined(nil, c.memoryLimit, c.name+"-dispatcher", c.stack.Binaries.Dispatcher,
 		append(slices.Clone(c.dispatcherArgs), "--socket="+c.socket)...)
 	if err != nil {
 		return err

@@ -41,6 +41,13 @@ type Options struct {
 	Values map[string]any
 	// AuditPolicy makes the API server note calls in [Stack.AuditLog]; empty: none.
 	AuditPolicy string
+	// Tree is a checkout to take chart and programs from; empty: the one that the
+	// working directory is in.
+	Tree string
+	// Confine is given the command of each process of ours before it starts, with
+	// the memory limit that the chart gives its container, and may change it, as a
+	// container runtime does. nil: nothing does.
+	Confine func(process string, memoryLimit int64, command *exec.Cmd) error
 	// Progress is told what is being done.
 	Progress func(string)
 }
@@ -58,6 +65,7 @@ type Stack struct {
 
 	// installed are the chart's containers.
 	installed installed
+	confine   func(string, int64, *exec.Cmd) error
 
 	mu      sync.Mutex
 	running []*childprocess.Process
@@ -71,7 +79,10 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	if options.Progress == nil {
 		options.Progress = func(string) {}
 	}
-	root, err := Root(ctx)
+	root, err := options.Tree, error(nil)
+	if root == "" {
+		root, err = Root(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -79,9 +90,9 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
-	s := &Stack{Dir: dir, Binaries: options.Binaries}
+	s := &Stack{Dir: dir, Binaries: options.Binaries, confine: options.Confine}
 	if s.Binaries == (Binaries{}) {
-		if s.Binaries, err = Build(ctx, dir, options.Progress); err != nil {
+		if s.Binaries, err = buildIn(ctx, root, dir, options.Progress); err != nil {
 			return nil, errors.Join(err, s.Stop())
 		}
 	}
@@ -141,13 +152,23 @@ func (s *Stack) Stop() error {
 
 // launch starts a program whose output goes to Dir/name.log.
 func (s *Stack) launch(name, binary string, args ...string) (*childprocess.Process, error) {
-	return s.launchIn(nil, name, binary, args...)
+	return s.start(name, exec.Command(binary, args...))
 }
 
-// launchIn is launch with more environment variables.
-func (s *Stack) launchIn(env []string, name, binary string, args ...string) (*childprocess.Process, error) {
+// launchConfined is launch of what the chart gives a memory limit, with more
+// environment variables.
+func (s *Stack) launchConfined(env []string, limit int64, name, binary string, args ...string) (*childprocess.Process, error) {
 	command := exec.Command(binary, args...)
 	command.Env = append(os.Environ(), env...)
+	if s.confine != nil {
+		if err := s.confine(name, limit, command); err != nil {
+			return nil, fmt.Errorf("confine %s: %w", name, err)
+		}
+	}
+	return s.start(name, command)
+}
+
+func (s *Stack) start(name string, command *exec.Cmd) (*childprocess.Process, error) {
 	process, err := childprocess.Start(name, filepath.Join(s.Dir, name+".log"), command)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package abuse
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// attackerVariable makes the test binary play the attacker of this case.
+	attackerVariable = "ABUSE_ATTACKER"
+	// niceness of attackers.
+	niceness = "19"
+	// paceWidth is how many requests of an attack with a rate are under way at most.
+	paceWidth = 4
+	// attackerEnds is how long an attacker may take to notice that it is over.
+	attackerEnds = 20 * time.Second
+)
+
+// place is what an attacker knows.
+type place struct {
+	// Gateway is the URL of the REST API, Host its host:port.
+	Gateway, Host string
+	// APIServer is the cluster's, CA what vouches for it.
+	APIServer string
+	CA        []byte
+	// Namespace is the attacker's own; Tokens are of its ServiceAccounts by role.
+	Namespace string
+	Tokens    map[string]string
+	// Given is what the case has arranged.
+	Given map[string]string
+	// Full: as large as what is claimed.
+	Full bool
+}
+
+// attacker is the process that attacks.
+type attacker struct {
+	context.Context //nolint:containedctx // it is the attack
+
+	place
+
+	client *http.Client
+
+	mu     sync.Mutex
+	report report
+}
+
+// report is what came of an attack.
+type report struct {
+	// Answers are how often each status or error came.
+	Answers map[string]int
+	// Longest is the longest time from a request to its answer.
+	Longest time.Duration
+	// Largest is how many bytes the largest answer had.
+	Largest int
+	// Samples has an answer's text for each key of Answers.
+	Samples map[string]string
+}
+
+// total is how many answers there were.
+func (r report) total() int {
+	sum := 0
+	for _, n := range r.Answers {
+		sum += n
+	}
+	return sum
+}
+
+func newAttacker(ctx context.Context, where place) *attacker {
+	return &attacker{
+		Context: ctx, place: where, report: report{Answers: map[string]int{}, Samples: map[string]string{}},
+		client: &http.Client{
+			Timeout:       answerWithin,
+			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// playAttacker is main of an attacker's process: it attacks until its input ends.
+func playAttacker(act func(*attacker)) error {
+	decoder := json.NewDecoder(os.Stdin)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var where place
+	if err := decoder.Decode(&where); err != nil {
+		return err
+	}
+	a := newAttacker(ctx, where)
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	act(a)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return json.NewEncoder(os.Stdout).Encode(a.report)
+}
+
+// note counts an answer.
+func (a *attacker) note(key, sample string, took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.report.Answers[key]++
+	a.report.Longest = max(a.report.Longest, took)
+	if a.report.Samples[key] == "" {
+		a.report.Samples[key] = sample[:min(len(sample), 300)]
+	}
+}
+
+// call is a request of an attacker.
+type call struct {
+	method, path, token string
+	header              map[string]string
+	body                []byte
+}
+
+// do makes a request to the gateway and counts its answer.
+func (a *attacker) do(c call) (status int, text string) {
+	if c.method == "" {
+		c.method = http.MethodPost
+	}
+	began := time.Now()
+	request, err := http.NewRequestWithContext(a, c.method, a.Gateway+c.path, bytes.NewReader(c.body))
+	if err != nil {
+		a.note(err.Error(), "", 0)
+		return 0, ""
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if len(c.body) > 0 {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range c.header {
+		request.Header.Set(name, value)
+	}
+	response, err := a.client.Do(request)
+	if err != nil {
+		if a.Err() == nil {
+			a.note("no answer", err.Error(), time.Since(began))
+		}
+		return 0, ""
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	rest, _ := io.Copy(io.Discard, response.Body)
+	if err != nil && a.Err() != nil {
+		return 0, ""
+	}
+	a.note(fmt.Sprint(response.StatusCode), string(body), time.Since(began))
+	a.mu.Lock()
+	a.report.Largest = max(a.report.Largest, len(body)+int(rest))
+	a.mu.Unlock()
+	return response.StatusCode, string(body)
+}
+
+// repeat calls do with 0, 1, 2 … from so many goroutines until the attack ends.
+func (a *attacker) repeat(width int, do func(i int)) {
+	var all sync.WaitGroup
+	for w := range width {
+		all.Go(func() {
+			for i := w; a.Err() == nil; i += width {
+				do(i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// pace calls do with 0, 1, 2 … so many times a second, as long as no more than
+// paceWidth calls are under way.
+func (a *attacker) pace(perSecond int, do func(i int)) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	tick := time.NewTicker(time.Second / time.Duration(perSecond))
+	defer tick.Stop()
+	free := make(chan struct{}, paceWidth)
+	for i := 0; a.Err() == nil; i++ {
+		select {
+		case <-tick.C:
+		case <-a.Done():
+			return
+		}
+		free <- struct{}{}
+		all.Go(func() {
+			do(i)
+			<-free
+		})
+	}
+}
+
+// wait waits, or until the attack ends.
+func (a *attacker) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-a.Done():
+	}
+}
+
+// attacking is an attacker's process under way.
+type attacking struct {
+	command *exec.Cmd
+	in      io.Closer
+	out     bytes.Buffer
+	errs    bytes.Buffer
+	ended   chan struct{}
+	err     error
+}
+
+// startAttacker starts the attacker of a case.
+func startAttacker(name string, where place) (*attacking, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	a := &attacking{command: exec.Command("nice", "-n", niceness, self), ended: make(chan struct{})}
+	a.command.Env = append(os.Environ(), attackerVariable+"="+name)
+	a.command.Stdout, a.command.Stderr = &a.out, &a.errs
+	a.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	in, err := a.command.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	a.in = in
+	if err := a.command.Start(); err != nil {
+		return nil, fmt.Errorf("start the attacker: %w", err)
+	}
+	go func() {
+		a.err = a.command.Wait()
+		close(a.ended)
+	}()
+	if err := json.NewEncoder(in).Encode(where); err != nil {
+		return nil, errors.Join(fmt.Errorf("tell the attacker: %w", err), a.kill())
+	}
+	return a, nil
+}
+
+func (a *attacking) pid() int { return a.command.Process.Pid }
+
+// stop ends the attack and returns what came of it.
+func (a *attacking) stop() (report, error) {
+	_ = a.in.Close()
+	timer := time.NewTimer(attackerEnds)
+	defer timer.Stop()
+	select {
+	case <-a.ended:
+	case <-timer.C:
+		return report{}, errors.Join(errors.New("the attacker does not end"), a.kill())
+	}
+	var r report
+	if a.err != nil {
+		return r, fmt.Errorf("the attacker failed: %w\n%s", a.err, a.errs.String())
+	}
+	return r, json.Unmarshal(a.out.Bytes(), &r)
+}
+
+func (a *attacking) kill() error {
+	_ = syscall.Kill(-a.command.Process.Pid, syscall.SIGKILL)
+	<-a.ended
+	return nil
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package abuse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/childprocess"
+	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+const (
+	// neighbourSpace is the neighbour's namespace.
+	neighbourSpace = "neighbour"
+	// confinedShare of a container's limit is what Go's collector keeps to, as
+	// where the process knows the limit by itself.
+	confinedShare = 0.9
+
+	pollEvery    = 50 * time.Millisecond
+	becomesReady = 30 * time.Second
+)
+
+// product is what is attacked: all of it, and the neighbour.
+type product struct {
+	stack     *stack.Stack
+	manager   *stack.Manager
+	gateway   *stack.Gateway
+	neighbour *neighbour
+	watched   []*watched
+	groups    *cgroups // nil: there are none
+
+	gatewayArgs []string
+	mu          sync.Mutex
+	limits      map[string]int64 // by process
+}
+
+// productOptions say what is attacked.
+type productOptions struct {
+	// values are the chart's; namespaces are made before anything starts.
+	values                   map[string]any
+	namespaces               []string
+	managerArgs, gatewayArgs []string
+	say                      func(format string, args ...any)
+}
+
+// startProduct starts everything. The caller calls stop.
+func startProduct(ctx context.Context, o productOptions) (*product, error) {
+	p := &product{limits: map[string]int64{}, gatewayArgs: o.gatewayArgs}
+	if err := p.start(ctx, o); err != nil {
+		return nil, errors.Join(err, p.stop())
+	}
+	return p, nil
+}
+
+func (p *product) start(ctx context.Context, o productOptions) (err error) {
+	if p.groups, err = newCgroups(); err != nil {
+		if os.Getenv("CI") == "true" {
+			return fmt.Errorf("no cgroup can be made to hold processes in their memory limits: %w", err)
+		}
+		o.say("!!! NO CGROUPS: processes are only compared with their memory limits, not held in them: %v", err)
+		p.groups = nil
+	}
+	p.stack, err = stack.Start(ctx, stack.Options{
+		Tree: os.Getenv("ABUSE_TREE"), Values: o.values, Confine: p.confine,
+		ControlPlane: controlplane.Options{UnsafeNoFsync: true, EtcdArgs: []string{"--quota-backend-bytes=4294967296"}},
+		Progress:     func(text string) { o.say("%s", text) },
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range append([]string{neighbourSpace}, o.namespaces...) {
+		if err := p.makeNamespace(ctx, name); err != nil {
+			return err
+		}
+	}
+	if p.manager, err = p.stack.StartManager(ctx, stack.ManagerOptions{Supervise: true, Alone: true, Args: o.managerArgs}); err != nil {
+		return err
+	}
+	if p.gateway, err = p.stack.StartGateway(ctx, stack.GatewayOptions{Supervise: true, Args: o.gatewayArgs}); err != nil {
+		return err
+	}
+	p.watch()
+	return p.moveIn(ctx)
+}
+
+// confine holds a process in its limit: in a group of its own, or by telling Go's
+// collector of it where there are no groups.
+func (p *product) confine(process string, limit int64, command *exec.Cmd) error {
+	p.mu.Lock()
+	p.limits[process] = limit
+	p.mu.Unlock()
+	if limit == 0 {
+		return fmt.Errorf("the chart gives %s no memory limit", process)
+	}
+	if p.groups == nil {
+		command.Env = append(command.Environ(), fmt.Sprintf("GOMEMLIMIT=%d", int64(float64(limit)*confinedShare)))
+		return nil
+	}
+	return p.groups.confine(process, limit, command)
+}
+
+// watch makes a list of the processes, by what users call them.
+func (p *product) watch() {
+	limitOf := func(like, notLike string) int64 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for process, limit := range p.limits {
+			if strings.HasPrefix(process, like) && strings.HasSuffix(process, "-dispatcher") == (notLike == "") {
+				return limit
+			}
+		}
+		return 0
+	}
+	p.watched = []*watched{
+		{name: "gateway", limit: limitOf("gateway", "dispatcher"), process: func() *childprocess.Process { return p.gateway.Process }},
+		{name: "its dispatcher", limit: limitOf("gateway", ""), process: func() *childprocess.Process { return p.gateway.Dispatcher() }},
+		{name: "manager", limit: limitOf("manager", "dispatcher"), process: func() *childprocess.Process { return p.manager.Process }},
+		{name: "its dispatcher", limit: limitOf("manager", ""), process: func() *childprocess.Process { return p.manager.Dispatcher() }},
+	}
+}
+
+// moveIn makes the neighbour at home.
+func (p *product) moveIn(ctx context.Context) (err error) {
+	if p.neighbour, err = newNeighbour(); err != nil {
+		return err
+	}
+	p.neighbour.gateway = func() string { return p.gateway.URL }
+	if p.neighbour.token, err = p.stack.Token(ctx, neighbourSpace, "publisher", []string{"bbmcp-publisher"}); err != nil {
+		return err
+	}
+	hook := newWebhook(neighbourSpace, "healthy", p.neighbour.endpoint.URL("/healthy"))
+	if err := p.declare(ctx, hook); err != nil {
+		return err
+	}
+	// From here on the gateway knows the webhook and what it may be sent.
+	return p.poll(ctx, "the neighbour's first events", func() (bool, error) {
+		found := p.neighbour.publish(ctx, time.Second)
+		if found.refused > 0 || found.lost > 0 {
+			return false, fmt.Errorf("%d lost, %d refused: %s", found.lost, found.refused, found.firstRefusal)
+		}
+		return true, nil
+	})
+}
+
+func newWebhook(namespace, name, url string, events ...string) *v1alpha1.Webhook {
+	if events == nil {
+		events = []string{"*"}
+	}
+	return &v1alpha1.Webhook{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       v1alpha1.WebhookSpec{URL: url, Events: events},
+	}
+}
+
+func (p *product) makeNamespace(ctx context.Context, name string) error {
+	space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := p.stack.Client.Create(ctx, space); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// declare makes webhooks and waits until they are Ready.
+func (p *product) declare(ctx context.Context, hooks ...*v1alpha1.Webhook) error {
+	err := inParallel(8, len(hooks), func(i int) error { return p.stack.Client.Create(ctx, hooks[i]) })
+	if err != nil {
+		return fmt.Errorf("declare a webhook: %w", err)
+	}
+	for _, hook := range hooks {
+		err := p.poll(ctx, "webhook "+hook.Name+" to be Ready", func() (bool, error) {
+			err := p.stack.Client.Get(ctx, client.ObjectKeyFromObject(hook), hook)
+			return meta.IsStatusConditionTrue(hook.Status.Conditions, v1alpha1.ConditionReady), err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits until the processes have little to do, at most a while.
+func (p *product) settle(ctx context.Context) {
+	const idle, look, most = 0.15, 250 * time.Millisecond, 40
+	for range most {
+		before := p.cpu()
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return
+		}
+		if (p.cpu()-before).Seconds()/look.Seconds() < idle {
+			return
+		}
+	}
+}
+
+// notice lets the neighbour publish for some windows and says what it noticed.
+// attacker is the process id of who attacks meanwhile; 0: nobody does.
+func (p *product) notice(ctx context.Context, window time.Duration, attacker int) notice {
+	var all []notice
+	for calmOnes := 0; calmOnes < countedWindows && len(all) < mostWindows; {
+		before, began := p.others(attacker), time.Now()
+		one := p.neighbour.publish(ctx, window)
+		one.others = (p.others(attacker) - before).Seconds() / time.Since(began).Seconds()
+		if one.others < calm {
+			calmOnes++
+		}
+		all = append(all, one)
+	}
+	return sum(all)
+}
+
+// others is the CPU time that everybody else took who is not part of the test.
+func (p *product) others(attacker int) time.Duration {
+	busy, err := busyTime()
+	if err != nil {
+		return 0
+	}
+	plane := p.stack.ControlPlane.PIDs()
+	for _, pid := range []int{plane.APIServer, plane.Etcd, plane.ControllerManager, os.Getpid(), attacker} {
+		if took, err := cpuTime(pid); err == nil {
+			busy -= took
+		}
+	}
+	return busy - p.cpu()
+}
+
+func (p *product) cpu() (all time.Duration) {
+	for _, w := range p.watched {
+		took, _ := cpuTime(w.process().PID()) // one that has ended takes none
+		all += took
+	}
+	return all
+}
+
+// revive starts again what an attack has ended, for the cases after it.
+func (p *product) revive(ctx context.Context) error {
+	if !p.gateway.Process.Running() {
+		if err := p.gateway.Restart(ctx); err != nil {
+			return err
+		}
+	}
+	if !p.manager.Process.Running() {
+		return p.manager.Restart(ctx)
+	}
+	return nil
+}
+
+func (p *product) poll(ctx context.Context, what string, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, becomesReady)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		ok, err := done()
+		if ok && err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("wait for %s: %w", what, ctx.Err()), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// stop ends everything and keeps the logs if somebody wants them.
+func (p *product) stop() error {
+	if p.gateway != nil {
+		p.gateway.Kill()
+	}
+	if p.manager != nil {
+		p.manager.Kill()
+	}
+	if p.neighbour != nil {
+		p.neighbour.endpoint.Close()
+		p.neighbour.client.CloseIdleConnections()
+	}
+	var errs []error
+	if p.stack != nil {
+		errs = append(errs, p.keepLogs(), p.stack.Stop())
+	}
+	if p.groups != nil {
+		errs = append(errs, p.groups.close())
+	}
+	return errors.Join(errs...)
+}
+
+func (p *product) keepLogs() error {
+	to := os.Getenv("ABUSE_LOGS")
+	logs, err := p.stack.Logs()
+	if to == "" || err != nil {
+		return err
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(to, filepath.Base(log)), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inParallel calls do for 0 … n-1, so many at a time, and returns the first error.
+func inParallel(width, n int, do func(int) error) error {
+	numbers := make(chan int, n)
+	for i := range n {
+		numbers <- i
+	}
+	close(numbers)
+	var (
+		running sync.WaitGroup
+		once    sync.Once
+		failure error
+	)
+	for range width {
+		running.Go(func() {
+			for i := range numbers {
+				if err := do(i); err != nil {
+					once.Do(func() { failure = err })
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
+	return failure
+}

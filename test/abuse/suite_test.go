@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package abuse
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+const (
+	// fullVariable makes sizes and times as large as what is claimed.
+	fullVariable = "ABUSE"
+	full         = "full"
+
+	// The neighbour may wait so many times longer than without the attack, or so
+	// much more, whichever is larger.
+	allowedFactor = 3
+	allowedMore   = 50 * time.Millisecond
+	// leastPrompt is how many percent of its events are delivered by their first
+	// attempt all the same.
+	leastPrompt = 90
+)
+
+// attack is one case.
+type attack struct {
+	// name is a sentence about what happens.
+	name string
+	// arrange makes what is there before, with all rights; nil: nothing.
+	arrange func(*scene)
+	// act runs in the attacker's process until its context ends.
+	act func(*attacker)
+	// meanwhile is what else is done and must hold during the attack; nil: nothing.
+	meanwhile func(*scene)
+	// after is what else must hold after it; nil: nothing.
+	after func(*scene, report)
+}
+
+// scene is one case under way.
+type scene struct {
+	*testing.T
+	*product
+
+	ctx       context.Context //nolint:containedctx // that of the test
+	namespace string          // the attacker's
+	tokens    map[string]string
+	given     map[string]string
+	figures   *figures
+}
+
+// attacks of strangers and of hostile tenants, in the order in which they run.
+func attacksOnProcesses() []attack { return connectionAttacks() }
+
+func TestMain(m *testing.M) {
+	name := os.Getenv(attackerVariable)
+	if name == "" {
+		os.Exit(m.Run())
+	}
+	for _, one := range attacksOnProcesses() {
+		if one.name == name {
+			if err := playAttacker(one.act); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		}
+	}
+	fmt.Fprintf(os.Stderr, "no attack is called %q\n", name)
+	os.Exit(1)
+}
+
+func TestStrangersAndTenants(t *testing.T) {
+	run(t, productOptions{}, attacksOnProcesses())
+}
+
+// isFull reports whether a person asked for all of it.
+func isFull() bool { return os.Getenv(fullVariable) == full }
+
+// size is one for every run, or one as large as what is claimed.
+func size[T any](usual, claimed T) T {
+	if isFull() {
+		return claimed
+	}
+	return usual
+}
+
+// run runs attacks one after the other against one product.
+func run(t *testing.T, options productOptions, attacks []attack) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("measures processes in /proc")
+	}
+	options.say = t.Logf
+	for i := range attacks {
+		options.namespaces = append(options.namespaces, spaceOf(i))
+	}
+	p, err := startProduct(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []figures
+	t.Cleanup(func() {
+		t.Log("\n" + table(all))
+		if err := p.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	for i, one := range attacks {
+		t.Run(one.name, func(t *testing.T) {
+			s := &scene{T: t, product: p, ctx: t.Context(), namespace: spaceOf(i), tokens: map[string]string{}, given: map[string]string{}}
+			s.figures = &figures{name: one.name}
+			s.run(one)
+			all = append(all, *s.figures)
+		})
+		if err := p.revive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// spaceOf is the attacker's namespace in a case.
+func spaceOf(i int) string { return fmt.Sprintf("attacker-%d", i) }
+
+// run arranges, attacks and judges.
+func (s *scene) run(one attack) {
+	if one.arrange != nil {
+		one.arrange(s)
+	}
+	s.settle(s.ctx)
+	window := size(2*time.Second, 10*time.Second)
+	s.figures.without = s.notice(s.ctx, window/2, 0)
+	for _, w := range s.watched {
+		s.try(w.begin())
+	}
+	attacker, err := startAttacker(one.name, s.place())
+	s.try(err)
+	begun := time.Now()
+	if one.meanwhile != nil {
+		one.meanwhile(s)
+	}
+	s.figures.with = s.notice(s.ctx, window, attacker.pid())
+	s.Logf("attacked for %s", time.Since(begun).Round(100*time.Millisecond))
+	for _, w := range s.watched {
+		s.figures.processes = append(s.figures.processes, w.end())
+	}
+	found, err := attacker.stop()
+	s.try(err)
+	s.Logf("answers to the attacker: %v, the longest after %s, such as %q", found.Answers, found.Longest.Round(time.Millisecond), found.Samples)
+	s.judge()
+	if one.after != nil {
+		one.after(s, found)
+	}
+}
+
+// place is what the attacker of this case knows.
+func (s *scene) place() place {
+	return place{
+		Gateway: s.gateway.URL, Host: s.gateway.Host(), APIServer: s.stack.ControlPlane.APIServerURL(), CA: s.stack.ControlPlane.CAData(),
+		Namespace: s.namespace, Tokens: s.tokens, Given: s.given, Full: isFull(),
+	}
+}
+
+// judge says what no attack may bring about.
+func (s *scene) judge() {
+	with, without := s.figures.with, s.figures.without
+	if with.lost > 0 || with.refused > 0 {
+		s.Errorf("of the neighbour's %d events %d were lost and %d refused: %s", with.sent, with.lost, with.refused, with.firstRefusal)
+	}
+	if with.prompt < min(leastPrompt, without.prompt) {
+		s.Errorf("only %d %% of the neighbour's events were delivered by the first attempt, %d %% without the attack", with.prompt, without.prompt)
+	}
+	for what, times := range map[string][2]time.Duration{"first attempts": {without.direct, with.direct}, "stored events": {without.stored, with.stored}} {
+		if allowed := max(allowedFactor*times[0], times[0]+allowedMore); times[1] > allowed {
+			s.Errorf("p99 of the neighbour's %s is %s, at most %s may be, %s without the attack; others took %.1f cores meanwhile, %.1f before",
+				what, times[1], allowed, times[0], with.others, without.others)
+		}
+	}
+	for i, used := range s.figures.processes {
+		name := s.watched[i].name
+		if i%2 == 1 {
+			name = s.watched[i-1].name + "'s dispatcher"
+		}
+		switch {
+		case used.ended != "":
+			s.Errorf("%s: %s", name, used.ended)
+		case used.peak > used.limit:
+			s.Errorf("%s took %d MiB of memory, its limit is %d MiB", name, used.peak>>20, used.limit>>20)
+		}
+	}
+}
+
+// try fails the case at once.
+func (s *scene) try(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// token makes a ServiceAccount of the attacker with these roles and remembers its
+// token for the attacker.
+func (s *scene) token(name string, roles ...string) {
+	s.Helper()
+	token, err := s.stack.Token(s.ctx, s.namespace, name, roles)
+	s.try(err)
+	s.tokens[name] = token
+}
+
+// figure adds a line to the table.
+func (s *scene) figure(format string, args ...any) {
+	s.figures.extra = append(s.figures.extra, fmt.Sprintf(format, args...))
+}
