@@ -5,13 +5,16 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
@@ -83,13 +86,16 @@ type taking func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool)
 
 // begin makes the first attempt of a delivery, in the background, if it may be
 // made here; nil and why, if not.
-func (f *firsts) begin(ctx context.Context, draft *deliveryDraft, digest [sha256.Size]byte, take taking, pending func(before time.Time) bool) (*flight, refusal) {
+func (f *firsts) begin(draft *deliveryDraft, digest [sha256.Size]byte, take taking, pending func(before time.Time) bool) (*flight, refusal) {
 	webhook := draft.webhook
 	if !isWell(webhook, f.now()) {
 		return nil, refusedNotActive
 	}
-	secrets, err := f.signer.Recent(ctx, webhook)
-	if err != nil {
+	secrets, err := f.signer.Recent(webhook)
+	switch {
+	case errors.Is(err, signer.ErrReading):
+		return nil, refusedReading
+	case err != nil:
 		return nil, refusedSecret
 	}
 	at, why := take(webhook, pending)
@@ -214,14 +220,22 @@ func (p *publishing) attempt(ctx context.Context, tasks []*task) (flights []*fli
 		f.metrics.firstRefused(why, len(tasks))
 		return nil, tasks
 	}
-	full, durable := p.beginEach(ctx, tasks, f.takeNow)
+	full, unread, durable := p.beginEach(tasks, f.takeNow)
+	if len(unread) > 0 { // those whose secrets are at hand are under way
+		waiting, cancel := context.WithTimeout(ctx, p.prefer.wait/2)
+		f.signer.Await(waiting, uidsOf(unread))
+		cancel()
+		late, unread, left := p.beginEach(unread, f.takeNow)
+		f.metrics.firstRefused(refusedSecret, len(unread))
+		full, durable = append(full, late...), slices.Concat(durable, unread, left)
+	}
 	if len(full) > 0 {
 		waiting, cancel := context.WithTimeout(ctx, min(f.patience(), p.prefer.wait))
 		defer cancel()
-		var left []*task
-		full, left = p.beginEach(ctx, full, f.takeInTurn(waiting))
+		full, unread, left := p.beginEach(full, f.takeInTurn(waiting))
 		f.metrics.firstRefused(refusedFull, len(full))
-		durable = append(append(durable, full...), left...)
+		f.metrics.firstRefused(refusedSecret, len(unread))
+		durable = slices.Concat(durable, full, unread, left)
 	}
 	for _, t := range tasks {
 		if t.flight != nil {
@@ -231,27 +245,36 @@ func (p *publishing) attempt(ctx context.Context, tasks []*task) (flights []*fli
 	return flights, durable
 }
 
-// beginEach returns those for which there was no free slot, and those that get no
-// first attempt for another reason.
-func (p *publishing) beginEach(ctx context.Context, tasks []*task, take taking) (full, others []*task) {
+func uidsOf(tasks []*task) (uids []types.UID) {
+	for _, t := range tasks {
+		uids = append(uids, t.webhook.UID)
+	}
+	return uids
+}
+
+// beginEach returns those for which there was no free slot, those whose secret is
+// being read, and those that get no first attempt for another reason.
+func (p *publishing) beginEach(tasks []*task, take taking) (full, unread, others []*task) {
 	f := p.g.firsts
 	digest := sha256.Sum256(p.payload)
 	for _, t := range tasks {
 		pending := func(before time.Time) bool {
 			return p.g.deliveries.waits(keyOf(t.webhook), before, f.now())
 		}
-		made, why := f.begin(ctx, p.draft(t.target), digest, take, pending)
+		made, why := f.begin(p.draft(t.target), digest, take, pending)
 		switch {
 		case made != nil:
 			t.flight = made
 		case why == refusedFull:
 			full = append(full, t)
+		case why == refusedReading:
+			unread = append(unread, t)
 		default:
 			f.metrics.firstRefused(why, 1)
 			others = append(others, t)
 		}
 	}
-	return full, others
+	return full, unread, others
 }
 
 // land notes which first attempts delivered and returns the tasks of the others.

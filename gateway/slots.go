@@ -46,6 +46,7 @@ const (
 	refusedSecret    refusal = "secret"    // no secret at hand
 	refusedClosed    refusal = "closed"    // the endpoint was slow, failed, or asked to be left alone
 	refusedFull      refusal = "full"      // no free slot
+	refusedReading   refusal = "reading"   // its secret is being read: for the moment only
 )
 
 // slots bound the first attempts that are out, and remember which endpoints are

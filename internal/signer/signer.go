@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -61,13 +62,40 @@ type Signer struct {
 	live client.Reader
 	now  func() time.Time
 
+	behind *semaphore.Weighted // of reads for Recent
+
 	mu    sync.Mutex
 	known map[types.UID]*knownSecret // by UID of the Webhook
-	asked map[types.UID]time.Time    // when Recent last asked
+	reads map[types.UID]*reading     // under way for Recent
+	asked map[types.UID]lastAsked    // by Recent
+}
+
+// basis is what a Webhook says of its secret. When that changes, what was read
+// before counts no more.
+type basis struct {
+	ref            v1alpha1.SecretKeyReference
+	asked, handled string // of rotations
+	overlapEnd     int64  // Unix seconds; 0: no overlap that ends
+}
+
+func basisOf(webhook *v1alpha1.Webhook) basis {
+	b := basis{
+		ref: RefOf(webhook), asked: webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], handled: webhook.Status.LastHandledRotateAt,
+	}
+	if signing := webhook.Status.Signing; signing != nil && signing.OverlapEndTime != nil {
+		b.overlapEnd = signing.OverlapEndTime.Unix()
+	}
+	return b
+}
+
+// lastAsked is when the API server was last asked for a secret.
+type lastAsked struct {
+	basis basis
+	at    time.Time
 }
 
 type knownSecret struct {
-	ref      v1alpha1.SecretKeyReference
+	basis    basis
 	secrets  Secrets
 	problem  *Problem
 	failures int
@@ -78,7 +106,10 @@ type knownSecret struct {
 
 // New returns a Signer that reads through live, which must not be a cache.
 func New(live client.Reader, now func() time.Time) *Signer {
-	return &Signer{live: live, now: now, known: map[types.UID]*knownSecret{}, asked: map[types.UID]time.Time{}}
+	return &Signer{
+		live: live, now: now, behind: semaphore.NewWeighted(maxReads),
+		known: map[types.UID]*knownSecret{}, reads: map[types.UID]*reading{}, asked: map[types.UID]lastAsked{},
+	}
 }
 
 // RefOf is the Secret that a Webhook signs with.
@@ -99,7 +130,7 @@ func (s *Signer) Problem(webhook *v1alpha1.Webhook) *Problem {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known, ok := s.known[webhook.UID]
-	if !ok || known.problem == nil || known.ref != RefOf(webhook) || !s.now().Before(known.until) {
+	if !ok || known.problem == nil || known.basis != basisOf(webhook) || !s.now().Before(known.until) {
 		return nil
 	}
 	return known.problem
@@ -108,10 +139,9 @@ func (s *Signer) Problem(webhook *v1alpha1.Webhook) *Problem {
 // Read returns the Webhook's secrets, from memory if they were read lately. The
 // error is a *Problem if only a person can help.
 func (s *Signer) Read(ctx context.Context, webhook *v1alpha1.Webhook) (Secrets, error) {
-	ref := RefOf(webhook)
 	s.mu.Lock()
 	known, ok := s.known[webhook.UID]
-	if ok && known.ref == ref && s.now().Before(known.until) {
+	if ok && known.basis == basisOf(webhook) && s.now().Before(known.until) {
 		defer s.mu.Unlock()
 		if known.problem != nil {
 			return Secrets{}, known.problem
@@ -124,60 +154,68 @@ func (s *Signer) Read(ctx context.Context, webhook *v1alpha1.Webhook) (Secrets, 
 
 // Refresh reads the Secret now, whatever is remembered.
 func (s *Signer) Refresh(ctx context.Context, webhook *v1alpha1.Webhook) (Secrets, error) {
+	from := basisOf(webhook)
+	secret, err := s.get(ctx, webhook.Namespace, from.ref.Name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.take(webhook, from, secret, err)
+}
+
+func (s *Signer) get(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	ref := RefOf(webhook)
 	var secret corev1.Secret
-	err := s.live.Get(ctx, types.NamespacedName{Namespace: webhook.Namespace, Name: ref.Name}, &secret)
+	return &secret, s.live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret)
+}
+
+// take remembers what was read of a Webhook's Secret. Its caller holds the lock.
+func (s *Signer) take(webhook *v1alpha1.Webhook, from basis, secret *corev1.Secret, err error) (Secrets, error) {
+	name := from.ref.Name
 	switch {
 	case apierrors.IsNotFound(err):
-		return s.remember(webhook, ref, Secrets{}, &Problem{
+		return s.remember(webhook.UID, from, Secrets{}, &Problem{
 			Reason:  v1alpha1.ReasonSecretNotFound,
-			Message: fmt.Sprintf("Secret %q not found; create it with the key %q and the label %s: \"true\"", ref.Name, ref.Key, v1alpha1.SigningSecretLabel),
+			Message: fmt.Sprintf("Secret %q not found; create it with the key %q and the label %s: \"true\"", name, from.ref.Key, v1alpha1.SigningSecretLabel),
 		})
-	case apierrors.IsForbidden(err) && s.forbiddenFor(webhook, ref) < forbiddenGrace:
-		return Secrets{}, fmt.Errorf("get signing secret %s/%s: %w", webhook.Namespace, ref.Name, err)
+	case apierrors.IsForbidden(err) && s.forbiddenFor(webhook.UID, from) < forbiddenGrace:
+		return Secrets{}, fmt.Errorf("get signing secret %s/%s: %w", webhook.Namespace, name, err)
 	case apierrors.IsForbidden(err):
-		return s.remember(webhook, ref, Secrets{}, &Problem{
+		return s.remember(webhook.UID, from, Secrets{}, &Problem{
 			Reason:  v1alpha1.ReasonSecretNotPermitted,
-			Message: fmt.Sprintf("the controller may not read Secret %q; grant it get on secrets in this namespace", ref.Name),
+			Message: fmt.Sprintf("the controller may not read Secret %q; grant it get on secrets in this namespace", name),
 		})
 	case err != nil:
-		return Secrets{}, fmt.Errorf("get signing secret %s/%s: %w", webhook.Namespace, ref.Name, err)
+		return Secrets{}, fmt.Errorf("get signing secret %s/%s: %w", webhook.Namespace, name, err)
 	}
-	secrets, problem := Check(webhook, ref, &secret)
-	return s.remember(webhook, ref, secrets, problem)
+	secrets, problem := Check(webhook, from.ref, secret)
+	return s.remember(webhook.UID, from, secrets, problem)
 }
 
 // forbiddenFor notes that a Secret may not be read and returns for how long
-// that has been so. What was known of it counts no more.
-func (s *Signer) forbiddenFor(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	known, ok := s.known[webhook.UID]
+// that has been so. What was known of it counts no more. Its caller holds the lock.
+func (s *Signer) forbiddenFor(webhook types.UID, from basis) time.Duration {
+	known, ok := s.known[webhook]
 	switch {
-	case ok && known.ref == ref && known.problem != nil:
+	case ok && known.basis == from && known.problem != nil:
 		return forbiddenGrace // it could not sign before either
-	case ok && known.ref == ref && !known.forbidden.IsZero():
+	case ok && known.basis == from && !known.forbidden.IsZero():
 		return s.now().Sub(known.forbidden)
 	}
-	s.known[webhook.UID] = &knownSecret{ref: ref, forbidden: s.now()}
+	s.known[webhook] = &knownSecret{basis: from, forbidden: s.now()}
 	return 0
 }
 
-func (s *Signer) remember(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference, secrets Secrets, problem *Problem) (Secrets, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	entry := &knownSecret{ref: ref, secrets: secrets, until: s.now().Add(secretTTL)}
+func (s *Signer) remember(webhook types.UID, from basis, secrets Secrets, problem *Problem) (Secrets, error) {
+	entry := &knownSecret{basis: from, secrets: secrets, until: s.now().Add(secretTTL)}
 	if problem != nil {
-		if before, ok := s.known[webhook.UID]; ok && before.problem != nil && before.ref == ref {
+		if before, ok := s.known[webhook]; ok && before.problem != nil && before.basis.ref == from.ref {
 			entry.failures = before.failures + 1
 		}
 		wait := min(secretRetryMin<<min(entry.failures, 4), secretRetryMax)
 		problem.LookAgain = s.now().Add(wait)
 		entry.problem, entry.until = problem, problem.LookAgain
 	}
-	s.known[webhook.UID] = entry
+	s.known[webhook] = entry
 	if problem != nil {
 		return Secrets{}, problem
 	}
@@ -199,6 +237,7 @@ func (s *Signer) Forget(webhook types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.known, webhook)
+	delete(s.reads, webhook)
 	delete(s.asked, webhook)
 }
 
