@@ -4,6 +4,7 @@ package controllers
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/signing"
@@ -34,10 +35,17 @@ func (r *WebhookReconciler) announce(webhook *v1alpha1.Webhook, before, after *v
 }
 
 func (r *WebhookReconciler) announceState(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {
+	healthy := findCondition(after.Conditions, v1alpha1.ConditionEndpointHealthy)
+	recovered := healthy != nil && healthy.Status == metav1.ConditionTrue
 	if before.State == after.State {
+		switch {
+		case beginsToFail(before, after):
+			r.event(webhook, corev1.EventTypeWarning, healthy.Reason, "Deliver", healthy.Message)
+		case attemptsFail(before) && recovered:
+			r.event(webhook, corev1.EventTypeNormal, "Recovered", "Deliver", "deliveries succeed again")
+		}
 		return
 	}
-	healthy := findCondition(after.Conditions, v1alpha1.ConditionEndpointHealthy)
 	switch after.State {
 	case v1alpha1.WebhookDisabled:
 		r.event(webhook, corev1.EventTypeWarning, healthy.Reason, "Disable",
@@ -45,10 +53,13 @@ func (r *WebhookReconciler) announceState(webhook *v1alpha1.Webhook, before, aft
 	case v1alpha1.WebhookFailing:
 		r.event(webhook, corev1.EventTypeWarning, healthy.Reason, "Deliver", healthy.Message)
 	case v1alpha1.WebhookActive:
-		switch before.State {
-		case v1alpha1.WebhookFailing:
+		switch {
+		case before.State == v1alpha1.WebhookFailing && recovered:
 			r.event(webhook, corev1.EventTypeNormal, "Recovered", "Deliver", "deliveries succeed again")
-		case v1alpha1.WebhookDisabled:
+		case before.State == v1alpha1.WebhookFailing:
+			r.event(webhook, corev1.EventTypeNormal, "FailuresForgotten", "Deliver",
+				"the url or the signing has changed, or somebody asked to enable the webhook: earlier failures no longer count, and nothing has succeeded yet")
+		case before.State == v1alpha1.WebhookDisabled:
 			r.event(webhook, corev1.EventTypeNormal, "Enabled", "Enable", "the webhook was enabled; waiting deliveries go out")
 		}
 	}

@@ -21,7 +21,7 @@ import (
 func failedOnce() v1alpha1.WebhookDeliveryStatus {
 	return v1alpha1.WebhookDeliveryStatus{
 		State: v1alpha1.DeliveryRetrying, Attempts: 1, ResponseStatus: new(int32(500)), ErrorMessage: "it failed",
-		LastAttemptTime: micro(0), NextAttemptTime: micro(5500 * time.Millisecond),
+		LastAttemptTime: micro(0), NextAttemptTime: micro(5500 * time.Millisecond), NextAttempt: new(metav1.NewTime(at(6 * second))),
 		AttemptLog: []v1alpha1.Attempt{{
 			Number: 1, StartTime: *micro(0), DurationMilliseconds: 500, ResponseStatus: new(int32(500)), Reason: "HTTPStatus", Message: "it failed", Answer: "oops",
 		}},
@@ -72,7 +72,7 @@ func TestFold(t *testing.T) {
 				DurationMilliseconds: math.MaxInt64, RetryAfterTime: micro(1e6 * hour), Reason: "HTTPStatus",
 			}
 		}, v1alpha1.WebhookDeliveryStatus{
-			State: v1alpha1.DeliveryRetrying, Attempts: 1, LastAttemptTime: micro(second), NextAttemptTime: micro(hour + second),
+			State: v1alpha1.DeliveryRetrying, Attempts: 1, LastAttemptTime: micro(second), NextAttemptTime: micro(hour + second), NextAttempt: new(metav1.NewTime(at(hour + second))),
 			AttemptLog: []v1alpha1.Attempt{{Number: 1, StartTime: *micro(second), DurationMilliseconds: 30_000, RetryAfterTime: micro(hour + second), Reason: "HTTPStatus"}},
 			Conditions: succeeded(metav1.ConditionUnknown, v1alpha1.ReasonRetryScheduled, "", second),
 		}},

@@ -27,6 +27,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
@@ -69,6 +70,7 @@ type WebhookReconciler struct {
 	Random io.Reader
 
 	written    sync.Map // types.NamespacedName → time.Time of the last status write
+	failing    sync.Map // types.NamespacedName → time.Time of the last one that began to say AttemptsFailing
 	unanswered sync.Map // types.NamespacedName → unansweredStatus
 	counters   turns    // of writes that only bring counters and times
 }
@@ -92,7 +94,7 @@ type webhookScope struct {
 	url      *dispatcher.URLError // the URL is refused
 	urlKnown bool                 // the dispatcher could be asked
 	missing  []string             // event types that are not in the catalogue
-	pending  int64
+	waiting  unfinished
 	news     observed
 }
 
@@ -168,6 +170,7 @@ func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName
 	}
 	if err != nil {
 		r.written.Delete(key)
+		r.failing.Delete(key)
 		r.counters.forget(key)
 		return nil, nil
 	}
@@ -188,7 +191,7 @@ func (r *WebhookReconciler) gather(ctx context.Context, webhook *v1alpha1.Webhoo
 	if s.missing, err = r.unregistered(ctx, webhook); err != nil {
 		return nil, err
 	}
-	if s.pending, err = r.pending(ctx, webhook); err != nil {
+	if s.waiting, err = r.unfinished(ctx, webhook); err != nil {
 		return nil, err
 	}
 	s.news = r.Observations.news(webhook)
@@ -227,27 +230,6 @@ func (r *WebhookReconciler) unregistered(ctx context.Context, webhook *v1alpha1.
 	return missing, nil
 }
 
-// pending is how many deliveries of a webhook are unfinished: while they are still
-// being read, at least as many as there were.
-func (r *WebhookReconciler) pending(ctx context.Context, webhook *v1alpha1.Webhook) (int64, error) {
-	var list v1alpha1.WebhookDeliveryList
-	err := r.Deliveries.List(ctx, &list, client.InNamespace(webhook.Namespace),
-		client.MatchingFields{v1alpha1.FieldWebhookName: webhook.Name}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return 0, fmt.Errorf("list deliveries of webhook %s/%s: %w", webhook.Namespace, webhook.Name, err)
-	}
-	var pending int64
-	for i := range list.Items {
-		if !isFinished(list.Items[i].Status.State) {
-			pending++
-		}
-	}
-	if !r.Filling.Done() {
-		pending = max(pending, webhook.Status.DeliveriesPending)
-	}
-	return pending, nil
-}
-
 // settle writes the status if it changed, at most once a minute and in turn with
 // other webhooks if only counters and times did, and then tells people.
 func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status *v1alpha1.WebhookStatus) (reconcile.Result, error) {
@@ -258,7 +240,7 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 		r.Metrics.webhookState(s.webhook, status.State) // as a new process finds it
 		return reconcile.Result{RequeueAfter: after}, nil
 	}
-	if equality.Semantic.DeepEqual(steady(before), steady(status)) {
+	if r.isMinor(s, status) {
 		if wait := r.untilTurn(key, s.now); wait > 0 {
 			return reconcile.Result{RequeueAfter: min(wait, after)}, nil
 		}
@@ -292,6 +274,9 @@ func (r *WebhookReconciler) untilTurn(webhook types.NamespacedName, now time.Tim
 // account does what follows from a status that is written, once for each write.
 func (r *WebhookReconciler) account(s *webhookScope, status *v1alpha1.WebhookStatus) {
 	r.written.Store(keyOf(s.webhook), s.now)
+	if beginsToFail(&s.webhook.Status, status) {
+		r.failing.Store(keyOf(s.webhook), s.now)
+	}
 	r.Observations.settle(s.webhook, s.news)
 	if s.enabled { // only now: a stale cache shows requests that were handled before
 		r.Observations.enabled(s.webhook, s.now)
@@ -318,15 +303,10 @@ func (r *WebhookReconciler) lookAgain(s *webhookScope) time.Duration {
 	if end := s.secrets.OverlapEnd; end.After(s.now) {
 		after = min(after, end.Sub(s.now))
 	}
+	if verdict := s.waiting.failedSince.Add(health.AttemptsFailingAfter); verdict.After(s.now) {
+		after = min(after, verdict.Sub(s.now))
+	}
 	return max(after, 10*time.Millisecond)
-}
-
-// steady is a status without what changes all the time.
-func steady(status *v1alpha1.WebhookStatus) *v1alpha1.WebhookStatus {
-	out := status.DeepCopy()
-	out.LastSuccessTime, out.LastFailureTime, out.RetryAfterTime = nil, nil, nil
-	out.DeliveriesSucceeded, out.DeliveriesFailed, out.DeliveriesUnrecorded, out.DeliveriesPending = 0, 0, 0, 0
-	return out
 }
 
 // subscribers are the webhooks that name an event type that came or went.

@@ -85,7 +85,7 @@ func (f *folder) take(made v1alpha1.Attempt, reason dispatcher.Reason) {
 	f.status.ResponseStatus = made.ResponseStatus
 	f.status.ErrorMessage = made.Message
 	f.status.LastAttemptTime = new(made.StartTime)
-	f.status.NextAttemptTime = nil
+	f.due(time.Time{})
 	f.status.AttemptLog = appendAttempt(f.status.AttemptLog, made)
 	f.handleRetry()
 
@@ -104,7 +104,7 @@ func (f *folder) take(made v1alpha1.Attempt, reason dispatcher.Reason) {
 	default:
 		next := f.nextAttempt(policy, made, ended)
 		f.status.State = v1alpha1.DeliveryRetrying
-		f.status.NextAttemptTime = new(metav1.NewMicroTime(next))
+		f.due(next)
 		f.condition(metav1.ConditionUnknown, v1alpha1.ReasonRetryScheduled, made.Message)
 	}
 }
@@ -116,6 +116,15 @@ func firstAttempt(first v1alpha1.Attempt, now time.Time) v1alpha1.Attempt {
 	first = attemptlog.Bounded(first, now)
 	first.Number = 1
 	return first
+}
+
+// due says when the next attempt is; zero: there is none.
+func (f *folder) due(next time.Time) {
+	f.status.NextAttemptTime, f.status.NextAttempt = nil, nil
+	if !next.IsZero() {
+		f.status.NextAttemptTime = new(metav1.NewMicroTime(next))
+		f.status.NextAttempt = new(metav1.NewTime(next.Add(time.Second - 1).Truncate(time.Second)))
+	}
 }
 
 func (f *folder) nextAttempt(policy retry.Policy, made v1alpha1.Attempt, ended time.Time) time.Time {
@@ -202,7 +211,7 @@ func (f *folder) handleRetry() {
 }
 
 func (f *folder) fail(reason, message string) {
-	f.status.NextAttemptTime = nil
+	f.due(time.Time{})
 	f.status.ErrorMessage = cut(message, 1024)
 	f.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, reason, message, f.now)
 }

@@ -50,7 +50,7 @@ func (j *judgement) count() {
 	j.status.DeliveriesSucceeded += j.news.succeeded
 	j.status.DeliveriesFailed += j.news.failed
 	j.status.DeliveriesUnrecorded += j.news.unrecorded
-	j.status.DeliveriesPending = j.pending
+	j.status.DeliveriesPending = j.waiting.count
 	switch until := j.news.holdUntil; {
 	case j.moved: // what the former endpoint asked for
 		j.status.RetryAfterTime = nil
@@ -101,7 +101,10 @@ func (j *judgement) health(facts health.Facts, disableAfter time.Duration) {
 			fmt.Sprintf("deliveries have failed for %s or longer without a success", disableAfter))
 	case state == health.Failing:
 		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionFalse, v1alpha1.ReasonDeliveriesFailing,
-			"a delivery has failed for good and none has succeeded since; see: kubectl get webhookdeliveries --field-selector spec.webhookRef.name="+j.webhook.Name+",status.state=Failed")
+			"a delivery has failed for good and none has succeeded since"+j.latest()+"; see: "+j.deliveriesIn(v1alpha1.DeliveryFailed))
+	case j.attemptsFail(facts):
+		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionFalse, v1alpha1.ReasonAttemptsFailing,
+			fmt.Sprintf("attempts have failed for %s or longer without a success%s; see: %s", health.AttemptsFailingAfter, j.latest(), j.deliveriesIn(v1alpha1.DeliveryRetrying)))
 	case facts.LastSuccess.IsZero() && facts.LastFailure.IsZero():
 		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionUnknown, v1alpha1.ReasonNoDeliveries, "no delivery has finished yet")
 	case !facts.LastSuccess.After(facts.EnabledAt) && !facts.LastFailure.After(facts.EnabledAt):
@@ -110,6 +113,34 @@ func (j *judgement) health(facts health.Facts, disableAfter time.Duration) {
 	default:
 		j.set(v1alpha1.ConditionEndpointHealthy, metav1.ConditionTrue, v1alpha1.ReasonDelivering, "deliveries succeed")
 	}
+}
+
+// attemptsFail reports whether the endpoint takes nothing though no delivery has
+// failed for good. While a webhook is suspended, and while deliveries are still
+// being read, nothing new is found out.
+func (j *judgement) attemptsFail(facts health.Facts) bool {
+	before := findCondition(j.status.Conditions, v1alpha1.ConditionEndpointHealthy)
+	failed := before != nil && before.Reason == v1alpha1.ReasonAttemptsFailing
+	switch {
+	case failed && j.waiting.partial:
+		return !facts.CountsSince().After(before.LastTransitionTime.Time)
+	case !failed && j.webhook.Spec.Suspend:
+		return false
+	}
+	return health.AttemptsFailing(facts, j.waiting.failedSince, j.now)
+}
+
+// latest says how the newest attempt failed that is known of.
+func (j *judgement) latest() string {
+	if j.waiting.latest.Reason == "" {
+		return ""
+	}
+	return ", the latest with " + outcomeText(j.waiting.latest)
+}
+
+// deliveriesIn is the command that lists the webhook's deliveries in a state.
+func (j *judgement) deliveriesIn(state v1alpha1.DeliveryState) string {
+	return fmt.Sprintf("kubectl get webhookdeliveries --field-selector spec.webhookRef.name=%s,status.state=%s", j.webhook.Name, state)
 }
 
 // ready says whether the configuration works; Reconciling and Stalled exist
@@ -134,6 +165,8 @@ func (j *judgement) ready() {
 		j.progressing("waiting for the dispatcher to check spec.url")
 	case j.webhook.Spec.Suspend:
 		j.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSuspended, "suspended: deliveries are collected and not sent")
+	case meta.IsStatusConditionFalse(j.status.Conditions, v1alpha1.ConditionEndpointHealthy):
+		j.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "deliveries are signed and sent, but the endpoint does not take them"+j.latest())
 	default:
 		j.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "deliveries are signed and sent")
 	}
@@ -165,7 +198,7 @@ func (j *judgement) eventTypes() {
 }
 
 func (j *judgement) backlog(limit int) {
-	if j.pending < int64(limit) {
+	if j.waiting.count < int64(limit) {
 		j.set(v1alpha1.ConditionBacklogFull, metav1.ConditionFalse, v1alpha1.ReasonBacklogBelowLimit, "new events are accepted")
 		return
 	}

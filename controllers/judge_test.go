@@ -94,6 +94,23 @@ func TestJudge(t *testing.T) {
 			s.webhook.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEndpointHealthy, Status: metav1.ConditionFalse, Reason: reason}}
 		}
 	}
+	attempts := func(began time.Duration) func(*webhookScope, *Observations) {
+		return func(s *webhookScope, _ *Observations) {
+			s.waiting.add(retrying(began), s.webhook, timeOf(s.webhook.Status.LastSuccessTime))
+		}
+	}
+	succeeded := func(when time.Duration) func(*webhookScope, *Observations) {
+		return func(s *webhookScope, _ *Observations) {
+			s.webhook.Status.State, s.webhook.Status.LastSuccessTime = v1alpha1.WebhookActive, micro(when)
+		}
+	}
+	saidSo := func(s *webhookScope, _ *Observations) {
+		s.webhook.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionEndpointHealthy, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonAttemptsFailing,
+			LastTransitionTime: metav1.NewTime(at(-hour)),
+		}}
+	}
+	suspended := func(s *webhookScope, _ *Observations) { s.webhook.Spec.Suspend = true }
 	const active, failing, disabled = v1alpha1.WebhookActive, v1alpha1.WebhookFailing, v1alpha1.WebhookDisabled
 	tests := []struct {
 		name   string
@@ -105,6 +122,22 @@ func TestJudge(t *testing.T) {
 			verdict{active, conditions("EndpointHealthy=True Delivering"), status.CurrentStatus}},
 		{"an endpoint that is down leaves it ready", []func(*webhookScope, *Observations){observe(health.Succeeded, health.Failed)},
 			verdict{failing, conditions("EndpointHealthy=False DeliveriesFailing"), status.CurrentStatus}},
+		{"attempts fail, but not for long", []func(*webhookScope, *Observations){succeeded(-hour), attempts(-19 * second)},
+			verdict{active, conditions("EndpointHealthy=True Delivering"), status.CurrentStatus}},
+		{"attempts have failed for 20 s, and no delivery for good", []func(*webhookScope, *Observations){succeeded(-hour), attempts(-20 * second)},
+			verdict{active, conditions("EndpointHealthy=False AttemptsFailing"), status.CurrentStatus}},
+		{"attempts have failed for a minute, and one succeeded since", []func(*webhookScope, *Observations){succeeded(-10 * second), attempts(-minute)},
+			verdict{active, conditions("EndpointHealthy=True Delivering"), status.CurrentStatus}},
+		{"attempts that failed at the former url", []func(*webhookScope, *Observations){succeeded(-hour), attempts(-minute), func(s *webhookScope, _ *Observations) { s.enabled, s.moved = true, true }},
+			verdict{active, conditions(), status.CurrentStatus}},
+		{"attempts failed before it was suspended", []func(*webhookScope, *Observations){succeeded(-hour), attempts(-minute), suspended},
+			verdict{active, conditions("EndpointHealthy=True Delivering", "Ready=True Suspended"), status.CurrentStatus}},
+		{"failing attempts, then suspended", []func(*webhookScope, *Observations){succeeded(-2 * hour), saidSo, attempts(-minute), suspended},
+			verdict{active, conditions("EndpointHealthy=False AttemptsFailing", "Ready=True Suspended"), status.CurrentStatus}},
+		{"failing attempts, by a new process that has not read them yet", []func(*webhookScope, *Observations){succeeded(-2 * hour), saidSo, func(s *webhookScope, _ *Observations) { s.waiting.partial = true }},
+			verdict{active, conditions("EndpointHealthy=False AttemptsFailing"), status.CurrentStatus}},
+		{"a success seen by a new process that has not read all yet", []func(*webhookScope, *Observations){succeeded(-second), saidSo, func(s *webhookScope, _ *Observations) { s.waiting.partial = true }},
+			verdict{active, conditions("EndpointHealthy=True Delivering"), status.CurrentStatus}},
 		{"410", []func(*webhookScope, *Observations){observe(health.Gone)},
 			verdict{disabled, conditions("EndpointHealthy=False EndpointGone", "Ready=False Disabled", "Stalled=True Disabled"), status.FailedStatus}},
 		{"failing for too long", []func(*webhookScope, *Observations){was(failing, v1alpha1.ReasonDeliveriesFailing), observe(health.Failed)},
@@ -150,7 +183,7 @@ func TestJudge(t *testing.T) {
 		}}, verdict{active, conditions(), status.CurrentStatus}},
 		{"event types that nobody registered", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.missing = []string{"a.b"} }},
 			verdict{active, conditions("EventTypesRegistered=False NotRegistered"), status.CurrentStatus}},
-		{"a full backlog", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.pending = 2000 }},
+		{"a full backlog", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.waiting.count = 2000 }},
 			verdict{active, conditions("BacklogFull=True BacklogAtLimit"), status.CurrentStatus}},
 	}
 	for _, tt := range tests {
@@ -192,7 +225,7 @@ func TestJudgeWholeStatus(t *testing.T) {
 	now := at(0)
 	o := NewObservations(0, func() time.Time { return now })
 	s.webhook.Annotations = map[string]string{v1alpha1.RotateRequestedAtAnnotation: "rotate-1", v1alpha1.EnableRequestedAtAnnotation: "enable-1"}
-	s.rotated, s.enabled, s.pending = true, true, 7
+	s.rotated, s.enabled, s.waiting.count = true, true, 7
 	s.secrets.Previous, s.secrets.OverlapEnd = signature.NewSecret(oldSecret), at(24*hour+500*time.Millisecond)
 	s.webhook.Status.DeliveriesSucceeded = 10
 	o.Finished(s.webhook, health.Failed, at(-2*second), true)

@@ -97,7 +97,9 @@ func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcom
 	entry.facts = health.Observe(entry.facts, outcome, at)
 	after := statusInterval
 	first := webhook.Status.LastSuccessTime == nil && webhook.Status.LastFailureTime == nil
-	if state := o.stateLocked(webhook); first || state != before || state != healthState(webhook) {
+	state := o.stateLocked(webhook)
+	recovered := outcome == health.Succeeded && attemptsFail(&webhook.Status)
+	if first || recovered || state != before || state != healthState(webhook) {
 		after = 0
 	}
 	switch {
@@ -110,6 +112,18 @@ func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcom
 	wake := o.wake
 	o.mu.Unlock()
 	wake(keyOf(webhook), after)
+}
+
+// AttemptFailed notes that an attempt failed which began then, of a delivery that
+// is not over. The status is looked at once it has been so for long enough.
+func (o *Observations) AttemptFailed(webhook *v1alpha1.Webhook, began time.Time) {
+	if healthState(webhook) != health.Active || attemptsFail(&webhook.Status) {
+		return // it says so already
+	}
+	o.mu.Lock()
+	wake, now := o.wake, o.now()
+	o.mu.Unlock()
+	wake(keyOf(webhook), max(0, began.Add(health.AttemptsFailingAfter).Sub(now)))
 }
 
 // Arrived notes that a delivery has come that is not finished. Where none ever

@@ -64,6 +64,26 @@ func TestObservationsWakeWhenTheStateChanges(t *testing.T) {
 	}
 }
 
+func TestFailedAttemptsWakeOnceTheyCount(t *testing.T) {
+	now := at(0)
+	o, calls := watched(&now)
+	o.AttemptFailed(someWebhook(), at(-second))
+	o.AttemptFailed(someWebhook(), at(-minute)) // heard of late
+	fails := func(w *v1alpha1.Webhook) {
+		w.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEndpointHealthy, Reason: v1alpha1.ReasonAttemptsFailing}}
+	}
+	o.AttemptFailed(someWebhook(fails), at(-second)) // the status says so already
+	o.AttemptFailed(someWebhook(func(w *v1alpha1.Webhook) { w.Status.State = v1alpha1.WebhookFailing }), at(-second))
+	same(t, *calls, []woken{{"orders", 19 * second}, {"orders", 0}})
+
+	*calls = nil
+	recovering := someWebhook(fails, func(w *v1alpha1.Webhook) {
+		w.Status.State, w.Status.LastSuccessTime = v1alpha1.WebhookActive, micro(-hour)
+	})
+	o.Finished(recovering, health.Succeeded, now, true)
+	same(t, *calls, []woken{{"orders", 0}})
+}
+
 // A webhook that collects without an end, as while it is suspended, has nothing
 // else that would make anybody count what waits.
 func TestANewDeliveryIsCountedWithinAMinute(t *testing.T) {

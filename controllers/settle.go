@@ -227,6 +227,9 @@ func (r *DeliveryReconciler) heed(s *situation, before, written *v1alpha1.Webhoo
 		if made.Number <= known || !attemptlog.IsOf(&made, revision, enabled) {
 			continue
 		}
+		if failedAtEndpoint(made) && !written.Spec.Test {
+			r.Observations.AttemptFailed(s.webhook, made.StartTime.Time)
+		}
 		if signer.DoubtsSignature(made.ResponseStatus) {
 			r.Signer.Doubt(s.webhook.UID)
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
@@ -35,11 +36,14 @@ func (c Condition) failed() *problem {
 		"the webhook has changed since it was read; read it again and decide anew")
 }
 
-// etagOf is a version of all that an answer shows, and of nothing else (RFC
+// etagOf is a version of all that an answer shows and people decide by (RFC
 // 9110, section 8.8.3): the object's own version changes with every count in
-// its status, and a caller who has just read it would be refused.
+// its status, and how the endpoint does with every attempt, and a caller who has
+// just read it would be refused.
 func etagOf(webhook *v1alpha1.Webhook) string {
-	text, _ := json.Marshal(presentWebhook(webhook)) //nolint:gosec // G117: no secret is in what is presented; and strings, a bool and a time cannot fail
+	shown := presentWebhook(webhook)
+	shown.EndpointHealth = rest.EndpointHealth{}
+	text, _ := json.Marshal(shown) //nolint:gosec // G117: no secret is in what is presented; and strings, a bool and a time cannot fail
 	sum := sha256.Sum256(append([]byte(webhook.UID), text...))
 	return `"` + hex.EncodeToString(sum[:12]) + `"`
 }

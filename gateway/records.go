@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -31,6 +32,9 @@ const (
 	// maxUnsettledRecords is how many records the controller may be behind with
 	// before no more are made.
 	maxUnsettledRecords = 500
+	// recoveryInterval is the least time between two objects of a webhook's successes
+	// that are made, whatever its budget, because its status says that it fails.
+	recoveryInterval = time.Second
 	// maxKeptBytes is the largest payload that is kept in case there will be room
 	// for its record.
 	maxKeptBytes = 8 << 10
@@ -68,6 +72,8 @@ type records struct {
 type hookRecords struct {
 	bucket     bucket
 	unrecorded int64
+	// recovered is when a success last got an object because it ended a failure.
+	recovered time.Time
 	// last is the latest success without an object: it gets one when there is
 	// room, so that what is counted is told though no more events come.
 	last *flight
@@ -127,6 +133,12 @@ func (r *records) offer(f *flight) {
 			r.record(f)
 		}
 		return
+	case r.endsFailure(f):
+		select {
+		case r.queue <- f:
+			return
+		default:
+		}
 	case policy == v1alpha1.RecordNever:
 	case r.within(f):
 		select {
@@ -136,6 +148,22 @@ func (r *records) offer(f *flight) {
 		}
 	}
 	r.skip(f)
+}
+
+// endsFailure reports whether a success is news to the controller, which hears of
+// it by its object only: the status still says that the endpoint takes nothing.
+func (r *records) endsFailure(f *flight) bool {
+	if !meta.IsStatusConditionFalse(f.draft.webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy) {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h, now := r.hook(f.draft.webhook.UID), r.now()
+	if now.Sub(h.recovered) < recoveryInterval {
+		return false
+	}
+	h.recovered = now
+	return true
 }
 
 // within takes a place of the budget.

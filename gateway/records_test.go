@@ -10,6 +10,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
@@ -104,6 +106,28 @@ var _ = Describe("records of what was delivered at once", func() {
 			}
 			return count
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(map[string]int{"always": n + 20}))
+	})
+
+	It("are made of a success that ends a failure, though the webhook wants none", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
+		on := start(ctx, "--record-rate=0", "--record-burst=0")
+		webhook := live(ctx, namespace, "never", recording(v1alpha1.RecordNever), func(spec *v1alpha1.WebhookSpec) {
+			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{{Duration: time.Hour}}}
+		})
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		healthy := func() string {
+			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
+			return meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy).Reason
+		}
+		endpoint.Script(pathOf(namespace, "never"), receiver.Step{Status: http.StatusInternalServerError}, receiver.Step{Status: http.StatusOK})
+		Expect(states(publish(ctx, on, numbered(1)))).To(Equal([]string{rest.DeliveryRetrying}))
+		Eventually(ctx, healthy).WithTimeout(30 * time.Second).WithPolling(pollEvery).Should(Equal(v1alpha1.ReasonAttemptsFailing))
+		Eventually(ctx, func() *bool {
+			return decode[rest.WebhookList](on.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK).Data[0].EndpointHealth.Healthy
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveValue(BeFalse()))
+		Expect(states(publish(ctx, on, numbered(2)))).To(Equal([]string{rest.DeliverySucceeded}))
+		Eventually(ctx, healthy).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.ReasonDelivering))
+		Expect(stored(ctx, namespace)).To(HaveLen(2))
 	})
 
 	It("need none for an id to make nothing twice", func(ctx SpecContext) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -138,8 +140,22 @@ func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 	return rest.Webhook{
 		WebhookID: idOf(webhook), Name: webhook.Name, URL: webhook.Spec.URL, Events: webhook.Spec.Events,
 		Description: orNull(webhook.Spec.Description), Status: status, Suspended: webhook.Spec.Suspend,
-		CreatedAt: webhook.CreationTimestamp.UTC(),
+		CreatedAt: webhook.CreationTimestamp.UTC(), EndpointHealth: presentEndpoint(webhook),
 	}
+}
+
+// presentEndpoint shows the condition EndpointHealthy.
+func presentEndpoint(webhook *v1alpha1.Webhook) rest.EndpointHealth {
+	condition := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy)
+	if condition == nil { // the controller has not seen the webhook yet
+		return rest.EndpointHealth{Reason: v1alpha1.ReasonNoDeliveries, Message: "no delivery has finished yet"}
+	}
+	shown := rest.EndpointHealth{Reason: condition.Reason, Message: condition.Message}
+	if condition.Status != metav1.ConditionUnknown {
+		shown.Healthy = new(condition.Status == metav1.ConditionTrue)
+		shown.Since = new(condition.LastTransitionTime.UTC())
+	}
+	return shown
 }
 
 // orNull is null for what is absent.

@@ -42,6 +42,17 @@ type Webhook struct {
 	Status      string    `json:"status" enum:"active,failing,disabled" doc:"failing: a delivery failed for good and none has succeeded since; disabled: nothing is sent until it is enabled"`
 	Suspended   bool      `json:"suspended" doc:"Deliveries are held; new events are collected"`
 	CreatedAt   time.Time `json:"created_at" doc:"When it was created (RFC 3339, UTC)"`
+
+	EndpointHealth EndpointHealth `json:"endpoint_health" doc:"How the endpoint does: it is unhealthy before status is failing"`
+}
+
+// EndpointHealth is how the endpoint of a webhook does: the condition
+// EndpointHealthy of the object.
+type EndpointHealth struct {
+	Healthy *bool      `json:"healthy" doc:"false: no attempt has succeeded for 20 s or longer, or worse; null: nothing is known yet"`
+	Reason  string     `json:"reason" doc:"For programs: NoDeliveries, Delivering, AttemptsFailing, DeliveriesFailing, EndpointGone or FailingTooLong" example:"AttemptsFailing"`
+	Message string     `json:"message" doc:"More about it, for people"`
+	Since   *time.Time `json:"since" doc:"Since when healthy has been as it is; null while nothing is known"`
 }
 
 // WebhookCreate is the body of POST /v1/webhooks.

@@ -173,7 +173,8 @@ const (
 	// ConditionStalled is present, and True, only while nothing will change
 	// until somebody acts (kstatus).
 	ConditionStalled = "Stalled"
-	// ConditionEndpointHealthy says whether the endpoint accepts deliveries.
+	// ConditionEndpointHealthy says whether the endpoint accepts deliveries. It
+	// is False before the state is Failing: attempts that fail suffice.
 	ConditionEndpointHealthy = "EndpointHealthy"
 	// ConditionEventTypesRegistered says whether every type in spec.events is
 	// in the catalogue of EventTypes.
@@ -206,6 +207,10 @@ const (
 	ReasonNoDeliveries = "NoDeliveries"
 	// ReasonDelivering: EndpointHealthy=True.
 	ReasonDelivering = "Delivering"
+	// ReasonAttemptsFailing: EndpointHealthy=False; attempts have failed for 20 s
+	// or longer without a success, and no delivery has failed for good yet. The
+	// state stays Active.
+	ReasonAttemptsFailing = "AttemptsFailing"
 	// ReasonDeliveriesFailing: EndpointHealthy=False; a delivery failed for
 	// good and none has succeeded since.
 	ReasonDeliveriesFailing = "DeliveriesFailing"

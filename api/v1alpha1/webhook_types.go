@@ -12,14 +12,17 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=wh,categories=bbmcp
+// +kubebuilder:selectablefield:JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Healthy",type=string,JSONPath=`.status.conditions[?(@.type=="EndpointHealthy")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Suspended",type=boolean,JSONPath=`.spec.suspend`,priority=1
 // +kubebuilder:printcolumn:name="Events",type=string,JSONPath=`.spec.events`,priority=1
 // +kubebuilder:printcolumn:name="Last-Success",type=date,JSONPath=`.status.lastSuccessTime`,priority=1
 // +kubebuilder:printcolumn:name="Last-Failure",type=date,JSONPath=`.status.lastFailureTime`,priority=1
+// +kubebuilder:printcolumn:name="Endpoint",type=string,JSONPath=`.status.conditions[?(@.type=="EndpointHealthy")].reason`,priority=1
 // +kubebuilder:printcolumn:name="ID",type=string,JSONPath=`.status.webhookID`,priority=1
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 245",message="metadata.name must be at most 245 characters, so that the Secret <name>-signing can exist; choose a shorter name"
@@ -253,7 +256,8 @@ type Retention struct {
 
 	// record says which deliveries that succeed at the gateway's first attempt
 	// become objects: Always, Budgeted (default: up to 5 a second, the rest is
-	// counted only) or Never. What failed, waits or was slow is always recorded.
+	// counted only) or Never. What failed, waits or was slow is always recorded,
+	// and so is a success while status says that the endpoint is not healthy.
 	// +optional
 	// +kubebuilder:default=Budgeted
 	Record RecordPolicy `json:"record,omitempty"`

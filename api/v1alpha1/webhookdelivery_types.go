@@ -20,7 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Attempts",type=integer,JSONPath=`.status.attempts`
 // +kubebuilder:printcolumn:name="Code",type=integer,JSONPath=`.status.responseStatus`
-// +kubebuilder:printcolumn:name="Next",type=string,JSONPath=`.status.nextAttemptTime`
+// +kubebuilder:printcolumn:name="Next",type=string,JSONPath=`.status.nextAttempt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Event-ID",type=string,JSONPath=`.spec.eventID`,priority=1
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Succeeded")].reason`,priority=1
@@ -181,6 +181,12 @@ type WebhookDeliveryStatus struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$`
 	NextAttemptTime *metav1.MicroTime `json:"nextAttemptTime,omitempty"`
+
+	// nextAttempt is nextAttemptTime to the second, rounded up: the column NEXT.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
+	NextAttempt *metav1.Time `json:"nextAttempt,omitempty"`
 
 	// completionTime is when the delivery succeeded or failed for good.
 	// +optional

@@ -391,6 +391,10 @@ func (in *WebhookDeliveryStatus) DeepCopyInto(out *WebhookDeliveryStatus) {
 		in, out := &in.NextAttemptTime, &out.NextAttemptTime
 		*out = (*in).DeepCopy()
 	}
+	if in.NextAttempt != nil {
+		in, out := &in.NextAttempt, &out.NextAttempt
+		*out = (*in).DeepCopy()
+	}
 	if in.CompletionTime != nil {
 		in, out := &in.CompletionTime, &out.CompletionTime
 		*out = (*in).DeepCopy()

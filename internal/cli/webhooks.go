@@ -39,13 +39,26 @@ func webhookView() view[rest.Webhook] {
 				}
 				return w.Status
 			}},
+			{"HEALTHY", false, func(w rest.Webhook, _ time.Time) string { return healthy(w.EndpointHealth) }},
 			{"EVENTS", false, func(w rest.Webhook, _ time.Time) string { return strings.Join(w.Events, ",") }},
 			{"URL", false, func(w rest.Webhook, _ time.Time) string { return w.URL }},
 			{"AGE", false, func(w rest.Webhook, now time.Time) string { return age(w.CreatedAt, now) }},
 			{"CREATED", true, func(w rest.Webhook, _ time.Time) string { return stamp(&w.CreatedAt) }},
 			{"DESCRIPTION", true, func(w rest.Webhook, _ time.Time) string { return text(w.Description) }},
+			{"ENDPOINT", true, func(w rest.Webhook, _ time.Time) string { return w.EndpointHealth.Message }},
 		},
 	}
+}
+
+// healthy says how an endpoint does: yes, or why not.
+func healthy(endpoint rest.EndpointHealth) string {
+	switch {
+	case endpoint.Healthy == nil:
+		return nothing
+	case *endpoint.Healthy:
+		return "yes"
+	}
+	return endpoint.Reason
 }
 
 // withSecret is the view of a webhook whose secret was just made.

@@ -8,6 +8,13 @@ import "time"
 // disabled.
 const DefaultDisableAfter = 120 * time.Hour
 
+// AttemptsFailingAfter is how long attempts must have failed without a success
+// between, counted from the beginning of the first of them, for the endpoint to
+// count as unhealthy although no delivery has failed for good yet. It is longer
+// than a restart of an endpoint should take and than the first two waits of the
+// default policy, and short enough that people hear of it within 30 s.
+const AttemptsFailingAfter = 20 * time.Second
+
 // recent is how young the latest failure must be for a webhook to be disabled:
 // whoever comes back after a long pause does not judge by old news.
 const recent = 24 * time.Hour
@@ -82,7 +89,7 @@ func Merge(a, b Facts) Facts {
 		GoneAt:      later(a.GoneAt, b.GoneAt),
 		EnabledAt:   later(a.EnabledAt, b.EnabledAt),
 	}
-	since := m.countsSince()
+	since := m.CountsSince()
 	for _, t := range []time.Time{a.FirstFailure, b.FirstFailure, a.LastFailure, b.LastFailure} {
 		if t.After(since) && (m.FirstFailure.IsZero() || t.Before(m.FirstFailure)) {
 			m.FirstFailure = t
@@ -109,7 +116,7 @@ func Enable(f Facts, at time.Time) Facts {
 // need to look again later. A failure at the very moment of a success counts as
 // before it.
 func Evaluate(prev State, f Facts, disableAfter time.Duration, now time.Time) State {
-	since := f.countsSince()
+	since := f.CountsSince()
 	failing := f.LastFailure.After(since)
 	switch {
 	case prev == Disabled:
@@ -129,13 +136,20 @@ func Evaluate(prev State, f Facts, disableAfter time.Duration, now time.Time) St
 	}
 }
 
-// countsSince is the moment up to which failures do not count.
-func (f Facts) countsSince() time.Time { return later(f.LastSuccess, f.EnabledAt) }
+// AttemptsFailing reports whether attempts have failed for too long: since is when
+// the earliest failed one began of the deliveries that are not over; zero: there
+// is none.
+func AttemptsFailing(f Facts, since, now time.Time) bool {
+	return since.After(f.CountsSince()) && now.Sub(since) >= AttemptsFailingAfter
+}
+
+// CountsSince is the moment up to which failures do not count.
+func (f Facts) CountsSince() time.Time { return later(f.LastSuccess, f.EnabledAt) }
 
 // firstFailure is FirstFailure for Facts that were put together by hand, which
 // may lack it or hold one that no longer counts.
 func (f Facts) firstFailure() time.Time {
-	if f.FirstFailure.After(f.countsSince()) {
+	if f.FirstFailure.After(f.CountsSince()) {
 		return f.FirstFailure
 	}
 	return f.LastFailure

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
@@ -34,9 +35,9 @@ func healthyAndFailing(t *testing.T, p *person) {
 
 func getShows(t *testing.T, p *person) {
 	healthyAndFailing(t, p)
-	next := p.field(t, "whd/to-slow", "{.status.nextAttemptTime}")
-	if next == "" {
-		t.Fatal("a delivery that is being retried has no next time")
+	next := p.field(t, "whd/to-slow", "{.status.nextAttempt}")
+	if _, err := time.Parse("2006-01-02T15:04:05Z", next); err != nil {
+		t.Fatalf("the next time of a delivery that is being retried, to the second: %v", err)
 	}
 	tables := tablesOf(p.must(t, "", "get", "wh,whd", "-o", "wide"))
 	if len(tables) != 2 {
@@ -44,10 +45,11 @@ func getShows(t *testing.T, p *person) {
 	}
 	wantRow(t, tables[0], "webhook.bbmcp.quietstack.com/good", map[string]string{
 		"URL": p.url("good"), "STATE": "Active", "READY": "True", "EVENTS": `["context.*"]`,
-		"STATUS": "deliveries are signed and sent",
+		"HEALTHY": "True", "ENDPOINT": "Delivering", "STATUS": "deliveries are signed and sent",
 	})
 	wantRow(t, tables[0], "webhook.bbmcp.quietstack.com/bad", map[string]string{
-		"URL": p.url("bad"), "STATE": "Failing", "READY": "True",
+		"URL": p.url("bad"), "STATE": "Failing", "READY": "True", "HEALTHY": "False", "ENDPOINT": "DeliveriesFailing",
+		"STATUS": "deliveries are signed and sent, but the endpoint does not take them, the latest with HTTPStatus 500",
 	})
 	wantRow(t, tables[1], "webhookdelivery.bbmcp.quietstack.com/to-good", map[string]string{
 		"WEBHOOK": "good", "EVENT": "context.created", "STATE": "Succeeded", "ATTEMPTS": "1", "CODE": "200",
@@ -65,7 +67,7 @@ func getShows(t *testing.T, p *person) {
 		t.Errorf("columns of get webhookdeliveries: %v, want %v", got, want)
 	}
 	narrow = tablesOf(p.must(t, "", "get", "webhooks"))
-	if got, want := narrow[0].names(), []string{"NAME", "URL", "STATE", "READY", "AGE"}; !slices.Equal(got, want) {
+	if got, want := narrow[0].names(), []string{"NAME", "URL", "STATE", "READY", "HEALTHY", "AGE"}; !slices.Equal(got, want) {
 		t.Errorf("columns of get webhooks: %v, want %v", got, want)
 	}
 	types := p.must(t, "", "get", "evt")
@@ -159,6 +161,9 @@ func describeShows(t *testing.T, p *person) {
 
 func selectByState(t *testing.T, p *person) {
 	healthyAndFailing(t, p)
+	if got, want := p.must(t, "", "get", "wh", "--field-selector", "status.state=Failing", "-o", "name"), "webhook.bbmcp.quietstack.com/bad\n"; got != want {
+		t.Errorf("webhooks that fail: got %q, want %q", got, want)
+	}
 	for selector, want := range map[string]string{
 		"status.state=Failed":                                  "webhookdelivery.bbmcp.quietstack.com/to-bad\n",
 		"status.state=Succeeded":                               "webhookdelivery.bbmcp.quietstack.com/to-good\n",

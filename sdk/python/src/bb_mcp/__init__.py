@@ -34,6 +34,7 @@ from ._errors import (
 from ._models import (
     Attempt,
     Delivery,
+    EndpointHealth,
     EventType,
     FieldError,
     Published,
@@ -59,6 +60,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "Delivery",
+    "EndpointHealth",
     "EventType",
     "FieldError",
     "InvalidResponseError",

@@ -87,8 +87,21 @@ class Resource:
         return type(self), (self._raw, self._etag)
 
 
+class EndpointHealth(Resource):
+    """How the endpoint of a webhook does."""
+
+    healthy: Optional[bool]
+    """``False``: no attempt has succeeded for 20 s or longer, or worse; None: nothing is known yet."""
+    reason: str
+    """Such as ``Delivering``, ``AttemptsFailing`` or ``DeliveriesFailing``."""
+    message: str
+    since: Optional[str]
+
+
 class Webhook(Resource):
     """An endpoint and what it wants to hear of."""
+
+    _nested = {"endpoint_health": EndpointHealth}
 
     webhook_id: str
     """``wh_`` and 16 hexadecimal digits."""
@@ -105,6 +118,8 @@ class Webhook(Resource):
     suspended: bool
     """Deliveries are held; new events are collected."""
     created_at: str
+    endpoint_health: EndpointHealth
+    """How the endpoint does: it is unhealthy before ``status`` is ``failing``."""
 
     @property
     def etag(self) -> Optional[str]:
