@@ -58,7 +58,7 @@ func NewClient(socket string) *Client {
 func (c *Client) Close() { c.calls.Close() }
 
 // Send makes one attempt and waits for its result, at most 5 s longer than the
-// attempt's timeout. An attempt that the endpoint did not take is a Result, not
+// attempt's timeout, and 3 s for the dispatcher to have room. An attempt that the endpoint did not take is a Result, not
 // an error. An error wraps ErrUnavailable if no attempt was made, else ErrLost.
 // When ctx ends, Send returns, but an attempt handed over is still made.
 //
@@ -75,7 +75,8 @@ func (c *Client) Send(ctx context.Context, request Request) (Result, error) {
 
 // Start makes one attempt as Send does and does not wait: done gets what Send
 // would return, once, mostly from a goroutine that all attempts share, and must
-// not wait for anything. It may be called before Start returns.
+// not wait for anything. It may be called before Start returns. The payload must
+// not change until then.
 func (c *Client) Start(request Request, done func(Result, error)) {
 	var scratch [metadataRoom]byte
 	metadata, err := prepare(scratch[:0], &request)

@@ -14,6 +14,7 @@ type metrics struct {
 	attempts *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+	deferred prometheus.Counter
 }
 
 const (
@@ -37,17 +38,23 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Name: "bbmcp_dispatcher_attempts_in_flight",
 			Help: "Attempts being made now.",
 		}),
+		deferred: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "bbmcp_dispatcher_attempts_deferred_total",
+			Help: "Attempts that had to wait because the payloads of others filled their share of the memory limit.",
+		}),
 	}
 	if registerer == nil {
 		return m, nil
 	}
-	for _, collector := range []prometheus.Collector{m.attempts, m.duration, m.inFlight} {
+	for _, collector := range []prometheus.Collector{m.attempts, m.duration, m.inFlight, m.deferred} {
 		if err := registerer.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
 	return m, nil
 }
+
+func (m *metrics) attemptDeferred() { m.deferred.Inc() }
 
 func (m *metrics) attemptStarted() { m.inFlight.Inc() }
 

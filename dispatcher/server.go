@@ -23,6 +23,11 @@ var (
 
 // Server offers a Sender on a unix socket. It keeps nothing between requests.
 type Server struct {
+	// PayloadBytes is how many bytes the payloads of attempts in flight may have
+	// together, those of up to 16 KiB not counted; 0 for no bound. It must be set
+	// before Serve. Attempts beyond it wait with their client.
+	PayloadBytes int64
+
 	sender *Sender
 	logger *slog.Logger
 }
@@ -53,6 +58,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 		},
 		MaxRequest: maxRequestBytes,
 		MaxCalls:   maxCalls,
+		MaxBytes:   s.PayloadBytes,
+		OnFull:     s.sender.metrics.attemptDeferred,
 		Logger:     s.logger,
 	}
 	// Attempts that are cut off have no result: it closes the connections first.

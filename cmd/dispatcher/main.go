@@ -27,9 +27,21 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
 
-// scrapesAtOnce bounds how many are answered at a time: who scrapes is not asked who
-// it is.
-const scrapesAtOnce = 4
+const (
+	// scrapesAtOnce bounds how many are answered at a time: who scrapes is not asked who
+	// it is.
+	scrapesAtOnce = 4
+	// payloadShare is what the payloads of attempts in flight may take of the memory
+	// limit. As much again is for the connections of the attempts, and the rest for
+	// what is not collected yet.
+	payloadShare = 0.4
+	// payloadBytes is the same where no limit is known: that of the limit which the
+	// manifests set.
+	payloadBytes = 92 << 20
+	// headroom is by how much the heap may grow beyond what is in use before it is
+	// collected.
+	headroom = 48 << 20
+)
 
 func main() {
 	options, err := parseFlags(os.Args[0], os.Args[1:], os.Stderr)
@@ -42,7 +54,7 @@ func main() {
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: options.logLevel}))
 	slog.SetDefault(logger) // package net/http writes to the default logger
 	memory.LimitToContainer(logger)
-	memory.Spend()
+	memory.SpendWithin(headroom)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, options, logger); err != nil {
@@ -88,7 +100,9 @@ func run(ctx context.Context, o *options, logger *slog.Logger) error {
 	}
 	defer stopProfiles()
 	logger.Info("serving", "version", version.Version, "socket", o.socket)
-	err = dispatcher.NewServer(sender, logger).Serve(ctx, listener, o.shutdownGrace)
+	server := dispatcher.NewServer(sender, logger)
+	server.PayloadBytes = memory.Share(payloadShare, payloadBytes)
+	err = server.Serve(ctx, listener, o.shutdownGrace)
 	logger.Info("stopped serving")
 	return err
 }

@@ -119,11 +119,7 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir) // a temporary directory
-	binary, socket := filepath.Join(dir, "dispatcher"), filepath.Join(dir, "s")
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-X bbmcp.quietstack.com/webhooks/internal/version.Version=1.2.3", "-o", binary, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary, socket := build(t, dir), filepath.Join(dir, "s")
 	r, err := receiver.Start(receiver.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -54,7 +55,8 @@ func (c *Client) Close() {
 }
 
 // Call sends a request, whose body is head and then payload, and returns the
-// body of the answer. Both may change once it has returned. Its errors wrap
+// body of the answer. Both may change once it has returned. One that the server has
+// no room for waits, at most 3 s beyond the timeout. Its errors wrap
 // ErrNotTaken, ErrLost or ErrMalformed; at the end of ctx or timeout also the
 // context's error. A timeout may be noticed sweepEvery later.
 func (c *Client) Call(ctx context.Context, timeout time.Duration, method byte, head, payload []byte) ([]byte, error) {
@@ -69,8 +71,8 @@ func (c *Client) Call(ctx context.Context, timeout time.Duration, method byte, h
 	select {
 	case <-w.settled:
 	case <-ctx.Done():
-		if conn.forget(id) {
-			return nil, conn.gaveUp(id, ctx.Err())
+		if state, waited := conn.forget(id); waited {
+			return nil, fmt.Errorf("%w: %w", state, ctx.Err())
 		}
 		<-w.settled
 	}
@@ -82,22 +84,26 @@ func (c *Client) Call(ctx context.Context, timeout time.Duration, method byte, h
 
 // Start sends a request as Call does and does not wait: done gets what Call would
 // return, once, mostly from a goroutine that all calls of the connection share,
-// and must not wait for anything. It may be called before Start returns.
+// and must not wait for anything. It may be called before Start returns. The payload
+// must not change until then.
 func (c *Client) Start(timeout time.Duration, method byte, head, payload []byte, done func(body []byte, err error)) {
 	c.start(timeout, method, head, payload, done)
 }
 
 // start returns a nil connection where it could not even open one.
 func (c *Client) start(timeout time.Duration, method byte, head, payload []byte, done func([]byte, error)) (*clientConn, uint32) {
-	conn, id, err := c.begin(call{deadline: time.Now().Add(timeout), done: done})
+	made := call{timeout: timeout, done: done}
+	if len(head)+len(payload) > freeBytes {
+		made.request = &request{method: method, head: slices.Clone(head), payload: payload}
+	}
+	conn, id, queued, err := c.begin(made)
 	if err != nil {
 		done(nil, fmt.Errorf("%w: %w", ErrNotTaken, err))
 		return nil, 0
 	}
-	request := c.frames.get(id, method)
-	request.bytes = append(append(request.bytes, head...), payload...)
-	request.seal()
-	conn.out.put(request)
+	if !queued {
+		conn.send(id, method, head, payload)
+	}
 	return conn, id
 }
 
@@ -120,109 +126,35 @@ func newWaiter() *waiter {
 
 // call is one that has no answer yet.
 type call struct {
-	deadline time.Time
+	timeout  time.Duration // from when it is sent
+	deadline time.Time     // of its answer, or of the room that it waits for
+	request  *request      // nil where it needs no room
 	done     func(body []byte, err error)
 }
 
 // begin numbers a call on a connection that is not known to be broken.
-func (c *Client) begin(made call) (*clientConn, uint32, error) {
+func (c *Client) begin(made call) (conn *clientConn, id uint32, queued bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn != nil {
-		if id, ok := c.conn.begin(made); ok {
-			return c.conn, id, nil
+		if id, queued, ok := c.conn.begin(made); ok {
+			return c.conn, id, queued, nil
 		}
 	}
 	opened, err := c.dial()
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, false, err
 	}
 	c.conn = &clientConn{net: opened, out: newOutbox(&c.frames), pending: map[uint32]call{}}
-	id, _ := c.conn.begin(made)
+	id, queued, _ = c.conn.begin(made)
 	go c.conn.write()
 	go c.conn.read(c.maxAnswer)
-	return c.conn, id, nil
+	return c.conn, id, queued, nil
 }
 
 // sweepEvery is how often a connection looks for calls beyond their deadline: a
 // timer for each of thousands would cost more than the rest of the call.
 const sweepEvery = 100 * time.Millisecond
-
-// clientConn is one connection and the calls on it.
-type clientConn struct {
-	net net.Conn
-	out *outbox
-
-	mu       sync.Mutex
-	last     uint32
-	pending  map[uint32]call // nil once broken
-	sweeping bool            // while calls are pending
-}
-
-func (c *clientConn) begin(made call) (id uint32, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pending == nil {
-		return 0, false
-	}
-	c.last++ // four billion calls later the number is free again
-	c.pending[c.last] = made
-	if !c.sweeping {
-		c.sweeping = true
-		time.AfterFunc(sweepEvery, c.sweep)
-	}
-	return c.last, true
-}
-
-// sweep ends calls that are beyond their deadline.
-func (c *clientConn) sweep() {
-	now, expired := time.Now(), map[uint32]call{}
-	c.mu.Lock()
-	for id, made := range c.pending {
-		if now.After(made.deadline) {
-			expired[id] = made
-			delete(c.pending, id)
-		}
-	}
-	if c.sweeping = len(c.pending) > 0; c.sweeping {
-		time.AfterFunc(sweepEvery, c.sweep)
-	}
-	c.mu.Unlock()
-	for id, made := range expired {
-		made.done(nil, c.gaveUp(id, context.DeadlineExceeded))
-	}
-}
-
-// forget drops a call; false: it has an outcome already.
-func (c *clientConn) forget(id uint32) bool {
-	if c == nil {
-		return false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, waits := c.pending[id]
-	delete(c.pending, id)
-	return waits
-}
-
-// gaveUp says what is known of a call that was forgotten.
-func (c *clientConn) gaveUp(id uint32, why error) error {
-	if c.out.withdraw(id) {
-		return fmt.Errorf("%w: %w", ErrNotTaken, why)
-	}
-	return fmt.Errorf("%w: %w", ErrLost, why)
-}
-
-// settle hands an outcome to a call that still waits.
-func (c *clientConn) settle(id uint32, body []byte, err error) {
-	c.mu.Lock()
-	made, waits := c.pending[id]
-	delete(c.pending, id)
-	c.mu.Unlock()
-	if waits {
-		made.done(body, err)
-	}
-}
 
 // write ends with the connection. Its error is of no interest: where writing
 // fails the peer has gone, and read says what that means for the calls.
@@ -246,6 +178,11 @@ func (c *clientConn) read(maxAnswer int) {
 		case kindMalformed:
 			c.settle(head.call, nil, ErrMalformed)
 			continue
+		case kindFull:
+			if most, ok := decodeRoom(body); ok {
+				c.makeWait(head.call, most)
+				continue
+			}
 		case kindNotTaken:
 			c.settle(head.call, nil, fmt.Errorf("%w: %w", ErrNotTaken, errBusy))
 			continue
@@ -255,11 +192,11 @@ func (c *clientConn) read(maxAnswer int) {
 		break // nothing comes after bye, and what is unknown ends the trust in it
 	}
 	c.mu.Lock()
-	left := c.pending
-	c.pending = nil
+	left, queue := c.pending, c.queue
+	c.pending, c.queue = nil, waitQueue{}
 	c.mu.Unlock()
 	for id, made := range left {
-		if c.out.withdraw(id) {
+		if queue.remove(id) || c.out.withdraw(id) {
 			made.done(nil, fmt.Errorf("%w: %w", ErrNotTaken, errClosed))
 		} else {
 			made.done(nil, end)

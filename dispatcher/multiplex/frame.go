@@ -24,6 +24,10 @@ const (
 	// kindBye: nothing that this connection has not answered was or will be
 	// taken. It is the last frame, and belongs to no call.
 	kindBye
+	// kindFull: the requests that the server holds fill the room it has for them,
+	// whose size in bytes is the body: eight bytes, most significant first. It has
+	// not taken this one, which can come again once others have ended.
+	kindFull
 )
 
 const (
@@ -76,22 +80,36 @@ func (f *frame) seal() {
 
 // readFrame reads one frame whose body has at most limit bytes.
 func readFrame(r *bufio.Reader, limit int) (header, []byte, error) {
+	read, length, err := readHeader(r, limit)
+	if err != nil {
+		return header{}, nil, err
+	}
+	body, err := readBody(r, length)
+	return read, body, err
+}
+
+// readHeader reads what precedes the body, which has at most limit bytes.
+func readHeader(r *bufio.Reader, limit int) (read header, length int, err error) {
 	head, err := r.Peek(headerBytes)
 	if err != nil {
 		if errors.Is(err, io.EOF) && len(head) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
-		return header{}, nil, err
+		return header{}, 0, err
 	}
-	length := binary.BigEndian.Uint32(head)
-	read := header{call: binary.BigEndian.Uint32(head[4:]), kind: head[8]}
-	if uint64(length) > uint64(limit) { //nolint:gosec // G115: limits are constants
-		return header{}, nil, errTooLong
+	size := binary.BigEndian.Uint32(head)
+	read = header{call: binary.BigEndian.Uint32(head[4:]), kind: head[8]}
+	if uint64(size) > uint64(limit) { //nolint:gosec // G115: limits are constants
+		return header{}, 0, errTooLong
 	}
 	_, _ = r.Discard(headerBytes) // just peeked at
+	return read, int(size), nil
+}
+
+func readBody(r *bufio.Reader, length int) ([]byte, error) {
 	body := make([]byte, length)
 	if _, err := io.ReadFull(r, body); err != nil {
-		return header{}, nil, io.ErrUnexpectedEOF
+		return nil, io.ErrUnexpectedEOF
 	}
-	return read, body, nil
+	return body, nil
 }

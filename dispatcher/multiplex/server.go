@@ -37,6 +37,12 @@ type Server struct {
 	// MaxCalls is how many calls may be in flight, over all connections. More
 	// are not taken, rather than made to wait where their callers cannot see it.
 	MaxCalls int
+	// MaxBytes is how many bytes the bodies of requests in flight may have together,
+	// those of up to 16 KiB not counted; 0 for no bound. One that has no room is read
+	// past, costs no memory, and waits with its client.
+	MaxBytes int64
+	// OnFull is called for each request that has no room; may be nil.
+	OnFull func()
 	// Logger gets what is wrong with connections.
 	Logger *slog.Logger
 
@@ -48,6 +54,7 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[*serverConn]struct{}
 	inFlight int
+	room     room
 	draining bool
 	drained  chan struct{} // closed when draining and nothing is in flight
 }
@@ -59,6 +66,7 @@ type Server struct {
 func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
 	s.conns, s.drained = map[*serverConn]struct{}{}, make(chan struct{})
 	s.calls, s.ended = make(chan taken), make(chan struct{})
+	s.room = room{most: s.MaxBytes}
 	defer close(s.ended)
 	failed := make(chan error, 1)
 	go func() { failed <- s.accept(listener) }()
@@ -116,18 +124,16 @@ func (s *Server) write(c *serverConn) {
 func (s *Server) read(c *serverConn) {
 	r := bufio.NewReaderSize(c.net, bufferBytes)
 	for {
-		head, body, err := readFrame(r, s.MaxRequest)
+		call, taken, err := s.take(c, r)
 		if err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 				s.Logger.Warn("connection ended", "cause", err)
 			}
 			break
 		}
-		if !s.begin() {
-			s.reply(c, head.call, kindNotTaken)
+		if !taken {
 			continue
 		}
-		call := taken{conn: c, head: head, body: body}
 		select {
 		case s.calls <- call:
 		default:
@@ -139,6 +145,28 @@ func (s *Server) read(c *serverConn) {
 	s.mu.Unlock()
 	c.out.close()
 	_ = c.net.Close()
+}
+
+// take reads the next request, if the server takes it: what it does not take it
+// reads past, and says so.
+func (s *Server) take(c *serverConn, r *bufio.Reader) (call taken, ok bool, err error) {
+	head, length, err := readHeader(r, s.MaxRequest)
+	if err != nil {
+		return taken{}, false, err
+	}
+	if refused := s.begin(length); refused != 0 {
+		if _, err := r.Discard(length); err != nil {
+			return taken{}, false, io.ErrUnexpectedEOF
+		}
+		s.reply(c, head.call, refused)
+		return taken{}, false, nil
+	}
+	body, err := readBody(r, length)
+	if err != nil {
+		s.end(length)
+		return taken{}, false, err
+	}
+	return taken{conn: c, head: head, body: body}, true, nil
 }
 
 // taken is a call that is being answered.
@@ -166,7 +194,7 @@ func (s *Server) work(call taken) {
 }
 
 func (s *Server) answer(call taken) {
-	defer s.end()
+	defer s.end(len(call.body))
 	made := s.frames.get(call.head.call, kindAnswer)
 	filled, err := s.Handler(call.head.kind, call.body, made.bytes)
 	if err != nil {
@@ -181,26 +209,37 @@ func (s *Server) answer(call taken) {
 
 func (s *Server) reply(c *serverConn, call uint32, kind byte) {
 	made := s.frames.get(call, kind)
+	if kind == kindFull {
+		made.bytes = appendRoom(made.bytes, s.MaxBytes)
+	}
 	made.seal()
 	c.out.put(made)
 }
 
-// begin takes a call, unless there are too many or none is taken any more.
-func (s *Server) begin() bool {
+// begin takes a call, unless there are too many, or they hold too much, or none is
+// taken any more: then it returns the kind of the reply.
+func (s *Server) begin(size int) (refused byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining || s.inFlight >= s.MaxCalls {
-		return false
+	switch {
+	case s.draining || s.inFlight >= s.MaxCalls:
+		return kindNotTaken
+	case !s.room.take(size):
+		if s.OnFull != nil {
+			s.OnFull()
+		}
+		return kindFull
 	}
 	s.inFlight++
-	return true
+	return 0
 }
 
 // end is called when the answer is in the outbox.
-func (s *Server) end() {
+func (s *Server) end(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inFlight--
+	s.room.giveBack(size)
 	if s.draining && s.inFlight == 0 {
 		close(s.drained)
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,6 +51,9 @@ type world struct {
 	release chan struct{}
 	cancel  context.CancelFunc
 	served  chan error
+	refused atomic.Int64
+	held    atomic.Int64 // bytes that calls hold which block
+	most    atomic.Int64
 }
 
 func newPath() string {
@@ -76,10 +80,15 @@ func clientOf(path string) *multiplex.Client {
 
 func start(path string, maxCalls int, grace time.Duration) *world {
 	GinkgoHelper()
+	return startWithRoom(path, maxCalls, 0, grace)
+}
+
+func startWithRoom(path string, maxCalls int, room int64, grace time.Duration) *world {
+	GinkgoHelper()
 	listener := listen(path)
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &world{path: path, client: clientOf(path), begun: make(chan struct{}, 1024), release: make(chan struct{}), cancel: cancel, served: make(chan error, 1)}
-	server := &multiplex.Server{Handler: w.handle, MaxRequest: maxBytes, MaxCalls: maxCalls, Logger: slog.New(slog.DiscardHandler)}
+	server := &multiplex.Server{Handler: w.handle, MaxRequest: maxBytes, MaxCalls: maxCalls, MaxBytes: room, OnFull: func() { w.refused.Add(1) }, Logger: slog.New(slog.DiscardHandler)}
 	go func() { w.served <- server.Serve(ctx, listener, grace) }()
 	DeferCleanup(cancel)
 	return w
@@ -90,8 +99,12 @@ func (w *world) handle(method byte, body, answer []byte) ([]byte, error) {
 	case fail:
 		return nil, errFail
 	case block:
+		held := w.held.Add(int64(len(body)))
+		for most := w.most.Load(); held > most && !w.most.CompareAndSwap(most, held); most = w.most.Load() {
+		}
 		w.begun <- struct{}{}
 		<-w.release
+		w.held.Add(-int64(len(body)))
 	case long:
 		return append(answer, make([]byte, maxBytes+1)...), nil
 	}

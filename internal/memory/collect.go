@@ -35,9 +35,14 @@ func saving() policy { return policy{percent: 100, headroom: 100 << 20} }
 // a tenth of its CPU goes into collecting them. What is kept for long does not count
 // five times: the heap grows by 200 MiB at most. The environment's GOGC (package
 // runtime) goes before it.
-func Spend() { spending().apply() }
+func Spend() { SpendWithin(spendHeadroom) }
 
-func spending() policy { return policy{percent: 400, headroom: 200 << 20} }
+// SpendWithin is Spend for a heap that grows by so many bytes at most.
+func SpendWithin(headroom uint64) { spending(headroom).apply() }
+
+const spendHeadroom = 200 << 20
+
+func spending(headroom uint64) policy { return policy{percent: 400, headroom: headroom} }
 
 // apply follows the policy until it is told to stop.
 func (p policy) apply() (stop func()) {

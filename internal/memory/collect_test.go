@@ -37,7 +37,7 @@ func TestPoliciesFollowWhatIsInUse(t *testing.T) {
 		steps  []step
 	}{
 		{"save", saving(), []step{{300 << 20, 24, 34}, {1, 99, 100}}},
-		{"spend", spending(), []step{{300 << 20, 24, 67}, {1, 399, 400}}},
+		{"spend", spending(spendHeadroom), []step{{300 << 20, 24, 67}, {1, 399, 400}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -4,6 +4,8 @@ package memory
 
 import (
 	"log/slog"
+	"math"
+	"runtime/debug"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
@@ -20,4 +22,14 @@ func LimitToContainer(logger *slog.Logger) {
 		// Some systems have no cgroups.
 		logger.Debug("the container's memory limit is not known", "error", err)
 	}
+}
+
+// Share is a share of the memory that the process may take; fallback where that
+// is not limited.
+func Share(of float64, fallback int64) int64 {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return fallback
+	}
+	return int64(float64(limit) * of)
 }

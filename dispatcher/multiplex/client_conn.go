@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package multiplex
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// clientConn is one connection and the calls on it.
+type clientConn struct {
+	net net.Conn
+	out *outbox
+
+	mu       sync.Mutex
+	last     uint32
+	pending  map[uint32]call // nil once broken
+	room     room
+	queue    waitQueue // of pending calls that are not sent yet
+	sweeping bool      // while calls are pending
+}
+
+// begin numbers a call; ok is false on a connection that is broken. One that has
+// no room is sent later.
+func (c *clientConn) begin(made call) (id uint32, queued, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending == nil {
+		return 0, false, false
+	}
+	c.last++ // four billion calls later the number is free again
+	id = c.last
+	queued = made.request != nil && (len(c.queue.calls) > 0 || !c.room.take(made.request.size()))
+	if queued {
+		made.deadline = time.Now().Add(maxQueued)
+		c.queue.push(id)
+	} else {
+		made.deadline = time.Now().Add(made.timeout)
+	}
+	c.pending[id] = made
+	if !c.sweeping {
+		c.sweeping = true
+		time.AfterFunc(sweepEvery, c.sweep)
+	}
+	return id, queued, true
+}
+
+// send puts the request of a call where it is written.
+func (c *clientConn) send(id uint32, method byte, head, payload []byte) {
+	made := c.out.frames.get(id, method)
+	made.bytes = append(append(made.bytes, head...), payload...)
+	made.seal()
+	c.out.put(made)
+}
+
+// makeWait takes in that the server had no room for a call, and how much it has.
+func (c *clientConn) makeWait(id uint32, most int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.room.most = most
+	made, waits := c.pending[id]
+	if !waits || made.request == nil {
+		return
+	}
+	c.room.giveBack(made.request.size())
+	made.deadline = time.Now().Add(maxQueued)
+	c.pending[id] = made
+	c.queue.pushFirst(id) // for the next call that ends, or the next sweep: the server may hold what this client has given up
+}
+
+// sendQueued sends what there is room for. The lock is held.
+func (c *clientConn) sendQueued() {
+	for len(c.queue.calls) > 0 {
+		id := c.queue.calls[0]
+		made := c.pending[id]
+		if !c.room.take(made.request.size()) {
+			return
+		}
+		c.queue.remove(id)
+		made.deadline = time.Now().Add(made.timeout)
+		c.pending[id] = made
+		c.send(id, made.request.method, made.request.head, made.request.payload)
+	}
+}
+
+// sweep ends calls that are beyond their deadline.
+func (c *clientConn) sweep() {
+	now := time.Now()
+	type expiry struct {
+		made  call
+		state error
+	}
+	expired := map[uint32]expiry{}
+	c.mu.Lock()
+	for id, made := range c.pending {
+		if now.After(made.deadline) {
+			expired[id] = expiry{made, c.drop(id, made)}
+		}
+	}
+	c.sendQueued()
+	if c.sweeping = len(c.pending) > 0; c.sweeping {
+		time.AfterFunc(sweepEvery, c.sweep)
+	}
+	c.mu.Unlock()
+	for _, one := range expired {
+		one.made.done(nil, fmt.Errorf("%w: %w", one.state, context.DeadlineExceeded))
+	}
+}
+
+// drop takes a call out and says what is known of it: ErrNotTaken or ErrLost. The
+// lock is held.
+func (c *clientConn) drop(id uint32, made call) error {
+	delete(c.pending, id)
+	if c.queue.remove(id) {
+		return ErrNotTaken
+	}
+	c.release(made)
+	if c.out.withdraw(id) {
+		return ErrNotTaken
+	}
+	return ErrLost
+}
+
+// release gives back what a call took of the room. The lock is held.
+func (c *clientConn) release(made call) {
+	if made.request != nil {
+		c.room.giveBack(made.request.size())
+		c.sendQueued()
+	}
+}
+
+// forget drops a call and says what is known of it; false: it has an outcome
+// already.
+func (c *clientConn) forget(id uint32) (state error, waits bool) {
+	if c == nil {
+		return nil, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	made, waits := c.pending[id]
+	if !waits {
+		return nil, false
+	}
+	return c.drop(id, made), true
+}
+
+// settle hands an outcome to a call that still waits.
+func (c *clientConn) settle(id uint32, body []byte, err error) {
+	c.mu.Lock()
+	made, waits := c.pending[id]
+	if waits {
+		delete(c.pending, id)
+		c.release(made)
+	}
+	c.mu.Unlock()
+	if waits {
+		made.done(body, err)
+	}
+}
