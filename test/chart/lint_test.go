@@ -37,6 +37,7 @@ func installations() map[string]string {
 			topologySpread: {node: DoNotSchedule, zone: "Off"}, podLabels: {team: a}, podAnnotations: {a: b}, env: [{name: A, value: b}]}}`,
 		"labelled":  "{commonLabels: {team: a}, commonAnnotations: {owner: b}}",
 		"admission": "{admission: {httpsOnly: true, allowedHosts: [example.com, '*.example.com']}}",
+		"trusting":  "{policies: {trusted: [{kind: ServiceAccount, namespace: velero, name: velero}], secrets: false}}",
 		"scraped":   "{monitoring: {dashboard: true, interval: 30s, labels: {release: prometheus}, prometheus: {serviceAccountName: prometheus, namespace: monitoring}}}",
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -92,6 +93,12 @@ func TestSwitchesRemoveWhatTheySay(t *testing.T) {
 		{"{rbac: {gatewaySigningSecrets: false}}", "ClusterRole", "bbmcp-gateway-signing"},
 		{"{rbac: {gatewaySigningSecrets: false}}", "ClusterRoleBinding", "bbmcp-gateway-signing"},
 		{"{networkPolicy: {enabled: false}}", "NetworkPolicy", ""},
+		{"{policies: {deliveries: false}}", "ValidatingAdmissionPolicy", "bbmcp-deliveries"},
+		{"{policies: {deliveries: false}}", "ValidatingAdmissionPolicyBinding", "bbmcp-deliveries"},
+		{"{policies: {status: false}}", "ValidatingAdmissionPolicy", "bbmcp-status"},
+		{"{policies: {secrets: false}}", "ValidatingAdmissionPolicy", "bbmcp-secrets"},
+		{"{policies: {serviceAccounts: false}}", "ValidatingAdmissionPolicy", "bbmcp-service-accounts"},
+		{"{policies: {deliveries: false, status: false, secrets: false, serviceAccounts: false}}", "ValidatingAdmissionPolicyBinding", ""},
 		{"{manager: {podDisruptionBudget: {enabled: false}}}", "PodDisruptionBudget", "bbmcp-manager"},
 		{"{gateway: {podDisruptionBudget: {enabled: false}}}", "PodDisruptionBudget", "bbmcp-gateway"},
 		{"{manager: {serviceAccount: {create: false}}}", "ServiceAccount", "bbmcp-manager"},
@@ -110,6 +117,47 @@ func TestSwitchesRemoveWhatTheySay(t *testing.T) {
 		}
 		if count("") == 0 || count(c.values) != 0 {
 			t.Errorf("%s: %d of %s %s, %d without", c.values, count(c.values), c.kind, c.name, count(""))
+		}
+	}
+}
+
+// Policies know our ServiceAccounts by the names that this release gives them, and
+// who is trusted.
+func TestPoliciesNameWhoPasses(t *testing.T) {
+	all := render(t, `{manager: {serviceAccount: {name: mine}}, namespaces: [team-a], policies: {warnOnly: true, trusted: [
+		{kind: User, name: "o'hara"}, {kind: ServiceAccount, namespace: velero, name: velero}, {kind: Group, name: admins}]}}`,
+		Release{Name: "hooks", Namespace: "tools"}).Objects
+	policies := ofKind[admissionv1.ValidatingAdmissionPolicy](t, all, "ValidatingAdmissionPolicy")
+	if len(policies) != 4 {
+		t.Fatalf("%d policies", len(policies))
+	}
+	for _, policy := range policies {
+		text := ""
+		for _, condition := range policy.Spec.MatchConditions {
+			text += condition.Expression
+		}
+		for part, in := range map[string]string{
+			`"system:serviceaccount:tools:mine"`:                           "deliveries status service-accounts",
+			`"system:serviceaccount:tools:hooks-bbmcp-gateway"`:            "deliveries status service-accounts",
+			`username in ["o'hara","system:serviceaccount:velero:velero"]`: "deliveries status",
+			`groups.orValue([]).exists(group, group in ["admins"])`:        "deliveries status",
+			`object.metadata.name.startsWith("bbmcp-key-")`:                "secrets",
+		} {
+			name := strings.TrimPrefix(policy.Name, "hooks-bbmcp-")
+			if got := strings.Contains(text, part); got != slices.Contains(strings.Fields(in), name) {
+				t.Errorf("%s says %s: %t", policy.Name, part, got)
+			}
+		}
+		if strings.Contains(text, "system:masters") || strings.Contains(text, "bbmcp-system") {
+			t.Errorf("%s: %s", policy.Name, text)
+		}
+	}
+	for _, binding := range ofKind[admissionv1.ValidatingAdmissionPolicyBinding](t, all, "ValidatingAdmissionPolicyBinding") {
+		if binding.Spec.PolicyName != binding.Name || !slices.Equal(binding.Spec.ValidationActions, []admissionv1.ValidationAction{"Warn", "Audit"}) {
+			t.Errorf("%s: %v", binding.Name, binding.Spec)
+		}
+		if in := binding.Spec.MatchResources.NamespaceSelector.MatchExpressions[0].Values; !slices.Equal(in, []string{"team-a"}) {
+			t.Errorf("%s is bound in %q", binding.Name, in)
 		}
 	}
 }

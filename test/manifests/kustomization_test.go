@@ -28,6 +28,7 @@ func TestKustomizationsNameEveryFile(t *testing.T) {
 		{"config/crd", "bases/*.yaml"},
 		{"config/namespace", "*.yaml"},
 		{"config/rbac", "*.yaml"},
+		{"config/policies", "*.yaml"},
 		{"config/manager", "*.yaml"},
 		{"config/gateway", "*.yaml"},
 		{"config/eventtypes", "*.yaml"},
