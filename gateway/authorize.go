@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
@@ -23,6 +24,7 @@ const (
 	resourceWebhooks   = "webhooks"
 	resourceDeliveries = "webhookdeliveries"
 	resourceEventTypes = "eventtypes"
+	resourceSecrets    = "secrets"
 	verbPublish        = "publish"
 )
 
@@ -52,21 +54,25 @@ func newAuthorizer(reviews authorizationclient.AuthorizationV1Interface) (author
 // permit returns nil if the caller may do this, else a problem. Whoever asks
 // about one object is asked for the right before it is told whether it exists.
 func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
-	allowed, err := g.mayDo(ctx, who, authorizer.AttributesRecord{
+	what := authorizer.AttributesRecord{
 		User: who.user, Verb: verb, Namespace: namespace, Name: name, ResourceRequest: true,
 		APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: resource,
-	})
+	}
+	if resource == resourceSecrets {
+		what.APIGroup, what.APIVersion = corev1.GroupName, corev1.SchemeGroupVersion.Version
+	}
+	allowed, err := g.mayDo(ctx, who, what)
 	if allowed {
 		return nil
 	}
 	if err != nil {
 		return unavailable("checking rights", err)
 	}
-	what := resource
+	object := resource
 	if name != "" {
-		what = fmt.Sprintf("%s %q", resource, name)
+		object = fmt.Sprintf("%s %q", resource, name)
 	}
-	return newProblem(http.StatusForbidden, reasonForbidden, fmt.Sprintf("%s may not %s %s in namespace %s%s", who.user.GetName(), verb, what, namespace, adviceFor(verb, resource)))
+	return newProblem(http.StatusForbidden, reasonForbidden, fmt.Sprintf("%s may not %s %s in namespace %s%s", who.user.GetName(), verb, object, namespace, adviceFor(verb, resource)))
 }
 
 // mayDo asks for a right once at a time: when the answer has just expired, a
@@ -96,7 +102,7 @@ func adviceFor(verb, resource string) string {
 		resourceWebhooks: "bbmcp-viewer", resourceDeliveries: "bbmcp-delivery-viewer", resourceEventTypes: "bbmcp-publisher",
 	}[resource]
 	switch verb {
-	case "create", "patch", "delete":
+	case "create", "update", "patch", "delete":
 		role = "bbmcp-editor"
 	}
 	if role == "" {

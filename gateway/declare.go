@@ -217,7 +217,7 @@ func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, s
 	err := g.callers.Create(ctx, wanted, client.FieldOwner(fieldManager))
 	if apierrors.IsAlreadyExists(err) { // a controller whose clock is wrong has not waited
 		var made corev1.Secret
-		if g.callers.Get(ctx, client.ObjectKeyFromObject(wanted), &made) == nil && metav1.IsControlledBy(&made, webhook) {
+		if g.readSecret(ctx, client.ObjectKeyFromObject(wanted), &made) == nil && metav1.IsControlledBy(&made, webhook) {
 			made.Data = wanted.Data
 			err = g.callers.Update(ctx, &made, client.FieldOwner(fieldManager))
 		}

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -40,12 +41,12 @@ func (g *Gateway) registerRotate(api huma.API) {
 		OperationID: "rotate-secret", Method: http.MethodPost, Path: "/v1/webhooks/{id}/rotate-secret", Tags: []string{"Webhooks"},
 		Summary: "Replace the signing secret",
 		Description: "The answer holds the new secret, once. The old one signs beside it for spec.signing.overlap (24 h). Done with the caller's own token: needs " +
-			"the right to patch webhooks and to get and update secrets. 409 for a Secret that its owner manages (spec.signing.secretRef).",
+			"the right to patch webhooks and to update secrets. 409 for a Secret that its owner manages (spec.signing.secretRef).",
 	}, g.rotateSecret)
 }
 
 func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAnswer, error) {
-	_, known, err := g.permitted(ctx, &in.WebhookPath, "patch")
+	who, known, err := g.permitted(ctx, &in.WebhookPath, "patch")
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
@@ -61,11 +62,19 @@ func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAn
 	if request == "" {
 		request = g.now().UTC().Format(time.RFC3339Nano)
 	}
-	secret, err := g.rotate(ctx, live.webhook, request)
+	secret, err := g.rotate(ctx, live.webhook, requestOf(who, request))
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
 	return answerSecret(live.webhook, secret), nil
+}
+
+// requestOf is a request as it stands on the Webhook, for all who may see that.
+// It holds for the caller alone: by the key of somebody else nobody is shown the
+// secret that signs.
+func requestOf(who *caller, key string) string {
+	digest := sha256.Sum256([]byte(who.user.GetName()))
+	return fmt.Sprintf("%s/%x", key, digest[:8])
 }
 
 // rotate answers a request to rotate once, whoever else is at it. The caller's
@@ -151,12 +160,15 @@ func (g *Gateway) writeRotated(ctx context.Context, webhook *v1alpha1.Webhook, k
 	return nil
 }
 
-// signingSecret reads the generated Secret of a webhook with the caller's
-// token; if there is none, it returns a new one.
+// signingSecret reads the generated Secret of a webhook for a caller who may
+// replace it; if there is none, it returns a new one.
 func (g *Gateway) signingSecret(ctx context.Context, webhook *v1alpha1.Webhook) (*corev1.Secret, error) {
-	var kept corev1.Secret
 	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signing.SecretName(webhook)}
-	err := g.callers.Get(ctx, key, &kept)
+	if err := g.permit(ctx, callerFrom(ctx), "update", resourceSecrets, key.Namespace, key.Name); err != nil {
+		return nil, err
+	}
+	var kept corev1.Secret
+	err := g.readSecret(ctx, key, &kept)
 	if apierrors.IsNotFound(err) {
 		value, err := signature.Generate(g.random)
 		if err != nil {
@@ -165,11 +177,31 @@ func (g *Gateway) signingSecret(ctx context.Context, webhook *v1alpha1.Webhook) 
 		return signing.NewSecret(webhook, value), nil
 	}
 	if err != nil {
-		return nil, notStored(err, key.Name)
+		return nil, notRead(err)
 	}
 	if !metav1.IsControlledBy(&kept, webhook) {
 		return nil, newProblem(http.StatusConflict, reasonSecretNotPermitted,
 			fmt.Sprintf("the Secret %q was not made for this webhook; delete it, and one is made", key.Name))
 	}
 	return &kept, nil
+}
+
+// readSecret reads what is about to be replaced with the gateway's own right,
+// because roles let callers write Secrets and not read them; where the operator
+// gives the gateway none, with the caller's.
+func (g *Gateway) readSecret(ctx context.Context, key types.NamespacedName, into *corev1.Secret) error {
+	err := g.client.Get(ctx, key, into)
+	if apierrors.IsForbidden(err) {
+		return g.callers.Get(ctx, key, into)
+	}
+	return err
+}
+
+// notRead says why a signing Secret cannot be read.
+func notRead(err error) error {
+	p := fromAPI(err, "reading the secret")
+	if apierrors.IsForbidden(err) {
+		p.Detail += "; it is read before it is replaced, which takes this right, or that of the gateway by the role bbmcp-gateway-signing"
+	}
+	return p
 }

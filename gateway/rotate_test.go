@@ -194,12 +194,40 @@ var _ = Describe("rotating a secret", func() {
 	It("changes nothing for a caller who may not write Secrets", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace))
-		for name, secrets := range map[string][]string{"none": {"list"}, "reads": {"get"}, "writes": {"update", "create"}} {
+		for name, secrets := range map[string][]string{"none": {"list"}, "reads": {"get"}, "makes": {"create"}, "patches": {"get", "patch"}} {
 			token := accountMay(ctx, namespace, name, may("webhooks", "get", "patch"), maySecrets(secrets...))
 			said := refusal(post(ctx, as(token), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusForbidden)
-			Expect(said.Detail).To(ContainSubstring("secrets"), name)
+			Expect(said.Detail).To(ContainSubstring(`may not update secrets "orders-signing"`), name)
 			Expect(objectOf(ctx, namespace, webhook).Annotations).NotTo(HaveKey(v1alpha1.RotateRequestedAtAnnotation), name)
 			Expect(data(secretOf(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": *webhook.Secret}), name)
 		}
+	})
+
+	It("needs no right to read Secrets, and shows none but the new one", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace))
+		token := accountMay(ctx, namespace, "writer", may("webhooks", "get", "patch"), maySecrets("update"))
+		secret := rotated(ctx, token, webhook.WebhookID, "mine")
+		handled(ctx, namespace, webhook.Name)
+		Expect(data(secretOf(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": secret, "previous": *webhook.Secret}))
+		Expect(rotated(ctx, token, webhook.WebhookID, "mine")).To(Equal(secret), "the same caller may ask again")
+
+		other := accountMay(ctx, namespace, "other", may("webhooks", "get", "patch"), maySecrets("update"))
+		asked := objectOf(ctx, namespace, webhook).Annotations[v1alpha1.RotateRequestedAtAnnotation]
+		for _, key := range []string{"mine", asked} {
+			Expect(rotated(ctx, other, webhook.WebhookID, key)).NotTo(Equal(secret), "by the key of somebody else nobody is shown what signs")
+		}
+	})
+
+	It("takes the caller's right to read where the gateway has none", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace))
+		writer := accountMay(ctx, namespace, "writer", may("webhooks", "get", "patch"), maySecrets("update"))
+		reader := accountMay(ctx, namespace, "reader", may("webhooks", "get", "patch"), maySecrets("get", "update"))
+		withoutSecrets(ctx)
+		said := refusal(post(ctx, as(writer), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusForbidden)
+		Expect(said.Detail).To(ContainSubstring(`cannot get resource "secrets"`))
+		Expect(said.Detail).To(ContainSubstring("bbmcp-gateway-signing"))
+		Expect(rotated(ctx, reader, webhook.WebhookID, "")).NotTo(Equal(*webhook.Secret))
 	})
 })

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policies
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+const (
+	// perRound is how many deliveries are created, by so many writers, before the
+	// clock is read again, which goes by hundredths of a second. Short rounds see
+	// the same neighbours on the machine.
+	perRound, writers = 400, 4
+	payloadBytes      = 1 << 10
+)
+
+// BenchmarkPolicies measures what the policies add to the API server's CPU for
+// each delivery that is created, by the gateway and by hand. Each iteration is a
+// round without the bindings and one with them, in turns first. It prints the
+// median of the rounds' differences and its quartiles; run it with -benchtime=40x
+// on a machine that does nothing else.
+func BenchmarkPolicies(b *testing.B) {
+	c := newCluster(b, values)
+	c.populate(b)
+	hook := c.webhook(b, "orders")
+	for name, account := range map[string]string{"gateway": "hooks-bbmcp-gateway", "by hand": "writer"} {
+		b.Run(name, func(b *testing.B) {
+			m := &meter{c: c, as: c.account(b, account), hook: hook, byGateway: name == "gateway"}
+			m.round(b) // what is compiled and grows once
+			var without, added []float64
+			for i := 0; b.Loop(); i++ {
+				var cost [2]float64
+				for _, with := range [2]bool{i%2 == 0, i%2 != 0} {
+					c.bind(b, with)
+					cost[index(with)] = m.round(b)
+				}
+				without = append(without, cost[0])
+				added = append(added, 100*(cost[1]-cost[0])/cost[0])
+			}
+			c.bind(b, true)
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(quantile(without, 2), "ms/create")
+			b.ReportMetric(quantile(added, 2), "%added")
+			b.ReportMetric(quantile(added, 1), "%quartile1")
+			b.ReportMetric(quantile(added, 3), "%quartile3")
+		})
+	}
+}
+
+func index(with bool) int {
+	if with {
+		return 1
+	}
+	return 0
+}
+
+// quantile is the value below which so many quarters of all are.
+func quantile(all []float64, quarters int) float64 {
+	all = slices.Sorted(slices.Values(all))
+	return all[quarters*(len(all)-1)/4]
+}
+
+// meter creates deliveries and reads the API server's clock.
+type meter struct {
+	c         *cluster
+	as        client.Client
+	hook      []metav1.OwnerReference
+	byGateway bool
+	serial    atomic.Int64
+}
+
+// round returns the milliseconds of the API server's CPU for each create.
+func (m *meter) round(b testing.TB) float64 {
+	b.Helper()
+	before := cpu(b, m.c.apiServer())
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() {
+			for range perRound / writers {
+				if err := m.as.Create(b.Context(), m.delivery()); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	return float64((cpu(b, m.c.apiServer()) - before).Microseconds()) / 1000 / (perRound / writers * writers)
+}
+
+func (m *meter) delivery() *v1alpha1.WebhookDelivery {
+	d := newDelivery(fmt.Sprintf("cost-%t-%d", m.byGateway, m.serial.Add(1)))
+	d.Spec.Payload = strings.Replace(d.Spec.Payload, "{}", `{"a":"`+strings.Repeat("x", payloadBytes)+`"}`, 1)
+	if m.byGateway {
+		fromGateway(d)
+		withFirstAttempt(d)
+		d.OwnerReferences = m.hook
+	}
+	return d
+}
+
+// account is a client with the token of a ServiceAccount of the system's namespace.
+func (c *cluster) account(b testing.TB, name string) client.Client {
+	b.Helper()
+	if name == "writer" {
+		c.create(b, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: name}})
+		c.grant(b, "cluster-admin", "system:serviceaccount:"+system+":"+name)
+	}
+	config, err := c.plane.ServiceAccountConfig(b.Context(), system, name, time.Hour)
+	if err != nil {
+		b.Fatal(err)
+	}
+	config = rest.CopyConfig(config)
+	config.QPS = -1
+	as, err := client.New(config, client.Options{Scheme: c.scheme})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return as
+}
+
+// bind puts the policies in force, or takes them out of it.
+func (c *cluster) bind(t testing.TB, with bool) {
+	t.Helper()
+	for _, name := range []string{"deliveries", "status", "secrets", "service-accounts"} {
+		name = "hooks-bbmcp-" + name
+		binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		var err error
+		if with {
+			binding.Spec = admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}}
+			err = client.IgnoreAlreadyExists(c.admin.Create(t.Context(), binding))
+		} else {
+			err = client.IgnoreNotFound(c.admin.Delete(t.Context(), binding))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	someone := c.as(t, operator)
+	c.eventually(t, func() bool {
+		return isRefusal(someone.Create(t.Context(), newDelivery("probe", withFirstAttempt), client.DryRunAll)) == with
+	})
+}
+
+// cpu is what a process has used so far.
+func cpu(t testing.TB, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Skip(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	var ticks int64
+	for _, field := range fields[11:13] { // of user and system; proc(5) numbers them from the name on
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
