@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -186,13 +188,39 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 	if err != nil {
 		return nil, fmt.Errorf("set up gateway: %w", err)
 	}
-	addresses := &apiserver.Addresses{Live: objects}
+	addresses := &apiserver.Addresses{Live: objects, Hosts: apiserver.Hosts(config.Host, os.Getenv)}
 	go func() { _ = addresses.Start(ctx) }() // ends with ctx, without an error
 	return gateway.New(gateway.Options{
-		Config: config, Client: objects, Dispatcher: tracer.Sender(sidecar), Tracer: tracer, Forbidden: addresses.Forbidden,
+		Config: config, Client: objects, Dispatcher: closed{tracer.Sender(sidecar), addresses.Complete}, Tracer: tracer, Forbidden: addresses.Forbidden,
 		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered, Dashboard: o.dashboard, First: o.first,
 		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, AccessLog: accessLog, Now: time.Now, Random: rand.Reader,
 	})
+}
+
+// closed is a dispatcher that gets nothing until the API server's addresses are
+// known, which it must not reach.
+type closed struct {
+	tracing.Dispatcher
+	known func() bool
+}
+
+var errAddressesUnknown = fmt.Errorf("%w: the API server's addresses are not known yet", dispatcher.ErrUnavailable)
+
+// Start makes one attempt; see dispatcher.Client.
+func (c closed) Start(request dispatcher.Request, done func(dispatcher.Result, error)) {
+	if !c.known() {
+		done(dispatcher.Result{}, errAddressesUnknown)
+		return
+	}
+	c.Dispatcher.Start(request, done)
+}
+
+// CheckURL says whether a URL may be an endpoint; see dispatcher.Client.
+func (c closed) CheckURL(ctx context.Context, url string, forbidden []netip.Prefix) error {
+	if !c.known() {
+		return errAddressesUnknown
+	}
+	return c.Dispatcher.CheckURL(ctx, url, forbidden)
 }
 
 // listen begins to serve; failed hears of the end.

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -219,7 +220,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		return nil, err
 	}
 	sidecar := dispatcher.NewClient(o.dispatcherSocket)
-	addresses := &apiserver.Addresses{Live: mgr.GetAPIReader()}
+	addresses := &apiserver.Addresses{Live: mgr.GetAPIReader(), Hosts: apiserver.Hosts(mgr.GetConfig().Host, os.Getenv)}
 	meters := controllers.NewMetrics(metrics.Registry)
 	observations := controllers.NewObservations(o.disableAfter, time.Now)
 	secrets := signer.New(mgr.GetAPIReader(), time.Now)
@@ -233,7 +234,8 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		Forbidden: addresses.Forbidden, Now: time.Now, Workers: o.workers,
 	}
 	runner := attempt.New(attempt.Options{
-		Sender: tracer.Sender(sidecar), Wake: deliveries.Wake, WakeSlow: deliveries.WakeSlow, Gate: lease.isFresh,
+		Sender: tracer.Sender(sidecar), Wake: deliveries.Wake, WakeSlow: deliveries.WakeSlow,
+		Gate:      func() bool { return lease.isFresh() && addresses.Complete() },
 		Throttle:  func() bool { return !filling.Done() },
 		Unsettled: o.unsettled, PerWebhook: o.perWebhook, PerDestination: o.perDestination,
 	})

@@ -141,6 +141,16 @@ var _ = Describe("The guard", func() {
 		Expect(c.visited.Load()).To(BeZero())
 	})
 
+	It("sends nothing to what proves to be an API server", func(ctx SpecContext) {
+		for _, name := range []string{"kubernetes.default.svc", "kubernetes.default"} {
+			authority, certificate := issued(time.Now().Add(time.Hour), "127.0.0.1", "kubernetes", name)
+			r := startReceiver(receiver.Options{Certificate: certificate})
+			got := newSender(dispatcher.SenderOptions{RootCAs: authority.Pool()}).Send(ctx, attemptAt(r.URL("/")))
+			Expect([]string{string(got.Reason), got.Message}).To(Equal([]string{"AddressForbidden", "the address is forbidden (ControlPlane)"}))
+			Expect(r.Counts("").Posts).To(BeZero())
+		}
+	})
+
 	It("tries the other addresses of a name when one does not answer", func(ctx SpecContext) {
 		r := startReceiver(receiver.Options{})
 		allowed := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,11 +44,30 @@ func newTransports(policy *netguard.Policy, resolver Resolver, roots *x509.CertP
 		resolver: resolver,
 		tls: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
+			VerifyConnection:   refuseControlPlane,
 			RootCAs:            roots,
 			ClientSessionCache: tls.NewLRUClientSessionCache(sessionsKept),
 		},
 		bySet: make(map[string]*http.Transport),
 	}
+}
+
+// controlPlaneNames are in the certificate of every API server: Pods reach it by
+// them.
+var controlPlaneNames = []string{"kubernetes.default", "kubernetes.default.svc"} //nolint:gochecknoglobals // never changed
+
+// refuseControlPlane refuses what proves to be an API server, wherever it is: its
+// addresses may not be known. Nothing has been sent by then.
+func refuseControlPlane(state tls.ConnectionState) error {
+	if len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	for _, name := range controlPlaneNames {
+		if slices.Contains(state.PeerCertificates[0].DNSNames, name) {
+			return &netguard.Refusal{Reason: netguard.ControlPlane}
+		}
+	}
+	return nil
 }
 
 // get returns the transport for requests that forbid these addresses.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -72,7 +73,7 @@ func run(ctx context.Context, o *options, logger *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	sender, err := dispatcher.NewSender(dispatcher.SenderOptions{
-		Policy:     netguard.New(netguard.Options{Allow: o.allow, Deny: o.deny, AllowHTTP: o.allowHTTP}),
+		Policy:     netguard.New(netguard.Options{Allow: o.allow, Deny: o.deny, ControlPlane: controlPlane(os.Getenv), AllowHTTP: o.allowHTTP}),
 		RootCAs:    roots,
 		UserAgent:  "BBMCP-Webhooks/" + version.Version,
 		Snippets:   o.snippets,
@@ -105,6 +106,17 @@ func run(ctx context.Context, o *options, logger *slog.Logger) error {
 	err = server.Serve(ctx, listener, o.shutdownGrace)
 	logger.Info("stopped serving")
 	return err
+}
+
+// controlPlane is the address of the Service kubernetes, as a kubelet tells every
+// container. Manager and gateway name it with each request, and what else they
+// find out; this one holds if they do not.
+func controlPlane(getenv func(string) string) []netip.Prefix {
+	addr, err := netip.ParseAddr(getenv("KUBERNETES_SERVICE_HOST"))
+	if err != nil {
+		return nil
+	}
+	return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}
 }
 
 // listen takes the socket over from a dispatcher that died without removing it.

@@ -130,7 +130,8 @@ func TestProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := exec.CommandContext(t.Context(), binary, "--socket", socket, "--allow-cidr=127.0.0.1", "--allow-http", "--log-level=debug", "--metrics-address", metrics)
+	process := exec.CommandContext(t.Context(), binary, "--socket", socket, "--allow-cidr=127.0.0.0/8", "--allow-http", "--log-level=debug", "--metrics-address", metrics)
+	process.Env = append(os.Environ(), "KUBERNETES_SERVICE_HOST=127.0.0.2")
 	var logs bytes.Buffer
 	process.Stderr = &logs
 	if err := process.Start(); err != nil {
@@ -149,6 +150,9 @@ func TestProcess(t *testing.T) {
 	}
 	if result, err := client.Send(t.Context(), request); err != nil || !result.Succeeded() {
 		t.Errorf("got %+v, %v", result, err)
+	}
+	if err := client.CheckURL(t.Context(), "https://127.0.0.2/", nil); err == nil || !strings.Contains(err.Error(), "ControlPlane") {
+		t.Errorf("the API server's Service: %v", err)
 	}
 	if agent := r.Received("/")[0].Header.Get("User-Agent"); agent != "BBMCP-Webhooks/1.2.3" {
 		t.Errorf("User-Agent %q", agent)

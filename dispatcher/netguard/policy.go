@@ -16,6 +16,9 @@ type Options struct {
 	Allow []netip.Prefix
 	// Deny refuses ranges and wins over Allow.
 	Deny []netip.Prefix
+	// ControlPlane are addresses of the API server that are known whatever requests
+	// say. They win over Allow.
+	ControlPlane []netip.Prefix
 	// AllowHTTP lets URLs use http.
 	AllowHTTP bool
 }
@@ -23,19 +26,21 @@ type Options struct {
 // Policy decides which addresses and URLs may be reached. It is immutable and
 // safe for concurrent use.
 type Policy struct {
-	allow, deny []netip.Prefix
-	allowHTTP   bool
-	ranges      []named
-	guardian    *ssrf.Guardian
+	allow, deny  []netip.Prefix
+	controlPlane []netip.Prefix
+	allowHTTP    bool
+	ranges       []named
+	guardian     *ssrf.Guardian
 }
 
 // New makes a policy from an operator's options.
 func New(options Options) *Policy {
 	return &Policy{
-		allow:     unmapped(options.Allow),
-		deny:      unmapped(options.Deny),
-		allowHTTP: options.AllowHTTP,
-		ranges:    specialRanges(),
+		allow:        unmapped(options.Allow),
+		deny:         unmapped(options.Deny),
+		controlPlane: unmapped(options.ControlPlane),
+		allowHTTP:    options.AllowHTTP,
+		ranges:       specialRanges(),
 		// No options beyond this one: the library's override one another, and
 		// what is allowed or denied here is decided before it is asked.
 		guardian: ssrf.New(ssrf.WithAnyPort()),
@@ -43,7 +48,7 @@ func New(options Options) *Policy {
 }
 
 // Check says whether a connection to this address may be made: nil, or a
-// *Refusal. The order is: what the request forbids, what is denied, what is
+// *Refusal. The order is: the API server's, what is denied, what is
 // allowed, then the rule: global unicast only. An address that carries IPv4 ones is
 // what these are.
 func (p *Policy) Check(addr netip.Addr, forbidden []netip.Prefix) error {
@@ -60,7 +65,7 @@ func (p *Policy) Check(addr netip.Addr, forbidden []netip.Prefix) error {
 
 func (p *Policy) refuse(addr netip.Addr, forbidden []netip.Prefix) Reason {
 	switch {
-	case slices.ContainsFunc(forbidden, func(f netip.Prefix) bool { return unmap(f).Contains(addr) }):
+	case contains(p.controlPlane, addr), slices.ContainsFunc(forbidden, func(f netip.Prefix) bool { return unmap(f).Contains(addr) }):
 		return ControlPlane
 	case contains(p.deny, addr):
 		return Denied

@@ -103,6 +103,8 @@ func TestCheckInOrder(t *testing.T) {
 		{"the request wins over allow", netguard.Options{Allow: prefixes("0.0.0.0/0")}, prefixes("10.96.0.1/32"), "10.96.0.1", netguard.ControlPlane},
 		{"the request wins over allow for the mapped form", netguard.Options{Allow: prefixes("0.0.0.0/0", "::/0")}, prefixes("10.96.0.1/32"), "::ffff:10.96.0.1", netguard.ControlPlane},
 		{"the request may name the mapped form", netguard.Options{Allow: prefixes("0.0.0.0/0")}, prefixes("::ffff:10.96.0.1/128"), "10.96.0.1", netguard.ControlPlane},
+		{"the API server's own wins over allow", netguard.Options{Allow: prefixes("10.0.0.0/8", "10.96.0.1/32"), ControlPlane: prefixes("10.96.0.1/32")}, nil, "10.96.0.1", netguard.ControlPlane},
+		{"the API server's own is not reached through NAT64", netguard.Options{Allow: prefixes("10.0.0.0/8"), ControlPlane: prefixes("10.96.0.1/32")}, nil, "64:ff9b::10.96.0.1", netguard.ControlPlane},
 		{"the request forbids public addresses", netguard.Options{}, prefixes("34.1.2.3/32"), "34.1.2.3", netguard.ControlPlane},
 		{"a wide allow does not open metadata", netguard.Options{Allow: prefixes("0.0.0.0/0", "::/0")}, nil, "169.254.169.254", netguard.Metadata},
 		{"a wide allow does not open metadata in a pod range", netguard.Options{Allow: prefixes("100.64.0.0/10")}, nil, "100.100.100.200", netguard.Metadata},
