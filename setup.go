@@ -16,6 +16,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -42,11 +43,16 @@ func newScheme() *runtime.Scheme {
 // wait longer each time to be started anew.
 func newMapper() meta.RESTMapper {
 	mapper := meta.NewDefaultRESTMapper(nil)
-	mapper.Add(v1alpha1.GroupVersion.WithKind("Webhook"), meta.RESTScopeNamespace)
-	mapper.Add(v1alpha1.GroupVersion.WithKind("WebhookDelivery"), meta.RESTScopeNamespace)
-	mapper.Add(v1alpha1.GroupVersion.WithKind("EventType"), meta.RESTScopeRoot)
-	mapper.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
-	mapper.Add(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), meta.RESTScopeNamespace)
+	add := func(kind schema.GroupVersionKind, scope meta.RESTScope) {
+		mapper.Add(kind, scope)
+		// A cache of some namespaces looks the kinds of lists up, too.
+		mapper.Add(kind.GroupVersion().WithKind(kind.Kind+"List"), scope)
+	}
+	add(v1alpha1.GroupVersion.WithKind("Webhook"), meta.RESTScopeNamespace)
+	add(v1alpha1.GroupVersion.WithKind("WebhookDelivery"), meta.RESTScopeNamespace)
+	add(v1alpha1.GroupVersion.WithKind("EventType"), meta.RESTScopeRoot)
+	add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	add(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), meta.RESTScopeNamespace)
 	return mapper
 }
 

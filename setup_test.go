@@ -11,8 +11,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/onepass"
@@ -59,5 +63,22 @@ func TestClientsReadInOnePass(t *testing.T) {
 	created.Namespace, created.Name = "team", "one"
 	if err := from.Create(t.Context(), created); err != nil || len(created.ManagedFields) > 0 {
 		t.Errorf("created %+v, %v, want it without managedFields", created, err)
+	}
+}
+
+// TestMapperKnowsListsToo: a cache of some namespaces asks by the kind of the list
+// whether it is one of a namespace, and reads nothing where it is not told.
+func TestMapperKnowsListsToo(t *testing.T) {
+	scheme, mapper := newScheme(), newMapper()
+	for object, namespaced := range map[runtime.Object]bool{
+		&v1alpha1.Webhook{}: true, &v1alpha1.WebhookList{}: true,
+		&v1alpha1.WebhookDelivery{}: true, &v1alpha1.WebhookDeliveryList{}: true,
+		&v1alpha1.EventType{}: false, &v1alpha1.EventTypeList{}: false,
+		&corev1.Secret{}: true, &corev1.SecretList{}: true,
+		&discoveryv1.EndpointSlice{}: true, &discoveryv1.EndpointSliceList{}: true,
+	} {
+		if got, err := apiutil.IsObjectNamespaced(object, scheme, mapper); err != nil || got != namespaced {
+			t.Errorf("%T: namespaced %t, %v; want %t", object, got, err, namespaced)
+		}
 	}
 }

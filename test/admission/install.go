@@ -102,7 +102,7 @@ func (s *Server) configuration(rule Rule) *admissionregistrationv1.ValidatingWeb
 	marking := webhook("marker."+name, markerPath, marker, admissionregistrationv1.Ignore)
 	marking.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "marker", Expression: fmt.Sprintf("object.metadata.name == %q", markerName)}}
 	reviewed := webhook("policy."+name, reviewPath, asked, policy)
-	reviewed.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "others", Expression: fmt.Sprintf("request.name != %q", markerName)}}
+	reviewed.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "others", Expression: fmt.Sprintf("!has(request.name) || request.name != %q", markerName)}}
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Webhooks:   []admissionregistrationv1.ValidatingWebhook{marking, reviewed},
