@@ -19,7 +19,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
@@ -93,6 +95,8 @@ func TestScripts(t *testing.T) {
 			"norm":     norm,
 			"events":   writeEvents,
 			"receiver": w.script,
+			"secret":   w.secret,
+			"bind":     w.bind,
 		},
 	})
 }
@@ -132,6 +136,30 @@ func (w *world) as(ts *testscript.TestScript, _ bool, roles []string) {
 	token, err := w.cluster.Token(context.Background(), namespace, "test-"+name, bound)
 	ts.Check(err)
 	ts.Setenv("BBMCP_API_KEY", token)
+}
+
+// secret makes a Secret of the script's namespace that is of no key, or checks
+// whether one is there: secret NAME make, secret NAME there, secret NAME missing.
+func (w *world) secret(ts *testscript.TestScript, _ bool, args []string) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ts.Getenv("NAMESPACE"), Name: args[0]}}
+	if args[1] == "make" {
+		ts.Check(w.cluster.Client.Create(context.Background(), secret))
+		return
+	}
+	err := w.cluster.Client.Get(context.Background(), client.ObjectKeyFromObject(secret), secret)
+	ts.Check(client.IgnoreNotFound(err))
+	if (err == nil) != (args[1] == "there") {
+		ts.Fatalf("Secret %s is there: %t", args[0], err == nil)
+	}
+}
+
+// bind gives a group a ClusterRole in the script's namespace: bind team edit.
+func (w *world) bind(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(w.cluster.Client.Create(context.Background(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ts.Getenv("NAMESPACE"), Name: args[0]},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: args[1]},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: args[0]}},
+	}))
 }
 
 // script sets how posts to the script's namespace are answered, as package

@@ -3,9 +3,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -30,12 +32,13 @@ func roleNames() []string {
 }
 
 const keysLong = `Make, list and revoke API keys. These commands talk to the Kubernetes API with
-your kubeconfig, not to the REST API, and need rights on ServiceAccounts,
-RoleBindings and Secrets of the namespace.
+your kubeconfig, not to the REST API, and need rights on ServiceAccounts and
+RoleBindings of the namespace.
 
-A key is a ServiceAccount bbmcp-key-NAME, a RoleBinding for each of its roles and
-a Secret with its token. Nobody can give a key more than they may do themselves:
-the API server refuses a RoleBinding to a role that its author does not hold.
+A key is a ServiceAccount bbmcp-key-NAME and a RoleBinding for each of its roles;
+its tokens are what programs send. Nobody can give a key more than they may do
+themselves: the API server refuses a RoleBinding to a role that its author does
+not hold.
 
   viewer           see webhooks
   delivery-viewer  see deliveries with their payloads
@@ -56,8 +59,8 @@ type kubernetes struct {
 
 func (a *app) keys() *cobra.Command {
 	access := &keyAccess{}
-	command := group("keys", "Make, list and revoke API keys, with a kubeconfig", []string{"key"},
-		a.keysCreate(access), a.keysList(access), a.keysRevoke(access))
+	command := group("keys", "Make, renew, list and revoke API keys, with a kubeconfig", []string{"key"},
+		a.keysCreate(access), a.keysToken(access), a.keysList(access), a.keysRevoke(access))
 	command.Long = keysLong
 	command.PersistentFlags().StringVar(&access.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: $KUBECONFIG, ~/.kube/config, or the Pod's ServiceAccount)")
 	command.PersistentFlags().StringVar(&access.context, "context", "", "`name` of the kubeconfig's context (default: the current one)")
@@ -90,27 +93,34 @@ func (a *app) kubernetes(access *keyAccess) (*kubernetes, error) {
 	return &kubernetes{namespace: namespace, core: core, rbac: rbac}, nil
 }
 
-const keysCreateLong = `Make a key and print its token on standard output.
+const keysCreateLong = `Make a key and print a token of it on standard output.
 
-The token is that of a Secret of type kubernetes.io/service-account-token, not of a
-TokenRequest. It works until it is revoked: the API server caps how long a
-requested token lasts (24 hours on some managed clusters, and nobody is told), so
-a program that holds one outside of the cluster would one day be refused. Such a
-token is also revoked by itself, by deleting its Secret, and Kubernetes notes there
-when it was last used. The price is that it does not expire and that whoever may
-read Secrets in the namespace can read it, so replace it now and then: create
-another key, give it to the program, revoke the old one.
+The token ends by itself, after a day if --duration does not say otherwise. The
+API server may give less than is asked for (at most 24 hours on some managed
+clusters); when it ends is noted on standard error. "bbmcp keys token" takes the
+next one.
+
+--long-lived makes one that works until it is revoked, for a program outside of
+the cluster that nothing can hand a new one to. It is kept in a Secret of type
+kubernetes.io/service-account-token, where Kubernetes notes when it was last used,
+and whoever may read Secrets in the namespace can read it: replace it now and then.
+
+Whoever may read Secrets or take tokens of ServiceAccounts in the namespace can
+act as the key, with all of its roles. Those that RoleBindings of the namespace
+name are noted; give keys with more rights a namespace of their own.
 
 Programs in the cluster need no key: they mount a projected ServiceAccount token,
 which Kubernetes renews, and set BBMCP_API_KEY_FILE to its path.`
 
 func (a *app) keysCreate(access *keyAccess) *cobra.Command {
 	var roles []string
+	life := lifetime{duration: defaultLifetime}
 	command := &cobra.Command{
 		Use:   "create NAME --role ROLE",
 		Short: "Make a key and print its token",
 		Long:  keysCreateLong,
 		Example: `  bbmcp keys create shop --namespace orders --role publisher > ~/.bbmcp-key
+  bbmcp keys create partner --role publisher --long-lived
   bbmcp keys create console --role editor --role delivery-viewer -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: a.run(func(command *cobra.Command, args []string) error {
@@ -119,7 +129,7 @@ func (a *app) keysCreate(access *keyAccess) *cobra.Command {
 					return usageError{fmt.Sprintf("--role: there is no role %q; want one of %s", role, strings.Join(roleNames(), ", "))}
 				}
 			}
-			if err := checkKeyName(args[0]); err != nil {
+			if err := errors.Join(checkKeyName(args[0]), life.check()); err != nil {
 				return err
 			}
 			k, err := a.kubernetes(access)
@@ -127,24 +137,78 @@ func (a *app) keysCreate(access *keyAccess) *cobra.Command {
 				return err
 			}
 			slices.Sort(roles)
-			made, err := k.createKey(command.Context(), args[0], slices.Compact(roles))
+			made, err := k.createKey(command.Context(), args[0], slices.Compact(roles), life)
 			if err != nil {
 				return err
 			}
-			if a.output == formatJSON || a.output == formatYAML {
-				return a.printValue(made)
-			}
-			if _, err := fmt.Fprintln(a.Out, made.Token); err != nil {
+			if err := a.printKey(made); err != nil {
 				return err
 			}
 			a.note("made key %s in namespace %s with %s; revoke it with: bbmcp keys revoke %s -n %s",
 				made.Name, made.Namespace, strings.Join(made.Roles, ", "), made.Name, made.Namespace)
+			a.noteImpersonators(command.Context(), k, made)
 			return nil
 		}),
 	}
 	command.Flags().StringSliceVar(&roles, "role", nil, "what the key may do: "+strings.Join(roleNames(), ", ")+"; may be repeated")
 	_ = command.MarkFlagRequired("role")
 	register(command, "role", cobra.FixedCompletions(roleNames(), cobra.ShellCompDirectiveNoFileComp))
+	life.register(command)
+	command.Flags().BoolVar(&life.long, "long-lived", false, "make a token that works until it is revoked, and keep it in a Secret")
+	command.MarkFlagsMutuallyExclusive("duration", "long-lived")
+	return command
+}
+
+// printKey prints a token that was just made, and notes when it ends.
+func (a *app) printKey(made *key) error {
+	if a.output == formatJSON || a.output == formatYAML {
+		return a.printValue(made)
+	}
+	if _, err := fmt.Fprintln(a.Out, made.Token); err != nil {
+		return err
+	}
+	if made.ExpiresAt != nil {
+		a.note("the token ends at %s; take the next one with: bbmcp keys token %s -n %s",
+			made.ExpiresAt.Format(time.RFC3339), made.Name, made.Namespace)
+	}
+	return nil
+}
+
+func (l *lifetime) register(command *cobra.Command) {
+	command.Flags().DurationVar(&l.duration, "duration", defaultLifetime, "how long the token works, from 10m; the API server may give less")
+}
+
+func (l *lifetime) check() error {
+	if l.duration < minLifetime {
+		return usageError{fmt.Sprintf("--duration: Kubernetes gives no token for less than %s", minLifetime)}
+	}
+	return nil
+}
+
+func (a *app) keysToken(access *keyAccess) *cobra.Command {
+	life := lifetime{duration: defaultLifetime}
+	command := &cobra.Command{
+		Use:   "token NAME",
+		Short: "Print another token of a key",
+		Long: `Print another token of a key. Those before it work on until they end; only
+revoking the key ends them all at once.`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.run(func(command *cobra.Command, args []string) error {
+			if err := life.check(); err != nil {
+				return err
+			}
+			k, err := a.kubernetes(access)
+			if err != nil {
+				return err
+			}
+			made, err := k.renewKey(command.Context(), args[0], life.duration)
+			if err != nil {
+				return err
+			}
+			return a.printKey(made)
+		}),
+	}
+	life.register(command)
 	return command
 }
 

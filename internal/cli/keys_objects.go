@@ -10,10 +10,12 @@ import (
 	"strings"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
@@ -22,7 +24,18 @@ const (
 	tokenPoll = 100 * time.Millisecond
 	tokenWait = 15 * time.Second
 	undoWait  = 10 * time.Second
+
+	// defaultLifetime is how long a token holds where nobody says; minLifetime is
+	// the least that Kubernetes gives.
+	defaultLifetime = 24 * time.Hour
+	minLifetime     = 10 * time.Minute
 )
+
+// lifetime is how long a token holds: for a while, or until it is revoked.
+type lifetime struct {
+	duration time.Duration
+	long     bool
+}
 
 // key is an API key as it is listed, and with its token when it was just made.
 type key struct {
@@ -31,6 +44,8 @@ type key struct {
 	Roles          []string  `json:"roles"`
 	ServiceAccount string    `json:"service_account"`
 	CreatedAt      time.Time `json:"created_at"`
+	// ExpiresAt is when the token that was just made ends; absent if it does not.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	// LastUsed is a day, null if the token was not used or nobody knows.
 	LastUsed *string `json:"last_used"`
 	Token    string  `json:"token,omitempty"`
@@ -58,22 +73,22 @@ func checkKeyName(name string) error {
 	return nil
 }
 
-// createKey makes the objects of a key. If one cannot be made, the others are
-// deleted again.
-func (k *kubernetes) createKey(ctx context.Context, name string, roles []string) (*key, error) {
+// createKey makes the objects of a key and its token. If one cannot be made, the
+// others are deleted again.
+func (k *kubernetes) createKey(ctx context.Context, name string, roles []string, life lifetime) (*key, error) {
 	account := &corev1.ServiceAccount{
 		ObjectMeta:                   keyMeta(objectPrefix+name, name, nil),
 		AutomountServiceAccountToken: new(false),
 	}
 	account, err := k.core.ServiceAccounts(k.namespace).Create(ctx, account, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		return nil, fmt.Errorf("there is a key %q in namespace %s already: revoke it, or choose another name", name, k.namespace)
+		return nil, fmt.Errorf("there is a key %q in namespace %s already: take another token of it with keys token, revoke it, or choose another name", name, k.namespace)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create ServiceAccount: %w", err)
 	}
 	made := &key{Name: name, Namespace: k.namespace, Roles: roles, ServiceAccount: account.Name, CreatedAt: account.CreationTimestamp.UTC()}
-	if made.Token, err = k.equip(ctx, account, name, roles); err != nil {
+	if err := k.equip(ctx, account, made, life); err != nil {
 		// Also after an interrupt, so that no half of a key is left.
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWait)
 		defer cancel()
@@ -82,21 +97,44 @@ func (k *kubernetes) createKey(ctx context.Context, name string, roles []string)
 	return made, nil
 }
 
-// equip gives a ServiceAccount its rights and its token.
-func (k *kubernetes) equip(ctx context.Context, account *corev1.ServiceAccount, name string, roles []string) (string, error) {
-	for _, role := range roles {
+// equip gives the ServiceAccount of a key its rights and its token.
+func (k *kubernetes) equip(ctx context.Context, account *corev1.ServiceAccount, made *key, life lifetime) (err error) {
+	for _, role := range made.Roles {
 		binding := &rbacv1.RoleBinding{
-			ObjectMeta: keyMeta(account.Name+"-"+role, name, account),
+			ObjectMeta: keyMeta(account.Name+"-"+role, made.Name, account),
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: rolePrefix + role},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: k.namespace, Name: account.Name}},
 		}
 		if _, err := k.rbac.RoleBindings(k.namespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
-			return "", fmt.Errorf("create RoleBinding: %w", err)
+			return fmt.Errorf("create RoleBinding: %w", err)
 		}
 	}
+	if life.long {
+		made.Token, err = k.storeToken(ctx, account, made.Name)
+		return err
+	}
+	made.Token, made.ExpiresAt, err = k.requestToken(ctx, account.Name, life.duration)
+	return err
+}
+
+// requestToken asks for a token that ends by itself, and says when.
+func (k *kubernetes) requestToken(ctx context.Context, account string, duration time.Duration) (string, *time.Time, error) {
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(duration.Seconds()))}}
+	answer, err := k.core.ServiceAccounts(k.namespace).CreateToken(ctx, account, request, metav1.CreateOptions{})
+	if err != nil {
+		return "", nil, fmt.Errorf("request a token: %w", err)
+	}
+	return answer.Status.Token, new(answer.Status.ExpirationTimestamp.UTC()), nil
+}
+
+// storeToken has a token made that does not end, in a Secret.
+func (k *kubernetes) storeToken(ctx context.Context, account *corev1.ServiceAccount, name string) (string, error) {
 	secret := &corev1.Secret{ObjectMeta: keyMeta(account.Name, name, account), Type: corev1.SecretTypeServiceAccountToken}
 	secret.Annotations = map[string]string{corev1.ServiceAccountNameKey: account.Name}
 	if _, err := k.core.Secrets(k.namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+		if apierrors.IsAlreadyExists(err) {
+			return "", fmt.Errorf("there is a Secret %s in namespace %s, which is of no key: it stays as it is; choose another name for the key", secret.Name, k.namespace)
+		}
 		return "", fmt.Errorf("create Secret: %w", err)
 	}
 	var token string
@@ -127,6 +165,17 @@ func keyMeta(object, name string, owner *corev1.ServiceAccount) metav1.ObjectMet
 		}
 	}
 	return meta
+}
+
+// renewKey takes another token of a key.
+func (k *kubernetes) renewKey(ctx context.Context, name string, duration time.Duration) (*key, error) {
+	account, err := k.account(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	made := &key{Name: name, Namespace: k.namespace, Roles: []string{}, ServiceAccount: account.Name, CreatedAt: account.CreationTimestamp.UTC()}
+	made.Token, made.ExpiresAt, err = k.requestToken(ctx, account.Name, duration)
+	return made, err
 }
 
 // listKeys returns the keys of the namespace, by name.
@@ -180,31 +229,71 @@ func (k *kubernetes) lastUsed(ctx context.Context, selector metav1.ListOptions) 
 	return used, nil
 }
 
-// revokeKey deletes the objects of a key, its token first. What is gone already
-// is passed over, so that a revocation that was cut short can be repeated.
-func (k *kubernetes) revokeKey(ctx context.Context, name string) error {
+// account is the ServiceAccount of a key.
+func (k *kubernetes) account(ctx context.Context, name string) (*corev1.ServiceAccount, error) {
 	account, err := k.core.ServiceAccounts(k.namespace).Get(ctx, objectPrefix+name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && account.Labels[labelKey] != name {
-		return notFoundError{fmt.Sprintf("there is no key %q in namespace %s", name, k.namespace)}
+		return nil, notFoundError{fmt.Sprintf("there is no key %q in namespace %s", name, k.namespace)}
 	}
 	if err != nil {
-		return fmt.Errorf("get ServiceAccount: %w", err)
+		return nil, fmt.Errorf("get ServiceAccount: %w", err)
 	}
-	if err := k.core.Secrets(k.namespace).Delete(ctx, account.Name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) && err != nil {
-		return fmt.Errorf("delete Secret: %w", err)
+	return account, nil
+}
+
+// revokeKey deletes the objects of a key, its token first, and nothing that only
+// has the name or the label of one. What is gone already is passed over, so that a
+// revocation that was cut short can be repeated.
+func (k *kubernetes) revokeKey(ctx context.Context, name string) error {
+	account, err := k.account(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := k.deleteToken(ctx, account); err != nil {
+		return err
 	}
 	bindings, err := k.rbac.RoleBindings(k.namespace).List(ctx, metav1.ListOptions{LabelSelector: labelKey + "=" + name})
 	if err != nil {
 		return fmt.Errorf("list RoleBindings: %w", err)
 	}
 	for _, binding := range bindings.Items {
-		err := k.rbac.RoleBindings(k.namespace).Delete(ctx, binding.Name, metav1.DeleteOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
+		if !isOwnedBy(&binding, account) {
+			continue
+		}
+		if err := k.rbac.RoleBindings(k.namespace).Delete(ctx, binding.Name, only(binding.UID)); err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete RoleBinding: %w", err)
 		}
 	}
-	if err := k.core.ServiceAccounts(k.namespace).Delete(ctx, account.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	if err := k.core.ServiceAccounts(k.namespace).Delete(ctx, account.Name, only(account.UID)); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete ServiceAccount: %w", err)
 	}
 	return nil
+}
+
+// deleteToken deletes the Secret of a key that does not end. Who may not read it
+// leaves it to Kubernetes, which deletes it with the ServiceAccount.
+func (k *kubernetes) deleteToken(ctx context.Context, account *corev1.ServiceAccount) error {
+	secret, err := k.core.Secrets(k.namespace).Get(ctx, account.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || err == nil && !isOwnedBy(secret, account) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("get Secret: %w", err)
+	}
+	if err := k.core.Secrets(k.namespace).Delete(ctx, secret.Name, only(secret.UID)); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete Secret: %w", err)
+	}
+	return nil
+}
+
+// isOwnedBy reports whether an object was made for this ServiceAccount.
+func isOwnedBy(object metav1.Object, account *corev1.ServiceAccount) bool {
+	return slices.ContainsFunc(object.GetOwnerReferences(), func(owner metav1.OwnerReference) bool {
+		return owner.Kind == rbacv1.ServiceAccountKind && owner.UID == account.UID
+	})
+}
+
+// only deletes the object that was read, and none that has its name by now.
+func only(uid types.UID) metav1.DeleteOptions {
+	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
 }
