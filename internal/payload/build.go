@@ -19,6 +19,10 @@ const (
 	// MaxDepth is how many objects and arrays may be open at once in the body.
 	// The body itself is level 1 and data is level 2.
 	MaxDepth = 64
+	// MaxNumberBytes is the longest spelling of a number: room for the largest and
+	// the smallest double without an exponent. Longer ones are refused before their
+	// value is looked at.
+	MaxNumberBytes = 400
 )
 
 // The members of a body, in their order.
@@ -65,6 +69,13 @@ func Build(eventType string, timestamp time.Time, data []byte) ([]byte, error) {
 		return nil, tooLarge()
 	}
 	return b.out, nil
+}
+
+// DataOf returns the data in a body that Build has made, in the memory of the
+// body.
+func DataOf(body []byte) []byte {
+	const before = `,"data":` // the type and the timestamp hold no quotes
+	return body[bytes.Index(body, []byte(before))+len(before) : len(body)-1]
 }
 
 // newDecoder returns a decoder that reads src in place. Whether it is UTF-8 is
@@ -215,6 +226,10 @@ func (b *builder) number() error {
 	raw, err := b.dec.ReadValue()
 	if err != nil {
 		return syntaxError(b.dec, memberData, err)
+	}
+	if len(raw) > MaxNumberBytes {
+		detail := fmt.Sprintf("the number %s has %d characters, at most %d are allowed; write it shorter, or send it as a string", excerpt(raw), len(raw), MaxNumberBytes)
+		return &Error{Field: fieldOf(b.dec, b.dec.StackPointer(), memberData), Reason: NumberTooLong, Detail: detail}
 	}
 	var reason Reason
 	if b.out, reason = appendNumber(b.out, raw); reason != "" {

@@ -4,6 +4,7 @@ package payload_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -67,9 +68,14 @@ func TestBuildNormalisesSpelling(t *testing.T) {
 		{"a small number with digits", `{"n":12.5e-9}`, `{"n":1.25e-8}`},
 		{"the largest double", `{"n":1.7976931348623157e308}`, `{"n":1.7976931348623157e+308}`},
 		{"the smallest double as JavaScript prints it", `{"n":5e-324}`, `{"n":5e-324}`},
-		{"zeros that the exponent takes back", `{"n":0.` + strings.Repeat("0", 20000) + `1e20001}`, `{"n":1}`},
-		{"zeros that a negative exponent takes back", `{"n":1` + strings.Repeat("0", 20000) + `e-20000}`, `{"n":1}`},
-		{"an exponent with leading zeros", `{"n":1e` + strings.Repeat("0", 500) + `2}`, `{"n":100}`},
+		{"the smallest double as Java prints it", `{"n":4.9E-324}`, `{"n":5e-324}`},
+		{"the smallest double with more digits", `{"n":[4.94e-324,-4.9406564584124654e-324]}`, `{"n":[5e-324,-5e-324]}`},
+		{"a double of less precision as Java prints it", `{"n":[9.9E-324,1.48e-323,2.5e-323]}`, `{"n":[1e-323,1.5e-323,2.5e-323]}`},
+		{"the largest double without its exponent", `{"n":17976931348623157` + strings.Repeat("0", 292) + `}`, `{"n":1.7976931348623157e+308}`},
+		{"the smallest double without its exponent", `{"n":-0.` + strings.Repeat("0", 323) + `49}`, `{"n":-5e-324}`},
+		{"zeros that the exponent takes back", `{"n":0.` + strings.Repeat("0", 390) + `1e391}`, `{"n":1}`},
+		{"zeros that a negative exponent takes back", `{"n":1` + strings.Repeat("0", 390) + `e-390}`, `{"n":1}`},
+		{"an exponent with leading zeros", `{"n":1e` + strings.Repeat("0", 397) + `2}`, `{"n":100}`},
 
 		{"escapes that are not needed go", `{"s":"\u0041\/\u00e9\u20ac\ud83d\ude00"}`, `{"s":"A/é€😀"}`},
 		{"HTML is not escaped", `{"s":"<a href=\"&\">\u003c"}`, `{"s":"<a href=\"&\"><"}`},
@@ -125,6 +131,9 @@ func TestBuildRefuses(t *testing.T) {
 	changed := func(n, to string) string {
 		return "the number " + n + " would arrive as " + to + " in JavaScript; send it as a string"
 	}
+	long := func(n int) string {
+		return fmt.Sprintf(`the number "1000000000000000"… has %d characters, at most 400 are allowed; write it shorter, or send it as a string`, n)
+	}
 	const manyDigits = `the number "1000000000000000"… has more digits than JavaScript keeps; send it as a string`
 	tests := []struct {
 		name, data string
@@ -134,7 +143,10 @@ func TestBuildRefuses(t *testing.T) {
 		{"a number beyond the largest double", `{"items":[0,1,2,{"price":1E400}]}`, payload.Error{"data.items[3].price", payload.NumberNotExact, changed("1E400", "null")}},
 		{"an exponent beyond any integer", `{"n":-1E400000000000000000000}`, payload.Error{"data.n", payload.NumberNotExact, changed("-1E400000000000000000000", "null")}},
 		{"a number that rounds to zero", `{"n":1e-400}`, payload.Error{"data.n", payload.NumberNotExact, changed("1e-400", "0")}},
-		{"the smallest double with more digits than JavaScript prints", `{"n":4.94e-324}`, payload.Error{"data.n", payload.NumberNotExact, changed("4.94e-324", "5e-324")}},
+		{"a number near the smallest double", `{"n":4.8e-324}`, payload.Error{"data.n", payload.NumberNotExact, changed("4.8e-324", "5e-324")}},
+		{"a double of less precision with a digit that is not its own", `{"n":1.49e-323}`, payload.Error{"data.n", payload.NumberNotExact, changed("1.49e-323", "1.5e-323")}},
+		{"a number that is spelled at length", `{"a":[1,{"n":1` + strings.Repeat("0", 1_000_001) + `e-1000001}]}`, payload.Error{"data.a[1].n", payload.NumberTooLong, long(1_000_011)}},
+		{"a number of one character too many", `{"n":1e` + strings.Repeat("0", 398) + `2}`, payload.Error{"data.n", payload.NumberTooLong, strings.Replace(long(401), "1000000000000000", "1e00000000000000", 1)}},
 		{"seventeen digits of which the last is lost", `{"n":0.10000000000000001}`, payload.Error{"data.n", payload.NumberNotExact, changed("0.10000000000000001", "0.1")}},
 		{"the exact value of a double that prints shorter", `{"n":0.1000000000000000055511151231257827}`, payload.Error{"data.n", payload.NumberNotExact, `the number "0.10000000000000"… has more digits than JavaScript keeps; send it as a string`}},
 		{"a power of two that prints otherwise", `{"n":18446744073709551616}`, payload.Error{"data.n", payload.NumberNotExact, changed("18446744073709551616", "18446744073709552000")}},

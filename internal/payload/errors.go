@@ -30,6 +30,8 @@ const (
 	NumberNotExact Reason = "NumberNotExact"
 	// NegativeZero: -0, which JavaScript prints as 0.
 	NegativeZero Reason = "NegativeZero"
+	// NumberTooLong: a number of more than MaxNumberBytes characters.
+	NumberTooLong Reason = "NumberTooLong"
 	// TooDeep: more than MaxDepth levels.
 	TooDeep Reason = "TooDeep"
 	// TooLarge: more than MaxBytes bytes.

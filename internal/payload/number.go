@@ -132,6 +132,16 @@ func (d decimal) float() (f float64, ok bool) {
 	return f, err == nil // an error means out of range
 }
 
+// spells reports whether d is a double of less than full precision, one below
+// the smallest normal double, rounded to as many digits as d has. JavaScript
+// prints the fewest digits that tell such a double from its neighbours, other
+// languages more, or others that are nearer: 5e-324 is 4.9E-324 in Java. With so
+// few digits that is the same value, not a more precise one.
+func (d decimal) spells(f float64) bool {
+	const smallestNormal = 0x1p-1022
+	return math.Abs(f) < smallestNormal && d.equal(parseDecimal(strconv.AppendFloat(nil, f, 'e', d.count-1, 64)))
+}
+
 // appendNumber appends raw, which must be a JSON number, as JavaScript prints
 // it. When JavaScript would print another value, it returns the reason.
 func appendNumber(dst, raw []byte) ([]byte, Reason) {
@@ -151,7 +161,7 @@ func appendNumber(dst, raw []byte) ([]byte, Reason) {
 	}
 	start := len(dst)
 	out := jsontext.AppendFloat(dst, f, 64)
-	if !bytes.Equal(raw, out[start:]) && !d.equal(parseDecimal(out[start:])) {
+	if !bytes.Equal(raw, out[start:]) && !d.equal(parseDecimal(out[start:])) && !d.spells(f) {
 		return dst, NumberNotExact
 	}
 	return out, ""

@@ -96,7 +96,16 @@ export function difference(a, b, path = "$") {
     }
     return null;
   }
-  return a.value === b.value ? null : `${path}: ${JSON.stringify(a.value)} became ${JSON.stringify(b.value)}`;
+  if (a.value === b.value || (a.kind === "number" && respelled(a.value, b.value))) return null;
+  return `${path}: ${JSON.stringify(a.value)} became ${JSON.stringify(b.value)}`;
+}
+
+// respelled reports whether both are one double below the smallest normal one, and
+// a is that double rounded to as many digits as a has.
+function respelled(a, b) {
+  const double = Number(a);
+  const digits = a.replace(/^-/, "").split("e")[0].length;
+  return double === Number(b) && Math.abs(double) < 2 ** -1022 && digits <= 17 && decimal(double.toExponential(digits - 1)) === a;
 }
 
 function enumerated(members) {

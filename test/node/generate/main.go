@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
@@ -104,7 +105,7 @@ func (g *generator) accepts(number string) (bool, error) {
 		return true, nil
 	}
 	refused, ok := errors.AsType[*payload.Error](err)
-	if !ok || refused.Reason != payload.NumberNotExact && refused.Reason != payload.NegativeZero {
+	if !ok || !slices.Contains([]payload.Reason{payload.NumberNotExact, payload.NegativeZero, payload.NumberTooLong}, refused.Reason) {
 		return false, fmt.Errorf("build the number %.40s: %w", number, err)
 	}
 	return false, g.write(record{Kind: "changed", Raw: number, Reason: refused.Reason})
