@@ -4,6 +4,8 @@ package gateway
 
 import (
 	"cmp"
+	"context"
+	"runtime"
 	"slices"
 	"time"
 
@@ -42,15 +44,20 @@ func register(object *v1alpha1.EventType) *registered {
 	return r
 }
 
+// largeBytes is how much data is much: checks of less do not wait for each other.
+const largeBytes = 16 << 10
+
 // catalogue is every event type. Of two objects with one type the older counts.
 type catalogue struct {
 	*mirror.Mirror[*v1alpha1.EventType, *registered]
 
 	byType map[string][]*registered // the oldest first
+	// large holds a place for each check of much data: these use memory as well.
+	large chan struct{}
 }
 
 func newCatalogue(now func() time.Time) *catalogue {
-	c := &catalogue{byType: map[string][]*registered{}}
+	c := &catalogue{byType: map[string][]*registered{}, large: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	c.Mirror = mirror.New(register, c.changed, now)
 	return c
 }
@@ -70,6 +77,19 @@ func (c *catalogue) changed(before, after **registered) {
 		})
 		c.byType[(*after).eventType] = all
 	}
+}
+
+// validate holds data against the schema of a type.
+func (c *catalogue) validate(ctx context.Context, entry *registered, data []byte) error {
+	if len(data) > largeBytes {
+		select {
+		case c.large <- struct{}{}:
+			defer func() { <-c.large }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return entry.schema.Validate(ctx, data)
 }
 
 // find returns the entry in force; nil: the type is not registered.

@@ -211,7 +211,7 @@ func (p *publishing) check(ctx context.Context) error {
 		return problemOf(err, event.fields)
 	}
 	if entry != nil {
-		if err := checkSchema(entry, event.data); err != nil {
+		if err := g.checkSchema(ctx, entry, p.payload); err != nil {
 			return err
 		}
 	}
@@ -230,16 +230,23 @@ func (p *publishing) field(name string) string {
 	return name
 }
 
-func checkSchema(entry *registered, data []byte) error {
+// checkSchema holds the data of a payload that was built, and so is of bounded
+// size, depth and numbers, against the schema of its type.
+func (g *Gateway) checkSchema(ctx context.Context, entry *registered, body []byte) error {
 	if entry.invalid != nil {
 		return newProblem(http.StatusUnprocessableEntity, reasonEventTypeInvalid, fmt.Sprintf(
 			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.name, entry.invalid))
 	}
-	err := entry.schema.Validate(data)
-	if found, ok := errors.AsType[*rules.Error](err); ok {
+	err := g.catalogue.validate(ctx, entry, payload.DataOf(body))
+	switch found, ok := errors.AsType[*rules.Error](err); {
+	case ok && found.TooCostly:
+		return fieldProblem(http.StatusUnprocessableEntity, reasonSchemaTooCostly, found.Field, found.Detail)
+	case ok:
 		return fieldProblem(http.StatusUnprocessableEntity, reasonSchemaViolated, found.Field, found.Detail)
+	case err != nil: // the request has ended
+		return unavailable("checking the event", err)
 	}
-	return err
+	return nil
 }
 
 // recall finds the deliveries that this event has already, and refuses an event

@@ -17,6 +17,7 @@ import (
 const (
 	reasonTypeNotRegistered = "EventTypeNotRegistered"
 	reasonSchemaViolated    = "SchemaViolated"
+	reasonSchemaTooCostly   = "SchemaTooCostly"
 )
 
 // TestWebhook is a request for a test event.
@@ -51,7 +52,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 		return nil, fail(ctx, notFound("webhook"))
 	}
 	now := g.now()
-	body, err := g.testBody(&in.Body, now)
+	body, err := g.testBody(ctx, &in.Body, now)
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
@@ -76,7 +77,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 }
 
 // testBody is what to send: the data that was given, or the type's example.
-func (g *Gateway) testBody(test *rest.WebhookTest, now time.Time) ([]byte, error) {
+func (g *Gateway) testBody(ctx context.Context, test *rest.WebhookTest, now time.Time) ([]byte, error) {
 	entry := g.catalogue.find(test.Event)
 	if entry == nil && !g.unregistered {
 		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, "event", test.Event+" is not in the catalogue; see GET /v1/event-types")
@@ -95,5 +96,5 @@ func (g *Gateway) testBody(test *rest.WebhookTest, now time.Time) ([]byte, error
 	if entry == nil {
 		return body, nil
 	}
-	return body, checkSchema(entry, data)
+	return body, g.checkSchema(ctx, entry, body)
 }

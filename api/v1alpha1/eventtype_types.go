@@ -62,8 +62,10 @@ type EventTypeSpec struct {
 	Description string `json:"description,omitempty"`
 
 	// schema is a JSON Schema (2020-12) for the member "data" of such events,
-	// as JSON text of at most 65536 characters. References to other documents are refused. If
-	// unset, every object is accepted.
+	// as JSON text of at most 65536 characters and 64 levels, with patterns of at
+	// most 1024 characters. References to other documents are refused. An event
+	// that would cost too much to check is refused, too. If unset, every object is
+	// accepted.
 	// +optional
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=65536

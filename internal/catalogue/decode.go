@@ -6,16 +6,30 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-var errTrailing = errors.New("something follows the value")
+// maxExponent bounds the exponent of a number: more than any double has, and
+// little enough that the schema library, which writes numbers out, does not
+// notice.
+const maxExponent = 400
+
+var (
+	errTrailing = errors.New("something follows the value")
+	errTooDeep  = fmt.Errorf("more than %d levels of objects and arrays", payload.MaxDepth)
+	errNumber   = fmt.Errorf("a number of more than %d characters, or with an exponent beyond ±%d", payload.MaxNumberBytes, maxExponent)
+)
 
 // decode reads one JSON value as the schema library wants it, numbers as they
-// are spelled. It is for data that package payload has accepted, and takes a
-// third of the time of package json.
+// are spelled, within bounds of depth and of numbers. It takes a third of the
+// time of package json.
 func decode(data []byte) (any, error) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	value, err := decodeValue(dec)
@@ -33,6 +47,9 @@ func decodeValue(dec *jsontext.Decoder) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if dec.StackDepth() > payload.MaxDepth {
+		return nil, errTooDeep
+	}
 	switch token.Kind() {
 	case jsontext.KindBeginObject:
 		return decodeObject(dec)
@@ -41,7 +58,7 @@ func decodeValue(dec *jsontext.Decoder) (any, error) {
 	case jsontext.KindString:
 		return token.String(), nil
 	case jsontext.KindNumber:
-		return json.Number(token.String()), nil
+		return decodeNumber(token.String())
 	case jsontext.KindTrue:
 		return true, nil
 	case jsontext.KindFalse:
@@ -49,6 +66,19 @@ func decodeValue(dec *jsontext.Decoder) (any, error) {
 	default:
 		return nil, nil // the value null
 	}
+}
+
+// decodeNumber keeps what is costly to write out from the schema library.
+func decodeNumber(text string) (any, error) {
+	if len(text) > payload.MaxNumberBytes {
+		return nil, errNumber
+	}
+	if _, digits, ok := strings.Cut(strings.ToLower(text), "e"); ok {
+		if exponent, err := strconv.Atoi(digits); err != nil || exponent > maxExponent || exponent < -maxExponent {
+			return nil, errNumber
+		}
+	}
+	return json.Number(text), nil
 }
 
 func decodeObject(dec *jsontext.Decoder) (any, error) {

@@ -3,10 +3,12 @@
 package catalogue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -20,13 +22,24 @@ const (
 	FieldData    = "data"
 )
 
-// schemaURL names the schema in itself; nothing is ever loaded from it.
-const schemaURL = "urn:bbmcp:schema"
+const (
+	// MaxSchemaBytes bounds the text of a schema: 64 Ki characters, the most that an
+	// EventType holds.
+	MaxSchemaBytes = 256 << 10
+	// maxDetailBytes and maxFieldBytes bound what an Error says, maxWordBytes what
+	// it repeats of the input.
+	maxDetailBytes = 1024
+	maxFieldBytes  = 256
+	maxWordBytes   = 96
+)
 
 // Error says which field is wrong and what about it.
 type Error struct {
 	Field  string // FieldSchema, FieldExample, or data and the path to the value
 	Detail string
+	// TooCostly says that the check was given up, so that nobody knows whether the
+	// data satisfies the schema.
+	TooCostly bool
 }
 
 // Error implements error.
@@ -35,15 +48,7 @@ func (e *Error) Error() string { return e.Field + ": " + e.Detail }
 // Schema is a compiled JSON Schema for the member "data" of an event. The zero
 // Schema accepts every object. It is safe for concurrent use.
 type Schema struct {
-	compiled *jsonschema.Schema
-}
-
-// denyAll loads nothing: the default loader would follow file:// references.
-type denyAll struct{}
-
-// Load implements jsonschema.URLLoader.
-func (denyAll) Load(string) (any, error) {
-	return nil, errors.New("references to other documents are not allowed; put the definition under $defs")
+	checkers *checkers
 }
 
 // Compile parses a JSON Schema given as JSON text; "" gives the zero Schema.
@@ -52,37 +57,44 @@ func Compile(text string) (Schema, error) {
 	if text == "" {
 		return Schema{}, nil
 	}
-	document, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	refuse := func(detail string) (Schema, error) {
+		return Schema{}, &Error{Field: FieldSchema, Detail: detail}
+	}
+	if len(text) > MaxSchemaBytes {
+		return refuse(fmt.Sprintf("more than %d bytes", MaxSchemaBytes))
+	}
+	document, err := decode([]byte(text))
+	switch {
+	case errors.Is(err, errTooDeep), errors.Is(err, errNumber):
+		return refuse("has " + err.Error() + "; put what is nested under $defs, and numbers in their shortest form")
+	case err != nil:
+		return refuse(fmt.Sprintf("not JSON: %v", err))
+	}
+	compiled, err := newCheckers(document)
 	if err != nil {
-		return Schema{}, &Error{Field: FieldSchema, Detail: fmt.Sprintf("not JSON: %v", err)}
+		return refuse(refusal(err))
 	}
-	compiler := jsonschema.NewCompiler()
-	compiler.UseLoader(denyAll{})
-	compiler.DefaultDraft(jsonschema.Draft2020)
-	compiler.AssertFormat()
-	if err := compiler.AddResource(schemaURL, document); err != nil {
-		return Schema{}, &Error{Field: FieldSchema, Detail: clean(err)}
-	}
-	compiled, err := compiler.Compile(schemaURL)
-	if err != nil {
-		return Schema{}, &Error{Field: FieldSchema, Detail: clean(err)}
-	}
-	return Schema{compiled: compiled}, nil
+	return Schema{checkers: compiled}, nil
 }
 
-// Validate checks data, given as JSON text. The error is an *Error that names
-// the member at fault.
-func (s Schema) Validate(data []byte) error {
-	if s.compiled == nil {
+// Validate checks data as package payload has built it, which bounds its size,
+// depth and numbers. The error is an *Error that names the member at fault, or
+// that of ctx. What a check costs is bounded by the size of the data, whatever the
+// schema says.
+func (s Schema) Validate(ctx context.Context, data []byte) error {
+	if s.checkers == nil {
 		return nil
 	}
 	value, err := decode(data)
 	if err != nil {
 		return &Error{Field: FieldData, Detail: fmt.Sprintf("not JSON: %v", err)}
 	}
-	err = s.compiled.Validate(value)
+	err = s.checkers.check(ctx, value, stepsFor(len(data)))
 	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		return describe(invalid)
+	}
+	if errors.Is(err, errManyFaults) || errors.Is(err, errTooCostly) {
+		return &Error{Field: FieldData, Detail: err.Error(), TooCostly: errors.Is(err, errTooCostly)}
 	}
 	return err
 }
@@ -94,10 +106,11 @@ func Check(schema, example string) error {
 	if err != nil || example == "" {
 		return err
 	}
-	if _, err := payload.Build("example", time.Unix(0, 0), []byte(example)); err != nil {
+	body, err := payload.Build("example", time.Unix(0, 0), []byte(example))
+	if err != nil {
 		return &Error{Field: FieldExample, Detail: err.Error()}
 	}
-	if err := compiled.Validate([]byte(example)); err != nil {
+	if err := compiled.Validate(context.Background(), payload.DataOf(body)); err != nil {
 		return &Error{Field: FieldExample, Detail: err.Error()}
 	}
 	return nil
@@ -105,15 +118,18 @@ func Check(schema, example string) error {
 
 // describe turns the first cause of a validation error into an Error.
 func describe(err *jsonschema.ValidationError) *Error {
-	for len(err.Causes) > 0 {
-		err = err.Causes[0]
-	}
+	err = firstCause(err)
 	field := strings.Join(append([]string{FieldData}, err.InstanceLocation...), ".")
-	return &Error{Field: field, Detail: "does not satisfy the schema: " + clean(err)}
+	return &Error{Field: cut(field, maxFieldBytes), Detail: "does not satisfy the schema: " + clean(err)}
 }
 
-// clean makes one line of an error of the library, without our made-up URL.
-func clean(err error) string {
-	text := strings.ReplaceAll(err.Error(), schemaURL, "")
-	return strings.Join(strings.Fields(text), " ")
+// cut shortens text to n bytes or a little more, between two characters.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "…"
 }
