@@ -26,6 +26,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/memory"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/version"
@@ -131,7 +132,8 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer flush()
-	g, err := o.newGateway(background, config, sidecar, tracer, logger, accessLog)
+	guarded := guard(logger)
+	g, err := o.newGateway(background, config, sidecar, tracer, guarded, logger, accessLog)
 	if err != nil {
 		return err
 	}
@@ -174,7 +176,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	return o.drain(server, g, stop)
 }
 
-func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, sidecar *dispatcher.Client, tracer *tracing.Tracer, logger, accessLog *slog.Logger) (*gateway.Gateway, error) {
+func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, sidecar *dispatcher.Client, tracer *tracing.Tracer, guarded *panics.Guard, logger, accessLog *slog.Logger) (*gateway.Gateway, error) {
 	switch {
 	case o.replicas < 1:
 		return nil, errors.New("--replicas: must be at least 1")
@@ -193,7 +195,7 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 	return gateway.New(gateway.Options{
 		Config: config, Client: objects, Dispatcher: closed{tracer.Sender(sidecar), addresses.Complete}, Tracer: tracer, Forbidden: addresses.Forbidden,
 		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered, Dashboard: o.dashboard, First: o.first,
-		Metrics: gateway.NewMetrics(metrics.Registry), Logger: logger, AccessLog: accessLog, Now: time.Now, Random: rand.Reader,
+		Metrics: gateway.NewMetrics(metrics.Registry), Panics: guarded, Logger: logger, AccessLog: accessLog, Now: time.Now, Random: rand.Reader,
 	})
 }
 

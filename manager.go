@@ -30,6 +30,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/memory"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
@@ -125,7 +126,7 @@ func (o *managerOptions) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set up manager: %w", err)
 	}
-	deliveries, err := o.setUp(ctx, mgr, lease, tracer)
+	deliveries, err := o.setUp(ctx, mgr, lease, tracer, guard(logger))
 	if err != nil {
 		return err
 	}
@@ -210,7 +211,7 @@ func (o *managerOptions) serve(mgr manager.Manager, p probes) error {
 }
 
 // setUp wires the reconcilers together.
-func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *lease, tracer *tracing.Tracer) (*controllers.DeliveryReconciler, error) {
+func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *lease, tracer *tracing.Tracer, guarded *panics.Guard) (*controllers.DeliveryReconciler, error) {
 	deliveryCache, filling, err := o.newDeliveryCache(ctx, mgr)
 	if err != nil {
 		return nil, err
@@ -226,15 +227,15 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	secrets := signer.New(mgr.GetAPIReader(), time.Now)
 	retainer := &controllers.Retainer{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Filling: filling,
-		Observations: observations, Limits: o.retention, Namespaces: o.namespaces, Metrics: meters, Now: time.Now,
+		Observations: observations, Limits: o.retention, Namespaces: o.namespaces, Metrics: meters, Panics: guarded, Now: time.Now,
 	}
 	deliveries := &controllers.DeliveryReconciler{
 		Deliveries: deliveryCache, Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		Signer: secrets, Observations: observations, Retainer: retainer, Metrics: meters,
+		Signer: secrets, Observations: observations, Retainer: retainer, Metrics: meters, Panics: guarded,
 		Forbidden: addresses.Forbidden, Now: time.Now, Workers: o.workers,
 	}
 	runner := attempt.New(attempt.Options{
-		Sender: tracer.Sender(sidecar), Wake: deliveries.Wake, WakeSlow: deliveries.WakeSlow,
+		Sender: controllers.GuardSender(tracer.Sender(sidecar), guarded), Wake: deliveries.Wake, WakeSlow: deliveries.WakeSlow,
 		Gate:      func() bool { return lease.isFresh() && addresses.Complete() },
 		Throttle:  func() bool { return !filling.Done() },
 		Unsettled: o.unsettled, PerWebhook: o.perWebhook, PerDestination: o.perDestination,

@@ -24,9 +24,11 @@ import (
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/onepass"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
@@ -97,6 +99,16 @@ func startTraces(ctx context.Context, service string, logger *slog.Logger) (trac
 			logger.Warn("the last spans are lost", "cause", err)
 		}
 	}, err
+}
+
+// guard keeps a panic over one input from ending the process, also where client-go
+// handles it: its goroutines would end the process after they have logged what was
+// panicked with, which may hold anything.
+func guard(logger *slog.Logger) *panics.Guard {
+	guard := panics.New(metrics.Registry, logger)
+	utilruntime.ReallyCrash = false
+	utilruntime.PanicHandlers = []func(context.Context, any){func(_ context.Context, value any) { guard.Recovered(panics.Background, value) }}
+	return guard
 }
 
 // setLogger makes everything log JSON lines to stderr.

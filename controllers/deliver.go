@@ -24,6 +24,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
@@ -59,6 +60,8 @@ type DeliveryReconciler struct {
 	Observations *Observations
 	Retainer     *Retainer
 	Metrics      *Metrics
+	// Panics recovers those of one delivery.
+	Panics *panics.Guard
 	// Forbidden are the API server's own addresses, which no attempt may reach.
 	Forbidden func() []netip.Prefix
 	Now       func() time.Time

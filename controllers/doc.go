@@ -17,6 +17,7 @@
 //	decide.go    what to do with it next (pure)
 //	adopt.go     one applied by hand comes to belong to its Webhook
 //	prepare.go   what an attempt needs is read, at attempt time
+//	sender.go    and no attempt ends the process
 //	settle.go    the result is written, then counted
 //	remember.go  what we wrote and the cache does not show yet
 //	observe.go   outcomes become the health of the webhook

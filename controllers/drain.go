@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -11,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
 // drainPause is the wait between two rounds of writing results while draining.
@@ -71,7 +74,9 @@ func (r *DeliveryReconciler) writeResults(ctx context.Context, deliveries []type
 	for range drainWorkers {
 		workers.Go(func() {
 			for request := range work {
-				if _, err := r.Reconcile(ctx, request); err != nil {
+				var err error
+				panicked := r.Panics.Do(panics.Delivery, func() { _, err = r.Reconcile(ctx, request) })
+				if err = cmp.Or(panicked, err); err != nil {
 					failures <- err
 				}
 			}

@@ -17,6 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
@@ -44,8 +45,12 @@ func (r *DeliveryReconciler) job(delivery *v1alpha1.WebhookDelivery, webhook *v1
 		Destination: destination(webhook.Spec.URL),
 		Number:      number,
 		Timeout:     policyOf(webhook).Timeout,
-		Prepare: func(ctx context.Context) (dispatcher.Request, any, error) {
-			return r.prepare(ctx, key, uid, number)
+		Prepare: func(ctx context.Context) (request dispatcher.Request, note any, err error) {
+			panicked := r.Panics.Do(panics.Delivery, func() { request, note, err = r.prepare(ctx, key, uid, number) })
+			if panicked != nil {
+				return dispatcher.Request{}, nil, panicked
+			}
+			return request, note, err
 		},
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/health"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
 const (
@@ -63,6 +64,7 @@ type Retainer struct {
 	Limits       RetentionLimits
 	Namespaces   []string // that we may list in; empty: all
 	Metrics      *Metrics
+	Panics       *panics.Guard
 	Now          func() time.Time
 
 	workers int // how many delete what is overdue
@@ -89,7 +91,7 @@ func (r *Retainer) Start(ctx context.Context) error {
 				ctrl.LoggerFrom(ctx).Error(err, "list finished deliveries for retention; trying again")
 			}
 		}
-		r.deleteAll(ctx, r.overdue(ctx))
+		_ = r.Panics.Do(panics.Background, func() { r.deleteAll(ctx, r.overdue(ctx)) })
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -106,7 +108,7 @@ func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
 		for range n {
 			go func() {
 				for i := next.Add(1) - 1; i < int64(len(entries)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-					r.delete(ctx, entries[i])
+					_ = r.Panics.Do(panics.Object, func() { r.delete(ctx, entries[i]) })
 				}
 				ended <- struct{}{}
 			}()

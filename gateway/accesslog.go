@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
 // requestIDHeader carries the id of a request both ways.
@@ -61,8 +63,31 @@ func (g *Gateway) logged(next http.Handler) http.Handler {
 			g.metrics.served(n.operation, seen.status, took)
 			g.log(request, n, seen, took)
 		}()
-		next.ServeHTTP(seen, request.WithContext(context.WithValue(request.Context(), notedKey{}, n)))
+		request = request.WithContext(context.WithValue(request.Context(), notedKey{}, n))
+		defer g.recovered(seen, request)
+		next.ServeHTTP(seen, request)
 	})
+}
+
+// recovered makes a panic the answer to one request: 500, or a broken answer if it
+// has begun. It is to be deferred.
+func (g *Gateway) recovered(w *seenWriter, request *http.Request) {
+	value := recover()
+	if value == nil {
+		return
+	}
+	if value == http.ErrAbortHandler { //nolint:errorlint // as package net/http compares it
+		panic(value)
+	}
+	p := internalProblem(g.panics.Recovered(panics.Request, value))
+	noteProblem(request.Context(), p)
+	if w.wrote {
+		w.status = p.Status // for the log; the caller sees that the answer breaks off
+		panic(http.ErrAbortHandler)
+	}
+	clear(w.Header())
+	w.Header().Set(requestIDHeader, p.RequestID)
+	p.write(w, p.RequestID)
 }
 
 func (g *Gateway) log(request *http.Request, n *noted, seen *seenWriter, took time.Duration) {

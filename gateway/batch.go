@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -31,7 +32,7 @@ func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template
 	for range min(len(items), batchWidth) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
-				results[i], problems[i] = template.publish(ctx, in.request.Header, items[i])
+				results[i], problems[i] = template.try(ctx, in.request.Header, items[i])
 			}
 		})
 	}
@@ -58,6 +59,16 @@ type batchOf struct {
 	who       *caller
 	namespace string
 	prefer    preference
+}
+
+// try publishes one item, whatever happens: the others of the batch, and of other
+// callers, have nothing to do with it.
+func (b batchOf) try(ctx context.Context, header http.Header, item []byte) (result rest.BatchResult, p *problem) {
+	if err := b.g.panics.Do(panics.Event, func() { result, p = b.publish(ctx, header, item) }); err != nil {
+		b.g.metrics.published(outcomeFailed)
+		return refusedItem(err)
+	}
+	return result, p
 }
 
 // publish publishes one item; the problem is nil if it is published.

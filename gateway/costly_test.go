@@ -54,7 +54,9 @@ var _ = Describe("an event that is costly to check", func() {
 			},
 		}
 		Expect(cluster.Client.Create(ctx, eventType)).To(Succeed())
-		DeferCleanup(func(ctx SpecContext) { Expect(client.IgnoreNotFound(cluster.Client.Delete(ctx, eventType))).To(Succeed()) })
+		DeferCleanup(func(ctx SpecContext) {
+			Expect(client.IgnoreNotFound(cluster.Client.Delete(ctx, eventType))).To(Succeed())
+		})
 		publishing := func(levels int) answer {
 			return on.call(ctx, http.MethodPost, "/v1/events", `{"event":"`+namespace+`","data":`+strings.Repeat(`{"a":`, levels)+`{}`+strings.Repeat("}", levels)+`}`)
 		}

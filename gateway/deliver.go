@@ -13,6 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -38,7 +39,11 @@ func (p *publishing) fanOut(ctx context.Context) error {
 	}
 	var storing sync.WaitGroup
 	if len(durable) > 0 {
-		storing.Go(func() { err = p.store(ctx, durable) })
+		storing.Go(func() {
+			if panicked := p.g.panics.Do(panics.Delivery, func() { err = p.store(ctx, durable) }); panicked != nil {
+				err = internalProblem(panicked)
+			}
+		})
 	}
 	await(flights, until.Sub(p.g.now()))
 	storing.Wait()
@@ -134,7 +139,11 @@ func (p *publishing) deliverAll(ctx context.Context, tasks []*task) error {
 	for range min(len(tasks), fanOutWidth) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(tasks); i = int(next.Add(1)) - 1 {
-				if _, err := p.deliver(ctx, tasks[i]); err != nil {
+				var err error
+				if panicked := p.g.panics.Do(panics.Delivery, func() { _, err = p.deliver(ctx, tasks[i]) }); panicked != nil {
+					err = internalProblem(panicked)
+				}
+				if err != nil {
 					next.Store(int64(len(tasks)))
 					mu.Lock()
 					if failed == nil || isConflict(err) {

@@ -20,6 +20,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
@@ -59,6 +60,7 @@ type firsts struct {
 	wait      time.Duration // 0: none are made
 	forbidden func() []netip.Prefix
 	metrics   *Metrics
+	panics    *panics.Guard
 	logger    *slog.Logger
 	now       func() time.Time
 
@@ -140,6 +142,12 @@ func timeoutOf(webhook *v1alpha1.Webhook) time.Duration {
 // attempts wait for it.
 func (f *flight) end(result dispatcher.Result, err error) {
 	defer close(f.ended)
+	if panicked := f.firsts.panics.Do(panics.Delivery, func() { f.note(result, err) }); panicked != nil {
+		f.result, f.err = dispatcher.Result{}, panicked
+	}
+}
+
+func (f *flight) note(result dispatcher.Result, err error) {
 	f.result, f.err = result, err
 	now := f.firsts.now()
 	if err != nil {
@@ -156,7 +164,7 @@ func (f *flight) end(result dispatcher.Result, err error) {
 	if signer.DoubtsSignature(f.made().ResponseStatus) {
 		f.firsts.signer.Doubt(f.draft.webhook.UID)
 	}
-	go f.log()
+	go func() { _ = f.firsts.panics.Do(panics.Delivery, f.log) }()
 }
 
 // log writes the line that debugging a failed attempt needs. Successes are

@@ -26,6 +26,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dashboard"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/mirror"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
@@ -61,7 +62,9 @@ type Options struct {
 	// Tracer makes a span for each event; nil: none.
 	Tracer  *tracing.Tracer
 	Metrics *Metrics
-	Logger  *slog.Logger
+	// Panics recovers those of one request, event, delivery or object.
+	Panics *panics.Guard
+	Logger *slog.Logger
 	// AccessLog gets a line for each request.
 	AccessLog *slog.Logger
 	Now       func() time.Time
@@ -84,6 +87,7 @@ type Gateway struct {
 	limits        Limits
 	unregistered  bool
 	metrics       *Metrics
+	panics        *panics.Guard
 	logger        *slog.Logger
 	accessLog     *slog.Logger
 	now           func() time.Time
@@ -130,11 +134,12 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, callers: callers,
 		authenticator: newAuthenticator(clients.AuthenticationV1().TokenReviews()), authorizer: authorize, granted: cache.NewLRUExpireCache(freshMost),
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits,
-		unregistered: o.AllowUnregistered, metrics: o.Metrics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
+		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
 		news:           newNews(),
 		storingFailing: newStoring(failingLimits(), o.Now), storingSlow: newStoring(slowLimits(), o.Now),
 	}
+	g.endpoints.Panics, g.deliveries.Panics, g.catalogue.Panics = o.Panics, o.Panics, o.Panics
 	g.endpoints.followers, g.deliveries.news = g.news, g.news
 	g.attemptFirst(o)
 	if o.Dashboard {
@@ -157,7 +162,7 @@ func (g *Gateway) attemptFirst(o Options) {
 	g.firsts = &firsts{
 		sender: o.Dispatcher, signer: signer.New(o.Client, o.Now), wait: o.First.Wait,
 		slots:     newSlots(o.First.Slots, o.First.PerWebhook, o.First.PerDestination, o.First.Wait),
-		forbidden: o.Forbidden, metrics: o.Metrics, logger: o.Logger, now: o.Now,
+		forbidden: o.Forbidden, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, now: o.Now,
 	}
 	g.window = newWindow(o.First.Window, o.Now)
 	create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
@@ -167,7 +172,7 @@ func (g *Gateway) attemptFirst(o Options) {
 		}
 		return err
 	}
-	g.records = newRecords(o.First.Records, create, g.deliveries.behind, o.Metrics, o.Now)
+	g.records = newRecords(o.First.Records, create, g.deliveries.behind, o.Metrics, o.Panics, o.Now)
 	g.deliveries.hear = g.firsts.slots.hear
 	g.endpoints.gone = func(webhook *v1alpha1.Webhook) {
 		g.firsts.signer.Forget(webhook.UID)

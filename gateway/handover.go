@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
 const (
@@ -45,7 +46,9 @@ func (p *publishing) deliverAttempted(ctx context.Context, f *flight) (*recorded
 		return nil, err
 	}
 	if out && stored.Spec.NotBefore.Equal(object.Spec.NotBefore) {
-		p.g.firsts.late.Go(func() { p.g.settle(f, stored) })
+		p.g.firsts.late.Go(func() {
+			_ = p.g.panics.Do(panics.Delivery, func() { p.g.settle(f, stored) }) // the controller takes over
+		})
 	}
 	return p.take(f.draft, stored)
 }
@@ -66,7 +69,7 @@ func (p *publishing) abandonOne(f *flight) {
 	p.g.firsts.late.Go(func() {
 		<-f.ended
 		if f.delivered() {
-			p.g.window.remember(f)
+			_ = p.g.panics.Do(panics.Delivery, func() { p.g.window.remember(f) })
 		}
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
@@ -121,7 +122,10 @@ type target struct {
 
 // run publishes the event; every error is a problem or a bug.
 func (p *publishing) run(ctx context.Context) (*rest.Published, error) {
-	err := p.steps(ctx)
+	var err error
+	if panicked := p.g.panics.Do(panics.Event, func() { err = p.steps(ctx) }); panicked != nil {
+		err = internalProblem(panicked)
+	}
 	p.span.End(failureOf(err), len(p.known))
 	if err == nil {
 		p.count()

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
 const (
@@ -60,6 +61,7 @@ type records struct {
 	create  func(context.Context, *v1alpha1.WebhookDelivery) error
 	behind  func(namespace string) bool // the controller, with what it has to write of the namespace
 	metrics *Metrics
+	panics  *panics.Guard
 	now     func() time.Time
 	queue   chan *flight
 
@@ -106,9 +108,9 @@ func (b *bucket) hold(now time.Time) {
 	}
 }
 
-func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, metrics *Metrics, now func() time.Time) *records {
+func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, metrics *Metrics, guard *panics.Guard, now func() time.Time) *records {
 	return &records{
-		limits: limits, create: create, behind: behind, metrics: metrics, now: now,
+		limits: limits, create: create, behind: behind, metrics: metrics, panics: guard, now: now,
 		queue: make(chan *flight, recordQueue), hooks: map[types.UID]*hookRecords{},
 	}
 }
@@ -222,7 +224,7 @@ func (r *records) run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			r.catchUp()
+			_ = r.panics.Do(panics.Background, r.catchUp)
 		case <-ctx.Done():
 			return
 		}
@@ -234,7 +236,7 @@ func (r *records) work(ctx context.Context) {
 		select {
 		case f := <-r.queue:
 			began := r.now()
-			r.record(f)
+			_ = r.panics.Do(panics.Delivery, func() { r.record(f) })
 			if policyOf(f.draft.webhook) != v1alpha1.RecordAlways {
 				_ = pause(ctx, recordRest*r.now().Sub(began))
 			}
@@ -251,7 +253,7 @@ func (r *records) finish(until time.Time) {
 	for r.now().Before(until) {
 		select {
 		case f := <-r.queue:
-			r.record(f)
+			_ = r.panics.Do(panics.Delivery, func() { r.record(f) })
 		default:
 			return
 		}

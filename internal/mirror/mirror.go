@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
 // Identity says which object, and which version of it, an entry was made from.
@@ -45,6 +47,9 @@ type Index[E any] func(before, after *E)
 // Mirror holds an entry of type E for each object of type O. It is safe for
 // concurrent use; it is empty until Start.
 type Mirror[O client.Object, E any] struct {
+	// Panics keeps a panic over one object to that object. Set it before Start.
+	Panics *panics.Guard
+
 	reduce func(O) E
 	index  Index[E]
 	now    func() time.Time
@@ -180,14 +185,26 @@ func (m *Mirror[O, E]) put(identity Identity, object O) {
 		}
 		before = &known.entry
 	}
-	fresh := &held[E]{identity: identity, entry: m.reduce(object)}
+	fresh := &held[E]{identity: identity}
+	if m.Panics.Do(panics.Object, func() { fresh.entry = m.reduce(object) }) != nil {
+		if known != nil { // what was known of it is the past
+			m.remove(known)
+		}
+		return
+	}
 	m.entries[identity.NamespacedName] = fresh
-	m.index(before, &fresh.entry)
+	m.tell(before, &fresh.entry)
 }
 
 func (m *Mirror[O, E]) remove(known *held[E]) {
 	delete(m.entries, known.identity.NamespacedName)
-	m.index(&known.entry, nil)
+	m.tell(&known.entry, nil)
+}
+
+// tell changes the index. What it does not get to know because of a panic, it
+// does not find.
+func (m *Mirror[O, E]) tell(before, after *E) {
+	_ = m.Panics.Do(panics.Object, func() { m.index(before, after) })
 }
 
 // store is the mirror as one reflector of client-go fills it.

@@ -167,3 +167,41 @@ func TestSilence(t *testing.T) {
 		t.Errorf("silent for %s after a sign of life", got)
 	}
 }
+
+func TestAPanicOverOneObjectIsThatObjects(t *testing.T) {
+	w := newWorld("")
+	index := w.Mirror.index
+	w.Mirror.reduce = func(c *corev1.ConfigMap) string {
+		if c.Data["text"] == "poison" {
+			panic("no text that anybody expected")
+		}
+		return c.Data["text"]
+	}
+	w.Mirror.index = func(before, after *string) {
+		if after != nil && *after == "sting" {
+			panic("no entry that anybody expected")
+		}
+		index(before, after)
+	}
+	list := []any{object("a", "one", "uid-1", "1", "here"), object("a", "two", "uid-2", "2", "poison"), object("a", "three", "uid-3", "3", "here, too")}
+	if err := w.store.Replace(list, "3"); err != nil {
+		t.Fatal(err)
+	}
+	if !w.Synced() {
+		t.Error("what else there is does not count as known")
+	}
+	w.holds(t, map[string]string{"a/one": "here", "a/three": "here, too"})
+	if err := w.store.Update(object("a", "one", "uid-1", "4", "poison")); err != nil {
+		t.Fatal(err)
+	}
+	w.holds(t, map[string]string{"a/three": "here, too"}) // the former text of the other is not true any more
+	if err := w.store.Update(object("a", "four", "uid-4", "5", "sting")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.store.Update(object("a", "one", "uid-1", "6", "well again")); err != nil {
+		t.Fatal(err)
+	}
+	if entry, ok := w.Get(types.NamespacedName{Namespace: "a", Name: "one"}); !ok || entry != "well again" {
+		t.Errorf("got %q, %t", entry, ok)
+	}
+}

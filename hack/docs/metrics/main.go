@@ -19,6 +19,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/gateway"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
 func main() {
@@ -33,6 +34,7 @@ func run() error {
 	manager := &recorder{}
 	controllers.NewMetrics(manager)
 	httpserver.NewMetrics(manager)
+	panics.New(manager, nil)
 	manager.MustRegister(controllers.RunnerCollector{Stats: func() attempt.Stats { return attempt.Stats{} }}, (&controllers.Filling{}).Collector())
 	if err := manager.print("Manager"); err != nil {
 		return err
@@ -42,6 +44,7 @@ func run() error {
 	rest := &recorder{}
 	gateway.NewMetrics(rest)
 	httpserver.NewMetrics(rest)
+	panics.New(rest, nil)
 	rest.MustRegister(gateway.BacklogCollector{})
 	if err := rest.print("Gateway"); err != nil {
 		return err
