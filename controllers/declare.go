@@ -27,6 +27,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
@@ -38,6 +39,8 @@ const (
 	// dispatcherRetry is the wait before a URL is checked again that the
 	// dispatcher could not be asked about.
 	dispatcherRetry = 5 * time.Second
+	// webhookRetryMax bounds the wait after a pass that failed.
+	webhookRetryMax = 30 * time.Second
 	// resync is how often a Webhook is looked at when nothing happens: its
 	// Secret is not watched.
 	resync = 10 * time.Minute
@@ -72,6 +75,7 @@ type WebhookReconciler struct {
 	written    sync.Map // types.NamespacedName → time.Time of the last status write
 	failing    sync.Map // types.NamespacedName → time.Time of the last one that began to say AttemptsFailing
 	unanswered sync.Map // types.NamespacedName → unansweredStatus
+	refusals   sync.Map // types.NamespacedName → *secretRefusal
 	counters   turns    // of writes that only bring counters and times
 }
 
@@ -91,6 +95,7 @@ type webhookScope struct {
 	rotated  bool // a rotation request is handled in this pass
 	secrets  signer.Secrets
 	signing  *signer.Problem
+	refused  *secretRefusal       // its generated Secret cannot be stored as it should be
 	url      *dispatcher.URLError // the URL is refused
 	urlKnown bool                 // the dispatcher could be asked
 	missing  []string             // event types that are not in the catalogue
@@ -112,8 +117,14 @@ func (r *WebhookReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.EventType{}, handler.EnqueueRequestsFromMapFunc(r.subscribers)).
 		WatchesRawSource(source.Func(r.listen)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4, RateLimiter: newFailureLimiter(webhookRetryMax)}).
 		Complete(r)
+}
+
+// newFailureLimiter waits ever longer after a pass that failed, up to longest: what
+// was in the way is gone at some time, and nobody tells.
+func newFailureLimiter(longest time.Duration) workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](platformRetryMin, longest)
 }
 
 // listen lets deliveries say that a webhook's status should be looked at.
@@ -139,7 +150,7 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request
 		return reconcile.Result{}, err
 	}
 	result, err := r.settle(ctx, s, judge(s, r.Observations, r.BacklogLimit))
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+	if denial.IsConflict(err) || denial.IsNotFound(err) {
 		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil
 	}
 	return result, err
@@ -171,6 +182,7 @@ func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName
 	if err != nil {
 		r.written.Delete(key)
 		r.failing.Delete(key)
+		r.refusals.Delete(key)
 		r.counters.forget(key)
 		return nil, nil
 	}
@@ -251,7 +263,7 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 	defer cancel()
 	began := r.Now()
 	if err := r.Client.Status().Update(ctx, updated); err != nil {
-		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+		if !denial.IsConflict(err) && !denial.IsNotFound(err) && !denial.IsLasting(err) {
 			r.unanswered.Store(key, unansweredStatus{scope: s, status: status})
 		}
 		return reconcile.Result{}, fmt.Errorf("write status of webhook %s/%s: %w", s.webhook.Namespace, s.webhook.Name, err)
@@ -293,6 +305,9 @@ func (r *WebhookReconciler) lookAgain(s *webhookScope) time.Duration {
 	after := resync
 	if s.signing != nil {
 		after = min(after, s.signing.LookAgain.Sub(s.now))
+	}
+	if s.refused != nil {
+		after = min(after, s.refused.again.Sub(s.now))
 	}
 	if s.signing != nil && secretFollows(s.webhook, s.now) {
 		after = min(after, secretPoll)

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -90,10 +89,9 @@ type DeliveryReconciler struct {
 func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.memory = newMemory()
 	r.outcomes, r.slowOutcomes, r.released = newPace(r.Workers/2), newPace(r.Workers/8), newPace(r.Workers/8)
-	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](platformRetryMin, platformRetryMax)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("delivery").
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, RateLimiter: limiter}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, RateLimiter: newFailureLimiter(platformRetryMax)}).
 		WatchesRawSource(source.Kind(r.Deliveries, &v1alpha1.WebhookDelivery{}, r.deliveryEvents())).
 		WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.Webhook{}, r.webhookEvents())).
 		WatchesRawSource(source.Func(r.keepQueue)).

@@ -159,8 +159,12 @@ func (j *judgement) ready() {
 	case j.signing != nil && j.signing.Reason == v1alpha1.ReasonSecretNotFound:
 		j.set(v1alpha1.ConditionReady, metav1.ConditionFalse, j.signing.Reason, j.signing.Message)
 		j.set(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "waiting for the signing secret")
+	case j.signing != nil && j.refused != nil && !j.refused.lasting:
+		j.progressing(j.signing.Message)
 	case j.signing != nil:
 		j.stalled(j.signing.Reason, j.signing.Message)
+	case j.refused != nil && j.refused.lasting && j.refused.reason != "":
+		j.stalled(j.refused.reason, j.refused.message)
 	case !j.urlKnown && !j.checkedBefore():
 		j.progressing("waiting for the dispatcher to check spec.url")
 	case j.webhook.Spec.Suspend:

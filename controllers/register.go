@@ -9,19 +9,20 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/catalogue"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
 // EventTypeReconciler says of each EventType whether it is in force: its schema
@@ -42,6 +43,7 @@ func (r *EventTypeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.EventType{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.EventType{}, handler.EnqueueRequestsFromMapFunc(r.namesakes),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{RateLimiter: newFailureLimiter(webhookRetryMax)}).
 		Complete(r)
 }
 
@@ -67,10 +69,13 @@ func (r *EventTypeReconciler) Reconcile(ctx context.Context, req reconcile.Reque
 	updated := eventType.DeepCopy()
 	updated.Status = *status
 	err = r.Client.Status().Update(ctx, updated)
-	if apierrors.IsConflict(err) {
+	switch {
+	case denial.IsConflict(err):
 		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil
+	case err != nil && !denial.IsNotFound(err):
+		return reconcile.Result{}, fmt.Errorf("write status of eventtype %s: %w", eventType.Name, err)
 	}
-	return reconcile.Result{}, client.IgnoreNotFound(err)
+	return reconcile.Result{}, nil
 }
 
 // inForce judges one EventType; older is the name of an older one of the type.

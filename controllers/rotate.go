@@ -34,19 +34,25 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 		return err
 	}
 	if signing.IsGenerated(s.webhook) {
-		changed, err := r.tend(ctx, s, secrets, problem)
-		if err != nil {
-			return err
-		}
-		if changed {
-			secrets, err = r.Signer.Refresh(ctx, s.webhook)
-			if problem, isProblem = errors.AsType[*signer.Problem](err); err != nil && !isProblem {
+		if s.refused = r.refusedBefore(s); s.refused == nil {
+			changed, err := r.tend(ctx, s, secrets, problem)
+			if s.refused = r.refuse(ctx, s, problem, err); err != nil && s.refused == nil {
 				return err
 			}
+			if changed && s.refused == nil {
+				secrets, err = r.Signer.Refresh(ctx, s.webhook)
+				if problem, isProblem = errors.AsType[*signer.Problem](err); err != nil && !isProblem {
+					return err
+				}
+			}
+		}
+		if s.refused != nil && problem != nil {
+			problem = s.refused.asProblem()
+			r.Signer.Explain(s.webhook, problem.Message)
 		}
 	}
 	s.secrets, s.signing = secrets, problem
-	s.rotated = rotateWanted(s.webhook) && (!signing.IsGenerated(s.webhook) || problem == nil)
+	s.rotated = rotateWanted(s.webhook) && (!signing.IsGenerated(s.webhook) || problem == nil && s.refused == nil)
 	if problem == nil && !secrets.Overlaps(s.now) {
 		r.Observations.rotationOver(s.webhook)
 	}

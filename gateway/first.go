@@ -128,7 +128,14 @@ func isWell(webhook *v1alpha1.Webhook, now time.Time) bool {
 	status := &webhook.Status
 	return status.State == v1alpha1.WebhookActive && !webhook.Spec.Suspend && status.ObservedGeneration == webhook.Generation &&
 		(status.RetryAfterTime == nil || !status.RetryAfterTime.After(now)) &&
-		meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady)
+		isReady(status)
+}
+
+// isReady reports whether a webhook works as it is configured. Where a rotation is
+// refused the present secret signs on.
+func isReady(status *v1alpha1.WebhookStatus) bool {
+	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+	return ready != nil && (ready.Status == metav1.ConditionTrue || ready.Reason == v1alpha1.ReasonRotationRefused)
 }
 
 func timeoutOf(webhook *v1alpha1.Webhook) time.Duration {

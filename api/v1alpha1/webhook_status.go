@@ -198,6 +198,12 @@ const (
 	// ReasonSecretNotPermitted: Ready=False; the Secret lacks the label or
 	// belongs to another Webhook or to something else.
 	ReasonSecretNotPermitted = "SecretNotPermitted"
+	// ReasonSecretRefused: Ready=False, Stalled=True; a quota or a policy keeps the
+	// controller from storing the signing Secret. It tries again within a minute.
+	ReasonSecretRefused = "SecretRefused"
+	// ReasonRotationRefused: Ready=False, Stalled=True; the same with the new secret
+	// of a rotation. The present one signs on.
+	ReasonRotationRefused = "RotationRefused"
 	// ReasonURLForbidden: Ready=False, Stalled=True; the address or scheme may not be reached.
 	ReasonURLForbidden = "URLForbidden"
 	// ReasonProgressing: Reconciling=True, Ready=Unknown; the controller is at work.

@@ -95,11 +95,12 @@ type lastAsked struct {
 }
 
 type knownSecret struct {
-	basis    basis
-	secrets  Secrets
-	problem  *Problem
-	failures int
-	until    time.Time
+	basis     basis
+	secrets   Secrets
+	problem   *Problem
+	explained bool // problem, by Explain
+	failures  int
+	until     time.Time
 	// forbidden is since when the Secret may not be read; zero: it may.
 	forbidden time.Time
 }
@@ -210,6 +211,9 @@ func (s *Signer) remember(webhook types.UID, from basis, secrets Secrets, proble
 	if problem != nil {
 		if before, ok := s.known[webhook]; ok && before.problem != nil && before.basis.ref == from.ref {
 			entry.failures = before.failures + 1
+			if before.explained && problem.Reason == v1alpha1.ReasonSecretNotFound {
+				problem.Message, entry.explained = before.problem.Message, true
+			}
 		}
 		wait := min(secretRetryMin<<min(entry.failures, 4), secretRetryMax)
 		problem.LookAgain = s.now().Add(wait)
@@ -220,6 +224,20 @@ func (s *Signer) remember(webhook types.UID, from basis, secrets Secrets, proble
 		return Secrets{}, problem
 	}
 	return secrets, nil
+}
+
+// Explain says why a generated Secret that is missing is not made, for as long as
+// it is missing.
+func (s *Signer) Explain(webhook *v1alpha1.Webhook, message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.known[webhook.UID]
+	if !ok || known.problem == nil || known.problem.Reason != v1alpha1.ReasonSecretNotFound || known.basis.ref != RefOf(webhook) {
+		return
+	}
+	explained := *known.problem // others hold the old one
+	explained.Message = message
+	known.problem, known.explained = &explained, true
 }
 
 // Doubt makes the next Read ask the API server: an endpoint has refused a

@@ -62,7 +62,7 @@ func (s *Server) Install(ctx context.Context, c client.Client, rule Rule) (remov
 // configuration has a second webhook that the first one's verdicts do not matter
 // to: by that it is seen whether the API server knows both.
 func (s *Server) configuration(rule Rule) *admissionregistrationv1.ValidatingWebhookConfiguration {
-	name := strings.ReplaceAll(s.listener.Addr().String(), ":", "-") + "." + rule.Namespace + ".example"
+	name := rule.Namespace + "." + s.Name()
 	policy := admissionregistrationv1.Fail
 	if rule.Ignore {
 		policy = admissionregistrationv1.Ignore
@@ -101,12 +101,17 @@ func (s *Server) configuration(rule Rule) *admissionregistrationv1.ValidatingWeb
 	}
 	marking := webhook("marker."+name, markerPath, marker, admissionregistrationv1.Ignore)
 	marking.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "marker", Expression: fmt.Sprintf("object.metadata.name == %q", markerName)}}
-	reviewed := webhook("policy."+name, reviewPath, asked, policy)
+	reviewed := webhook(s.Name(), reviewPath, asked, policy)
 	reviewed.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "others", Expression: fmt.Sprintf("!has(request.name) || request.name != %q", markerName)}}
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Webhooks:   []admissionregistrationv1.ValidatingWebhook{marking, reviewed},
 	}
+}
+
+// Name is that of the webhook, as the API server tells it to who was denied.
+func (s *Server) Name() string {
+	return "policy-" + strings.NewReplacer(":", "-", ".", "-").Replace(s.listener.Addr().String()) + ".example.com"
 }
 
 // await waits until the API server asks about the marker, or does so no more.
