@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -36,6 +37,10 @@ const (
 	// settleGrace is how long first attempts that were handed over may take to be
 	// settled though requests took all of --drain-grace.
 	settleGrace = 5 * time.Second
+	// bodyShare is the share of the memory limit for bodies of requests; where there is
+	// no limit they get assumedBodies.
+	bodyShare     = 0.25
+	assumedBodies = 128 << 20
 )
 
 // gatewayOptions are the flags of the role gateway.
@@ -52,6 +57,7 @@ type gatewayOptions struct {
 	drainGrace  time.Duration
 	connections int
 	idleTimeout time.Duration
+	bodyBytes   int64
 
 	metrics      metricsOptions
 	pprofAddress string
@@ -84,6 +90,7 @@ func newGatewayCommand() *cobra.Command {
 	flags.DurationVar(&o.drainGrace, "drain-grace", 30*time.Second, "how long requests under way may take after that")
 	flags.IntVar(&o.connections, "connections", httpserver.DefaultConnections, "most connections of clients at a time; beyond it one without a request makes room for a new one")
 	flags.DurationVar(&o.idleTimeout, "idle-timeout", httpserver.DefaultIdleTimeout, "how long a connection without a request is kept; longer than load balancers keep theirs, or requests meet closed connections")
+	flags.Int64Var(&o.bodyBytes, "body-bytes", 0, "most bytes of request bodies in memory at a time; one caller gets an eighth of it (default a quarter of the memory limit, of 512 MiB where there is none)")
 	o.metrics.addFlags(flags)
 	flags.BoolVar(&o.dashboard, "dashboard", true, "serve the dashboard at /dashboard")
 	flags.StringVar(&o.pprofAddress, "pprof-address", "0", "address of Go's profiles, on loopback only: it asks nobody for credentials; 0 turns it off")
@@ -152,16 +159,10 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	}
 	defer stopProfiles()
 	var draining atomic.Bool
-	options := httpserver.Options{
+	server, err := o.listen(background, httpserver.Options{
 		Listener: "api", Connections: o.connections, IdleTimeout: o.idleTimeout, Logger: logger, Metrics: counted,
-		Handler: g.Handler(func(ctx context.Context) error {
-			if draining.Load() {
-				return errEnding
-			}
-			return askDispatcher(ctx, sidecar)
-		}),
-	}
-	server, err := o.listen(background, options, failed)
+		Handler: g.Handler(readiness(sidecar, &draining)),
+	}, failed)
 	if err != nil {
 		return err
 	}
@@ -194,7 +195,7 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 	go func() { _ = addresses.Start(ctx) }() // ends with ctx, without an error
 	return gateway.New(gateway.Options{
 		Config: config, Client: objects, Dispatcher: closed{tracer.Sender(sidecar), addresses.Complete}, Tracer: tracer, Forbidden: addresses.Forbidden,
-		Namespaces: o.namespaces, Limits: o.limits, AllowUnregistered: o.unregistered, Dashboard: o.dashboard, First: o.first,
+		Namespaces: o.namespaces, Limits: o.limits, BodyBytes: cmp.Or(o.bodyBytes, memory.Share(bodyShare, assumedBodies)), AllowUnregistered: o.unregistered, Dashboard: o.dashboard, First: o.first,
 		Metrics: gateway.NewMetrics(metrics.Registry), Panics: guarded, Logger: logger, AccessLog: accessLog, Now: time.Now, Random: rand.Reader,
 	})
 }

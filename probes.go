@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -36,6 +37,16 @@ func askDispatcher(ctx context.Context, sidecar *dispatcher.Client) error {
 		return errSidecarSilent
 	}
 	return nil
+}
+
+// readiness is that of a gateway, beside what it has in memory.
+func readiness(sidecar *dispatcher.Client, draining *atomic.Bool) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if draining.Load() {
+			return errEnding
+		}
+		return askDispatcher(ctx, sidecar)
+	}
 }
 
 // checkDispatcher is ready when the sidecar takes attempts.

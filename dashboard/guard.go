@@ -3,6 +3,7 @@
 package dashboard
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -12,6 +13,9 @@ import (
 // maxFormBytes is more than any form: the data of a test event has at most
 // 256 KiB, and every byte of it may be escaped.
 const maxFormBytes = 1 << 20
+
+// maxSignInBytes is more than the form with a token, which anybody may send.
+const maxSignInBytes = 32 << 10
 
 // policy lets a page load what this origin serves and nothing else: no script or
 // style in the page itself, no frame around it, no form to elsewhere.
@@ -37,6 +41,19 @@ func (d *Dashboard) guarded(next http.Handler) http.Handler {
 		request.Body = http.MaxBytesReader(w, request.Body, maxFormBytes)
 		protected.ServeHTTP(w, request)
 	})
+}
+
+// readForm reads what was posted. PostFormValue would take a form that did not arrive
+// for an empty one.
+func readForm(request *http.Request) error {
+	err := request.ParseForm()
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &trouble{Status: http.StatusRequestEntityTooLarge, Title: "That is too much", Advice: "Send less at a time."}
+	}
+	if _, ok := errors.AsType[documented](err); ok || err == nil {
+		return err
+	}
+	return &trouble{Status: http.StatusBadRequest, Title: "The form cannot be read", Advice: "Open the page again and repeat what you did."}
 }
 
 // isLoopback reports whether a request came without TLS from a browser on the

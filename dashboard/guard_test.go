@@ -91,9 +91,13 @@ var _ = Describe("a session", func() {
 				Expect(p.source).NotTo(ContainSubstring(token))
 			}
 		}
+		p := newPerson()
+		p.visit(ctx, "/dashboard/sign-in")
+		p.submit(ctx, "Sign in", fields{"token": strings.Repeat("x", 40<<10)})
+		Expect(p.status).To(Equal(http.StatusRequestEntityTooLarge), "anybody may send this form")
 		token := account(ctx, namespace, "gone", viewer)
 		Expect(cluster.Client.Delete(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gone"}})).To(Succeed())
-		p := newPerson()
+		p = newPerson()
 		p.visit(ctx, "/dashboard/sign-in")
 		p.submit(ctx, "Sign in", fields{"token": token})
 		Expect(p.status).To(Equal(http.StatusUnauthorized))

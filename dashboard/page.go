@@ -167,6 +167,12 @@ func refusedOrigin() *trouble {
 	}
 }
 
+// documented is an error of the backend that callers may see.
+type documented interface {
+	error
+	Document() rest.Problem
+}
+
 // problemOf makes an error fit to be shown.
 func problemOf(err error) *trouble {
 	if t, ok := errors.AsType[*trouble](err); ok {
@@ -175,11 +181,8 @@ func problemOf(err error) *trouble {
 	if e, ok := errors.AsType[*client.Error](err); ok {
 		return fromProblem(e.Problem, e.Status)
 	}
-	if documented, ok := errors.AsType[interface {
-		error
-		Document() rest.Problem
-	}](err); ok {
-		document := documented.Document()
+	if known, ok := errors.AsType[documented](err); ok {
+		document := known.Document()
 		return fromProblem(document, document.Status)
 	}
 	return &trouble{

@@ -109,6 +109,12 @@ func (d *Dashboard) visited(operation string, serve func(*visit) error) http.Han
 			return
 		}
 		s.caller = caller
+		if request.Method == http.MethodPost { // not before it is known whose form it is
+			if err := readForm(request); err != nil {
+				d.fail(w, request, s, err)
+				return
+			}
+		}
 		api, err := d.restClient(s)
 		if err != nil {
 			d.fail(w, request, s, err)

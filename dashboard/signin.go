@@ -37,6 +37,8 @@ func (d *Dashboard) showSignIn(w http.ResponseWriter, request *http.Request) {
 
 func (d *Dashboard) signIn(w http.ResponseWriter, request *http.Request) {
 	d.backend.Note(request.Context(), "dashboard-sign-in")
+	request.Body = http.MaxBytesReader(w, request.Body, maxSignInBytes)
+	unread := readForm(request)
 	form := signInForm{To: ours(request.PostFormValue("to"))}
 	token := strings.TrimSpace(request.PostFormValue("token"))
 	token = strings.TrimSpace(strings.TrimPrefix(token, "Bearer "))
@@ -45,6 +47,10 @@ func (d *Dashboard) signIn(w http.ResponseWriter, request *http.Request) {
 		d.render(w, status, "sign-in", layout{Title: "Sign in", Body: form})
 	}
 	switch {
+	case unread != nil:
+		t := problemOf(unread)
+		refuse(t.Status, *t)
+		return
 	case token == "":
 		refuse(http.StatusUnprocessableEntity, trouble{Title: "The token is missing", Advice: "Paste the token of a ServiceAccount. The command below prints one."})
 		return

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -26,6 +27,9 @@ type noted struct {
 	user      string
 	reason    string // of the problem that it ended with
 	cause     error
+
+	body    *requestBody // nil: it has none
+	granted atomic.Bool  // a right; set by the items of a batch at once
 }
 
 type notedKey struct{}
@@ -60,10 +64,14 @@ func (g *Gateway) logged(next http.Handler) http.Handler {
 		g.metrics.started()
 		defer func() {
 			took := g.now().Sub(started)
+			n.body.release(seen.status, n.granted.Load())
 			g.metrics.served(n.operation, seen.status, took)
 			g.log(request, n, seen, took)
 		}()
 		request = request.WithContext(context.WithValue(request.Context(), notedKey{}, n))
+		if n.body = g.newRequestBody(request); n.body != nil {
+			request.Body = n.body // of our copy
+		}
 		defer g.recovered(seen, request)
 		next.ServeHTTP(seen, request)
 	})

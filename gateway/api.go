@@ -36,7 +36,8 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 	}
 	config.Security = []map[string][]string{{"token": {}}}
 	config.OnAddOperation = append(config.OnAddOperation, func(_ *huma.OpenAPI, operation *huma.Operation) {
-		operation.BodyReadTimeout = -1 // internal/httpserver bounds it; huma's deadline would go on while the handler works
+		// requestBody bounds both. A deadline of huma's would go on while the handler works.
+		operation.BodyReadTimeout, operation.MaxBodyBytes = -1, -1
 	})
 	api := humago.New(mux, config)
 	api.OpenAPI().Components.Schemas.RegisterTypeAlias(reflect.TypeFor[problem](), reflect.TypeFor[rest.Problem]())
@@ -87,6 +88,7 @@ func (g *Gateway) authenticated(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	n.user = who.user.GetName()
+	n.body.belongsTo(who)
 	next(huma.WithValue(ctx, callerKey{}, who))
 }
 

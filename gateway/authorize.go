@@ -63,6 +63,7 @@ func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, names
 	}
 	allowed, err := g.mayDo(ctx, who, what)
 	if allowed {
+		note(ctx).granted.Store(true)
 		return nil
 	}
 	if err != nil {

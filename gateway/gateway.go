@@ -53,6 +53,8 @@ type Options struct {
 	Namespaces []string
 	// Limits bound the backlog.
 	Limits Limits
+	// BodyBytes bounds the bytes of request bodies that are in memory at a time.
+	BodyBytes int64
 	// AllowUnregistered accepts events whose type is not in the catalogue.
 	AllowUnregistered bool
 	// Dashboard serves pages for people, too.
@@ -85,6 +87,7 @@ type Gateway struct {
 	forbidden     func() []netip.Prefix
 	namespaces    []string
 	limits        Limits
+	bodies        *bodyQuota
 	unregistered  bool
 	metrics       *Metrics
 	panics        *panics.Guard
@@ -133,7 +136,7 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		client: o.Client, callers: callers,
 		authenticator: newAuthenticator(clients.AuthenticationV1().TokenReviews()), authorizer: authorize, granted: cache.NewLRUExpireCache(freshMost),
-		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits,
+		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
 		news:           newNews(),

@@ -21,6 +21,9 @@ type Metrics struct {
 	firstsRefused *prometheus.CounterVec
 	handOvers     *prometheus.CounterVec
 	records       *prometheus.CounterVec
+
+	bodies        prometheus.Gauge
+	bodiesRefused *prometheus.CounterVec
 }
 
 // Outcomes of a first attempt, for the metric.
@@ -77,7 +80,15 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		Name: "bbmcp_gateway_successes_total",
 		Help: "Deliveries that succeeded at the first attempt, by record: recorded (as an object) or unrecorded.",
 	}, []string{"record"})
-	registry.MustRegister(m.requests, m.seconds, m.underWay, m.events, m.skipped, m.firsts, m.firstsRefused, m.handOvers, m.records)
+	m.bodies = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "bbmcp_gateway_body_bytes",
+		Help: "Bytes of request bodies that are in memory, or about to be; bounded by --body-bytes.",
+	})
+	m.bodiesRefused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bbmcp_gateway_bodies_refused_total",
+		Help: "Requests answered 503 because too many bytes of bodies are in memory, by whose bound it was: replica, namespace, caller, or refused (a caller without rights).",
+	}, []string{"bound"})
+	registry.MustRegister(m.bodies, m.bodiesRefused, m.requests, m.seconds, m.underWay, m.events, m.skipped, m.firsts, m.firstsRefused, m.handOvers, m.records)
 	return m
 }
 
@@ -102,6 +113,10 @@ func (m *Metrics) served(operation string, status int, took time.Duration) {
 	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
 	m.seconds.WithLabelValues(operation).Observe(took.Seconds())
 }
+
+func (m *Metrics) bodyBytes(by int64) { m.bodies.Add(float64(by)) }
+
+func (m *Metrics) bodyRefused(bound string) { m.bodiesRefused.WithLabelValues(bound).Inc() }
 
 func (m *Metrics) published(outcome string) { m.events.WithLabelValues(outcome).Inc() }
 

@@ -46,6 +46,7 @@ func (p pages) Identify(ctx context.Context, token string) (context.Context, das
 		return nil, dashboard.Caller{}, refused
 	}
 	note(ctx).user = who.user.GetName()
+	note(ctx).body.belongsTo(who)
 	return context.WithValue(ctx, callerKey{}, who), dashboard.Caller{Name: who.user.GetName(), Namespace: who.namespace}, nil
 }
 

@@ -22,6 +22,8 @@ import (
 // They are API: never reworded.
 const (
 	reasonBodyInvalid      = "BodyInvalid"
+	reasonBodyTimeout      = "BodyTimeout"
+	reasonOverloaded       = "Overloaded"
 	reasonFieldInvalid     = "FieldInvalid"
 	reasonUnauthenticated  = "Unauthenticated"
 	reasonForbidden        = "Forbidden"

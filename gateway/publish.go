@@ -60,11 +60,16 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
+	if as == formBinary {
+		if err := g.permitHeader(ctx, in, who, namespace); err != nil {
+			return nil, fail(ctx, err)
+		}
+	}
 	limit := int64(maxEventBytes)
 	if as == formBatch {
 		limit = maxBatchBytes
 	}
-	body, err := in.read(limit)
+	body, err := in.read(ctx, limit)
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
@@ -89,6 +94,17 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	}
 	answer.Body = published
 	return answer, nil
+}
+
+// permitHeader asks for the right to publish an event whose attributes are in the
+// header, before any of the body is read.
+func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, who *caller, namespace string) error {
+	event, err := in.one(formBinary, nil)
+	if err != nil {
+		g.metrics.published(outcomeRefused)
+		return err
+	}
+	return g.permit(ctx, who, verbPublish, resourceEventTypes, namespace, event.eventType)
 }
 
 // publishing is one event on its way to every webhook that wants it. Make one

@@ -3,7 +3,7 @@
 package gateway
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"mime"
@@ -51,12 +51,11 @@ type PublishRequest struct {
 	IdempotencyKey string `header:"Idempotency-Key" doc:"The event id, as the member id of the body; not for CloudEvents"`
 
 	request *http.Request
-	writer  http.ResponseWriter
 }
 
 // Resolve implements huma.Resolver.
 func (in *PublishRequest) Resolve(ctx huma.Context) []error {
-	in.request, in.writer = humago.Unwrap(ctx)
+	in.request, _ = humago.Unwrap(ctx)
 	return nil
 }
 
@@ -104,15 +103,11 @@ func unknownMediaType() error {
 }
 
 // read returns the body.
-func (in *PublishRequest) read(limit int64) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(in.writer, in.request.Body, limit))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, fieldProblem(http.StatusRequestEntityTooLarge, string(payload.TooLarge), wholeBody, fmt.Sprintf("more than %d bytes; send a reference to the content instead of the content", limit))
+func (in *PublishRequest) read(ctx context.Context, limit int64) ([]byte, error) {
+	if body := note(ctx).body; body != nil {
+		body.limit = limit
 	}
-	if err != nil {
-		return nil, newProblem(http.StatusBadRequest, reasonBodyInvalid, "the body did not arrive whole in time")
-	}
-	return body, nil
+	return io.ReadAll(in.request.Body)
 }
 
 // one reads the event of a request that carries one.

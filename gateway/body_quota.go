@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// smallBody is what a body may have without counting as large: large ones leave a
+	// quarter of the quota to small ones. It is also all that a caller without rights
+	// gets.
+	smallBody = 64 << 10
+	// leastBodyBytes is the least that a quota may be: large batches have to fit.
+	leastBodyBytes = 4 * maxBatchBytes
+	// refusedFor is for how long it counts that a caller had no right.
+	refusedFor = time.Minute
+	// bodyCallersMost bounds the callers that are remembered.
+	bodyCallersMost = 10_000
+)
+
+// Why a body is not read, for the metric.
+const (
+	bodiesOfReplica   = "replica"
+	bodiesOfNamespace = "namespace"
+	bodiesOfCaller    = "caller"
+	bodiesOfRefused   = "refused"
+)
+
+// bodyQuota bounds the bytes of request bodies that are in memory at a time: for the
+// replica, for a namespace's ServiceAccounts (a quarter of that), for a caller (an
+// eighth), and for a caller that got nothing but refusals lately (smallBody).
+type bodyQuota struct {
+	most int64
+	now  func() time.Time
+
+	mu      sync.Mutex
+	used    int64
+	shares  map[string]int64 // used by the ServiceAccounts of a namespace
+	callers map[string]*bodyCaller
+}
+
+// bodyCaller is what is known of a caller's bodies.
+type bodyCaller struct {
+	used             int64
+	granted, refused time.Time // the latest answer of each kind
+}
+
+func newBodyQuota(most int64, now func() time.Time) *bodyQuota {
+	return &bodyQuota{most: max(most, leastBodyBytes), now: now, shares: map[string]int64{}, callers: map[string]*bodyCaller{}}
+}
+
+// bodyOwner is whose bodies they are; the zero value: callers that are not known yet.
+type bodyOwner struct{ name, namespace string }
+
+func ownerOf(who *caller) bodyOwner {
+	if who == nil {
+		return bodyOwner{}
+	}
+	return bodyOwner{name: who.user.GetName(), namespace: who.namespace}
+}
+
+// take counts bytes more, of a body that will have so many in all, and says why not
+// if they do not fit; then nothing is counted.
+func (q *bodyQuota) take(owner bodyOwner, bytes, whole int64) (full string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	one := q.caller(owner)
+	most := q.most
+	if whole > smallBody {
+		most -= most / 4
+	}
+	switch {
+	case one.isRefused(q.now()) && one.used+bytes > smallBody:
+		return bodiesOfRefused
+	case one.used+bytes > max(q.most/8, maxBatchBytes):
+		return bodiesOfCaller
+	case owner.namespace != "" && q.shares[owner.namespace]+bytes > max(q.most/4, maxBatchBytes):
+		return bodiesOfNamespace
+	case q.used+bytes > most:
+		return bodiesOfReplica
+	}
+	q.add(owner, one, bytes)
+	return ""
+}
+
+func (q *bodyQuota) add(owner bodyOwner, one *bodyCaller, bytes int64) {
+	q.used += bytes
+	one.used += bytes
+	if owner.namespace == "" {
+		return
+	}
+	if q.shares[owner.namespace] += bytes; q.shares[owner.namespace] == 0 {
+		delete(q.shares, owner.namespace)
+	}
+}
+
+// give returns what was taken.
+func (q *bodyQuota) give(owner bodyOwner, bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.add(owner, q.caller(owner), -bytes)
+}
+
+// note remembers what a caller was answered.
+func (q *bodyQuota) note(owner bodyOwner, granted bool) {
+	if owner.name == "" {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if one := q.caller(owner); granted {
+		one.granted = q.now()
+	} else {
+		one.refused = q.now()
+	}
+}
+
+func (q *bodyQuota) caller(owner bodyOwner) *bodyCaller {
+	one := q.callers[owner.name]
+	if one == nil {
+		if len(q.callers) >= bodyCallersMost {
+			q.forget()
+		}
+		one = &bodyCaller{}
+		q.callers[owner.name] = one
+	}
+	return one
+}
+
+// forget drops callers that nothing is known of any more, and if those are few, others.
+func (q *bodyQuota) forget() {
+	now := q.now()
+	for name, one := range q.callers {
+		if one.used == 0 && (!one.isRefused(now) || len(q.callers) > bodyCallersMost*3/4) {
+			delete(q.callers, name)
+		}
+	}
+}
+
+// isRefused reports whether all answers of the last minute were refusals, of which
+// there is one.
+func (c *bodyCaller) isRefused(now time.Time) bool {
+	return now.Sub(c.refused) < refusedFor && now.Sub(c.granted) >= refusedFor
+}
+
+// bodiesFull is why a body is not read.
+func bodiesFull(full string, owner bodyOwner) *problem {
+	detail, wait := "this replica has as many bytes of requests in memory as it may; try again", retryShortly
+	switch full {
+	case bodiesOfNamespace:
+		detail = fmt.Sprintf("the ServiceAccounts of namespace %s have as many bytes of requests under way here as they may; send fewer at a time", owner.namespace)
+	case bodiesOfCaller:
+		detail = fmt.Sprintf("%s has as many bytes of requests under way here as it may; send fewer at a time", owner.name)
+		if owner.name == "" {
+			detail = "as many bytes of requests without a key are under way here as may be; try again"
+		}
+	case bodiesOfRefused:
+		detail = fmt.Sprintf("%s got nothing but refusals within a minute, so it may have %d bytes of requests under way; get the right first, bbmcp-publisher gives that to publish", owner.name, smallBody)
+		wait = refusedFor
+	}
+	return newProblem(http.StatusServiceUnavailable, reasonOverloaded, detail).retryAfter(wait)
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+// bodyStep is how much of the quota a body of unknown length takes at a time.
+const bodyStep = 64 << 10
+
+// requestBody is the body of a request. It counts against the quota from its first
+// byte until the request ends, whoever reads it: handlers, the OpenAPI library, or
+// forms of the dashboard. Errors are problems.
+type requestBody struct {
+	io.ReadCloser
+
+	quota   *bodyQuota
+	metrics *Metrics
+	length  int64 // -1: unknown
+	limit   int64 // the most that may be read
+
+	owner bodyOwner
+	taken int64
+	read  int64
+	ended error
+}
+
+// newRequestBody makes the body of a request count; nil: it has none.
+func (g *Gateway) newRequestBody(request *http.Request) *requestBody {
+	if request.ContentLength == 0 || request.Body == nil {
+		return nil
+	}
+	return &requestBody{ReadCloser: request.Body, quota: g.bodies, metrics: g.metrics, length: request.ContentLength, limit: maxEventBytes}
+}
+
+// belongsTo says whose body it is. Bytes that were read before count for nobody.
+func (b *requestBody) belongsTo(who *caller) {
+	if b != nil && b.taken == 0 {
+		b.owner = ownerOf(who)
+	}
+}
+
+// Read implements io.Reader.
+func (b *requestBody) Read(p []byte) (int, error) {
+	if b.ended == nil {
+		p, b.ended = b.room(p)
+	}
+	if b.ended != nil {
+		return 0, b.ended
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	switch {
+	case b.read > b.limit:
+		b.ended = b.tooLarge()
+	case err == nil || errors.Is(err, io.EOF):
+		b.ended = err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.ended = newProblem(http.StatusRequestTimeout, reasonBodyTimeout, fmt.Sprintf("the body did not arrive whole within %s", httpserver.BodyTimeout))
+	default:
+		b.ended = newProblem(http.StatusBadRequest, reasonBodyInvalid, "the body did not arrive whole")
+	}
+	return n, b.ended
+}
+
+// room takes what is about to be read from the quota, and cuts p to it.
+func (b *requestBody) room(p []byte) ([]byte, error) {
+	switch {
+	case b.length > b.limit:
+		return nil, b.tooLarge()
+	case b.length >= 0 && b.taken == 0:
+		return p, b.take(b.length, b.length)
+	case b.length >= 0:
+		return p, nil
+	case b.read == b.taken:
+		if err := b.take(bodyStep, b.taken+bodyStep); err != nil {
+			return nil, err
+		}
+	}
+	return p[:min(int64(len(p)), b.taken-b.read)], nil
+}
+
+func (b *requestBody) take(bytes, whole int64) error {
+	if full := b.quota.take(b.owner, bytes, whole); full != "" {
+		b.metrics.bodyRefused(full)
+		return bodiesFull(full, b.owner)
+	}
+	b.taken += bytes
+	b.metrics.bodyBytes(bytes)
+	return nil
+}
+
+func (b *requestBody) tooLarge() error {
+	return fieldProblem(http.StatusRequestEntityTooLarge, string(payload.TooLarge), wholeBody,
+		fmt.Sprintf("more than %d bytes; send a reference to the content instead of the content", b.limit))
+}
+
+// release ends what the body counts for. A caller whose requests are all refused, or
+// do not arrive, gets less from then on.
+func (b *requestBody) release(status int, granted bool) {
+	if b == nil {
+		return
+	}
+	b.quota.give(b.owner, b.taken)
+	b.metrics.bodyBytes(-b.taken)
+	switch status {
+	case http.StatusForbidden, http.StatusRequestTimeout, http.StatusMultiStatus:
+		b.quota.note(b.owner, granted)
+	default:
+		if granted {
+			b.quota.note(b.owner, true)
+		}
+	}
+}
