@@ -27,7 +27,7 @@ type deliveryView struct {
 	Sent     *sentView // nil: nothing was sent yet
 	Body     string    // the beginning of it
 	BodyLeft int       // bytes that are not shown
-	Pretty   string    // the same in readable lines; "": too long
+	Pretty   string    // the same in readable lines; "": too long, or too deep
 	MayRetry bool
 	// NoRetry says why there is nothing to retry although the caller may.
 	NoRetry string
@@ -65,8 +65,8 @@ func (v *visit) delivery() error {
 	view.Why = explain(delivery, view.Webhook, v.base())
 	view.Sent = sent(delivery, view.Webhook)
 	view.Body, view.BodyLeft = cut(delivery.Payload, shownBody)
-	if view.BodyLeft == 0 {
-		view.Pretty = readable([]byte(delivery.Payload))
+	if pretty := readable([]byte(delivery.Payload)); view.BodyLeft == 0 && pretty != delivery.Payload {
+		view.Pretty = pretty
 	}
 	if v.may("patch", "webhookdeliveries", "") {
 		view.MayRetry, view.NoRetry = retriable(delivery, view.Webhook, suspended)

@@ -19,9 +19,14 @@ type eventTypesView struct {
 type eventTypeRow struct {
 	rest.EventType
 
-	ShownSchema, ShownExample string
+	ShownSchema, ShownExample jsonPart
 	Subscribers               []webhookRow
+	// MoreSubscribers is how many there are beside these.
+	MoreSubscribers int
 }
+
+// maxSubscribers is how many webhooks the catalogue names for a type.
+const maxSubscribers = 20
 
 // catalogue lists the event types, which belong to no namespace.
 func (v *visit) catalogue() (*rest.EventTypeList, error) {
@@ -39,10 +44,15 @@ func (v *visit) eventTypes() error {
 		view.NoWebhooks = true
 	}
 	view.MayCreate = v.may("create", "webhooks", "") && v.may("create", "secrets", "")
+	room := shownCatalogue
 	for _, eventType := range types.Data {
-		row := eventTypeRow{EventType: eventType, ShownSchema: readable(eventType.Schema), ShownExample: readable(eventType.Example)}
+		row := eventTypeRow{EventType: eventType, ShownExample: portion(eventType.Example, &room), ShownSchema: portion(eventType.Schema, &room)}
 		for _, webhook := range webhooks {
-			if match.Matches(webhook.Events, eventType.Type) {
+			switch {
+			case !match.Matches(webhook.Events, eventType.Type):
+			case len(row.Subscribers) == maxSubscribers:
+				row.MoreSubscribers++
+			default:
 				row.Subscribers = append(row.Subscribers, webhookRow{Webhook: webhook, State: webhookState(webhook)})
 			}
 		}

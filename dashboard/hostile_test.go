@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
@@ -111,6 +112,39 @@ var _ = Describe("what strangers wrote", func() {
 		p.visit(ctx, base+"/deliveries/"+delivery+"/body")
 		Expect(len(p.source)).To(BeNumerically(">", 200<<10))
 		Expect(p.answer.Get("Content-Type")).To(Equal("application/octet-stream"))
+	}, SpecTimeout(time.Minute))
+
+	It("costs no more than it is long", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		levels := strings.Repeat("[", 8191) + strings.Repeat("]", 8191)
+		eventType := &v1alpha1.EventType{
+			ObjectMeta: metav1.ObjectMeta{Name: namespace},
+			Spec:       v1alpha1.EventTypeSpec{Description: "of " + namespace, Schema: `{"const":` + levels + `}`, Example: `{"a":` + levels + `}`},
+		}
+		Expect(cluster.Client.Create(ctx, eventType)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { Expect(cluster.Client.Delete(ctx, eventType)).To(Succeed()) })
+		made := &v1alpha1.WebhookDelivery{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "by-hand"},
+			Spec:       v1alpha1.WebhookDeliverySpec{WebhookRef: v1alpha1.WebhookReference{Name: "orders"}, EventID: "deep", EventType: "context.created", Payload: levels},
+		}
+		Expect(cluster.Client.Create(ctx, made)).To(Succeed())
+		token := account(ctx, namespace, "person", everything...)
+		p := signedIn(ctx, token)
+		id := identity.DeliveryID(made.Name, string(made.UID))
+		Eventually(ctx, func() bool {
+			p.visit(ctx, "/dashboard/ns/"+namespace+"/event-types")
+			return strings.Contains(p.source, eventType.Spec.Description)
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue())
+		Expect(len(p.source)).To(BeNumerically("<", 256<<10))
+		Expect(p.source).NotTo(ContainSubstring("[[[["), "what is no schema is not shown")
+		began := time.Now()
+		for range 20 {
+			p.visit(ctx, "/dashboard/ns/"+namespace+"/deliveries/"+id)
+			Expect(p.status).To(Equal(http.StatusOK))
+			Expect(len(p.source)).To(BeNumerically("<", 64<<10))
+			Expect(p.source).NotTo(ContainSubstring("In readable lines"))
+		}
+		Expect(time.Since(began)).To(BeNumerically("<", soon), "each cost eleven seconds")
 	}, SpecTimeout(time.Minute))
 
 	It("in an address does no harm", func(ctx SpecContext) {

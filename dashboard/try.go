@@ -3,7 +3,6 @@
 package dashboard
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -102,7 +101,7 @@ func (v *visit) test() error {
 
 // jsonError says where JSON ends to be JSON.
 func jsonError(text string) string {
-	var value any
+	var value json.RawMessage
 	err := json.Unmarshal([]byte(text), &value)
 	var at int64
 	if syntax, ok := err.(*json.SyntaxError); ok { //nolint:errorlint // as package json returns it
@@ -110,13 +109,4 @@ func jsonError(text string) string {
 	}
 	line := 1 + strings.Count(text[:min(int(at), len(text))], "\n")
 	return "The data must be one JSON object. In line " + shownCount(line) + ": " + err.Error() + "."
-}
-
-// readable puts JSON into indented lines; what is no JSON stays as it is.
-func readable(text []byte) string {
-	var out bytes.Buffer
-	if len(text) == 0 || string(text) == "null" || json.Indent(&out, text, "", "  ") != nil {
-		return strings.TrimPrefix(string(text), "null")
-	}
-	return out.String()
 }

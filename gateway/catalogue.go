@@ -5,6 +5,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"runtime"
 	"slices"
 	"time"
@@ -24,8 +25,9 @@ type registered struct {
 	created     time.Time
 	eventType   string
 	description string
-	schemaText  string
 	example     string
+
+	shownSchema, shownExample json.RawMessage // null: none that can be shown
 
 	schema  rules.Schema
 	invalid error // why the schema is no schema; nil: it is one
@@ -35,7 +37,7 @@ func register(object *v1alpha1.EventType) *registered {
 	r := &registered{
 		name: object.Name, uid: object.UID, created: object.CreationTimestamp.Time,
 		eventType: object.Spec.Type, description: object.Spec.Description,
-		schemaText: object.Spec.Schema, example: object.Spec.Example,
+		example: object.Spec.Example, shownSchema: jsonOrNull(object.Spec.Schema), shownExample: jsonOrNull(object.Spec.Example),
 	}
 	if r.eventType == "" {
 		r.eventType = object.Name

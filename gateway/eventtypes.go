@@ -6,10 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
 type eventTypesAnswer struct {
@@ -28,16 +30,16 @@ func (g *Gateway) listEventTypes(context.Context, *struct{}) (*eventTypesAnswer,
 	for _, entry := range g.catalogue.list() {
 		answer.Body.Data = append(answer.Body.Data, rest.EventType{
 			Type: entry.eventType, Description: orNull(entry.description),
-			Schema: jsonOrNull(entry.schemaText), Example: jsonOrNull(entry.example),
+			Schema: entry.shownSchema, Example: entry.shownExample,
 		})
 	}
 	return answer, nil
 }
 
-// jsonOrNull shows JSON text that people wrote; what is no JSON, which the
-// EventType's condition tells, as null.
+// jsonOrNull shows JSON text that people wrote; what is no JSON, or has more levels
+// than clients can be expected to read, as null. The EventType's condition tells.
 func jsonOrNull(text string) json.RawMessage {
-	if !json.Valid([]byte(text)) {
+	if !payload.IsShallow([]byte(text)) || !utf8.ValidString(text) {
 		return json.RawMessage("null")
 	}
 	return json.RawMessage(text)

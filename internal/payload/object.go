@@ -80,6 +80,22 @@ func Items(text []byte, whole string, limit int) ([][]byte, error) {
 	return items, expectEnd(dec, whole)
 }
 
+// IsShallow reports whether text is one JSON value with no more levels than a body
+// may have. Duplicate keys are let pass.
+func IsShallow(text []byte) bool {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	for {
+		switch _, err := dec.ReadToken(); {
+		case errors.Is(err, io.EOF):
+			return false // nothing at all
+		case err != nil || dec.StackDepth() > MaxDepth:
+			return false
+		case dec.StackDepth() == 0:
+			return expectEnd(dec, "") == nil
+		}
+	}
+}
+
 // begin reads the '{' or '['.
 func begin(dec *jsontext.Decoder, want jsontext.Kind, whole string) error {
 	if kind := dec.PeekKind(); kind != want && kind != jsontext.KindInvalid {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
@@ -101,4 +102,19 @@ func FuzzMembers(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestIsShallow(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{"a":[1,{"a":null}]}`: true, "1": true, `"a"`: true, " [] ": true, `{"a":1,"a":2}`: true,
+		"": false, " ": false, "{": false, "1 2": false, "[]]": false, "nul": false,
+		strings.Repeat("[", 64) + strings.Repeat("]", 64):           true,
+		strings.Repeat("[", 65) + strings.Repeat("]", 65):           false,
+		strings.Repeat("[", 8191) + strings.Repeat("]", 8191):       false,
+		strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65): false,
+	} {
+		if got := payload.IsShallow([]byte(text)); got != want {
+			t.Errorf("%.80s: got %t", text, got)
+		}
+	}
 }

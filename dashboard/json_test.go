@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"bytes"
+	"encoding/json"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func nested(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
+
+func TestReadableLines(t *testing.T) {
+	long := `{"a":"` + strings.Repeat("x", shownJSON) + `"}`
+	wide := "[" + nested(62) + strings.Repeat(`,`+nested(62), 60) + "]"
+	for name, c := range map[string]struct{ text, want string }{
+		"an object":                         {`{"a":[1,{"b":"c,d{"}],"e":{},"f":[ ]}`, "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"c,d{\"\n    }\n  ],\n  \"e\": {},\n  \"f\": []\n}"},
+		"nothing":                           {"", ""},
+		"null":                              {"null", ""},
+		"a number":                          {"1", "1"},
+		"no JSON":                           {`{"a":`, `{"a":`},
+		"a quote that is escaped":           {`["\"[[["]`, "[\n  \"\\\"[[[\"\n]"},
+		"64 levels":                         {nested(64), indented(t, nested(64))},
+		"65 levels stay as they are":        {nested(65), nested(65)},
+		"levels without end stay so":        {nested(8191), nested(8191)},
+		"what would be too long stays so":   {wide, wide},
+		"what is too long anyway stays so":  {long, long},
+		"levels that do not end stay so":    {strings.Repeat("[", 100_000), strings.Repeat("[", 100_000)},
+		"an object deep in a list stays so": {`[` + strings.Repeat(`{"a":`, 65) + `1` + strings.Repeat("}", 65) + `]`, `[` + strings.Repeat(`{"a":`, 65) + `1` + strings.Repeat("}", 65) + `]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := readable([]byte(c.text)); got != c.want {
+				t.Errorf("got %.200s, want %.200s", got, c.want)
+			}
+		})
+	}
+}
+
+func indented(t *testing.T, text string) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := json.Indent(&out, []byte(text), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// What is shown costs memory in proportion to the text, and to what may be shown.
+func FuzzReadableIsBounded(f *testing.F) {
+	for _, seed := range []string{`{"a":[1,2,{"b":null}]}`, nested(64), nested(8191), strings.Repeat("[", 70_000), `"\\\"`, "[" + strings.Repeat("1,", 30_000) + "1]", " [ ] ", `{"a":"` + "\xff" + `"}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got := readable(text)
+		runtime.ReadMemStats(&after)
+		if bytes, most := after.TotalAlloc-before.TotalAlloc, uint64(64<<10+4*len(text)+8*shownJSON); bytes > most {
+			t.Errorf("%d bytes of text cost %d bytes", len(text), bytes)
+		}
+		if len(got) > max(len(text), shownJSON) {
+			t.Errorf("%d bytes of text are shown as %d", len(text), len(got))
+		}
+		var compact, again bytes.Buffer
+		if json.Compact(&compact, text) != nil || string(text) == "null" {
+			return
+		}
+		if err := json.Compact(&again, []byte(got)); err != nil || !bytes.Equal(compact.Bytes(), again.Bytes()) {
+			t.Errorf("%s is shown as %s", text, got)
+		}
+	})
+}
+
+func TestACatalogueOfAnySizeMakesAPageOfBoundedSize(t *testing.T) {
+	text := []byte(`{"a":[` + strings.Repeat(`"0123456789",`, 4000) + `1]}`)
+	left, shown := shownCatalogue, 0
+	for range 1000 {
+		part := portion(text, &left)
+		shown += len(part.Text)
+		if part.Text == "" && part.Left != len(text) || part.Text != "" && part.Left != 0 && len(part.Text) > shownBody {
+			t.Fatalf("%d bytes are shown and %d left of %d", len(part.Text), part.Left, len(text))
+		}
+	}
+	if shown > shownCatalogue || shown < shownCatalogue/2 {
+		t.Errorf("%d bytes are shown", shown)
+	}
+}
