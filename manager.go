@@ -95,10 +95,14 @@ func newManagerCommand() *cobra.Command {
 	flags.DurationVar(&o.drainGrace, "drain-grace", 40*time.Second, "how long attempts in flight and their results may take after SIGTERM; at least the longest timeout and 10s")
 	flags.DurationVar(&o.disableAfter, "disable-after", health.DefaultDisableAfter, "disable a webhook whose deliveries have failed for so long without a success; 0: never")
 	flags.IntVar(&o.backlog, "backlog-per-webhook", 2000, "unfinished deliveries at which a webhook's backlog counts as full")
-	flags.DurationVar(&o.retention.Succeeded, "retain-succeeded", time.Hour, "how long succeeded deliveries are kept")
-	flags.DurationVar(&o.retention.Failed, "retain-failed", 7*24*time.Hour, "how long failed deliveries are kept")
-	flags.IntVar(&o.retention.MaxCount, "retain-count", 1000, "finished deliveries kept for each webhook")
+	flags.DurationVar(&o.retention.Succeeded, "retain-succeeded", time.Hour, "how long succeeded deliveries are kept at most")
+	flags.DurationVar(&o.retention.Failed, "retain-failed", 7*24*time.Hour, "how long failed deliveries are kept at most")
+	flags.IntVar(&o.retention.MaxCount, "retain-count", 1000, "succeeded deliveries, and failed ones, kept for each webhook")
 	flags.Int64Var(&o.retention.MaxBytes, "retain-bytes", 32<<20, "bytes of payload of finished deliveries kept for each webhook")
+	flags.IntVar(&o.retention.PerNamespace.Count, "retain-count-per-namespace", 10_000, "finished deliveries kept for each namespace, those made by hand included; 0: no bound")
+	flags.Int64Var(&o.retention.PerNamespace.Bytes, "retain-bytes-per-namespace", 128<<20, "bytes of finished deliveries kept for each namespace, payload and 2 KiB for each, those made by hand included; 0: no bound")
+	flags.IntVar(&o.retention.Total.Count, "retain-count-total", 50_000, "finished deliveries kept for all namespaces together; 0: no bound")
+	flags.Int64Var(&o.retention.Total.Bytes, "retain-bytes-total", 512<<20, "bytes of finished deliveries kept for all namespaces together, payload and 2 KiB for each; 0: no bound")
 	return command
 }
 

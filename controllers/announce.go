@@ -3,6 +3,8 @@
 package controllers
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -32,6 +34,20 @@ func (r *WebhookReconciler) announce(webhook *v1alpha1.Webhook, before, after *v
 	}
 	r.event(webhook, corev1.EventTypeWarning, "RotateRefused", "Rotate",
 		"the signing secret is kept by its owner: put the new value into the key of spec.signing.secretRef and the old one into the key previous")
+}
+
+// announceDeletions tells of failed deliveries that went before their time.
+func (r *WebhookReconciler) announceDeletions(webhook *v1alpha1.Webhook, seen observed) {
+	if seen.deletedEarly == 0 {
+		return
+	}
+	flags := map[bound]string{
+		boundCount: "--retain-count, or spec.retention.maxCount", boundBytes: "--retain-bytes",
+		boundNamespace: "--retain-count-per-namespace and --retain-bytes-per-namespace", boundTotal: "--retain-count-total and --retain-bytes-total",
+	}
+	r.event(webhook, corev1.EventTypeWarning, "FailedDeliveriesDeleted", "Retain", fmt.Sprintf(
+		"%d failed deliveries were deleted before their time, the oldest first, to keep within the operator's bounds (%s); "+
+			"status.deliveriesDeletedEarly counts them", seen.deletedEarly, flags[seen.exceeded]))
 }
 
 func (r *WebhookReconciler) announceState(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {

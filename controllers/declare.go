@@ -298,6 +298,7 @@ func (r *WebhookReconciler) account(s *webhookScope, status *v1alpha1.WebhookSta
 	}
 	r.Metrics.webhookState(s.webhook, status.State)
 	r.announce(s.webhook, &s.webhook.Status, status)
+	r.announceDeletions(s.webhook, s.news)
 }
 
 // lookAgain is when something happens by the clock alone.

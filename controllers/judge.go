@@ -50,6 +50,7 @@ func (j *judgement) count() {
 	j.status.DeliveriesSucceeded += j.news.succeeded
 	j.status.DeliveriesFailed += j.news.failed
 	j.status.DeliveriesUnrecorded += j.news.unrecorded
+	j.status.DeliveriesDeletedEarly += j.news.deletedEarly
 	j.status.DeliveriesPending = j.waiting.count
 	switch until := j.news.holdUntil; {
 	case j.moved: // what the former endpoint asked for

@@ -53,8 +53,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "bbmcp_status_writes_total", Help: "Writes of delivery statuses, by result (written, conflict, failed, refused).",
 		}, []string{"result"}),
 		retentions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "bbmcp_retention_deletes_total", Help: "Finished deliveries that retention deleted, by state.",
-		}, []string{"state"}),
+			Name: "bbmcp_retention_deletes_total", Help: "Finished deliveries that retention deleted, by state and by what they exceeded (age, ttl, count, bytes, namespace, total).",
+		}, []string{"state", "bound"}),
 		states: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "bbmcp_webhook_state", Help: "1 for the state that a webhook is in.",
 		}, []string{"namespace", "webhook", "state"}),
@@ -105,8 +105,8 @@ func (m *Metrics) finished(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1
 
 func (m *Metrics) statusWrite(result string) { m.statusWrites.WithLabelValues(result).Inc() }
 
-func (m *Metrics) retained(state v1alpha1.DeliveryState) {
-	m.retentions.WithLabelValues(string(state)).Inc()
+func (m *Metrics) retained(state v1alpha1.DeliveryState, exceeded bound) {
+	m.retentions.WithLabelValues(string(state), string(exceeded)).Inc()
 }
 
 func (m *Metrics) webhookState(webhook *v1alpha1.Webhook, state v1alpha1.WebhookState) {

@@ -35,8 +35,12 @@ type observed struct {
 	failed    int64
 	// unrecorded deliveries succeeded at the gateway and have no object.
 	unrecorded int64
-	confirmed  rotation // an attempt on which its new secret was primary got a 2xx
-	holdUntil  time.Time
+	// deletedEarly failed deliveries are gone before their time, the latest of them
+	// for this bound.
+	deletedEarly int64
+	exceeded     bound
+	confirmed    rotation // an attempt on which its new secret was primary got a 2xx
+	holdUntil    time.Time
 }
 
 // rotation is one rotation of a webhook's secret; zero: none.
@@ -168,6 +172,17 @@ func (o *Observations) Unrecorded(webhook *v1alpha1.Webhook, n int64) {
 	wake(keyOf(webhook), statusInterval)
 }
 
+// DeletedEarly notes that retention deleted a failed delivery before its time.
+func (o *Observations) DeletedEarly(webhook *v1alpha1.Webhook, exceeded bound) {
+	o.mu.Lock()
+	entry := o.of(webhook)
+	entry.deletedEarly++
+	entry.exceeded = exceeded
+	wake := o.wake
+	o.mu.Unlock()
+	wake(keyOf(webhook), statusInterval)
+}
+
 // Confirmed notes that the endpoint knows the new secret of a rotation.
 func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, which rotation) {
 	o.mu.Lock()
@@ -258,6 +273,7 @@ func (o *Observations) settle(webhook *v1alpha1.Webhook, written observed) {
 	entry.succeeded -= written.succeeded
 	entry.failed -= written.failed
 	entry.unrecorded -= written.unrecorded
+	entry.deletedEarly -= written.deletedEarly
 }
 
 // enabled notes that the webhook was enabled again.

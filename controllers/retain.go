@@ -42,17 +42,21 @@ const (
 	seedSlack = time.Minute
 )
 
-// RetentionLimits bound the finished deliveries of one webhook.
+// RetentionLimits bound finished deliveries. The first four are for each webhook,
+// which may ask for less.
 type RetentionLimits struct {
 	Succeeded time.Duration // age of a succeeded delivery
 	Failed    time.Duration // age of a failed one
-	MaxCount  int           // of both together
-	MaxBytes  int64         // of their payloads
+	MaxCount  int           // of succeeded ones, and of failed ones
+	MaxBytes  int64         // of the payloads of both
+
+	PerNamespace, Total Room
 }
 
 // Retainer deletes finished deliveries: those that the gateway made once they
-// exceed the limits of their webhook in age, number or bytes, oldest first, and
-// any whose ttlAfterFinished is over. It knows them from the writes that
+// exceed the limits of their webhook in age, number or bytes, oldest first, or
+// those of their namespace or of all, oldest of the largest first; and any whose
+// ttlAfterFinished is over. It knows them from the writes that
 // finished them and from one paged list at the start, so that in the long run
 // it costs one request for each delivery. It is safe for concurrent use.
 type Retainer struct {
@@ -132,7 +136,7 @@ func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
 	}
 }
 
-// limitsOf are the operator's limits, tightened or moved by the webhook's own.
+// limitsOf are the operator's limits, tightened by the webhook's own.
 func (r *Retainer) limitsOf(ctx context.Context, key types.NamespacedName) RetentionLimits {
 	limits := r.Limits
 	var webhook v1alpha1.Webhook
@@ -141,10 +145,10 @@ func (r *Retainer) limitsOf(ctx context.Context, key types.NamespacedName) Reten
 	}
 	own := webhook.Spec.Retention
 	if own.Succeeded != nil {
-		limits.Succeeded = own.Succeeded.Duration
+		limits.Succeeded = min(limits.Succeeded, own.Succeeded.Duration)
 	}
 	if own.Failed != nil {
-		limits.Failed = own.Failed.Duration
+		limits.Failed = min(limits.Failed, own.Failed.Duration)
 	}
 	if own.MaxCount != nil {
 		limits.MaxCount = min(limits.MaxCount, int(*own.MaxCount))
@@ -157,7 +161,10 @@ func (r *Retainer) limitsOf(ctx context.Context, key types.NamespacedName) Reten
 func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
 	err := r.deleteExactly(ctx, entry)
 	if client.IgnoreNotFound(err) == nil {
-		r.Metrics.retained(entry.state)
+		r.Metrics.retained(entry.state, entry.bound)
+		if err == nil && entry.state == v1alpha1.DeliveryFailed && entry.bound.isEarly() {
+			r.tell(ctx, entry)
+		}
 		return
 	}
 	if apierrors.IsConflict(err) {
@@ -168,6 +175,14 @@ func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
 	r.restore(entry)
 	if ctx.Err() == nil {
 		ctrl.LoggerFrom(ctx).Error(err, "delete a finished delivery; trying again", "delivery", entry.key)
+	}
+}
+
+// tell counts on its webhook a failed delivery that went before its time.
+func (r *Retainer) tell(ctx context.Context, entry *finishedDelivery) {
+	var webhook v1alpha1.Webhook
+	if r.Client.Get(ctx, entry.webhook, &webhook) == nil {
+		r.Observations.DeletedEarly(&webhook, entry.bound)
 	}
 }
 

@@ -68,14 +68,19 @@ func TestRetentionBounds(t *testing.T) {
 			now:        168 * hour, want: []string{"f1"},
 		},
 		{
-			name: "number, of both states together, the oldest go", limits: func(l *RetentionLimits) { l.MaxCount = 2 },
-			deliveries: []*v1alpha1.WebhookDelivery{finishedAt("s3", succeeded, 3), finishedAt("f1", failed, 1), finishedAt("f4", failed, 4), finishedAt("s2", succeeded, 2)},
-			want:       []string{"f1", "s2"},
+			name: "number, of each state, the oldest go", limits: func(l *RetentionLimits) { l.MaxCount = 2 },
+			deliveries: []*v1alpha1.WebhookDelivery{
+				finishedAt("s4", succeeded, 4*second), finishedAt("f1", failed, second), finishedAt("f5", failed, 5*second),
+				finishedAt("s2", succeeded, 2*second), finishedAt("s3", succeeded, 3*second), finishedAt("f0", failed, 0),
+			},
+			now: minute, want: []string{"s2", "f0"},
 		},
 		{
-			name: "bytes, the oldest go", limits: func(l *RetentionLimits) { l.MaxBytes = 250 },
-			deliveries: []*v1alpha1.WebhookDelivery{finishedAt("s1", succeeded, 1), finishedAt("f2", failed, 2), finishedAt("s3", succeeded, 3)},
-			want:       []string{"s1"},
+			name: "bytes, the oldest go, and what failed goes last", limits: func(l *RetentionLimits) { l.MaxBytes = 250 },
+			deliveries: []*v1alpha1.WebhookDelivery{
+				finishedAt("f1", failed, 1), finishedAt("s2", succeeded, 2), finishedAt("f3", failed, 3), finishedAt("s4", succeeded, 4), finishedAt("f5", failed, 5),
+			},
+			want: []string{"s2", "s4", "f1"},
 		},
 		{
 			name: "nothing is kept if the number is 0", own: &v1alpha1.Retention{MaxCount: new(int32(0))},
@@ -83,9 +88,14 @@ func TestRetentionBounds(t *testing.T) {
 			want:       []string{"s1", "f2"},
 		},
 		{
-			name: "a webhook's own ages", own: &v1alpha1.Retention{Succeeded: duration(2 * hour), Failed: duration(minute)},
+			name: "a webhook's own ages", own: &v1alpha1.Retention{Succeeded: duration(2 * minute), Failed: duration(minute)},
 			deliveries: []*v1alpha1.WebhookDelivery{finishedAt("s1", succeeded, 0), finishedAt("f2", failed, 0)},
-			now:        hour, want: []string{"f2"},
+			now:        minute, want: []string{"f2"},
+		},
+		{
+			name: "a webhook's own ages do not exceed the operator's", own: &v1alpha1.Retention{Succeeded: duration(720 * hour), Failed: duration(720 * hour)},
+			deliveries: []*v1alpha1.WebhookDelivery{finishedAt("s1", succeeded, 0), finishedAt("f2", failed, 0)},
+			now:        168 * hour, want: []string{"s1", "f2"},
 		},
 		{
 			name: "a webhook's own number", own: &v1alpha1.Retention{MaxCount: new(int32(1))},

@@ -17,10 +17,17 @@ import (
 // retained are the finished deliveries of one webhook, oldest first.
 type retained struct {
 	succeeded, failed list.List
-	bytes             int64
+	bytes             int64 // of payload of both
+	// byHand were not made by the gateway. They are never deleted for room, but take
+	// some of their namespace's.
+	byHand      list.List
+	byHandBytes int64
 }
 
+// count is how many may be deleted for room.
 func (h *retained) count() int { return h.succeeded.Len() + h.failed.Len() }
+
+func (h *retained) isEmpty() bool { return h.count()+h.byHand.Len() == 0 }
 
 // finishedDelivery is what retention must know of a delivery.
 type finishedDelivery struct {
@@ -28,14 +35,16 @@ type finishedDelivery struct {
 	uid             types.UID
 	resourceVersion string
 	state           v1alpha1.DeliveryState
+	byHand          bool
 	at              time.Time // completion
 	expires         time.Time // by ttlAfterFinished
 	bytes           int64
 	noted           time.Time     // when it was last written or listed
-	element         *list.Element // nil: in the heap, doomed or gone
+	element         *list.Element // nil: doomed or gone
+	bound           bound         // why it is doomed
 }
 
-// Add notes that a delivery has finished. One that was applied by hand is noted
+// Add notes that a delivery has finished. One that was applied by hand is deleted
 // only if it has a ttlAfterFinished: it would be sent again if it went. One that
 // somebody asks to retry is not; a succeeded one can never be retried.
 func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
@@ -43,15 +52,14 @@ func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
 		r.remove(delivery.UID) // it comes again once the request is handled
 		return
 	}
-	ours := delivery.Labels[v1alpha1.OriginLabel] == v1alpha1.OriginGateway
-	if delivery.Status.CompletionTime == nil || !ours && delivery.Spec.TTLAfterFinished == nil {
+	if delivery.Status.CompletionTime == nil {
 		return
 	}
 	entry := &finishedDelivery{
 		key: keyOf(delivery), uid: delivery.UID, resourceVersion: delivery.ResourceVersion,
 		webhook: types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name},
-		state:   delivery.Status.State, at: earliest(delivery.Status.CompletionTime.Time, r.Now()), bytes: payloadBytes(delivery),
-		noted: r.Now(),
+		state:   delivery.Status.State, byHand: delivery.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway,
+		at: earliest(delivery.Status.CompletionTime.Time, r.Now()), bytes: payloadBytes(delivery), noted: r.Now(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,22 +78,26 @@ func (r *Retainer) insertLocked(entry *finishedDelivery) {
 	r.byUID[entry.uid] = entry
 	if !entry.expires.IsZero() {
 		heap.Push(&r.ttl, entry)
-		return
 	}
 	hook, ok := r.hooks[entry.webhook]
 	if !ok {
 		hook = &retained{}
 		r.hooks[entry.webhook] = hook
 	}
-	entry.element = insertByTime(hook.listOf(entry.state), entry)
-	hook.bytes += entry.bytes
+	held, bytes := hook.holding(entry)
+	entry.element = insertByTime(held, entry)
+	*bytes += entry.bytes
 }
 
-func (h *retained) listOf(state v1alpha1.DeliveryState) *list.List {
-	if state == v1alpha1.DeliverySucceeded {
-		return &h.succeeded
+// holding is where a delivery belongs, and what counts its bytes.
+func (h *retained) holding(entry *finishedDelivery) (*list.List, *int64) {
+	switch {
+	case entry.byHand:
+		return &h.byHand, &h.byHandBytes
+	case entry.state == v1alpha1.DeliverySucceeded:
+		return &h.succeeded, &h.bytes
 	}
-	return &h.failed
+	return &h.failed, &h.bytes
 }
 
 // insertByTime keeps a list ordered by completion; new entries come last.
@@ -112,10 +124,11 @@ func (r *Retainer) removeLocked(uid types.UID) {
 	delete(r.byUID, uid)
 	if entry.element != nil {
 		hook := r.hooks[entry.webhook]
-		hook.listOf(entry.state).Remove(entry.element)
-		hook.bytes -= entry.bytes
+		held, bytes := hook.holding(entry)
+		held.Remove(entry.element)
+		*bytes -= entry.bytes
 		entry.element = nil
-		if hook.count() == 0 {
+		if hook.isEmpty() {
 			delete(r.hooks, entry.webhook)
 		}
 	}
@@ -145,7 +158,7 @@ func (r *Retainer) ForgetWebhook(key types.NamespacedName) {
 	if !ok {
 		return
 	}
-	for _, l := range []*list.List{&hook.succeeded, &hook.failed} {
+	for _, l := range []*list.List{&hook.succeeded, &hook.failed, &hook.byHand} {
 		for e := l.Front(); e != nil; e = e.Next() {
 			delete(r.byUID, e.Value.(*finishedDelivery).uid)
 		}
@@ -155,15 +168,9 @@ func (r *Retainer) ForgetWebhook(key types.NamespacedName) {
 
 // overdue takes out what exceeds the limits now.
 func (r *Retainer) overdue(ctx context.Context) []*finishedDelivery {
-	r.mu.Lock()
-	keys := make([]types.NamespacedName, 0, len(r.hooks))
-	for key := range r.hooks {
-		keys = append(keys, key)
-	}
-	r.mu.Unlock()
 	now := r.Now()
 	var out []*finishedDelivery
-	for _, key := range keys {
+	for _, key := range r.mayGiveUp() {
 		limits := r.limitsOf(ctx, key)
 		r.mu.Lock()
 		if hook, ok := r.hooks[key]; ok {
@@ -176,50 +183,60 @@ func (r *Retainer) overdue(ctx context.Context) []*finishedDelivery {
 	for len(r.ttl) > 0 && !r.ttl[0].expires.After(now) {
 		entry := heap.Pop(&r.ttl).(*finishedDelivery)
 		if r.byUID[entry.uid] == entry { // else it was retried since
-			delete(r.byUID, entry.uid)
-			out = append(out, entry)
+			out = r.doom(entry, boundTTL, out)
 		}
 	}
-	return out
+	return r.crowded(out)
 }
 
+// mayGiveUp are the webhooks that have something that the gateway made.
+func (r *Retainer) mayGiveUp() []types.NamespacedName {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var keys []types.NamespacedName
+	for key, hook := range r.hooks {
+		if hook.count() > 0 {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// doom takes one delivery out, to be deleted.
+func (r *Retainer) doom(entry *finishedDelivery, why bound, out []*finishedDelivery) []*finishedDelivery {
+	r.removeLocked(entry.uid)
+	entry.bound = why
+	return append(out, entry)
+}
+
+// overdueOf takes out what is too old, or too much for one webhook. What failed
+// has a number of its own, and goes for bytes after all that succeeded: it is
+// what somebody may have to look at.
 func (r *Retainer) overdueOf(hook *retained, limits RetentionLimits, now time.Time, out []*finishedDelivery) []*finishedDelivery {
-	for {
-		entry := oldest(hook)
-		if entry == nil || hook.count() <= limits.MaxCount && hook.bytes <= limits.MaxBytes {
-			break
-		}
-		r.removeLocked(entry.uid)
-		out = append(out, entry)
-	}
-	for _, age := range []struct {
-		list  *list.List
-		limit time.Duration
+	for _, each := range []struct {
+		list *list.List
+		age  time.Duration
 	}{{&hook.succeeded, limits.Succeeded}, {&hook.failed, limits.Failed}} {
-		for e := age.list.Front(); e != nil && now.Sub(e.Value.(*finishedDelivery).at) >= age.limit; e = age.list.Front() {
-			entry := e.Value.(*finishedDelivery)
-			r.removeLocked(entry.uid)
-			out = append(out, entry)
+		for e := each.list.Front(); e != nil && now.Sub(e.Value.(*finishedDelivery).at) >= each.age; e = each.list.Front() {
+			out = r.doom(e.Value.(*finishedDelivery), boundAge, out)
 		}
+		for each.list.Len() > limits.MaxCount {
+			out = r.doom(each.list.Front().Value.(*finishedDelivery), boundCount, out)
+		}
+	}
+	for hook.count() > 0 && hook.bytes > limits.MaxBytes {
+		out = r.doom(hook.first(), boundBytes, out)
 	}
 	return out
 }
 
-func oldest(hook *retained) *finishedDelivery {
-	succeeded, failed := hook.succeeded.Front(), hook.failed.Front()
-	switch {
-	case succeeded == nil && failed == nil:
-		return nil
-	case succeeded == nil:
-		return failed.Value.(*finishedDelivery)
-	case failed == nil:
-		return succeeded.Value.(*finishedDelivery)
+// first is what a webhook gives up first for others: the oldest that succeeded,
+// then the oldest that failed. There must be one.
+func (h *retained) first() *finishedDelivery {
+	if e := h.succeeded.Front(); e != nil {
+		return e.Value.(*finishedDelivery)
 	}
-	a, b := succeeded.Value.(*finishedDelivery), failed.Value.(*finishedDelivery)
-	if b.at.Before(a.at) {
-		return b
-	}
-	return a
+	return h.failed.Front().Value.(*finishedDelivery)
 }
 
 // restore takes back an entry that could not be deleted.

@@ -79,6 +79,13 @@ type WebhookStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	DeliveriesUnrecorded int64 `json:"deliveriesUnrecorded,omitempty"`
 
+	// deliveriesDeletedEarly counts failed deliveries that were deleted before
+	// spec.retention.failed was over, because there were too many of them, or they
+	// were too large, for this webhook, its namespace or all together.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DeliveriesDeletedEarly int64 `json:"deliveriesDeletedEarly,omitempty"`
+
 	// deliveriesPending is how many deliveries wait or are being retried, as of
 	// the last write of this status (at most once a minute unless the state changes).
 	// +optional

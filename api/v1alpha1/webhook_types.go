@@ -229,7 +229,8 @@ type RetryPolicy struct {
 // Retention bounds what is kept of finished deliveries.
 type Retention struct {
 	// succeeded is how long a delivery is kept after it succeeded, for example
-	// "1h". At most 30 days. If unset, the operator's default (1h).
+	// "1h". At most 30 days, and no longer than the operator keeps any (1h by
+	// default), which counts if this is unset.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -238,8 +239,8 @@ type Retention struct {
 	Succeeded *metav1.Duration `json:"succeeded,omitempty"`
 
 	// failed is how long a delivery is kept after it failed for good, for
-	// example "168h". At most 30 days. If unset, the operator's default (7
-	// days).
+	// example "168h". At most 30 days, and no longer than the operator keeps any
+	// (7 days by default), which counts if this is unset.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -247,8 +248,10 @@ type Retention struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('720h')",message="must be a duration from 0s to 720h, such as 168h"
 	Failed *metav1.Duration `json:"failed,omitempty"`
 
-	// maxCount is how many finished deliveries are kept, the newest ones. From
-	// 0 to 10000; the operator's own limit (default 1000) is never exceeded.
+	// maxCount is how many succeeded and how many failed deliveries are kept, the
+	// newest ones. From 0 to 10000; the operator's own limit (default 1000) is never
+	// exceeded. Bounds of the namespace and of all together may leave fewer: what
+	// failed and went before its time is counted in status.deliveriesDeletedEarly.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
