@@ -5,6 +5,8 @@ package abuse
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
 const (
@@ -22,8 +26,6 @@ const (
 	attackerVariable = "ABUSE_ATTACKER"
 	// niceness of attackers.
 	niceness = "19"
-	// paceWidth is how many requests of an attack with a rate are under way at most.
-	paceWidth = 4
 	// attackerEnds is how long an attacker may take to notice that it is over.
 	attackerEnds = 20 * time.Second
 )
@@ -50,7 +52,9 @@ type attacker struct {
 
 	place
 
-	client *http.Client
+	client    *http.Client
+	apiOnce   sync.Once
+	apiClient *http.Client
 
 	mu     sync.Mutex
 	report report
@@ -180,13 +184,13 @@ func (a *attacker) repeat(width int, do func(i int)) {
 }
 
 // pace calls do with 0, 1, 2 … so many times a second, as long as no more than
-// paceWidth calls are under way.
-func (a *attacker) pace(perSecond int, do func(i int)) {
+// width calls are under way.
+func (a *attacker) pace(perSecond, width int, do func(i int)) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))
 	defer tick.Stop()
-	free := make(chan struct{}, paceWidth)
+	free := make(chan struct{}, width)
 	for i := 0; a.Err() == nil; i++ {
 		select {
 		case <-tick.C:
@@ -272,4 +276,54 @@ func (a *attacking) kill() error {
 	_ = syscall.Kill(-a.command.Process.Pid, syscall.SIGKILL)
 	<-a.ended
 	return nil
+}
+
+// api makes a request to the API server with the attacker's own rights and counts
+// its answer.
+func (a *attacker) api(method, resource, namespace, name, contentType string, body []byte) {
+	a.apiOnce.Do(func() {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(a.CA)
+		a.apiClient = &http.Client{Timeout: answerWithin, Transport: &http.Transport{
+			MaxIdleConnsPerHost: 1000, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		}}
+	})
+	url := a.APIServer + "/apis/" + v1alpha1.GroupVersion.String() + "/namespaces/" + namespace + "/" + resource
+	if name != "" {
+		url += "/" + name
+	}
+	request, err := http.NewRequestWithContext(a, method, url, bytes.NewReader(body))
+	if err != nil {
+		a.note(err.Error(), "", 0)
+		return
+	}
+	request.Header.Set("Authorization", "Bearer "+a.Tokens["admin"])
+	request.Header.Set("Content-Type", contentType)
+	began := time.Now()
+	response, err := a.apiClient.Do(request)
+	if err != nil {
+		if a.Err() == nil {
+			a.note("API server: no answer", err.Error(), time.Since(began))
+		}
+		return
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(response.Body)
+	a.note(fmt.Sprint("API server: ", response.StatusCode), string(text), time.Since(began))
+}
+
+// create makes an object.
+func (a *attacker) create(resource, namespace string, metadata, spec map[string]any) {
+	kind := map[string]string{"webhooks": "Webhook", "webhookdeliveries": "WebhookDelivery"}[resource]
+	text, err := json.Marshal(map[string]any{"apiVersion": v1alpha1.GroupVersion.String(), "kind": kind, "metadata": metadata, "spec": spec})
+	if err != nil {
+		a.note(err.Error(), "", 0)
+		return
+	}
+	a.api(http.MethodPost, resource, namespace, "", "application/json", text)
+}
+
+// change patches an object of the attacker's.
+func (a *attacker) change(resource, name, patch string) {
+	a.api(http.MethodPatch, resource, a.Namespace, name, "application/merge-patch+json", []byte(patch))
 }

@@ -10,16 +10,12 @@ import (
 	"time"
 )
 
-// connectionAttacks are what a stranger and a token without any right can do over
-// connections to the gateway.
+// connectionAttacks hold connections to the gateway.
 func connectionAttacks() []attack {
 	return []attack{
 		{name: "connections whose request never ends", arrange: (*scene).powerless, act: stallConnections, after: (*scene).heldConnections},
 	}
 }
-
-// powerless gives the attacker a token without any right.
-func (s *scene) powerless() { s.token("powerless-0") }
 
 // stalled are connections in numbers, each of which sends something and then
 // nothing, or hardly anything.
@@ -124,3 +120,6 @@ func (s *scene) heldConnections(found report) {
 		s.Error("no connection was made: it has proved nothing")
 	}
 }
+
+// powerless gives the attacker a token without any right.
+func (s *scene) powerless() { s.token("powerless-0") }

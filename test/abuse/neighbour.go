@@ -61,6 +61,7 @@ type notice struct {
 	prompt         int
 	direct, stored time.Duration // p99, of first attempts and of what is stored first
 	firstRefusal   string
+	firstLost      string  // its id
 	others         float64 // cores that others took, who have nothing to do with the test
 }
 
@@ -176,6 +177,7 @@ func (n *neighbour) judge(ctx context.Context, events []*event) notice {
 		at, ok := n.wait(ctx, one.id)
 		if !ok {
 			found.lost++
+			found.firstLost = one.id
 			continue
 		}
 		if one.answered.After(at) {
@@ -225,6 +227,7 @@ func sum(windows []notice) notice {
 		all.refused += one.refused
 		all.prompt = min(all.prompt, one.prompt)
 		all.firstRefusal = max(all.firstRefusal, one.firstRefusal)
+		all.firstLost = max(all.firstLost, one.firstLost)
 	}
 	calm := slices.SortedFunc(slices.Values(windows), func(a, b notice) int { return cmp.Compare(a.others, b.others) })
 	var direct, stored []time.Duration

@@ -13,8 +13,7 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -56,7 +55,9 @@ type productOptions struct {
 	values                   map[string]any
 	namespaces               []string
 	managerArgs, gatewayArgs []string
-	say                      func(format string, args ...any)
+	// withoutPolicies deletes what admission policies the chart has installed.
+	withoutPolicies bool
+	say             func(format string, args ...any)
 }
 
 // startProduct starts everything. The caller calls stop.
@@ -76,16 +77,21 @@ func (p *product) start(ctx context.Context, o productOptions) (err error) {
 		o.say("!!! NO CGROUPS: processes are only compared with their memory limits, not held in them: %v", err)
 		p.groups = nil
 	}
+	spaces, err := writeNamespaces(append([]string{neighbourSpace}, o.namespaces...))
+	if err != nil {
+		return err
+	}
+	defer os.Remove(spaces)
 	p.stack, err = stack.Start(ctx, stack.Options{
 		Tree: os.Getenv("ABUSE_TREE"), Values: o.values, Confine: p.confine,
-		ControlPlane: controlplane.Options{UnsafeNoFsync: true, EtcdArgs: []string{"--quota-backend-bytes=4294967296"}},
+		ControlPlane: controlplane.Options{UnsafeNoFsync: true, Manifests: []string{spaces}},
 		Progress:     func(text string) { o.say("%s", text) },
 	})
 	if err != nil {
 		return err
 	}
-	for _, name := range append([]string{neighbourSpace}, o.namespaces...) {
-		if err := p.makeNamespace(ctx, name); err != nil {
+	if o.withoutPolicies {
+		if err := p.dropPolicies(ctx); err != nil {
 			return err
 		}
 	}
@@ -168,12 +174,26 @@ func newWebhook(namespace, name, url string, events ...string) *v1alpha1.Webhook
 	}
 }
 
-func (p *product) makeNamespace(ctx context.Context, name string) error {
-	space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if err := p.stack.Client.Create(ctx, space); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create namespace %s: %w", name, err)
+// writeNamespaces writes a manifest of namespaces: the chart's Roles may be in them.
+func writeNamespaces(names []string) (file string, err error) {
+	f, err := os.CreateTemp("", "bbmcp-*.yaml")
+	if err != nil {
+		return "", err
 	}
-	return nil
+	for _, name := range names {
+		if _, err := fmt.Fprintf(f, "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n", name); err != nil {
+			return "", errors.Join(err, f.Close())
+		}
+	}
+	return f.Name(), f.Close()
+}
+
+// dropPolicies deletes all admission policies and their bindings.
+func (p *product) dropPolicies(ctx context.Context) error {
+	return errors.Join(
+		p.stack.Client.DeleteAllOf(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}),
+		p.stack.Client.DeleteAllOf(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{}),
+	)
 }
 
 // declare makes webhooks and waits until they are Ready.

@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
 const (
@@ -49,10 +53,22 @@ type scene struct {
 	tokens    map[string]string
 	given     map[string]string
 	figures   *figures
+
+	fresh      []string  // tokens that the gateway has not seen
+	reviewed   float64   // reviews that the API server was asked for
+	reviewedAt time.Time // by then
+	writes     float64   // requests about deliveries
+	writesAt   time.Time // by then
 }
 
-// attacks of strangers and of hostile tenants, in the order in which they run.
-func attacksOnProcesses() []attack { return connectionAttacks() }
+// attacksOnProcesses are those of strangers, and of tenants on what all share, in the
+// order in which they run.
+func attacksOnProcesses() []attack {
+	return slices.Concat(
+		numberAttacks(),
+		connectionAttacks(),
+	)
+}
 
 func TestMain(m *testing.M) {
 	name := os.Getenv(attackerVariable)
@@ -130,7 +146,7 @@ func (s *scene) run(one attack) {
 		one.arrange(s)
 	}
 	s.settle(s.ctx)
-	window := size(2*time.Second, 10*time.Second)
+	window := size(1500*time.Millisecond, 10*time.Second)
 	s.figures.without = s.notice(s.ctx, window/2, 0)
 	for _, w := range s.watched {
 		s.try(w.begin())
@@ -167,7 +183,7 @@ func (s *scene) place() place {
 func (s *scene) judge() {
 	with, without := s.figures.with, s.figures.without
 	if with.lost > 0 || with.refused > 0 {
-		s.Errorf("of the neighbour's %d events %d were lost and %d refused: %s", with.sent, with.lost, with.refused, with.firstRefusal)
+		s.Errorf("of the neighbour's %d events %d were lost and %d refused: %s%s", with.sent, with.lost, with.refused, with.firstRefusal, s.tellLost(with.firstLost))
 	}
 	if with.prompt < min(leastPrompt, without.prompt) {
 		s.Errorf("only %d %% of the neighbour's events were delivered by the first attempt, %d %% without the attack", with.prompt, without.prompt)
@@ -209,7 +225,44 @@ func (s *scene) token(name string, roles ...string) {
 	s.tokens[name] = token
 }
 
+// endpoint starts a receiver that answers as a script says until the case is over.
+// Each has an address of its own, so that no bound on one destination helps.
+func (s *scene) endpoint(number int, steps ...receiver.Step) *receiver.Receiver {
+	s.Helper()
+	r, err := receiver.Start(receiver.Options{Listen: fmt.Sprintf("127.1.%d.%d:0", number/250, number%250+1), Keep: -1})
+	s.try(err)
+	s.Cleanup(r.Close)
+	r.Script("", steps...)
+	return r
+}
+
 // figure adds a line to the table.
 func (s *scene) figure(format string, args ...any) {
 	s.figures.extra = append(s.figures.extra, fmt.Sprintf(format, args...))
+}
+
+// asked is how often the API server was asked for something so far.
+func (s *scene) asked(labels ...string) float64 {
+	s.Helper()
+	samples, err := s.stack.APIServerSamples(s.ctx)
+	s.try(err)
+	return samples.Sum("apiserver_request_total", labels...)
+}
+
+// answersBelow says that no answer of the gateway is a server's error.
+func (s *scene) answersBelow500(found report) {
+	s.Helper()
+	for key, n := range found.Answers {
+		if strings.HasPrefix(key, "5") && key != "503" || key == "no answer" {
+			s.Errorf("%d answers were %s: %s", n, key, found.Samples[key])
+		}
+	}
+	if found.total() == 0 {
+		s.Error("the attacker got no answer at all: it has proved nothing")
+	}
+}
+
+func (s *scene) someAnswers(found report) {
+	s.figure("answers: %v, the longest after %s", found.Answers, found.Longest.Round(time.Millisecond))
+	s.answersBelow500(found)
 }
