@@ -41,15 +41,18 @@ func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) (result re
 	adopted, err := r.patchOwner(ctx, s)
 	switch {
 	case err == nil:
-	case apierrors.IsNotFound(err):
-		r.memory.forget(s.delivery.UID)
-		return reconcile.Result{}, true, nil
-	case apierrors.IsConflict(err):
-		return r.readAgain(ctx, s.delivery)
-	case isAnswerForGood(err):
+	case isTooLarge(err):
 		ctrl.LoggerFrom(ctx).Error(err, "a delivery cannot be given its owner; it is not sent")
 		return reconcile.Result{RequeueAfter: unwritableRetry, Priority: new(priorityNormal)}, true, nil
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		if result, settled, readErr := r.readAgain(ctx, s.delivery); settled || readErr != nil {
+			return result, true, readErr
+		}
+		fallthrough // a policy's answer
 	default:
+		if !isUnreachable(err) {
+			r.homes.failed(keyOf(s.delivery), err)
+		}
 		return reconcile.Result{}, true, fmt.Errorf("adopt webhookdelivery %s/%s: %w", s.delivery.Namespace, s.delivery.Name, err)
 	}
 	strip(adopted)
@@ -68,7 +71,7 @@ func (r *DeliveryReconciler) patchOwner(ctx context.Context, s *situation) (*v1a
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.homes.timeout(s.delivery.Namespace))
 	defer cancel()
 	adopted := &v1alpha1.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: s.delivery.Namespace, Name: s.delivery.Name}}
 	return adopted, r.Client.Patch(ctx, adopted, client.RawPatch(types.MergePatchType, patch))

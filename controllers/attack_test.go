@@ -410,7 +410,7 @@ func fullDelivery(ctx context.Context, webhook *v1alpha1.Webhook) *v1alpha1.Webh
 		middle := (fits + tooMuch) / 2
 		probe := build(elsewhere, middle)
 		if err := world.admin.Create(ctx, probe); err != nil {
-			Expect(isAnswerForGood(err)).To(BeTrue(), "%.200v", err)
+			Expect(isTooLarge(err) || apierrors.IsInvalid(err)).To(BeTrue(), "%.200v", err)
 			tooMuch = middle
 			continue
 		}

@@ -214,6 +214,18 @@ func cut(text string, limit int) string {
 	return text[:limit]
 }
 
+// clockSlack is how far ahead another clock may be.
+const clockSlack = time.Minute
+
+// notAfter is a time at which something is said to have happened: now, if that is
+// still to come.
+func notAfter(said, now time.Time) time.Time {
+	if said.After(now.Add(clockSlack)) {
+		return now
+	}
+	return said
+}
+
 func earliest(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b

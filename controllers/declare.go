@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -44,6 +45,8 @@ const (
 	// resync is how often a Webhook is looked at when nothing happens: its
 	// Secret is not watched.
 	resync = 10 * time.Minute
+	// webhookWorkers is how many Webhooks are reconciled at a time.
+	webhookWorkers = 4
 )
 
 // URLChecker says whether a URL may be an endpoint; see dispatcher.Client.
@@ -77,6 +80,13 @@ type WebhookReconciler struct {
 	unanswered sync.Map // types.NamespacedName → unansweredStatus
 	refusals   sync.Map // types.NamespacedName → *secretRefusal
 	counters   turns    // of writes that only bring counters and times
+	homes      *homes
+	queue      atomic.Pointer[webhookQueue]
+}
+
+// webhookQueue is the controller's queue, which exists once it has started.
+type webhookQueue struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
 
 // unansweredStatus is a status whose write ended without an answer: the API
@@ -111,13 +121,18 @@ type webhookScope struct {
 
 // SetupWithManager registers the reconciler.
 func (r *WebhookReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.homes = newHomes(webhookWorkers, r.Now, func(webhook types.NamespacedName) {
+		if queue := r.queue.Load(); queue != nil {
+			queue.Add(reconcile.Request{NamespacedName: webhook})
+		}
+	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("webhook").
 		For(&v1alpha1.Webhook{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.EventType{}, handler.EnqueueRequestsFromMapFunc(r.subscribers)).
 		WatchesRawSource(source.Func(r.listen)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4, RateLimiter: newFailureLimiter(webhookRetryMax)}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: webhookWorkers, RateLimiter: newFailureLimiter(webhookRetryMax)}).
 		Complete(r)
 }
 
@@ -129,14 +144,31 @@ func newFailureLimiter(longest time.Duration) workqueue.TypedRateLimiter[reconci
 
 // listen lets deliveries say that a webhook's status should be looked at.
 func (r *WebhookReconciler) listen(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	r.queue.Store(&webhookQueue{queue})
 	r.Observations.onNews(func(webhook types.NamespacedName, after time.Duration) {
 		queue.AddAfter(reconcile.Request{NamespacedName: webhook}, after)
 	})
 	return nil
 }
 
-// Reconcile makes one pass: gather, act on the secret, judge, write the status.
+// Reconcile makes one pass. A namespace that takes no writes waits alone.
 func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	if !r.homes.begin(req.NamespacedName) {
+		return reconcile.Result{}, nil
+	}
+	defer r.homes.end(req.NamespacedName)
+	result, err := r.pass(ctx, req)
+	if err != nil && !isUnreachable(err) {
+		r.homes.failed(req.NamespacedName, err)
+	}
+	if denial.IsConflict(err) || denial.IsNotFound(err) { // the cache is behind: look again after a rest
+		return reconcile.Result{}, nil
+	}
+	return result, err
+}
+
+// pass gathers, acts on the secret, judges and writes the status.
+func (r *WebhookReconciler) pass(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	webhook, err := r.lookup(ctx, req.NamespacedName)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -149,11 +181,7 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	result, err := r.settle(ctx, s, judge(s, r.Observations, r.BacklogLimit))
-	if denial.IsConflict(err) || denial.IsNotFound(err) {
-		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil
-	}
-	return result, err
+	return r.settle(ctx, s, judge(s, r.Observations, r.BacklogLimit))
 }
 
 // lookup returns the Webhook; nil if there is none. After a write that ended
@@ -259,16 +287,19 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 	}
 	updated := s.webhook.DeepCopy()
 	updated.Status = *status
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.homes.timeout(key.Namespace))
 	defer cancel()
 	began := r.Now()
 	if err := r.Client.Status().Update(ctx, updated); err != nil {
-		if !denial.IsConflict(err) && !denial.IsNotFound(err) && !denial.IsLasting(err) {
+		// A conflict can be with ourselves, where the request was sent twice.
+		if !denial.IsNotFound(err) && !denial.IsLasting(err) {
 			r.unanswered.Store(key, unansweredStatus{scope: s, status: status})
 		}
 		return reconcile.Result{}, fmt.Errorf("write status of webhook %s/%s: %w", s.webhook.Namespace, s.webhook.Name, err)
 	}
-	r.counters.written(key, r.Now().Sub(began))
+	took := r.Now().Sub(began)
+	r.homes.succeeded(key.Namespace, took)
+	r.counters.written(key, took)
 	r.account(s, status)
 	return reconcile.Result{RequeueAfter: after}, nil
 }

@@ -68,6 +68,7 @@ type DeliveryReconciler struct {
 	Workers int
 
 	memory *memory
+	homes  *homes
 	queue  atomic.Pointer[queueBox]
 	// outcomes and slowOutcomes let results be written by half of the workers,
 	// and by an eighth: attempts that hang are few a second in the long run, but
@@ -88,6 +89,7 @@ type DeliveryReconciler struct {
 // SetupWithManager registers the reconciler.
 func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.memory = newMemory()
+	r.homes = newHomes(r.Workers, r.Now, r.wake)
 	r.outcomes, r.slowOutcomes, r.released = newPace(r.Workers/2), newPace(r.Workers/8), newPace(r.Workers/8)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("delivery").
@@ -102,6 +104,10 @@ func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
 // does what comes next.
 func (r *DeliveryReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	defer r.wakeNext(req.NamespacedName)
+	if !r.homes.begin(req.NamespacedName) {
+		return reconcile.Result{}, nil
+	}
+	defer r.homes.end(req.NamespacedName)
 	s, err := r.gather(ctx, req.NamespacedName)
 	if err != nil || s == nil {
 		return reconcile.Result{}, err
@@ -233,6 +239,7 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 		return r.write(ctx, s, status)
 	}
 	if s.outcome == nil {
+		r.accountDoubtful(ctx, s)
 		return reconcile.Result{}, false, nil
 	}
 	// The outcome changes nothing: no attempt was made, or it is recorded. Let go
@@ -258,6 +265,17 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 		return reconcile.Result{RequeueAfter: heldRetry, Priority: new(priorityNormal)}, true, nil
 	}
 	return reconcile.Result{}, true, fmt.Errorf("prepare attempt: %w", failure)
+}
+
+// accountDoubtful makes up for a write that was taken and whose answer was lost, of
+// what no attempt of ours has brought about.
+func (r *DeliveryReconciler) accountDoubtful(ctx context.Context, s *situation) {
+	before := r.memory.doubtful(s.delivery)
+	if before == nil {
+		return
+	}
+	r.account(ctx, s, before, s.delivery)
+	r.memory.believe(s.delivery)
 }
 
 // act carries out a plan.

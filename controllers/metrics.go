@@ -143,7 +143,9 @@ var runnerGauges = []struct { //nolint:gochecknoglobals // never changed
 		return float64(s.Classes[attempt.Slow].Webhooks + s.Classes[attempt.Hanging].Webhooks)
 	}},
 	{gauge("oldest_queued_seconds", "How long the longest waiting attempt has been due, but for webhooks that time out again and again."), func(s attempt.Stats) float64 { return s.OldestQueued.Seconds() }},
-	{gauge("stalled", "1 while nothing starts because status writes fail."), func(s attempt.Stats) float64 { return truth(s.Stalled) }},
+	{gauge("stalled", "1 while nothing starts because status writes fail, wherever there is something to write."), func(s attempt.Stats) float64 { return truth(s.Stalled) }},
+	{gauge("stalled_namespaces", "Namespaces of which nothing starts because their status writes fail, as by an admission webhook of theirs."), func(s attempt.Stats) float64 { return float64(s.StalledNamespaces) }},
+	{gauge("stranded", "Attempts whose result cannot be written in such a namespace: they are not among the unsettled ones."), func(s attempt.Stats) float64 { return float64(s.Stranded) }},
 	{gauge("paused", "1 while nothing starts because the dispatcher is not there."), func(s attempt.Stats) float64 { return truth(s.Paused) }},
 }
 

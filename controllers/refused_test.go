@@ -79,12 +79,21 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 		Retainer: &Retainer{Client: b.api, Live: b.api, Observations: observations, Metrics: meters, Now: time.Now},
 		Metrics:  meters, Forbidden: func() []netip.Prefix { return nil }, Now: time.Now, memory: newMemory(), outcomes: newPace(1), slowOutcomes: newPace(1), released: newPace(1),
 	}
-	b.Runner = attempt.New(attempt.Options{Sender: b, Wake: func(types.NamespacedName) { b.woken <- struct{}{} }})
+	b.homes = newHomes(4, time.Now, func(types.NamespacedName) { b.wake() })
+	b.Runner = attempt.New(attempt.Options{Sender: b, Wake: func(types.NamespacedName) { b.wake() }})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- b.Runner.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
 	return b
+}
+
+// wake makes work look at the delivery at once.
+func (b *bench) wake() {
+	select {
+	case b.woken <- struct{}{}:
+	default:
+	}
 }
 
 // Send implements attempt.Sender.
@@ -133,11 +142,16 @@ func TestStatusThatTheAPIServerRefuses(t *testing.T) {
 	tests := []struct {
 		name      string
 		refusal   error
-		unsettled []int // after 10 s, 2 min and 5 min of refusals
+		unsettled []int // after 1 s, 10 s, 2 min and 5 min of refusals: places taken
+		kept      []int // and outcomes that wait to be written
 	}{
-		{"for good: its place is free, and it is written when that works", apierrors.NewInvalid(kind, "dlv-a", nil), []int{0, 0, 0}},
-		{"forbidden: kept for half a minute, as while an API server starts", apierrors.NewForbidden(resource, "dlv-a", errors.New("no role")), []int{1, 0, 0}},
-		{"by an API server that is away: kept", apierrors.NewInternalError(errors.New("etcd is away")), []int{1, 1, 1}},
+		{"it leaves no room: its place is free, and it is written when that works", apierrors.NewRequestEntityTooLargeError("x"), []int{0, 0, 0, 0}, []int{0, 0, 0, 0}},
+		{"invalid: kept for half a minute", apierrors.NewInvalid(kind, "dlv-a", nil), []int{1, 0, 0, 0}, []int{1, 1, 0, 0}},
+		{"forbidden: kept for half a minute, as while an API server starts", apierrors.NewForbidden(resource, "dlv-a", errors.New("no role")), []int{1, 0, 0, 0}, []int{1, 1, 0, 0}},
+		{"by a policy that says not found", apierrors.NewGenericServerResponse(404, "update", resource, "dlv-a", "not here", 0, true), []int{1, 0, 0, 0}, []int{1, 1, 0, 0}},
+		{"by a policy that says conflict", apierrors.NewConflict(resource, "dlv-a", errors.New("not here")), []int{1, 0, 0, 0}, []int{1, 1, 0, 0}},
+		{"by a policy that says too many", apierrors.NewTooManyRequests("not here", 1), []int{1, 0, 0, 0}, []int{1, 1, 1, 1}},
+		{"by an API server that is away: kept", apierrors.NewInternalError(errors.New("etcd is away")), []int{1, 0, 0, 0}, []int{1, 1, 1, 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -146,12 +160,16 @@ func TestStatusThatTheAPIServerRefuses(t *testing.T) {
 				b := newBench(t, objects...)
 				b.answers = []answer{taken}
 				b.refusal = tt.refusal
-				var unsettled []int
-				for _, for_ := range []time.Duration{10 * second, 110 * second, 3 * minute} {
+				var unsettled, kept []int
+				for _, for_ := range []time.Duration{second, 9 * second, 110 * second, 3 * minute} {
 					b.work(t, keyOf(delivery), for_)
-					unsettled = append(unsettled, b.Runner.Stats().Unsettled)
+					unsettled, kept = append(unsettled, b.Runner.Stats().Unsettled), append(kept, len(b.Runner.Unsettled()))
 				}
 				same(t, unsettled, tt.unsettled)
+				same(t, kept, tt.kept)
+				if limit := 5 * 60 / int(homeRestMax.Seconds()); b.statuses < 5 || b.statuses > limit+10 {
+					t.Errorf("%d writes in five minutes, want at most %d", b.statuses, limit)
+				}
 				same(t, b.sent, []int{1})
 				b.refusal = nil
 				b.work(t, keyOf(delivery), minute)

@@ -20,6 +20,7 @@ type memory struct {
 	written map[types.UID]*v1alpha1.WebhookDelivery
 	owed    map[types.UID]*v1alpha1.WebhookDeliveryStatus // refused for good, tried again now and then
 	refused map[types.UID]time.Time                       // since when, of writes that may still be allowed
+	passed  map[types.UID]int                             // how often in a row somebody else wrote first
 	// doubted are the deliveries with a write that has not been answered, or not
 	// by yes or no, as they were before it: not more than unsettled attempts.
 	doubted map[types.NamespacedName]*v1alpha1.WebhookDelivery
@@ -30,6 +31,7 @@ func newMemory() *memory {
 		written: map[types.UID]*v1alpha1.WebhookDelivery{},
 		owed:    map[types.UID]*v1alpha1.WebhookDeliveryStatus{},
 		refused: map[types.UID]time.Time{},
+		passed:  map[types.UID]int{},
 		doubted: map[types.NamespacedName]*v1alpha1.WebhookDelivery{},
 	}
 }
@@ -46,6 +48,7 @@ func (m *memory) owe(uid types.UID, status *v1alpha1.WebhookDeliveryStatus) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.refused, uid)
+	delete(m.passed, uid)
 	if status == nil {
 		delete(m.owed, uid)
 		return
@@ -63,6 +66,16 @@ func (m *memory) refusedFor(uid types.UID, now time.Time) time.Duration {
 		m.refused[uid], since = now, now
 	}
 	return now.Sub(since)
+}
+
+// overtaken notes that somebody else has written a delivery between our read and our
+// write, and returns how often that had happened in a row before.
+func (m *memory) overtaken(uid types.UID) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.passed[uid]
+	m.passed[uid]++
+	return before
 }
 
 // owing returns the status that is still to be written; nil: none.
@@ -110,6 +123,7 @@ func (m *memory) forget(uid types.UID) {
 	delete(m.written, uid)
 	delete(m.owed, uid)
 	delete(m.refused, uid)
+	delete(m.passed, uid)
 	for key, before := range m.doubted { // has but a few
 		if before.UID == uid {
 			delete(m.doubted, key)

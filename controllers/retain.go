@@ -268,7 +268,7 @@ func (r *Retainer) admit(ctx context.Context, delivery *v1alpha1.WebhookDelivery
 	if r.Client.Get(ctx, key, &webhook) != nil || ownedByAnother(delivery, &webhook) || !saysOf(delivery, &webhook) {
 		return
 	}
-	at := earliest(delivery.Status.CompletionTime.Time, r.Now())
+	at := notAfter(delivery.Status.CompletionTime.Time, r.Now())
 	outcome, known := outcomeOf(delivery), webhook.Status.LastFailureTime
 	if outcome == health.Succeeded {
 		known = webhook.Status.LastSuccessTime

@@ -62,7 +62,7 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 // tend creates, rotates and prunes the generated Secret; changed tells that it
 // must be read again.
 func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets signer.Secrets, problem *signer.Problem) (changed bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.homes.timeout(s.webhook.Namespace))
 	defer cancel()
 	switch {
 	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotFound && secretFollows(s.webhook, s.now):

@@ -4,13 +4,9 @@ package controllers
 
 import (
 	"context"
-	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -23,10 +19,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
 
-// unwritableRetry is the wait before a status is written again that the API
-// server refused for good.
-const unwritableRetry = 30 * time.Second
-
 // apiTimeout bounds one small request to the API server: a request that is
 // accepted while the server starts hangs until its own timeout.
 const apiTimeout = 2 * time.Second
@@ -34,49 +26,19 @@ const apiTimeout = 2 * time.Second
 // maxUnrecorded is more than a gateway counts between two records.
 const maxUnrecorded = 1e9
 
-// forbiddenGrace is for how long "forbidden" is a failure of the platform and
-// not its answer: an API server that starts refuses everything until it has
-// read the roles.
-const forbiddenGrace = 30 * time.Second
-
 // write makes the one status write of a pass and, once the API server has
 // acknowledged it, what follows from it. Done is false if the pass goes on with
 // the object as written.
 func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1alpha1.WebhookDeliveryStatus) (reconcile.Result, bool, error) {
 	before := s.delivery
-	if s.made() {
-		r.memory.doubt(before) // until the API server answers; its event can come before
-	}
+	r.memory.doubt(before) // until the API server answers; its event can come before
+	began := r.Now()
 	written, err := r.updateStatus(ctx, before, status)
-	switch {
-	case err == nil:
-	case apierrors.IsNotFound(err):
-		r.Runner.Dropped(before.UID)
-		r.memory.forget(before.UID)
-		return reconcile.Result{}, true, nil
-	case apierrors.IsConflict(err):
-		return r.readAgain(ctx, before)
-	case apierrors.IsForbidden(err) && s.owed == nil && r.memory.refusedFor(before.UID, s.now) < forbiddenGrace:
-		r.Metrics.statusWrite("failed")
-		return reconcile.Result{Priority: new(priorityOutcome)}, true, fmt.Errorf("write status of webhookdelivery %s/%s: %w", before.Namespace, before.Name, err)
-	case apierrors.IsForbidden(err), isAnswerForGood(err):
-		ctrl.LoggerFrom(ctx).Error(err, "status of a delivery cannot be written; it is not sent again", "attempts", status.Attempts)
-		r.settleRunner(s, status)
-		r.Metrics.statusWrite("refused")
-		r.memory.believe(before)
-		r.memory.owe(before.UID, status)
-		if s.made() { // its line and figures do not wait for a write that may never succeed
-			unwritten := before.DeepCopy()
-			unwritten.Status = *status
-			r.accountAttempt(ctx, s, unwritten)
-		}
-		return reconcile.Result{RequeueAfter: unwritableRetry, Priority: new(priorityNormal)}, true, nil
-	default:
-		r.Runner.WriteFailed()
-		r.Metrics.statusWrite("failed")
-		return reconcile.Result{Priority: new(priorityOutcome)}, true, fmt.Errorf("write status of webhookdelivery %s/%s: %w", before.Namespace, before.Name, err)
+	if err != nil {
+		return r.unwritten(ctx, s, status, err)
 	}
-	r.Runner.WriteSucceeded()
+	r.homes.succeeded(before.Namespace, r.Now().Sub(began))
+	r.Runner.WriteSucceeded(before.Namespace)
 	r.Metrics.statusWrite("written")
 	r.settleRunner(s, &written.Status)
 	r.memory.owe(written.UID, nil)
@@ -89,58 +51,6 @@ func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1
 	r.account(ctx, s, before, written)
 	s.delivery, s.outcome = written, nil
 	return reconcile.Result{}, false, nil
-}
-
-// tooLarge is how etcd refuses an object over its limit. The API server gives
-// that answer on without a reason of its own.
-const tooLarge = "etcdserver: request is too large"
-
-// isAnswerForGood reports whether the API server refused this very object and
-// will again: no sign that it takes no writes. An object can be made so large
-// that no status fits into it.
-func isAnswerForGood(err error) bool {
-	return apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) ||
-		err != nil && strings.Contains(err.Error(), tooLarge)
-}
-
-// updateStatus writes the status with an optimistic lock. The spec stays out of
-// the body: the API server restores it, and the cache may not have it whole.
-func (r *DeliveryReconciler) updateStatus(ctx context.Context, delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) (*v1alpha1.WebhookDelivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	out := &v1alpha1.WebhookDelivery{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: delivery.Namespace, Name: delivery.Name,
-			UID: delivery.UID, ResourceVersion: delivery.ResourceVersion,
-		},
-		Status: *status,
-	}
-	if err := r.Client.Status().Update(ctx, out); err != nil {
-		return nil, err
-	}
-	strip(out)
-	return out, nil
-}
-
-// readAgain takes the object as it is now after somebody else wrote it; the
-// outcome is kept and folded into the fresh object, never sent again.
-func (r *DeliveryReconciler) readAgain(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (reconcile.Result, bool, error) {
-	r.Metrics.statusWrite("conflict")
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	var fresh v1alpha1.WebhookDelivery
-	err := r.Live.Get(ctx, keyOf(delivery), &fresh)
-	if apierrors.IsNotFound(err) || err == nil && fresh.UID != delivery.UID {
-		r.Runner.Dropped(delivery.UID)
-		r.memory.forget(delivery.UID)
-		return reconcile.Result{}, true, nil
-	}
-	if err != nil {
-		return reconcile.Result{}, true, fmt.Errorf("read webhookdelivery %s/%s after a conflict: %w", delivery.Namespace, delivery.Name, err)
-	}
-	strip(&fresh)
-	r.memory.remember(&fresh)
-	return reconcile.Result{RequeueAfter: time.Millisecond, Priority: new(priorityOutcome)}, true, nil
 }
 
 // settleRunner frees the unsettled place of an attempt that is now written.

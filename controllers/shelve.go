@@ -59,7 +59,7 @@ func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
 		key: keyOf(delivery), uid: delivery.UID, resourceVersion: delivery.ResourceVersion,
 		webhook: types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name},
 		state:   delivery.Status.State, byHand: delivery.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway,
-		at: earliest(delivery.Status.CompletionTime.Time, r.Now()), bytes: payloadBytes(delivery), noted: r.Now(),
+		at: notAfter(delivery.Status.CompletionTime.Time, r.Now()), bytes: payloadBytes(delivery), noted: r.Now(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -70,7 +70,7 @@ func (r *WebhookReconciler) refuse(ctx context.Context, s *webhookScope, problem
 		before := known.(*secretRefusal)
 		refusal.since, refusal.times = before.since, before.times+1
 	}
-	refusal.lasting = kind != denial.Role && kind != denial.Broken || s.now.Sub(refusal.since) >= forbiddenGrace
+	refusal.lasting = kind != denial.Role && kind != denial.Broken || s.now.Sub(refusal.since) >= refusedGrace
 	refusal.again = s.now.Add(min(refusedRetryMin<<min(refusal.times, 6), refusedRetryMax))
 	name := signing.SecretName(s.webhook)
 	switch {

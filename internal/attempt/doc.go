@@ -11,7 +11,8 @@
 //
 //   - Bounded. Attempts whose outcome the API server has not acknowledged are
 //     unsettled, and there are never more than Options.Unsettled of them. This
-//     is how many deliveries a crash can repeat.
+//     is how many deliveries a crash can repeat, beside those of namespaces that
+//     take no writes: nothing starts there, and what had ended is let keep no slot.
 //   - Isolating. Webhooks are proven, unproven, slow or hanging. Slow and hanging
 //     ones share at most half of all slots, of which hanging ones at most an
 //     eighth of all; unproven ones have a quarter, these three kinds together three

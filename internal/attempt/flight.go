@@ -62,6 +62,7 @@ func (r *Runner) start(rec *record, now time.Duration) *flight {
 	f.dest.slots.used[f.class]++
 	h.flights.pushBack(&f.mate)
 	h.inFlight++
+	h.space.unsettled++
 	h.starts++
 	f.start = h.starts
 	if h.inFlight >= h.limit {
@@ -162,7 +163,7 @@ func (r *Runner) handOver(f *flight) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	stalled := r.writes.stalled(now, r.stallAfter) && !f.probe
+	stalled := !f.probe && (r.writes.stalled(now, r.stallAfter) || f.rec.hook.space.writes.stalled(now, r.stallAfter))
 	if f.rec.forgotten || f.rec.hook.held() || !open || stalled || r.stopped || r.draining {
 		r.putBack(f)
 		return false
@@ -204,8 +205,14 @@ func (r *Runner) land(f *flight) {
 	r.nudge()
 }
 
-// free gives back the slot of an attempt that has landed.
+// free gives back the slot of an attempt that has landed, unless it has lost it.
 func (r *Runner) free(rec *record) {
+	rec.hook.space.unsettled--
+	if rec.stranded {
+		rec.stranded = false
+		r.stranded--
+		return
+	}
 	r.slots.used[rec.charge]--
 }
 

@@ -52,11 +52,28 @@ func (w *world) checkSlots() {
 			w.t.Errorf("%s: in flight, late: %d, %d; the books say %d, %d", h.key, ofEra, late, h.inFlight, h.late)
 		}
 	}
-	unwritten := map[*webhook]int{}
+	unwritten, unsettled, stranded := map[*webhook]int{}, map[*namespace]int{}, 0
 	for n := r.finished.head; n != nil; n = n.next {
-		if n.value.outcome.Err == nil {
+		if n.value.outcome.Err != nil {
+			continue
+		}
+		unwritten[n.value.hook]++
+		unsettled[n.value.hook.space]++
+		if n.value.stranded {
+			stranded++
+		} else {
 			used[n.value.charge]++
-			unwritten[n.value.hook]++
+		}
+	}
+	if stranded != r.stranded {
+		w.t.Errorf("%d outcomes have no slot; the books say %d", stranded, r.stranded)
+	}
+	for _, h := range r.webhooks {
+		unsettled[h.space] += h.flights.n
+	}
+	for _, space := range r.namespaces {
+		if space.unsettled != unsettled[space] {
+			w.t.Errorf("%d attempts of %s are unsettled; the books say %d", unsettled[space], space.name, space.unsettled)
 		}
 	}
 	for _, h := range r.webhooks {
@@ -135,8 +152,11 @@ func (w *world) checkRotations() {
 	hooks := map[*namespace]int{}
 	for _, h := range r.webhooks {
 		hooks[h.space]++
+		barred := h.waits.in != nil
 		startable := h.queue.n > 0 && r.mayStart(h)
-		if startable != (h.group != nil) {
+		// Those of a namespace whose writes begin to fail leave when their turn comes.
+		late := h.space.writes.failing && !startable && h.group != nil || startable && h.group == nil && barred
+		if startable != (h.group != nil) && !late {
 			w.t.Errorf("%s: could start: %v, takes part in a rotation: %v", h.key, startable, h.group != nil)
 		}
 		if h.group == nil {

@@ -201,10 +201,15 @@ func (m *model) step() {
 		m.Calm(m.key())
 	case n < 56:
 		m.ForgetWebhook(m.key())
-	case n < 57:
-		m.WriteFailed()
+	case n < 58:
+		m.WriteFailed(m.key().Namespace)
+	case n < 59:
+		m.WriteSucceeded(m.key().Namespace)
 	case n < 60:
-		m.WriteSucceeded()
+		m.Unreachable()
+		if m.rand.IntN(2) == 0 {
+			m.Reached()
+		}
 	case n < 61:
 		m.open.Store(m.rand.IntN(3) > 0)
 	case n < 62:
@@ -234,7 +239,9 @@ func (m *model) calmDown() {
 	m.fine.Store(true)
 	m.alone.Store(false)
 	m.open.Store(true)
-	m.WriteSucceeded()
+	for n := range modelNamespaces {
+		m.WriteSucceeded(fmt.Sprint("ns", n))
+	}
 	m.wait(time.Minute)
 	stats := m.Stats()
 	if stats.Queued+stats.InFlight+stats.Unwritten+stats.Lost+stats.Held > 0 {

@@ -17,7 +17,8 @@ const (
 	throttled = 2
 )
 
-// writes follows whether the API server takes status writes.
+// writes follows whether status writes are taken: of one namespace, or whether the
+// API server can be reached at all.
 type writes struct {
 	failing bool
 	since   time.Duration // first failure after the last success
@@ -28,22 +29,36 @@ func (w *writes) stalled(now, after time.Duration) bool {
 	return w.failing && now >= w.since+after
 }
 
-// WriteFailed says that the platform did not take a write: an outage, not a
-// conflict. Once writes have been failing for StallAfter no attempt starts.
-func (r *Runner) WriteFailed() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.now()
-	if !r.writes.failing {
-		r.writes.failing, r.writes.since = true, now
+func (w *writes) fail(now time.Duration) {
+	if !w.failing {
+		w.failing, w.since = true, now
 	}
-	r.writes.latest = now
+	w.latest = now
 }
 
-// WriteSucceeded says that the platform took a write.
-func (r *Runner) WriteSucceeded() {
+// mayProbe reports whether, while writes are stalled, one attempt may find out
+// whether they work again. While outcomes wait to be written, writing them will
+// tell; when none does, an attempt has to.
+func (w *writes) mayProbe(unsettled int, now, after time.Duration) bool {
+	return unsettled == 0 && now >= w.latest+reliefAfter*after
+}
+
+// Unreachable says that the API server could not be asked to take a write, whatever
+// the namespace. Once that has gone on for StallAfter no attempt starts.
+func (r *Runner) Unreachable() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.writes.fail(r.now())
+}
+
+// Reached says that the API server has answered a write, with whatever.
+func (r *Runner) Reached() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reached()
+}
+
+func (r *Runner) reached() {
 	if r.writes.failing {
 		r.writes = writes{}
 		r.nudge()
@@ -98,10 +113,8 @@ func (r *Runner) allowance(now time.Duration) int {
 		}
 	}
 	if r.writes.stalled(now, r.stallAfter) {
-		// While outcomes wait to be written, writing them will tell that the
-		// platform is back. When none does, an attempt has to.
 		allowed = min(allowed, 1)
-		if r.slots.total() > 0 || now < r.writes.latest+reliefAfter*r.stallAfter {
+		if !r.writes.mayProbe(r.slots.total()+r.stranded, now, r.stallAfter) {
 			allowed = 0
 		}
 	}
@@ -110,9 +123,11 @@ func (r *Runner) allowance(now time.Duration) int {
 
 // mark makes an attempt the one that finds out, where one has to.
 func (r *Runner) mark(f *flight, now time.Duration) {
-	if r.writes.stalled(now, r.stallAfter) {
-		f.probe = true
-		r.writes.latest = now
+	for _, w := range []*writes{&r.writes, &f.rec.hook.space.writes} {
+		if w.stalled(now, r.stallAfter) {
+			f.probe = true
+			w.latest = now
+		}
 	}
 	if r.pause.length > 0 {
 		r.pause.probe = f

@@ -61,53 +61,60 @@ func TestWhatIsBeingPreparedIsPutBackWhenTheGateCloses(t *testing.T) {
 	})
 }
 
-func TestNothingStartsWhileWritesFail(t *testing.T) {
+func TestNothingStartsWhileTheAPIServerCannotBeReached(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.silent = true
 		w.submit("ns/waits/to-be-written")
 		w.wait(time.Second)
-		w.WriteFailed()
+		w.Unreachable()
 		w.wait(2*time.Second - ms)
 		w.submit("ns/hook/a")
 		w.settleDown()
-		expect(t, "sent after failing for less than 2 s", w.count("ns/hook"), 1)
-		w.WriteFailed()
+		expect(t, "sent after less than 2 s", w.count("ns/hook"), 1)
+		w.Unreachable()
 		w.wait(ms)
 		expect(t, "stalled", w.Stats().Stalled, true)
-		w.submit("ns/other/b")
+		w.submit("other/hook/b")
 		w.wait(time.Hour)
-		expect(t, "sent after failing for 2 s", w.count("ns/other"), 0)
-		w.WriteSucceeded()
+		expect(t, "sent after 2 s", w.count("other/hook"), 0)
+		w.Reached()
 		w.settleDown()
-		expect(t, "sent after the first success", w.count("ns/other"), 1)
-		w.WriteFailed()
+		expect(t, "sent after the first answer", w.count("other/hook"), 1)
+		w.Unreachable()
 		w.wait(time.Second)
-		w.submit("ns/other/c")
+		w.submit("other/hook/c")
 		w.settleDown()
-		expect(t, "sent when failing starts anew", w.count("ns/other"), 2)
+		expect(t, "sent when it begins anew", w.count("other/hook"), 2)
 	})
 }
 
 func TestAPreparedAttemptIsNotSentWhenWritesHaveBeenFailing(t *testing.T) {
-	inWorld(t, Options{}, func(w *world) {
-		w.prepare = func(context.Context, types.UID) error { time.Sleep(3 * time.Second); return nil }
-		w.submit("ns/hook/a")
-		w.settleDown()
-		w.WriteFailed()
-		w.wait(4 * time.Second)
-		expect(t, "sent", w.total(), 0)
-		expect(t, "phase", w.View("ns/hook/a").Phase, Queued)
-		w.WriteSucceeded()
-		w.wait(4 * time.Second)
-		expect(t, "sent", w.total(), 1)
-	})
+	for name, fail := range map[string]func(w *world){
+		"of all":           func(w *world) { w.Unreachable() },
+		"of the namespace": func(w *world) { w.WriteFailed("ns") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Options{}, func(w *world) {
+				w.prepare = func(context.Context, types.UID) error { time.Sleep(3 * time.Second); return nil }
+				w.submit("ns/hook/a")
+				w.settleDown()
+				fail(w)
+				w.wait(4 * time.Second)
+				expect(t, "sent", w.total(), 0)
+				expect(t, "phase", w.View("ns/hook/a").Phase, Queued)
+				w.WriteSucceeded("ns")
+				w.wait(4 * time.Second)
+				expect(t, "sent", w.total(), 1)
+			})
+		})
+	}
 }
 
 // With nothing left to write, no write would ever succeed and end the stall.
 func TestOneAttemptFindsOutWhetherWritesWorkWhenNothingWaitsToBeWritten(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.silent = true
-		w.WriteFailed()
+		w.Unreachable()
 		w.wait(2 * time.Second)
 		w.submit("a/hook/1", "b/hook/1")
 		w.wait(8*time.Second - ms)
@@ -122,7 +129,7 @@ func TestOneAttemptFindsOutWhetherWritesWorkWhenNothingWaitsToBeWritten(t *testi
 		w.Dropped("a/hook/1")
 		w.settleDown()
 		expect(t, "sent when that was dropped", w.total(), 2)
-		w.WriteFailed()
+		w.Unreachable()
 		w.wait(time.Second)
 		w.Dropped("b/hook/1")
 		w.submit("c/hook/1")

@@ -26,6 +26,7 @@ type record struct {
 	number   int32
 	phase    Phase
 	charge   Class // the slot an outcome keeps until it is written
+	stranded bool  // it has lost that slot: nothing can be written where it belongs
 	losses   uint8
 	// forgotten: the delivery was deleted while the attempt was in flight.
 	forgotten bool

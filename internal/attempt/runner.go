@@ -56,7 +56,8 @@ type Options struct {
 	PerDestination int
 	// SlowAfter is how long an attempt may take before it counts as slow (1s).
 	SlowAfter time.Duration
-	// StallAfter is for how long writes may fail before nothing starts (2s).
+	// StallAfter is for how long writes of a namespace, or of all, may fail before
+	// nothing of it starts (2s).
 	StallAfter time.Duration
 	// LostBackoff is how long a lost job waits before it is repeated (1s).
 	LostBackoff time.Duration
@@ -103,6 +104,9 @@ type Runner struct {
 	holds        holdHeap
 	lane         lane
 	writes       writes
+	failing      map[*namespace]struct{} // whose writes fail
+	stranded     int                     // outcomes that have lost their slot to that
+	tookWrite    time.Duration           // when a write last succeeded
 	pause        pause
 }
 
@@ -129,6 +133,7 @@ func New(o Options) *Runner {
 		namespaces:     map[string]*namespace{},
 		destinations:   map[string]*destination{},
 		memory:         memory{known: map[types.UID]*written{}},
+		failing:        map[*namespace]struct{}{},
 	}
 	if r.wakeCaller == nil {
 		r.wakeCaller = func(types.NamespacedName) {}
@@ -205,6 +210,7 @@ func (r *Runner) pass(ctx context.Context) time.Duration {
 		r.lane.ripen(now)
 		r.memory.sweep(now)
 		r.pause.settled(now)
+		r.probeHomes(now)
 		started := 0
 		if open {
 			started = r.startSome(ctx, now)
@@ -307,7 +313,7 @@ func (r *Runner) alarm(now time.Duration, open bool) time.Duration {
 
 // startAlarm returns when a job that waits may start though nothing else happens.
 func (r *Runner) startAlarm(now time.Duration, open bool) time.Duration {
-	at := never
+	at := r.homeAlarm(now)
 	if !open || r.throttle() {
 		at = now + gatePoll
 	}
@@ -323,7 +329,7 @@ func (r *Runner) startAlarm(now time.Duration, open bool) time.Duration {
 			at = min(at, r.pause.probe.sent+firstPause)
 		}
 	}
-	if r.writes.failing && r.slots.total() == 0 {
+	if r.writes.failing && r.slots.total()+r.stranded == 0 {
 		if relief := r.writes.latest + reliefAfter*r.stallAfter; relief > now {
 			at = min(at, relief)
 		}

@@ -21,8 +21,12 @@ type Stats struct {
 	OldestQueued time.Duration
 	// Held webhooks are left alone for a while as their endpoints asked.
 	Held int
-	// Stalled: nothing starts because status writes have been failing.
+	// Stalled: nothing starts because status writes have been failing, wherever there
+	// is something to write.
 	Stalled bool
+	// StalledNamespaces are those of which nothing starts because their status writes
+	// have been failing; Stranded outcomes wait to be written there, without a slot.
+	StalledNamespaces, Stranded int
 	// Paused: nothing starts because the dispatcher is not there.
 	Paused bool
 	// Classes are the shares by class, indexed by Proven, Unproven, Slow and
@@ -48,14 +52,17 @@ func (r *Runner) Stats() Stats {
 		Lost:       r.queued,
 		InFlight:   r.inFlight,
 		Unwritten:  r.finished.n,
-		Unprepared: r.finished.n - (r.slots.total() - r.inFlight),
+		Unprepared: r.finished.n - r.stranded - (r.slots.total() - r.inFlight),
 		Unsettled:  r.slots.total(),
 		Slots:      r.slots.size,
 		Remembered: len(r.memory.known),
 		Held:       len(r.holds),
-		Stalled:    r.writes.stalled(now, r.stallAfter),
+		Stranded:   r.stranded,
 		Paused:     r.pause.length > 0,
 	}
+	var all bool
+	s.StalledNamespaces, all = r.stalledHomes(now)
+	s.Stalled = all || r.writes.stalled(now, r.stallAfter)
 	for class := range s.Classes {
 		s.Classes[class].Unsettled = r.slots.used[class]
 	}

@@ -34,6 +34,7 @@ type webhook struct {
 	experience experience
 	hold       hold
 
+	waits node[webhook] // in namespace.barred
 	seat  node[webhook] // in a group
 	group *group        // nil: not startable
 	band  band          // the group's
@@ -50,6 +51,10 @@ type namespace struct {
 	hooks  int          // webhooks known
 	ready  int          // webhooks in groups
 	groups [bands]group // in Runner.ready
+
+	writes    writes         // of its deliveries
+	unsettled int            // attempts in flight, or whose outcome waits to be written
+	barred    chain[webhook] // that wait for writes to succeed
 }
 
 // webhook returns the webhook of that name, a new one if need be.
@@ -64,7 +69,7 @@ func (r *Runner) webhook(key types.NamespacedName) *webhook {
 	}
 	space.hooks++
 	h := &webhook{key: key, space: space, limit: 1, class: Unproven}
-	h.seat.value = h
+	h.seat.value, h.waits.value = h, h
 	h.hold.index = -1
 	r.webhooks[key] = h
 	return h
@@ -150,6 +155,10 @@ func (r *Runner) mayStart(h *webhook) bool {
 	out := h.inFlight
 	if h.experience.failing {
 		out += h.unwritten + h.resting
+	}
+	if h.space.writes.failing && r.bars(h.space, r.now()) {
+		h.bar()
+		return false
 	}
 	return !h.held() && out < h.limit && h.flights.n < r.perWebhook
 }
@@ -251,10 +260,12 @@ func (r *Runner) retire(h *webhook) {
 	}
 	r.unlink(h)
 	r.unhold(h)
+	h.waits.leave()
 	delete(r.webhooks, h.key)
 	h.space.hooks--
 	if h.space.hooks == 0 {
 		delete(r.namespaces, h.key.Namespace)
+		delete(r.failing, h.space)
 	}
 	if h.dest != nil {
 		h.dest.hooks--

@@ -338,6 +338,11 @@ func (w *world) outcome(uid string) Outcome {
 	return w.outcomes[types.UID(uid)]
 }
 
+func (w *world) webhookKey(hook string) types.NamespacedName {
+	part := strings.SplitN(hook, "/", 2)
+	return types.NamespacedName{Namespace: part[0], Name: part[1]}
+}
+
 // classOf returns the class of namespace/webhook.
 func (w *world) classOf(hook string) Class {
 	part := strings.SplitN(hook, "/", 2)

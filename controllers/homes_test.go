@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// street is homes and who was woken.
+type street struct {
+	*homes
+	woken []types.NamespacedName
+}
+
+func newStreet(workers int) *street {
+	s := &street{}
+	s.homes = newHomes(workers, time.Now, func(object types.NamespacedName) { s.woken = append(s.woken, object) })
+	return s
+}
+
+func inTown(namespace string, n int) types.NamespacedName {
+	return types.NamespacedName{Namespace: namespace, Name: fmt.Sprint(n)}
+}
+
+// take begins as many passes of a namespace as it may have.
+func (s *street) take(namespace string) (n int) {
+	for s.begin(inTown(namespace, n)) {
+		n++
+	}
+	return n
+}
+
+func TestANamespaceLeavesWorkersToOthers(t *testing.T) {
+	s := newStreet(16)
+	same(t, []int{s.take("a"), s.take("b"), s.take("c"), s.take("d")}, []int{12, 2, 1, 1})
+	s.end(inTown("a", 0))
+	same(t, len(s.woken), 0)
+	same(t, s.take("newcomer"), 1)
+	s.end(inTown("a", 1))
+	s.end(inTown("a", 2))
+	s.end(inTown("a", 3))
+	same(t, slices.Contains(s.woken, inTown("b", 2)), true)
+	same(t, slices.Contains(s.woken, inTown("a", 12)), false)
+}
+
+func TestANamespaceWhoseWritesFailHasOneWorkerNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(16)
+		refused := errors.New("refused")
+		for i, rest := range []time.Duration{50, 100, 200, 400, 800, 1600, 2000, 2000} {
+			if !s.begin(inTown("a", 0)) {
+				t.Fatalf("no place after %d failures", i)
+			}
+			s.failed(inTown("a", 0), refused)
+			same(t, s.begin(inTown("a", 1)), false)
+			s.end(inTown("a", 0))
+			s.woken = nil
+			time.Sleep(rest*time.Millisecond - 1)
+			synctest.Wait()
+			same(t, len(s.woken), 0)
+			time.Sleep(1)
+			synctest.Wait()
+			same(t, len(s.woken) > 0, true)
+			same(t, s.take("b"), 12)
+			for i := range 12 {
+				s.end(inTown("b", i))
+			}
+		}
+		same(t, s.begin(inTown("a", 0)), true)
+		same(t, s.begin(inTown("a", 1)), false)
+		s.succeeded("a", time.Millisecond)
+		same(t, s.begin(inTown("a", 1)), true)
+		s.end(inTown("a", 0))
+		s.end(inTown("a", 1))
+	})
+}
+
+func TestNamespacesWhoseWritesFailShareAQuarterOfTheWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(16)
+		var doubted []string
+		for i := range 10 {
+			name := fmt.Sprint("bad", i)
+			s.begin(inTown(name, 0))
+			s.failed(inTown(name, 0), errors.New("refused"))
+			s.end(inTown(name, 0))
+			doubted = append(doubted, name)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		busy := 0
+		for _, name := range doubted {
+			if s.begin(inTown(name, 0)) {
+				busy++
+			}
+		}
+		same(t, busy, 4)
+		same(t, s.take("well") >= 8, true)
+	})
+}
+
+// Whatever waits is woken, whatever happens meanwhile.
+func TestNothingThatWaitsForAPlaceIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(4)
+		done := map[types.NamespacedName]int{}
+		queue := []types.NamespacedName{}
+		for n := range 5 {
+			for i := range 40 {
+				queue = append(queue, inTown(fmt.Sprint("ns", n), i))
+			}
+		}
+		all := len(queue)
+		var under []types.NamespacedName
+		for step := 0; len(done) < all; step++ {
+			if step > 100_000 {
+				t.Fatalf("%d of %d are done, %d wait", len(done), all, len(s.turns))
+			}
+			queue = append(queue, s.woken...)
+			s.woken = nil
+			if len(queue) > 0 {
+				next := queue[0]
+				queue = queue[1:]
+				if s.begin(next) {
+					under = append(under, next)
+				}
+			}
+			if len(under) == 4 || len(under) > 0 && len(queue) == 0 {
+				ends := under[0]
+				under = under[1:]
+				switch {
+				case ends.Namespace == "ns0" && step%3 > 0: // fails now and then
+					s.failed(ends, context.DeadlineExceeded)
+				default:
+					s.succeeded(ends.Namespace, time.Millisecond)
+					done[ends]++
+				}
+				s.end(ends)
+			}
+			if len(queue) == 0 && len(under) == 0 {
+				time.Sleep(homeRestMax)
+				synctest.Wait()
+			}
+		}
+		for _, rest := range under {
+			s.end(rest)
+		}
+		for len(s.woken)+len(s.turns) > 0 { // who was woken twice finds nothing to do
+			for _, each := range slices.Clone(s.woken) {
+				s.woken = s.woken[1:]
+				if s.begin(each) {
+					s.end(each)
+				}
+			}
+			time.Sleep(homeRestMax)
+			synctest.Wait()
+		}
+		same(t, []int{len(s.all), s.using, s.doubting}, []int{0, 0, 0})
+	})
+}
+
+func TestWritesThatTakeLongGetMoreTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(4)
+		s.begin(inTown("a", 0))
+		for _, want := range []time.Duration{4 * second, 8 * second, 16 * second, 30 * second, 30 * second} {
+			s.failed(inTown("a", 0), fmt.Errorf("write: %w", context.DeadlineExceeded))
+			same(t, s.timeout("a"), want)
+		}
+		same(t, s.timeout("b"), 2*second)
+		s.succeeded("a", 2500*time.Millisecond)
+		same(t, s.timeout("a"), 5*second)
+		s.succeeded("a", time.Millisecond)
+		same(t, s.timeout("a"), 2*second)
+		s.end(inTown("a", 0))
+		time.Sleep(time.Minute) // timers
+	})
+}
