@@ -70,6 +70,15 @@ func TestRequest(t *testing.T) {
 			_, err := c.UpdateWebhook(ctx, "wh_1", `"7"`, rest.WebhookUpdate{Description: new("a & b")})
 			return err
 		}, request{"PUT", "https://api.example/v1/webhooks/wh_1", "Bearer " + token, "bbmcp-client-go", "application/json", `"7"`, `{"description":"a & b"}`}},
+		{"an update that brings defaults back", "", func(ctx context.Context, c *client.Client) error {
+			change := rest.WebhookUpdate{Defaults: []string{"overflow", "retry_policy.delays", "retention.failed"}}
+			change.RetryPolicy = &rest.RetryPolicyChange{Timeout: new("5s")}
+			_, err := c.UpdateWebhook(ctx, "wh_1", "", change)
+			return err
+		}, request{
+			"PUT", "https://api.example/v1/webhooks/wh_1", "Bearer " + token, "bbmcp-client-go", "application/json", "",
+			`{"overflow":null,"retention":{"failed":null},"retry_policy":{"delays":null,"timeout":"5s"}}`,
+		}},
 		{"data keeps its spelling", "", func(ctx context.Context, c *client.Client) error {
 			_, err := c.Publish(ctx, rest.EventPublish{Event: "a<b", Data: json.RawMessage(`{"b": 1.0,"a":"\u003c","a":2}`), ID: "x", Timestamp: "t"})
 			return err

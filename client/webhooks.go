@@ -6,8 +6,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"net/http"
+	"strings"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
@@ -64,7 +66,7 @@ func (c *Client) GetWebhook(ctx context.Context, id string) (*Webhook, error) {
 // GetWebhook returned it, the answer is 412 if somebody changed the webhook
 // since; without one it is changed whatever it is now.
 func (c *Client) UpdateWebhook(ctx context.Context, id, etag string, change rest.WebhookUpdate) (*Webhook, error) {
-	body, err := encode(change)
+	body, err := encodeChange(change)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +76,34 @@ func (c *Client) UpdateWebhook(ctx context.Context, id, etag string, change rest
 		update.header = http.Header{"If-Match": {etag}}
 	}
 	return c.webhookCall(ctx, update, id, "")
+}
+
+// encodeChange writes a change with null for what gets its default back.
+func encodeChange(change rest.WebhookUpdate) ([]byte, error) {
+	body, err := encode(change)
+	if err != nil || len(change.Defaults) == 0 {
+		return body, err
+	}
+	var members map[string]any
+	if err := json.Unmarshal(body, &members); err != nil {
+		return nil, fmt.Errorf("bbmcp: %w", err)
+	}
+	for _, name := range change.Defaults {
+		object, last := members, name
+		for outer, inner, nested := strings.Cut(last, "."); nested; outer, inner, nested = strings.Cut(last, ".") {
+			next, ok := object[outer].(map[string]any)
+			if !ok {
+				next = map[string]any{}
+				object[outer] = next
+			}
+			object, last = next, inner
+		}
+		if object[last] != nil {
+			return nil, fmt.Errorf("bbmcp: %s is given a value and its default", name)
+		}
+		object[last] = nil
+	}
+	return encode(members)
 }
 
 // DeleteWebhook deletes a webhook with its deliveries. It is never repeated by

@@ -55,19 +55,32 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 // openAnswers says of everything but what callers send that it may get more
 // members: clients must pass over those that they do not know.
 func openAnswers(document *huma.OpenAPI) {
-	sent := map[string]bool{}
+	sent := map[*huma.Schema]bool{}
+	var send func(*huma.Schema)
+	send = func(schema *huma.Schema) {
+		if schema.Ref != "" {
+			schema = document.Components.Schemas.SchemaFromRef(schema.Ref)
+		}
+		if sent[schema] {
+			return
+		}
+		sent[schema] = true
+		for _, member := range schema.Properties {
+			send(member)
+		}
+	}
 	for _, path := range document.Paths {
 		for _, operation := range []*huma.Operation{path.Post, path.Put, path.Patch} {
 			if operation == nil || operation.RequestBody == nil {
 				continue
 			}
 			for _, content := range operation.RequestBody.Content {
-				sent[content.Schema.Ref] = true
+				send(content.Schema)
 			}
 		}
 	}
-	for name, schema := range document.Components.Schemas.Map() {
-		if !sent["#/components/schemas/"+name] && schema.Type == huma.TypeObject {
+	for _, schema := range document.Components.Schemas.Map() {
+		if !sent[schema] && schema.Type == huma.TypeObject {
 			schema.AdditionalProperties = true
 		}
 	}

@@ -40,6 +40,13 @@ func newWebhookObject(key types.NamespacedName) *unstructured.Unstructured {
 	return object
 }
 
+// value returns a field of the spec.
+func (l *liveWebhook) value(path []string) (now any, found bool) {
+	spec, _ := l.object.Object["spec"].(map[string]any)
+	now, found, _ = unstructured.NestedFieldNoCopy(spec, path...)
+	return now, found
+}
+
 func readWebhook(object *unstructured.Unstructured) (*liveWebhook, error) {
 	live := &liveWebhook{object: object, webhook: &v1alpha1.Webhook{}}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, live.webhook); err != nil {
@@ -61,7 +68,7 @@ func (g *Gateway) apply(ctx context.Context, live *liveWebhook, want wanted) (*v
 	if err != nil {
 		return nil, err
 	}
-	if p := owners.refuse(live.webhook, want); p != nil {
+	if p := owners.refuse(live, want); p != nil {
 		return nil, p
 	}
 	next := newWebhookObject(client.ObjectKeyFromObject(live.object))
@@ -102,7 +109,7 @@ func notApplied(err error) error {
 	if details := status.Status().Details; details != nil {
 		for _, cause := range details.Causes {
 			if cause.Type == metav1.CauseTypeFieldManagerConflict {
-				field := strings.TrimPrefix(strings.TrimPrefix(cause.Field, "."), "spec.")
+				field := restName(strings.TrimPrefix(strings.TrimPrefix(cause.Field, "."), "spec."))
 				p.Errors = append(p.Errors, rest.ProblemField{Field: field, Detail: cause.Message, Reason: reasonFieldOwned})
 			}
 		}
@@ -114,112 +121,11 @@ func notApplied(err error) error {
 	return p
 }
 
-// owners are the fields of a Webhook and whose they are.
-type owners struct {
-	ours   *fieldpath.Set
-	others map[string]*fieldpath.Set // by field manager
-}
-
-func readOwners(entries []metav1.ManagedFieldsEntry) (*owners, error) {
-	o := &owners{ours: fieldpath.NewSet(), others: map[string]*fieldpath.Set{}}
-	for _, entry := range entries {
-		if entry.Subresource != "" || entry.FieldsV1 == nil {
-			continue
-		}
-		fields := fieldpath.NewSet()
-		if err := fields.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
-			return nil, fmt.Errorf("read the fields of %q: %w", entry.Manager, err)
-		}
-		if entry.Manager == fieldManager && entry.Operation == metav1.ManagedFieldsOperationApply {
-			o.ours = fields
-			continue
-		}
-		if known := o.others[entry.Manager]; known != nil {
-			fields = fields.Union(known)
-		}
-		o.others[entry.Manager] = fields
-	}
-	return o, nil
-}
-
-// refuse returns a problem for each field that is not ours to change: one with
-// another owner, and an event that would stay in the set because another owner
-// wants it there, or because nobody is known to.
-func (o *owners) refuse(webhook *v1alpha1.Webhook, want wanted) *problem {
-	var errs []rest.ProblemField
-	refused := func(field, what string, names []string) {
-		detail := fmt.Sprintf("%s owned by %s; %s", what, quoted(names), wayOut(names[0], webhook.Name, field))
-		errs = append(errs, rest.ProblemField{Field: field, Detail: detail, Reason: reasonFieldOwned})
-	}
-	for field, changes := range map[string]bool{"url": want.url != nil, "description": want.description != nil, "suspend": want.suspend != nil} {
-		if names := o.of(fieldpath.MakePathOrDie("spec", field)); changes && len(names) > 0 {
-			refused(field, "is", names)
-		}
-	}
-	for _, event := range webhook.Spec.Events {
-		if want.events == nil || slices.Contains(want.events, event) {
-			continue
-		}
-		path := fieldpath.MakePathOrDie("spec", "events", value.NewValueInterface(event))
-		names := o.of(path)
-		if len(names) == 0 && !o.ours.Has(path) {
-			names = []string{"before-first-apply"}
-		}
-		if len(names) > 0 {
-			refused("events", fmt.Sprintf("%q would stay: it is", event), names)
-		}
-	}
-	if len(errs) == 0 {
-		return nil
-	}
-	slices.SortFunc(errs, func(a, b rest.ProblemField) int { return strings.Compare(a.Field+a.Detail, b.Field+b.Detail) })
-	return newProblem(http.StatusConflict, reasonFieldOwned, errs[0].Field+": "+errs[0].Detail, errs...)
-}
-
-// of names the others that own a field.
-func (o *owners) of(path fieldpath.Path) (names []string) {
-	for name, fields := range o.others {
-		if fields.Has(path) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-func quoted(names []string) string {
-	all := make([]string, len(names))
-	for i, name := range names {
-		all[i] = fmt.Sprintf("%q", name)
-	}
-	return strings.Join(all, " and ")
-}
-
-// wayOut says what to do about a field that somebody else owns.
-func wayOut(owner, webhook, field string) string {
-	switch {
-	case strings.HasPrefix(owner, "argocd"):
-		return "change it in the Git repository that Argo CD applies"
-	case owner == "kustomize-controller" || owner == "helm-controller":
-		return "change it in the Git repository that Flux applies"
-	case strings.HasPrefix(owner, "kubectl") || owner == "before-first-apply":
-		return fmt.Sprintf(`change it once with: kubectl patch webhook %s --type merge --field-manager %s -p '{"spec":{%q: <new value>}}'; from then on it can be changed here`, webhook, fieldManager, field)
-	}
-	return "change it there"
-}
-
 // configuration is what to apply: the fields that we own as they are, or they
 // would be removed, and the changes.
 func (o *owners) configuration(object *unstructured.Unstructured, want wanted) map[string]any {
-	spec := map[string]any{}
 	current, _, _ := unstructured.NestedMap(object.Object, "spec")
-	ours := o.ours.WithPrefix(fieldpath.PathElement{FieldName: new("spec")})
-	for field, now := range current {
-		element := fieldpath.PathElement{FieldName: &field}
-		if ours.Members.Has(element) || !ours.WithPrefix(element).Empty() {
-			spec[field] = now
-		}
-	}
+	spec := pick(current, o.ours.WithPrefix(fieldpath.PathElement{FieldName: new("spec")}))
 	if events, ok := spec["events"].([]any); ok {
 		events = slices.DeleteFunc(events, func(event any) bool {
 			return !o.ours.Has(fieldpath.MakePathOrDie("spec", "events", value.NewValueInterface(event)))
@@ -228,9 +134,6 @@ func (o *owners) configuration(object *unstructured.Unstructured, want wanted) m
 			delete(spec, "events")
 		}
 	}
-	if want.url != nil {
-		spec["url"] = *want.url
-	}
 	if want.events != nil {
 		events := make([]any, len(want.events))
 		for i, event := range want.events {
@@ -238,11 +141,42 @@ func (o *owners) configuration(object *unstructured.Unstructured, want wanted) m
 		}
 		spec["events"] = events
 	}
-	if want.description != nil {
-		spec["description"] = *want.description
-	}
-	if want.suspend != nil {
-		spec["suspend"] = *want.suspend
+	for _, c := range want.fields {
+		if c.value == nil {
+			removeAt(spec, c.path)
+		} else {
+			setAt(spec, c.path, c.value)
+		}
 	}
 	return spec
+}
+
+// removeAt takes a value out of nested maps, and maps that are empty then: applied
+// empty they would be set to null.
+func removeAt(members map[string]any, path []string) {
+	if len(path) > 1 {
+		inner, _ := members[path[0]].(map[string]any)
+		if removeAt(inner, path[1:]); len(inner) > 0 {
+			return
+		}
+	}
+	delete(members, path[0])
+}
+
+// pick returns the members of an object that are in a set. Of one that is owned in
+// parts only these parts are taken: the others are not ours to repeat.
+func pick(members map[string]any, owned *fieldpath.Set) map[string]any {
+	picked := map[string]any{}
+	for name, now := range members {
+		element := fieldpath.PathElement{FieldName: &name}
+		inner, isObject := now.(map[string]any)
+		parts := owned.WithPrefix(element)
+		switch {
+		case isObject && !parts.Empty():
+			picked[name] = pick(inner, parts)
+		case owned.Members.Has(element), !parts.Empty():
+			picked[name] = now
+		}
+	}
+	return picked
 }

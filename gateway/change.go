@@ -25,34 +25,28 @@ const changeTries = 8
 // errOvertaken says that the object has changed since it was read.
 var errOvertaken = errors.New("the object has changed since it was read")
 
-// wanted are the new values of a webhook; nil: as it is.
+// wanted are the new values of a webhook. What is not in it stays as it is.
 type wanted struct {
-	url         *string
-	events      []string
-	description *string
-	suspend     *bool
+	events []string // nil: as they are
+	fields []fieldChange
 }
 
 // minus leaves out what the webhook has already.
-func (w wanted) minus(spec *v1alpha1.WebhookSpec) wanted {
-	if w.url != nil && *w.url == spec.URL {
-		w.url = nil
-	}
-	if sameSet(w.events, spec.Events) {
+func (w wanted) minus(live *liveWebhook) wanted {
+	if sameSet(w.events, live.webhook.Spec.Events) {
 		w.events = nil
 	}
-	if w.description != nil && *w.description == spec.Description {
-		w.description = nil
-	}
-	if w.suspend != nil && *w.suspend == spec.Suspend {
-		w.suspend = nil
-	}
+	w.fields = slices.DeleteFunc(slices.Clone(w.fields), func(c fieldChange) bool {
+		now, found := live.value(c.path)
+		if !found {
+			return c.value == nil || c.value == "" || c.value == false // as if unset
+		}
+		return sameValue(now, c.value)
+	})
 	return w
 }
 
-func (w wanted) isEmpty() bool {
-	return w.url == nil && w.events == nil && w.description == nil && w.suspend == nil
-}
+func (w wanted) isEmpty() bool { return w.events == nil && len(w.fields) == 0 }
 
 func sameSet(a, b []string) bool {
 	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
@@ -65,6 +59,8 @@ type UpdateWebhook struct {
 	Condition
 
 	Body rest.WebhookUpdate
+	// RawBody tells null from what is left out.
+	RawBody []byte
 }
 
 func (g *Gateway) registerChange(api huma.API) {
@@ -74,8 +70,13 @@ func (g *Gateway) registerChange(api huma.API) {
 	} {
 		operation.Path, operation.Tags, operation.Summary = "/v1/webhooks/{id}", []string{"Webhooks"}, "Change a webhook"
 		operation.Description = "What is given is changed, the rest is kept; PUT and PATCH do the same. Done with the caller's own token: needs the right to " +
-			"patch webhooks. A field that somebody else owns, such as Argo CD or Flux, gives 409 naming the owner (server-side apply without force)."
+			"patch webhooks. A field that somebody else owns, such as Argo CD or Flux, gives 409 naming the owner (server-side apply without force), " +
+			"and so does an event beside those of a list that Git keeps."
 		huma.Register(api, operation, g.updateWebhook)
+	}
+	path := api.OpenAPI().Paths["/v1/webhooks/{id}"]
+	for _, operation := range []*huma.Operation{path.Put, path.Patch} {
+		delete(operation.RequestBody.Content, "application/octet-stream") // RawBody is no second form of it
 	}
 }
 
@@ -84,14 +85,22 @@ func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhoo
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	want := wanted{url: in.Body.URL, events: in.Body.Events, description: in.Body.Description}
-	if want.isEmpty() {
-		return nil, fail(ctx, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "body", "give at least one of url, events and description"))
+	want := wanted{events: in.Body.Events}
+	if want.fields, err = settingsIn(in.RawBody); err != nil {
+		return nil, fail(ctx, err)
 	}
-	if want.url != nil {
-		if err := g.checkURL(ctx, *want.url); err != nil {
+	if in.Body.URL != nil {
+		if err := g.checkURL(ctx, *in.Body.URL); err != nil {
 			return nil, fail(ctx, err)
 		}
+		want.fields = append(want.fields, fieldChange{path: []string{"url"}, value: *in.Body.URL})
+	}
+	if in.Body.Description != nil {
+		want.fields = append(want.fields, fieldChange{path: []string{"description"}, value: *in.Body.Description})
+	}
+	if want.isEmpty() {
+		return nil, fail(ctx, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "body",
+			"give at least one of url, events, description, retry_policy, delivery_deadline, overflow and retention"))
 	}
 	if err := checkEvents(want.events); err != nil {
 		return nil, fail(ctx, err)
@@ -100,7 +109,7 @@ func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhoo
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	return answerWebhook(webhook), nil
+	return g.answerWebhook(webhook), nil
 }
 
 // change gives a webhook the values that are wanted, all or none.
@@ -113,7 +122,7 @@ func (g *Gateway) change(ctx context.Context, known *v1alpha1.Webhook, condition
 		if !condition.holds(live.webhook) {
 			return nil, condition.failed()
 		}
-		changed, err := g.apply(ctx, live, want.minus(&live.webhook.Spec))
+		changed, err := g.apply(ctx, live, want.minus(live))
 		if errors.Is(err, errOvertaken) {
 			continue
 		}

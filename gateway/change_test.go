@@ -44,6 +44,12 @@ func applied(ctx context.Context, manager, namespace, name string, spec object) 
 	return fresh(ctx, &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})
 }
 
+// unwarned is a webhook without what looks wrong about it.
+func unwarned(webhook rest.Webhook) rest.Webhook {
+	webhook.Warnings = nil
+	return webhook
+}
+
 // managersOf says who manages a Webhook, and by which operation.
 func managersOf(webhook *v1alpha1.Webhook) (managers []string) {
 	for _, entry := range webhook.ManagedFields {
@@ -70,7 +76,7 @@ var _ = Describe("changing a webhook", func() {
 			token := account(ctx, namespace, "editor", editor)
 			webhook := created(ctx, token, hookFor(namespace).with(object{"description": "first", "events": []string{"a", "b"}}))
 			before := objectOf(ctx, namespace, webhook)
-			webhook.Secret = nil
+			webhook.Secret, webhook.Warnings = nil, nil
 			for _, change := range []struct {
 				body  object
 				apply func(*rest.Webhook)
@@ -82,9 +88,9 @@ var _ = Describe("changing a webhook", func() {
 			} {
 				change.apply(&webhook)
 				got := as(token).call(ctx, method, "/v1/webhooks/"+webhook.WebhookID, change.body)
-				Expect(decode[rest.Webhook](got, http.StatusOK)).To(Equal(webhook))
+				Expect(unwarned(decode[rest.Webhook](got, http.StatusOK))).To(Equal(webhook))
 				again := as(token).call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.WebhookID, nil)
-				Expect(decode[rest.Webhook](again, http.StatusOK)).To(Equal(webhook), "read at once")
+				Expect(unwarned(decode[rest.Webhook](again, http.StatusOK))).To(Equal(webhook), "read at once")
 				Expect(again.header.Get("ETag")).To(Equal(got.header.Get("ETag")))
 			}
 			after := objectOf(ctx, namespace, webhook)
@@ -154,7 +160,7 @@ var _ = Describe("changing a webhook", func() {
 			Expect(refusal(got, status).Errors).To(ContainElement(SatisfyAll(HaveField("Field", field), HaveField("Detail", ContainSubstring(detail)))), got.body)
 			Expect(objectOf(ctx, namespace, webhook).Generation).To(Equal(generation))
 		},
-		Entry("nothing", object{}, "body", "at least one of url, events and description"),
+		Entry("nothing", object{}, "body", "at least one of url, events, description, retry_policy"),
 		Entry("an address that may not be reached", object{"url": "https://10.0.0.1/hook"}, "url", "have the operator allow"),
 		Entry("user info in the url", object{"url": "https://a:b@example.com/"}, "url", "user"),
 		Entry("white space in the url", object{"url": "https://example.com/a b"}, "url", "white space"),
@@ -201,20 +207,73 @@ var _ = Describe("a field of somebody else", func() {
 			Expect(said.Reason).To(Equal("FieldOwned"))
 			Expect(said.Errors).To(HaveExactElements(
 				SatisfyAll(HaveField("Field", "events"), HaveField("Detail", SatisfyAll(ContainSubstring(`"a" would stay`), ContainSubstring(`"`+manager+`"`), ContainSubstring(advice)))),
+				SatisfyAll(HaveField("Field", "events"), HaveField("Detail", ContainSubstring(`"c" cannot be added here`))),
 				SatisfyAll(HaveField("Field", "url"), HaveField("Detail", SatisfyAll(ContainSubstring(`"`+manager+`"`), ContainSubstring(advice)))),
 			))
 			said = refusal(as(token).call(ctx, http.MethodPost, "/v1/webhooks/"+webhookID+"/resume", nil), http.StatusConflict)
 			Expect(said.Errors).To(HaveExactElements(SatisfyAll(HaveField("Field", "suspend"), HaveField("Detail", ContainSubstring(`"`+manager+`"`)))))
 			Expect(fresh(ctx, declared.DeepCopy()).Spec).To(Equal(declared.Spec), "all or nothing")
 
-			webhook := decode[rest.Webhook](put(ctx, as(token), webhookID, object{"events": []string{"a", "b", "c"}, "description": "by hand"}), http.StatusOK)
-			Expect(webhook.Events).To(ConsistOf("a", "b", "c"), "what nobody owns can be changed")
-			applied(ctx, manager, namespace, "orders", object{"url": endpoint.URL("/git"), "events": []string{"b"}, "suspend": true})
-			webhook = decode[rest.Webhook](put(ctx, as(token), webhookID, object{"events": []string{"b"}}), http.StatusOK)
-			Expect(webhook.Events).To(ConsistOf("b"), "and what we have added can be taken away")
-			Expect(*webhook.Description).To(Equal("by hand"))
+			said = refusal(put(ctx, as(token), webhookID, object{"events": []string{"a", "b", "c"}, "description": "by hand"}), http.StatusConflict)
+			Expect(said.Errors).To(HaveExactElements(SatisfyAll(HaveField("Field", "events"),
+				HaveField("Detail", SatisfyAll(ContainSubstring(`"c" cannot be added here: the list is owned by "`+manager+`"`), ContainSubstring(advice))))))
+			Expect(fresh(ctx, declared.DeepCopy()).Spec).To(Equal(declared.Spec), "it would be drift, or be taken out again")
+
+			webhook := decode[rest.Webhook](put(ctx, as(token), webhookID, object{"description": "by hand", "retry_policy": object{"timeout": "5s"}}), http.StatusOK)
+			Expect([]string{*webhook.Description, webhook.RetryPolicy.Timeout}).To(Equal([]string{"by hand", "5s"}), "what nobody owns can be changed")
 		})
 	}
+
+	It("may be in a list that has two owners, both of whom are named", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := account(ctx, namespace, "editor", editor)
+		declared := applied(ctx, "argocd-controller", namespace, "orders", object{"url": endpoint.URL("/git"), "events": []string{"a"}})
+		declared = applied(ctx, "kustomize-controller", namespace, "orders", object{"events": []string{"a", "b"}})
+		webhookID := seen(ctx, token, declared)
+		said := refusal(put(ctx, as(token), webhookID, object{"events": []string{"a", "b", "c"}}), http.StatusConflict)
+		Expect(said.Errors).To(HaveExactElements(HaveField("Detail", ContainSubstring(`"argocd-controller" and "kustomize-controller"`))))
+		Expect(fresh(ctx, declared.DeepCopy()).Spec.Events).To(ConsistOf("a", "b"))
+	})
+
+	It("in a list from another time can be taken away if it is ours", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := account(ctx, namespace, "editor", editor)
+		webhook := created(ctx, token, hookFor(namespace).with(object{"name": "orders", "events": []string{"a", "b"}}))
+		applied(ctx, "argocd-controller", namespace, "orders", object{"url": webhook.URL, "events": []string{"b"}})
+		Expect(decode[rest.Webhook](put(ctx, as(token), webhook.WebhookID, object{"events": []string{"b"}}), http.StatusOK).Events).To(ConsistOf("b"))
+	})
+
+	It("may be added to by hand where nobody applies the list again", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := account(ctx, namespace, "editor", editor)
+		declared := &v1alpha1.Webhook{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders"},
+			Spec:       v1alpha1.WebhookSpec{URL: endpoint.URL("/kubectl"), Events: []string{"a"}},
+		}
+		Expect(cluster.Client.Create(ctx, declared, client.FieldOwner("kubectl-create"))).To(Succeed())
+		webhookID := seen(ctx, token, declared)
+		Expect(decode[rest.Webhook](put(ctx, as(token), webhookID, object{"events": []string{"a", "b"}}), http.StatusOK).Events).To(ConsistOf("a", "b"))
+	})
+
+	It("is a setting, and the way out names its place in the object", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := account(ctx, namespace, "editor", editor)
+		declared := &v1alpha1.Webhook{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders"},
+			Spec: v1alpha1.WebhookSpec{
+				URL: endpoint.URL("/kubectl"), Events: []string{"a"},
+				RetryPolicy: &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{{Duration: time.Second}}},
+			},
+		}
+		Expect(cluster.Client.Create(ctx, declared, client.FieldOwner("kubectl-client-side-apply"))).To(Succeed())
+		webhookID := seen(ctx, token, declared)
+		for _, delays := range []any{[]string{"2s"}, nil} {
+			said := refusal(put(ctx, as(token), webhookID, object{"retry_policy": object{"delays": delays}}), http.StatusConflict)
+			Expect(said.Errors).To(HaveExactElements(SatisfyAll(HaveField("Field", "retry_policy.delays"),
+				HaveField("Detail", ContainSubstring(`-p '{"spec":{"retryPolicy": {"delays": <new value>}}}'`)))))
+		}
+		Expect(decode[rest.Webhook](put(ctx, as(token), webhookID, object{"retention": object{"record": "Always"}}), http.StatusOK).RetryPolicy.Delays).To(Equal([]string{"1s"}))
+	})
 
 	It("is given up as the answer says when it is kubectl's", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)

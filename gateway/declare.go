@@ -5,6 +5,7 @@ package gateway
 import (
 	"context"
 	"encoding/base32"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -48,8 +49,8 @@ type createdAnswer struct {
 	Body         rest.Webhook
 }
 
-func answerSecret(webhook *v1alpha1.Webhook, secret string) *secretAnswer {
-	answer := &secretAnswer{ETag: etagOf(webhook), CacheControl: "no-store", Body: presentWebhook(webhook)}
+func (g *Gateway) answerSecret(webhook *v1alpha1.Webhook, secret string) *secretAnswer {
+	answer := &secretAnswer{ETag: etagOf(webhook), CacheControl: "no-store", Body: g.presentWebhook(webhook)}
 	answer.Body.Secret = &secret
 	return answer
 }
@@ -80,18 +81,40 @@ func (g *Gateway) createWebhook(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
+	spec, err := createdSpec(&in.Body)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
 	webhook := &v1alpha1.Webhook{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: in.Body.Name,
 			Annotations: map[string]string{v1alpha1.SecretFollowsAnnotation: "true"},
 		},
-		Spec: v1alpha1.WebhookSpec{URL: in.Body.URL, Events: in.Body.Events, Description: in.Body.Description},
+		Spec: *spec,
 	}
 	if webhook, err = g.declare(ctx, webhook, secret); err != nil {
 		return nil, fail(ctx, err)
 	}
-	answer := answerSecret(webhook, secret.Reveal())
+	answer := g.answerSecret(webhook, secret.Reveal())
 	return &createdAnswer{locationOf(webhook, in.Scope), answer.ETag, answer.CacheControl, answer.Body}, nil
+}
+
+// createdSpec is what a request to create asks for.
+func createdSpec(body *rest.WebhookCreate) (*v1alpha1.WebhookSpec, error) {
+	text, err := json.Marshal(body.SettingsChange)
+	if err != nil {
+		return nil, err
+	}
+	changes, err := settingsIn(text)
+	if err != nil {
+		return nil, err
+	}
+	spec := &v1alpha1.WebhookSpec{}
+	if err := specWith(spec, changes); err != nil {
+		return nil, err
+	}
+	spec.URL, spec.Events, spec.Description = body.URL, body.Events, body.Description
+	return spec, nil
 }
 
 // locationOf is where the caller finds the webhook.

@@ -148,6 +148,8 @@ var _ = Describe("creating a webhook", func() {
 			Expect(webhook).To(Equal(rest.Webhook{
 				WebhookID: webhook.WebhookID, Name: "orders", URL: endpoint.URL("/" + namespace), Events: []string{"*"},
 				Description: new("for <tests> & people"), Secret: webhook.Secret, Status: rest.WebhookActive, CreatedAt: kept.CreationTimestamp.UTC(),
+				EndpointHealth: rest.EndpointHealth{Reason: "NoDeliveries", Message: "no delivery has finished yet"},
+				RetryPolicy:    standard.RetryPolicy, DeliveryDeadline: standard.DeliveryDeadline, Overflow: standard.Overflow, Retention: standard.Retention,
 			}))
 			Expect(got.header.Get("Location")).To(Equal("/v1/webhooks/" + webhook.WebhookID))
 			Expect(got.header.Get("Cache-Control")).To(Equal("no-store"))

@@ -215,7 +215,7 @@ func fromInvalid(said metav1.Status, message string) *problem {
 		return p
 	}
 	for _, cause := range said.Details.Causes {
-		field := strings.TrimPrefix(cause.Field, "spec.")
+		field := restName(strings.TrimPrefix(cause.Field, "spec."))
 		if field == "metadata.name" {
 			field = "name"
 		}

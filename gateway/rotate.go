@@ -66,7 +66,7 @@ func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAn
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	return answerSecret(live.webhook, secret), nil
+	return g.answerSecret(live.webhook, secret), nil
 }
 
 // requestOf is a request as it stands on the Webhook, for all who may see that.

@@ -65,11 +65,11 @@ func (g *Gateway) setSuspend(ctx context.Context, in *ConditionalWebhook, suspen
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	webhook, err := g.change(ctx, known, in.Condition, wanted{suspend: &suspend})
+	webhook, err := g.change(ctx, known, in.Condition, wanted{fields: []fieldChange{{path: []string{"suspend"}, value: suspend}}})
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	return answerWebhook(webhook), nil
+	return g.answerWebhook(webhook), nil
 }
 
 func (g *Gateway) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
@@ -90,7 +90,7 @@ func (g *Gateway) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookA
 	if handled == nil {
 		return nil, fail(ctx, notFound("webhook"))
 	}
-	return answerWebhook(handled), nil
+	return g.answerWebhook(handled), nil
 }
 
 // request puts an annotation on a webhook by which the controller is asked for

@@ -87,7 +87,7 @@ func (g *Gateway) getWebhook(ctx context.Context, in *WebhookPath) (*webhookAnsw
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	return answerWebhook(webhook), nil
+	return g.answerWebhook(webhook), nil
 }
 
 // readable returns the webhook of a request whose caller may read it.
@@ -126,8 +126,15 @@ func withoutName(err error, name string) error {
 	return err
 }
 
-func answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {
-	return &webhookAnswer{ETag: etagOf(webhook), Body: presentWebhook(webhook)}
+func (g *Gateway) answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {
+	return &webhookAnswer{ETag: etagOf(webhook), Body: g.presentWebhook(webhook)}
+}
+
+// presentWebhook shows a webhook, with what looks wrong about it.
+func (g *Gateway) presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
+	shown := presentWebhook(webhook)
+	shown.Warnings = g.warnings(webhook.Spec.Events)
+	return shown
 }
 
 func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
@@ -137,11 +144,13 @@ func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 	if status == "" {
 		status = rest.WebhookActive
 	}
-	return rest.Webhook{
+	shown := rest.Webhook{
 		WebhookID: idOf(webhook), Name: webhook.Name, URL: webhook.Spec.URL, Events: webhook.Spec.Events,
 		Description: orNull(webhook.Spec.Description), Status: status, Suspended: webhook.Spec.Suspend,
 		CreatedAt: webhook.CreationTimestamp.UTC(), EndpointHealth: presentEndpoint(webhook),
 	}
+	settingsOf(&webhook.Spec, &shown)
+	return shown
 }
 
 // presentEndpoint shows the condition EndpointHealthy.

@@ -44,6 +44,12 @@ type Webhook struct {
 	CreatedAt   time.Time `json:"created_at" doc:"When it was created (RFC 3339, UTC)"`
 
 	EndpointHealth EndpointHealth `json:"endpoint_health" doc:"How the endpoint does: it is unhealthy before status is failing"`
+
+	RetryPolicy      RetryPolicy `json:"retry_policy" doc:"When failed attempts are repeated"`
+	DeliveryDeadline string      `json:"delivery_deadline" doc:"Age at which a delivery fails that has not succeeded" example:"72h"`
+	Overflow         string      `json:"overflow" enum:"Skip,Refuse" doc:"What publishers see when the webhook takes no more: it is skipped, or nobody gets the event"`
+	Retention        Retention   `json:"retention" doc:"What is kept of finished deliveries"`
+	Warnings         []Warning   `json:"warnings,omitempty" nullable:"false" doc:"What was accepted and is probably a mistake, such as an event type that nobody knows; left out if there is nothing"`
 }
 
 // EndpointHealth is how the endpoint of a webhook does: the condition
@@ -62,6 +68,8 @@ type WebhookCreate struct {
 	Name        string   `json:"name,omitempty" minLength:"1" maxLength:"63" doc:"Name of the object: lower-case letters, digits and -; generated if unset" example:"orders"`
 	Description string   `json:"description,omitempty" maxLength:"1024" doc:"A note for people"`
 	Secret      string   `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signing secret of 16 to 256 bytes without white space at either end; generated if unset"`
+
+	SettingsChange
 }
 
 // WebhookUpdate is the body of PUT and PATCH /v1/webhooks/{id}: what is given
@@ -70,6 +78,12 @@ type WebhookUpdate struct {
 	URL         *string  `json:"url,omitempty" minLength:"1" maxLength:"2048" doc:"New endpoint"`
 	Events      []string `json:"events,omitempty" nullable:"false" minItems:"1" maxItems:"64" doc:"New list of events; replaces the old one"`
 	Description *string  `json:"description,omitempty" maxLength:"1024" doc:"New note; empty removes it"`
+
+	SettingsChange
+
+	// Defaults names members that get their default back, such as overflow or
+	// retry_policy.delays: a client sends null for each.
+	Defaults []string `json:"-"`
 }
 
 // WebhookTest is the body of POST /v1/webhooks/{id}/test.

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -180,11 +181,13 @@ func (a *app) printDelivery(delivery *rest.DeliveryDetail) error {
 }
 
 func (a *app) deliveriesRetry() *cobra.Command {
-	return &cobra.Command{
+	var waiting waitFlag
+	command := &cobra.Command{
 		Use:   "retry DELIVERY...",
 		Short: "Make an attempt now",
 		Long: `Make an attempt now. A failed delivery gets exactly one more attempt; one that is
-pending or retrying is tried now instead of later.`,
+pending or retrying is tried now instead of later. It is printed as it is before
+that attempt; with --wait as it is after it, and the exit code is 1 if it failed.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: a.run(func(command *cobra.Command, args []string) error {
 			c, err := a.connect()
@@ -202,6 +205,9 @@ pending or retrying is tried now instead of later.`,
 			if len(retried) == 0 {
 				return err
 			}
+			if waiting.on() {
+				return cmp.Or(a.awaitAttempts(command.Context(), c, waiting, retried...), err)
+			}
 			if len(args) == 1 {
 				return printOne(a, deliveryView(), retried[0])
 			}
@@ -211,4 +217,6 @@ pending or retrying is tried now instead of later.`,
 			return err
 		}),
 	}
+	waiting.add(command)
+	return command
 }

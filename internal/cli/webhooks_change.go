@@ -28,6 +28,7 @@ func (a *app) webhooksCreate() *cobra.Command {
 		Long: `Create a webhook. The answer shows its signing secret, which is shown at no other
 time but after rotate-secret.`,
 		Example: `  bbmcp webhooks create --name orders --url https://example.com/hooks/bbmcp --events 'context.*,verification.completed'
+  bbmcp webhooks create --url https://example.com/hooks/bbmcp --events '*' --retry-delays 10s,1m,10m,1h --retry-timeout 20s
   bbmcp webhooks create --url https://example.com/hooks/bbmcp --events '*' -o json | jq -r .secret`,
 		Args: cobra.NoArgs,
 		RunE: a.run(func(command *cobra.Command, _ []string) error {
@@ -41,6 +42,10 @@ time but after rotate-secret.`,
 					return usageError{"--secret-file: the file is empty"}
 				}
 			}
+			var err error
+			if webhook.SettingsChange, _, err = readSettings(command); err != nil {
+				return err
+			}
 			c, err := a.connect()
 			if err != nil {
 				return err
@@ -49,6 +54,7 @@ time but after rotate-secret.`,
 			if err != nil {
 				return err
 			}
+			a.warn(created.Warnings)
 			return printOne(a, withSecret(), created.Webhook)
 		}),
 	}
@@ -62,6 +68,7 @@ time but after rotate-secret.`,
 	_ = command.MarkFlagRequired("url")
 	_ = command.MarkFlagRequired("events")
 	command.MarkFlagsMutuallyExclusive("secret", "secret-file")
+	addSettings(command)
 	register(command, "events", a.completeEventType)
 	return command
 }
@@ -73,11 +80,12 @@ func (a *app) webhooksUpdate() *cobra.Command {
 	)
 	command := &cobra.Command{
 		Use:   "update WEBHOOK",
-		Short: "Change a webhook's URL, events or description",
-		Long: `Change the fields given and keep the others. With --if-match nothing is changed
-if somebody else changed the webhook since; bbmcp webhooks get -o wide shows the
-ETag.`,
-		Example:           `  bbmcp webhooks update orders --url https://example.com/v2/hooks --events 'context.*'`,
+		Short: "Change a webhook: its URL, events, retries and more",
+		Long: `Change the fields given and keep the others; the value default brings the default
+of a setting back. With --if-match nothing is changed if somebody else changed the
+webhook since; bbmcp webhooks get -o wide shows the ETag.`,
+		Example: `  bbmcp webhooks update orders --url https://example.com/v2/hooks --events 'context.*'
+  bbmcp webhooks update orders --retry-delays none --retry-timeout default`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWebhook,
 		RunE: a.run(func(command *cobra.Command, args []string) error {
@@ -92,6 +100,10 @@ ETag.`,
 				return usageError{"--events: name at least one"}
 			}
 			change.Events = events
+			var err error
+			if change.SettingsChange, change.Defaults, err = readSettings(command); err != nil {
+				return err
+			}
 			c, id, err := a.webhook(command.Context(), args[0])
 			if err != nil {
 				return err
@@ -100,6 +112,7 @@ ETag.`,
 			if err != nil {
 				return err
 			}
+			a.warn(updated.Warnings)
 			return printOne(a, withETag(updated.ETag), updated.Webhook)
 		}),
 	}
@@ -108,7 +121,7 @@ ETag.`,
 	flags.StringSliceVar(&events, "events", nil, "new list of events, separated by commas; replaces the old one")
 	flags.StringVar(&description, "description", "", "new note; empty removes it")
 	flags.StringVar(&etag, "if-match", "", "change it only if this is still its `ETag`")
-	command.MarkFlagsOneRequired("url", "events", "description")
+	command.MarkFlagsOneRequired(append([]string{"url", "events", "description"}, addSettings(command)...)...)
 	register(command, "events", a.completeEventType)
 	return command
 }
@@ -204,13 +217,18 @@ drops the oldest secret.`,
 }
 
 func (a *app) webhooksTest() *cobra.Command {
-	var event, data string
+	var (
+		event, data string
+		waiting     waitFlag
+	)
 	command := &cobra.Command{
 		Use:   "test WEBHOOK --event TYPE",
 		Short: "Send a test event to one webhook",
 		Long: `Send a test event to one webhook, also when it is suspended or disabled. It
-carries the header X-BBMCP-Test: true and does not count in the webhook's health.`,
-		Example: `  bbmcp webhooks test orders --event context.created
+carries the header X-BBMCP-Test: true and does not count in the webhook's health.
+It is printed as it is accepted, before an attempt; with --wait as it is after the
+attempt, and the exit code is 1 if that failed.`,
+		Example: `  bbmcp webhooks test orders --event context.created --wait
   bbmcp webhooks test orders --event verification.completed --data '{"verification_id":"ver_1","transaction_hash":"0x1a2b","verified":true}'`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWebhook,
@@ -227,6 +245,9 @@ carries the header X-BBMCP-Test: true and does not count in the webhook's health
 			if err != nil {
 				return err
 			}
+			if waiting.on() {
+				return a.awaitAttempts(command.Context(), c, waiting, *delivery)
+			}
 			if err := printOne(a, deliveryView(), *delivery); err != nil {
 				return err
 			}
@@ -236,6 +257,7 @@ carries the header X-BBMCP-Test: true and does not count in the webhook's health
 	}
 	command.Flags().StringVar(&event, "event", "", "event `type`")
 	command.Flags().StringVar(&data, "data", "", "member data of the event: JSON, @file, or - for standard input (default: the type's example)")
+	waiting.add(command)
 	_ = command.MarkFlagRequired("event")
 	register(command, "event", a.completeEventType)
 	return command

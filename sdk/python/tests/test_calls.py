@@ -65,6 +65,23 @@ class Calls(Case):
         self.assertIsNone(client.webhooks.delete("wh_1"))
         self.sent(gateway, "DELETE", "/v1/webhooks/wh_1")
 
+    def test_settings(self):
+        shown = dict(WEBHOOK, retry_policy={"delays": ["5s"], "timeout": "10s", "jitter_percent": 0})
+        client, gateway = self.gateway((201, shown), (200, shown), (200, shown), (200, shown))
+        webhook = client.webhooks.create(
+            url="https://example.com", events=["*"], retry_policy={"delays": ["5s"]}, delivery_deadline="24h", overflow="Refuse", retention={"record": "Never"}
+        )
+        self.sent(gateway, "POST", "/v1/webhooks", {
+            "url": "https://example.com", "events": ["*"], "retry_policy": {"delays": ["5s"]}, "delivery_deadline": "24h", "overflow": "Refuse", "retention": {"record": "Never"},
+        })
+        self.assertEqual(webhook.retry_policy.delays, ["5s"])
+        client.webhooks.update("wh_1", retry_policy={"timeout": "20s", "delays": bb_mcp.DEFAULT}, overflow=bb_mcp.DEFAULT)
+        self.sent(gateway, "PUT", "/v1/webhooks/wh_1", {"retry_policy": {"timeout": "20s", "delays": None}, "overflow": None})
+        client.webhooks.update("wh_1", retry_policy=bb_mcp.DEFAULT, retention=bb_mcp.DEFAULT, delivery_deadline=bb_mcp.DEFAULT)
+        self.sent(gateway, "PUT", "/v1/webhooks/wh_1", {"retry_policy": None, "retention": None, "delivery_deadline": None})
+        client.webhooks.update("wh_1", retry_policy=webhook.retry_policy)
+        self.sent(gateway, "PUT", "/v1/webhooks/wh_1", {"retry_policy": {"delays": ["5s"], "timeout": "10s", "jitter_percent": 0}})
+
     def test_verbs(self):
         client, gateway = self.gateway(*[(200, WEBHOOK)] * 4)
         for call, verb in (

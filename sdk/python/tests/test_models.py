@@ -54,6 +54,14 @@ class Models(unittest.TestCase):
         published = bb_mcp.Published({"event_id": "evt_1", "deliveries": [{"delivery_id": "dlv_1"}], "skipped": [{"reason": "Disabled"}]})
         self.assertEqual((published.deliveries[0].delivery_id, published.skipped[0].reason), ("dlv_1", "Disabled"))
 
+    def test_what_a_webhook_tells_of_itself(self):
+        webhook = bb_mcp.Webhook({
+            "endpoint_health": {"healthy": False, "reason": "AttemptsFailing"}, "retention": {"record": "Never"}, "warnings": [{"field": "events[0]"}],
+        })
+        self.assertEqual((webhook.endpoint_health.healthy, webhook.endpoint_health.reason), (False, "AttemptsFailing"))
+        self.assertEqual((webhook.retention.record, webhook.retention.failed, webhook.warnings[0].field), ("Never", None, "events[0]"))
+        self.assertIsNone(bb_mcp.Webhook({}).warnings)
+
     def test_objects_do_not_change(self):
         webhook = bb_mcp.Webhook(WEBHOOK)
         with self.assertRaisesRegex(AttributeError, "cannot be changed"):

@@ -40,15 +40,20 @@ from ._models import (
     Published,
     PublishedDelivery,
     Resource,
+    Retention,
+    RetryPolicy,
     SkippedWebhook,
     Webhook,
+    WebhookWarning,
     parse_time,
 )
 from ._paging import Listing
+from ._resources import DEFAULT
 from ._signature import verify_signature, verify_standard_webhook
 from ._version import __version__
 
 __all__ = [
+    "DEFAULT",
     "APIConnectionError",
     "APIError",
     "APITimeoutError",
@@ -73,11 +78,14 @@ __all__ = [
     "PublishedDelivery",
     "RateLimitError",
     "Resource",
+    "Retention",
+    "RetryPolicy",
     "ServerError",
     "ServiceUnavailableError",
     "SkippedWebhook",
     "UnprocessableEntityError",
     "Webhook",
+    "WebhookWarning",
     "__version__",
     "parse_time",
     "verify_signature",

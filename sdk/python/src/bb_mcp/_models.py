@@ -98,10 +98,39 @@ class EndpointHealth(Resource):
     since: Optional[str]
 
 
+class RetryPolicy(Resource):
+    """When failed attempts are repeated. Durations are texts such as ``15s``."""
+
+    delays: List[str]
+    """Waits before attempts 2, 3, …; empty: one attempt."""
+    timeout: str
+    """How long one attempt may take."""
+    jitter_percent: int
+
+
+class Retention(Resource):
+    """What is kept of finished deliveries; None: as the operator says."""
+
+    succeeded: Optional[str]
+    failed: Optional[str]
+    max_count: Optional[int]
+    record: str
+    """``Always``, ``Budgeted`` or ``Never``."""
+
+
+class WebhookWarning(Resource):
+    """Something that was accepted and is probably a mistake."""
+
+    field: str
+    """Where, such as ``events[0]``."""
+    detail: str
+    reason: str
+
+
 class Webhook(Resource):
     """An endpoint and what it wants to hear of."""
 
-    _nested = {"endpoint_health": EndpointHealth}
+    _nested = {"endpoint_health": EndpointHealth, "retry_policy": RetryPolicy, "retention": Retention, "warnings": WebhookWarning}
 
     webhook_id: str
     """``wh_`` and 16 hexadecimal digits."""
@@ -120,6 +149,14 @@ class Webhook(Resource):
     created_at: str
     endpoint_health: EndpointHealth
     """How the endpoint does: it is unhealthy before ``status`` is ``failing``."""
+    retry_policy: RetryPolicy
+    delivery_deadline: str
+    """Age at which a delivery fails that has not succeeded."""
+    overflow: str
+    """``Skip`` or ``Refuse``."""
+    retention: Retention
+    warnings: Optional[List[WebhookWarning]]
+    """What looks wrong, such as an event type that nobody knows; None: nothing does."""
 
     @property
     def etag(self) -> Optional[str]:

@@ -10,9 +10,19 @@ from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
 
 from ._errors import BBMCPError
-from ._models import Delivery, EventType, Published, Webhook
+from ._models import Delivery, EventType, Published, Resource, Webhook
 from ._paging import Listing
 from ._transport import Answer, Transport, segment
+
+class _Default:
+    """The value of a setting that nobody has set."""
+
+    def __repr__(self) -> str:
+        return "bb_mcp.DEFAULT"
+
+
+DEFAULT = _Default()
+"""Brings the default of a setting back: ``update(id, overflow=DEFAULT)``."""
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -33,13 +43,21 @@ class Webhooks(_Resource):
         name: Optional[str] = None,
         description: Optional[str] = None,
         secret: Optional[str] = None,
+        retry_policy: Optional[Mapping[str, Any]] = None,
+        delivery_deadline: Optional[str] = None,
+        overflow: Optional[str] = None,
+        retention: Optional[Mapping[str, Any]] = None,
     ) -> Webhook:
         """Create a webhook. Its ``secret`` is in this answer and no later one.
 
-        ``events`` are event types, prefixes such as ``context.*``, or ``*``.
-        ``name`` and ``secret`` are generated if not given.
+        ``events`` are event types, prefixes such as ``context.*``, or ``*``; those
+        that nobody knows are in ``warnings`` of the answer. ``name`` and ``secret``
+        are generated if not given. ``retry_policy`` may have ``delays`` such as
+        ``["5s", "1m"]``, ``timeout`` and ``jitter_percent``, ``retention`` may have
+        ``succeeded``, ``failed``, ``max_count`` and ``record``.
         """
         body = _given(url=url, events=_names(events), name=name, description=description, secret=secret)
+        body.update(_settings(retry_policy=retry_policy, delivery_deadline=delivery_deadline, overflow=overflow, retention=retention))
         return _webhook(self._transport.call("POST", "/v1/webhooks", body=body, repeatable=False))
 
     def list(self, *, limit: Optional[int] = None) -> Listing[Webhook]:
@@ -57,14 +75,21 @@ class Webhooks(_Resource):
         url: Optional[str] = None,
         events: Optional[Iterable[str]] = None,
         description: Optional[str] = None,
+        retry_policy: Union[None, _Default, Mapping[str, Any]] = None,
+        delivery_deadline: Union[None, _Default, str] = None,
+        overflow: Union[None, _Default, str] = None,
+        retention: Union[None, _Default, Mapping[str, Any]] = None,
         if_match: Optional[str] = None,
     ) -> Webhook:
         """Change what is given and keep the rest; an empty ``description`` removes it.
 
+        Members that ``retry_policy`` and ``retention`` leave out are kept as well.
+        ``DEFAULT``, for a setting or a member of one, brings its default back.
         With ``if_match=webhook.etag`` only if nobody has changed it since then:
         otherwise PreconditionFailedError.
         """
         body = _given(url=url, events=None if events is None else _names(events), description=description)
+        body.update(_settings(retry_policy=retry_policy, delivery_deadline=delivery_deadline, overflow=overflow, retention=retention))
         headers = _given(**{"If-Match": if_match})
         return _webhook(self._transport.call("PUT", _webhook_path(webhook_id), body=body, headers=headers, repeatable=if_match is None))
 
@@ -171,6 +196,21 @@ def _webhook_path(webhook_id: str) -> str:
 
 def _given(**members: Any) -> Dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
+
+
+def _settings(**members: Any) -> Dict[str, Any]:
+    """Settings as the API takes them, where null stands for the default."""
+
+    def spelt(value: Any) -> Any:
+        if value is DEFAULT:
+            return None
+        if isinstance(value, Resource):
+            return value.to_dict()
+        if isinstance(value, Mapping):
+            return {name: spelt(inner) for name, inner in value.items()}
+        return value
+
+    return {name: spelt(value) for name, value in members.items() if value is not None}
 
 
 def _names(events: Iterable[str]) -> List[str]:

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/retry"
+)
+
+// setting is a member of requests beside url, events and description.
+type setting struct {
+	name       []string // in the REST API
+	path       []string // in the spec of a Webhook
+	isDuration bool     // or a list of them
+	standard   any      // what the CRD fills in; nil: nothing
+}
+
+// settings are all of them.
+func settings() []setting {
+	return []setting{
+		{[]string{"retry_policy", "delays"}, []string{"retryPolicy", "delays"}, true, nil},
+		{[]string{"retry_policy", "timeout"}, []string{"retryPolicy", "timeout"}, true, shortDuration(retry.Default().Timeout)},
+		{[]string{"retry_policy", "jitter_percent"}, []string{"retryPolicy", "jitterPercent"}, false, int64(0)},
+		{[]string{"delivery_deadline"}, []string{"deliveryDeadline"}, true, shortDuration(defaultDeadline)},
+		{[]string{"overflow"}, []string{"overflow"}, false, rest.OverflowSkip},
+		{[]string{"retention", "succeeded"}, []string{"retention", "succeeded"}, true, nil},
+		{[]string{"retention", "failed"}, []string{"retention", "failed"}, true, nil},
+		{[]string{"retention", "max_count"}, []string{"retention", "maxCount"}, false, nil},
+		{[]string{"retention", "record"}, []string{"retention", "record"}, false, rest.RecordBudgeted},
+	}
+}
+
+// restName is the name in the REST API of a field of the spec, such as
+// retry_policy.delays[1] of retryPolicy.delays[1].
+func restName(field string) string {
+	for _, s := range settings() {
+		if rest, ok := strings.CutPrefix(field, strings.Join(s.path, ".")); ok && (rest == "" || rest[0] == '[') {
+			return strings.Join(s.name, ".") + rest
+		}
+	}
+	return field
+}
+
+// fieldChange gives a field of the spec another value; nil: none, which stands for
+// a default that is not in the object.
+type fieldChange struct {
+	path  []string
+	value any // as JSON has it, with int64 for numbers
+}
+
+// settingsIn reads the settings of a request's body, which has been held against
+// its schema. A member that is null stands for its default.
+func settingsIn(body []byte) ([]fieldChange, error) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	var members map[string]any
+	if err := decoder.Decode(&members); err != nil {
+		return nil, newProblem(http.StatusBadRequest, reasonBodyInvalid, "body: is not JSON")
+	}
+	var changes []fieldChange
+	for _, s := range settings() {
+		value, given := member(members, s.name)
+		if !given {
+			continue
+		}
+		if s.isDuration {
+			if err := checkDurations(strings.Join(s.name, "."), value); err != nil {
+				return nil, err
+			}
+		}
+		if number, ok := value.(json.Number); ok {
+			whole, err := number.Int64()
+			if err != nil {
+				return nil, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, strings.Join(s.name, "."), "must be a whole number without exponent")
+			}
+			value = whole
+		}
+		if value == nil {
+			value = s.standard
+		}
+		changes = append(changes, fieldChange{path: s.path, value: value})
+	}
+	return changes, nil
+}
+
+// member finds a member; those of a null are null.
+func member(members map[string]any, name []string) (value any, given bool) {
+	value, given = members[name[0]]
+	if len(name) == 1 || !given || value == nil {
+		return value, given
+	}
+	inner, _ := value.(map[string]any)
+	return member(inner, name[1:])
+}
+
+// durationForm is that of the CRD.
+var durationForm = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`)
+
+func checkDurations(field string, value any) error {
+	texts, isList := value.([]any)
+	if !isList {
+		texts = []any{value}
+	}
+	for i, text := range texts {
+		duration, isText := text.(string)
+		if text == nil && !isList || isText && durationForm.MatchString(duration) {
+			continue
+		}
+		if isList {
+			field = fmt.Sprintf("%s[%d]", field, i)
+		}
+		return fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, field, `must be a duration such as "10s", "2m" or "1h30m"`)
+	}
+	return nil
+}
+
+// specWith fills the settings of a webhook that is to be created.
+func specWith(spec *v1alpha1.WebhookSpec, changes []fieldChange) error {
+	members := map[string]any{}
+	for _, c := range changes {
+		if c.value != nil {
+			setAt(members, c.path, c.value)
+		}
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(members, spec); err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	return nil
+}
+
+// setAt puts a value into nested maps.
+func setAt(members map[string]any, path []string, value any) {
+	for _, name := range path[:len(path)-1] {
+		inner, ok := members[name].(map[string]any)
+		if !ok {
+			inner = map[string]any{}
+			members[name] = inner
+		}
+		members = inner
+	}
+	members[path[len(path)-1]] = value
+}
+
+// sameValue compares two values of a field; "90s" and "1m30s" are the same.
+func sameValue(a, b any) bool {
+	listA, isListA := a.([]any)
+	listB, isListB := b.([]any)
+	if isListA && isListB {
+		return slices.EqualFunc(listA, listB, sameValue)
+	}
+	if isListA || isListB {
+		return false
+	}
+	textA, isTextA := a.(string)
+	textB, isTextB := b.(string)
+	if isTextA && isTextB {
+		durationA, errA := time.ParseDuration(textA)
+		durationB, errB := time.ParseDuration(textB)
+		return textA == textB || errA == nil && errB == nil && durationA == durationB
+	}
+	return a == b
+}
+
+// settingsOf shows the settings of a webhook, defaults filled in.
+func settingsOf(spec *v1alpha1.WebhookSpec, shown *rest.Webhook) {
+	policy := retry.Default()
+	shown.RetryPolicy = rest.RetryPolicy{Delays: []string{}, Timeout: shortDuration(policy.Timeout)}
+	delays := policy.Delays
+	if given := spec.RetryPolicy; given != nil {
+		if given.Delays != nil {
+			delays = nil
+			for _, delay := range *given.Delays {
+				delays = append(delays, delay.Duration)
+			}
+		}
+		if given.Timeout != nil {
+			shown.RetryPolicy.Timeout = shortDuration(given.Timeout.Duration)
+		}
+		if given.JitterPercent != nil {
+			shown.RetryPolicy.JitterPercent = int(*given.JitterPercent)
+		}
+	}
+	for _, delay := range delays {
+		shown.RetryPolicy.Delays = append(shown.RetryPolicy.Delays, shortDuration(delay))
+	}
+	shown.DeliveryDeadline, shown.Overflow = shortDuration(defaultDeadline), rest.OverflowSkip
+	if spec.DeliveryDeadline != nil {
+		shown.DeliveryDeadline = shortDuration(spec.DeliveryDeadline.Duration)
+	}
+	if spec.Overflow != "" {
+		shown.Overflow = string(spec.Overflow)
+	}
+	shown.Retention.Record = rest.RecordBudgeted
+	if given := spec.Retention; given != nil {
+		shown.Retention.Succeeded, shown.Retention.Failed = durationOrNull(given.Succeeded), durationOrNull(given.Failed)
+		shown.Retention.MaxCount = presentNumber(given.MaxCount)
+		if given.Record != "" {
+			shown.Retention.Record = string(given.Record)
+		}
+	}
+}
+
+func durationOrNull(d *metav1.Duration) *string {
+	if d == nil {
+		return nil
+	}
+	return new(shortDuration(d.Duration))
+}
+
+// shortDuration is a duration without units that are zero: "2m" and not "2m0s".
+func shortDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

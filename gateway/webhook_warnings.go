@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"fmt"
+	"strings"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/match"
+)
+
+// mostWarnings bounds how many event types of a webhook are looked up in the
+// catalogue for one that is spelt much the same.
+const mostWarnings = 8
+
+// warnings tell of event types that a webhook wants and nobody knows: they may
+// come to be known later, so they are accepted, but often they are misspelt. Where
+// events of any type are accepted only what is nearly a known type is told of.
+func (g *Gateway) warnings(events []string) (all []rest.Warning) {
+	var known []string
+	for _, entry := range g.catalogue.list() {
+		known = append(known, entry.eventType)
+	}
+	for i, pattern := range events {
+		if len(all) == mostWarnings {
+			break
+		}
+		detail, sure := unknownEvents(pattern, known)
+		if detail == "" || g.unregistered && !sure {
+			continue
+		}
+		all = append(all, rest.Warning{Field: fmt.Sprintf("events[%d]", i), Detail: detail, Reason: reasonTypeNotRegistered})
+	}
+	return all
+}
+
+// unknownEvents says that no known event type is selected by a pattern, and which
+// one may be meant; sure: there is such a one.
+func unknownEvents(pattern string, known []string) (detail string, sure bool) {
+	if pattern == match.Any || strings.HasPrefix(pattern, reservedPrefix) {
+		return "", false
+	}
+	for _, eventType := range known {
+		if match.Matches([]string{pattern}, eventType) {
+			return "", false
+		}
+	}
+	prefix, isPrefix := strings.CutSuffix(pattern, ".*")
+	nearest, distance := "", mostTypos(prefix)+1
+	for _, eventType := range known {
+		for candidate := range patternsLike(eventType, isPrefix) {
+			if d := typos(prefix, candidate, distance); d < distance {
+				nearest, distance = candidate, d
+			}
+		}
+	}
+	what := fmt.Sprintf("%q is no event type of the catalogue", pattern)
+	if isPrefix {
+		what = fmt.Sprintf("no event type of the catalogue begins with %q", prefix+".")
+	}
+	if nearest == "" {
+		return what + "; nothing is sent for it until there is one (GET /v1/event-types lists them)", false
+	}
+	if isPrefix {
+		nearest += ".*"
+	}
+	return fmt.Sprintf("%s; did you mean %q?", what, nearest), true
+}
+
+// reservedPrefix is that of types that are ours.
+const reservedPrefix = "bbmcp."
+
+// patternsLike yields an event type, or what a prefix of it can be.
+func patternsLike(eventType string, prefixes bool) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		if !prefixes {
+			yield(eventType)
+			return
+		}
+		for i, c := range eventType {
+			if c == '.' && !yield(eventType[:i]) {
+				return
+			}
+		}
+	}
+}
+
+// mostTypos is how many letters of a text may be wrong for it to be taken for
+// another one.
+func mostTypos(text string) int { return min(3, 1+len(text)/6) }
+
+// typos is how many letters must be put in, left out, replaced or swapped with the
+// next to make one text of the other; enough if there are so many or more.
+func typos(a, b string, enough int) int {
+	if max(len(a)-len(b), len(b)-len(a)) >= enough {
+		return enough
+	}
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		// Beyond this band every way costs enough.
+		from, to := max(0, i-enough), min(len(b), i+enough+1)
+		row[from] = enough
+		if from == 0 {
+			row[0] = i + 1
+		}
+		if to < len(b) {
+			row[to+1] = enough
+		}
+		least := row[from]
+		for j := from; j < to; j++ {
+			wrong := 1
+			if a[i] == b[j] {
+				wrong = 0
+			}
+			row[j+1] = min(last[j]+wrong, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+			least = min(least, row[j+1])
+		}
+		if least > enough {
+			return enough
+		}
+		before, last, row = last, row, before
+	}
+	return min(last[len(b)], enough)
+}
