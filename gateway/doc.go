@@ -34,7 +34,8 @@
 //	line.go       in its turn where all are taken,
 //	hung.go       and not where the endpoint hangs
 //	handover.go   which is handed over if it takes long
-//	window.go     and remembered if it succeeds
+//	window.go     and remembered if it succeeds,
+//	hooksets.go   with who got it
 //	records.go    and recorded, within a budget
 //	fanout.go     one delivery is created
 //	storing.go    a few at a time where the endpoint fails or is slow

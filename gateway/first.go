@@ -47,7 +47,7 @@ type FirstAttempts struct {
 func DefaultFirstAttempts() FirstAttempts {
 	return FirstAttempts{
 		Wait: time.Second, Slots: 512, PerWebhook: 64, PerDestination: 128,
-		Window:  Window{For: 10 * time.Minute, Most: 1_000_000},
+		Window:  Window{For: 10 * time.Minute, Most: 1_000_000, Bytes: 128 << 20},
 		Records: Records{Rate: 5, Burst: 50, Total: 20},
 	}
 }
@@ -294,20 +294,26 @@ func (p *publishing) beginEach(tasks []*task, take taking) (full, unread, others
 
 // land notes which first attempts delivered and returns the tasks of the others.
 func (p *publishing) land(tasks []*task) []*task {
+	var delivered []*flight
 	var others []*task
 	for _, t := range tasks {
 		switch {
 		case t.flight == nil:
 		case t.flight.delivered():
-			p.delivered(t.flight)
+			delivered = append(delivered, t.flight)
 		default:
 			others = append(others, t)
 		}
 	}
+	p.g.window.remember(delivered...) // before any of them waits for its record
+	for _, f := range delivered {
+		p.note(f.recorded())
+		p.g.records.offer(f)
+	}
 	return others
 }
 
-// delivered notes a delivery that needs no object.
+// delivered notes a delivery that needs no object after all.
 func (p *publishing) delivered(f *flight) *recorded {
 	r := f.recorded()
 	p.note(r)

@@ -5,7 +5,6 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,15 +15,17 @@ import (
 type Window struct {
 	// For is how long an event id is remembered, if there are not too many.
 	For time.Duration
-	// Most is how many ids are remembered at most; the latest half always is.
-	Most int
+	// Most is how many ids are remembered at most, Bytes what they may take in
+	// memory; the latest half always is.
+	Most  int
+	Bytes int64
 }
 
 // window remembers the events that first attempts delivered, so that repeating
 // one with its id makes no second attempt. It is kept in two generations, the
 // older of which is dropped when the newer one is full or old: nothing is ever
-// searched for what to drop. What a generation holds has no pointers, so that a
-// million ids cost the garbage collector nothing.
+// searched for what to drop. What a generation holds of an event has no pointers,
+// so that a million ids cost the garbage collector nothing.
 type window struct {
 	limits Window
 	now    func() time.Time
@@ -48,76 +49,71 @@ func keyOfEvent(namespace, eventID string) (key windowKey) {
 type pastEvent struct {
 	digest [sha256.Size]byte // of its payload
 	stamp  int64             // of its timestamp: Unix milliseconds
-	hooks  int32             // who got it: a number of generation.sets
+	hooks  int32             // who got it: a set of the generation's
 }
+
+// pastEventBytes is what an event takes in memory beside its set, about: maps are
+// never full.
+const pastEventBytes = 112
 
 type generation struct {
 	began  time.Time
 	events map[windowKey]pastEvent
-	// sets are sets of webhooks, of which there are few: their UIDs, joined.
-	sets   []string
-	number map[string]int32 // of a set in sets
+	sets   *hookSets
 }
 
 func newGeneration(now time.Time) generation {
-	return generation{began: now, events: map[windowKey]pastEvent{}, number: map[string]int32{}}
+	return generation{began: now, events: map[windowKey]pastEvent{}, sets: newHookSets()}
 }
+
+// bytes is what all of it takes in memory, about.
+func (g *generation) bytes() int64 { return pastEventBytes*int64(len(g.events)) + g.sets.bytes }
 
 func newWindow(limits Window, now func() time.Time) *window {
 	return &window{limits: limits, now: now, newer: newGeneration(now()), older: newGeneration(now()), publishing: map[windowKey]chan struct{}{}}
 }
 
-// remember notes that a first attempt has delivered.
-func (w *window) remember(f *flight) {
-	if w.limits.Most <= 0 || w.limits.For <= 0 {
+// remember notes that first attempts of one event have delivered.
+func (w *window) remember(flights ...*flight) {
+	if len(flights) == 0 || w.limits.Most <= 0 || w.limits.Bytes <= 0 || w.limits.For <= 0 {
 		return
 	}
-	key := keyOfEvent(f.draft.webhook.Namespace, f.draft.eventID)
+	first := flights[0]
+	key := keyOfEvent(first.draft.webhook.Namespace, first.draft.eventID)
+	hooks := make([]types.UID, 0, len(flights))
+	for _, f := range flights {
+		hooks = append(hooks, f.draft.webhook.UID)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.turn()
-	hooks := string(f.draft.webhook.UID)
-	if past, known := w.find(key); known != "" && past.digest == f.digest {
-		hooks = joined(known, hooks)
+	if past, known := w.find(key); known != nil && past.digest == first.digest {
+		hooks = append(known, hooks...)
 	}
-	w.newer.events[key] = pastEvent{digest: f.digest, stamp: f.draft.stamp.UnixMilli(), hooks: w.newer.set(hooks)}
-}
-
-// joined adds a webhook to a set.
-func joined(set, hook string) string {
-	if strings.Contains(set, hook) { // UIDs are of one length
-		return set
+	replaced, again := w.newer.events[key]
+	w.newer.events[key] = pastEvent{digest: first.digest, stamp: first.draft.stamp.UnixMilli(), hooks: w.newer.sets.add(hooks)}
+	if again {
+		w.newer.sets.release(replaced.hooks)
 	}
-	return set + "," + hook
-}
-
-func (g *generation) set(hooks string) int32 {
-	n, ok := g.number[hooks]
-	if !ok {
-		n = int32(len(g.sets)) //nolint:gosec // G115: no more than ids
-		g.sets = append(g.sets, hooks)
-		g.number[hooks] = n
-	}
-	return n
 }
 
 // turn drops the older generation when it is time.
 func (w *window) turn() {
 	now := w.now()
-	if len(w.newer.events) < (w.limits.Most+1)/2 && now.Sub(w.newer.began) < w.limits.For {
+	if len(w.newer.events) < (w.limits.Most+1)/2 && w.newer.bytes() < (w.limits.Bytes+1)/2 && now.Sub(w.newer.began) < w.limits.For {
 		return
 	}
 	w.older, w.newer = w.newer, newGeneration(now)
 }
 
-// find returns what is remembered of an event, and who got it; "": nothing is.
-func (w *window) find(key windowKey) (past pastEvent, hooks string) {
+// find returns what is remembered of an event, and who got it; nil: nothing is.
+func (w *window) find(key windowKey) (past pastEvent, hooks []types.UID) {
 	for _, g := range []*generation{&w.newer, &w.older} {
 		if past, ok := g.events[key]; ok {
-			return past, g.sets[past.hooks]
+			return past, g.sets.get(past.hooks)
 		}
 	}
-	return pastEvent{}, ""
+	return pastEvent{}, nil
 }
 
 // recall returns what is remembered of an event, without the webhooks that got
@@ -126,14 +122,10 @@ func (w *window) recall(namespace, eventID string) (*recorded, []types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	past, hooks := w.find(keyOfEvent(namespace, eventID))
-	if hooks == "" {
+	if hooks == nil {
 		return nil, nil
 	}
-	var uids []types.UID
-	for uid := range strings.SplitSeq(hooks, ",") {
-		uids = append(uids, types.UID(uid))
-	}
-	return &recorded{namespace: namespace, eventID: eventID, stamp: time.UnixMilli(past.stamp).UTC(), digest: past.digest}, uids
+	return &recorded{namespace: namespace, eventID: eventID, stamp: time.UnixMilli(past.stamp).UTC(), digest: past.digest}, hooks
 }
 
 // enter waits until nobody here is publishing the same event id, and keeps others

@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
 )
 
 // landed is a first attempt that delivered.
@@ -25,7 +28,7 @@ func landed(webhook, eventID string) *flight {
 
 func TestWindowRemembersWhoGotWhat(t *testing.T) {
 	now := time.Unix(1000, 0)
-	w := newWindow(Window{For: time.Minute, Most: 100}, func() time.Time { return now })
+	w := newWindow(Window{For: time.Minute, Most: 100, Bytes: 1 << 20}, func() time.Time { return now })
 	w.remember(landed("a", "x"))
 	w.remember(landed("b", "x"))
 	w.remember(landed("b", "x"))
@@ -57,7 +60,7 @@ func TestWindowRemembersWhoGotWhat(t *testing.T) {
 }
 
 func TestWindowIsBounded(t *testing.T) {
-	w := newWindow(Window{For: time.Hour, Most: 100}, time.Now)
+	w := newWindow(Window{For: time.Hour, Most: 100, Bytes: 1 << 20}, time.Now)
 	for i := range 1000 {
 		w.remember(landed("a", fmt.Sprint(i)))
 		if n := len(w.newer.events) + len(w.older.events); n > 100 {
@@ -66,6 +69,137 @@ func TestWindowIsBounded(t *testing.T) {
 		if past, _ := w.recall("shop", fmt.Sprint(max(0, i-49))); past == nil {
 			t.Fatalf("the latest half of what may be remembered is not, at %d", i)
 		}
+	}
+}
+
+// crowdOf are UIDs of so many webhooks.
+func crowdOf(n int) []string {
+	hooks := make([]string, n)
+	for i := range hooks {
+		hooks[i] = string(uuid.NewUUID())
+	}
+	return hooks
+}
+
+// An event that 512 webhooks want, of which other ones fail each time.
+func TestWindowRemembersAnEventInFewBytes(t *testing.T) {
+	const events, share = 2000, 50
+	for name, remember := range map[string]func(*window, []*flight){
+		"what was delivered together": func(w *window, all []*flight) { w.remember(all...) },
+		"what was delivered on its own": func(w *window, all []*flight) {
+			for _, f := range all[:40] {
+				w.remember(f)
+			}
+			w.remember(all...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: 1 << 30}, time.Now)
+			hooks, random := crowdOf(512), rand.New(rand.NewPCG(1, 2))
+			before := heap()
+			var expected []int
+			for i := range events {
+				var all []*flight
+				for _, hook := range hooks {
+					if random.IntN(share) > 0 {
+						all = append(all, landed(hook, fmt.Sprint(i)))
+					}
+				}
+				expected = append(expected, len(all))
+				remember(w, all)
+			}
+			used := (heap() - before) / events
+			t.Logf("%d bytes an event, by its own account %d", used, w.newer.bytes()/events)
+			if used > 512 || int64(used) > 2*w.newer.bytes()/events || w.newer.bytes() > 4*int64(used)*events {
+				t.Errorf("%d bytes an event, by its own account %d", used, w.newer.bytes()/events)
+			}
+			for i, want := range expected {
+				if _, got := w.recall("shop", fmt.Sprint(i)); len(got) != want {
+					t.Fatalf("event %d: %d webhooks, want %d", i, len(got), want)
+				}
+			}
+		})
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+func TestWindowIsBoundedInBytes(t *testing.T) {
+	const most = 256 << 10
+	w := newWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: most}, time.Now)
+	hooks := crowdOf(600)
+	for i := range 3000 {
+		var all []*flight
+		for j, hook := range hooks { // as uneven as can be
+			if (i>>(j%11)^j)&1 == 0 {
+				all = append(all, landed(hook, fmt.Sprint(i)))
+			}
+		}
+		w.remember(all...)
+		if bytes := w.newer.bytes() + w.older.bytes(); bytes > most+most/8 {
+			t.Fatalf("%d bytes after %d events", bytes, i)
+		}
+		if past, _ := w.recall("shop", fmt.Sprint(i)); past == nil {
+			t.Fatalf("the latest event is not remembered, at %d", i)
+		}
+	}
+	if len(w.newer.events)+len(w.older.events) < 20 {
+		t.Errorf("only %d events are remembered", len(w.newer.events)+len(w.older.events))
+	}
+}
+
+func TestSetsThatNothingRefersToAreGone(t *testing.T) {
+	s := newHookSets()
+	random := rand.New(rand.NewPCG(3, 4))
+	hooks := make([]types.UID, 40)
+	for i := range hooks {
+		hooks[i] = types.UID(fmt.Sprint(i))
+	}
+	type reference struct {
+		place int32
+		want  []types.UID
+	}
+	var held []reference
+	for range 5000 {
+		if len(held) > 0 && random.IntN(2) == 0 {
+			i := random.IntN(len(held))
+			s.release(held[i].place)
+			held = slices.Delete(held, i, i+1)
+			continue
+		}
+		var set []types.UID
+		for _, hook := range hooks {
+			if random.IntN(8) > 0 == (len(held)%2 == 0) {
+				set = append(set, hook)
+			}
+		}
+		random.Shuffle(len(set), func(i, j int) { set[i], set[j] = set[j], set[i] })
+		held = append(held, reference{s.add(set), set})
+	}
+	distinct := map[int32]bool{}
+	for _, r := range held {
+		distinct[r.place] = true
+		got := s.get(r.place)
+		slices.Sort(got)
+		slices.Sort(r.want)
+		if !slices.Equal(got, r.want) {
+			t.Fatalf("got %v, want %v", got, r.want)
+		}
+	}
+	if len(s.place) != len(distinct) {
+		t.Errorf("%d sets are held, %d are referred to", len(s.place), len(distinct))
+	}
+	for _, r := range held {
+		s.release(r.place)
+	}
+	if len(s.place) != 0 || s.bytes != hookBytes*int64(len(s.hooks)) {
+		t.Errorf("%d sets and %d bytes are left", len(s.place), s.bytes)
 	}
 }
 
