@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authn
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// keysEvery is how often the keys are read at most: again when a token names one
+	// that is not among them.
+	keysEvery = 10 * time.Second
+	// leeway is by how much clocks may differ.
+	leeway = time.Minute
+	// legacyIssuer is that of tokens in Secrets of type
+	// kubernetes.io/service-account-token, which the same keys sign.
+	legacyIssuer = "kubernetes/serviceaccount"
+
+	configurationPath = "/.well-known/openid-configuration"
+	keysPath          = "/openid/v1/jwks"
+)
+
+// algorithms are those that an API server, or what signs for it, may use.
+var algorithms = []jose.SignatureAlgorithm{ //nolint:gochecknoglobals // never changed
+	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512,
+}
+
+// keys are those that tokens of this cluster are signed with.
+type keys struct {
+	get     func(ctx context.Context, path string) ([]byte, error)
+	now     func() time.Time
+	metrics *Metrics
+
+	reading singleflight.Group
+
+	mu    sync.Mutex
+	set   *keySet   // nil: never read
+	tried time.Time // when the latest reading ended
+}
+
+// keySet is what was read at a time.
+type keySet struct {
+	issuer string
+	all    []jose.JSONWebKey
+}
+
+// checked is what a token says, and whether a key of the cluster stands for it.
+type checked struct {
+	jwt.Claims
+
+	verified bool
+}
+
+// check finds out what the keys say of a token. *InvalidError says that it cannot be one
+// of this cluster.
+func (k *keys) check(ctx context.Context, token string) (checked, error) {
+	parsed, err := jwt.ParseSigned(token, algorithms)
+	if err != nil {
+		return checked{}, &InvalidError{"this is no token of a ServiceAccount"}
+	}
+	var claims jwt.Claims
+	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
+		return checked{}, &InvalidError{"this is no token of a ServiceAccount"}
+	}
+	id := parsed.Headers[0].KeyID
+	set := k.current(ctx, id)
+	if set == nil {
+		return checked{Claims: claims}, nil
+	}
+	if !set.verify(parsed, id) {
+		if claims.Issuer == set.issuer || claims.Issuer == legacyIssuer {
+			return checked{}, &InvalidError{"the token is not signed by this cluster"}
+		}
+		return checked{Claims: claims}, nil
+	}
+	now := k.now()
+	switch {
+	case claims.Expiry != nil && now.After(claims.Expiry.Time().Add(leeway)):
+		return checked{}, &InvalidError{"the token has expired"}
+	case claims.NotBefore != nil && now.Before(claims.NotBefore.Time().Add(-leeway)):
+		return checked{}, &InvalidError{"the token is not valid yet"}
+	}
+	return checked{claims, true}, nil
+}
+
+// verify reports whether one of the keys made the signature.
+func (s *keySet) verify(token *jwt.JSONWebToken, id string) bool {
+	for i := range s.all {
+		if id != "" && s.all[i].KeyID != id {
+			continue
+		}
+		if token.Claims(&s.all[i], new(jwt.Claims)) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *keySet) has(id string) bool {
+	for i := range s.all {
+		if id == "" || s.all[i].KeyID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// current returns the keys, read again if the one that is needed is not among them; nil:
+// they cannot be read.
+func (k *keys) current(ctx context.Context, id string) *keySet {
+	k.mu.Lock()
+	set, tried := k.set, k.tried
+	k.mu.Unlock()
+	if set != nil && set.has(id) || k.now().Sub(tried) < keysEvery {
+		return set
+	}
+	_, _, _ = k.reading.Do("", func() (any, error) { // what fails is tried again later
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout) // others wait for it as well
+		defer cancel()
+		read, err := k.read(ctx)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.tried = k.now()
+		if err == nil {
+			k.set = read
+			k.metrics.keysRead(len(read.all))
+		}
+		return nil, err
+	})
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.set
+}
+
+func (k *keys) read(ctx context.Context) (*keySet, error) {
+	var configuration struct {
+		Issuer string `json:"issuer"`
+	}
+	var found jose.JSONWebKeySet
+	for path, into := range map[string]any{configurationPath: &configuration, keysPath: &found} {
+		text, err := k.get(ctx, path)
+		if err != nil {
+			return nil, fmt.Errorf("get %s: %w", path, err)
+		}
+		if err := json.Unmarshal(text, into); err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	return &keySet{configuration.Issuer, found.Keys}, nil
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authn
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	"k8s.io/client-go/rest"
+
+	"bbmcp.quietstack.com/webhooks/internal/faircache"
+	"bbmcp.quietstack.com/webhooks/internal/ratelimit"
+)
+
+const (
+	// AnswerTTL and RefusalTTL are for how long the API server's positive and negative
+	// answers are kept. It keeps a review for 10 s itself, so a token that is revoked
+	// works for 70 s at most.
+	AnswerTTL  = time.Minute
+	RefusalTTL = 10 * time.Second
+	// knownFor is for how long a token that was valid is reviewed before others.
+	knownFor = time.Hour
+	// knownMost and refusedMost bound the tokens that are remembered.
+	knownMost, refusedMost = 20_000, 5_000
+	// reviewTimeout bounds one question to the API server.
+	reviewTimeout = 3 * time.Second
+
+	// MaxTokenBytes is more than any token of a ServiceAccount has.
+	MaxTokenBytes = 16 << 10
+
+	// Of the ServiceAccounts of one namespace so many new tokens are reviewed a second,
+	// and so many at once.
+	namespaceRate, namespaceBurst = 50, 500
+	// Tokens that no key says anything about cost a review each: so many from one
+	// address, and in all.
+	addressRate, addressBurst     = 25, 50
+	uncheckedRate, uncheckedBurst = 100, 200
+)
+
+// InvalidError says why a token is none that is taken. Its text is for the caller.
+type InvalidError struct{ Detail string }
+
+// Error implements error.
+func (e *InvalidError) Error() string { return e.Detail }
+
+// LimitError says that there are too many tokens of a kind to review them all.
+type LimitError struct {
+	// Wait is when there is room again.
+	Wait time.Duration
+	// Unchecked says that no key of the cluster stands for the token.
+	Unchecked bool
+}
+
+// Error implements error.
+func (e *LimitError) Error() string { return "too many tokens are being tried" }
+
+// Identity is whose a token is.
+type Identity struct {
+	User user.Info
+	// Namespace is that of the ServiceAccount; "": it is none.
+	Namespace string
+	// Digest is of all that the API server says of the caller: what it may is the same
+	// for the same digest.
+	Digest [sha256.Size]byte
+}
+
+// Reviewer finds out whose tokens are. Make it with New; it may be used by many at once.
+type Reviewer struct {
+	reviews authenticationclient.TokenReviewInterface
+	keys    *keys
+	now     func() time.Time
+	metrics *Metrics
+
+	known   *faircache.Cache[[sha256.Size]byte, known]
+	refused *faircache.Cache[[sha256.Size]byte, struct{}]
+	flights singleflight.Group
+
+	byNamespace, byAddress, unchecked *ratelimit.Keyed
+}
+
+// known is a token that was valid lately.
+type known struct {
+	identity *Identity
+	until    time.Time // when it has to be reviewed again
+}
+
+// New makes a Reviewer that asks the API server with the process's own rights.
+func New(config *rest.Config, metrics *Metrics, now func() time.Time) (*Reviewer, error) {
+	clients, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("set up authentication: %w", err)
+	}
+	get := func(ctx context.Context, path string) ([]byte, error) {
+		return clients.Discovery().RESTClient().Get().AbsPath(path).DoRaw(ctx)
+	}
+	return newReviewer(clients.AuthenticationV1().TokenReviews(), get, metrics, now), nil
+}
+
+func newReviewer(reviews authenticationclient.TokenReviewInterface, get func(context.Context, string) ([]byte, error), metrics *Metrics, now func() time.Time) *Reviewer {
+	return &Reviewer{
+		reviews: reviews, keys: &keys{get: get, now: now, metrics: metrics}, now: now, metrics: metrics,
+		known:       faircache.New[[sha256.Size]byte, known](knownMost, now),
+		refused:     faircache.New[[sha256.Size]byte, struct{}](refusedMost, now),
+		byNamespace: ratelimit.New(namespaceRate, namespaceBurst, now),
+		byAddress:   ratelimit.New(addressRate, addressBurst, now),
+		unchecked:   ratelimit.New(uncheckedRate, uncheckedBurst, now),
+	}
+}
+
+// ReadKeys reads the keys of the cluster before the first token comes.
+func (r *Reviewer) ReadKeys(ctx context.Context) { r.keys.current(ctx, "") }
+
+// Identify finds out whose token it is, which came from an address. *InvalidError says
+// that it is nobody's, *LimitError that it was not found out; any other error that the
+// API server could not be asked.
+func (r *Reviewer) Identify(ctx context.Context, token, address string) (*Identity, error) {
+	digest := sha256.Sum256([]byte(token))
+	before, isKnown := r.known.Get(digest)
+	if isKnown && r.now().Before(before.until) {
+		r.metrics.token(tokenRemembered)
+		return before.identity, nil
+	}
+	if _, isRefused := r.refused.Get(digest); isRefused {
+		r.metrics.token(tokenRemembered)
+		return nil, errRefused()
+	}
+	if len(token) > MaxTokenBytes {
+		r.metrics.token(tokenImpossible)
+		return nil, &InvalidError{"this is no token of a ServiceAccount"}
+	}
+	found, err := r.keys.check(ctx, token)
+	if err != nil {
+		r.metrics.token(tokenImpossible)
+		r.known.Delete(digest)
+		return nil, err
+	}
+	if !isKnown {
+		if err := r.admit(found, address); err != nil {
+			r.metrics.token(tokenLimited)
+			return nil, err
+		}
+	}
+	answer, err, _ := r.flights.Do(string(digest[:]), func() (any, error) {
+		return r.review(context.WithoutCancel(ctx), token, digest, found, address) // others wait for it as well
+	})
+	if err != nil {
+		return nil, err
+	}
+	identity, _ := answer.(*Identity)
+	return identity, nil
+}
+
+// admit says whether there is room for a review of a token that is not known.
+func (r *Reviewer) admit(found checked, address string) error {
+	if found.verified {
+		namespace, _, _ := serviceaccount.SplitUsername(found.Subject) // of what the API server signed
+		if wait, ok := r.byNamespace.Allow(namespace); !ok {
+			return &LimitError{Wait: wait}
+		}
+		return nil
+	}
+	wait, ok := r.byAddress.Allow(address)
+	if ok {
+		wait, ok = r.unchecked.Allow("")
+	}
+	if !ok {
+		return &LimitError{Wait: wait, Unchecked: true}
+	}
+	return nil
+}
+
+// review asks the API server, and keeps its answer.
+func (r *Reviewer) review(ctx context.Context, token string, digest [sha256.Size]byte, found checked, address string) (*Identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
+	defer cancel()
+	review, err := r.reviews.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+	if err != nil {
+		r.metrics.token(tokenFailed)
+		return nil, fmt.Errorf("review token: %w", err)
+	}
+	r.metrics.token(tokenReviewed)
+	if !review.Status.Authenticated {
+		owner := address
+		if found.verified {
+			owner = found.Subject
+		}
+		r.known.Delete(digest)
+		r.refused.Put(owner, digest, struct{}{}, RefusalTTL)
+		return nil, errRefused()
+	}
+	identity := newIdentity(review.Status.User)
+	now := r.now()
+	until := now.Add(AnswerTTL)
+	if found.verified && found.Expiry != nil && found.Expiry.Time().Before(until) {
+		until = found.Expiry.Time()
+	}
+	r.known.Put(identity.User.GetName(), digest, known{identity, until}, knownFor)
+	return identity, nil
+}
+
+func newIdentity(said authenticationv1.UserInfo) *Identity {
+	extra := make(map[string][]string, len(said.Extra))
+	for key, values := range said.Extra {
+		extra[key] = values
+	}
+	i := &Identity{User: &user.DefaultInfo{Name: said.Username, UID: said.UID, Groups: said.Groups, Extra: extra}}
+	if namespace, _, err := serviceaccount.SplitUsername(said.Username); err == nil {
+		i.Namespace = namespace
+	}
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%q %q %q", said.Username, said.UID, said.Groups)
+	for _, key := range slices.Sorted(maps.Keys(extra)) {
+		fmt.Fprintf(hash, " %q=%q", key, extra[key])
+	}
+	hash.Sum(i.Digest[:0])
+	return i
+}
+
+func errRefused() error {
+	return &InvalidError{"the token is not valid: it may have expired, been revoked, or be meant for another audience than the API server's"}
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authz
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
+
+	"bbmcp.quietstack.com/webhooks/internal/authn"
+	"bbmcp.quietstack.com/webhooks/internal/faircache"
+	"bbmcp.quietstack.com/webhooks/internal/ratelimit"
+)
+
+const (
+	// AnswerTTL and RefusalTTL are for how long the API server's positive and negative
+	// answers are kept.
+	AnswerTTL  = time.Minute
+	RefusalTTL = 10 * time.Second
+	// answersMost bounds the answers that are kept.
+	answersMost = 16_384
+	// reviewTimeout bounds one question to the API server, repeated once after
+	// retryAfter where it fails.
+	reviewTimeout = 3 * time.Second
+	retryAfter    = 100 * time.Millisecond
+
+	// Questions that memory cannot answer: so many a second of one caller, and so many
+	// at once; and of the ServiceAccounts of one namespace.
+	callerRate, callerBurst       = 20, 200
+	namespaceRate, namespaceBurst = 100, 500
+)
+
+// LimitError says that a caller asks too many different questions.
+type LimitError struct {
+	// Wait is when there is room again.
+	Wait time.Duration
+}
+
+// Error implements error.
+func (e *LimitError) Error() string { return "too many different rights are asked for" }
+
+// Question is about a right on a resource, or, with Path alone, on a path.
+type Question struct {
+	Verb, Group, Version, Resource, Namespace, Name string
+	Path                                            string
+}
+
+// Authorizer finds out what callers may do. Make it with New; it may be used by many at
+// once.
+type Authorizer struct {
+	reviews authorizationclient.SubjectAccessReviewInterface
+	metrics *Metrics
+
+	answers *faircache.Cache[[sha256.Size]byte, bool]
+	flights singleflight.Group
+
+	byCaller, byNamespace *ratelimit.Keyed
+}
+
+// New makes an Authorizer that asks the API server with the process's own rights.
+func New(config *rest.Config, metrics *Metrics, now func() time.Time) (*Authorizer, error) {
+	clients, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("set up authorization: %w", err)
+	}
+	return newAuthorizer(clients.AuthorizationV1().SubjectAccessReviews(), metrics, now), nil
+}
+
+func newAuthorizer(reviews authorizationclient.SubjectAccessReviewInterface, metrics *Metrics, now func() time.Time) *Authorizer {
+	return &Authorizer{
+		reviews: reviews, metrics: metrics, answers: faircache.New[[sha256.Size]byte, bool](answersMost, now),
+		byCaller: ratelimit.New(callerRate, callerBurst, now), byNamespace: ratelimit.New(namespaceRate, namespaceBurst, now),
+	}
+}
+
+// May reports whether a caller has a right. *LimitError says that it was not found out;
+// any other error that the API server could not be asked. A question is asked once at a
+// time: when its answer has just expired, a publisher of many events would ask for each
+// of them.
+func (a *Authorizer) May(ctx context.Context, who *authn.Identity, q Question) (bool, error) {
+	key := keyOf(who, q)
+	if allowed, ok := a.answers.Get(key); ok {
+		return allowed, nil
+	}
+	answer, err, _ := a.flights.Do(string(key[:]), func() (any, error) {
+		return a.ask(context.WithoutCancel(ctx), who, q, key) // others wait for it as well
+	})
+	allowed, _ := answer.(bool)
+	return allowed && err == nil, err
+}
+
+func (a *Authorizer) ask(ctx context.Context, who *authn.Identity, q Question, key [sha256.Size]byte) (bool, error) {
+	wait, ok := a.byCaller.Allow(who.User.GetName())
+	if ok && who.Namespace != "" {
+		wait, ok = a.byNamespace.Allow(who.Namespace)
+	}
+	if !ok {
+		a.metrics.review(reviewLimited)
+		return false, &LimitError{Wait: wait}
+	}
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
+	defer cancel()
+	review, err := a.reviews.Create(ctx, reviewOf(who, q), metav1.CreateOptions{})
+	if err != nil {
+		timer := time.NewTimer(retryAfter)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			review, err = a.reviews.Create(ctx, reviewOf(who, q), metav1.CreateOptions{})
+		case <-ctx.Done():
+		}
+	}
+	if err != nil {
+		a.metrics.review(reviewFailed)
+		return false, fmt.Errorf("review rights: %w", err)
+	}
+	allowed := review.Status.Allowed
+	lasts := RefusalTTL
+	if allowed {
+		lasts = AnswerTTL
+	}
+	a.metrics.review(reviewAnswered)
+	a.answers.Put(who.User.GetName(), key, allowed, lasts)
+	return allowed, nil
+}
+
+func keyOf(who *authn.Identity, q Question) [sha256.Size]byte {
+	text := make([]byte, 0, 256)
+	text = append(text, who.Digest[:]...)
+	for _, part := range []string{q.Verb, q.Group, q.Resource, q.Namespace, q.Name, q.Path} {
+		text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
+	}
+	return sha256.Sum256(text)
+}
+
+func reviewOf(who *authn.Identity, q Question) *authorizationv1.SubjectAccessReview {
+	spec := authorizationv1.SubjectAccessReviewSpec{
+		User: who.User.GetName(), UID: who.User.GetUID(), Groups: who.User.GetGroups(),
+		Extra: make(map[string]authorizationv1.ExtraValue, len(who.User.GetExtra())),
+	}
+	for key, values := range who.User.GetExtra() {
+		spec.Extra[key] = values
+	}
+	if q.Path != "" {
+		spec.NonResourceAttributes = &authorizationv1.NonResourceAttributes{Path: q.Path, Verb: q.Verb}
+	} else {
+		spec.ResourceAttributes = &authorizationv1.ResourceAttributes{
+			Verb: q.Verb, Group: q.Group, Version: q.Version, Resource: q.Resource, Namespace: q.Namespace, Name: q.Name,
+		}
+	}
+	return &authorizationv1.SubjectAccessReview{Spec: spec}
+}

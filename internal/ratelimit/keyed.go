@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ratelimit
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// mostKeys bounds the keys that are remembered. Those whose bucket is full again are
+// forgotten first, which changes nothing for them.
+const mostKeys = 10_000
+
+// Keyed has a bucket for each key. Make it with New; it may be used by many at once.
+type Keyed struct {
+	rate  rate.Limit
+	burst int
+	now   func() time.Time
+
+	mu      sync.Mutex
+	buckets map[string]*rate.Limiter
+}
+
+// New makes buckets that hold burst and get so many a second.
+func New(perSecond float64, burst int, now func() time.Time) *Keyed {
+	return &Keyed{rate: rate.Limit(perSecond), burst: burst, now: now, buckets: map[string]*rate.Limiter{}}
+}
+
+// Allow takes one from the bucket of a key. If there is none it says when there will be.
+func (k *Keyed) Allow(key string) (wait time.Duration, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.now()
+	bucket := k.buckets[key]
+	if bucket == nil {
+		if len(k.buckets) >= mostKeys {
+			k.forget(now)
+		}
+		bucket = rate.NewLimiter(k.rate, k.burst)
+		k.buckets[key] = bucket
+	}
+	if bucket.AllowN(now, 1) {
+		return 0, true
+	}
+	missing := 1 - bucket.TokensAt(now)
+	return time.Duration(math.Ceil(missing / float64(k.rate) * float64(time.Second))), false
+}
+
+// forget drops keys whose bucket is full, and if these are few others too.
+func (k *Keyed) forget(now time.Time) {
+	for key, bucket := range k.buckets {
+		if bucket.TokensAt(now) >= float64(k.burst) || len(k.buckets) > mostKeys*3/4 {
+			delete(k.buckets, key)
+		}
+	}
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ratelimit
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestKeyed(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	k := New(2, 3, func() time.Time { return now })
+	take := func(key string, want bool, wait time.Duration) {
+		t.Helper()
+		if got, ok := k.Allow(key); ok != want || got != wait {
+			t.Errorf("%s: %s, %t, want %s, %t", key, got, ok, wait, want)
+		}
+	}
+	for range 3 {
+		take("a", true, 0)
+	}
+	take("a", false, 500*time.Millisecond)
+	take("b", true, 0)
+	now = now.Add(500 * time.Millisecond)
+	take("a", true, 0)
+	take("a", false, 500*time.Millisecond)
+	now = now.Add(time.Hour)
+	for range 3 {
+		take("a", true, 0)
+	}
+	take("a", false, 500*time.Millisecond)
+}
+
+func TestKeysAreBounded(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	k := New(1, 2, func() time.Time { return now })
+	for n := range 3 * mostKeys {
+		k.Allow(fmt.Sprint(n))
+	}
+	if len(k.buckets) > mostKeys {
+		t.Errorf("%d keys", len(k.buckets))
+	}
+	now = now.Add(time.Hour)
+	for n := len(k.buckets); n <= mostKeys; n++ {
+		k.Allow(fmt.Sprint("later", n))
+	}
+	if len(k.buckets) > mostKeys/4+1 {
+		t.Errorf("%d keys, though the buckets of most are full again", len(k.buckets))
+	}
+}
