@@ -27,7 +27,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/memory"
-	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/version"
@@ -53,6 +52,7 @@ type gatewayOptions struct {
 	address     string
 	certificate string
 	key         string
+	proxies     []string
 	drainDelay  time.Duration
 	drainGrace  time.Duration
 	connections int
@@ -86,6 +86,7 @@ func newGatewayCommand() *cobra.Command {
 	flags.StringVar(&o.address, "address", ":8080", "address of the REST API, /healthz and /readyz")
 	flags.StringVar(&o.certificate, "tls-cert-file", "", "PEM file with the certificate of the REST API, read again when it changes (default: no TLS)")
 	flags.StringVar(&o.key, "tls-key-file", "", "PEM file with the key of that certificate")
+	flags.StringSliceVar(&o.proxies, "trusted-proxies", nil, "addresses or ranges of proxies in front, whose X-Forwarded-For says where a request comes from")
 	flags.DurationVar(&o.drainDelay, "drain-delay", 15*time.Second, "how long requests are still taken after SIGTERM while /readyz says no and answers ask clients to connect anew: as long as load balancers take to hear of it")
 	flags.DurationVar(&o.drainGrace, "drain-grace", 30*time.Second, "how long requests under way may take after that")
 	flags.IntVar(&o.connections, "connections", httpserver.DefaultConnections, "most connections of clients at a time; beyond it one without a request makes room for a new one")
@@ -140,8 +141,13 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer flush()
-	guarded := guard(logger)
-	g, err := o.newGateway(background, config, sidecar, tracer, guarded, logger, accessLog)
+	who, err := newAccess(config)
+	if err != nil {
+		return err
+	}
+	g, err := o.newGateway(background, config, sidecar, gateway.Options{
+		Tokens: who.tokens, Rights: who.rights, Tracer: tracer, Panics: guard(logger), Logger: logger, AccessLog: accessLog,
+	})
 	if err != nil {
 		return err
 	}
@@ -149,16 +155,11 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	g.Start(background)
 	failed := make(chan error, 2)
 	counted := httpserver.NewMetrics(metrics.Registry)
-	stopMetrics, err := o.serveMetrics(config, counted, logger, failed)
+	stopAside, err := o.serveAside(background, who, counted, logger, failed)
 	if err != nil {
 		return err
 	}
-	defer stopMetrics()
-	stopProfiles, err := profiling.Serve(background, o.pprofAddress)
-	if err != nil {
-		return fmt.Errorf("--pprof-address %w", err)
-	}
-	defer stopProfiles()
+	defer stopAside()
 	var draining atomic.Bool
 	server, err := o.listen(background, httpserver.Options{
 		Listener: "api", Connections: o.connections, IdleTimeout: o.idleTimeout, Logger: logger, Metrics: counted,
@@ -178,7 +179,8 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	return o.drain(server, g, stop)
 }
 
-func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, sidecar *dispatcher.Client, tracer *tracing.Tracer, guarded *panics.Guard, logger, accessLog *slog.Logger) (*gateway.Gateway, error) {
+// newGateway makes a gateway with options that the flags complete.
+func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, sidecar *dispatcher.Client, with gateway.Options) (*gateway.Gateway, error) {
 	switch {
 	case o.replicas < 1:
 		return nil, errors.New("--replicas: must be at least 1")
@@ -187,18 +189,21 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 	case o.idleTimeout < time.Second:
 		return nil, errors.New("--idle-timeout: must be at least 1s")
 	}
-	o.first.Records.Total /= float64(o.replicas)
-	objects, err := newClient(config, client.Options{Scheme: newScheme(), Mapper: newMapper()})
-	if err != nil {
+	var err error
+	if with.TrustedProxies, err = httpserver.ParseProxies(o.proxies); err != nil {
+		return nil, fmt.Errorf("--trusted-proxies %w", err)
+	}
+	if with.Client, err = newClient(config, client.Options{Scheme: newScheme(), Mapper: newMapper()}); err != nil {
 		return nil, fmt.Errorf("set up gateway: %w", err)
 	}
-	addresses := &apiserver.Addresses{Live: objects, Hosts: apiserver.Hosts(config.Host, os.Getenv)}
+	addresses := &apiserver.Addresses{Live: with.Client, Hosts: apiserver.Hosts(config.Host, os.Getenv)}
 	go func() { _ = addresses.Start(ctx) }() // ends with ctx, without an error
-	return gateway.New(gateway.Options{
-		Config: config, Client: objects, Dispatcher: closed{tracer.Sender(sidecar), addresses.Complete}, Tracer: tracer, Forbidden: addresses.Forbidden,
-		Namespaces: o.namespaces, Limits: o.limits, BodyBytes: cmp.Or(o.bodyBytes, memory.Share(bodyShare, assumedBodies)), AllowUnregistered: o.unregistered, Dashboard: o.dashboard, First: o.first,
-		Metrics: gateway.NewMetrics(metrics.Registry), Panics: guarded, Logger: logger, AccessLog: accessLog, Now: time.Now, Random: rand.Reader,
-	})
+	o.first.Records.Total /= float64(o.replicas)
+	with.Config, with.Dispatcher, with.Forbidden = config, closed{with.Tracer.Sender(sidecar), addresses.Complete}, addresses.Forbidden
+	with.Namespaces, with.Limits, with.BodyBytes = o.namespaces, o.limits, cmp.Or(o.bodyBytes, memory.Share(bodyShare, assumedBodies))
+	with.AllowUnregistered, with.Dashboard, with.First = o.unregistered, o.dashboard, o.first
+	with.Metrics, with.Now, with.Random = gateway.NewMetrics(metrics.Registry), time.Now, rand.Reader
+	return gateway.New(with)
 }
 
 // closed is a dispatcher that gets nothing until the API server's addresses are
@@ -250,21 +255,30 @@ func (o *gatewayOptions) listen(ctx context.Context, options httpserver.Options,
 	return server, nil
 }
 
-// serveMetrics serves /metrics until stop is called; failed hears if it ends before.
-func (o *gatewayOptions) serveMetrics(config *rest.Config, counted *httpserver.Metrics, logger *slog.Logger, failed chan<- error) (stop func(), err error) {
-	server, listener, err := o.metrics.listen(config, counted, logger)
+// serveAside serves /metrics and profiles until stop is called; failed hears if that of
+// /metrics ends before.
+func (o *gatewayOptions) serveAside(ctx context.Context, who *access, counted *httpserver.Metrics, logger *slog.Logger, failed chan<- error) (stop func(), err error) {
+	stopProfiles, err := profiling.Serve(ctx, o.pprofAddress)
 	if err != nil {
+		return nil, fmt.Errorf("--pprof-address %w", err)
+	}
+	server, listener, err := o.metrics.listen(who, counted, logger)
+	if err != nil {
+		stopProfiles()
 		return nil, err
 	}
 	if server == nil {
-		return func() {}, nil
+		return stopProfiles, nil
 	}
 	go func() {
 		if err := server.Serve(listener); err != nil {
 			failed <- err
 		}
 	}()
-	return server.Close, nil
+	return func() {
+		server.Close()
+		stopProfiles()
+	}, nil
 }
 
 // drain takes requests until the load balancers know that this replica ends, then

@@ -11,13 +11,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/pflag"
-	"k8s.io/client-go/rest"
 	certutil "k8s.io/client-go/util/cert"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 )
@@ -38,42 +35,27 @@ func (o *metricsOptions) addFlags(flags *pflag.FlagSet) {
 }
 
 // listen begins to listen, and returns what answers; nil: /metrics is off.
-func (o *metricsOptions) listen(config *rest.Config, counted *httpserver.Metrics, logger *slog.Logger) (*httpserver.Server, net.Listener, error) {
+func (o *metricsOptions) listen(who *access, counted *httpserver.Metrics, logger *slog.Logger) (*httpserver.Server, net.Listener, error) {
 	if o.address == "0" || o.address == "" {
 		return nil, nil, nil
 	}
-	handler := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce})
+	var handler http.Handler = promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce})
 	options := httpserver.Options{Listener: "metrics", Metrics: counted, Logger: logger}
 	if o.secure {
+		handler = who.onlyForReaders(handler)
 		var err error
-		if handler, err = onlyForReaders(config, handler); err != nil {
-			return nil, nil, fmt.Errorf("set up metrics: %w", err)
-		}
 		if options.TLS, err = selfSigned(); err != nil {
 			return nil, nil, fmt.Errorf("set up metrics: %w", err)
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", handler)
+	mux.Handle("GET /metrics", handler)
 	options.Handler = mux
 	listener, err := net.Listen("tcp", o.address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--metrics-address %s: %w", o.address, err)
 	}
 	return httpserver.New(options), listener, nil
-}
-
-// onlyForReaders lets in callers whose token may read /metrics.
-func onlyForReaders(config *rest.Config, next http.Handler) (http.Handler, error) {
-	client, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, err
-	}
-	filter, err := filters.WithAuthenticationAndAuthorization(config, client)
-	if err != nil {
-		return nil, err
-	}
-	return filter(ctrl.Log.WithName("metrics"), next)
 }
 
 // selfSigned has a certificate that was made a moment ago.

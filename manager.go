@@ -201,7 +201,11 @@ func (o *managerOptions) newDeliveryCache(ctx context.Context, mgr manager.Manag
 // serve adds the servers of metrics and of probes.
 func (o *managerOptions) serve(mgr manager.Manager, p probes) error {
 	counted := httpserver.NewMetrics(metrics.Registry)
-	server, listener, err := o.metrics.listen(mgr.GetConfig(), counted, nil)
+	who, err := newAccess(mgr.GetConfig())
+	if err != nil {
+		return err
+	}
+	server, listener, err := o.metrics.listen(who, counted, nil)
 	if err != nil {
 		return err
 	}

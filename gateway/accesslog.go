@@ -12,6 +12,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
@@ -23,6 +24,7 @@ const requestIDHeader = "X-Request-Id"
 type noted struct {
 	id        string
 	operation string
+	address   string // of the client, as limits know it
 	namespace string
 	user      string
 	reason    string // of the problem that it ended with
@@ -55,7 +57,7 @@ func noteProblem(ctx context.Context, p *problem) {
 func (g *Gateway) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		started := g.now()
-		n := &noted{id: request.Header.Get(requestIDHeader), operation: "other"}
+		n := &noted{id: request.Header.Get(requestIDHeader), operation: "other", address: httpserver.Source(g.proxies.Client(request))}
 		if !isRequestID(n.id) {
 			n.id = "req_" + ulid.MustNew(ulid.Timestamp(started), rand.Reader).String()
 		}

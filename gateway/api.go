@@ -100,7 +100,7 @@ func (g *Gateway) authenticated(ctx huma.Context, next func(huma.Context)) {
 		p.write(w, p.RequestID)
 		return
 	}
-	n.user = who.user.GetName()
+	n.user = who.name()
 	n.body.belongsTo(who)
 	next(huma.WithValue(ctx, callerKey{}, who))
 }

@@ -21,6 +21,8 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway"
+	"bbmcp.quietstack.com/webhooks/internal/authn"
+	"bbmcp.quietstack.com/webhooks/internal/authz"
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
@@ -45,7 +47,16 @@ func BenchmarkPublish(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	logger := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	tokens, err := authn.New(cluster.ControlPlane.AdminConfig(), nil, time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rights, err := authz.New(cluster.ControlPlane.AdminConfig(), nil, time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
 	g, err := gateway.New(gateway.Options{
+		Tokens: tokens, Rights: rights,
 		Config: cluster.ControlPlane.AdminConfig(), Client: cluster.Client, Dispatcher: dispatcher.NewClient("/nowhere"),
 		Forbidden: func() []netip.Prefix { return nil },
 		Metrics:   gateway.NewMetrics(prometheus.NewRegistry()), Logger: logger, AccessLog: logger,

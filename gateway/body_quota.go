@@ -60,7 +60,7 @@ func ownerOf(who *caller) bodyOwner {
 	if who == nil {
 		return bodyOwner{}
 	}
-	return bodyOwner{name: who.user.GetName(), namespace: who.namespace}
+	return bodyOwner{name: who.name(), namespace: who.Namespace}
 }
 
 // take counts bytes more, of a body that will have so many in all, and says why not

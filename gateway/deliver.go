@@ -220,7 +220,7 @@ func (p *publishing) note(r *recorded) {
 func (p *publishing) draft(t target) *deliveryDraft {
 	return &deliveryDraft{
 		webhook: t.webhook, named: t.name, eventID: p.id, eventType: p.event.eventType, payload: p.payload, stamp: p.stamp,
-		accepted: p.accepted, publishedBy: p.who.user.GetName(), traceParent: p.span.TraceParent(p.event.traceParent),
+		accepted: p.accepted, publishedBy: p.who.name(), traceParent: p.span.TraceParent(p.event.traceParent),
 	}
 }
 

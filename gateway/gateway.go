@@ -14,17 +14,15 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sync/singleflight"
-	"k8s.io/apimachinery/pkg/util/cache"
-	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dashboard"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/authn"
+	"bbmcp.quietstack.com/webhooks/internal/authz"
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/mirror"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
@@ -51,6 +49,11 @@ type Options struct {
 	Forbidden func() []netip.Prefix
 	// Namespaces are those that may be read; empty: all.
 	Namespaces []string
+	// Tokens says whose tokens are, and Rights what callers may.
+	Tokens *authn.Reviewer
+	Rights *authz.Authorizer
+	// TrustedProxies are those whose word is taken for whom they speak.
+	TrustedProxies httpserver.Proxies
 	// Limits bound the backlog.
 	Limits Limits
 	// BodyBytes bounds the bytes of request bodies that are in memory at a time.
@@ -77,25 +80,24 @@ type Options struct {
 // Gateway serves the REST API. Make it with New, start its mirrors with Start,
 // and serve Handler.
 type Gateway struct {
-	client        client.WithWatch
-	callers       client.Client
-	authenticator authenticator.Token
-	authorizer    authorizer.Authorizer
-	reviews       singleflight.Group    // by the authorizer
-	granted       *cache.LRUExpireCache // rights, by the question's digest; see freshTTL
-	dispatcher    Dispatcher
-	forbidden     func() []netip.Prefix
-	namespaces    []string
-	limits        Limits
-	bodies        *bodyQuota
-	unregistered  bool
-	metrics       *Metrics
-	panics        *panics.Guard
-	logger        *slog.Logger
-	accessLog     *slog.Logger
-	now           func() time.Time
-	random        io.Reader
-	tracer        *tracing.Tracer
+	client       client.WithWatch
+	callers      client.Client
+	tokens       *authn.Reviewer
+	rights       *authz.Authorizer
+	proxies      httpserver.Proxies
+	dispatcher   Dispatcher
+	forbidden    func() []netip.Prefix
+	namespaces   []string
+	limits       Limits
+	bodies       *bodyQuota
+	unregistered bool
+	metrics      *Metrics
+	panics       *panics.Guard
+	logger       *slog.Logger
+	accessLog    *slog.Logger
+	now          func() time.Time
+	random       io.Reader
+	tracer       *tracing.Tracer
 
 	endpoints  *endpoints
 	deliveries *ledger
@@ -117,25 +119,18 @@ type Gateway struct {
 // +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhookdeliveries/status,verbs=update
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+// +kubebuilder:rbac:urls=/.well-known/openid-configuration;/openid/v1/jwks,verbs=get
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=list,namespace=default
 
 // New makes a gateway that knows nothing yet.
 func New(o Options) (*Gateway, error) {
-	clients, err := kubernetes.NewForConfig(o.Config)
-	if err != nil {
-		return nil, fmt.Errorf("set up gateway: %w", err)
-	}
-	authorize, err := newAuthorizer(clients.AuthorizationV1())
-	if err != nil {
-		return nil, err
-	}
 	callers, err := newCallerClient(o.Config, o.Client.Scheme())
 	if err != nil {
 		return nil, err
 	}
 	g := &Gateway{
 		client: o.Client, callers: callers,
-		authenticator: newAuthenticator(clients.AuthenticationV1().TokenReviews()), authorizer: authorize, granted: cache.NewLRUExpireCache(freshMost),
+		tokens: o.Tokens, rights: o.Rights, proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
@@ -193,6 +188,7 @@ func (g *Gateway) Start(ctx context.Context) {
 	source.List, source.Example = &v1alpha1.WebhookDeliveryList{}, &v1alpha1.WebhookDelivery{}
 	g.deliveries.Start(ctx, source)
 	g.catalogue.Start(ctx, mirror.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
+	go g.tokens.ReadKeys(ctx)
 	go g.beat(ctx)
 	g.recording.Go(func() { g.records.run(ctx) })
 }

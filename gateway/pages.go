@@ -9,10 +9,8 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -36,8 +34,7 @@ func (p *problem) Document() rest.Problem { return p.Problem }
 
 // Identify implements dashboard.Backend.
 func (p pages) Identify(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
-	request := (&http.Request{Header: http.Header{"Authorization": {"Bearer " + token}}}).WithContext(ctx)
-	who, refused := p.g.identify(request)
+	who, refused := p.g.identifyToken(ctx, token)
 	if stale, ok := errors.AsType[*problem](p.g.fresh()); ok && refused == nil {
 		refused = stale
 	}
@@ -45,9 +42,9 @@ func (p pages) Identify(ctx context.Context, token string) (context.Context, das
 		noteProblem(ctx, refused)
 		return nil, dashboard.Caller{}, refused
 	}
-	note(ctx).user = who.user.GetName()
+	note(ctx).user = who.name()
 	note(ctx).body.belongsTo(who)
-	return context.WithValue(ctx, callerKey{}, who), dashboard.Caller{Name: who.user.GetName(), Namespace: who.namespace}, nil
+	return context.WithValue(ctx, callerKey{}, who), dashboard.Caller{Name: who.name(), Namespace: who.Namespace}, nil
 }
 
 // Note implements dashboard.Backend.
@@ -59,17 +56,8 @@ func (p pages) May(ctx context.Context, namespace string, right dashboard.Right)
 	if who == nil || len(validation.IsDNS1123Label(namespace)) > 0 {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
-	defer cancel()
-	asked := authorizer.AttributesRecord{
-		User: who.user, Verb: right.Verb, Namespace: namespace, Name: right.Name, ResourceRequest: true,
-		APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: right.Resource,
-	}
-	if right.Resource == string(corev1.ResourceSecrets) {
-		asked.APIGroup, asked.APIVersion = corev1.GroupName, corev1.SchemeGroupVersion.Version
-	}
-	decision, _, err := p.g.authorizer.Authorize(ctx, asked)
-	return err == nil && decision == authorizer.DecisionAllow
+	allowed, err := p.g.rights.May(ctx, who.Identity, questionOf(right.Verb, right.Resource, namespace, right.Name))
+	return err == nil && allowed
 }
 
 // Follow implements dashboard.Backend.

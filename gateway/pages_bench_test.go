@@ -23,6 +23,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway"
+	"bbmcp.quietstack.com/webhooks/internal/authn"
+	"bbmcp.quietstack.com/webhooks/internal/authz"
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/test/stack"
@@ -50,7 +52,16 @@ func BenchmarkPages(b *testing.B) {
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
+	tokens, err := authn.New(cluster.ControlPlane.AdminConfig(), nil, time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rights, err := authz.New(cluster.ControlPlane.AdminConfig(), nil, time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
 	g, err := gateway.New(gateway.Options{
+		Tokens: tokens, Rights: rights,
 		Config: cluster.ControlPlane.AdminConfig(), Client: cluster.Client, Dispatcher: dispatcher.NewClient("/nowhere"),
 		Forbidden: func() []netip.Prefix { return nil }, Dashboard: true,
 		Metrics: gateway.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)), Now: time.Now, Random: rand.Reader,

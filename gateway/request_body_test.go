@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"bbmcp.quietstack.com/webhooks/internal/authn"
 )
 
 // newBody is a body of a caller, of a length that is known or not (-1).
@@ -23,7 +25,7 @@ func newBody(content io.Reader, length int64) *requestBody {
 	b := &requestBody{
 		ReadCloser: io.NopCloser(content), quota: fixedQuota(&now), metrics: NewMetrics(prometheus.NewRegistry()), length: length, limit: mebi,
 	}
-	b.belongsTo(&caller{user: &user.DefaultInfo{Name: "system:serviceaccount:a:one"}, namespace: "a"})
+	b.belongsTo(&caller{Identity: &authn.Identity{User: &user.DefaultInfo{Name: "system:serviceaccount:a:one"}, Namespace: "a"}})
 	return b
 }
 

@@ -73,7 +73,7 @@ func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAn
 // It holds for the caller alone: by the key of somebody else nobody is shown the
 // secret that signs.
 func requestOf(who *caller, key string) string {
-	digest := sha256.Sum256([]byte(who.user.GetName()))
+	digest := sha256.Sum256([]byte(who.name()))
 	return fmt.Sprintf("%s/%x", key, digest[:8])
 }
 

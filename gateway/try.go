@@ -68,7 +68,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	defer g.deliveries.release(namespace, webhook.Name, int64(len(body)))
 	sent, err := g.createDelivery(ctx, deliveryDraft{
 		webhook: webhook, eventID: eventID, eventType: in.Body.Event, payload: body,
-		accepted: now, publishedBy: who.user.GetName(), test: true,
+		accepted: now, publishedBy: who.name(), test: true,
 	})
 	if err != nil {
 		return nil, fail(ctx, err)

@@ -149,7 +149,7 @@ func TestGracePeriodFollowsTheDrain(t *testing.T) {
 		want         int64
 	}{
 		{"", "manager", 60},
-		{"", "gateway", 45},
+		{"", "gateway", 55},
 		{"{manager: {flags: {drain-grace: 1m30s}}}", "manager", 110},
 		{"{manager: {flags: {drain-grace: 90s}}}", "manager", 110},
 		{"{manager: {flags: {drain-grace: 1h}}}", "manager", 3620},

@@ -35,7 +35,7 @@ func rightsOf(rules []rbacv1.PolicyRule) (all []string) {
 func TestNamespacesTurnClusterRolesIntoRoles(t *testing.T) {
 	everywhere := render(t, "{rbac: {userRoles: false}}", Release{}).Objects
 	here := render(t, "{rbac: {userRoles: false}, namespaces: [team-a, team-b]}", Release{}).Objects
-	outside := []string{"eventtypes", "eventtypes/status", "tokenreviews", "subjectaccessreviews", "/metrics"}
+	outside := []string{"eventtypes", "eventtypes/status", "tokenreviews", "subjectaccessreviews", "/metrics", "/.well-known/openid-configuration", "/openid/v1/jwks"}
 	for _, role := range ofKind[rbacv1.ClusterRole](t, here, "ClusterRole") {
 		for _, right := range rightsOf(role.Rules) {
 			if _, resource, _ := strings.Cut(right, " "); !slices.Contains(outside, resource) {

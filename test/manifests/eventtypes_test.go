@@ -74,7 +74,7 @@ func TestSchemas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := schema.Validate([]byte(c.data)); (err == nil) != c.valid {
+			if err := schema.Validate(t.Context(), []byte(c.data)); (err == nil) != c.valid {
 				t.Errorf("valid = %v, want %v: %v", err == nil, c.valid, err)
 			}
 		})

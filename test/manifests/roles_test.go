@@ -55,6 +55,7 @@ func every(resource string, verbs ...string) []string {
 func TestRolesHoldThisAndNothingElse(t *testing.T) {
 	readVerbs := []string{"get", "list", "watch"}
 	writeVerbs := []string{"create", "update", "patch", "delete", "deletecollection"}
+	keys := []string{"get /.well-known/openid-configuration", "get /openid/v1/jwks"}
 	secretVerbs := []string{"create", "update"} // nothing that reads: the answer to a patch is the whole Secret
 	for _, c := range []struct {
 		role, aggregatesTo string
@@ -68,7 +69,7 @@ func TestRolesHoldThisAndNothingElse(t *testing.T) {
 		{"bbmcp-admin", "admin", slices.Concat(every("webhooks", readVerbs...), every("webhooks", writeVerbs...),
 			every("webhookdeliveries", readVerbs...), every("webhookdeliveries", writeVerbs...), every("secrets", secretVerbs...))},
 		{"bbmcp-metrics-reader", "", []string{"get /metrics"}},
-		{"bbmcp-metrics-auth", "", []string{"create subjectaccessreviews", "create tokenreviews"}},
+		{"bbmcp-metrics-auth", "", append([]string{"create subjectaccessreviews", "create tokenreviews"}, keys...)},
 		{"bbmcp-manager", "", slices.Concat(
 			every("secrets", "get", "create", "update"),
 			every("webhooks", readVerbs...), every("eventtypes", readVerbs...),
@@ -79,7 +80,7 @@ func TestRolesHoldThisAndNothingElse(t *testing.T) {
 		{"bbmcp-gateway", "", slices.Concat(
 			every("webhooks", readVerbs...), every("eventtypes", readVerbs...),
 			every("webhookdeliveries", readVerbs...), every("webhookdeliveries", "create"), []string{"update webhookdeliveries/status"},
-			every("tokenreviews", "create"), every("subjectaccessreviews", "create"),
+			every("tokenreviews", "create"), every("subjectaccessreviews", "create"), keys,
 		)},
 		{"bbmcp-gateway-signing", "", every("secrets", "get")},
 	} {

@@ -18,6 +18,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
 	"bbmcp.quietstack.com/webhooks/gateway"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/authn"
+	"bbmcp.quietstack.com/webhooks/internal/authz"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
@@ -34,6 +36,8 @@ func run() error {
 	manager := &recorder{}
 	controllers.NewMetrics(manager)
 	httpserver.NewMetrics(manager)
+	authn.NewMetrics(manager)
+	authz.NewMetrics(manager)
 	panics.New(manager, nil)
 	manager.MustRegister(controllers.RunnerCollector{Stats: func() attempt.Stats { return attempt.Stats{} }}, (&controllers.Filling{}).Collector())
 	if err := manager.print("Manager"); err != nil {
@@ -44,6 +48,8 @@ func run() error {
 	rest := &recorder{}
 	gateway.NewMetrics(rest)
 	httpserver.NewMetrics(rest)
+	authn.NewMetrics(rest)
+	authz.NewMetrics(rest)
 	panics.New(rest, nil)
 	rest.MustRegister(gateway.BacklogCollector{})
 	if err := rest.print("Gateway"); err != nil {
