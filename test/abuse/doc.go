@@ -9,7 +9,8 @@
 // While each attack runs, a neighbour in a namespace of its own publishes 50
 // events a second to a healthy endpoint. Of these none may be lost or refused, and
 // the time to delivery may grow to three times of what it is without the attack,
-// or by 50 ms. No process may end or take more memory than its limit: where the
+// or by 50 ms, which is not judged where other programs keep the machine busy, unless
+// CI=true. No process may end or take more memory than its limit: where the
 // system lets us make cgroups, the kernel ends a process that tries (with CI=true
 // it must let us), and everywhere the peak of what is resident is compared with
 // the limit. A case adds what else it promises: CPU of a process, requests to the

@@ -14,6 +14,7 @@ type figures struct {
 	name          string
 	without, with notice
 	processes     []usage
+	plane         float64 // cores of API server and etcd
 	extra         []string
 }
 
@@ -21,7 +22,7 @@ type figures struct {
 func table(all []figures) string {
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "case\tneighbour\tlost\trefused\tp99 direct: without\twith\tp99 stored: without\twith\tgateway MiB\tits dispatcher\tmanager\tits dispatcher\tcores of the four\tof others\t")
+	fmt.Fprintln(w, "case\tneighbour\tlost\trefused\tp99 direct: without\twith\tp99 stored: without\twith\tgateway MiB\tits dispatcher\tmanager\tits dispatcher\tcores of the four\tof API server and etcd\tof others\t")
 	for _, f := range all {
 		fmt.Fprintf(w, "%s\t%d events\t%d\t%d\t%s\t%s\t%s\t%s\t", f.name, f.with.sent, f.with.lost, f.with.refused,
 			milliseconds(f.without.direct), milliseconds(f.with.direct), milliseconds(f.without.stored), milliseconds(f.with.stored))
@@ -35,7 +36,7 @@ func table(all []figures) string {
 			fmt.Fprintf(w, "%d of %d\t", u.peak>>20, u.limit>>20)
 			cores = append(cores, fmt.Sprintf("%.2f", u.cores))
 		}
-		fmt.Fprintf(w, "%s\t%.1f\t\n", strings.Join(cores, " "), f.with.others)
+		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t\n", strings.Join(cores, " "), f.plane, f.with.others)
 	}
 	_ = w.Flush() // a Builder takes everything
 	for _, f := range all {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -89,4 +90,9 @@ func newDelivery(namespace, name, webhook, payload string) *v1alpha1.WebhookDeli
 			WebhookRef: v1alpha1.WebhookReference{Name: webhook}, EventID: name, EventType: "context.created", Payload: payload,
 		},
 	}
+}
+
+func largeEvent(i int, text string) []byte {
+	data := strings.TrimSuffix(createdData, "}") + fmt.Sprintf(`,"metadata":{"n":%d,"text":%q}}`, i, text)
+	return fmt.Appendf(nil, `{"event":"context.created","data":%s}`, data)
 }

@@ -31,6 +31,9 @@ const (
 	// where the process knows the limit by itself.
 	confinedShare = 0.9
 
+	// treeVariable names a checkout to take chart and programs from.
+	treeVariable = "ABUSE_TREE"
+
 	pollEvery    = 50 * time.Millisecond
 	becomesReady = 30 * time.Second
 )
@@ -83,7 +86,7 @@ func (p *product) start(ctx context.Context, o productOptions) (err error) {
 	}
 	defer os.Remove(spaces)
 	p.stack, err = stack.Start(ctx, stack.Options{
-		Tree: os.Getenv("ABUSE_TREE"), Values: o.values, Confine: p.confine,
+		Tree: os.Getenv(treeVariable), Values: o.values, Confine: p.confine,
 		ControlPlane: controlplane.Options{UnsafeNoFsync: true, Manifests: []string{spaces}},
 		Progress:     func(text string) { o.say("%s", text) },
 	})
@@ -259,6 +262,16 @@ func (p *product) others(attacker int) time.Duration {
 		}
 	}
 	return busy - p.cpu()
+}
+
+// planeCPU is what API server and etcd took.
+func (p *product) planeCPU() (all time.Duration) {
+	plane := p.stack.ControlPlane.PIDs()
+	for _, pid := range []int{plane.APIServer, plane.Etcd} {
+		took, _ := cpuTime(pid) // they do not end before us
+		all += took
+	}
+	return all
 }
 
 func (p *product) cpu() (all time.Duration) {

@@ -66,7 +66,25 @@ type scene struct {
 func attacksOnProcesses() []attack {
 	return slices.Concat(
 		numberAttacks(),
+		pageAttacks(),
+		fanOutAttacks(),
 		connectionAttacks(),
+		unreadAttacks(),
+		byHandAttacks(),
+		floodAttacks(),
+	)
+}
+
+// attacksOnNeighbours are what a tenant with all rights in its own namespace can do
+// to others. They must fail also where no admission policy helps.
+func attacksOnNeighbours() []attack {
+	return slices.Concat(
+		forgedAttacks(),
+		backlogAttacks(),
+		keptAttacks(),
+		admissionAttacks(),
+		failingAttacks(),
+		changeAttacks(),
 	)
 }
 
@@ -75,7 +93,7 @@ func TestMain(m *testing.M) {
 	if name == "" {
 		os.Exit(m.Run())
 	}
-	for _, one := range attacksOnProcesses() {
+	for _, one := range slices.Concat(attacksOnProcesses(), attacksOnNeighbours()) {
 		if one.name == name {
 			if err := playAttacker(one.act); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -90,6 +108,24 @@ func TestMain(m *testing.M) {
 
 func TestStrangersAndTenants(t *testing.T) {
 	run(t, productOptions{}, attacksOnProcesses())
+}
+
+// Without policies, and in some namespaces only, where there are none.
+func TestTenantsAmongNamespaces(t *testing.T) {
+	attacks := attacksOnNeighbours()
+	spaces := []any{neighbourSpace}
+	for i := range attacks {
+		spaces = append(spaces, spaceOf(i))
+	}
+	run(t, productOptions{values: map[string]any{"namespaces": spaces}, managerArgs: retentionLimits(), gatewayArgs: backlogLimits}, attacks)
+}
+
+// In the whole cluster, with the policies deleted that could help.
+func TestTenantsInTheCluster(t *testing.T) {
+	if !isFull() {
+		t.Skip("the same among namespaces in a shorter run")
+	}
+	run(t, productOptions{managerArgs: retentionLimits(), gatewayArgs: backlogLimits, withoutPolicies: true}, attacksOnNeighbours())
 }
 
 // isFull reports whether a person asked for all of it.
@@ -153,11 +189,12 @@ func (s *scene) run(one attack) {
 	}
 	attacker, err := startAttacker(one.name, s.place())
 	s.try(err)
-	begun := time.Now()
+	begun, plane := time.Now(), s.planeCPU()
 	if one.meanwhile != nil {
 		one.meanwhile(s)
 	}
 	s.figures.with = s.notice(s.ctx, window, attacker.pid())
+	s.figures.plane = (s.planeCPU() - plane).Seconds() / time.Since(begun).Seconds()
 	s.Logf("attacked for %s", time.Since(begun).Round(100*time.Millisecond))
 	for _, w := range s.watched {
 		s.figures.processes = append(s.figures.processes, w.end())
@@ -189,9 +226,16 @@ func (s *scene) judge() {
 		s.Errorf("only %d %% of the neighbour's events were delivered by the first attempt, %d %% without the attack", with.prompt, without.prompt)
 	}
 	for what, times := range map[string][2]time.Duration{"first attempts": {without.direct, with.direct}, "stored events": {without.stored, with.stored}} {
-		if allowed := max(allowedFactor*times[0], times[0]+allowedMore); times[1] > allowed {
-			s.Errorf("p99 of the neighbour's %s is %s, at most %s may be, %s without the attack; others took %.1f cores meanwhile, %.1f before",
-				what, times[1], allowed, times[0], with.others, without.others)
+		allowed := max(allowedFactor*times[0], times[0]+allowedMore)
+		verdict := fmt.Sprintf("p99 of the neighbour's %s is %s, at most %s may be, %s without the attack; others took %.1f cores meanwhile, %.1f before",
+			what, times[1], allowed, times[0], with.others, without.others)
+		switch {
+		case times[1] <= allowed:
+		case with.others > calm && os.Getenv("CI") != "true":
+			s.Logf("!!! NOT JUDGED, because others kept the machine busy: %s", verdict)
+			s.figure("not judged: %s", verdict)
+		default:
+			s.Error(verdict)
 		}
 	}
 	for i, used := range s.figures.processes {
