@@ -32,7 +32,7 @@ func (p *publishing) fanOut(ctx context.Context) error {
 			t.release() // also of what was never begun
 		}
 	}()
-	until := p.g.now().Add(p.prefer.wait)
+	until := p.g.now().Add(timeFor(ctx, p.prefer.wait))
 	flights, durable := p.attempt(ctx, tasks)
 	if len(flights) == 0 {
 		return p.store(ctx, durable)

@@ -90,7 +90,7 @@ type taking func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool)
 // made here; nil and why, if not.
 func (f *firsts) begin(draft *deliveryDraft, digest [sha256.Size]byte, take taking, pending func(before time.Time) bool) (*flight, refusal) {
 	webhook := draft.webhook
-	if !isWell(webhook, f.now()) {
+	if !f.isWell(webhook) {
 		return nil, refusedNotActive
 	}
 	secrets, err := f.signer.Recent(webhook)
@@ -123,12 +123,13 @@ func (f *firsts) begin(draft *deliveryDraft, digest [sha256.Size]byte, take taki
 }
 
 // isWell reports whether the controller finds nothing wrong with a webhook, as it
-// is now. All others are the controller's, so that it sees how they do.
-func isWell(webhook *v1alpha1.Webhook, now time.Time) bool {
-	status := &webhook.Status
-	return status.State == v1alpha1.WebhookActive && !webhook.Spec.Suspend && status.ObservedGeneration == webhook.Generation &&
-		(status.RetryAfterTime == nil || !status.RetryAfterTime.After(now)) &&
-		isReady(status)
+// is now, but for failures that this process knows to be over. All others are the
+// controller's, so that it sees how they do.
+func (f *firsts) isWell(webhook *v1alpha1.Webhook) bool {
+	status, now := &webhook.Status, f.now()
+	return !webhook.Spec.Suspend && status.ObservedGeneration == webhook.Generation &&
+		(status.RetryAfterTime == nil || !status.RetryAfterTime.After(now)) && isReady(status) &&
+		(status.State == v1alpha1.WebhookActive || status.State == v1alpha1.WebhookFailing && f.slots.isWell(webhook, now))
 }
 
 // isReady reports whether a webhook works as it is configured. Where a rotation is
@@ -202,8 +203,8 @@ func (f *flight) made() v1alpha1.Attempt {
 	return attemptlog.Entry(1, &f.result, f.primary, f.revision)
 }
 
-// await waits for first attempts to end, for this long in all. Those that have
-// not are overdue.
+// await waits for first attempts to end, for this long in all. Those that have not
+// are handed over.
 func await(flights []*flight, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -213,9 +214,7 @@ func await(flights []*flight, wait time.Duration) {
 		case <-timer.C:
 			for _, other := range flights[i:] {
 				if !other.hasEnded() {
-					now := other.firsts.now()
 					other.firsts.metrics.firstOverdue()
-					other.firsts.slots.overdue(other.slot, now.Sub(other.began), now)
 				}
 			}
 			return
@@ -223,15 +222,37 @@ func await(flights []*flight, wait time.Duration) {
 	}
 }
 
+// storeReserve is what first attempts leave of a request's time, for storing what
+// they do not deliver.
+const storeReserve = 10 * time.Second
+
+// timeFor is how long a request may wait for first attempts, at most as long as its
+// publisher prefers: one of many events in a request may have its turn late.
+func timeFor(ctx context.Context, prefers time.Duration) time.Duration {
+	deadline, ok := ctx.Deadline()
+	switch {
+	case ctx.Err() != nil:
+		return 0
+	case !ok:
+		return prefers
+	}
+	return min(prefers, time.Until(deadline)-storeReserve)
+}
+
 // attempt begins the first attempts that may be made here; the other deliveries
 // are durable first.
 func (p *publishing) attempt(ctx context.Context, tasks []*task) (flights []*flight, durable []*task) {
 	f := p.g.firsts
-	if p.prefer.wait <= 0 {
-		why := refusedAsync
-		if f.wait <= 0 {
-			why = refusedOff
-		}
+	why := refusal("")
+	switch {
+	case f.wait <= 0:
+		why = refusedOff
+	case p.prefer.wait <= 0:
+		why = refusedAsync
+	case timeFor(ctx, p.prefer.wait) <= 0:
+		why = refusedLate
+	}
+	if why != "" {
 		f.metrics.firstRefused(why, len(tasks))
 		return nil, tasks
 	}

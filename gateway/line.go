@@ -10,25 +10,74 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// turn is a place in the line for a slot of one webhook.
+// turn is a place in a line for a slot of one webhook.
 type turn struct {
 	hook    *hookSlots
+	line    *list.List // the webhook's own, or its namespace's for the bounds that all share
 	element *list.Element
 	called  chan struct{} // closed when it is worth trying again
 }
 
-// lineUp joins the line for a slot of a webhook that has none free. It returns
-// nil where waiting is of no use: the endpoint is slow or failing, or no attempt
-// of the webhook is out whose end would call the next.
+// sharedLines are those who wait for a slot though their webhook may have one more:
+// a line for each namespace, and namespaces take turns.
+type sharedLines struct {
+	byNamespace map[string]*list.List // of *turn
+	order       []string              // namespaces, next first; some of them with nobody left
+}
+
+func newSharedLines() sharedLines { return sharedLines{byNamespace: map[string]*list.List{}} }
+
+// join adds a turn of a namespace.
+func (l *sharedLines) join(namespace string, waiting *turn) {
+	line := l.byNamespace[namespace]
+	if line == nil {
+		line = list.New()
+		l.byNamespace[namespace] = line
+		l.order = append(l.order, namespace)
+	}
+	waiting.line, waiting.element = line, line.PushBack(waiting)
+}
+
+// next takes out the turn that comes next of those that may have a slot; nil: none.
+func (l *sharedLines) next(may func(*hookSlots) bool) *turn {
+	for range len(l.order) {
+		namespace := l.order[0]
+		l.order = l.order[1:]
+		line := l.byNamespace[namespace]
+		first := line.Front()
+		if first == nil {
+			delete(l.byNamespace, namespace)
+			continue
+		}
+		l.order = append(l.order, namespace)
+		if waiting, _ := first.Value.(*turn); may(waiting.hook) {
+			line.Remove(first)
+			return waiting
+		}
+	}
+	return nil
+}
+
+// lineUp joins a line for a slot of a webhook that has none free. It returns nil
+// where waiting is of no use: the endpoint is slow or failing, or no attempt is out
+// whose end would call the next.
 func (s *slots) lineUp(webhook *v1alpha1.Webhook, now time.Time) *turn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ripen(now)
 	h := s.hook(webhook, now)
-	if h.out == 0 || !h.isPrompt(s.slowAfter, now) {
+	if !h.isPrompt(s.slowAfter, now) {
 		return nil
 	}
 	waiting := &turn{hook: h, called: make(chan struct{})}
-	waiting.element = h.line.PushBack(waiting)
+	switch {
+	case h.out >= s.limit(h, now):
+		waiting.line, waiting.element = &h.line, h.line.PushBack(waiting)
+	case !s.hasRoom(h, now):
+		s.lines.join(h.key.namespace, waiting)
+	default: // by now there is one
+		close(waiting.called)
+	}
 	return waiting
 }
 
@@ -37,15 +86,24 @@ func (h *hookSlots) isPrompt(slowAfter time.Duration, now time.Time) bool {
 	return h.slowness == 0 && h.strikes < strikesToClose && h.typical <= slowAfter/4 && !now.Before(h.closedUntil)
 }
 
-// leaveLine gives a place in the line up.
-func (s *slots) leaveLine(waiting *turn) {
+// leaveLine gives a place in the line up. Who was called and leaves makes way for the
+// next.
+func (s *slots) leaveLine(waiting *turn, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	waiting.hook.line.Remove(waiting.element) // nothing, if it was called
+	if waiting.element != nil {
+		waiting.line.Remove(waiting.element) // nothing, if it was called
+	}
+	select {
+	case <-waiting.called:
+		s.callNext(waiting.hook, now)
+	default:
+	}
 }
 
 // callNext calls as many as there is room for, now that an attempt has ended: all
-// of them, if waiting is of no use any more.
+// of the webhook's own line, if waiting is of no use any more, and one of those who
+// wait for what all share.
 func (s *slots) callNext(h *hookSlots, now time.Time) {
 	room := s.limit(h, now) - h.out
 	if !h.isPrompt(s.slowAfter, now) || h.out == 0 {
@@ -53,6 +111,10 @@ func (s *slots) callNext(h *hookSlots, now time.Time) {
 	}
 	for ; room > 0 && h.line.Len() > 0; room-- {
 		next, _ := h.line.Remove(h.line.Front()).(*turn)
+		close(next.called)
+	}
+	may := func(h *hookSlots) bool { return h.out >= s.limit(h, now) || s.hasRoom(h, now) }
+	if next := s.lines.next(may); next != nil {
 		close(next.called)
 	}
 }
@@ -68,7 +130,8 @@ func (f *firsts) takeNow(webhook *v1alpha1.Webhook, pending func(before time.Tim
 
 // takeInTurn waits for a slot until ctx ends where one will be free soon: an
 // attempt that is a moment late is better for everyone than an object. So it is
-// when a gateway has just started and knows no endpoint yet.
+// when a gateway has just started and knows no endpoint yet, and when an event is for
+// more webhooks than there are slots.
 func (f *firsts) takeInTurn(ctx context.Context) taking {
 	return func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal) {
 		for {
@@ -83,7 +146,7 @@ func (f *firsts) takeInTurn(ctx context.Context) taking {
 			select {
 			case <-waiting.called:
 			case <-ctx.Done():
-				f.slots.leaveLine(waiting)
+				f.slots.leaveLine(waiting, f.now())
 			}
 		}
 	}

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +13,7 @@ import (
 func (k *track) line(t *testing.T, name string) *turn {
 	t.Helper()
 	k.expect(t, name, refusedFull)
-	return k.lineUp(hookNamed(name, "https://"+name+".example.com/"), k.now)
+	return k.lineUp(hookNamed(name, urlOf(name)), k.now)
 }
 
 func called(all []*turn) (n int) {
@@ -33,7 +34,7 @@ func TestTheFirstSuccessCallsAsManyAsThereIsRoomFor(t *testing.T) {
 	for range 6 {
 		waiting = append(waiting, k.line(t, "new"))
 	}
-	k.leaveLine(waiting[0])
+	k.leaveLine(waiting[0], k.now)
 	k.ends(one, time.Millisecond, good())
 	if n := called(waiting[1:4]); n != 3 || called(waiting) != 3 {
 		t.Errorf("%d of the first three who wait were called, %d in all", n, called(waiting))
@@ -45,7 +46,7 @@ func TestTheFirstSuccessCallsAsManyAsThereIsRoomFor(t *testing.T) {
 	if n := called(waiting); n != 4 {
 		t.Errorf("one attempt ended and %d were called", n-3)
 	}
-	k.leaveLine(waiting[1]) // who was called has left already
+	k.leaveLine(waiting[1], k.now) // who was called has left already
 }
 
 func TestNobodyWaitsForWhatIsSlowOrFails(t *testing.T) {
@@ -69,18 +70,53 @@ func TestNobodyWaitsForWhatIsSlowOrFails(t *testing.T) {
 	}
 
 	k.must(t, "hangs")
-	late := k.must(t, "hangs")
+	k.must(t, "hangs")
 	waiting = []*turn{k.line(t, "hangs")}
 	k.now = k.now.Add(time.Second)
-	k.overdue(late, time.Second, k.now)
+	k.ripen(k.now)
 	if called(waiting) != 1 {
 		t.Error("an attempt is overdue and one still waits for a slot")
 	}
 	if k.lineUp(hookNamed("hangs", "https://hangs.example.com/"), k.now) != nil {
 		t.Error("a publisher waits for an endpoint that hangs")
 	}
-	if k.lineUp(hookNamed("idle", "https://idle.example.com/"), k.now) != nil {
-		t.Error("a publisher waits although no attempt is out whose end would call it")
+	if idle := k.lineUp(hookNamed("other/idle", "https://idle.example.com/"), k.now); called([]*turn{idle}) != 1 {
+		t.Error("a publisher waits although a slot is free")
+	}
+}
+
+// An event for more webhooks than there are slots would else store most of them.
+func TestWhoWaitsForWhatAllShareIsCalledInTurn(t *testing.T) {
+	k := newTrack() // 8 slots: 6 for one namespace, and 4 for webhooks that are new
+	var out []*slot
+	for i := range 3 {
+		out = append(out, k.must(t, fmt.Sprint("a/", i)))
+	}
+	var waiting []*turn
+	for i := range 3 {
+		waiting = append(waiting, k.line(t, fmt.Sprint("a/", 3+i)))
+	}
+	out = append(out, k.must(t, "b/0"))
+	other := k.line(t, "b/1")
+	k.ends(out[0], time.Millisecond, good())
+	if called(waiting)+called([]*turn{other}) != 0 {
+		t.Error("the slot that is left free for others was given away")
+	}
+	k.ends(out[1], time.Millisecond, good())
+	if called(waiting) != 1 {
+		t.Error("one attempt more has ended, and not one was called")
+	}
+	k.ends(out[2], time.Millisecond, good())
+	if called(waiting) != 1 || called([]*turn{other}) != 1 {
+		t.Error("the second namespace has not had its turn")
+	}
+	k.leaveLine(other, k.now) // it was called, and does not take the slot
+	if called(waiting) != 2 {
+		t.Error("nobody takes the place of who was called and left")
+	}
+	k.ends(out[3], time.Millisecond, good())
+	if called(waiting) != 3 || k.lines.next(func(*hookSlots) bool { return true }) != nil {
+		t.Error("somebody still stands in line")
 	}
 }
 

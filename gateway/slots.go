@@ -33,6 +33,8 @@ const (
 	untriedAtOnce = 2
 	// provenFor is how long a success counts as lately.
 	provenFor = 10 * time.Minute
+	// wellFor is for how long a success counts more than a status that says failing.
+	wellFor = 30 * time.Second
 )
 
 // refusal says why there is no first attempt; "" if there may be one. It is the
@@ -47,6 +49,7 @@ const (
 	refusedClosed    refusal = "closed"    // the endpoint was slow, failed, or asked to be left alone
 	refusedFull      refusal = "full"      // no free slot
 	refusedReading   refusal = "reading"   // its secret is being read: for the moment only
+	refusedLate      refusal = "late"      // the request's time is nearly over
 )
 
 // slots bound the first attempts that are out, and remember which endpoints are
@@ -54,13 +57,16 @@ const (
 // many slots again, beside those of the others: what hangs takes nothing from
 // what does not. Safe for concurrent use; nothing here waits.
 type slots struct {
-	prompt, doubtful int // slots of the two kinds
-	perWebhook       int
-	perDestination   int
-	slowAfter        time.Duration
+	sizes          [2]int // slots, by kind
+	perWebhook     int
+	perDestination int
+	slowAfter      time.Duration
 
 	mu           sync.Mutex
-	used         [2]int // by kind
+	used         [2]int                 // by kind
+	spaces       map[string]*spaceSlots // by namespace
+	young        list.List              // of *slot, of attempts that are not late, oldest first
+	lines        sharedLines            // for the bounds that webhooks share
 	hooks        map[webhookKey]*hookSlots
 	destinations map[string]*destinationSlots
 	told         map[webhookKey]*hearsay // by objects
@@ -74,9 +80,10 @@ const (
 )
 
 type destinationSlots struct {
-	address string
-	out     int
-	hooks   int
+	address     string
+	out         int
+	byNamespace map[string]int // of out
+	hooks       int
 }
 
 // hookSlots is what is known of one webhook.
@@ -101,7 +108,8 @@ type hookSlots struct {
 
 func newSlots(total, perWebhook, perDestination int, slowAfter time.Duration) *slots {
 	return &slots{
-		prompt: total, doubtful: max(1, total/2), perWebhook: perWebhook, perDestination: perDestination, slowAfter: slowAfter,
+		sizes: [2]int{total, max(1, total/2)}, perWebhook: perWebhook, perDestination: perDestination, slowAfter: slowAfter,
+		spaces: map[string]*spaceSlots{}, lines: newSharedLines(),
 		hooks: map[webhookKey]*hookSlots{}, destinations: map[string]*destinationSlots{}, told: map[webhookKey]*hearsay{},
 	}
 }
@@ -111,8 +119,9 @@ type slot struct {
 	hook        *hookSlots
 	destination *destinationSlots
 	kind        int
+	began       time.Time
+	age         *list.Element // in slots.young, unless late
 	late        bool
-	released    bool
 }
 
 // take gives a webhook a slot. pending reports whether deliveries wait that came
@@ -120,6 +129,7 @@ type slot struct {
 func (s *slots) take(webhook *v1alpha1.Webhook, now time.Time, pending func(before time.Time) bool) (*slot, refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ripen(now)
 	h := s.hook(webhook, now)
 	if asked := h.askedUntil; !asked.IsZero() && !now.Before(h.closedUntil) {
 		s.mu.Unlock()
@@ -135,20 +145,31 @@ func (s *slots) take(webhook *v1alpha1.Webhook, now time.Time, pending func(befo
 	if now.Before(h.closedUntil) || s.isHung(h, now) {
 		return nil, refusedClosed
 	}
-	room, kind := s.prompt, kindPrompt
-	if !h.isProven(now) || h.isProbed() || h.typical > s.slowAfter/4 {
-		room, kind = s.doubtful, kindDoubtful
-	}
-	if h.out >= s.limit(h, now) || h.destination.out >= s.perDestination || s.used[kind] >= room {
+	if h.out >= s.limit(h, now) || !s.hasRoom(h, now) {
 		return nil, refusedFull
 	}
 	h.out++
-	h.destination.out++
-	s.used[kind]++
-	return &slot{hook: h, destination: h.destination, kind: kind}, ""
+	at := &slot{hook: h, destination: h.destination, kind: s.kindOf(h, now), began: now}
+	at.age = s.young.PushBack(at)
+	s.charge(at, 1)
+	return at, ""
 }
 
 func (h *hookSlots) isProven(now time.Time) bool { return now.Sub(h.lastSuccess) <= provenFor }
+
+// isWell reports whether this process has just seen the endpoint of a webhook do well:
+// later than it is said to have failed, or a moment ago. That counts more than a
+// status, which says failing after one refusal among a hundred successes a second.
+func (s *slots) isWell(webhook *v1alpha1.Webhook, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.hooks[keyOf(webhook)]
+	if h == nil || !h.isEndpointOf(webhook) || h.lastSuccess.IsZero() || h.isProbed() {
+		return false
+	}
+	failed := webhook.Status.LastFailureTime
+	return now.Sub(h.lastSuccess) <= wellFor || failed != nil && h.lastSuccess.After(failed.Time)
+}
 
 // isProbed reports whether one attempt finds out how the endpoint does.
 func (h *hookSlots) isProbed() bool { return h.strikes >= strikesToClose || h.slowness > 0 }
@@ -183,6 +204,7 @@ func (s *slots) hook(webhook *v1alpha1.Webhook, now time.Time) *hookSlots {
 		h.obey(told.asked, now)
 	}
 	h.destination.hooks++
+	s.space(key.namespace).hooks++
 	s.hooks[key] = h
 	return h
 }
@@ -194,7 +216,7 @@ func (h *hookSlots) isEndpointOf(webhook *v1alpha1.Webhook) bool {
 func (s *slots) destination(address string) *destinationSlots {
 	d := s.destinations[address]
 	if d == nil {
-		d = &destinationSlots{address: address}
+		d = &destinationSlots{address: address, byNamespace: map[string]int{}}
 		s.destinations[address] = d
 	}
 	return d
@@ -203,6 +225,8 @@ func (s *slots) destination(address string) *destinationSlots {
 func (s *slots) leave(h *hookSlots) {
 	h.destination.hooks--
 	s.drop(h.destination)
+	s.space(h.key.namespace).hooks--
+	s.dropSpace(h.key.namespace)
 }
 
 func (s *slots) drop(d *destinationSlots) {
@@ -222,25 +246,7 @@ func (s *slots) forget(webhook webhookKey) {
 	delete(s.told, webhook)
 }
 
-// overdue notes that an attempt has been out for longer than the publisher waited.
-func (s *slots) overdue(at *slot, took time.Duration, now time.Time) {
-	if took < s.slowAfter {
-		return // this publisher waits less than others
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if at.released {
-		return
-	}
-	s.used[at.kind]--
-	at.kind = kindDoubtful
-	s.used[at.kind]++
-	at.late = true
-	at.hook.slow(now)
-	s.callNext(at.hook, now)
-}
-
-// slow closes a webhook whose endpoint was slower than the wait.
+// slow closes a webhook whose endpoint was slower than an endpoint may be.
 func (h *hookSlots) slow(now time.Time) {
 	if now.Before(h.closedUntil) && h.slowness > 0 {
 		return // it was out together with the one that was heeded
@@ -272,11 +278,11 @@ func (s *slots) free(at *slot, now time.Time) {
 }
 
 func (s *slots) release(at *slot) {
-	at.released = true
+	if !at.late {
+		s.young.Remove(at.age)
+	}
 	at.hook.out--
-	at.destination.out--
-	s.used[at.kind]--
-	s.drop(at.destination)
+	s.charge(at, -1)
 }
 
 // done gives a slot back and learns from the result.

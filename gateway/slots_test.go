@@ -5,6 +5,8 @@ package gateway
 import (
 	"net/http"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,14 +29,24 @@ func newTrack() *track {
 	return &track{slots: newSlots(8, 4, 6, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 }
 
+// hookNamed is a webhook; what stands before a / is its namespace.
 func hookNamed(name, url string) *v1alpha1.Webhook {
-	return &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}, Spec: v1alpha1.WebhookSpec{URL: url}}
+	namespace, _, _ := strings.Cut(name, "/")
+	if namespace == name {
+		namespace = ""
+	}
+	return &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(name)}, Spec: v1alpha1.WebhookSpec{URL: url}}
+}
+
+// urlOf is the endpoint of a webhook, on a host of its own.
+func urlOf(name string) string {
+	return "https://" + strings.ReplaceAll(name, "/", ".") + ".example.com/"
 }
 
 func keyNamed(name string) webhookKey { return keyOf(hookNamed(name, "")) }
 
 func (k *track) try(name string) (*slot, refusal) {
-	return k.take(hookNamed(name, "https://"+name+".example.com/"), k.now, func(time.Time) bool { return k.waiting })
+	return k.take(hookNamed(name, urlOf(name)), k.now, func(time.Time) bool { return k.waiting })
 }
 
 // must takes a slot that must be there.
@@ -92,16 +104,105 @@ func TestUntriedWebhooksGetFewSlots(t *testing.T) {
 func TestWhatHangsLeavesTheOthersTheirSlots(t *testing.T) {
 	k := newTrack()
 	k.proven(t, "well", "also")
-	for _, name := range []string{"a", "b"} {
-		k.must(t, name)
+	for _, name := range []string{"hangs/a", "hangs/a", "hangs/b", "too/a"} {
 		k.must(t, name)
 	}
 	k.expect(t, "c", refusedFull)
-	for range 4 {
+	for range 3 {
 		k.must(t, "well")
 		k.must(t, "also")
 	}
 	k.expect(t, "well", refusedFull)
+}
+
+// Whatever one namespace does, another finds a slot.
+func TestANamespaceLeavesSlotsToOthers(t *testing.T) {
+	for _, bound := range []string{"of all", "of a destination"} {
+		t.Run(bound, func(t *testing.T) {
+			k := &track{slots: newSlots(32, 64, 32, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+			try := func(name string) *slot {
+				url := "https://shared.example.com/"
+				if bound == "of all" {
+					url = urlOf(name)
+				}
+				at, _ := k.take(hookNamed(name, url), k.now, nil)
+				return at
+			}
+			for _, name := range []string{"a/1", "b/1", "c/1"} {
+				k.ends(try(name), time.Millisecond, good())
+			}
+			var got []int
+			for _, name := range []string{"a/1", "b/1", "c/1"} {
+				n := 0
+				for try(name) != nil {
+					n++
+				}
+				got = append(got, n)
+			}
+			if want := []int{24, 4, 2}; !slices.Equal(got, want) {
+				t.Errorf("namespaces got %v slots, want %v", got, want)
+			}
+		})
+	}
+}
+
+// Publishers may wait for ten seconds: what hangs for that long is not prompt.
+func TestPatientPublishersLeaveThePromptTheirSlots(t *testing.T) {
+	k := newTrack()
+	k.proven(t, "hangs/a", "hangs/b", "well")
+	for range 3 {
+		k.must(t, "hangs/a")
+		k.must(t, "hangs/b")
+	}
+	k.now = k.now.Add(k.slowAfter)
+	for range 4 {
+		k.must(t, "well")
+	}
+	if k.used[kindDoubtful] != 6 {
+		t.Errorf("%d attempts are known to be slow, want 6", k.used[kindDoubtful])
+	}
+}
+
+func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
+	failing := hookNamed("one", "https://one.example.com/")
+	failing.Status = v1alpha1.WebhookStatus{
+		State:      v1alpha1.WebhookFailing,
+		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue}},
+	}
+	for name, c := range map[string]struct {
+		happens func(k *track)
+		well    bool
+	}{
+		"nothing is known here":               {func(*track) {}, false},
+		"a success before it is said to fail": {func(k *track) { k.proven(t, "one"); k.now = k.now.Add(-time.Second) }, true},
+		"a success a while before":            {func(k *track) { k.proven(t, "one"); k.now = k.now.Add(wellFor + 1) }, false},
+		"a success since, and nothing for long": {func(k *track) {
+			k.now = k.now.Add(time.Minute + time.Second)
+			k.proven(t, "one")
+			k.now = k.now.Add(time.Hour)
+		}, true},
+		"one refusal among successes": {func(k *track) { k.proven(t, "one"); k.ends(k.must(t, "one"), time.Millisecond, bad()) }, true},
+		"as many refusals as close it": {func(k *track) {
+			k.proven(t, "one")
+			for range strikesToClose {
+				k.ends(k.must(t, "one"), time.Millisecond, bad())
+			}
+		}, false},
+		"a success of a webhook with another url": {func(k *track) {
+			at, _ := k.take(hookNamed("one", "https://former.example.com/"), k.now, nil)
+			k.ends(at, time.Millisecond, good())
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newTrack()
+			failing.Status.LastFailureTime = new(metav1.NewMicroTime(k.now.Add(time.Minute)))
+			c.happens(k)
+			f := &firsts{slots: k.slots, now: func() time.Time { return k.now }}
+			if got := f.isWell(failing); got != c.well {
+				t.Errorf("well: %v, want %v", got, c.well)
+			}
+		})
+	}
 }
 
 func TestADestinationHasItsOwnBound(t *testing.T) {
@@ -113,7 +214,7 @@ func TestADestinationHasItsOwnBound(t *testing.T) {
 		at, _ := take(name)
 		k.ends(at, time.Millisecond, good())
 	}
-	for _, name := range []string{"a", "a", "a", "a", "b", "b"} {
+	for _, name := range []string{"a", "a", "a", "b", "other/a"} {
 		if at, why := take(name); at == nil {
 			t.Fatalf("%s: %s", name, why)
 		}
@@ -130,7 +231,6 @@ func TestSlowEndpointsAreTriedAgainRarely(t *testing.T) {
 		pause := time.Duration(pause) * time.Second
 		at := k.must(t, "slow")
 		k.now = k.now.Add(time.Second)
-		k.overdue(at, time.Second, k.now)
 		k.expect(t, "slow", refusedClosed)
 		k.now = k.now.Add(pause - time.Millisecond)
 		k.expect(t, "slow", refusedClosed)
@@ -152,7 +252,6 @@ func TestASlowAnswerIsForgottenAfterAPromptOne(t *testing.T) {
 	k.proven(t, "well")
 	late, prompt := k.must(t, "well"), k.must(t, "well")
 	k.now = k.now.Add(time.Second)
-	k.overdue(late, time.Second, k.now)
 	k.expect(t, "well", refusedClosed)
 	k.done(prompt, new(good()), time.Millisecond, k.now)
 	k.expect(t, "well", "")
@@ -164,9 +263,9 @@ func TestAnImpatientPublisherDoesNotMakeAnEndpointSlow(t *testing.T) {
 	k := newTrack()
 	k.proven(t, "well")
 	at := k.must(t, "well")
-	k.overdue(at, 100*time.Millisecond, k.now)
+	k.now = k.now.Add(100 * time.Millisecond) // its publisher is gone
 	k.expect(t, "well", "")
-	k.ends(at, 900*time.Millisecond, good())
+	k.ends(at, 800*time.Millisecond, good())
 	k.expect(t, "well", "")
 	k.ends(k.must(t, "well"), 1100*time.Millisecond, good())
 	k.expect(t, "well", refusedClosed)
@@ -217,7 +316,7 @@ func TestAnotherURLStartsAfresh(t *testing.T) {
 	}
 	k.forget(keyNamed("moved"))
 	k.free(at, k.now)
-	if len(k.hooks) != 0 || len(k.destinations) != 0 || k.out() != 0 {
+	if len(k.hooks) != 0 || len(k.destinations) != 0 || len(k.spaces) != 0 || k.out() != 0 {
 		t.Errorf("left: %d webhooks, %d destinations, %d out", len(k.hooks), len(k.destinations), k.out())
 	}
 }

@@ -183,7 +183,7 @@ func (s *storing) learn(cycle time.Duration, now time.Time) {
 func (g *Gateway) storingOf(webhook *v1alpha1.Webhook) *storing {
 	fails, slow := g.firsts.slots.doubts(webhook, g.now())
 	switch {
-	case fails || webhook.Status.State == v1alpha1.WebhookFailing:
+	case fails || webhook.Status.State == v1alpha1.WebhookFailing && !g.firsts.slots.isWell(webhook, g.now()):
 		return g.storingFailing
 	case slow:
 		return g.storingSlow
@@ -209,6 +209,7 @@ func lineFull(webhook *v1alpha1.Webhook) *problem {
 func (s *slots) doubts(webhook *v1alpha1.Webhook, now time.Time) (fails, slow bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ripen(now)
 	h := s.hooks[keyOf(webhook)]
 	if h == nil || !h.isEndpointOf(webhook) {
 		h = &hookSlots{key: keyOf(webhook), revision: signer.EndpointRevision(webhook)}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/stack"
+)
+
+var _ = Describe("first attempts", func() {
+	var (
+		namespace string
+		own       *stack.Gateway
+		on        api
+	)
+	start := func(ctx SpecContext, args ...string) {
+		GinkgoHelper()
+		namespace = newNamespace(ctx)
+		token := account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+		own = startOwn(ctx, gatewayOptions(args...))
+		on = api{base: own.URL, token: token}
+	}
+
+	It("of a batch end with the time of its request", func(ctx SpecContext) {
+		start(ctx, "--allow-unregistered-event-types")
+		const events = 16 // four at a time, each of another webhook that hangs
+		var items []string
+		for i := range events {
+			name := fmt.Sprintf("hangs-%d", i)
+			endpoint.Script(pathOf(namespace, name), receiver.Step{Fault: receiver.Hang})
+			live(ctx, namespace, name, retrying(30*time.Second), func(spec *v1alpha1.WebhookSpec) { spec.Events = []string{"late." + name} })
+			items = append(items, fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"/late","type":"late.%s","datacontenttype":"application/json","data":{}}`, i, name))
+		}
+		began := time.Now()
+		got := on.with("Content-Type", batched).with("Prefer", "wait=10").call(ctx, http.MethodPost, "/v1/events", "["+strings.Join(items, ",")+"]")
+		took := time.Since(began)
+		answer := decode[rest.BatchPublished](got, http.StatusAccepted)
+		Expect(answer.Results).To(HaveLen(events))
+		Expect(took).To(BeNumerically("<", 20*time.Second), "ten seconds and five, and not ten for each four")
+		Expect(stored(ctx, namespace)).To(HaveLen(events))
+	})
+
+	It("go on to an endpoint that refuses one of many events", func(ctx SpecContext) {
+		start(ctx, unrecorded()...)
+		webhook := live(ctx, namespace, "well", retrying(time.Second))
+		warm(ctx, on)
+		endpoint.Script(pathOf(namespace, "well"), receiver.Step{Status: http.StatusUnprocessableEntity})
+		refused := publish(ctx, on, event(`,"id":"refused"`))
+		Expect(states(refused)).To(Equal([]string{rest.DeliveryRetrying}))
+		endpoint.Script(pathOf(namespace, "well"))
+		awaitObject(ctx, namespace, "refused", v1alpha1.DeliveryFailed)
+		Eventually(ctx, func() v1alpha1.WebhookState {
+			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
+			return webhook.Status.State
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookFailing))
+		Eventually(ctx, func() int { // known here
+			return int(decode[rest.Webhook](on.call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.Status.WebhookID, nil), http.StatusOK).Status[0])
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(int('f')))
+		for range 20 {
+			got := publish(ctx, on, event(""))
+			Expect(got.Skipped).To(BeEmpty())
+			Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}), "no object, no wait")
+		}
+	})
+})
