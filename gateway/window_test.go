@@ -83,7 +83,7 @@ func crowdOf(n int) []string {
 
 // An event that 512 webhooks want, of which other ones fail each time.
 func TestWindowRemembersAnEventInFewBytes(t *testing.T) {
-	const events, share = 2000, 50
+	const events, share = 300, 50
 	for name, remember := range map[string]func(*window, []*flight){
 		"what was delivered together": func(w *window, all []*flight) { w.remember(all...) },
 		"what was delivered on its own": func(w *window, all []*flight) {
@@ -131,10 +131,10 @@ func heap() int64 {
 }
 
 func TestWindowIsBoundedInBytes(t *testing.T) {
-	const most = 256 << 10
+	const most = 128 << 10
 	w := newWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: most}, time.Now)
-	hooks := crowdOf(600)
-	for i := range 3000 {
+	hooks := crowdOf(300)
+	for i := range 800 {
 		var all []*flight
 		for j, hook := range hooks { // as uneven as can be
 			if (i>>(j%11)^j)&1 == 0 {
