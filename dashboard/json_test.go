@@ -5,9 +5,13 @@ package dashboard
 import (
 	"bytes"
 	"encoding/json"
-	"runtime"
+	"io"
 	"strings"
 	"testing"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/test/cost"
 )
 
 func nested(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
@@ -53,13 +57,9 @@ func FuzzReadableIsBounded(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		got := readable(text)
-		runtime.ReadMemStats(&after)
-		if bytes, most := after.TotalAlloc-before.TotalAlloc, uint64(64<<10+4*len(text)+8*shownJSON); bytes > most {
-			t.Errorf("%d bytes of text cost %d bytes", len(text), bytes)
-		}
+		var got string
+		most := cost.Most{Bytes: 8 * shownJSON, PerByte: 4, CPU: 50 * time.Millisecond, CPUPerByte: time.Microsecond}
+		most.Within(t, len(text), func() { got = readable(text) })
 		if len(got) > max(len(text), shownJSON) {
 			t.Errorf("%d bytes of text are shown as %d", len(text), len(got))
 		}
@@ -86,4 +86,38 @@ func TestACatalogueOfAnySizeMakesAPageOfBoundedSize(t *testing.T) {
 	if shown > shownCatalogue || shown < shownCatalogue/2 {
 		t.Errorf("%d bytes are shown", shown)
 	}
+}
+
+// A page costs time and memory in proportion to what it shows, which is bounded.
+func FuzzPage(f *testing.F) {
+	for _, seed := range []string{`{"a":1}`, nested(64), nested(8191), strings.Repeat("\u202e", 20_000), strings.Repeat("e\u0301", 20_000), strings.Repeat("<&\"", 20_000), "[" + strings.Repeat("1,", 100_000) + "1]"} {
+		f.Add(seed)
+	}
+	loaded, err := loadAssets()
+	if err != nil {
+		f.Fatal(err)
+	}
+	pages, err := parsePages(loaded, time.Now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	most := cost.Most{Bytes: 48 << 20, PerByte: 64, CPU: 2 * time.Second, CPUPerByte: 5 * time.Microsecond}
+	f.Fuzz(func(t *testing.T, text string) {
+		most.Within(t, len(text), func() {
+			room := shownCatalogue
+			row := eventTypeRow{EventType: rest.EventType{Type: "a", Description: &text}, ShownExample: portion([]byte(text), &room), ShownSchema: portion([]byte(text), &room)}
+			if err := pages["event-types"].ExecuteTemplate(io.Discard, "layout.html", layout{Body: eventTypesView{Types: []eventTypeRow{row}}}); err != nil {
+				t.Error(err)
+			}
+		})
+		most.Within(t, len(text), func() {
+			delivery := &Delivery{DeliveryDetail: rest.DeliveryDetail{Payload: text}}
+			view := deliveryView{Delivery: delivery, State: rest.DeliveryFailed}
+			view.Body, view.BodyLeft = cut(text, shownBody)
+			view.Pretty = readable([]byte(text))
+			if err := pages["delivery"].ExecuteTemplate(io.Discard, "layout.html", layout{Body: view}); err != nil {
+				t.Error(err)
+			}
+		})
+	})
 }

@@ -23,8 +23,9 @@ func (c Condition) holds(webhook *v1alpha1.Webhook) bool {
 	if c.IfMatch == "" {
 		return true
 	}
+	current := etagOf(webhook)
 	for tag := range strings.SplitSeq(c.IfMatch, ",") {
-		if tag = strings.TrimSpace(tag); tag == "*" || tag == etagOf(webhook) {
+		if tag = strings.TrimSpace(tag); tag == "*" || tag == current {
 			return true
 		}
 	}

@@ -6,12 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/test/cost"
 )
 
 // listed repeats an item, separated by commas.
@@ -98,12 +98,11 @@ var costly = []struct{ name, schema, data string }{
 	{"contained items", `{"properties":{"a":{"contains":{"allOf":[` + listed(`{"type":"integer"}`, 1000) + `]},"items":{"not":{"const":2}}}}}`, `{"a":[` + listed("1", 100_000) + `]}`},
 }
 
-// Whatever a schema says and data holds, a check allocates no more than so much,
-// and takes moments.
-const (
-	allocatedBase    = 48 << 20
-	allocatedPerByte = 1 << 10
-	moments          = 20 * time.Second // on a machine that does much else
+// What it may cost to compile a schema of so many bytes, and to check so many bytes
+// of data, whatever the schema says.
+var (
+	compiling = cost.Most{Bytes: 16 << 20, PerByte: 16 << 10, CPU: time.Second, CPUPerByte: 50 * time.Microsecond}
+	checking  = cost.Most{Bytes: 48 << 20, PerByte: 1 << 10, CPU: 2 * time.Second, CPUPerByte: 20 * time.Microsecond}
 )
 
 func TestChecksAreBounded(t *testing.T) {
@@ -118,14 +117,7 @@ func TestChecksAreBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 			data := payload.DataOf(body)
-			began, before := time.Now(), allocated()
-			err = schema.Validate(t.Context(), data)
-			if bytes := allocated() - before; bytes > allocatedBase+allocatedPerByte*uint64(len(data)) {
-				t.Errorf("%d bytes of data: %d MiB allocated", len(data), bytes>>20)
-			}
-			if took := time.Since(began); took > moments {
-				t.Errorf("%d bytes of data: %v", len(data), took)
-			}
+			checking.Within(t, len(data), func() { err = schema.Validate(t.Context(), data) })
 			if bad, ok := errors.AsType[*Error](err); err != nil && !ok {
 				t.Errorf("got %T %v", err, err)
 			} else if ok && len(bad.Error()) > 2*maxDetailBytes {
@@ -133,12 +125,6 @@ func TestChecksAreBounded(t *testing.T) {
 			}
 		})
 	}
-}
-
-func allocated() uint64 {
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return stats.TotalAlloc
 }
 
 // What package payload refuses never comes here; if it does, it costs nothing.
@@ -149,14 +135,12 @@ func TestNumbersThatCannotBeCarriedAreRefused(t *testing.T) {
 	}
 	for _, number := range []string{"1" + strings.Repeat("0", 1_000_001) + "e-1000001", "1e-1000000", "1E1000000", "1e99999999999999999999", "0e401"} {
 		for _, data := range []string{`{"n":` + number + `}`, `{"a":[` + listed(number, 30) + `]}`} {
-			began := time.Now()
-			bad, ok := errors.AsType[*Error](schema.Validate(t.Context(), []byte(data)))
-			if !ok || !strings.Contains(bad.Detail, "exponent") {
-				t.Errorf("%.40s: got %v", data, bad)
-			}
-			if took := time.Since(began); took > moments/10 {
-				t.Errorf("%.40s: %v", data, took)
-			}
+			cost.Linear.Within(t, len(data), func() {
+				bad, ok := errors.AsType[*Error](schema.Validate(t.Context(), []byte(data)))
+				if !ok || !strings.Contains(bad.Detail, "exponent") {
+					t.Errorf("%.40s: got %v", data, bad)
+				}
+			})
 		}
 	}
 }
@@ -201,14 +185,8 @@ func TestSchemasAreBounded(t *testing.T) {
 		"faults without number":          {schema: `{"allOf":[` + listed(`{"type":1}`, 5000) + `]}`, detail: "type"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			began, before := time.Now(), allocated()
-			_, err := Compile(c.schema)
-			if bytes := allocated() - before; bytes > 64<<20 {
-				t.Errorf("%d MiB allocated", bytes>>20)
-			}
-			if took := time.Since(began); took > moments {
-				t.Error(took)
-			}
+			var err error
+			compiling.Within(t, min(len(c.schema), 4<<10), func() { _, err = Compile(c.schema) })
 			bad, ok := errors.AsType[*Error](err)
 			if ok != (c.detail != "") || ok && (bad.Field != FieldSchema || !strings.Contains(bad.Detail, c.detail)) {
 				t.Errorf("got %v, want one of %q", err, c.detail)
@@ -218,4 +196,27 @@ func TestSchemasAreBounded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever a schema and data are, to compile the one and to check the other costs
+// no more than so much.
+func FuzzCheckCost(f *testing.F) {
+	for _, c := range costly {
+		if len(c.schema)+len(c.data) < 4_000 {
+			f.Add(c.schema, c.data)
+		}
+	}
+	for _, schema := range agreeing {
+		f.Add(schema, `{"a":[1,{"a":1e300},"x"],"b":{"a":{"a":{}}}}`)
+	}
+	f.Fuzz(func(t *testing.T, schema, data string) {
+		var compiled Schema
+		var err error
+		compiling.Within(t, len(schema), func() { compiled, err = Compile(schema) })
+		body, refused := payload.Build("x", time.Unix(0, 0), []byte(data))
+		if err != nil || refused != nil {
+			return
+		}
+		checking.Within(t, len(data), func() { _ = compiled.Validate(t.Context(), payload.DataOf(body)) })
+	})
 }
