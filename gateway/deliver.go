@@ -73,6 +73,9 @@ func (p *publishing) admit() ([]*task, error) {
 			wishes = append(wishes, wish{name: t.webhook.Name, id: idOf(t.webhook), refuse: t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse})
 		}
 	}
+	if wait := p.g.writes.Wait(p.namespace); wait > 0 && len(wishes) > 0 {
+		return nil, p.g.tooManyWrites(p.namespace, wait)
+	}
 	bytes := int64(len(p.payload))
 	admitted := p.g.deliveries.reserve(p.g.limits, p.namespace, bytes, wishes)
 	if admitted.refused != nil {

@@ -116,8 +116,10 @@ func (g *Gateway) noteDelivery(stored *v1alpha1.WebhookDelivery) *recorded {
 }
 
 // create returns what the API server holds under an object's name: the object,
-// or what was there before.
+// or what was there before. It counts against the writes of the namespace, and is done
+// all the same: its event is admitted.
 func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
+	g.writes.Spend(object.Namespace)
 	for try := 1; ; try++ {
 		stored, err := g.createOnce(ctx, object)
 		if err == nil {

@@ -25,6 +25,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/mirror"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
+	"bbmcp.quietstack.com/webhooks/internal/ratelimit"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
@@ -90,6 +91,7 @@ type Gateway struct {
 	namespaces   []string
 	limits       Limits
 	bodies       *bodyQuota
+	writes       *ratelimit.Keyed // by namespace
 	unregistered bool
 	metrics      *Metrics
 	panics       *panics.Guard
@@ -132,6 +134,7 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, callers: callers,
 		tokens: o.Tokens, rights: o.Rights, proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
+		writes:       ratelimit.New(o.Limits.WritesPerNamespace, int(o.Limits.WritesPerNamespace*writesBurst), o.Now),
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
 		news:           newNews(),

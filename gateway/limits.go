@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"time"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
@@ -25,14 +26,20 @@ type Limits struct {
 	// Cluster and ClusterBytes are for all namespaces together.
 	Cluster      int
 	ClusterBytes int64
+	// WritesPerNamespace is how many deliveries of one namespace are stored a second,
+	// in the long run; writesBurst times as many at once.
+	WritesPerNamespace float64
 }
 
+// writesBurst is for how many seconds of writes at once a namespace has room.
+const writesBurst = 10
+
 // DefaultLimits are 2,000 for a webhook, 10,000 and 256 MiB for a namespace,
-// 100,000 and 1 GiB for the cluster.
+// 100,000 and 1 GiB for the cluster, and 200 writes a second for a namespace.
 func DefaultLimits() Limits {
 	return Limits{
 		PerWebhook: 2_000, PerNamespace: 10_000, PerNamespaceBytes: 256 << 20,
-		Cluster: 100_000, ClusterBytes: 1 << 30,
+		Cluster: 100_000, ClusterBytes: 1 << 30, WritesPerNamespace: 200,
 	}
 }
 
@@ -103,6 +110,12 @@ func (l Limits) leaves(in using, after usage) bool {
 
 func (l Limits) webhookCount() int {
 	return min(l.PerWebhook, max(1, l.PerNamespace/namespaceShare))
+}
+
+// tooManyWrites says that a namespace has had more stored than it may for a while.
+func (g *Gateway) tooManyWrites(namespace string, wait time.Duration) *problem {
+	return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, fmt.Sprintf(
+		"more than %v deliveries a second of namespace %s had to be stored for a while; repeat this later", g.limits.WritesPerNamespace, namespace)).retryAfter(wait)
 }
 
 func limitReached(reason, detail string) *problem {

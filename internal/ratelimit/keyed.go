@@ -34,6 +34,34 @@ func (k *Keyed) Allow(key string) (wait time.Duration, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
+	bucket := k.bucket(key, now)
+	if bucket.AllowN(now, 1) {
+		return 0, true
+	}
+	return k.missing(bucket, now), false
+}
+
+// Spend takes one from the bucket of a key even if there is none: of what cannot be
+// refused any more.
+func (k *Keyed) Spend(key string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.now()
+	k.bucket(key, now).ReserveN(now, 1)
+}
+
+// Wait is when the bucket of a key will have one; 0: now. It takes none.
+func (k *Keyed) Wait(key string) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	bucket := k.buckets[key]
+	if bucket == nil {
+		return 0
+	}
+	return k.missing(bucket, k.now())
+}
+
+func (k *Keyed) bucket(key string, now time.Time) *rate.Limiter {
 	bucket := k.buckets[key]
 	if bucket == nil {
 		if len(k.buckets) >= mostKeys {
@@ -42,11 +70,12 @@ func (k *Keyed) Allow(key string) (wait time.Duration, ok bool) {
 		bucket = rate.NewLimiter(k.rate, k.burst)
 		k.buckets[key] = bucket
 	}
-	if bucket.AllowN(now, 1) {
-		return 0, true
-	}
+	return bucket
+}
+
+func (k *Keyed) missing(bucket *rate.Limiter, now time.Time) time.Duration {
 	missing := 1 - bucket.TokensAt(now)
-	return time.Duration(math.Ceil(missing / float64(k.rate) * float64(time.Second))), false
+	return max(0, time.Duration(math.Ceil(missing/float64(k.rate)*float64(time.Second))))
 }
 
 // forget drops keys whose bucket is full, and if these are few others too.

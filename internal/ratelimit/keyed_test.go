@@ -32,6 +32,30 @@ func TestKeyed(t *testing.T) {
 	take("a", false, 500*time.Millisecond)
 }
 
+func TestWhatCannotBeRefusedIsOwed(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	k := New(2, 3, func() time.Time { return now })
+	if wait := k.Wait("a"); wait != 0 {
+		t.Errorf("of an unknown key: %s", wait)
+	}
+	for range 2 {
+		k.Spend("a")
+	}
+	if wait := k.Wait("a"); wait != 0 {
+		t.Errorf("one is left: %s", wait)
+	}
+	for range 3 {
+		k.Spend("a")
+	}
+	if wait := k.Wait("a"); wait != 1500*time.Millisecond {
+		t.Errorf("two are owed: %s", wait)
+	}
+	now = now.Add(1500 * time.Millisecond)
+	if wait, ok := k.Allow("a"); wait != 0 || !ok {
+		t.Errorf("they are paid: %s, %t", wait, ok)
+	}
+}
+
 func TestKeysAreBounded(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	k := New(1, 2, func() time.Time { return now })
