@@ -3,7 +3,11 @@
 package gateway_test
 
 import (
+	"encoding/json"
 	"net/http"
+	"os"
+	"regexp"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -42,5 +46,40 @@ var _ = Describe("reading", func() {
 			types = append(types, one.Type)
 		}
 		Expect(types).To(Equal([]string{"context.confirmed", "context.created", "context.failed", "verification.completed"}))
+	})
+})
+
+var _ = Describe("an id that is empty", func() {
+	It("is told of, whatever the call, and sends nobody elsewhere", func(ctx SpecContext) {
+		text, err := os.ReadFile("../docs/reference/openapi.json")
+		Expect(err).NotTo(HaveOccurred())
+		var document struct {
+			Paths map[string]map[string]json.RawMessage `json:"paths"`
+		}
+		Expect(json.Unmarshal(text, &document)).To(Succeed())
+		token := account(ctx, newNamespace(ctx), "editor", editor, deliveryViewer)
+		straight := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		tried := 0
+		for path, operations := range document.Paths {
+			for method := range operations {
+				if !strings.Contains(path, "{") {
+					continue
+				}
+				tried++
+				empty := regexp.MustCompile(`{[^}]*}`).ReplaceAllString(path, "")
+				request, err := http.NewRequestWithContext(ctx, strings.ToUpper(method), shared.URL+empty, strings.NewReader("{}"))
+				Expect(err).NotTo(HaveOccurred())
+				request.Header = http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}}
+				answer, err := straight.Do(request)
+				Expect(err).NotTo(HaveOccurred())
+				var said rest.Problem
+				Expect(json.NewDecoder(answer.Body).Decode(&said)).To(Succeed(), "%s %s: %s", method, empty, answer.Status)
+				Expect(answer.Body.Close()).To(Succeed())
+				Expect([]any{answer.StatusCode, answer.Header.Get("Content-Type"), said.Reason}).
+					To(Equal([]any{http.StatusNotFound, "application/problem+json", "NotFound"}), "%s %s", method, empty)
+				Expect(said.Detail).To(ContainSubstring("an id is missing"), "%s %s", method, empty)
+			}
+		}
+		Expect(tried).To(BeNumerically(">=", 12))
 	})
 })
