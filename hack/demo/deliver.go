@@ -36,6 +36,7 @@ type demo struct {
 	say     func(string)
 	gateway *stack.Gateway
 	token   string // of a ServiceAccount that may do everything here
+	forget  func() error
 }
 
 // deliver applies the example Webhook, publishes the example events, waits until
@@ -46,6 +47,9 @@ func (d *demo) deliver(ctx context.Context) (string, error) {
 	}
 	endpoint, err := d.stack.StartReceiver(ctx)
 	if err != nil {
+		return "", err
+	}
+	if d.forget, err = d.writeEnvironment(ctx, endpoint); err != nil {
 		return "", err
 	}
 	webhook, err := d.applyWebhook(ctx, endpoint+hookPath)

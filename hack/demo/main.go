@@ -42,14 +42,14 @@ func run(ctx context.Context, once bool) (err error) {
 		return interrupted(ctx, err)
 	}
 	var summary string
+	d := &demo{stack: s, say: say, forget: func() error { return nil }}
 	defer func() {
 		say("stopping everything")
-		err = errors.Join(err, s.Stop())
+		err = errors.Join(err, d.forget(), s.Stop())
 		if err == nil && summary != "" {
 			fmt.Println(summary)
 		}
 	}()
-	d := &demo{stack: s, say: say}
 	if summary, err = d.deliver(ctx); err != nil || once {
 		err = interrupted(ctx, err)
 		if err != nil {

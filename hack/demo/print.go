@@ -74,7 +74,8 @@ func (d *demo) showLogs() {
 	}
 }
 
-// invite prints what a person can try next.
+// invite prints what a person can try next. It is the only place where the token
+// is printed.
 func (d *demo) invite() {
 	fmt.Printf(`
 Everything stays up until Ctrl-C. In a browser, sign in with this link (whoever has it has the token; it is made for this demo):
@@ -83,17 +84,16 @@ Everything stays up until Ctrl-C. In a browser, sign in with this link (whoever 
 
 The dashboard is at %[2]s/dashboard; another token for it: kubectl create token demo --duration=8h. In another terminal:
 
-  export KUBECONFIG=%[1]s
+  . %[1]s                         # KUBECONFIG, BBMCP_API_URL, BBMCP_API_KEY, ENDPOINT
   kubectl get wh,whd -o wide
   kubectl describe wh demo
   kubectl explain webhook.spec.retryPolicy
   kubectl apply -f examples/deliveries     # four more, by hand
 
-  export BBMCP_API_URL=%[2]s BBMCP_API_KEY=%[3]s
   go run ./cmd/bbmcp webhooks list
-  go run ./cmd/bbmcp webhooks test %[4]s --event context.created
+  go run ./cmd/bbmcp webhooks test demo --event context.created --wait
   curl -H "Authorization: Bearer $BBMCP_API_KEY" $BBMCP_API_URL/v1/webhooks/%[4]s/deliveries
 
-Logs: %[5]s
-`, d.stack.ControlPlane.Kubeconfig(), d.gateway.URL, d.token, identity.WebhookID(demoNamespace, "demo"), d.stack.Dir)
+docs/getting-started.md goes on from here. Logs: %[5]s
+`, environmentFile, d.gateway.URL, d.token, identity.WebhookID(demoNamespace, "demo"), d.stack.Dir)
 }

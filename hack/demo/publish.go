@@ -36,7 +36,7 @@ func (d *demo) publish(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("no events in examples/events: %w", err)
 	}
 	slices.Sort(files)
-	fmt.Printf("\n$ export BBMCP_API_URL=%s BBMCP_API_KEY=%s\n", d.gateway.URL, d.token)
+	fmt.Printf("\n$ . %s\n", environmentFile)
 	deliveries := 0
 	for _, file := range files {
 		event, err := os.ReadFile(file)

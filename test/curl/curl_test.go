@@ -5,9 +5,7 @@
 package curl
 
 import (
-	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -17,29 +15,11 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-const (
-	page = root + "/docs/rest.md"
-	// heading is that of the section whose commands are run, all in one shell.
-	heading = "\n## Every call, with curl\n"
-	// anything stands on the page for what differs from run to run.
-	anything = "…"
-)
+// anything stands on the page for what differs from run to run.
+const anything = "…"
 
 // step is a command and what the page says that it prints.
 type step struct{ command, output string }
-
-// steps reads the console blocks of the section.
-func steps(text string) (all []step) {
-	_, section, _ := strings.Cut(text, heading)
-	section, _, _ = strings.Cut(section, "\n## ")
-	for i, block := range strings.Split(section, "```") {
-		body, isConsole := strings.CutPrefix(block, "console\n")
-		if i%2 == 1 && isConsole {
-			all = append(all, commands(body)...)
-		}
-	}
-	return all
-}
 
 // commands reads a console block. A command goes on in the next line after a
 // backslash, in a quoted text that is open, or until the end of a here-document.
@@ -96,42 +76,6 @@ func serve(t *testing.T) (*live.Product, *receiver.Receiver) {
 	t.Cleanup(endpoint.Close)
 	endpoint.Script("/broken", receiver.Step{Status: http.StatusInternalServerError})
 	return product, endpoint
-}
-
-func TestEveryCallOfThePagePrintsWhatItShows(t *testing.T) {
-	bash, curl := find(t, "bash"), find(t, "curl")
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := steps(string(text))
-	if len(all) < 20 {
-		t.Fatalf("the section %q of %s has %d commands", strings.TrimSpace(heading), page, len(all))
-	}
-	product, endpoint := serve(t)
-
-	const mark = "\x1e"
-	var script strings.Builder
-	for _, s := range all {
-		fmt.Fprintf(&script, "printf '%s'\n%s", mark, s.command)
-	}
-	command := exec.CommandContext(t.Context(), bash, "-c", script.String())
-	command.Env = append(product.Environment(), "ENDPOINT="+endpoint.URL("/every-call"), "BROKEN="+endpoint.URL("/broken"))
-	command.Dir = t.TempDir()
-	printed, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", curl, err, printed)
-	}
-	outputs := strings.Split(string(printed), mark)[1:]
-	if len(outputs) != len(all) {
-		t.Fatalf("%d commands printed %d times", len(all), len(outputs))
-	}
-	for i, s := range all {
-		if !s.matches(outputs[i]) {
-			t.Errorf("$ %sprinted\n%s\nbut the page shows\n%s", s.command, outputs[i], s.output)
-		}
-	}
-	t.Logf("%d commands printed what the page shows", len(all))
 }
 
 func find(t *testing.T, name string) string {

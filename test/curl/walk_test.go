@@ -19,8 +19,9 @@ import (
 
 const root = "../.."
 
-// own are pages whose commands another test runs.
-var own = []string{"docs/rest.md"}
+// own are pages whose commands another test runs, in this order: those of a
+// newcomer, who has nothing but the demo.
+var own = []string{"docs/getting-started.md", "docs/publishing.md", "docs/rest.md", "docs/cli.md"}
 
 // names are what pages leave to the reader, and commands that go on for ever.
 var names = strings.NewReplacer(
@@ -33,13 +34,7 @@ var names = strings.NewReplacer(
 // prepared is what the reader of a page has before its first command, beside the
 // webhook demo, one that fails, and a delivery of each.
 var prepared = map[string]string{
-	"docs/cli.md": `unset BBMCP_API_KEY; kubectl create namespace orders
-		for i in 1 2 3; do echo '{"event":"context.failed","data":{"context_id":"ctx_'$i'","agent_id":"a","status":"failed","error":{"code":"E1","message":"no gas"}}}'; done > events.ndjson`,
-	"docs/keys.md": `kubectl create namespace team-a`,
-	"docs/publishing.md": `kubectl create namespace shop; kubectl -n shop create serviceaccount orders-app
-		kubectl -n shop create rolebinding orders-app --clusterrole=bbmcp-publisher --serviceaccount=shop:orders-app
-		sed "s|https://example.com/hooks/bbmcp|$ENDPOINT|; s/namespace: default/namespace: shop/" examples/webhook.yaml | kubectl apply -f -
-		kubectl -n shop wait --for=condition=Ready wh/demo`,
+	"docs/keys.md":    `kubectl create namespace team-a`,
 	"docs/tenancy.md": `kubectl delete namespace shop --ignore-not-found`,
 	"docs/upgrading.md": `KEPT=$(kubectl get secret demo-signing -o jsonpath='{.data.secret}')
 		restored() { test "$KEPT" = "$(kubectl get secret demo-signing -o jsonpath='{.data.secret}')"; }`,
@@ -169,19 +164,35 @@ const start = `
 	test -n "$DELIVERY"; WEBHOOK_ID=$(kubectl get wh demo -o jsonpath='{.status.webhookID}')
 `
 
-// walk runs the blocks of a page in one shell, as a reader does.
+// walk runs the blocks of a page in one shell, as a reader does who has prepared it.
 func walk(t *testing.T, page string, all []block, home string, environment []string) {
 	t.Helper()
-	const mark = "\x1e"
-	script := &strings.Builder{}
-	fmt.Fprintf(script, "{ set -euo pipefail\n%s\n%s\n} > prepared.log 2>&1\n", start, prepared[page])
-	var want []step
+	steps := []string{fmt.Sprintf("{ set -euo pipefail\n%s\n%s\n} > prepared.log 2>&1\n", start, prepared[page])}
 	for _, b := range all {
+		if done := between[fmt.Sprintf("%s %d", page, b.number)]; done != "" && b.excuse == "" {
+			steps = append(steps, fmt.Sprintf("{ %s; } >> prepared.log 2>&1\n", done))
+		}
+		steps = append(steps, "")
+	}
+	last := fmt.Sprintf("{ %s; } >> prepared.log 2>&1\n", cmp.Or(after[page], "true"))
+	follow(t, page, all, steps, last, home, environment)
+}
+
+// mark stands between what two commands print.
+const mark = "\x1e"
+
+// follow runs the blocks of a page in one shell, each after what must be done before
+// it, and compares what they print. log is where that says what it did.
+func follow(t *testing.T, page string, all []block, before []string, last, folder string, environment []string) {
+	t.Helper()
+	script := &strings.Builder{}
+	var want []step
+	for i, b := range all {
+		if i < len(before) {
+			script.WriteString(before[i])
+		}
 		if b.excuse != "" {
 			continue
-		}
-		if done := between[fmt.Sprintf("%s %d", page, b.number)]; done != "" {
-			fmt.Fprintf(script, "{ %s; } >> prepared.log 2>&1\n", done)
 		}
 		if b.script != "" {
 			fmt.Fprintf(script, "set -e; printf '%s'\n%s", mark, b.script)
@@ -192,18 +203,18 @@ func walk(t *testing.T, page string, all []block, home string, environment []str
 		}
 		want = append(want, b.outputs...)
 	}
-	fmt.Fprintf(script, "set -e; printf '%s'\n{ %s; } >> prepared.log 2>&1\n", mark, cmp.Or(after[page], "true"))
+	fmt.Fprintf(script, "set -e; printf '%s'\n%s", mark, last)
 	command := exec.CommandContext(t.Context(), "bash", "-c", script.String())
-	command.Env, command.Dir = environment, home
+	command.Env, command.Dir = environment, folder
 	printed, err := command.CombinedOutput()
 	outputs := strings.Split(string(printed), mark)
-	log, _ := os.ReadFile(filepath.Join(home, "prepared.log"))
+	log, _ := os.ReadFile(filepath.Join(folder, "prepared.log"))
 	if err != nil {
-		t.Fatalf("%s, block %d: %v\n%s\nbefore it:\n%s", page, len(outputs)-1, err, outputs[len(outputs)-1], log)
+		t.Fatalf("%s, step %d: %v\n%s\nbefore it:\n%s", page, len(outputs)-1, err, outputs[len(outputs)-1], log)
 	}
 	for i, s := range want {
 		if !s.matches(outputs[i+1]) {
-			t.Errorf("$ %sprinted\n%s\nbut the page shows\n%s", s.command, outputs[i+1], s.output)
+			t.Errorf("%s: $ %sprinted\n%s\nbut the page shows\n%s", page, s.command, outputs[i+1], s.output)
 		}
 	}
 }
