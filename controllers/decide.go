@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -101,6 +102,8 @@ func held(s situation) (reason, message string) {
 	switch {
 	case s.webhook == nil:
 		return v1alpha1.ReasonWebhookNotFound, fmt.Sprintf("there is no Webhook %q in this namespace; waiting an hour for it", s.delivery.Spec.WebhookRef.Name)
+	case len(s.webhook.Spec.UnknownMembers) > 0:
+		return v1alpha1.ReasonWebhookTooNew, tooOld(s.webhook)
 	case !s.delivery.Spec.Test && s.webhook.Spec.Suspend:
 		return v1alpha1.ReasonWebhookSuspended, "spec.suspend of the webhook holds it; set it to false to go on"
 	case !s.delivery.Spec.Test && s.disabled:
@@ -109,6 +112,12 @@ func held(s situation) (reason, message string) {
 		return v1alpha1.ReasonSigningSecretUnavailable, s.signing.Message
 	}
 	return "", ""
+}
+
+// tooOld says what this version of the controller does not know of a webhook.
+func tooOld(webhook *v1alpha1.Webhook) string {
+	return fmt.Sprintf("spec of the webhook has members that this version of the manager does not know (%s), so nothing is sent; upgrade the manager, or remove them",
+		cut(strings.Join(webhook.Spec.UnknownMembers, ", "), 256))
 }
 
 // handedOver reports whether whoever created the delivery may still be making

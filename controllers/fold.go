@@ -191,6 +191,8 @@ func (f *folder) refuseRetry() {
 		why = "its webhook does not exist"
 	case ownedByAnother(f.delivery, f.webhook):
 		why = "its webhook was deleted and made anew"
+	case len(f.webhook.Spec.UnknownMembers) > 0:
+		why = "the webhook has members that this version of the manager does not know; upgrade it and ask again"
 	case f.delivery.Spec.Test:
 		return
 	case f.webhook.Spec.Suspend:
@@ -231,7 +233,7 @@ func (f *folder) condition(status metav1.ConditionStatus, reason, message string
 
 func isHold(reason string) bool {
 	return slices.Contains([]string{
-		v1alpha1.ReasonWebhookNotFound, v1alpha1.ReasonWebhookSuspended,
+		v1alpha1.ReasonWebhookNotFound, v1alpha1.ReasonWebhookTooNew, v1alpha1.ReasonWebhookSuspended,
 		v1alpha1.ReasonWebhookDisabled, v1alpha1.ReasonSigningSecretUnavailable,
 	}, reason)
 }

@@ -150,6 +150,8 @@ func (j *judgement) ready() {
 	meta.RemoveStatusCondition(&j.status.Conditions, v1alpha1.ConditionReconciling)
 	meta.RemoveStatusCondition(&j.status.Conditions, v1alpha1.ConditionStalled)
 	switch {
+	case len(j.webhook.Spec.UnknownMembers) > 0:
+		j.stalled(v1alpha1.ReasonManagerTooOld, tooOld(j.webhook))
 	case j.status.State == v1alpha1.WebhookDisabled:
 		j.stalled(v1alpha1.ReasonDisabled, "the webhook is disabled; mend the endpoint, then change spec.url or run: kubectl annotate --overwrite webhook "+
 			j.webhook.Name+" "+v1alpha1.EnableRequestedAtAnnotation+"=\"$(date -Is)\"")

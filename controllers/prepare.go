@@ -89,6 +89,9 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if !isNext(delivery, number) {
 		return dispatcher.Request{}, nil, errHeld
 	}
+	if len(webhook.Spec.UnknownMembers) > 0 {
+		return dispatcher.Request{}, nil, errHeld
+	}
 	if !delivery.Spec.Test && (webhook.Spec.Suspend || r.Observations.Disabled(webhook)) {
 		return dispatcher.Request{}, nil, errHeld
 	}

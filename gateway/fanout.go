@@ -54,7 +54,7 @@ func (d *deliveryDraft) name() string {
 func (d *deliveryDraft) object() *v1alpha1.WebhookDelivery {
 	owner := metav1.NewControllerRef(d.webhook, v1alpha1.GroupVersion.WithKind("Webhook"))
 	owner.BlockOwnerDeletion = nil // needs a right over the webhook's finalizers
-	return &v1alpha1.WebhookDelivery{
+	object := &v1alpha1.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: d.webhook.Namespace, Name: d.name(),
 			Labels: map[string]string{
@@ -70,6 +70,10 @@ func (d *deliveryDraft) object() *v1alpha1.WebhookDelivery {
 			Test:         d.test, TraceParent: d.traceParent, PublishedBy: cutText(d.publishedBy, maxPublisherBytes),
 		},
 	}
+	if len(d.webhook.Spec.UnknownMembers) > 0 {
+		metav1.SetMetaDataAnnotation(&object.ObjectMeta, v1alpha1.HeldAnnotation, v1alpha1.HeldGatewayTooOld)
+	}
+	return object
 }
 
 // isFor reports whether an object is this delivery, whoever wrote it and when.

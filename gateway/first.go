@@ -90,6 +90,9 @@ type taking func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool)
 // made here; nil and why, if not.
 func (f *firsts) begin(draft *deliveryDraft, digest [sha256.Size]byte, take taking, pending func(before time.Time) bool) (*flight, refusal) {
 	webhook := draft.webhook
+	if len(webhook.Spec.UnknownMembers) > 0 {
+		return nil, refusedTooOld
+	}
 	if !f.isWell(webhook) {
 		return nil, refusedNotActive
 	}

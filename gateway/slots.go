@@ -44,6 +44,7 @@ type refusal string
 const (
 	refusedOff       refusal = "off"       // no first attempts are made here
 	refusedAsync     refusal = "async"     // the publisher asked not to wait
+	refusedTooOld    refusal = "tooOld"    // this gateway does not know all of the webhook's spec
 	refusedNotActive refusal = "notActive" // failing, suspended, or not seen by the controller yet
 	refusedSecret    refusal = "secret"    // no secret at hand
 	refusedClosed    refusal = "closed"    // the endpoint was slow, failed, or asked to be left alone

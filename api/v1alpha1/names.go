@@ -33,6 +33,13 @@ const (
 	// one before that did.
 	UnrecordedAnnotation = "bbmcp.quietstack.com/unrecorded"
 
+	// HeldAnnotation on a WebhookDelivery says why the gateway that made it left all
+	// else to the controller, though nothing may be wrong: HeldGatewayTooOld.
+	HeldAnnotation = "bbmcp.quietstack.com/held"
+	// HeldGatewayTooOld says that the spec of the Webhook has members that the gateway
+	// did not know. What they say of the event is the controller's to find out.
+	HeldGatewayTooOld = "GatewayTooOld"
+
 	// RetryRequestedAtAnnotation on a WebhookDelivery asks for one attempt now.
 	// Any value that differs from status.lastHandledRetryAt counts; the custom
 	// is an RFC 3339 time.

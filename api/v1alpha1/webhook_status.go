@@ -213,6 +213,9 @@ const (
 	ReasonRotationRefused = "RotationRefused"
 	// ReasonURLForbidden: Ready=False, Stalled=True; the address or scheme may not be reached.
 	ReasonURLForbidden = "URLForbidden"
+	// ReasonManagerTooOld: Ready=False, Stalled=True; the spec has members that this
+	// version of the controller does not know, so it sends nothing.
+	ReasonManagerTooOld = "ManagerTooOld"
 	// ReasonProgressing: Reconciling=True, Ready=Unknown; the controller is at work.
 	ReasonProgressing = "Progressing"
 

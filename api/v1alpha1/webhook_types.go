@@ -137,6 +137,11 @@ type WebhookSpec struct {
 	// those that were applied by hand or from Git.
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
+
+	// UnknownMembers are the paths of members of the spec that a later version of
+	// the CRD has and this type lacks. A process that finds some does not know what
+	// the webhook's owner wants, and must not send anything to it.
+	UnknownMembers []string `json:"-"` //nolint:kubeapilinter // never read or written by the API server
 }
 
 // OverflowPolicy says what happens to an event when a webhook's backlog is full.

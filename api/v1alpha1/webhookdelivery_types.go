@@ -312,6 +312,9 @@ const (
 	ReasonWebhookSuspended = "WebhookSuspended"
 	// ReasonWebhookDisabled: Unknown; held until the webhook is enabled.
 	ReasonWebhookDisabled = "WebhookDisabled"
+	// ReasonWebhookTooNew: Unknown; the spec of the webhook has members that this
+	// version of the controller does not know, so it sends nothing.
+	ReasonWebhookTooNew = "WebhookTooNew"
 	// ReasonWebhookNotFound: Unknown for an hour after creation, then False.
 	ReasonWebhookNotFound = "WebhookNotFound"
 

@@ -15,6 +15,9 @@ import (
 
 func TestExampleDeliveriesCarryTheExampleEvents(t *testing.T) {
 	webhook := load[v1alpha1.Webhook](t, glob(t, "examples/webhook.yaml")[0])[0]
+	if unknown := webhook.Spec.UnknownMembers; len(unknown) > 0 {
+		t.Errorf("the example webhook has members that do not exist: %q", unknown)
+	}
 	examples := events(t)
 	seen := map[string]bool{}
 	for _, file := range glob(t, "examples/deliveries/*.yaml") {
