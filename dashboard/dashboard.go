@@ -18,7 +18,9 @@ type Options struct {
 	// API serves the REST API.
 	API     http.Handler
 	Backend Backend
-	Now     func() time.Time
+	// IsSecure says whether a request came over TLS, to us or to a proxy of ours.
+	IsSecure func(*http.Request) bool
+	Now      func() time.Time
 	// MaxStreams bounds the live pages of everybody, and CallerStreams those of
 	// one caller; pages beyond that ask again every few seconds. 0: 500 and 20.
 	MaxStreams, CallerStreams int
@@ -28,6 +30,7 @@ type Options struct {
 type Dashboard struct {
 	api      http.Handler
 	backend  Backend
+	secure   func(*http.Request) bool
 	now      func() time.Time
 	assets   *assets
 	pages    map[string]*template.Template
@@ -41,7 +44,7 @@ type Dashboard struct {
 // New reads the templates. It starts nothing.
 func New(o Options) (*Dashboard, error) {
 	d := &Dashboard{
-		api: o.API, backend: o.Backend, now: o.Now, ended: make(chan struct{}), interval: time.Second,
+		api: o.API, backend: o.Backend, secure: o.IsSecure, now: o.Now, ended: make(chan struct{}), interval: time.Second,
 		streams: newStreams(o.MaxStreams, o.CallerStreams),
 	}
 	var err error

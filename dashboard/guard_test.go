@@ -5,6 +5,7 @@ package dashboard_test
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -40,11 +41,11 @@ var _ = Describe("a session", func() {
 	It("is a cookie that no script, no other site and no open connection gets", func(ctx SpecContext) {
 		token := account(ctx, newNamespace(ctx), "person", viewer)
 		for _, header := range []http.Header{
-			{"X-Forwarded-Proto": {"https"}}, {"Forwarded": {"proto=https"}}, {"Host": {"webhooks.example.com"}},
+			{"X-Forwarded-Proto": {"https"}}, {"Forwarded": {"proto=https"}}, {"Host": {"webhooks.example.com"}, "X-Forwarded-Proto": {"https"}},
 		} {
 			cookie := cookieOf(ctx, token, header)
 			Expect(*cookie).To(And(
-				HaveField("Name", "__Secure-bbmcp-token"), HaveField("Value", token), HaveField("Path", "/dashboard"),
+				HaveField("Name", "__Host-bbmcp-token"), HaveField("Value", token), HaveField("Path", "/"),
 				HaveField("HttpOnly", true), HaveField("Secure", true), HaveField("SameSite", http.SameSiteStrictMode),
 				HaveField("MaxAge", 0), HaveField("Domain", ""),
 			), "%v", header)
@@ -101,6 +102,29 @@ var _ = Describe("a session", func() {
 		p.visit(ctx, "/dashboard/sign-in")
 		p.submit(ctx, "Sign in", fields{"token": token})
 		Expect(p.status).To(Equal(http.StatusUnauthorized))
+	}, SpecTimeout(time.Minute))
+
+	It("is not begun without TLS, but on this machine", func(ctx SpecContext) {
+		token := account(ctx, newNamespace(ctx), "person", viewer)
+		for _, header := range []http.Header{{"X-Forwarded-Proto": {"http"}}, {"Forwarded": {"proto=http"}}} {
+			p := newPerson()
+			p.header = header
+			p.visit(ctx, "/dashboard/")
+			Expect(p.status).To(Equal(http.StatusUnauthorized))
+			Expect(p.reads()).To(ContainSubstring("Sign in over https only"))
+			Expect(p.formOf("Sign in")).To(BeNil(), "nobody is led to type a token")
+			p.send(ctx, http.MethodPost, "/dashboard/sign-in", url.Values{"token": {token}})
+			Expect(p.status).To(Equal(http.StatusForbidden))
+			Expect(p.answer.Values("Set-Cookie")).To(BeEmpty())
+		}
+	}, SpecTimeout(time.Minute))
+
+	It("cannot be set from a host beside", func(ctx SpecContext) {
+		p := newPerson()
+		p.header = http.Header{"X-Forwarded-Proto": {"https"}}
+		p.header.Set("Cookie", "__Secure-bbmcp-token="+account(ctx, newNamespace(ctx), "person", viewer))
+		p.visit(ctx, "/dashboard/")
+		Expect(p.status).To(Equal(http.StatusUnauthorized), "browsers let other hosts of the domain set this one")
 	}, SpecTimeout(time.Minute))
 
 	It("says why when the browser did not keep it", func(ctx SpecContext) {

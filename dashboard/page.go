@@ -224,7 +224,7 @@ func (d *Dashboard) fail(w http.ResponseWriter, request *http.Request, s *sessio
 		if request.Method == http.MethodGet {
 			form.To = ours(request.URL.RequestURI())
 		}
-		d.render(w, t.Status, "sign-in", layout{Title: "Sign in", Body: form})
+		d.renderSignIn(w, request, t.Status, form)
 		return
 	}
 	l := layout{Title: t.Title, Body: t}

@@ -12,9 +12,10 @@ import (
 )
 
 // The cookie holds the token and nothing else; no replica keeps sessions. The
-// prefix makes browsers refuse it from a page that came without TLS.
+// prefix makes browsers refuse it from a page that came without TLS, and from any
+// other host: one beside ours, as under a common domain, could set it for us.
 const (
-	secureCookie   = "__Secure-bbmcp-token"
+	secureCookie   = "__Host-bbmcp-token"
 	loopbackCookie = "bbmcp-token"
 	// maxCookieToken is what fits into a cookie, name and attributes included.
 	maxCookieToken = 3800
@@ -78,11 +79,11 @@ func tokenOf(request *http.Request) (token string, byProxy bool) {
 // removes it.
 func setToken(w http.ResponseWriter, request *http.Request, token string) {
 	cookie := &http.Cookie{ //nolint:gosec // Secure is left out on this machine only, see isLoopback
-		Name: secureCookie, Value: token, Path: strings.TrimSuffix(Root, "/"),
+		Name: secureCookie, Value: token, Path: "/", // as the prefix asks
 		HttpOnly: true, Secure: true, SameSite: http.SameSiteStrictMode,
 	}
 	if isLoopback(request) {
-		cookie.Name, cookie.Secure = loopbackCookie, false
+		cookie.Name, cookie.Path, cookie.Secure = loopbackCookie, strings.TrimSuffix(Root, "/"), false
 	}
 	if token == "" {
 		cookie.MaxAge = -1
@@ -139,5 +140,5 @@ func (d *Dashboard) askToSignIn(w http.ResponseWriter, request *http.Request) {
 	if request.Method == http.MethodGet {
 		to = request.URL.RequestURI()
 	}
-	d.render(w, http.StatusUnauthorized, "sign-in", layout{Title: "Sign in", Body: signInForm{To: to}})
+	d.renderSignIn(w, request, http.StatusUnauthorized, signInForm{To: to})
 }

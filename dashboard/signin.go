@@ -12,6 +12,24 @@ import (
 type signInForm struct {
 	To      string // where to go then
 	Trouble *trouble
+	// Unencrypted says that the page came without TLS, so that it asks for no token.
+	Unencrypted bool
+}
+
+func (d *Dashboard) renderSignIn(w http.ResponseWriter, request *http.Request, status int, form signInForm) {
+	if form.Unencrypted = !d.isEncrypted(request); form.Unencrypted {
+		form.Trouble = &trouble{
+			Title:  "Sign in over https only",
+			Detail: "This page came without TLS, and a token that is sent like that can be read on the way.",
+			Advice: "Open the dashboard with https://. Whoever runs it puts TLS in front of it, by --tls-cert-file or a proxy that sets X-Forwarded-Proto.",
+		}
+	}
+	d.render(w, status, "sign-in", layout{Title: "Sign in", Body: form})
+}
+
+// isEncrypted reports whether nobody on the way can read what a request holds.
+func (d *Dashboard) isEncrypted(request *http.Request) bool {
+	return d.secure(request) || isLoopback(request)
 }
 
 // showSignIn is where a browser arrives after it was given the cookie: if it has
@@ -32,11 +50,15 @@ func (d *Dashboard) showSignIn(w http.ResponseWriter, request *http.Request) {
 			Advice: "Open the dashboard with https://, or allow its cookie, and sign in again.",
 		}
 	}
-	d.render(w, http.StatusOK, "sign-in", layout{Title: "Sign in", Body: form})
+	d.renderSignIn(w, request, http.StatusOK, form)
 }
 
 func (d *Dashboard) signIn(w http.ResponseWriter, request *http.Request) {
 	d.backend.Note(request.Context(), "dashboard-sign-in")
+	if !d.isEncrypted(request) {
+		d.renderSignIn(w, request, http.StatusForbidden, signInForm{To: Root})
+		return
+	}
 	request.Body = http.MaxBytesReader(w, request.Body, maxSignInBytes)
 	unread := readForm(request)
 	form := signInForm{To: ours(request.PostFormValue("to"))}
@@ -44,7 +66,7 @@ func (d *Dashboard) signIn(w http.ResponseWriter, request *http.Request) {
 	token = strings.TrimSpace(strings.TrimPrefix(token, "Bearer "))
 	refuse := func(status int, t trouble) {
 		form.Trouble = &t
-		d.render(w, status, "sign-in", layout{Title: "Sign in", Body: form})
+		d.renderSignIn(w, request, status, form)
 	}
 	switch {
 	case unread != nil:

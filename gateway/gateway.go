@@ -238,7 +238,7 @@ func (g *Gateway) Handler(also func(context.Context) error) http.Handler {
 		noteProblem(request.Context(), p)
 		p.write(w, p.RequestID)
 	})
-	return g.logged(wholePaths(mux))
+	return g.logged(encrypted(wholePaths(mux)))
 }
 
 func (g *Gateway) probe(check func(context.Context) error) http.HandlerFunc {

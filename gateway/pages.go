@@ -26,7 +26,7 @@ var _ dashboard.Backend = pages{}
 func (g *Gateway) newDashboard() (*dashboard.Dashboard, error) {
 	mux := http.NewServeMux()
 	NewAPI(mux, g)
-	return dashboard.New(dashboard.Options{API: g.logged(mux), Backend: pages{g}, Now: g.now})
+	return dashboard.New(dashboard.Options{API: g.logged(mux), Backend: pages{g}, IsSecure: g.proxies.IsSecure, Now: g.now})
 }
 
 // Document is the problem as it is shown; see package dashboard.

@@ -52,13 +52,17 @@ func (p Proxies) Client(request *http.Request) netip.Addr {
 }
 
 // IsSecure reports whether a request came over TLS, as far as that is known: to us, or
-// to a proxy of ours that says so.
+// to a proxy that says so. Where no proxies are named everybody's word counts: it is
+// good enough to tell people that they forgot TLS, and for nothing else.
 func (p Proxies) IsSecure(request *http.Request) bool {
 	if request.TLS != nil {
 		return true
 	}
-	at, ok := p.peer(request)
-	return ok && p.contains(at) && strings.EqualFold(request.Header.Get("X-Forwarded-Proto"), "https")
+	if at, ok := p.peer(request); len(p) > 0 && (!ok || !p.contains(at)) {
+		return false
+	}
+	return strings.EqualFold(request.Header.Get("X-Forwarded-Proto"), "https") ||
+		strings.Contains(strings.ToLower(request.Header.Get("Forwarded")), "proto=https")
 }
 
 func (p Proxies) peer(request *http.Request) (netip.Addr, bool) {

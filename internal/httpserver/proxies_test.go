@@ -58,6 +58,7 @@ func TestIsSecure(t *testing.T) {
 		request *http.Request
 		want    bool
 	}{
+		{"by a proxy in the newer header", &http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{"Forwarded": {"for=1.1.1.1;Proto=https"}}}, true},
 		{"over TLS", &http.Request{RemoteAddr: "203.0.113.1:1", TLS: &tls.ConnectionState{}}, true},
 		{"by a proxy that says so", &http.Request{RemoteAddr: "10.0.0.1:1", Header: https}, true},
 		{"by a proxy that says otherwise", &http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{"X-Forwarded-Proto": {"http"}}}, false},
@@ -65,6 +66,15 @@ func TestIsSecure(t *testing.T) {
 	} {
 		if got := proxies.IsSecure(tt.request); got != tt.want {
 			t.Errorf("%s: %t", tt.name, got)
+		}
+	}
+}
+
+func TestIsSecureWhereNoProxiesAreNamed(t *testing.T) {
+	for proto, want := range map[string]bool{"https": true, "http": false, "": false} {
+		request := &http.Request{RemoteAddr: "203.0.113.1:1", Header: http.Header{"X-Forwarded-Proto": {proto}}}
+		if got := (Proxies)(nil).IsSecure(request); got != want {
+			t.Errorf("%q: %t", proto, got)
 		}
 	}
 }
