@@ -171,7 +171,7 @@ func isConflict(err error) bool {
 func (p *publishing) deliver(ctx context.Context, t *task) (r *recorded, err error) {
 	defer t.release()
 	if storing := p.g.storingOf(t.webhook); storing != nil {
-		leave, err := storing.enter(ctx, t.webhook.UID, t.flight != nil)
+		leave, err := storing.enter(ctx, keyOf(t.webhook), t.flight != nil)
 		switch {
 		case errors.Is(err, errLineFull) && t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse:
 			return nil, lineFull(t.webhook)

@@ -3,9 +3,11 @@
 package gateway
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,10 +20,11 @@ import (
 
 // How many deliveries a gateway stores at a time to endpoints that fail, or that
 // are slow, and how many of them of one webhook. Slow ones may be many: where the
-// API server is slow as well, a modest rate needs as much.
+// API server is slow as well, a modest rate needs as much. One namespace has all
+// places but one.
 const (
-	failingStores, failingStoresEach = 4, 2
-	slowStores, slowStoresEach       = 32, 16
+	failingStores, failingStoresEach = 5, 2
+	slowStores, slowStoresEach       = 33, 16
 )
 
 const (
@@ -34,33 +37,39 @@ const (
 	// failingPatience is how long a delivery may have to wait for such a place; those
 	// that would wait longer are too many.
 	failingPatience = 2 * time.Second
+	// mostGuess is the longest that storing is taken to last in a namespace of which
+	// nothing is known yet.
+	mostGuess = 100 * time.Millisecond
 )
 
 // Why a delivery cannot be stored now.
 var (
-	// errLineFull: too many of the same webhook wait already.
+	// errLineFull: the webhook has more than could be stored if it were alone.
 	errLineFull = errors.New("too many deliveries of the webhook wait to be stored")
+	// errLineBusy: others wait as well, and the webhook has to pay for it.
+	errLineBusy = errors.New("too many deliveries to endpoints that fail wait to be stored")
 	// errStalled: nothing has been stored for a while, so the API server is to blame.
 	errStalled = errors.New("no delivery could be stored for a while")
 )
 
 // storing keeps an endpoint that has just broken from flooding the API server,
 // which all others need as well: its deliveries are stored a few at a time until
-// its backlog is full. Webhooks take turns.
+// its backlog is full. Webhooks have places of their own, and share those of all;
+// for these namespaces take turns.
 type storing struct {
 	storingLimits
 
-	all *semaphore.Weighted // first come, first served
 	now func() time.Time
 
 	mu     sync.Mutex
-	each   map[types.UID]*storingOne
-	cycle  time.Duration // moving average of how long a webhook's place is taken, rest included
-	stored time.Time     // when something last was
+	used   int // places of all
+	spaces map[string]*storingSpace
+	turns  []string      // namespaces in which somebody waits for a place of all, next first
+	took   time.Duration // moving average of a store, anywhere
 }
 
 type storingLimits struct {
-	all, perHook         int64
+	all, perHook         int
 	restAll, restPerHook int           // times as long as storing took
 	patience             time.Duration // 0: without end
 }
@@ -76,44 +85,51 @@ func slowLimits() storingLimits {
 	return storingLimits{all: slowStores, perHook: slowStoresEach}
 }
 
+// storingSpace is what one namespace stores so.
+type storingSpace struct {
+	used  int // places of all
+	users int // of places, and those that wait for one
+	each  map[types.UID]*storingOne
+	line  list.List     // of chan struct{}, who wait for a place of all
+	took  time.Duration // moving average of a store
+	moved time.Time     // when something was last stored, or the first of all these came
+}
+
 type storingOne struct {
 	places *semaphore.Weighted
 	users  int // of places, and those that wait for one
 }
 
 func newStoring(limits storingLimits, now func() time.Time) *storing {
-	return &storing{storingLimits: limits, all: semaphore.NewWeighted(limits.all), now: now, each: map[types.UID]*storingOne{}}
+	return &storing{storingLimits: limits, now: now, spaces: map[string]*storingSpace{}}
 }
 
 // enter waits for a place; the caller gives it back with leave, and says whether
 // it has stored the delivery. Unless it must be stored, the line has an end.
-func (s *storing) enter(ctx context.Context, webhook types.UID, must bool) (leave func(stored bool), err error) {
-	one, err := s.join(webhook, must)
+func (s *storing) enter(ctx context.Context, webhook webhookKey, must bool) (leave func(stored bool), err error) {
+	space, one, err := s.join(webhook, must)
 	if err != nil {
 		return nil, err
 	}
 	if err := one.places.Acquire(ctx, 1); err != nil {
-		s.part(webhook, one)
+		s.part(webhook, space, one)
 		return nil, err
 	}
-	began := s.now()
-	if err := s.all.Acquire(ctx, 1); err != nil {
+	if err := s.acquire(ctx, webhook.namespace, space); err != nil {
 		one.places.Release(1)
-		s.part(webhook, one)
+		s.part(webhook, space, one)
 		return nil, err
 	}
 	turn := s.now()
 	return func(stored bool) {
-		now := s.now()
-		took := now.Sub(turn)
-		rest := min(time.Duration(s.restPerHook)*took, mostRest)
+		took := s.now().Sub(turn)
 		if stored {
-			s.learn(now.Sub(began)+rest, now)
+			s.learn(space, took)
 		}
-		after(min(time.Duration(s.restAll)*took, mostRest), func() { s.all.Release(1) })
-		after(rest, func() {
+		after(min(time.Duration(s.restAll)*took, mostRest), func() { s.release(space) })
+		after(min(time.Duration(s.restPerHook)*took, mostRest), func() {
 			one.places.Release(1)
-			s.part(webhook, one)
+			s.part(webhook, space, one)
 		})
 	}, nil
 }
@@ -128,54 +144,151 @@ func after(d time.Duration, f func()) {
 }
 
 // join takes a place in the line of a webhook.
-func (s *storing) join(webhook types.UID, must bool) (*storingOne, error) {
+func (s *storing) join(webhook webhookKey, must bool) (*storingSpace, *storingOne, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one := s.each[webhook]
+	space := s.spaces[webhook.namespace]
+	if space == nil {
+		space = &storingSpace{each: map[types.UID]*storingOne{}, took: min(s.took, mostGuess), moved: s.now()}
+	}
+	one := space.each[webhook.uid]
 	if one == nil {
-		one = &storingOne{places: semaphore.NewWeighted(s.perHook)}
-		s.each[webhook] = one
+		one = &storingOne{places: semaphore.NewWeighted(int64(s.perHook))}
 	}
-	if !must && s.isLong(one) {
-		if s.now().Sub(s.stored) > s.patience {
-			return nil, errStalled
-		}
-		return nil, errLineFull
+	if why := s.refuses(space, one); !must && why != nil {
+		return nil, nil, why
 	}
+	s.spaces[webhook.namespace], space.each[webhook.uid] = space, one
 	one.users++
-	return one, nil
+	space.users++
+	return space, one, nil
 }
 
-// isLong reports whether who joins the line of a webhook would wait for too long.
-func (s *storing) isLong(one *storingOne) bool {
-	return s.patience > 0 && time.Duration(one.users)*s.cycle > time.Duration(s.perHook)*s.patience
+// refuses says why whoever joins the line of a webhook would wait for too long; nil:
+// they would not.
+func (s *storing) refuses(space *storingSpace, one *storingOne) error {
+	if s.patience <= 0 {
+		return nil
+	}
+	alone := time.Duration(one.users) * (space.took + min(time.Duration(s.restPerHook)*space.took, mostRest)) / time.Duration(s.perHook)
+	var before int // stores that come first, as namespaces take turns
+	for _, other := range s.spaces {
+		before += min(other.users, space.users)
+	}
+	shared := time.Duration(before) * (space.took + min(time.Duration(s.restAll)*space.took, mostRest)) / time.Duration(s.all)
+	switch {
+	case alone <= s.patience && shared <= s.patience:
+		return nil
+	case s.now().Sub(space.moved) > s.patience:
+		return errStalled
+	case alone > s.patience:
+		return errLineFull
+	}
+	return errLineBusy
 }
 
 // isFull reports whether enter says errLineFull at the moment.
-func (s *storing) isFull(webhook types.UID) bool {
+func (s *storing) isFull(webhook webhookKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one := s.each[webhook]
-	return one != nil && s.isLong(one) && s.now().Sub(s.stored) <= s.patience
+	space := s.spaces[webhook.namespace]
+	if space == nil || space.each[webhook.uid] == nil {
+		return false
+	}
+	return errors.Is(s.refuses(space, space.each[webhook.uid]), errLineFull)
 }
 
-func (s *storing) part(webhook types.UID, one *storingOne) {
+func (s *storing) part(webhook webhookKey, space *storingSpace, one *storingOne) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one.users--
+	space.users--
 	if one.users == 0 {
-		delete(s.each, webhook)
+		delete(space.each, webhook.uid)
+	}
+	if space.users == 0 {
+		delete(s.spaces, webhook.namespace)
 	}
 }
 
-func (s *storing) learn(cycle time.Duration, now time.Time) {
+func (s *storing) learn(space *storingSpace, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stored = now
-	if s.cycle == 0 {
-		s.cycle = cycle
+	space.moved = s.now()
+	for _, average := range []*time.Duration{&space.took, &s.took} {
+		if *average == 0 {
+			*average = took
+		}
+		*average = (3**average + took) / 4
 	}
-	s.cycle = (3*s.cycle + cycle) / 4
+}
+
+// hasRoom reports whether there is a place of all for one more of a namespace.
+func (s *storing) hasRoom(space *storingSpace) bool {
+	return s.used < s.all && space.used < max(1, s.all-1)
+}
+
+// acquire waits for a place of all.
+func (s *storing) acquire(ctx context.Context, namespace string, space *storingSpace) error {
+	s.mu.Lock()
+	if space.line.Len() == 0 && s.hasRoom(space) {
+		s.used++
+		space.used++
+		s.mu.Unlock()
+		return nil
+	}
+	granted := make(chan struct{})
+	if space.line.Len() == 0 {
+		s.turns = append(s.turns, namespace)
+	}
+	waiting := space.line.PushBack(granted)
+	s.mu.Unlock()
+	select {
+	case <-granted:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-granted: // meanwhile
+		s.giveBack(space)
+	default:
+		space.line.Remove(waiting)
+		if space.line.Len() == 0 {
+			s.turns = slices.DeleteFunc(s.turns, func(each string) bool { return each == namespace })
+		}
+	}
+	return ctx.Err()
+}
+
+func (s *storing) release(space *storingSpace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.giveBack(space)
+}
+
+// giveBack gives a place of all to the next namespace in which somebody waits and
+// that may have one.
+func (s *storing) giveBack(space *storingSpace) {
+	s.used--
+	space.used--
+	for i := 0; i < len(s.turns); {
+		namespace := s.turns[i]
+		next := s.spaces[namespace]
+		if !s.hasRoom(next) {
+			i++
+			continue
+		}
+		granted, _ := next.line.Remove(next.line.Front()).(chan struct{})
+		s.used++
+		next.used++
+		close(granted)
+		s.turns = slices.Delete(s.turns, i, i+1)
+		if next.line.Len() > 0 {
+			s.turns = append(s.turns, namespace)
+		}
+	}
 }
 
 // storingOf is what a delivery must pass to be stored; nil: nothing, as far as is
@@ -195,7 +308,7 @@ func (g *Gateway) storingOf(webhook *v1alpha1.Webhook) *storing {
 // deliveries wait to be stored.
 func (g *Gateway) isLineFull(webhook *v1alpha1.Webhook) bool {
 	storing := g.storingOf(webhook)
-	return storing != nil && storing.isFull(webhook.UID)
+	return storing != nil && storing.isFull(keyOf(webhook))
 }
 
 // lineFull refuses an event for the sake of such a webhook.

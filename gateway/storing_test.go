@@ -5,6 +5,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +16,10 @@ import (
 
 func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoring(storingLimits{all: 4, perHook: 2}, time.Now)
+		s := newStoring(storingLimits{all: 5, perHook: 2}, time.Now)
 		var leaves []func(bool)
 		enter := func(webhook types.UID) {
-			leave, err := s.enter(t.Context(), webhook, false)
+			leave, err := s.enter(t.Context(), inTeam(webhook), false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -29,7 +31,7 @@ func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
 		}
 		for _, webhook := range []types.UID{"a", "c"} { // its own bound, and that of all
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			if _, err := s.enter(ctx, webhook, false); err == nil {
+			if _, err := s.enter(ctx, inTeam(webhook), false); err == nil {
 				t.Errorf("%s has a place beyond the bound", webhook)
 			}
 			cancel()
@@ -48,22 +50,25 @@ func (s *storing) expectNobody(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.each) != 0 {
-		t.Errorf("%d webhooks are remembered in vain", len(s.each))
+	if len(s.spaces)+len(s.turns)+s.used != 0 {
+		t.Errorf("%d namespaces are remembered in vain, %d wait, %d places are taken", len(s.spaces), len(s.turns), s.used)
 	}
 }
+
+// inTeam is a webhook of one namespace.
+func inTeam(webhook types.UID) webhookKey { return webhookKey{"team", string(webhook), webhook} }
 
 func (s *storing) usersOf(webhook types.UID) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.each[webhook].users
+	return s.spaces["team"].each[webhook].users
 }
 
 // take enters with no end of patience and returns after how long it had a place.
 func take(t *testing.T, s *storing, webhook types.UID) (leave func(stored bool), waited time.Duration) {
 	t.Helper()
 	began := time.Now()
-	leave, err := s.enter(t.Context(), webhook, true)
+	leave, err := s.enter(t.Context(), inTeam(webhook), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +79,7 @@ func take(t *testing.T, s *storing, webhook types.UID) (leave func(stored bool),
 // time that it took for others.
 func TestPlacesOfWhatFailsRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoring(storingLimits{all: 2, perHook: 1, restAll: 1, restPerHook: 7}, time.Now)
+		s := newStoring(storingLimits{all: 3, perHook: 1, restAll: 1, restPerHook: 7}, time.Now)
 		for _, took := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Minute} {
 			leave, _ := take(t, s, "a")
 			time.Sleep(took)
@@ -105,7 +110,7 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 		s := newStoring(failingLimits(), time.Now)
 		ctx, cancel := context.WithCancel(t.Context())
 		store := func(webhook types.UID, took time.Duration) {
-			leave, err := s.enter(ctx, webhook, false)
+			leave, err := s.enter(ctx, inTeam(webhook), false)
 			if err == nil {
 				time.Sleep(took)
 				leave(true)
@@ -122,14 +127,14 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 		if n := s.usersOf("a"); n < 50 || n > 54 {
 			t.Errorf("%d stand in line", n)
 		}
-		if _, err := s.enter(ctx, "a", false); !errors.Is(err, errLineFull) || !s.isFull("a") {
+		if _, err := s.enter(ctx, inTeam("a"), false); !errors.Is(err, errLineFull) || !s.isFull(inTeam("a")) {
 			t.Errorf("one more: %v", err)
 		}
-		if s.isFull("b") {
+		if s.isFull(inTeam("b")) {
 			t.Error("another webhook has to pay for it")
 		}
 		began := time.Now()
-		if leave, err := s.enter(ctx, "a", true); err != nil {
+		if leave, err := s.enter(ctx, inTeam("a"), true); err != nil {
 			t.Errorf("what has been attempted: %v", err)
 		} else {
 			leave(true)
@@ -154,7 +159,7 @@ func TestALineThatDoesNotMoveIsNotFull(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 20 {
 			go func() {
-				leave, err := s.enter(ctx, "a", true)
+				leave, err := s.enter(ctx, inTeam("a"), true)
 				if err == nil {
 					<-ctx.Done()
 					leave(false)
@@ -162,13 +167,90 @@ func TestALineThatDoesNotMoveIsNotFull(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if _, err := s.enter(ctx, "a", false); !errors.Is(err, errLineFull) {
+		if _, err := s.enter(ctx, inTeam("a"), false); !errors.Is(err, errLineFull) {
 			t.Errorf("at once: %v", err)
 		}
 		time.Sleep(failingPatience + time.Millisecond)
-		if _, err := s.enter(ctx, "a", false); !errors.Is(err, errStalled) || s.isFull("a") {
+		if _, err := s.enter(ctx, inTeam("a"), false); !errors.Is(err, errStalled) || s.isFull(inTeam("a")) {
 			t.Errorf("after a while: %v", err)
 		}
+		cancel()
+		time.Sleep(time.Minute)
+		s.expectNobody(t)
+	})
+}
+
+// A webhook is skipped for its own rate alone: beside others that are down as well
+// its events can be repeated.
+func TestWebhooksThatAreDownTogetherAreNotFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStoring(failingLimits(), time.Now)
+		count := map[string]map[error]int{"crowd": {}, "other": {}}
+		longest := map[string]time.Duration{}
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		stream := func(namespace string, webhook int) {
+			key := webhookKey{namespace, fmt.Sprint(webhook), types.UID(fmt.Sprint(namespace, webhook))}
+			time.Sleep(time.Duration(webhook) * 20 * time.Millisecond)
+			for range 60 { // one a second
+				all.Go(func() {
+					began := time.Now()
+					leave, err := s.enter(ctx, key, false)
+					if err == nil {
+						time.Sleep(100 * time.Millisecond)
+						leave(true)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					count[namespace][err]++
+					longest[namespace] = max(longest[namespace], time.Since(began))
+				})
+				time.Sleep(time.Second)
+			}
+		}
+		for webhook := range 50 {
+			all.Go(func() { stream("crowd", webhook) })
+		}
+		all.Go(func() { stream("other", 0) })
+		all.Wait()
+		if full := count["crowd"][errLineFull] + count["other"][errLineFull]; full > 0 {
+			t.Errorf("%d deliveries are skipped though no webhook has more than one a second", full)
+		}
+		if count["crowd"][errLineBusy] == 0 || count["crowd"][nil] < 1000 {
+			t.Errorf("%d of 3000 were stored, %d are to be repeated", count["crowd"][nil], count["crowd"][errLineBusy])
+		}
+		if count["other"][nil] != 60 || longest["other"] > time.Second {
+			t.Errorf("of another namespace %d of 60 were stored, the last after %s", count["other"][nil], longest["other"])
+		}
+		time.Sleep(time.Minute)
+		s.expectNobody(t)
+	})
+}
+
+// Nothing is wrong with an API server that nobody has asked for a while.
+func TestABurstAfterAQuietSpellIsNotTakenForAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStoring(failingLimits(), time.Now)
+		leave, _ := take(t, s, "a")
+		time.Sleep(10 * time.Millisecond)
+		leave(true)
+		time.Sleep(time.Hour)
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 200 {
+			go func() {
+				leave, err := s.enter(ctx, inTeam("a"), false)
+				switch {
+				case err == nil:
+					time.Sleep(10 * time.Millisecond)
+					leave(true)
+				case !errors.Is(err, errLineFull) && ctx.Err() == nil:
+					t.Errorf("one of a burst: %v", err)
+				}
+			}()
+		}
+		time.Sleep(time.Second)
 		cancel()
 		time.Sleep(time.Minute)
 		s.expectNobody(t)
