@@ -70,6 +70,7 @@ func attacksOnProcesses() []attack {
 		fanOutAttacks(),
 		connectionAttacks(),
 		unreadAttacks(),
+		tokenAttacks(),
 		byHandAttacks(),
 		floodAttacks(),
 	)
@@ -309,4 +310,20 @@ func (s *scene) answersBelow500(found report) {
 func (s *scene) someAnswers(found report) {
 	s.figure("answers: %v, the longest after %s", found.Answers, found.Longest.Round(time.Millisecond))
 	s.answersBelow500(found)
+}
+
+// onlyRefused says that nothing of the attacker's was taken.
+func (s *scene) onlyRefused(found report) {
+	s.figure("answers: %v", found.Answers)
+	if found.total() == 0 {
+		s.Error("the attacker got no answer at all: it has proved nothing")
+	}
+	for key, n := range found.Answers {
+		if key == "207" { // of a batch each event is refused, or else it is noted as 202
+			continue
+		}
+		if strings.HasPrefix(key, "2") || key == "500" {
+			s.Errorf("%d answers were %s: %s", n, key, found.Samples[key])
+		}
+	}
 }
