@@ -84,6 +84,7 @@ func attacksOnNeighbours() []attack {
 		backlogAttacks(),
 		keptAttacks(),
 		admissionAttacks(),
+		choosyAttacks(),
 		failingAttacks(),
 		changeAttacks(),
 	)
