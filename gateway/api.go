@@ -32,7 +32,7 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 	config.RejectUnknownQueryParameters = true
 	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"token": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "Token of a Kubernetes ServiceAccount, of the API server's own audience"},
+		"token": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "Token of a Kubernetes ServiceAccount, of the API server's own audience; for publishing and reading also one of the audience bbmcp alone"},
 	}
 	config.Security = []map[string][]string{{"token": {}}}
 	config.OnAddOperation = append(config.OnAddOperation, func(_ *huma.OpenAPI, operation *huma.Operation) {

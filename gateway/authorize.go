@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/authn"
 	"bbmcp.quietstack.com/webhooks/internal/authz"
 )
 
@@ -26,6 +27,9 @@ const (
 // permit returns nil if the caller may do this, else a problem. Whoever asks
 // about one object is asked for the right before it is told whether it exists.
 func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
+	if who.ForPublishing && isOwnWork(verb) {
+		return audienceTooNarrow()
+	}
 	allowed, err := g.rights.May(ctx, who.Identity, questionOf(verb, resource, namespace, name))
 	if allowed {
 		note(ctx).granted.Store(true)
@@ -42,6 +46,22 @@ func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, names
 		object = fmt.Sprintf("%s %q", resource, name)
 	}
 	return newProblem(http.StatusForbidden, reasonForbidden, fmt.Sprintf("%s may not %s %s in namespace %s%s", who.name(), verb, object, namespace, adviceFor(verb, resource)))
+}
+
+// isOwnWork reports whether what a verb is about is done with the caller's own token.
+func isOwnWork(verb string) bool {
+	switch verb {
+	case "get", "list", "watch", verbPublish:
+		return false
+	}
+	return true
+}
+
+// audienceTooNarrow says that the API server would not take the caller's token.
+func audienceTooNarrow() *problem {
+	return newProblem(http.StatusForbidden, reasonAudienceTooNarrow, fmt.Sprintf(
+		"this token is of the audience %q alone: that is for publishing and reading. Changes are made at the API server with the caller's own token, which has to be of its audience: "+
+			"request it without an audience", authn.PublishingAudience))
 }
 
 // questionOf is about one of our resources, or secrets.

@@ -63,6 +63,9 @@ func (t asCaller) RoundTrip(request *http.Request) (*http.Response, error) {
 	if who == nil || who.token == "" {
 		return nil, errNoCaller
 	}
+	if who.ForPublishing {
+		return nil, audienceTooNarrow()
+	}
 	request = request.Clone(request.Context())
 	request.Header.Set("Authorization", "Bearer "+who.token)
 	return t.next.RoundTrip(request)

@@ -53,7 +53,7 @@ func (p pages) Note(ctx context.Context, operation string) { note(ctx).operation
 // May implements dashboard.Backend.
 func (p pages) May(ctx context.Context, namespace string, right dashboard.Right) bool {
 	who := callerFrom(ctx)
-	if who == nil || len(validation.IsDNS1123Label(namespace)) > 0 {
+	if who == nil || len(validation.IsDNS1123Label(namespace)) > 0 || who.ForPublishing && isOwnWork(right.Verb) {
 		return false
 	}
 	allowed, err := p.g.rights.May(ctx, who.Identity, questionOf(right.Verb, right.Resource, namespace, right.Name))

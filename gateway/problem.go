@@ -21,20 +21,21 @@ import (
 // Reasons of problems, beside those of package payload and of the API server.
 // They are API: never reworded.
 const (
-	reasonBodyInvalid      = "BodyInvalid"
-	reasonBodyTimeout      = "BodyTimeout"
-	reasonOverloaded       = "Overloaded"
-	reasonFieldInvalid     = "FieldInvalid"
-	reasonUnauthenticated  = "Unauthenticated"
-	reasonForbidden        = "Forbidden"
-	reasonNotFound         = "NotFound"
-	reasonAlreadyExists    = "AlreadyExists"
-	reasonFieldOwned       = "FieldOwned"
-	reasonUnavailable      = "Unavailable"
-	reasonTooManyRequests  = "TooManyRequests"
-	reasonVersionMismatch  = "VersionMismatch"
-	reasonInternal         = "Internal"
-	reasonNamespaceMissing = "NamespaceMissing"
+	reasonBodyInvalid       = "BodyInvalid"
+	reasonBodyTimeout       = "BodyTimeout"
+	reasonOverloaded        = "Overloaded"
+	reasonFieldInvalid      = "FieldInvalid"
+	reasonUnauthenticated   = "Unauthenticated"
+	reasonForbidden         = "Forbidden"
+	reasonAudienceTooNarrow = "AudienceTooNarrow"
+	reasonNotFound          = "NotFound"
+	reasonAlreadyExists     = "AlreadyExists"
+	reasonFieldOwned        = "FieldOwned"
+	reasonUnavailable       = "Unavailable"
+	reasonTooManyRequests   = "TooManyRequests"
+	reasonVersionMismatch   = "VersionMismatch"
+	reasonInternal          = "Internal"
+	reasonNamespaceMissing  = "NamespaceMissing"
 
 	// These are of publishing.
 
@@ -180,6 +181,9 @@ func fieldOf(location string) string {
 // fromAPI makes a problem of what the API server said to a request that was
 // made with the caller's own token. doing completes "… is not possible".
 func fromAPI(err error, doing string) *problem {
+	if known, ok := errors.AsType[*problem](err); ok {
+		return known // of asCaller
+	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
 		return unavailable(doing, err)

@@ -59,6 +59,11 @@ type checked struct {
 	verified bool
 }
 
+// isForPublishing reports whether the token is of PublishingAudience and no other.
+func (c checked) isForPublishing() bool {
+	return len(c.Audience) == 1 && c.Audience[0] == PublishingAudience
+}
+
 // check finds out what the keys say of a token. *InvalidError says that it cannot be one
 // of this cluster.
 func (k *keys) check(ctx context.Context, token string) (checked, error) {

@@ -36,6 +36,10 @@ const (
 	// reviewTimeout bounds one question to the API server.
 	reviewTimeout = 3 * time.Second
 
+	// PublishingAudience is that of tokens which are good for publishing and reading here,
+	// and for nothing at the API server.
+	PublishingAudience = "bbmcp"
+
 	// MaxTokenBytes is more than any token of a ServiceAccount has.
 	MaxTokenBytes = 16 << 10
 
@@ -70,6 +74,9 @@ type Identity struct {
 	User user.Info
 	// Namespace is that of the ServiceAccount; "": it is none.
 	Namespace string
+	// ForPublishing says that the token is of PublishingAudience alone: the API server
+	// does not take it, so nothing can be done with it that is done with the caller's own.
+	ForPublishing bool
 	// Digest is of all that the API server says of the caller: what it may is the same
 	// for the same digest.
 	Digest [sha256.Size]byte
@@ -184,13 +191,19 @@ func (r *Reviewer) admit(found checked, address string) error {
 func (r *Reviewer) review(ctx context.Context, token string, digest [sha256.Size]byte, found checked, address string) (*Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
-	review, err := r.reviews.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+	asked := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}} // no audience: the API server's own
+	forPublishing := found.isForPublishing()
+	if forPublishing {
+		asked.Spec.Audiences = []string{PublishingAudience}
+	}
+	review, err := r.reviews.Create(ctx, asked, metav1.CreateOptions{})
 	if err != nil {
 		r.metrics.token(tokenFailed)
 		return nil, fmt.Errorf("review token: %w", err)
 	}
 	r.metrics.token(tokenReviewed)
-	if !review.Status.Authenticated {
+	// An authenticator that knows nothing of audiences names none.
+	if !review.Status.Authenticated || forPublishing && !slices.Contains(review.Status.Audiences, PublishingAudience) {
 		owner := address
 		if found.verified {
 			owner = found.Subject
@@ -200,6 +213,7 @@ func (r *Reviewer) review(ctx context.Context, token string, digest [sha256.Size
 		return nil, errRefused()
 	}
 	identity := newIdentity(review.Status.User)
+	identity.ForPublishing = forPublishing
 	now := r.now()
 	until := now.Add(AnswerTTL)
 	if found.verified && found.Expiry != nil && found.Expiry.Time().Before(until) {
@@ -228,5 +242,5 @@ func newIdentity(said authenticationv1.UserInfo) *Identity {
 }
 
 func errRefused() error {
-	return &InvalidError{"the token is not valid: it may have expired, been revoked, or be meant for another audience than the API server's"}
+	return &InvalidError{"the token is not valid: it may have expired, been revoked, or be meant for another audience than the API server's or \"" + PublishingAudience + "\""}
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type cluster struct {
 	foreign map[string]string // users of tokens of another issuer
 	reviews int
 	failing error // of reviews
+	blind   bool  // it knows nothing of audiences
 }
 
 func newCluster(t *testing.T) (*cluster, *Reviewer) {
@@ -106,8 +108,16 @@ func (c *cluster) Create(_ context.Context, review *authenticationv1.TokenReview
 	if claims.Issuer != issuer && claims.Issuer != legacyIssuer {
 		name = c.foreign[review.Spec.Token]
 	}
-	if name != "" && !c.revoked[review.Spec.Token] {
+	wanted := review.Spec.Audiences
+	if wanted == nil && claims.Issuer == issuer {
+		wanted = []string{issuer}
+	}
+	isMeant := len(wanted) == 0 || slices.ContainsFunc(wanted, func(audience string) bool { return claims.Audience.Contains(audience) })
+	if name != "" && isMeant && !c.revoked[review.Spec.Token] {
 		review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: authenticationv1.UserInfo{Username: name, Groups: []string{"all"}}}
+		if !c.blind {
+			review.Status.Audiences = wanted
+		}
 	}
 	return review, nil
 }
@@ -320,4 +330,33 @@ func TestNewTokensOfOneNamespaceAreBounded(t *testing.T) {
 	c.now = c.now.Add(AnswerTTL)
 	a.exhaust("", func() string { return c.token("first", one) })
 	a.want("one that was valid within the hour", known, "", "", 1)
+}
+
+func TestAudiences(t *testing.T) {
+	of := func(audiences ...string) func(*jwt.Claims) {
+		return func(claims *jwt.Claims) { claims.Audience = audiences }
+	}
+	for _, tt := range []struct {
+		name          string
+		audiences     []string
+		valid         bool
+		forPublishing bool
+	}{
+		{"the API server's own", []string{issuer}, true, false},
+		{"ours alone", []string{PublishingAudience}, true, true},
+		{"both", []string{PublishingAudience, issuer}, true, false},
+		{"somebody else's", []string{"https://vault.example.com"}, false, false},
+		{"ours and somebody else's", []string{PublishingAudience, "https://vault.example.com"}, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, r := newCluster(t)
+			who, err := r.Identify(t.Context(), c.token("first", one, of(tt.audiences...)), "")
+			if (err == nil) != tt.valid || tt.valid && who.ForPublishing != tt.forPublishing {
+				t.Errorf("%+v, %v", who, err)
+			}
+		})
+	}
+	c, r := newCluster(t)
+	c.blind = true
+	asking{t, c, r}.want("where nothing is known of audiences", c.token("first", one, of(PublishingAudience)), "", "invalid", 1)
 }

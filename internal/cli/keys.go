@@ -22,6 +22,8 @@ const (
 	labelLastUsed = "kubernetes.io/legacy-token-last-used"
 	// objectPrefix keeps a key's objects apart from ServiceAccounts that Pods use.
 	objectPrefix = "bbmcp-key-"
+	// publishingAudience is that of tokens which are good for publishing and reading only.
+	publishingAudience = "bbmcp"
 	// rolePrefix is what the names of the roles of this product begin with.
 	rolePrefix = "bbmcp-"
 )
@@ -100,6 +102,10 @@ API server may give less than is asked for (at most 24 hours on some managed
 clusters); when it ends is noted on standard error. "bbmcp keys token" takes the
 next one.
 
+--audience bbmcp makes one that is good for publishing and reading here and worth
+nothing at the API server: for programs that do not manage webhooks, above all where
+the way to the gateway is not encrypted.
+
 --long-lived makes one that works until it is revoked, for a program outside of
 the cluster that nothing can hand a new one to. It is kept in a Secret of type
 kubernetes.io/service-account-token, where Kubernetes notes when it was last used,
@@ -156,6 +162,7 @@ func (a *app) keysCreate(access *keyAccess) *cobra.Command {
 	life.register(command)
 	command.Flags().BoolVar(&life.long, "long-lived", false, "make a token that works until it is revoked, and keep it in a Secret")
 	command.MarkFlagsMutuallyExclusive("duration", "long-lived")
+	command.MarkFlagsMutuallyExclusive("audience", "long-lived") // Kubernetes gives those none
 	return command
 }
 
@@ -176,9 +183,14 @@ func (a *app) printKey(made *key) error {
 
 func (l *lifetime) register(command *cobra.Command) {
 	command.Flags().DurationVar(&l.duration, "duration", defaultLifetime, "how long the token works, from 10m; the API server may give less")
+	command.Flags().StringVar(&l.audience, "audience", "", "bbmcp: good for publishing and reading here, and worth nothing at the API server (default: the API server's own)")
+	register(command, "audience", cobra.FixedCompletions([]string{publishingAudience}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (l *lifetime) check() error {
+	if l.audience != "" && l.audience != publishingAudience {
+		return usageError{fmt.Sprintf("--audience: the gateway takes no token of %q; want %s, or leave it out", l.audience, publishingAudience)}
+	}
 	if l.duration < minLifetime {
 		return usageError{fmt.Sprintf("--duration: Kubernetes gives no token for less than %s", minLifetime)}
 	}
@@ -201,7 +213,7 @@ revoking the key ends them all at once.`,
 			if err != nil {
 				return err
 			}
-			made, err := k.renewKey(command.Context(), args[0], life.duration)
+			made, err := k.renewKey(command.Context(), args[0], life)
 			if err != nil {
 				return err
 			}

@@ -31,10 +31,12 @@ const (
 	minLifetime     = 10 * time.Minute
 )
 
-// lifetime is how long a token holds: for a while, or until it is revoked.
+// lifetime is how long a token holds, for a while or until it is revoked, and for whom
+// it is.
 type lifetime struct {
 	duration time.Duration
 	long     bool
+	audience string // "": the API server's own
 }
 
 // key is an API key as it is listed, and with its token when it was just made.
@@ -113,13 +115,16 @@ func (k *kubernetes) equip(ctx context.Context, account *corev1.ServiceAccount, 
 		made.Token, err = k.storeToken(ctx, account, made.Name)
 		return err
 	}
-	made.Token, made.ExpiresAt, err = k.requestToken(ctx, account.Name, life.duration)
+	made.Token, made.ExpiresAt, err = k.requestToken(ctx, account.Name, life)
 	return err
 }
 
 // requestToken asks for a token that ends by itself, and says when.
-func (k *kubernetes) requestToken(ctx context.Context, account string, duration time.Duration) (string, *time.Time, error) {
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(duration.Seconds()))}}
+func (k *kubernetes) requestToken(ctx context.Context, account string, life lifetime) (string, *time.Time, error) {
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(life.duration.Seconds()))}}
+	if life.audience != "" {
+		request.Spec.Audiences = []string{life.audience}
+	}
 	answer, err := k.core.ServiceAccounts(k.namespace).CreateToken(ctx, account, request, metav1.CreateOptions{})
 	if err != nil {
 		return "", nil, fmt.Errorf("request a token: %w", err)
@@ -168,13 +173,13 @@ func keyMeta(object, name string, owner *corev1.ServiceAccount) metav1.ObjectMet
 }
 
 // renewKey takes another token of a key.
-func (k *kubernetes) renewKey(ctx context.Context, name string, duration time.Duration) (*key, error) {
+func (k *kubernetes) renewKey(ctx context.Context, name string, life lifetime) (*key, error) {
 	account, err := k.account(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	made := &key{Name: name, Namespace: k.namespace, Roles: []string{}, ServiceAccount: account.Name, CreatedAt: account.CreationTimestamp.UTC()}
-	made.Token, made.ExpiresAt, err = k.requestToken(ctx, account.Name, duration)
+	made.Token, made.ExpiresAt, err = k.requestToken(ctx, account.Name, life)
 	return made, err
 }
 
