@@ -51,7 +51,8 @@ var _ = Describe("A signing Secret", func() {
 		Eventually(state(ctx, delivery)).Should(Equal("Pending SigningSecretUnavailable 0"))
 		secret := create(ctx, ownSecret(namespace, func(s *corev1.Secret) { s.Labels, s.Data = nil, map[string][]byte{v1alpha1.SecretKey: []byte("short")} }))
 		look()
-		Eventually(ready(ctx, webhook)).Should(Equal("False SecretNotPermitted"))
+		Eventually(ready(ctx, webhook)).Should(Equal("False SecretNotFound"), "as if it were not there")
+		Consistently(posts(namespace), "200ms").Should(BeZero())
 		change(ctx, secret, func(s *corev1.Secret) { s.Labels = map[string]string{v1alpha1.SigningSecretLabel: "true"} })
 		look()
 		Eventually(ready(ctx, webhook)).Should(Equal("False SecretInvalid"))
@@ -61,6 +62,40 @@ var _ = Describe("A signing Secret", func() {
 		look()
 		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 1"))
 		Expect(world.receiver.Counts("/" + namespace)).To(Equal(receiver.Counts{Posts: 1, Verified: 1, Unique: 1, Accepted: 1}))
+	}, SpecTimeout(soon))
+
+	It("that was restored without its owner is adopted and signs on", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		restored := create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: namespace, Name: "orders-signing",
+				Labels: map[string]string{v1alpha1.SigningSecretLabel: "true", v1alpha1.WebhookLabel: "orders"},
+			},
+			Data: map[string][]byte{v1alpha1.SecretKey: []byte(newSecret)},
+		})
+		Expect(world.receiver.Secrets("/"+namespace, newSecret)).To(Succeed())
+		webhook := create(ctx, hookIn(namespace))
+		startOperator(setup{namespace: namespace})
+		delivery := create(ctx, deliveryIn(namespace, "a"))
+		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
+		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 1"))
+		Expect(metav1.IsControlledBy(fresh(ctx, restored), webhook)).To(BeTrue())
+		Expect(restored.Data).To(Equal(map[string][]byte{v1alpha1.SecretKey: []byte(newSecret)}))
+		Expect(world.receiver.Counts("/" + namespace).Verified).To(Equal(1))
+	}, SpecTimeout(soon))
+
+	It("that was made by somebody else is not adopted, and the way out keeps it", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		foreign := create(ctx, ownSecret(namespace, func(s *corev1.Secret) { s.Name = "orders-signing" }))
+		webhook := create(ctx, hookIn(namespace))
+		o := startOperator(setup{namespace: namespace})
+		Eventually(ready(ctx, webhook)).Should(Equal("False SecretNotPermitted"))
+		Expect(fresh(ctx, foreign).OwnerReferences).To(BeEmpty())
+		change(ctx, foreign, func(s *corev1.Secret) { s.Labels[v1alpha1.WebhookLabel] = "orders" })
+		o.signer.Forget(webhook.UID)
+		annotate(ctx, webhook, "wake", "now")
+		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
+		Expect(fresh(ctx, foreign).Data[v1alpha1.SecretKey]).To(BeEquivalentTo(newSecret))
 	}, SpecTimeout(soon))
 
 	It("of another Webhook never signs", func(ctx SpecContext) {

@@ -70,7 +70,7 @@ func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets s
 	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotFound:
 		return true, r.createSecret(ctx, s.webhook)
 	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotPermitted:
-		return false, nil
+		return r.adoptSecret(ctx, s.webhook)
 	case rotateWanted(s.webhook): // a way out of an invalid one, too
 		return true, r.updateSecret(ctx, s.webhook, func(secret *corev1.Secret) (bool, error) {
 			return r.rotateSecret(ctx, secret, s)
@@ -96,7 +96,10 @@ func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.
 	}
 	secret := signing.NewSecret(webhook, value)
 	err = r.Client.Create(ctx, secret)
-	if apierrors.IsAlreadyExists(err) { // it may have lost its key
+	if apierrors.IsAlreadyExists(err) { // it may have lost its owner, or its key
+		if adopted, err := r.adoptSecret(ctx, webhook); adopted || err != nil {
+			return err
+		}
 		return r.updateSecret(ctx, webhook, func(existing *corev1.Secret) (bool, error) {
 			if _, ok := existing.Data[v1alpha1.SecretKey]; ok {
 				return false, nil
@@ -109,6 +112,23 @@ func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.
 		return fmt.Errorf("create signing secret %s/%s: %w", secret.Namespace, secret.Name, err)
 	}
 	return nil
+}
+
+// adoptSecret makes the Webhook the owner of its Secret that was restored without
+// one.
+func (r *WebhookReconciler) adoptSecret(ctx context.Context, webhook *v1alpha1.Webhook) (adopted bool, err error) {
+	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signing.SecretName(webhook)}
+	var secret corev1.Secret
+	if err := r.Live.Get(ctx, key, &secret); err != nil {
+		return false, client.IgnoreNotFound(fmt.Errorf("get signing secret %s: %w", key, err))
+	}
+	if !signing.Adopt(&secret, webhook) {
+		return false, nil
+	}
+	if err := r.Client.Update(ctx, &secret); err != nil {
+		return false, fmt.Errorf("adopt signing secret %s: %w", key, err)
+	}
+	return true, nil
 }
 
 // rotateSecret answers the Webhook's request to rotate. The gateway may be

@@ -9,6 +9,11 @@ const (
 	// signs with a Secret of somebody else.
 	SigningSecretLabel = "bbmcp.quietstack.com/signing-secret"
 
+	// SigningKeyAnnotation on a Secret with the label SigningSecretLabel names the
+	// keys, separated by commas, that spec.signing.secretRef.key of Webhooks may name
+	// beside "secret". A Secret with only one value needs none.
+	SigningKeyAnnotation = "bbmcp.quietstack.com/signing-key"
+
 	// WebhookLabel names the Webhook of a generated Secret or of a delivery
 	// that the gateway made.
 	WebhookLabel = "bbmcp.quietstack.com/webhook"

@@ -198,12 +198,13 @@ const (
 	ReasonSuspended = "Suspended"
 	// ReasonDisabled: Ready=False, Stalled=True; nothing is sent until somebody acts.
 	ReasonDisabled = "Disabled"
-	// ReasonSecretNotFound: Ready=False; the Secret or its key is missing.
+	// ReasonSecretNotFound: Ready=False; the Secret or its key is missing, or the
+	// Secret lacks the label that lets webhooks sign with it.
 	ReasonSecretNotFound = "SecretNotFound"
 	// ReasonSecretInvalid: Ready=False; the secret breaks the grammar.
 	ReasonSecretInvalid = "SecretInvalid"
-	// ReasonSecretNotPermitted: Ready=False; the Secret lacks the label or
-	// belongs to another Webhook or to something else.
+	// ReasonSecretNotPermitted: Ready=False; the Secret belongs to another Webhook,
+	// does not let the key sign, or stands where the generated one should.
 	ReasonSecretNotPermitted = "SecretNotPermitted"
 	// ReasonSecretRefused: Ready=False, Stalled=True; a quota or a policy keeps the
 	// controller from storing the signing Secret. It tries again within a minute.

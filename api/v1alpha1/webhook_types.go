@@ -185,8 +185,10 @@ type SecretKeyReference struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 
-	// key of the Secret whose value signs. Default "secret". The key
-	// "previous", where the Secret has it, signs beside it.
+	// key of the Secret whose value signs. Default "secret". Another one must be
+	// the only one of the Secret, or be named in its annotation
+	// bbmcp.quietstack.com/signing-key. The key "previous", where the Secret has it,
+	// signs beside it.
 	// +optional
 	// +kubebuilder:default=secret
 	// +kubebuilder:validation:MinLength=1

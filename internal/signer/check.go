@@ -12,6 +12,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/signing"
 )
 
@@ -23,6 +24,13 @@ const maxYear = 9999
 func Check(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference, secret *corev1.Secret) (Secrets, *Problem) {
 	if problem := Permitted(webhook, secret); problem != nil {
 		return Secrets{}, problem
+	}
+	if !offersKey(secret, ref.Key) {
+		return Secrets{}, &Problem{
+			Reason: v1alpha1.ReasonSecretNotPermitted,
+			Message: fmt.Sprintf("Secret %q does not let its key %q sign; use the key %q, or have its owner name the key in the annotation %s of the Secret",
+				secret.Name, ref.Key, v1alpha1.SecretKey, v1alpha1.SigningKeyAnnotation),
+		}
 	}
 	value, ok := secret.Data[ref.Key]
 	if !ok {
@@ -63,8 +71,42 @@ func invalidSecret(name, key string, err error) *Problem {
 	}
 }
 
+// offersKey reports whether the owner of a Secret lets this key of it sign: the
+// usual one, the only one, or one that an annotation names. Else who may create
+// Webhooks could have any value of a labelled Secret sign.
+func offersKey(secret *corev1.Secret, key string) bool {
+	if key == v1alpha1.SecretKey {
+		return true
+	}
+	for offered := range strings.SplitSeq(secret.Annotations[v1alpha1.SigningKeyAnnotation], ",") {
+		if strings.TrimSpace(offered) == key {
+			return true
+		}
+	}
+	for other := range secret.Data {
+		if other != key && other != v1alpha1.PreviousSecretKey {
+			return false
+		}
+	}
+	return len(secret.Data) > 0
+}
+
+// missing says that there is no such Secret to sign with. It says the same of one
+// that is there and not labelled: who may create Webhooks is not told which Secrets
+// there are.
+func missing(name, key string) *Problem {
+	return &Problem{
+		Reason: v1alpha1.ReasonSecretNotFound,
+		Message: fmt.Sprintf("there is no Secret %q that webhooks may sign with; create it with the key %q and the label %s: \"true\", or set that label if it exists",
+			name, key, v1alpha1.SigningSecretLabel),
+	}
+}
+
 // Permitted refuses to be an oracle that signs with any Secret.
 func Permitted(webhook *v1alpha1.Webhook, secret *corev1.Secret) *Problem {
+	if !signing.IsGenerated(webhook) && secret.Labels[v1alpha1.SigningSecretLabel] != "true" {
+		return missing(secret.Name, RefOf(webhook).Key)
+	}
 	switch owner := foreignOwner(webhook, secret); owner {
 	case "":
 	case webhook.Name:
@@ -80,14 +122,15 @@ func Permitted(webhook *v1alpha1.Webhook, secret *corev1.Secret) *Problem {
 	}
 	if signing.IsGenerated(webhook) && !metav1.IsControlledBy(secret, webhook) {
 		return &Problem{
-			Reason:  v1alpha1.ReasonSecretNotPermitted,
-			Message: fmt.Sprintf("Secret %q exists and was not made for this Webhook; delete it, or name it in spec.signing.secretRef", secret.Name),
+			Reason: v1alpha1.ReasonSecretNotPermitted,
+			Message: fmt.Sprintf("Secret %q exists and was not made for this Webhook; to have it taken over, give it the labels %s: \"true\" and %s: %q; or delete it, which loses what it holds",
+				secret.Name, v1alpha1.SigningSecretLabel, v1alpha1.WebhookLabel, identity.LabelValue(webhook.Name)),
 		}
 	}
 	if secret.Labels[v1alpha1.SigningSecretLabel] != "true" {
 		return &Problem{
 			Reason:  v1alpha1.ReasonSecretNotPermitted,
-			Message: fmt.Sprintf("Secret %q lacks the label %s: \"true\"; set it to let webhooks sign with this Secret", secret.Name, v1alpha1.SigningSecretLabel),
+			Message: fmt.Sprintf("Secret %q has lost its label %s: \"true\"; set it again to let the webhook sign with it", secret.Name, v1alpha1.SigningSecretLabel),
 		}
 	}
 	return nil

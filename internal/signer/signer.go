@@ -174,10 +174,7 @@ func (s *Signer) take(webhook *v1alpha1.Webhook, from basis, secret *corev1.Secr
 	name := from.ref.Name
 	switch {
 	case apierrors.IsNotFound(err):
-		return s.remember(webhook.UID, from, Secrets{}, &Problem{
-			Reason:  v1alpha1.ReasonSecretNotFound,
-			Message: fmt.Sprintf("Secret %q not found; create it with the key %q and the label %s: \"true\"", name, from.ref.Key, v1alpha1.SigningSecretLabel),
-		})
+		return s.remember(webhook.UID, from, Secrets{}, missing(name, from.ref.Key))
 	case apierrors.IsForbidden(err) && s.forbiddenFor(webhook.UID, from) < forbiddenGrace:
 		return Secrets{}, fmt.Errorf("get signing secret %s/%s: %w", webhook.Namespace, name, err)
 	case apierrors.IsForbidden(err):

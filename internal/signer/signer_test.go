@@ -5,6 +5,7 @@ package signer
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -73,6 +74,8 @@ func TestWhatSigns(t *testing.T) {
 	predecessor := someWebhook(func(w *v1alpha1.Webhook) { w.UID = "webhook-0" })
 	generated := func(s *corev1.Secret) { s.Name = "orders-signing" }
 	const permittedText = v1alpha1.ReasonSecretNotPermitted
+	const notThere = `there is no Secret "keys" that webhooks may sign with; create it with the key "secret" and the label bbmcp.quietstack.com/signing-secret: "true", or set that label if it exists`
+	several := func(s *corev1.Secret) { s.Data["hmac"], s.Data["password"] = []byte(oldSecret), []byte("correct horse battery") }
 	type result struct {
 		Current, Previous string
 		End               time.Time
@@ -85,10 +88,14 @@ func TestWhatSigns(t *testing.T) {
 		want    result
 	}{
 		{"a Secret with the label", someWebhook(usesKeys), someSecret(), result{Current: newSecret}},
+		{"a Secret of another Webhook without the label, which is not told from one that is missing", someWebhook(usesKeys),
+			someSecret(ownedBySecret(another), func(s *corev1.Secret) { s.Labels = nil }), result{Reason: v1alpha1.ReasonSecretNotFound, Message: notThere}},
+		{"its own generated Secret that has lost the label", someWebhook(), someSecret(generated, ownedBySecret(someWebhook()), func(s *corev1.Secret) { s.Labels = nil }),
+			result{Reason: permittedText, Message: `Secret "orders-signing" has lost its label bbmcp.quietstack.com/signing-secret: "true"; set it again to let the webhook sign with it`}},
 		{"a Secret without the label", someWebhook(usesKeys), someSecret(func(s *corev1.Secret) { s.Labels = nil }),
-			result{Reason: permittedText, Message: `Secret "keys" lacks the label bbmcp.quietstack.com/signing-secret: "true"; set it to let webhooks sign with this Secret`}},
+			result{Reason: v1alpha1.ReasonSecretNotFound, Message: notThere}},
 		{"a Secret whose label says something else", someWebhook(usesKeys), someSecret(func(s *corev1.Secret) { s.Labels[v1alpha1.SigningSecretLabel] = "yes" }),
-			result{Reason: permittedText, Message: `Secret "keys" lacks the label bbmcp.quietstack.com/signing-secret: "true"; set it to let webhooks sign with this Secret`}},
+			result{Reason: v1alpha1.ReasonSecretNotFound, Message: notThere}},
 		{"another Webhook's Secret", someWebhook(usesKeys), someSecret(ownedBySecret(another)),
 			result{Reason: permittedText, Message: `Secret "keys" belongs to Webhook "billing"; set spec.signing.secretRef to a Secret of your own`}},
 		{"a Secret of two Webhooks, one of them this", someWebhook(usesKeys), someSecret(ownedBySecret(someWebhook()), ownedBySecret(another)),
@@ -98,13 +105,20 @@ func TestWhatSigns(t *testing.T) {
 		}), result{Current: newSecret}},
 		{"its own generated Secret", someWebhook(), someSecret(generated, ownedBySecret(someWebhook())), result{Current: newSecret}},
 		{"a Secret that stands where the generated one should", someWebhook(), someSecret(generated),
-			result{Reason: permittedText, Message: `Secret "orders-signing" exists and was not made for this Webhook; delete it, or name it in spec.signing.secretRef`}},
+			result{Reason: permittedText, Message: `Secret "orders-signing" exists and was not made for this Webhook; to have it taken over, give it the labels bbmcp.quietstack.com/signing-secret: "true" and bbmcp.quietstack.com/webhook: "orders"; or delete it, which loses what it holds`}},
 		{"the generated Secret of a Webhook of this name that was deleted", someWebhook(), someSecret(generated, ownedBySecret(predecessor)),
 			result{Reason: v1alpha1.ReasonSecretNotFound, Message: `Secret "orders-signing" belongs to a Webhook of this name that was deleted; waiting until it is deleted, too`}},
 		{"without the key", someWebhook(usesKeys), someSecret(func(s *corev1.Secret) { s.Data = nil }),
 			result{Reason: v1alpha1.ReasonSecretNotFound, Message: `Secret "keys" has no key "secret"; add it`}},
 		{"with a key of its own", someWebhook(usesKeys, func(w *v1alpha1.Webhook) { w.Spec.Signing.SecretRef.Key = "hmac" }),
 			someSecret(func(s *corev1.Secret) { s.Data = map[string][]byte{"hmac": []byte(oldSecret)} }), result{Current: oldSecret}},
+		{"with one key of several that nobody offers", someWebhook(usesKeys, func(w *v1alpha1.Webhook) { w.Spec.Signing.SecretRef.Key = "password" }),
+			someSecret(several), result{Reason: permittedText, Message: `Secret "keys" does not let its key "password" sign; use the key "secret", or have its owner name the key in the annotation bbmcp.quietstack.com/signing-key of the Secret`}},
+		{"with a key that is not there, of which nothing else is told", someWebhook(usesKeys, func(w *v1alpha1.Webhook) { w.Spec.Signing.SecretRef.Key = "none" }),
+			someSecret(several), result{Reason: permittedText, Message: `Secret "keys" does not let its key "none" sign; use the key "secret", or have its owner name the key in the annotation bbmcp.quietstack.com/signing-key of the Secret`}},
+		{"with a key of several that its owner offers", someWebhook(usesKeys, func(w *v1alpha1.Webhook) { w.Spec.Signing.SecretRef.Key = "hmac" }),
+			someSecret(several, func(s *corev1.Secret) { s.Annotations = map[string]string{v1alpha1.SigningKeyAnnotation: "other, hmac"} }), result{Current: oldSecret}},
+		{"with the usual key beside others", someWebhook(usesKeys), someSecret(several), result{Current: newSecret}},
 		{"with a line break at its end", someWebhook(usesKeys), someSecret(func(s *corev1.Secret) { s.Data[v1alpha1.SecretKey] = []byte(newSecret + "\n") }),
 			result{Reason: v1alpha1.ReasonSecretInvalid, Message: `Secret "keys", key "secret": the secret begins or ends with white space, often a line break from a file: remove it (printf '%s', not echo)`}},
 		{"while a rotation overlaps", someWebhook(usesKeys), someSecret(previous(oldSecret, "2026-03-01T13:00:00.5Z")),
@@ -190,6 +204,28 @@ func (s *shelf) Get(_ context.Context, key client.ObjectKey, object client.Objec
 		s.secret.DeepCopyInto(object.(*corev1.Secret))
 	}
 	return s.err
+}
+
+// Who may create Webhooks and see their status does not learn from it which Secrets
+// there are: neither by words nor by when they are looked at again.
+func TestAMissingSecretIsLikeOneWithoutTheLabel(t *testing.T) {
+	now := at(0)
+	told := func(secret *corev1.Secret) (all []Problem) {
+		reader, webhook := New(&shelf{secret: secret}, func() time.Time { return now }), someWebhook(usesKeys)
+		for range 4 {
+			_, err := reader.Refresh(t.Context(), webhook)
+			problem, ok := errors.AsType[*Problem](err)
+			if !ok {
+				t.Fatalf("got %v, want a problem", err)
+			}
+			all = append(all, *problem)
+		}
+		return all
+	}
+	absent, unlabelled := told(nil), told(someSecret(func(s *corev1.Secret) { s.Labels = nil }))
+	if !slices.Equal(absent, unlabelled) {
+		t.Errorf("missing: %+v\nunlabelled: %+v", absent, unlabelled)
+	}
 }
 
 // TestSignerReadsRarely walks through a time in which the Secret comes, changes

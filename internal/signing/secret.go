@@ -3,6 +3,8 @@
 package signing
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -33,6 +35,29 @@ func NewSecret(webhook *v1alpha1.Webhook, value signature.Secret) *corev1.Secret
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{v1alpha1.SecretKey: []byte(value.Reveal())},
 	}
+}
+
+// Adopt gives a Webhook the Secret that was generated for it, and reports whether it
+// is that: one that was restored from a backup, and has lost its owner or names one
+// that had another uid. It goes by name and labels. A Secret that is older than
+// the Webhook and has such an owner was a predecessor's and is about to be deleted
+// with it.
+func Adopt(secret *corev1.Secret, webhook *v1alpha1.Webhook) bool {
+	isOurs := secret.Name == SecretName(webhook) && secret.Labels[v1alpha1.SigningSecretLabel] == "true" &&
+		secret.Labels[v1alpha1.WebhookLabel] == identity.LabelValue(webhook.Name) &&
+		(secret.Type == corev1.SecretTypeOpaque || secret.Type == "")
+	if !isOurs {
+		return false
+	}
+	for _, owner := range secret.OwnerReferences {
+		isStale := strings.HasPrefix(owner.APIVersion, v1alpha1.GroupVersion.Group+"/") && owner.Kind == "Webhook" &&
+			owner.Name == webhook.Name && owner.UID != webhook.UID && webhook.CreationTimestamp.Before(&secret.CreationTimestamp)
+		if !isStale {
+			return false
+		}
+	}
+	secret.OwnerReferences = NewSecret(webhook, signature.Secret{}).OwnerReferences
+	return true
 }
 
 // cut shortens text to a number of bytes, between two characters.

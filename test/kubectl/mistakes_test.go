@@ -106,11 +106,11 @@ func shownOnWebhook(t *testing.T, p *person) {
 		p.must(t, s.String(), "apply", "-f", "-")
 	}
 	for name, mistake := range map[string]struct{ secret, reason, says string }{
-		"missing":    {"nowhere", "SecretNotFound", `Secret "nowhere" not found; create it with the key "secret" and the label bbmcp.quietstack.com/signing-secret: "true"`},
+		"missing":    {"nowhere", "SecretNotFound", `there is no Secret "nowhere" that webhooks may sign with; create it with the key "secret" and the label bbmcp.quietstack.com/signing-secret: "true", or set that label if it exists`},
 		"key":        {"other-key", "SecretNotFound", `Secret "other-key" has no key "secret"; add it`},
-		"unlabelled": {"unlabelled", "SecretNotPermitted", `Secret "unlabelled" lacks the label bbmcp.quietstack.com/signing-secret: "true"; set it to let webhooks sign with this Secret`},
+		"unlabelled": {"unlabelled", "SecretNotFound", `there is no Secret "unlabelled" that webhooks may sign with; create it with the key "secret" and the label bbmcp.quietstack.com/signing-secret: "true", or set that label if it exists`},
 		"foreign":    {"owner-signing", "SecretNotPermitted", `Secret "owner-signing" belongs to Webhook "owner"; set spec.signing.secretRef to a Secret of your own`},
-		"taken":      {"", "SecretNotPermitted", `Secret "taken-signing" exists and was not made for this Webhook; delete it, or name it in spec.signing.secretRef`},
+		"taken":      {"", "SecretNotPermitted", `Secret "taken-signing" exists and was not made for this Webhook; to have it taken over, give it the labels bbmcp.quietstack.com/signing-secret: "true" and bbmcp.quietstack.com/webhook: "taken"; or delete it, which loses what it holds`},
 		"empty":      {"empty", "SecretInvalid", `Secret "empty", key "secret": `},
 		"newline":    {"newline", "SecretInvalid", `Secret "newline", key "secret": `},
 		"short":      {"short", "SecretInvalid", `Secret "short", key "secret": `},
