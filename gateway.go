@@ -131,6 +131,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	// What runs beside the server goes on until its last request is answered.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	go memory.GiveBack(background)
 	tracer, stopTraces, err := startTraces(ctx, "bbmcp-gateway", logger)
 	if err != nil {
 		return err

@@ -118,6 +118,7 @@ func (o *managerOptions) run(ctx context.Context) error {
 	defer stopTraces()
 	memory.LimitToContainer(logger)
 	memory.Save()
+	go memory.GiveBack(ctx)
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return err

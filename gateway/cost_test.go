@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/test/cost"
@@ -118,6 +120,21 @@ func FuzzHeaders(f *testing.F) {
 			_ = isRequestID(header.Get(requestIDHeader))
 		})
 	})
+}
+
+func TestAProblemNamesAFewFieldsInAFewWords(t *testing.T) {
+	var wrong []error
+	for i := range 50_000 {
+		wrong = append(wrong, &huma.ErrorDetail{Location: fmt.Sprintf("body.m%d%s", i, strings.Repeat("x", i)), Message: strings.Repeat("y", i)})
+	}
+	p := fromHuma(nil, http.StatusUnprocessableEntity, "validation failed", wrong...)
+	said, ok := p.(*problem) //nolint:errorlint // as it is returned
+	if !ok || len(said.Errors) != maxProblemFields || said.Errors[0].Field != "m0" || said.Detail != "m0: " {
+		t.Fatalf("got %.300v", p)
+	}
+	if text, err := json.Marshal(said); err != nil || len(text) > 16<<10 {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
 }
 
 // A cursor that is not ours is refused; one that is leads on.

@@ -149,15 +149,44 @@ func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.
 	for _, err := range errs {
 		detail, ok := errors.AsType[*huma.ErrorDetail](err)
 		if !ok {
-			p.Errors = append(p.Errors, rest.ProblemField{Field: "body", Detail: err.Error()})
+			p.addField("body", err.Error())
 			continue
 		}
-		p.Errors = append(p.Errors, rest.ProblemField{Field: fieldOf(detail.Location), Detail: detail.Message, Reason: p.Reason})
-	}
-	if len(p.Errors) > 0 {
-		p.Detail = p.Errors[0].Field + ": " + p.Errors[0].Detail
+		p.addField(fieldOf(detail.Location), detail.Message)
 	}
 	return identified(ctx, p)
+}
+
+const (
+	// maxProblemFields is how many fields a problem names: a body may have thousands
+	// that are wrong.
+	maxProblemFields = 20
+	// maxFieldText and maxDetailText bound what it says of each, in bytes: names and
+	// values may be as long as the body.
+	maxFieldText  = 128
+	maxDetailText = 512
+	// maxMessageText bounds what the API server says, which may repeat a value.
+	maxMessageText = 2048
+)
+
+// addField names one more field that is wrong; the first one is the detail.
+func (p *problem) addField(field, detail string) {
+	if len(p.Errors) == maxProblemFields {
+		return
+	}
+	field, detail = shortened(field, maxFieldText), shortened(detail, maxDetailText)
+	if len(p.Errors) == 0 {
+		p.Detail = field + ": " + detail
+	}
+	p.Errors = append(p.Errors, rest.ProblemField{Field: field, Detail: detail, Reason: p.Reason})
+}
+
+// shortened is the beginning of a text that is long.
+func shortened(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return cutText(text, n) + "…"
 }
 
 func identified(ctx huma.Context, p *problem) *problem {
@@ -189,7 +218,7 @@ func fromAPI(err error, doing string) *problem {
 		return unavailable(doing, err)
 	}
 	said := status.Status()
-	message := strings.ReplaceAll(said.Message, ".bbmcp.quietstack.com", "")
+	message := shortened(strings.ReplaceAll(said.Message, ".bbmcp.quietstack.com", ""), maxMessageText)
 	switch {
 	case apierrors.IsUnauthorized(err):
 		return unauthenticated("the API server does not take this token any more")
@@ -223,10 +252,7 @@ func fromInvalid(said metav1.Status, message string) *problem {
 		if field == "metadata.name" {
 			field = "name"
 		}
-		p.Errors = append(p.Errors, rest.ProblemField{Field: field, Detail: cause.Message, Reason: reasonFieldInvalid})
-	}
-	if len(p.Errors) > 0 {
-		p.Detail = p.Errors[0].Field + ": " + p.Errors[0].Detail
+		p.addField(field, cause.Message)
 	}
 	return p
 }

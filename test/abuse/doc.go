@@ -19,6 +19,9 @@
 // A case is an attack (suite_test.go): its name, what is there before, what the
 // attacker does, and what else must hold.
 //
+// What a caller sends by mistake has a test of its own (inputs_test.go): requests
+// made of the OpenAPI document, each with one thing at its limit or beyond it.
+//
 // Environment:
 //
 //	ABUSE=full         sizes and times as large as what is claimed, some 20 minutes
