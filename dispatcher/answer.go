@@ -4,9 +4,6 @@ package dispatcher
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"net/http"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -15,49 +12,12 @@ import (
 )
 
 const (
-	// maxAnswerBytes is how much of a body is read so that the connection can be
-	// used again. An answer that goes on beyond it is a failure, whatever its
-	// status: an endpoint that never ends cannot be told from one that is broken.
-	maxAnswerBytes = 1 << 20
-	// excerptBytes is how much of a body is kept while it is read; what is shown
-	// of it is shorter.
-	excerptBytes = 1 << 10
-	readBytes    = 16 << 10
 	// echoBytes is how long a piece of a secret or signature must be to be
 	// blanked. Shorter ones occur by chance.
 	echoBytes = 8
 	gramBytes = 4
 	redacted  = "[redacted]"
 )
-
-var errAnswerTooLong = errors.New("answer too long")
-
-// readAnswer reads a body to its end or its limit and returns its beginning.
-func (s *Sender) readAnswer(response *http.Response) (excerpt []byte, err error) {
-	if response.StatusCode == http.StatusSwitchingProtocols || response.ContentLength == 0 {
-		return nil, nil
-	}
-	if response.ContentLength > maxAnswerBytes {
-		return nil, errAnswerTooLong
-	}
-	buffer := s.buffers.Get().(*[readBytes]byte) //nolint:forcetypeassert // the pool holds nothing else
-	defer s.buffers.Put(buffer)
-	for total := 0; ; {
-		n, err := response.Body.Read(buffer[:])
-		if room := excerptBytes - len(excerpt); room > 0 && n > 0 {
-			excerpt = append(excerpt, buffer[:min(n, room)]...)
-		}
-		total += n
-		switch {
-		case errors.Is(err, io.EOF):
-			return excerpt, nil
-		case err != nil:
-			return excerpt, err
-		case total > maxAnswerBytes:
-			return excerpt, errAnswerTooLong
-		}
-	}
-}
 
 // snippet makes the beginning of a body fit to be shown: without what we sent
 // and must keep, in printable characters, on one line, at most MaxSnippetBytes.

@@ -10,11 +10,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"syscall"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+	"bbmcp.quietstack.com/webhooks/dispatcher/transport"
 )
 
 // failure is what is told of an attempt that failed. Messages are constants, so
@@ -25,12 +27,12 @@ type failure struct {
 }
 
 // classify names an error of the transport, given how far the attempt had come.
-func classify(err error, at seen) failure {
+func classify(err error, at transport.Seen) failure {
 	if refusal, ok := errors.AsType[*netguard.Refusal](err); ok {
 		return refused(refusal)
 	}
 	if isTimeout(err) {
-		return timedOut(at.stage)
+		return timedOut(at.Stage)
 	}
 	if f, ok := lookupFailure(err); ok {
 		return f
@@ -41,20 +43,20 @@ func classify(err error, at seen) failure {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return failure{ReasonConnectionRefused, "connection refused: nothing listens on the endpoint's port"}
-	case at.stage <= stageConnect:
+	case at.Stage <= transport.StageConnect:
 		return connectFailure(err)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return reset(at.stage)
-	case at.stage == stageTLS:
+		return reset(at.Stage)
+	case at.Stage == transport.StageTLS:
 		return failure{ReasonTLSFailed, "TLS handshake failed"}
-	case errors.Is(err, errRepeat):
-		return failure{ReasonConnectionReset, "the endpoint turned the request away on an HTTP/2 connection; it is not sent twice in one attempt"}
+	case errors.Is(err, transport.ErrRefused):
+		return failure{ReasonConnectionReset, "the endpoint turned the request away unprocessed, twice"}
 	}
-	if _, ok := errors.AsType[*net.OpError](err); ok || at.http2 {
-		return reset(at.stage)
+	if _, ok := errors.AsType[*net.OpError](err); ok || at.HTTP2 {
+		return reset(at.Stage)
 	}
-	if at.stage == stageRequest {
-		return reset(at.stage) // the connection broke, and the transport's error has no type
+	if at.Stage == transport.StageRequest {
+		return reset(at.Stage) // the connection broke, and the transport's error has no type
 	}
 	return failure{ReasonResponseInvalid, "the endpoint's answer is not valid HTTP, or its headers are too large"}
 }
@@ -89,21 +91,19 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-func timedOut(at stage) failure {
+func timedOut(at transport.Stage) failure {
 	during := "before anything was sent"
 	switch at {
-	case stageLookup:
+	case transport.StageLookup:
 		during = "while looking up the host name"
-	case stageConnect:
+	case transport.StageConnect:
 		during = "while connecting"
-	case stageTLS:
+	case transport.StageTLS:
 		during = "during the TLS handshake"
-	case stageRequest:
+	case transport.StageRequest:
 		during = "while sending the request"
-	case stageAnswer:
+	case transport.StageAnswer:
 		during = "while waiting for the answer"
-	case stageBody:
-		during = "while reading the answer"
 	}
 	return failure{ReasonTimeout, "timed out " + during}
 }
@@ -153,27 +153,27 @@ func connectFailure(err error) failure {
 	}
 }
 
-func reset(at stage) failure {
-	during := "before its answer was complete"
+func reset(at transport.Stage) failure {
+	during := "before the request was complete"
 	switch at {
-	case stageTLS:
+	case transport.StageTLS:
 		during = "during the TLS handshake"
-	case stageRequest, stageAnswer:
+	case transport.StageRequest, transport.StageAnswer:
 		during = "before it answered"
 	}
 	return failure{ReasonConnectionReset, "the endpoint closed the connection " + during}
 }
 
 // judge names what an answer's status means. Retry-After counts with 429 and
-// 503 only.
-func judge(status int, retryAfter time.Time) failure {
+// 503 only, Location with 3xx.
+func judge(status int, retryAfter time.Time, location string) failure {
 	switch {
 	case status >= 200 && status <= 299:
 		return failure{}
 	case status == http.StatusGone:
 		return failure{ReasonGone, "the endpoint answered 410 Gone: it wants no more deliveries"}
 	case status >= 300 && status <= 399:
-		return failure{ReasonRedirected, answered(status) + "; redirects are not followed"}
+		return failure{ReasonRedirected, answered(status) + redirectedTo(location) + "; redirects are not followed"}
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && !retryAfter.IsZero():
 		return failure{ReasonThrottled, answered(status)}
 	default:
@@ -188,4 +188,22 @@ func answered(status int) string {
 		message += " " + text
 	}
 	return message
+}
+
+// maxLocationBytes bounds what is shown of where a redirect leads.
+const maxLocationBytes = 120
+
+// redirectedTo names where a redirect leads, so that a person can write that URL
+// into the webhook: scheme, host and path. A query may hold what is secret.
+func redirectedTo(location string) string {
+	to, err := url.Parse(location)
+	if err != nil || location == "" {
+		return ""
+	}
+	shown := url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path, RawPath: to.RawPath}
+	text := cut(printable([]byte(shown.String())), maxLocationBytes)
+	if text == "" {
+		return ""
+	}
+	return " to " + text
 }

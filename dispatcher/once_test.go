@@ -85,9 +85,44 @@ func answer204(framer *http2.Framer, stream uint32) {
 	_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true})
 }
 
+// goAwayBefore leaves a request out.
+func goAwayBefore(framer *http2.Framer, stream uint32) {
+	last := uint32(0)
+	if stream > 2 {
+		last = stream - 2
+	}
+	_ = framer.WriteGoAway(last, http2.ErrCodeNo, nil)
+}
+
 var _ = Describe("Within one attempt nothing is sent twice", func() {
-	DescribeTable("when an HTTP/2 endpoint turns a request away that it has got",
+	DescribeTable("but for what an HTTP/2 endpoint says it has not processed, which goes out once more",
 		func(ctx SpecContext, away func(framer *http2.Framer, stream uint32), fresh bool) {
+			e := startHTTP2(func(framer *http2.Framer, stream uint32, request int64) {
+				if request == 1 && !fresh || request == 2 && fresh || request == 3 {
+					answer204(framer, stream)
+					return
+				}
+				away(framer, stream)
+			})
+			sender := newSender(e.options)
+			want := []int64{2, 2}
+			if !fresh {
+				want = []int64{3, 2}
+				Expect(sender.Send(ctx, attemptAt(e.url)).Succeeded()).To(BeTrue())
+			}
+			got := endure(ctx, sender, e.url, longTimeout)
+			Expect(got.Succeeded()).To(BeTrue(), "%+v", got)
+			Expect([]int64{e.requests.Load(), e.conns.Load()}).To(Equal(want), "requests, and connections that they came on")
+		},
+		Entry("GOAWAY that leaves the request out", goAwayBefore, true),
+		Entry("GOAWAY that leaves the request out, on a connection in use", goAwayBefore, false),
+		Entry("GOAWAY with an error", func(f *http2.Framer, _ uint32) { _ = f.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, []byte("x")) }, true),
+		Entry("REFUSED_STREAM", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeRefusedStream) }, true),
+		Entry("REFUSED_STREAM, on a connection in use", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeRefusedStream) }, false),
+	)
+
+	DescribeTable("when an HTTP/2 endpoint turns a request away",
+		func(ctx SpecContext, away func(framer *http2.Framer, stream uint32), fresh bool, requests int) {
 			e := startHTTP2(func(framer *http2.Framer, stream uint32, request int64) {
 				if !fresh && request == 1 {
 					answer204(framer, stream)
@@ -96,22 +131,24 @@ var _ = Describe("Within one attempt nothing is sent twice", func() {
 				away(framer, stream)
 			})
 			sender := newSender(e.options)
-			want := int64(1)
+			want := int64(requests)
 			if !fresh {
-				want = 2
+				want++
 				Expect(sender.Send(ctx, attemptAt(e.url)).Succeeded()).To(BeTrue())
 			}
 			got := endure(ctx, sender, e.url, longTimeout)
 			Expect(got.Reason).To(Equal(dispatcher.ReasonConnectionReset), "%+v", got)
 			Consistently(e.requests.Load).WithTimeout(200*time.Millisecond).Should(Equal(want), "requests that arrived")
 		},
-		Entry("GOAWAY that leaves the request out", func(f *http2.Framer, _ uint32) { _ = f.WriteGoAway(0, http2.ErrCodeNo, nil) }, true),
-		Entry("GOAWAY that leaves the request out, on a connection in use", func(f *http2.Framer, s uint32) { _ = f.WriteGoAway(s-2, http2.ErrCodeNo, nil) }, false),
-		Entry("GOAWAY with an error", func(f *http2.Framer, _ uint32) { _ = f.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, []byte("x")) }, true),
-		Entry("REFUSED_STREAM", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeRefusedStream) }, true),
-		Entry("PROTOCOL_ERROR, which package net/http would repeat", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeProtocol) }, true),
-		Entry("CANCEL", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeCancel) }, true),
-		Entry("INTERNAL_ERROR, on a connection in use", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeInternal) }, false),
+		Entry("GOAWAY, again", goAwayBefore, true, 2),
+		Entry("REFUSED_STREAM, again", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeRefusedStream) }, false, 2),
+		Entry("GOAWAY that names the request as its last, and the end", func(f *http2.Framer, s uint32) {
+			_ = f.WriteGoAway(s, http2.ErrCodeNo, nil)
+			_ = f.WriteRSTStream(s, http2.ErrCodeCancel)
+		}, true, 1),
+		Entry("PROTOCOL_ERROR, which package net/http would repeat", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeProtocol) }, true, 1),
+		Entry("CANCEL", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeCancel) }, true, 1),
+		Entry("INTERNAL_ERROR, on a connection in use", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeInternal) }, false, 1),
 	)
 
 	It("and headers without end over HTTP/2 fail by name", func(ctx SpecContext) {

@@ -3,17 +3,14 @@
 package dispatcher
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/dispatcher/transport"
 )
 
 // Names of the headers that are sent beside those of package signature.
@@ -28,7 +25,6 @@ const (
 const maxHeaderValue = 256
 
 var (
-	errRepeat   = errors.New("the request was sent already")
 	errTimeout  = fmt.Errorf("the timeout is not more than 0 and at most %s", MaxTimeout)
 	errAttempt  = errors.New("the attempt number is not at least 1")
 	errPayload  = fmt.Errorf("the payload is empty or larger than %d bytes", MaxPayloadBytes)
@@ -38,8 +34,7 @@ var (
 	errTrace    = errors.New("the trace parent is not plain text of up to 256 characters")
 )
 
-// validate checks what callers must get right. Payload and secrets are theirs
-// too: an empty body would let the transport send the request twice.
+// validate checks what callers must get right.
 func validate(r *Request) error {
 	switch {
 	case r.Timeout <= 0 || r.Timeout > MaxTimeout:
@@ -81,18 +76,14 @@ func authority(to *url.URL) string {
 	return to.Host
 }
 
-// post makes the POST of an attempt. Header names are set as they are written
-// in the contract, since some receivers compare them so.
-func post(ctx context.Context, r *Request, to *url.URL, signed signature.Headers, userAgent string, attempt *trace) *http.Request {
-	header := make(http.Header, 13)
-	values := make([]string, 0, 13)
-	set := func(name, value string) {
-		values = append(values, value)
-		header[name] = values[len(values)-1 : len(values) : len(values)]
-	}
+// post makes the POST of an attempt. Header names are spelled as in the contract,
+// since some receivers compare them so.
+func post(r *Request, to *url.URL, signed signature.Headers, userAgent string) *transport.Request {
+	header := make([]transport.Field, 0, 13)
+	set := func(name, value string) { header = append(header, transport.Field{Name: name, Value: value}) }
+	set("User-Agent", userAgent)
 	set("Content-Type", "application/json")
 	set("Accept", "*/*") // some firewalls refuse requests without it
-	set("User-Agent", userAgent)
 	set(HeaderEvent, r.EventType)
 	set(HeaderDelivery, r.DeliveryID)
 	set(HeaderAttempt, strconv.Itoa(r.Attempt))
@@ -109,15 +100,7 @@ func post(ctx context.Context, r *Request, to *url.URL, signed signature.Headers
 	if r.TraceParent != "" {
 		set("traceparent", r.TraceParent)
 	}
-	body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(r.Payload)) }
-	return (&http.Request{
-		Method: http.MethodPost, URL: to, Host: authority(to), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, Body: body(), ContentLength: int64(len(r.Payload)),
-		GetBody: func() (io.ReadCloser, error) {
-			if !attempt.mayRepeat() {
-				return nil, errRepeat
-			}
-			return body(), nil
-		},
-	}).WithContext(attempt.attach(ctx))
+	return &transport.Request{
+		URL: to, Host: authority(to), Header: header, Body: r.Payload, Attempt: r.Attempt, Forbidden: r.Forbidden,
+	}
 }

@@ -154,12 +154,6 @@ var _ = Describe("An attempt", func() {
 		Expect(r.Counts("").Posts).To(BeZero())
 	})
 
-	It("uses no proxy, not even one from the environment", func() {
-		// Package net/http reads the environment once and never for loopback, so
-		// that no request of a test could tell.
-		Expect(dispatcher.UsesProxy(newSender(dispatcher.SenderOptions{}))).To(BeFalse())
-	})
-
 	It("counts attempts", func(ctx SpecContext) {
 		registry := prometheus.NewPedanticRegistry()
 		r := startReceiver(receiver.Options{})

@@ -8,15 +8,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+	"bbmcp.quietstack.com/webhooks/dispatcher/transport"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
 
@@ -30,7 +29,8 @@ type SenderOptions struct {
 	UserAgent string
 	// Snippets says that the beginning of answers may be shown to users.
 	Snippets bool
-	// Resolver looks up host names; nil for Go's own resolver.
+	// Resolver looks up host names; nil for Go's own. One of package net looks a
+	// name up as it is written before it asks the search list for anything.
 	Resolver Resolver
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
@@ -40,16 +40,18 @@ type SenderOptions struct {
 	Now func() time.Time
 }
 
+// Resolver looks up the addresses of a name; *net.Resolver is one.
+type Resolver = transport.Resolver
+
 // Sender makes attempts. It is safe for concurrent use.
 type Sender struct {
-	policy     *netguard.Policy
-	transports *transports
-	userAgent  string
-	shown      func(netip.Addr) bool // whether answers from there may be shown
-	metrics    *metrics
-	logger     *slog.Logger
-	now        func() time.Time
-	buffers    sync.Pool
+	policy    *netguard.Policy
+	transport *transport.Transport
+	userAgent string
+	shown     func(netip.Addr) bool // whether answers from there may be shown
+	metrics   *metrics
+	logger    *slog.Logger
+	now       func() time.Time
 }
 
 // NewSender makes a Sender. It fails if the metrics cannot be registered.
@@ -60,12 +62,12 @@ func NewSender(options SenderOptions) (*Sender, error) {
 	}
 	s := &Sender{
 		policy:    options.Policy,
+		transport: transport.New(transport.Options{Policy: options.Policy, Resolver: options.Resolver, RootCAs: options.RootCAs}),
 		userAgent: options.UserAgent,
 		shown:     func(from netip.Addr) bool { return options.Snippets && from.IsValid() && !options.Policy.Allowed(from) },
 		metrics:   recorded,
 		logger:    options.Logger,
 		now:       options.Now,
-		buffers:   sync.Pool{New: func() any { return new([readBytes]byte) }},
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
@@ -73,16 +75,11 @@ func NewSender(options SenderOptions) (*Sender, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	resolver := options.Resolver
-	if resolver == nil {
-		resolver = &net.Resolver{PreferGo: true}
-	}
-	s.transports = newTransports(options.Policy, resolver, options.RootCAs)
 	return s, nil
 }
 
 // Close closes connections that no attempt uses. The Sender stays usable.
-func (s *Sender) Close() { s.transports.closeIdle() }
+func (s *Sender) Close() { s.transport.Close() }
 
 // Send makes one attempt. Whatever goes wrong is in the Result.
 func (s *Sender) Send(ctx context.Context, request Request) Result {
@@ -124,49 +121,35 @@ func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, request.Timeout)
 	defer cancel()
-	followed := &trace{}
-	response, err := s.transports.get(request.Forbidden).RoundTrip(post(ctx, request, to, signed, s.userAgent, followed))
-	at := followed.snapshot()
-	result.Timings = at.timings
+	answer, at, err := s.transport.Post(ctx, post(request, to, signed, s.userAgent))
+	result.Timings = Timings(at.Timings)
 	if err != nil {
 		result.fail(classify(cause(ctx, err), at))
 		result.CertificateNotAfter = unverifiedExpiry(err)
 		return err
 	}
-	defer response.Body.Close() // closed early on purpose when the body goes on
-	s.settle(response, result)
-
-	followed.enter(stageBody)
-	excerpt, err := s.readAnswer(response)
-	if len(excerpt) > 0 && response.Header.Get("Content-Encoding") == "" && s.shown(at.remote) {
-		result.Snippet = snippet(excerpt, newEchoes(request.Keys, signed))
+	shown := s.shown(at.Remote)
+	s.settle(&answer, shown, result)
+	if len(answer.Excerpt) > 0 && answer.ContentEncoding == "" && shown {
+		result.Snippet = snippet(answer.Excerpt, newEchoes(request.Keys, signed))
 	}
-	if err != nil && result.Reason == ReasonNone {
-		result.fail(classifyBody(cause(ctx, err), followed.snapshot()))
-	}
-	return err
+	return nil
 }
 
-// settle notes what the head of an answer says.
-func (s *Sender) settle(response *http.Response, result *Result) {
-	result.StatusCode = response.StatusCode
-	if response.TLS != nil && len(response.TLS.PeerCertificates) > 0 {
-		result.CertificateNotAfter = response.TLS.PeerCertificates[0].NotAfter
-	}
-	if response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable {
-		if at, ok := retry.ParseRetryAfter(response.Header.Get("Retry-After"), s.now()); ok {
+// settle notes what an answer says. Nothing of its body matters.
+func (s *Sender) settle(answer *transport.Answer, shown bool, result *Result) {
+	result.StatusCode = answer.StatusCode
+	result.CertificateNotAfter = answer.CertificateNotAfter
+	if answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable {
+		if at, ok := retry.ParseRetryAfter(answer.RetryAfter, s.now()); ok {
 			result.RetryAfter = at
 		}
 	}
-	result.fail(judge(response.StatusCode, result.RetryAfter))
-}
-
-// classifyBody names why the body of a 2xx answer did not end well.
-func classifyBody(err error, at seen) failure {
-	if errors.Is(err, errAnswerTooLong) {
-		return failure{ReasonResponseInvalid, "the endpoint's answer is longer than 1 MiB"}
+	location := ""
+	if shown {
+		location = answer.Location
 	}
-	return classify(err, at)
+	result.fail(judge(answer.StatusCode, result.RetryAfter, location))
 }
 
 // fail notes a failure, or success for the zero failure.

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"slices"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+)
+
+// Names of protocols in TLS (ALPN).
+const (
+	protocolHTTP1 = "http/1.1"
+	protocolHTTP2 = "h2"
+)
+
+// sessionsKept is how many TLS sessions are remembered, to shorten handshakes.
+const sessionsKept = 1024
+
+// connection is one to an endpoint that nothing has been sent on.
+type connection struct {
+	socket   *socket
+	conn     net.Conn  // the socket, or TLS on it
+	notAfter time.Time // of the endpoint's certificate; zero without TLS
+	http2    bool
+}
+
+// controlPlaneNames are in the certificate of every API server: Pods reach it by
+// them.
+var controlPlaneNames = []string{"kubernetes.default", "kubernetes.default.svc"} //nolint:gochecknoglobals // never changed
+
+// newTLSConfig is what all connections begin with.
+func newTLSConfig(options Options) *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		RootCAs:            options.RootCAs,
+		ClientSessionCache: tls.NewLRUClientSessionCache(sessionsKept),
+		VerifyConnection:   refuseControlPlane,
+		// A request is of no use to the endpoint until all of it is there.
+		DynamicRecordSizingDisabled: true,
+	}
+}
+
+// refuseControlPlane refuses what proves to be an API server, wherever it is: its
+// addresses may not be known. Nothing has been sent by then.
+func refuseControlPlane(state tls.ConnectionState) error {
+	if len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	for _, name := range controlPlaneNames {
+		if slices.Contains(state.PeerCertificates[0].DNSNames, name) {
+			return &netguard.Refusal{Reason: netguard.ControlPlane}
+		}
+	}
+	return nil
+}
+
+// connect makes a connection for a request. It ends with the attempt.
+func (t *Transport) connect(ctx context.Context, r *Request, p *progress, overHTTP1 bool) (*connection, error) {
+	host, port := r.URL.Hostname(), portOf(r.URL)
+	raw, err := t.dialer.dial(ctx, host, port, r, p)
+	if err != nil {
+		return nil, err
+	}
+	c := &connection{socket: newSocket(raw)}
+	c.conn = c.socket
+	if r.URL.Scheme != "https" {
+		return c, nil
+	}
+	config := t.tls.Clone()
+	config.ServerName = host
+	config.NextProtos = []string{protocolHTTP2, protocolHTTP1}
+	if overHTTP1 {
+		config.NextProtos = []string{protocolHTTP1}
+	}
+	secure := tls.Client(c.socket, config)
+	p.enter(StageTLS)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = c.socket.Close()
+		return nil, err
+	}
+	p.end(StageTLS)
+	state := secure.ConnectionState()
+	c.conn, c.http2 = secure, state.NegotiatedProtocol == protocolHTTP2
+	if len(state.PeerCertificates) > 0 {
+		c.notAfter = state.PeerCertificates[0].NotAfter
+	}
+	return c, nil
+}

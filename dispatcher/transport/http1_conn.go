@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	readBufferBytes = 4 << 10
+	// inlineBytes is how large a body may be to be written before the answer is
+	// waited for: the kernel takes so much without a reader. A larger one is written
+	// beside, so that an answer that comes early is read.
+	inlineBytes = 12 << 10
+	// earlyAnswerTime is how long the end of a request is waited for whose answer is
+	// there already and is no success.
+	earlyAnswerTime = 50 * time.Millisecond
+)
+
+// errUnreached says that the endpoint had closed the connection before the request
+// could arrive.
+var errUnreached = errors.New("the connection was closed before the request arrived")
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0) //nolint:gochecknoglobals // never changed
+
+// http1Conn is a connection that speaks HTTP/1.1, for one request at a time.
+type http1Conn struct {
+	socket   *socket
+	conn     net.Conn // the socket, or TLS on it
+	reader   *bufio.Reader
+	remote   netip.Addr
+	notAfter time.Time // of the endpoint's certificate
+
+	// Of a connection that was used before:
+	used      bool
+	idleSince time.Time
+	idle      time.Duration // how long it was, when it was taken
+	announced time.Duration // for how long the endpoint keeps it; 0: it does not say
+}
+
+func newHTTP1Conn(c *connection) *http1Conn {
+	return &http1Conn{
+		socket: c.socket, conn: c.conn, reader: bufio.NewReaderSize(c.conn, readBufferBytes),
+		remote: remoteAddr(c.socket), notAfter: c.notAfter,
+	}
+}
+
+// headBuffers are what requests are written into.
+var headBuffers = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // a pool
+
+// post sends a request and reads the answer. reusable says that the connection may
+// be used again; else it is closed.
+func (c *http1Conn) post(ctx context.Context, r *Request, p *progress) (answer Answer, reusable bool, err error) {
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(longAgo) })
+	began := c.socket.written.Load()
+	p.use(c.remote, false)
+	sending := c.send(r, p)
+	defer func() {
+		if !stop() || !reusable {
+			reusable = false
+			_ = c.socket.Close() // without a word of TLS: that could wait for the endpoint
+		}
+		_ = sending.wait() // nothing uses the body any more
+	}()
+	heads := headReader{r: c.reader, left: maxHeadBytes}
+	if _, err := c.reader.Peek(1); err == nil {
+		p.end(StageAnswer)
+	}
+	head, err := heads.read()
+	switch {
+	case err == nil && !(head.answer.StatusCode == http.StatusRequestTimeout && c.isStale(head, began)):
+	case err == nil, !heads.any && c.used && isEnd(err) && c.socket.arrived() <= began:
+		return Answer{}, false, errUnreached
+	default:
+		_ = c.socket.Close()
+		if sendErr := sending.wait(); !errors.Is(sendErr, net.ErrClosed) {
+			err = errors.Join(err, sendErr)
+		}
+		return Answer{}, false, err
+	}
+	until := time.Now().Add(maxDrainTime)
+	answer = head.answer
+	answer.CertificateNotAfter = c.notAfter
+	excerpt, whole := c.readBody(ctx, head, until)
+	answer.Excerpt = excerpt
+	whole = sending.end(ctx, answer.StatusCode, until) && whole
+	c.used, c.announced = true, head.idle
+	return answer, whole && head.keepAlive && c.reader.Buffered() == 0, nil
+}
+
+// isStale reports whether an answer is not to this request: some endpoints close
+// an idle connection with a 408 (RFC 9110, section 15.5.9).
+func (c *http1Conn) isStale(head *http1Head, began int64) bool {
+	return c.used && !head.keepAlive && c.socket.arrived() <= began
+}
+
+// isClosed reports whether an error says that the connection has ended.
+func isClosed(err error) bool {
+	return isEnd(err) || errors.Is(err, errUnreached) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// close ends a connection that nothing is under way on.
+func (c *http1Conn) close() {
+	if c.conn == net.Conn(c.socket) {
+		_ = c.socket.Close()
+		return
+	}
+	go func() { _ = c.conn.Close() }() // TLS says good-bye, which may take a while
+}
+
+// isEnd reports whether the peer has ended its side of a connection in order.
+func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// readBody reads a body, but no longer than until then.
+func (c *http1Conn) readBody(ctx context.Context, head *http1Head, until time.Time) (excerpt []byte, whole bool) {
+	if head.framing == framingNone || head.framing == framingLength && int64(c.reader.Buffered()) >= head.length {
+		return head.readBody(c.reader)
+	}
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
+		until = deadline
+	}
+	_ = c.conn.SetReadDeadline(until)
+	excerpt, whole = head.readBody(c.reader)
+	_ = c.conn.SetReadDeadline(time.Time{})
+	return excerpt, whole
+}
+
+// sending is a request on its way.
+type sending struct {
+	done chan struct{} // closed when it has ended
+	err  error
+}
+
+var ended = func() chan struct{} { c := make(chan struct{}); close(c); return c }() //nolint:gochecknoglobals // never changed
+
+// send writes the request: a small one at once, a large one beside.
+func (c *http1Conn) send(r *Request, p *progress) *sending {
+	buffer, ok := headBuffers.Get().(*[]byte)
+	if !ok {
+		buffer = new([]byte)
+	}
+	*buffer = appendHead((*buffer)[:0], r)
+	if len(r.Body) <= inlineBytes {
+		*buffer = append(*buffer, r.Body...)
+		s := &sending{done: ended}
+		if _, s.err = c.conn.Write(*buffer); s.err == nil {
+			p.enter(StageAnswer)
+		}
+		headBuffers.Put(buffer)
+		return s
+	}
+	s := &sending{done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		if _, s.err = c.conn.Write(*buffer); s.err == nil {
+			_, s.err = c.conn.Write(r.Body)
+		}
+		if s.err == nil {
+			p.enter(StageAnswer)
+		}
+		headBuffers.Put(buffer)
+	}()
+	return s
+}
+
+// wait returns how it ended. It waits for the endpoint unless the connection is
+// closed.
+func (s *sending) wait() error {
+	<-s.done
+	return s.err
+}
+
+// end reports whether the whole request was sent. An answer that comes before is
+// an answer. A 2xx one may come from an endpoint that still reads, and that would
+// take the end of the connection for the end of the request.
+func (s *sending) end(ctx context.Context, status int, until time.Time) bool {
+	select {
+	case <-s.done:
+		return s.err == nil
+	default:
+	}
+	patience := earlyAnswerTime
+	if status < http.StatusMultipleChoices {
+		patience = time.Until(until)
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return s.err == nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// appendHead appends the head of a request.
+func appendHead(b []byte, r *Request) []byte {
+	b = append(b, "POST "...)
+	b = append(b, r.URL.RequestURI()...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, r.Host...)
+	for _, field := range r.Header {
+		b = append(b, "\r\n"...)
+		b = append(b, field.Name...)
+		b = append(b, ": "...)
+		b = append(b, field.Value...)
+	}
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(r.Body)), 10)
+	return append(b, "\r\n\r\n"...)
+}

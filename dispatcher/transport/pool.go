@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// idleTime is how long a connection over HTTP/1.1 is kept that the endpoint says
+	// nothing of. Servers close theirs after two seconds (Gunicorn), five (Apache,
+	// Node.js, Uvicorn) or a minute (load balancers); who waits as long as they do
+	// meets the end of the connection with a request, again and again.
+	idleTime = 1500 * time.Millisecond
+	// maxIdleTime bounds what endpoints ask for.
+	maxIdleTime = 10 * time.Second
+	// http2IdleTime is the same over HTTP/2, where the end of a connection names the
+	// requests that it leaves out.
+	http2IdleTime = 4 * time.Second
+	// maxIdlePerDestination and maxIdle bound how many connections wait for the next
+	// request.
+	maxIdlePerDestination = 64
+	maxIdle               = 1024
+	// sweepEvery is how often those are looked for that have waited too long.
+	sweepEvery = 500 * time.Millisecond
+	// shareTime is how long a request waits for a connection that another one makes
+	// and that both can use.
+	shareTime = 300 * time.Millisecond
+	// rememberFor is how long it is remembered that a destination speaks no HTTP/2,
+	// or closes idle connections sooner than most.
+	rememberFor     = time.Hour
+	maxDestinations = 4096
+)
+
+// pool holds the connections that are there.
+type pool struct {
+	now func() time.Time
+
+	mu           sync.Mutex
+	destinations map[string]*destination
+	idle         int // connections over HTTP/1.1
+	sweeping     bool
+}
+
+// destination is a scheme, host and port, under one set of forbidden addresses: a
+// connection is checked when it is made, so it may only be used again by a request
+// that forbids the same.
+type destination struct {
+	idle    []*http1Conn // the one that was used last comes last
+	shared  []*http2Conn
+	dialing int
+	dialed  chan struct{} // closed when a connection was made, or not
+
+	protocol  string        // that it spoke last; "" if that is not known
+	overHTTP1 time.Time     // until when nothing but HTTP/1.1 is spoken
+	idleTime  time.Duration // it closes connections after about twice that; 0: nothing is known
+	learned   time.Time     // when idleTime was
+}
+
+func newPool() *pool {
+	return &pool{now: time.Now, destinations: map[string]*destination{}}
+}
+
+// at returns what is known of a destination. The lock is held.
+func (p *pool) at(key string) *destination {
+	d, ok := p.destinations[key]
+	if !ok {
+		d = &destination{}
+		p.destinations[key] = d
+	}
+	return d
+}
+
+// takeHTTP1 returns a connection that was used before and is as it was left; nil if
+// there is none.
+func (p *pool) takeHTTP1(key string) *http1Conn {
+	for {
+		p.mu.Lock()
+		d, ok := p.destinations[key]
+		if !ok || len(d.idle) == 0 {
+			p.mu.Unlock()
+			return nil
+		}
+		last := len(d.idle) - 1
+		c := d.idle[last]
+		d.idle[last], d.idle = nil, d.idle[:last]
+		p.idle--
+		c.idle = p.now().Sub(c.idleSince)
+		fresh := c.idle < d.limit(c)
+		p.mu.Unlock()
+		if fresh && c.socket.quiet() {
+			return c
+		}
+		c.close()
+	}
+}
+
+// limit is how long a connection may be idle.
+func (d *destination) limit(c *http1Conn) time.Duration {
+	limit := idleTime
+	if c.announced > 0 {
+		limit = min(c.announced/2, maxIdleTime) // it counts from when it sent the answer
+	}
+	if d.idleTime > 0 {
+		limit = min(limit, d.idleTime)
+	}
+	return limit
+}
+
+// put keeps a connection for the next request.
+func (p *pool) put(key string, c *http1Conn) {
+	c.idleSince = p.now()
+	p.mu.Lock()
+	d := p.at(key)
+	keep := len(d.idle) < maxIdlePerDestination && p.idle < maxIdle
+	if keep {
+		d.idle = append(d.idle, c)
+		p.idle++
+	}
+	p.sweepLater()
+	p.mu.Unlock()
+	if !keep {
+		c.close()
+	}
+}
+
+// closedIdle takes in that an endpoint closed a connection that had been idle for
+// so long when it was used.
+func (p *pool) closedIdle(key string, idle time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.at(key)
+	d.idleTime, d.learned = max(idle/2, time.Millisecond), p.now()
+}
+
+// reserve returns a connection over HTTP/2 with a slot for one request; nil if
+// there is none.
+func (p *pool) reserve(key string) *http2Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d, ok := p.destinations[key]
+	if !ok || p.now().Before(d.overHTTP1) {
+		return nil
+	}
+	for _, c := range d.shared {
+		if c.underWay == 0 && p.now().Sub(c.idle) > http2IdleTime || c.retired || c.frames.leaves() {
+			continue
+		}
+		if c.client.Reserve() == nil {
+			c.underWay++
+			return c
+		}
+	}
+	return nil
+}
+
+// add keeps a connection over HTTP/2, whose maker has a slot of it.
+func (p *pool) add(key string, c *http2Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.at(key)
+	c.underWay++
+	d.shared = append(d.shared, c)
+	p.sweepLater()
+}
+
+// release takes in that a request on the connection has ended.
+func (p *pool) release(c *http2Conn, retire bool) {
+	p.mu.Lock()
+	c.underWay--
+	c.idle = p.now()
+	c.retired = c.retired || retire
+	p.mu.Unlock()
+}
+
+// forgoHTTP2 takes in that the endpoint wants HTTP/1.1.
+func (p *pool) forgoHTTP2(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at(key).overHTTP1 = p.now().Add(rememberFor)
+}
+
+// beginDial returns a channel if the caller should wait for a connection that
+// another request makes, and that both can use over HTTP/2; it is closed when that
+// is there, or will never be.
+func (p *pool) beginDial(key string, mayShare bool) (overHTTP1 bool, wait <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.at(key)
+	overHTTP1 = p.now().Before(d.overHTTP1)
+	if mayShare && d.dialing > 0 && d.protocol != protocolHTTP1 && !overHTTP1 {
+		return overHTTP1, d.dialed
+	}
+	if d.dialing == 0 {
+		d.dialed = make(chan struct{})
+	}
+	d.dialing++
+	return overHTTP1, nil
+}
+
+// endDial takes in what a new connection speaks; "" if there is none.
+func (p *pool) endDial(key, protocol string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.at(key)
+	if protocol != "" {
+		d.protocol = protocol
+	}
+	d.dialing--
+	close(d.dialed)
+	if d.dialing > 0 {
+		d.dialed = make(chan struct{})
+	}
+	p.sweepLater()
+}
+
+// sweepLater lets go of what is idle for too long, from time to time while there is
+// anything. The lock is held.
+func (p *pool) sweepLater() {
+	if !p.sweeping {
+		p.sweeping = true
+		time.AfterFunc(sweepEvery, func() { p.sweep(false) })
+	}
+}
+
+// sweep closes what was idle for too long, or all that is idle, and forgets
+// destinations that nothing is known of.
+func (p *pool) sweep(all bool) {
+	var old []interface{ close() }
+	left := 0
+	p.mu.Lock()
+	now := p.now()
+	for key, d := range p.destinations {
+		kept := d.idle[:0]
+		for _, c := range d.idle {
+			if all || now.Sub(c.idleSince) >= d.limit(c) {
+				old = append(old, c)
+				p.idle--
+			} else {
+				kept = append(kept, c)
+			}
+		}
+		clear(d.idle[len(kept):])
+		d.idle = kept
+		d.shared = slices.DeleteFunc(d.shared, func(c *http2Conn) bool {
+			ended := c.underWay == 0 && (all || c.retired || c.client.Err() != nil || now.Sub(c.idle) >= http2IdleTime)
+			if ended {
+				old = append(old, c)
+			}
+			return ended
+		})
+		if d.idleTime > 0 && now.Sub(d.learned) >= rememberFor {
+			d.idleTime = 0
+		}
+		left += len(d.idle) + len(d.shared)
+		if d.isForgettable(now, len(p.destinations) > maxDestinations) {
+			delete(p.destinations, key)
+		}
+	}
+	if !all {
+		if p.sweeping = left > 0; p.sweeping {
+			time.AfterFunc(sweepEvery, func() { p.sweep(false) })
+		}
+	}
+	p.mu.Unlock()
+	for _, c := range old {
+		c.close()
+	}
+}
+
+// isForgettable reports whether nothing is lost with a destination, or nothing but
+// what would be learned again.
+func (d *destination) isForgettable(now time.Time, tooMany bool) bool {
+	if len(d.idle) > 0 || len(d.shared) > 0 || d.dialing > 0 {
+		return false
+	}
+	return tooMany || d.idleTime == 0 && !now.Before(d.overHTTP1)
+}

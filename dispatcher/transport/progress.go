@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Stage is how far an attempt has come.
+type Stage int
+
+// Stages, in order.
+const (
+	StageBegun   Stage = iota
+	StageLookup        // of the host's addresses
+	StageConnect       // to one of them
+	StageTLS           // handshake
+	StageRequest       // is being written
+	StageAnswer        // is waited for
+)
+
+// Timings are the parts of an attempt; those of the last connection, if there were
+// two. A part that did not happen is 0.
+type Timings struct {
+	DNS, Connect, TLS time.Duration
+	FirstByte         time.Duration // from the request written to the answer's first byte
+}
+
+// Seen is what is known of an attempt at its end.
+type Seen struct {
+	Stage   Stage
+	Timings Timings
+	Remote  netip.Addr
+	HTTP2   bool
+}
+
+// progress follows one attempt. HTTP/2 reports from goroutines of its own, which
+// may outlive the attempt.
+type progress struct {
+	mu    sync.Mutex
+	seen  Seen
+	since time.Time // when the stage began
+}
+
+// restart is for the same request on another connection.
+func (p *progress) restart() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen, p.since = Seen{}, time.Now()
+}
+
+// enter begins a stage, unless the attempt is further already.
+func (p *progress) enter(s Stage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s > p.seen.Stage {
+		p.seen.Stage, p.since = s, time.Now()
+	}
+}
+
+// end notes the time since a stage began, if the attempt is still in it.
+func (p *progress) end(s Stage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen.Stage != s {
+		return
+	}
+	var part *time.Duration
+	switch t := &p.seen.Timings; s {
+	case StageLookup:
+		part = &t.DNS
+	case StageConnect:
+		part = &t.Connect
+	case StageTLS:
+		part = &t.TLS
+	case StageAnswer:
+		part = &t.FirstByte
+	case StageBegun, StageRequest:
+	}
+	if part != nil && *part == 0 {
+		*part = time.Since(p.since)
+	}
+}
+
+// use notes the connection that the request goes out on.
+func (p *progress) use(remote netip.Addr, overHTTP2 bool) {
+	p.enter(StageRequest)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen.Remote, p.seen.HTTP2 = remote, overHTTP2
+}
+
+func (p *progress) snapshot() Seen {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen
+}
+
+func remoteAddr(conn net.Conn) netip.Addr {
+	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
