@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-//go:embed assets/*.css assets/*.js assets/*.woff2
+//go:embed assets/*.css assets/*.js assets/*.svg assets/*.woff2
 var assetFiles embed.FS
 
 // asset is one file, as it is sent.
@@ -33,9 +33,9 @@ type assets struct {
 
 func loadAssets() (*assets, error) {
 	a := &assets{names: map[string]string{}, files: map[string]asset{}}
-	mediaTypes := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".woff2": "font/woff2"}
+	mediaTypes := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 	// Style names the fonts, so it comes after them.
-	for _, extension := range []string{".woff2", ".js", ".css"} {
+	for _, extension := range []string{".woff2", ".svg", ".js", ".css"} {
 		found, err := fs.Glob(assetFiles, "assets/*"+extension)
 		if err != nil {
 			return nil, err

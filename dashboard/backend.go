@@ -68,6 +68,13 @@ type Health struct {
 	Problem, Reason string
 	// Waiting is how many deliveries are unfinished, Limit how many may be.
 	Waiting, Limit int
+	// Latest says why the newest delivery failed of those that have not succeeded;
+	// empty: none did, or the caller may not list deliveries.
+	Latest string
+	// Succeeded and Failed count deliveries since the webhook exists, those without an
+	// object too. Unsampled: its successes get none, so Recent says nothing of them.
+	Succeeded, Failed int64
+	Unsampled         bool
 	// Recent are the latest deliveries that finished, the oldest first; nil if
 	// the caller may not list deliveries.
 	Recent []Outcome
@@ -78,6 +85,8 @@ type Outcome struct {
 	Succeeded bool
 	// Took is how long its last attempt took.
 	Took time.Duration
+	// Untold are successes before it that have no object.
+	Untold int
 }
 
 // Settings are what is configured and known of a webhook, beside what the REST

@@ -4,19 +4,31 @@ package dashboard
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/client"
 )
 
 // webhookForm is what people typed, for a new webhook or a change.
 type webhookForm struct {
 	ID, Name, URL, Events, Description, ETag string
 
+	Settings []settingInput
+
 	Base    string // of the namespace's pages
 	Types   []rest.EventType
 	Trouble *trouble
 	Was     rest.Webhook
+}
+
+// OpenSettings reports whether the form shows its settings at once: one is wrong, or
+// differs from the default.
+func (f webhookForm) OpenSettings() bool {
+	return slices.ContainsFunc(f.Settings, func(s settingInput) bool {
+		return s.Wrong != "" || s.Value != "" && s.Value != s.Standard
+	})
 }
 
 // Wrong says what is wrong with a field, or nothing.
@@ -34,7 +46,7 @@ func (v *visit) newWebhook() error {
 	if !v.may("create", "webhooks", "") || !v.may("create", "secrets", "") {
 		return mayNot("create webhooks", "bbmcp-editor")
 	}
-	return v.showForm("new", http.StatusOK, webhookForm{Events: "*"})
+	return v.showForm("new", http.StatusOK, webhookForm{Events: "*", Settings: settingInputs(nil)})
 }
 
 // showForm shows the form of a webhook, with the catalogue beside it.
@@ -44,6 +56,9 @@ func (v *visit) showForm(name string, status int, form webhookForm) error {
 		return err
 	}
 	form.Types, form.Base = types.Data, v.base()
+	for i := range form.Settings {
+		form.Settings[i].Wrong = form.Wrong(form.Settings[i].Member)
+	}
 	title := "New webhook"
 	if name == "edit" {
 		title = "Edit " + form.Was.Name
@@ -61,10 +76,16 @@ func (v *visit) showForm(name string, status int, form webhookForm) error {
 
 func (v *visit) create() error {
 	form := v.readForm()
-	created, err := v.api.CreateWebhook(v.ctx(), rest.WebhookCreate{
+	form.Settings = typedSettings(v.request.PostForm, nil)
+	wanted := rest.WebhookCreate{
 		Name: form.Name, URL: form.URL, Events: eventsOf(form.Events), Description: form.Description,
 		Secret: v.request.PostFormValue("secret"),
-	})
+	}
+	var created *client.Webhook
+	var err error
+	if wanted.SettingsChange, _, err = changedSettings(form.Settings, nil); err == nil {
+		created, err = v.api.CreateWebhook(v.ctx(), wanted)
+	}
 	if err != nil {
 		form.Trouble = problemOf(err)
 		if !form.Trouble.isOfForm() {

@@ -20,7 +20,7 @@ func (v *visit) showEdit() error {
 	}
 	return v.showForm("edit", http.StatusOK, webhookForm{
 		ID: webhook.WebhookID, Name: webhook.Name, URL: webhook.URL, Events: strings.Join(webhook.Events, "\n"),
-		Description: textOf(webhook.Description), ETag: webhook.ETag, Was: webhook.Webhook,
+		Description: textOf(webhook.Description), Settings: settingInputs(&webhook.Webhook), ETag: webhook.ETag, Was: webhook.Webhook,
 	})
 }
 
@@ -33,20 +33,15 @@ func (v *visit) edit() error {
 		return err
 	}
 	form.Was, form.Name = was.Webhook, was.Name
-	var change rest.WebhookUpdate
-	if form.URL != was.URL {
-		change.URL = &form.URL
-	}
-	if events := eventsOf(form.Events); !slices.Equal(events, was.Events) {
-		change.Events = events
-	}
-	if form.Description != textOf(was.Description) {
-		change.Description = &form.Description
-	}
-	if change.URL == nil && change.Events == nil && change.Description == nil {
+	form.Settings = typedSettings(v.request.PostForm, &was.Webhook)
+	change, err := v.changes(form)
+	if err == nil && change == nil {
 		return v.redirect("/webhooks/"+v.id(), "")
 	}
-	if _, err := v.api.UpdateWebhook(v.ctx(), v.id(), form.ETag, change); err != nil {
+	if err == nil {
+		_, err = v.api.UpdateWebhook(v.ctx(), v.id(), form.ETag, *change)
+	}
+	if err != nil {
 		form.Trouble = problemOf(err)
 		if !form.Trouble.isOfForm() {
 			return err
@@ -58,4 +53,28 @@ func (v *visit) edit() error {
 		return v.showForm("edit", form.Trouble.Status, form)
 	}
 	return v.redirect("/webhooks/"+v.id(), "changed")
+}
+
+// changes are what was typed otherwise than it was; nil: nothing.
+func (v *visit) changes(form webhookForm) (*rest.WebhookUpdate, error) {
+	was := form.Was
+	var change rest.WebhookUpdate
+	var err error
+	if change.SettingsChange, change.Defaults, err = changedSettings(form.Settings, &was); err != nil {
+		return nil, err
+	}
+	if form.URL != was.URL {
+		change.URL = &form.URL
+	}
+	if events := eventsOf(form.Events); !slices.Equal(events, was.Events) {
+		change.Events = events
+	}
+	if form.Description != textOf(was.Description) {
+		change.Description = &form.Description
+	}
+	settings := change.RetryPolicy != nil || change.DeliveryDeadline != nil || change.Overflow != nil || change.Retention != nil
+	if change.URL == nil && change.Events == nil && change.Description == nil && !settings && len(change.Defaults) == 0 {
+		return nil, nil //nolint:nilnil // nothing was changed, and nothing is wrong
+	}
+	return &change, nil
 }

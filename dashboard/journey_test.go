@@ -188,3 +188,34 @@ var _ = Describe("a person without script", func() {
 		Expect(p.reads()).To(ContainSubstring("Enabled."))
 	}, SpecTimeout(time.Minute))
 })
+
+var _ = Describe("the form of a webhook", func() {
+	It("has retries and what is kept, and tells of event types that nobody knows", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		p := signedIn(ctx, account(ctx, namespace, "person", everything...))
+		p.follow(ctx, "Create the first webhook")
+		typed := fields{
+			"name": "orders", "url": endpoint.URL("/" + namespace), "events": "context.craeted", "retry-delays": "1s, 2m", "retry-timeout": "soon",
+			"overflow": "Refuse", "retention-failed": "48h",
+		}
+		p.submit(ctx, "Create webhook", typed)
+		Expect(p.status).To(Equal(http.StatusUnprocessableEntity))
+		Expect(p.reads()).To(ContainSubstring(`such as "10s"`))
+		p.submit(ctx, "Create webhook", fields{"retry-timeout": "5s"}) // the rest stands there still
+		Expect(p.status).To(Equal(http.StatusOK), p.source)
+		Expect(p.reads()).To(ContainSubstring(`did you mean "context.created"?`))
+
+		p.follow(ctx, "I have copied it, go to the webhook")
+		Expect(p.reads()).To(And(
+			ContainSubstring(`did you mean "context.created"?`), ContainSubstring("3 attempts, 1 s, 2 min after the one before, each 5 s at most"),
+			ContainSubstring("publishers are refused"), ContainSubstring("48h after failure"),
+		))
+		p.follow(ctx, "Edit")
+		p.submit(ctx, "Save", fields{"events": "context.created", "retry-delays": "none", "retry-timeout": "", "overflow": "", "retention-failed": ""})
+		Expect(p.status).To(Equal(http.StatusOK), p.source)
+		Expect(p.reads()).To(And(
+			ContainSubstring("Saved."), ContainSubstring("one attempt, 10 s at most"), ContainSubstring("new events pass it by"),
+			ContainSubstring("after failure as the operator says"), Not(ContainSubstring("did you mean")),
+		))
+	})
+})

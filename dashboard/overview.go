@@ -52,17 +52,14 @@ func (v *visit) overview() error {
 		row := webhookRow{Webhook: webhook, State: webhookState(webhook), Health: health[webhook.WebhookID]}
 		counts[row.State]++
 		view.Names[webhook.WebhookID] = webhook.Name
-		finished += len(row.Health.Recent)
+		row.Summary = summarise(row.Health)
+		finished += row.Summary.Total
+		view.Summary.Succeeded += row.Summary.Succeeded
 		if row.needsAttention() {
 			view.Troubled = append(view.Troubled, row)
 		}
 		if share(row.Health.Waiting, row.Health.Limit) >= nearLimit {
 			view.Full = append(view.Full, row)
-		}
-		for _, outcome := range row.Health.Recent {
-			if outcome.Succeeded {
-				view.Summary.Succeeded++
-			}
 		}
 	}
 	view.Summary.Total, view.Summary.Share = finished, share(view.Summary.Succeeded, finished)
@@ -84,7 +81,7 @@ func (v *visit) overview() error {
 
 // needsAttention reports whether somebody has to look at a webhook.
 func (r webhookRow) needsAttention() bool {
-	return r.Status != rest.WebhookActive || r.Health.Problem != "" || r.Suspended && r.Health.Waiting > 0
+	return r.State == rest.WebhookFailing || r.State == rest.WebhookDisabled || r.Health.Problem != "" || r.Suspended && r.Health.Waiting > 0
 }
 
 // sortTroubled puts first what delivers nothing, then what failed last.

@@ -23,31 +23,40 @@ const (
 	shortestBar      = 2
 )
 
-// summary is what the plot shows, in numbers.
+// summary is how the latest deliveries of a webhook ended, in numbers: those that the
+// plot shows, and the successes without an object that lie between them.
 type summary struct {
 	Total, Succeeded int
+	Drawn            int
 	Share            int // percent
 	Median, Slowest  time.Duration
 	Plot             template.HTML
 	Known            bool // false: the caller may not know
+	Ever             bool // all since the webhook exists, because its successes have no objects
 }
 
 // summarise draws the outcomes of a webhook.
-func summarise(recent []Outcome) summary {
-	s := summary{Total: len(recent), Known: recent != nil}
+func summarise(h Health) summary {
+	recent := h.Recent
+	s := summary{Total: len(recent), Drawn: len(recent), Known: recent != nil}
 	var took []time.Duration
 	for _, o := range recent {
+		s.Total += o.Untold
+		s.Succeeded += o.Untold
 		if o.Succeeded {
 			s.Succeeded++
 			took = append(took, o.Took)
 		}
+	}
+	if s.Known && h.Unsampled {
+		s.Ever, s.Succeeded, s.Total = true, int(h.Succeeded), int(h.Succeeded+h.Failed)
 	}
 	s.Share = share(s.Succeeded, s.Total)
 	if len(took) > 0 {
 		slices.Sort(took)
 		s.Median, s.Slowest = took[len(took)/2], took[len(took)-1]
 	}
-	if s.Total > 0 {
+	if s.Drawn > 0 {
 		s.Plot = plot(recent, s.words())
 	}
 	return s
@@ -55,7 +64,10 @@ func summarise(recent []Outcome) summary {
 
 func (s summary) words() string {
 	words := fmt.Sprintf("Of the last %d deliveries %d succeeded.", s.Total, s.Succeeded)
-	if s.Succeeded > 0 {
+	if s.Ever {
+		words = fmt.Sprintf("Of %d deliveries ever %d succeeded.", s.Total, s.Succeeded)
+	}
+	if s.Slowest > 0 {
 		words += fmt.Sprintf(" They took %s in the middle, %s at most.", shownDuration(s.Median), shownDuration(s.Slowest))
 	}
 	return words

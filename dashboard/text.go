@@ -267,10 +267,13 @@ func share(part, whole int) int {
 }
 
 // webhookState is suspended beside what the status says, because that is what
-// its owner has to know first.
+// its owner has to know first, and failing as soon as the endpoint takes nothing.
 func webhookState(w rest.Webhook) string {
 	if w.Suspended && w.Status != rest.WebhookDisabled {
 		return "suspended"
+	}
+	if healthy := w.EndpointHealth.Healthy; w.Status == rest.WebhookActive && healthy != nil && !*healthy {
+		return rest.WebhookFailing
 	}
 	return w.Status
 }

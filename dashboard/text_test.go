@@ -3,8 +3,14 @@
 package dashboard
 
 import (
+	"cmp"
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +124,7 @@ func TestATimelineIsDrawnToScaleAndCutWhereNothingHappens(t *testing.T) {
 		d.AttemptLog = append(d.AttemptLog, rest.Attempt{Number: i + 1, StartedAt: at(start), DurationMS: 10, ResponseStatus: &status, Reason: &reason})
 	}
 	rows := attemptRows(d, delays)
-	s := scaleOf(d.CreatedAt, lanesOf(d, rows, delays), delays, timeout)
+	s := scaleOf(wideMeasures, d.CreatedAt, lanesOf(d, rows, delays), delays, timeout)
 	if len(s.segments) != 2 {
 		t.Fatalf("two hours without anything are not cut out: %v", s.segments)
 	}
@@ -130,7 +136,7 @@ func TestATimelineIsDrawnToScaleAndCutWhereNothingHappens(t *testing.T) {
 		t.Errorf("attempt 2 was due at %v", got)
 	}
 	drawing := string(drawTimeline(d, rows, delays, timeout))
-	if strings.Count(drawing, `class="bar bad"`) != 3 || strings.Count(drawing, `class="cut"`) != 1 {
+	if strings.Count(drawing, `class="bar bad"`) != 6 || strings.Count(drawing, `class="cut"`) != 2 { // two drawings
 		t.Error(drawing)
 	}
 }
@@ -156,7 +162,7 @@ func TestATimelineShowsWhatIsToCome(t *testing.T) {
 }
 
 func TestAPlotShowsSharesWithoutColour(t *testing.T) {
-	s := summarise([]Outcome{{Succeeded: true, Took: 10 * time.Millisecond}, {Took: time.Second}, {Succeeded: true, Took: 10 * time.Second}})
+	s := summarise(Health{Recent: []Outcome{{Succeeded: true, Took: 10 * time.Millisecond}, {Took: time.Second}, {Succeeded: true, Took: 10 * time.Second}}})
 	if s.Share != 67 || s.Median != 10*time.Second || s.Slowest != 10*time.Second {
 		t.Errorf("%+v", s)
 	}
@@ -167,7 +173,140 @@ func TestAPlotShowsSharesWithoutColour(t *testing.T) {
 	if !strings.Contains(plot, "Of the last 3 deliveries 2 succeeded.") || strings.Count(plot, "z") != 3 {
 		t.Error(plot)
 	}
-	if s := summarise(nil); s.Known {
+	if s := summarise(Health{}); s.Known {
 		t.Error("what may not be known is shown as known")
+	}
+}
+
+// What has no object counts too: with failures on record always and successes only
+// within a budget, objects alone would tell of an endpoint that fails often.
+func TestSharesCountWhatHasNoObject(t *testing.T) {
+	recent := []Outcome{{Succeeded: true, Took: time.Second}, {}, {Succeeded: true, Took: time.Second, Untold: 97}}
+	if s := summarise(Health{Recent: recent}); s.Total != 100 || s.Succeeded != 99 || s.Share != 99 || s.Drawn != 3 || !strings.Contains(string(s.Plot), "Of the last 100 deliveries 99 succeeded.") {
+		t.Errorf("%+v", s)
+	}
+	s := summarise(Health{Recent: []Outcome{{}}, Unsampled: true, Succeeded: 999, Failed: 1})
+	if s.Total != 1000 || s.Share != 99 || !s.Ever || !strings.Contains(string(s.Plot), "Of 1000 deliveries ever 999 succeeded.") {
+		t.Errorf("of a webhook that records no successes: %+v", s)
+	}
+	if s := summarise(Health{Recent: []Outcome{}, Unsampled: true, Succeeded: 10}); s.Share != 100 || s.Plot != "" {
+		t.Errorf("of one that has no objects at all: %+v", s)
+	}
+}
+
+// tickTexts are where the texts over an axis are, and what they say.
+var tickTexts = regexp.MustCompile(`<text class="tick" x="([0-9.]+)" y="12" text-anchor="middle">([^<]+)</text>`)
+
+func TestTheTextsOfAnAxisKeepClearOfEachOther(t *testing.T) {
+	reason := "ConnectionRefused"
+	delays := []time.Duration{time.Second, 2 * time.Second, time.Minute, time.Hour, 24 * time.Hour}
+	for _, starts := range [][]float64{{0}, {0, 1, 3}, {0, 1, 3, 63, 3663}, {0, 200000, 400000, 600000, 800000}, {0, 7220}, {0, 0.05, 0.1}} {
+		d := &Delivery{DeliveryDetail: rest.DeliveryDetail{Delivery: rest.Delivery{CreatedAt: at(0), Attempts: len(starts)}}}
+		for i, start := range starts {
+			d.AttemptLog = append(d.AttemptLog, rest.Attempt{Number: i + 1, StartedAt: at(start), DurationMS: 10, Reason: &reason})
+		}
+		for _, drawing := range strings.SplitAfter(string(drawTimeline(d, attemptRows(d, delays), delays, 10*time.Second)), "</svg>") {
+			if drawing == "" {
+				continue
+			}
+			width := wideMeasures.width
+			if strings.Contains(drawing, `"timeline narrow"`) {
+				width = narrowMeasures.width
+			}
+			end := 0.0
+			found := tickTexts.FindAllStringSubmatch(drawing, -1)
+			slices.SortFunc(found, func(a, b []string) int { return cmp.Compare(number(t, a[1]), number(t, b[1])) })
+			if len(found) == 0 {
+				t.Errorf("%v: nothing is written on the axis: %s", starts, drawing)
+			}
+			for _, text := range found {
+				half := float64(len([]rune(text[2]))) * letterWidth / 2
+				begin := number(t, text[1]) - half
+				if begin < end-0.1 || begin+2*half > float64(width)+0.1 {
+					t.Errorf("%v: %q runs from %.1f, the one before ends at %.1f, the drawing at %d", starts, text[2], begin, end, width)
+				}
+				end = begin + 2*half
+			}
+		}
+	}
+}
+
+func number(t *testing.T, text string) float64 {
+	t.Helper()
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestWhatDeliversNothingComesFirst(t *testing.T) {
+	row := func(name, status string, change func(*webhookRow)) webhookRow {
+		r := webhookRow{Webhook: rest.Webhook{Name: name, Status: status}}
+		if change != nil {
+			change(&r)
+		}
+		r.State = webhookState(r.Webhook)
+		return r
+	}
+	rows := []webhookRow{
+		row("a", rest.WebhookActive, nil),
+		row("b", rest.WebhookActive, func(r *webhookRow) { r.Suspended = true }),
+		row("c", rest.WebhookFailing, func(r *webhookRow) { r.Health.Latest = "the endpoint answered 500" }),
+		row("d", rest.WebhookActive, func(r *webhookRow) {
+			r.EndpointHealth = rest.EndpointHealth{Healthy: new(false), Message: "attempts fail"}
+		}),
+		row("e", rest.WebhookActive, func(r *webhookRow) { r.Health.Problem = "no secret" }),
+		row("f", rest.WebhookDisabled, nil),
+	}
+	slices.SortFunc(rows, func(a, b webhookRow) int { return strings.Compare(a.place(), b.place()) })
+	var got []string
+	for _, r := range rows {
+		got = append(got, r.Name+" "+r.State+" "+r.Why())
+	}
+	if want := []string{"e active no secret", "f disabled ", "c failing the endpoint answered 500", "d failing attempts fail", "a active ", "b suspended "}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestSettingsThatAreTyped(t *testing.T) {
+	now := &rest.Webhook{
+		RetryPolicy: rest.RetryPolicy{Delays: []string{"5s", "1m"}, Timeout: "10s"}, DeliveryDeadline: "72h", Overflow: "Skip",
+		Retention: rest.Retention{Failed: new("48h"), MaxCount: new(5), Record: "Budgeted"},
+	}
+	tests := []struct {
+		name, form, want string
+		now              *rest.Webhook
+	}{
+		{"nothing is changed by a form that has none of them", "", `{} []`, now},
+		{"nothing is changed by what stands there already", "retry-delays=5s%2C+1m&retry-timeout=10s&retry-jitter=0&overflow=&retention-failed=48h&retention-max-count=5&retention-record=", `{} []`, now},
+		{"nothing is asked for a new one by an empty form", "retry-delays=&overflow=&retention-failed=", `{} []`, nil},
+		{"some of a new one", "retry-delays=1s,2s&overflow=Refuse&retention-max-count=7", `{"retry_policy":{"delays":["1s","2s"]},"overflow":"Refuse","retention":{"max_count":7}} []`, nil},
+		{"what is typed", "retry-delays=none&retry-jitter=20&retention-failed=1h", `{"retry_policy":{"delays":[],"jitter_percent":20},"retention":{"failed":"1h"}} []`, now},
+		{"what is emptied", "retry-delays=&overflow=&retention-max-count=", `{} [retry_policy.delays overflow retention.max_count]`, func() *rest.Webhook {
+			refusing := *now
+			refusing.Overflow = "Refuse"
+			return &refusing
+		}()},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			form, err := url.ParseQuery(tt.form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			change, defaults, err := changedSettings(typedSettings(form, tt.now), tt.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := json.Marshal(change)
+			if got := string(text) + " " + fmt.Sprint(defaults); err != nil || got != tt.want {
+				t.Errorf("got %s, want %s (%v)", got, tt.want, err)
+			}
+		})
+	}
+	_, _, err := changedSettings(typedSettings(url.Values{"retry-jitter": {"much"}}, now), now)
+	if wrong := problemOf(err); wrong.field("retry_policy.jitter_percent") == "" || !wrong.isOfForm() {
+		t.Errorf("got %+v", wrong)
 	}
 }

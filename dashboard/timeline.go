@@ -8,19 +8,38 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// Measures of the drawing.
+// Measures of both drawings.
 const (
-	drawnWidth  = 960
-	labelWidth  = 92
-	resultWidth = 168
 	breakWidth  = 40
 	axisHeight  = 26
-	rowHeight   = 30
 	barThick    = 12
 	thinnestBar = 4
-	mostTicks   = 7
+	// letterWidth is what a letter of an axis takes on average, letterGap what must be
+	// free between two texts.
+	letterWidth, letterGap = 6.4, 6
+)
+
+// measures are those of one drawing. Style shows the one that fits the screen.
+type measures struct {
+	class  string
+	width  int
+	left   int // where the axis begins
+	right  int // what is free behind it
+	row    int // height of an attempt
+	ticks  int // at most
+	middle int // of the bar, from the top of the row
+	text   int // base line, from there
+	result int // where the result begins; 0: it ends at the right edge
+}
+
+// wideMeasures have the names of the attempts at the left and the results at the right,
+// narrowMeasures both above the bar.
+var (
+	wideMeasures   = measures{class: "wide", width: 960, left: 92, right: 230, row: 30, ticks: 7, middle: 15, text: 19, result: 742} //nolint:gochecknoglobals // never changed
+	narrowMeasures = measures{class: "narrow", width: 340, left: 8, right: 8, row: 50, ticks: 3, middle: 36, text: 16}               //nolint:gochecknoglobals // never changed
 )
 
 // lane is a line of the drawing: an attempt, made or to come.
@@ -34,22 +53,24 @@ type lane struct {
 
 // drawTimeline draws what happened over what the policy says, to one scale in
 // seconds. Where nothing happens for much longer than the policy ever waits, the
-// axis is cut, and says by how much.
+// axis is cut, and says by how much. There is a drawing for each kind of screen.
 func drawTimeline(delivery *Delivery, rows []attemptRow, delays []time.Duration, timeout time.Duration) template.HTML {
 	lanes := lanesOf(delivery, rows, delays)
 	if len(lanes) == 0 {
 		return ""
 	}
-	s := scaleOf(delivery.CreatedAt, lanes, delays, timeout)
-	height := axisHeight + len(lanes)*rowHeight + 6
 	var out strings.Builder
-	fmt.Fprintf(&out, `<svg class="timeline" viewBox="0 0 %d %d" role="img" aria-labelledby="timeline-title"><title id="timeline-title">%s</title>`,
-		drawnWidth, height, timelineWords(lanes))
-	s.drawAxis(&out, height)
-	for i, l := range lanes {
-		s.drawLane(&out, l, axisHeight+i*rowHeight, timeout)
+	for _, m := range []measures{wideMeasures, narrowMeasures} {
+		s := scaleOf(m, delivery.CreatedAt, lanes, delays, timeout)
+		height := axisHeight + len(lanes)*m.row + 6
+		fmt.Fprintf(&out, `<svg class="timeline %s" viewBox="0 0 %d %d" role="img" aria-labelledby="timeline-%s"><title id="timeline-%s">%s</title>`,
+			m.class, m.width, height, m.class, m.class, timelineWords(lanes))
+		s.drawAxis(&out, height)
+		for i, l := range lanes {
+			s.drawLane(&out, l, axisHeight+i*m.row, timeout)
+		}
+		out.WriteString(`</svg>`)
 	}
-	out.WriteString(`</svg>`)
 	return template.HTML(out.String()) //nolint:gosec // numbers and words of our own; results are escaped in lanesOf
 }
 
@@ -104,14 +125,17 @@ type segment struct {
 
 // scale turns times into places.
 type scale struct {
+	measures
+
 	origin   time.Time
 	segments []segment
 	perUnit  float64 // pixels a second
+	cut      float64 // pixels of each cut
 }
 
 // scaleOf cuts the axis where nothing happens for much longer than the policy
 // waits at most.
-func scaleOf(origin time.Time, lanes []lane, delays []time.Duration, timeout time.Duration) *scale {
+func scaleOf(m measures, origin time.Time, lanes []lane, delays []time.Duration, timeout time.Duration) *scale {
 	moments := []time.Time{origin}
 	for _, l := range lanes {
 		for _, at := range []time.Time{l.due, l.start, l.end} {
@@ -125,7 +149,7 @@ func scaleOf(origin time.Time, lanes []lane, delays []time.Duration, timeout tim
 	for _, delay := range delays {
 		longest = max(longest, delay+timeout)
 	}
-	s := &scale{origin: origin, segments: []segment{{from: moments[0], to: moments[0]}}}
+	s := &scale{measures: m, origin: origin, segments: []segment{{from: moments[0], to: moments[0]}}}
 	for _, at := range moments {
 		last := &s.segments[len(s.segments)-1]
 		if at.Sub(last.to) > longest+longest/2 {
@@ -141,12 +165,15 @@ func scaleOf(origin time.Time, lanes []lane, delays []time.Duration, timeout tim
 	}
 	last.to = last.to.Add(max(total/40, 200*time.Millisecond))
 	total += max(total/40, 200*time.Millisecond)
-	free := float64(drawnWidth - labelWidth - resultWidth - (len(s.segments)-1)*breakWidth)
-	s.perUnit = max(free, 100) / total.Seconds()
-	x := float64(labelWidth)
+	// Many cuts leave little of a narrow drawing: they become narrower.
+	axis := float64(m.width - m.left - m.right)
+	cuts := float64(len(s.segments) - 1)
+	s.cut = min(breakWidth, axis/2/max(cuts, 1))
+	s.perUnit = (axis - cuts*s.cut) / total.Seconds()
+	x := float64(m.left)
 	for i := range s.segments {
 		s.segments[i].x = x
-		x += s.segments[i].to.Sub(s.segments[i].from).Seconds()*s.perUnit + breakWidth
+		x += s.segments[i].to.Sub(s.segments[i].from).Seconds()*s.perUnit + s.cut
 	}
 	return s
 }
@@ -176,31 +203,45 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// drawAxis draws a line every few seconds, minutes or hours, and the cuts.
+// drawAxis draws a line every few seconds, minutes or hours, and the cuts. What is
+// written on it keeps clear of what stands there already, the cuts first.
 func (s *scale) drawAxis(out *strings.Builder, height int) {
 	total := time.Duration(0)
 	for _, seg := range s.segments {
 		total += seg.to.Sub(seg.from)
 	}
-	step := niceStep(total / mostTicks)
-	for i, seg := range s.segments {
-		first := seg.from.Sub(s.origin)
-		if i > 0 {
-			gap := seg.from.Sub(s.segments[i-1].to)
-			x := seg.x - breakWidth/2
-			fmt.Fprintf(out, `<path class="cut" d="M%.1f %dl-4 6 8 6 -4 6V%d"/><text class="tick" x="%.1f" y="12" text-anchor="middle">+%s</text>`,
-				x, axisHeight-8, height-4, x, shownDuration(gap))
+	var written texts
+	for i, seg := range s.segments[1:] {
+		x := seg.x - s.cut/2
+		fmt.Fprintf(out, `<path class="cut" d="M%.1f %dl-4 6 8 6 -4 6V%d"/>`, x, axisHeight-8, height-4)
+		s.write(out, &written, x, "+"+shownDuration(seg.from.Sub(s.segments[i].to)))
+	}
+	step := niceStep(total / time.Duration(s.ticks))
+	first := s.segments[0].from.Sub(s.origin)
+	for at := first.Truncate(step); at <= s.segments[0].to.Sub(s.origin); at += step {
+		if at < first {
 			continue
 		}
-		for at := first.Truncate(step); at <= seg.to.Sub(s.origin); at += step {
-			if at < first {
-				continue
-			}
-			x := s.x(s.origin.Add(at))
-			fmt.Fprintf(out, `<path class="grid" d="M%.1f %dV%d"/><text class="tick" x="%.1f" y="12" text-anchor="middle">%s</text>`,
-				x, axisHeight-8, height-4, x, tickWords(at))
+		x := s.x(s.origin.Add(at))
+		fmt.Fprintf(out, `<path class="grid" d="M%.1f %dV%d"/>`, x, axisHeight-8, height-4)
+		s.write(out, &written, x, tickWords(at))
+	}
+}
+
+// texts are what is written on the axis: from where to where.
+type texts [][2]float64
+
+// write puts a text over the axis where it finds room, or leaves it out.
+func (s *scale) write(out *strings.Builder, written *texts, x float64, text string) {
+	half := float64(utf8.RuneCountInString(text)) * letterWidth / 2
+	x = max(half, min(x, float64(s.width)-half))
+	for _, other := range *written {
+		if x-half < other[1]+letterGap && x+half > other[0]-letterGap {
+			return
 		}
 	}
+	*written = append(*written, [2]float64{x - half, x + half})
+	fmt.Fprintf(out, `<text class="tick" x="%.1f" y="12" text-anchor="middle">%s</text>`, x, text)
 }
 
 func tickWords(at time.Duration) string {
@@ -227,10 +268,9 @@ func niceStep(least time.Duration) time.Duration {
 }
 
 // drawLane draws the time that an attempt may take as a band, when it was due as
-// a diamond, and the attempt as a bar with a tick or a cross at its end.
+// a diamond, and the attempt as a bar. A tick or a cross stands before the result.
 func (s *scale) drawLane(out *strings.Builder, l lane, y int, timeout time.Duration) {
-	middle := float64(y) + rowHeight/2
-	fmt.Fprintf(out, `<text class="label" x="0" y="%.1f">Attempt %d</text>`, middle+4, l.number)
+	middle, text := float64(y+s.middle), y+s.text
 	from := l.start
 	if from.IsZero() {
 		from = l.due
@@ -246,9 +286,19 @@ func (s *scale) drawLane(out *strings.Builder, l lane, y int, timeout time.Durat
 		fmt.Fprintf(out, `<path class="due" d="M%.1f %.1fl4 4 -4 4 -4 -4z"/>`, s.x(l.due), middle-barThick/2-7)
 	}
 	sign := map[string]string{"ok": "m0 4 3 3 6-7", "bad": "m0 0 7 7m0-7-7 7"}[l.class]
-	begin := float64(drawnWidth - resultWidth + 12)
-	if sign != "" {
-		fmt.Fprintf(out, `<path class="sign %s" d="M%.1f %.1f%s"/>`, l.class, begin, middle-4, sign)
+	if s.result > 0 {
+		fmt.Fprintf(out, `<text class="label" x="0" y="%d">Attempt %d</text>`, text, l.number)
+		s.drawSign(out, l.class, sign, s.result, text)
+		fmt.Fprintf(out, `<text class="result" x="%d" y="%d">%s</text>`, s.result+16, text, l.result)
+		return
 	}
-	fmt.Fprintf(out, `<text class="result" x="%.1f" y="%.1f">%s</text>`, begin+16, middle+4, l.result)
+	s.drawSign(out, l.class, sign, 0, text)
+	fmt.Fprintf(out, `<text class="label" x="16" y="%d">Attempt %d</text>`, text, l.number)
+	fmt.Fprintf(out, `<text class="result" x="%d" y="%d" text-anchor="end">%s</text>`, s.width, text, l.result)
+}
+
+func (s *scale) drawSign(out *strings.Builder, class, sign string, x, text int) {
+	if sign != "" {
+		fmt.Fprintf(out, `<path class="sign %s" d="M%d %d%s"/>`, class, x+1, text-8, sign)
+	}
 }

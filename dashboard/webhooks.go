@@ -29,7 +29,7 @@ type webhooksView struct {
 	Search    string
 	State     string
 	States    []stateCount
-	After     string // name after which the next page begins; "": there is none
+	After     string // place after which the next page begins; "": there is none
 	MayCreate bool
 }
 
@@ -73,21 +73,53 @@ func (v *visit) webhooks() error {
 		view.States = append(view.States, stateCount{State: state, Count: counts[state]})
 	}
 	view.Found = len(found)
+	if err := v.healthInto(found); err != nil {
+		return err
+	}
+	slices.SortFunc(found, func(a, b webhookRow) int { return strings.Compare(a.place(), b.place()) })
 	if after := query.Get("after"); after != "" {
-		found = slices.DeleteFunc(found, func(row webhookRow) bool { return row.Name <= after })
+		found = slices.DeleteFunc(found, func(row webhookRow) bool { return row.place() <= after })
 	}
 	if len(found) > webhooksOfPage {
 		found = found[:webhooksOfPage]
-		view.After = found[webhooksOfPage-1].Name
+		view.After = found[webhooksOfPage-1].place()
 	}
-	if err := v.healthInto(found); err != nil {
-		return err
+	for i := range found {
+		found[i].Summary = summarise(found[i].Health)
 	}
 	view.Rows = found
 	return v.show("webhooks", layout{Title: "Webhooks", Nav: "webhooks", Live: v.liveOf(Topic{}), Body: view})
 }
 
-// healthInto finds out how the webhooks of a page do; the others cost nothing.
+// place is where a webhook stands in the list: what delivers nothing comes first, the
+// rest by name.
+func (r webhookRow) place() string {
+	rank := "2"
+	switch {
+	case r.State == rest.WebhookDisabled || r.Health.Problem != "":
+		rank = "0"
+	case r.State == rest.WebhookFailing:
+		rank = "1"
+	}
+	return rank + "." + r.Name
+}
+
+// Why says in a line why a webhook delivers nothing; "": it does, or nobody knows.
+func (r webhookRow) Why() string {
+	switch {
+	case r.Health.Problem != "":
+		return r.Health.Problem
+	case r.State != rest.WebhookDisabled && r.State != rest.WebhookFailing:
+		return ""
+	case r.Health.Latest != "":
+		return r.Health.Latest
+	case r.EndpointHealth.Healthy != nil && !*r.EndpointHealth.Healthy:
+		return r.EndpointHealth.Message
+	}
+	return ""
+}
+
+// healthInto finds out how webhooks do.
 func (v *visit) healthInto(rows []webhookRow) error {
 	if len(rows) == 0 {
 		return nil
@@ -102,7 +134,6 @@ func (v *visit) healthInto(rows []webhookRow) error {
 	}
 	for i := range rows {
 		rows[i].Health = health[rows[i].WebhookID]
-		rows[i].Summary = summarise(rows[i].Health.Recent)
 	}
 	return nil
 }

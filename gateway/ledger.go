@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +43,7 @@ type recorded struct {
 	took           time.Duration // the latest attempt
 	foreseen       bool          // it has succeeded, and the controller has not written so
 	heard          heard         // of the latest attempt
+	standsFor      int64         // successes without an object that it tells of
 
 	stamp  time.Time         // in the payload; zero if that is no payload of ours
 	bytes  int64             // of the payload
@@ -72,10 +74,26 @@ func record(delivery *v1alpha1.WebhookDelivery, now time.Time) *recorded {
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
 		r.owner = owner.UID
 	}
+	r.standsFor = unrecordedOf(delivery)
 	r.foresee(delivery, now)
 	r.heard = hear(delivery, now)
 	return r
 }
+
+// unrecordedOf is how many successes without an object a record of a gateway tells of.
+func unrecordedOf(delivery *v1alpha1.WebhookDelivery) int64 {
+	if delivery.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway {
+		return 0
+	}
+	n, err := strconv.ParseInt(delivery.Annotations[v1alpha1.UnrecordedAnnotation], 10, 64)
+	if err != nil || n < 0 || n > maxUnrecorded {
+		return 0
+	}
+	return n
+}
+
+// maxUnrecorded is more than a gateway counts between two records.
+const maxUnrecorded = 1e9
 
 // foresee takes an attempt into account that the controller has not decided about
 // yet: of the gateway that created the object, or handed it over.
@@ -162,6 +180,7 @@ type webhookLedger struct {
 
 	inOrder *btree.BTreeG[*recorded] // as they are listed
 	waiting *btree.BTreeG[*recorded] // unfinished, the oldest first
+	ended   *btree.BTreeG[*recorded] // the latest first
 }
 
 // listedBefore reports whether a stands before b in a list: the newest first.
@@ -228,6 +247,9 @@ func (l *ledger) enter(r *recorded) {
 		w.waiting.ReplaceOrInsert(r)
 	case r.state == v1alpha1.DeliveryFailed:
 		n.failed.ReplaceOrInsert(r)
+		w.ended.ReplaceOrInsert(r)
+	default:
+		w.ended.ReplaceOrInsert(r)
 	}
 }
 
@@ -253,6 +275,9 @@ func (l *ledger) drop(r *recorded) {
 		w.waiting.Delete(r)
 	case r.state == v1alpha1.DeliveryFailed:
 		n.failed.Delete(r)
+		w.ended.Delete(r)
+	default:
+		w.ended.Delete(r)
 	}
 	if w.inOrder.Len() == 0 {
 		delete(n.byWebhook, r.webhook)
@@ -277,7 +302,10 @@ func (l *ledger) namespace(name string) *namespaceLedger {
 func (n *namespaceLedger) webhook(name string) *webhookLedger {
 	w := n.byWebhook[name]
 	if w == nil {
-		w = &webhookLedger{inOrder: btree.NewG(treeDegree, listedBefore), waiting: btree.NewG(treeDegree, acceptedBefore)}
+		w = &webhookLedger{
+			inOrder: btree.NewG(treeDegree, listedBefore),
+			waiting: btree.NewG(treeDegree, acceptedBefore), ended: btree.NewG(treeDegree, endedAfter),
+		}
 		n.byWebhook[name] = w
 	}
 	return w

@@ -205,6 +205,20 @@ func (r *records) skip(f *flight) {
 	}
 }
 
+// untold is how many successes of a webhook no object has told of yet.
+func (r *records) untold(webhook types.UID) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.hooks[webhook]
+	if h == nil {
+		return 0
+	}
+	if h.last != nil {
+		return h.unrecorded + 1
+	}
+	return h.unrecorded
+}
+
 // forget drops the budget of a webhook that is gone.
 func (r *records) forget(webhook types.UID) {
 	r.mu.Lock()

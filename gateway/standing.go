@@ -18,8 +18,7 @@ import (
 const (
 	// recentOutcomes is how many deliveries a webhook is judged by.
 	recentOutcomes = 40
-	// lookedAt bounds how many are looked at to find those, in a webhook that has
-	// many unfinished ones.
+	// lookedAt bounds how many are looked at to find the latest that failed.
 	lookedAt = 200
 	// worthALook is how many deliveries the overview names.
 	worthALook = 5
@@ -48,12 +47,15 @@ func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map
 		h := dashboard.Health{
 			LastSuccess: presentTime(webhook.Status.LastSuccessTime), LastFailure: presentTime(webhook.Status.LastFailureTime),
 			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.g.limits.webhookCount(),
+			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.g.records.untold(webhook.UID),
+			Failed:    webhook.Status.DeliveriesFailed,
+			Unsampled: policyOf(webhook) == v1alpha1.RecordNever,
 		}
 		if !webhook.Spec.Suspend && webhook.Status.State != v1alpha1.WebhookDisabled {
 			h.Reason, h.Problem = notReady(webhook)
 		}
 		if mayList {
-			h.Waiting, h.Recent = p.g.deliveries.standing(namespace, webhook.Name)
+			h.Waiting, h.Recent, h.Latest = p.g.deliveries.standing(namespace, webhook.Name)
 		}
 		health[idOf(webhook)] = h
 	}
@@ -70,9 +72,10 @@ func notReady(webhook *v1alpha1.Webhook) (reason, message string) {
 	return "", ""
 }
 
-// standing is how many deliveries of a webhook are unfinished, and how the
-// latest finished ones ended, the oldest first. Test events do not count.
-func (l *ledger) standing(namespace, webhook string) (waiting int, recent []dashboard.Outcome) {
+// standing is how many deliveries of a webhook are unfinished, how the latest
+// finished ones ended, the oldest first, and why the newest of those failed that
+// have not succeeded. Test events do not count.
+func (l *ledger) standing(namespace, webhook string) (waiting int, recent []dashboard.Outcome, latest string) {
 	recent = []dashboard.Outcome{}
 	l.View(func() {
 		n := l.namespaces[namespace]
@@ -81,16 +84,22 @@ func (l *ledger) standing(namespace, webhook string) (waiting int, recent []dash
 		}
 		w, looked := n.byWebhook[webhook], 0
 		waiting = w.count
+		w.ended.Ascend(func(r *recorded) bool {
+			if !r.test {
+				recent = append(recent, dashboard.Outcome{Succeeded: r.state == v1alpha1.DeliverySucceeded, Took: r.took, Untold: int(r.standsFor)})
+			}
+			return len(recent) < recentOutcomes
+		})
 		w.inOrder.Ascend(func(r *recorded) bool {
 			looked++
-			if !r.unfinished() && !r.test {
-				recent = append(recent, dashboard.Outcome{Succeeded: r.state == v1alpha1.DeliverySucceeded, Took: r.took})
+			if r.state != v1alpha1.DeliverySucceeded && !r.test {
+				latest = r.errorMessage
 			}
-			return len(recent) < recentOutcomes && looked < lookedAt
+			return latest == "" && looked < lookedAt
 		})
 	})
 	slices.Reverse(recent)
-	return waiting, recent
+	return waiting, recent, latest
 }
 
 // Settings implements dashboard.Backend.

@@ -98,3 +98,51 @@ func namesOf(list []*recorded) []string {
 	}
 	return names
 }
+
+// How deliveries ended is known however many newer ones wait, and a record of the
+// gateway stands for the successes that have none.
+func TestStandingLooksBehindTheBacklog(t *testing.T) {
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	l := newLedger(func() time.Time { return start })
+	version := 0
+	note := func(state v1alpha1.DeliveryState, change func(*v1alpha1.WebhookDelivery)) {
+		version++
+		delivery := deliveryAt(fmt.Sprintf("delivery-%d", version), version, start.Add(time.Duration(version)*time.Second), state)
+		if change != nil {
+			change(delivery)
+		}
+		l.Note(delivery)
+	}
+	stands := func(n, origin string) func(*v1alpha1.WebhookDelivery) {
+		return func(d *v1alpha1.WebhookDelivery) {
+			d.Labels, d.Annotations = map[string]string{v1alpha1.OriginLabel: origin}, map[string]string{v1alpha1.UnrecordedAnnotation: n}
+		}
+	}
+	note(v1alpha1.DeliverySucceeded, stands("120", v1alpha1.OriginGateway))
+	note(v1alpha1.DeliverySucceeded, stands("120", "somebody"))
+	note(v1alpha1.DeliverySucceeded, stands("-3", v1alpha1.OriginGateway))
+	note(v1alpha1.DeliveryFailed, func(d *v1alpha1.WebhookDelivery) { d.Status.ErrorMessage = "the endpoint answered 404" })
+	note(v1alpha1.DeliverySucceeded, func(d *v1alpha1.WebhookDelivery) { d.Spec.Test = true })
+	note(v1alpha1.DeliveryRetrying, func(d *v1alpha1.WebhookDelivery) { d.Status.ErrorMessage = "the endpoint answered 500" })
+	for range 1000 {
+		note(v1alpha1.DeliveryPending, nil)
+	}
+	waiting, recent, latest := l.standing("shop", "orders")
+	untold, succeeded := 0, 0
+	for _, o := range recent {
+		untold += o.Untold
+		if o.Succeeded {
+			succeeded++
+		}
+	}
+	if waiting != 1001 || len(recent) != 4 || succeeded != 3 || untold != 120 {
+		t.Errorf("%d wait, of %d that ended %d succeeded, with %d beside them", waiting, len(recent), succeeded, untold)
+	}
+	if latest != "" {
+		t.Errorf("looked at more than the newest %d: %q", lookedAt, latest)
+	}
+	note(v1alpha1.DeliveryRetrying, func(d *v1alpha1.WebhookDelivery) { d.Status.ErrorMessage = "the endpoint answered 503" })
+	if _, _, latest = l.standing("shop", "orders"); latest != "the endpoint answered 503" {
+		t.Errorf("got %q", latest)
+	}
+}

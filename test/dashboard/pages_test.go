@@ -69,6 +69,7 @@ var _ = Describe("every page", func() {
 				{"/webhooks", "all-webhooks"}, {"/webhooks?q=nothing", "none-found"}, {"/webhooks/" + failing, "failing-webhook"},
 				{"/deliveries/" + failed[0], "failed"}, {"/deliveries/" + retrying[0], "retrying"}, {"/event-types", "event-types"},
 				{"/webhooks/" + failing + "/rotate", "rotate"}, {"/webhooks/" + failing + "/delete", "delete"}, {"/webhooks/" + failing + "/test", "test"},
+				{"/webhooks/" + failing + "/edit", "edit"}, {"/webhooks/new", "new"},
 				{"/nothing", "no-such-page"}, {"/webhooks/wh_0000000000000000", "no-such-webhook"},
 			} {
 				t.visit(base + page[0])

@@ -179,11 +179,23 @@ func (t *tab) picture(name string) {
 	t.holds()
 }
 
-// holds checks that nothing stands out at the side, and that axe-core finds no
-// violation.
+// crowded finds texts of drawings that are outside of the screen, or stand on each
+// other.
+const crowded = `[...document.querySelectorAll("svg.timeline")].filter((s) => s.getClientRects().length).flatMap((s) => {
+	const all = [...s.querySelectorAll("text")].map((t) => [t.textContent, t.getBoundingClientRect()]);
+	return all.flatMap(([text, a], i) => [
+		...(a.left < -0.5 || a.right > innerWidth + 0.5 ? [text + " is outside"] : []),
+		...all.slice(i + 1).filter(([, b]) => a.left < b.right - 0.5 && b.left < a.right - 0.5 && a.top < b.bottom - 0.5 && b.top < a.bottom - 0.5)
+			.map(([other]) => text + " stands on " + other),
+	]);
+}).join("\n")`
+
+// holds checks that nothing stands out at the side, that texts of drawings keep clear
+// of each other, and that axe-core finds no violation.
 func (t *tab) holds() {
 	GinkgoHelper()
 	Expect(ask[int64](t, `document.scrollingElement.scrollWidth`)).To(BeNumerically("<=", t.look.width), "%s is too wide", t.where())
+	Expect(ask[string](t, crowded)).To(BeEmpty(), "drawings on %s", t.where())
 	if t.look.scriptless {
 		return
 	}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+// noRetries is what stands in the form for an empty list of delays, since nothing
+// stands for the default.
+const noRetries = "none"
+
+// settingInput is an input of the form for a member of the API's retry_policy,
+// retention and the like.
+type settingInput struct {
+	Name, Member, Label, Hint string
+	Standard                  string   // what counts if nothing is typed
+	Options                   []string // that there are; nil: it is typed
+	Value                     string
+	Wrong                     string
+}
+
+// settingInputs are all of them, with what a webhook says now; nil: nothing.
+func settingInputs(now *rest.Webhook) []settingInput {
+	inputs := []settingInput{
+		{Name: "retry-delays", Member: "retry_policy.delays", Label: "Waits between attempts", Standard: "5s, 15s, 45s, 2m", Hint: "Up to 19, each up to 24h, with commas between them; none is one attempt."},
+		{Name: "retry-timeout", Member: "retry_policy.timeout", Label: "An attempt may take", Standard: "10s", Hint: "From 1s to 30s."},
+		{Name: "retry-jitter", Member: "retry_policy.jitter_percent", Label: "Jitter", Standard: "0", Hint: "Percent by which waits are lengthened at random, 100 at most."},
+		{Name: "delivery-deadline", Member: "delivery_deadline", Label: "Give up after", Standard: "72h", Hint: "From 1s to 720h."},
+		{Name: "overflow", Member: "overflow", Label: "When it takes no more", Standard: rest.OverflowSkip, Options: []string{rest.OverflowSkip, rest.OverflowRefuse}, Hint: "Skip passes this webhook over, Refuse refuses the event for everybody."},
+		{Name: "retention-succeeded", Member: "retention.succeeded", Label: "Keep after success", Standard: "as the operator says", Hint: "Up to 720h."},
+		{Name: "retention-failed", Member: "retention.failed", Label: "Keep after failure", Standard: "as the operator says", Hint: "Up to 720h."},
+		{Name: "retention-max-count", Member: "retention.max_count", Label: "Keep at most", Standard: "as the operator says", Hint: "Finished deliveries, 10000 at most."},
+		{Name: "retention-record", Member: "retention.record", Label: "Record immediate successes", Standard: rest.RecordBudgeted, Options: []string{rest.RecordBudgeted, rest.RecordAlways, rest.RecordNever}, Hint: "Which deliveries that arrive at once can be seen here later."},
+	}
+	if now == nil {
+		return inputs
+	}
+	delays := strings.Join(now.RetryPolicy.Delays, ", ")
+	if delays == "" {
+		delays = noRetries
+	}
+	count := ""
+	if now.Retention.MaxCount != nil {
+		count = strconv.Itoa(*now.Retention.MaxCount)
+	}
+	for i, value := range []string{
+		delays, now.RetryPolicy.Timeout, strconv.Itoa(now.RetryPolicy.JitterPercent), now.DeliveryDeadline, now.Overflow,
+		textOf(now.Retention.Succeeded), textOf(now.Retention.Failed), count, now.Retention.Record,
+	} {
+		if inputs[i].Options != nil && value == inputs[i].Standard {
+			value = "" // as the choice of the default is sent
+		}
+		inputs[i].Value = value
+	}
+	return inputs
+}
+
+// typedSettings is what was typed. A form without an input leaves its setting alone.
+func typedSettings(form url.Values, now *rest.Webhook) []settingInput {
+	inputs := settingInputs(now)
+	for i := range inputs {
+		if form.Has(inputs[i].Name) {
+			inputs[i].Value = strings.TrimSpace(form.Get(inputs[i].Name))
+		}
+	}
+	return inputs
+}
+
+// changedSettings is what the API is asked for: what is typed otherwise than it is
+// now. Nothing typed brings the default back.
+func changedSettings(typed []settingInput, now *rest.Webhook) (change rest.SettingsChange, defaults []string, err error) {
+	members := map[string]any{}
+	for i, was := range settingInputs(now) {
+		input := typed[i]
+		if input.Value == was.Value {
+			continue
+		}
+		if input.Value == "" {
+			defaults = append(defaults, input.Member)
+			continue
+		}
+		value, err := input.value()
+		if err != nil {
+			return change, nil, err
+		}
+		object, last := members, input.Member
+		if outer, inner, nested := strings.Cut(input.Member, "."); nested {
+			object, _ = members[outer].(map[string]any)
+			if object == nil {
+				object = map[string]any{}
+				members[outer] = object
+			}
+			last = inner
+		}
+		object[last] = value
+	}
+	text, err := json.Marshal(members)
+	if err != nil {
+		return change, nil, err
+	}
+	return change, defaults, json.Unmarshal(text, &change)
+}
+
+// value is what the API is sent.
+func (s settingInput) value() (any, error) {
+	switch s.Name {
+	case "retry-delays":
+		delays := []string{}
+		if s.Value != noRetries {
+			for delay := range strings.FieldsFuncSeq(s.Value, func(r rune) bool { return r == ',' || r == ' ' }) {
+				delays = append(delays, delay)
+			}
+		}
+		return delays, nil
+	case "retry-jitter", "retention-max-count":
+		number, err := strconv.Atoi(s.Value)
+		if err != nil {
+			return nil, &trouble{
+				Status: http.StatusUnprocessableEntity, Title: "Something in this is wrong", Detail: s.Label + ": must be a whole number.",
+				Fields: []rest.ProblemField{{Field: s.Member, Detail: "must be a whole number"}},
+			}
+		}
+		return number, nil
+	}
+	return s.Value, nil
+}
