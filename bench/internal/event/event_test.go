@@ -75,7 +75,7 @@ func TestDataFitsTheSchemaThatIsShipped(t *testing.T) {
 	if err := json.Unmarshal(New("context.created", 1<<10).Render(nil, Mark{}), &event); err != nil {
 		t.Fatal(err)
 	}
-	if err := schema.Validate(event.Data); err != nil {
+	if err := schema.Validate(t.Context(), event.Data); err != nil {
 		t.Error(err)
 	}
 }
