@@ -48,6 +48,21 @@ func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, names
 	return newProblem(http.StatusForbidden, reasonForbidden, fmt.Sprintf("%s may not %s %s in namespace %s%s", who.name(), verb, object, namespace, adviceFor(verb, resource)))
 }
 
+// permitOne is permit for one object, by its name; of one that is not there by the id
+// that the caller gave, so that a refusal takes the same questions and has the same words
+// for both. The right to all objects is asked for first: most callers have it, or none.
+func (g *Gateway) permitOne(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
+	refused := g.permit(ctx, who, verb, resource, namespace, "")
+	if p, ok := errors.AsType[*problem](refused); !ok || p.Reason != reasonForbidden {
+		return refused
+	}
+	err := g.permit(ctx, who, verb, resource, namespace, name)
+	if p, ok := errors.AsType[*problem](err); ok && p.Reason == reasonForbidden {
+		return refused
+	}
+	return err
+}
+
 // isOwnWork reports whether what a verb is about is done with the caller's own token.
 func isOwnWork(verb string) bool {
 	switch verb {

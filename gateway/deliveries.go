@@ -112,12 +112,12 @@ func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb 
 		return nil, err
 	}
 	r := g.deliveries.find(namespace, in.ID)
-	name := ""
+	name := in.ID
 	if r != nil {
 		name = r.name
 	}
-	if err := g.permit(ctx, who, verb, resourceDeliveries, namespace, name); err != nil {
-		return nil, withoutName(err, name)
+	if err := g.permitOne(ctx, who, verb, resourceDeliveries, namespace, name); err != nil {
+		return nil, err
 	}
 	if r == nil {
 		return nil, notFound("delivery")

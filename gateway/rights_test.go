@@ -28,6 +28,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
 // right is what each role gets from a call, in its own namespace. The rows are
@@ -224,6 +225,38 @@ var _ = Describe("rights", func() {
 		Expect(learned(refused)).To(Equal(learned(put(ctx, caller, noWebhook, newNote))))
 		Expect(refused.body).NotTo(ContainSubstring("other"))
 	})
+})
+
+var _ = Describe("a caller without rights", func() {
+	It("cannot tell an id that exists from one that does not by what the answer takes", func(ctx SpecContext) {
+		front, err := cluster.StartGateway(ctx, gatewayOptions())
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(front.Kill)
+		t := newTenant(ctx)
+		caller := api{base: front.URL, token: account(ctx, newNamespace(ctx), "stranger")}
+		questions := func() float64 {
+			GinkgoHelper()
+			samples, err := stack.Scrape(ctx, front.MetricsURL)
+			Expect(err).NotTo(HaveOccurred())
+			return samples.Sum("bbmcp_access_reviews_total")
+		}
+		cost := func(path string) float64 {
+			GinkgoHelper()
+			before := questions()
+			refusal(caller.call(ctx, http.MethodGet, path+"?namespace="+t.namespace, nil), no)
+			return questions() - before
+		}
+		for _, kind := range []struct{ path, there, other, another string }{
+			{"/v1/webhooks/", t.webhook, identity.WebhookID("a", "b"), identity.WebhookID("c", "d")},
+			{"/v1/deliveries/", t.delivery, identity.DeliveryID("a", "b"), identity.DeliveryID("c", "d")},
+		} {
+			cost(kind.path + kind.other) // and the namespace is asked about
+			there, another := cost(kind.path+kind.there), cost(kind.path+kind.another)
+			Expect(there).To(Equal(another), kind.path)
+			Expect(there).To(BeNumerically(">", 0))
+			Expect(cost(kind.path+kind.there)).To(Equal(cost(kind.path+kind.another)), "asked again")
+		}
+	}, SpecTimeout(time.Minute))
 })
 
 func bindingTo(namespace, role, accountNamespace, accountName string) *rbacv1.RoleBinding {

@@ -4,9 +4,7 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -103,27 +101,17 @@ func (g *Gateway) permitted(ctx context.Context, in *WebhookPath, verb string) (
 		return nil, nil, err
 	}
 	webhook := g.endpoints.find(namespace, in.ID)
-	name := ""
+	name := in.ID
 	if webhook != nil {
 		name = webhook.Name
 	}
-	if err := g.permit(ctx, who, verb, resourceWebhooks, namespace, name); err != nil {
-		return nil, nil, withoutName(err, name)
+	if err := g.permitOne(ctx, who, verb, resourceWebhooks, namespace, name); err != nil {
+		return nil, nil, err
 	}
 	if webhook == nil {
 		return nil, nil, notFound("webhook")
 	}
 	return who, webhook, nil
-}
-
-// withoutName takes the name of an object out of a refusal: the caller gave an
-// id and is not told what belongs to it.
-func withoutName(err error, name string) error {
-	p, ok := err.(*problem) //nolint:errorlint // made by permit, never wrapped
-	if ok && name != "" {
-		p.Detail = strings.Replace(p.Detail, fmt.Sprintf(" %q", name), "", 1)
-	}
-	return err
 }
 
 func (g *Gateway) answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {

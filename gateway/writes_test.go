@@ -23,7 +23,9 @@ var _ = Describe("a namespace that has many deliveries stored", func() {
 			return api{base: front.URL, token: account(ctx, namespace, "publisher", publisher)}
 		}
 		ours, theirs := publisherIn(loud), publisherIn(quiet)
-		store := func(a api) answer { return a.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", event("")) }
+		store := func(a api) answer {
+			return a.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", event(""))
+		}
 		Eventually(func() []rest.PublishedDelivery { // until the gateway knows the webhook
 			return decode[rest.Published](store(ours), http.StatusAccepted).Deliveries
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
