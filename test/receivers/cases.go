@@ -4,14 +4,17 @@ package receivers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,9 +32,14 @@ const accepted = 0 // any 2xx
 type post struct {
 	id        string
 	body      string
-	signature string // as it is sent; "": the header is missing
+	timestamp string // as it is sent and signed; "": now
+	signature string // as it is sent; "": the right one
+	legacy    bool   // X-BBMCP-Signature alone
 	want      int
 }
+
+// none is what stands for a header that is missing.
+const none = "-"
 
 type checker struct {
 	receiver *Receiver
@@ -57,27 +65,50 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	body := event("context.created", `{"context_id":"ctx_1","name":"Zürich"}`)
+	body, now := event("context.created", `{"context_id":"ctx_1","name":"Zürich"}`), after(0)
 	return []testCase{
-		one("a signed event is accepted", post{id: "evt_signed", body: body, signature: sign(body)}),
-		one("a tampered body is refused", post{
-			id: "evt_tampered", body: strings.Replace(body, "ctx_1", "ctx_2", 1), signature: sign(body), want: http.StatusUnauthorized,
+		one("a signed event is accepted", post{id: "evt_signed", body: body}),
+		refused("a tampered body is refused", post{
+			id: "evt_tampered", body: strings.Replace(body, "ctx_1", "ctx_2", 1), timestamp: now, signature: sign("evt_tampered", now, body),
 		}),
-		one("another secret is refused", post{id: "evt_stranger", body: body, signature: signWith("whsec_x", body), want: http.StatusUnauthorized}),
-		one("a missing signature is refused", post{id: "evt_missing", body: body, want: http.StatusUnauthorized}),
-		one("half a signature is refused", post{id: "evt_half", body: body, signature: sign(body)[:32], want: http.StatusUnauthorized}),
-		one("a signature and more is refused", post{id: "evt_more", body: body, signature: sign(body) + "00", want: http.StatusUnauthorized}),
-		one("a signature that is no text is refused", post{id: "evt_noise", body: body, signature: strings.Repeat("\xe9", 64), want: http.StatusUnauthorized}),
-		one("no body is refused", post{id: "evt_empty", signature: sign(body), want: http.StatusUnauthorized}),
+		refused("another id is refused", post{id: "evt_renamed", body: body, timestamp: now, signature: sign("evt_signed", now, body)}),
+		refused("another time is refused", post{id: "evt_redated", body: body, timestamp: now, signature: sign("evt_redated", after(-time.Second), body)}),
+		refused("another secret is refused", post{id: "evt_stranger", body: body, timestamp: now, signature: signWith([]byte("x"), "evt_stranger", now, body)}),
+		refused("the secret as it is spelled is another", post{id: "evt_spelled", body: body, timestamp: now, signature: signWith([]byte(secret), "evt_spelled", now, body)}),
+		refused("a missing signature is refused", post{id: "evt_missing", body: body, signature: none}),
+		refused("the signature of the body alone is not enough", post{id: "evt_legacy", body: body, signature: none, legacy: true}),
+		refused("half a signature is refused", post{id: "evt_half", body: body, timestamp: now, signature: sign("evt_half", now, body)[:24]}),
+		refused("a signature and more is refused", post{id: "evt_more", body: body, timestamp: now, signature: sign("evt_more", now, body) + "AA=="}),
+		refused("another version is refused", post{id: "evt_version", body: body, timestamp: now, signature: strings.Replace(sign("evt_version", now, body), "v1,", "v2,", 1)}),
+		refused("a signature that is no text is refused", post{id: "evt_noise", body: body, signature: strings.Repeat("\xe9", 64)}),
+		refused("no body is refused", post{id: "evt_empty", timestamp: now, signature: sign("evt_empty", now, body)}),
+		refused("what was signed six minutes ago is refused", post{id: "evt_replayed", body: body, timestamp: after(-6 * time.Minute)}),
+		refused("what was signed in six minutes is refused", post{id: "evt_early", body: body, timestamp: after(6 * time.Minute)}),
+		refused("a missing time is refused", post{id: "evt_timeless", body: body, timestamp: none}),
+		refused("a time that is no number is refused", post{id: "evt_spoken", body: body, timestamp: "yesterday"}),
+		refused("a time beyond all numbers is refused", post{id: "evt_endless", body: body, timestamp: strings.Repeat("9", 400)}),
+		one("what was signed four minutes ago is accepted", post{id: "evt_slow", body: body, timestamp: after(-4 * time.Minute)}),
+		one("one right signature of two is enough", post{
+			id: "evt_rotated", body: body, timestamp: now, signature: signWith([]byte("x"), "evt_rotated", now, body) + " " + sign("evt_rotated", now, body),
+		}),
 		{"a repeated event is accepted again", repeated},
 		{"an event that comes many times at once is accepted each time", atOnce},
 		one("the signature is checked over the bytes that came", bytesThatCame()),
 		one("a body of 256 KiB is accepted", large("evt_large", 256<<10, accepted)),
 		one("a body of 1 MiB is refused", large("evt_too_large", 1<<20, http.StatusRequestEntityTooLarge)),
-		one("after all that it still answers", post{id: "evt_last", body: body, signature: sign(body)}),
+		one("after all that it still answers", post{id: "evt_last", body: body}),
 		{"a GET is refused", get},
 	}
 }
+
+// refused is a case in which the signature does not hold.
+func refused(name string, p post) testCase {
+	p.want = http.StatusUnauthorized
+	return one(name, p)
+}
+
+// after is the time of a signature that is made so much later than now.
+func after(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
 
 func one(name string, p post) testCase {
 	return testCase{name, func(ctx context.Context, c *checker) error { return c.post(ctx, p) }}
@@ -87,13 +118,13 @@ func one(name string, p post) testCase {
 // does: the id is the same.
 func repeated(ctx context.Context, c *checker) error {
 	body := event("context.confirmed", `{}`)
-	p := post{id: "evt_repeated", body: body, signature: sign(body)}
+	p := post{id: "evt_repeated", body: body}
 	return errors.Join(c.post(ctx, p), c.post(ctx, p))
 }
 
 func atOnce(ctx context.Context, c *checker) error {
 	body := event("context.confirmed", `{}`)
-	p := post{id: "evt_at_once", body: body, signature: sign(body)}
+	p := post{id: "evt_at_once", body: body}
 	errs := make([]error, 20)
 	var posts sync.WaitGroup
 	for i := range errs {
@@ -107,13 +138,13 @@ func atOnce(ctx context.Context, c *checker) error {
 // bytesThatCame would be spelled otherwise by a JSON parser and writer.
 func bytesThatCame() post {
 	body := "{ \"event\" : \"a.b\",\n\"data\": {\"n\": 1.0, \"s\": \"\\u00e9\\/\"} }\r\n"
-	return post{id: "evt_bytes", body: body, signature: sign(body)}
+	return post{id: "evt_bytes", body: body}
 }
 
 func large(id string, size, want int) post {
 	frame := event("context.created", `{"filler":""}`)
 	body := event("context.created", `{"filler":"`+strings.Repeat("x", size-len(frame))+`"}`)
-	return post{id: id, body: body, signature: sign(body), want: want}
+	return post{id: id, body: body, want: want}
 }
 
 func get(ctx context.Context, c *checker) error {
@@ -151,8 +182,18 @@ func (c *checker) send(ctx context.Context, p post) error {
 	} {
 		request.Header.Set(name, value)
 	}
-	if p.signature != "" {
-		request.Header.Set("X-BBMCP-Signature", p.signature)
+	timestamp := cmp.Or(p.timestamp, after(0))
+	for name, value := range map[string]string{
+		"webhook-timestamp": timestamp, "webhook-signature": cmp.Or(p.signature, sign(p.id, timestamp, p.body)),
+	} {
+		if value != none {
+			request.Header.Set(name, value)
+		}
+	}
+	if p.legacy {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte(p.body))
+		request.Header.Set("X-BBMCP-Signature", hex.EncodeToString(mac.Sum(nil)))
 	}
 	answer, err := c.client.Do(request)
 	if err != nil {
@@ -182,10 +223,17 @@ func event(kind, data string) string {
 	return `{"event":"` + kind + `","timestamp":"2024-01-15T10:30:00Z","data":` + data + `}`
 }
 
-func sign(body string) string { return signWith(secret, body) }
+// sign signs as Standard Webhooks says.
+func sign(id, timestamp, body string) string {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	if err != nil {
+		panic(err) // it is a constant
+	}
+	return signWith(key, id, timestamp, body)
+}
 
-func signWith(key, body string) string {
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write([]byte(body))
-	return hex.EncodeToString(mac.Sum(nil))
+func signWith(key []byte, id, timestamp, body string) string {
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%s.%s", id, timestamp, body)
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }

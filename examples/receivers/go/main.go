@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command receiver accepts webhooks of BB-MCP: it checks the signature, drops
-// repetitions and answers at once; the work is done afterwards.
+// Command receiver accepts webhooks of BB-MCP: it checks the signature and its
+// time, drops repetitions and answers at once; the work is done afterwards.
 package main
 
 import (
 	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -16,11 +16,16 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
 
-const maxBody = 512 << 10 // bodies have at most 256 KiB
+const (
+	maxBody   = 512 << 10 // bodies have at most 256 KiB
+	tolerance = 5 * time.Minute
+)
 
 type event struct {
 	id, kind string
@@ -30,8 +35,8 @@ type event struct {
 // receiver remembers in memory. Use a unique key in your database for the ids
 // and a queue that survives a restart: once we answered 2xx the event is ours.
 type receiver struct {
-	secret []byte
-	queue  chan event
+	key   []byte
+	queue chan event
 
 	mu     sync.Mutex
 	seen   map[string]bool
@@ -46,7 +51,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	} else if err != nil {
 		return // the connection broke
 	}
-	if !verify(body, req.Header.Get("X-BBMCP-Signature"), r.secret) {
+	if !verify(req.Header, body, r.key, time.Now()) {
 		http.Error(w, "wrong signature", http.StatusUnauthorized)
 		return
 	}
@@ -58,11 +63,32 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// verify checks the signature over the body as it arrived, in constant time.
-func verify(body []byte, signature string, secret []byte) bool {
-	mac := hmac.New(sha256.New, secret)
-	mac.Write(body)
-	return hmac.Equal([]byte(hex.EncodeToString(mac.Sum(nil))), []byte(signature))
+// verify checks the signature over id, time and body as they arrived, in constant
+// time, and refuses what was signed more than five minutes ago: every attempt has
+// a time of its own, so only replays are that old.
+func verify(header http.Header, body, key []byte, now time.Time) bool {
+	timestamp := header.Get("webhook-timestamp")
+	signed, err := strconv.ParseInt(timestamp, 10, 64)
+	if err != nil || now.Sub(time.Unix(signed, 0)).Abs() > tolerance {
+		return false
+	}
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%s.%s", header.Get("webhook-id"), timestamp, body)
+	expected := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	for _, signature := range strings.Fields(header.Get("webhook-signature")) { // two during a rotation
+		if hmac.Equal([]byte(signature), []byte(expected)) {
+			return true
+		}
+	}
+	return false
+}
+
+// keyOf is what a secret signs with: what follows whsec_, decoded, or all of it.
+func keyOf(secret string) ([]byte, error) {
+	if encoded, ok := strings.CutPrefix(secret, "whsec_"); ok {
+		return base64.StdEncoding.DecodeString(encoded)
+	}
+	return []byte(secret), nil
 }
 
 // accept queues an event unless it was seen before; false: the queue is full.
@@ -86,11 +112,11 @@ func (r *receiver) accept(e event) bool {
 }
 
 func main() {
-	secret := os.Getenv("WEBHOOK_SECRET")
-	if secret == "" {
-		log.Fatal("WEBHOOK_SECRET is not set")
+	key, err := keyOf(os.Getenv("WEBHOOK_SECRET"))
+	if err != nil || len(key) == 0 {
+		log.Fatal("WEBHOOK_SECRET is not set, or is not the whole secret")
 	}
-	r := &receiver{secret: []byte(secret), queue: make(chan event, 1000), seen: map[string]bool{}}
+	r := &receiver{key: key, queue: make(chan event, 1000), seen: map[string]bool{}}
 	go func() {
 		for e := range r.queue {
 			fmt.Println("processed", e.id, e.kind) // your work goes here

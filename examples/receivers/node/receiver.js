@@ -1,23 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Accepts webhooks of BB-MCP: checks the signature, drops repetitions and
-// answers at once; the work is done afterwards.
+// Accepts webhooks of BB-MCP: checks the signature and its time, drops repetitions
+// and answers at once; the work is done afterwards.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import express from "express";
 
 const secret = process.env.WEBHOOK_SECRET;
 if (!secret) throw new Error("WEBHOOK_SECRET is not set");
+const key = secret.startsWith("whsec_") ? Buffer.from(secret.slice("whsec_".length), "base64") : Buffer.from(secret);
+const tolerance = 5 * 60; // seconds
 
 // Remembered in memory. Use a unique key in your database for the ids and a
 // queue that survives a restart: once we answered 2xx the event is ours.
 const queue = [];
 const seen = new Set();
 
-// Checks the signature over the body as it arrived, in constant time.
-function verify(body, signature) {
-  const expected = Buffer.from(createHmac("sha256", secret).update(body).digest("hex"));
-  const given = Buffer.from(signature ?? "");
-  return given.length === expected.length && timingSafeEqual(given, expected);
+// Checks the signature over id, time and body as they arrived, in constant time,
+// and refuses what was signed more than five minutes ago: every attempt has a time
+// of its own, so only replays are that old.
+function verify(request, body) {
+  const timestamp = request.get("webhook-timestamp") ?? "";
+  if (!/^\d{1,12}$/.test(timestamp) || Math.abs(Date.now() / 1000 - Number(timestamp)) > tolerance) return false;
+  const signed = createHmac("sha256", key).update(`${request.get("webhook-id") ?? ""}.${timestamp}.`).update(body);
+  const expected = Buffer.from(`v1,${signed.digest("base64")}`);
+  const signatures = (request.get("webhook-signature") ?? "").split(" "); // two during a rotation
+  return signatures.some((signature) => {
+    const given = Buffer.from(signature);
+    return given.length === expected.length && timingSafeEqual(given, expected);
+  });
 }
 
 function work() {
@@ -31,7 +41,7 @@ const app = express();
 // Bodies have at most 256 KiB.
 app.post("/hooks/bbmcp", express.raw({ type: () => true, limit: "512kb" }), (request, response) => {
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-  if (!verify(body, request.get("X-BBMCP-Signature"))) return response.status(401).send("wrong signature\n");
+  if (!verify(request, body)) return response.status(401).send("wrong signature\n");
   const id = request.get("webhook-id");
   if (!seen.has(id)) {
     if (queue.length >= 1000) return response.set("Retry-After", "5").status(503).send("busy\n");

@@ -8,7 +8,8 @@
     webhook = client.webhooks.create(url="https://example.com/hooks", events=["context.*"])
     client.events.publish(event="context.created", data={"context_id": "ctx_1", ...})
 
-Receivers need no client, only ``bb_mcp.verify_signature(body, signature, secret)``.
+Receivers need no client, only
+``bb_mcp.verify_standard_webhook(body, headers, secret)``.
 """
 
 from ._client import Client

@@ -17,6 +17,9 @@ Payload = Union[bytes, bytearray, memoryview, str]
 def verify_signature(payload: Payload, signature: Optional[str], secret: Union[str, bytes]) -> bool:
     """Whether ``signature`` (header X-BBMCP-Signature) is that of ``payload``.
 
+    It covers the body alone: a request that somebody has recorded and sends
+    again passes, under another id too. Receivers use verify_standard_webhook.
+
     ``payload`` is the body exactly as it arrived, before any JSON parser.
     ``secret`` is the signing secret exactly as you hold it, ``whsec_`` included.
     A signature that is missing or malformed is False; an empty secret is a
