@@ -70,8 +70,12 @@ type using struct {
 func (l Limits) admit(bytes int64, in using, wishes []wish) admission {
 	var a admission
 	var added usage
+	if len(wishes) > 0 && bytes > l.webhookBytes() {
+		return admission{refused: neverFits(fmt.Sprintf(
+			"the payload has %d bytes, and a webhook may have at most %d unfinished; send a reference to the content, or have the operator raise --backlog-bytes-per-namespace, of which this is a fifth", bytes, l.webhookBytes()))}
+	}
 	for _, w := range wishes {
-		if w.used.count+1 <= l.webhookCount() && w.used.bytes+bytes <= l.PerNamespaceBytes/namespaceShare {
+		if w.used.count+1 <= l.webhookCount() && w.used.bytes+bytes <= l.webhookBytes() {
 			a.granted = append(a.granted, w)
 			added.count++
 			added.bytes += bytes
@@ -86,6 +90,9 @@ func (l Limits) admit(bytes int64, in using, wishes []wish) admission {
 	namespace, after := in.namespace, in.namespace.plus(added)
 	switch {
 	case added.count == 0:
+	case added.count > l.PerNamespace || added.bytes > l.PerNamespaceBytes || !l.leaves(using{others: noOthers}, added):
+		return admission{refused: neverFits(fmt.Sprintf(
+			"%d webhooks want this event, with %d bytes in all, more than a namespace may ever have unfinished; send a reference to the content, or have the operator raise --backlog-per-namespace, --backlog-bytes-per-namespace, --backlog or --backlog-bytes", added.count, added.bytes))}
 	case after.count > l.PerNamespace || after.bytes > l.PerNamespaceBytes:
 		return admission{refused: limitReached(reasonNamespaceFull, fmt.Sprintf(
 			"the namespace has %d unfinished deliveries with %d bytes, at most %d with %d bytes may be", namespace.count, namespace.bytes, l.PerNamespace, l.PerNamespaceBytes))}
@@ -110,6 +117,16 @@ func (l Limits) leaves(in using, after usage) bool {
 
 func (l Limits) webhookCount() int {
 	return min(l.PerWebhook, max(1, l.PerNamespace/namespaceShare))
+}
+
+func (l Limits) webhookBytes() int64 { return l.PerNamespaceBytes / namespaceShare }
+
+// noOthers is a cluster in which nobody else has anything unfinished.
+func noOthers(func(usage) bool) {}
+
+// neverFits says that to repeat an event is of no use.
+func neverFits(detail string) *problem {
+	return newProblem(http.StatusUnprocessableEntity, reasonExceedsLimits, detail)
 }
 
 // tooManyWrites says that a namespace has had more stored than it may for a while.

@@ -27,6 +27,7 @@ func TestAdmit(t *testing.T) {
 		wishes             []wish
 		granted, skipped   []string
 		refused            string
+		never              bool // refused for good
 	}{
 		"nobody wants it":                           {},
 		"nobody wants it in a full namespace":       {cluster: usage{300, 30_000}, namespace: usage{100, 10_000}},
@@ -41,6 +42,14 @@ func TestAdmit(t *testing.T) {
 		"the namespace just takes it":               {bytes: 1, cluster: usage{98, 98}, namespace: usage{98, 98}, wishes: []wish{hook("a", 0, 0), hook("b", 0, 0)}, granted: []string{"a", "b"}},
 		"the namespace takes one, not both":         {bytes: 1, cluster: usage{99, 99}, namespace: usage{99, 99}, wishes: []wish{hook("a", 0, 0), hook("b", 0, 0)}, refused: reasonNamespaceFull},
 		"the namespace's bytes are used":            {bytes: 1001, cluster: usage{9, 9000}, namespace: usage{9, 9000}, wishes: []wish{hook("a", 0, 0)}, refused: reasonNamespaceFull},
+		"a payload that no webhook may ever have":   {bytes: 2001, wishes: []wish{hook("a", 0, 0)}, refused: reasonExceedsLimits, never: true},
+		"the largest that one may have":             {bytes: 2000, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
+		"nor one that is full and refuses":          {bytes: 2001, wishes: []wish{refusing(hook("a", 10, 0))}, refused: reasonExceedsLimits, never: true},
+		"that nobody wants is taken":                {bytes: 2001},
+		"more webhooks than a namespace may have":   {bytes: 1, wishes: slices.Repeat([]wish{hook("a", 0, 0)}, 101), refused: reasonExceedsLimits, never: true},
+		"and than it may have for now":              {bytes: 1, cluster: usage{1, 1}, namespace: usage{1, 1}, wishes: slices.Repeat([]wish{hook("a", 0, 0)}, 100), refused: reasonNamespaceFull},
+		"more bytes than a namespace may have":      {bytes: 1000, wishes: slices.Repeat([]wish{hook("a", 0, 0)}, 11), refused: reasonExceedsLimits, never: true},
+		"more than the cluster leaves to anybody":   {limits: Limits{PerWebhook: 10, PerNamespace: 100, PerNamespaceBytes: 10_000, Cluster: 20, ClusterBytes: 30_000}, bytes: 1, wishes: slices.Repeat([]wish{hook("a", 0, 0)}, 21), refused: reasonExceedsLimits, never: true},
 		"a full namespace, but all skipped":         {bytes: 1, namespace: usage{100, 0}, wishes: []wish{hook("a", 10, 0)}, skipped: []string{"a"}},
 		"the cluster is nearly full of others":      {bytes: 1, cluster: usage{299, 0}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
 		"one namespace has far more than its share": {bytes: 1, cluster: usage{100_099, 0}, namespace: usage{99, 0}, wishes: []wish{hook("a", 0, 0)}, granted: []string{"a"}},
@@ -76,7 +85,11 @@ func TestAdmit(t *testing.T) {
 			refused := ""
 			if got.refused != nil {
 				refused = got.refused.Reason
-				if got.refused.Status != 429 || got.refused.header.Get("Retry-After") == "" {
+				status, later := 429, true
+				if c.never {
+					status, later = 422, false
+				}
+				if got.refused.Status != status || (got.refused.header.Get("Retry-After") != "") != later {
 					t.Errorf("refused with %d, %v", got.refused.Status, got.refused.header)
 				}
 			}

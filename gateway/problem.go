@@ -47,6 +47,7 @@ const (
 	reasonBacklogFull          = "BacklogFull"
 	reasonNamespaceFull        = "NamespaceBacklogFull"
 	reasonClusterFull          = "ClusterBacklogFull"
+	reasonExceedsLimits        = "ExceedsLimits"
 )
 
 // retryShortly is when to repeat what failed for a moment.
