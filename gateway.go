@@ -286,7 +286,7 @@ func (o *gatewayOptions) serveAside(ctx context.Context, who *access, counted *h
 }
 
 // drain takes requests until the load balancers know that this replica ends, then
-// lets those under way finish, and what they began, and says what of it it had to
+// lets those under way finish, and what they began, and says what of that it had to
 // cut off. stop ends what runs beside the server.
 func (o *gatewayOptions) drain(server *httpserver.Server, g *gateway.Gateway, stop func()) error {
 	server.Retire()

@@ -107,7 +107,7 @@ func startTraces(ctx context.Context, service string, logger *slog.Logger) (trac
 func guard(logger *slog.Logger) *panics.Guard {
 	guard := panics.New(metrics.Registry, logger)
 	utilruntime.ReallyCrash = false
-	utilruntime.PanicHandlers = []func(context.Context, any){func(_ context.Context, value any) { guard.Recovered(panics.Background, value) }}
+	utilruntime.PanicHandlers = []func(context.Context, any){func(_ context.Context, value any) { _ = guard.Recovered(panics.Background, value) }}
 	return guard
 }
 

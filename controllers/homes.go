@@ -169,7 +169,7 @@ func (h *homes) hasRoom(o *home) bool {
 	if o.failures > 0 {
 		return o.using == 0 && !h.now().Before(o.rests) && h.doubting < max(1, h.workers/4)
 	}
-	return h.using < max(1, h.workers*3/4) || o.using+1 <= h.workers-h.using
+	return h.using < max(1, h.workers*3/4) || o.using < h.workers-h.using
 }
 
 func (h *homes) park(o *home, object types.NamespacedName) {

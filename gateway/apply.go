@@ -156,7 +156,8 @@ func (o *owners) configuration(object *unstructured.Unstructured, want wanted) m
 func removeAt(members map[string]any, path []string) {
 	if len(path) > 1 {
 		inner, _ := members[path[0]].(map[string]any)
-		if removeAt(inner, path[1:]); len(inner) > 0 {
+		removeAt(inner, path[1:])
+		if len(inner) > 0 {
 			return
 		}
 	}

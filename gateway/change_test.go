@@ -227,8 +227,8 @@ var _ = Describe("a field of somebody else", func() {
 	It("may be in a list that has two owners, both of whom are named", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		token := account(ctx, namespace, "editor", editor)
-		declared := applied(ctx, "argocd-controller", namespace, "orders", object{"url": endpoint.URL("/git"), "events": []string{"a"}})
-		declared = applied(ctx, "kustomize-controller", namespace, "orders", object{"events": []string{"a", "b"}})
+		applied(ctx, "argocd-controller", namespace, "orders", object{"url": endpoint.URL("/git"), "events": []string{"a"}})
+		declared := applied(ctx, "kustomize-controller", namespace, "orders", object{"events": []string{"a", "b"}})
 		webhookID := seen(ctx, token, declared)
 		said := refusal(put(ctx, as(token), webhookID, object{"events": []string{"a", "b", "c"}}), http.StatusConflict)
 		Expect(said.Errors).To(HaveExactElements(HaveField("Detail", ContainSubstring(`"argocd-controller" and "kustomize-controller"`))))

@@ -128,7 +128,7 @@ func TestAProblemNamesAFewFieldsInAFewWords(t *testing.T) {
 		wrong = append(wrong, &huma.ErrorDetail{Location: fmt.Sprintf("body.m%d%s", i, strings.Repeat("x", i)), Message: strings.Repeat("y", i)})
 	}
 	p := fromHuma(nil, http.StatusUnprocessableEntity, "validation failed", wrong...)
-	said, ok := p.(*problem) //nolint:errorlint // as it is returned
+	said, ok := p.(*problem)
 	if !ok || len(said.Errors) != maxProblemFields || said.Errors[0].Field != "m0" || said.Detail != "m0: " {
 		t.Fatalf("got %.300v", p)
 	}

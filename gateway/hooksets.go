@@ -61,7 +61,8 @@ func (s *hookSets) add(uids []types.UID) int32 {
 // release lets a set go that nothing else refers to.
 func (s *hookSets) release(place int32) {
 	set := &s.sets[place]
-	if set.refs--; set.refs > 0 {
+	set.refs--
+	if set.refs > 0 {
 		return
 	}
 	s.bytes -= setBytes + int64(len(set.runs))

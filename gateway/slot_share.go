@@ -11,7 +11,7 @@ import "time"
 // mayTake reports whether a namespace that has so many of a number of slots may take
 // one more.
 func mayTake(size, total, own int) bool {
-	return total < size && (total < size*3/4 || own+1 <= size-total)
+	return total < size && (total < size*3/4 || own < size-total)
 }
 
 // spaceSlots is what attempts of one namespace hold.

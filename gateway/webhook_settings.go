@@ -107,7 +107,7 @@ func member(members map[string]any, name []string) (value any, given bool) {
 }
 
 // durationForm is that of the CRD.
-var durationForm = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`)
+var durationForm = regexp.MustCompile(`^(\d+(\.\d+)?(ms|s|m|h))+$`)
 
 func checkDurations(field string, value any) error {
 	texts, isList := value.([]any)

@@ -110,7 +110,7 @@ func TestWindowRemembersAnEventInFewBytes(t *testing.T) {
 			}
 			used := (heap() - before) / events
 			t.Logf("%d bytes an event, by its own account %d", used, w.newer.bytes()/events)
-			if used > 512 || int64(used) > 2*w.newer.bytes()/events || w.newer.bytes() > 4*int64(used)*events {
+			if used > 512 || used > 2*w.newer.bytes()/events || w.newer.bytes() > 4*used*events {
 				t.Errorf("%d bytes an event, by its own account %d", used, w.newer.bytes()/events)
 			}
 			for i, want := range expected {

@@ -141,7 +141,7 @@ type WebhookSpec struct {
 	// UnknownMembers are the paths of members of the spec that a later version of
 	// the CRD has and this type lacks. A process that finds some does not know what
 	// the webhook's owner wants, and must not send anything to it.
-	UnknownMembers []string `json:"-"` //nolint:kubeapilinter // never read or written by the API server
+	UnknownMembers []string `json:"-"`
 }
 
 // OverflowPolicy says what happens to an event when a webhook's backlog is full.

@@ -71,7 +71,7 @@ func (c *Client) Call(ctx context.Context, timeout time.Duration, method byte, h
 	select {
 	case <-w.settled:
 	case <-ctx.Done():
-		if state, waited := conn.forget(id); waited {
+		if waited, state := conn.forget(id); waited {
 			return nil, fmt.Errorf("%w: %w", state, ctx.Err())
 		}
 		<-w.settled

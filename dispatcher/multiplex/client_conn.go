@@ -134,17 +134,17 @@ func (c *clientConn) release(made call) {
 
 // forget drops a call and says what is known of it; false: it has an outcome
 // already.
-func (c *clientConn) forget(id uint32) (state error, waits bool) {
+func (c *clientConn) forget(id uint32) (waited bool, state error) {
 	if c == nil {
-		return nil, false
+		return false, nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	made, waits := c.pending[id]
 	if !waits {
-		return nil, false
+		return false, nil
 	}
-	return c.drop(id, made), true
+	return true, c.drop(id, made)
 }
 
 // settle hands an outcome to a call that still waits.

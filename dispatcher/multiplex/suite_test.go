@@ -101,6 +101,7 @@ func (w *world) handle(method byte, body, answer []byte) ([]byte, error) {
 	case block:
 		held := w.held.Add(int64(len(body)))
 		for most := w.most.Load(); held > most && !w.most.CompareAndSwap(most, held); most = w.most.Load() {
+			continue
 		}
 		w.begun <- struct{}{}
 		<-w.release

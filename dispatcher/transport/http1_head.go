@@ -196,7 +196,7 @@ func keepAliveTimeout(value string) time.Duration {
 	for parameter := range strings.SplitSeq(value, ",") {
 		name, text, _ := strings.Cut(parameter, "=")
 		if seconds, err := strconv.ParseUint(strings.Trim(text, " \t\""), 10, 16); err == nil && strings.EqualFold(strings.Trim(name, " \t"), "timeout") {
-			return max(time.Duration(seconds)*time.Second, time.Nanosecond) //nolint:gosec // G115: 16 bits
+			return max(time.Duration(seconds)*time.Second, time.Nanosecond)
 		}
 	}
 	return 0

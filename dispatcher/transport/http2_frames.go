@@ -122,6 +122,14 @@ func (f *frames) received(frame frameHeader) {
 	}
 }
 
+// frameHeader is what precedes a frame's payload, and the beginning of that.
+type frameHeader struct {
+	length int
+	kind   byte
+	stream uint32
+	kept   [keptFrameBytes]byte
+}
+
 // isAnswer reports whether a frame is one that answers are made of.
 func (h frameHeader) isAnswer() bool {
 	return h.kind == frameHeaders || h.kind == frameData && h.length > 0
@@ -181,14 +189,6 @@ func (f *frames) silentSince(t time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.lastRead.Before(t)
-}
-
-// frameHeader is what precedes a frame's payload, and the beginning of that.
-type frameHeader struct {
-	length int
-	kind   byte
-	stream uint32
-	kept   [keptFrameBytes]byte
 }
 
 // number reads four bytes of the payload; 0 if it is shorter.

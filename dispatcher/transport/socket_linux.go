@@ -13,7 +13,7 @@ func unacknowledged(socket syscall.RawConn) int64 {
 	var count int32
 	var errno syscall.Errno
 	err := socket.Control(func(fd uintptr) {
-		_, _, errno = syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&count))) //nolint:gosec // G103: what the system call takes
+		_, _, errno = syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&count)))
 	})
 	if err != nil || errno != 0 {
 		return 0

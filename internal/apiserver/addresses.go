@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -92,9 +93,7 @@ func (a *Addresses) Refresh(ctx context.Context) error {
 	if a.named == nil {
 		a.named = map[string][]netip.Addr{}
 	}
-	for host, addrs := range named {
-		a.named[host] = addrs
-	}
+	maps.Copy(a.named, named)
 	if listErr == nil {
 		a.listed = listed
 	}

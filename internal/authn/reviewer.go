@@ -24,10 +24,10 @@ import (
 )
 
 const (
-	// AnswerTTL and RefusalTTL are for how long the API server's positive and negative
-	// answers are kept. It keeps a review for 10 s itself, so a token that is revoked
-	// works for 70 s at most.
-	AnswerTTL  = time.Minute
+	// AnswerTTL is for how long a positive answer of the API server is kept. It keeps a review for 10 s itself, so
+	// a token that is revoked works for 70 s at most.
+	AnswerTTL = time.Minute
+	// RefusalTTL is for how long a negative answer of the API server is kept.
 	RefusalTTL = 10 * time.Second
 	// knownFor is for how long a token that was valid is reviewed before others.
 	knownFor = time.Hour

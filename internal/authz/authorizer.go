@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// AnswerTTL and RefusalTTL are for how long the API server's positive and negative
-	// answers are kept.
-	AnswerTTL  = time.Minute
+	// AnswerTTL is for how long a positive answer of the API server is kept.
+	AnswerTTL = time.Minute
+	// RefusalTTL is for how long a negative answer of the API server is kept.
 	RefusalTTL = 10 * time.Second
 	// answersMost bounds the answers that are kept.
 	answersMost = 16_384

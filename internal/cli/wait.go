@@ -79,7 +79,7 @@ func (a *app) printAwaited(deliveries []*rest.DeliveryDetail) error {
 
 // tellEach tells each of several errors in a line of its own.
 func (a *app) tellEach(err error) error {
-	several, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // made by errors.Join, never wrapped
+	several, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return err
 	}

@@ -37,7 +37,7 @@ func TestClient(t *testing.T) {
 			}
 		})
 	}
-	if got := (Proxies)(nil).Client(&http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{"X-Forwarded-For": {"1.1.1.1"}}}); got != netip.MustParseAddr("10.0.0.1") {
+	if got := Proxies(nil).Client(&http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{"X-Forwarded-For": {"1.1.1.1"}}}); got != netip.MustParseAddr("10.0.0.1") {
 		t.Errorf("without proxies: %s", got)
 	}
 	for _, wrong := range []string{"", "10.0.0.0/33", "proxy.example.com"} {
@@ -73,7 +73,7 @@ func TestIsSecure(t *testing.T) {
 func TestIsSecureWhereNoProxiesAreNamed(t *testing.T) {
 	for proto, want := range map[string]bool{"https": true, "http": false, "": false} {
 		request := &http.Request{RemoteAddr: "203.0.113.1:1", Header: http.Header{"X-Forwarded-Proto": {proto}}}
-		if got := (Proxies)(nil).IsSecure(request); got != want {
+		if got := Proxies(nil).IsSecure(request); got != want {
 			t.Errorf("%q: %t", proto, got)
 		}
 	}

@@ -75,7 +75,9 @@ func TestWhatSigns(t *testing.T) {
 	generated := func(s *corev1.Secret) { s.Name = "orders-signing" }
 	const permittedText = v1alpha1.ReasonSecretNotPermitted
 	const notThere = `there is no Secret "keys" that webhooks may sign with; create it with the key "secret" and the label bbmcp.quietstack.com/signing-secret: "true", or set that label if it exists`
-	several := func(s *corev1.Secret) { s.Data["hmac"], s.Data["password"] = []byte(oldSecret), []byte("correct horse battery") }
+	several := func(s *corev1.Secret) {
+		s.Data["hmac"], s.Data["password"] = []byte(oldSecret), []byte("correct horse battery")
+	}
 	type result struct {
 		Current, Previous string
 		End               time.Time
@@ -117,7 +119,9 @@ func TestWhatSigns(t *testing.T) {
 		{"with a key that is not there, of which nothing else is told", someWebhook(usesKeys, func(w *v1alpha1.Webhook) { w.Spec.Signing.SecretRef.Key = "none" }),
 			someSecret(several), result{Reason: permittedText, Message: `Secret "keys" does not let its key "none" sign; use the key "secret", or have its owner name the key in the annotation bbmcp.quietstack.com/signing-key of the Secret`}},
 		{"with a key of several that its owner offers", someWebhook(usesKeys, func(w *v1alpha1.Webhook) { w.Spec.Signing.SecretRef.Key = "hmac" }),
-			someSecret(several, func(s *corev1.Secret) { s.Annotations = map[string]string{v1alpha1.SigningKeyAnnotation: "other, hmac"} }), result{Current: oldSecret}},
+			someSecret(several, func(s *corev1.Secret) {
+				s.Annotations = map[string]string{v1alpha1.SigningKeyAnnotation: "other, hmac"}
+			}), result{Current: oldSecret}},
 		{"with the usual key beside others", someWebhook(usesKeys), someSecret(several), result{Current: newSecret}},
 		{"with a line break at its end", someWebhook(usesKeys), someSecret(func(s *corev1.Secret) { s.Data[v1alpha1.SecretKey] = []byte(newSecret + "\n") }),
 			result{Reason: v1alpha1.ReasonSecretInvalid, Message: `Secret "keys", key "secret": the secret begins or ends with white space, often a line break from a file: remove it (printf '%s', not echo)`}},

@@ -21,7 +21,7 @@ func admissionAttacks() []attack {
 }
 
 // verdicts are how an admission webhook can hold up or refuse writes.
-var verdicts = []admission.Verdict{ //nolint:gochecknoglobals // a constant
+var verdicts = []admission.Verdict{
 	{After: 20 * time.Second}, {HangUp: true}, {Broken: 500}, admission.Deny(400, "no"), admission.Deny(403, "no"), admission.Deny(404, "no"),
 	admission.Deny(409, "no"), admission.Deny(422, "no"), admission.Deny(429, "no"), admission.Deny(503, "no"), {After: 3 * time.Second},
 }

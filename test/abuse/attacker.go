@@ -248,7 +248,8 @@ func startAttacker(name string, where place) (*attacking, error) {
 		close(a.ended)
 	}()
 	if err := json.NewEncoder(in).Encode(where); err != nil {
-		return nil, errors.Join(fmt.Errorf("tell the attacker: %w", err), a.kill())
+		a.kill()
+		return nil, fmt.Errorf("tell the attacker: %w", err)
 	}
 	return a, nil
 }
@@ -263,7 +264,8 @@ func (a *attacking) stop() (report, error) {
 	select {
 	case <-a.ended:
 	case <-timer.C:
-		return report{}, errors.Join(errors.New("the attacker does not end"), a.kill())
+		a.kill()
+		return report{}, errors.New("the attacker does not end")
 	}
 	var r report
 	if a.err != nil {
@@ -272,10 +274,9 @@ func (a *attacking) stop() (report, error) {
 	return r, json.Unmarshal(a.out.Bytes(), &r)
 }
 
-func (a *attacking) kill() error {
+func (a *attacking) kill() {
 	_ = syscall.Kill(-a.command.Process.Pid, syscall.SIGKILL)
 	<-a.ended
-	return nil
 }
 
 // api makes a request to the API server with the attacker's own rights and counts

@@ -22,7 +22,7 @@ func backlogAttacks() []attack {
 
 // backlogLimits are small, so that an attack need not make a hundred thousand
 // objects to reach them.
-var backlogLimits = []string{"--backlog=2400", "--backlog-per-namespace=1000", "--backlog-per-webhook=500"} //nolint:gochecknoglobals // a constant
+var backlogLimits = []string{"--backlog=2400", "--backlog-per-namespace=1000", "--backlog-per-webhook=500"}
 
 // fillByHand makes more deliveries than all namespaces together may have.
 func fillByHand(s *scene) {

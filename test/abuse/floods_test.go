@@ -19,7 +19,7 @@ func floodAttacks() []attack {
 }
 
 // floods are answers that cost who reads them, some of them without end.
-var floods = []receiver.Step{ //nolint:gochecknoglobals // a constant
+var floods = []receiver.Step{
 	{Fault: receiver.EndlessBody}, {Fault: receiver.EndlessBody, Status: 500}, {Fault: receiver.EndlessHeaders},
 	{Fault: receiver.Informational}, {Fault: receiver.GzipBomb}, {Fault: receiver.GzipBomb, Status: 503}, {Fault: receiver.SlowBody},
 	{Fault: receiver.SlowBody, Status: 500, Every: 10 * time.Millisecond}, {Fault: receiver.ControlCharacters, Status: 400},

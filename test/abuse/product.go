@@ -84,7 +84,7 @@ func (p *product) start(ctx context.Context, o productOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(spaces)
+	defer func() { _ = os.Remove(spaces) }()
 	p.stack, err = stack.Start(ctx, stack.Options{
 		Tree: os.Getenv(treeVariable), Values: o.values, Confine: p.confine,
 		ControlPlane: controlplane.Options{UnsafeNoFsync: true, Manifests: []string{spaces}},
@@ -167,13 +167,10 @@ func (p *product) moveIn(ctx context.Context) (err error) {
 	})
 }
 
-func newWebhook(namespace, name, url string, events ...string) *v1alpha1.Webhook {
-	if events == nil {
-		events = []string{"*"}
-	}
+func newWebhook(namespace, name, url string) *v1alpha1.Webhook {
 	return &v1alpha1.Webhook{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec:       v1alpha1.WebhookSpec{URL: url, Events: events},
+		Spec:       v1alpha1.WebhookSpec{URL: url, Events: []string{"*"}},
 	}
 }
 

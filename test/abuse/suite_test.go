@@ -48,8 +48,8 @@ type scene struct {
 	*testing.T
 	*product
 
-	ctx       context.Context //nolint:containedctx // that of the test
-	namespace string          // the attacker's
+	ctx       context.Context
+	namespace string // the attacker's
 	tokens    map[string]string
 	given     map[string]string
 	figures   *figures

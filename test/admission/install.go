@@ -51,7 +51,7 @@ func (s *Server) Install(ctx context.Context, c client.Client, rule Rule) (remov
 		return nil, fmt.Errorf("install admission webhook: %w", err)
 	}
 	remove = func(ctx context.Context) error {
-		if err := c.Delete(ctx, configuration); client.IgnoreNotFound(err) != nil {
+		if err := client.IgnoreNotFound(c.Delete(ctx, configuration)); err != nil {
 			return fmt.Errorf("remove admission webhook: %w", err)
 		}
 		return s.await(ctx, c, rule.Namespace, false)

@@ -31,7 +31,7 @@ func (m Most) Within(t testing.TB, size int, f func()) {
 	if most := m.CPU + m.CPUPerByte*time.Duration(size); cpu > most {
 		t.Errorf("%d bytes cost %v of CPU, at most %v may be", size, cpu, most)
 	}
-	if most := m.Bytes + m.PerByte*uint64(size); memory > most { //nolint:gosec // G115: sizes are not negative
+	if most := m.Bytes + m.PerByte*uint64(size); memory > most {
 		t.Errorf("%d bytes cost %d bytes of memory, at most %d may be", size, memory, most)
 	}
 }

@@ -37,7 +37,7 @@ func demo(t *testing.T) (printed string) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the demo: %v\n%s", err, out)
 	}
-	command := exec.Command(binary) //nolint:gosec,noctx // just built; it is stopped below
+	command := exec.Command(binary)
 	command.Dir = root
 	process, err := childprocess.Start("demo", log, command)
 	if err != nil {
@@ -90,7 +90,7 @@ func TestTheFirstPagesAreFollowedOnOneDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := regexp.MustCompile(`BBMCP_API_KEY='([^']+)'`).FindSubmatch(content)
-	if token == nil || strings.Count(text, string(token[1])) != 1 {
+	if len(token) < 2 || strings.Count(text, string(token[1])) != 1 {
 		t.Errorf("the token must be printed once, in the sign-in link:\n%s", text)
 	}
 	if info, err := os.Stat(filepath.Join(root, environmentFile)); err != nil || info.Mode().Perm() != 0o600 {

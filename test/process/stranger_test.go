@@ -21,7 +21,7 @@ import (
 )
 
 // announce begins a request with a body of 200 kB and sends none of it.
-func announce(base, path string, header string) net.Conn {
+func announce(base, path, header string) net.Conn {
 	GinkgoHelper()
 	at, err := url.Parse(base)
 	Expect(err).NotTo(HaveOccurred())
