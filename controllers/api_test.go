@@ -82,7 +82,7 @@ var _ = Describe("What the API server refuses, and what it says", func() {
 		"a relative url":               table(webhookManifest, `{"spec":{"url":"/hook"}}`, url),
 		"a url without a host":         table(webhookManifest, `{"spec":{"url":"https:///hook"}}`, url),
 		"a name for a url":             table(webhookManifest, `{"spec":{"url":"example.com"}}`, url),
-		"user info":                    table(webhookManifest, `{"spec":{"url":"https://me:secret@example.com/"}}`, "must not have user info (user:password@): put a token into the path or query instead, and verify signatures"),
+		"user info":                    table(webhookManifest, `{"spec":{"url":"https://me:secret@example.com/"}}`, "must not have user info (user:password@): remove it, all who may read Webhooks see the url; have the endpoint verify the signature instead"),
 		"a fragment":                   table(webhookManifest, `{"spec":{"url":"https://example.com/#part"}}`, "must not have a fragment (#...): it would never be sent; remove it"),
 		"white space in the url":       table(webhookManifest, `{"spec":{"url":"https://example.com/a b"}}`, "must not contain white space or backslashes; percent-encode them"),
 		"a backslash in the url":       table(webhookManifest, `{"spec":{"url":"https://example.com/a\\b"}}`, "must not contain white space or backslashes; percent-encode them"),

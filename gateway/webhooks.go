@@ -121,7 +121,7 @@ func (g *Gateway) answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {
 // presentWebhook shows a webhook, with what looks wrong about it.
 func (g *Gateway) presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 	shown := presentWebhook(webhook)
-	shown.Warnings = g.warnings(webhook.Spec.Events)
+	shown.Warnings = append(g.warnings(webhook.Spec.Events), urlWarning(webhook.Spec.URL)...)
 	return shown
 }
 

@@ -62,12 +62,15 @@ type WebhookSpec struct {
 	// international name in its xn-- form. Path and query are sent as they are
 	// written, percent-encoded where they are not. A change takes effect at the
 	// next attempt, also for deliveries that wait, and ends the state Disabled.
+	// All who may read Webhooks see it, with the role view too, so it is no place
+	// for a token or another secret: what proves to the endpoint who calls is the
+	// signature.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHostname() != ''",message="must be an absolute https URL such as https://example.com/hooks"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('#')",message="must not have a fragment (#...): it would never be sent; remove it"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[A-Za-z]+://[^/?#]*@')",message="must not have user info (user:password@): put a token into the path or query instead, and verify signatures"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[A-Za-z]+://[^/?#]*@')",message="must not have user info (user:password@): remove it, all who may read Webhooks see the url; have the endpoint verify the signature instead"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[\\\\s\\\\\\\\]')",message="must not contain white space or backslashes; percent-encode them"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[\\\\pZ\\\\pC\\\\x{34f}\\\\x{115f}\\\\x{1160}\\\\x{17b4}\\\\x{17b5}\\\\x{180b}-\\\\x{180f}\\\\x{2065}\\\\x{2800}\\\\x{3164}\\\\x{fe00}-\\\\x{fe0f}\\\\x{ffa0}\\\\x{e0000}-\\\\x{e0fff}]')",message="must not contain invisible characters, such as a no-break space that came with pasted text; remove or percent-encode them"
 	// +kubebuilder:validation:XValidation:rule="!isURL(self) || self.matches('^[A-Za-z]+://([^/?#]*@)?(([A-Za-z0-9_-]{1,63}[.])*[A-Za-z0-9_-]{1,63}[.]?|\\\\[[0-9A-Fa-f:.]+\\\\])(:(0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?)?([/?#].*)?$')",message="must have a host of ASCII letters, digits, '-', '_' and '.', or an IP address, and a port from 1 to 65535 or none; write an international name in its xn-- form, such as xn--bcher-kva.example"

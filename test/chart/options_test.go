@@ -98,7 +98,8 @@ func TestSwitchesRemoveWhatTheySay(t *testing.T) {
 		{"{policies: {status: false}}", "ValidatingAdmissionPolicy", "bbmcp-status"},
 		{"{policies: {secrets: false}}", "ValidatingAdmissionPolicy", "bbmcp-secrets"},
 		{"{policies: {serviceAccounts: false}}", "ValidatingAdmissionPolicy", "bbmcp-service-accounts"},
-		{"{policies: {deliveries: false, status: false, secrets: false, serviceAccounts: false}}", "ValidatingAdmissionPolicyBinding", ""},
+		{"{policies: {webhookUrls: false}}", "ValidatingAdmissionPolicy", "bbmcp-webhook-urls"},
+		{"{policies: {deliveries: false, status: false, secrets: false, serviceAccounts: false, webhookUrls: false}}", "ValidatingAdmissionPolicyBinding", ""},
 		{"{manager: {podDisruptionBudget: {enabled: false}}}", "PodDisruptionBudget", "bbmcp-manager"},
 		{"{gateway: {podDisruptionBudget: {enabled: false}}}", "PodDisruptionBudget", "bbmcp-gateway"},
 		{"{manager: {serviceAccount: {create: false}}}", "ServiceAccount", "bbmcp-manager"},
@@ -128,7 +129,7 @@ func TestPoliciesNameWhoPasses(t *testing.T) {
 		{kind: User, name: "o'hara"}, {kind: ServiceAccount, namespace: velero, name: velero}, {kind: Group, name: admins}]}}`,
 		Release{Name: "hooks", Namespace: "tools"}).Objects
 	policies := ofKind[admissionv1.ValidatingAdmissionPolicy](t, all, "ValidatingAdmissionPolicy")
-	if len(policies) != 4 {
+	if len(policies) != 5 {
 		t.Fatalf("%d policies", len(policies))
 	}
 	for _, policy := range policies {

@@ -24,7 +24,7 @@ func refusedAtOnce(t *testing.T, p *person) {
 		"a fragment": {p.webhook("fragment", object{"url": "https://example.com/x#y"}),
 			[]string{"must not have a fragment (#...): it would never be sent; remove it"}},
 		"user info": {p.webhook("user", object{"url": "https://me:word@example.com/x"}),
-			[]string{"must not have user info (user:password@): put a token into the path or query instead"}},
+			[]string{"must not have user info (user:password@): remove it, all who may read Webhooks see the url"}},
 		"no events":     {p.webhook("no-events", object{"events": []string{}}), []string{"spec.events", "should have at least 1 items"}},
 		"events absent": {p.webhook("absent", object{"events": nil}), []string{"spec.events: Required value"}},
 		"a bad pattern": {p.webhook("pattern", object{"events": []string{"*.created"}}), []string{"spec.events[0]", "should match"}},

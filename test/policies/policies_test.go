@@ -4,11 +4,13 @@ package policies
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -23,6 +25,7 @@ func TestPolicies(t *testing.T) {
 	t.Run("secrets", c.secrets)
 	t.Run("an editor reads none", c.unreadable)
 	t.Run("secrets of the product", c.ownSecrets)
+	t.Run("urls", c.urls)
 	t.Run("controllers of Kubernetes", c.controllers)
 }
 
@@ -239,6 +242,37 @@ func (c *cluster) ownSecrets(t *testing.T) {
 		}
 	}
 }
+
+// urls that seem to hold a secret are warned of, and stored.
+func (c *cluster) urls(t *testing.T) {
+	for url, warned := range map[string]bool{
+		"https://example.com/hook": false, "https://example.com/hook?keyboard=a": false,
+		"https://example.com/hook?token=a": true, "https://example.com/hook?a=b&X-API-Key=c": true,
+	} {
+		told := &warnings{}
+		config := rest.CopyConfig(c.config)
+		config.Impersonate = rest.ImpersonationConfig{UserName: owner}
+		config.WarningHandler = told
+		as, err := client.New(config, client.Options{Scheme: c.scheme})
+		if err != nil {
+			t.Fatal(err)
+		}
+		webhook := newWebhook("url")
+		webhook.Spec.URL = url
+		if err := as.Create(t.Context(), webhook, client.DryRunAll); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+		if got := strings.Contains(strings.Join(*told, " "), "seems to hold a secret"); got != warned {
+			t.Errorf("%s: %q", url, *told)
+		}
+	}
+}
+
+// warnings are those of the API server.
+type warnings []string
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (w *warnings) HandleWarningHeader(_ int, _, text string) { *w = append(*w, text) }
 
 // controllers lets those of Kubernetes clean up behind what people delete.
 func (c *cluster) controllers(t *testing.T) {

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+)
+
+// reasonURLShowsSecret is API: never reworded.
+const reasonURLShowsSecret = "URLShowsSecret"
+
+const (
+	// longPart is how long a part of a path is at least that looks like a secret.
+	longPart = 24
+	// urlSecretDetail says what is wrong and the way out.
+	urlSecretDetail = " looks like a secret, and all who may read webhooks see the url; have the endpoint verify the signature instead"
+)
+
+var (
+	secretName = regexp.MustCompile(`(?i)token|secret|passw|api[-_]?key|signature|^(key|sig|auth|code)$`) //nolint:gochecknoglobals // never changed
+	uuidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)               //nolint:gochecknoglobals // never changed
+)
+
+// urlWarning tells of a url that seems to be a secret itself: its path and query
+// are in the object, for all who may read it. It repeats none of what it found.
+func urlWarning(endpoint string) []rest.Warning {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return nil
+	}
+	for name := range u.Query() {
+		if secretName.MatchString(name) {
+			return []rest.Warning{{Field: "url", Detail: "a value of its query" + urlSecretDetail, Reason: reasonURLShowsSecret}}
+		}
+	}
+	for part := range strings.SplitSeq(u.Path, "/") {
+		if looksRandom(part) {
+			return []rest.Warning{{Field: "url", Detail: "a part of its path" + urlSecretDetail, Reason: reasonURLShowsSecret}}
+		}
+	}
+	return nil
+}
+
+// looksRandom reports whether a text is long and mixes letters and digits, as
+// tokens do; ids of the usual form are none.
+func looksRandom(part string) bool {
+	return len(part) >= longPart && !uuidForm.MatchString(part) && strings.ContainsAny(part, "0123456789") &&
+		strings.ContainsFunc(part, isLetter) &&
+		!strings.ContainsFunc(part, func(r rune) bool { return !isLetter(r) && (r < '0' || r > '9') && r != '_' && r != '-' })
+}
+
+func isLetter(r rune) bool { return r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' }
