@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,13 +18,29 @@ import (
 // street is homes and who was woken.
 type street struct {
 	*homes
-	woken []types.NamespacedName
+	wokenMu sync.Mutex // timers wake too
+	woken   []types.NamespacedName
 }
 
 func newStreet(workers int) *street {
 	s := &street{}
-	s.homes = newHomes(workers, time.Now, func(object types.NamespacedName) { s.woken = append(s.woken, object) })
+	s.homes = newHomes(workers, time.Now, s.noteWoken)
 	return s
+}
+
+func (s *street) noteWoken(object types.NamespacedName) {
+	s.wokenMu.Lock()
+	defer s.wokenMu.Unlock()
+	s.woken = append(s.woken, object)
+}
+
+// takeWoken returns who was woken since the last call.
+func (s *street) takeWoken() []types.NamespacedName {
+	s.wokenMu.Lock()
+	defer s.wokenMu.Unlock()
+	woken := s.woken
+	s.woken = nil
+	return woken
 }
 
 func inTown(namespace string, n int) types.NamespacedName {
@@ -42,13 +59,14 @@ func TestANamespaceLeavesWorkersToOthers(t *testing.T) {
 	s := newStreet(16)
 	same(t, []int{s.take("a"), s.take("b"), s.take("c"), s.take("d")}, []int{12, 2, 1, 1})
 	s.end(inTown("a", 0))
-	same(t, len(s.woken), 0)
+	same(t, len(s.takeWoken()), 0)
 	same(t, s.take("newcomer"), 1)
 	s.end(inTown("a", 1))
 	s.end(inTown("a", 2))
 	s.end(inTown("a", 3))
-	same(t, slices.Contains(s.woken, inTown("b", 2)), true)
-	same(t, slices.Contains(s.woken, inTown("a", 12)), false)
+	woken := s.takeWoken()
+	same(t, slices.Contains(woken, inTown("b", 2)), true)
+	same(t, slices.Contains(woken, inTown("a", 12)), false)
 }
 
 func TestANamespaceWhoseWritesFailHasOneWorkerNowAndThen(t *testing.T) {
@@ -62,13 +80,13 @@ func TestANamespaceWhoseWritesFailHasOneWorkerNowAndThen(t *testing.T) {
 			s.failed(inTown("a", 0), refused)
 			same(t, s.begin(inTown("a", 1)), false)
 			s.end(inTown("a", 0))
-			s.woken = nil
+			s.takeWoken()
 			time.Sleep(time.Duration(rest)*time.Millisecond - time.Nanosecond)
 			synctest.Wait()
-			same(t, len(s.woken), 0)
+			same(t, len(s.takeWoken()), 0)
 			time.Sleep(time.Nanosecond)
 			synctest.Wait()
-			same(t, len(s.woken) > 0, true)
+			same(t, len(s.takeWoken()) > 0, true)
 			same(t, s.take("b"), 12)
 			for i := range 12 {
 				s.end(inTown("b", i))
@@ -124,8 +142,7 @@ func TestNothingThatWaitsForAPlaceIsLost(t *testing.T) {
 			if step > 100_000 {
 				t.Fatalf("%d of %d are done, %d wait", len(done), all, len(s.turns))
 			}
-			queue = append(queue, s.woken...)
-			s.woken = nil
+			queue = append(queue, s.takeWoken()...)
 			if len(queue) > 0 {
 				next := queue[0]
 				queue = queue[1:]
@@ -153,9 +170,8 @@ func TestNothingThatWaitsForAPlaceIsLost(t *testing.T) {
 		for _, rest := range under {
 			s.end(rest)
 		}
-		for len(s.woken)+len(s.turns) > 0 { // who was woken twice finds nothing to do
-			for _, each := range slices.Clone(s.woken) {
-				s.woken = s.woken[1:]
+		for woken := s.takeWoken(); len(woken)+len(s.turns) > 0; woken = s.takeWoken() { // who was woken twice finds nothing to do
+			for _, each := range woken {
 				if s.begin(each) {
 					s.end(each)
 				}
