@@ -227,6 +227,8 @@ var _ = Describe("creating a webhook", func() {
 		Entry("a long secret", object{"secret": strings.Repeat("s", 257)}, "secret", "256"),
 		Entry("a secret with a line break", object{"secret": goodSecret + "\n"}, "secret", "white space"),
 		Entry("a whsec_ that is none", object{"secret": "whsec_hardly-base64-at-all"}, "secret", "whsec_"),
+		Entry("a secret in quotes", object{"secret": `"` + goodSecret + `"`}, "secret", "quotes"),
+		Entry("a secret that is encoded", object{"secret": "d2hzZWNfQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="}, "secret", "base64 of"),
 		Entry("a secret that is no text", object{"secret": 1234567890123456}, "secret", "string"),
 		Entry("upper case in the name", object{"name": "Orders"}, "name", "lower case"),
 		Entry("dots in the name", object{"name": "a.b"}, "name", "dots"),

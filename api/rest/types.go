@@ -67,7 +67,7 @@ type WebhookCreate struct {
 	Events      []string `json:"events" nullable:"false" minItems:"1" maxItems:"64" doc:"Event types, prefixes such as context.*, or *"`
 	Name        string   `json:"name,omitempty" minLength:"1" maxLength:"63" doc:"Name of the object: lower-case letters, digits and -; generated if unset" example:"orders"`
 	Description string   `json:"description,omitempty" maxLength:"1024" doc:"A note for people"`
-	Secret      string   `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signing secret of 16 to 256 bytes without white space at either end; generated if unset"`
+	Secret      string   `json:"secret,omitempty" minLength:"1" maxLength:"256" doc:"Signing secret of 16 to 256 bytes without white space at either end, not in quotes or encoded; generated if unset"`
 
 	SettingsChange
 }

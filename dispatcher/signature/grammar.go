@@ -32,7 +32,8 @@ var (
 )
 
 // Validate checks the grammar of a secret: 16 to 256 bytes, no white space at
-// either end, and after whsec_ base64 of 24 to 64 bytes. The error names the
+// either end, and after whsec_ base64 of 24 to 64 bytes; and that it is not by
+// mistake in quotes, encoded, or more than the secret. The error names the
 // problem and the way out, never the secret or a part of it.
 func Validate(secret string) error {
 	_, err := parse(secret)
@@ -49,6 +50,9 @@ func parse(secret string) ([]byte, error) {
 		return nil, errTooShort
 	case len(secret) > MaxSecretBytes:
 		return nil, errTooLong
+	}
+	if err := mistake(secret); err != nil {
+		return nil, err
 	}
 	return standardKey(secret)
 }

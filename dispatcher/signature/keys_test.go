@@ -5,6 +5,7 @@ package signature_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"strings"
 	"testing"
@@ -44,6 +45,27 @@ func TestValidate(t *testing.T) {
 		{"whsec_ with base64 cut short", strings.TrimRight(whsec(32), "="), "not standard base64"},
 		{"whsec_ in the URL alphabet", strings.ReplaceAll(whsec(32), "+", "-"), "not standard base64"},
 		{"whsec_ with a line break inside", whsec(32)[:20] + "\n" + whsec(32)[20:], "not standard base64"},
+		{"whsec_ in double quotes", `"` + whsec(32) + `"`, "quotes"},
+		{"whsec_ in single quotes", "'" + whsec(32) + "'", "quotes"},
+		{"another secret in quotes", `"correct horse battery staple"`, "quotes"},
+		{"in typographic quotes", "“correct horse battery staple”", "quotes"},
+		{"whsec_ behind a quote", `"` + whsec(32), "before whsec_"},
+		{"a quote at one end is part of the secret", `"correct horse battery staple`, ""},
+		{"quotes inside are part of the secret", `correct "horse" battery staple`, ""},
+		{"base64 of whsec_", base64.StdEncoding.EncodeToString([]byte(whsec(32))), "base64 of"},
+		{"with a line break that was encoded, too", base64.StdEncoding.EncodeToString([]byte(whsec(32) + "\n")), "base64 of"},
+		{"with quotes that were", base64.StdEncoding.EncodeToString([]byte(`"` + whsec(32) + `"`)), "base64 of"},
+		{"without padding", strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(whsec(32)+"\n")), "="), "base64 of"},
+		{"in the URL alphabet", base64.URLEncoding.EncodeToString([]byte("whsec_" + strings.Repeat("~~~?", 8))), "base64 of"},
+		{"base64 of base64 of whsec_", base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(whsec(32))))), "base64 of"},
+		{"hex of whsec_", hex.EncodeToString([]byte(whsec(32))), "hex of"},
+		{"base64 of anything else is an ordinary secret", base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0xfb}, 32)), ""},
+		{"hex of anything else is one", strings.Repeat("0123456789abcdef", 4), ""},
+		{"a line of a file of variables", "SECRET=" + whsec(32), "before whsec_"},
+		{"whsec_ with a key that holds whsec_ again", "whsec_" + whsec(32), "not standard base64"},
+		{"a byte order mark", "\ufeff" + strings.Repeat("a", 20), "invisible"},
+		{"bytes that are no text are part of the secret", strings.Repeat("a", 20) + "\xff\x00", ""},
+		{"a zero-width space at the end", whsec(32) + "\u200b", "invisible"},
 		{"another case of the prefix is an ordinary secret", "WHSEC_not-base64-at-all!", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,7 +74,7 @@ func TestValidate(t *testing.T) {
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got %v, want %q", err, test.want)
 			}
-			if err != nil && len(test.secret) > 8 && strings.Contains(err.Error(), strings.TrimPrefix(test.secret, "whsec_")[:5]) {
+			if err != nil && len(test.secret) > 8 && strings.Contains(err.Error(), strings.TrimLeft(strings.TrimPrefix(test.secret, "whsec_"), `"'“`)[:8]) {
 				t.Errorf("error shows the secret: %v", err)
 			}
 		})

@@ -125,6 +125,10 @@ func TestWhatSigns(t *testing.T) {
 		{"with the usual key beside others", someWebhook(usesKeys), someSecret(several), result{Current: newSecret}},
 		{"with a line break at its end", someWebhook(usesKeys), someSecret(func(s *corev1.Secret) { s.Data[v1alpha1.SecretKey] = []byte(newSecret + "\n") }),
 			result{Reason: v1alpha1.ReasonSecretInvalid, Message: `Secret "keys", key "secret": the secret begins or ends with white space, often a line break from a file: remove it (printf '%s', not echo)`}},
+		{"that was encoded twice", someWebhook(usesKeys), someSecret(func(s *corev1.Secret) {
+			s.Data[v1alpha1.SecretKey] = []byte("d2hzZWNfQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=")
+		}),
+			result{Reason: v1alpha1.ReasonSecretInvalid, Message: `Secret "keys", key "secret": the secret is base64 of a secret that begins with whsec_: give that secret itself; in a Kubernetes Secret encode it once under data, or not at all under stringData`}},
 		{"while a rotation overlaps", someWebhook(usesKeys), someSecret(previous(oldSecret, "2026-03-01T13:00:00.5Z")),
 			result{Current: newSecret, Previous: oldSecret, End: at(time.Hour + 500*time.Millisecond)}},
 		{"while a rotation by its owner overlaps without an end", someWebhook(usesKeys), someSecret(previous(oldSecret, "")),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import base64
 import unittest
 
 from bb_mcp import verify_signature, verify_standard_webhook
@@ -35,6 +36,12 @@ class VerifySignature(unittest.TestCase):
         for signature in None, "", "é" * 64, "\udc80" * 64, 7, b"\xff" * 64:
             self.assertFalse(verify_signature(BODY, signature, SECRET), repr(signature))
         self.assertFalse(verify_signature("\ud800", SIGNATURE, SECRET))
+
+    def test_a_secret_in_quotes_or_encoded_is_a_mistake_that_shows(self):
+        encoded = base64.b64encode(b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").decode()
+        for secret in '"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"', "'a plain secret of mine'", encoded, encoded.encode():
+            with self.assertRaises(ValueError):
+                verify_signature(BODY, SIGNATURE, secret)
 
     def test_an_empty_secret_is_a_mistake_that_shows(self):
         for secret in "", b"":

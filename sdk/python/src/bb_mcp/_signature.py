@@ -23,7 +23,8 @@ def verify_signature(payload: Payload, signature: Optional[str], secret: Union[s
     ``payload`` is the body exactly as it arrived, before any JSON parser.
     ``secret`` is the signing secret exactly as you hold it, ``whsec_`` included.
     A signature that is missing or malformed is False; an empty secret is a
-    ValueError, because anybody could sign with it.
+    ValueError, because anybody could sign with it, and so is one in quotes or
+    encoded, with which nothing would ever verify.
     """
     key = _secret_bytes(secret)
     body = _body_bytes(payload)
@@ -69,6 +70,10 @@ def _secret_bytes(secret: Union[str, bytes]) -> bytes:
     key = secret.encode() if isinstance(secret, str) else secret
     if not key:
         raise ValueError("secret is empty")
+    if len(key) > 1 and key[:1] == key[-1:] and key[:1] in b"\"'`":
+        raise ValueError("secret stands in quotes, which would be part of it: remove them")
+    if key.startswith(b"d2hzZWNf"):
+        raise ValueError("secret is base64 of a secret that begins with whsec_: use that secret itself")
     return key
 
 
