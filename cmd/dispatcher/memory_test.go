@@ -24,7 +24,7 @@ func TestManyLargePayloadsFitTheMemoryLimit(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("memory in use is read from /proc")
 	}
-	const attempts, mostMiB = 768, 216 // of 256; what is not collected yet moves by some 20
+	const attempts, mostMiB = 768, 216    // of 256; what is not collected yet moves by some 20
 	dir, err := os.MkdirTemp("", "bbmcp") // short: a socket's path has at most 104 bytes
 	if err != nil {
 		t.Fatal(err)
