@@ -16,13 +16,13 @@ const reasonURLShowsSecret = "URLShowsSecret"
 const (
 	// longPart is how long a part of a path is at least that looks like a secret.
 	longPart = 24
-	// urlSecretDetail says what is wrong and the way out.
-	urlSecretDetail = " looks like a secret, and all who may read webhooks see the url; have the endpoint verify the signature instead"
+	// urlExposesDetail says what is wrong and the way out.
+	urlExposesDetail = " looks like a secret, and all who may read webhooks see the url; have the endpoint verify the signature instead"
 )
 
 var (
-	secretName = regexp.MustCompile(`(?i)token|secret|passw|api[-_]?key|signature|^(key|sig|auth|code)$`) //nolint:gochecknoglobals // never changed
-	uuidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)               //nolint:gochecknoglobals // never changed
+	secretName = regexp.MustCompile(`(?i)token|secret|passw|api[-_]?key|signature|^(key|sig|auth|code)$`)
+	uuidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 )
 
 // urlWarning tells of a url that seems to be a secret itself: its path and query
@@ -34,12 +34,12 @@ func urlWarning(endpoint string) []rest.Warning {
 	}
 	for name := range u.Query() {
 		if secretName.MatchString(name) {
-			return []rest.Warning{{Field: "url", Detail: "a value of its query" + urlSecretDetail, Reason: reasonURLShowsSecret}}
+			return []rest.Warning{{Field: "url", Detail: "a value of its query" + urlExposesDetail, Reason: reasonURLShowsSecret}}
 		}
 	}
 	for part := range strings.SplitSeq(u.Path, "/") {
 		if looksRandom(part) {
-			return []rest.Warning{{Field: "url", Detail: "a part of its path" + urlSecretDetail, Reason: reasonURLShowsSecret}}
+			return []rest.Warning{{Field: "url", Detail: "a part of its path" + urlExposesDetail, Reason: reasonURLShowsSecret}}
 		}
 	}
 	return nil
