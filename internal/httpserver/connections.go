@@ -126,8 +126,20 @@ func (c *connections) isLessUseful(a, b *connection) bool {
 	return a.since.Before(b.since)
 }
 
-// changed is http.Server's ConnState.
+// changed is http.Server's ConnState. It calls a connection active from the first byte
+// of a request on; here it serves one once the header is whole, see serves, and is new
+// until then: a header that never ends keeps no place from others.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
+	if state == http.StateActive {
+		state = http.StateNew
+	}
+	c.enter(conn, state)
+}
+
+// serves is told that a handler has begun.
+func (c *connections) serves(conn net.Conn) { c.enter(conn, http.StateActive) }
+
+func (c *connections) enter(conn net.Conn, state http.ConnState) {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()
 	}

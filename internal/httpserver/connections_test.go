@@ -3,6 +3,7 @@
 package httpserver
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"testing"
@@ -56,6 +57,31 @@ func TestANewConnectionTakesThePlaceOfOneWithoutARequest(t *testing.T) {
 		}
 	}
 	waitFor(t, func() bool { return testutil.ToFloat64(s.metrics.open.WithLabelValues("api", "active")) == 0 })
+}
+
+func TestAHeaderThatNeverEndsKeepsNoPlaceFromOthers(t *testing.T) {
+	c := newConnections(2, "api", nil)
+	admitted := func() net.Conn {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { _ = theirs.Close() })
+		one, err := c.admit(ours)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return one
+	}
+	neighbour, stranger := admitted(), admitted()
+	c.changed(neighbour, http.StateActive)
+	c.serves(neighbour)
+	c.changed(neighbour, http.StateIdle)
+	c.changed(stranger, http.StateActive) // a byte of a header has come
+	if got := c.leastUseful(); got != stranger {
+		t.Errorf("the one that has served a request makes room")
+	}
+	c.serves(stranger)
+	if got := c.leastUseful(); got != neighbour {
+		t.Errorf("one that serves a request makes room")
+	}
 }
 
 func (c *connections) in(state http.ConnState) (n int) {

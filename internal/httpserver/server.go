@@ -76,6 +76,9 @@ type Options struct {
 	Metrics *Metrics
 }
 
+// connectionKey is that of a request's connection in its context.
+type connectionKey struct{}
+
 // Server serves HTTP/1.1, and HTTP/2 over TLS. Make it with New.
 type Server struct {
 	http        *http.Server
@@ -114,7 +117,10 @@ func New(o Options) *Server {
 			SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
 		},
 		ConnState: s.connections.changed,
-		ErrorLog:  slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connectionKey{}, conn)
+		},
+		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
 	if o.TLS != nil {
 		s.tls = o.TLS.Clone()
@@ -176,6 +182,9 @@ func (s *Server) Close() { _ = s.http.Close() }
 func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	s.underWay.Add(1)
 	defer s.underWay.Add(-1)
+	if conn, ok := request.Context().Value(connectionKey{}).(net.Conn); ok {
+		s.connections.serves(conn)
+	}
 	e := newExchange(s, w, request)
 	s.handler.ServeHTTP(e, e.request)
 	e.finish()
