@@ -74,10 +74,12 @@ func (c *http1Conn) post(ctx context.Context, r *Request, p *progress) (answer A
 		_ = sending.wait() // nothing uses the body any more
 	}()
 	heads := headReader{r: c.reader, left: maxHeadBytes}
-	if _, err := c.reader.Peek(1); err == nil {
+	var head *http1Head
+	// The first error decides: the kernel tells of a reset once, and then of the end.
+	if _, err = c.reader.Peek(1); err == nil {
 		p.end(StageAnswer)
+		head, err = heads.read()
 	}
-	head, err := heads.read()
 	switch {
 	case err == nil && !(head.answer.StatusCode == http.StatusRequestTimeout && c.isStale(head, began)):
 	case err == nil, !heads.any && c.used && isEnd(err) && c.socket.arrived() <= began:

@@ -64,7 +64,7 @@ type frames struct {
 	goAway    uint32 // the last stream that is processed; MaxUint32 before a GOAWAY
 	goAwayBy  uint32 // its code
 	resets    map[uint32]uint32
-	arrived   int64 // how many bytes can have arrived when the connection ended; MaxInt64 before
+	arrived   int64 // how many bytes can have arrived, once that is known; MaxInt64 before
 	lastRead  time.Time
 
 	// What the endpoint may send yet.

@@ -3,9 +3,11 @@
 package transport
 
 import (
+	"math"
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // socket is a TCP connection that counts what is written to it.
@@ -34,15 +36,26 @@ func (s *socket) Write(b []byte) (int, error) {
 // quiet reports whether an idle connection is as it was left.
 func (s *socket) quiet() bool { return s.raw == nil || isQuiet(s.raw) }
 
-// arrived returns how many of the bytes written can have arrived. Asked once the
-// peer has ended its side of the connection, what was written from there on has not
-// when it did: the segment that ends it also says what its kernel had received. So
-// the peer decided to close before that was there, and will neither read nor answer
-// it.
+// endTime is how long the end of a connection may take that TLS has announced.
+const endTime = 50 * time.Millisecond
+
+// arrived returns how many of the bytes written can have arrived. It is to be asked
+// once reading has come to an end. If the peer has ended its side in order, what was
+// written from there on had not arrived when it did: the segment that ends it also
+// says what its kernel had received. So the peer decided to close before that was
+// there, and will neither read nor answer it. In every other case, a reset above
+// all, everything may have arrived.
 func (s *socket) arrived() int64 {
 	if s.raw == nil {
-		return s.written.Load()
+		return math.MaxInt64
 	}
-	waiting := unacknowledged(s.raw) // first: more may be written meanwhile
-	return s.written.Load() - waiting
+	waiting, ended := unacknowledged(s.raw)
+	if !ended {
+		_ = s.SetReadDeadline(time.Now().Add(endTime))
+		_, _ = s.Read(make([]byte, 1))
+		if waiting, ended = unacknowledged(s.raw); !ended {
+			return math.MaxInt64
+		}
+	}
+	return s.written.Load() - waiting // in this order: more may be written meanwhile
 }

@@ -7,4 +7,4 @@ package transport
 import "syscall"
 
 // unacknowledged cannot be told here: what may have arrived counts as arrived.
-func unacknowledged(syscall.RawConn) int64 { return 0 }
+func unacknowledged(syscall.RawConn) (count int64, ended bool) { return 0, false }
