@@ -66,6 +66,9 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if tcp, ok := accepted.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBufferBytes) // of one that has just gone: its first read tells
+	}
 	return l.connections.admit(accepted)
 }
 

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +59,30 @@ func TestANewConnectionTakesThePlaceOfOneWithoutARequest(t *testing.T) {
 		}
 	}
 	waitFor(t, func() bool { return testutil.ToFloat64(s.metrics.open.WithLabelValues("api", "active")) == 0 })
+}
+
+func TestAnswersThatNobodyReadsAreNotMade(t *testing.T) {
+	const answerBytes, mostBytes = 16 << 10, 512 << 10
+	var made atomic.Int64
+	s := New(Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		made.Add(1)
+		_, _ = w.Write(make([]byte, answerBytes))
+	})})
+	c := dial(t, start(t, s))
+	if err := c.Conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	c.send(strings.Repeat(simple, 1000))
+	last, since := int64(0), time.Now()
+	waitFor(t, func() bool { // until no more are made
+		if now := made.Load(); now != last {
+			last, since = now, time.Now()
+		}
+		return last > 0 && time.Since(since) > 200*time.Millisecond
+	})
+	if got := made.Load() * answerBytes; got > mostBytes {
+		t.Errorf("%d bytes of answers were made for a peer that reads none, at most %d may be", got, mostBytes)
+	}
 }
 
 func TestAHeaderThatNeverEndsKeepsNoPlaceFromOthers(t *testing.T) {

@@ -29,6 +29,10 @@ const (
 	// connection before it has the answer.
 	lingerTimeout = time.Second
 	lingerBytes   = 16 << 20
+	// sendBufferBytes is what the system keeps of answers that a peer does not read.
+	// It lets that grow to megabytes a connection otherwise, all of which handlers
+	// have to make first.
+	sendBufferBytes = 64 << 10
 	// MaxHeaderBytes bounds the header of a request.
 	MaxHeaderBytes = 32 << 10
 
