@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // exchange is one request and its answer.
@@ -73,9 +75,25 @@ func (e *exchange) finish() {
 	isAwaited := e.body.begun || e.request.Header.Get("Expect") == ""
 	if isAwaited && !e.body.failed && e.control.Flush() == nil {
 		_ = e.control.SetReadDeadline(time.Now().Add(lingerTimeout))
-		_, _ = io.CopyN(io.Discard, e.body.ReadCloser, lingerBytes) // whatever comes
+		_, _ = io.CopyN(io.Discard, budgeted{e.body.ReadCloser, e.server.lingering}, lingerBytes) // whatever comes
 	}
 	_ = e.control.SetReadDeadline(time.Now()) // net/http reads no more
+}
+
+// budgeted reads until the budget that all connections share is used up.
+type budgeted struct {
+	io.Reader
+
+	budget *rate.Limiter
+}
+
+// Read implements io.Reader.
+func (b budgeted) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == nil && !b.budget.AllowN(time.Now(), n) {
+		err = io.ErrShortBuffer
+	}
+	return n, err
 }
 
 // body is the body of a request, which has BodyTimeout to arrive from the first read.

@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -29,6 +31,11 @@ const (
 	// connection before it has the answer.
 	lingerTimeout = time.Second
 	lingerBytes   = 16 << 20
+	// lingerRate and lingerBurst bound in bytes, a second and at once, what all
+	// connections together may have read away. Reading costs CPU that requests need,
+	// so beyond it a connection closes at once.
+	lingerRate  = 16 << 20
+	lingerBurst = 32 << 20
 	// sendBufferBytes is what the system keeps of answers that a peer does not read.
 	// It lets that grow to megabytes a connection otherwise, all of which handlers
 	// have to make first.
@@ -91,6 +98,7 @@ type Server struct {
 	connections *connections
 	metrics     *Metrics
 	listener    string
+	lingering   *rate.Limiter
 
 	bodyTimeout time.Duration
 
@@ -111,6 +119,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		handler: o.Handler, metrics: o.Metrics, listener: o.Listener, bodyTimeout: BodyTimeout,
+		lingering:   rate.NewLimiter(lingerRate, lingerBurst),
 		connections: newConnections(o.Connections, o.Listener, o.Metrics),
 	}
 	s.http = &http.Server{

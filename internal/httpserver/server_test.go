@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // patience is for what takes moments.
@@ -111,6 +113,27 @@ func TestAClientThatSendsBeforeItReadsGetsTheAnswer(t *testing.T) {
 	}
 	c.ends()
 }
+
+func TestWhatIsReadAwayIsBoundedForAllTogether(t *testing.T) {
+	const burst = 1 << 20
+	budget := rate.NewLimiter(0, burst)
+	var read int64
+	for range 3 {
+		n, err := io.CopyN(io.Discard, budgeted{zeros{}, budget}, lingerBytes)
+		if err == nil {
+			t.Fatal("all of it was read")
+		}
+		read += n
+	}
+	if most := int64(burst + 3*64<<10); read > most {
+		t.Errorf("%d bytes were read, at most %d may be", read, most)
+	}
+}
+
+// zeros is a body without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestABodyThatDoesNotArriveIsGivenUp(t *testing.T) {
 	s := New(Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
