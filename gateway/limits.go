@@ -27,7 +27,8 @@ type Limits struct {
 	Cluster      int
 	ClusterBytes int64
 	// WritesPerNamespace is how many deliveries of one namespace are stored a second,
-	// in the long run; writesBurst times as many at once.
+	// in the long run; writesBurst times as many at once. One counts once more for each
+	// bytesPerWrite of its payload.
 	WritesPerNamespace float64
 }
 

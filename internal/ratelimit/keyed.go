@@ -41,13 +41,13 @@ func (k *Keyed) Allow(key string) (wait time.Duration, ok bool) {
 	return k.missing(bucket, now), false
 }
 
-// Spend takes one from the bucket of a key even if there is none: of what cannot be
-// refused any more.
-func (k *Keyed) Spend(key string) {
+// Spend takes n, at most what a bucket holds, from the bucket of a key even if there
+// are fewer: for what cannot be refused any more.
+func (k *Keyed) Spend(key string, n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
-	k.bucket(key, now).ReserveN(now, 1)
+	k.bucket(key, now).ReserveN(now, min(n, k.burst))
 }
 
 // Wait is when the bucket of a key will have one; 0: now. It takes none.

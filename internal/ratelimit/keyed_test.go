@@ -39,13 +39,13 @@ func TestWhatCannotBeRefusedIsOwed(t *testing.T) {
 		t.Errorf("of an unknown key: %s", wait)
 	}
 	for range 2 {
-		k.Spend("a")
+		k.Spend("a", 1)
 	}
 	if wait := k.Wait("a"); wait != 0 {
 		t.Errorf("one is left: %s", wait)
 	}
 	for range 3 {
-		k.Spend("a")
+		k.Spend("a", 1)
 	}
 	if wait := k.Wait("a"); wait != 1500*time.Millisecond {
 		t.Errorf("two are owed: %s", wait)

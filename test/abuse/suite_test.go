@@ -66,6 +66,7 @@ type scene struct {
 func attacksOnProcesses() []attack {
 	return slices.Concat(
 		numberAttacks(),
+		bodyAttacks(),
 		pageAttacks(),
 		fanOutAttacks(),
 		connectionAttacks(),
@@ -112,14 +113,14 @@ func TestStrangersAndTenants(t *testing.T) {
 	run(t, productOptions{}, attacksOnProcesses())
 }
 
-// Without policies, and in some namespaces only, where there are none.
+// In some namespaces only, with the policies deleted that could help.
 func TestTenantsAmongNamespaces(t *testing.T) {
 	attacks := attacksOnNeighbours()
 	spaces := []any{neighbourSpace}
 	for i := range attacks {
 		spaces = append(spaces, spaceOf(i))
 	}
-	run(t, productOptions{values: map[string]any{"namespaces": spaces}, managerArgs: retentionLimits(), gatewayArgs: backlogLimits}, attacks)
+	run(t, productOptions{values: map[string]any{"namespaces": spaces}, managerArgs: retentionLimits(), gatewayArgs: backlogLimits, withoutPolicies: true}, attacks)
 }
 
 // In the whole cluster, with the policies deleted that could help.
