@@ -137,7 +137,7 @@ var _ = Describe("publishing into a full backlog", func() {
 		// The others' backlogs count too, in full only while none of them has more than
 		// half of the limit: so twice what they have is taken off.
 		others := unfinished(ctx)
-		on := ownGateway(ctx, token, fmt.Sprintf("--backlog=%d", 2*others+40), "--backlog-per-webhook=5000", "--backlog-per-namespace=5000")
+		on := ownGateway(ctx, token, fmt.Sprintf("--backlog=%d", 2*others+40), "--backlog-per-webhook=10000", "--backlog-per-namespace=50000") // a webhook has a fifth of its namespace's
 		suspendedWebhooks(ctx, on, namespace, "one")
 		n := 0
 		for ; n < others+40; n++ {
