@@ -156,10 +156,10 @@ func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) {
 	if r.options.Keep > 0 {
 		one.Header, one.Body = request.Header.Clone(), string(body)
 	}
-	r.record(one)
-	if r.options.OnReceived != nil {
+	if r.options.OnReceived != nil { // first: a test that waits for the count may ask what was told
 		r.options.OnReceived(one)
 	}
+	r.record(one)
 	if step.Delay > 0 && !r.pause(request.Context(), step.Delay) {
 		return
 	}
