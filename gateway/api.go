@@ -49,7 +49,18 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 		register(api)
 	}
 	openAnswers(api.OpenAPI())
+	allowNull(api.OpenAPI().Components.Schemas.Map()["Webhook"], "problem")
 	return api
+}
+
+// allowNull says of a member that is an object that it may be null, which huma
+// cannot say of one.
+func allowNull(schema *huma.Schema, member string) {
+	object := schema.Properties[member]
+	schema.Properties[member] = &huma.Schema{
+		Description: object.Description,
+		AnyOf:       []*huma.Schema{{Ref: object.Ref}, {Type: "null"}},
+	}
 }
 
 // openAnswers says of everything but what callers send that it may get more

@@ -23,6 +23,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
 // liveWebhook is a Webhook as the API server has it: every byte of it, because
@@ -101,7 +102,7 @@ func (g *Gateway) ownByApply(ctx context.Context, live *liveWebhook) error {
 }
 
 func notApplied(err error) error {
-	if !apierrors.IsConflict(err) {
+	if !denial.IsConflict(err) {
 		return fromAPI(err, "changing the webhook")
 	}
 	status, _ := errors.AsType[*apierrors.StatusError](err)

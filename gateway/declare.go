@@ -17,7 +17,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -27,6 +26,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/match"
 	"bbmcp.quietstack.com/webhooks/internal/signing"
 )
@@ -238,7 +238,7 @@ func (g *Gateway) tryDeclare(ctx context.Context, webhook *v1alpha1.Webhook, sec
 func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
 	wanted := signing.NewSecret(webhook, secret)
 	err := g.callers.Create(ctx, wanted, client.FieldOwner(fieldManager))
-	if apierrors.IsAlreadyExists(err) { // a controller whose clock is wrong has not waited
+	if denial.IsAlreadyExists(err) { // a controller whose clock is wrong has not waited
 		var made corev1.Secret
 		if g.readSecret(ctx, client.ObjectKeyFromObject(wanted), &made) == nil && metav1.IsControlledBy(&made, webhook) {
 			made.Data = wanted.Data
@@ -254,7 +254,7 @@ func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, s
 // undeclare takes a Webhook back whose Secret could not be created.
 func (g *Gateway) undeclare(ctx context.Context, webhook *v1alpha1.Webhook, cause error) error {
 	err := g.callers.Delete(ctx, webhook, client.Preconditions{UID: &webhook.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-	if client.IgnoreNotFound(err) == nil {
+	if err == nil || denial.IsNotFound(err) {
 		g.endpoints.Forget(client.ObjectKeyFromObject(webhook), webhook.UID)
 		return cause
 	}
@@ -269,7 +269,7 @@ func (g *Gateway) undeclare(ctx context.Context, webhook *v1alpha1.Webhook, caus
 }
 
 func (g *Gateway) notDeclared(err error, name string) error {
-	if apierrors.IsAlreadyExists(err) {
+	if denial.IsAlreadyExists(err) {
 		return fieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a webhook %q exists already; choose another name", name))
 	}
 	return fromAPI(err, "creating the webhook")
@@ -277,12 +277,17 @@ func (g *Gateway) notDeclared(err error, name string) error {
 
 // notStored says why a signing Secret cannot be written.
 func notStored(err error, name string) error {
-	if apierrors.IsAlreadyExists(err) {
+	if denial.IsAlreadyExists(err) {
 		return fieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a Secret %q exists already, which the webhook would sign with; choose another name", name))
 	}
 	p := fromAPI(err, "storing the secret")
-	if apierrors.IsForbidden(err) {
-		p.Detail += "; the signing secret is kept in a Secret, and the role bbmcp-editor gives that right"
+	switch denial.Of(err) {
+	case denial.Role:
+		if p.Status == http.StatusForbidden {
+			p.Detail += "; the signing secret is kept in a Secret, and the role bbmcp-editor gives that right"
+		}
+	case denial.Object: // of a Secret, whose fields are none of the request
+		p = newProblem(http.StatusUnprocessableEntity, v1alpha1.ReasonSecretRefused, "storing the secret is refused: "+wordsOf(err))
 	}
 	return p
 }

@@ -32,6 +32,7 @@ func (p *publishing) fanOut(ctx context.Context) error {
 			t.release() // also of what was never begun
 		}
 	}()
+	p.admitted = true
 	until := p.g.now().Add(timeFor(ctx, p.prefer.wait))
 	flights, durable := p.attempt(ctx, tasks)
 	if len(flights) == 0 {

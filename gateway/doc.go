@@ -9,6 +9,7 @@
 //	authorize.go  what they may: SubjectAccessReview, cached
 //	caller.go     requests to the API server with the caller's own token
 //	problem.go    every error, as problem+json
+//	problem_denied.go and what policies, quotas and ending namespaces refuse
 //	endpoints.go  the webhooks, in memory
 //	ledger.go     the deliveries, in memory, without their payloads
 //	catalogue.go  the event types, in memory
@@ -34,6 +35,7 @@
 //	line.go       in its turn where all are taken,
 //	hung.go       and not where the endpoint hangs
 //	handover.go   which is handed over if it takes long
+//	attempt_unstored.go not again where its delivery could not be stored,
 //	window.go     and remembered if it succeeds,
 //	hooksets.go   with who got it
 //	records.go    and recorded, within a budget

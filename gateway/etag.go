@@ -43,7 +43,7 @@ func (c Condition) failed() *problem {
 // just read it would be refused.
 func etagOf(webhook *v1alpha1.Webhook) string {
 	shown := presentWebhook(webhook)
-	shown.EndpointHealth = rest.EndpointHealth{}
+	shown.EndpointHealth, shown.Problem = rest.EndpointHealth{}, nil
 	text, _ := json.Marshal(shown) //nolint:gosec // G117: no secret is in what is presented; and strings, a bool and a time cannot fail
 	sum := sha256.Sum256(append([]byte(webhook.UID), text...))
 	return `"` + hex.EncodeToString(sum[:12]) + `"`

@@ -7,17 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/oklog/ulid/v2"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 )
 
@@ -156,38 +155,32 @@ func (g *Gateway) createOnce(ctx context.Context, object *v1alpha1.WebhookDelive
 // isPassing reports whether the next try may do better. Not found is what was
 // there a moment ago when it was in the way.
 func isPassing(err error) bool {
+	if denial.Of(err) != denial.None {
+		return denial.Of(err) == denial.Broken
+	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
 		return true // the network, a timeout
 	}
 	code := status.Status().Code
 	return code >= http.StatusInternalServerError || code == http.StatusTooManyRequests ||
-		code == http.StatusConflict || isGone(err)
+		code == http.StatusConflict || code == http.StatusNotFound
 }
 
-// isGone reports whether a delivery was not found, rather than its namespace.
-func isGone(err error) bool {
-	status, ok := errors.AsType[*apierrors.StatusError](err)
-	return ok && apierrors.IsNotFound(err) && status.Status().Details != nil && status.Status().Details.Kind != "namespaces"
-}
-
-// fromCreate makes a problem of why a delivery could not be created.
+// fromCreate makes a problem of why a delivery could not be created, with the
+// gateway's own rights.
 func fromCreate(err error) *problem {
 	const doing = "storing the deliveries"
-	status, ok := errors.AsType[*apierrors.StatusError](err)
-	switch {
-	case !ok:
-		return unavailable(doing, err)
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return newProblem(http.StatusConflict, reasonNamespaceTerminating, "the namespace is being deleted; nothing can be published in it any more")
-	case apierrors.IsNotFound(err) && !isGone(err):
-		return newProblem(http.StatusNotFound, reasonNotFound, "the namespace does not exist any more")
-	case apierrors.IsForbidden(err) && strings.Contains(status.Status().Message, "exceeded quota"):
-		// The API server has no other sign of it than this text.
-		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+status.Status().Message).retryAfter(retryFull)
-	default:
-		return unavailable(doing, err)
+	switch denial.Of(err) {
+	case denial.Quota:
+		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+wordsOf(err)).retryAfter(retryFull)
+	case denial.Object:
+		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, doing+" is refused: "+wordsOf(err))
 	}
+	if p := denied(err, doing); p != nil {
+		return p
+	}
+	return unavailable(doing, err)
 }
 
 // idTaken says that an event id stands for something else.

@@ -32,7 +32,9 @@ func TestWhatBecomesOfACreateThatFails(t *testing.T) {
 		"no such namespace":      {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "a"), false, 404, reasonNotFound},
 		"namespace ends":         {terminating, false, 409, reasonNamespaceTerminating},
 		"quota":                  {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("exceeded quota: few")), false, 429, reasonQuotaExceeded},
-		"no right":               {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("no")), false, 503, reasonUnavailable},
+		"no right":               {apierrors.NewForbidden(deliveries, "dlv-a", errors.New(`User "gateway" cannot create resource "webhookdeliveries"`)), false, 503, reasonUnavailable},
+		"an admission plugin":    {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("not here")), false, 403, reasonPolicyDenied},
+		"an object too large":    {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), false, 422, reasonFieldInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if passing := isPassing(c.err); passing != c.passing {

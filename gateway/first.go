@@ -243,8 +243,25 @@ func timeFor(ctx context.Context, prefers time.Duration) time.Duration {
 }
 
 // attempt begins the first attempts that may be made here; the other deliveries
-// are durable first.
+// are durable first. What was attempted before is not attempted again.
 func (p *publishing) attempt(ctx context.Context, tasks []*task) (flights []*flight, durable []*task) {
+	var fresh []*task
+	for _, t := range tasks {
+		if t.flight = p.attempted[t.name]; t.flight == nil {
+			fresh = append(fresh, t)
+		}
+	}
+	durable = p.begin(ctx, fresh)
+	for _, t := range tasks {
+		if t.flight != nil {
+			flights = append(flights, t.flight)
+		}
+	}
+	return flights, durable
+}
+
+// begin returns the tasks that get no first attempt.
+func (p *publishing) begin(ctx context.Context, tasks []*task) (durable []*task) {
 	f := p.g.firsts
 	why := refusal("")
 	switch {
@@ -257,7 +274,7 @@ func (p *publishing) attempt(ctx context.Context, tasks []*task) (flights []*fli
 	}
 	if why != "" {
 		f.metrics.firstRefused(why, len(tasks))
-		return nil, tasks
+		return tasks
 	}
 	full, unread, durable := p.beginEach(tasks, f.takeNow)
 	if len(unread) > 0 { // those whose secrets are at hand are under way
@@ -276,12 +293,7 @@ func (p *publishing) attempt(ctx context.Context, tasks []*task) (flights []*fli
 		f.metrics.firstRefused(refusedSecret, len(unread))
 		durable = slices.Concat(durable, full, unread, left)
 	}
-	for _, t := range tasks {
-		if t.flight != nil {
-			flights = append(flights, t.flight)
-		}
-	}
-	return flights, durable
+	return durable
 }
 
 func uidsOf(tasks []*task) (uids []types.UID) {

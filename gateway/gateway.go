@@ -107,9 +107,10 @@ type Gateway struct {
 	news       *news
 	dashboard  *dashboard.Dashboard // nil: there is none
 
-	firsts  *firsts
-	window  *window
-	records *records
+	firsts   *firsts
+	window   *window
+	unstored *unstored
+	records  *records
 
 	storingFailing, storingSlow *storing
 
@@ -165,7 +166,7 @@ func (g *Gateway) attemptFirst(o Options) {
 		slots:     newSlots(o.First.Slots, o.First.PerWebhook, o.First.PerDestination, o.First.Wait),
 		forbidden: o.Forbidden, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, now: o.Now,
 	}
-	g.window = newWindow(o.First.Window, o.Now)
+	g.window, g.unstored = newWindow(o.First.Window, o.Now), newUnstored(o.Now)
 	create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
 		stored, err := g.create(ctx, object)
 		if err == nil {
@@ -179,6 +180,7 @@ func (g *Gateway) attemptFirst(o Options) {
 		g.firsts.signer.Forget(webhook.UID)
 		g.firsts.slots.forget(keyOf(webhook))
 		g.records.forget(webhook.UID)
+		g.unstored.forget(webhook.UID)
 	}
 }
 

@@ -40,11 +40,10 @@ func (p *publishing) deliverAttempted(ctx context.Context, f *flight) (*recorded
 	}
 	stored, err := p.g.create(ctx, object)
 	if err != nil {
-		if out {
-			p.abandonOne(f)
-		}
+		p.abandonOne(f)
 		return nil, err
 	}
+	p.g.unstored.settle(f)
 	if out && stored.Spec.NotBefore.Equal(object.Spec.NotBefore) {
 		p.g.firsts.late.Go(func() {
 			_ = p.g.panics.Do(panics.Delivery, func() { p.g.settle(f, stored) }) // the controller takes over
@@ -63,13 +62,15 @@ func (p *publishing) abandon(tasks []*task) {
 	}
 }
 
-// abandonOne remembers a first attempt that has no object if it succeeds after
-// all: whoever repeats the event does not get it sent twice.
+// abandonOne remembers a first attempt that has no object, as a delivery if it
+// succeeds after all: an event that is repeated is not attempted again.
 func (p *publishing) abandonOne(f *flight) {
+	p.g.unstored.keep(f)
 	p.g.firsts.late.Go(func() {
 		<-f.ended
 		if f.delivered() {
 			_ = p.g.panics.Do(panics.Delivery, func() { p.g.window.remember(f) })
+			p.g.unstored.settle(f)
 		}
 	})
 }

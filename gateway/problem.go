@@ -35,6 +35,7 @@ const (
 	reasonTooManyRequests   = "TooManyRequests"
 	reasonVersionMismatch   = "VersionMismatch"
 	reasonInternal          = "Internal"
+	reasonPolicyDenied      = "PolicyDenied"
 	reasonNamespaceMissing  = "NamespaceMissing"
 
 	// These are of publishing.
@@ -217,6 +218,9 @@ func fromAPI(err error, doing string) *problem {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
 		return unavailable(doing, err)
+	}
+	if p := denied(err, doing); p != nil {
+		return p
 	}
 	said := status.Status()
 	message := shortened(strings.ReplaceAll(said.Message, ".bbmcp.quietstack.com", ""), maxMessageText)

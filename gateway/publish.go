@@ -128,6 +128,9 @@ type publishing struct {
 	mu      sync.Mutex
 	known   map[string]*recorded // deliveries that exist, by name
 	created bool                 // one of them is new
+
+	admitted  bool               // attempts begin, and objects are made
+	attempted map[string]*flight // before, of deliveries that could not be stored, by name
 }
 
 // target is a webhook and the name of the delivery that it gets.
@@ -153,7 +156,7 @@ func (p *publishing) run(ctx context.Context) (*rest.Published, error) {
 	} else {
 		p.g.metrics.published(outcomeRefused)
 	}
-	if ok && isRepeatable(said.Status) && p.id != "" {
+	if ok && p.id != "" && (p.admitted || isRepeatable(said.Status)) {
 		said.EventID, said.Deliveries = p.id, p.deliveries()
 	}
 	return nil, err
@@ -282,7 +285,11 @@ func (p *publishing) recall() error {
 	if err := p.recallObjects(); err != nil {
 		return err
 	}
-	return p.recallAttempts()
+	if err := p.recallAttempts(); err != nil {
+		return err
+	}
+	p.recallUnstored()
+	return nil
 }
 
 // recallObjects finds those that have an object.
@@ -327,6 +334,23 @@ func (p *publishing) recallAttempts() error {
 		}
 	}
 	return nil
+}
+
+// recallUnstored finds the first attempts of deliveries that could not be stored
+// when this event was published before.
+func (p *publishing) recallUnstored() {
+	p.attempted = map[string]*flight{}
+	for _, t := range p.wanted {
+		f := p.g.unstored.find(t.webhook, t.name)
+		if f == nil || p.known[t.name] != nil {
+			continue
+		}
+		made := &recorded{eventType: f.draft.eventType, stamp: f.draft.stamp, digest: f.digest}
+		if p.isSame(made) {
+			p.adopt(made)
+			p.attempted[t.name] = f
+		}
+	}
 }
 
 // adopt gives what is created the timestamp of what exists, the earliest if a

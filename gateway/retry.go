@@ -16,6 +16,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
 // Reasons why a delivery is not retried. They are API: never reworded.
@@ -55,10 +56,10 @@ func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*accepte
 			return nil, fail(ctx, err)
 		}
 		err = g.requestRetry(ctx, delivery)
-		if apierrors.IsConflict(err) { // it may have succeeded meanwhile
+		if denial.IsConflict(err) { // it may have succeeded meanwhile
 			continue
 		}
-		if apierrors.IsNotFound(err) {
+		if denial.IsNotFound(err) {
 			return nil, fail(ctx, notFound("delivery"))
 		}
 		if err != nil {

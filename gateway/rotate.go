@@ -19,6 +19,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/signing"
 )
 
@@ -151,7 +152,7 @@ func (g *Gateway) writeRotated(ctx context.Context, webhook *v1alpha1.Webhook, k
 		}
 		err = g.callers.Update(ctx, kept, update...)
 	}
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
+	if denial.IsConflict(err) || denial.IsAlreadyExists(err) || denial.IsNotFound(err) {
 		return errOvertaken
 	}
 	if err != nil {

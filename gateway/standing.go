@@ -52,7 +52,9 @@ func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map
 			Unsampled: policyOf(webhook) == v1alpha1.RecordNever,
 		}
 		if !webhook.Spec.Suspend && webhook.Status.State != v1alpha1.WebhookDisabled {
-			h.Reason, h.Problem = notReady(webhook)
+			if problem := presentProblem(webhook); problem != nil {
+				h.Reason, h.Problem = problem.Reason, problem.Message
+			}
 		}
 		if mayList {
 			h.Waiting, h.Recent, h.Latest = p.g.deliveries.standing(namespace, webhook.Name)
@@ -60,16 +62,6 @@ func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map
 		health[idOf(webhook)] = h
 	}
 	return health, nil
-}
-
-// notReady says why a webhook does not work as it is configured; "": it does.
-func notReady(webhook *v1alpha1.Webhook) (reason, message string) {
-	for _, condition := range webhook.Status.Conditions {
-		if condition.Type == v1alpha1.ConditionReady && condition.Status == metav1.ConditionFalse {
-			return condition.Reason, condition.Message
-		}
-	}
-	return "", ""
 }
 
 // standing is how many deliveries of a webhook are unfinished, how the latest

@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
 // handledWithin is how long an answer waits for the controller to do what it
@@ -99,7 +99,7 @@ func (g *Gateway) request(ctx context.Context, known *v1alpha1.Webhook, annotati
 	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, known.UID, annotation, request)
 	asked := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: known.Namespace, Name: known.Name}}
 	err := g.callers.Patch(ctx, asked, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) { // the uid is that of another webhook
+	if denial.IsConflict(err) || denial.IsNotFound(err) { // the uid is that of another webhook
 		return nil, notFound("webhook")
 	}
 	if err != nil {
@@ -144,9 +144,9 @@ func (g *Gateway) remove(ctx context.Context, known *v1alpha1.Webhook, condition
 	}
 	err := g.callers.Delete(ctx, known.DeepCopy(), must, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	switch {
-	case apierrors.IsConflict(err) && condition.IfMatch != "":
+	case denial.IsConflict(err) && condition.IfMatch != "":
 		return errOvertaken
-	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+	case denial.IsConflict(err), denial.IsNotFound(err):
 		g.endpoints.Forget(client.ObjectKeyFromObject(known), known.UID)
 		return notFound("webhook")
 	case err != nil:

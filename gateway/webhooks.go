@@ -135,7 +135,7 @@ func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 	shown := rest.Webhook{
 		WebhookID: idOf(webhook), Name: webhook.Name, URL: webhook.Spec.URL, Events: webhook.Spec.Events,
 		Description: orNull(webhook.Spec.Description), Status: status, Suspended: webhook.Spec.Suspend,
-		CreatedAt: webhook.CreationTimestamp.UTC(), EndpointHealth: presentEndpoint(webhook),
+		CreatedAt: webhook.CreationTimestamp.UTC(), EndpointHealth: presentEndpoint(webhook), Problem: presentProblem(webhook),
 	}
 	settingsOf(&webhook.Spec, &shown)
 	return shown
@@ -153,6 +153,15 @@ func presentEndpoint(webhook *v1alpha1.Webhook) rest.EndpointHealth {
 		shown.Since = new(condition.LastTransitionTime.UTC())
 	}
 	return shown
+}
+
+// presentProblem shows the condition Ready where it is False; null: it is not.
+func presentProblem(webhook *v1alpha1.Webhook) *rest.WebhookProblem {
+	condition := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionReady)
+	if condition == nil || condition.Status != metav1.ConditionFalse {
+		return nil
+	}
+	return &rest.WebhookProblem{Reason: condition.Reason, Message: condition.Message, Since: condition.LastTransitionTime.UTC()}
 }
 
 // orNull is null for what is absent.

@@ -45,6 +45,8 @@ type Webhook struct {
 
 	EndpointHealth EndpointHealth `json:"endpoint_health" doc:"How the endpoint does: it is unhealthy before status is failing"`
 
+	Problem *WebhookProblem `json:"problem" doc:"What keeps the webhook from working as it is configured: the condition Ready of the object, where it is False; null if nothing does"`
+
 	RetryPolicy      RetryPolicy `json:"retry_policy" doc:"When failed attempts are repeated"`
 	DeliveryDeadline string      `json:"delivery_deadline" doc:"Age at which a delivery fails that has not succeeded" example:"72h"`
 	Overflow         string      `json:"overflow" enum:"Skip,Refuse" doc:"What publishers see when the webhook takes no more: it is skipped, or nobody gets the event"`
@@ -59,6 +61,13 @@ type EndpointHealth struct {
 	Reason  string     `json:"reason" doc:"For programs: NoDeliveries, Delivering, AttemptsFailing, DeliveriesFailing, EndpointGone or FailingTooLong" example:"AttemptsFailing"`
 	Message string     `json:"message" doc:"More about it, for people"`
 	Since   *time.Time `json:"since" doc:"Since when healthy has been as it is; null while nothing is known"`
+}
+
+// WebhookProblem is what keeps a webhook from working as it is configured.
+type WebhookProblem struct {
+	Reason  string    `json:"reason" doc:"For programs: SecretRefused, SecretNotFound, SecretInvalid, SecretNotPermitted, RotationRefused, URLForbidden or Disabled" example:"SecretRefused"`
+	Message string    `json:"message" doc:"What is wrong and the way out, for people"`
+	Since   time.Time `json:"since" doc:"Since when (RFC 3339, UTC)"`
 }
 
 // WebhookCreate is the body of POST /v1/webhooks.

@@ -39,26 +39,36 @@ func webhookView() view[rest.Webhook] {
 				}
 				return w.Status
 			}},
-			{"HEALTHY", false, func(w rest.Webhook, _ time.Time) string { return healthy(w.EndpointHealth) }},
+			{"HEALTHY", false, func(w rest.Webhook, _ time.Time) string { return healthy(w) }},
 			{"EVENTS", false, func(w rest.Webhook, _ time.Time) string { return strings.Join(w.Events, ",") }},
 			{"URL", false, func(w rest.Webhook, _ time.Time) string { return w.URL }},
 			{"AGE", false, func(w rest.Webhook, now time.Time) string { return age(w.CreatedAt, now) }},
 			{"CREATED", true, func(w rest.Webhook, _ time.Time) string { return stamp(&w.CreatedAt) }},
 			{"DESCRIPTION", true, func(w rest.Webhook, _ time.Time) string { return text(w.Description) }},
-			{"ENDPOINT", true, func(w rest.Webhook, _ time.Time) string { return w.EndpointHealth.Message }},
+			{"ENDPOINT", true, func(w rest.Webhook, _ time.Time) string { return explained(w) }},
 		},
 	}
 }
 
-// healthy says how an endpoint does: yes, or why not.
-func healthy(endpoint rest.EndpointHealth) string {
+// healthy says how a webhook does: yes, or why not.
+func healthy(w rest.Webhook) string {
 	switch {
-	case endpoint.Healthy == nil:
+	case w.Problem != nil:
+		return w.Problem.Reason
+	case w.EndpointHealth.Healthy == nil:
 		return nothing
-	case *endpoint.Healthy:
+	case *w.EndpointHealth.Healthy:
 		return "yes"
 	}
-	return endpoint.Reason
+	return w.EndpointHealth.Reason
+}
+
+// explained says more about how a webhook does.
+func explained(w rest.Webhook) string {
+	if w.Problem != nil {
+		return w.Problem.Message
+	}
+	return w.EndpointHealth.Message
 }
 
 // withSecret is the view of a webhook whose secret was just made.

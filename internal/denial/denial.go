@@ -111,6 +111,9 @@ func IsConflict(err error) bool { return apierrors.IsConflict(err) && Of(err) ==
 // or its namespace is gone.
 func IsNotFound(err error) bool { return apierrors.IsNotFound(err) && Of(err) == None }
 
+// IsAlreadyExists is apierrors.IsAlreadyExists, unless a policy chose that reason.
+func IsAlreadyExists(err error) bool { return apierrors.IsAlreadyExists(err) && Of(err) == None }
+
 // Sentence is what the API server said, without the addresses of a webhook that
 // did not answer, which change; "": it said nothing.
 func Sentence(err error) string {

@@ -101,6 +101,12 @@ func typeOf(schema *huma.Schema) string {
 	case schema.Ref != "":
 		name := schema.Ref[strings.LastIndex(schema.Ref, "/")+1:]
 		return fmt.Sprintf("[%s](#%s)", name, strings.ToLower(name))
+	case len(schema.AnyOf) > 0:
+		var each []string
+		for _, one := range schema.AnyOf {
+			each = append(each, typeOf(one))
+		}
+		return strings.Join(each, " or ")
 	case schema.Type == huma.TypeArray:
 		return "list of " + typeOf(schema.Items)
 	case schema.Type == "":

@@ -45,6 +45,7 @@ from ._models import (
     RetryPolicy,
     SkippedWebhook,
     Webhook,
+    WebhookProblem,
     WebhookWarning,
     parse_time,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "SkippedWebhook",
     "UnprocessableEntityError",
     "Webhook",
+    "WebhookProblem",
     "WebhookWarning",
     "__version__",
     "parse_time",

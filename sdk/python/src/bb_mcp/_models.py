@@ -98,6 +98,16 @@ class EndpointHealth(Resource):
     since: Optional[str]
 
 
+class WebhookProblem(Resource):
+    """What keeps a webhook from working as it is configured."""
+
+    reason: str
+    """Such as ``SecretRefused`` or ``URLForbidden``."""
+    message: str
+    """What is wrong and the way out."""
+    since: str
+
+
 class RetryPolicy(Resource):
     """When failed attempts are repeated. Durations are texts such as ``15s``."""
 
@@ -130,7 +140,13 @@ class WebhookWarning(Resource):
 class Webhook(Resource):
     """An endpoint and what it wants to hear of."""
 
-    _nested = {"endpoint_health": EndpointHealth, "retry_policy": RetryPolicy, "retention": Retention, "warnings": WebhookWarning}
+    _nested = {
+        "endpoint_health": EndpointHealth,
+        "problem": WebhookProblem,
+        "retry_policy": RetryPolicy,
+        "retention": Retention,
+        "warnings": WebhookWarning,
+    }
 
     webhook_id: str
     """``wh_`` and 16 hexadecimal digits."""
@@ -149,6 +165,8 @@ class Webhook(Resource):
     created_at: str
     endpoint_health: EndpointHealth
     """How the endpoint does: it is unhealthy before ``status`` is ``failing``."""
+    problem: Optional[WebhookProblem]
+    """What keeps it from working as it is configured; None: nothing does."""
     retry_policy: RetryPolicy
     delivery_deadline: str
     """Age at which a delivery fails that has not succeeded."""

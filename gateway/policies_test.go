@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/test/admission"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+// policed lets an admission webhook look at what is written in a namespace.
+func policed(ctx context.Context, namespace string, resources ...string) *admission.Server {
+	GinkgoHelper()
+	server, err := admission.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(server.Close)
+	remove, err := server.Install(ctx, cluster.Client, admission.Rule{Namespace: namespace, Resources: resources, Seconds: 30})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(remove)
+	return server
+}
+
+// policyAnswers are what a policy can say, and what callers are told then.
+var policyAnswers = []struct {
+	verdict admission.Verdict
+	status  int
+	reason  string
+}{
+	{admission.Deny(400, "not here"), 400, "PolicyDenied"},
+	{admission.Deny(401, "not here"), 422, "PolicyDenied"},
+	{admission.Deny(403, "not here"), 403, "PolicyDenied"},
+	{admission.Deny(404, "not here"), 422, "PolicyDenied"},
+	{admission.Deny(409, "not here"), 422, "PolicyDenied"},
+	{admission.Deny(413, "not here"), 413, "PolicyDenied"},
+	{admission.Deny(422, "not here"), 422, "PolicyDenied"},
+	{admission.Deny(429, "not here"), 429, "TooManyRequests"},
+	{admission.Deny(500, "not here"), 503, "Unavailable"},
+	{admission.Deny(503, "not here"), 503, "Unavailable"},
+	{admission.Verdict{Broken: 502}, 503, "Unavailable"},
+	{admission.Verdict{HangUp: true}, 503, "Unavailable"},
+}
+
+var _ = Describe("a policy of the cluster that refuses a write", func() {
+	It("is quoted to whoever wanted it, whatever its code", func(ctx SpecContext) {
+		t := newTenant(ctx)
+		caller := as(account(ctx, t.namespace, "caller", editor, publisher))
+		path := "/v1/webhooks/" + t.webhook
+		policy := policed(ctx, t.namespace, "webhooks", "secrets", "webhookdeliveries")
+		for _, write := range []struct {
+			what      string
+			resource  string
+			operation admissionv1.Operation
+			call      func() answer
+		}{
+			{"create a webhook", "webhooks", "CREATE", func() answer { return caller.call(ctx, http.MethodPost, "/v1/webhooks", newHook) }},
+			{"create its secret", "secrets", "CREATE", func() answer { return caller.call(ctx, http.MethodPost, "/v1/webhooks", newHook) }},
+			{"change a webhook", "webhooks", "UPDATE", func() answer { return put(ctx, caller, t.webhook, newNote) }},
+			{"suspend a webhook", "webhooks", "UPDATE", func() answer { return post(ctx, caller, path+"/suspend") }},
+			{"enable a webhook", "webhooks", "UPDATE", func() answer { return post(ctx, caller, path+"/enable") }},
+			{"rotate a secret", "secrets", "UPDATE", func() answer { return post(ctx, caller, path+"/rotate-secret") }},
+			{"retry a delivery", "webhookdeliveries", "UPDATE", func() answer { return post(ctx, caller, "/v1/deliveries/"+t.delivery+"/retry") }},
+			{"send a test event", "webhookdeliveries", "CREATE", func() answer { return caller.call(ctx, http.MethodPost, path+"/test", ofOneType) }},
+			{"publish", "webhookdeliveries", "CREATE", func() answer {
+				return caller.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", event(""))
+			}},
+			{"delete a webhook", "webhooks", "DELETE", func() answer { return caller.call(ctx, http.MethodDelete, path, nil) }},
+		} {
+			for _, tt := range policyAnswers {
+				policy.Decide(func(review admission.Review) admission.Verdict {
+					if review.Resource != write.resource || review.Operation != write.operation {
+						return admission.Verdict{}
+					}
+					return tt.verdict
+				})
+				about := fmt.Sprintf("%s: %+v", write.what, tt.verdict)
+				said := refusal(write.call(), tt.status)
+				words := `denied the request: not here`
+				if tt.verdict.Code == 0 {
+					words = `failed calling webhook "` + policy.Name() + `"`
+				}
+				Expect(said.Reason).To(Equal(tt.reason), about)
+				Expect(said.Detail).To(ContainSubstring(words), about)
+				Expect(said.Detail).NotTo(ContainSubstring("role"), about)
+			}
+		}
+		policy.Allow()
+		Expect(caller.call(ctx, http.MethodDelete, path, nil).status).To(Equal(http.StatusNoContent))
+	}, SpecTimeout(3*time.Minute))
+
+	It("costs one attempt of an event that could not be stored, however often it is repeated", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		on := api{base: startOwn(ctx, gatewayOptions(unrecorded()...)).URL, token: account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)}
+		live(ctx, namespace, "well")
+		live(ctx, namespace, "down", retrying(5*time.Second, time.Minute))
+		awaitWebhooks(ctx, on, 2)
+		warm(ctx, on)
+		endpoint.Script(pathOf(namespace, "down"), receiver.Step{Status: 500})
+		policy := policed(ctx, namespace, "webhookdeliveries")
+		n := 0
+		for _, verdict := range []admission.Verdict{admission.Deny(422, "not here"), admission.Deny(403, "not here"), admission.Deny(503, "not here"), {HangUp: true}} {
+			policy.Answer(verdict)
+			for _, id := range []string{"", fmt.Sprintf("given-%d", n)} {
+				n++
+				said := rest.Problem{EventID: id}
+				for range 3 {
+					repeated := on
+					if said.EventID != "" {
+						repeated = on.with("Idempotency-Key", said.EventID)
+					}
+					got := repeated.call(ctx, http.MethodPost, "/v1/events", event(""))
+					said = refusal(got, map[int32]int{422: 422, 403: 403, 503: 503, 0: 503}[verdict.Code])
+					Expect(said.Detail).To(ContainSubstring(policy.Name()), "the policy's words")
+					Expect(said.EventID).To(Or(Equal(id), HavePrefix("evt_")))
+					Expect(said.Deliveries).To(HaveLen(1), "what was delivered is told")
+				}
+				Expect(attemptsAt(pathOf(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				Expect(attemptsAt(pathOf(namespace, "well"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				policy.Allow()
+				Expect(states(publish(ctx, on.with("Idempotency-Key", said.EventID), event("")))).To(ConsistOf(rest.DeliverySucceeded, rest.DeliveryRetrying))
+				Expect(awaitObject(ctx, namespace, said.EventID, v1alpha1.DeliveryRetrying).Status.Attempts).To(Equal(int32(1)))
+				Expect(attemptsAt(pathOf(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				endpoint.Script(pathOf(namespace, "down"), receiver.Step{Status: 200}) // keeps its circuit closed
+				Eventually(ctx, func() []string { return states(publish(ctx, on, event(""))) }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveEach(rest.DeliverySucceeded))
+				endpoint.Script(pathOf(namespace, "down"), receiver.Step{Status: 500})
+				policy.Answer(verdict)
+			}
+		}
+	}, SpecTimeout(3*time.Minute))
+
+	It("is quoted by the webhook that has no secret because of it", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := account(ctx, namespace, "editor", editor)
+		quota := &corev1.ResourceQuota{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "few"},
+			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"secrets": resource.MustParse("0")}},
+		}
+		Expect(cluster.Client.Create(ctx, quota)).To(Succeed())
+		Eventually(ctx, func() corev1.ResourceList {
+			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(quota), quota)).To(Succeed())
+			return quota.Status.Hard
+		}).WithTimeout(soon).WithPolling(pollEvery).ShouldNot(BeEmpty())
+		said := refusal(as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace)), http.StatusForbidden)
+		Expect([]string{said.Reason, said.Detail}).To(HaveExactElements("QuotaExceeded", And(ContainSubstring("exceeded quota: few"), Not(ContainSubstring("role")))))
+
+		webhook := suspended(ctx, namespace, "applied")
+		shown := func() *rest.WebhookProblem {
+			return decode[rest.Webhook](as(token).call(ctx, http.MethodGet, "/v1/webhooks/"+identity.WebhookID(namespace, webhook.Name), nil), http.StatusOK).Problem
+		}
+		Eventually(ctx, shown).WithTimeout(soon).WithPolling(pollEvery).Should(And(Not(BeNil()), HaveField("Reason", "SecretRefused"), HaveField("Message", ContainSubstring("exceeded quota: few"))))
+		Expect(cluster.Client.Delete(ctx, quota)).To(Succeed())
+		Eventually(ctx, shown).WithTimeout(time.Minute).WithPolling(pollEvery).Should(BeNil())
+	}, SpecTimeout(2*time.Minute))
+
+	It("is quoted where it is an immutable Secret that cannot be rotated", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		token := account(ctx, namespace, "editor", editor)
+		webhook := created(ctx, token, hookFor(namespace))
+		secret := secretOf(ctx, namespace, webhook.Name)
+		secret.Immutable = new(true)
+		Expect(cluster.Client.Update(ctx, secret)).To(Succeed())
+		said := refusal(post(ctx, as(token), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusUnprocessableEntity)
+		Expect([]string{said.Reason, said.Detail}).To(HaveExactElements("SecretRefused", ContainSubstring("field is immutable")))
+	})
+})
