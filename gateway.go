@@ -28,6 +28,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/memory"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
+	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
@@ -68,6 +69,8 @@ type gatewayOptions struct {
 
 	first    gateway.FirstAttempts
 	replicas int
+
+	skippedNamespace, skippedName string
 }
 
 func newGatewayCommand() *cobra.Command {
@@ -109,6 +112,8 @@ func newGatewayCommand() *cobra.Command {
 	flags.Float64Var(&o.first.Records.Rate, "record-rate", o.first.Records.Rate, "deliveries of one webhook a second that succeed at the first attempt and become objects; the others are counted")
 	flags.IntVar(&o.first.Records.Burst, "record-burst", o.first.Records.Burst, "how many of them may at once; twice as many for all webhooks together")
 	flags.Float64Var(&o.first.Records.Total, "record-rate-total", o.first.Records.Total, "how many of them a second for all webhooks and all replicas together")
+	flags.StringVar(&o.skippedNamespace, "skipped-namespace", "", "namespace of the ConfigMap by which the manager is told what webhooks did not get (default: the Pod's)")
+	flags.StringVar(&o.skippedName, "skipped-configmap", skipped.ConfigMap, "name of that ConfigMap")
 	flags.IntVar(&o.replicas, "replicas", 1, "number of gateway replicas, which share --record-rate-total evenly")
 	flags.DurationVar(&o.first.Window.For, "remember-for", o.first.Window.For, "how long the id of an event without an object is remembered, so that repeating it sends nothing twice")
 	flags.IntVar(&o.first.Window.Most, "remember-most", o.first.Window.Most, "most ids that are remembered")
@@ -205,6 +210,10 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 	o.first.Records.Total /= float64(o.replicas)
 	with.Config, with.Dispatcher, with.Forbidden = config, closed{with.Tracer.Sender(sidecar), addresses.Complete}, addresses.Forbidden
 	with.Namespaces, with.Limits, with.BodyBytes = o.namespaces, o.limits, cmp.Or(o.bodyBytes, memory.Share(bodyShare, assumedBodies))
+	with.Skipped = client.ObjectKey{Namespace: cmp.Or(o.skippedNamespace, podNamespace()), Name: o.skippedName}
+	if with.Replica, err = os.Hostname(); err != nil {
+		return nil, fmt.Errorf("name this replica: %w", err)
+	}
 	with.AllowUnregistered, with.Dashboard, with.First = o.unregistered, o.dashboard, o.first
 	with.Metrics, with.Now, with.Random = gateway.NewMetrics(metrics.Registry), time.Now, rand.Reader
 	return gateway.New(with)

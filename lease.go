@@ -3,7 +3,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -35,18 +37,23 @@ type lease struct {
 	renewed  atomic.Int64 // when the last renewal that succeeded began, since base; 0: never
 }
 
+// podNamespace is the namespace of the Pod that this process runs in; "": it is in none.
+func podNamespace() string {
+	text, err := os.ReadFile(podNamespaceFile)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
 // newLease returns nil without leader election.
 func (o *managerOptions) newLease(config *rest.Config) (*lease, error) {
 	if !o.leaderElect {
 		return nil, nil // nil is a lease that is always fresh
 	}
-	namespace := o.leaderElectionNamespace
+	namespace := cmp.Or(o.leaderElectionNamespace, podNamespace())
 	if namespace == "" {
-		text, err := os.ReadFile(podNamespaceFile)
-		if err != nil {
-			return nil, fmt.Errorf("--leader-election-namespace is needed outside a Pod: %w", err)
-		}
-		namespace = strings.TrimSpace(string(text))
+		return nil, errors.New("--leader-election-namespace is needed outside a Pod")
 	}
 	host, err := os.Hostname()
 	if err != nil {

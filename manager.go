@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -33,6 +34,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
@@ -52,6 +54,7 @@ type managerOptions struct {
 
 	leaderElect             bool
 	leaderElectionNamespace string
+	skippedName             string
 	leaseDuration           time.Duration
 	renewDeadline           time.Duration
 	retryPeriod             time.Duration
@@ -64,6 +67,7 @@ type managerOptions struct {
 
 	disableAfter time.Duration
 	backlog      int
+	fullFor      time.Duration
 	retention    controllers.RetentionLimits
 }
 
@@ -84,7 +88,8 @@ func newManagerCommand() *cobra.Command {
 	flags.StringVar(&o.probeAddress, "probe-address", ":8081", "address of /healthz and /readyz; 0 turns it off")
 	flags.StringVar(&o.pprofAddress, "pprof-address", "0", "address of Go's profiles, on loopback only: it asks nobody for credentials; 0 turns it off")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one of several replicas work at a time")
-	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease (default: the Pod's)")
+	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease, and of the ConfigMap by which gateways tell what webhooks did not get (default: the Pod's)")
+	flags.StringVar(&o.skippedName, "skipped-configmap", skipped.ConfigMap, "name of that ConfigMap")
 	flags.DurationVar(&o.leaseDuration, "lease-duration", 30*time.Second, "how long others wait for a leader that is silent")
 	flags.DurationVar(&o.renewDeadline, "renew-deadline", 20*time.Second, "how long a leader goes on without renewing its lease")
 	flags.DurationVar(&o.retryPeriod, "retry-period", 4*time.Second, "how often the lease is renewed or asked for")
@@ -95,6 +100,7 @@ func newManagerCommand() *cobra.Command {
 	flags.DurationVar(&o.drainGrace, "drain-grace", 40*time.Second, "how long attempts in flight and their results may take after SIGTERM; at least the longest timeout and 10s")
 	flags.DurationVar(&o.disableAfter, "disable-after", health.DefaultDisableAfter, "disable a webhook whose deliveries have failed for so long without a success; 0: never")
 	flags.IntVar(&o.backlog, "backlog-per-webhook", 2000, "unfinished deliveries at which a webhook's backlog counts as full")
+	flags.DurationVar(&o.fullFor, "backlog-full-for", 5*time.Minute, "how long a webhook's backlog counts as full after a gateway last skipped the webhook")
 	flags.DurationVar(&o.retention.Succeeded, "retain-succeeded", time.Hour, "how long succeeded deliveries are kept at most")
 	flags.DurationVar(&o.retention.Failed, "retain-failed", 7*24*time.Hour, "how long failed deliveries are kept at most")
 	flags.IntVar(&o.retention.MaxCount, "retain-count", 1000, "succeeded deliveries, and failed ones, kept for each webhook")
@@ -254,7 +260,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	webhooks := &controllers.WebhookReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Deliveries: deliveryCache, Filling: filling,
 		Dispatcher: sidecar, Signer: secrets, Observations: observations, Metrics: meters,
-		Recorder: mgr.GetEventRecorder("bbmcp-webhooks"), BacklogLimit: o.backlog,
+		Recorder: mgr.GetEventRecorder("bbmcp-webhooks"), BacklogLimit: o.backlog, BacklogFullFor: o.fullFor,
 		Forbidden: addresses.Forbidden, Now: time.Now, Random: rand.Reader,
 	}
 	eventTypes := &controllers.EventTypeReconciler{Client: mgr.GetClient(), Now: time.Now}
@@ -264,6 +270,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		func() error { return mgr.Add(deliveryCache) },
 		func() error { return mgr.Add(manager.RunnableFunc(runner.Run)) },
 		func() error { return mgr.Add(retainer) },
+		func() error { return o.collectSkipped(mgr, observations, meters, guarded) },
 		func() error { return deliveries.DrainOnStop(mgr, o.drainGrace) },
 		func() error { return deliveries.SetupWithManager(mgr) },
 		func() error { return webhooks.SetupWithManager(mgr) },
@@ -280,4 +287,12 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		}
 	}
 	return deliveries, nil
+}
+
+// collectSkipped sets up what takes in the reports of the gateways.
+func (o *managerOptions) collectSkipped(mgr manager.Manager, observations *controllers.Observations, meters *controllers.Metrics, guarded *panics.Guard) error {
+	return mgr.Add(&controllers.SkippedCollector{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Observations: observations, Metrics: meters, Panics: guarded, Now: time.Now,
+		Object: client.ObjectKey{Namespace: cmp.Or(o.leaderElectionNamespace, podNamespace()), Name: o.skippedName},
+	})
 }

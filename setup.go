@@ -54,6 +54,7 @@ func newMapper() meta.RESTMapper {
 	add(v1alpha1.GroupVersion.WithKind("WebhookDelivery"), meta.RESTScopeNamespace)
 	add(v1alpha1.GroupVersion.WithKind("EventType"), meta.RESTScopeRoot)
 	add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
 	add(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), meta.RESTScopeNamespace)
 	return mapper
 }

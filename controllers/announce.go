@@ -22,7 +22,7 @@ func (r *WebhookReconciler) announce(webhook *v1alpha1.Webhook, before, after *v
 	}
 	if full := findCondition(after.Conditions, v1alpha1.ConditionBacklogFull); full != nil && full.Status == "True" {
 		if was := findCondition(before.Conditions, v1alpha1.ConditionBacklogFull); was == nil || was.Status != "True" {
-			r.event(webhook, corev1.EventTypeWarning, v1alpha1.ReasonBacklogAtLimit, "Collect", full.Message)
+			r.event(webhook, corev1.EventTypeWarning, full.Reason, "Collect", full.Message)
 		}
 	}
 	if before.LastHandledRotateAt == after.LastHandledRotateAt {

@@ -69,6 +69,9 @@ type WebhookReconciler struct {
 	Metrics      *Metrics
 	// BacklogLimit is how many unfinished deliveries a webhook may have.
 	BacklogLimit int
+	// BacklogFullFor is how long after a delivery of it was skipped its backlog counts
+	// as full.
+	BacklogFullFor time.Duration
 	// Forbidden are the API server's own addresses.
 	Forbidden func() []netip.Prefix
 	Now       func() time.Time
@@ -181,7 +184,7 @@ func (r *WebhookReconciler) pass(ctx context.Context, req reconcile.Request) (re
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	return r.settle(ctx, s, judge(s, r.Observations, r.BacklogLimit))
+	return r.settle(ctx, s, judge(s, r.Observations, backlogBounds{r.BacklogLimit, r.BacklogFullFor}))
 }
 
 // lookup returns the Webhook; nil if there is none. After a write that ended
@@ -212,6 +215,8 @@ func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName
 		r.failing.Delete(key)
 		r.refusals.Delete(key)
 		r.counters.forget(key)
+		r.Observations.Forget(key) // whoever noted something since woke us
+		r.Metrics.forgetWebhook(key)
 		return nil, nil
 	}
 	return &webhook, nil
@@ -348,6 +353,9 @@ func (r *WebhookReconciler) lookAgain(s *webhookScope) time.Duration {
 		after = min(after, dispatcherRetry)
 	}
 	if end := s.secrets.OverlapEnd; end.After(s.now) {
+		after = min(after, end.Sub(s.now))
+	}
+	if end := lastFull(s).Add(r.BacklogFullFor); end.After(s.now) {
 		after = min(after, end.Sub(s.now))
 	}
 	if verdict := s.waiting.failedSince.Add(health.AttemptsFailingAfter); verdict.After(s.now) {

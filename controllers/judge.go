@@ -18,7 +18,7 @@ import (
 )
 
 // judge returns the status that a Webhook should have.
-func judge(s *webhookScope, observations *Observations, backlogLimit int) *v1alpha1.WebhookStatus {
+func judge(s *webhookScope, observations *Observations, bounds backlogBounds) *v1alpha1.WebhookStatus {
 	j := judgement{webhookScope: s, status: s.webhook.Status.DeepCopy()}
 	j.status.ObservedGeneration = s.webhook.Generation
 	j.status.WebhookID = identity.WebhookID(s.webhook.Namespace, s.webhook.Name)
@@ -36,7 +36,7 @@ func judge(s *webhookScope, observations *Observations, backlogLimit int) *v1alp
 	j.health(facts, observations.disableAfter)
 	j.ready()
 	j.eventTypes()
-	j.backlog(backlogLimit)
+	j.backlog(bounds)
 	return j.status
 }
 
@@ -50,6 +50,10 @@ func (j *judgement) count() {
 	j.status.DeliveriesSucceeded += j.news.succeeded
 	j.status.DeliveriesFailed += j.news.failed
 	j.status.DeliveriesUnrecorded += j.news.unrecorded
+	j.status.DeliveriesSkipped += j.news.skipped
+	if last := j.news.lastSkipped; !last.IsZero() && (j.status.LastSkippedTime == nil || last.After(j.status.LastSkippedTime.Time)) {
+		j.status.LastSkippedTime = new(metav1.NewTime(last.UTC().Truncate(time.Second)))
+	}
 	j.status.DeliveriesDeletedEarly += j.news.deletedEarly
 	j.status.DeliveriesPending = j.waiting.count
 	switch until := j.news.holdUntil; {
@@ -204,13 +208,35 @@ func (j *judgement) eventTypes() {
 		"not in the catalogue (kubectl get eventtypes): "+strings.Join(j.missing, ", "))
 }
 
-func (j *judgement) backlog(limit int) {
-	if j.waiting.count < int64(limit) {
+// backlogBounds say when the backlog of a webhook counts as full.
+type backlogBounds struct {
+	// unfinished is how many deliveries may be, fullFor how long after a delivery was
+	// skipped the backlog still counts as full.
+	unfinished int
+	fullFor    time.Duration
+}
+
+func (j *judgement) backlog(bounds backlogBounds) {
+	switch {
+	case j.waiting.count >= int64(bounds.unfinished):
+		j.set(v1alpha1.ConditionBacklogFull, metav1.ConditionTrue, v1alpha1.ReasonBacklogAtLimit,
+			fmt.Sprintf("%d or more deliveries are unfinished; new events are not taken until the endpoint has caught up", bounds.unfinished))
+	case j.now.Before(lastFull(j.webhookScope).Add(bounds.fullFor)):
+		j.set(v1alpha1.ConditionBacklogFull, metav1.ConditionTrue, v1alpha1.ReasonDeliveriesSkipped,
+			"events come faster than their deliveries can be stored while the endpoint fails; those that are skipped are counted in status.deliveriesSkipped")
+	default:
 		j.set(v1alpha1.ConditionBacklogFull, metav1.ConditionFalse, v1alpha1.ReasonBacklogBelowLimit, "new events are accepted")
-		return
 	}
-	j.set(v1alpha1.ConditionBacklogFull, metav1.ConditionTrue, v1alpha1.ReasonBacklogAtLimit,
-		fmt.Sprintf("%d or more deliveries are unfinished; new events are not taken until the endpoint has caught up", limit))
+}
+
+// lastFull is when a delivery was last skipped because of a full backlog, as far as is
+// known: a former process may have heard of it.
+func lastFull(s *webhookScope) time.Time {
+	status := &s.webhook.Status
+	if full := findCondition(status.Conditions, v1alpha1.ConditionBacklogFull); full != nil && full.Reason == v1alpha1.ReasonDeliveriesSkipped && status.LastSkippedTime != nil {
+		return latest(s.news.lastFull, notAfter(status.LastSkippedTime.Time, s.now))
+	}
+	return s.news.lastFull
 }
 
 func (j *judgement) set(name string, status metav1.ConditionStatus, reason, message string) {

@@ -18,7 +18,11 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
+
+// someBounds are those of the manager.
+var someBounds = backlogBounds{unfinished: 2000, fullFor: 5 * time.Minute}
 
 // kstatusOf is what tools that wait for objects make of this one.
 func kstatusOf(t *testing.T, webhook *v1alpha1.Webhook) status.Status {
@@ -48,7 +52,7 @@ func TestKstatusBeforeItIsSeen(t *testing.T) {
 	webhook := someWebhook()
 	webhook.Status.ObservedGeneration = -1 // the default
 	same(t, kstatusOf(t, webhook), status.InProgressStatus)
-	webhook.Status = *judge(goodScope(), NewObservations(0, time.Now), 2000)
+	webhook.Status = *judge(goodScope(), NewObservations(0, time.Now), someBounds)
 	webhook.Generation = 4 // changed since
 	same(t, kstatusOf(t, webhook), status.InProgressStatus)
 }
@@ -185,6 +189,18 @@ func TestJudge(t *testing.T) {
 			verdict{active, conditions("EventTypesRegistered=False NotRegistered"), status.CurrentStatus}},
 		{"a full backlog", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.waiting.count = 2000 }},
 			verdict{active, conditions("BacklogFull=True BacklogAtLimit"), status.CurrentStatus}},
+		{"deliveries were skipped a moment ago", []func(*webhookScope, *Observations){func(s *webhookScope, o *Observations) {
+			o.Skipped(s.webhook, skipped.Count{Full: 1, Last: at(-4 * minute)})
+		}},
+			verdict{active, conditions("BacklogFull=True DeliveriesSkipped"), status.CurrentStatus}},
+		{"deliveries were skipped a while ago", []func(*webhookScope, *Observations){func(s *webhookScope, o *Observations) {
+			o.Skipped(s.webhook, skipped.Count{Full: 1, Last: at(-5 * minute)})
+		}},
+			verdict{active, conditions(), status.CurrentStatus}},
+		{"a former process has said so", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) {
+			s.webhook.Status.LastSkippedTime = new(metav1.NewTime(at(-minute)))
+			s.webhook.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionBacklogFull, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonDeliveriesSkipped}}
+		}}, verdict{active, conditions("BacklogFull=True DeliveriesSkipped"), status.CurrentStatus}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -194,7 +210,7 @@ func TestJudge(t *testing.T) {
 				change(s, o)
 			}
 			s.news = o.news(s.webhook)
-			got := judge(s, o, 2000)
+			got := judge(s, o, someBounds)
 			webhook := s.webhook.DeepCopy()
 			webhook.Status = *got
 			told := verdict{State: got.State, Kstatus: kstatusOf(t, webhook)}
@@ -248,15 +264,15 @@ func TestJudgeWholeStatus(t *testing.T) {
 			condition("BacklogFull", "False", "BacklogBelowLimit", "new events are accepted"),
 		},
 	}
-	same(t, judge(s, o, 2000), want)
+	same(t, judge(s, o, someBounds), want)
 
 	// The next pass finds nothing to say, until the hold is over.
 	o.settle(s.webhook, s.news)
 	s.webhook.Status, s.enabled, s.news = *want, false, o.news(s.webhook)
-	same(t, judge(s, o, 2000), want)
+	same(t, judge(s, o, someBounds), want)
 	now, s.now = at(91*second), at(91*second)
 	want.RetryAfterTime = nil
-	same(t, judge(s, o, 2000), want)
+	same(t, judge(s, o, someBounds), want)
 }
 
 // What an endpoint asked for holds no other one.
@@ -267,16 +283,16 @@ func TestAChangedEndpointIsNotHeld(t *testing.T) {
 	s.webhook.Status.RetryAfterTime = new(metav1.NewTime(at(minute)))
 	o.Held(s.webhook, at(hour))
 	s.enabled, s.moved, s.news = true, true, o.news(s.webhook)
-	judged := judge(s, o, 2000)
+	judged := judge(s, o, someBounds)
 	same(t, judged.RetryAfterTime, (*metav1.Time)(nil))
 	r.account(s, judged)
 	s = goodScope()
 	s.webhook.Status, s.news = *judged, o.news(s.webhook)
-	same(t, judge(s, o, 2000).RetryAfterTime, (*metav1.Time)(nil))
+	same(t, judge(s, o, someBounds).RetryAfterTime, (*metav1.Time)(nil))
 
 	o.Held(s.webhook, at(2*hour)) // by the new one
 	s.news = o.news(s.webhook)
-	same(t, judge(s, o, 2000).RetryAfterTime, new(metav1.NewTime(at(2*hour))))
+	same(t, judge(s, o, someBounds).RetryAfterTime, new(metav1.NewTime(at(2*hour))))
 }
 
 func TestWhatReenables(t *testing.T) {

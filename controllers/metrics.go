@@ -12,6 +12,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
 
 // mostLatency is the longest that one delivery adds to the sum of latencies: it is
@@ -28,6 +29,7 @@ type Metrics struct {
 	retentions      *prometheus.CounterVec
 	states          *prometheus.GaugeVec
 	certificates    *prometheus.GaugeVec
+	skipped         *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics.
@@ -63,7 +65,11 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help: "When the certificate expires that a webhook's endpoint showed at the last attempt, in Unix time.",
 		}, []string{"namespace", "webhook"}),
 	}
-	registry.MustRegister(m.deliveries, m.attempts, m.attemptDuration, m.latency, m.statusWrites, m.retentions, m.states, m.certificates)
+	m.skipped = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bbmcp_deliveries_skipped_total",
+		Help: "Deliveries that a webhook did not get, by webhook and reason: Disabled or BacklogFull.",
+	}, []string{"namespace", "webhook", "reason"})
+	registry.MustRegister(m.skipped, m.deliveries, m.attempts, m.attemptDuration, m.latency, m.statusWrites, m.retentions, m.states, m.certificates)
 	return m
 }
 
@@ -119,6 +125,14 @@ func (m *Metrics) webhookState(webhook *v1alpha1.Webhook, state v1alpha1.Webhook
 	}
 }
 
+func (m *Metrics) deliveriesSkipped(webhook *v1alpha1.Webhook, count skipped.Count) {
+	for reason, n := range map[string]int64{"BacklogFull": count.Full, "Disabled": count.Disabled} {
+		if n > 0 {
+			m.skipped.WithLabelValues(webhook.Namespace, webhook.Name, reason).Add(float64(n))
+		}
+	}
+}
+
 // forgetWebhook drops the series of a webhook that is gone.
 func (m *Metrics) forgetWebhook(key types.NamespacedName) {
 	labels := prometheus.Labels{"namespace": key.Namespace, "webhook": key.Name}
@@ -126,6 +140,7 @@ func (m *Metrics) forgetWebhook(key types.NamespacedName) {
 	m.attempts.DeletePartialMatch(labels)
 	m.states.DeletePartialMatch(labels)
 	m.certificates.DeletePartialMatch(labels)
+	m.skipped.DeletePartialMatch(labels)
 }
 
 // runnerGauges are figures of the attempt runner, taken when somebody asks.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -13,6 +14,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
 
 // Observations gathers what deliveries say about their webhooks until the
@@ -35,6 +37,10 @@ type observed struct {
 	failed    int64
 	// unrecorded deliveries succeeded at the gateway and have no object.
 	unrecorded int64
+	// skipped deliveries were not made by a gateway, the last one at lastSkipped, and
+	// because of a full backlog at lastFull.
+	skipped               int64
+	lastSkipped, lastFull time.Time
 	// deletedEarly failed deliveries are gone before their time, the latest of them
 	// for this bound.
 	deletedEarly int64
@@ -183,6 +189,34 @@ func (o *Observations) DeletedEarly(webhook *v1alpha1.Webhook, exceeded bound) {
 	wake(keyOf(webhook), statusInterval)
 }
 
+// Skipped adds deliveries that a webhook did not get, the last one at a time.
+func (o *Observations) Skipped(webhook *v1alpha1.Webhook, count skipped.Count) {
+	o.mu.Lock()
+	entry := o.of(webhook)
+	entry.skipped += count.Full + count.Disabled
+	entry.lastSkipped = latest(entry.lastSkipped, count.Last)
+	after := statusInterval
+	if webhook.Status.LastSkippedTime == nil {
+		after = 0
+	}
+	if count.Full > 0 {
+		entry.lastFull = latest(entry.lastFull, count.Last)
+		if !meta.IsStatusConditionTrue(webhook.Status.Conditions, v1alpha1.ConditionBacklogFull) {
+			after = 0
+		}
+	}
+	wake := o.wake
+	o.mu.Unlock()
+	wake(keyOf(webhook), after)
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // Confirmed notes that the endpoint knows the new secret of a rotation.
 func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, which rotation) {
 	o.mu.Lock()
@@ -273,6 +307,7 @@ func (o *Observations) settle(webhook *v1alpha1.Webhook, written observed) {
 	entry.succeeded -= written.succeeded
 	entry.failed -= written.failed
 	entry.unrecorded -= written.unrecorded
+	entry.skipped -= written.skipped
 	entry.deletedEarly -= written.deletedEarly
 }
 

@@ -139,7 +139,7 @@ func (o *operator) wire(mgr ctrl.Manager) {
 	o.deliveries.Runner = o.runner
 	webhooks := &WebhookReconciler{
 		Client: cached, Live: live, Deliveries: o.cache, Filling: &o.filling, Dispatcher: world.sender, Signer: o.signer,
-		Observations: o.observations, Metrics: meters, Recorder: mgr.GetEventRecorder("test"), BacklogLimit: 2000,
+		Observations: o.observations, Metrics: meters, Recorder: mgr.GetEventRecorder("test"), BacklogLimit: 2000, BacklogFullFor: 5 * time.Minute,
 		Forbidden: forbidden, Now: now, Random: rand.Reader,
 	}
 	eventTypes := &EventTypeReconciler{Client: cached, Now: now}

@@ -145,7 +145,7 @@ func TestWhatGoesEarlyIsCounted(t *testing.T) {
 	same(t, len(out), 6)
 	same(t, seen.deletedEarly, int64(2))
 	same(t, seen.exceeded, boundCount)
-	status := judge(&webhookScope{webhook: webhook, now: at(hour), news: seen, urlKnown: true}, r.Observations, 100)
+	status := judge(&webhookScope{webhook: webhook, now: at(hour), news: seen, urlKnown: true}, r.Observations, someBounds)
 	same(t, status.DeliveriesDeletedEarly, int64(2))
 	r.Observations.settle(webhook, seen)
 	same(t, r.Observations.news(webhook).deletedEarly, int64(0))

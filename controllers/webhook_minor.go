@@ -45,8 +45,8 @@ func attemptsFail(status *v1alpha1.WebhookStatus) bool {
 // the latest attempt failed.
 func steady(status *v1alpha1.WebhookStatus) *v1alpha1.WebhookStatus {
 	out := status.DeepCopy()
-	out.LastSuccessTime, out.LastFailureTime, out.RetryAfterTime = nil, nil, nil
-	out.DeliveriesSucceeded, out.DeliveriesFailed, out.DeliveriesUnrecorded, out.DeliveriesPending = 0, 0, 0, 0
+	out.LastSuccessTime, out.LastFailureTime, out.RetryAfterTime, out.LastSkippedTime = nil, nil, nil, nil
+	out.DeliveriesSucceeded, out.DeliveriesFailed, out.DeliveriesUnrecorded, out.DeliveriesSkipped, out.DeliveriesPending = 0, 0, 0, 0, 0
 	for i := range out.Conditions {
 		c := &out.Conditions[i]
 		if c.Type == v1alpha1.ConditionEndpointHealthy || c.Type == v1alpha1.ConditionReady && c.Reason == v1alpha1.ReasonReady {

@@ -66,6 +66,9 @@ type Health struct {
 	// Problem says why the webhook does not work as it is configured, with its
 	// reason; both are empty if it does.
 	Problem, Reason string
+	// Skipped: events pass it by, now or a moment ago, because it has more deliveries
+	// than can be stored.
+	Skipped bool
 	// Waiting is how many deliveries are unfinished, Limit how many may be.
 	Waiting, Limit int
 	// Latest says why the newest delivery failed of those that have not succeeded;
@@ -108,9 +111,12 @@ type Settings struct {
 	Overlap    time.Duration
 	// HeldUntil is when the endpoint asked to be left alone until.
 	HeldUntil *time.Time
-	// Succeeded, Failed and Unrecorded count deliveries since the webhook exists.
-	Succeeded, Failed, Unrecorded int64
-	Conditions                    []Condition
+	// Succeeded, Failed, Unrecorded and Skipped count deliveries since the webhook
+	// exists; LastSkipped is when it last did not get one. DeletedEarly counts failed
+	// ones that were deleted before their time.
+	Succeeded, Failed, Unrecorded, Skipped, DeletedEarly int64
+	LastSkipped                                          *time.Time
+	Conditions                                           []Condition
 }
 
 // Condition is one of the conditions of the object.

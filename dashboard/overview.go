@@ -81,7 +81,7 @@ func (v *visit) overview() error {
 
 // needsAttention reports whether somebody has to look at a webhook.
 func (r webhookRow) needsAttention() bool {
-	return r.State == rest.WebhookFailing || r.State == rest.WebhookDisabled || r.Health.Problem != "" || r.Suspended && r.Health.Waiting > 0
+	return r.State == rest.WebhookFailing || r.State == rest.WebhookDisabled || r.Health.Problem != "" || r.Health.Skipped || r.Suspended && r.Health.Waiting > 0
 }
 
 // sortTroubled puts first what delivers nothing, then what failed last.

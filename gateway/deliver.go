@@ -82,7 +82,9 @@ func (p *publishing) admit() ([]*task, error) {
 	if admitted.refused != nil {
 		return nil, admitted.refused
 	}
-	p.skipped = append(p.skipped, admitted.skipped...)
+	for _, full := range admitted.full {
+		p.skip(byName[full.name], rest.SkippedBacklogFull)
+	}
 	tasks := make([]*task, len(admitted.granted))
 	for i, granted := range admitted.granted {
 		tasks[i] = &task{target: byName[granted.name], ledger: p.g.deliveries, bytes: bytes}
@@ -206,11 +208,18 @@ func (p *publishing) take(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery
 	return r, nil
 }
 
+// passedOver is a webhook that gets no delivery, and why.
+type passedOver struct {
+	webhook webhookKey
+	reason  string
+}
+
 // skip makes a webhook that gets no delivery part of the answer.
 func (p *publishing) skip(t target, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.skipped = append(p.skipped, rest.SkippedWebhook{WebhookID: idOf(t.webhook), Reason: reason})
+	p.passedOver = append(p.passedOver, passedOver{keyOf(t.webhook), reason})
 }
 
 // note makes a delivery part of the answer.

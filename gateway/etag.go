@@ -40,10 +40,11 @@ func (c Condition) failed() *problem {
 // etagOf is a version of all that an answer shows and people decide by (RFC
 // 9110, section 8.8.3): the object's own version changes with every count in
 // its status, and how the endpoint does with every attempt, and a caller who has
-// just read it would be refused.
+// just read it would be refused. The counts that are shown are left out too.
 func etagOf(webhook *v1alpha1.Webhook) string {
 	shown := presentWebhook(webhook)
 	shown.EndpointHealth, shown.Problem = rest.EndpointHealth{}, nil
+	shown.DeliveriesSkipped, shown.LastSkippedAt, shown.DeliveriesDeletedEarly = 0, nil, 0
 	text, _ := json.Marshal(shown) //nolint:gosec // G117: no secret is in what is presented; and strings, a bool and a time cannot fail
 	sum := sha256.Sum256(append([]byte(webhook.UID), text...))
 	return `"` + hex.EncodeToString(sum[:12]) + `"`

@@ -9,16 +9,19 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
 // ownGateway starts a gateway for a spec and returns how to call it.
@@ -96,6 +99,33 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(said.EventID).To(HavePrefix("evt_"))
 		Expect(got.header.Get("Retry-After")).To(Equal("10"))
 		Expect(stored(ctx, namespace)).To(HaveLen(before))
+	})
+
+	It("tells the owner of the webhook what passed it by", func(ctx SpecContext) {
+		on := ownGateway(ctx, token, cramped()...)
+		suspendedWebhooks(ctx, on, namespace, "one")
+		for range 7 { // four fit
+			publish(ctx, on, event(""))
+		}
+		var webhook v1alpha1.Webhook
+		Eventually(ctx, func() (int64, error) {
+			err := cluster.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "one"}, &webhook)
+			return webhook.Status.DeliveriesSkipped, err
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(int64(3)))
+		Expect(webhook.Status.LastSkippedTime.Time).To(BeTemporally("~", time.Now(), soon))
+		Expect(webhook.Status.Conditions).To(ContainElement(And(
+			HaveField("Type", v1alpha1.ConditionBacklogFull), HaveField("Status", metav1.ConditionTrue), HaveField("Reason", v1alpha1.ReasonDeliveriesSkipped))))
+		Eventually(ctx, func() []string { return reasonsOf(ctx, namespace) }).WithTimeout(soon).WithPolling(pollEvery).
+			Should(ContainElement(v1alpha1.ReasonDeliveriesSkipped))
+		shown := decode[rest.Webhook](on.call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.Status.WebhookID, nil), http.StatusOK)
+		Expect(shown.DeliveriesSkipped).To(Equal(int64(3)))
+		Expect(shown.LastSkippedAt).NotTo(BeNil())
+		publish(ctx, on, event(""))
+		var reports corev1.ConfigMap
+		Eventually(ctx, func() (map[string]string, error) { // told, taken, and emptied
+			err := cluster.Client.Get(ctx, client.ObjectKey{Namespace: stack.SystemNamespace, Name: "bbmcp-skipped"}, &reports)
+			return reports.Data, err
+		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveEach(ContainSubstring("taken")))
 	})
 
 	It("refuses what the namespace cannot take, whatever others do", func(ctx SpecContext) {

@@ -27,6 +27,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/ratelimit"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
@@ -65,6 +66,10 @@ type Options struct {
 	Dashboard bool
 	// First says how first attempts are made here.
 	First FirstAttempts
+	// Skipped is the ConfigMap by which the manager is told what webhooks did not get;
+	// without a namespace it is not. Replica is the name of this gateway there.
+	Skipped client.ObjectKey
+	Replica string
 	// Tracer makes a span for each event; nil: none.
 	Tracer  *tracing.Tracer
 	Metrics *Metrics
@@ -111,6 +116,7 @@ type Gateway struct {
 	window   *window
 	unstored *unstored
 	records  *records
+	skips    *skips
 
 	storingFailing, storingSlow *storing
 
@@ -140,6 +146,10 @@ func New(o Options) (*Gateway, error) {
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
 		news:           newNews(),
 		storingFailing: newStoring(failingLimits(), o.Now), storingSlow: newStoring(slowLimits(), o.Now),
+	}
+	g.skips = &skips{
+		client: o.Client, object: o.Skipped, replica: o.Replica,
+		panics: o.Panics, logger: o.Logger, now: o.Now, untold: map[skipped.Webhook]skipped.Count{},
 	}
 	g.endpoints.Panics, g.deliveries.Panics, g.catalogue.Panics = o.Panics, o.Panics, o.Panics
 	g.endpoints.followers, g.deliveries.news = g.news, g.news
@@ -181,6 +191,7 @@ func (g *Gateway) attemptFirst(o Options) {
 		g.firsts.slots.forget(keyOf(webhook))
 		g.records.forget(webhook.UID)
 		g.unstored.forget(webhook.UID)
+		g.skips.forget(webhook)
 	}
 }
 
@@ -196,6 +207,7 @@ func (g *Gateway) Start(ctx context.Context) {
 	go g.tokens.ReadKeys(ctx)
 	go g.beat(ctx)
 	g.recording.Go(func() { g.records.run(ctx) })
+	g.recording.Go(func() { g.skips.run(ctx) })
 }
 
 // Drain waits until every first attempt that was handed over is settled. Call it

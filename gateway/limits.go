@@ -7,8 +7,6 @@ import (
 	"iter"
 	"net/http"
 	"time"
-
-	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
 // namespaceShare is the part of a namespace's limits that one webhook may use:
@@ -55,7 +53,7 @@ type wish struct {
 // admission is what becomes of the wishes.
 type admission struct {
 	granted []wish
-	skipped []rest.SkippedWebhook
+	full    []wish   // whose webhooks are skipped
 	refused *problem // nil: granted may be created
 }
 
@@ -86,7 +84,7 @@ func (l Limits) admit(bytes int64, in using, wishes []wish) admission {
 			return admission{refused: limitReached(reasonBacklogFull, fmt.Sprintf(
 				"webhook %s has %d unfinished deliveries, its limit, and refuses events that it cannot take", w.id, w.used.count))}
 		}
-		a.skipped = append(a.skipped, rest.SkippedWebhook{WebhookID: w.id, Reason: rest.SkippedBacklogFull})
+		a.full = append(a.full, w)
 	}
 	namespace, after := in.namespace, in.namespace.plus(added)
 	switch {

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
 func TestAdmit(t *testing.T) {
@@ -76,11 +74,8 @@ func TestAdmit(t *testing.T) {
 			for _, w := range got.granted {
 				granted = append(granted, w.name)
 			}
-			for _, s := range got.skipped {
-				if s.Reason != rest.SkippedBacklogFull {
-					t.Errorf("skipped because of %s", s.Reason)
-				}
-				skipped = append(skipped, s.WebhookID[len("wh_"):])
+			for _, w := range got.full {
+				skipped = append(skipped, w.name)
 			}
 			refused := ""
 			if got.refused != nil {

@@ -125,6 +125,8 @@ type publishing struct {
 	wanted  []target // the oldest first
 	skipped []rest.SkippedWebhook
 
+	passedOver []passedOver // the same, to be counted once it is answered
+
 	mu      sync.Mutex
 	known   map[string]*recorded // deliveries that exist, by name
 	created bool                 // one of them is new
@@ -204,8 +206,9 @@ func (p *publishing) count() {
 		outcome = outcomeRepeated
 	}
 	p.g.metrics.published(outcome)
-	for _, skipped := range p.skipped {
-		p.g.metrics.skippedWebhook(skipped.Reason)
+	for _, each := range p.passedOver {
+		p.g.metrics.skippedWebhook(each.reason)
+		p.g.skips.note(each.webhook, each.reason)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/btree"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -56,6 +57,8 @@ func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map
 				h.Reason, h.Problem = problem.Reason, problem.Message
 			}
 		}
+		full := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionBacklogFull)
+		h.Skipped = full != nil && full.Status == metav1.ConditionTrue && webhook.Spec.Overflow != v1alpha1.OverflowRefuse
 		if mayList {
 			h.Waiting, h.Recent, h.Latest = p.g.deliveries.standing(namespace, webhook.Name)
 		}
@@ -105,6 +108,7 @@ func (p pages) Settings(ctx context.Context, namespace, id string) (*dashboard.S
 		Delays: policy.Delays, Timeout: policy.Timeout, Deadline: defaultDeadline, Overlap: defaultOverlap,
 		Refuse:    webhook.Spec.Overflow == v1alpha1.OverflowRefuse,
 		Succeeded: webhook.Status.DeliveriesSucceeded, Failed: webhook.Status.DeliveriesFailed, Unrecorded: webhook.Status.DeliveriesUnrecorded,
+		Skipped: webhook.Status.DeliveriesSkipped, LastSkipped: presentSeconds(webhook.Status.LastSkippedTime), DeletedEarly: webhook.Status.DeliveriesDeletedEarly,
 	}
 	if spec := webhook.Spec.RetryPolicy; spec != nil {
 		if spec.Delays != nil {

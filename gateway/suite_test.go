@@ -34,6 +34,9 @@ const (
 	soon = 30 * time.Second
 	// slowPage is the longest that a page of a list may take, at the 99th percentile.
 	slowPage = 50 * time.Millisecond
+	// backlogFullFor is how long the manager calls a backlog full after a delivery was
+	// skipped.
+	backlogFullFor = 15 * time.Second
 )
 
 var (
@@ -65,7 +68,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() error { return cluster.Stop() })
 	// Some specs count what is stored: nothing may be swept away meanwhile.
-	_, err = cluster.StartManager(ctx, stack.ManagerOptions{Supervise: true, Args: []string{"--retain-count=100000"}})
+	_, err = cluster.StartManager(ctx, stack.ManagerOptions{Supervise: true, Args: []string{"--retain-count=100000", "--backlog-full-for=" + backlogFullFor.String()}})
 	Expect(err).NotTo(HaveOccurred())
 	shared, err = cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true})
 	Expect(err).NotTo(HaveOccurred())

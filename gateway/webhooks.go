@@ -136,6 +136,8 @@ func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 		WebhookID: idOf(webhook), Name: webhook.Name, URL: webhook.Spec.URL, Events: webhook.Spec.Events,
 		Description: orNull(webhook.Spec.Description), Status: status, Suspended: webhook.Spec.Suspend,
 		CreatedAt: webhook.CreationTimestamp.UTC(), EndpointHealth: presentEndpoint(webhook), Problem: presentProblem(webhook),
+		DeliveriesSkipped: webhook.Status.DeliveriesSkipped, LastSkippedAt: presentSeconds(webhook.Status.LastSkippedTime),
+		DeliveriesDeletedEarly: webhook.Status.DeliveriesDeletedEarly,
 	}
 	settingsOf(&webhook.Spec, &shown)
 	return shown

@@ -47,6 +47,11 @@ type Webhook struct {
 
 	Problem *WebhookProblem `json:"problem" doc:"What keeps the webhook from working as it is configured: the condition Ready of the object, where it is False; null if nothing does"`
 
+	DeliveriesSkipped int64      `json:"deliveries_skipped" doc:"Deliveries that it did not get, because it was disabled or its backlog took no more; counted within a minute"`
+	LastSkippedAt     *time.Time `json:"last_skipped_at" doc:"When that last happened; null: never"`
+
+	DeliveriesDeletedEarly int64 `json:"deliveries_deleted_early" doc:"Failed deliveries that were deleted before retention.failed was over, because there were too many or they were too large"`
+
 	RetryPolicy      RetryPolicy `json:"retry_policy" doc:"When failed attempts are repeated"`
 	DeliveryDeadline string      `json:"delivery_deadline" doc:"Age at which a delivery fails that has not succeeded" example:"72h"`
 	Overflow         string      `json:"overflow" enum:"Skip,Refuse" doc:"What publishers see when the webhook takes no more: it is skipped, or nobody gets the event"`

@@ -86,6 +86,19 @@ type WebhookStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	DeliveriesDeletedEarly int64 `json:"deliveriesDeletedEarly,omitempty"`
 
+	// deliveriesSkipped counts deliveries that this webhook did not get: it was
+	// disabled, or its backlog took no more (BacklogFull). Their publishers were told.
+	// A crash of a gateway or of the controller may lose some seconds of counting.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DeliveriesSkipped int64 `json:"deliveriesSkipped,omitempty"`
+
+	// lastSkippedTime is when this webhook last did not get a delivery.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
+	LastSkippedTime *metav1.Time `json:"lastSkippedTime,omitempty"`
+
 	// deliveriesPending is how many deliveries wait or are being retried, as of
 	// the last write of this status (at most once a minute unless the state changes).
 	// +optional
@@ -186,7 +199,8 @@ const (
 	// ConditionEventTypesRegistered says whether every type in spec.events is
 	// in the catalogue of EventTypes.
 	ConditionEventTypesRegistered = "EventTypesRegistered"
-	// ConditionBacklogFull says whether new events for this webhook are refused.
+	// ConditionBacklogFull says whether new events for this webhook are skipped or
+	// refused because too many deliveries of it wait.
 	ConditionBacklogFull = "BacklogFull"
 )
 
@@ -244,6 +258,9 @@ const (
 
 	// ReasonBacklogBelowLimit: BacklogFull=False.
 	ReasonBacklogBelowLimit = "BacklogBelowLimit"
-	// ReasonBacklogAtLimit: BacklogFull=True.
+	// ReasonBacklogAtLimit: BacklogFull=True; as many deliveries are unfinished as may be.
 	ReasonBacklogAtLimit = "BacklogAtLimit"
+	// ReasonDeliveriesSkipped: BacklogFull=True; a gateway skipped this webhook in the
+	// last minutes, because it had more deliveries than could be stored.
+	ReasonDeliveriesSkipped = "DeliveriesSkipped"
 )

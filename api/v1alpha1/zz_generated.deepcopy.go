@@ -543,6 +543,10 @@ func (in *WebhookStatus) DeepCopyInto(out *WebhookStatus) {
 		in, out := &in.EnabledTime, &out.EnabledTime
 		*out = (*in).DeepCopy()
 	}
+	if in.LastSkippedTime != nil {
+		in, out := &in.LastSkippedTime, &out.LastSkippedTime
+		*out = (*in).DeepCopy()
+	}
 	if in.RetryAfterTime != nil {
 		in, out := &in.RetryAfterTime, &out.RetryAfterTime
 		*out = (*in).DeepCopy()

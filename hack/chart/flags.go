@@ -19,9 +19,9 @@ type section struct {
 
 func sections() []section {
 	return []section{
-		{"bbmcp-webhooks manager", "managerFlags", []string{"help", "kubeconfig", "dispatcher-socket", "namespaces", "metrics-address", "probe-address"}},
+		{"bbmcp-webhooks manager", "managerFlags", []string{"help", "kubeconfig", "dispatcher-socket", "namespaces", "metrics-address", "probe-address", "skipped-configmap"}},
 		{"bbmcp-webhooks gateway", "gatewayFlags", []string{
-			"help", "kubeconfig", "dispatcher-socket", "namespaces", "metrics-address", "address", "tls-cert-file", "tls-key-file",
+			"help", "kubeconfig", "dispatcher-socket", "namespaces", "metrics-address", "address", "tls-cert-file", "tls-key-file", "skipped-configmap",
 		}},
 		{"dispatcher", "dispatcherFlags", []string{"socket", "metrics-address", "ca-bundle"}},
 	}

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +47,9 @@ func webhookView() view[rest.Webhook] {
 			{"CREATED", true, func(w rest.Webhook, _ time.Time) string { return stamp(&w.CreatedAt) }},
 			{"DESCRIPTION", true, func(w rest.Webhook, _ time.Time) string { return text(w.Description) }},
 			{"ENDPOINT", true, func(w rest.Webhook, _ time.Time) string { return explained(w) }},
+			{"SKIPPED", true, func(w rest.Webhook, _ time.Time) string { return strconv.FormatInt(w.DeliveriesSkipped, 10) }},
+			{"LAST SKIPPED", true, func(w rest.Webhook, _ time.Time) string { return stamp(w.LastSkippedAt) }},
+			{"DELETED EARLY", true, func(w rest.Webhook, _ time.Time) string { return strconv.FormatInt(w.DeliveriesDeletedEarly, 10) }},
 		},
 	}
 }

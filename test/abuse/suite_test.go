@@ -57,7 +57,8 @@ type scene struct {
 	fresh      []string  // tokens that the gateway has not seen
 	reviewed   float64   // reviews that the API server was asked for
 	reviewedAt time.Time // by then
-	writes     float64   // requests about deliveries
+	writes     float64   // requests about deliveries, or writes of reports
+	statuses   float64   // writes of the statuses of webhooks
 	writesAt   time.Time // by then
 }
 
@@ -87,6 +88,7 @@ func attacksOnNeighbours() []attack {
 		admissionAttacks(),
 		choosyAttacks(),
 		failingAttacks(),
+		skippedAttacks(),
 		changeAttacks(),
 	)
 }

@@ -35,6 +35,8 @@ func special() map[string]string {
 		"manager metrics-address":    "{manager: {ports: {metrics: 9000}}}",
 		"gateway metrics-address":    "{gateway: {ports: {metrics: 9000}}}",
 		"manager probe-address":      "{manager: {ports: {probes: 9000}}}",
+		"manager skipped-configmap":  "{fullnameOverride: other}",
+		"gateway skipped-configmap":  "{fullnameOverride: other}",
 		"gateway address":            "{gateway: {ports: {http: 9000}}}",
 		"gateway tls-cert-file":      "{gateway: {tls: {secretName: a}}}",
 		"gateway tls-key-file":       "{gateway: {tls: {secretName: a}}}",

@@ -84,6 +84,7 @@ func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gate
 	g.args = slices.Concat(s.installed["gateway"].args, []string{
 		"--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + g.socket, "--address=" + addresses[0],
 		"--metrics-address=" + addresses[1], "--metrics-secure=false", "--drain-delay=0s",
+		"--skipped-namespace=" + SystemNamespace,
 	}, options.Args)
 	g.env = options.Env
 	if options.NotReady {

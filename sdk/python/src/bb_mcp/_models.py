@@ -167,6 +167,11 @@ class Webhook(Resource):
     """How the endpoint does: it is unhealthy before ``status`` is ``failing``."""
     problem: Optional[WebhookProblem]
     """What keeps it from working as it is configured; None: nothing does."""
+    deliveries_skipped: int
+    """Deliveries that it did not get: it was disabled, or its backlog took no more."""
+    last_skipped_at: Optional[str]
+    deliveries_deleted_early: int
+    """Failed deliveries that were deleted before ``retention.failed`` was over, for room."""
     retry_policy: RetryPolicy
     delivery_deadline: str
     """Age at which a delivery fails that has not succeeded."""

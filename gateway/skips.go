@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
+	"bbmcp.quietstack.com/webhooks/internal/skipped"
+)
+
+const (
+	// tellInterval is how often a gateway tells the manager what it has skipped, if it
+	// has: two small requests, whatever the number of events and webhooks.
+	tellInterval = 2 * time.Second
+	// tellAgainMax bounds the wait after that failed.
+	tellAgainMax = time.Minute
+)
+
+// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=bbmcp-skipped,verbs=get;patch,namespace=bbmcp-system
+
+// skips counts the deliveries that webhooks did not get, and tells the manager, which
+// says so in their status. The publishers know; the owners of webhooks would not.
+type skips struct {
+	client  client.Client
+	object  client.ObjectKey // the ConfigMap; without a namespace nobody is told
+	replica string           // the key of this gateway in it
+	panics  *panics.Guard
+	logger  *slog.Logger
+	now     func() time.Time
+
+	mu       sync.Mutex
+	untold   map[skipped.Webhook]skipped.Count
+	sequence int64
+	// tried are counts whose write ended without an answer, as version sequence.
+	tried map[skipped.Webhook]skipped.Count
+}
+
+// note counts one delivery that a webhook did not get.
+func (s *skips) note(webhook webhookKey, reason string) {
+	count := skipped.Count{Last: s.now().UTC().Truncate(time.Second)}
+	switch reason {
+	case rest.SkippedBacklogFull:
+		count.Full = 1
+	case rest.SkippedDisabled:
+		count.Disabled = 1
+	default:
+		return
+	}
+	if s.object.Namespace == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := skipped.Webhook{Namespace: webhook.namespace, Name: webhook.name, UID: webhook.uid}
+	s.untold[key] = s.untold[key].Plus(count)
+}
+
+// run tells the manager until ctx ends, and then once more.
+func (s *skips) run(ctx context.Context) {
+	if s.object.Namespace == "" {
+		return
+	}
+	for wait := tellInterval; pause(ctx, wait); {
+		var err error
+		if panicked := s.panics.Do(panics.Background, func() { err = s.tell(ctx) }); panicked != nil {
+			err = panicked
+		}
+		if err == nil {
+			wait = tellInterval
+			continue
+		}
+		if wait == tellInterval {
+			s.logger.Warn("the manager cannot be told what was skipped; trying again", slog.String("cause", err.Error()))
+		}
+		wait = min(2*wait, tellAgainMax)
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+	defer cancel()
+	_ = s.panics.Do(panics.Background, func() { _ = s.tell(last) }) // nobody is left to try again
+}
+
+// tell adds what is untold to this gateway's report. Other gateways have their own
+// part of the object, so a conflict is rare.
+func (s *skips) tell(ctx context.Context) error {
+	if !s.hasNews() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var object corev1.ConfigMap
+	if err := s.client.Get(ctx, s.object, &object); err != nil {
+		return fmt.Errorf("get ConfigMap %s: %w", s.object, err)
+	}
+	known, err := skipped.Decode(object.Data[s.replica])
+	if err != nil { // there is none
+		known = skipped.Report{Counts: map[skipped.Webhook]skipped.Count{}}
+	}
+	s.settle(known)
+	next := s.next(known)
+	if len(next.Counts) == 0 {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": object.ResourceVersion},
+		"data":     map[string]any{s.replica: skipped.Encode(next)},
+	})
+	if err != nil {
+		return err
+	}
+	written := &corev1.ConfigMap{}
+	written.Namespace, written.Name = s.object.Namespace, s.object.Name
+	if err := s.client.Patch(ctx, written, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return fmt.Errorf("patch ConfigMap %s: %w", s.object, err)
+	}
+	s.settle(next)
+	return nil
+}
+
+func (s *skips) hasNews() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.untold) > 0
+}
+
+// settle takes out what was told, if the write that told it is among what is known.
+func (s *skips) settle(known skipped.Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known.Sequence >= s.sequence {
+		for webhook, told := range s.tried {
+			left := s.untold[webhook]
+			left.Full -= told.Full
+			left.Disabled -= told.Disabled
+			if s.untold[webhook] = left; left.Full <= 0 && left.Disabled <= 0 {
+				delete(s.untold, webhook)
+			}
+		}
+	}
+	s.tried = nil
+}
+
+// next is the report with what is untold, as much as goes into one.
+func (s *skips) next(known skipped.Report) skipped.Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sequence = max(s.sequence, known.Sequence, s.now().UnixMilli()) + 1
+	next := skipped.Report{Sequence: s.sequence, Begun: known.Begun, Counts: known.Counts}
+	if len(known.Counts) == 0 {
+		next.Begun = s.sequence
+	}
+	s.tried = map[skipped.Webhook]skipped.Count{}
+	for _, webhook := range s.inTurn(skipped.MaxWebhooks) {
+		if _, has := next.Counts[webhook]; !has && len(next.Counts) >= skipped.MaxWebhooks {
+			continue
+		}
+		count := s.untold[webhook]
+		next.Counts[webhook] = next.Counts[webhook].Plus(count)
+		s.tried[webhook] = count
+	}
+	if len(s.tried) == 0 {
+		next.Counts = nil // the manager has not taken the last one yet, and there is no room
+	}
+	return next
+}
+
+// inTurn are at most so many webhooks with something untold: one of each namespace,
+// then a second of each, and so on. A namespace with thousands of them delays nobody
+// else's.
+func (s *skips) inTurn(most int) (turns []skipped.Webhook) {
+	waiting := map[string][]skipped.Webhook{}
+	for webhook := range s.untold {
+		waiting[webhook.Namespace] = append(waiting[webhook.Namespace], webhook)
+	}
+	for len(waiting) > 0 {
+		for namespace, webhooks := range waiting {
+			if len(turns) == most {
+				return turns
+			}
+			turns = append(turns, webhooks[0])
+			if waiting[namespace] = webhooks[1:]; len(webhooks) == 1 {
+				delete(waiting, namespace)
+			}
+		}
+	}
+	return turns
+}
+
+// forget drops what is untold of a webhook that is gone: there is nobody left to tell.
+func (s *skips) forget(webhook *v1alpha1.Webhook) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := skipped.Webhook{Namespace: webhook.Namespace, Name: webhook.Name, UID: webhook.UID}
+	delete(s.untold, key)
+	delete(s.tried, key)
+}
