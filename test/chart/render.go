@@ -32,6 +32,9 @@ type Release struct {
 	Name, Namespace string
 	// APIVersions are served beside those of Kubernetes itself.
 	APIVersions []string
+	// Reused says that there are no values but those given, as helm upgrade
+	// --reuse-values has it: those of the release before, defaults included.
+	Reused bool
 }
 
 // Rendered is what the chart makes.
@@ -46,7 +49,7 @@ type Rendered struct {
 func Render(ctx context.Context, root string, values map[string]any, release Release) (Rendered, error) {
 	r := request{
 		Chart: filepath.Join(root, Folder), Values: values, Kubernetes: kubernetes,
-		Name: release.Name, Namespace: release.Namespace, APIVersions: release.APIVersions,
+		Name: release.Name, Namespace: release.Namespace, APIVersions: release.APIVersions, Reused: release.Reused,
 	}
 	if r.Name == "" {
 		r.Name = "bbmcp"

@@ -30,6 +30,7 @@ type request struct {
 	Name, Namespace      string
 	Kubernetes           string
 	APIVersions          []string
+	Reused               bool
 }
 
 // ask returns the files that the program makes.

@@ -29,7 +29,7 @@ spec:
       labels:
         {{- mergeOverwrite (deepCopy $values.podLabels) (include "bbmcp.selector" . | fromYaml) | toYaml | nindent 8 }}
       annotations:
-        {{- mergeOverwrite (dict "kubectl.kubernetes.io/default-container" .role) $values.podAnnotations | toYaml | nindent 8 }}
+        {{- mergeOverwrite (dict "kubectl.kubernetes.io/default-container" .role "cluster-autoscaler.kubernetes.io/safe-to-evict" "true") $values.podAnnotations | toYaml | nindent 8 }}
     spec:
       serviceAccountName: {{ include "bbmcp.serviceAccountName" . }}
       # The token is mounted by hand, into the one container that needs it.
@@ -43,10 +43,8 @@ spec:
       {{- with $values.priorityClassName }}
       priorityClassName: {{ . | quote }}
       {{- end }}
-      {{- with $values.nodeSelector }}
       nodeSelector:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
+        {{- mergeOverwrite (dict "kubernetes.io/os" "linux") $values.nodeSelector | toYaml | nindent 8 }}
       {{- with $values.tolerations }}
       tolerations:
         {{- toYaml . | nindent 8 }}
@@ -57,10 +55,12 @@ spec:
       {{- end }}
       securityContext:
         runAsNonRoot: true
+        {{- if ne (include "bbmcp.assignsIDs" $root) "true" }}
         # One user for both containers: the socket is open to its owner alone.
         runAsUser: 65532
         runAsGroup: 65532
         fsGroup: 65532 # lets that user read the token
+        {{- end }}
         seccompProfile:
           type: RuntimeDefault
       {{- with include "bbmcp.spread" . }}
@@ -98,4 +98,10 @@ spec:
         {{- end }}
       volumes:
         {{- include "bbmcp.volumes" . | nindent 8 }}
+{{- end -}}
+
+{{- /* Says true where the cluster gives each Pod its user and groups, and refuses others, as OpenShift does. */ -}}
+{{- define "bbmcp.assignsIDs" -}}
+{{- $adapt := .Values.compatibility.openshift.adaptSecurityContext -}}
+{{- or (eq $adapt "force") (and (eq $adapt "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
 {{- end -}}

@@ -31,6 +31,8 @@ type request struct {
 	// Kubernetes is the version of the cluster; APIVersions are served beside its own.
 	Kubernetes  string
 	APIVersions []string
+	// Reused says that Values are all there are, as helm upgrade --reuse-values has it.
+	Reused bool
 }
 
 func main() {
@@ -71,6 +73,9 @@ func (r request) render() (map[string]string, error) {
 	chart, err := loader.LoadDir(r.Chart)
 	if err != nil {
 		return nil, err
+	}
+	if r.Reused {
+		chart.Values = map[string]any{}
 	}
 	version, err := common.ParseKubeVersion(r.Kubernetes)
 	if err != nil {
