@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/signing"
@@ -48,6 +49,38 @@ func (r *WebhookReconciler) announceDeletions(webhook *v1alpha1.Webhook, seen ob
 	r.event(webhook, corev1.EventTypeWarning, "FailedDeliveriesDeleted", "Retain", fmt.Sprintf(
 		"%d failed deliveries were deleted before their time, the oldest first, to keep within the operator's bounds (%s); "+
 			"status.deliveriesDeletedEarly counts them", seen.deletedEarly, flags[seen.exceeded]))
+}
+
+// announceEmpty tells, once, that a request by annotation says nothing: its value
+// often comes from a command that has failed.
+func (r *WebhookReconciler) announceEmpty(webhook *v1alpha1.Webhook) {
+	for _, annotation := range []string{v1alpha1.EnableRequestedAtAnnotation, v1alpha1.RotateRequestedAtAnnotation} {
+		about := emptied{keyOf(webhook), annotation}
+		if !isEmpty(webhook.Annotations, annotation) {
+			r.emptied.Delete(about)
+			continue
+		}
+		if _, isTold := r.emptied.LoadOrStore(about, true); !isTold {
+			r.event(webhook, corev1.EventTypeWarning, "RequestEmpty", "Check", emptyRequest(annotation))
+		}
+	}
+}
+
+// emptied is an annotation of a webhook that was told to be empty.
+type emptied struct {
+	webhook    types.NamespacedName
+	annotation string
+}
+
+// isEmpty reports whether an annotation is there and says nothing.
+func isEmpty(annotations map[string]string, name string) bool {
+	value, isThere := annotations[name]
+	return isThere && value == ""
+}
+
+// emptyRequest says what is wrong with a request by an empty annotation.
+func emptyRequest(annotation string) string {
+	return "the annotation " + annotation + " is empty, so nothing is done; give it a value that it has not had, such as the time"
 }
 
 func (r *WebhookReconciler) announceState(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {

@@ -57,3 +57,28 @@ func TestEventsOfAnEndpoint(t *testing.T) {
 		})
 	}
 }
+
+// A request by an empty annotation is answered, once for each time that it is made.
+func TestEmptyRequestsAreTold(t *testing.T) {
+	recorder := events.NewFakeRecorder(8)
+	r := &WebhookReconciler{Recorder: recorder}
+	for _, annotations := range []map[string]string{
+		nil,
+		{v1alpha1.EnableRequestedAtAnnotation: ""}, {v1alpha1.EnableRequestedAtAnnotation: ""}, // told once
+		{v1alpha1.EnableRequestedAtAnnotation: "now"},
+		{v1alpha1.EnableRequestedAtAnnotation: ""}, // and again
+		{v1alpha1.EnableRequestedAtAnnotation: "", v1alpha1.RotateRequestedAtAnnotation: ""},
+	} {
+		r.announceEmpty(someWebhook(func(w *v1alpha1.Webhook) { w.Annotations = annotations }))
+	}
+	close(recorder.Events)
+	var got []string
+	for event := range recorder.Events {
+		got = append(got, strings.Join(strings.Fields(event)[:5], " "))
+	}
+	same(t, got, []string{
+		"Warning RequestEmpty the annotation " + v1alpha1.EnableRequestedAtAnnotation,
+		"Warning RequestEmpty the annotation " + v1alpha1.EnableRequestedAtAnnotation,
+		"Warning RequestEmpty the annotation " + v1alpha1.RotateRequestedAtAnnotation,
+	})
+}

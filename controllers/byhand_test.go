@@ -73,6 +73,18 @@ func TestRetryByHandInEveryState(t *testing.T) {
 			exhausted(table()...), "retry refused: the webhook is suspended; resume it and ask again",
 		},
 		{
+			"failed, asked by an empty annotation: said", []answer{broken},
+			[]happening{{hour, func(l *life) {
+				l.s.delivery.Annotations = map[string]string{v1alpha1.RetryRequestedAtAnnotation: ""}
+			}}},
+			exhausted(table()...), "retry refused: the annotation bbmcp.quietstack.com/retry-requested-at is empty, so nothing is done; give it a value that it has not had, such as the time",
+		},
+		{
+			"failed and the webhook has members that nobody knows: refused", []answer{broken},
+			[]happening{{hour, func(l *life) { l.s.webhook.Spec.UnknownMembers = []string{"filter"} }}, {hour, ask}},
+			exhausted(table()...), "retry refused: the webhook has members that this version of the manager does not know; upgrade it and ask again",
+		},
+		{
 			"failed and disabled: refused", []answer{broken},
 			[]happening{{hour, disable}, {hour, ask}},
 			exhausted(table()...), "retry refused: the webhook is disabled; enable it and ask again",

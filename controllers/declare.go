@@ -82,6 +82,7 @@ type WebhookReconciler struct {
 	failing    sync.Map // types.NamespacedName → time.Time of the last one that began to say AttemptsFailing
 	unanswered sync.Map // types.NamespacedName → unansweredStatus
 	refusals   sync.Map // types.NamespacedName → *secretRefusal
+	emptied    sync.Map // emptied → true: told
 	counters   turns    // of writes that only bring counters and times
 	homes      *homes
 	queue      atomic.Pointer[webhookQueue]
@@ -180,6 +181,7 @@ func (r *WebhookReconciler) pass(ctx context.Context, req reconcile.Request) (re
 		return reconcile.Result{}, nil
 	}
 	defer r.forgetIfGone(ctx, webhook)
+	r.announceEmpty(webhook)
 	s, err := r.gather(ctx, webhook)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -214,6 +216,9 @@ func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName
 		r.written.Delete(key)
 		r.failing.Delete(key)
 		r.refusals.Delete(key)
+		for _, annotation := range []string{v1alpha1.EnableRequestedAtAnnotation, v1alpha1.RotateRequestedAtAnnotation} {
+			r.emptied.Delete(emptied{key, annotation})
+		}
 		r.counters.forget(key)
 		r.Observations.Forget(key) // whoever noted something since woke us
 		r.Metrics.forgetWebhook(key)

@@ -178,6 +178,10 @@ func (f *folder) wait(reason, message string) {
 // refuseRetry marks a retry request that cannot be carried out as handled, and
 // says so.
 func (f *folder) refuseRetry() {
+	if f.status.State == v1alpha1.DeliveryFailed && isEmpty(f.delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation) {
+		f.status.ErrorMessage = "retry refused: " + emptyRequest(v1alpha1.RetryRequestedAtAnnotation)
+		return
+	}
 	if !retryWanted(f.delivery, f.status) || f.phase == attempt.InFlight {
 		return
 	}

@@ -158,7 +158,7 @@ func (j *judgement) ready() {
 		j.stalled(v1alpha1.ReasonManagerTooOld, tooOld(j.webhook))
 	case j.status.State == v1alpha1.WebhookDisabled:
 		j.stalled(v1alpha1.ReasonDisabled, "the webhook is disabled; mend the endpoint, then change spec.url or run: kubectl annotate --overwrite webhook "+
-			j.webhook.Name+" "+v1alpha1.EnableRequestedAtAnnotation+"=\"$(date -Is)\"")
+			j.webhook.Name+" "+v1alpha1.EnableRequestedAtAnnotation+"=\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\"")
 	case j.url != nil:
 		j.stalled(v1alpha1.ReasonURLForbidden, "spec.url: "+j.url.Message+"; use a public https endpoint, or have the operator allow it (--allow-cidr, --allow-http of the dispatcher)")
 	case j.signing != nil && j.signing.Reason == v1alpha1.ReasonSecretNotFound && secretFollows(j.webhook, j.now):
