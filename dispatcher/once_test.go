@@ -197,7 +197,7 @@ var _ = Describe("Within one attempt nothing is sent twice", func() {
 					_ = conn.Close()
 					return
 				}
-				_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+				_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nKeep-Alive: timeout=60\r\n\r\n")
 			}
 		})
 		sender := newSender(dispatcher.SenderOptions{})
@@ -219,7 +219,7 @@ var _ = Describe("Within one attempt nothing is sent twice", func() {
 			}
 			_, _ = io.Copy(io.Discard, request.Body)
 			posts.Add(1)
-			_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+			_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nKeep-Alive: timeout=60\r\n\r\n")
 			abort(conn)
 			closed <- struct{}{}
 		})

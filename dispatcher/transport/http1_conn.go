@@ -42,8 +42,8 @@ type http1Conn struct {
 	remote   netip.Addr
 	notAfter time.Time // of the endpoint's certificate
 
+	answers int // that it has brought
 	// Of a connection that was used before:
-	used      bool
 	idleSince time.Time
 	idle      time.Duration // how long it was, when it was taken
 	announced time.Duration // for how long the endpoint keeps it; 0: it does not say
@@ -82,7 +82,7 @@ func (c *http1Conn) post(ctx context.Context, r *Request, p *progress) (answer A
 	}
 	switch {
 	case err == nil && !(head.answer.StatusCode == http.StatusRequestTimeout && c.isStale(head, began)):
-	case err == nil, !heads.any && c.used && isEnd(err) && c.socket.arrived() <= began:
+	case err == nil, !heads.any && c.used() && isEnd(err) && c.socket.arrived() <= began:
 		return Answer{}, false, errUnreached
 	default:
 		_ = c.socket.Close()
@@ -97,14 +97,18 @@ func (c *http1Conn) post(ctx context.Context, r *Request, p *progress) (answer A
 	excerpt, whole := c.readBody(ctx, head, until)
 	answer.Excerpt = excerpt
 	whole = sending.end(ctx, answer.StatusCode, until) && whole
-	c.used, c.announced = true, head.idle
+	c.answers++
+	c.announced = head.idle
 	return answer, whole && head.keepAlive && c.reader.Buffered() == 0, nil
 }
+
+// used reports whether a request was sent before this one.
+func (c *http1Conn) used() bool { return c.answers > 0 }
 
 // isStale reports whether an answer is not to this request: some endpoints close
 // an idle connection with a 408 (RFC 9110, section 15.5.9).
 func (c *http1Conn) isStale(head *http1Head, began int64) bool {
-	return c.used && !head.keepAlive && c.socket.arrived() <= began
+	return c.used() && !head.keepAlive && c.socket.arrived() <= began
 }
 
 // isClosed reports whether an error says that the connection has ended.

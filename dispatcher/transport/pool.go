@@ -28,8 +28,13 @@ const (
 	// shareTime is how long a request waits for a connection that another one makes
 	// and that both can use.
 	shareTime = 300 * time.Millisecond
+	// provingTime is how long a first connection is left alone after its first answer,
+	// unless the endpoint announces that it keeps it. Who closes connections at once
+	// has done so by then; who is slower does not close them between two requests that
+	// follow closely.
+	provingTime = 50 * time.Millisecond
 	// rememberFor is how long it is remembered that a destination speaks no HTTP/2,
-	// or closes idle connections sooner than most.
+	// or closes connections at once, or sooner than most.
 	rememberFor     = time.Hour
 	maxDestinations = 4096
 )
@@ -55,6 +60,8 @@ type destination struct {
 
 	protocol  string        // that it spoke last; "" if that is not known
 	overHTTP1 time.Time     // until when nothing but HTTP/1.1 is spoken
+	keeps     bool          // it is known to keep connections over HTTP/1.1
+	closes    time.Time     // until when none is kept: it closes each after an answer
 	idleTime  time.Duration // it closes connections after about twice that; 0: nothing is known
 	learned   time.Time     // when idleTime was
 }
@@ -79,21 +86,65 @@ func (p *pool) takeHTTP1(key string) *http1Conn {
 	for {
 		p.mu.Lock()
 		d, ok := p.destinations[key]
-		if !ok || len(d.idle) == 0 {
+		if !ok {
 			p.mu.Unlock()
 			return nil
 		}
-		last := len(d.idle) - 1
-		c := d.idle[last]
-		d.idle[last], d.idle = nil, d.idle[:last]
+		c := d.takeIdle(p.now())
+		if c == nil {
+			p.mu.Unlock()
+			return nil
+		}
 		p.idle--
-		c.idle = p.now().Sub(c.idleSince)
 		fresh := c.idle < d.limit(c)
 		p.mu.Unlock()
-		if fresh && c.socket.quiet() {
-			return c
+		if fresh {
+			if c.socket.quiet() {
+				return c
+			}
+			p.foundEnded(key, c)
 		}
 		c.close()
+	}
+}
+
+// takeIdle returns the connection that is to be used next; nil if there is none. Of
+// an endpoint that is not known to keep connections only one that has been idle for
+// a while may be: the end of the others may be under way.
+func (d *destination) takeIdle(now time.Time) *http1Conn {
+	if len(d.idle) == 0 {
+		return nil
+	}
+	next := len(d.idle) - 1
+	if !d.keeps {
+		next = 0
+	}
+	c := d.idle[next]
+	c.idle = now.Sub(c.idleSince)
+	if !d.keeps && c.idle < provingTime {
+		return nil
+	}
+	d.idle = slices.Delete(d.idle, next, next+1)
+	return c
+}
+
+// foundEnded takes in that an endpoint has closed a connection while nothing was
+// under way on it. After the first answer that tells that it may close each; later
+// on it may have been restarted.
+func (p *pool) foundEnded(key string, c *http1Conn) {
+	if c.answers > 1 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.at(key)
+	switch {
+	case d.keeps:
+		d.keeps = false
+	case c.idle < 2*provingTime:
+		d.closes = p.now().Add(rememberFor)
+	default:
+		d.idleTime, d.learned = c.idle/2, p.now()
 	}
 }
 
@@ -114,7 +165,8 @@ func (p *pool) put(key string, c *http1Conn) {
 	c.idleSince = p.now()
 	p.mu.Lock()
 	d := p.at(key)
-	keep := len(d.idle) < maxIdlePerDestination && p.idle < maxIdle
+	d.keeps = d.keeps || c.answers > 1 || c.announced > 0
+	keep := len(d.idle) < maxIdlePerDestination && p.idle < maxIdle && !p.now().Before(d.closes)
 	if keep {
 		d.idle = append(d.idle, c)
 		p.idle++
@@ -126,13 +178,17 @@ func (p *pool) put(key string, c *http1Conn) {
 	}
 }
 
-// closedIdle takes in that an endpoint closed a connection that had been idle for
-// so long when it was used.
-func (p *pool) closedIdle(key string, idle time.Duration) {
+// closedIdle takes in that an endpoint closed an idle connection when it was used.
+// One that had hardly been idle tells nothing of how long it keeps them: the endpoint
+// may have been restarted, or no longer keep any.
+func (p *pool) closedIdle(key string, c *http1Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := p.at(key)
-	d.idleTime, d.learned = max(idle/2, time.Millisecond), p.now()
+	if d := p.at(key); c.idle < provingTime {
+		d.keeps = false
+	} else {
+		d.idleTime, d.learned = c.idle/2, p.now()
+	}
 }
 
 // reserve returns a connection over HTTP/2 with a slot for one request; nil if
@@ -276,5 +332,5 @@ func (d *destination) isForgettable(now time.Time, tooMany bool) bool {
 	if len(d.idle) > 0 || len(d.shared) > 0 || d.dialing > 0 {
 		return false
 	}
-	return tooMany || d.idleTime == 0 && !now.Before(d.overHTTP1)
+	return tooMany || d.idleTime == 0 && !now.Before(d.overHTTP1) && !now.Before(d.closes)
 }

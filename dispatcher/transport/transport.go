@@ -116,13 +116,13 @@ func (t *Transport) post(ctx context.Context, r *Request, p *progress, fresh boo
 		}
 		return answer, err
 	}
-	used := single.used
+	used := single.used()
 	answer, reusable, err := single.post(ctx, r, p)
 	switch {
 	case reusable:
 		t.pool.put(key, single)
 	case used && err != nil && isClosed(err) && p.snapshot().Timings.FirstByte == 0:
-		t.pool.closedIdle(key, single.idle)
+		t.pool.closedIdle(key, single)
 	}
 	return answer, err
 }
