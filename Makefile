@@ -104,6 +104,10 @@ check-node: control-plane ## Check payloads, signatures and the receiver in a re
 check-python: control-plane ## Check payloads, signatures, the SDK and the receiver in Python (needs Python 3.9 and Flask)
 	test/python/run
 
+.PHONY: check-endpoints
+check-endpoints: ## Make attempts at endpoints as they are found in the world (needs Linux, Node.js and nginx)
+	test/endpoints/run
+
 .PHONY: check-dashboard
 check-dashboard: control-plane ## Use the dashboard in a real Chromium (needs Node.js and Python; screenshots in bin/dashboard)
 	test/dashboard/run

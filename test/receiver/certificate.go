@@ -79,3 +79,15 @@ func (a *Authority) Issue(notAfter time.Time, hosts ...string) (*tls.Certificate
 	}
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
+
+// EncodeCertificate is a certificate and its key in PEM, as servers read them.
+func EncodeCertificate(certificate *tls.Certificate) (cert, key []byte, err error) {
+	encoded, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, der := range certificate.Certificate {
+		cert = append(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), nil
+}
