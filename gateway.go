@@ -105,6 +105,7 @@ func newGatewayCommand() *cobra.Command {
 	flags.IntVar(&o.limits.Cluster, "backlog", o.limits.Cluster, "unfinished deliveries of all namespaces together")
 	flags.Int64Var(&o.limits.ClusterBytes, "backlog-bytes", o.limits.ClusterBytes, "bytes of payload of the unfinished deliveries of all namespaces together")
 	flags.Float64Var(&o.limits.WritesPerNamespace, "writes-per-namespace", o.limits.WritesPerNamespace, "deliveries of one namespace that a replica stores a second, in the long run; ten times as many at once; one counts once more for each 16 KiB of its payload")
+	flags.Int64Var(&o.limits.WriteBytesPerNamespace, "write-bytes-per-namespace", o.limits.WriteBytesPerNamespace, "bytes of payload of one namespace that a replica stores, or may have to, a second in the long run; four times as many at once")
 	flags.DurationVar(&o.first.Wait, "first-attempt-wait", o.first.Wait, "how long a publisher waits for the first attempt, which the gateway makes before anything is stored; 0: everything is stored first")
 	flags.IntVar(&o.first.Slots, "first-attempts", o.first.Slots, "most first attempts at a time; half as many beside these are for webhooks not known to answer in time")
 	flags.IntVar(&o.first.PerWebhook, "first-attempts-per-webhook", o.first.PerWebhook, "most first attempts of one webhook at a time")
@@ -195,6 +196,8 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 		return nil, errors.New("--connections: must be at least 1")
 	case o.limits.WritesPerNamespace < 1:
 		return nil, errors.New("--writes-per-namespace: must be at least 1")
+	case o.limits.WriteBytesPerNamespace < gateway.LeastWriteBytes:
+		return nil, fmt.Errorf("--write-bytes-per-namespace: must be at least %d, one payload", gateway.LeastWriteBytes)
 	case o.idleTimeout < time.Second:
 		return nil, errors.New("--idle-timeout: must be at least 1s")
 	}

@@ -74,8 +74,11 @@ func (p *publishing) admit() ([]*task, error) {
 			wishes = append(wishes, wish{name: t.webhook.Name, id: idOf(t.webhook), refuse: t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse})
 		}
 	}
-	if wait := p.g.writes.Wait(p.namespace); wait > 0 && len(wishes) > 0 {
-		return nil, p.g.tooManyWrites(p.namespace, wait)
+	if len(wishes) == 0 {
+		return nil, nil
+	}
+	if refused := p.g.writes.check(p.namespace); refused != nil {
+		return nil, refused
 	}
 	bytes := int64(len(p.payload))
 	admitted := p.g.deliveries.reserve(p.g.limits, p.namespace, bytes, wishes)
@@ -89,6 +92,17 @@ func (p *publishing) admit() ([]*task, error) {
 	for i, granted := range admitted.granted {
 		tasks[i] = &task{target: byName[granted.name], ledger: p.g.deliveries, bytes: bytes}
 	}
+	reserved, refused := p.g.writes.reserve(p.namespace, len(p.payload), len(tasks))
+	for i, t := range tasks {
+		if refused != nil {
+			t.release()
+			continue
+		}
+		t.reserved = reserved[i]
+	}
+	if refused != nil {
+		return nil, refused
+	}
 	return tasks, nil
 }
 
@@ -98,13 +112,15 @@ type task struct {
 
 	ledger   *ledger
 	bytes    int64 // reserved
+	reserved *byteReservation
 	released bool
 	begun    bool    // to be stored
 	flight   *flight // its first attempt; nil: none is made here
 }
 
-// release ends the reservation.
+// release ends the reservations, but for the bytes of an object.
 func (t *task) release() {
+	t.reserved.release()
 	if !t.released {
 		t.released = true
 		t.ledger.release(t.webhook.Namespace, t.webhook.Name, t.bytes)
@@ -182,7 +198,7 @@ func (p *publishing) deliver(ctx context.Context, t *task) (r *recorded, err err
 			p.skip(t.target, rest.SkippedBacklogFull)
 			return nil, nil
 		case err != nil:
-			return nil, unavailable("storing the deliveries", err)
+			return nil, unavailable(doingStore, err)
 		}
 		defer func() { leave(r != nil) }()
 	}
@@ -190,7 +206,8 @@ func (p *publishing) deliver(ctx context.Context, t *task) (r *recorded, err err
 	if t.flight != nil {
 		return p.deliverAttempted(ctx, t.flight)
 	}
-	draft := p.draft(t.target)
+	draft := p.draft(t)
+	t.reserved.spend()
 	stored, err := p.g.create(ctx, draft.object())
 	if err != nil {
 		return nil, err
@@ -230,10 +247,10 @@ func (p *publishing) note(r *recorded) {
 	p.created = true
 }
 
-func (p *publishing) draft(t target) *deliveryDraft {
+func (p *publishing) draft(t *task) *deliveryDraft {
 	return &deliveryDraft{
 		webhook: t.webhook, named: t.name, eventID: p.id, eventType: p.event.eventType, payload: p.payload, stamp: p.stamp,
-		accepted: p.accepted, publishedBy: p.who.name(), traceParent: p.span.TraceParent(p.event.traceParent),
+		accepted: p.accepted, publishedBy: p.who.name(), traceParent: p.span.TraceParent(p.event.traceParent), reserved: t.reserved,
 	}
 }
 

@@ -40,6 +40,7 @@
 //	hooksets.go   with who got it
 //	records.go    and recorded, within a budget
 //	fanout.go     one delivery is created
+//	write_budget.go within what its namespace may have stored,
 //	storing.go    a few at a time where the endpoint fails or is slow
 //	batch.go      many events at once
 //	deliveries.go deliveries are listed and read

@@ -27,6 +27,8 @@ const (
 	createPause = 100 * time.Millisecond
 	// maxPublisherBytes is what spec.publishedBy holds.
 	maxPublisherBytes = 512
+	// doingStore is what was done when it failed, for a problem.
+	doingStore = "storing the deliveries"
 )
 
 // deliveryDraft is a delivery that is to exist.
@@ -41,6 +43,7 @@ type deliveryDraft struct {
 	publishedBy string
 	traceParent string // "" or valid
 	test        bool
+	reserved    *byteReservation // nil: there is none
 }
 
 func (d *deliveryDraft) name() string {
@@ -128,7 +131,11 @@ func writesOf(payload string) int { return 1 + len(payload)/bytesPerWrite }
 // or what was there before. It counts against the writes of the namespace, and is done
 // all the same: its event is admitted.
 func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
-	g.writes.Spend(object.Namespace, writesOf(object.Spec.Payload))
+	leave, err := g.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
+	if err != nil {
+		return nil, unavailable(doingStore, err)
+	}
+	defer leave()
 	for try := 1; ; try++ {
 		stored, err := g.createOnce(ctx, object)
 		if err == nil {
@@ -170,17 +177,16 @@ func isPassing(err error) bool {
 // fromCreate makes a problem of why a delivery could not be created, with the
 // gateway's own rights.
 func fromCreate(err error) *problem {
-	const doing = "storing the deliveries"
 	switch denial.Of(err) {
 	case denial.Quota:
 		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+wordsOf(err)).retryAfter(retryFull)
 	case denial.Object:
-		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, doing+" is refused: "+wordsOf(err))
+		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, doingStore+" is refused: "+wordsOf(err))
 	}
-	if p := denied(err, doing); p != nil {
+	if p := denied(err, doingStore); p != nil {
 		return p
 	}
-	return unavailable(doing, err)
+	return unavailable(doingStore, err)
 }
 
 // idTaken says that an event id stands for something else.

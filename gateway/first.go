@@ -168,6 +168,9 @@ func (f *flight) note(result dispatcher.Result, err error) {
 	}
 	f.firsts.slots.done(f.slot, &f.result, now.Sub(f.began), now)
 	if result.Succeeded() {
+		if policyOf(f.draft.webhook) != v1alpha1.RecordAlways {
+			f.draft.reserved.release()
+		}
 		f.firsts.metrics.firstEnded(firstSucceeded)
 		return
 	}
@@ -312,7 +315,7 @@ func (p *publishing) beginEach(tasks []*task, take taking) (full, unread, others
 		pending := func(before time.Time) bool {
 			return p.g.deliveries.waits(keyOf(t.webhook), before, f.now())
 		}
-		made, why := f.begin(p.draft(t.target), digest, take, pending)
+		made, why := f.begin(p.draft(t), digest, take, pending)
 		switch {
 		case made != nil:
 			t.flight = made

@@ -25,7 +25,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/mirror"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
-	"bbmcp.quietstack.com/webhooks/internal/ratelimit"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
@@ -96,7 +95,7 @@ type Gateway struct {
 	namespaces   []string
 	limits       Limits
 	bodies       *bodyQuota
-	writes       *ratelimit.Keyed // by namespace
+	writes       *writeBudget
 	unregistered bool
 	metrics      *Metrics
 	panics       *panics.Guard
@@ -141,7 +140,7 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, callers: callers,
 		tokens: o.Tokens, rights: o.Rights, proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
-		writes:       ratelimit.New(o.Limits.WritesPerNamespace, int(o.Limits.WritesPerNamespace*writesBurst), o.Now),
+		writes:       newWriteBudget(o.Limits, o.Now),
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
 		news:           newNews(),
@@ -184,7 +183,7 @@ func (g *Gateway) attemptFirst(o Options) {
 		}
 		return err
 	}
-	g.records = newRecords(o.First.Records, create, g.deliveries.behind, o.Metrics, o.Panics, o.Now)
+	g.records = newRecords(o.First.Records, create, g.deliveries.behind, g.writes, o.Metrics, o.Panics, o.Now)
 	g.deliveries.hear = g.firsts.slots.hear
 	g.endpoints.gone = func(webhook *v1alpha1.Webhook) {
 		g.firsts.signer.Forget(webhook.UID)

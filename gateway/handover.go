@@ -38,6 +38,7 @@ func (p *publishing) deliverAttempted(ctx context.Context, f *flight) (*recorded
 	default:
 		object.Spec.FirstAttempt = new(f.made())
 	}
+	f.draft.reserved.spend()
 	stored, err := p.g.create(ctx, object)
 	if err != nil {
 		p.abandonOne(f)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"time"
 )
 
 // namespaceShare is the part of a namespace's limits that one webhook may use:
@@ -28,17 +27,18 @@ type Limits struct {
 	// in the long run; writesBurst times as many at once. One counts once more for each
 	// bytesPerWrite of its payload.
 	WritesPerNamespace float64
+	// WriteBytesPerNamespace is how many bytes of payload of one namespace are, or may
+	// have to be, stored a second; writeBytesBurst times as many at once.
+	WriteBytesPerNamespace int64
 }
 
-// writesBurst is for how many seconds of writes at once a namespace has room.
-const writesBurst = 10
-
 // DefaultLimits are 2,000 for a webhook, 10,000 and 256 MiB for a namespace,
-// 100,000 and 1 GiB for the cluster, and 200 writes a second for a namespace.
+// 100,000 and 1 GiB for the cluster, and 200 writes and 2 MiB a second for a
+// namespace.
 func DefaultLimits() Limits {
 	return Limits{
 		PerWebhook: 2_000, PerNamespace: 10_000, PerNamespaceBytes: 256 << 20,
-		Cluster: 100_000, ClusterBytes: 1 << 30, WritesPerNamespace: 200,
+		Cluster: 100_000, ClusterBytes: 1 << 30, WritesPerNamespace: 200, WriteBytesPerNamespace: 2 << 20,
 	}
 }
 
@@ -126,12 +126,6 @@ func noOthers(func(usage) bool) {}
 // neverFits says that to repeat an event is of no use.
 func neverFits(detail string) *problem {
 	return newProblem(http.StatusUnprocessableEntity, reasonExceedsLimits, detail)
-}
-
-// tooManyWrites says that a namespace has had more stored than it may for a while.
-func (g *Gateway) tooManyWrites(namespace string, wait time.Duration) *problem {
-	return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, fmt.Sprintf(
-		"more than %v deliveries a second of namespace %s had to be stored for a while; repeat this later", g.limits.WritesPerNamespace, namespace)).retryAfter(wait)
 }
 
 func limitReached(reason, detail string) *problem {

@@ -69,6 +69,9 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	if as == formBatch {
 		limit = maxBatchBytes
 	}
+	if err := g.refuseLarge(ctx, in, who, namespace, limit); err != nil {
+		return nil, fail(ctx, err)
+	}
 	body, err := in.read(ctx, limit)
 	if err != nil {
 		return nil, fail(ctx, err)
@@ -94,6 +97,22 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	}
 	answer.Body = published
 	return answer, nil
+}
+
+// refuseLarge refuses what is large while its namespace may have nothing more stored:
+// to keep and check it costs more than to read it away. Callers of other namespaces
+// are asked for their rights first.
+func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, who *caller, namespace string, limit int64) error {
+	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || who.Namespace != namespace {
+		return nil
+	}
+	refused := g.writes.checkBytes(namespace)
+	if refused == nil {
+		return nil
+	}
+	g.metrics.published(outcomeRefused)
+	note(ctx).body.skip()
+	return refused
 }
 
 // permitHeader asks for the right to publish an event whose attributes are in the

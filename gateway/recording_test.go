@@ -44,7 +44,7 @@ func TestRecordsYield(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := &recorder{takes: c.takes}
-				r := newRecords(limits, api.create, func(string) bool { return false }, NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+				r := newRecords(limits, api.create, func(string) bool { return false }, newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 				ctx, stop := context.WithCancel(t.Context())
 				ended := make(chan struct{})
 				go func() { defer close(ended); r.run(ctx) }()

@@ -60,6 +60,7 @@ type records struct {
 	limits  Records
 	create  func(context.Context, *v1alpha1.WebhookDelivery) error
 	behind  func(namespace string) bool // the controller, with what it has to write of the namespace
+	writes  *writeBudget
 	metrics *Metrics
 	panics  *panics.Guard
 	now     func() time.Time
@@ -108,9 +109,9 @@ func (b *bucket) hold(now time.Time) {
 	}
 }
 
-func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, metrics *Metrics, guard *panics.Guard, now func() time.Time) *records {
+func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, writes *writeBudget, metrics *Metrics, guard *panics.Guard, now func() time.Time) *records {
 	return &records{
-		limits: limits, create: create, behind: behind, metrics: metrics, panics: guard, now: now,
+		limits: limits, create: create, behind: behind, writes: writes, metrics: metrics, panics: guard, now: now,
 		queue: make(chan *flight, recordQueue), hooks: map[types.UID]*hookRecords{},
 	}
 }
@@ -129,6 +130,7 @@ func (r *records) offer(f *flight) {
 	policy := policyOf(f.draft.webhook)
 	switch {
 	case policy == v1alpha1.RecordAlways:
+		f.draft.reserved.spend()
 		select {
 		case r.queue <- f:
 		default:
@@ -138,6 +140,7 @@ func (r *records) offer(f *flight) {
 	case r.endsFailure(f):
 		select {
 		case r.queue <- f:
+			r.pay(f)
 			return
 		default:
 		}
@@ -145,6 +148,7 @@ func (r *records) offer(f *flight) {
 	case r.within(f):
 		select {
 		case r.queue <- f:
+			r.pay(f)
 			return
 		default:
 		}
@@ -168,8 +172,16 @@ func (r *records) endsFailure(f *flight) bool {
 	return true
 }
 
-// within takes a place of the budget.
+// pay counts the bytes of a success that gets an object.
+func (r *records) pay(f *flight) {
+	r.writes.spendBytes(f.draft.webhook.Namespace, len(f.draft.payload))
+}
+
+// within takes a place of the budget. What has to be stored goes before what may be.
 func (r *records) within(f *flight) bool {
+	if r.writes.checkBytes(f.draft.webhook.Namespace) != nil {
+		return false
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.afford(r.hook(f.draft.webhook.UID), r.now())
@@ -285,6 +297,7 @@ func (r *records) catchUp() {
 		}
 		select {
 		case r.queue <- h.last:
+			r.pay(h.last)
 			h.last = nil
 		default:
 			return

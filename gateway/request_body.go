@@ -71,6 +71,13 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, b.ended
 }
 
+// skip reads the body away, and keeps nothing of it that would count.
+func (b *requestBody) skip() {
+	if b != nil {
+		_, _ = io.Copy(io.Discard, b.ReadCloser) // what does not arrive is not missed
+	}
+}
+
 // room takes what is about to be read from the quota, and cuts p to it.
 func (b *requestBody) room(p []byte) ([]byte, error) {
 	switch {

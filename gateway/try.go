@@ -60,12 +60,18 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
+	if refused := g.writes.check(namespace); refused != nil {
+		return nil, fail(ctx, refused)
+	}
 	// A test fills the backlog like any event, and says so if it cannot.
 	admitted := g.deliveries.reserve(g.limits, namespace, int64(len(body)), []wish{{name: webhook.Name, id: idOf(webhook), refuse: true}})
 	if admitted.refused != nil {
 		return nil, fail(ctx, admitted.refused)
 	}
 	defer g.deliveries.release(namespace, webhook.Name, int64(len(body)))
+	if _, refused := g.writes.reserve(namespace, len(body), 1); refused != nil { // it is stored in any case
+		return nil, fail(ctx, refused)
+	}
 	sent, err := g.createDelivery(ctx, deliveryDraft{
 		webhook: webhook, eventID: eventID, eventType: in.Body.Event, payload: body,
 		accepted: now, publishedBy: who.name(), test: true,

@@ -3,6 +3,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
 var _ = Describe("a namespace that has many deliveries stored", func() {
@@ -65,5 +67,71 @@ var _ = Describe("a namespace that has many deliveries stored", func() {
 			Expect(stored).To(BeNumerically("<=", 5), "each is worth sixteen small ones")
 		}
 		Expect(stored).To(BeNumerically(">=", 1))
+	}, SpecTimeout(time.Minute))
+})
+
+var _ = Describe("a namespace whose payloads are large", func() {
+	// A payload of 200 KiB; a bucket holds four seconds of 256 KiB: five of them.
+	const bytesPerSecond = 256 << 10
+	large := `{"event":"context.created","data":` + dataWith(`,"s":"`+strings.Repeat("x", 200<<10)+`"`) + `}`
+	start := func(ctx SpecContext, scripted ...receiver.Step) (on api, namespace string) {
+		GinkgoHelper()
+		own := startOwn(ctx, gatewayOptions(append(unrecorded(), fmt.Sprint("--write-bytes-per-namespace=", bytesPerSecond))...))
+		namespace = newNamespace(ctx)
+		live(ctx, namespace, "one")
+		on = api{base: own.URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		endpoint.Script(pathOf(namespace, "one"), scripted...)
+		return on, namespace
+	}
+
+	It("is told to wait before what hangs is stored, and its small events with it", func(ctx SpecContext) {
+		on, _ := start(ctx, receiver.Step{Fault: receiver.Hang})
+		answers := make(chan answer)
+		const many = 12
+		for range many {
+			go func() {
+				defer GinkgoRecover()
+				answers <- on.with("Prefer", "wait=2").call(ctx, http.MethodPost, "/v1/events", large)
+			}()
+		}
+		var refused []answer
+		accepted := 0
+		for range many {
+			if got := <-answers; got.status == http.StatusAccepted {
+				accepted++
+			} else {
+				refused = append(refused, got)
+			}
+		}
+		Expect(accepted).To(BeNumerically(">=", 5))
+		Expect(accepted).To(BeNumerically("<=", 9), "those that hang are counted before they are stored")
+		said := refusal(refused[0], http.StatusTooManyRequests)
+		Expect(said.Reason).To(Equal("TooManyRequests"))
+		Expect(said.Detail).To(ContainSubstring("--write-bytes-per-namespace"))
+		Expect(refused[0].header.Get("Retry-After")).NotTo(BeEmpty())
+	}, SpecTimeout(time.Minute))
+
+	It("sends as much as its endpoints take at once", func(ctx SpecContext) {
+		on, namespace := start(ctx)
+		before := len(stored(ctx, namespace))
+		for range 30 { // six times what may be stored at once
+			got := decode[rest.Published](on.with("Prefer", "wait=10").call(ctx, http.MethodPost, "/v1/events", large), http.StatusAccepted)
+			Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}))
+		}
+		Expect(stored(ctx, namespace)).To(HaveLen(before))
+	}, SpecTimeout(time.Minute))
+
+	It("has test events counted as well", func(ctx SpecContext) {
+		on, _ := start(ctx)
+		hooks := decode[rest.WebhookList](on.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK)
+		var got answer
+		for range 12 {
+			if got = on.call(ctx, http.MethodPost, "/v1/webhooks/"+hooks.Data[0].WebhookID+"/test", large); got.status != http.StatusAccepted {
+				break
+			}
+		}
+		Expect(refusal(got, http.StatusTooManyRequests).Reason).To(Equal("TooManyRequests"))
 	}, SpecTimeout(time.Minute))
 })

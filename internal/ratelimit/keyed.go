@@ -50,6 +50,33 @@ func (k *Keyed) Spend(key string, n int) {
 	k.bucket(key, now).ReserveN(now, min(n, k.burst))
 }
 
+// Take takes n from the bucket of a key if it has any, even if it has fewer: what is
+// larger than a bucket has its turn as well, and the next ones wait until it is paid. If
+// there is none it says when there will be.
+func (k *Keyed) Take(key string, n int) (wait time.Duration, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.now()
+	bucket := k.bucket(key, now)
+	if wait := k.missing(bucket, now); wait > 0 {
+		return wait, false
+	}
+	for n > 0 {
+		part := min(n, k.burst)
+		bucket.ReserveN(now, part)
+		n -= part
+	}
+	return 0, true
+}
+
+// Return puts back n that were taken and not needed.
+func (k *Keyed) Return(key string, n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.now()
+	k.bucket(key, now).ReserveN(now, -n) // never more than a bucket holds
+}
+
 // Wait is when the bucket of a key will have one; 0: now. It takes none.
 func (k *Keyed) Wait(key string) time.Duration {
 	k.mu.Lock()

@@ -56,6 +56,42 @@ func TestWhatCannotBeRefusedIsOwed(t *testing.T) {
 	}
 }
 
+func TestWhatIsLargerThanABucketHasItsTurn(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	k := New(2, 3, func() time.Time { return now })
+	take := func(n int, want time.Duration) {
+		t.Helper()
+		if wait, ok := k.Take("a", n); wait != want || ok != (want == 0) {
+			t.Errorf("take %d: %s, %t, want %s", n, wait, ok, want)
+		}
+	}
+	take(2, 0)
+	take(10, 0) // with one left
+	take(1, 5*time.Second)
+	now = now.Add(5 * time.Second)
+	take(1, 0)
+	take(1, 500*time.Millisecond)
+}
+
+func TestWhatIsNotNeededIsPutBack(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	k := New(2, 3, func() time.Time { return now })
+	k.Take("a", 9)
+	k.Return("a", 9)
+	if wait, ok := k.Take("a", 3); !ok {
+		t.Errorf("after all is back: %s", wait)
+	}
+	now = now.Add(time.Hour)
+	k.Return("a", 9)
+	k.Return("unknown", 9)
+	for _, key := range []string{"a", "unknown"} {
+		k.Take(key, 3)
+		if wait, ok := k.Take(key, 1); ok || wait != 500*time.Millisecond {
+			t.Errorf("%s: a bucket holds no more than it did: %s, %t", key, wait, ok)
+		}
+	}
+}
+
 func TestKeysAreBounded(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	k := New(1, 2, func() time.Time { return now })

@@ -73,6 +73,7 @@ func attacksOnProcesses() []attack {
 		connectionAttacks(),
 		unreadAttacks(),
 		tokenAttacks(),
+		largeAttacks(),
 		byHandAttacks(),
 		floodAttacks(),
 	)

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/ratelimit"
+)
+
+const (
+	// writesBurst is for how many seconds of writes at once a namespace has room.
+	writesBurst = 10
+	// writeBytesBurst is for how many seconds of bytes: what is large costs the API
+	// server, and whoever shares it, at once.
+	writeBytesBurst = 4
+	// writeBytesAtOnce is what one namespace may have stored at a time: one payload of
+	// the largest size.
+	writeBytesAtOnce = payload.MaxBytes
+	// LeastWriteBytes is the least that Limits.WriteBytesPerNamespace may be: one
+	// payload.
+	LeastWriteBytes = payload.MaxBytes
+)
+
+// writeTurns lets the writes of a namespace go on a few bytes at a time: its large ones
+// one after the other, its small ones hardly ever after each other. After a large one
+// it rests as long as that took: the API server takes its time for what is large, and
+// others should have theirs beside it.
+type writeTurns struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	lines map[string]*writeLine // by namespace
+}
+
+type writeLine struct {
+	bytes *semaphore.Weighted
+	users int // under way or waiting
+}
+
+// enter waits for a turn of so many bytes; the caller ends it with leave.
+func (t *writeTurns) enter(ctx context.Context, namespace string, bytes int) (leave func(), err error) {
+	weight := int64(min(bytes, writeBytesAtOnce))
+	t.mu.Lock()
+	line := t.lines[namespace]
+	if line == nil {
+		line = &writeLine{bytes: semaphore.NewWeighted(writeBytesAtOnce)}
+		t.lines[namespace] = line
+	}
+	line.users++
+	t.mu.Unlock()
+	part := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		line.users--
+		if line.users == 0 {
+			delete(t.lines, namespace)
+		}
+	}
+	if err := line.bytes.Acquire(ctx, weight); err != nil {
+		part()
+		return nil, err
+	}
+	began := t.now()
+	return func() {
+		rest := time.Duration(0)
+		if weight > bytesPerWrite {
+			rest = min(t.now().Sub(began), mostRest)
+		}
+		after(rest, func() {
+			line.bytes.Release(weight)
+			part()
+		})
+	}, nil
+}
+
+// writeBudget bounds what a replica stores of each namespace, in number and in bytes
+// of payload. Writes are counted when they are made; bytes are reserved when an event
+// is admitted, and given back for what needs no object after all: what hangs would
+// otherwise be counted when it is too late to refuse it.
+type writeBudget struct {
+	limits        Limits
+	writes, bytes *ratelimit.Keyed // by namespace
+	turns         *writeTurns
+}
+
+func newWriteBudget(limits Limits, now func() time.Time) *writeBudget {
+	return &writeBudget{
+		limits: limits,
+		writes: ratelimit.New(limits.WritesPerNamespace, int(limits.WritesPerNamespace*writesBurst), now),
+		bytes:  ratelimit.New(float64(limits.WriteBytesPerNamespace), int(limits.WriteBytesPerNamespace*writeBytesBurst), now),
+		turns:  &writeTurns{now: now, lines: map[string]*writeLine{}},
+	}
+}
+
+// check refuses what has to wait, before anything is reserved.
+func (b *writeBudget) check(namespace string) *problem {
+	if wait := b.writes.Wait(namespace); wait > 0 {
+		return tooMuchToStore(fmt.Sprintf("more than %v deliveries a second of namespace %s had to be stored for a while", b.limits.WritesPerNamespace, namespace), wait)
+	}
+	return nil
+}
+
+// reserve takes bytes for so many deliveries of an event, one reservation each.
+func (b *writeBudget) reserve(namespace string, bytes, deliveries int) ([]*byteReservation, *problem) {
+	if deliveries == 0 {
+		return nil, nil
+	}
+	if wait, ok := b.bytes.Take(namespace, bytes*deliveries); !ok {
+		return nil, b.tooManyBytes(namespace, wait)
+	}
+	all := make([]*byteReservation, deliveries)
+	for i := range all {
+		all[i] = &byteReservation{budget: b, namespace: namespace, bytes: bytes}
+	}
+	return all, nil
+}
+
+// checkBytes refuses what has to wait until a namespace has bytes again.
+func (b *writeBudget) checkBytes(namespace string) *problem {
+	if wait := b.bytes.Wait(namespace); wait > 0 {
+		return b.tooManyBytes(namespace, wait)
+	}
+	return nil
+}
+
+func (b *writeBudget) tooManyBytes(namespace string, wait time.Duration) *problem {
+	return tooMuchToStore(fmt.Sprintf(
+		"more than %d bytes a second of namespace %s had, or may have, to be stored for a while; send references to large content, or have the operator raise --write-bytes-per-namespace",
+		b.limits.WriteBytesPerNamespace, namespace), wait)
+}
+
+// spendBytes counts bytes of what is stored without a reservation.
+func (b *writeBudget) spendBytes(namespace string, bytes int) { b.bytes.Spend(namespace, bytes) }
+
+// beginWrite counts a write, which is made all the same: its event is admitted. It
+// waits for its turn, which the caller ends with leave.
+func (b *writeBudget) beginWrite(ctx context.Context, namespace, payload string) (leave func(), err error) {
+	b.writes.Spend(namespace, writesOf(payload))
+	return b.turns.enter(ctx, namespace, len(payload))
+}
+
+func tooMuchToStore(detail string, wait time.Duration) *problem {
+	return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, detail+"; repeat this later").retryAfter(wait)
+}
+
+// byteReservation is what one delivery may have to store. It is spent or released,
+// whatever comes first.
+type byteReservation struct {
+	budget    *writeBudget
+	namespace string
+	bytes     int
+	settled   atomic.Bool
+}
+
+// spend keeps the bytes: the delivery becomes an object.
+func (r *byteReservation) spend() {
+	if r != nil {
+		r.settled.Store(true)
+	}
+}
+
+// release gives the bytes back.
+func (r *byteReservation) release() {
+	if r != nil && r.settled.CompareAndSwap(false, true) {
+		r.budget.bytes.Return(r.namespace, r.bytes)
+	}
+}
