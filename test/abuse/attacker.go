@@ -70,6 +70,8 @@ type report struct {
 	Largest int
 	// Samples has an answer's text for each key of Answers.
 	Samples map[string]string
+	// Taken is how many values of each field the API server has taken.
+	Taken map[string]int
 }
 
 // total is how many answers there were.
@@ -83,7 +85,7 @@ func (r report) total() int {
 
 func newAttacker(ctx context.Context, where place) *attacker {
 	return &attacker{
-		Context: ctx, place: where, report: report{Answers: map[string]int{}, Samples: map[string]string{}},
+		Context: ctx, place: where, report: report{Answers: map[string]int{}, Samples: map[string]string{}, Taken: map[string]int{}},
 		client: &http.Client{
 			Timeout:       answerWithin,
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000},
@@ -279,9 +281,18 @@ func (a *attacking) kill() {
 	<-a.ended
 }
 
-// api makes a request to the API server with the attacker's own rights and counts
-// its answer.
+// api makes a request to the API server about an object of ours, with the attacker's
+// own rights, and counts its answer.
 func (a *attacker) api(method, resource, namespace, name, contentType string, body []byte) {
+	path := "/apis/" + v1alpha1.GroupVersion.String() + "/namespaces/" + namespace + "/" + resource
+	if name != "" {
+		path += "/" + name
+	}
+	a.apiPath(method, path, contentType, body)
+}
+
+// apiPath makes any request to the API server; 0: there was no answer.
+func (a *attacker) apiPath(method, path, contentType string, body []byte) (status int) {
 	a.apiOnce.Do(func() {
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(a.CA)
@@ -289,14 +300,10 @@ func (a *attacker) api(method, resource, namespace, name, contentType string, bo
 			MaxIdleConnsPerHost: 1000, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		}}
 	})
-	url := a.APIServer + "/apis/" + v1alpha1.GroupVersion.String() + "/namespaces/" + namespace + "/" + resource
-	if name != "" {
-		url += "/" + name
-	}
-	request, err := http.NewRequestWithContext(a, method, url, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(a, method, a.APIServer+path, bytes.NewReader(body))
 	if err != nil {
 		a.note(err.Error(), "", 0)
-		return
+		return 0
 	}
 	request.Header.Set("Authorization", "Bearer "+a.Tokens["admin"])
 	request.Header.Set("Content-Type", contentType)
@@ -306,11 +313,12 @@ func (a *attacker) api(method, resource, namespace, name, contentType string, bo
 		if a.Err() == nil {
 			a.note("API server: no answer", err.Error(), time.Since(began))
 		}
-		return
+		return 0
 	}
 	defer response.Body.Close()
 	text, _ := io.ReadAll(response.Body)
 	a.note(fmt.Sprint("API server: ", response.StatusCode), string(text), time.Since(began))
+	return response.StatusCode
 }
 
 // create makes an object.

@@ -88,6 +88,9 @@ func (n *neighbour) note(one receiver.Received) {
 	}
 }
 
+// eventID is the id of the neighbour's event of this number.
+func eventID(number int) string { return fmt.Sprint("evt_neighbour_", number) }
+
 // event is one of the neighbour's.
 type event struct {
 	id       string
@@ -106,7 +109,7 @@ func (n *neighbour) publish(ctx context.Context, during time.Duration) notice {
 	for i := range events {
 		n.published++
 		one := &event{
-			id: fmt.Sprintf("evt_neighbour_%d", n.published), due: began.Add(time.Duration(i) * time.Second / neighbourRate),
+			id: eventID(n.published), due: began.Add(time.Duration(i) * time.Second / neighbourRate),
 			stored: i%storedEach == 0,
 		}
 		events[i] = one

@@ -230,11 +230,12 @@ func (p *product) settle(ctx context.Context) {
 	}
 }
 
-// notice lets the neighbour publish for some windows and says what it noticed.
-// attacker is the process id of who attacks meanwhile; 0: nobody does.
-func (p *product) notice(ctx context.Context, window time.Duration, attacker int) notice {
+// notice lets the neighbour publish for some windows, and until the attack is
+// finished, and says what it noticed. attacker is the process id of who attacks
+// meanwhile; 0: nobody does.
+func (p *product) notice(ctx context.Context, window time.Duration, attacker int, finished func() bool) notice {
 	var all []notice
-	for calmOnes := 0; calmOnes < countedWindows && len(all) < mostWindows; {
+	for calmOnes := 0; calmOnes < countedWindows && len(all) < mostWindows || !finished(); {
 		before, began := p.others(attacker), time.Now()
 		one := p.neighbour.publish(ctx, window)
 		one.others = (p.others(attacker) - before).Seconds() / time.Since(began).Seconds()

@@ -24,6 +24,8 @@ const (
 	// much more, whichever is larger.
 	allowedFactor = 3
 	allowedMore   = 50 * time.Millisecond
+	// mostWhole is how long an attack may take that is to be made whole.
+	mostWhole = 75 * time.Second
 	// leastPrompt is how many percent of its events are delivered by their first
 	// attempt all the same.
 	leastPrompt = 90
@@ -37,6 +39,9 @@ type attack struct {
 	arrange func(*scene)
 	// act runs in the attacker's process until its context ends.
 	act func(*attacker)
+	// finished reports whether the attacker has done all that it should: the neighbour
+	// goes on until then, for mostWhole at most. nil: it attacks for as long as it may.
+	finished func(*scene) bool
 	// meanwhile is what else is done and must hold during the attack; nil: nothing.
 	meanwhile func(*scene)
 	// after is what else must hold after it; nil: nothing.
@@ -91,6 +96,7 @@ func attacksOnNeighbours() []attack {
 		failingAttacks(),
 		skippedAttacks(),
 		changeAttacks(),
+		fieldAttacks(),
 	)
 }
 
@@ -189,7 +195,7 @@ func (s *scene) run(one attack) {
 	}
 	s.settle(s.ctx)
 	window := size(1500*time.Millisecond, 10*time.Second)
-	s.figures.without = s.notice(s.ctx, window/2, 0)
+	s.figures.without = s.notice(s.ctx, window/2, 0, func() bool { return true })
 	for _, w := range s.watched {
 		s.try(w.begin())
 	}
@@ -199,7 +205,8 @@ func (s *scene) run(one attack) {
 	if one.meanwhile != nil {
 		one.meanwhile(s)
 	}
-	s.figures.with = s.notice(s.ctx, window, attacker.pid())
+	finished := func() bool { return one.finished == nil || one.finished(s) || time.Since(begun) > mostWhole }
+	s.figures.with = s.notice(s.ctx, window, attacker.pid(), finished)
 	s.figures.plane = (s.planeCPU() - plane).Seconds() / time.Since(begun).Seconds()
 	s.Logf("attacked for %s", time.Since(begun).Round(100*time.Millisecond))
 	for _, w := range s.watched {

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package abuse
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// group and apiVersion are of what the product declares.
+const (
+	group      = "bbmcp.quietstack.com"
+	apiVersion = group + "/v1alpha1"
+)
+
+// items stands in a path for the only item of a list.
+const items = "[]"
+
+// field is one leaf of what can be written into an object.
+type field struct {
+	path   []string // of members
+	schema apiextensionsv1.JSONSchemaProps
+}
+
+func (f field) String() string { return strings.Join(f.path, ".") }
+
+// fieldsOf lists the leaves of spec and status in the CRD of a resource.
+func fieldsOf(root, resource string) ([]field, error) {
+	text, err := os.ReadFile(filepath.Join(root, "config/crd/bases/"+group+"_"+resource+".yaml"))
+	if err != nil {
+		return nil, err
+	}
+	var definition apiextensionsv1.CustomResourceDefinition
+	if err := yaml.UnmarshalStrict(text, &definition); err != nil {
+		return nil, err
+	}
+	var all []field
+	for _, part := range []string{"spec", "status"} {
+		all = appendLeaves(all, []string{part}, definition.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties[part])
+	}
+	return all, nil
+}
+
+func appendLeaves(all []field, path []string, schema apiextensionsv1.JSONSchemaProps) []field {
+	isObjects := schema.Items != nil && len(schema.Items.Schema.Properties) > 0
+	switch {
+	case len(schema.Properties) > 0:
+		for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+			all = appendLeaves(all, append(slices.Clone(path), name), schema.Properties[name])
+		}
+		return all
+	case isObjects:
+		return appendLeaves(all, append(slices.Clone(path), items), *schema.Items.Schema)
+	default:
+		return append(all, field{path: path, schema: schema})
+	}
+}
+
+// victim is what an attacker knows of its neighbour.
+type victim struct {
+	Namespace, Webhook, UID, WebhookID string
+	Secret, URL, Host, Publisher       string
+	// Delivery is the name of an object, DeliveryID what REST calls it; Event is its
+	// id, Payload what is sent.
+	Delivery, DeliveryID, DeliveryUID, Event, Payload string
+	// Next is the number of the event that comes next.
+	Next int
+}
+
+// texts are the neighbour's names, and what is not expected where a text is.
+func (v victim) texts() []any {
+	return []any{
+		"", v.Webhook, v.Namespace, v.Namespace + "/" + v.Webhook, v.UID, v.WebhookID, v.Secret, v.URL, "https://" + v.Host + "/",
+		v.Publisher, v.Delivery, v.DeliveryID, v.DeliveryUID, v.Event,
+	}
+}
+
+// far are times that nobody expects, in a layout.
+func far(layout string) []any {
+	all := []any{""}
+	for _, at := range []time.Time{
+		time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(0, 0), time.Now(), time.Now().Add(time.Hour),
+		time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+	} {
+		all = append(all, at.UTC().Format(layout))
+	}
+	return all
+}
+
+const (
+	microLayout  = "2006-01-02T15:04:05.000000Z"
+	secondLayout = "2006-01-02T15:04:05Z"
+)
+
+// telling are values of members by which the product judges an endpoint, or whose
+// form no other value has.
+func (v victim) telling() map[string][]any {
+	return map[string][]any{
+		"reason":         {"Timeout", "HTTPStatus", "Throttled", "Gone", "DispatcherLost", "AttemptsFailing"},
+		"responseStatus": {200, 410, 429, 503},
+		"type":           {"Ready", "EndpointHealthy", "BacklogFull", "Succeeded"},
+		"payload":        {v.Payload},
+		"traceParent":    {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+	}
+}
+
+// values are what is written into a field.
+func (v victim) values(f field) []any {
+	all := slices.Clone(v.telling()[f.path[len(f.path)-1]])
+	schema := f.schema
+	switch {
+	case len(schema.Enum) > 0:
+		for _, one := range schema.Enum {
+			all = append(all, json.RawMessage(one.Raw))
+		}
+	case schema.Type == "boolean":
+		all = append(all, true, false)
+	case schema.Type == "integer":
+		all = append(all, int64(math.MinInt64), -1, 0, 1, math.MaxInt32, int64(math.MaxInt64))
+	case schema.Type == "array":
+		all = append(all, []any{})
+		for _, one := range v.strings(*schema.Items.Schema) {
+			all = append(all, []any{one})
+		}
+	default:
+		all = append(all, v.strings(schema)...)
+	}
+	return all
+}
+
+// strings are what is written where a text is expected.
+func (v victim) strings(schema apiextensionsv1.JSONSchemaProps) []any {
+	switch {
+	case schema.Format == "date-time" && strings.Contains(schema.Pattern, "{6}Z"):
+		return far(microLayout)
+	case schema.Format == "date-time":
+		return far(secondLayout)
+	case strings.Contains(schema.Pattern, "ms|s|m|h"):
+		return []any{"", "0s", "1ms", "1s", "30s", "24h", "720h", "999999h"}
+	}
+	longest := int64(1024)
+	if schema.MaxLength != nil {
+		longest = *schema.MaxLength
+	}
+	return append(v.texts(), strings.Repeat("a", int(longest)))
+}
+
+// with returns a copy of an object in which a field has a value.
+func (f field) with(object map[string]any, value any) map[string]any {
+	return set(object, f.path, value).(map[string]any)
+}
+
+func set(in any, path []string, value any) any {
+	if len(path) == 0 {
+		return value
+	}
+	if path[0] == items {
+		list, _ := in.([]any)
+		if len(list) == 0 {
+			list = []any{map[string]any{}}
+		}
+		return []any{set(list[0], path[1:], value)}
+	}
+	members, _ := in.(map[string]any)
+	changed := maps.Clone(members)
+	if changed == nil {
+		changed = map[string]any{}
+	}
+	changed[path[0]] = set(changed[path[0]], path[1:], value)
+	return changed
+}
+
+// metadataValues are what is written into metadata of any kind, by member: all labels
+// and annotations that the product reads get the same value at once.
+func (v victim) metadataValues(root string) (map[string][]any, error) {
+	keys, err := keysOf(root)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]any{
+		"generation": {int64(math.MinInt64), -1, int64(math.MaxInt64)}, "deletionGracePeriodSeconds": {-1, int64(math.MaxInt64)},
+		"creationTimestamp": far(time.RFC3339), "deletionTimestamp": far(time.RFC3339),
+		"finalizers": {[]any{"foregroundDeletion"}, []any{"orphan"}, []any{"bbmcp.quietstack.com/keep"}, []any{v.Namespace + "/" + v.Webhook}, []any{""}},
+	}
+	for _, value := range slices.Concat(v.texts(), []any{"true", "1", "-1", "9223372036854775807", "gateway", strings.Repeat("a", 63), strings.Repeat("a", 8<<10)}, far(time.RFC3339)) {
+		each := map[string]any{}
+		for _, key := range keys {
+			each[key] = value
+		}
+		all["labels"], all["annotations"] = append(all["labels"], each), append(all["annotations"], each)
+	}
+	owner := map[string]any{"apiVersion": apiVersion, "kind": "Webhook", "name": v.Webhook, "uid": v.UID, "controller": true}
+	for member, values := range map[string][]any{
+		"apiVersion": {"v1", group + "/v1", ""}, "kind": {"WebhookDelivery", "Namespace", ""}, "controller": {true, false}, "blockOwnerDeletion": {true, false},
+		"name": {v.Webhook, v.Delivery, v.Namespace, "", strings.Repeat("a", 253)}, "uid": {v.UID, v.DeliveryUID, "", strings.Repeat("a", 300)},
+	} {
+		for _, value := range values {
+			one := maps.Clone(owner)
+			one[member] = value
+			all["ownerReferences."+member] = append(all["ownerReferences."+member], []any{one})
+		}
+	}
+	for _, member := range []string{"name", "generateName", "namespace", "uid", "resourceVersion", "selfLink"} {
+		all[member] = []any{v.Webhook, v.Namespace, v.Delivery, v.UID, "1", "", strings.Repeat("a", 253)}
+	}
+	for _, at := range far(time.RFC3339) {
+		all["managedFields"] = append(all["managedFields"], []any{map[string]any{
+			"manager": "bbmcp-gateway", "operation": "Apply", "apiVersion": apiVersion, "time": at,
+			"fieldsType": "FieldsV1", "fieldsV1": map[string]any{"f:spec": map[string]any{}},
+		}})
+	}
+	return all, nil
+}
+
+// keysOf lists the labels and annotations of ours that the product's source names.
+func keysOf(root string) ([]string, error) {
+	key, found := regexp.MustCompile(`"(bbmcp\.quietstack\.com/[a-z][a-z-]*)"`), map[string]bool{}
+	tree := os.DirFS(root)
+	for _, folder := range []string{"api", "controllers", "gateway", "internal"} {
+		err := fs.WalkDir(tree, folder, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := fs.ReadFile(tree, path)
+			for _, one := range key.FindAllStringSubmatch(string(text), -1) {
+				found[one[1]] = true
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	const least = 10
+	if len(found) < least {
+		return nil, fmt.Errorf("only %d labels and annotations are found in the source", len(found))
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
