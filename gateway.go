@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -255,12 +253,9 @@ func (o *gatewayOptions) listen(ctx context.Context, options httpserver.Options,
 		return nil, fmt.Errorf("--address %s: %w", o.address, err)
 	}
 	if o.certificate != "" {
-		watcher, err := certwatcher.New(o.certificate, o.key)
-		if err != nil {
+		if options.TLS, err = watchedCertificate(ctx, o.certificate, o.key); err != nil {
 			return nil, fmt.Errorf("--tls-cert-file, --tls-key-file: %w", err)
 		}
-		go func() { _ = watcher.Start(ctx) }() // a certificate that cannot be read again stays as it is
-		options.TLS = &tls.Config{GetCertificate: watcher.GetCertificate, MinVersion: tls.VersionTLS12}
 	}
 	server := httpserver.New(options)
 	go func() {
@@ -278,7 +273,7 @@ func (o *gatewayOptions) serveAside(ctx context.Context, who *access, counted *h
 	if err != nil {
 		return nil, fmt.Errorf("--pprof-address %w", err)
 	}
-	server, listener, err := o.metrics.listen(who, counted, logger)
+	server, listener, err := o.metrics.listen(ctx, who, counted, logger)
 	if err != nil {
 		stopProfiles()
 		return nil, err

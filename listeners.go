@@ -3,7 +3,9 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/pflag"
 	certutil "k8s.io/client-go/util/cert"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -25,17 +28,21 @@ const scrapesAtOnce = 4
 
 // metricsOptions are the flags of /metrics.
 type metricsOptions struct {
-	address string
-	secure  bool
+	address     string
+	secure      bool
+	certificate string
+	key         string
 }
 
 func (o *metricsOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.address, "metrics-address", ":8443", "address of /metrics; 0 turns it off")
 	flags.BoolVar(&o.secure, "metrics-secure", true, "serve /metrics over TLS, to callers that RBAC lets read it")
+	flags.StringVar(&o.certificate, "metrics-cert-file", "", "PEM file with the certificate of /metrics, read again when it changes (default: one of the process's own, which nobody can verify)")
+	flags.StringVar(&o.key, "metrics-key-file", "", "PEM file with the key of that certificate")
 }
 
 // listen begins to listen, and returns what answers; nil: /metrics is off.
-func (o *metricsOptions) listen(who *access, counted *httpserver.Metrics, logger *slog.Logger) (*httpserver.Server, net.Listener, error) {
+func (o *metricsOptions) listen(ctx context.Context, who *access, counted *httpserver.Metrics, logger *slog.Logger) (*httpserver.Server, net.Listener, error) {
 	if o.address == "0" || o.address == "" {
 		return nil, nil, nil
 	}
@@ -44,8 +51,8 @@ func (o *metricsOptions) listen(who *access, counted *httpserver.Metrics, logger
 	if o.secure {
 		handler = who.onlyForReaders(handler)
 		var err error
-		if options.TLS, err = selfSigned(); err != nil {
-			return nil, nil, fmt.Errorf("set up metrics: %w", err)
+		if options.TLS, err = o.tls(ctx); err != nil {
+			return nil, nil, err
 		}
 	}
 	mux := http.NewServeMux()
@@ -56,6 +63,31 @@ func (o *metricsOptions) listen(who *access, counted *httpserver.Metrics, logger
 		return nil, nil, fmt.Errorf("--metrics-address %s: %w", o.address, err)
 	}
 	return httpserver.New(options), listener, nil
+}
+
+// tls is that of the files, or has a certificate of our own.
+func (o *metricsOptions) tls(ctx context.Context) (*tls.Config, error) {
+	if (o.certificate == "") != (o.key == "") {
+		return nil, errors.New("--metrics-cert-file, --metrics-key-file: give both or none")
+	}
+	if o.certificate == "" {
+		return selfSigned()
+	}
+	watched, err := watchedCertificate(ctx, o.certificate, o.key)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics-cert-file, --metrics-key-file: %w", err)
+	}
+	return watched, nil
+}
+
+// watchedCertificate reads a certificate again when its file changes, until ctx ends.
+func watchedCertificate(ctx context.Context, certificate, key string) (*tls.Config, error) {
+	watcher, err := certwatcher.New(certificate, key)
+	if err != nil {
+		return nil, err
+	}
+	go func() { _ = watcher.Start(ctx) }() // a certificate that cannot be read again stays as it is
+	return &tls.Config{GetCertificate: watcher.GetCertificate, MinVersion: tls.VersionTLS12}, nil
 }
 
 // selfSigned has a certificate that was made a moment ago.

@@ -206,13 +206,13 @@ func (o *managerOptions) newDeliveryCache(ctx context.Context, mgr manager.Manag
 }
 
 // serve adds the servers of metrics and of probes.
-func (o *managerOptions) serve(mgr manager.Manager, p probes) error {
+func (o *managerOptions) serve(ctx context.Context, mgr manager.Manager, p probes) error {
 	counted := httpserver.NewMetrics(metrics.Registry)
 	who, err := newAccess(mgr.GetConfig())
 	if err != nil {
 		return err
 	}
-	server, listener, err := o.metrics.listen(who, counted, nil)
+	server, listener, err := o.metrics.listen(ctx, who, counted, nil)
 	if err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		func() error { return webhooks.SetupWithManager(mgr) },
 		func() error { return eventTypes.SetupWithManager(mgr) },
 		func() error {
-			return o.serve(mgr, probes{
+			return o.serve(ctx, mgr, probes{
 				live:  map[string]healthz.Checker{"ping": healthz.Ping},
 				ready: map[string]healthz.Checker{"caches": filled, "dispatcher": checkDispatcher(sidecar)},
 			})

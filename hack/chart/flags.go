@@ -19,9 +19,12 @@ type section struct {
 
 func sections() []section {
 	return []section{
-		{"bbmcp-webhooks manager", "managerFlags", []string{"help", "kubeconfig", "dispatcher-socket", "namespaces", "metrics-address", "probe-address", "skipped-configmap"}},
+		{"bbmcp-webhooks manager", "managerFlags", []string{
+			"help", "kubeconfig", "dispatcher-socket", "namespaces", "metrics-address", "metrics-cert-file", "metrics-key-file", "probe-address", "skipped-configmap",
+		}},
 		{"bbmcp-webhooks gateway", "gatewayFlags", []string{
-			"help", "kubeconfig", "dispatcher-socket", "namespaces", "metrics-address", "address", "tls-cert-file", "tls-key-file", "skipped-configmap",
+			"help", "kubeconfig", "dispatcher-socket", "namespaces", "metrics-address", "metrics-cert-file", "metrics-key-file", "address", "tls-cert-file", "tls-key-file",
+			"skipped-configmap",
 		}},
 		{"dispatcher", "dispatcherFlags", []string{"socket", "metrics-address", "ca-bundle"}},
 	}

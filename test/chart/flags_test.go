@@ -40,6 +40,10 @@ func special() map[string]string {
 		"gateway address":            "{gateway: {ports: {http: 9000}}}",
 		"gateway tls-cert-file":      "{gateway: {tls: {secretName: a}}}",
 		"gateway tls-key-file":       "{gateway: {tls: {secretName: a}}}",
+		"manager metrics-cert-file":  "{monitoring: {tls: {secretName: a}}}",
+		"manager metrics-key-file":   "{monitoring: {tls: {secretName: a}}}",
+		"gateway metrics-cert-file":  "{monitoring: {tls: {secretName: a}}}",
+		"gateway metrics-key-file":   "{monitoring: {tls: {secretName: a}}}",
 		"dispatcher metrics-address": "{dispatcher: {ports: {sidecar: 9000}}}",
 		"dispatcher ca-bundle":       "{dispatcher: {caBundle: {configMapName: a}}}",
 	}

@@ -341,6 +341,46 @@ func TestMonitorsFindWhatTheyScrape(t *testing.T) {
 	}
 }
 
+// What Prometheus sends may be read by whatever answers in the place of a Pod, as long
+// as its certificate is not verified: so it is worth nothing but the metrics.
+func TestScrapingSendsNoTokenOfPrometheus(t *testing.T) {
+	for _, c := range []struct {
+		values, serverName string
+		verified           bool
+	}{
+		{"", "", false},
+		{"{monitoring: {tls: {secretName: bbmcp-metrics-tls}}}", "bbmcp-%s-metrics.bbmcp-system.svc", true},
+		{"{monitoring: {tls: {secretName: bbmcp-metrics-tls, serverName: bbmcp.example.com}}}", "bbmcp.example.com", true},
+	} {
+		all := render(t, c.values, Release{APIVersions: []string{monitoring}}).Objects
+		for _, role := range []string{"manager", "gateway"} {
+			endpoints, _, _ := unstructured.NestedSlice(find(t, all, "ServiceMonitor bbmcp-system/bbmcp-"+role).Object, "spec", "endpoints")
+			endpoint, _ := endpoints[0].(map[string]any)
+			if _, found := endpoint["bearerTokenFile"]; found {
+				t.Errorf("values %s: %s gets the token of Prometheus", c.values, role)
+			}
+			secret, _, _ := unstructured.NestedString(endpoint, "authorization", "credentials", "name")
+			if secret != "bbmcp-scraper" {
+				t.Errorf("values %s: the credentials for %s are in %q", c.values, role, secret)
+			}
+			_, skips, _ := unstructured.NestedBool(endpoint, "tlsConfig", "insecureSkipVerify")
+			serverName, _, _ := unstructured.NestedString(endpoint, "tlsConfig", "serverName")
+			authority, _, _ := unstructured.NestedString(endpoint, "tlsConfig", "ca", "secret", "name")
+			if skips == c.verified || serverName != strings.ReplaceAll(c.serverName, "%s", role) || (authority == "bbmcp-metrics-tls") != c.verified {
+				t.Errorf("values %s: %s is scraped with %v", c.values, role, endpoint["tlsConfig"])
+			}
+		}
+		token := as[corev1.Secret](t, find(t, all, "Secret bbmcp-system/bbmcp-scraper"))
+		if token.Type != corev1.SecretTypeServiceAccountToken || token.Annotations[corev1.ServiceAccountNameKey] != "bbmcp-scraper" {
+			t.Errorf("the token of the scraper: %s, %v", token.Type, token.Annotations)
+		}
+		binding := as[rbacv1.ClusterRoleBinding](t, find(t, all, "ClusterRoleBinding /bbmcp-scraper"))
+		if binding.RoleRef.Name != "bbmcp-metrics-reader" || binding.Subjects[0].Name != "bbmcp-scraper" || binding.Subjects[0].Namespace != "bbmcp-system" {
+			t.Errorf("the rights of the scraper: %v", binding)
+		}
+	}
+}
+
 func TestNotesNameWhatWasInstalled(t *testing.T) {
 	for _, c := range []struct{ values, want string }{
 		{"", "http://bbmcp-gateway.bbmcp-system\n"},

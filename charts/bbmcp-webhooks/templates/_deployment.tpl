@@ -91,6 +91,11 @@ spec:
         - name: token
           mountPath: /var/run/secrets/kubernetes.io/serviceaccount
           readOnly: true
+        {{- if $root.Values.monitoring.tls.secretName }}
+        - name: metrics-tls
+          mountPath: /etc/bbmcp/metrics-tls
+          readOnly: true
+        {{- end }}
         {{- if and (eq .role "gateway") $values.tls.secretName }}
         - name: tls
           mountPath: /etc/bbmcp/tls

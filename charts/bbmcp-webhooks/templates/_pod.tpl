@@ -178,6 +178,12 @@ volumeMounts:
       path: ca.crt
 {{- end }}
 {{- end }}
+{{- with .root.Values.monitoring.tls.secretName }}
+- name: metrics-tls
+  secret:
+    secretName: {{ . | quote }}
+    defaultMode: 0440
+{{- end }}
 {{- if and (eq .role "gateway") .root.Values.gateway.tls.secretName }}
 - name: tls
   secret:
