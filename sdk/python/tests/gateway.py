@@ -21,6 +21,13 @@ class BreakOff:
     """Begin an answer and close the connection in the middle of it."""
 
 
+class Refuse:
+    """Answer as soon as the header is there, and close without reading the body."""
+
+    def __init__(self, status, content):
+        self.status, self.content = status, content
+
+
 class Request:
     def __init__(self, handler, body):
         self.method, self.path, self.headers = handler.command, handler.path, handler.headers
@@ -51,6 +58,19 @@ class ScriptedGateway:
                     self.close_connection = True
 
             def answer(self):
+                with outer._lock:
+                    early = outer.answers.pop(0) if outer.answers and isinstance(outer.answers[0], Refuse) else None
+                if early is not None:
+                    text = json.dumps(early.content).encode()
+                    self.send_response(early.status)
+                    self.send_header("Content-Type", "application/problem+json")
+                    self.send_header("Content-Length", str(len(text)))
+                    self.send_header("Connection", "close")
+                    self.end_headers()
+                    self.wfile.write(text)
+                    outer.requests.append(Request(self, b""))
+                    self.close_connection = True
+                    return
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 with outer._lock:
                     outer.requests.append(Request(self, body))

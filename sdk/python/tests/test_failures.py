@@ -15,7 +15,7 @@ from email.utils import formatdate
 import bb_mcp
 from bb_mcp import _retry
 
-from .gateway import BreakOff, Hang, HangUp, ScriptedGateway, unused_port
+from .gateway import BreakOff, Hang, HangUp, Refuse, ScriptedGateway, unused_port
 
 OK = (200, {"webhook_id": "wh_1"})
 PUBLISHED = (202, {"event_id": "evt_1", "deliveries": [], "skipped": []})
@@ -56,6 +56,16 @@ class Refusals(Failing):
         self.assertEqual((error.request_id, error.retry_after, error.problem), ("req-7", None, problem))
         self.assertEqual(str(error), "422 Unprocessable Entity: the body is not acceptable (url: must be https) [request req-7]")
         self.assertEqual(len(gateway.requests), 1)
+
+    def test_an_answer_to_a_body_that_was_not_read_counts(self):
+        problem = {"status": 413, "title": "Request Entity Too Large", "detail": "more than 1048576 bytes", "reason": "TooLarge"}
+        client, gateway = self.gateway(Refuse(413, problem), PUBLISHED)
+        with self.assertRaises(bb_mcp.APIError) as caught:
+            client.events.publish(event="context.created", data={"pad": "x" * (32 << 20)})
+        self.assertEqual((caught.exception.status, caught.exception.reason), (413, "TooLarge"))
+        self.assertEqual(self.waits, [], "it would be too large again")
+        client.events.publish(event="context.created", data={})
+        self.assertEqual(len(gateway.requests), 2, "the connection that was closed is not used again")
 
     def test_each_status_has_its_exception(self):
         for status, kind in {

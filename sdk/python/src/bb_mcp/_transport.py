@@ -132,10 +132,10 @@ class Transport:
             if connection.sock is None:
                 connection.connect()
             sent = True
-            connection.request(method, target, body=body, headers=headers)
+            whole = self._send(connection, method, target, body, headers)
             response = connection.getresponse()
             content = self._content(response)
-            done = not response.will_close
+            done = whole and not response.will_close
             return _Reply(response.status, response.headers, content)
         except ssl.SSLCertVerificationError as error:
             raise _Broken(self._unreachable(f"{error.verify_message}; pass ca_file if its certificate is from a private authority"), sent, True) from error
@@ -148,6 +148,18 @@ class Transport:
                 self._pool.give_back(connection)
             else:
                 connection.close()
+
+    @staticmethod
+    def _send(connection: http.client.HTTPConnection, method: str, target: str, body: Optional[bytes], headers: Dict[str, str]) -> bool:
+        """Send a request; False: the other end takes no more of it. It may have
+        answered, as to a body that is too large; if not, reading tells so."""
+        try:
+            connection.request(method, target, body=body, headers=headers)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+            if body is None:
+                raise
+            return False
+        return True
 
     def _content(self, response: http.client.HTTPResponse) -> bytes:
         """All of an answer, in pieces: Python 3.9 sets aside what it is asked for."""
