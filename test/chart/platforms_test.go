@@ -126,6 +126,23 @@ func TestReusedValuesTurnNothingOff(t *testing.T) {
 	}
 }
 
+// Templates share their values but not an order, so each gives them their defaults.
+func TestEveryTemplateBeginsWithTheDefaults(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, Folder, "templates", "*.*"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Ext(file) != ".tpl" && !strings.Contains(string(text), `{{- include "bbmcp.values" . -}}`) {
+			t.Errorf("%s does not include bbmcp.values", filepath.Base(file))
+		}
+	}
+}
+
 func yamlOf(t *testing.T, object map[string]any) string {
 	t.Helper()
 	text, err := yaml.Marshal(object)
