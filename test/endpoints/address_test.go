@@ -5,7 +5,6 @@ package endpoints_test
 import (
 	"net"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
@@ -37,13 +36,11 @@ func TestAddressesThatDropPackets(t *testing.T) {
 	t.Parallel()
 	_, port, _ := net.SplitHostPort(startOK(t).Addr())
 	far := farAway(t)
-	dns := started[*endpoints.DNS](t)(endpoints.StartDNS(func(name string) []netip.Addr {
-		return map[string][]netip.Addr{
-			"one.example.": addrs(far.DroppedAddr(1), far.Addr(1)),
-			"two.example.": addrs(far.DroppedAddr(1), far.DroppedAddr(2), far.Addr(1)),
-			"all.example.": addrs(far.DroppedAddr(1), far.DroppedAddr(2)),
-		}[name]
-	}))
+	dns := started[*endpoints.DNS](t)(endpoints.StartDNS(endpoints.Zone{Addresses: map[string][]netip.Addr{
+		"one.example.": addrs(far.DroppedAddr(1), far.Addr(1)),
+		"two.example.": addrs(far.DroppedAddr(1), far.DroppedAddr(2), far.Addr(1)),
+		"all.example.": addrs(far.DroppedAddr(1), far.DroppedAddr(2)),
+	}}))
 	sender := newSender(t, nil, dns.Resolver())
 	for _, name := range []string{"one.example", "two.example"} {
 		if got := sender.Send(t.Context(), attemptAt("http://"+net.JoinHostPort(name, port))); !got.Succeeded() || got.Duration > 5*time.Second {
@@ -65,38 +62,15 @@ func TestAddressesThatDropPackets(t *testing.T) {
 // With DNS64 every endpoint that has IPv4 only has an address in 64:ff9b::/96.
 func TestTranslatedAddressesAreTried(t *testing.T) {
 	t.Parallel()
-	dns := started[*endpoints.DNS](t)(endpoints.StartDNS(func(name string) []netip.Addr {
-		return map[string][]netip.Addr{"public.example.": addrs("64:ff9b::5db8:d822"), "inside.example.": addrs("64:ff9b::10.0.0.1")}[name]
-	}))
+	dns := started[*endpoints.DNS](t)(endpoints.StartDNS(endpoints.Zone{Addresses: map[string][]netip.Addr{
+		"public.example.": addrs("64:ff9b::5db8:d822"), "inside.example.": addrs("64:ff9b::10.0.0.1"),
+	}}))
 	sender := newSender(t, nil, dns.Resolver())
 	for name, forbidden := range map[string]bool{"public.example": false, "inside.example": true} {
 		request := attemptAt("https://" + name)
 		request.Timeout = time.Second
 		if got := sender.Send(t.Context(), request); got.Succeeded() || (got.Reason == dispatcher.ReasonAddressForbidden) != forbidden {
 			t.Errorf("%s: %+v", name, got)
-		}
-	}
-}
-
-// A name is looked up as it is written, and costs two questions.
-func TestNamesAreLookedUpAsWritten(t *testing.T) {
-	t.Parallel()
-	endpoint := startOK(t)
-	_, port, _ := net.SplitHostPort(endpoint.Addr())
-	for name, want := range map[string][]string{
-		"endpoint.example":  {"A endpoint.example.", "AAAA endpoint.example."},
-		"endpoint.example.": {"A endpoint.example.", "AAAA endpoint.example."},
-	} {
-		dns := started[*endpoints.DNS](t)(endpoints.StartDNS(func(name string) []netip.Addr {
-			return map[string][]netip.Addr{"endpoint.example.": addrs("127.0.0.1")}[name]
-		}))
-		if got := newSender(t, nil, dns.Resolver()).Send(t.Context(), attemptAt("http://"+name+":"+port)); !got.Succeeded() {
-			t.Errorf("%s: %+v", name, got)
-		}
-		asked := dns.Asked()
-		slices.Sort(asked)
-		if !slices.Equal(asked, want) {
-			t.Errorf("%s: asked %v, want %v", name, asked, want)
 		}
 	}
 }

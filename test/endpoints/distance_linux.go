@@ -4,7 +4,6 @@ package endpoints
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -107,12 +106,15 @@ func settle(ctx context.Context) error {
 	return os.NewSyscallError("mount /", syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
 }
 
-// UseResolverConfig makes this the resolv.conf of the process. It must be inside; see
-// [Main].
-func UseResolverConfig(file string) error {
+// UseResolverConfig makes this the resolv.conf of the process until it is stopped. It
+// must be inside; see [Main].
+func UseResolverConfig(file string) (stop func(), err error) {
+	const system = "/etc/resolv.conf"
 	if !inside() {
-		return ErrNoNetwork
+		return nil, ErrNoNetwork
 	}
-	err := syscall.Mount(file, "/etc/resolv.conf", "", syscall.MS_BIND, "")
-	return errors.Join(os.NewSyscallError("mount /etc/resolv.conf", err))
+	if err := syscall.Mount(file, system, "", syscall.MS_BIND, ""); err != nil {
+		return nil, os.NewSyscallError("mount "+system, err)
+	}
+	return func() { _ = syscall.Unmount(system, 0) }, nil
 }

@@ -15,7 +15,7 @@ import (
 func StartDistance(context.Context, time.Duration) (*Distance, error) { return nil, ErrNoNetwork }
 
 // UseResolverConfig needs Linux.
-func UseResolverConfig(string) error { return ErrNoNetwork }
+func UseResolverConfig(string) (stop func(), err error) { return nil, ErrNoNetwork }
 
 // isolate leaves a command that cannot be started.
 func isolate(command *exec.Cmd) { command.Path, command.Err = "", errors.ErrUnsupported }

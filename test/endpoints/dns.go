@@ -6,15 +6,36 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// Zone answers for names, which are in lower case and end in a dot: their
-// addresses, in order, or none where they do not exist.
-type Zone func(name string) []netip.Addr
+// Zone says what a name server knows. Names are in lower case and end in a dot.
+type Zone struct {
+	// Addresses are those of each name, in order. "*." stands for every name below.
+	Addresses map[string][]netip.Addr
+	// Failing is the end of the names that it does not find out about.
+	Failing string
+}
+
+// lookup answers for a name: it exists, it does not, or that cannot be said.
+func (z *Zone) lookup(name string) ([]netip.Addr, dnsmessage.RCode) {
+	if z.Failing != "" && strings.HasSuffix(name, z.Failing) {
+		return nil, dnsmessage.RCodeServerFailure
+	}
+	if addrs, ok := z.Addresses[name]; ok {
+		return addrs, dnsmessage.RCodeSuccess
+	}
+	for wildcard, addrs := range z.Addresses {
+		if end, ok := strings.CutPrefix(wildcard, "*"); ok && strings.HasSuffix(name, end) {
+			return addrs, dnsmessage.RCodeSuccess
+		}
+	}
+	return nil, dnsmessage.RCodeNameError
+}
 
 // DNS is a name server.
 type DNS struct {
@@ -26,9 +47,20 @@ type DNS struct {
 }
 
 // StartDNS starts a name server on a free port of loopback.
-func StartDNS(zone Zone) (*DNS, error) {
+func StartDNS(zone Zone) (*DNS, error) { return startDNS("127.0.0.1:0", zone) }
+
+// StartSystemDNS starts a name server where resolv.conf can name it, on port 53 of
+// loopback. The process must be inside; see [Main].
+func StartSystemDNS(zone Zone) (*DNS, error) {
+	if !inside() {
+		return nil, ErrNoNetwork
+	}
+	return startDNS("127.0.0.1:53", zone)
+}
+
+func startDNS(address string, zone Zone) (*DNS, error) {
 	var config net.ListenConfig
-	conn, err := config.ListenPacket(context.Background(), "udp", "127.0.0.1:0")
+	conn, err := config.ListenPacket(context.Background(), "udp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +80,15 @@ func (d *DNS) Resolver() *net.Resolver {
 	}}
 }
 
-// Asked are the questions that came, each as type and name.
+// Asked returns the questions that came since it was asked last, each as type and
+// name, in order of the alphabet.
 func (d *DNS) Asked() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return append([]string(nil), d.asked...)
+	asked := d.asked
+	d.asked = nil
+	slices.Sort(asked)
+	return asked
 }
 
 func (d *DNS) serve() {
@@ -82,10 +118,8 @@ func (d *DNS) answer(packet []byte) ([]byte, error) {
 		Header:    dnsmessage.Header{ID: message.ID, Response: true, RecursionDesired: true, RecursionAvailable: true},
 		Questions: message.Questions,
 	}
-	addrs := d.zone(name)
-	if len(addrs) == 0 {
-		answer.RCode = dnsmessage.RCodeNameError
-	}
+	addrs, code := d.zone.lookup(name)
+	answer.RCode = code
 	for _, addr := range addrs {
 		head := dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: question.Class, TTL: 1}
 		switch {
