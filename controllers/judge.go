@@ -135,12 +135,15 @@ func (j *judgement) attemptsFail(facts health.Facts) bool {
 	return health.AttemptsFailing(facts, j.waiting.failedSince, j.now)
 }
 
+// latestWith begins how the newest attempt failed.
+const latestWith = ", the latest with "
+
 // latest says how the newest attempt failed that is known of.
 func (j *judgement) latest() string {
 	if j.waiting.latest.Reason == "" {
 		return ""
 	}
-	return ", the latest with " + outcomeText(j.waiting.latest)
+	return latestWith + outcomeText(j.waiting.latest)
 }
 
 // deliveriesIn is the command that lists the webhook's deliveries in a state.

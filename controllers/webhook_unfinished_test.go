@@ -97,3 +97,26 @@ func TestFailingAttemptsAreToldOnceAMinute(t *testing.T) {
 	same(t, minor(60*second, well, fails), false)
 	same(t, minor(61*second, fails, condition(v1alpha1.ReasonDeliveriesFailing, "")), false)
 }
+
+// How the latest attempt failed is what a person needs: where a status says that
+// the endpoint fails before that is known, it follows at once.
+func TestTheFirstReasonIsToldAtOnce(t *testing.T) {
+	failing := func(message string) *v1alpha1.Webhook {
+		return someWebhook(func(w *v1alpha1.Webhook) {
+			w.Status.Conditions = []metav1.Condition{{
+				Type: v1alpha1.ConditionEndpointHealthy, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonDeliveriesFailing, Message: message,
+			}}
+		})
+	}
+	unknown := "a delivery has failed"
+	known, other := unknown+latestWith+"HTTPStatus 500", unknown+latestWith+"Timeout"
+	r := &WebhookReconciler{}
+	for _, tt := range []struct {
+		before, after string
+		want          bool
+	}{{unknown, known, false}, {known, other, true}, {known, unknown, true}, {unknown, unknown, true}} {
+		if got := r.isMinor(&webhookScope{webhook: failing(tt.before), now: at(0)}, &failing(tt.after).Status); got != tt.want {
+			t.Errorf("from %q to %q: minor is %t", tt.before, tt.after, got)
+		}
+	}
+}
