@@ -142,7 +142,7 @@ func secretComesLater(t *testing.T, p *person) {
 	p.must(t, delivery("waits", "early", body).String(), "create", "-f", "-")
 	p.await(t, "wh/early", "condition=Ready=False")
 	p.await(t, "whd/waits", "condition=Succeeded=Unknown")
-	wantText(t, p.field(t, "whd/waits", "{.status.conditions[0].reason}: {.status.conditions[0].message}"), `SigningSecretUnavailable: Secret "late" not found`)
+	wantText(t, p.field(t, "whd/waits", "{.status.conditions[0].reason}: {.status.conditions[0].message}"), `SigningSecretUnavailable: there is no Secret "late" that webhooks may sign with; create it`)
 
 	const value = "it was late but it came"
 	if err := p.receiver.Secrets(p.path("early"), value); err != nil {
