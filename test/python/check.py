@@ -15,6 +15,7 @@ from decimal import Decimal
 import receiver
 
 SHOWN = 10
+SMALLEST_NORMAL = Decimal("2.2250738585072014e-308")
 INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 STRANGER = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
@@ -42,6 +43,14 @@ def same_number(a, b):
     return a == b and a.is_signed() == b.is_signed()
 
 
+def carried(a, b):
+    """The same value; of doubles of less than full precision the same double,
+    which JavaScript prints with the fewest digits that tell it from its neighbours."""
+    if 0 < abs(a) < SMALLEST_NORMAL:
+        return float(a) == float(b) and bool(b)
+    return same_number(a, b)
+
+
 def difference(a, b, path="$"):
     """What of a, as published, is not in b, as sent; None if all is."""
     if type(a) is not type(b):
@@ -56,7 +65,7 @@ def difference(a, b, path="$"):
             return f"{path}: {len(a)} elements became {len(b)}"
         found = (difference(x, y, f"{path}[{i}]") for i, (x, y) in enumerate(zip(a, b)))
     elif isinstance(a, Decimal):
-        return None if same_number(a, b) else f"{path}: {a} became {b}"
+        return None if carried(a, b) else f"{path}: {a} became {b}"
     else:
         return None if a == b else f"{path}: {a!r} became {b!r}"
     return next((problem for problem in found if problem is not None), None)
