@@ -36,6 +36,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
+	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
 // serverGrace is how long a scrape or a probe may still take when the manager ends.
@@ -243,6 +244,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	retainer := &controllers.Retainer{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Filling: filling,
 		Observations: observations, Limits: o.retention, Namespaces: o.namespaces, Metrics: meters, Panics: guarded, Now: time.Now,
+		Limited: writelimit.New(time.Now),
 	}
 	deliveries := &controllers.DeliveryReconciler{
 		Deliveries: deliveryCache, Client: mgr.GetClient(), Live: mgr.GetAPIReader(),

@@ -31,6 +31,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
 // fault is what happens to a request that changes something.
@@ -128,7 +129,7 @@ func (o *operator) wire(mgr ctrl.Manager) {
 	o.signer = signer.New(live, now)
 	o.retainer = &Retainer{
 		Client: cached, Live: live, Cached: o.cache, Filling: &o.filling, Observations: o.observations,
-		Limits: o.limits, Namespaces: []string{o.namespace}, Metrics: meters, Now: now,
+		Limits: o.limits, Namespaces: []string{o.namespace}, Limited: writelimit.New(now), Metrics: meters, Now: now,
 	}
 	forbidden := func() []netip.Prefix { return nil }
 	o.deliveries = &DeliveryReconciler{

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -18,8 +17,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
+	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
 const (
@@ -66,7 +67,8 @@ type Retainer struct {
 	Filling      *Filling      // of Cached
 	Observations *Observations
 	Limits       RetentionLimits
-	Namespaces   []string // that we may list in; empty: all
+	Namespaces   []string           // that we may list in; empty: all
+	Limited      *writelimit.Limits // how long a delete may take
 	Metrics      *Metrics
 	Panics       *panics.Guard
 	Now          func() time.Time
@@ -160,14 +162,14 @@ func (r *Retainer) limitsOf(ctx context.Context, key types.NamespacedName) Reten
 // since, as by a retry request, is looked at anew.
 func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
 	err := r.deleteExactly(ctx, entry)
-	if client.IgnoreNotFound(err) == nil {
+	if err == nil || denial.IsNotFound(err) {
 		r.Metrics.retained(entry.state, entry.bound)
 		if err == nil && entry.state == v1alpha1.DeliveryFailed && entry.bound.isEarly() {
 			r.tell(ctx, entry)
 		}
 		return
 	}
-	if apierrors.IsConflict(err) {
+	if denial.IsConflict(err) {
 		if err = client.IgnoreNotFound(r.reconsider(ctx, entry)); err == nil {
 			return
 		}
@@ -187,11 +189,11 @@ func (r *Retainer) tell(ctx context.Context, entry *finishedDelivery) {
 }
 
 func (r *Retainer) deleteExactly(ctx context.Context, entry *finishedDelivery) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
 	object := &v1alpha1.WebhookDelivery{}
 	object.Namespace, object.Name = entry.key.Namespace, entry.key.Name
-	return r.Client.Delete(ctx, object, client.Preconditions{UID: &entry.uid, ResourceVersion: &entry.resourceVersion})
+	return r.Limited.Do(ctx, entry.key.Namespace, func(ctx context.Context) error {
+		return r.Client.Delete(ctx, object, client.Preconditions{UID: &entry.uid, ResourceVersion: &entry.resourceVersion})
+	})
 }
 
 func (r *Retainer) reconsider(ctx context.Context, entry *finishedDelivery) error {

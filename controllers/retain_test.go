@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
 // finishedAt is a delivery of the gateway that finished so long after the
@@ -42,7 +43,7 @@ func keeper(t *testing.T, limits RetentionLimits, webhook *v1alpha1.Webhook, now
 	clock := func() time.Time { return now }
 	return &Retainer{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(webhook).Build(),
-		Limits: limits, Observations: NewObservations(0, clock), Now: clock,
+		Limits: limits, Limited: writelimit.New(clock), Observations: NewObservations(0, clock), Now: clock,
 	}
 }
 

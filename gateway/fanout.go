@@ -148,13 +148,13 @@ func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery) 
 }
 
 func (g *Gateway) createOnce(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
 	stored := object.DeepCopy()
-	err := g.client.Create(ctx, stored)
-	if !apierrors.IsAlreadyExists(err) {
+	err := g.limited.Do(ctx, object.Namespace, func(ctx context.Context) error { return g.client.Create(ctx, stored) })
+	if !denial.IsAlreadyExists(err) {
 		return stored, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
 	stored = &v1alpha1.WebhookDelivery{}
 	return stored, g.client.Get(ctx, client.ObjectKeyFromObject(object), stored)
 }

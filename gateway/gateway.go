@@ -28,6 +28,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
+	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
 // Dispatcher is the sidecar, as far as the gateway needs it.
@@ -96,6 +97,7 @@ type Gateway struct {
 	limits       Limits
 	bodies       *bodyQuota
 	writes       *writeBudget
+	limited      *writelimit.Limits // how long a write may take
 	unregistered bool
 	metrics      *Metrics
 	panics       *panics.Guard
@@ -141,6 +143,7 @@ func New(o Options) (*Gateway, error) {
 		tokens: o.Tokens, rights: o.Rights, proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
 		writes:       newWriteBudget(o.Limits, o.Now),
+		limited:      writelimit.New(o.Now),
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
 		news:           newNews(),

@@ -114,7 +114,5 @@ func (g *Gateway) settle(f *flight, stored *v1alpha1.WebhookDelivery) {
 }
 
 func (g *Gateway) writeStatus(delivery *v1alpha1.WebhookDelivery) error {
-	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
-	defer cancel()
-	return g.client.Status().Update(ctx, delivery)
+	return g.limited.Do(context.Background(), delivery.Namespace, func(ctx context.Context) error { return g.client.Status().Update(ctx, delivery) })
 }

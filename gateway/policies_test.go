@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -140,6 +141,39 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 				policy.Answer(verdict)
 			}
 		}
+	}, SpecTimeout(3*time.Minute))
+
+	It("makes publishing slower and stops nothing where it takes longer than a write may at first", func(ctx SpecContext) {
+		const takes, n = 2500 * time.Millisecond, 20
+		namespace := newNamespace(ctx)
+		on := api{base: startOwn(ctx, gatewayOptions()).URL, token: account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)}
+		webhook := live(ctx, namespace, "taker")
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, on)
+		before := endpoint.Counts(pathOf(namespace, "taker")).Accepted
+		policy := policed(ctx, namespace, "webhookdeliveries", "webhookdeliveries/status", "webhooks/status")
+		policy.Answer(admission.Verdict{After: takes})
+		began := time.Now()
+		var refused, slowest atomic.Int64
+		inParallel(ctx, n, func(i int) {
+			asked := time.Now()
+			_, tries := insist(ctx, on.with("Prefer", "respond-async"), numbered(i))
+			refused.Add(int64(tries - 1))
+			slowest.Store(max(slowest.Load(), int64(time.Since(asked))))
+		})
+		measured("a policy takes %s: of %d events %d times refused, the slowest took %s", takes, n, refused.Load(), time.Duration(slowest.Load()).Round(100*time.Millisecond))
+		Expect(refused.Load()).To(BeZero())
+		byHand := &v1alpha1.WebhookDelivery{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "by-hand"},
+			Spec: v1alpha1.WebhookDeliverySpec{
+				WebhookRef: v1alpha1.WebhookReference{Name: webhook.Name}, EventID: "evt_by_hand", EventType: eventType,
+				Payload: fmt.Sprintf(`{"event":%q,"timestamp":"2024-01-15T10:30:00Z","data":{}}`, eventType),
+			},
+		}
+		Expect(cluster.Client.Create(ctx, byHand)).To(Succeed())
+		Expect(endpoint.Wait(ctx, pathOf(namespace, "taker"), func(c receiver.Counts) bool { return c.Accepted == before+n+1 })).To(Succeed())
+		awaitObject(ctx, namespace, byHand.Spec.EventID, v1alpha1.DeliverySucceeded)
+		measured("and all were delivered and written after %s", time.Since(began).Round(100*time.Millisecond))
 	}, SpecTimeout(3*time.Minute))
 
 	It("is quoted by the webhook that has no secret because of it", func(ctx SpecContext) {

@@ -21,11 +21,13 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
+	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
 const (
-	// publishTimeout is how long one request may take to store its deliveries,
-	// beside the wait for first attempts; both well within --drain-grace.
+	// publishTimeout is how long one request may take to store its deliveries where
+	// writes are quick, beside the wait for first attempts; both well within
+	// --drain-grace.
 	publishTimeout = 15 * time.Second
 	// batchWidth is how many events of a batch are published at once.
 	batchWidth = 4
@@ -77,7 +79,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 		return nil, fail(ctx, err)
 	}
 	prefer := preferred(in.request.Header, g.firsts.wait)
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout+prefer.wait)
+	ctx, cancel := context.WithTimeout(ctx, g.storeTime(namespace)+prefer.wait)
 	defer cancel()
 	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
 	if as == formBatch {
@@ -113,6 +115,12 @@ func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, who *call
 	g.metrics.published(outcomeRefused)
 	note(ctx).body.skip()
 	return refused
+}
+
+// storeTime is how long a request may take to store its deliveries: longer where
+// writes take long.
+func (g *Gateway) storeTime(namespace string) time.Duration {
+	return publishTimeout + g.limited.Of(namespace) - writelimit.Least
 }
 
 // permitHeader asks for the right to publish an event whose attributes are in the

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package writelimit_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+)
+
+// taking is a write that takes so long unless it is cut off.
+func taking(d time.Duration) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-time.After(d):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func TestALimitGrowsWhileWritesEndByIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := writelimit.New(time.Now)
+		do := func(d time.Duration) error { return limits.Do(t.Context(), "slow", taking(d)) }
+		for _, step := range []struct {
+			takes  time.Duration
+			fails  bool
+			before time.Duration
+			after  time.Duration
+		}{
+			{time.Second, false, 2 * time.Second, 2 * time.Second},
+			{30 * time.Second, true, 2 * time.Second, 4 * time.Second},
+			{30 * time.Second, true, 4 * time.Second, 8 * time.Second},
+			{30 * time.Second, true, 8 * time.Second, 16 * time.Second},
+			{30 * time.Second, true, 16 * time.Second, 32 * time.Second},
+			{30 * time.Second, false, 32 * time.Second, 32 * time.Second},
+			{time.Minute, true, 32 * time.Second, 32 * time.Second},
+			{3 * time.Second, false, 32 * time.Second, 6 * time.Second},
+			{time.Millisecond, false, 6 * time.Second, 2 * time.Second},
+		} {
+			if got := limits.Of("slow"); got != step.before {
+				t.Errorf("before a write of %s: %s, want %s", step.takes, got, step.before)
+			}
+			if err := do(step.takes); (err != nil) != step.fails {
+				t.Errorf("a write of %s: %v", step.takes, err)
+			}
+			if got := limits.Of("slow"); got != step.after {
+				t.Errorf("after a write of %s: %s, want %s", step.takes, got, step.after)
+			}
+		}
+	})
+}
+
+func TestALimitIsLeftAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := writelimit.New(time.Now)
+		_ = limits.Do(t.Context(), "slow", taking(time.Minute))
+		if got := limits.Of("other"); got != writelimit.Least {
+			t.Errorf("of another namespace: %s", got)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = limits.Do(ctx, "slow", taking(time.Minute))
+		if got := limits.Of("slow"); got != 4*time.Second {
+			t.Errorf("after a caller went away: %s", got)
+		}
+		_ = limits.Do(t.Context(), "slow", func(context.Context) error { return errors.New("refused") })
+		if got := limits.Of("slow"); got != 4*time.Second {
+			t.Errorf("after a refusal: %s", got)
+		}
+		time.Sleep(11 * time.Minute)
+		_ = limits.Do(t.Context(), "other", taking(0))
+		if got := limits.Of("slow"); got != writelimit.Least {
+			t.Errorf("after eleven minutes without a write: %s", got)
+		}
+	})
+}
