@@ -3,6 +3,7 @@
 package dispatcher
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -32,7 +34,7 @@ func classify(err error, at transport.Seen) failure {
 		return refused(refusal)
 	}
 	if isTimeout(err) {
-		return timedOut(at.Stage)
+		return timedOut(at)
 	}
 	if f, ok := lookupFailure(err); ok {
 		return f
@@ -46,17 +48,17 @@ func classify(err error, at transport.Seen) failure {
 	case at.Stage <= transport.StageConnect:
 		return connectFailure(err)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return reset(at.Stage)
+		return reset(at)
 	case at.Stage == transport.StageTLS:
 		return failure{ReasonTLSFailed, "TLS handshake failed"}
 	case errors.Is(err, transport.ErrRefused):
 		return failure{ReasonConnectionReset, "the endpoint turned the request away unprocessed, twice"}
 	}
 	if _, ok := errors.AsType[*net.OpError](err); ok || at.HTTP2 {
-		return reset(at.Stage)
+		return reset(at)
 	}
 	if at.Stage == transport.StageRequest {
-		return reset(at.Stage) // the connection broke, and the transport's error has no type
+		return reset(at) // the connection broke, and the transport's error has no type
 	}
 	return failure{ReasonResponseInvalid, "the endpoint's answer is not valid HTTP, or its headers are too large"}
 }
@@ -91,21 +93,30 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-func timedOut(at transport.Stage) failure {
+func timedOut(at transport.Seen) failure {
 	during := "before anything was sent"
-	switch at {
+	switch at.Stage {
 	case transport.StageLookup:
 		during = "while looking up the host name"
 	case transport.StageConnect:
 		during = "while connecting"
 	case transport.StageTLS:
-		during = "during the TLS handshake"
+		during = "during the TLS handshake" + unanswered(at)
 	case transport.StageRequest:
 		during = "while sending the request"
 	case transport.StageAnswer:
 		during = "while waiting for the answer"
 	}
 	return failure{ReasonTimeout, "timed out " + during}
+}
+
+// unanswered names the likely cause if nothing came in answer to the first message of
+// TLS, whose share of a post-quantum key makes it larger than a packet.
+func unanswered(at transport.Seen) string {
+	if !at.Unanswered {
+		return ""
+	}
+	return ", before anything came back; some firewalls drop a first message as large as ours (GODEBUG=tlsmlkem=0 makes it smaller)"
 }
 
 func lookupFailure(err error) (failure, bool) {
@@ -128,7 +139,7 @@ func tlsFailure(err error) (failure, bool) {
 		return failure{ReasonCertificateInvalid, "the endpoint's certificate has expired or is not yet valid"}, true
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return failure{ReasonCertificateInvalid, "the endpoint's certificate is signed by an unknown authority (--ca-bundle adds authorities)"}, true
+		return failure{ReasonCertificateInvalid, unknownAuthority(err)}, true
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return failure{ReasonCertificateInvalid, "the endpoint's certificate is not valid"}, true
@@ -136,10 +147,53 @@ func tlsFailure(err error) (failure, bool) {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
 		return failure{ReasonTLSFailed, "the endpoint does not speak TLS on this port"}, true
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") { // a TLS alert
-		return failure{ReasonTLSFailed, "TLS handshake refused: no common version, cipher or name, or a client certificate is required"}, true
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
+		return failure{ReasonTLSFailed, alerted(op)}, true
 	}
 	return failure{}, false
+}
+
+// unknownAuthority tells certificates that were signed by an authority that is not
+// known from what an endpoint has forgotten to send.
+func unknownAuthority(err error) string {
+	if invalid, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(invalid.UnverifiedCertificates) == 1 {
+		if leaf := invalid.UnverifiedCertificates[0]; bytes.Equal(leaf.RawIssuer, leaf.RawSubject) {
+			return "the endpoint's certificate is signed by itself, not by a known authority (--ca-bundle adds it)"
+		}
+		return "the endpoint's certificate is signed by an unknown authority: " +
+			"its server leaves out an intermediate certificate, or --ca-bundle has to add the authority"
+	}
+	return "the endpoint's certificate is signed by an unknown authority (--ca-bundle adds authorities)"
+}
+
+// Alerts of TLS (RFC 8446, section 6) whose cause can be named.
+const (
+	alertHandshakeFailure     tls.AlertError = 40
+	alertBadCertificate       tls.AlertError = 42
+	alertProtocolVersion      tls.AlertError = 70
+	alertInsufficientSecurity tls.AlertError = 71
+	alertUnrecognizedName     tls.AlertError = 112
+	alertCertificateRequired  tls.AlertError = 116
+)
+
+// alerted names the likely cause of an alert. Package crypto/tls shows its number in
+// its text only, which is the same in both of its types.
+func alerted(op *net.OpError) string {
+	is := func(alerts ...tls.AlertError) bool {
+		return op.Op == "remote error" && slices.ContainsFunc(alerts, func(a tls.AlertError) bool { return a.Error() == op.Err.Error() })
+	}
+	switch {
+	case is(alertHandshakeFailure, alertInsufficientSecurity):
+		return "the endpoint refused the TLS handshake: it has no cipher in common with us, as where it only knows the key exchange of RSA " +
+			"(GODEBUG=tlsrsakex=1 allows that), or requires a client certificate"
+	case is(alertProtocolVersion):
+		return "the endpoint refused the TLS handshake: it does not speak TLS 1.2 or later"
+	case is(alertUnrecognizedName):
+		return "the endpoint refused the TLS handshake: it serves no host of this name"
+	case is(alertBadCertificate, alertCertificateRequired):
+		return "the endpoint requires a client certificate"
+	}
+	return "TLS handshake refused: no common version, cipher or name, or a client certificate is required"
 }
 
 func connectFailure(err error) failure {
@@ -153,11 +207,11 @@ func connectFailure(err error) failure {
 	}
 }
 
-func reset(at transport.Stage) failure {
+func reset(at transport.Seen) failure {
 	during := "before the request was complete"
-	switch at {
+	switch at.Stage {
 	case transport.StageTLS:
-		during = "during the TLS handshake"
+		during = "during the TLS handshake" + unanswered(at)
 	case transport.StageRequest, transport.StageAnswer:
 		during = "before it answered"
 	}

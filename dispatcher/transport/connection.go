@@ -81,6 +81,9 @@ func (t *Transport) connect(ctx context.Context, r *Request, p *progress, overHT
 	p.enter(StageTLS)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = c.socket.Close()
+		if !c.socket.answered.Load() {
+			p.unanswered()
+		}
 		return nil, err
 	}
 	p.end(StageTLS)

@@ -35,6 +35,8 @@ type Seen struct {
 	Timings Timings
 	Remote  netip.Addr
 	HTTP2   bool
+	// Unanswered says that the TLS handshake failed before the endpoint sent anything.
+	Unanswered bool
 }
 
 // progress follows one attempt. HTTP/2 reports from goroutines of its own, which
@@ -91,6 +93,13 @@ func (p *progress) use(remote netip.Addr, overHTTP2 bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seen.Remote, p.seen.HTTP2 = remote, overHTTP2
+}
+
+// unanswered notes that nothing has come in the TLS handshake.
+func (p *progress) unanswered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen.Unanswered = true
 }
 
 func (p *progress) snapshot() Seen {

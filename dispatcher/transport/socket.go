@@ -10,11 +10,13 @@ import (
 	"time"
 )
 
-// socket is a TCP connection that counts what is written to it.
+// socket is a TCP connection that counts what is written to it, and notes whether
+// anything came back.
 type socket struct {
 	net.Conn
-	raw     syscall.RawConn // nil if it is of another kind
-	written atomic.Int64    // bytes, those included that are being written
+	raw      syscall.RawConn // nil if it is of another kind
+	written  atomic.Int64    // bytes, those included that are being written
+	answered atomic.Bool     // something was read
 }
 
 func newSocket(conn net.Conn) *socket {
@@ -25,6 +27,15 @@ func newSocket(conn net.Conn) *socket {
 		}
 	}
 	return s
+}
+
+// Read implements net.Conn.
+func (s *socket) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	if n > 0 && !s.answered.Load() {
+		s.answered.Store(true)
+	}
+	return n, err
 }
 
 // Write implements net.Conn.

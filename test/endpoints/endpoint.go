@@ -87,21 +87,28 @@ func (e *Endpoint) Close() {
 	}
 }
 
-// start listens on a free port of loopback. serve has the connection to itself,
-// which is closed when it returns.
+// start listens on a free port of loopback, over TLS for these protocols if there are
+// any. serve has the connection to itself, which is closed when it returns.
 func start(protocols []string, serve func(*Endpoint, net.Conn)) (*Endpoint, error) {
+	if protocols == nil {
+		return startTLS(nil, nil, serve)
+	}
+	authority, config, err := serverConfig(protocols)
+	if err != nil {
+		return nil, err
+	}
+	return startTLS(authority, config, serve)
+}
+
+// startTLS is the same over TLS as it is configured, unless config is nil.
+func startTLS(authority *receiver.Authority, config *tls.Config, serve func(*Endpoint, net.Conn)) (*Endpoint, error) {
 	listener, err := net.Listen("tcp4", net.JoinHostPort(listenHost(), "0"))
 	if err != nil {
 		return nil, err
 	}
-	e := &Endpoint{listener: listener, scheme: "http", open: map[net.Conn]struct{}{}, deliveries: Deliveries{}}
-	var config *tls.Config
-	if protocols != nil {
+	e := &Endpoint{listener: listener, scheme: "http", ca: authority, open: map[net.Conn]struct{}{}, deliveries: Deliveries{}}
+	if config != nil {
 		e.scheme = "https"
-		if e.ca, config, err = serverConfig(protocols); err != nil {
-			_ = listener.Close()
-			return nil, err
-		}
 	}
 	go func() {
 		for {

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package endpoints
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"encoding/binary"
+	"io"
+	"net"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+// StartWithoutIntermediate starts an endpoint whose certificate is signed by an
+// intermediate authority, whose own certificate it does not send.
+func StartWithoutIntermediate() (*Endpoint, error) {
+	root, err := receiver.NewAuthority()
+	if err != nil {
+		return nil, err
+	}
+	intermediate, err := root.Intermediate()
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := intermediate.Issue(time.Now().Add(time.Hour), "127.0.0.1")
+	if err != nil {
+		return nil, err
+	}
+	return startTLS(root, &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}, byHand(answerOK))
+}
+
+// StartSelfSigned starts an endpoint whose certificate is signed by itself.
+func StartSelfSigned() (*Endpoint, error) {
+	authority, err := receiver.NewAuthority()
+	if err != nil {
+		return nil, err
+	}
+	return startTLS(nil, &tls.Config{Certificates: []tls.Certificate{authority.Own()}, MinVersion: tls.VersionTLS12}, byHand(answerOK))
+}
+
+// StartRSAOnly starts an endpoint that agrees on keys by RSA and in no other way.
+func StartRSAOnly() (*Endpoint, error) {
+	authority, err := receiver.NewAuthority()
+	if err != nil {
+		return nil, err
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := authority.IssueFor(key, time.Now().Add(time.Hour), "127.0.0.1")
+	if err != nil {
+		return nil, err
+	}
+	return startTLS(authority, &tls.Config{
+		Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
+		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}, //nolint:gosec // G402: that is what it is for
+	}, byHand(answerOK))
+}
+
+// StartClientCertificate starts an endpoint that wants a client certificate, and the
+// version of TLS at which it says so.
+func StartClientCertificate(version uint16) (*Endpoint, error) {
+	authority, config, err := serverConfig([]string{"http/1.1"})
+	if err != nil {
+		return nil, err
+	}
+	config.ClientAuth, config.MaxVersion = tls.RequireAnyClientCert, version
+	return startTLS(authority, config, byHand(answerOK))
+}
+
+// packetRoom is what of TLS fits into one packet.
+const packetRoom = 1400
+
+// StartBehindFirewall starts an endpoint behind a firewall that wants the first
+// message of TLS in one packet. It drops what is larger, or resets the connection.
+func StartBehindFirewall(resets bool) (*Endpoint, error) {
+	authority, config, err := serverConfig([]string{"http/1.1"})
+	if err != nil {
+		return nil, err
+	}
+	serve := byHand(answerOK)
+	e, err := start(nil, func(e *Endpoint, conn net.Conn) {
+		var head [5]byte // type, version, length (RFC 8446, section 5.1)
+		if _, err := io.ReadFull(conn, head[:]); err != nil {
+			return
+		}
+		if int(binary.BigEndian.Uint16(head[3:]))+len(head) > packetRoom {
+			if resets {
+				reset(conn)
+				return
+			}
+			_, _ = io.Copy(io.Discard, conn)
+			return
+		}
+		secure := tls.Server(&replayed{conn, io.MultiReader(bytes.NewReader(head[:]), conn)}, config)
+		serve(e, secure)
+	})
+	if err == nil {
+		e.scheme, e.ca = "https", authority
+	}
+	return e, err
+}
+
+// replayed is a connection whose beginning was read already.
+type replayed struct {
+	net.Conn
+	reader io.Reader
+}
+
+// Read implements net.Conn.
+func (r *replayed) Read(b []byte) (int, error) { return r.reader.Read(b) }
+
+func answerOK(x *Exchange) bool {
+	if !x.Read() {
+		return false
+	}
+	x.Say("HTTP/1.1 204 No Content\r\n\r\n")
+	return true
+}
