@@ -86,7 +86,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 func startDispatcher() {
 	sender, err := dispatcher.NewSender(dispatcher.SenderOptions{
 		Policy:    netguard.New(netguard.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true}),
-		UserAgent: "BBMCP-Webhooks/test",
+		UserAgent: "BBMCP-Webhooks/test", ExplainAllowed: true,
 	})
 	Expect(err).NotTo(HaveOccurred())
 	dir, err := os.MkdirTemp("", "bbmcp-") // short: sockets have at most 107 bytes

@@ -98,7 +98,7 @@ func explainReason(reason string, status *int) (title, advice string) {
 	case "ConnectionReset":
 		return "The endpoint hung up", "It closed the connection before it answered. Look at its log, and at what stands before it."
 	case "ConnectionFailed":
-		return "The endpoint was out of reach", "Look at the address in the URL, and at firewalls between here and there."
+		return "The endpoint was out of reach", "Look at the address in the URL, and at firewalls between here and there. In a private network whoever runs this service sees the cause in the log."
 	case "TLSFailed":
 		return "No encrypted connection could be made", "The endpoint must speak TLS 1.2 or later on this port. Look at the port, and at https against http in the URL."
 	case "CertificateInvalid":
@@ -106,7 +106,7 @@ func explainReason(reason string, status *int) (title, advice string) {
 	case "ResponseInvalid":
 		return "What came back is no HTTP", "Something else may listen on this port. Look at the port in the URL."
 	case "AddressForbidden":
-		return "This address may not be reached from here", "Private and internal addresses are refused. Use a public one, or ask whoever runs this service to allow it."
+		return "This address may not be reached from here", "Private and internal addresses are refused, and whether an internal name exists is not told. Use a public one, or look for a typing error and ask whoever runs this service to allow it."
 	case "SchemeForbidden":
 		return "The URL is not https", "Use an https URL, or ask whoever runs this service to allow http."
 	case "URLInvalid":

@@ -176,7 +176,7 @@ var _ = Describe("The guard", func() {
 			"https://example.com/hook":    nil,
 			"https://8.8.8.8/hook":        nil,
 			"https://127.1/hook":          {Reason: dispatcher.ReasonAddressForbidden, Message: "the address is forbidden (Loopback)"},
-			"https://34.1.2.3/hook":       {Reason: dispatcher.ReasonAddressForbidden, Message: "the address is forbidden (ControlPlane)"},
+			"https://34.1.2.3/hook":       {Reason: dispatcher.ReasonAddressForbidden, Message: "the address is forbidden (Denied)"},
 			"http://example.com/hook":     {Reason: dispatcher.ReasonSchemeForbidden, Message: "the URL must begin with https:// (http is off: --allow-http)"},
 			"https://a:b@example.com/":    {Reason: dispatcher.ReasonURLInvalid, Message: "the URL carries a user name or password: remove it"},
 			"https://example.com/#anchor": {Reason: dispatcher.ReasonURLInvalid, Message: "the URL has a fragment: remove # and what follows"},

@@ -133,7 +133,7 @@ var _ = Describe("An attempt", func() {
 		Entry("a trace parent that breaks the line", func(q *dispatcher.Request) { q.TraceParent = "a\nb" }, dispatcher.ReasonRequestInvalid, "trace parent"),
 		Entry("a URL with a password", func(q *dispatcher.Request) { q.URL = "https://me:pw@127.0.0.1/" }, dispatcher.ReasonURLInvalid, "user name or password"),
 		Entry("another scheme", func(q *dispatcher.Request) { q.URL = "gopher://127.0.0.1/" }, dispatcher.ReasonSchemeForbidden, "https://"),
-		Entry("an address the request forbids", func(q *dispatcher.Request) { q.Forbidden = loopback() }, dispatcher.ReasonAddressForbidden, "ControlPlane"),
+		Entry("an address the request forbids", func(q *dispatcher.Request) { q.Forbidden = loopback() }, dispatcher.ReasonAddressForbidden, "Loopback"),
 	)
 
 	It("does not use a connection that was made under other rules", func(ctx SpecContext) {

@@ -29,12 +29,17 @@ type SenderOptions struct {
 	UserAgent string
 	// Snippets says that the beginning of answers may be shown to users.
 	Snippets bool
+	// ExplainAllowed says that users are told why an attempt to an address failed that
+	// the policy allows, as they are of public ones. Who may create Webhooks can scan
+	// the ports there, then.
+	ExplainAllowed bool
 	// Resolver looks up host names; nil for Go's own. One of package net looks a
 	// name up as it is written before it asks the search list for anything.
 	Resolver Resolver
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
-	// Logger gets one line per attempt, at debug level; nil for none.
+	// Logger gets one line per attempt, at debug level, and at info level where users
+	// are told less than it says; nil for none.
 	Logger *slog.Logger
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
@@ -49,6 +54,7 @@ type Sender struct {
 	transport *transport.Transport
 	userAgent string
 	shown     func(netip.Addr) bool // whether answers from there may be shown
+	explained bool                  // also what is wrong at addresses that the policy allows
 	metrics   *metrics
 	logger    *slog.Logger
 	now       func() time.Time
@@ -65,6 +71,7 @@ func NewSender(options SenderOptions) (*Sender, error) {
 		transport: transport.New(transport.Options{Policy: options.Policy, Resolver: options.Resolver, RootCAs: options.RootCAs}),
 		userAgent: options.UserAgent,
 		shown:     func(from netip.Addr) bool { return options.Snippets && from.IsValid() && !options.Policy.Allowed(from) },
+		explained: options.ExplainAllowed,
 		metrics:   recorded,
 		logger:    options.Logger,
 		now:       options.Now,
@@ -85,11 +92,16 @@ func (s *Sender) Close() { s.transport.Close() }
 func (s *Sender) Send(ctx context.Context, request Request) Result {
 	s.metrics.attemptStarted()
 	result := Result{StartedAt: s.now()}
-	err := s.attempt(ctx, &request, &result)
+	at, err := s.attempt(ctx, &request, &result)
 	result.Duration = s.now().Sub(result.StartedAt)
 	s.metrics.attemptEnded(result)
-	s.log(&request, &result, err)
-	return result
+	told := s.discreet(request.URL, at.Addresses, result, err)
+	level := slog.LevelDebug
+	if told != result {
+		level = slog.LevelInfo
+	}
+	s.log(level, &request, &result, err)
+	return told
 }
 
 // CheckURL says whether a URL can be an endpoint, as far as that can be said
@@ -103,21 +115,22 @@ func (s *Sender) CheckURL(url string, forbidden []netip.Prefix) error {
 	return err
 }
 
-// attempt fills in the result. The error is the cause of a failure, for logs.
-func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) error {
+// attempt fills in the result with all that is known. The error is the cause of a
+// failure, for logs.
+func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) (transport.Seen, error) {
 	to, err := s.policy.ParseURL(request.URL, request.Forbidden)
 	if refusal, ok := errors.AsType[*netguard.Refusal](err); ok {
 		result.fail(refused(refusal))
-		return err
+		return transport.Seen{}, err
 	}
 	if err := validate(request); err != nil {
 		result.fail(invalidRequest(err))
-		return err
+		return transport.Seen{}, err
 	}
 	signed, err := request.Keys.Sign(request.EventID, result.StartedAt, request.Payload)
 	if err != nil {
 		result.fail(invalidRequest(err))
-		return err
+		return transport.Seen{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, request.Timeout)
 	defer cancel()
@@ -126,14 +139,14 @@ func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) 
 	if err != nil {
 		result.fail(classify(cause(ctx, err), at))
 		result.CertificateNotAfter = unverifiedExpiry(err)
-		return err
+		return at, err
 	}
 	shown := s.shown(at.Remote)
 	s.settle(&answer, shown, result)
 	if len(answer.Excerpt) > 0 && answer.ContentEncoding == "" && shown {
 		result.Snippet = snippet(answer.Excerpt, newEchoes(request.Keys, signed))
 	}
-	return nil
+	return at, nil
 }
 
 // settle notes what an answer says. Nothing of its body matters.
@@ -174,11 +187,11 @@ func unverifiedExpiry(err error) time.Time {
 	return invalid.UnverifiedCertificates[0].NotAfter
 }
 
-func (s *Sender) log(request *Request, result *Result, cause error) {
-	if !s.logger.Enabled(context.Background(), slog.LevelDebug) {
+func (s *Sender) log(level slog.Level, request *Request, result *Result, cause error) {
+	if !s.logger.Enabled(context.Background(), level) {
 		return
 	}
-	s.logger.Debug("attempt made",
+	s.logger.Log(context.Background(), level, "attempt made",
 		"delivery", request.DeliveryID, "attempt", request.Attempt, "statusCode", result.StatusCode,
 		"reason", string(result.Reason), "duration", result.Duration, "cause", cause)
 }

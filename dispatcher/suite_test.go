@@ -70,7 +70,15 @@ func issued(notAfter time.Time, hosts ...string) (*receiver.Authority, *tls.Cert
 	return authority, certificate
 }
 
+// newSender makes one that tells all of loopback, where the receivers are.
 func newSender(options dispatcher.SenderOptions) *dispatcher.Sender {
+	GinkgoHelper()
+	options.ExplainAllowed = true
+	return newDiscreet(options)
+}
+
+// newDiscreet makes one that tells no more than it does by default.
+func newDiscreet(options dispatcher.SenderOptions) *dispatcher.Sender {
 	GinkgoHelper()
 	if options.Policy == nil {
 		options.Policy = netguard.New(netguard.Options{Allow: loopback(), AllowHTTP: true})

@@ -24,6 +24,7 @@ type options struct {
 	socket         string
 	allow, deny    prefixes
 	allowHTTP      bool
+	explainAllowed bool
 	caBundle       string
 	snippets       bool
 	metricsAddress string
@@ -74,6 +75,7 @@ func parseFlags(name string, args []string, output io.Writer) (*options, error) 
 	flags.Var(&o.allow, "allow-cidr", "`range` of addresses that may be reached although they are not public, for all tenants; may be repeated. A cloud's metadata address needs a range of its own")
 	flags.Var(&o.deny, "deny-cidr", "`range` of addresses that must not be reached, such as those of nodes; wins over --allow-cidr; may be repeated")
 	flags.BoolVar(&o.allowHTTP, "allow-http", false, "let endpoints use http")
+	flags.BoolVar(&o.explainAllowed, "explain-allowed", false, "tell users why an attempt to an address of --allow-cidr failed, as they are told of public ones; else they learn only that no HTTP answer came, and the log says why. Whoever may create Webhooks can find out with it which ports there are open, and what listens")
 	flags.StringVar(&o.caBundle, "ca-bundle", "", "`file` of PEM certificates of authorities to trust beside the system's")
 	flags.BoolVar(&o.snippets, "response-snippet", true, "pass the beginning of endpoints' answers on, to be shown to users")
 	flags.StringVar(&o.metricsAddress, "metrics-address", "", "TCP `address` for /metrics, /healthz and /readyz; empty for none")

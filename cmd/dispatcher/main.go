@@ -73,12 +73,15 @@ func run(ctx context.Context, o *options, logger *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	sender, err := dispatcher.NewSender(dispatcher.SenderOptions{
-		Policy:     netguard.New(netguard.Options{Allow: o.allow, Deny: o.deny, ControlPlane: controlPlane(os.Getenv), AllowHTTP: o.allowHTTP}),
-		RootCAs:    roots,
-		UserAgent:  "BBMCP-Webhooks/" + version.Version,
-		Snippets:   o.snippets,
-		Registerer: registry,
-		Logger:     logger,
+		Policy: netguard.New(netguard.Options{
+			Allow: o.allow, Deny: o.deny, ControlPlane: controlPlane(os.Getenv), AllowHTTP: o.allowHTTP, Domains: searchDomains(resolverFile),
+		}),
+		RootCAs:        roots,
+		UserAgent:      "BBMCP-Webhooks/" + version.Version,
+		Snippets:       o.snippets,
+		ExplainAllowed: o.explainAllowed,
+		Registerer:     registry,
+		Logger:         logger,
 	})
 	if err != nil {
 		return err

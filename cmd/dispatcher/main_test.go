@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,7 +32,7 @@ func TestFlags(t *testing.T) {
 	t.Parallel()
 	got, err := parseFlags("dispatcher", []string{
 		"--socket=/s", "--allow-cidr=10.0.0.0/8,fd00::/8", "--allow-cidr", "127.0.0.1", "--deny-cidr=::1", "--allow-http", "--ca-bundle=/ca",
-		"--response-snippet=false", "--metrics-address=:8080", "--log-level=debug", "--shutdown-grace=1s",
+		"--explain-allowed", "--response-snippet=false", "--metrics-address=:8080", "--log-level=debug", "--shutdown-grace=1s",
 		"--pprof-address=127.0.0.1:6060",
 	}, io.Discard)
 	if err != nil {
@@ -39,7 +40,7 @@ func TestFlags(t *testing.T) {
 	}
 	want := &options{
 		socket: "/s", allow: prefixes{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("127.0.0.1/32")},
-		deny: prefixes{netip.MustParsePrefix("::1/128")}, allowHTTP: true, caBundle: "/ca", metricsAddress: ":8080", pprofAddress: "127.0.0.1:6060",
+		deny: prefixes{netip.MustParsePrefix("::1/128")}, allowHTTP: true, explainAllowed: true, caBundle: "/ca", metricsAddress: ":8080", pprofAddress: "127.0.0.1:6060",
 		logLevel: slog.LevelDebug, shutdownGrace: time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -53,6 +54,21 @@ func TestFlags(t *testing.T) {
 	var help bytes.Buffer
 	if _, err := parseFlags("dispatcher", []string{"--help"}, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "-deny-cidr range") {
 		t.Errorf("help: %v\n%s", err, help.String())
+	}
+}
+
+func TestSearchDomains(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "resolv.conf")
+	content := "# of a Pod\ndomain old.example\nnameserver 10.96.0.10\nsearch shop.svc.cluster.local\tsvc.cluster.local corp.example.net\noptions ndots:5\n"
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := searchDomains(file), []string{"shop.svc.cluster.local", "svc.cluster.local", "corp.example.net"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := searchDomains(file + "x"); got != nil {
+		t.Errorf("no file: %q", got)
 	}
 }
 
@@ -151,7 +167,7 @@ func TestProcess(t *testing.T) {
 	if result, err := client.Send(t.Context(), request); err != nil || !result.Succeeded() {
 		t.Errorf("got %+v, %v", result, err)
 	}
-	if err := client.CheckURL(t.Context(), "https://127.0.0.2/", nil); err == nil || !strings.Contains(err.Error(), "ControlPlane") {
+	if err := client.CheckURL(t.Context(), "https://127.0.0.2/", nil); err == nil || !strings.Contains(err.Error(), "Loopback") {
 		t.Errorf("the API server's Service: %v", err)
 	}
 	if agent := r.Received("/")[0].Header.Get("User-Agent"); agent != "BBMCP-Webhooks/1.2.3" {

@@ -21,6 +21,9 @@ type Options struct {
 	ControlPlane []netip.Prefix
 	// AllowHTTP lets URLs use http.
 	AllowHTTP bool
+	// Domains are what the Pod's resolver completes names with. Names in them are
+	// internal, see IsInternal.
+	Domains []string
 }
 
 // Policy decides which addresses and URLs may be reached. It is immutable and
@@ -29,6 +32,7 @@ type Policy struct {
 	allow, deny  []netip.Prefix
 	controlPlane []netip.Prefix
 	allowHTTP    bool
+	domains      []string
 	ranges       []named
 	guardian     *ssrf.Guardian
 }
@@ -40,6 +44,7 @@ func New(options Options) *Policy {
 		deny:         unmapped(options.Deny),
 		controlPlane: unmapped(options.ControlPlane),
 		allowHTTP:    options.AllowHTTP,
+		domains:      ownDomains(options.Domains),
 		ranges:       specialRanges(),
 		// No options beyond this one: the library's override one another, and
 		// what is allowed or denied here is decided before it is asked.

@@ -100,8 +100,22 @@ func (r *Refusal) Error() string {
 	case Zone:
 		return "the host is an IPv6 address with a zone: remove % and what follows"
 	default:
-		return "the address is forbidden (" + string(r.Reason) + ")"
+		return "the address is forbidden (" + string(r.apparent()) + ")"
 	}
+}
+
+// apparent is the reason as far as the address itself shows it to everybody. Which
+// addresses are the API server's, and which the operator has denied, is not told.
+func (r *Refusal) apparent() Reason {
+	if r.Reason != ControlPlane && r.Reason != Denied || !r.Addr.IsValid() {
+		return r.Reason
+	}
+	for _, special := range specialRanges() {
+		if special.prefix.Contains(r.Addr) {
+			return special.reason
+		}
+	}
+	return Denied
 }
 
 // AboutAddress reports whether the refusal is for where the URL or the

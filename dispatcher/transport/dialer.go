@@ -43,6 +43,7 @@ func (d *dialer) dial(ctx context.Context, host, port string, r *Request, p *pro
 	if err != nil {
 		return nil, err
 	}
+	p.found(addrs)
 	for _, addr := range addrs {
 		if err := d.policy.Check(addr, r.Forbidden); err != nil {
 			return nil, err

@@ -3,10 +3,10 @@
 package transport
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
@@ -24,15 +24,21 @@ func TestEveryConnectionIsChecked(t *testing.T) {
 	loopback := netip.MustParseAddr("127.0.0.1")
 	guarded := &dialer{policy: netguard.New(netguard.Options{})}
 	for _, addrs := range [][]netip.Addr{{loopback}, {loopback, netip.MustParseAddr("127.0.0.2")}} {
-		if conn, err := guarded.connect(t.Context(), addrs, port, nil); err == nil || !strings.Contains(err.Error(), "Loopback") {
+		if conn, err := guarded.connect(t.Context(), addrs, port, nil); !isRefused(err, netguard.Loopback) {
 			t.Errorf("%v, %v", conn, err)
 		}
 	}
 	open := &dialer{policy: netguard.New(netguard.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})}
 	forbidden := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-	if conn, err := open.connect(t.Context(), []netip.Addr{loopback}, port, forbidden); err == nil || !strings.Contains(err.Error(), "ControlPlane") {
+	if conn, err := open.connect(t.Context(), []netip.Addr{loopback}, port, forbidden); !isRefused(err, netguard.ControlPlane) {
 		t.Errorf("%v, %v", conn, err)
 	}
+}
+
+// isRefused says whether the guard has refused, for this reason.
+func isRefused(err error, want netguard.Reason) bool {
+	refusal, ok := errors.AsType[*netguard.Refusal](err)
+	return ok && refusal.Reason == want
 }
 
 func TestInOrder(t *testing.T) {

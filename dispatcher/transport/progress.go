@@ -5,6 +5,7 @@ package transport
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -37,6 +38,9 @@ type Seen struct {
 	HTTP2   bool
 	// Unanswered says that the TLS handshake failed before the endpoint sent anything.
 	Unanswered bool
+	// Addresses are those that the attempt was about, on whatever connection: what
+	// the host resolved to, and what it was connected to.
+	Addresses []netip.Addr
 }
 
 // progress follows one attempt. HTTP/2 reports from goroutines of its own, which
@@ -51,7 +55,14 @@ type progress struct {
 func (p *progress) restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.seen, p.since = Seen{}, time.Now()
+	p.seen, p.since = Seen{Addresses: p.seen.Addresses}, time.Now()
+}
+
+// found notes what the host resolved to.
+func (p *progress) found(addresses []netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen.Addresses = slices.Concat(p.seen.Addresses, addresses)
 }
 
 // enter begins a stage, unless the attempt is further already.
@@ -93,6 +104,9 @@ func (p *progress) use(remote netip.Addr, overHTTP2 bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seen.Remote, p.seen.HTTP2 = remote, overHTTP2
+	if !slices.Contains(p.seen.Addresses, remote) {
+		p.seen.Addresses = append(slices.Clip(p.seen.Addresses), remote)
+	}
 }
 
 // unanswered notes that nothing has come in the TLS handshake.

@@ -78,7 +78,7 @@ func startDispatcher(t *testing.T, authorities ...[]byte) func(dispatcher.Reques
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "s")
-	arguments := []string{"--socket", socket, "--allow-cidr", "127.0.0.0/8," + endpoints.FarNetwork, "--allow-http"}
+	arguments := []string{"--socket", socket, "--allow-cidr", "127.0.0.0/8," + endpoints.FarNetwork, "--allow-http", "--explain-allowed"}
 	var bundle []byte
 	for _, authority := range authorities {
 		bundle = append(bundle, authority...)

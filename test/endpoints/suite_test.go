@@ -26,7 +26,7 @@ func newSender(t *testing.T, pool *x509.CertPool, resolver dispatcher.Resolver) 
 	t.Helper()
 	sender, err := dispatcher.NewSender(dispatcher.SenderOptions{
 		Policy:  netguard.New(netguard.Options{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix(endpoints.FarNetwork)}, AllowHTTP: true}),
-		RootCAs: pool, Resolver: resolver, UserAgent: "BBMCP-Webhooks/test",
+		RootCAs: pool, Resolver: resolver, UserAgent: "BBMCP-Webhooks/test", ExplainAllowed: true,
 	})
 	if err != nil {
 		t.Fatal(err)

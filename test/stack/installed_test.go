@@ -67,7 +67,7 @@ func TestProcessesHaveTheChartsArguments(t *testing.T) {
 	}
 	for _, role := range []string{"manager", "gateway"} {
 		sidecar := s.newSidecar(role, role, "127.0.0.1:1", []string{"--allow-http=false"})
-		want := "--metrics-address=:8082 --log-level=debug --allow-cidr=127.0.0.0/8 --allow-http --metrics-address=127.0.0.1:1 --allow-http=false"
+		want := "--metrics-address=:8082 --log-level=debug --allow-cidr=127.0.0.0/8 --allow-http --metrics-address=127.0.0.1:1 --explain-allowed --allow-http=false"
 		if got := strings.Join(sidecar.dispatcherArgs, " "); got != want {
 			t.Errorf("dispatcher of the %s runs with %q, want %q", role, got, want)
 		}

@@ -23,13 +23,16 @@ type sidecar struct {
 }
 
 // newSidecar describes the dispatcher of the process of this name, which has
-// this role. Receivers on loopback are allowed, by http too.
+// this role. Receivers on loopback are allowed, by http too, and what is wrong with
+// them is told as of public ones.
 func (s *Stack) newSidecar(role, name, metricsAddress string, args []string) *sidecar {
+	own := []string{"--allow-cidr=127.0.0.0/8", "--allow-http", "--metrics-address=" + metricsAddress}
+	if !s.elder {
+		own = append(own, "--explain-allowed")
+	}
 	return &sidecar{
 		stack: s, name: name, socket: filepath.Join(s.Dir, name+".sock"), memoryLimit: s.installed[role].sidecarMemory,
-		dispatcherArgs: slices.Concat(s.installed[role].sidecar, []string{
-			"--allow-cidr=127.0.0.0/8", "--allow-http", "--metrics-address=" + metricsAddress,
-		}, args),
+		dispatcherArgs: slices.Concat(s.installed[role].sidecar, own, args),
 	}
 }
 

@@ -66,6 +66,9 @@ type Stack struct {
 	// installed are the chart's containers.
 	installed installed
 	confine   func(string, int64, *exec.Cmd) error
+	// elder says that the programs are of another checkout, which may not know the
+	// flags of this one.
+	elder bool
 
 	mu      sync.Mutex
 	running []*childprocess.Process
@@ -90,7 +93,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
-	s := &Stack{Dir: dir, Binaries: options.Binaries, confine: options.Confine}
+	s := &Stack{Dir: dir, Binaries: options.Binaries, confine: options.Confine, elder: options.Tree != ""}
 	if s.Binaries == (Binaries{}) {
 		if s.Binaries, err = buildIn(ctx, root, dir, options.Progress); err != nil {
 			return nil, errors.Join(err, s.Stop())

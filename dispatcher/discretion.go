@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatcher
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
+)
+
+// What users are told instead of what is known.
+const (
+	messageInternalName  = "the host name is an internal one that leads to no address which may be reached; whether it exists is not told"
+	messageForbiddenName = "the host name leads to a forbidden address"
+	messageUnexplained   = "no HTTP answer came from the endpoint, which is not in a public network: the dispatcher's log says why (--explain-allowed tells it here)"
+	messageTimedOut      = "timed out"
+)
+
+// discreet returns what users are told of an attempt: who may create Webhooks must not
+// learn by failures which names exist inside, which addresses the operator protects,
+// or which ports are open where --allow-cidr lets attempts through.
+func (s *Sender) discreet(rawURL string, addresses []netip.Addr, result Result, cause error) Result {
+	if result.StatusCode != 0 || result.Reason == ReasonNone {
+		return result
+	}
+	if slices.ContainsFunc(addresses, s.policy.Allowed) && !isForbiddenAddress(addresses, cause) {
+		if s.explained {
+			return result
+		}
+		if result.Reason == ReasonTimeout {
+			result.Message, result.Timings = messageTimedOut, Timings{}
+			return result
+		}
+		return withheld(result, failure{ReasonConnectionFailed, messageUnexplained})
+	}
+	host := hostOf(rawURL)
+	_, isAddress := netguard.ParseLiteral(host)
+	switch {
+	case isAddress || len(addresses) == 0 && !isNotFound(cause):
+		return result // refused as it is written, or the name servers failed
+	case result.Reason != ReasonAddressForbidden && result.Reason != ReasonNameNotResolved:
+		return result
+	case s.policy.IsInternal(host):
+		return withheld(result, failure{ReasonAddressForbidden, messageInternalName})
+	case result.Reason == ReasonAddressForbidden:
+		return withheld(result, failure{ReasonAddressForbidden, messageForbiddenName})
+	}
+	return result
+}
+
+// withheld replaces what an attempt failed for. How long it took would tell as much:
+// only whole seconds are left.
+func withheld(result Result, told failure) Result {
+	result.fail(told)
+	result.Timings, result.CertificateNotAfter = Timings{}, time.Time{}
+	result.Duration = result.Duration.Truncate(time.Second)
+	return result
+}
+
+// isForbiddenAddress reports whether the guard refused one of these addresses, before
+// any connection.
+func isForbiddenAddress(addresses []netip.Addr, cause error) bool {
+	refusal, ok := errors.AsType[*netguard.Refusal](cause)
+	return ok && slices.Contains(addresses, refusal.Addr)
+}
+
+func isNotFound(cause error) bool {
+	dns, ok := errors.AsType[*net.DNSError](cause)
+	return ok && dns.IsNotFound
+}
+
+func hostOf(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netguard
+
+import (
+	"slices"
+	"strings"
+)
+
+// internalDomains are those that no public name is in: RFC 6761, 6762 (with its
+// appendix G) and 8375, the one that ICANN has set aside, and what Kubernetes uses.
+var internalDomains = []string{ //nolint:gochecknoglobals // never changed
+	"localhost", "local", "internal", "home.arpa", "intranet", "private", "corp", "home", "lan", "svc",
+}
+
+// serviceLabel is where the label "svc" or "pod" stands in the name of a Service or
+// of a Pod, at the earliest: behind its own and its namespace's, before the domain of
+// the cluster, whichever that is.
+const serviceLabel = 2
+
+// IsInternal reports whether a host is a name, not an address, that only the inside
+// of a cluster or of a private network knows: one without a dot, one in a domain that
+// is not public, the name of a Service or a Pod, or one in Options.Domains. Whether
+// such a name exists is not told to users.
+func (p *Policy) IsInternal(host string) bool {
+	if _, ok := ParseLiteral(host); ok {
+		return false
+	}
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	labels := strings.Split(name, ".")
+	if len(labels) == 1 {
+		return true
+	}
+	if slices.ContainsFunc(labels[min(serviceLabel, len(labels)):], func(label string) bool { return label == "svc" || label == "pod" }) {
+		return true
+	}
+	isIn := func(domain string) bool { return strings.HasSuffix(name, "."+domain) }
+	return slices.ContainsFunc(internalDomains, isIn) || slices.ContainsFunc(p.domains, isIn)
+}
+
+// ownDomains are those of Options.Domains that say something: in lower case, and of
+// two labels at least, since every public name is in one of a single label.
+func ownDomains(domains []string) []string {
+	var own []string
+	for _, domain := range domains {
+		if domain = strings.ToLower(strings.Trim(domain, ".")); strings.Contains(domain, ".") {
+			own = append(own, domain)
+		}
+	}
+	return own
+}
