@@ -31,6 +31,8 @@ func healthyAndFailing(t *testing.T, p *person) {
 	p.await(t, "whd/to-bad", "jsonpath={.status.state}=Failed")
 	p.await(t, "whd/to-slow", "jsonpath={.status.state}=Retrying")
 	p.await(t, "wh/bad", "jsonpath={.status.state}=Failing")
+	// The status may be ahead of the cache that knows how the attempt failed.
+	p.await(t, "wh/bad", `jsonpath={.status.conditions[?(@.type=="Ready")].message}=deliveries are signed and sent, but the endpoint does not take them, the latest with HTTPStatus 500`)
 }
 
 func getShows(t *testing.T, p *person) {
