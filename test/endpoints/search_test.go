@@ -71,7 +71,7 @@ func TestNamesAndTheSearchList(t *testing.T) {
 		{"endpoint.example", "", both("endpoint.example.")},
 		{"endpoint.example.", "", both("endpoint.example.")},
 		{"nowhere.example", dispatcher.ReasonNameNotResolved, both("nowhere.example.")},
-		{"orders", dispatcher.ReasonNameNotResolved, both("orders.")},
+		{"orders", dispatcher.ReasonAddressForbidden, both("orders.")}, // whether it exists is not told
 		{"outside.svc", "", both("outside.svc.")},
 		{"orders.shop.svc.cluster.local", "", both("orders.shop.svc.cluster.local.")},
 		{"orders.shop.svc", "", both(
