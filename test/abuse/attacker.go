@@ -37,6 +37,8 @@ type place struct {
 	// APIServer is the cluster's, CA what vouches for it.
 	APIServer string
 	CA        []byte
+	// GatewayCA vouches for the gateway; empty: it serves without TLS.
+	GatewayCA []byte
 	// Namespace is the attacker's own; Tokens are of its ServiceAccounts by role.
 	Namespace string
 	Tokens    map[string]string
@@ -84,14 +86,24 @@ func (r report) total() int {
 }
 
 func newAttacker(ctx context.Context, where place) *attacker {
+	var trusts *tls.Config
+	if len(where.GatewayCA) > 0 {
+		trusts = trusting(where.GatewayCA)
+	}
 	return &attacker{
 		Context: ctx, place: where, report: report{Answers: map[string]int{}, Samples: map[string]string{}, Taken: map[string]int{}},
 		client: &http.Client{
 			Timeout:       answerWithin,
-			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000},
+			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000, TLSClientConfig: trusts},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+func trusting(ca []byte) *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 }
 
 // playAttacker is main of an attacker's process: it attacks until its input ends.
@@ -294,11 +306,7 @@ func (a *attacker) api(method, resource, namespace, name, contentType string, bo
 // apiPath makes any request to the API server; 0: there was no answer.
 func (a *attacker) apiPath(method, path, contentType string, body []byte) (status int) {
 	a.apiOnce.Do(func() {
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(a.CA)
-		a.apiClient = &http.Client{Timeout: answerWithin, Transport: &http.Transport{
-			MaxIdleConnsPerHost: 1000, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		}}
+		a.apiClient = &http.Client{Timeout: answerWithin, Transport: &http.Transport{MaxIdleConnsPerHost: 1000, TLSClientConfig: trusting(a.CA)}}
 	})
 	request, err := http.NewRequestWithContext(a, method, a.APIServer+path, bytes.NewReader(body))
 	if err != nil {

@@ -5,6 +5,7 @@ package abuse
 import (
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -53,12 +54,13 @@ func requestsThatStall(host, token string) []stalled {
 
 // stallConnections holds as many connections as it can, and opens another where
 // one is closed.
-func stallConnections(a *attacker) {
+func stallConnections(a *attacker) { a.stallMany(requestsThatStall(a.Host, a.Tokens["powerless-0"])) }
+
+func (a *attacker) stallMany(kinds []stalled) {
 	many := 3000
 	if a.Full {
 		many = 10_000
 	}
-	kinds := requestsThatStall(a.Host, a.Tokens["powerless-0"])
 	var all sync.WaitGroup
 	pause := time.NewTicker(time.Millisecond) // a thousand a second, as many as a script opens
 	defer pause.Stop()
@@ -108,9 +110,9 @@ func (a *attacker) stall(kind stalled) {
 	}
 	_, _ = io.Copy(io.Discard, conn)
 	if a.Err() == nil {
-		a.note("closed", kind.begin, time.Since(began))
+		a.note("closed", strconv.Quote(kind.begin), time.Since(began))
 	} else {
-		a.note("held to the end", kind.begin, time.Since(began))
+		a.note("held to the end", strconv.Quote(kind.begin), time.Since(began))
 	}
 }
 

@@ -25,6 +25,9 @@
 // Environment:
 //
 //	ABUSE=full         sizes and times as large as what is claimed, some 20 minutes
+//	ABUSE_ROUNDS=n     run all of it so many times, each time against a product of its
+//	                   own, and judge the medians of what is measured; what may never
+//	                   happen is judged in each round
 //	ABUSE_TREE=folder  a checkout to take chart and programs from, to compare with
 //	                   another commit; what it cannot do fails
 //	ABUSE_LOGS=folder  keep the logs of all processes there

@@ -15,6 +15,7 @@ type figures struct {
 	without, with notice
 	processes     []usage
 	plane         float64 // cores of API server and etcd
+	cores         float64 // that the gateway may take; 0: that is not judged
 	extra         []string
 }
 

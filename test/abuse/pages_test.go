@@ -46,15 +46,15 @@ func createNested(s *scene) {
 	s.token("viewer", "bbmcp-viewer", "bbmcp-delivery-viewer")
 }
 
-func readNested(a *attacker) {
-	token := a.Tokens["viewer"]
+// deliveryIDs are those of the first webhook's deliveries, once there are so many.
+func (a *attacker) deliveryIDs(token string, many int) (ids []string) {
 	var hooks, list struct {
 		Data []struct {
 			WebhookID  string `json:"webhook_id"`
 			DeliveryID string `json:"delivery_id"`
 		}
 	}
-	for a.Err() == nil && len(list.Data) < len(nestedPayloads()) {
+	for a.Err() == nil && len(list.Data) < many {
 		_, text := a.do(call{method: "GET", path: "/v1/webhooks", token: token})
 		if json.Unmarshal([]byte(text), &hooks) != nil || len(hooks.Data) == 0 {
 			a.wait(50 * time.Millisecond)
@@ -63,12 +63,21 @@ func readNested(a *attacker) {
 		_, text = a.do(call{method: "GET", path: "/v1/webhooks/" + hooks.Data[0].WebhookID + "/deliveries?limit=100", token: token})
 		_ = json.Unmarshal([]byte(text), &list) // asked again
 	}
-	if len(list.Data) == 0 {
+	for _, one := range list.Data {
+		ids = append(ids, one.DeliveryID)
+	}
+	return ids
+}
+
+func readNested(a *attacker) {
+	token := a.Tokens["viewer"]
+	ids := a.deliveryIDs(token, len(nestedPayloads()))
+	if len(ids) == 0 {
 		return
 	}
 	pages := []string{"/dashboard/ns/" + a.Namespace + "/deliveries/%s", "/dashboard/ns/" + a.Namespace + "/deliveries/%s/body", "/v1/deliveries/%s"}
 	a.pace(inputsPerSecond, inputsAtATime, func(i int) {
-		id := list.Data[i/len(pages)%len(list.Data)].DeliveryID
+		id := ids[i/len(pages)%len(ids)]
 		a.do(call{method: "GET", path: fmt.Sprintf(pages[i%len(pages)], id), token: token})
 	})
 }

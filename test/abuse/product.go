@@ -48,6 +48,7 @@ type product struct {
 	groups    *cgroups // nil: there are none
 
 	gatewayArgs []string
+	secured     *secured // nil: the gateway serves without TLS
 	mu          sync.Mutex
 	limits      map[string]int64 // by process
 }
@@ -60,7 +61,9 @@ type productOptions struct {
 	managerArgs, gatewayArgs []string
 	// withoutPolicies deletes what admission policies the chart has installed.
 	withoutPolicies bool
-	say             func(format string, args ...any)
+	// tls makes the gateway serve over TLS.
+	tls bool
+	say func(format string, args ...any)
 }
 
 // startProduct starts everything. The caller calls stop.
@@ -101,7 +104,14 @@ func (p *product) start(ctx context.Context, o productOptions) (err error) {
 	if p.manager, err = p.stack.StartManager(ctx, stack.ManagerOptions{Supervise: true, Alone: true, Args: o.managerArgs}); err != nil {
 		return err
 	}
-	if p.gateway, err = p.stack.StartGateway(ctx, stack.GatewayOptions{Supervise: true, Args: o.gatewayArgs}); err != nil {
+	gateway := stack.GatewayOptions{Supervise: true, Args: o.gatewayArgs}
+	if o.tls {
+		if p.secured, err = secure(p.stack.Dir); err != nil {
+			return err
+		}
+		gateway.TLS = p.secured.gateway
+	}
+	if p.gateway, err = p.stack.StartGateway(ctx, gateway); err != nil {
 		return err
 	}
 	p.watch()
@@ -146,7 +156,7 @@ func (p *product) watch() {
 
 // moveIn makes the neighbour at home.
 func (p *product) moveIn(ctx context.Context) (err error) {
-	if p.neighbour, err = newNeighbour(); err != nil {
+	if p.neighbour, err = newNeighbour(p.secured.roots()); err != nil {
 		return err
 	}
 	p.neighbour.gateway = func() string { return p.gateway.URL }

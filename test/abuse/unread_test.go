@@ -18,13 +18,16 @@ func unreadAttacks() []attack {
 	}
 }
 
+// largeDeliveries is how many there are to read.
+const largeDeliveries = 20
+
 // arrangePages lets the attacker read something that is large.
 func arrangePages(s *scene) {
 	s.token("viewer", "bbmcp-viewer", "bbmcp-delivery-viewer")
 	hook := newWebhook(s.namespace, "held", "http://127.1.0.1:9/")
 	hook.Spec.Suspend = true
 	s.try(s.declare(s.ctx, hook))
-	for i := range 20 {
+	for i := range largeDeliveries {
 		payload := `{"event":"context.created","timestamp":"2024-01-15T10:30:00Z","data":{"text":"` + strings.Repeat("x", 200_000) + `"}}`
 		s.try(s.stack.Client.Create(s.ctx, newDelivery(s.namespace, fmt.Sprint("large-", i), hook.Name, payload)))
 	}

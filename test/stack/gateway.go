@@ -4,7 +4,10 @@ package stack
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -34,6 +37,16 @@ type GatewayOptions struct {
 	NotReady bool
 	// Env has more environment variables, as NAME=value.
 	Env []string
+	// TLS makes it serve over TLS, HTTP/2 included; nil: without.
+	TLS *GatewayTLS
+}
+
+// GatewayTLS is the certificate of a gateway.
+type GatewayTLS struct {
+	// CertFile and KeyFile hold it and its key, in PEM.
+	CertFile, KeyFile string
+	// Roots vouch for it.
+	Roots *x509.CertPool
 }
 
 // Gateway is a gateway with its dispatcher, as in one Pod.
@@ -50,6 +63,7 @@ type Gateway struct {
 	*sidecar
 
 	args, env []string
+	probe     *http.Client
 }
 
 // StartGateway starts a gateway with its dispatcher and returns once it is
@@ -86,7 +100,12 @@ func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gate
 		"--metrics-address=" + addresses[1], "--metrics-secure=false", "--drain-delay=0s",
 		"--skipped-namespace=" + SystemNamespace,
 	}, options.Args)
-	g.env = options.Env
+	g.env, g.probe = options.Env, http.DefaultClient
+	if own := options.TLS; own != nil {
+		g.URL = "https://" + addresses[0]
+		g.args = append(g.args, "--tls-cert-file="+own.CertFile, "--tls-key-file="+own.KeyFile)
+		g.probe = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: own.Roots, MinVersion: tls.VersionTLS12}}}
+	}
 	if options.NotReady {
 		return g, g.Launch()
 	}
@@ -108,7 +127,7 @@ func (g *Gateway) Restart(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return g.Process.WaitFor(ctx, g.name, ready(g.URL+"/readyz"))
+	return g.Process.WaitFor(ctx, g.name, readyBy(g.probe, g.URL+"/readyz"))
 }
 
 // Stop asks the gateway to end as kubelet does: SIGTERM, a grace period, then

@@ -194,7 +194,9 @@ func (s *Stack) serial() int {
 func (s *Stack) Logs() ([]string, error) { return filepath.Glob(filepath.Join(s.Dir, "*.log")) }
 
 // ready is nil once GET url answers 200.
-func ready(url string) func(context.Context) error {
+func ready(url string) func(context.Context) error { return readyBy(http.DefaultClient, url) }
+
+func readyBy(client *http.Client, url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
@@ -202,7 +204,7 @@ func ready(url string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		answer, err := http.DefaultClient.Do(request)
+		answer, err := client.Do(request)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package abuse
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+const (
+	// roundsVariable says how often all is run; more than once, the medians of what is
+	// measured are judged.
+	roundsVariable = "ABUSE_ROUNDS"
+
+	// The neighbour may wait so many times longer than without the attack, or so
+	// much more, whichever is larger.
+	allowedFactor = 3
+	allowedMore   = 50 * time.Millisecond
+	// leastPrompt is how many percent of its events are delivered by their first
+	// attempt all the same.
+	leastPrompt = 90
+)
+
+// rounds is how often all is run.
+func rounds(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv(roundsVariable)
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s: %q is no number of rounds; it must be at least 1", roundsVariable, text)
+	}
+	return n
+}
+
+// run runs attacks one after the other, each round against a product of its own.
+func run(t *testing.T, options productOptions, attacks []attack) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("measures processes in /proc")
+	}
+	for i := range attacks {
+		options.namespaces = append(options.namespaces, spaceOf(i))
+	}
+	n := rounds(t)
+	if n == 1 {
+		runOnce(t, options, attacks, false)
+		return
+	}
+	byName := map[string][]figures{}
+	for i := range n {
+		t.Run(fmt.Sprintf("round %d of %d", i+1, n), func(t *testing.T) {
+			for _, one := range runOnce(t, options, attacks, true) {
+				byName[one.name] = append(byName[one.name], one)
+			}
+		})
+	}
+	var all []figures
+	for _, one := range attacks {
+		found := byName[one.name]
+		if len(found) == 0 {
+			continue // by -run, or the round has failed
+		}
+		median := medianOf(found)
+		all = append(all, median)
+		t.Run(fmt.Sprintf("median of %d: %s", len(found), one.name), func(t *testing.T) {
+			if len(found) < n {
+				t.Errorf("only %d of %d rounds have figures", len(found), n)
+			}
+			judgeMeasured(t, &median)
+		})
+	}
+	t.Logf("medians of %d rounds\n%s", n, table(all))
+}
+
+// runOnce runs attacks against one product and returns what each has shown, once it
+// has stopped.
+func runOnce(t *testing.T, options productOptions, attacks []attack, round bool) (all []figures) {
+	t.Helper()
+	options.say = t.Logf
+	p, err := startProduct(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		t.Log("\n" + table(all))
+		if err := p.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for i, one := range attacks {
+		t.Run(one.name, func(t *testing.T) {
+			s := &scene{
+				T: t, product: p, ctx: t.Context(), namespace: spaceOf(i), tokens: map[string]string{}, given: map[string]string{}, round: round,
+			}
+			s.figures = &figures{name: one.name}
+			s.run(one)
+			all = append(all, *s.figures)
+		})
+		if err := p.revive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// judge says what no attack may bring about, in any round.
+func (s *scene) judge() {
+	with := s.figures.with
+	if with.lost > 0 || with.refused > 0 {
+		s.Errorf("of the neighbour's %d events %d were lost and %d refused: %s%s", with.sent, with.lost, with.refused, with.firstRefusal, s.tellLost(with.firstLost))
+	}
+	for i, used := range s.figures.processes {
+		name := s.watched[i].name
+		if i%2 == 1 {
+			name = s.watched[i-1].name + "'s dispatcher"
+		}
+		switch {
+		case used.ended != "":
+			s.Errorf("%s: %s", name, used.ended)
+		case used.peak > used.limit:
+			s.Errorf("%s took %d MiB of memory, its limit is %d MiB", name, used.peak>>20, used.limit>>20)
+		}
+	}
+	if !s.round {
+		judgeMeasured(s.T, s.figures)
+	}
+}
+
+// judgeMeasured says what no attack may bring about, of what other programs on the
+// machine make vary.
+func judgeMeasured(t *testing.T, f *figures) {
+	t.Helper()
+	with, without := f.with, f.without
+	if with.prompt < min(leastPrompt, without.prompt) {
+		t.Errorf("only %d %% of the neighbour's events were delivered by the first attempt, %d %% without the attack", with.prompt, without.prompt)
+	}
+	for what, times := range map[string][2]time.Duration{"first attempts": {without.direct, with.direct}, "stored events": {without.stored, with.stored}} {
+		allowed := max(allowedFactor*times[0], times[0]+allowedMore)
+		verdict := fmt.Sprintf("p99 of the neighbour's %s is %s, at most %s may be, %s without the attack; others took %.1f cores meanwhile, %.1f before",
+			what, times[1], allowed, times[0], with.others, without.others)
+		switch {
+		case times[1] <= allowed:
+		case with.others > calm && os.Getenv("CI") != "true":
+			t.Logf("!!! NOT JUDGED, because others kept the machine busy: %s", verdict)
+			f.extra = append(f.extra, "not judged: "+verdict)
+		default:
+			t.Error(verdict)
+		}
+	}
+	if len(f.processes) > 0 && f.cores > 0 && f.processes[0].cores > f.cores {
+		t.Errorf("the gateway took %.2f cores, at most %.2f may be", f.processes[0].cores, f.cores)
+	}
+}
+
+// medianOf puts rounds together: of what is measured the median counts, of what is
+// counted the sum, and what holds for any round.
+func medianOf(found []figures) figures {
+	all := figures{name: found[0].name, cores: found[0].cores}
+	all.without, all.with = medianNotice(found, func(f figures) notice { return f.without }), medianNotice(found, func(f figures) notice { return f.with })
+	all.plane = middle(found, func(f figures) float64 { return f.plane })
+	for i := range found[0].processes {
+		one := usage{limit: found[0].processes[i].limit}
+		one.peak = middle(found, func(f figures) int64 { return f.processes[i].peak })
+		one.cores = middle(found, func(f figures) float64 { return f.processes[i].cores })
+		for _, f := range found {
+			one.ended = max(one.ended, f.processes[i].ended)
+		}
+		all.processes = append(all.processes, one)
+	}
+	for i, f := range found {
+		for _, line := range f.extra {
+			all.extra = append(all.extra, fmt.Sprintf("round %d: %s", i+1, line))
+		}
+	}
+	return all
+}
+
+func medianNotice(found []figures, of func(figures) notice) (all notice) {
+	for _, f := range found {
+		one := of(f)
+		all.sent, all.lost, all.refused = all.sent+one.sent, all.lost+one.lost, all.refused+one.refused
+	}
+	all.prompt = middle(found, func(f figures) int { return of(f).prompt })
+	all.direct = middle(found, func(f figures) time.Duration { return of(f).direct })
+	all.stored = middle(found, func(f figures) time.Duration { return of(f).stored })
+	all.others = middle(found, func(f figures) float64 { return of(f).others })
+	return all
+}
+
+// middle is the median of one figure, of two in the middle the larger.
+func middle[T int | int64 | float64 | time.Duration](found []figures, of func(figures) T) T {
+	var values []T
+	for _, f := range found {
+		values = append(values, of(f))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+func TestMedians(t *testing.T) {
+	round := func(direct time.Duration, lost int, cores float64) figures {
+		return figures{
+			name: "a", with: notice{sent: 10, lost: lost, prompt: 100, direct: direct}, extra: []string{"seen"},
+			processes: []usage{{limit: 9, peak: int64(direct), cores: cores}},
+		}
+	}
+	got := medianOf([]figures{round(time.Second, 0, 0.5), round(time.Millisecond, 1, 0.1), round(2*time.Millisecond, 0, 0.2)})
+	if got.with.direct != 2*time.Millisecond || got.with.sent != 30 || got.with.lost != 1 || got.with.prompt != 100 {
+		t.Errorf("the neighbour's: %+v", got.with)
+	}
+	if one := got.processes[0]; one.cores != 0.2 || one.limit != 9 || one.peak != int64(2*time.Millisecond) {
+		t.Errorf("the process's: %+v", one)
+	}
+	if want := []string{"round 1: seen", "round 2: seen", "round 3: seen"}; !slices.Equal(got.extra, want) {
+		t.Errorf("%q", got.extra)
+	}
+}
