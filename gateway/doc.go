@@ -38,7 +38,9 @@
 //	attempt_unstored.go not again where its delivery could not be stored,
 //	window.go     and remembered if it succeeds,
 //	hooksets.go   with who got it
-//	records.go    and recorded, within a budget
+//	records.go    and recorded,
+//	record_budget.go within a budget that namespaces share,
+//	record_queue.go in their turns
 //	fanout.go     one delivery is created
 //	write_budget.go within what its namespace may have stored,
 //	storing.go    a few at a time where the endpoint fails or is slow

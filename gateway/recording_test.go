@@ -59,7 +59,7 @@ func TestRecordsYield(t *testing.T) {
 				if made := api.made.Load(); made < c.least || made > c.most {
 					t.Errorf("%d records in ten seconds, want %d to %d", made, c.least, c.most)
 				}
-				if waiting := len(r.queue); c.policy == v1alpha1.RecordBudgeted && waiting > int(limits.totalBurst()) {
+				if waiting := r.queue.size(); c.policy == v1alpha1.RecordBudgeted && waiting > int(limits.totalBurst()) {
 					t.Errorf("%d records wait, more than are allowed at once", waiting)
 				}
 				stop()

@@ -17,12 +17,9 @@ import (
 )
 
 const (
-	// recordQueue is how many successes may wait for their object.
-	recordQueue = 256
-	// recordWorkers is how many objects of successes are created at once.
-	recordWorkers = 2
-	// recordRest is how many times as long as its last object took a worker rests: an
-	// API server that is busy takes longer, and what must be stored goes first.
+	// recordRest is how many times as long as its last object took a place rests, or the
+	// namespace where it hung: an API server that is busy takes longer, and what must be
+	// stored goes first.
 	recordRest = 19
 	// recordTick is how often what was put off is looked at again.
 	recordTick = time.Second
@@ -46,7 +43,8 @@ type Records struct {
 	// Rate is how many a second for one webhook, after Burst at once.
 	Rate  float64
 	Burst int
-	// Total is how many a second for all webhooks of this replica together.
+	// Total is how many a second for all webhooks of this replica together; namespaces
+	// share it, see sharedBucket.
 	Total float64
 }
 
@@ -64,10 +62,10 @@ type records struct {
 	metrics *Metrics
 	panics  *panics.Guard
 	now     func() time.Time
-	queue   chan *flight
+	queue   *recordQueue
 
 	mu    sync.Mutex
-	total bucket
+	total sharedBucket
 	hooks map[types.UID]*hookRecords
 }
 
@@ -82,37 +80,10 @@ type hookRecords struct {
 	last *flight
 }
 
-// bucket holds tokens that come at a rate.
-type bucket struct {
-	tokens float64
-	filled time.Time // zero: full
-}
-
-func (b *bucket) take(rate, burst float64, now time.Time) bool {
-	if b.filled.IsZero() {
-		b.tokens = burst
-	} else {
-		b.tokens = min(burst, b.tokens+rate*now.Sub(b.filled).Seconds())
-	}
-	b.filled = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
-}
-
-// hold lets no tokens come until now.
-func (b *bucket) hold(now time.Time) {
-	if !b.filled.IsZero() {
-		b.filled = now
-	}
-}
-
 func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, writes *writeBudget, metrics *Metrics, guard *panics.Guard, now func() time.Time) *records {
 	return &records{
 		limits: limits, create: create, behind: behind, writes: writes, metrics: metrics, panics: guard, now: now,
-		queue: make(chan *flight, recordQueue), hooks: map[types.UID]*hookRecords{},
+		queue: newRecordQueue(), hooks: map[types.UID]*hookRecords{},
 	}
 }
 
@@ -131,26 +102,20 @@ func (r *records) offer(f *flight) {
 	switch {
 	case policy == v1alpha1.RecordAlways:
 		f.draft.reserved.spend()
-		select {
-		case r.queue <- f:
-		default:
+		if !r.queue.put(f) {
 			r.record(f)
 		}
 		return
 	case r.endsFailure(f):
-		select {
-		case r.queue <- f:
+		if r.queue.put(f) {
 			r.pay(f)
 			return
-		default:
 		}
 	case policy == v1alpha1.RecordNever:
 	case r.within(f):
-		select {
-		case r.queue <- f:
+		if r.queue.put(f) {
 			r.pay(f)
 			return
-		default:
 		}
 	}
 	r.skip(f)
@@ -184,14 +149,14 @@ func (r *records) within(f *flight) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.afford(r.hook(f.draft.webhook.UID), r.now())
+	return r.afford(r.hook(f.draft.webhook.UID), f.draft.webhook.Namespace, r.now())
 }
 
-func (r *records) afford(h *hookRecords, now time.Time) bool {
-	if len(r.queue) > recordWorkers { // the API server takes fewer than the budget allows
-		r.total.hold(now)
+func (r *records) afford(h *hookRecords, namespace string, now time.Time) bool {
+	if r.queue.depth(namespace) >= max(r.limits.Burst, recordWorkers) { // the API server takes fewer than the budget allows
+		return false
 	}
-	return h.bucket.take(r.limits.Rate, float64(r.limits.Burst), now) && r.total.take(r.limits.Total, r.limits.totalBurst(), now)
+	return h.bucket.take(r.limits.Rate, float64(r.limits.Burst), now) && r.total.take(namespace, r.limits.Total, r.limits.totalBurst(), now)
 }
 
 func (r *records) hook(uid types.UID) *hookRecords {
@@ -241,46 +206,54 @@ func (r *records) forget(webhook types.UID) {
 // run makes the records until ctx ends, and then those that wait.
 func (r *records) run(ctx context.Context) {
 	var workers sync.WaitGroup
-	for range recordWorkers {
-		workers.Go(func() { r.work(ctx) })
-	}
 	defer workers.Wait()
+	start := func(atEnd bool) {
+		for place := r.queue.next(r.now(), atEnd); place != nil; place = r.queue.next(r.now(), atEnd) {
+			workers.Go(func() { r.work(ctx, place) })
+		}
+	}
 	tick := time.NewTicker(recordTick)
 	defer tick.Stop()
 	for {
+		start(false)
 		select {
+		case <-r.queue.news:
 		case <-tick.C:
 			_ = r.panics.Do(panics.Background, r.catchUp)
 		case <-ctx.Done():
+			r.finish(start)
 			return
 		}
 	}
 }
 
-func (r *records) work(ctx context.Context) {
-	for {
-		select {
-		case f := <-r.queue:
-			began := r.now()
-			_ = r.panics.Do(panics.Delivery, func() { r.record(f) })
-			if policyOf(f.draft.webhook) != v1alpha1.RecordAlways {
-				_ = pause(ctx, recordRest*r.now().Sub(began))
-			}
-			continue
-		case <-ctx.Done():
-		}
-		r.finish(r.now().Add(recordGrace))
-		return
+// work makes one record, and rests.
+func (r *records) work(ctx context.Context, place *recordPlace) {
+	began := r.now()
+	hangs := time.AfterFunc(recordHangs, func() { r.queue.hang(place) })
+	_ = r.panics.Do(panics.Delivery, func() { r.record(place.flight) })
+	hangs.Stop()
+	took := r.now().Sub(began)
+	rest := recordRest * took
+	if policyOf(place.flight.draft.webhook) == v1alpha1.RecordAlways {
+		rest = 0
 	}
+	slow := took >= recordHangs
+	if !slow {
+		_ = pause(ctx, rest)
+	}
+	r.queue.release(place, slow, r.now().Add(rest))
 }
 
-// finish makes the records that wait, for so long.
-func (r *records) finish(until time.Time) {
-	for r.now().Before(until) {
+// finish makes the records that wait, for a while.
+func (r *records) finish(start func(atEnd bool)) {
+	end := time.NewTimer(recordGrace)
+	defer end.Stop()
+	for r.queue.size() > 0 {
+		start(true)
 		select {
-		case f := <-r.queue:
-			_ = r.panics.Do(panics.Delivery, func() { r.record(f) })
-		default:
+		case <-r.queue.news:
+		case <-end.C:
 			return
 		}
 	}
@@ -291,16 +264,11 @@ func (r *records) catchUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
+	r.queue.sweep(now)
 	for _, h := range r.hooks {
-		if h.last == nil || !r.afford(h, now) {
-			continue
-		}
-		select {
-		case r.queue <- h.last:
+		if h.last != nil && r.afford(h, h.last.draft.webhook.Namespace, now) && r.queue.put(h.last) {
 			r.pay(h.last)
 			h.last = nil
-		default:
-			return
 		}
 	}
 }

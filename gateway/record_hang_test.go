@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway_test
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/test/admission"
+)
+
+var _ = Describe("records in a namespace whose admission webhook hangs", func() {
+	It("hold up the records of no other namespace", func(ctx SpecContext) {
+		const events = 10
+		hangs, other := newNamespace(ctx), newNamespace(ctx)
+		own := startOwn(ctx, gatewayOptions())
+		onHanging := api{base: own.URL, token: account(ctx, hangs, "publisher", publisher, viewer)}
+		on := api{base: own.URL, token: account(ctx, other, "publisher", publisher, viewer)}
+		live(ctx, hangs, "one")
+		live(ctx, other, "one")
+		awaitWebhooks(ctx, onHanging, 1)
+		awaitWebhooks(ctx, on, 1)
+		warm(ctx, onHanging)
+		before := warm(ctx, on)
+
+		server, err := admission.Start()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(server.Close)
+		server.Answer(admission.Verdict{After: time.Minute})
+		remove, err := server.Install(ctx, cluster.Client, admission.Rule{
+			Namespace: hangs, Resources: []string{"webhookdeliveries"}, Seconds: 30,
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+		})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(remove)
+		for i := range events {
+			Expect(states(publish(ctx, onHanging, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+		}
+		Eventually(ctx, func() int { return server.Count("webhookdeliveries", "CREATE") }).WithTimeout(soon).WithPolling(pollEvery).
+			Should(BeNumerically(">=", 2), "as many as one namespace may have at once")
+		for i := range events {
+			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+		}
+		Eventually(ctx, func() int { return len(stored(ctx, other)) }).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(before + events))
+	})
+})

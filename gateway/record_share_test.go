@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+)
+
+// recorders is an API server where creates hang in some namespaces.
+type recorders struct {
+	hanging map[string]bool
+
+	mu   sync.Mutex
+	made map[string][]time.Time // by namespace
+}
+
+func (r *recorders) create(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
+	if r.hanging[object.Namespace] {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.made == nil {
+		r.made = map[string][]time.Time{}
+	}
+	r.made[object.Namespace] = append(r.made[object.Namespace], time.Now())
+	return nil
+}
+
+func (r *recorders) count(namespace string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.made[namespace])
+}
+
+// succeed offers one more success of a webhook.
+func succeed(r *records, namespace, webhook string, policy v1alpha1.RecordPolicy, n int) {
+	hook := hookNamed(webhook, "https://one.example.com/")
+	hook.Namespace, hook.UID = namespace, types.UID(namespace+"/"+webhook)
+	hook.Spec.Retention = &v1alpha1.Retention{Record: policy}
+	r.offer(&flight{draft: &deliveryDraft{webhook: hook, eventID: fmt.Sprint("e", n), payload: []byte("{}"), accepted: time.Now()}})
+}
+
+// startRecords runs records until the test calls stop.
+func startRecords(t *testing.T, limits Records, api *recorders) (r *records, stop func()) {
+	t.Helper()
+	r = newRecords(limits, api.create, func(string) bool { return false }, newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); r.run(ctx) }()
+	return r, func() { cancel(); <-ended }
+}
+
+func TestOneNamespaceDoesNotUseUpTheRateOfRecords(t *testing.T) {
+	for _, greedy := range []int{1, 2, 6} {
+		t.Run(fmt.Sprint(greedy, " that want all of it"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &recorders{}
+				r, stop := startRecords(t, Records{Rate: 5, Burst: 10, Total: 20}, api)
+				const seconds, webhooks = 30, 10
+				for i := range seconds * 10 {
+					for n := range greedy * webhooks {
+						succeed(r, fmt.Sprint("greedy-", n%greedy), fmt.Sprint("w", n/greedy), v1alpha1.RecordBudgeted, i)
+					}
+					if i%10 == 0 {
+						succeed(r, "modest", "one", v1alpha1.RecordBudgeted, i)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				stop()
+				var all []int
+				for n := range greedy {
+					all = append(all, api.count(fmt.Sprint("greedy-", n)))
+				}
+				t.Logf("records of the greedy: %v", all)
+				// One may come at the moment at which others have just been given what was left.
+				if made := api.count("modest"); made < seconds*9/10 {
+					t.Errorf("%d records of the %d successes of a namespace that has one a second", made, seconds)
+				}
+				for _, made := range all {
+					if least := (20*seconds - seconds) / greedy * 2 / 3; made < least {
+						t.Errorf("a greedy namespace has %d records, less than %d", made, least)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestCreatesThatHangInOneNamespaceHoldUpNoOther(t *testing.T) {
+	for _, policy := range []v1alpha1.RecordPolicy{v1alpha1.RecordBudgeted, v1alpha1.RecordAlways} {
+		t.Run(string(policy), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &recorders{hanging: map[string]bool{"hangs": true, "hangs-too": true}}
+				r, stop := startRecords(t, Records{Rate: 5, Burst: 10, Total: 20}, api)
+				const seconds = 30
+				for i := range seconds * 4 {
+					for namespace := range api.hanging {
+						for n := range 10 {
+							go succeed(r, namespace, fmt.Sprint("w", n), policy, i) // who wants all waits for it
+						}
+					}
+					synctest.Wait()
+					if i%4 == 0 {
+						succeed(r, "prompt", "one", v1alpha1.RecordAlways, i)
+						succeed(r, "prompt", "two", v1alpha1.RecordBudgeted, i)
+						time.Sleep(250 * time.Millisecond)
+						if made, want := api.count("prompt"), (i/4+1)*2; made != want {
+							t.Errorf("after %d s there are %d records of %d", i/4, made, want)
+						}
+						continue
+					}
+					time.Sleep(250 * time.Millisecond)
+				}
+				stop()
+				time.Sleep(10 * recordTimeout) // publishers that wait
+			})
+		})
+	}
+}
