@@ -148,3 +148,45 @@ func TestFlagsInTheDocsExist(t *testing.T) {
 		}
 	}
 }
+
+// What holds a bound is a test that exists, so that the bound is not just said.
+func TestTheThreatModelNamesTests(t *testing.T) {
+	var sources strings.Builder
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "node_modules" || path != root && strings.HasPrefix(entry.Name(), ".")):
+			return fs.SkipDir
+		case strings.HasSuffix(path, "_test.go"):
+			sources.Write(read(t, path))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(documents(t)["docs/threat-model.md"], "| resource | bound | held by |\n| --- | --- | --- |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	function, text := regexp.MustCompile("`(\\w+)`"), regexp.MustCompile(`"[^"]+"`)
+	rows := strings.Split(table, "\n")
+	for _, row := range rows {
+		cells := strings.Split(row, " | ")
+		held := cells[len(cells)-1]
+		names := text.FindAllString(held, -1)
+		for _, found := range function.FindAllStringSubmatch(held, -1) {
+			names = append(names, "func "+found[1]+"(")
+		}
+		if len(names) == 0 && !strings.Contains(held, "not ours to test") {
+			t.Errorf("docs/threat-model.md names no test that holds: %s", row)
+		}
+		for _, name := range names {
+			if !strings.Contains(sources.String(), name) {
+				t.Errorf("docs/threat-model.md names %s, which is no test", name)
+			}
+		}
+	}
+	if len(rows) < 20 {
+		t.Errorf("only %d bounds are found in docs/threat-model.md", len(rows))
+	}
+}
