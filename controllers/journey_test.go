@@ -84,6 +84,29 @@ var _ = Describe("A signing Secret", func() {
 		Expect(world.receiver.Counts("/" + namespace).Verified).To(Equal(1))
 	}, SpecTimeout(soon))
 
+	It("that was restored with an owner that is gone is collected, and the webhook gets another", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		webhook := create(ctx, hookIn(namespace))
+		restored := create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: namespace, Name: "orders-signing",
+				Labels: map[string]string{v1alpha1.SigningSecretLabel: "true", v1alpha1.WebhookLabel: "orders"},
+				OwnerReferences: []metav1.OwnerReference{{
+					APIVersion: v1alpha1.GroupVersion.String(), Kind: "Webhook", Name: "orders", UID: "elsewhere", Controller: new(true),
+				}},
+			},
+			Data: map[string][]byte{v1alpha1.SecretKey: []byte(newSecret)},
+		})
+		Eventually(func() bool {
+			return apierrors.IsNotFound(world.admin.Get(ctx, client.ObjectKeyFromObject(restored), &corev1.Secret{}))
+		}).Should(BeTrue(), "though the webhook is there: it has another uid")
+		startOperator(setup{namespace: namespace})
+		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
+		made := &corev1.Secret{}
+		Expect(world.admin.Get(ctx, client.ObjectKeyFromObject(restored), made)).To(Succeed())
+		Expect(metav1.IsControlledBy(made, webhook)).To(BeTrue())
+	}, SpecTimeout(soon))
+
 	It("that was made by somebody else is not adopted, and the way out keeps it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		foreign := create(ctx, ownSecret(namespace, func(s *corev1.Secret) { s.Name = "orders-signing" }))
