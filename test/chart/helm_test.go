@@ -106,24 +106,27 @@ func stays(object *unstructured.Unstructured) bool {
 	return object.GetAnnotations()["helm.sh/resource-policy"] == "keep"
 }
 
-// replicas are those that a Deployment asks for.
-func (c *cluster) replicas(t *testing.T, role string) int32 {
+// deployment is the one of a role.
+func (c *cluster) deployment(t *testing.T, role string) appsv1.Deployment {
 	t.Helper()
 	var deployment appsv1.Deployment
 	if err := c.client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "bbmcp-" + role}, &deployment); err != nil {
 		t.Fatal(err)
 	}
-	return *deployment.Spec.Replicas
+	return deployment
+}
+
+// replicas are those that a Deployment asks for.
+func (c *cluster) replicas(t *testing.T, role string) int32 {
+	t.Helper()
+	return *c.deployment(t, role).Spec.Replicas
 }
 
 // The whole life of a release, with each Helm that is supported.
 func TestHelmInstallsUpgradesRollsBackAndRemoves(t *testing.T) {
 	for _, helm := range []string{"helm3", "helm4"} {
 		t.Run(helm, func(t *testing.T) {
-			binary, err := filepath.Abs(filepath.Join(root, "bin", helm))
-			if err != nil {
-				t.Fatal(err)
-			}
+			binary := binaryOf(t, helm)
 			current, err := filepath.Abs(filepath.Join(root, Folder))
 			if err != nil {
 				t.Fatal(err)
@@ -182,27 +185,35 @@ func TestHelmInstallsUpgradesRollsBackAndRemoves(t *testing.T) {
 // itself while it has only one.
 func previous(t *testing.T) string {
 	t.Helper()
-	git := func(args ...string) []byte {
-		command := exec.CommandContext(t.Context(), "git", args...)
-		command.Dir = root
-		out, err := command.Output()
-		if err != nil {
-			t.Fatalf("git %s: %v", strings.Join(args, " "), err)
-		}
-		return out
-	}
-	commits := strings.Fields(string(git("log", "-n", "2", "--format=%H", "--", Folder)))
+	commits := strings.Fields(string(git(t, "log", "-n", "2", "--format=%H", "--", Folder)))
 	if len(commits) == 0 {
 		return filepath.Join(root, Folder)
 	}
+	return chartOf(t, commits[len(commits)-1])
+}
+
+// chartOf unpacks the chart of a commit.
+func chartOf(t *testing.T, commit string) string {
+	t.Helper()
 	folder := t.TempDir()
 	unpack := exec.CommandContext(t.Context(), "tar", "-x", "-C", folder)
-	unpack.Stdin = bytes.NewReader(git("archive", commits[len(commits)-1], Folder))
+	unpack.Stdin = bytes.NewReader(git(t, "archive", commit, Folder))
 	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v\n%s", err, out)
 	}
-	t.Logf("the previous chart is that of %s", commits[len(commits)-1])
+	t.Logf("upgraded from the chart of %s", commit)
 	return filepath.Join(folder, Folder)
+}
+
+func git(t *testing.T, args ...string) []byte {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "git", args...)
+	command.Dir = root
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("git %s: %v", strings.Join(args, " "), err)
+	}
+	return out
 }
 
 // admitsPods asks the API server about a Pod of each Deployment, in a namespace
@@ -211,9 +222,10 @@ func (c *cluster) admitsPods(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	for _, role := range []string{"manager", "gateway"} {
-		var deployment appsv1.Deployment
-		if err := c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "bbmcp-" + role}, &deployment); err != nil {
-			t.Fatal(err)
+		deployment := c.deployment(t, role)
+		if pod := deployment.Spec.Template; pod.Spec.NodeSelector["kubernetes.io/os"] != "linux" ||
+			pod.Annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] != "true" {
+			t.Errorf("the %s runs on %v with %v", role, pod.Spec.NodeSelector, pod.Annotations)
 		}
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: role, Labels: deployment.Spec.Template.Labels},
