@@ -62,6 +62,7 @@ type home struct {
 // arrange remembers what the neighbour has, tells the attacker of it, and gives the
 // attacker all rights in its own namespace.
 func (h *home) arrange(s *scene) {
+	h.webhook, h.secret, h.changes = v1alpha1.Webhook{}, corev1.Secret{}, nil // of the round before
 	key := types.NamespacedName{Namespace: neighbourSpace, Name: "healthy"}
 	s.try(s.poll(s.ctx, "the neighbour's endpoint to be known", func() (bool, error) {
 		err := s.stack.Client.Get(s.ctx, key, &h.webhook)
