@@ -76,6 +76,16 @@ func (t *Transport) newHTTP2Conn(ctx context.Context, c *connection) (*http2Conn
 	return made, nil
 }
 
+// begin reserves a slot for the request that the connection was made for. Without one
+// it is closed: nothing else knows of it.
+func (c *http2Conn) begin() error {
+	err := c.client.Reserve()
+	if err != nil {
+		c.close()
+	}
+	return err
+}
+
 // stream is what is known of a request that goes out.
 type stream struct {
 	written chan struct{} // closed when it has ended, in whatever way
@@ -83,6 +93,24 @@ type stream struct {
 	mu    sync.Mutex
 	id    uint32 // 0 until its head is written
 	began int64
+	over  bool
+}
+
+// wrote takes in that the head of the request was written, before that of another is.
+func (s *stream) wrote(on *frames) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.id, s.began = on.latest(); s.over {
+		on.end(s.id)
+	}
+}
+
+// end forgets the request, whose head may be written yet.
+func (s *stream) end(on *frames) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	on.end(s.id)
 }
 
 // post sends a request and reads the answer. A slot of the connection is reserved
@@ -91,6 +119,7 @@ func (c *http2Conn) post(ctx context.Context, r *Request, p *progress) (Answer, 
 	p.use(c.remote, true)
 	began := time.Now()
 	sent := stream{written: make(chan struct{})}
+	defer sent.end(c.frames)
 	body := &payload{reader: bytes.NewReader(r.Body)}
 	defer body.detach()
 	request := &http.Request{
@@ -98,11 +127,7 @@ func (c *http2Conn) post(ctx context.Context, r *Request, p *progress) (Answer, 
 		Header: r.httpHeader(), Body: body, ContentLength: int64(len(r.Body)),
 	}
 	response, err := c.client.RoundTrip(request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteHeaders: func() { // called before another request is written
-			sent.mu.Lock()
-			defer sent.mu.Unlock()
-			sent.id, sent.began = c.frames.latest()
-		},
+		WroteHeaders: func() { sent.wrote(c.frames) },
 		WroteRequest: func(httptrace.WroteRequestInfo) {
 			p.enter(StageAnswer)
 			close(sent.written)

@@ -59,12 +59,12 @@ type frames struct {
 	in, out frameScanner // each used by one goroutine at a time
 
 	mu        sync.Mutex
-	requested uint32 // the stream of the latest request
-	began     int64  // what the socket had been given before it
-	goAway    uint32 // the last stream that is processed; MaxUint32 before a GOAWAY
-	goAwayBy  uint32 // its code
-	resets    map[uint32]uint32
-	arrived   int64 // how many bytes can have arrived, once that is known; MaxInt64 before
+	requested uint32            // the stream of the latest request
+	began     int64             // what the socket had been given before it
+	goAway    uint32            // the last stream that is processed; MaxUint32 before a GOAWAY
+	goAwayBy  uint32            // its code
+	underWay  map[uint32]uint32 // streams of requests, and the code that refused them
+	arrived   int64             // how many bytes can have arrived, once that is known; MaxInt64 before
 	lastRead  time.Time
 
 	// What the endpoint may send yet.
@@ -75,7 +75,7 @@ type frames struct {
 
 func newFrames(c *connection) *frames {
 	return &frames{
-		Conn: c.conn, socket: c.socket, goAway: math.MaxUint32, arrived: math.MaxInt64, resets: map[uint32]uint32{},
+		Conn: c.conn, socket: c.socket, goAway: math.MaxUint32, arrived: math.MaxInt64, underWay: map[uint32]uint32{},
 		out:        frameScanner{preface: len(clientPreface)},
 		framesLeft: framesToBegin, bytesLeft: bytesToBegin, refilled: time.Now(),
 	}
@@ -87,8 +87,13 @@ const clientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 // Read implements net.Conn.
 func (f *frames) Read(b []byte) (int, error) {
 	n, err := f.Conn.Read(b)
+	arrived := int64(math.MaxInt64)
+	if isEnd(err) { // not under the lock: that the endpoint has ended it may take a while
+		arrived = f.socket.arrived()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.arrived = min(f.arrived, arrived)
 	if n > 0 {
 		f.lastRead = time.Now()
 		if f.bytesLeft -= int64(n); f.bytesLeft < 0 {
@@ -98,9 +103,6 @@ func (f *frames) Read(b []byte) (int, error) {
 		if f.framesLeft < 0 {
 			return 0, errTooManyFrames
 		}
-	}
-	if isEnd(err) {
-		f.arrived = min(f.arrived, f.socket.arrived())
 	}
 	return n, err
 }
@@ -114,8 +116,9 @@ func (f *frames) received(frame frameHeader) {
 	}
 	switch frame.kind {
 	case frameRSTStream:
-		if code := frame.number(0); code == codeRefusedStream || code == codeHTTP11Required {
-			f.resets[frame.stream] = code
+		_, known := f.underWay[frame.stream]
+		if code := frame.number(0); known && (code == codeRefusedStream || code == codeHTTP11Required) {
+			f.underWay[frame.stream] = code
 		}
 	case frameGoAway:
 		f.goAway, f.goAwayBy = min(f.goAway, frame.number(0)&math.MaxInt32), frame.number(4)
@@ -141,7 +144,7 @@ func (f *frames) Write(b []byte) (int, error) {
 	given := f.socket.written.Load()
 	f.out.scan(b, func(frame frameHeader) {
 		if frame.kind == frameHeaders {
-			f.requested, f.began = frame.stream, given
+			f.requested, f.began, f.underWay[frame.stream] = frame.stream, given, 0
 			f.framesLeft += framesPerRequest
 			f.bytesLeft += bytesPerRequest
 		}
@@ -166,15 +169,21 @@ func (f *frames) latest() (stream uint32, began int64) {
 func (f *frames) refusal(stream uint32, began int64) refusal {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	code, reset := f.resets[stream]
-	delete(f.resets, stream)
+	code := f.underWay[stream]
 	switch {
 	case code == codeHTTP11Required, stream > f.goAway && f.goAwayBy == codeHTTP11Required:
 		return refusedHTTP2
-	case reset, stream > f.goAway, began >= f.arrived:
+	case code == codeRefusedStream, stream > f.goAway, began >= f.arrived:
 		return refused
 	}
 	return notRefused
+}
+
+// end forgets a request that is over.
+func (f *frames) end(stream uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.underWay, stream)
 }
 
 // leaves reports whether the endpoint has said that it takes no more requests.

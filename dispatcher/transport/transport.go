@@ -169,7 +169,7 @@ func (t *Transport) open(ctx context.Context, key string, r *Request, p *progres
 	}
 	shared, err = t.newHTTP2Conn(ctx, c)
 	if err == nil {
-		err = shared.client.Reserve()
+		err = shared.begin()
 	}
 	if err != nil {
 		return nil, nil, err
