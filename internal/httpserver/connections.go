@@ -41,6 +41,9 @@ type connection struct {
 	kind  kind
 	since time.Time // in its state
 	gone  bool
+
+	handlers int  // that have begun and not ended
+	isIdle   bool // to http.Server: no stream is open
 }
 
 func newConnections(most int, listener string, metrics *Metrics) *connections {
@@ -133,25 +136,50 @@ func (c *connections) isLessUseful(a, b *connection) bool {
 // of a request on; here it serves one once the header is whole, see serves, and is new
 // until then: a header that never ends keeps no place from others.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
-	if state == http.StateActive {
-		state = http.StateNew
-	}
-	c.enter(conn, state)
-}
-
-// serves is told that a handler has begun.
-func (c *connections) serves(conn net.Conn) { c.enter(conn, http.StateActive) }
-
-func (c *connections) enter(conn net.Conn, state http.ConnState) {
-	if secured, ok := conn.(*tls.Conn); ok {
-		conn = secured.NetConn()
-	}
-	one, ok := conn.(*connection)
-	if !ok || state == http.StateClosed || state == http.StateHijacked {
+	one := c.find(conn)
+	if one == nil || state == http.StateClosed || state == http.StateHijacked {
 		return // Close tells
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	one.isIdle = state == http.StateIdle
+	if state == http.StateActive {
+		state = http.StateNew
+	}
+	c.enter(one, state)
+}
+
+// serves is told that a handler has begun, and returns what is to be called when
+// it has ended. A stream of HTTP/2 may have been reset before it began: then
+// http.Server has said already that the connection is idle, and does not again.
+func (c *connections) serves(conn net.Conn) (ended func()) {
+	one := c.find(conn)
+	if one == nil {
+		return func() {}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one.handlers++
+	c.enter(one, http.StateActive)
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		one.handlers--
+		if one.handlers == 0 && one.isIdle {
+			c.enter(one, http.StateIdle)
+		}
+	}
+}
+
+func (c *connections) find(conn net.Conn) *connection {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	one, _ := conn.(*connection)
+	return one
+}
+
+func (c *connections) enter(one *connection, state http.ConnState) {
 	if one.gone || one.kind.state == state {
 		return
 	}

@@ -3,8 +3,12 @@
 package httpserver
 
 import (
+	"bytes"
+	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -13,6 +17,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 const simple = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -108,6 +114,43 @@ func TestAHeaderThatNeverEndsKeepsNoPlaceFromOthers(t *testing.T) {
 	if got := c.leastUseful(); got != neighbour {
 		t.Errorf("one that serves a request makes room")
 	}
+}
+
+// Streams that are reset before their handlers begin: a stranger needs no right for
+// that, and would keep its connections for as long as idle ones are kept.
+func TestAConnectionWhoseRequestsWereResetKeepsNoPlaceFromOthers(t *testing.T) {
+	const most, streams = 8, 10
+	certified := httptest.NewUnstartedServer(nil)
+	certified.StartTLS() // for its certificate
+	defer certified.Close()
+	s := New(Options{
+		Connections: most, TLS: &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: tls.VersionTLS12},
+		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+	})
+	address := start(t, s)
+	trusting := &tls.Config{RootCAs: certified.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com", NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}
+	var request bytes.Buffer
+	encoder := hpack.NewEncoder(&request)
+	encoder.SetMaxDynamicTableSize(0) // the same text each time
+	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "h"}, {":path", "/"}} {
+		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}) // to memory
+	}
+	for range most {
+		var wire bytes.Buffer
+		wire.WriteString(http2.ClientPreface)
+		framer := http2.NewFramer(&wire, nil)
+		_ = framer.WriteSettings()
+		for stream := uint32(1); stream < 2*streams; stream += 2 {
+			_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: request.Bytes(), EndHeaders: true, EndStream: true})
+			_ = framer.WriteRSTStream(stream, http2.ErrCodeCancel)
+		}
+		stranger := tls.Client(dial(t, address).Conn, trusting)
+		if _, err := stranger.Write(wire.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = io.Copy(io.Discard, stranger) }()
+	}
+	waitFor(t, func() bool { return s.connections.in(http.StateIdle) == most })
 }
 
 func (c *connections) in(state http.ConnState) (n int) {

@@ -196,7 +196,7 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	s.underWay.Add(1)
 	defer s.underWay.Add(-1)
 	if conn, ok := request.Context().Value(connectionKey{}).(net.Conn); ok {
-		s.connections.serves(conn)
+		defer s.connections.serves(conn)()
 	}
 	e := newExchange(s, w, request)
 	s.handler.ServeHTTP(e, e.request)
