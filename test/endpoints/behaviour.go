@@ -65,7 +65,7 @@ func Behaviours() []Behaviour {
 		all = append(all, overHTTP1(name, answer)...)
 	}
 	for _, status := range []int{200, 401, 410, 429, 503} {
-		all = append(append(all, EarlyAnswers(status)...), rashAnswers(status)...)
+		all = append(append(all, EarlyAnswers(status)...), RashAnswers(status)...)
 	}
 	return append(all, overHTTP2()...)
 }
@@ -123,8 +123,8 @@ func EarlyAnswers(status int) []Behaviour {
 	}))
 }
 
-// rashAnswers are those of endpoints that answer as soon as they are connected to.
-func rashAnswers(status int) []Behaviour {
+// RashAnswers are those of endpoints that answer as soon as they are connected to.
+func RashAnswers(status int) []Behaviour {
 	return overBoth(strconv.Itoa(status)+" and the end before anything is read", status, 0, once(func(x *Exchange) { x.Say(lastAnswer(status)) }))
 }
 

@@ -52,28 +52,30 @@ func TestHTTP11RequiredIsRemembered(t *testing.T) {
 	}
 }
 
-// A final answer and the end of the connection before the body was read: none of a
-// thousand is lost, with and without TLS, with small and with large requests.
+// A final answer and the end of the connection before the body, or anything, was read:
+// none of a thousand is lost, with and without TLS, with small and large requests.
 func TestEarlyAnswersAreNotLost(t *testing.T) {
 	t.Parallel()
 	attempts := sized(t, attemptsVariable, usualAttempts)
+	behaviours := endpoints.RashAnswers(410)
 	for _, status := range []int{401, 410, 429} {
-		for _, behaviour := range endpoints.EarlyAnswers(status) {
-			for size, name := range map[int]string{1 << 10: "1 KiB", 256 << 10: "256 KiB"} {
-				t.Run(behaviour.Name+", "+name, func(t *testing.T) {
-					endpoint := started[*endpoints.Endpoint](t)(behaviour.Start())
-					send := startDispatcher(t, endpoint.CA())
-					sized := func(request dispatcher.Request) dispatcher.Result {
-						request.Payload = make([]byte, size)
-						return send(request)
-					}
-					failed := manyAttempts(sized, endpoint.URL(), attempts, 8, behaviour.Status)
-					failed.check(t, behaviour.Name+", "+name, attempts)
-					if got := endpoint.Connections(); got != attempts {
-						t.Errorf("%d connections for %d attempts", got, attempts)
-					}
-				})
-			}
+		behaviours = append(behaviours, endpoints.EarlyAnswers(status)...)
+	}
+	for _, behaviour := range behaviours {
+		for size, name := range map[int]string{1 << 10: "1 KiB", 256 << 10: "256 KiB"} {
+			t.Run(behaviour.Name+", "+name, func(t *testing.T) {
+				endpoint := started[*endpoints.Endpoint](t)(behaviour.Start())
+				send := startDispatcher(t, endpoint.CA())
+				large := func(request dispatcher.Request) dispatcher.Result {
+					request.Payload = make([]byte, size)
+					return send(request)
+				}
+				failed := manyAttempts(large, endpoint.URL(), attempts, 8, behaviour.Status)
+				failed.check(t, behaviour.Name+", "+name, attempts)
+				if got := endpoint.Connections(); got != attempts {
+					t.Errorf("%d connections for %d attempts", got, attempts)
+				}
+			})
 		}
 	}
 }
