@@ -117,18 +117,21 @@ func (f *failures) take(got dispatcher.Result, status int) {
 // fails the test if that is one in a thousand or more.
 func (f *failures) check(t *testing.T, of string, attempts int) {
 	t.Helper()
+	f.checkShare(t, of, attempts, 1000)
+}
+
+// checkShare is the same with another share: under one in so many.
+func (f *failures) checkShare(t *testing.T, of string, attempts, oneIn int) {
+	t.Helper()
 	failed := 0
 	for _, n := range f.by {
 		failed += n
 	}
 	t.Logf("%s: %d of %d attempts failed", of, failed, attempts)
-	if failed*maxShare >= attempts {
+	if failed*oneIn >= attempts {
 		t.Errorf("%s: %v", of, f.by)
 	}
 }
-
-// maxShare is what share of attempts must not fail for the dispatcher's reasons.
-const maxShare = 1000
 
 // manyAttempts makes attempts at one destination, so many at a time, each of a
 // delivery of its own, and counts those that do not end with this status.
