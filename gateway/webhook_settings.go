@@ -106,7 +106,7 @@ func member(members map[string]any, name []string) (value any, given bool) {
 	return member(inner, name[1:])
 }
 
-// durationForm is that of the CRD.
+// durationForm is that of the CRD. Not all that has it can be held.
 var durationForm = regexp.MustCompile(`^(\d+(\.\d+)?(ms|s|m|h))+$`)
 
 func checkDurations(field string, value any) error {
@@ -116,7 +116,8 @@ func checkDurations(field string, value any) error {
 	}
 	for i, text := range texts {
 		duration, isText := text.(string)
-		if text == nil && !isList || isText && durationForm.MatchString(duration) {
+		_, err := time.ParseDuration(duration)
+		if text == nil && !isList || isText && err == nil && durationForm.MatchString(duration) {
 			continue
 		}
 		if isList {

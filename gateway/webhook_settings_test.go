@@ -112,6 +112,8 @@ var _ = Describe("the settings of a webhook", func() {
 		},
 		Entry("a delay that is no duration", object{"retry_policy": object{"delays": []string{"5s", "soon"}}}, "retry_policy.delays[1]", `such as "10s"`),
 		Entry("a number in place of a duration", object{"retry_policy": object{"timeout": 10}}, "retry_policy.timeout", "expected string"),
+		Entry("a delay that no duration can hold", object{"retry_policy": object{"delays": []string{"5s", "9999999999h"}}}, "retry_policy.delays[1]", `such as "10s"`),
+		Entry("a deadline that no duration can hold", object{"delivery_deadline": "99999999999999999999ms"}, "delivery_deadline", `such as "10s"`),
 		Entry("a delay of more than a day", object{"retry_policy": object{"delays": []string{"25h"}}}, "retry_policy.delays", "from 0s to 24h"),
 		Entry("twenty delays", object{"retry_policy": object{"delays": make([]string, 20)}}, "retry_policy.delays", "19"),
 		Entry("a timeout of a minute", object{"retry_policy": object{"timeout": "1m"}}, "retry_policy.timeout", "from 1s to 30s"),
