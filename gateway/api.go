@@ -113,6 +113,11 @@ func (g *Gateway) authenticated(ctx huma.Context, next func(huma.Context)) {
 	}
 	n.user = who.name()
 	n.body.belongsTo(who)
+	if p := ambiguous(request); p != nil {
+		noteProblem(request.Context(), p)
+		p.write(w, p.RequestID)
+		return
+	}
 	next(huma.WithValue(ctx, callerKey{}, who))
 }
 

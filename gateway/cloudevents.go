@@ -94,6 +94,9 @@ func parseBinaryCloudEvent(header http.Header, body []byte) (*publication, error
 			continue
 		}
 		attribute := strings.ToLower(suffix)
+		if attribute == attributeContentType {
+			return nil, invalidAttribute("header."+name, "is said by the header Content-Type; leave this one out")
+		}
 		if !ok {
 			attribute = attributeContentType
 		}

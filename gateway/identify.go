@@ -53,6 +53,9 @@ func (g *Gateway) identifyToken(ctx context.Context, token string) (*caller, *pr
 
 func bearer(request *http.Request) (string, *problem) {
 	header := request.Header.Get("Authorization")
+	if len(request.Header.Values("Authorization")) > 1 { // a proxy may have read another one
+		return "", unauthenticated("the header Authorization is there more than once; send it once")
+	}
 	scheme, token, _ := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)
 	if header == "" {

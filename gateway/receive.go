@@ -98,7 +98,7 @@ func hasAttributes(header http.Header) bool {
 }
 
 func unknownMediaType() error {
-	return fieldProblem(http.StatusUnsupportedMediaType, reasonMediaTypeUnknown, "header.Content-Type",
+	return wrongMediaType("header.Content-Type",
 		fmt.Sprintf("must be %s, %s or %s, in UTF-8", mediaJSON, mediaCloudEvent, mediaCloudEventBatch))
 }
 

@@ -185,8 +185,7 @@ func (b *builder) open() error {
 		return syntaxError(b.dec, memberData, err)
 	}
 	if b.dec.StackDepth()+1 > MaxDepth { // the body itself is one more
-		detail := fmt.Sprintf("more than %d levels of objects and arrays, the payload itself and data counted; flatten it", MaxDepth)
-		return &Error{Field: fieldOf(b.dec, b.dec.StackPointer(), memberData), Reason: TooDeep, Detail: detail}
+		return tooDeep(fieldOf(b.dec, b.dec.StackPointer(), memberData))
 	}
 	b.out = append(b.out, byte(tok.Kind()))
 	return nil

@@ -118,11 +118,19 @@ func syntaxError(dec *jsontext.Decoder, root string, err error) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		return &Error{Field: field, Reason: DuplicateKey, Detail: "the key stands twice in one object and JavaScript keeps only the last; send it once"}
 	}
+	if strings.Count(string(syntactic.JSONPointer), "/") > MaxDepth { // decoders follow to some depth, too
+		return tooDeep(field)
+	}
 	what := syntactic.Err.Error()
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		what = "it ends too early"
 	}
 	return &Error{Field: field, Reason: InvalidJSON, Detail: fmt.Sprintf("not JSON at offset %d: %s", syntactic.ByteOffset, what)}
+}
+
+func tooDeep(field string) error {
+	detail := fmt.Sprintf("more than %d levels of objects and arrays, the payload itself and data counted; flatten it", MaxDepth)
+	return &Error{Field: field, Reason: TooDeep, Detail: detail}
 }
 
 // expectEnd reads what must be the end of the text.
