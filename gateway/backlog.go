@@ -40,3 +40,14 @@ func (c BacklogCollector) Collect(metrics chan<- prometheus.Metric) {
 		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, values[i])
 	}
 }
+
+// unsettled is how many deliveries of a namespace have succeeded of which the
+// controller has not written so yet.
+func (l *ledger) unsettled(namespace string) (n int) {
+	l.View(func() {
+		if of := l.namespaces[namespace]; of != nil {
+			n = of.foreseen
+		}
+	})
+	return n
+}

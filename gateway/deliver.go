@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -69,6 +70,9 @@ func (p *publishing) admit() ([]*task, error) {
 			p.skip(t, rest.SkippedDisabled)
 		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.isLineFull(t.webhook):
 			return nil, lineFull(t.webhook)
+		case policyOf(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.unsettled(p.namespace) >= p.g.limits.PerNamespace:
+			return nil, limitReached(reasonNamespaceFull, fmt.Sprintf(
+				"the controller has not taken in yet that %d deliveries of the namespace have succeeded, and webhook %s wants every one recorded", p.g.limits.PerNamespace, idOf(t.webhook)))
 		default:
 			byName[t.webhook.Name] = t
 			wishes = append(wishes, wish{name: t.webhook.Name, id: idOf(t.webhook), refuse: t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse})
@@ -168,7 +172,7 @@ func (p *publishing) deliverAll(ctx context.Context, tasks []*task) error {
 				if err != nil {
 					next.Store(int64(len(tasks)))
 					mu.Lock()
-					if failed == nil || isConflict(err) {
+					if failed == nil || isLasting(err) {
 						failed = err
 					}
 					mu.Unlock()
@@ -180,9 +184,10 @@ func (p *publishing) deliverAll(ctx context.Context, tasks []*task) error {
 	return failed
 }
 
-func isConflict(err error) bool {
+// isLasting reports whether repeating the event later mends nothing.
+func isLasting(err error) bool {
 	p, ok := errors.AsType[*problem](err)
-	return ok && p.Status == http.StatusConflict
+	return ok && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests
 }
 
 // deliver creates one delivery, or finds the one that another request created;

@@ -204,6 +204,10 @@ func (f *flight) hasEnded() bool {
 // delivered reports whether the endpoint has taken the delivery.
 func (f *flight) delivered() bool { return f.hasEnded() && f.err == nil && f.result.Succeeded() }
 
+// mustStore reports whether the delivery is stored before its publisher has an
+// answer, though the endpoint has taken it.
+func (f *flight) mustStore() bool { return policyOf(f.draft.webhook) == v1alpha1.RecordAlways }
+
 // made is the attempt, once it has ended, as objects hold it.
 func (f *flight) made() v1alpha1.Attempt {
 	return attemptlog.Entry(1, &f.result, f.primary, f.revision)
@@ -331,14 +335,15 @@ func (p *publishing) beginEach(tasks []*task, take taking) (full, unread, others
 	return full, unread, others
 }
 
-// land notes which first attempts delivered and returns the tasks of the others.
+// land notes which first attempts delivered, and returns the tasks of the others and
+// of those that must be stored all the same.
 func (p *publishing) land(tasks []*task) []*task {
 	var delivered []*flight
 	var others []*task
 	for _, t := range tasks {
 		switch {
 		case t.flight == nil:
-		case t.flight.delivered():
+		case t.flight.delivered() && !t.flight.mustStore():
 			delivered = append(delivered, t.flight)
 		default:
 			others = append(others, t)

@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
@@ -33,7 +33,7 @@ func (p *publishing) deliverAttempted(ctx context.Context, f *flight) (*recorded
 		until := p.g.now().Add(f.request.Timeout + handOverMargin)
 		object.Spec.NotBefore = new(metav1.NewMicroTime(until.UTC().Truncate(time.Microsecond)))
 	case f.err != nil: // lost: the controller makes this attempt
-	case f.result.Succeeded(): // meanwhile
+	case f.result.Succeeded() && !f.mustStore(): // meanwhile
 		return p.delivered(f), nil
 	default:
 		object.Spec.FirstAttempt = new(f.made())
@@ -69,7 +69,7 @@ func (p *publishing) abandonOne(f *flight) {
 	p.g.unstored.keep(f)
 	p.g.firsts.late.Go(func() {
 		<-f.ended
-		if f.delivered() {
+		if f.delivered() && !f.mustStore() {
 			_ = p.g.panics.Do(panics.Delivery, func() { p.g.window.remember(f) })
 			p.g.unstored.settle(f)
 		}
@@ -95,7 +95,7 @@ func (g *Gateway) settle(f *flight, stored *v1alpha1.WebhookDelivery) {
 			LastAttemptTime: new(made.StartTime), AttemptLog: []v1alpha1.Attempt{made},
 		},
 	}
-	for g.now().Before(stored.Spec.NotBefore.Time) {
+	for { // once at least: the create may have taken all the time there was
 		written := out.DeepCopy()
 		err := g.writeStatus(written)
 		switch {
@@ -103,14 +103,13 @@ func (g *Gateway) settle(f *flight, stored *v1alpha1.WebhookDelivery) {
 			g.deliveries.Note(written)
 			g.metrics.handedOver(handOverSettled)
 			return
-		case apierrors.IsConflict(err), apierrors.IsNotFound(err), apierrors.IsInvalid(err):
+		case denial.IsConflict(err), denial.IsNotFound(err), denial.IsLasting(err), !g.now().Before(stored.Spec.NotBefore.Time):
 			g.metrics.handedOver(handOverTaken)
 			return
 		}
 		g.logger.Debug("write the result of a first attempt; trying again", slog.String("delivery", stored.Name), slog.String("cause", err.Error()))
 		time.Sleep(settlePause)
 	}
-	g.metrics.handedOver(handOverTaken)
 }
 
 func (g *Gateway) writeStatus(delivery *v1alpha1.WebhookDelivery) error {

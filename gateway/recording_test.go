@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -39,7 +40,6 @@ func TestRecordsYield(t *testing.T) {
 	}{
 		"quick: the budget":                           {time.Millisecond, v1alpha1.RecordBudgeted, 210, 225},
 		"slow: two at a time, a twentieth of the day": {100 * time.Millisecond, v1alpha1.RecordBudgeted, 9, 11},
-		"slow, and all are wanted: no rest":           {100 * time.Millisecond, v1alpha1.RecordAlways, 200, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -67,4 +67,49 @@ func TestRecordsYield(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRecordsCountOnceThoughAnswersGetLost sums up what objects tell and what is still
+// to be told, over an API server whose answers get lost in every way.
+func TestRecordsCountOnceThoughAnswersGetLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stored, n := map[string]int64{}, 0
+		create := func(_ context.Context, object *v1alpha1.WebhookDelivery) error {
+			n++
+			switch n % 5 {
+			case 1: // it never arrives
+				return unavailable("storing", errors.New("no answer"))
+			case 2:
+				return newProblem(422, reasonPolicyDenied, "not here")
+			case 3:
+				stored[object.Name] = unrecordedOf(object)
+				return unavailable("storing", errors.New("the answer is lost"))
+			}
+			stored[object.Name] = unrecordedOf(object)
+			return nil
+		}
+		r := newRecords(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
+			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+		webhook := hookNamed("one", "https://one.example.com/")
+		const offered = 200
+		for i := range offered {
+			made := &flight{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
+			if i%7 == 0 {
+				r.record(made)
+			} else {
+				r.skip(made)
+			}
+			time.Sleep(time.Second)
+		}
+		for !r.close(webhook.UID) {
+			time.Sleep(time.Second)
+		}
+		told := r.untold(webhook.UID)
+		for _, others := range stored {
+			told += 1 + others
+		}
+		if told != offered {
+			t.Errorf("%d successes are told of, want %d", told, offered)
+		}
+	})
 }

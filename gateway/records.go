@@ -4,6 +4,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -78,6 +80,9 @@ type hookRecords struct {
 	// last is the latest success without an object: it gets one when there is
 	// room, so that what is counted is told though no more events come.
 	last *flight
+	// open are records of which nobody knows whether they are stored: what they tell
+	// is counted once that is known.
+	open []*v1alpha1.WebhookDelivery
 }
 
 func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, writes *writeBudget, metrics *Metrics, guard *panics.Guard, now func() time.Time) *records {
@@ -95,17 +100,10 @@ func policyOf(webhook *v1alpha1.Webhook) v1alpha1.RecordPolicy {
 	return webhook.Spec.Retention.Record
 }
 
-// offer takes a success. It waits, for the API server, only if every success is
-// to be recorded and too many wait for that already.
+// offer takes a success that need not be stored. It never waits.
 func (r *records) offer(f *flight) {
 	policy := policyOf(f.draft.webhook)
 	switch {
-	case policy == v1alpha1.RecordAlways:
-		f.draft.reserved.spend()
-		if !r.queue.put(f) {
-			r.record(f)
-		}
-		return
 	case r.endsFailure(f):
 		if r.queue.put(f) {
 			r.pay(f)
@@ -212,6 +210,11 @@ func (r *records) run(ctx context.Context) {
 			workers.Go(func() { r.work(ctx, place) })
 		}
 	}
+	workers.Go(func() {
+		for pause(ctx, recordTick) {
+			_ = r.panics.Do(panics.Background, r.closeAll)
+		}
+	})
 	tick := time.NewTicker(recordTick)
 	defer tick.Stop()
 	for {
@@ -235,9 +238,6 @@ func (r *records) work(ctx context.Context, place *recordPlace) {
 	hangs.Stop()
 	took := r.now().Sub(began)
 	rest := recordRest * took
-	if policyOf(place.flight.draft.webhook) == v1alpha1.RecordAlways {
-		rest = 0
-	}
 	slow := took >= recordHangs
 	if !slow {
 		_ = pause(ctx, rest)
@@ -275,7 +275,7 @@ func (r *records) catchUp() {
 
 // record makes one object.
 func (r *records) record(f *flight) {
-	if r.behind(f.draft.webhook.Namespace) {
+	if r.behind(f.draft.webhook.Namespace) || !r.close(f.draft.webhook.UID) {
 		r.skip(f)
 		return
 	}
@@ -285,16 +285,75 @@ func (r *records) record(f *flight) {
 	if told > 0 {
 		metav1.SetMetaDataAnnotation(&object.ObjectMeta, v1alpha1.UnrecordedAnnotation, strconv.FormatInt(told, 10))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
-	defer cancel()
-	if err := r.create(ctx, object); err != nil {
+	switch stored, known := r.store(object); {
+	case stored:
+	case !known && len(f.draft.payload) <= maxKeptBytes:
+		r.mu.Lock()
+		h := r.hook(f.draft.webhook.UID)
+		h.open = append(h.open, object)
+		r.mu.Unlock()
+	default:
 		r.mu.Lock()
 		r.hook(f.draft.webhook.UID).unrecorded += told
 		r.mu.Unlock()
 		r.skip(f)
-		return
 	}
-	r.metrics.recorded()
+}
+
+// store creates an object. It reports whether it is stored, and whether that is known.
+func (r *records) store(object *v1alpha1.WebhookDelivery) (stored, known bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
+	defer cancel()
+	err := r.create(ctx, object)
+	if err == nil {
+		r.metrics.recorded()
+		return true, true
+	}
+	refused, ok := errors.AsType[*problem](err)
+	return false, ok && refused.Status < http.StatusInternalServerError
+}
+
+// close finds out about records of a webhook that may be stored, by storing them
+// again under the same name; false: it is still not known.
+func (r *records) close(webhook types.UID) bool {
+	r.mu.Lock()
+	var open []*v1alpha1.WebhookDelivery
+	if h := r.hooks[webhook]; h != nil {
+		open, h.open = h.open, nil
+	}
+	r.mu.Unlock()
+	for i, object := range open {
+		stored, known := r.store(object)
+		r.mu.Lock()
+		h := r.hook(webhook)
+		if known && !stored {
+			h.unrecorded += 1 + unrecordedOf(object)
+			r.metrics.unrecorded()
+		}
+		if !known {
+			h.open = append(h.open, open[i:]...)
+		}
+		r.mu.Unlock()
+		if !known {
+			return false
+		}
+	}
+	return true
+}
+
+// closeAll does so for all webhooks.
+func (r *records) closeAll() {
+	r.mu.Lock()
+	var open []types.UID
+	for webhook, h := range r.hooks {
+		if len(h.open) > 0 {
+			open = append(open, webhook)
+		}
+	}
+	r.mu.Unlock()
+	for _, webhook := range open {
+		r.close(webhook)
+	}
 }
 
 // tell returns how many successes have no object, and begins to count anew.

@@ -4,6 +4,7 @@ package gateway_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/test/admission"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
@@ -106,6 +108,42 @@ var _ = Describe("records of what was delivered at once", func() {
 			}
 			return count
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(map[string]int{"always": n + 20}))
+	})
+
+	It("are stored before the answer where all are wanted, or the publisher is told", SpecTimeout(3*time.Minute), func(ctx SpecContext) {
+		proxy, err := cluster.StartAPIProxy()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(proxy.Close)
+		options := gatewayOptions("--record-rate=0", "--record-burst=0")
+		options.Proxy = proxy
+		on := api{base: startOwn(ctx, options).URL, token: token}
+		live(ctx, namespace, "always", recording(v1alpha1.RecordAlways))
+		awaitWebhooks(ctx, on, 1)
+		before := warm(ctx, on)
+
+		By("while the controller is behind")
+		policy := policed(ctx, namespace, "webhookdeliveries/status")
+		policy.Answer(admission.Deny(503, "not now"))
+		const n = 300 // more than wait for the controller otherwise
+		inParallel(ctx, n, func(i int) {
+			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+		})
+		recorded := len(stored(ctx, namespace)) - before
+		measured("record: Always, the controller is behind: %d of %d recorded when the last answer came", recorded, n)
+		Expect(recorded).To(Equal(n))
+		policy.Allow()
+
+		By("while the API server is away")
+		release := proxy.Hold()
+		DeferCleanup(release)
+		for range 2 {
+			refusal(on.call(ctx, http.MethodPost, "/v1/events", numbered(n)), http.StatusServiceUnavailable)
+		}
+		release()
+		got, _ := insist(ctx, on, numbered(n))
+		Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}))
+		Expect(deliveryOf(ctx, namespace, fmt.Sprint("e", n))).NotTo(BeNil())
+		Expect(attemptsAt(pathOf(namespace, "always"), fmt.Sprint("e", n))).To(HaveLen(1), "it was sent once")
 	})
 
 	It("are made of a success that ends a failure, though the webhook wants none", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
