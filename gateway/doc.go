@@ -41,6 +41,7 @@
 //	records.go    and recorded,
 //	record_budget.go within a budget that namespaces share,
 //	record_queue.go in their turns
+//	webhook_forget.go what is known of a webhook goes with it
 //	fanout.go     one delivery is created
 //	write_budget.go within what its namespace may have stored,
 //	storing.go    a few at a time where the endpoint fails or is slow

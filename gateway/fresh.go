@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
 const (
@@ -44,6 +45,7 @@ func (g *Gateway) beat(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		_ = g.panics.Do(panics.Background, g.forgetGone)
 		if max(g.endpoints.Silence(), g.deliveries.Silence(), g.catalogue.Silence()) < heartbeat {
 			continue
 		}

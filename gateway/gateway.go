@@ -189,10 +189,7 @@ func (g *Gateway) attemptFirst(o Options) {
 	g.records = newRecords(o.First.Records, create, g.deliveries.behind, g.writes, o.Metrics, o.Panics, o.Now)
 	g.deliveries.hear = g.firsts.slots.hear
 	g.endpoints.gone = func(webhook *v1alpha1.Webhook) {
-		g.firsts.signer.Forget(webhook.UID)
-		g.firsts.slots.forget(keyOf(webhook))
-		g.records.forget(webhook.UID)
-		g.unstored.forget(webhook.UID)
+		g.forget(keyOf(webhook))
 		g.skips.forget(webhook)
 	}
 }

@@ -62,7 +62,8 @@ type Mirror[O client.Object, E any] struct {
 
 // progress is how far one watch has come.
 type progress struct {
-	position string // the newest version that it has told of
+	position string    // the newest version that it has told of
+	told     time.Time // when the watch itself last said something
 	heard    time.Time
 	synced   bool
 }
@@ -132,12 +133,15 @@ func (m *Mirror[O, E]) Silence() time.Duration {
 }
 
 // Heard says that the API server has just answered on the connection that the
-// watch uses, so that what the watch has not told has not happened.
+// watch uses, so that what the watch has not told has not happened. That says nothing
+// of a watch that has not even sent a bookmark for a while: it is broken.
 func (m *Mirror[O, E]) Heard() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.watches {
-		p.heard = m.now()
+		if m.now().Sub(p.told) < brokenAfter {
+			p.heard = m.now()
+		}
 	}
 }
 
@@ -218,14 +222,14 @@ type store[O client.Object, E any] struct {
 func newStore[O client.Object, E any](m *Mirror[O, E], namespace string) store[O, E] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.watches[namespace] = &progress{heard: m.now()}
+	m.watches[namespace] = &progress{told: m.now(), heard: m.now()}
 	return store[O, E]{m, namespace}
 }
 
 // advance notes how far the watch has come.
 func (s store[O, E]) advance(version string) *progress {
 	p := s.watches[s.namespace]
-	p.heard = s.now()
+	p.told, p.heard = s.now(), s.now()
 	if p.position == "" || newerThan(version, p.position) {
 		p.position = version
 	}
@@ -307,6 +311,10 @@ func (s store[O, E]) Bookmark(version string) error {
 
 // Resync implements cache.ReflectorStore.
 func (s store[O, E]) Resync() error { return nil }
+
+// brokenAfter is the silence of a watch after which it counts as broken: API servers
+// send bookmarks once a minute.
+const brokenAfter = 150 * time.Second
 
 // goneFor is for how long a deleted object's versions may still arrive.
 const goneFor = 10 * time.Minute

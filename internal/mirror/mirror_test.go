@@ -166,6 +166,12 @@ func TestSilence(t *testing.T) {
 	if got := w.Silence(); got != 0 {
 		t.Errorf("silent for %s after a sign of life", got)
 	}
+	_ = w.store.Bookmark("6")
+	w.clock = w.clock.Add(2 * time.Hour) // answers come, but nothing from this watch
+	w.Heard()
+	if got := w.Silence(); got != 2*time.Hour {
+		t.Errorf("silent for %s while the watch was broken for 2h", got)
+	}
 }
 
 func TestAPanicOverOneObjectIsThatObjects(t *testing.T) {

@@ -5,6 +5,8 @@ package signer
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -254,6 +256,13 @@ func (s *Signer) Forget(webhook types.UID) {
 	delete(s.known, webhook)
 	delete(s.reads, webhook)
 	delete(s.asked, webhook)
+}
+
+// Known are the Webhooks of which something is known.
+func (s *Signer) Known() []types.UID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Concat(slices.Collect(maps.Keys(s.known)), slices.Collect(maps.Keys(s.reads)), slices.Collect(maps.Keys(s.asked)))
 }
 
 // Size is of how many Webhooks something is known.
