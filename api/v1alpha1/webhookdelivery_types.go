@@ -156,6 +156,7 @@ type WebhookDeliveryStatus struct {
 	// attempts is how many attempts have been made.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	Attempts int32 `json:"attempts,omitempty"`
 
 	// responseStatus is the HTTP status of the latest attempt; unset if no
@@ -221,6 +222,7 @@ type Attempt struct {
 	// number of the attempt: 1, 2, 3, …; header X-BBMCP-Attempt.
 	// +required
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2147483647
 	Number int32 `json:"number,omitempty"`
 
 	// startTime is when it started.
