@@ -76,6 +76,7 @@ type Retainer struct {
 	workers int // how many delete what is overdue
 
 	mu    sync.Mutex
+	rests map[string]deleteRest // by namespace
 	hooks map[types.NamespacedName]*retained
 	byUID map[types.UID]*finishedDelivery
 	ttl   ttlHeap
@@ -108,6 +109,7 @@ func (r *Retainer) Start(ctx context.Context) error {
 
 // deleteAll returns when all are dealt with, or ctx has ended.
 func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
+	entries = r.inTurn(entries)
 	var next atomic.Int64
 	hired, working, ended := 0, 0, make(chan struct{})
 	hire := func(n int) {
@@ -161,7 +163,15 @@ func (r *Retainer) limitsOf(ctx context.Context, key types.NamespacedName) Reten
 // delete removes one delivery as it was when it finished. One that has changed
 // since, as by a retry request, is looked at anew.
 func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
+	if r.isResting(entry.key.Namespace) {
+		r.restore(entry)
+		return
+	}
+	began := r.Now()
 	err := r.deleteExactly(ctx, entry)
+	if ctx.Err() == nil {
+		r.answered(entry.key.Namespace, r.Now().Sub(began), err != nil)
+	}
 	if err == nil || denial.IsNotFound(err) {
 		r.Metrics.retained(entry.state, entry.bound)
 		if err == nil && entry.state == v1alpha1.DeliveryFailed && entry.bound.isEarly() {

@@ -243,6 +243,10 @@ func (h *retained) first() *finishedDelivery {
 func (r *Retainer) restore(entry *finishedDelivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.restoreLocked(entry)
+}
+
+func (r *Retainer) restoreLocked(entry *finishedDelivery) {
 	if _, known := r.byUID[entry.uid]; !known {
 		r.insertLocked(entry)
 	}
