@@ -140,7 +140,7 @@ var _ = Describe("a session", func() {
 		p.visit(ctx, "/dashboard/ns/"+namespace+"/webhooks?state=failing")
 		p.submit(ctx, "Sign in", fields{"token": token})
 		Expect(p.at.RequestURI()).To(Equal("/dashboard/ns/" + namespace + "/webhooks?state=failing"))
-		for _, to := range []string{"https://evil.example/", "//evil.example/dashboard/", "/v1/webhooks", "/dashboard/\\evil.example", "/dashboard/sign-in"} {
+		for _, to := range []string{"https://evil.example/", "//evil.example/dashboard/", "/v1/webhooks", "/dashboard/\\evil.example", "/dashboard/sign-in", "/dashboard/../healthz", "/dashboard/%2e%2e/healthz"} {
 			p := newPerson()
 			p.visit(ctx, "/dashboard/sign-in")
 			p.submit(ctx, "Sign in", fields{"token": token, "to": to})

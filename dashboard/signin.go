@@ -5,6 +5,7 @@ package dashboard
 import (
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 )
 
@@ -105,6 +106,9 @@ func ours(to string) string {
 	if err != nil || at.IsAbs() || at.Host != "" || at.User != nil || !strings.HasPrefix(at.Path, Root) || strings.ContainsAny(to, "\\\r\n") ||
 		strings.HasPrefix(at.Path, Root+"sign-in") {
 		return Root
+	}
+	if strings.TrimSuffix(at.Path, "/") != path.Clean(at.Path) {
+		return Root // browsers resolve "..", and %2e%2e
 	}
 	return (&url.URL{Path: at.Path, RawPath: at.RawPath, RawQuery: at.RawQuery}).String()
 }
