@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
@@ -74,7 +75,22 @@ func Compile(text string) (Schema, error) {
 	if err != nil {
 		return refuse(refusal(err))
 	}
+	if compiled.turnInCircles() {
+		return refuse("refers to itself before it comes to a member of the data, so that no event could satisfy it; see $ref and $dynamicRef")
+	}
 	return Schema{checkers: compiled}, nil
+}
+
+// turnInCircles reports whether a check ends in the references of the schema,
+// whatever the data: the library finds that out at a check only.
+func (all *checkers) turnInCircles() bool {
+	err := all.check(context.Background(), map[string]any{}, stepsFor(0))
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](err)
+	if !ok {
+		return false
+	}
+	_, circle := firstCause(invalid).ErrorKind.(*kind.RefCycle)
+	return circle
 }
 
 // Validate checks data as package payload has built it, which bounds its size,

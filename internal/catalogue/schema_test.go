@@ -32,6 +32,10 @@ func TestCheck(t *testing.T) {
 		"a schema that is not a schema":                  {schema: `{"type":"objekt"}`, field: FieldSchema, detail: "type"},
 		"a schema that refers to a file":                 {schema: `{"$ref":"file://` + file + `"}`, field: FieldSchema, detail: "not allowed"},
 		"a schema that refers to the network":            {schema: `{"$ref":"https://example.com/schema.json"}`, field: FieldSchema, detail: "not allowed"},
+		"a schema that is itself":                        {schema: `{"$ref":"#"}`, field: FieldSchema, detail: "refers to itself"},
+		"a schema that holds itself":                     {schema: `{"type":"object","allOf":[{"$ref":"#"}]}`, field: FieldSchema, detail: "refers to itself"},
+		"a schema that is itself by a dynamic reference": {schema: `{"$dynamicAnchor":"x","$dynamicRef":"#x"}`, field: FieldSchema, detail: "refers to itself"},
+		"a schema of a tree":                             {schema: `{"type":"object","additionalProperties":{"$ref":"#"}}`, example: `{"a":{"b":{}}}`},
 		"a schema that refers to a definition of itself": {schema: `{"$ref":"#/$defs/a","$defs":{"a":{"type":"object"}}}`, example: `{}`},
 	} {
 		t.Run(name, func(t *testing.T) {
