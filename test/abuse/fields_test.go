@@ -141,6 +141,7 @@ func writeFields(a *attacker) {
 // of an event which it has yet to publish.
 func callsAbout(v *victim, id, token string) []call {
 	event := fmt.Appendf(nil, `{"event":"context.created","id":%q,"timestamp":"9999-12-31T23:59:59Z","data":%s}`, id, createdData)
+	other := fmt.Appendf(nil, `{"event":"context.created","id":%q,"data":%s}`, id, strings.Replace(createdData, "ctx_1", "ctx_2", 1))
 	hook, delivery := "/v1/webhooks/"+v.WebhookID, "/v1/deliveries/"+v.DeliveryID
 	var all []call
 	for _, at := range []string{"", "?namespace=" + v.Namespace} {
@@ -148,7 +149,7 @@ func callsAbout(v *victim, id, token string) []call {
 			all = append(all, call{path: path + at, token: token})
 		}
 		all = append(all,
-			call{path: "/v1/events" + at, token: token, body: event},
+			call{path: "/v1/events" + at, token: token, body: other},
 			call{path: "/v1/events" + at, token: token, body: event, header: map[string]string{"Prefer": "respond-async", "Idempotency-Key": id}},
 			call{path: hook + "/test" + at, token: token, body: []byte(`{"event":"context.created"}`)},
 			call{method: http.MethodPut, path: hook + at, token: token, body: []byte(`{"url":"http://127.1.0.1:9/"}`)},
