@@ -241,6 +241,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	meters := controllers.NewMetrics(metrics.Registry)
 	observations := controllers.NewObservations(o.disableAfter, time.Now)
 	secrets := signer.New(mgr.GetAPIReader(), time.Now)
+	eventTypes := &controllers.EventTypeReconciler{Client: mgr.GetClient(), Now: time.Now}
 	retainer := &controllers.Retainer{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Filling: filling,
 		Observations: observations, Limits: o.retention, Namespaces: o.namespaces, Metrics: meters, Panics: guarded, Now: time.Now,
@@ -265,7 +266,6 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 		Recorder: mgr.GetEventRecorder("bbmcp-webhooks"), BacklogLimit: o.backlog, BacklogFullFor: o.fullFor,
 		Forbidden: addresses.Forbidden, Now: time.Now, Random: rand.Reader,
 	}
-	eventTypes := &controllers.EventTypeReconciler{Client: mgr.GetClient(), Now: time.Now}
 
 	for _, step := range []func() error{
 		func() error { return mgr.Add(addresses) },
