@@ -181,7 +181,7 @@ func TestSchemasAreBounded(t *testing.T) {
 		"a pattern of a thousand":        {schema: `{"pattern":"^[a-z]{1,1000}$"}`},
 		"a pattern that is none":         {schema: `{"pattern":"("}`, detail: "regex"},
 		"a text that is long":            {schema: `{"title":"` + strings.Repeat("a", MaxSchemaBytes) + `"}`, detail: "bytes"},
-		"references without an end":      {schema: `{"$ref":"#"}`},
+		"references without an end":      {schema: `{"$ref":"#"}`, detail: "refers to itself"},
 		"faults without number":          {schema: `{"allOf":[` + listed(`{"type":1}`, 5000) + `]}`, detail: "type"},
 	} {
 		t.Run(name, func(t *testing.T) {
