@@ -44,6 +44,15 @@ type connection struct {
 
 	handlers int  // that have begun and not ended
 	isIdle   bool // to http.Server: no stream is open
+
+	allowance *allowance // nil: not over HTTP/2
+}
+
+// Read implements net.Conn.
+func (one *connection) Read(p []byte) (int, error) {
+	n, err := one.Conn.Read(p)
+	one.allowance.spend(n)
+	return n, err
 }
 
 func newConnections(most int, listener string, metrics *Metrics) *connections {
@@ -100,6 +109,7 @@ func (c *connections) admit(accepted net.Conn) (net.Conn, error) {
 			continue
 		}
 		c.remove(victim)
+		victim.allowance.close()
 		c.metrics.evicted(c.listener, victim.kind.state)
 		_ = victim.Conn.Close()
 	}
@@ -172,10 +182,7 @@ func (c *connections) serves(conn net.Conn) (ended func()) {
 }
 
 func (c *connections) find(conn net.Conn) *connection {
-	if secured, ok := conn.(*tls.Conn); ok {
-		conn = secured.NetConn()
-	}
-	one, _ := conn.(*connection)
+	one, _ := bare(conn).(*connection)
 	return one
 }
 
@@ -213,6 +220,7 @@ func (one *connection) Close() error {
 	one.of.mu.Lock()
 	one.of.remove(one)
 	one.of.mu.Unlock()
+	one.allowance.close()
 	return one.Conn.Close()
 }
 
@@ -222,6 +230,14 @@ func (one *connection) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
+}
+
+// bare is a connection without TLS.
+func bare(conn net.Conn) net.Conn {
+	if secured, ok := conn.(*tls.Conn); ok {
+		return secured.NetConn()
+	}
+	return conn
 }
 
 func peerOf(conn net.Conn) netip.Addr {

@@ -5,6 +5,7 @@ package httpserver
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -21,6 +22,26 @@ type exchange struct {
 	body    *body         // nil: the request has none
 	control *http.ResponseController
 	wrote   bool
+
+	conn      net.Conn   // nil: it is not known
+	allowance *allowance // of it; nil: there is none
+}
+
+// attach tells on which connection it is.
+func (e *exchange) attach(conn net.Conn) {
+	e.conn = conn
+	if one, ok := bare(conn).(*connection); ok && e.request.ProtoMajor > 1 {
+		e.allowance = one.allowance
+		e.allowance.give(headerBytes(e.request))
+	}
+}
+
+// detach takes back what a request brought that its client has given up: to reset what
+// was begun costs a client nothing.
+func (e *exchange) detach() {
+	if e.allowance != nil && e.request.Context().Err() != nil {
+		e.allowance.take(float64(headerBytes(e.request)))
+	}
 }
 
 func newExchange(s *Server, w http.ResponseWriter, request *http.Request) *exchange {
@@ -57,7 +78,18 @@ func (e *exchange) Write(p []byte) (int, error) {
 	if !e.wrote {
 		e.WriteHeader(http.StatusOK)
 	}
-	return e.ResponseWriter.Write(p)
+	if e.conn == nil {
+		return e.ResponseWriter.Write(p)
+	}
+	taken, over := e.server.load.hold(e.conn, len(p))
+	defer taken()
+	if over != nil {
+		e.server.metrics.unread(e.server.listener)
+		_ = bare(over).Close() // TLS would wait until the peer takes a farewell
+	}
+	n, err := e.ResponseWriter.Write(p)
+	e.allowance.give(n / answerAllowance)
+	return n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -113,6 +145,9 @@ func (b *body) Read(p []byte) (int, error) {
 		_ = b.exchange.control.SetReadDeadline(time.Now().Add(b.exchange.server.bodyTimeout))
 	}
 	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.exchange.allowance.give(n + readAllowance)
+	}
 	switch {
 	case errors.Is(err, io.EOF):
 		b.ended = true

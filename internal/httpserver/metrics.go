@@ -12,6 +12,8 @@ import (
 type Metrics struct {
 	open      *prometheus.GaugeVec
 	evictions *prometheus.CounterVec
+	surplus   *prometheus.CounterVec
+	untaken   *prometheus.CounterVec
 	late      *prometheus.CounterVec
 }
 
@@ -26,12 +28,20 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "bbmcp_http_connections_evicted_total",
 			Help: "Connections closed to make room for others, by listener and the state that they were in: new or idle.",
 		}, []string{"listener", "state"}),
+		surplus: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bbmcp_http_requests_refused_total",
+			Help: "Requests answered 503 at once because too many were under way, and several on their connection, by listener.",
+		}, []string{"listener"}),
+		untaken: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bbmcp_http_connections_unread_total",
+			Help: "Connections cut off because their peers took too little of answers that were too much in memory, by listener.",
+		}, []string{"listener"}),
 		late: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "bbmcp_http_late_bodies_total",
 			Help: "Requests whose body did not arrive in time, by listener.",
 		}, []string{"listener"}),
 	}
-	registry.MustRegister(m.open, m.evictions, m.late)
+	registry.MustRegister(m.open, m.evictions, m.surplus, m.untaken, m.late)
 	return m
 }
 
@@ -45,6 +55,18 @@ func (m *Metrics) connections(listener string, state http.ConnState, by int) {
 func (m *Metrics) evicted(listener string, state http.ConnState) {
 	if m != nil {
 		m.evictions.WithLabelValues(listener, state.String()).Inc()
+	}
+}
+
+func (m *Metrics) refused(listener string) {
+	if m != nil {
+		m.surplus.WithLabelValues(listener).Inc()
+	}
+}
+
+func (m *Metrics) unread(listener string) {
+	if m != nil {
+		m.untaken.WithLabelValues(listener).Inc()
 	}
 }
 

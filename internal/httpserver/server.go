@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -87,6 +88,9 @@ type Options struct {
 	Metrics *Metrics
 }
 
+// protocolHTTP2 is its name in ALPN.
+const protocolHTTP2 = "h2"
+
 // connectionKey is that of a request's connection in its context.
 type connectionKey struct{}
 
@@ -99,6 +103,7 @@ type Server struct {
 	metrics     *Metrics
 	listener    string
 	lingering   *rate.Limiter
+	load        *load
 
 	bodyTimeout time.Duration
 
@@ -122,6 +127,7 @@ func New(o Options) *Server {
 		lingering:   rate.NewLimiter(lingerRate, lingerBurst),
 		connections: newConnections(o.Connections, o.Listener, o.Metrics),
 	}
+	s.load = newLoad(o.Connections, answerBytes)
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: o.IdleTimeout, MaxHeaderBytes: MaxHeaderBytes,
@@ -137,7 +143,8 @@ func New(o Options) *Server {
 	}
 	if o.TLS != nil {
 		s.tls = o.TLS.Clone()
-		s.tls.NextProtos = []string{"h2", "http/1.1"}
+		s.tls.NextProtos = []string{protocolHTTP2, "http/1.1"}
+		s.tls.GetConfigForClient = allowFrames
 		s.http.TLSConfig = s.tls
 	}
 	return s
@@ -192,13 +199,38 @@ func (s *Server) Shutdown(ctx context.Context) (cut int) {
 // Close cuts everything off.
 func (s *Server) Close() { _ = s.http.Close() }
 
+// allowFrames bounds what a connection over HTTP/2 sends beside requests.
+func allowFrames(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if one, ok := hello.Conn.(*connection); ok && slices.Contains(hello.SupportedProtos, protocolHTTP2) { // then it is spoken
+		one.allowance = newAllowance(time.Now)
+	}
+	return nil, nil //nolint:nilnil // the configuration as it is
+}
+
+// refuse answers a request that is one too many. Without a body the answer needs no
+// room that the peer has to make.
+func (s *Server) refuse(w http.ResponseWriter) {
+	s.metrics.refused(s.listener)
+	w.Header().Set("Retry-After", "1")
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
 func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	s.underWay.Add(1)
 	defer s.underWay.Add(-1)
+	e := newExchange(s, w, request)
 	if conn, ok := request.Context().Value(connectionKey{}).(net.Conn); ok {
 		defer s.connections.serves(conn)()
+		end, ok := s.load.begin(conn)
+		if !ok {
+			s.refuse(w)
+			return
+		}
+		defer end()
+		e.attach(conn)
+		defer e.detach()
 	}
-	e := newExchange(s, w, request)
 	s.handler.ServeHTTP(e, e.request)
 	e.finish()
 }
