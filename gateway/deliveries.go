@@ -16,7 +16,12 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
+
+// readBytesAtOnce is what one namespace may have read at a time of payloads: two of
+// the largest size.
+const readBytesAtOnce = 2 * payload.MaxBytes
 
 // DeliveryPath is a request about one delivery.
 type DeliveryPath struct {
@@ -129,8 +134,17 @@ func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb 
 func (g *Gateway) liveDelivery(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
+	size := 0
+	if r, ok := g.deliveries.Get(key); ok {
+		size = int(r.bytes)
+	}
+	leave, err := g.reads.enter(ctx, key.Namespace, size)
+	if err != nil {
+		return nil, unavailable("reading the delivery", err)
+	}
+	defer leave()
 	var delivery v1alpha1.WebhookDelivery
-	err := g.client.Get(ctx, key, &delivery)
+	err = g.client.Get(ctx, key, &delivery)
 	if apierrors.IsNotFound(err) {
 		return nil, notFound("delivery")
 	}

@@ -6,11 +6,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/ratelimit"
@@ -30,58 +27,6 @@ const (
 	LeastWriteBytes = payload.MaxBytes
 )
 
-// writeTurns lets the writes of a namespace go on a few bytes at a time: its large ones
-// one after the other, its small ones hardly ever after each other. After a large one
-// it rests as long as that took: the API server takes its time for what is large, and
-// others should have theirs beside it.
-type writeTurns struct {
-	now func() time.Time
-
-	mu    sync.Mutex
-	lines map[string]*writeLine // by namespace
-}
-
-type writeLine struct {
-	bytes *semaphore.Weighted
-	users int // under way or waiting
-}
-
-// enter waits for a turn of so many bytes; the caller ends it with leave.
-func (t *writeTurns) enter(ctx context.Context, namespace string, bytes int) (leave func(), err error) {
-	weight := int64(min(bytes, writeBytesAtOnce))
-	t.mu.Lock()
-	line := t.lines[namespace]
-	if line == nil {
-		line = &writeLine{bytes: semaphore.NewWeighted(writeBytesAtOnce)}
-		t.lines[namespace] = line
-	}
-	line.users++
-	t.mu.Unlock()
-	part := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		line.users--
-		if line.users == 0 {
-			delete(t.lines, namespace)
-		}
-	}
-	if err := line.bytes.Acquire(ctx, weight); err != nil {
-		part()
-		return nil, err
-	}
-	began := t.now()
-	return func() {
-		rest := time.Duration(0)
-		if weight > bytesPerWrite {
-			rest = min(t.now().Sub(began), mostRest)
-		}
-		after(rest, func() {
-			line.bytes.Release(weight)
-			part()
-		})
-	}, nil
-}
-
 // writeBudget bounds what a replica stores of each namespace, in number and in bytes
 // of payload. Writes are counted when they are made; bytes are reserved when an event
 // is admitted, and given back for what needs no object after all: what hangs would
@@ -89,7 +34,7 @@ func (t *writeTurns) enter(ctx context.Context, namespace string, bytes int) (le
 type writeBudget struct {
 	limits        Limits
 	writes, bytes *ratelimit.Keyed // by namespace
-	turns         *writeTurns
+	turns         *turns
 }
 
 func newWriteBudget(limits Limits, now func() time.Time) *writeBudget {
@@ -97,7 +42,7 @@ func newWriteBudget(limits Limits, now func() time.Time) *writeBudget {
 		limits: limits,
 		writes: ratelimit.New(limits.WritesPerNamespace, int(limits.WritesPerNamespace*writesBurst), now),
 		bytes:  ratelimit.New(float64(limits.WriteBytesPerNamespace), int(limits.WriteBytesPerNamespace*writeBytesBurst), now),
-		turns:  &writeTurns{now: now, lines: map[string]*writeLine{}},
+		turns:  newTurns(writeBytesAtOnce, now),
 	}
 }
 
