@@ -14,8 +14,8 @@ import (
 // bodyAttacks send bodies that nobody asked for.
 func bodyAttacks() []attack {
 	return []attack{
-		{name: "bodies of who has no right", arrange: (*scene).powerless, act: sendBodies, after: (*scene).onlyRefused},
-		{name: "bodies of many who have no right", arrange: (*scene).manyPowerless, act: sendBodies, after: (*scene).onlyRefused},
+		{name: "bodies of who has no right", arrange: (*scene).powerless, act: sendBodies, after: (*scene).onlyRefused, cores: 1},
+		{name: "bodies of many who have no right", arrange: (*scene).manyPowerless, act: sendBodies, after: (*scene).onlyRefused, cores: 1},
 	}
 }
 

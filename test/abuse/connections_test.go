@@ -14,7 +14,7 @@ import (
 // connectionAttacks hold connections to the gateway.
 func connectionAttacks() []attack {
 	return []attack{
-		{name: "connections whose request never ends", arrange: (*scene).powerless, act: stallConnections, after: (*scene).heldConnections},
+		{name: "connections whose request never ends", arrange: (*scene).powerless, act: stallConnections, after: (*scene).heldConnections, cores: 1},
 	}
 }
 

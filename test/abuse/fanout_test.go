@@ -12,7 +12,7 @@ import (
 // fanOutAttacks are events for many webhooks.
 func fanOutAttacks() []attack {
 	return []attack{
-		{name: "an event for 512 webhooks of which some fail", arrange: declareMany, act: publishToMany, after: (*scene).cheapFanOut},
+		{name: "an event for 512 webhooks of which some fail", arrange: declareMany, act: publishToMany, after: (*scene).cheapFanOut, cores: 0.75},
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // handshakeAttacks are on what comes before a request over TLS.
 func handshakeAttacks() []attack {
 	return []attack{
-		{name: "handshakes that never end", act: stallHandshakes, after: (*scene).heldConnections},
+		{name: "handshakes that never end", act: stallHandshakes, after: (*scene).heldConnections, cores: 1.25},
 	}
 }
 

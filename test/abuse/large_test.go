@@ -12,8 +12,8 @@ import (
 // largeAttacks are as large as it may be.
 func largeAttacks() []attack {
 	return []attack{
-		{name: "large bodies to endpoints that are slow", arrange: declareSlow, act: publishLarge, after: (*scene).someAnswers},
-		{name: "large bodies that have to be stored", arrange: declareHanging, act: publishStored, after: (*scene).someAnswers},
+		{name: "large bodies to endpoints that are slow", arrange: declareSlow, act: publishLarge, after: (*scene).someAnswers, cores: 0.75},
+		{name: "large bodies that have to be stored", arrange: declareHanging, act: publishStored, after: (*scene).someAnswers, cores: 0.75},
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // pageAttacks are objects that cost whoever shows them.
 func pageAttacks() []attack {
 	return []attack{
-		{name: "pages of what is nested deeply", arrange: createNested, act: readNested, after: (*scene).cheapPages},
+		{name: "pages of what is nested deeply", arrange: createNested, act: readNested, after: (*scene).cheapPages, cores: 0.75},
 	}
 }
 

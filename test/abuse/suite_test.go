@@ -82,7 +82,7 @@ func attacksOnProcesses() []attack {
 
 // attacksOverTLS are on a gateway that serves over TLS, HTTP/2 included.
 func attacksOverTLS() []attack {
-	return slices.Concat(handshakeAttacks())
+	return slices.Concat(handshakeAttacks(), http2Attacks())
 }
 
 // attacksOnNeighbours are what a tenant with all rights in its own namespace can do

@@ -13,8 +13,8 @@ import (
 // tokenAttacks make the gateway ask the API server.
 func tokenAttacks() []attack {
 	return []attack{
-		{name: "invented tokens", arrange: (*scene).newcomers, act: inventTokens, meanwhile: (*scene).newcomersPublish, after: (*scene).fewTokenReviews},
-		{name: "questions without end", arrange: (*scene).newcomers, act: askQuestions, meanwhile: (*scene).newcomersPublish, after: (*scene).fewAccessReviews},
+		{name: "invented tokens", arrange: (*scene).newcomers, act: inventTokens, meanwhile: (*scene).newcomersPublish, after: (*scene).fewTokenReviews, cores: 1},
+		{name: "questions without end", arrange: (*scene).newcomers, act: askQuestions, meanwhile: (*scene).newcomersPublish, after: (*scene).fewAccessReviews, cores: 1},
 	}
 }
 

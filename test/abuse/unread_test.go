@@ -14,7 +14,7 @@ import (
 // unreadAttacks take no answers.
 func unreadAttacks() []attack {
 	return []attack{
-		{name: "answers that nobody reads", arrange: arrangePages, act: readNothing, after: (*scene).gotConnections},
+		{name: "answers that nobody reads", arrange: arrangePages, act: readNothing, after: (*scene).gotConnections, cores: 1},
 	}
 }
 
