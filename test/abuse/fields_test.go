@@ -29,7 +29,7 @@ import (
 const (
 	// fieldRate is how many writes a second the attacker makes, fieldWidth how many
 	// are under way; with each so many of them comes a request to the gateway.
-	fieldRate, fieldWidth, callEach = 45, 8, 4
+	fieldRate, fieldWidth, callEach = 36, 4, 4
 	// allWritten is the ConfigMap that says that all fields were written.
 	allWritten = "all-written"
 	// statusRole is what an owner of a namespace could have been given beside

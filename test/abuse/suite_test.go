@@ -20,7 +20,7 @@ const (
 	full         = "full"
 
 	// mostWhole is how long an attack may take that is to be made whole.
-	mostWhole = 75 * time.Second
+	mostWhole = 80 * time.Second
 )
 
 // attack is one case.
