@@ -147,7 +147,7 @@ func (a *app) keysCreate(access *keyAccess) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.printKey(made); err != nil {
+			if err := a.printKey(made, life); err != nil {
 				return err
 			}
 			a.note("made key %s in namespace %s with %s; revoke it with: bbmcp keys revoke %s -n %s",
@@ -167,7 +167,7 @@ func (a *app) keysCreate(access *keyAccess) *cobra.Command {
 }
 
 // printKey prints a token that was just made, and notes when it ends.
-func (a *app) printKey(made *key) error {
+func (a *app) printKey(made *key, life lifetime) error {
 	if a.output == formatJSON || a.output == formatYAML {
 		return a.printValue(made)
 	}
@@ -175,8 +175,11 @@ func (a *app) printKey(made *key) error {
 		return err
 	}
 	if made.ExpiresAt != nil {
-		a.note("the token ends at %s; take the next one with: bbmcp keys token %s -n %s",
-			made.ExpiresAt.Format(time.RFC3339), made.Name, made.Namespace)
+		next := fmt.Sprintf("bbmcp keys token %s -n %s", made.Name, made.Namespace)
+		if life.audience != "" { // or the next one could do more than this one
+			next += " --audience " + life.audience
+		}
+		a.note("the token ends at %s; take the next one with: %s", made.ExpiresAt.Format(time.RFC3339), next)
 	}
 	return nil
 }
@@ -217,7 +220,7 @@ revoking the key ends them all at once.`,
 			if err != nil {
 				return err
 			}
-			return a.printKey(made)
+			return a.printKey(made, life)
 		}),
 	}
 	life.register(command)
