@@ -243,9 +243,8 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	secrets := signer.New(mgr.GetAPIReader(), time.Now)
 	eventTypes := &controllers.EventTypeReconciler{Client: mgr.GetClient(), Now: time.Now}
 	retainer := &controllers.Retainer{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Filling: filling,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Filling: filling, Limited: writelimit.New(time.Now),
 		Observations: observations, Limits: o.retention, Namespaces: o.namespaces, Metrics: meters, Panics: guarded, Now: time.Now,
-		Limited: writelimit.New(time.Now),
 	}
 	deliveries := &controllers.DeliveryReconciler{
 		Deliveries: deliveryCache, Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
