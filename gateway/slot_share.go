@@ -66,6 +66,17 @@ func (s *slots) charge(at *slot, sign int) {
 	s.drop(d)
 }
 
+// doubt moves an attempt to the slots of webhooks that are not known to answer in time.
+// Its destination has it all the while.
+func (s *slots) doubt(at *slot) {
+	space := s.space(at.hook.key.namespace)
+	s.used[at.kind]--
+	space.used[at.kind]--
+	at.kind = kindDoubtful
+	s.used[at.kind]++
+	space.used[at.kind]++
+}
+
 // ripen makes attempts count as slow that have been out for longer than an endpoint
 // may take, however long their publishers wait: their slots are then of those that
 // are not known to answer in time.
@@ -78,9 +89,7 @@ func (s *slots) ripen(now time.Time) {
 		}
 		s.young.Remove(e)
 		at.late = true
-		s.charge(at, -1)
-		at.kind = kindDoubtful
-		s.charge(at, 1)
+		s.doubt(at)
 		at.hook.slow(since)
 		s.callNext(at.hook, now)
 	}

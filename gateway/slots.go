@@ -136,6 +136,7 @@ func (s *slots) take(webhook *v1alpha1.Webhook, now time.Time, pending func(befo
 		s.mu.Unlock()
 		waits := pending(asked)
 		s.mu.Lock()
+		h = s.hook(webhook, now) // it may have been forgotten meanwhile
 		switch {
 		case waits:
 			h.close(now.Add(closedFirst))
