@@ -112,7 +112,9 @@ func describe(collector prometheus.Collector) []*prometheus.Desc {
 
 func kind(collector prometheus.Collector) string {
 	switch collector.(type) {
-	case *prometheus.CounterVec:
+	case prometheus.Gauge: // it has all methods of a Counter
+		return "gauge"
+	case *prometheus.CounterVec, prometheus.Counter:
 		return "counter"
 	case *prometheus.HistogramVec, prometheus.Histogram:
 		return "histogram"
