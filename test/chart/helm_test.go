@@ -195,6 +195,11 @@ func previous(t *testing.T) string {
 // chartOf unpacks the chart of a commit.
 func chartOf(t *testing.T, commit string) string {
 	t.Helper()
+	known := exec.CommandContext(t.Context(), "git", "cat-file", "-e", commit+"^{commit}")
+	known.Dir = root
+	if err := known.Run(); err != nil {
+		t.Skipf("this clone does not reach back to %s", commit)
+	}
 	folder := t.TempDir()
 	unpack := exec.CommandContext(t.Context(), "tar", "-x", "-C", folder)
 	unpack.Stdin = bytes.NewReader(git(t, "archive", commit, Folder))
