@@ -167,12 +167,15 @@ const start = `
 // walk runs the blocks of a page in one shell, as a reader does who has prepared it.
 func walk(t *testing.T, page string, all []block, home string, environment []string) {
 	t.Helper()
-	steps := []string{fmt.Sprintf("{ set -euo pipefail\n%s\n%s\n} > prepared.log 2>&1\n", start, prepared[page])}
+	first := fmt.Sprintf("{ set -euo pipefail\n%s\n%s\n} > prepared.log 2>&1\n", start, prepared[page])
+	steps := make([]string, 0, len(all))
 	for _, b := range all {
+		step := first
 		if done := between[fmt.Sprintf("%s %d", page, b.number)]; done != "" && b.excuse == "" {
-			steps = append(steps, fmt.Sprintf("{ %s; } >> prepared.log 2>&1\n", done))
+			step += fmt.Sprintf("{ %s; } >> prepared.log 2>&1\n", done)
 		}
-		steps = append(steps, "")
+		steps = append(steps, step)
+		first = ""
 	}
 	last := fmt.Sprintf("{ %s; } >> prepared.log 2>&1\n", cmp.Or(after[page], "true"))
 	follow(t, page, all, steps, last, home, environment)
