@@ -11,6 +11,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 )
@@ -89,7 +90,7 @@ func next(s situation) plan {
 		}
 		return plan{withdraw: queued, at: at}
 	}
-	due := dueTime(s.delivery, s.now)
+	due := dueTime(s)
 	if wanted || !due.After(s.now) {
 		start.at = end
 		return start
@@ -141,16 +142,38 @@ func isFinished(state v1alpha1.DeliveryState) bool {
 
 // dueTime is when the next attempt may start; zero: at once. See handedOver for
 // the first one.
-func dueTime(delivery *v1alpha1.WebhookDelivery, now time.Time) time.Time {
-	status := &delivery.Status
+func dueTime(s situation) time.Time {
+	status := &s.delivery.Status
 	if status.NextAttemptTime == nil {
 		return time.Time{}
 	}
-	last := delivery.CreationTimestamp.Time
+	last := s.delivery.CreationTimestamp.Time
 	if status.LastAttemptTime != nil {
-		last = earliest(status.LastAttemptTime.Time, now)
+		last = earliest(status.LastAttemptTime.Time, s.now)
 	}
-	return earliest(status.NextAttemptTime.Time, last.Add(longestWait))
+	due := earliest(status.NextAttemptTime.Time, last.Add(longestWait))
+	if len(status.AttemptLog) == 0 {
+		return due
+	}
+	made := status.AttemptLog[len(status.AttemptLog)-1]
+	if made.RetryAfterTime == nil || isOfEndpoint(&made, s.webhook) {
+		return due
+	}
+	return earliest(due, nextAttempt(policyOf(s.webhook), s.delivery, made, attemptlog.Ended(&made), time.Time{}))
+}
+
+// isOfEndpoint reports whether an attempt went to the endpoint that the webhook has
+// now. A former one that asked for a pause asked for itself.
+func isOfEndpoint(made *v1alpha1.Attempt, webhook *v1alpha1.Webhook) bool {
+	return webhook == nil || attemptlog.IsOf(made, signer.EndpointRevision(webhook), webhook.Status.EnabledTime)
+}
+
+// nextAttempt is when the policy has a delivery tried again after an attempt that
+// ended, not before the endpoint wants it.
+func nextAttempt(policy retry.Policy, delivery *v1alpha1.WebhookDelivery, made v1alpha1.Attempt, ended, notBefore time.Time) time.Time {
+	number := int(made.Number)
+	next, _ := policy.NextAttempt(number, ended, notBefore, retry.Jitter(string(delivery.UID), number))
+	return next.UTC().Truncate(time.Microsecond)
 }
 
 func retryWanted(delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) bool {

@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"strings"
@@ -159,6 +160,8 @@ func TestNext(t *testing.T) {
 		{"due: start", []func(*situation){retrying, func(s *situation) { s.now = at(5500 * time.Millisecond) }}, plan{start: true, number: 2, at: end}},
 		{"asked for: start though not due", []func(*situation){retrying, func(s *situation) { asked("now")(s.delivery) }}, plan{start: true, number: 2, at: end}},
 		{"the deadline comes before the next attempt", []func(*situation){retrying, func(s *situation) { s.webhook.Spec.DeliveryDeadline = duration(3 * second) }}, plan{at: at(3 * second)}},
+		{"the endpoint asked for an hour: look then", []func(*situation){retrying, askedForAnHour("")}, plan{at: at(hour)}},
+		{"a former endpoint asked for an hour: look when the policy says", []func(*situation){retrying, askedForAnHour("former")}, plan{at: at(5500 * time.Millisecond)}},
 		{"succeeded: nothing", []func(*situation){finished(v1alpha1.DeliverySucceeded)}, plan{}},
 		{"failed: nothing", []func(*situation){finished(v1alpha1.DeliveryFailed)}, plan{}},
 		{"failed while queued: take it out", []func(*situation){finished(v1alpha1.DeliveryFailed), func(s *situation) { s.phase = attempt.Queued }}, plan{withdraw: true}},
@@ -179,6 +182,20 @@ func TestNext(t *testing.T) {
 			}
 			same(t, next(s), tt.want)
 		})
+	}
+}
+
+// askedForAnHour is a delivery whose first attempt was answered so, half a second
+// after it began, by the endpoint of a revision; "": by the webhook's own.
+func askedForAnHour(revision string) func(*situation) {
+	return func(s *situation) {
+		s.webhook.Spec.RetryPolicy = delays(5 * second)
+		s.webhook.Spec.RetryPolicy.JitterPercent = new(int32(0))
+		s.delivery.Status.NextAttemptTime = micro(hour)
+		s.delivery.Status.AttemptLog = []v1alpha1.Attempt{{
+			Number: 1, StartTime: *micro(0), DurationMilliseconds: 500, RetryAfterTime: micro(hour), Reason: "HTTPStatus",
+			EndpointRevision: cmp.Or(revision, signer.EndpointRevision(s.webhook)),
+		}}
 	}
 }
 

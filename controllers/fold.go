@@ -16,7 +16,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
-	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
 
 // attemptLogBytes bounds status.attemptLog, measured as JSON.
@@ -102,9 +101,12 @@ func (f *folder) take(made v1alpha1.Attempt, reason dispatcher.Reason) {
 		}
 		f.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, why, made.Message, ended)
 	default:
-		next := f.nextAttempt(policy, made, ended)
+		var notBefore time.Time
+		if made.RetryAfterTime != nil && isOfEndpoint(&made, f.webhook) {
+			notBefore = made.RetryAfterTime.Time
+		}
 		f.status.State = v1alpha1.DeliveryRetrying
-		f.due(next)
+		f.due(nextAttempt(policy, f.delivery, made, ended, notBefore))
 		f.condition(metav1.ConditionUnknown, v1alpha1.ReasonRetryScheduled, made.Message)
 	}
 }
@@ -125,16 +127,6 @@ func (f *folder) due(next time.Time) {
 		f.status.NextAttemptTime = new(metav1.NewMicroTime(next))
 		f.status.NextAttempt = new(metav1.NewTime(next.Add(time.Second - 1).Truncate(time.Second)))
 	}
-}
-
-func (f *folder) nextAttempt(policy retry.Policy, made v1alpha1.Attempt, ended time.Time) time.Time {
-	var notBefore time.Time
-	if made.RetryAfterTime != nil {
-		notBefore = made.RetryAfterTime.Time
-	}
-	number := int(made.Number)
-	next, _ := policy.NextAttempt(number, ended, notBefore, retry.Jitter(string(f.delivery.UID), number))
-	return next.UTC().Truncate(time.Microsecond)
 }
 
 // doom fails a delivery that can no longer succeed.
