@@ -81,6 +81,9 @@ func (p *publishing) admit() ([]*task, error) {
 	if len(wishes) == 0 {
 		return nil, nil
 	}
+	if p.g.terminating.contains(p.namespace) {
+		return nil, namespaceTerminating()
+	}
 	if refused := p.g.writes.check(p.namespace); refused != nil {
 		return nil, refused
 	}

@@ -150,6 +150,9 @@ func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery) 
 func (g *Gateway) createOnce(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
 	stored := object.DeepCopy()
 	err := g.limited.Do(ctx, object.Namespace, func(ctx context.Context) error { return g.client.Create(ctx, stored) })
+	if denial.Of(err) == denial.Namespace && !apierrors.IsNotFound(err) {
+		g.terminating.note(object.Namespace)
+	}
 	if !denial.IsAlreadyExists(err) {
 		return stored, err
 	}

@@ -119,6 +119,8 @@ type Gateway struct {
 	unstored *unstored
 	records  *records
 	skips    *skips
+	// terminating get no first attempts.
+	terminating *terminatingNamespaces
 
 	storingFailing, storingSlow *storing
 
@@ -147,7 +149,7 @@ func New(o Options) (*Gateway, error) {
 		limited:      writelimit.New(o.Now),
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
-		news:           newNews(),
+		news: newNews(), terminating: newTerminatingNamespaces(o.Now),
 		storingFailing: newStoring(failingLimits(), o.Now), storingSlow: newStoring(slowLimits(), o.Now),
 	}
 	g.skips = &skips{

@@ -37,7 +37,7 @@ func denied(err error, doing string) *problem {
 	case kind == denial.Namespace && apierrors.IsNotFound(err):
 		return newProblem(http.StatusNotFound, reasonNotFound, "the namespace does not exist any more")
 	case kind == denial.Namespace:
-		return newProblem(http.StatusConflict, reasonNamespaceTerminating, "the namespace is being deleted; nothing new is stored in it any more")
+		return namespaceTerminating()
 	}
 	return nil
 }
