@@ -185,6 +185,23 @@ func TestNext(t *testing.T) {
 	}
 }
 
+func TestOnlyTheEndpointOfNowIsGoneForGood(t *testing.T) {
+	webhook := someWebhook()
+	for revision, want := range map[string]v1alpha1.DeliveryState{
+		signer.EndpointRevision(webhook): v1alpha1.DeliveryFailed,
+		"former":                         v1alpha1.DeliveryRetrying,
+	} {
+		delivery := someDelivery(func(d *v1alpha1.WebhookDelivery) {
+			d.Status = v1alpha1.WebhookDeliveryStatus{Attempts: 1, LastAttemptTime: micro(0), AttemptLog: []v1alpha1.Attempt{{
+				Number: 1, StartTime: *micro(0), ResponseStatus: new(int32(410)), Reason: string(dispatcher.ReasonGone), EndpointRevision: revision,
+			}}}
+		})
+		if got := fold(situation{delivery: delivery, webhook: webhook, now: at(second)}).State; got != want {
+			t.Errorf("410 of %s: %s, want %s", revision, got, want)
+		}
+	}
+}
+
 // askedForAnHour is a delivery whose first attempt was answered so, half a second
 // after it began, by the endpoint of a revision; "": by the webhook's own.
 func askedForAnHour(revision string) func(*situation) {

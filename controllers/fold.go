@@ -92,7 +92,7 @@ func (f *folder) take(made v1alpha1.Attempt, reason dispatcher.Reason) {
 	switch {
 	case reason == dispatcher.ReasonNone:
 		f.finish(v1alpha1.DeliverySucceeded, metav1.ConditionTrue, v1alpha1.ReasonDelivered, "the endpoint accepted it", ended)
-	case reason == dispatcher.ReasonGone:
+	case reason == dispatcher.ReasonGone && isOfEndpoint(&made, f.webhook):
 		f.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, v1alpha1.ReasonEndpointGone, made.Message, ended)
 	case byHand || int(made.Number) >= policy.MaxAttempts():
 		why := v1alpha1.ReasonAttemptsExhausted

@@ -107,7 +107,7 @@ var _ = Describe("A first attempt to the former url", func() {
 		first  v1alpha1.Attempt
 		ends   string
 	}{
-		{"410", v1alpha1.Attempt{ResponseStatus: new(int32(410)), Reason: "Gone"}, "Failed EndpointGone 1"},
+		{"410 to the last attempt there is", v1alpha1.Attempt{ResponseStatus: new(int32(410)), Reason: "Gone"}, "Failed AttemptsExhausted 1"},
 		{"500 to the last attempt there is", v1alpha1.Attempt{ResponseStatus: new(int32(500)), Reason: "HTTPStatus"}, "Failed AttemptsExhausted 1"},
 	} {
 		It("says nothing about the new one: "+c.answer, func(ctx SpecContext) {
