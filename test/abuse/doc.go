@@ -35,4 +35,7 @@
 // At the end it prints a table: for each case what the neighbour noticed without
 // and with the attack, the peak of memory of each process and its limit, and how
 // many cores each took.
+//
+// A case that misses a bound of time or CPU is run twice more, and the medians of
+// the three are judged.
 package abuse

@@ -21,6 +21,9 @@ const (
 	// much more, whichever is larger.
 	allowedFactor = 3
 	allowedMore   = 50 * time.Millisecond
+	// triesOfAll is how often a case is run that misses a bound at first: what is
+	// measured is judged by the median of three.
+	triesOfAll = 3
 	// leastPrompt is how many percent of its events are delivered by their first
 	// attempt all the same.
 	leastPrompt = 90
@@ -46,7 +49,7 @@ func run(t *testing.T, options productOptions, attacks []attack) {
 	if runtime.GOOS != "linux" {
 		t.Skip("measures processes in /proc")
 	}
-	for i := range attacks {
+	for i := range triesOfAll * len(attacks) {
 		options.namespaces = append(options.namespaces, spaceOf(i))
 	}
 	n := rounds(t)
@@ -96,19 +99,67 @@ func runOnce(t *testing.T, options productOptions, attacks []attack, round bool)
 		}
 	}()
 	for i, one := range attacks {
-		t.Run(one.name, func(t *testing.T) {
-			s := &scene{
-				T: t, product: p, ctx: t.Context(), namespace: spaceOf(i), tokens: map[string]string{}, given: map[string]string{}, round: round,
+		found := runAttack(t, p, one, one.name, spaceOf(i))
+		if missed, _ := misses(found); !round && len(missed) > 0 {
+			t.Logf("%s is run again, and the medians are judged: %q", one.name, missed)
+			for again := 1; again < triesOfAll; again++ {
+				name := fmt.Sprintf("%s, %d more", one.name, again)
+				found = append(found, runAttack(t, p, one, name, spaceOf(i+again*len(attacks)))...)
 			}
-			s.figures = &figures{name: one.name}
-			s.run(one)
-			all = append(all, *s.figures)
-		})
-		if err := p.revive(t.Context()); err != nil {
-			t.Fatal(err)
 		}
+		if round || len(found) == 0 {
+			all = append(all, found...)
+			continue
+		}
+		median := medianOf(found)
+		judgeMeasured(t, &median)
+		all = append(all, median)
 	}
 	return all
+}
+
+// runAttack runs one attack and returns what it has shown; nothing by -run, or where
+// it has failed.
+func runAttack(t *testing.T, p *product, one attack, name, namespace string) (found []figures) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		s := &scene{T: t, product: p, ctx: t.Context(), namespace: namespace, tokens: map[string]string{}, given: map[string]string{}}
+		s.figures = &figures{name: one.name}
+		s.run(one)
+		found = append(found, *s.figures)
+	})
+	if err := p.revive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// misses are the bounds that figures miss, and those that are not judged.
+func misses(found []figures) (missed, unjudged []string) {
+	if len(found) == 0 {
+		return nil, nil
+	}
+	f := medianOf(found)
+	with, without := f.with, f.without
+	if with.prompt < min(leastPrompt, without.prompt) {
+		missed = append(missed, fmt.Sprintf("only %d %% of the neighbour's events were delivered by the first attempt, %d %% without the attack", with.prompt, without.prompt))
+	}
+	for what, times := range map[string][2]time.Duration{"first attempts": {without.direct, with.direct}, "stored events": {without.stored, with.stored}} {
+		allowed := max(allowedFactor*times[0], times[0]+allowedMore)
+		verdict := fmt.Sprintf("p99 of the neighbour's %s is %s, at most %s may be, %s without the attack; others took %.1f cores meanwhile, %.1f before",
+			what, times[1], allowed, times[0], with.others, without.others)
+		switch {
+		case times[1] <= allowed:
+		case with.others > calm && os.Getenv("CI") != "true":
+			unjudged = append(unjudged, verdict)
+		default:
+			missed = append(missed, verdict)
+		}
+	}
+	if len(f.processes) > 0 && f.cores > 0 && f.processes[0].cores > f.cores {
+		missed = append(missed, fmt.Sprintf("the gateway took %.2f cores, at most %.2f may be", f.processes[0].cores, f.cores))
+	}
+	return missed, unjudged
 }
 
 // judge says what no attack may bring about, in any round.
@@ -129,34 +180,19 @@ func (s *scene) judge() {
 			s.Errorf("%s took %d MiB of memory, its limit is %d MiB", name, used.peak>>20, used.limit>>20)
 		}
 	}
-	if !s.round {
-		judgeMeasured(s.T, s.figures)
-	}
 }
 
 // judgeMeasured says what no attack may bring about, of what other programs on the
 // machine make vary.
 func judgeMeasured(t *testing.T, f *figures) {
 	t.Helper()
-	with, without := f.with, f.without
-	if with.prompt < min(leastPrompt, without.prompt) {
-		t.Errorf("only %d %% of the neighbour's events were delivered by the first attempt, %d %% without the attack", with.prompt, without.prompt)
+	missed, unjudged := misses([]figures{*f})
+	for _, verdict := range unjudged {
+		t.Logf("!!! NOT JUDGED, because others kept the machine busy: %s", verdict)
+		f.extra = append(f.extra, "not judged: "+verdict)
 	}
-	for what, times := range map[string][2]time.Duration{"first attempts": {without.direct, with.direct}, "stored events": {without.stored, with.stored}} {
-		allowed := max(allowedFactor*times[0], times[0]+allowedMore)
-		verdict := fmt.Sprintf("p99 of the neighbour's %s is %s, at most %s may be, %s without the attack; others took %.1f cores meanwhile, %.1f before",
-			what, times[1], allowed, times[0], with.others, without.others)
-		switch {
-		case times[1] <= allowed:
-		case with.others > calm && os.Getenv("CI") != "true":
-			t.Logf("!!! NOT JUDGED, because others kept the machine busy: %s", verdict)
-			f.extra = append(f.extra, "not judged: "+verdict)
-		default:
-			t.Error(verdict)
-		}
-	}
-	if len(f.processes) > 0 && f.cores > 0 && f.processes[0].cores > f.cores {
-		t.Errorf("the gateway took %.2f cores, at most %.2f may be", f.processes[0].cores, f.cores)
+	for _, verdict := range missed {
+		t.Errorf("%s: %s", f.name, verdict)
 	}
 }
 
@@ -177,7 +213,10 @@ func medianOf(found []figures) figures {
 	}
 	for i, f := range found {
 		for _, line := range f.extra {
-			all.extra = append(all.extra, fmt.Sprintf("round %d: %s", i+1, line))
+			if len(found) > 1 {
+				line = fmt.Sprintf("round %d: %s", i+1, line)
+			}
+			all.extra = append(all.extra, line)
 		}
 	}
 	return all

@@ -53,7 +53,6 @@ type scene struct {
 	tokens    map[string]string
 	given     map[string]string
 	figures   *figures
-	round     bool // one of many, which are judged together
 
 	fresh      []string  // tokens that the gateway has not seen
 	reviewed   float64   // reviews that the API server was asked for
