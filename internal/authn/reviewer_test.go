@@ -29,7 +29,7 @@ const issuer = "https://kubernetes.default.svc"
 type cluster struct {
 	authenticationclient.TokenReviewInterface
 
-	t       *testing.T
+	t       testing.TB
 	now     time.Time
 	signers map[string]jose.Signer
 	keys    []jose.JSONWebKey
@@ -42,7 +42,7 @@ type cluster struct {
 	blind   bool  // it knows nothing of audiences
 }
 
-func newCluster(t *testing.T) (*cluster, *Reviewer) {
+func newCluster(t testing.TB) (*cluster, *Reviewer) {
 	c := &cluster{
 		t: t, now: time.Unix(1_700_000_000, 0), signers: map[string]jose.Signer{},
 		revoked: map[string]bool{}, foreign: map[string]string{},
