@@ -22,9 +22,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-// mover is a webhook whose url, secret and policy change under load, and the
+// changingWebhook is one whose url, secret and policy change under load, and the
 // processes that end meanwhile.
-type mover struct {
+type changingWebhook struct {
 	*world
 	*emitter
 
@@ -37,7 +37,7 @@ type mover struct {
 
 // badAnswer is what a former endpoint says that holds, fails or disables a
 // webhook; most of it arrives when the endpoint is no longer the webhook's.
-func (m *mover) badAnswer() receiver.Step {
+func (m *changingWebhook) badAnswer() receiver.Step {
 	step := []receiver.Step{
 		{Status: http.StatusGone},
 		{Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}},
@@ -51,7 +51,7 @@ func (m *mover) badAnswer() receiver.Step {
 }
 
 // change changes the webhook's url, and at random its policy and secret too.
-func (m *mover) change(ctx context.Context, path string) {
+func (m *changingWebhook) change(ctx context.Context, path string) {
 	GinkgoHelper()
 	m.changes++
 	more := ""
@@ -67,7 +67,7 @@ func (m *mover) change(ctx context.Context, path string) {
 }
 
 // publishFor publishes in every way for so long; what is refused is not looked at.
-func (m *mover) publishFor(ctx context.Context, d time.Duration) {
+func (m *changingWebhook) publishFor(ctx context.Context, d time.Duration) {
 	var publishers sync.WaitGroup
 	end := time.Now().Add(d)
 	for _, prefer := range []string{"wait=1", "respond-async", ""} {
@@ -82,7 +82,7 @@ func (m *mover) publishFor(ctx context.Context, d time.Duration) {
 }
 
 // disturb ends a process, as an upgrade does or a crash, or none.
-func (m *mover) disturb(ctx context.Context) string {
+func (m *changingWebhook) disturb(ctx context.Context) string {
 	GinkgoHelper()
 	switch m.random.IntN(5) {
 	case 0:
@@ -103,7 +103,7 @@ func (m *mover) disturb(ctx context.Context) string {
 }
 
 // isWell says that nothing is held against the webhook.
-func (m *mover) isWell(ctx context.Context, g Gomega) {
+func (m *changingWebhook) isWell(ctx context.Context, g Gomega) {
 	var now v1alpha1.Webhook
 	g.Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(m.hook), &now)).To(Succeed())
 	g.Expect(now.Status.State).To(Equal(v1alpha1.WebhookActive))
@@ -114,12 +114,13 @@ func (m *mover) isWell(ctx context.Context, g Gomega) {
 var _ = Describe("a webhook whose endpoint changes at random under load", func() {
 	It("hears nothing of what the former endpoint says", SpecTimeout(6*time.Minute), func(ctx SpecContext) {
 		seed := uint64(GinkgoRandomSeed())
-		m := &mover{world: newWorld(ctx, receiver.Options{}), random: rand.New(rand.NewPCG(seed, 0))}
+		m := &changingWebhook{world: newWorld(ctx, receiver.Options{}), random: rand.New(rand.NewPCG(seed, 0))}
 		m.manager = startLeader(ctx, quick())
 		m.hook = m.declare(ctx, "well")
 		m.ready(ctx, m.hook)
 		m.emitter = newEmitter(ctx, m.world)
 		m.warm(ctx)
+		formerPosts := 0
 		for round := range size(5, 40) {
 			former := fmt.Sprintf("/former-%d", round)
 			answer := m.badAnswer()
@@ -143,8 +144,10 @@ var _ = Describe("a webhook whose endpoint changes at random under load", func()
 				g.Expect(m.emitter.publish(ctx, "wait=5")).To(Equal([]string{"succeeded"}))
 			}).WithTimeout(4*time.Second).WithPolling(100*time.Millisecond).Should(Succeed(), by)
 			m.waitNone(ctx, "status.state!=Succeeded,status.state!=Failed", soon)
+			formerPosts += m.endpoint.Counts(former).Posts
 		}
+		Expect(formerPosts).To(BeNumerically(">", 0), "no former endpoint was sent anything, which proves nothing")
 		counts := m.endpoint.Counts("/well")
-		measured("seed %d: %d changes, %d posts to the endpoint, %d unique", seed, m.changes, counts.Posts, counts.Unique)
+		measured("seed %d: %d changes, %d posts to former endpoints, %d to the last, %d unique", seed, m.changes, formerPosts, counts.Posts, counts.Unique)
 	})
 })
