@@ -39,15 +39,15 @@ const (
 
 // fieldAttacks write everything that can be written.
 func fieldAttacks() []attack {
-	home := &home{}
+	watch := &neighbourWatch{}
 	return []attack{{
 		name:    "every field with the neighbour's names and far-off times",
-		arrange: home.arrange, act: writeFields, meanwhile: home.watch, finished: fieldsWritten, after: home.after,
+		arrange: watch.arrange, act: writeFields, meanwhile: watch.follow, finished: fieldsWritten, after: watch.after,
 	}}
 }
 
-// home is the neighbour's namespace, of which nothing may change.
-type home struct {
+// neighbourWatch holds what the neighbour has, of which nothing may change.
+type neighbourWatch struct {
 	victim     victim
 	webhook    v1alpha1.Webhook
 	secret     corev1.Secret
@@ -61,27 +61,29 @@ type home struct {
 
 // arrange remembers what the neighbour has, tells the attacker of it, and gives the
 // attacker all rights in its own namespace.
-func (h *home) arrange(s *scene) {
-	h.webhook, h.secret, h.changes = v1alpha1.Webhook{}, corev1.Secret{}, nil // of the round before
+func (w *neighbourWatch) arrange(s *scene) {
+	w.webhook, w.secret, w.changes = v1alpha1.Webhook{}, corev1.Secret{}, nil // of the round before
 	key := types.NamespacedName{Namespace: neighbourSpace, Name: "healthy"}
 	s.try(s.poll(s.ctx, "the neighbour's endpoint to be known", func() (bool, error) {
-		err := s.stack.Client.Get(s.ctx, key, &h.webhook)
-		return meta.IsStatusConditionTrue(h.webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy), err
+		err := s.stack.Client.Get(s.ctx, key, &w.webhook)
+		return meta.IsStatusConditionTrue(w.webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy), err
 	}))
-	s.try(s.stack.Client.Get(s.ctx, types.NamespacedName{Namespace: neighbourSpace, Name: h.webhook.Status.Signing.SecretName}, &h.secret))
-	h.deliveries = h.list(s)
-	for _, one := range h.deliveries {
-		h.victim = victim{
-			Namespace: neighbourSpace, Webhook: h.webhook.Name, UID: string(h.webhook.UID), WebhookID: h.webhook.Status.WebhookID, Secret: h.secret.Name,
-			URL: h.webhook.Spec.URL, Host: strings.TrimPrefix(s.neighbour.endpoint.URL(""), "http://"), Publisher: "system:serviceaccount:" + neighbourSpace + ":publisher",
+	s.try(s.stack.Client.Get(s.ctx, types.NamespacedName{Namespace: neighbourSpace, Name: w.webhook.Status.Signing.SecretName}, &w.secret))
+	if w.deliveries = w.list(s); len(w.deliveries) == 0 {
+		s.Fatal("the neighbour has no delivery whose names could be used")
+	}
+	for _, one := range w.deliveries {
+		w.victim = victim{
+			Namespace: neighbourSpace, Webhook: w.webhook.Name, UID: string(w.webhook.UID), WebhookID: w.webhook.Status.WebhookID, Secret: w.secret.Name,
+			URL: w.webhook.Spec.URL, Host: strings.TrimPrefix(s.neighbour.endpoint.URL(""), "http://"), Publisher: "system:serviceaccount:" + neighbourSpace + ":publisher",
 			Delivery: one.Name, DeliveryID: identity.DeliveryID(one.Name, string(one.UID)), DeliveryUID: string(one.UID), Event: one.Spec.EventID, Payload: one.Spec.Payload,
 			Next: s.neighbour.published + 1,
 		}
 	}
-	text, err := json.Marshal(h.victim)
+	text, err := json.Marshal(w.victim)
 	s.try(err)
 	s.given["victim"], s.given["endpoint"] = string(text), s.endpoint(1).URL("/")
-	s.try(s.declare(s.ctx, newWebhook(s.namespace, h.webhook.Name, s.given["endpoint"])))
+	s.try(s.declare(s.ctx, newWebhook(s.namespace, w.webhook.Name, s.given["endpoint"])))
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: statusRole}, Rules: []rbacv1.PolicyRule{{
 		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"webhooks/status", "webhookdeliveries/status"}, Verbs: []string{"*"},
 	}}}
@@ -93,12 +95,12 @@ func (h *home) arrange(s *scene) {
 		s.dropWebhooks()
 	})
 	s.token("admin", "bbmcp-admin", "bbmcp-publisher", "edit", statusRole)
-	h.viewer, err = s.stack.Token(s.ctx, neighbourSpace, "viewer", []string{"bbmcp-viewer", "bbmcp-delivery-viewer"})
+	w.viewer, err = s.stack.Token(s.ctx, neighbourSpace, "viewer", []string{"bbmcp-viewer", "bbmcp-delivery-viewer"})
 	s.try(err)
 }
 
 // list reads the neighbour's deliveries.
-func (h *home) list(s *scene) map[types.UID]v1alpha1.WebhookDelivery {
+func (w *neighbourWatch) list(s *scene) map[types.UID]v1alpha1.WebhookDelivery {
 	s.Helper()
 	var list v1alpha1.WebhookDeliveryList
 	s.try(s.stack.Client.List(s.ctx, &list, client.InNamespace(neighbourSpace)))
@@ -179,54 +181,54 @@ func stands(w *v1alpha1.Webhook) string {
 	return said.String()
 }
 
-// watch follows the neighbour's webhook from what it was.
-func (h *home) watch(s *scene) {
+// follow watches the neighbour's webhook from what it was.
+func (w *neighbourWatch) follow(s *scene) {
 	var list v1alpha1.WebhookList
-	list.ResourceVersion = h.webhook.ResourceVersion
-	watch, err := s.stack.Client.Watch(s.ctx, &list, client.InNamespace(neighbourSpace), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: h.webhook.ResourceVersion}})
+	list.ResourceVersion = w.webhook.ResourceVersion
+	watch, err := s.stack.Client.Watch(s.ctx, &list, client.InNamespace(neighbourSpace), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: w.webhook.ResourceVersion}})
 	s.try(err)
 	var over atomic.Bool
-	h.stop = func() {
+	w.stop = func() {
 		over.Store(true)
 		watch.Stop()
 	}
-	want := stands(&h.webhook)
-	h.watched.Go(func() {
+	want := stands(&w.webhook)
+	w.watched.Go(func() {
 		for event := range watch.ResultChan() {
 			now, ok := event.Object.(*v1alpha1.Webhook)
 			switch {
 			case !ok && over.Load(): // stopping a watch is an error to it
 			case !ok || now.Status.Signing == nil || stands(now) != want:
-				h.changes = append(h.changes, fmt.Sprintf("%s: %+v", event.Type, event.Object))
+				w.changes = append(w.changes, fmt.Sprintf("%s: %+v", event.Type, event.Object))
 			}
 		}
 		if !over.Load() {
-			h.changes = append(h.changes, "something that was not watched to the end")
+			w.changes = append(w.changes, "something that was not watched to the end")
 		}
 	})
 }
 
 // after says that the attacker has proved something, and that the neighbour has what
 // it had.
-func (h *home) after(s *scene, found report) {
-	h.stop()
-	h.watched.Wait()
-	for _, change := range h.changes {
-		s.Errorf("the neighbour's webhook was as\n%s\nand has become\n%s", stands(&h.webhook), change)
+func (w *neighbourWatch) after(s *scene, found report) {
+	w.stop()
+	w.watched.Wait()
+	for _, change := range w.changes {
+		s.Errorf("the neighbour's webhook was as\n%s\nand has become\n%s", stands(&w.webhook), change)
 	}
-	h.coverage(s, found)
+	w.coverage(s, found)
 	var secret corev1.Secret
-	s.try(s.stack.Client.Get(s.ctx, client.ObjectKeyFromObject(&h.secret), &secret))
-	if !reflect.DeepEqual(secret, h.secret) {
+	s.try(s.stack.Client.Get(s.ctx, client.ObjectKeyFromObject(&w.secret), &secret))
+	if !reflect.DeepEqual(secret, w.secret) {
 		s.Errorf("the neighbour's Secret %s has changed", secret.Name)
 	}
-	h.compareDeliveries(s)
-	h.rest(s)
+	w.compareDeliveries(s)
+	w.rest(s)
 }
 
 // coverage says that each field took a value at least: what is refused proves nothing.
-func (h *home) coverage(s *scene, found report) {
-	writer := &fieldWriter{victim: h.victim, namespace: s.namespace, endpoint: s.given["endpoint"], root: sourceTree()}
+func (w *neighbourWatch) coverage(s *scene, found report) {
+	writer := &fieldWriter{victim: w.victim, namespace: s.namespace, endpoint: s.given["endpoint"], root: sourceTree()}
 	writes, err := writer.writes()
 	s.try(err)
 	if !fieldsWritten(s) {
@@ -250,10 +252,10 @@ func neverTaken() []string { return []string{"metadata.namespace", "metadata.res
 
 // compareDeliveries says that what was finished is as it was, and that all that came
 // since has succeeded at once. What retention has taken away is more than it keeps.
-func (h *home) compareDeliveries(s *scene) {
-	now := h.list(s)
+func (w *neighbourWatch) compareDeliveries(s *scene) {
+	now := w.list(s)
 	const kept = 900 // of 1000
-	for uid, before := range h.deliveries {
+	for uid, before := range w.deliveries {
 		after, ok := now[uid]
 		if !ok && len(now) < kept {
 			s.Errorf("the neighbour's delivery %s is gone, of %d", before.Name, len(now))
@@ -271,22 +273,22 @@ func (h *home) compareDeliveries(s *scene) {
 
 // rest says that the gateway tells the neighbour nothing but good, and of nothing but
 // its own.
-func (h *home) rest(s *scene) {
+func (w *neighbourWatch) rest(s *scene) {
 	a := newAttacker(s.ctx, s.place())
-	_, text := a.do(call{method: http.MethodGet, path: "/v1/webhooks/" + h.victim.WebhookID, token: h.viewer})
+	_, text := a.do(call{method: http.MethodGet, path: "/v1/webhooks/" + w.victim.WebhookID, token: w.viewer})
 	var webhook rest.Webhook
 	s.try(json.Unmarshal([]byte(text), &webhook))
 	if healthy := webhook.EndpointHealth.Healthy; webhook.Status != "active" || webhook.Suspended || webhook.Problem != nil || healthy == nil || !*healthy {
 		s.Errorf("the gateway tells the neighbour: %s", text)
 	}
 	err := s.poll(s.ctx, "the gateway to tell of the neighbour's deliveries", func() (bool, error) {
-		_, text := a.do(call{method: http.MethodGet, path: "/v1/webhooks/" + h.victim.WebhookID + "/deliveries?limit=100", token: h.viewer})
+		_, text := a.do(call{method: http.MethodGet, path: "/v1/webhooks/" + w.victim.WebhookID + "/deliveries?limit=100", token: w.viewer})
 		var list rest.DeliveryList
 		if err := json.Unmarshal([]byte(text), &list); err != nil {
 			return false, err
 		}
 		own := map[string]bool{}
-		for _, one := range h.list(s) {
+		for _, one := range w.list(s) {
 			own[identity.DeliveryID(one.Name, string(one.UID))] = true
 		}
 		for _, one := range list.Data {

@@ -115,7 +115,7 @@ func (p *product) start(ctx context.Context, o productOptions) (err error) {
 		return err
 	}
 	p.watch()
-	return p.moveIn(ctx)
+	return p.startNeighbour(ctx)
 }
 
 // confine holds a process in its limit: in a group of its own, or by telling Go's
@@ -154,8 +154,8 @@ func (p *product) watch() {
 	}
 }
 
-// moveIn makes the neighbour at home.
-func (p *product) moveIn(ctx context.Context) (err error) {
+// startNeighbour lets the neighbour declare its webhook and publish its first events.
+func (p *product) startNeighbour(ctx context.Context) (err error) {
 	if p.neighbour, err = newNeighbour(p.secured.roots()); err != nil {
 		return err
 	}
