@@ -43,15 +43,21 @@ func rounds(t *testing.T) int {
 	return n
 }
 
+// attackerSpaces are the namespaces of all attackers: each try of a case has its own.
+func attackerSpaces(attacks []attack) (names []string) {
+	for i := range triesOfAll * len(attacks) {
+		names = append(names, spaceOf(i))
+	}
+	return names
+}
+
 // run runs attacks one after the other, each round against a product of its own.
 func run(t *testing.T, options productOptions, attacks []attack) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("measures processes in /proc")
 	}
-	for i := range triesOfAll * len(attacks) {
-		options.namespaces = append(options.namespaces, spaceOf(i))
-	}
+	options.namespaces = attackerSpaces(attacks)
 	n := rounds(t)
 	if n == 1 {
 		runOnce(t, options, attacks, false)

@@ -130,8 +130,8 @@ func TestStrangersOverTLS(t *testing.T) {
 func TestTenantsAmongNamespaces(t *testing.T) {
 	attacks := attacksOnNeighbours()
 	spaces := []any{neighbourSpace}
-	for i := range attacks {
-		spaces = append(spaces, spaceOf(i))
+	for _, space := range attackerSpaces(attacks) {
+		spaces = append(spaces, space)
 	}
 	run(t, productOptions{values: map[string]any{"namespaces": spaces}, managerArgs: retentionLimits(), gatewayArgs: backlogLimits, withoutPolicies: true}, attacks)
 }
