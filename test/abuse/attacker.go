@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -226,6 +227,16 @@ func (a *attacker) wait(d time.Duration) {
 	select {
 	case <-timer.C:
 	case <-a.Done():
+	}
+}
+
+// closeAtEnd closes a connection when the attack ends, and at once when what it
+// returns is called.
+func (a *attacker) closeAtEnd(conn net.Conn) (closeNow func()) {
+	forget := context.AfterFunc(a, func() { _ = conn.Close() })
+	return func() {
+		forget()
+		_ = conn.Close()
 	}
 }
 

@@ -89,15 +89,7 @@ func (a *attacker) stall(kind stalled) {
 		}
 		return
 	}
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-a.Done():
-		case <-stop:
-		}
-		_ = conn.Close()
-	}()
+	defer a.closeAtEnd(conn)()
 	if _, err := io.WriteString(conn, kind.begin); err == nil && kind.trickle != "" {
 		go func() {
 			for a.Err() == nil {

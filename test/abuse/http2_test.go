@@ -155,6 +155,9 @@ func floodFrames(a *attacker) {
 	all.Wait()
 }
 
+// leastFrames is how many make a flood: fewer may have failed in this process.
+const leastFrames = 10
+
 // flood sends one until the connection ends.
 func (a *attacker) flood(flood frameFlood) {
 	f, err := a.dialHTTP2()
@@ -162,24 +165,20 @@ func (a *attacker) flood(flood frameFlood) {
 		a.wait(50 * time.Millisecond)
 		return
 	}
-	began := time.Now()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-a.Done():
-		case <-stop:
-		}
-		_ = f.conn.Close()
-	}()
+	defer a.closeAtEnd(f.conn)()
+	began, sent := time.Now(), 0
 	if flood.reads {
 		go func() { _, _ = io.Copy(io.Discard, f.conn) }()
 	}
 	err = flood.begin(f, a)
 	for err == nil && a.Err() == nil {
-		err = flood.each(f, a)
+		if err = flood.each(f, a); err == nil {
+			sent++
+		}
 	}
-	a.note(flood.name, "", time.Since(began))
+	if sent >= leastFrames {
+		a.note(flood.name, "", time.Since(began))
+	}
 }
 
 func (s *scene) gotFloods(found report) {
@@ -222,15 +221,7 @@ func (a *attacker) holdStreams(streams int, paths []string, from int) {
 		return
 	}
 	a.note("connected", "", 0)
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-a.Done():
-		case <-stop:
-		}
-		_ = f.conn.Close()
-	}()
+	defer a.closeAtEnd(f.conn)()
 	for i := range streams {
 		if f.request("GET", paths[(from+i)%len(paths)], a.Host, a.Tokens["viewer"], true) != nil {
 			return
