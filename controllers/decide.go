@@ -90,7 +90,7 @@ func next(s situation) plan {
 		}
 		return plan{withdraw: queued, at: at}
 	}
-	due := dueTime(s)
+	due := dueTime(s, status)
 	if wanted || !due.After(s.now) {
 		start.at = end
 		return start
@@ -140,10 +140,9 @@ func isFinished(state v1alpha1.DeliveryState) bool {
 	return state == v1alpha1.DeliverySucceeded || state == v1alpha1.DeliveryFailed
 }
 
-// dueTime is when the next attempt may start; zero: at once. See handedOver for
-// the first one.
-func dueTime(s situation) time.Time {
-	status := &s.delivery.Status
+// dueTime is when the next attempt may start after those that a status shows; zero: at
+// once. See handedOver for the first one.
+func dueTime(s situation, status *v1alpha1.WebhookDeliveryStatus) time.Time {
 	if status.NextAttemptTime == nil {
 		return time.Time{}
 	}
@@ -155,24 +154,29 @@ func dueTime(s situation) time.Time {
 	if len(status.AttemptLog) == 0 {
 		return due
 	}
-	made := status.AttemptLog[len(status.AttemptLog)-1]
-	if made.RetryAfterTime == nil || isOfEndpoint(&made, s.webhook) {
+	made := &status.AttemptLog[len(status.AttemptLog)-1]
+	if made.RetryAfterTime == nil || isOfEndpoint(made, s.webhook) {
 		return due
 	}
-	return earliest(due, nextAttempt(policyOf(s.webhook), s.delivery, made, attemptlog.Ended(&made), time.Time{}))
+	return earliest(due, nextAttempt(s, made))
 }
 
-// isOfEndpoint reports whether an attempt went to the endpoint that the webhook has
-// now. A former one that asked for a pause asked for itself.
+// isOfEndpoint reports whether an attempt was made with the url and the signing that
+// the webhook has now. What a former endpoint says, it says of itself.
 func isOfEndpoint(made *v1alpha1.Attempt, webhook *v1alpha1.Webhook) bool {
 	return webhook == nil || attemptlog.IsOf(made, signer.EndpointRevision(webhook), webhook.Status.EnabledTime)
 }
 
-// nextAttempt is when the policy has a delivery tried again after an attempt that
-// ended, not before the endpoint wants it.
-func nextAttempt(policy retry.Policy, delivery *v1alpha1.WebhookDelivery, made v1alpha1.Attempt, ended, notBefore time.Time) time.Time {
+// nextAttempt is when the policy has a delivery tried again after an attempt, and its
+// endpoint, if the webhook still has it; zero: the policy has become shorter and has no
+// more attempts.
+func nextAttempt(s situation, made *v1alpha1.Attempt) time.Time {
+	var notBefore time.Time
+	if made.RetryAfterTime != nil && isOfEndpoint(made, s.webhook) {
+		notBefore = made.RetryAfterTime.Time
+	}
 	number := int(made.Number)
-	next, _ := policy.NextAttempt(number, ended, notBefore, retry.Jitter(string(delivery.UID), number))
+	next, _ := policyOf(s.webhook).NextAttempt(number, attemptlog.Ended(made), notBefore, retry.Jitter(string(s.delivery.UID), number))
 	return next.UTC().Truncate(time.Microsecond)
 }
 

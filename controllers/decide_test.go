@@ -122,6 +122,12 @@ func TestFold(t *testing.T) {
 			s.delivery.Status = failedOnce()
 			s.delivery.Status.Conditions[0].Reason = v1alpha1.ReasonWebhookSuspended
 		}, failedOnce()},
+		{"the endpoint asked for an hour", askedForAnHour(""), hourAsked(hour, "")},
+		{"a former endpoint asked for an hour: shows when the policy has it", askedForAnHour("former"), hourAsked(5500*time.Millisecond, "former")},
+		{"a former endpoint asked for an hour, and it is due: is not written twice", func(s *situation) {
+			askedForAnHour("former")(s)
+			s.webhook.Spec.RetryPolicy = delays(0)
+		}, hourAsked(hour, "former")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -162,6 +168,13 @@ func TestNext(t *testing.T) {
 		{"the deadline comes before the next attempt", []func(*situation){retrying, func(s *situation) { s.webhook.Spec.DeliveryDeadline = duration(3 * second) }}, plan{at: at(3 * second)}},
 		{"the endpoint asked for an hour: look then", []func(*situation){retrying, askedForAnHour("")}, plan{at: at(hour)}},
 		{"a former endpoint asked for an hour: look when the policy says", []func(*situation){retrying, askedForAnHour("former")}, plan{at: at(5500 * time.Millisecond)}},
+		{"a former endpoint asked for an hour, the policy has become shorter: start", []func(*situation){retrying, askedForAnHour("former"), func(s *situation) {
+			s.webhook.Spec.RetryPolicy = delays()
+		}}, plan{start: true, number: 2, at: end}},
+		{"nobody knows which endpoint asked for an hour: look then", []func(*situation){retrying, askedForAnHour("former"), unknownEndpoint}, plan{at: at(hour)}},
+		{"nobody knows, and the webhook was enabled since: look when the policy says", []func(*situation){retrying, askedForAnHour("former"), unknownEndpoint, func(s *situation) {
+			s.webhook.Status.EnabledTime = micro(time.Millisecond)
+		}}, plan{at: at(5500 * time.Millisecond)}},
 		{"succeeded: nothing", []func(*situation){finished(v1alpha1.DeliverySucceeded)}, plan{}},
 		{"failed: nothing", []func(*situation){finished(v1alpha1.DeliveryFailed)}, plan{}},
 		{"failed while queued: take it out", []func(*situation){finished(v1alpha1.DeliveryFailed), func(s *situation) { s.phase = attempt.Queued }}, plan{withdraw: true}},
@@ -207,14 +220,21 @@ func TestOnlyTheEndpointOfNowIsGoneForGood(t *testing.T) {
 func askedForAnHour(revision string) func(*situation) {
 	return func(s *situation) {
 		s.webhook.Spec.RetryPolicy = delays(5 * second)
-		s.webhook.Spec.RetryPolicy.JitterPercent = new(int32(0))
-		s.delivery.Status.NextAttemptTime = micro(hour)
-		s.delivery.Status.AttemptLog = []v1alpha1.Attempt{{
-			Number: 1, StartTime: *micro(0), DurationMilliseconds: 500, RetryAfterTime: micro(hour), Reason: "HTTPStatus",
-			EndpointRevision: cmp.Or(revision, signer.EndpointRevision(s.webhook)),
-		}}
+		s.delivery.Status = hourAsked(hour, cmp.Or(revision, signer.EndpointRevision(s.webhook)))
 	}
 }
+
+// hourAsked is the status of such a delivery whose next attempt comes after so long.
+func hourAsked(next time.Duration, revision string) v1alpha1.WebhookDeliveryStatus {
+	status := failedOnce()
+	status.NextAttemptTime, status.NextAttempt = micro(next), new(metav1.NewTime(at((next + second - 1).Truncate(second))))
+	status.AttemptLog[0].RetryAfterTime = micro(hour)
+	status.AttemptLog[0].EndpointRevision = cmp.Or(revision, signer.EndpointRevision(someWebhook()))
+	return status
+}
+
+// unknownEndpoint makes the attempt one of a version that noted no revision.
+func unknownEndpoint(s *situation) { s.delivery.Status.AttemptLog[0].EndpointRevision = "" }
 
 func TestRecord(t *testing.T) {
 	long := strings.Repeat("€", 100) // 300 bytes

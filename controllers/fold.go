@@ -33,6 +33,7 @@ func fold(s situation) *v1alpha1.WebhookDeliveryStatus {
 	default:
 		f.doom()
 		if !f.finished() {
+			f.hasten()
 			f.hold()
 		}
 	}
@@ -88,25 +89,20 @@ func (f *folder) take(made v1alpha1.Attempt, reason dispatcher.Reason) {
 	f.status.AttemptLog = appendAttempt(f.status.AttemptLog, made)
 	f.handleRetry()
 
-	policy := policyOf(f.webhook)
 	switch {
 	case reason == dispatcher.ReasonNone:
 		f.finish(v1alpha1.DeliverySucceeded, metav1.ConditionTrue, v1alpha1.ReasonDelivered, "the endpoint accepted it", ended)
 	case reason == dispatcher.ReasonGone && isOfEndpoint(&made, f.webhook):
 		f.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, v1alpha1.ReasonEndpointGone, made.Message, ended)
-	case byHand || int(made.Number) >= policy.MaxAttempts():
+	case byHand || int(made.Number) >= policyOf(f.webhook).MaxAttempts():
 		why := v1alpha1.ReasonAttemptsExhausted
 		if reason == dispatcher.ReasonDispatcherLost {
 			why = v1alpha1.ReasonDispatcherLost
 		}
 		f.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, why, made.Message, ended)
 	default:
-		var notBefore time.Time
-		if made.RetryAfterTime != nil && isOfEndpoint(&made, f.webhook) {
-			notBefore = made.RetryAfterTime.Time
-		}
 		f.status.State = v1alpha1.DeliveryRetrying
-		f.due(nextAttempt(policy, f.delivery, made, ended, notBefore))
+		f.due(nextAttempt(f.situation, &made))
 		f.condition(metav1.ConditionUnknown, v1alpha1.ReasonRetryScheduled, made.Message)
 	}
 }
@@ -126,6 +122,15 @@ func (f *folder) due(next time.Time) {
 	if !next.IsZero() {
 		f.status.NextAttemptTime = new(metav1.NewMicroTime(next))
 		f.status.NextAttempt = new(metav1.NewTime(next.Add(time.Second - 1).Truncate(time.Second)))
+	}
+}
+
+// hasten shows when the next attempt is where that is sooner than it was: the endpoint
+// that asked for a pause is the webhook's no more. One that is due at once is not
+// written twice.
+func (f *folder) hasten() {
+	if due := dueTime(f.situation, f.status); due.After(f.now) && due.Before(f.status.NextAttemptTime.Time) {
+		f.due(due)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
-	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
@@ -128,13 +127,12 @@ func (r *DeliveryReconciler) heed(s *situation, before, written *v1alpha1.Webhoo
 	if s.webhook == nil || ownedByAnother(written, s.webhook) {
 		return
 	}
-	revision, enabled := signer.EndpointRevision(s.webhook), s.webhook.Status.EnabledTime
 	known := before.Status.Attempts
 	if isReported(&before.Status) {
 		known = 0
 	}
 	for _, made := range written.Status.AttemptLog {
-		if made.Number <= known || !attemptlog.IsOf(&made, revision, enabled) {
+		if made.Number <= known || !isOfEndpoint(&made, s.webhook) {
 			continue
 		}
 		if failedAtEndpoint(made) && !written.Spec.Test {
@@ -175,11 +173,11 @@ func (s *situation) sameEndpoint(written *v1alpha1.WebhookDelivery) bool {
 	return saysOf(written, s.webhook)
 }
 
-// saysOf reports whether the latest attempt of a delivery was made with the url and
-// the signing that the webhook has now.
+// saysOf reports whether the latest attempt of a delivery went to the endpoint that the
+// webhook has now.
 func saysOf(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) bool {
 	log := delivery.Status.AttemptLog
-	return len(log) == 0 || attemptlog.IsOf(&log[len(log)-1], signer.EndpointRevision(webhook), webhook.Status.EnabledTime)
+	return len(log) == 0 || isOfEndpoint(&log[len(log)-1], webhook)
 }
 
 // outcomeOf is what a finished delivery says about its endpoint; 0: nothing.

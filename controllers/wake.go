@@ -124,7 +124,7 @@ func (r *DeliveryReconciler) hold(ctx context.Context, delivery *v1alpha1.Webhoo
 	switch err := r.Client.Get(ctx, key, &webhook); {
 	case err != nil: // nobody would ever end the hold of a webhook that does not exist
 	case ownedByAnother(delivery, &webhook):
-	case !attemptlog.IsOf(&made, signer.EndpointRevision(&webhook), webhook.Status.EnabledTime):
+	case !isOfEndpoint(&made, &webhook):
 	default:
 		r.Runner.Hold(key, made.RetryAfterTime.Time)
 	}
