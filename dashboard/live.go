@@ -27,9 +27,10 @@ const (
 type streams struct {
 	most, mostOfCaller int
 
-	mu      sync.Mutex
-	total   int
-	callers map[string]int
+	mu         sync.Mutex
+	total      int
+	callers    map[string]int
+	namespaces map[string]int
 }
 
 func newStreams(most, mostOfCaller int) *streams {
@@ -39,28 +40,36 @@ func newStreams(most, mostOfCaller int) *streams {
 	if mostOfCaller == 0 {
 		mostOfCaller = defaultCallerStreams
 	}
-	return &streams{most: most, mostOfCaller: mostOfCaller, callers: map[string]int{}}
+	return &streams{most: most, mostOfCaller: mostOfCaller, callers: map[string]int{}, namespaces: map[string]int{}}
 }
 
-// enter reports whether there may be one more; then leave ends it.
-func (s *streams) enter(caller string) bool {
+// enter reports whether there may be one more; then leave ends it. The pages of a
+// namespace are no more than are left free beside them.
+func (s *streams) enter(caller, namespace string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.total >= s.most || s.callers[caller] >= s.mostOfCaller {
+	if s.callers[caller] >= s.mostOfCaller || s.namespaces[namespace] >= s.most-s.total {
 		return false
 	}
 	s.total++
 	s.callers[caller]++
+	s.namespaces[namespace]++
 	return true
 }
 
-func (s *streams) leave(caller string) {
+func (s *streams) leave(caller, namespace string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total--
-	s.callers[caller]--
-	if s.callers[caller] == 0 {
-		delete(s.callers, caller)
+	decrement(s.callers, caller)
+	decrement(s.namespaces, namespace)
+}
+
+// decrement keeps nothing of what has none left.
+func decrement(counts map[string]int, key string) {
+	counts[key]--
+	if counts[key] == 0 {
+		delete(counts, key)
 	}
 }
 
@@ -73,12 +82,12 @@ func (v *visit) live() error {
 	if err := v.mayFollow(topic); err != nil {
 		return err
 	}
-	if !v.d.streams.enter(v.caller.Name) {
+	if !v.d.streams.enter(v.caller.Name, v.namespace) {
 		v.w.Header().Set("Retry-After", "60")
 		http.Error(v.w, "Too many live pages. This one asks for itself again every few seconds instead.", http.StatusTooManyRequests)
 		return nil
 	}
-	defer v.d.streams.leave(v.caller.Name)
+	defer v.d.streams.leave(v.caller.Name, v.namespace)
 	news, stop := v.d.backend.Follow(v.namespace, topic)
 	defer stop()
 	header := v.w.Header()

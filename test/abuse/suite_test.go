@@ -69,6 +69,7 @@ func attacksOnProcesses() []attack {
 		numberAttacks(),
 		bodyAttacks(),
 		pageAttacks(),
+		liveAttacks(),
 		fanOutAttacks(),
 		connectionAttacks(),
 		unreadAttacks(),
