@@ -58,6 +58,7 @@ func main() {
 	memory.SpendWithin(headroom)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	go memory.GiveBack(ctx)
 	if err := run(ctx, options, logger); err != nil {
 		logger.Error("dispatcher ended", "error", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do

@@ -49,7 +49,6 @@ func (p policy) apply() (stop func()) {
 	var stopped atomic.Bool
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(p.percent)
-		go giveBackAtRest(stopped.Load)
 		onEachCollection(func() (more bool) {
 			if stopped.Load() {
 				return false

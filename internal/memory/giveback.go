@@ -16,8 +16,11 @@ const (
 	// quietBytes is how much a quiet process allocates from one look to the next.
 	quietBytes = 16 << 20
 	// giveBackBytes, and a tenth, is how much more than what was needed lately is
-	// worth a collection.
-	giveBackBytes = 8 << 20
+	// worth a collection. Go's heap grows by 4 MiB at a time.
+	giveBackBytes = 2 << 20
+	// giveBackShare is how many times as long as it took a process goes on without the
+	// next one: collecting a large heap between bursts takes 2 % of the time at most.
+	giveBackShare = 50
 )
 
 // GiveBack returns what a burst has left to the system, until ctx ends. Go by itself
@@ -26,7 +29,7 @@ const (
 func GiveBack(ctx context.Context) {
 	tick := time.NewTicker(giveBackEvery)
 	defer tick.Stop()
-	g := giver{free: func() {
+	g := giver{now: time.Now, free: func() {
 		runtime.GC() // what is in a sync.Pool goes with the second one
 		debug.FreeOSMemory()
 	}}
@@ -60,18 +63,22 @@ func readHeap() heap {
 // giver decides when to give memory back.
 type giver struct {
 	free   func()
-	seen   uint64 // allocated at the last look
-	needed uint64 // resident after memory was given back
+	now    func() time.Time
+	seen   uint64    // allocated at the last look
+	needed uint64    // resident after memory was given back, or less since
+	rested time.Time // nothing is given back before
 }
 
 func (g *giver) look(read func() heap) {
 	now := read()
 	quiet := now.allocated-g.seen <= quietBytes
-	g.seen = now.allocated
-	if !quiet || now.resident <= g.needed+g.needed/10+giveBackBytes {
+	g.seen, g.needed = now.allocated, min(g.needed, now.resident)
+	if !quiet || now.resident <= g.needed+g.needed/10+giveBackBytes || g.now().Before(g.rested) {
 		return
 	}
+	began := g.now()
 	g.free()
+	g.rested = g.now().Add(giveBackShare * g.now().Sub(began))
 	after := read()
 	g.seen, g.needed = after.allocated, after.resident
 }

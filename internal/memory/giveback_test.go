@@ -6,12 +6,14 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestMemoryIsGivenBackOnceAProcessIsQuiet(t *testing.T) {
 	const mib = 1 << 20
+	clock := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	now, freed := heap{}, 0
-	g := giver{}
+	g := giver{now: func() time.Time { return clock }}
 	g.free = func() { freed, now.resident = freed+1, 30*mib }
 	for i, step := range []struct {
 		allocates, resident uint64
@@ -21,9 +23,11 @@ func TestMemoryIsGivenBackOnceAProcessIsQuiet(t *testing.T) {
 		{300 * mib, 290 * mib, 0},
 		{1 * mib, 290 * mib, 1}, // quiet
 		{1 * mib, 31 * mib, 1},  // there is nothing to give back
-		{10 * mib, 41 * mib, 1}, // little more than was needed
-		{10 * mib, 42 * mib, 2},
-		{100 * mib, 200 * mib, 2}, // busy again
+		{4 * mib, 35 * mib, 1},  // little more than was needed
+		{4 * mib, 36 * mib, 2},
+		{1 * mib, 10 * mib, 2}, // less is needed
+		{4 * mib, 14 * mib, 3},
+		{100 * mib, 200 * mib, 3}, // busy again
 	} {
 		now.allocated, now.resident = now.allocated+step.allocates, step.resident
 		g.look(func() heap { return now })
@@ -31,6 +35,30 @@ func TestMemoryIsGivenBackOnceAProcessIsQuiet(t *testing.T) {
 			t.Fatalf("step %d: given back %d times, want %d", i, freed, step.want)
 		}
 	}
+}
+
+func TestGivingBackTakesAFiftiethOfTheTimeAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const took = time.Second // a large heap
+		now, freed := heap{}, 0
+		g := giver{now: time.Now}
+		g.free = func() {
+			freed++
+			now.resident = 1 << 30
+			time.Sleep(took)
+		}
+		began := time.Now()
+		for time.Since(began) < time.Hour { // bursts and rest in turn
+			now.allocated, now.resident = now.allocated+1<<30, 2<<30
+			g.look(func() heap { return now })
+			time.Sleep(giveBackEvery)
+			g.look(func() heap { return now })
+			time.Sleep(giveBackEvery)
+		}
+		if least, most := int(time.Hour/took/100), int(time.Hour/took/50); freed < least || freed > most {
+			t.Errorf("given back %d times in an hour, want %d to %d", freed, least, most)
+		}
+	})
 }
 
 var kept []byte
