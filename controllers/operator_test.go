@@ -67,6 +67,7 @@ type setup struct {
 type operator struct {
 	setup
 	deliveries   *DeliveryReconciler
+	webhooks     *WebhookReconciler
 	observations *Observations
 	signer       *signer.Signer
 	retainer     *Retainer
@@ -138,7 +139,7 @@ func (o *operator) wire(mgr ctrl.Manager) {
 	}
 	o.runner = attempt.New(attempt.Options{Sender: o, Wake: o.deliveries.Wake})
 	o.deliveries.Runner = o.runner
-	webhooks := &WebhookReconciler{
+	o.webhooks = &WebhookReconciler{
 		Client: cached, Live: live, Deliveries: o.cache, Filling: &o.filling, Dispatcher: world.sender, Signer: o.signer,
 		Observations: o.observations, Metrics: meters, Recorder: mgr.GetEventRecorder("test"), BacklogLimit: 2000, BacklogFullFor: 5 * time.Minute,
 		Forbidden: forbidden, Now: now, Random: rand.Reader,
@@ -149,7 +150,7 @@ func (o *operator) wire(mgr ctrl.Manager) {
 		func() error { return mgr.Add(manager.RunnableFunc(o.runner.Run)) },
 		func() error { return mgr.Add(o.retainer) },
 		func() error { return o.deliveries.SetupWithManager(mgr) },
-		func() error { return webhooks.SetupWithManager(mgr) },
+		func() error { return o.webhooks.SetupWithManager(mgr) },
 		func() error { return eventTypes.SetupWithManager(mgr) },
 	} {
 		Expect(step()).To(Succeed())

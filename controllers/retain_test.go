@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -236,5 +237,24 @@ func TestAdmit(t *testing.T) {
 			news := r.Observations.of(webhook)
 			same(t, slices.Max([]int64{news.succeeded, news.failed}), int64(0)) // it was counted or is lost
 		})
+	}
+}
+
+func TestRetentionForgetsWhatSomebodyElseDeleted(t *testing.T) {
+	now := at(hour)
+	r := &Retainer{Now: func() time.Time { return now }}
+	for i := range 100 {
+		r.Add(finishedAt(fmt.Sprint("gone by ttl ", i), v1alpha1.DeliverySucceeded, 0, ttl(720*hour)))
+		r.Add(finishedAt(fmt.Sprint("gone ", i), v1alpha1.DeliveryFailed, 0))
+	}
+	for range 100 { // as retries by hand do
+		r.Add(finishedAt("listed by ttl", v1alpha1.DeliveryFailed, 0, ttl(720*hour)))
+	}
+	now = at(2 * hour)
+	r.Add(finishedAt("listed by ttl", v1alpha1.DeliveryFailed, 0, ttl(720*hour)))
+	r.Add(finishedAt("listed", v1alpha1.DeliveryFailed, 0))
+	r.forgetUnseen(now)
+	if len(r.byUID) != 2 || len(r.ttl) != 1 || len(r.hooks) != 1 {
+		t.Errorf("%d are known, %d in the heap, %d webhooks; want 2, 1, 1", len(r.byUID), len(r.ttl), len(r.hooks))
 	}
 }

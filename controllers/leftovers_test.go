@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/test/receiver"
+)
+
+// What is known of a webhook goes with it, whatever was under way.
+var _ = Describe("Webhooks that come and go with attempts in flight", func() {
+	It("leave nothing behind", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		world.receiver.Script("/"+namespace, receiver.Step{Delay: 300 * time.Millisecond, Status: 429, Header: map[string]string{"Retry-After": "1"}})
+		o := startOperator(setup{namespace: namespace})
+		for round := range 3 {
+			var webhooks []*v1alpha1.Webhook
+			for i := range 10 {
+				webhook := create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) {
+					w.Name = fmt.Sprintf("w%d-%d", round, i)
+					w.Annotations = map[string]string{v1alpha1.EnableRequestedAtAnnotation: ""}
+				}))
+				create(ctx, deliveryIn(namespace, webhook.Name, func(d *v1alpha1.WebhookDelivery) {
+					d.Spec.WebhookRef.Name = webhook.Name
+					d.Spec.TTLAfterFinished = duration(hour)
+				}))
+				webhooks = append(webhooks, webhook)
+			}
+			Eventually(func() int { return world.receiver.Counts("/" + namespace).Posts }).Should(BeNumerically(">=", 10*(round+1)))
+			for _, webhook := range webhooks {
+				Expect(world.admin.Delete(ctx, webhook)).To(Succeed())
+			}
+		}
+		Eventually(func() int {
+			var list v1alpha1.WebhookDeliveryList
+			Expect(world.admin.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
+			return len(list.Items)
+		}).Should(BeZero())
+		Eventually(o.leftovers).Should(BeEmpty())
+	}, SpecTimeout(2*soon))
+})
+
+// leftovers counts what an operator still knows of webhooks and deliveries.
+func (o *operator) leftovers() map[string]int {
+	counts := map[string]int{}
+	note := func(what string, n int) {
+		if n > 0 {
+			counts[what] = n
+		}
+	}
+	o.observations.mu.Lock()
+	note("observations", len(o.observations.hooks))
+	o.observations.mu.Unlock()
+	note("secrets", o.signer.Size())
+	memory := o.deliveries.memory
+	memory.mu.Lock()
+	note("written", len(memory.written))
+	note("owed", len(memory.owed))
+	note("refused", len(memory.refused))
+	note("doubted", len(memory.doubted))
+	memory.mu.Unlock()
+	for what, known := range map[string]*sync.Map{
+		"status writes": &o.webhooks.written, "failing": &o.webhooks.failing, "unanswered": &o.webhooks.unanswered,
+		"refusals": &o.webhooks.refusals, "empty requests": &o.webhooks.emptied,
+	} {
+		known.Range(func(any, any) bool {
+			note(what, counts[what]+1)
+			return true
+		})
+	}
+	o.webhooks.counters.mu.Lock()
+	note("turns", len(o.webhooks.counters.due))
+	o.webhooks.counters.mu.Unlock()
+	o.retainer.mu.Lock()
+	note("finished", len(o.retainer.byUID))
+	o.retainer.mu.Unlock()
+	stats := o.runner.Stats()
+	note("queued", stats.Queued)
+	note("unsettled", stats.Unsettled)
+	note("held webhooks", stats.Held)
+	for class, of := range stats.Classes {
+		note(fmt.Sprint("webhooks of class ", class), of.Webhooks)
+	}
+	families, err := o.registry.Gather()
+	Expect(err).NotTo(HaveOccurred())
+	for _, family := range families {
+		for _, sample := range family.GetMetric() {
+			for _, label := range sample.GetLabel() {
+				if label.GetName() == "webhook" && label.GetValue() != "" {
+					note("series of "+family.GetName(), counts["series of "+family.GetName()]+1)
+				}
+			}
+		}
+	}
+	return counts
+}
