@@ -25,7 +25,8 @@
 //	receive.go    a request with events is read
 //	envelope.go   an event in JSON
 //	cloudevents.go and one as a CloudEvent
-//	publish.go    an event is checked, and compared with what exists of it
+//	publish.go    an event is checked,
+//	publish_recall.go and compared with what exists of it
 //	limits.go     who gets a delivery of it
 //	backlog.go    how much is unfinished, as figures
 //	prefer.go     how long its publisher waits
