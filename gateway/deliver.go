@@ -212,11 +212,10 @@ func (p *publishing) deliver(ctx context.Context, t *task) (r *recorded, err err
 	}
 	t.begun = true
 	if t.flight != nil {
-		return p.deliverAttempted(ctx, t.flight)
+		return p.deliverAttempted(ctx, t)
 	}
 	draft := p.draft(t)
-	t.reserved.spend()
-	stored, err := p.g.create(ctx, draft.object())
+	stored, err := p.g.create(ctx, draft.object(), draft.reserved)
 	if err != nil {
 		return nil, err
 	}

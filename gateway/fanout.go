@@ -105,7 +105,7 @@ func (g *Gateway) newEventID(prefix string) (string, error) {
 // problem; after those of 5xx it may exist all the same, and repeating with the
 // same event id is safe.
 func (g *Gateway) createDelivery(ctx context.Context, draft deliveryDraft) (*recorded, error) {
-	stored, err := g.create(ctx, draft.object())
+	stored, err := g.create(ctx, draft.object(), draft.reserved)
 	if err != nil {
 		return nil, err
 	}
@@ -129,22 +129,35 @@ func writesOf(payload string) int { return 1 + len(payload)/bytesPerWrite }
 
 // create returns what the API server holds under an object's name: the object,
 // or what was there before. It counts against the writes of the namespace, and is done
-// all the same: its event is admitted.
-func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
+// all the same: its event is admitted. The bytes that were reserved for it are spent,
+// unless it is refused.
+func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
 	leave, err := g.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
 	if err != nil {
 		return nil, unavailable(doingStore, err)
 	}
 	defer leave()
+	reserved.spend()
 	for try := 1; ; try++ {
 		stored, err := g.createOnce(ctx, object)
 		if err == nil {
 			return stored, nil
 		}
 		if try == createTries || !isPassing(err) || !pause(ctx, createPause<<(try-1)) {
-			return nil, fromCreate(err)
+			refused := fromCreate(err)
+			if isRefused(refused) {
+				reserved.refund()
+			}
+			return nil, refused
 		}
 	}
+}
+
+// isRefused reports whether it is known that a create has stored nothing, by the
+// problem that was made of its error.
+func isRefused(err error) bool {
+	p, ok := errors.AsType[*problem](err)
+	return ok && p.Status < http.StatusInternalServerError
 }
 
 func (g *Gateway) createOnce(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {

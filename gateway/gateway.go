@@ -183,7 +183,7 @@ func (g *Gateway) attemptFirst(o Options) {
 	}
 	g.window, g.unstored = newWindow(o.First.Window, o.Now), newUnstored(o.Now)
 	create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
-		stored, err := g.create(ctx, object)
+		stored, err := g.create(ctx, object, nil) // records have paid for it
 		if err == nil {
 			g.noteDelivery(stored)
 		}

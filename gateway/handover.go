@@ -25,7 +25,8 @@ const (
 // deliverAttempted creates the object of a delivery whose first attempt failed,
 // or is still out: then the controller leaves it alone for as long as that can
 // take.
-func (p *publishing) deliverAttempted(ctx context.Context, f *flight) (*recorded, error) {
+func (p *publishing) deliverAttempted(ctx context.Context, t *task) (*recorded, error) {
+	f := t.flight
 	object := f.draft.object()
 	out := !f.hasEnded()
 	switch {
@@ -38,8 +39,7 @@ func (p *publishing) deliverAttempted(ctx context.Context, f *flight) (*recorded
 	default:
 		object.Spec.FirstAttempt = new(f.made())
 	}
-	f.draft.reserved.spend()
-	stored, err := p.g.create(ctx, object)
+	stored, err := p.g.create(ctx, object, t.reserved) // which is not the flight's where an event is repeated
 	if err != nil {
 		p.abandonOne(f)
 		return nil, err

@@ -113,3 +113,40 @@ func TestRecordsCountOnceThoughAnswersGetLost(t *testing.T) {
 		}
 	})
 }
+
+func TestARecordThatIsNotStoredCostsNoBytes(t *testing.T) {
+	for name, c := range map[string]struct {
+		err     error
+		behind  bool
+		counted bool
+	}{
+		"stored":                   {nil, false, true},
+		"without an answer":        {unavailable("storing", errors.New("no answer")), false, true},
+		"refused":                  {newProblem(422, reasonPolicyDenied, "not here"), false, false},
+		"the controller is behind": {nil, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			limits := DefaultLimits()
+			limits.WriteBytesPerNamespace = 1
+			writes := newWriteBudget(limits, func() time.Time { return now })
+			create := func(context.Context, *v1alpha1.WebhookDelivery) error { return c.err }
+			r := newRecords(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return c.behind }, writes, NewMetrics(prometheus.NewRegistry()), nil, func() time.Time { return now })
+			webhook := hookNamed("one", "https://one.example.com/")
+			reserved, refused := writes.reserve(webhook.Namespace, 100, 1)
+			if refused != nil {
+				t.Fatal(refused)
+			}
+			reserved[0].release() // it has succeeded
+			r.offer(&flight{draft: &deliveryDraft{webhook: webhook, eventID: "e", payload: []byte("{}"), accepted: now, reserved: reserved[0]}})
+			if writes.checkBytes(webhook.Namespace) == nil {
+				t.Error("what waits for its object is not counted")
+			}
+			place := r.queue.next(now, false)
+			r.record(place.flight)
+			if counted := writes.checkBytes(webhook.Namespace) != nil; counted != c.counted {
+				t.Errorf("counted: %t, want %t", counted, c.counted)
+			}
+		})
+	}
+}

@@ -4,8 +4,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -102,21 +100,20 @@ func policyOf(webhook *v1alpha1.Webhook) v1alpha1.RecordPolicy {
 
 // offer takes a success that need not be stored. It never waits.
 func (r *records) offer(f *flight) {
-	policy := policyOf(f.draft.webhook)
-	switch {
-	case r.endsFailure(f):
-		if r.queue.put(f) {
-			r.pay(f)
-			return
-		}
-	case policy == v1alpha1.RecordNever:
-	case r.within(f):
-		if r.queue.put(f) {
-			r.pay(f)
-			return
-		}
+	wanted := r.endsFailure(f) || policyOf(f.draft.webhook) != v1alpha1.RecordNever && r.within(f)
+	if !wanted || !r.put(f) {
+		r.skip(f)
 	}
-	r.skip(f)
+}
+
+// put lets a success wait for its object, and spends its bytes unless too many wait.
+func (r *records) put(f *flight) bool {
+	f.draft.reserved.spend()
+	if !r.queue.put(f) {
+		f.draft.reserved.refund()
+		return false
+	}
+	return true
 }
 
 // endsFailure reports whether a success is news to the controller, which hears of
@@ -133,11 +130,6 @@ func (r *records) endsFailure(f *flight) bool {
 	}
 	h.recovered = now
 	return true
-}
-
-// pay counts the bytes of a success that gets an object.
-func (r *records) pay(f *flight) {
-	r.writes.spendBytes(f.draft.webhook.Namespace, len(f.draft.payload))
 }
 
 // within takes a place of the budget. What has to be stored goes before what may be.
@@ -266,8 +258,7 @@ func (r *records) catchUp() {
 	now := r.now()
 	r.queue.sweep(now)
 	for _, h := range r.hooks {
-		if h.last != nil && r.afford(h, h.last.draft.webhook.Namespace, now) && r.queue.put(h.last) {
-			r.pay(h.last)
+		if h.last != nil && r.afford(h, h.last.draft.webhook.Namespace, now) && r.put(h.last) {
 			h.last = nil
 		}
 	}
@@ -276,6 +267,7 @@ func (r *records) catchUp() {
 // record makes one object.
 func (r *records) record(f *flight) {
 	if r.behind(f.draft.webhook.Namespace) || !r.close(f.draft.webhook.UID) {
+		f.draft.reserved.refund()
 		r.skip(f)
 		return
 	}
@@ -293,6 +285,9 @@ func (r *records) record(f *flight) {
 		h.open = append(h.open, object)
 		r.mu.Unlock()
 	default:
+		if known {
+			f.draft.reserved.refund()
+		}
 		r.mu.Lock()
 		r.hook(f.draft.webhook.UID).unrecorded += told
 		r.mu.Unlock()
@@ -309,8 +304,7 @@ func (r *records) store(object *v1alpha1.WebhookDelivery) (stored, known bool) {
 		r.metrics.recorded()
 		return true, true
 	}
-	refused, ok := errors.AsType[*problem](err)
-	return false, ok && refused.Status < http.StatusInternalServerError
+	return false, isRefused(err)
 }
 
 // close finds out about records of a webhook that may be stored, by storing them

@@ -69,12 +69,14 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 		return nil, fail(ctx, admitted.refused)
 	}
 	defer g.deliveries.release(namespace, webhook.Name, int64(len(body)))
-	if _, refused := g.writes.reserve(namespace, len(body), 1); refused != nil { // it is stored in any case
+	reserved, refused := g.writes.reserve(namespace, len(body), 1)
+	if refused != nil {
 		return nil, fail(ctx, refused)
 	}
+	defer reserved[0].release()
 	sent, err := g.createDelivery(ctx, deliveryDraft{
 		webhook: webhook, eventID: eventID, eventType: in.Body.Event, payload: body,
-		accepted: now, publishedBy: who.name(), test: true,
+		accepted: now, publishedBy: who.name(), test: true, reserved: reserved[0],
 	})
 	if err != nil {
 		return nil, fail(ctx, err)

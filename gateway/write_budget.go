@@ -29,8 +29,8 @@ const (
 
 // writeBudget bounds what a replica stores of each namespace, in number and in bytes
 // of payload. Writes are counted when they are made; bytes are reserved when an event
-// is admitted, and given back for what needs no object after all: what hangs would
-// otherwise be counted when it is too late to refuse it.
+// is admitted, and given back for what needs no object after all or is refused: what
+// hangs would otherwise be counted when it is too late to refuse it.
 type writeBudget struct {
 	limits        Limits
 	writes, bytes *ratelimit.Keyed // by namespace
@@ -83,39 +83,51 @@ func (b *writeBudget) tooManyBytes(namespace string, wait time.Duration) *proble
 		b.limits.WriteBytesPerNamespace, namespace), wait)
 }
 
-// spendBytes counts bytes of what is stored without a reservation.
-func (b *writeBudget) spendBytes(namespace string, bytes int) { b.bytes.Spend(namespace, bytes) }
-
-// beginWrite counts a write, which is made all the same: its event is admitted. It
-// waits for its turn, which the caller ends with leave.
+// beginWrite waits for the turn of a write, which the caller ends with leave, and
+// counts it then. It is made all the same: its event is admitted.
 func (b *writeBudget) beginWrite(ctx context.Context, namespace, payload string) (leave func(), err error) {
-	b.writes.Spend(namespace, writesOf(payload))
-	return b.turns.enter(ctx, namespace, len(payload))
+	if leave, err = b.turns.enter(ctx, namespace, len(payload)); err == nil {
+		b.writes.Spend(namespace, writesOf(payload))
+	}
+	return leave, err
 }
 
 func tooMuchToStore(detail string, wait time.Duration) *problem {
 	return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, detail+"; repeat this later").retryAfter(wait)
 }
 
-// byteReservation is what one delivery may have to store. It is spent or released,
-// whatever comes first.
+// byteReservation is what one delivery may have to store. Make it with
+// writeBudget.reserve; nil stands for no bytes. Safe for concurrent use.
 type byteReservation struct {
 	budget    *writeBudget
 	namespace string
 	bytes     int
-	settled   atomic.Bool
+	state     atomic.Int32
 }
 
-// spend keeps the bytes: the delivery becomes an object.
+// States of a byteReservation.
+const (
+	bytesReserved int32 = iota
+	bytesSpent
+	bytesReturned
+)
+
+// spend keeps the bytes: the delivery becomes an object. Those that were returned,
+// as by a first attempt that succeeds in the same moment, are taken again.
 func (r *byteReservation) spend() {
-	if r != nil {
-		r.settled.Store(true)
+	if r != nil && r.state.Swap(bytesSpent) == bytesReturned {
+		r.budget.bytes.Spend(r.namespace, r.bytes)
 	}
 }
 
-// release gives the bytes back.
-func (r *byteReservation) release() {
-	if r != nil && r.settled.CompareAndSwap(false, true) {
+// release returns the bytes if they are not spent.
+func (r *byteReservation) release() { r.giveBack(bytesReserved) }
+
+// refund returns bytes that were spent on an object that is not stored.
+func (r *byteReservation) refund() { r.giveBack(bytesSpent) }
+
+func (r *byteReservation) giveBack(from int32) {
+	if r != nil && r.state.CompareAndSwap(from, bytesReturned) {
 		r.budget.bytes.Return(r.namespace, r.bytes)
 	}
 }

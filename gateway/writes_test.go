@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/test/admission"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
@@ -121,6 +122,38 @@ var _ = Describe("a namespace whose payloads are large", func() {
 			Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}))
 		}
 		Expect(stored(ctx, namespace)).To(HaveLen(before))
+	}, SpecTimeout(time.Minute))
+
+	It("pays for no delivery that is refused", func(ctx SpecContext) {
+		on, namespace := start(ctx)
+		hooks := decode[rest.WebhookList](on.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK)
+		policed(ctx, namespace, "webhookdeliveries").Answer(admission.Deny(http.StatusForbidden, "not here"))
+		for range 12 { // more than twice what may be stored at once
+			for path, method := range map[string]api{"/v1/events": on.with("Prefer", "respond-async"), "/v1/webhooks/" + hooks.Data[0].WebhookID + "/test": on} {
+				Expect(refusal(method.call(ctx, http.MethodPost, path, large), http.StatusForbidden).Reason).To(Equal("PolicyDenied"), path)
+			}
+		}
+	}, SpecTimeout(time.Minute))
+
+	It("pays for a delivery that is stored when its event is repeated", func(ctx SpecContext) {
+		on, namespace := start(ctx, receiver.Step{Fault: receiver.Hang})
+		policy := policed(ctx, namespace, "webhookdeliveries")
+		policy.Answer(admission.Deny(http.StatusForbidden, "not here"))
+		publishAll := func(status int) {
+			inParallel(ctx, 5, func(i int) {
+				defer GinkgoRecover()
+				withID := strings.Replace(large, "{", fmt.Sprintf(`{"id":"large-%d",`, i), 1)
+				Expect(on.with("Prefer", "wait=1").call(ctx, http.MethodPost, "/v1/events", withID).status).To(Equal(status))
+			})
+		}
+		publishAll(http.StatusForbidden)
+		policy.Allow()
+		publishAll(http.StatusAccepted)
+		left := 0
+		for on.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", large).status == http.StatusAccepted {
+			left++
+			Expect(left).To(BeNumerically("<=", 4), "what came in the meantime, not the six of a full bucket")
+		}
 	}, SpecTimeout(time.Minute))
 
 	It("has test events counted as well", func(ctx SpecContext) {

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+func TestReservedBytesAreCountedOnceForAnObject(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps   []func(*byteReservation)
+		counted bool
+	}{
+		"needed":                                {[]func(*byteReservation){(*byteReservation).spend, (*byteReservation).release}, true},
+		"not needed":                            {[]func(*byteReservation){(*byteReservation).release, (*byteReservation).release}, false},
+		"not needed, and refused":               {[]func(*byteReservation){(*byteReservation).release, (*byteReservation).refund}, false},
+		"refused":                               {[]func(*byteReservation){(*byteReservation).spend, (*byteReservation).refund, (*byteReservation).release}, false},
+		"needed after they were given back":     {[]func(*byteReservation){(*byteReservation).release, (*byteReservation).spend, (*byteReservation).release}, true},
+		"refused, and stored when it came anew": {[]func(*byteReservation){(*byteReservation).spend, (*byteReservation).refund, (*byteReservation).spend}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			limits := DefaultLimits()
+			limits.WriteBytesPerNamespace = payload.MaxBytes
+			b := newWriteBudget(limits, func() time.Time { return now })
+			reserved, refused := b.reserve("team", writeBytesBurst*payload.MaxBytes, 1)
+			if refused != nil {
+				t.Fatal(refused)
+			}
+			for _, step := range c.steps {
+				step(reserved[0])
+			}
+			if counted := b.checkBytes("team") != nil; counted != c.counted {
+				t.Errorf("counted: %t, want %t", counted, c.counted)
+			}
+			if _, refused := b.reserve("team", writeBytesBurst*payload.MaxBytes, 1); refused == nil && b.checkBytes("team") == nil {
+				t.Error("more was given back than was taken")
+			}
+		})
+	}
+}
+
+func TestAWriteWhoseTurnNeverComesCostsNothing(t *testing.T) {
+	now := time.Unix(1000, 0)
+	limits := DefaultLimits()
+	limits.WritesPerNamespace = 1
+	b := newWriteBudget(limits, func() time.Time { return now })
+	large := string(make([]byte, writeBytesAtOnce))
+	leave, err := b.turns.enter(t.Context(), "team", len(large))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range writesBurst {
+		if _, err := b.beginWrite(ended, "team", large); err == nil {
+			t.Fatal("two large writes at once")
+		}
+	}
+	if refused := b.check("team"); refused != nil {
+		t.Errorf("after writes that were not made: %v", refused)
+	}
+}
