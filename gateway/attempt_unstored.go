@@ -15,7 +15,8 @@ import (
 
 const (
 	// unstoredFor is how long a first attempt is remembered whose delivery could not
-	// be stored, unstoredBytes what all of them may take in memory, the oldest go first.
+	// be stored, unstoredBytes what all of them may take in memory: the namespace that
+	// has most forgets its oldest first.
 	unstoredFor   = 10 * time.Minute
 	unstoredBytes = 16 << 20
 	// unstoredEach is what one takes beside its payload, about.
@@ -32,18 +33,18 @@ type unstored struct {
 	attempts map[types.NamespacedName]*list.Element // by delivery
 	oldest   list.List                              // of unstoredAttempt, the oldest first
 	bytes    int64
+	bytesOf  map[string]int64 // by namespace
 }
 
 type unstoredAttempt struct {
 	delivery types.NamespacedName
 	flight   *flight
 	since    time.Time
+	bytes    int64
 }
 
-func (u *unstoredAttempt) bytes() int64 { return unstoredEach + int64(len(u.flight.draft.payload)) }
-
 func newUnstored(now func() time.Time) *unstored {
-	return &unstored{now: now, attempts: map[types.NamespacedName]*list.Element{}}
+	return &unstored{now: now, attempts: map[types.NamespacedName]*list.Element{}, bytesOf: map[string]int64{}}
 }
 
 func nameOf(webhook *v1alpha1.Webhook, name string) types.NamespacedName {
@@ -54,10 +55,11 @@ func nameOf(webhook *v1alpha1.Webhook, name string) types.NamespacedName {
 func (u *unstored) keep(f *flight) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	attempt := &unstoredAttempt{nameOf(f.draft.webhook, f.draft.name()), f, u.now()}
+	attempt := &unstoredAttempt{nameOf(f.draft.webhook, f.draft.name()), f, u.now(), unstoredEach + int64(len(f.draft.payload))}
 	u.drop(u.attempts[attempt.delivery])
 	u.attempts[attempt.delivery] = u.oldest.PushBack(attempt)
-	u.bytes += attempt.bytes()
+	u.bytes += attempt.bytes
+	u.bytesOf[attempt.delivery.Namespace] += attempt.bytes
 	u.expire()
 }
 
@@ -98,14 +100,36 @@ func (u *unstored) forget(webhook types.UID) {
 	}
 }
 
-// expire drops what is too old, and the oldest where there is too much.
+// expire drops what is too old, and where there is too much the oldest of the
+// namespace that has most.
 func (u *unstored) expire() {
 	for element := u.oldest.Front(); element != nil; element = u.oldest.Front() {
-		if u.bytes <= unstoredBytes && u.now().Sub(attemptIn(element).since) < unstoredFor {
-			return
+		if u.now().Sub(attemptIn(element).since) < unstoredFor {
+			break
 		}
 		u.drop(element)
 	}
+	for u.bytes > unstoredBytes {
+		u.drop(u.oldestOf(u.largest()))
+	}
+}
+
+// largest is the namespace whose attempts take most.
+func (u *unstored) largest() (largest string) {
+	for namespace, bytes := range u.bytesOf {
+		if bytes > u.bytesOf[largest] {
+			largest = namespace
+		}
+	}
+	return largest
+}
+
+func (u *unstored) oldestOf(namespace string) *list.Element {
+	element := u.oldest.Front()
+	for attemptIn(element).delivery.Namespace != namespace {
+		element = element.Next()
+	}
+	return element
 }
 
 func (u *unstored) drop(element *list.Element) {
@@ -115,7 +139,11 @@ func (u *unstored) drop(element *list.Element) {
 	attempt := attemptIn(element)
 	u.oldest.Remove(element)
 	delete(u.attempts, attempt.delivery)
-	u.bytes -= attempt.bytes()
+	u.bytes -= attempt.bytes
+	namespace := attempt.delivery.Namespace
+	if u.bytesOf[namespace] -= attempt.bytes; u.bytesOf[namespace] == 0 {
+		delete(u.bytesOf, namespace)
+	}
 }
 
 func attemptIn(element *list.Element) *unstoredAttempt {

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/signer"
+)
+
+// unstoredFlight is a first attempt of an event for a webhook of a namespace.
+func unstoredFlight(namespace string, event, payloadBytes int) *flight {
+	webhook := &v1alpha1.Webhook{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a", UID: types.UID(namespace)}, Spec: v1alpha1.WebhookSpec{URL: "https://example.com/"},
+	}
+	draft := &deliveryDraft{webhook: webhook, eventID: fmt.Sprintf("evt_%d", event), payload: make([]byte, payloadBytes)}
+	return &flight{draft: draft, revision: signer.EndpointRevision(webhook)}
+}
+
+func (u *unstored) finds(f *flight) bool { return u.find(f.draft.webhook, f.draft.name()) == f }
+
+// A namespace that nothing can be stored in, as by a policy of its own, fills no
+// more memory than there is for that, and makes no other forget.
+func TestUnstoredAttemptsOfOneNamespacePushOutNoneOfAnother(t *testing.T) {
+	now := time.Now()
+	u := newUnstored(func() time.Time { return now })
+	neighbour := unstoredFlight("neighbour", 0, 1000)
+	u.keep(neighbour)
+	const payloadBytes, many = 100 << 10, 400
+	var flood []*flight
+	for event := range many {
+		flood = append(flood, unstoredFlight("attacker", event, payloadBytes))
+		u.keep(flood[event])
+	}
+	if !u.finds(neighbour) {
+		t.Error("the neighbour's attempt is forgotten")
+	}
+	if !u.finds(flood[many-1]) || u.finds(flood[0]) {
+		t.Error("it is not the oldest attempts of the attacker that are forgotten")
+	}
+	if u.bytes > unstoredBytes || u.bytes < unstoredBytes/2 || len(u.attempts) != u.oldest.Len() {
+		t.Errorf("%d bytes of %d attempts, %d by delivery", u.bytes, u.oldest.Len(), len(u.attempts))
+	}
+	now = now.Add(unstoredFor)
+	if u.finds(neighbour) || u.bytes != 0 || u.oldest.Len() != 0 || len(u.bytesOf) != 0 {
+		t.Errorf("after %s there are %d bytes of %d attempts", unstoredFor, u.bytes, u.oldest.Len())
+	}
+}
