@@ -18,9 +18,6 @@ const (
 	protocolHTTP2 = "h2"
 )
 
-// sessionsKept is how many TLS sessions are remembered, to shorten handshakes.
-const sessionsKept = 1024
-
 // connection is one to an endpoint that nothing has been sent on.
 type connection struct {
 	socket   *socket
@@ -38,7 +35,7 @@ func newTLSConfig(options Options) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		RootCAs:            options.RootCAs,
-		ClientSessionCache: tls.NewLRUClientSessionCache(sessionsKept),
+		ClientSessionCache: newSessionCache(),
 		VerifyConnection:   refuseControlPlane,
 		// A request is of no use to the endpoint until all of it is there.
 		DynamicRecordSizingDisabled: true,
