@@ -10,12 +10,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
@@ -69,7 +69,7 @@ func (c *SkippedCollector) Start(ctx context.Context) error {
 		if err != nil {
 			text = err.Error()
 		}
-		if text != said && text != "" && !apierrors.IsConflict(err) {
+		if text != said && text != "" && !denial.IsConflict(err) {
 			ctrl.LoggerFrom(ctx).Error(err, "collect what the gateways skipped; trying again")
 		}
 		said = text

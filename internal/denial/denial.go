@@ -114,6 +114,13 @@ func IsNotFound(err error) bool { return apierrors.IsNotFound(err) && Of(err) ==
 // IsAlreadyExists is apierrors.IsAlreadyExists, unless a policy chose that reason.
 func IsAlreadyExists(err error) bool { return apierrors.IsAlreadyExists(err) && Of(err) == None }
 
+// IsTooLarge reports whether the API server or etcd takes no object as large as this
+// one, unless a policy chose that code. It says nothing about other writes.
+func IsTooLarge(err error) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return ok && Of(err) == Object && (apierrors.IsRequestEntityTooLargeError(err) || strings.Contains(status.Status().Message, tooLargeForEtcd))
+}
+
 // Sentence is what the API server said, without the addresses of a webhook that
 // did not answer, which change; "": it said nothing.
 func Sentence(err error) string {

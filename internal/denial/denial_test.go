@@ -85,6 +85,29 @@ func TestCodesThatAPolicyChose(t *testing.T) {
 	if denial.IsNotFound(byWebhook(404)) || !denial.IsNotFound(apierrors.NewNotFound(secrets, "keys")) {
 		t.Error("a policy's 404 does not say that the object is gone")
 	}
+	exists := said(409, metav1.StatusReasonAlreadyExists, `admission webhook "policy.example" denied the request: not here`)
+	if denial.IsAlreadyExists(exists) || !denial.IsAlreadyExists(apierrors.NewAlreadyExists(secrets, "keys")) {
+		t.Error("a policy's reason does not say that the object exists")
+	}
+}
+
+func TestIsTooLarge(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"for the API server", said(413, metav1.StatusReasonRequestEntityTooLarge, "Request entity too large: limit is 3145728"), true},
+		{"for etcd", fmt.Errorf("write: %w", said(500, "", "etcdserver: request is too large")), true},
+		{"a policy chose the code", byWebhook(413), false},
+		{"another error of etcd", said(500, "", "etcdserver: no leader"), false},
+		{"no answer", errors.New("etcdserver: request is too large"), false},
+		{"none", nil, false},
+	} {
+		if got := denial.IsTooLarge(tt.err); got != tt.want {
+			t.Errorf("%s: %t", tt.name, got)
+		}
+	}
 }
 
 func TestSentence(t *testing.T) {
