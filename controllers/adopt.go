@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
 // adoptRetry is the wait while the cache still shows a Webhook that is gone.
@@ -41,7 +42,7 @@ func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) (result re
 	adopted, err := r.patchOwner(ctx, s)
 	switch {
 	case err == nil:
-	case isTooLarge(err):
+	case denial.IsTooLarge(err):
 		ctrl.LoggerFrom(ctx).Error(err, "a delivery cannot be given its owner; it is not sent")
 		return reconcile.Result{RequeueAfter: unwritableRetry, Priority: new(priorityNormal)}, true, nil
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
@@ -51,7 +52,7 @@ func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) (result re
 		fallthrough // a policy's answer
 	default:
 		if !isUnreachable(err) {
-			r.homes.failed(keyOf(s.delivery), err)
+			r.homes.failed(keyOf(s.delivery))
 		}
 		return reconcile.Result{}, true, fmt.Errorf("adopt webhookdelivery %s/%s: %w", s.delivery.Namespace, s.delivery.Name, err)
 	}
@@ -71,8 +72,8 @@ func (r *DeliveryReconciler) patchOwner(ctx context.Context, s *situation) (*v1a
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.homes.timeout(s.delivery.Namespace))
-	defer cancel()
 	adopted := &v1alpha1.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: s.delivery.Namespace, Name: s.delivery.Name}}
-	return adopted, r.Client.Patch(ctx, adopted, client.RawPatch(types.MergePatchType, patch))
+	return adopted, r.homes.limits.Do(ctx, s.delivery.Namespace, func(ctx context.Context) error {
+		return r.Client.Patch(ctx, adopted, client.RawPatch(types.MergePatchType, patch))
+	})
 }

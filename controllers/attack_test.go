@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
@@ -169,7 +170,7 @@ func fullDelivery(ctx context.Context, webhook *v1alpha1.Webhook) *v1alpha1.Webh
 		middle := (fits + tooMuch) / 2
 		probe := build(elsewhere, middle)
 		if err := world.admin.Create(ctx, probe); err != nil {
-			Expect(isTooLarge(err) || apierrors.IsInvalid(err)).To(BeTrue(), "%.200v", err)
+			Expect(denial.IsTooLarge(err) || apierrors.IsInvalid(err)).To(BeTrue(), "%.200v", err)
 			tooMuch = middle
 			continue
 		}

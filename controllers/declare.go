@@ -163,7 +163,7 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request
 	defer r.homes.end(req.NamespacedName)
 	result, err := r.pass(ctx, req)
 	if err != nil && !isUnreachable(err) {
-		r.homes.failed(req.NamespacedName, err)
+		r.homes.failed(req.NamespacedName)
 	}
 	if denial.IsConflict(err) || denial.IsNotFound(err) { // the cache is behind: look again after a rest
 		return reconcile.Result{}, nil
@@ -297,19 +297,17 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 	}
 	updated := s.webhook.DeepCopy()
 	updated.Status = *status
-	ctx, cancel := context.WithTimeout(ctx, r.homes.timeout(key.Namespace))
-	defer cancel()
 	began := r.Now()
-	if err := r.Client.Status().Update(ctx, updated); err != nil {
+	err := r.homes.limits.Do(ctx, key.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, updated) })
+	if err != nil {
 		// A conflict can be with ourselves, where the request was sent twice.
 		if !denial.IsNotFound(err) && !denial.IsLasting(err) {
 			r.unanswered.Store(key, unansweredStatus{scope: s, status: status})
 		}
 		return reconcile.Result{}, fmt.Errorf("write status of webhook %s/%s: %w", s.webhook.Namespace, s.webhook.Name, err)
 	}
-	took := r.Now().Sub(began)
-	r.homes.succeeded(key.Namespace, took)
-	r.counters.written(key, took)
+	r.homes.succeeded(key.Namespace)
+	r.counters.written(key, r.Now().Sub(began))
 	r.account(s, status)
 	return reconcile.Result{RequeueAfter: after}, nil
 }

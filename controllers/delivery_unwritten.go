@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
 const (
@@ -31,17 +31,6 @@ const (
 	overtakenMin = time.Millisecond
 )
 
-// tooLarge is how etcd refuses an object over its limit. The API server gives
-// that answer on without a reason of its own.
-const tooLarge = "etcdserver: request is too large"
-
-// isTooLarge reports whether the API server refused this very object and will
-// again: no sign that it takes no writes. An object can be made so large that no
-// status fits into it.
-func isTooLarge(err error) bool {
-	return apierrors.IsRequestEntityTooLargeError(err) || err != nil && strings.Contains(err.Error(), tooLarge)
-}
-
 // isRefusal reports whether the API server, or a policy in it, has said no to a
 // write, rather than failed to do it. Any code can be a policy's.
 func isRefusal(err error) bool {
@@ -56,8 +45,6 @@ func isRefusal(err error) bool {
 // updateStatus writes the status with an optimistic lock. The spec stays out of
 // the body: the API server restores it, and the cache may not have it whole.
 func (r *DeliveryReconciler) updateStatus(ctx context.Context, delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) (*v1alpha1.WebhookDelivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.homes.timeout(delivery.Namespace))
-	defer cancel()
 	out := &v1alpha1.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: delivery.Namespace, Name: delivery.Name,
@@ -65,7 +52,8 @@ func (r *DeliveryReconciler) updateStatus(ctx context.Context, delivery *v1alpha
 		},
 		Status: *status,
 	}
-	if err := r.Client.Status().Update(ctx, out); err != nil {
+	err := r.homes.limits.Do(ctx, delivery.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, out) })
+	if err != nil {
 		return nil, err
 	}
 	strip(out)
@@ -87,7 +75,7 @@ func (r *DeliveryReconciler) unwritten(ctx context.Context, s *situation, status
 	r.fail(before, err)
 	failure := fmt.Errorf("write status of webhookdelivery %s/%s: %w", before.Namespace, before.Name, err)
 	switch {
-	case isTooLarge(err), s.owed != nil && isRefusal(err):
+	case denial.IsTooLarge(err), s.owed != nil && isRefusal(err):
 	case isRefusal(err) && r.memory.refusedFor(before.UID, s.now) >= refusedGrace:
 	default:
 		return reconcile.Result{Priority: new(priorityOutcome)}, true, failure
@@ -109,7 +97,7 @@ func (r *DeliveryReconciler) unwritten(ctx context.Context, s *situation, status
 func (r *DeliveryReconciler) fail(delivery *v1alpha1.WebhookDelivery, err error) {
 	result := "failed"
 	switch {
-	case isTooLarge(err) || isRefusal(err) && r.memory.owing(delivery.UID) != nil:
+	case denial.IsTooLarge(err) || isRefusal(err) && r.memory.owing(delivery.UID) != nil:
 		r.Metrics.statusWrite("refused")
 		return // it is about this delivery alone
 	case isRefusal(err):
@@ -124,7 +112,7 @@ func (r *DeliveryReconciler) fail(delivery *v1alpha1.WebhookDelivery, err error)
 		r.Runner.Reached()
 	}
 	r.Runner.WriteFailed(delivery.Namespace)
-	r.homes.failed(keyOf(delivery), err)
+	r.homes.failed(keyOf(delivery))
 }
 
 // readAgain takes the object as it is now after a write that did not meet it. If

@@ -11,6 +11,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
 const (
@@ -18,10 +20,6 @@ const (
 	// one in the namespace. It doubles with each failure in a row.
 	homeRestMin = 50 * time.Millisecond
 	homeRestMax = 2 * time.Second
-	// writeTimeoutMax is the longest that one write may take. It begins with
-	// apiTimeout and doubles while writes of the namespace end by it: what only takes
-	// long is slower then, and not stuck.
-	writeTimeoutMax = 30 * time.Second
 )
 
 // homes share the workers of a controller out between namespaces: what one namespace
@@ -37,6 +35,7 @@ const (
 type homes struct {
 	workers int
 	now     func() time.Time
+	limits  *writelimit.Limits // how long a write may take
 	// wake puts a pass that has waited into the queue.
 	wake func(types.NamespacedName)
 
@@ -52,13 +51,12 @@ type home struct {
 	using    int
 	line     []types.NamespacedName // passes that wait, in order, and some that do no more
 	waiting  map[types.NamespacedName]struct{}
-	failures int           // in a row
-	rests    time.Time     // until then
-	timeout  time.Duration // of the next write; 0: apiTimeout
+	failures int       // in a row
+	rests    time.Time // until then
 }
 
 func newHomes(workers int, now func() time.Time, wake func(types.NamespacedName)) *homes {
-	return &homes{workers: workers, now: now, wake: wake, all: map[string]*home{}}
+	return &homes{workers: workers, now: now, limits: writelimit.New(now), wake: wake, all: map[string]*home{}}
 }
 
 // begin gives a pass over an object its place, and reports false if it must wait: it
@@ -101,7 +99,7 @@ func (h *homes) end(object types.NamespacedName) {
 
 // failed notes that a write of a namespace was refused, failed or took too long, and
 // lets the object wait for the end of the rest.
-func (h *homes) failed(object types.NamespacedName, err error) {
+func (h *homes) failed(object types.NamespacedName) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	o := h.home(object.Namespace)
@@ -111,38 +109,18 @@ func (h *homes) failed(object types.NamespacedName, err error) {
 	rest := min(homeRestMin<<min(o.failures, 8), homeRestMax)
 	o.failures++
 	o.rests = h.now().Add(rest)
-	if errors.Is(err, context.DeadlineExceeded) {
-		o.timeout = min(2*max(o.timeout, apiTimeout), writeTimeoutMax)
-	}
 	h.park(o, object)
 	time.AfterFunc(rest, h.rested)
 }
 
-// succeeded notes that a write of a namespace was taken, and how long it took.
-func (h *homes) succeeded(namespace string, took time.Duration) {
+// succeeded notes that a write of a namespace was taken.
+func (h *homes) succeeded(namespace string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	o := h.all[namespace]
-	if o == nil {
-		return
-	}
-	if o.failures > 0 {
+	if o := h.all[namespace]; o != nil && o.failures > 0 {
 		h.doubting -= o.using
 		o.failures, o.rests = 0, time.Time{}
 	}
-	if o.timeout > 0 {
-		o.timeout = min(max(2*took, apiTimeout), writeTimeoutMax)
-	}
-}
-
-// timeout is how long the next write of a namespace may take.
-func (h *homes) timeout(namespace string) time.Duration {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if o := h.all[namespace]; o != nil {
-		return max(o.timeout, apiTimeout)
-	}
-	return apiTimeout
 }
 
 // rested lets those go on whose rest is over.

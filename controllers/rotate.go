@@ -9,12 +9,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/signing"
 )
@@ -62,8 +62,6 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 // tend creates, rotates and prunes the generated Secret; changed tells that it
 // must be read again.
 func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets signer.Secrets, problem *signer.Problem) (changed bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.homes.timeout(s.webhook.Namespace))
-	defer cancel()
 	switch {
 	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotFound && secretFollows(s.webhook, s.now):
 		return true, nil
@@ -95,8 +93,8 @@ func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.
 		return err
 	}
 	secret := signing.NewSecret(webhook, value)
-	err = r.Client.Create(ctx, secret)
-	if apierrors.IsAlreadyExists(err) { // it may have lost its owner, or its key
+	err = r.homes.limits.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Create(ctx, secret) })
+	if denial.IsAlreadyExists(err) { // it may have lost its owner, or its key
 		if adopted, err := r.adoptSecret(ctx, webhook); adopted || err != nil {
 			return err
 		}
@@ -118,14 +116,14 @@ func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.
 // one.
 func (r *WebhookReconciler) adoptSecret(ctx context.Context, webhook *v1alpha1.Webhook) (adopted bool, err error) {
 	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signing.SecretName(webhook)}
-	var secret corev1.Secret
-	if err := r.Live.Get(ctx, key, &secret); err != nil {
-		return false, client.IgnoreNotFound(fmt.Errorf("get signing secret %s: %w", key, err))
+	secret, err := r.readSecret(ctx, key)
+	if err != nil {
+		return false, client.IgnoreNotFound(err)
 	}
-	if !signing.Adopt(&secret, webhook) {
+	if !signing.Adopt(secret, webhook) {
 		return false, nil
 	}
-	if err := r.Client.Update(ctx, &secret); err != nil {
+	if err := r.writeSecret(ctx, secret); err != nil {
 		return false, fmt.Errorf("adopt signing secret %s: %w", key, err)
 	}
 	return true, nil
@@ -137,6 +135,8 @@ func (r *WebhookReconciler) adoptSecret(ctx context.Context, webhook *v1alpha1.W
 // request from a cache that is behind cannot rotate away what the gateway has
 // just handed out.
 func (r *WebhookReconciler) rotateSecret(ctx context.Context, secret *corev1.Secret, s *webhookScope) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
 	var live v1alpha1.Webhook
 	if err := r.Live.Get(ctx, keyOf(s.webhook), &live); err != nil {
 		return false, client.IgnoreNotFound(fmt.Errorf("get webhook %s: %w", keyOf(s.webhook), err))
@@ -151,19 +151,33 @@ func (r *WebhookReconciler) rotateSecret(ctx context.Context, secret *corev1.Sec
 // this Webhook's.
 func (r *WebhookReconciler) updateSecret(ctx context.Context, webhook *v1alpha1.Webhook, change func(*corev1.Secret) (bool, error)) error {
 	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signing.SecretName(webhook)}
-	var secret corev1.Secret
-	if err := r.Live.Get(ctx, key, &secret); err != nil {
-		return client.IgnoreNotFound(fmt.Errorf("get signing secret %s: %w", key, err))
+	secret, err := r.readSecret(ctx, key)
+	if err != nil {
+		return client.IgnoreNotFound(err)
 	}
-	if problem := signer.Permitted(webhook, &secret); problem != nil {
+	if problem := signer.Permitted(webhook, secret); problem != nil {
 		return nil //nolint:nilerr // the status says it; somebody else's Secret is left alone
 	}
-	changed, err := change(&secret)
+	changed, err := change(secret)
 	if err != nil || !changed {
 		return err
 	}
-	if err := r.Client.Update(ctx, &secret); err != nil {
+	if err := r.writeSecret(ctx, secret); err != nil {
 		return fmt.Errorf("update signing secret %s: %w", key, err)
 	}
 	return nil
+}
+
+func (r *WebhookReconciler) readSecret(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var secret corev1.Secret
+	if err := r.Live.Get(ctx, key, &secret); err != nil {
+		return nil, fmt.Errorf("get signing secret %s: %w", key, err)
+	}
+	return &secret, nil
+}
+
+func (r *WebhookReconciler) writeSecret(ctx context.Context, secret *corev1.Secret) error {
+	return r.homes.limits.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Update(ctx, secret) })
 }

@@ -31,12 +31,11 @@ const maxUnrecorded = 1e9
 func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1alpha1.WebhookDeliveryStatus) (reconcile.Result, bool, error) {
 	before := s.delivery
 	r.memory.doubt(before) // until the API server answers; its event can come before
-	began := r.Now()
 	written, err := r.updateStatus(ctx, before, status)
 	if err != nil {
 		return r.unwritten(ctx, s, status, err)
 	}
-	r.homes.succeeded(before.Namespace, r.Now().Sub(began))
+	r.homes.succeeded(before.Namespace)
 	r.Runner.WriteSucceeded(before.Namespace)
 	r.Metrics.statusWrite("written")
 	r.settleRunner(s, &written.Status)

@@ -89,16 +89,20 @@ var _ = Describe("A signing secret that the API server refuses to store", func()
 		Eventually(state(ctx, delivery)).WithTimeout(time.Minute).Should(HavePrefix("Succeeded"))
 	}, SpecTimeout(2*time.Minute))
 
-	It("is told whatever the code is that a policy denies with", func(ctx SpecContext) {
+	It("is told whatever the code and the reason are that a policy denies with", func(ctx SpecContext) {
 		var all sync.WaitGroup
+		verdicts := []admission.Verdict{{Code: 409, Reason: metav1.StatusReasonAlreadyExists, Message: "secrets come from the vault"}}
 		for _, code := range []int32{400, 401, 403, 404, 409, 413, 422, 429, 500, 503} {
+			verdicts = append(verdicts, admission.Deny(code, "secrets come from the vault"))
+		}
+		for _, verdict := range verdicts {
 			namespace, policy := policed(ctx, "secrets")
-			policy.Answer(admission.Deny(code, "secrets come from the vault"))
+			policy.Answer(verdict)
 			all.Go(func() {
 				defer GinkgoRecover()
 				startOperator(setup{namespace: namespace})
 				webhook := create(ctx, hookIn(namespace))
-				about := fmt.Sprintf("%d", code)
+				about := fmt.Sprintf("%d %s", verdict.Code, verdict.Reason)
 				Eventually(says(ctx, webhook)).Should(And(HavePrefix("False SecretRefused: "), ContainSubstring("denied the request: secrets come from the vault")), about)
 				Eventually(noted(ctx, webhook)).Should(ContainElement("SecretRefused"), about)
 				policy.Allow()
