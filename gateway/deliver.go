@@ -28,11 +28,7 @@ func (p *publishing) fanOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		for _, t := range tasks {
-			t.release() // also of what was never begun
-		}
-	}()
+	defer releaseAll(tasks) // also of what was never begun
 	p.admitted = true
 	until := p.g.now().Add(timeFor(ctx, p.prefer.wait))
 	flights, durable := p.attempt(ctx, tasks)
@@ -100,15 +96,12 @@ func (p *publishing) admit() ([]*task, error) {
 		tasks[i] = &task{target: byName[granted.name], ledger: p.g.deliveries, bytes: bytes}
 	}
 	reserved, refused := p.g.writes.reserve(p.namespace, len(p.payload), len(tasks))
-	for i, t := range tasks {
-		if refused != nil {
-			t.release()
-			continue
-		}
-		t.reserved = reserved[i]
-	}
 	if refused != nil {
+		releaseAll(tasks)
 		return nil, refused
+	}
+	for i, t := range tasks {
+		t.reserved = reserved[i]
 	}
 	return tasks, nil
 }
@@ -131,6 +124,12 @@ func (t *task) release() {
 	if !t.released {
 		t.released = true
 		t.ledger.release(t.webhook.Namespace, t.webhook.Name, t.bytes)
+	}
+}
+
+func releaseAll(tasks []*task) {
+	for _, t := range tasks {
+		t.release()
 	}
 }
 
@@ -232,18 +231,17 @@ func (p *publishing) take(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery
 	return r, nil
 }
 
-// passedOver is a webhook that gets no delivery, and why.
-type passedOver struct {
-	webhook webhookKey
-	reason  string
+// skippedTarget is a webhook that gets no delivery, and why.
+type skippedTarget struct {
+	target
+	reason string
 }
 
 // skip makes a webhook that gets no delivery part of the answer.
 func (p *publishing) skip(t target, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.skipped = append(p.skipped, rest.SkippedWebhook{WebhookID: idOf(t.webhook), Reason: reason})
-	p.passedOver = append(p.passedOver, passedOver{keyOf(t.webhook), reason})
+	p.skipped = append(p.skipped, skippedTarget{t, reason})
 }
 
 // note makes a delivery part of the answer.

@@ -147,9 +147,7 @@ type publishing struct {
 	span     tracing.Publishing
 
 	wanted  []target // the oldest first
-	skipped []rest.SkippedWebhook
-
-	passedOver []passedOver // the same, to be counted once it is answered
+	skipped []skippedTarget
 
 	mu      sync.Mutex
 	known   map[string]*recorded // deliveries that exist, by name
@@ -174,7 +172,7 @@ func (p *publishing) run(ctx context.Context) (*rest.Published, error) {
 	p.span.End(failureOf(err), len(p.known))
 	if err == nil {
 		p.count()
-		return &rest.Published{EventID: p.id, Deliveries: p.deliveries(), Skipped: p.skipped}, nil
+		return &rest.Published{EventID: p.id, Deliveries: p.deliveries(), Skipped: p.skippedWebhooks()}, nil
 	}
 	said, ok := errors.AsType[*problem](err)
 	if !ok || said.Status >= http.StatusInternalServerError {
@@ -206,7 +204,7 @@ func isRepeatable(status int) bool {
 }
 
 func (p *publishing) steps(ctx context.Context) error {
-	p.known, p.skipped = map[string]*recorded{}, []rest.SkippedWebhook{}
+	p.known = map[string]*recorded{}
 	if err := p.check(ctx); err != nil {
 		return err
 	}
@@ -230,9 +228,9 @@ func (p *publishing) count() {
 		outcome = outcomeRepeated
 	}
 	p.g.metrics.published(outcome)
-	for _, each := range p.passedOver {
+	for _, each := range p.skipped {
 		p.g.metrics.skippedWebhook(each.reason)
-		p.g.skips.note(each.webhook, each.reason)
+		p.g.skips.note(keyOf(each.webhook), each.reason)
 	}
 }
 
@@ -317,6 +315,15 @@ func (p *publishing) deliveries() []rest.PublishedDelivery {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.known)) {
 		show(name)
+	}
+	return all
+}
+
+// skippedWebhooks are those that get no delivery, as the answer has them.
+func (p *publishing) skippedWebhooks() []rest.SkippedWebhook {
+	all := make([]rest.SkippedWebhook, len(p.skipped))
+	for i, each := range p.skipped {
+		all[i] = rest.SkippedWebhook{WebhookID: idOf(each.webhook), Reason: each.reason}
 	}
 	return all
 }
