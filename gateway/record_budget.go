@@ -4,26 +4,6 @@ package gateway
 
 import "time"
 
-// bucket holds tokens that come at a rate.
-type bucket struct {
-	tokens float64
-	filled time.Time // zero: full
-}
-
-func (b *bucket) take(rate, burst float64, now time.Time) bool {
-	if b.filled.IsZero() {
-		b.tokens = burst
-	} else {
-		b.tokens = min(burst, b.tokens+rate*now.Sub(b.filled).Seconds())
-	}
-	b.filled = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
-}
-
 // leastRefill is how many tokens a sharedBucket waits for before it shares them out. So
 // much may be missing where a whole one is asked for.
 const leastRefill = 0.1

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -69,9 +70,9 @@ type records struct {
 	hooks map[types.UID]*hookRecords
 }
 
-// hookRecords is the budget of one webhook.
+// hookRecords is what is known of the records of one webhook.
 type hookRecords struct {
-	bucket     bucket
+	budget     *rate.Limiter
 	unrecorded int64
 	// recovered is when a success last got an object because it ended a failure.
 	recovered time.Time
@@ -146,13 +147,13 @@ func (r *records) afford(h *hookRecords, namespace string, now time.Time) bool {
 	if r.queue.depth(namespace) >= max(r.limits.Burst, recordWorkers) { // the API server takes fewer than the budget allows
 		return false
 	}
-	return h.bucket.take(r.limits.Rate, float64(r.limits.Burst), now) && r.total.take(namespace, r.limits.Total, r.limits.totalBurst(), now)
+	return h.budget.AllowN(now, 1) && r.total.take(namespace, r.limits.Total, r.limits.totalBurst(), now)
 }
 
 func (r *records) hook(uid types.UID) *hookRecords {
 	h := r.hooks[uid]
 	if h == nil {
-		h = &hookRecords{}
+		h = &hookRecords{budget: rate.NewLimiter(rate.Limit(r.limits.Rate), r.limits.Burst)}
 		r.hooks[uid] = h
 	}
 	return h

@@ -227,20 +227,3 @@ func TestOneRequestAtATimePublishesAnID(t *testing.T) {
 		t.Error("something is left")
 	}
 }
-
-func TestBucketsFillAtTheirRate(t *testing.T) {
-	var b bucket
-	now := time.Unix(1000, 0)
-	took := func(after time.Duration) (n int) {
-		now = now.Add(after)
-		for b.take(5, 50, now) {
-			n++
-		}
-		return n
-	}
-	for i, want := range []int{50, 0, 5, 50} {
-		if got := took([]time.Duration{0, 0, time.Second, time.Hour}[i]); got != want {
-			t.Errorf("step %d: got %d, want %d", i, got, want)
-		}
-	}
-}
