@@ -45,10 +45,9 @@ func (r *recorders) count(namespace string) int {
 }
 
 // succeed offers one more success of a webhook.
-func succeed(r *records, namespace, webhook string, policy v1alpha1.RecordPolicy, n int) {
+func succeed(r *records, namespace, webhook string, n int) {
 	hook := hookNamed(webhook, "https://one.example.com/")
 	hook.Namespace, hook.UID = namespace, types.UID(namespace+"/"+webhook)
-	hook.Spec.Retention = &v1alpha1.Retention{Record: policy}
 	r.offer(&flight{draft: &deliveryDraft{webhook: hook, eventID: fmt.Sprint("e", n), payload: []byte("{}"), accepted: time.Now()}})
 }
 
@@ -71,10 +70,10 @@ func TestOneNamespaceDoesNotUseUpTheRateOfRecords(t *testing.T) {
 				const seconds, webhooks = 30, 10
 				for i := range seconds * 10 {
 					for n := range greedy * webhooks {
-						succeed(r, fmt.Sprint("greedy-", n%greedy), fmt.Sprint("w", n/greedy), v1alpha1.RecordBudgeted, i)
+						succeed(r, fmt.Sprint("greedy-", n%greedy), fmt.Sprint("w", n/greedy), i)
 					}
 					if i%10 == 0 {
-						succeed(r, "modest", "one", v1alpha1.RecordBudgeted, i)
+						succeed(r, "modest", "one", i)
 					}
 					time.Sleep(100 * time.Millisecond)
 				}
@@ -99,33 +98,27 @@ func TestOneNamespaceDoesNotUseUpTheRateOfRecords(t *testing.T) {
 }
 
 func TestCreatesThatHangInOneNamespaceHoldUpNoOther(t *testing.T) {
-	for _, policy := range []v1alpha1.RecordPolicy{v1alpha1.RecordBudgeted, v1alpha1.RecordAlways} {
-		t.Run(string(policy), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				api := &recorders{hanging: map[string]bool{"hangs": true, "hangs-too": true}}
-				r, stop := startRecords(t, Records{Rate: 5, Burst: 10, Total: 20}, api)
-				const seconds = 30
-				for i := range seconds * 4 {
-					for namespace := range api.hanging {
-						for n := range 10 {
-							go succeed(r, namespace, fmt.Sprint("w", n), policy, i) // who wants all waits for it
-						}
-					}
-					synctest.Wait()
-					if i%4 == 0 {
-						succeed(r, "prompt", "one", v1alpha1.RecordAlways, i)
-						succeed(r, "prompt", "two", v1alpha1.RecordBudgeted, i)
-					}
-					time.Sleep(250 * time.Millisecond)
-					synctest.Wait()
-					// That creates hang in a namespace is not known before recordHangs.
-					if made, want := api.count("prompt"), (i/4+1)*2; made != want && (i >= 4 || i == 3) {
-						t.Errorf("after %d ms there are %d records of %d", (i+1)*250, made, want)
-					}
+	synctest.Test(t, func(t *testing.T) {
+		api := &recorders{hanging: map[string]bool{"a": true, "b": true, "c": true, "d": true}} // more than recordWorkers
+		r, stop := startRecords(t, Records{Rate: 5, Burst: 50, Total: 100}, api)
+		const seconds = 30
+		for i := range seconds * 4 {
+			for namespace := range api.hanging {
+				for n := range 10 {
+					succeed(r, namespace, fmt.Sprint("w", n), i)
 				}
-				stop()
-				time.Sleep(10 * recordTimeout) // publishers that wait
-			})
-		})
-	}
+			}
+			if i%4 == 0 {
+				succeed(r, "prompt", "one", i)
+				succeed(r, "prompt", "two", i)
+			}
+			time.Sleep(250 * time.Millisecond)
+			synctest.Wait()
+			// That creates hang in a namespace is not known before recordHangs.
+			if made, want := api.count("prompt"), (i/4+1)*2; made != want && i >= 3 {
+				t.Errorf("after %d ms there are %d records of %d", (i+1)*250, made, want)
+			}
+		}
+		stop()
+	})
 }

@@ -35,11 +35,10 @@ func TestRecordsYield(t *testing.T) {
 	limits := Records{Rate: 20, Burst: 20, Total: 20}
 	for name, c := range map[string]struct {
 		takes       time.Duration
-		policy      v1alpha1.RecordPolicy
 		least, most int64
 	}{
-		"quick: the budget":                           {time.Millisecond, v1alpha1.RecordBudgeted, 210, 225},
-		"slow: two at a time, a twentieth of the day": {100 * time.Millisecond, v1alpha1.RecordBudgeted, 9, 11},
+		"quick: the budget":                            {time.Millisecond, 210, 225},
+		"slow: two at a time, a twentieth of the time": {100 * time.Millisecond, 9, 11},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -49,7 +48,6 @@ func TestRecordsYield(t *testing.T) {
 				ended := make(chan struct{})
 				go func() { defer close(ended); r.run(ctx) }()
 				webhook := hookNamed("one", "https://one.example.com/")
-				webhook.Spec.Retention = &v1alpha1.Retention{Record: c.policy}
 				for i := range 500 {
 					r.offer(&flight{draft: &deliveryDraft{
 						webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: metav1.Now().Time,
@@ -59,7 +57,7 @@ func TestRecordsYield(t *testing.T) {
 				if made := api.made.Load(); made < c.least || made > c.most {
 					t.Errorf("%d records in ten seconds, want %d to %d", made, c.least, c.most)
 				}
-				if waiting := r.queue.size(); c.policy == v1alpha1.RecordBudgeted && waiting > int(limits.totalBurst()) {
+				if waiting := r.queue.size(); waiting > int(limits.totalBurst()) {
 					t.Errorf("%d records wait, more than are allowed at once", waiting)
 				}
 				stop()
