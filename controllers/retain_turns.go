@@ -5,6 +5,8 @@ package controllers
 import (
 	"maps"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/roundrobin"
 )
 
 // Namespaces take turns where finished deliveries are deleted, and one whose deletes
@@ -46,16 +48,7 @@ func (r *Retainer) inTurn(entries []*finishedDelivery) []*finishedDelivery {
 		}
 		of[namespace] = all[tried : tried+1]
 	}
-	turns := entries[:0]
-	for len(of) > 0 {
-		for namespace, left := range of {
-			turns = append(turns, left[0])
-			if of[namespace] = left[1:]; len(left) == 1 {
-				delete(of, namespace)
-			}
-		}
-	}
-	return turns
+	return roundrobin.Interleave(of, len(entries))
 }
 
 // isResting reports whether nothing of a namespace is to be deleted now.

@@ -17,6 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
+	"bbmcp.quietstack.com/webhooks/internal/roundrobin"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
 
@@ -151,7 +152,8 @@ func (s *skips) settle(known skipped.Report) {
 	s.tried = nil
 }
 
-// next is the report with what is untold, as much as goes into one.
+// next is the report with what is untold, as much as goes into one. A namespace with
+// thousands of webhooks delays nobody else's.
 func (s *skips) next(known skipped.Report) skipped.Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,7 +163,11 @@ func (s *skips) next(known skipped.Report) skipped.Report {
 		next.Begun = s.sequence
 	}
 	s.tried = map[skipped.Webhook]skipped.Count{}
-	for _, webhook := range s.inTurn(skipped.MaxWebhooks) {
+	waiting := map[string][]skipped.Webhook{}
+	for webhook := range s.untold {
+		waiting[webhook.Namespace] = append(waiting[webhook.Namespace], webhook)
+	}
+	for _, webhook := range roundrobin.Interleave(waiting, skipped.MaxWebhooks) {
 		if _, has := next.Counts[webhook]; !has && len(next.Counts) >= skipped.MaxWebhooks {
 			continue
 		}
@@ -173,28 +179,6 @@ func (s *skips) next(known skipped.Report) skipped.Report {
 		next.Counts = nil // the manager has not taken the last one yet, and there is no room
 	}
 	return next
-}
-
-// inTurn are at most so many webhooks with something untold: one of each namespace,
-// then a second of each, and so on. A namespace with thousands of them delays nobody
-// else's.
-func (s *skips) inTurn(most int) (turns []skipped.Webhook) {
-	waiting := map[string][]skipped.Webhook{}
-	for webhook := range s.untold {
-		waiting[webhook.Namespace] = append(waiting[webhook.Namespace], webhook)
-	}
-	for len(waiting) > 0 {
-		for namespace, webhooks := range waiting {
-			if len(turns) == most {
-				return turns
-			}
-			turns = append(turns, webhooks[0])
-			if waiting[namespace] = webhooks[1:]; len(webhooks) == 1 {
-				delete(waiting, namespace)
-			}
-		}
-	}
-	return turns
 }
 
 // forget drops what is untold of a webhook that is gone: there is nobody left to tell.
