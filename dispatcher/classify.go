@@ -43,6 +43,8 @@ func classify(err error, at transport.Seen) failure {
 		return f
 	}
 	switch {
+	case errors.Is(err, transport.ErrLargeHandshake):
+		return failure{ReasonTLSFailed, "the endpoint's part of the TLS handshake is larger than 64 KiB: its server sends too many certificates"}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return failure{ReasonConnectionRefused, "connection refused: nothing listens on the endpoint's port"}
 	case at.Stage <= transport.StageConnect:

@@ -127,6 +127,18 @@ var _ = Describe("A hostile endpoint", func() {
 		Expect(got.Reason).To(Equal(dispatcher.ReasonTLSFailed), "%+v", got)
 	})
 
+	It("fails by name when it sends far more certificates than a chain has", func(ctx SpecContext) {
+		hosts := []string{"127.0.0.1"}
+		for i := range 5000 {
+			hosts = append(hosts, fmt.Sprintf("host-%d.example", i))
+		}
+		authority, certificate := issued(time.Now().Add(time.Hour), hosts...)
+		r := startReceiver(receiver.Options{Certificate: certificate})
+		got := endure(ctx, newSender(dispatcher.SenderOptions{RootCAs: authority.Pool()}), r.URL("/"), longTimeout)
+		Expect(got.Reason).To(Equal(dispatcher.ReasonTLSFailed), "%+v", got)
+		Expect(got.Message).To(ContainSubstring("larger than 64 KiB"))
+	})
+
 	DescribeTable("fails by name at the level of connections",
 		func(ctx SpecContext, scheme string, serve func(net.Conn), want dispatcher.Reason) {
 			address, _ := accept(serve)

@@ -76,6 +76,7 @@ func (t *Transport) connect(ctx context.Context, r *Request, p *progress, overHT
 	}
 	secure := tls.Client(c.socket, config)
 	p.enter(StageTLS)
+	c.socket.beginHandshake()
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = c.socket.Close()
 		if !c.socket.answered.Load() {
@@ -83,6 +84,7 @@ func (t *Transport) connect(ctx context.Context, r *Request, p *progress, overHT
 		}
 		return nil, err
 	}
+	c.socket.endHandshake()
 	p.end(StageTLS)
 	state := secure.ConnectionState()
 	c.conn, c.http2 = secure, state.NegotiatedProtocol == protocolHTTP2

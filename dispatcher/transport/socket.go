@@ -3,12 +3,20 @@
 package transport
 
 import (
+	"errors"
 	"math"
 	"net"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
+
+// maxHandshakeBytes is how much an endpoint may send before a TLS handshake is over:
+// chains of certificates have 3 to 10 KiB, and TLS would take 256 KiB into memory.
+const maxHandshakeBytes = 64 << 10
+
+// ErrLargeHandshake ends a TLS handshake in which the endpoint sends too much.
+var ErrLargeHandshake = errors.New("the TLS handshake is too large")
 
 // socket is a TCP connection that counts what is written to it, and notes whether
 // anything came back.
@@ -17,6 +25,9 @@ type socket struct {
 	raw      syscall.RawConn // nil if it is of another kind
 	written  atomic.Int64    // bytes, those included that are being written
 	answered atomic.Bool     // something was read
+
+	handshaking   bool // a TLS handshake is under way, which alone reads
+	handshakeLeft int  // bytes that it may read
 }
 
 func newSocket(conn net.Conn) *socket {
@@ -29,9 +40,20 @@ func newSocket(conn net.Conn) *socket {
 	return s
 }
 
+// beginHandshake bounds what is read until endHandshake.
+func (s *socket) beginHandshake() { s.handshaking, s.handshakeLeft = true, maxHandshakeBytes }
+
+func (s *socket) endHandshake() { s.handshaking = false }
+
 // Read implements net.Conn.
 func (s *socket) Read(b []byte) (int, error) {
+	if s.handshaking && s.handshakeLeft <= 0 {
+		return 0, ErrLargeHandshake
+	}
 	n, err := s.Conn.Read(b)
+	if s.handshaking {
+		s.handshakeLeft -= n
+	}
 	if n > 0 && !s.answered.Load() {
 		s.answered.Store(true)
 	}
