@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
@@ -147,4 +148,35 @@ func TestARecordThatIsNotStoredCostsNoBytes(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRecordsThatMayBeStoredAreClosedWhateverHangsElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const webhooks = 50
+		hangs := true
+		var closed atomic.Int64
+		create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
+			if hangs || object.Namespace == "hangs" {
+				<-ctx.Done()
+				return unavailable("storing", ctx.Err())
+			}
+			closed.Add(1)
+			return nil
+		}
+		r := newRecords(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
+			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+		for _, namespace := range []string{"hangs", "well"} {
+			for i := range webhooks {
+				webhook := hookNamed(fmt.Sprint(i), "https://one.example.com/")
+				webhook.Namespace, webhook.UID = namespace, types.UID(fmt.Sprint(namespace, i))
+				r.record(&flight{draft: &deliveryDraft{webhook: webhook, eventID: "e", payload: []byte("{}"), accepted: time.Now()}})
+			}
+		}
+		hangs = false
+		began := time.Now()
+		r.closeAll()
+		if took := time.Since(began); closed.Load() != webhooks || took > recordTimeout {
+			t.Errorf("%d of %d are closed, in %s", closed.Load(), webhooks, took)
+		}
+	})
 }

@@ -336,18 +336,23 @@ func (r *records) close(webhook types.UID) bool {
 	return true
 }
 
-// closeAll does so for all webhooks.
+// closeAll does so for all webhooks, but for those of a namespace in which it still
+// cannot be known: creates that hang there hold up no other.
 func (r *records) closeAll() {
 	r.mu.Lock()
-	var open []types.UID
+	open := map[string][]types.UID{}
 	for webhook, h := range r.hooks {
 		if len(h.open) > 0 {
-			open = append(open, webhook)
+			open[h.open[0].Namespace] = append(open[h.open[0].Namespace], webhook)
 		}
 	}
 	r.mu.Unlock()
-	for _, webhook := range open {
-		r.close(webhook)
+	for _, webhooks := range open {
+		for _, webhook := range webhooks {
+			if !r.close(webhook) {
+				break
+			}
+		}
 	}
 }
 
