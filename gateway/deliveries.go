@@ -138,11 +138,11 @@ func (g *Gateway) liveDelivery(ctx context.Context, key types.NamespacedName) (*
 	if r, ok := g.deliveries.Get(key); ok {
 		size = int(r.bytes)
 	}
-	leave, err := g.reads.enter(ctx, key.Namespace, size)
+	release, err := g.reads.acquire(ctx, key.Namespace, size)
 	if err != nil {
 		return nil, unavailable("reading the delivery", err)
 	}
-	defer leave()
+	defer release()
 	var delivery v1alpha1.WebhookDelivery
 	err = g.client.Get(ctx, key, &delivery)
 	if apierrors.IsNotFound(err) {

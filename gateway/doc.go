@@ -44,7 +44,7 @@
 //	record_queue.go in their turns
 //	webhook_forget.go what is known of a webhook goes with it
 //	fanout.go     one delivery is created
-//	turns.go      large ones one after the other,
+//	namespace_semaphore.go large ones one after the other,
 //	write_budget.go within what its namespace may have stored,
 //	storing.go    a few at a time where the endpoint fails or is slow
 //	batch.go      many events at once

@@ -132,11 +132,11 @@ func writesOf(payload string) int { return 1 + len(payload)/bytesPerWrite }
 // all the same: its event is admitted. The bytes that were reserved for it are spent,
 // unless it is refused.
 func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
-	leave, err := g.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
+	release, err := g.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
 	if err != nil {
 		return nil, unavailable(doingStore, err)
 	}
-	defer leave()
+	defer release()
 	reserved.spend()
 	for try := 1; ; try++ {
 		stored, err := g.createOnce(ctx, object)

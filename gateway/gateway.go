@@ -97,8 +97,8 @@ type Gateway struct {
 	limits       Limits
 	bodies       *bodyQuota
 	writes       *writeBudget
-	reads        *turns             // of deliveries with their payloads
-	limited      *writelimit.Limits // how long a write may take
+	reads        *namespaceSemaphore // of deliveries with their payloads
+	limited      *writelimit.Limits  // how long a write may take
 	unregistered bool
 	metrics      *Metrics
 	panics       *panics.Guard
@@ -145,7 +145,7 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, callers: callers,
 		tokens: o.Tokens, rights: o.Rights, proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
-		writes: newWriteBudget(o.Limits, o.Now), reads: newTurns(readBytesAtOnce, o.Now),
+		writes: newWriteBudget(o.Limits, o.Now), reads: newNamespaceSemaphore(readBytesAtOnce, o.Now),
 		limited:      writelimit.New(o.Now),
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),

@@ -34,7 +34,7 @@ const (
 type writeBudget struct {
 	limits        Limits
 	writes, bytes *ratelimit.Keyed // by namespace
-	turns         *turns
+	atOnce        *namespaceSemaphore
 }
 
 func newWriteBudget(limits Limits, now func() time.Time) *writeBudget {
@@ -42,7 +42,7 @@ func newWriteBudget(limits Limits, now func() time.Time) *writeBudget {
 		limits: limits,
 		writes: ratelimit.New(limits.WritesPerNamespace, int(limits.WritesPerNamespace*writesBurst), now),
 		bytes:  ratelimit.New(float64(limits.WriteBytesPerNamespace), int(limits.WriteBytesPerNamespace*writeBytesBurst), now),
-		turns:  newTurns(writeBytesAtOnce, now),
+		atOnce: newNamespaceSemaphore(writeBytesAtOnce, now),
 	}
 }
 
@@ -83,13 +83,13 @@ func (b *writeBudget) tooManyBytes(namespace string, wait time.Duration) *proble
 		b.limits.WriteBytesPerNamespace, namespace), wait)
 }
 
-// beginWrite waits for the turn of a write, which the caller ends with leave, and
-// counts it then. It is made all the same: its event is admitted.
-func (b *writeBudget) beginWrite(ctx context.Context, namespace, payload string) (leave func(), err error) {
-	if leave, err = b.turns.enter(ctx, namespace, len(payload)); err == nil {
+// beginWrite waits until a write may be made, whose end the caller tells by release,
+// and counts it then. It is made all the same: its event is admitted.
+func (b *writeBudget) beginWrite(ctx context.Context, namespace, payload string) (release func(), err error) {
+	if release, err = b.atOnce.acquire(ctx, namespace, len(payload)); err == nil {
 		b.writes.Spend(namespace, writesOf(payload))
 	}
-	return leave, err
+	return release, err
 }
 
 func tooMuchToStore(detail string, wait time.Duration) *problem {

@@ -44,17 +44,17 @@ func TestReservedBytesAreCountedOnceForAnObject(t *testing.T) {
 	}
 }
 
-func TestAWriteWhoseTurnNeverComesCostsNothing(t *testing.T) {
+func TestAWriteThatIsNeverMadeCostsNothing(t *testing.T) {
 	now := time.Unix(1000, 0)
 	limits := DefaultLimits()
 	limits.WritesPerNamespace = 1
 	b := newWriteBudget(limits, func() time.Time { return now })
 	large := string(make([]byte, writeBytesAtOnce))
-	leave, err := b.turns.enter(t.Context(), "team", len(large))
+	release, err := b.atOnce.acquire(t.Context(), "team", len(large))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer leave()
+	defer release()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range writesBurst {

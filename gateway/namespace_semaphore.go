@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// namespaceSemaphore bounds the bytes that each namespace asks of the API server at a
+// time: what is large goes one after the other, what is small hardly ever waits. What
+// is large holds its bytes for twice as long as the API server took: that takes its
+// time for it, and others should have theirs beside it.
+type namespaceSemaphore struct {
+	size int64 // bytes
+	now  func() time.Time
+
+	mu     sync.Mutex
+	spaces map[string]*spaceSemaphore
+}
+
+// spaceSemaphore is that of one namespace.
+type spaceSemaphore struct {
+	bytes *semaphore.Weighted
+	users int // hold bytes, or wait for them
+}
+
+func newNamespaceSemaphore(size int64, now func() time.Time) *namespaceSemaphore {
+	return &namespaceSemaphore{size: size, now: now, spaces: map[string]*spaceSemaphore{}}
+}
+
+// acquire waits for so many bytes, at most the size of the semaphore; the caller gives
+// them back by release.
+func (n *namespaceSemaphore) acquire(ctx context.Context, namespace string, bytes int) (release func(), err error) {
+	weight := min(int64(bytes), n.size)
+	space := n.enter(namespace)
+	if err := space.bytes.Acquire(ctx, weight); err != nil {
+		n.leave(namespace, space)
+		return nil, err
+	}
+	began := n.now()
+	return func() {
+		rest := time.Duration(0)
+		if weight > bytesPerWrite {
+			rest = min(n.now().Sub(began), mostRest)
+		}
+		after(rest, func() {
+			space.bytes.Release(weight)
+			n.leave(namespace, space)
+		})
+	}, nil
+}
+
+func (n *namespaceSemaphore) enter(namespace string) *spaceSemaphore {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	space := n.spaces[namespace]
+	if space == nil {
+		space = &spaceSemaphore{bytes: semaphore.NewWeighted(n.size)}
+		n.spaces[namespace] = space
+	}
+	space.users++
+	return space
+}
+
+// leave forgets a namespace of which nothing is held or waits.
+func (n *namespaceSemaphore) leave(namespace string, space *spaceSemaphore) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	space.users--
+	if space.users == 0 {
+		delete(n.spaces, namespace)
+	}
+}

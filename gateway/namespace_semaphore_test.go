@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLargeRequestsOfANamespaceGoOneAfterTheOther(t *testing.T) {
+	const size, large, took = 4 * bytesPerWrite, 3 * bytesPerWrite, 100 * time.Millisecond
+	for name, c := range map[string]struct {
+		second    int
+		namespace string
+		waits     time.Duration
+	}{
+		"a second large one waits, and rests as long":  {large, "team", 2 * took},
+		"a small one beside it does not wait":          {bytesPerWrite, "team", 0},
+		"one that is larger than all waits for all":    {10 * size, "team", 2 * took},
+		"a large one of another namespace has its own": {large, "other", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNamespaceSemaphore(size, time.Now)
+				release, err := n.acquire(t.Context(), "team", large)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(took, release)
+				began := time.Now()
+				release, err = n.acquire(t.Context(), c.namespace, c.second)
+				if waited := time.Since(began); err != nil || waited != c.waits {
+					t.Errorf("waited %s, %v, want %s", waited, err, c.waits)
+				}
+				release()
+				time.Sleep(2 * mostRest)
+				if len(n.spaces) != 0 {
+					t.Errorf("%d namespaces are left", len(n.spaces))
+				}
+			})
+		})
+	}
+}
+
+func TestARequestWhoseCallerGoesLeavesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNamespaceSemaphore(bytesPerWrite, time.Now)
+		release, err := n.acquire(t.Context(), "team", bytesPerWrite)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := n.acquire(ctx, "team", 1); err == nil {
+			t.Error("more bytes than there are")
+		}
+		release()
+		if len(n.spaces) != 0 {
+			t.Errorf("%d namespaces are left", len(n.spaces))
+		}
+	})
+}
