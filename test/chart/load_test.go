@@ -78,7 +78,7 @@ func as[T any](t *testing.T, object *unstructured.Unstructured) T {
 	return typed
 }
 
-// ofKind are the objects of one kind as its type.
+// ofKind are the objects of one kind as its type; there must be some.
 func ofKind[T any](t *testing.T, all []*unstructured.Unstructured, kind string) []T {
 	t.Helper()
 	var found []T
@@ -86,6 +86,9 @@ func ofKind[T any](t *testing.T, all []*unstructured.Unstructured, kind string) 
 		if object.GetKind() == kind {
 			found = append(found, as[T](t, object))
 		}
+	}
+	if len(found) == 0 {
+		t.Fatalf("there is no %s", kind)
 	}
 	return found
 }

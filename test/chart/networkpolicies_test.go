@@ -21,6 +21,7 @@ func TestNetworkPoliciesOpenWhatIsBehindServices(t *testing.T) {
 		open         bool
 	}{
 		{"a name server on 53", "", corev1.ProtocolUDP, "10.2.0.3:53", true},
+		{"a name server on 53 by TCP", "", corev1.ProtocolTCP, "10.2.0.3:53", true},
 		{"a name server's Pod on 5353", "", corev1.ProtocolUDP, "10.2.0.3:5353", true},
 		{"a name server's Pod on 5353 by TCP", "", corev1.ProtocolTCP, "10.2.0.3:5353", true},
 		{"the API server on 443", "", corev1.ProtocolTCP, "10.96.0.1:443", true},

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -63,33 +62,6 @@ func TestPodsRunOnLinuxAndHoldNoNode(t *testing.T) {
 			}
 			if pod.Annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] != "true" {
 				t.Errorf("%s holds its node: %v", deployment.Name, pod.Annotations)
-			}
-		}
-	}
-}
-
-// NetworkPolicies see the ports and addresses behind those of a Service.
-func TestNameServersAndTheAPIServerAreReached(t *testing.T) {
-	for values, cidrs := range map[string][]string{
-		"": nil, "{networkPolicy: {apiServerCIDRs: [10.0.0.10/32, 'fd00::1/128']}}": {"10.0.0.10/32", "fd00::1/128"},
-	} {
-		for _, policy := range ofKind[networkingv1.NetworkPolicy](t, render(t, values, Release{}).Objects, "NetworkPolicy") {
-			var names, apis []int32
-			for _, port := range policy.Spec.Egress[0].Ports {
-				names = append(names, port.Port.IntVal)
-			}
-			for _, port := range policy.Spec.Egress[1].Ports {
-				apis = append(apis, port.Port.IntVal)
-			}
-			if !slices.Equal(names, []int32{53, 53, 5353, 5353}) || !slices.Equal(apis, []int32{443, 6443, 6444, 8443, 16443}) {
-				t.Errorf("%s: name servers %v, API server %v", policy.Name, names, apis)
-			}
-			var to []string
-			for _, peer := range policy.Spec.Egress[1].To {
-				to = append(to, peer.IPBlock.CIDR)
-			}
-			if !slices.Equal(to, cidrs) {
-				t.Errorf("%s: the API server is at %q, want %q", policy.Name, to, cidrs)
 			}
 		}
 	}
