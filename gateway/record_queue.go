@@ -23,7 +23,7 @@ const (
 
 // recordQueue holds the successes that wait for their object, by namespace. Namespaces
 // take turns, so that none waits for what another has put in before, and none has more
-// than its share of the places, so that none waits for what hangs in another. It has
+// than its share of the slots, so that none waits for what hangs in another. It has
 // no clock and starts nothing.
 type recordQueue struct {
 	mu      sync.Mutex
@@ -32,8 +32,8 @@ type recordQueue struct {
 	waiting int
 	used    int // of recordWorkers
 	hanging int // of maxHangingRecords
-	// news has something once the queue is worth another look.
-	news chan struct{}
+	// changed has something once the queue is worth another look.
+	changed chan struct{}
 }
 
 // recordSpace is what the queue knows of one namespace.
@@ -46,8 +46,8 @@ type recordSpace struct {
 	rest time.Time
 }
 
-// recordPlace is one create under way.
-type recordPlace struct {
+// recordWrite is one create under way.
+type recordWrite struct {
 	flight  *flight
 	space   *recordSpace
 	hanging bool
@@ -55,12 +55,12 @@ type recordPlace struct {
 }
 
 func newRecordQueue() *recordQueue {
-	return &recordQueue{spaces: map[string]*recordSpace{}, news: make(chan struct{}, 1)}
+	return &recordQueue{spaces: map[string]*recordSpace{}, changed: make(chan struct{}, 1)}
 }
 
-func (q *recordQueue) tell() {
+func (q *recordQueue) notify() {
 	select {
-	case q.news <- struct{}{}:
+	case q.changed <- struct{}{}:
 	default:
 	}
 }
@@ -83,7 +83,7 @@ func (q *recordQueue) put(f *flight) bool {
 	}
 	space.waiting = append(space.waiting, f)
 	q.waiting++
-	q.tell()
+	q.notify()
 	return true
 }
 
@@ -104,70 +104,70 @@ func (q *recordQueue) size() int {
 	return q.waiting
 }
 
-// next takes the success out whose turn it is and gives it a place; nil: there is none,
-// or no place for it. At the end no namespace rests.
-func (q *recordQueue) next(now time.Time, atEnd bool) *recordPlace {
+// next takes the success out whose turn it is and gives it a slot; nil: there is none,
+// or no slot for it. At the end no namespace rests.
+func (q *recordQueue) next(now time.Time, atEnd bool) *recordWrite {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, namespace := range q.turns {
 		space := q.spaces[namespace]
-		if !atEnd && now.Before(space.rest) || !q.hasPlace(space) {
+		if !atEnd && now.Before(space.rest) || !q.hasSlot(space) {
 			continue
 		}
-		place := &recordPlace{flight: space.waiting[0], space: space, hanging: space.slow}
+		write := &recordWrite{flight: space.waiting[0], space: space, hanging: space.slow}
 		space.waiting[0], space.waiting = nil, space.waiting[1:]
 		q.waiting--
-		q.charge(place, 1)
+		q.charge(write, 1)
 		q.turns = append(q.turns[:i], q.turns[i+1:]...)
 		if len(space.waiting) > 0 {
 			q.turns = append(q.turns, namespace)
 		}
-		return place
+		return write
 	}
 	return nil
 }
 
-func (q *recordQueue) hasPlace(space *recordSpace) bool {
+func (q *recordQueue) hasSlot(space *recordSpace) bool {
 	if space.slow {
 		return q.hanging < maxHangingRecords && space.hanging+space.used == 0
 	}
 	return space.hanging == 0 && mayTake(recordWorkers, q.used, space.used)
 }
 
-func (q *recordQueue) charge(place *recordPlace, sign int) {
-	if place.hanging {
+func (q *recordQueue) charge(write *recordWrite, sign int) {
+	if write.hanging {
 		q.hanging += sign
-		place.space.hanging += sign
+		write.space.hanging += sign
 		return
 	}
 	q.used += sign
-	place.space.used += sign
+	write.space.used += sign
 }
 
-// hang notes that a create hangs: its place is free for others.
-func (q *recordQueue) hang(place *recordPlace) {
+// hang notes that a create hangs: its slot is free for others.
+func (q *recordQueue) hang(write *recordWrite) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	place.space.slow = true
-	if place.over || place.hanging || q.hanging >= maxHangingRecords {
+	write.space.slow = true
+	if write.over || write.hanging || q.hanging >= maxHangingRecords {
 		return
 	}
-	q.charge(place, -1)
-	place.hanging = true
-	q.charge(place, 1)
-	q.tell()
+	q.charge(write, -1)
+	write.hanging = true
+	q.charge(write, 1)
+	q.notify()
 }
 
-// release gives a place back. The namespace of a create that hung rests until then.
-func (q *recordQueue) release(place *recordPlace, slow bool, rest time.Time) {
+// release gives a slot back. The namespace of a create that hung rests until then.
+func (q *recordQueue) release(write *recordWrite, slow bool, rest time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.charge(place, -1)
-	place.over = true
-	if place.space.slow = slow; slow {
-		place.space.rest = rest
+	q.charge(write, -1)
+	write.over = true
+	if write.space.slow = slow; slow {
+		write.space.rest = rest
 	}
-	q.tell()
+	q.notify()
 }
 
 // sweep forgets namespaces of which nothing is under way.

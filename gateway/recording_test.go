@@ -141,8 +141,8 @@ func TestARecordThatIsNotStoredCostsNoBytes(t *testing.T) {
 			if writes.checkBytes(webhook.Namespace) == nil {
 				t.Error("what waits for its object is not counted")
 			}
-			place := r.queue.next(now, false)
-			r.record(place.flight)
+			write := r.queue.next(now, false)
+			r.record(write.flight)
 			if counted := writes.checkBytes(webhook.Namespace) != nil; counted != c.counted {
 				t.Errorf("counted: %t, want %t", counted, c.counted)
 			}

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// recordRest is how many times as long as its last object took a place rests, or the
+	// recordRest is how many times as long as its last object took a slot rests, or the
 	// namespace where it hung: an API server that is busy takes longer, and what must be
 	// stored goes first.
 	recordRest = 19
@@ -133,7 +133,7 @@ func (r *records) endsFailure(f *flight) bool {
 	return true
 }
 
-// within takes a place of the budget. What has to be stored goes before what may be.
+// within takes one of the budget. What has to be stored goes before what may be.
 func (r *records) within(f *flight) bool {
 	if r.writes.checkBytes(f.draft.webhook.Namespace) != nil {
 		return false
@@ -199,8 +199,8 @@ func (r *records) run(ctx context.Context) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	start := func(atEnd bool) {
-		for place := r.queue.next(r.now(), atEnd); place != nil; place = r.queue.next(r.now(), atEnd) {
-			workers.Go(func() { r.work(ctx, place) })
+		for write := r.queue.next(r.now(), atEnd); write != nil; write = r.queue.next(r.now(), atEnd) {
+			workers.Go(func() { r.work(ctx, write) })
 		}
 	}
 	workers.Go(func() {
@@ -213,7 +213,7 @@ func (r *records) run(ctx context.Context) {
 	for {
 		start(false)
 		select {
-		case <-r.queue.news:
+		case <-r.queue.changed:
 		case <-tick.C:
 			_ = r.panics.Do(panics.Background, r.catchUp)
 		case <-ctx.Done():
@@ -224,10 +224,10 @@ func (r *records) run(ctx context.Context) {
 }
 
 // work makes one record, and rests.
-func (r *records) work(ctx context.Context, place *recordPlace) {
+func (r *records) work(ctx context.Context, write *recordWrite) {
 	began := r.now()
-	hangs := time.AfterFunc(recordHangs, func() { r.queue.hang(place) })
-	_ = r.panics.Do(panics.Delivery, func() { r.record(place.flight) })
+	hangs := time.AfterFunc(recordHangs, func() { r.queue.hang(write) })
+	_ = r.panics.Do(panics.Delivery, func() { r.record(write.flight) })
 	hangs.Stop()
 	took := r.now().Sub(began)
 	rest := recordRest * took
@@ -235,7 +235,7 @@ func (r *records) work(ctx context.Context, place *recordPlace) {
 	if !slow {
 		_ = pause(ctx, rest)
 	}
-	r.queue.release(place, slow, r.now().Add(rest))
+	r.queue.release(write, slow, r.now().Add(rest))
 }
 
 // finish makes the records that wait, for a while.
@@ -245,7 +245,7 @@ func (r *records) finish(start func(atEnd bool)) {
 	for r.queue.size() > 0 {
 		start(true)
 		select {
-		case <-r.queue.news:
+		case <-r.queue.changed:
 		case <-end.C:
 			return
 		}
