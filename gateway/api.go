@@ -113,7 +113,7 @@ func (g *Gateway) authenticated(ctx huma.Context, next func(huma.Context)) {
 	}
 	n.user = who.name()
 	n.body.belongsTo(who)
-	if p := ambiguous(request); p != nil {
+	if p := refuseAmbiguous(request); p != nil {
 		noteProblem(request.Context(), p)
 		p.write(w, p.RequestID)
 		return

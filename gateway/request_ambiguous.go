@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// ambiguous refuses what one server reads in one way and the next in another, or what
+// refuseAmbiguous refuses what one server reads in one way and the next in another, or what
 // would be passed over here: a query that asks for a namespace must not be taken for
 // one that asks for none.
-func ambiguous(request *http.Request) *problem {
+func refuseAmbiguous(request *http.Request) *problem {
 	query, err := url.ParseQuery(request.URL.RawQuery)
 	if err != nil {
 		return fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query",
