@@ -268,3 +268,45 @@ func TestMedians(t *testing.T) {
 		t.Errorf("%q", got.extra)
 	}
 }
+
+func TestMisses(t *testing.T) {
+	within := func() figures {
+		return figures{
+			name: "a", cores: 1, processes: []usage{{cores: 1}, {cores: 9}},
+			without: notice{prompt: 100, direct: 30 * time.Millisecond, stored: 10 * time.Millisecond},
+			with:    notice{prompt: leastPrompt, direct: 90 * time.Millisecond, stored: 60 * time.Millisecond},
+		}
+	}
+	for name, c := range map[string]struct {
+		change           func(*figures)
+		missed, unjudged int // unjudged: where CI is not true
+	}{
+		"all within":                              {func(*figures) {}, 0, 0},
+		"first attempts that fail":                {func(f *figures) { f.with.prompt-- }, 1, 0},
+		"no fewer fail without the attack":        {func(f *figures) { f.with.prompt, f.without.prompt = 80, 80 }, 0, 0},
+		"first attempts that take too long":       {func(f *figures) { f.with.direct++ }, 1, 0},
+		"stored events that take too long":        {func(f *figures) { f.with.stored++ }, 1, 0},
+		"the same while others are busy":          {func(f *figures) { f.with.stored, f.with.others = f.with.stored+1, calm+1 }, 0, 1},
+		"a gateway that takes too many cores":     {func(f *figures) { f.processes[0].cores += 0.1 }, 1, 0},
+		"one that may take as many as it can":     {func(f *figures) { f.processes[0].cores, f.cores = 2, 0 }, 0, 0},
+		"cores count also while others are busy":  {func(f *figures) { f.processes[0].cores, f.with.others = 2, calm+1 }, 1, 0},
+		"two of the neighbour's times are missed": {func(f *figures) { f.with.direct, f.with.stored = time.Second, time.Second }, 2, 0},
+	} {
+		for _, inCI := range []string{"", "true"} {
+			t.Setenv("CI", inCI)
+			f := within()
+			c.change(&f)
+			missed, unjudged := misses([]figures{f})
+			wantMissed, wantUnjudged := c.missed, c.unjudged
+			if inCI == "true" {
+				wantMissed, wantUnjudged = c.missed+c.unjudged, 0
+			}
+			if len(missed) != wantMissed || len(unjudged) != wantUnjudged {
+				t.Errorf("%s, CI=%q: missed %q, not judged %q", name, inCI, missed, unjudged)
+			}
+		}
+	}
+	if missed, unjudged := misses(nil); missed != nil || unjudged != nil {
+		t.Errorf("of nothing: missed %q, not judged %q", missed, unjudged)
+	}
+}
