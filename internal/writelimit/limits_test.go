@@ -5,6 +5,7 @@ package writelimit_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,4 +81,29 @@ func TestALimitIsLeftAsItIs(t *testing.T) {
 			t.Errorf("after eleven minutes without a write: %s", got)
 		}
 	})
+}
+
+func TestWritesUnderWayTogetherChangeALimitOnce(t *testing.T) {
+	for name, c := range map[string]struct{ others, otherTakes time.Duration }{
+		"all end by it":               {0, time.Minute},
+		"some are done after it grew": {time.Second, 1500 * time.Millisecond},
+		"some end by it after one":    {time.Second, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				limits := writelimit.New(time.Now)
+				var writes sync.WaitGroup
+				do := func(d time.Duration) { writes.Go(func() { _ = limits.Do(t.Context(), "slow", taking(d)) }) }
+				do(time.Minute)
+				time.Sleep(c.others)
+				for range 10 {
+					do(c.otherTakes)
+				}
+				writes.Wait()
+				if got := limits.Of("slow"); got != 4*time.Second {
+					t.Errorf("after writes whose limit was 2 s: %s, want 4 s", got)
+				}
+			})
+		})
+	}
 }
