@@ -36,6 +36,7 @@ func TestLargeRequestsOfANamespaceGoOneAfterTheOther(t *testing.T) {
 				}
 				release()
 				time.Sleep(2 * mostRest)
+				synctest.Wait()
 				if len(n.spaces) != 0 {
 					t.Errorf("%d namespaces are left", len(n.spaces))
 				}
