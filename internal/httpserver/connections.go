@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,13 +46,13 @@ type connection struct {
 	handlers int  // that have begun and not ended
 	isIdle   bool // to http.Server: no stream is open
 
-	allowance *allowance // nil: not over HTTP/2
+	allowance atomic.Pointer[allowance] // nil: not over HTTP/2
 }
 
 // Read implements net.Conn.
 func (one *connection) Read(p []byte) (int, error) {
 	n, err := one.Conn.Read(p)
-	one.allowance.spend(n)
+	one.allowance.Load().spend(n)
 	return n, err
 }
 
@@ -109,7 +110,7 @@ func (c *connections) admit(accepted net.Conn) (net.Conn, error) {
 			continue
 		}
 		c.remove(victim)
-		victim.allowance.close()
+		victim.allowance.Load().close()
 		c.metrics.evicted(c.listener, victim.kind.state)
 		_ = victim.Conn.Close()
 	}
@@ -220,7 +221,7 @@ func (one *connection) Close() error {
 	one.of.mu.Lock()
 	one.of.remove(one)
 	one.of.mu.Unlock()
-	one.allowance.close()
+	one.allowance.Load().close()
 	return one.Conn.Close()
 }
 

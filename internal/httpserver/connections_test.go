@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -18,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 )
 
 const simple = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -120,28 +118,15 @@ func TestAHeaderThatNeverEndsKeepsNoPlaceFromOthers(t *testing.T) {
 // that, and would keep its connections for as long as idle ones are kept.
 func TestAConnectionWhoseRequestsWereResetKeepsNoPlaceFromOthers(t *testing.T) {
 	const most, streams = 8, 10
-	certified := httptest.NewUnstartedServer(nil)
-	certified.StartTLS() // for its certificate
-	defer certified.Close()
-	s := New(Options{
-		Connections: most, TLS: &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: tls.VersionTLS12},
-		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
-	})
-	address := start(t, s)
-	trusting := &tls.Config{RootCAs: certified.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com", NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}
-	var request bytes.Buffer
-	encoder := hpack.NewEncoder(&request)
-	encoder.SetMaxDynamicTableSize(0) // the same text each time
-	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "h"}, {":path", "/"}} {
-		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}) // to memory
-	}
+	s, address, trusting := startTLS(t, Options{Connections: most, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+	request := header()
 	for range most {
 		var wire bytes.Buffer
 		wire.WriteString(http2.ClientPreface)
 		framer := http2.NewFramer(&wire, nil)
 		_ = framer.WriteSettings()
 		for stream := uint32(1); stream < 2*streams; stream += 2 {
-			_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: request.Bytes(), EndHeaders: true, EndStream: true})
+			_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: request, EndHeaders: true, EndStream: true})
 			_ = framer.WriteRSTStream(stream, http2.ErrCodeCancel)
 		}
 		stranger := tls.Client(dial(t, address).Conn, trusting)

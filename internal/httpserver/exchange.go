@@ -31,7 +31,7 @@ type exchange struct {
 func (e *exchange) attach(conn net.Conn) {
 	e.conn = conn
 	if one, ok := bare(conn).(*connection); ok && e.request.ProtoMajor > 1 {
-		e.allowance = one.allowance
+		e.allowance = one.allowance.Load()
 		e.allowance.give(headerBytes(e.request))
 	}
 }

@@ -49,9 +49,12 @@ const (
 	// and given up.
 	streamBufferBytes     = 256 << 10
 	connectionBufferBytes = 512 << 10
-	maxStreams            = 100
-	pingAfter             = 30 * time.Second
-	pingTimeout           = 15 * time.Second
+	// A frame of a body is read whole before its handler gets any of it, so it has to
+	// be smaller than allowanceBurst.
+	maxFrameBytes = 16 << 10
+	maxStreams    = 100
+	pingAfter     = 30 * time.Second
+	pingTimeout   = 15 * time.Second
 
 	// endGrace is how long handlers may go on whose connection was cut.
 	endGrace = time.Second
@@ -133,7 +136,7 @@ func New(o Options) *Server {
 		ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: o.IdleTimeout, MaxHeaderBytes: MaxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamBufferBytes, MaxReceiveBufferPerConnection: connectionBufferBytes,
-			SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
+			MaxReadFrameSize: maxFrameBytes, SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
 		},
 		ConnState: s.connections.changed,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
@@ -202,7 +205,7 @@ func (s *Server) Close() { _ = s.http.Close() }
 // allowFrames bounds what a connection over HTTP/2 sends beside requests.
 func allowFrames(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	if one, ok := hello.Conn.(*connection); ok && slices.Contains(hello.SupportedProtos, protocolHTTP2) { // then it is spoken
-		one.allowance = newAllowance(time.Now)
+		one.allowance.Store(newAllowance(time.Now))
 	}
 	return nil, nil //nolint:nilnil // the configuration as it is
 }
