@@ -4,232 +4,288 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
-	"unicode/utf8"
+	"sync"
+	"sync/atomic"
 
-	"github.com/oklog/ulid/v2"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
+	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-const (
-	// createTries and createPause bound how long one delivery is tried for
-	// within a request: three times, with a pause that doubles.
-	createTries = 3
-	createPause = 100 * time.Millisecond
-	// maxPublisherBytes is what spec.publishedBy holds.
-	maxPublisherBytes = 512
-	// doingStore is what was done when it failed, for a problem.
-	doingStore = "storing the deliveries"
-)
+// fanOutWidth is how many deliveries of one event are created at once.
+const fanOutWidth = 8
 
-// deliveryDraft is a delivery that is to exist.
-type deliveryDraft struct {
-	webhook     *v1alpha1.Webhook
-	named       string // of the object; "": not worked out yet
-	eventID     string
-	eventType   string
-	payload     []byte
-	stamp       time.Time // in the payload
-	accepted    time.Time
-	publishedBy string
-	traceParent string // "" or valid
-	test        bool
-	reserved    *byteReservation // nil: there is none
-}
-
-func (d *deliveryDraft) name() string {
-	if d.named != "" {
-		return d.named
-	}
-	return identity.DeliveryName(d.eventID, string(d.webhook.UID))
-}
-
-func (d *deliveryDraft) object() *v1alpha1.WebhookDelivery {
-	owner := metav1.NewControllerRef(d.webhook, v1alpha1.GroupVersion.WithKind("Webhook"))
-	owner.BlockOwnerDeletion = nil // needs a right over the webhook's finalizers
-	object := &v1alpha1.WebhookDelivery{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: d.webhook.Namespace, Name: d.name(),
-			Labels: map[string]string{
-				v1alpha1.OriginLabel:  v1alpha1.OriginGateway,
-				v1alpha1.WebhookLabel: identity.LabelValue(d.webhook.Name),
-			},
-			OwnerReferences: []metav1.OwnerReference{*owner},
-		},
-		Spec: v1alpha1.WebhookDeliverySpec{
-			WebhookRef: v1alpha1.WebhookReference{Name: d.webhook.Name},
-			EventID:    d.eventID, EventType: d.eventType, Payload: string(d.payload),
-			AcceptedTime: new(metav1.NewMicroTime(d.accepted.UTC().Truncate(time.Microsecond))),
-			Test:         d.test, TraceParent: d.traceParent, PublishedBy: cutText(d.publishedBy, maxPublisherBytes),
-		},
-	}
-	if len(d.webhook.Spec.UnknownMembers) > 0 {
-		metav1.SetMetaDataAnnotation(&object.ObjectMeta, v1alpha1.HeldAnnotation, v1alpha1.HeldGatewayTooOld)
-	}
-	return object
-}
-
-// isFor reports whether an object is this delivery, whoever wrote it and when.
-func (d *deliveryDraft) isFor(object *v1alpha1.WebhookDelivery) bool {
-	return d.isForEvent(object) && object.Spec.Payload == string(d.payload)
-}
-
-// isForEvent is isFor whatever the payload.
-func (d *deliveryDraft) isForEvent(object *v1alpha1.WebhookDelivery) bool {
-	owner := metav1.GetControllerOf(object)
-	return owner != nil && owner.UID == d.webhook.UID && object.Spec.WebhookRef.Name == d.webhook.Name &&
-		object.Spec.EventID == d.eventID && object.Spec.EventType == d.eventType && object.Spec.Test == d.test
-}
-
-// newEventID is a prefix such as "evt_" and a ULID.
-func (g *Gateway) newEventID(prefix string) (string, error) {
-	id, err := ulid.New(ulid.Timestamp(g.now()), g.random)
+// fanOut gets a delivery on its way for every webhook that matches, is not
+// disabled, has room and has none yet: by a first attempt, or as an object.
+func (p *publishing) fanOut(ctx context.Context) error {
+	tasks, err := p.admit()
 	if err != nil {
-		return "", fmt.Errorf("make an event id: %w", err)
+		return err
 	}
-	return prefix + id.String(), nil
+	defer releaseAll(tasks) // also of what was never begun
+	p.admitted = true
+	until := p.g.now().Add(timeFor(ctx, p.prefer.wait))
+	flights, durable := p.attempt(ctx, tasks)
+	if len(flights) == 0 {
+		return p.store(ctx, durable)
+	}
+	var storing sync.WaitGroup
+	if len(durable) > 0 {
+		storing.Go(func() {
+			if panicked := p.g.panics.Do(panics.Delivery, func() { err = p.store(ctx, durable) }); panicked != nil {
+				err = internalProblem(panicked)
+			}
+		})
+	}
+	await(flights, until.Sub(p.g.now()))
+	storing.Wait()
+	others := p.land(tasks)
+	if err == nil {
+		err = p.deliverAll(ctx, others)
+	}
+	if err != nil {
+		p.abandon(others)
+	}
+	return err
 }
 
-// createDelivery makes a delivery durable, with the gateway's own rights: the
-// caller has been asked for the right to publish before. It is there already:
-// that is success. Something else is there: a problem, 409. Every error is a
-// problem; after those of 5xx it may exist all the same, and repeating with the
-// same event id is safe.
-func (g *Gateway) createDelivery(ctx context.Context, draft deliveryDraft) (*recorded, error) {
-	stored, err := g.create(ctx, draft.object(), draft.reserved)
+// admit reserves places for those that get a delivery.
+func (p *publishing) admit() ([]*task, error) {
+	var wishes []wish
+	byName := map[string]target{}
+	for _, t := range p.wanted {
+		switch {
+		case p.known[t.name] != nil:
+		case t.webhook.Status.State == v1alpha1.WebhookDisabled:
+			p.skip(t, rest.SkippedDisabled)
+		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.isLineFull(t.webhook):
+			return nil, lineFull(t.webhook)
+		case policyOf(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.unsettled(p.namespace) >= p.g.limits.PerNamespace:
+			return nil, limitReached(reasonNamespaceFull, fmt.Sprintf(
+				"the controller has not taken in yet that %d deliveries of the namespace have succeeded, and webhook %s wants every one recorded", p.g.limits.PerNamespace, idOf(t.webhook)))
+		default:
+			byName[t.webhook.Name] = t
+			wishes = append(wishes, wish{name: t.webhook.Name, id: idOf(t.webhook), refuse: t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse})
+		}
+	}
+	if len(wishes) == 0 {
+		return nil, nil
+	}
+	if p.g.terminating.contains(p.namespace) {
+		return nil, namespaceTerminating()
+	}
+	if refused := p.g.writes.check(p.namespace); refused != nil {
+		return nil, refused
+	}
+	bytes := int64(len(p.payload))
+	admitted := p.g.deliveries.reserve(p.g.limits, p.namespace, bytes, wishes)
+	if admitted.refused != nil {
+		return nil, admitted.refused
+	}
+	for _, full := range admitted.full {
+		p.skip(byName[full.name], rest.SkippedBacklogFull)
+	}
+	tasks := make([]*task, len(admitted.granted))
+	for i, granted := range admitted.granted {
+		tasks[i] = &task{target: byName[granted.name], ledger: p.g.deliveries, bytes: bytes}
+	}
+	reserved, refused := p.g.writes.reserve(p.namespace, len(p.payload), len(tasks))
+	if refused != nil {
+		releaseAll(tasks)
+		return nil, refused
+	}
+	for i, t := range tasks {
+		t.reserved = reserved[i]
+	}
+	return tasks, nil
+}
+
+// task is one delivery to get on its way.
+type task struct {
+	target
+
+	ledger   *ledger
+	bytes    int64 // reserved
+	reserved *byteReservation
+	released bool
+	begun    bool    // to be stored
+	flight   *flight // its first attempt; nil: none is made here
+}
+
+// release ends the reservations, but for the bytes of an object.
+func (t *task) release() {
+	t.reserved.release()
+	if !t.released {
+		t.released = true
+		t.ledger.release(t.webhook.Namespace, t.webhook.Name, t.bytes)
+	}
+}
+
+func releaseAll(tasks []*task) {
+	for _, t := range tasks {
+		t.release()
+	}
+}
+
+// store creates objects that need no first attempt.
+func (p *publishing) store(ctx context.Context, tasks []*task) error {
+	for p.needsArbiter() && len(tasks) > 1 {
+		r, err := p.deliver(ctx, tasks[0])
+		if err != nil {
+			return err
+		}
+		if r != nil {
+			p.restamp(r.stamp)
+		}
+		tasks = tasks[1:]
+	}
+	return p.deliverAll(ctx, tasks)
+}
+
+// needsArbiter reports whether another replica may be publishing the same event
+// with another timestamp. Then the API server decides whose counts, by who
+// creates the delivery of the oldest webhook.
+func (p *publishing) needsArbiter() bool {
+	return p.event.id != "" && p.event.timestamp == nil && len(p.known) == 0
+}
+
+// deliverAll begins nothing more once something failed. The error is the one
+// that repeating does not mend, if there is one.
+func (p *publishing) deliverAll(ctx context.Context, tasks []*task) error {
+	var (
+		wg     sync.WaitGroup
+		next   atomic.Int64
+		mu     sync.Mutex
+		failed error
+	)
+	for range min(len(tasks), fanOutWidth) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(tasks); i = int(next.Add(1)) - 1 {
+				var err error
+				if panicked := p.g.panics.Do(panics.Delivery, func() { _, err = p.deliver(ctx, tasks[i]) }); panicked != nil {
+					err = internalProblem(panicked)
+				}
+				if err != nil {
+					next.Store(int64(len(tasks)))
+					mu.Lock()
+					if failed == nil || isLasting(err) {
+						failed = err
+					}
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return failed
+}
+
+// isLasting reports whether repeating the event later mends nothing.
+func isLasting(err error) bool {
+	p, ok := errors.AsType[*problem](err)
+	return ok && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests
+}
+
+// deliver creates one delivery, or finds the one that another request created;
+// nil and no error: its webhook was skipped.
+func (p *publishing) deliver(ctx context.Context, t *task) (r *recorded, err error) {
+	defer t.release()
+	if storing := p.g.storingOf(t.webhook); storing != nil {
+		leave, err := storing.enter(ctx, keyOf(t.webhook), t.flight != nil)
+		switch {
+		case errors.Is(err, errLineFull) && t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse:
+			return nil, lineFull(t.webhook)
+		case errors.Is(err, errLineFull):
+			p.skip(t.target, rest.SkippedBacklogFull)
+			return nil, nil
+		case err != nil:
+			return nil, unavailable(doingStore, err)
+		}
+		defer func() { leave(r != nil) }()
+	}
+	t.begun = true
+	if t.flight != nil {
+		return p.deliverAttempted(ctx, t)
+	}
+	draft := p.draft(t)
+	stored, err := p.g.create(ctx, draft.object(), draft.reserved)
 	if err != nil {
 		return nil, err
 	}
-	if !draft.isFor(stored) {
-		return nil, idTaken(draft.eventID)
-	}
-	return g.noteDelivery(stored), nil
+	return p.take(draft, stored)
 }
 
-// noteDelivery makes what the API server has stored known to this replica.
-func (g *Gateway) noteDelivery(stored *v1alpha1.WebhookDelivery) *recorded {
-	g.deliveries.Note(stored)
-	return record(stored, g.now())
+// take notes what the API server holds of a delivery, if it is of this event.
+func (p *publishing) take(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery) (*recorded, error) {
+	r := p.g.noteDelivery(stored)
+	if !draft.isForEvent(stored) || !p.isSame(r) {
+		return nil, idTaken(p.id)
+	}
+	p.note(r)
+	return r, nil
 }
 
-// bytesPerWrite is what a payload may have for one write: one of 256 KiB costs the API
-// server some seventeen times as much as a small one.
-const bytesPerWrite = 16 << 10
+// skippedTarget is a webhook that gets no delivery, and why.
+type skippedTarget struct {
+	target
+	reason string
+}
 
-func writesOf(payload string) int { return 1 + len(payload)/bytesPerWrite }
+// skip makes a webhook that gets no delivery part of the answer.
+func (p *publishing) skip(t target, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.skipped = append(p.skipped, skippedTarget{t, reason})
+}
 
-// create returns what the API server holds under an object's name: the object,
-// or what was there before. It counts against the writes of the namespace, and is done
-// all the same: its event is admitted. The bytes that were reserved for it are spent,
-// unless it is refused.
-func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
-	release, err := g.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
-	if err != nil {
-		return nil, unavailable(doingStore, err)
-	}
-	defer release()
-	reserved.spend()
-	for try := 1; ; try++ {
-		stored, err := g.createOnce(ctx, object)
-		if err == nil {
-			return stored, nil
-		}
-		if try == createTries || !isPassing(err) || !pause(ctx, createPause<<(try-1)) {
-			refused := fromCreate(err)
-			if isRefused(refused) {
-				reserved.refund()
-			}
-			return nil, refused
-		}
+// note makes a delivery part of the answer.
+func (p *publishing) note(r *recorded) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known[r.name] = r
+	p.created = true
+}
+
+func (p *publishing) draft(t *task) *deliveryDraft {
+	return &deliveryDraft{
+		webhook: t.webhook, named: t.name, eventID: p.id, eventType: p.event.eventType, payload: p.payload, stamp: p.stamp,
+		accepted: p.accepted, publishedBy: p.who.name(), traceParent: p.span.TraceParent(p.event.traceParent), reserved: t.reserved,
 	}
 }
 
-// isRefused reports whether it is known that a create has stored nothing, by the
-// problem that was made of its error.
-func isRefused(err error) bool {
-	p, ok := errors.AsType[*problem](err)
-	return ok && p.Status < http.StatusInternalServerError
-}
-
-func (g *Gateway) createOnce(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
-	stored := object.DeepCopy()
-	err := g.limited.Do(ctx, object.Namespace, func(ctx context.Context) error { return g.client.Create(ctx, stored) })
-	if denial.Of(err) == denial.Namespace && !apierrors.IsNotFound(err) {
-		g.terminating.note(object.Namespace)
-	}
-	if !denial.IsAlreadyExists(err) {
-		return stored, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	stored = &v1alpha1.WebhookDelivery{}
-	return stored, g.client.Get(ctx, client.ObjectKeyFromObject(object), stored)
-}
-
-// isPassing reports whether the next try may do better. Not found is what was
-// there a moment ago when it was in the way.
-func isPassing(err error) bool {
-	if denial.Of(err) != denial.None {
-		return denial.Of(err) == denial.Broken
-	}
-	status, ok := errors.AsType[*apierrors.StatusError](err)
-	if !ok {
-		return true // the network, a timeout
-	}
-	code := status.Status().Code
-	return code >= http.StatusInternalServerError || code == http.StatusTooManyRequests ||
-		code == http.StatusConflict || code == http.StatusNotFound
-}
-
-// fromCreate makes a problem of why a delivery could not be created, with the
-// gateway's own rights.
-func fromCreate(err error) *problem {
-	switch denial.Of(err) {
-	case denial.Quota:
-		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+wordsOf(err)).retryAfter(retryFull)
-	case denial.Object:
-		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, doingStore+" is refused: "+wordsOf(err))
-	}
-	if p := denied(err, doingStore); p != nil {
-		return p
-	}
-	return unavailable(doingStore, err)
-}
-
-// idTaken says that an event id stands for something else.
-func idTaken(eventID string) *problem {
-	return fieldProblem(http.StatusConflict, reasonEventIDTaken, "id",
-		fmt.Sprintf("%s stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id", eventID))
-}
-
-// pause waits; false: ctx has ended.
-func pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
+// isSame reports whether a delivery is of this very event: type, data, and the
+// timestamp if the publisher gave one. The data is compared with the delivery's
+// own timestamp around it, since only the whole is known of it.
+func (p *publishing) isSame(r *recorded) bool {
+	event := p.event
+	if r.eventType != event.eventType || r.test {
 		return false
 	}
+	if event.timestamp != nil && payload.FormatTimestamp(*event.timestamp) != payload.FormatTimestamp(r.stamp) {
+		return false
+	}
+	body := p.payload
+	if payload.FormatTimestamp(r.stamp) != payload.FormatTimestamp(p.stamp) {
+		var err error
+		if body, err = payload.Build(event.eventType, r.stamp, event.data); err != nil {
+			return false
+		}
+	}
+	return sha256.Sum256(body) == r.digest
 }
 
-// cutText cuts text to n bytes, never within a character.
-func cutText(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
+// isNamed reports whether the name of a delivery is the one that its event and
+// its owner give it.
+func isNamed(r *recorded) bool {
+	return r.owner != "" && r.name == identity.DeliveryName(r.eventID, string(r.owner))
+}
+
+func presentPublished(r *recorded) rest.PublishedDelivery {
+	return rest.PublishedDelivery{DeliveryID: r.id, WebhookID: identity.WebhookID(r.namespace, r.webhook), Status: presentState(r.state)}
 }

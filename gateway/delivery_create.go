@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/oklog/ulid/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
+)
+
+const (
+	// createTries and createPause bound how long one delivery is tried for
+	// within a request: three times, with a pause that doubles.
+	createTries = 3
+	createPause = 100 * time.Millisecond
+	// maxPublisherBytes is what spec.publishedBy holds.
+	maxPublisherBytes = 512
+	// doingStore is what was done when it failed, for a problem.
+	doingStore = "storing the deliveries"
+)
+
+// deliveryDraft is a delivery that is to exist.
+type deliveryDraft struct {
+	webhook     *v1alpha1.Webhook
+	named       string // of the object; "": not worked out yet
+	eventID     string
+	eventType   string
+	payload     []byte
+	stamp       time.Time // in the payload
+	accepted    time.Time
+	publishedBy string
+	traceParent string // "" or valid
+	test        bool
+	reserved    *byteReservation // nil: there is none
+}
+
+func (d *deliveryDraft) name() string {
+	if d.named != "" {
+		return d.named
+	}
+	return identity.DeliveryName(d.eventID, string(d.webhook.UID))
+}
+
+func (d *deliveryDraft) object() *v1alpha1.WebhookDelivery {
+	owner := metav1.NewControllerRef(d.webhook, v1alpha1.GroupVersion.WithKind("Webhook"))
+	owner.BlockOwnerDeletion = nil // needs a right over the webhook's finalizers
+	object := &v1alpha1.WebhookDelivery{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: d.webhook.Namespace, Name: d.name(),
+			Labels: map[string]string{
+				v1alpha1.OriginLabel:  v1alpha1.OriginGateway,
+				v1alpha1.WebhookLabel: identity.LabelValue(d.webhook.Name),
+			},
+			OwnerReferences: []metav1.OwnerReference{*owner},
+		},
+		Spec: v1alpha1.WebhookDeliverySpec{
+			WebhookRef: v1alpha1.WebhookReference{Name: d.webhook.Name},
+			EventID:    d.eventID, EventType: d.eventType, Payload: string(d.payload),
+			AcceptedTime: new(metav1.NewMicroTime(d.accepted.UTC().Truncate(time.Microsecond))),
+			Test:         d.test, TraceParent: d.traceParent, PublishedBy: cutText(d.publishedBy, maxPublisherBytes),
+		},
+	}
+	if len(d.webhook.Spec.UnknownMembers) > 0 {
+		metav1.SetMetaDataAnnotation(&object.ObjectMeta, v1alpha1.HeldAnnotation, v1alpha1.HeldGatewayTooOld)
+	}
+	return object
+}
+
+// isFor reports whether an object is this delivery, whoever wrote it and when.
+func (d *deliveryDraft) isFor(object *v1alpha1.WebhookDelivery) bool {
+	return d.isForEvent(object) && object.Spec.Payload == string(d.payload)
+}
+
+// isForEvent is isFor whatever the payload.
+func (d *deliveryDraft) isForEvent(object *v1alpha1.WebhookDelivery) bool {
+	owner := metav1.GetControllerOf(object)
+	return owner != nil && owner.UID == d.webhook.UID && object.Spec.WebhookRef.Name == d.webhook.Name &&
+		object.Spec.EventID == d.eventID && object.Spec.EventType == d.eventType && object.Spec.Test == d.test
+}
+
+// newEventID is a prefix such as "evt_" and a ULID.
+func (g *Gateway) newEventID(prefix string) (string, error) {
+	id, err := ulid.New(ulid.Timestamp(g.now()), g.random)
+	if err != nil {
+		return "", fmt.Errorf("make an event id: %w", err)
+	}
+	return prefix + id.String(), nil
+}
+
+// createDelivery makes a delivery durable, with the gateway's own rights: the
+// caller has been asked for the right to publish before. It is there already:
+// that is success. Something else is there: a problem, 409. Every error is a
+// problem; after those of 5xx it may exist all the same, and repeating with the
+// same event id is safe.
+func (g *Gateway) createDelivery(ctx context.Context, draft deliveryDraft) (*recorded, error) {
+	stored, err := g.create(ctx, draft.object(), draft.reserved)
+	if err != nil {
+		return nil, err
+	}
+	if !draft.isFor(stored) {
+		return nil, idTaken(draft.eventID)
+	}
+	return g.noteDelivery(stored), nil
+}
+
+// noteDelivery makes what the API server has stored known to this replica.
+func (g *Gateway) noteDelivery(stored *v1alpha1.WebhookDelivery) *recorded {
+	g.deliveries.Note(stored)
+	return record(stored, g.now())
+}
+
+// bytesPerWrite is what a payload may have for one write: one of 256 KiB costs the API
+// server some seventeen times as much as a small one.
+const bytesPerWrite = 16 << 10
+
+func writesOf(payload string) int { return 1 + len(payload)/bytesPerWrite }
+
+// create returns what the API server holds under an object's name: the object,
+// or what was there before. It counts against the writes of the namespace, and is done
+// all the same: its event is admitted. The bytes that were reserved for it are spent,
+// unless it is refused.
+func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
+	release, err := g.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
+	if err != nil {
+		return nil, unavailable(doingStore, err)
+	}
+	defer release()
+	reserved.spend()
+	for try := 1; ; try++ {
+		stored, err := g.createOnce(ctx, object)
+		if err == nil {
+			return stored, nil
+		}
+		if try == createTries || !isPassing(err) || !pause(ctx, createPause<<(try-1)) {
+			refused := fromCreate(err)
+			if isRefused(refused) {
+				reserved.refund()
+			}
+			return nil, refused
+		}
+	}
+}
+
+// isRefused reports whether it is known that a create has stored nothing, by the
+// problem that was made of its error.
+func isRefused(err error) bool {
+	p, ok := errors.AsType[*problem](err)
+	return ok && p.Status < http.StatusInternalServerError
+}
+
+func (g *Gateway) createOnce(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
+	stored := object.DeepCopy()
+	err := g.limited.Do(ctx, object.Namespace, func(ctx context.Context) error { return g.client.Create(ctx, stored) })
+	if denial.Of(err) == denial.Namespace && !apierrors.IsNotFound(err) {
+		g.terminating.note(object.Namespace)
+	}
+	if !denial.IsAlreadyExists(err) {
+		return stored, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	stored = &v1alpha1.WebhookDelivery{}
+	return stored, g.client.Get(ctx, client.ObjectKeyFromObject(object), stored)
+}
+
+// isPassing reports whether the next try may do better. Not found is what was
+// there a moment ago when it was in the way.
+func isPassing(err error) bool {
+	if denial.Of(err) != denial.None {
+		return denial.Of(err) == denial.Broken
+	}
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok {
+		return true // the network, a timeout
+	}
+	code := status.Status().Code
+	return code >= http.StatusInternalServerError || code == http.StatusTooManyRequests ||
+		code == http.StatusConflict || code == http.StatusNotFound
+}
+
+// fromCreate makes a problem of why a delivery could not be created, with the
+// gateway's own rights.
+func fromCreate(err error) *problem {
+	switch denial.Of(err) {
+	case denial.Quota:
+		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+wordsOf(err)).retryAfter(retryFull)
+	case denial.Object:
+		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, doingStore+" is refused: "+wordsOf(err))
+	}
+	if p := denied(err, doingStore); p != nil {
+		return p
+	}
+	return unavailable(doingStore, err)
+}
+
+// idTaken says that an event id stands for something else.
+func idTaken(eventID string) *problem {
+	return fieldProblem(http.StatusConflict, reasonEventIDTaken, "id",
+		fmt.Sprintf("%s stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id", eventID))
+}
+
+// pause waits; false: ctx has ended.
+func pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// cutText cuts text to n bytes, never within a character.
+func cutText(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}
