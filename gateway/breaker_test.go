@@ -37,7 +37,7 @@ func (r *rumours) tell(of webhookKey, made v1alpha1.Attempt) {
 	delivery.OwnerReferences = []metav1.OwnerReference{{Kind: "Webhook", Name: of.name, UID: of.uid, Controller: new(true)}}
 	delivery.Spec.WebhookRef.Name = of.name
 	delivery.Spec.FirstAttempt = &made
-	r.ledger.Note(delivery)
+	r.ledger.ApplyWrite(delivery)
 }
 
 func (r *rumours) ask(webhook *v1alpha1.Webhook) refusal {

@@ -45,7 +45,7 @@ func (n *news) follow(namespace string, topic dashboard.Topic) (heard <-chan str
 	}
 }
 
-// tell is called under the lock of a mirror, so it never waits. delivery is
+// tell is called under the lock of a watch cache, so it never waits. delivery is
 // empty if the webhook itself has changed.
 func (n *news) tell(namespace, webhook, delivery string) {
 	if n == nil {

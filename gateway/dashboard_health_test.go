@@ -28,7 +28,7 @@ func TestWorthALook(t *testing.T) {
 	for version := 1; version <= changes; version++ {
 		name := fmt.Sprintf("delivery-%d", random.IntN(names))
 		if known := stored[name]; known != nil && random.IntN(4) == 0 {
-			l.Forget(types.NamespacedName{Namespace: "shop", Name: name}, known.UID)
+			l.ApplyDelete(types.NamespacedName{Namespace: "shop", Name: name}, known.UID)
 			delete(stored, name)
 		} else {
 			delivery := deliveryAt(name, version, start.Add(time.Duration(random.IntN(20))*time.Second), states[random.IntN(len(states))])
@@ -36,7 +36,7 @@ func TestWorthALook(t *testing.T) {
 				delivery.UID, delivery.CreationTimestamp = known.UID, known.CreationTimestamp
 			}
 			stored[name] = delivery
-			l.Note(delivery)
+			l.ApplyWrite(delivery)
 		}
 		var b dashboard.Backlog
 		oldest, failed := l.worthALook("shop", &b)
@@ -111,7 +111,7 @@ func TestStandingLooksBehindTheBacklog(t *testing.T) {
 		if change != nil {
 			change(delivery)
 		}
-		l.Note(delivery)
+		l.ApplyWrite(delivery)
 	}
 	stands := func(n, origin string) func(*v1alpha1.WebhookDelivery) {
 		return func(d *v1alpha1.WebhookDelivery) {

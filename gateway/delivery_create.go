@@ -117,7 +117,7 @@ func (g *Gateway) createDelivery(ctx context.Context, draft deliveryDraft) (*rec
 
 // noteDelivery makes what the API server has stored known to this replica.
 func (g *Gateway) noteDelivery(stored *v1alpha1.WebhookDelivery) *recorded {
-	g.deliveries.Note(stored)
+	g.deliveries.ApplyWrite(stored)
 	return record(stored, g.now())
 }
 

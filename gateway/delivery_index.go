@@ -17,7 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
-	"bbmcp.quietstack.com/webhooks/internal/mirror"
+	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -150,7 +150,7 @@ func (u usage) plus(other usage) usage {
 
 // ledger is every delivery, indexed as callers ask for them.
 type ledger struct {
-	*mirror.Mirror[*v1alpha1.WebhookDelivery, *recorded]
+	*watchcache.Cache[*v1alpha1.WebhookDelivery, *recorded]
 
 	news *news // nil: nobody is told
 	now  func() time.Time
@@ -209,7 +209,7 @@ func newLedger(now func() time.Time) *ledger {
 		now:        now,
 	}
 	reduce := func(delivery *v1alpha1.WebhookDelivery) *recorded { return record(delivery, now()) }
-	l.Mirror = mirror.New(reduce, l.changed, now)
+	l.Cache = watchcache.New(reduce, l.changed, now)
 	return l
 }
 

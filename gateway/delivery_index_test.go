@@ -32,7 +32,7 @@ func TestWaits(t *testing.T) {
 		if next > 0 {
 			delivery.Status.NextAttemptTime = new(at(next))
 		}
-		l.Note(delivery)
+		l.ApplyWrite(delivery)
 	}
 	check := func(what string, before, now int, want bool) {
 		t.Helper()

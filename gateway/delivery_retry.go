@@ -65,7 +65,7 @@ func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*accepte
 		if err != nil {
 			return nil, fail(ctx, fromAPI(err, "asking for a retry"))
 		}
-		g.deliveries.Note(delivery)
+		g.deliveries.ApplyWrite(delivery)
 		return &acceptedAnswer{presentDelivery(record(delivery, g.now()))}, nil
 	}
 	return nil, fail(ctx, busy())

@@ -14,7 +14,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
-	"bbmcp.quietstack.com/webhooks/internal/mirror"
+	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
 // registered is an EventType with its schema compiled. It is shared and must
@@ -51,7 +51,7 @@ const largeBytes = 16 << 10
 
 // catalogue is every event type. Of two objects with one type the older counts.
 type catalogue struct {
-	*mirror.Mirror[*v1alpha1.EventType, *registered]
+	*watchcache.Cache[*v1alpha1.EventType, *registered]
 
 	byType map[string][]*registered // the oldest first
 	// large holds a place for each check of much data: these use memory as well.
@@ -60,7 +60,7 @@ type catalogue struct {
 
 func newCatalogue(now func() time.Time) *catalogue {
 	c := &catalogue{byType: map[string][]*registered{}, large: make(chan struct{}, runtime.GOMAXPROCS(0))}
-	c.Mirror = mirror.New(register, c.changed, now)
+	c.Cache = watchcache.New(register, c.changed, now)
 	return c
 }
 

@@ -23,7 +23,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/authn"
 	"bbmcp.quietstack.com/webhooks/internal/authz"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
-	"bbmcp.quietstack.com/webhooks/internal/mirror"
+	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
@@ -83,7 +83,7 @@ type Options struct {
 	Random io.Reader
 }
 
-// Gateway serves the REST API. Make it with New, start its mirrors with Start,
+// Gateway serves the REST API. Make it with New, start its caches with Start,
 // and serve Handler.
 type Gateway struct {
 	client       client.WithWatch
@@ -200,12 +200,12 @@ func (g *Gateway) attemptFirst(o Options) {
 // Start follows the API server in the background until ctx ends.
 func (g *Gateway) Start(ctx context.Context) {
 	ctx = logr.NewContextWithSlogLogger(ctx, g.logger)
-	source := mirror.Source{Client: g.client, Namespaces: g.namespaces}
+	source := watchcache.Source{Client: g.client, Namespaces: g.namespaces}
 	source.List, source.Example = &v1alpha1.WebhookList{}, &v1alpha1.Webhook{}
 	g.endpoints.Start(ctx, source)
 	source.List, source.Example = &v1alpha1.WebhookDeliveryList{}, &v1alpha1.WebhookDelivery{}
 	g.deliveries.Start(ctx, source)
-	g.catalogue.Start(ctx, mirror.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
+	g.catalogue.Start(ctx, watchcache.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
 	go g.tokens.ReadKeys(ctx)
 	go g.beat(ctx)
 	g.recording.Go(func() { g.records.run(ctx) })

@@ -100,7 +100,7 @@ func (g *Gateway) settle(f *flight, stored *v1alpha1.WebhookDelivery) {
 		err := g.writeStatus(written)
 		switch {
 		case err == nil:
-			g.deliveries.Note(written)
+			g.deliveries.ApplyWrite(written)
 			g.metrics.handedOver(handOverSettled)
 			return
 		case denial.IsConflict(err), denial.IsNotFound(err), denial.IsLasting(err), !g.now().Before(stored.Spec.NotBefore.Time):

@@ -46,13 +46,13 @@ func (g *Gateway) beat(ctx context.Context) {
 		case <-tick.C:
 		}
 		_ = g.panics.Do(panics.Background, g.forgetGone)
-		if max(g.endpoints.Silence(), g.deliveries.Silence(), g.catalogue.Silence()) < heartbeat {
+		if max(g.endpoints.Staleness(), g.deliveries.Staleness(), g.catalogue.Staleness()) < heartbeat {
 			continue
 		}
 		if g.ask(ctx) == nil {
-			g.endpoints.Heard()
-			g.deliveries.Heard()
-			g.catalogue.Heard()
+			g.endpoints.ConfirmFresh()
+			g.deliveries.ConfirmFresh()
+			g.catalogue.ConfirmFresh()
 		}
 	}
 }
@@ -68,7 +68,7 @@ func (g *Gateway) fresh() error {
 	if err := g.Ready(); err != nil {
 		return unavailable("this", err)
 	}
-	if silence := max(g.endpoints.Silence(), g.deliveries.Silence(), g.catalogue.Silence()); silence > staleAfter {
+	if silence := max(g.endpoints.Staleness(), g.deliveries.Staleness(), g.catalogue.Staleness()); silence > staleAfter {
 		return unavailable("this", fmt.Errorf("the API server has been silent for %s", silence.Round(time.Second)))
 	}
 	return nil

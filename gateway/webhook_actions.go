@@ -105,7 +105,7 @@ func (g *Gateway) request(ctx context.Context, known *v1alpha1.Webhook, annotati
 	if err != nil {
 		return nil, fromAPI(err, "changing the webhook")
 	}
-	g.endpoints.Note(asked)
+	g.endpoints.ApplyWrite(asked)
 	return asked, nil
 }
 
@@ -147,11 +147,11 @@ func (g *Gateway) remove(ctx context.Context, known *v1alpha1.Webhook, condition
 	case denial.IsConflict(err) && condition.IfMatch != "":
 		return errOvertaken
 	case denial.IsConflict(err), denial.IsNotFound(err):
-		g.endpoints.Forget(client.ObjectKeyFromObject(known), known.UID)
+		g.endpoints.ApplyDelete(client.ObjectKeyFromObject(known), known.UID)
 		return notFound("webhook")
 	case err != nil:
 		return fromAPI(err, "deleting the webhook")
 	}
-	g.endpoints.Forget(client.ObjectKeyFromObject(known), known.UID)
+	g.endpoints.ApplyDelete(client.ObjectKeyFromObject(known), known.UID)
 	return nil
 }

@@ -49,11 +49,11 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 			for i := range 300 {
 				webhook := hookNamed(fmt.Sprintf("team-%d/w%d-%d", random.IntN(3), worker, i), urlOf(fmt.Sprint("w", random.IntN(9))))
 				webhook.UID, webhook.ResourceVersion = types.UID(fmt.Sprint(worker, "-", i)), "1"
-				g.endpoints.Note(webhook)
+				g.endpoints.ApplyWrite(webhook)
 				at, _ := g.firsts.slots.take(webhook, time.Now(), func(time.Time) bool { return false })
 				made := &flight{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
 				steps := []func(){
-					func() { g.endpoints.Forget(client.ObjectKeyFromObject(webhook), webhook.UID) },
+					func() { g.endpoints.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID) },
 					func() { g.records.offer(made) },
 					func() { g.records.record(made) },
 					func() { g.unstored.keep(made) },

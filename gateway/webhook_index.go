@@ -14,13 +14,13 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/match"
-	"bbmcp.quietstack.com/webhooks/internal/mirror"
+	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
 // endpoints are the webhooks, by namespace and id. What it returns is shared and
 // must not be changed.
 type endpoints struct {
-	*mirror.Mirror[*v1alpha1.Webhook, *v1alpha1.Webhook]
+	*watchcache.Cache[*v1alpha1.Webhook, *v1alpha1.Webhook]
 
 	namespaces map[string]*namespaceEndpoints
 	news       chan struct{}           // closed and replaced at every change
@@ -39,7 +39,7 @@ type namespaceEndpoints struct {
 func newEndpoints(now func() time.Time) *endpoints {
 	e := &endpoints{namespaces: map[string]*namespaceEndpoints{}, news: make(chan struct{}), gone: func(*v1alpha1.Webhook) {}}
 	reduce := func(webhook *v1alpha1.Webhook) *v1alpha1.Webhook { return webhook }
-	e.Mirror = mirror.New(reduce, e.changed, now)
+	e.Cache = watchcache.New(reduce, e.changed, now)
 	return e
 }
 

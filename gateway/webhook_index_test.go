@@ -38,7 +38,7 @@ func TestEndpointsAreFound(t *testing.T) {
 		known := alive[key]
 		switch {
 		case known != nil && random.IntN(3) == 0:
-			e.Forget(types.NamespacedName{Namespace: namespace, Name: name}, known.UID)
+			e.ApplyDelete(types.NamespacedName{Namespace: namespace, Name: name}, known.UID)
 			delete(alive, key)
 		default:
 			uid := types.UID(fmt.Sprintf("uid-%d", step))
@@ -53,7 +53,7 @@ func TestEndpointsAreFound(t *testing.T) {
 			if random.IntN(8) == 0 {
 				webhook.DeletionTimestamp = new(metav1.Now())
 			}
-			e.Note(webhook)
+			e.ApplyWrite(webhook)
 			alive[key] = webhook
 		}
 		for _, eventType := range eventTypes {
@@ -80,7 +80,7 @@ func TestEndpointsAreFound(t *testing.T) {
 		}
 	}
 	for key, webhook := range alive {
-		e.Forget(types.NamespacedName{Namespace: webhook.Namespace, Name: webhook.Name}, webhook.UID)
+		e.ApplyDelete(types.NamespacedName{Namespace: webhook.Namespace, Name: webhook.Name}, webhook.UID)
 		delete(alive, key)
 	}
 	if len(e.namespaces) != 0 {
@@ -93,9 +93,9 @@ func BenchmarkMatching(b *testing.B) {
 	for _, others := range []int{0, 100, 10_000} {
 		b.Run(fmt.Sprintf("%d others", others), func(b *testing.B) {
 			e := newEndpoints(time.Now)
-			e.Note(wanting("x", "wants", "uid-0", 1, "context.*"))
+			e.ApplyWrite(wanting("x", "wants", "uid-0", 1, "context.*"))
 			for i := range others {
-				e.Note(wanting("x", fmt.Sprintf("other-%d", i), types.UID(fmt.Sprintf("other-%d", i)), i+2, "other.created"))
+				e.ApplyWrite(wanting("x", fmt.Sprintf("other-%d", i), types.UID(fmt.Sprintf("other-%d", i)), i+2, "other.created"))
 			}
 			for b.Loop() {
 				if len(e.matching("x", "context.created")) != 1 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mirror
+package watchcache
 
 import (
 	"fmt"
@@ -33,20 +33,20 @@ func IdentityOf(object client.Object) Identity {
 }
 
 // newerThan reports whether version a is newer than version b; anything is
-// newer than "". Versions that cannot be compared count as newer: the last word
-// wins, as without us.
+// newer than "". Versions that cannot be compared count as newer: the last one
+// to arrive wins, as in an informer.
 func newerThan(a, b string) bool {
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	return err != nil || order > 0
 }
 
-// Index is told of every change, under the mirror's lock. Each of before and
+// Index is told of every change, under the lock of the cache. Each of before and
 // after is nil where there is none.
 type Index[E any] func(before, after *E)
 
-// Mirror holds an entry of type E for each object of type O. It is safe for
+// Cache holds an entry of type E for each object of type O. It is safe for
 // concurrent use; it is empty until Start.
-type Mirror[O client.Object, E any] struct {
+type Cache[O client.Object, E any] struct {
 	// Panics keeps a panic over one object to that object. Set it before Start.
 	Panics *panics.Guard
 
@@ -55,133 +55,133 @@ type Mirror[O client.Object, E any] struct {
 	now    func() time.Time
 
 	mu      sync.RWMutex
-	entries map[types.NamespacedName]*held[E]
+	entries map[types.NamespacedName]*cached[E]
 	gone    map[types.UID]time.Time // deleted by us; the watch may not know yet
 	watches map[string]*progress    // by namespace; "" watches all
 }
 
 // progress is how far one watch has come.
 type progress struct {
-	position string    // the newest version that it has told of
-	told     time.Time // when the watch itself last said something
-	heard    time.Time
-	synced   bool
+	position    string    // the newest version that it has shown
+	lastEvent   time.Time // of the watch itself
+	lastContact time.Time
+	synced      bool
 }
 
-type held[E any] struct {
+type cached[E any] struct {
 	identity Identity
 	entry    E
 }
 
-// New returns a mirror that is empty until it runs. reduce makes an entry of an
+// New returns a cache that is empty until it runs. reduce makes an entry of an
 // object, which it must not keep. index may be nil.
-func New[O client.Object, E any](reduce func(O) E, index Index[E], now func() time.Time) *Mirror[O, E] {
+func New[O client.Object, E any](reduce func(O) E, index Index[E], now func() time.Time) *Cache[O, E] {
 	if index == nil {
 		index = func(_, _ *E) {}
 	}
-	return &Mirror[O, E]{
+	return &Cache[O, E]{
 		reduce: reduce, index: index, now: now,
-		entries: map[types.NamespacedName]*held[E]{}, gone: map[types.UID]time.Time{}, watches: map[string]*progress{},
+		entries: map[types.NamespacedName]*cached[E]{}, gone: map[types.UID]time.Time{}, watches: map[string]*progress{},
 	}
 }
 
 // Get returns the entry of an object.
-func (m *Mirror[O, E]) Get(key types.NamespacedName) (entry E, ok bool) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if h := m.entries[key]; h != nil {
+func (c *Cache[O, E]) Get(key types.NamespacedName) (entry E, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if h := c.entries[key]; h != nil {
 		return h.entry, true
 	}
 	return entry, false
 }
 
 // View runs f while nothing changes, so that f may read what index keeps.
-func (m *Mirror[O, E]) View(f func()) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
+func (c *Cache[O, E]) View(f func()) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	f()
 }
 
-// Change runs f while nobody reads, so that f may change what index keeps.
-func (m *Mirror[O, E]) Change(f func()) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// Change runs f while nothing else reads, so that f may change what index keeps.
+func (c *Cache[O, E]) Change(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	f()
 }
 
 // Synced reports whether every object that existed at the start is here.
-func (m *Mirror[O, E]) Synced() bool {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	for _, p := range m.watches {
+func (c *Cache[O, E]) Synced() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, p := range c.watches {
 		if !p.synced {
 			return false
 		}
 	}
-	return len(m.watches) > 0
+	return len(c.watches) > 0
 }
 
-// Silence is how long ago the API server was last heard of; see Heard.
-func (m *Mirror[O, E]) Silence() time.Duration {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
+// Staleness is how long ago the API server last gave a sign of life; see ConfirmFresh.
+func (c *Cache[O, E]) Staleness() time.Duration {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	var longest time.Duration
-	for _, p := range m.watches {
-		longest = max(longest, m.now().Sub(p.heard))
+	for _, p := range c.watches {
+		longest = max(longest, c.now().Sub(p.lastContact))
 	}
 	return longest
 }
 
-// Heard says that the API server has just answered on the connection that the
-// watch uses, so that what the watch has not told has not happened. That says nothing
-// of a watch that has not even sent a bookmark for a while: it is broken.
-func (m *Mirror[O, E]) Heard() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.watches {
-		if m.now().Sub(p.told) < brokenAfter {
-			p.heard = m.now()
+// ConfirmFresh says that the API server has just answered on the connection that the
+// watch uses, so a change that the watch has not shown has not happened. It does not count for
+// a watch without even a bookmark for brokenAfter: that watch is broken.
+func (c *Cache[O, E]) ConfirmFresh() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.watches {
+		if c.now().Sub(p.lastEvent) < brokenAfter {
+			p.lastContact = c.now()
 		}
 	}
 }
 
-// Note takes an object as the API server answered to a write of this process.
+// ApplyWrite takes an object as the API server answered to a write of this process.
 // Older than what is known, it is ignored.
-func (m *Mirror[O, E]) Note(object O) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (c *Cache[O, E]) ApplyWrite(object O) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	identity := IdentityOf(object)
-	if m.entries[identity.NamespacedName] == nil && m.hasTold(identity) {
+	if c.entries[identity.NamespacedName] == nil && c.hasSeen(identity) {
 		return // of this version, and of its end
 	}
-	m.put(identity, object)
+	c.put(identity, object)
 }
 
-// hasTold reports whether the watch has come past a version.
-func (m *Mirror[O, E]) hasTold(identity Identity) bool {
-	p := m.watches[identity.Namespace]
+// hasSeen reports whether the watch has come past a version.
+func (c *Cache[O, E]) hasSeen(identity Identity) bool {
+	p := c.watches[identity.Namespace]
 	if p == nil {
-		p = m.watches[""]
+		p = c.watches[""]
 	}
 	return p != nil && p.position != "" && !newerThan(identity.ResourceVersion, p.position)
 }
 
-// Forget drops an object that this process deleted, for good: what the watch
+// ApplyDelete drops an object that this process deleted, for good: what the watch
 // still says of it is the past.
-func (m *Mirror[O, E]) Forget(key types.NamespacedName, uid types.UID) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if known := m.entries[key]; known != nil && known.identity.UID == uid {
-		m.remove(known)
-		m.gone[uid] = m.now()
+func (c *Cache[O, E]) ApplyDelete(key types.NamespacedName, uid types.UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.entries[key]; known != nil && known.identity.UID == uid {
+		c.remove(known)
+		c.gone[uid] = c.now()
 	}
 }
 
-func (m *Mirror[O, E]) put(identity Identity, object O) {
-	if _, gone := m.gone[identity.UID]; gone {
+func (c *Cache[O, E]) put(identity Identity, object O) {
+	if _, gone := c.gone[identity.UID]; gone {
 		return
 	}
-	known := m.entries[identity.NamespacedName]
+	known := c.entries[identity.NamespacedName]
 	var before *E
 	if known != nil {
 		if !newerThan(identity.ResourceVersion, known.identity.ResourceVersion) {
@@ -189,47 +189,47 @@ func (m *Mirror[O, E]) put(identity Identity, object O) {
 		}
 		before = &known.entry
 	}
-	fresh := &held[E]{identity: identity}
-	if m.Panics.Do(panics.Object, func() { fresh.entry = m.reduce(object) }) != nil {
+	fresh := &cached[E]{identity: identity}
+	if c.Panics.Do(panics.Object, func() { fresh.entry = c.reduce(object) }) != nil {
 		if known != nil { // what was known of it is the past
-			m.remove(known)
+			c.remove(known)
 		}
 		return
 	}
-	m.entries[identity.NamespacedName] = fresh
-	m.tell(before, &fresh.entry)
+	c.entries[identity.NamespacedName] = fresh
+	c.reindex(before, &fresh.entry)
 }
 
-func (m *Mirror[O, E]) remove(known *held[E]) {
-	delete(m.entries, known.identity.NamespacedName)
-	m.tell(&known.entry, nil)
+func (c *Cache[O, E]) remove(known *cached[E]) {
+	delete(c.entries, known.identity.NamespacedName)
+	c.reindex(&known.entry, nil)
 }
 
-// tell changes the index. What it does not get to know because of a panic, it
-// does not find.
-func (m *Mirror[O, E]) tell(before, after *E) {
-	_ = m.Panics.Do(panics.Object, func() { m.index(before, after) })
+// reindex changes the index. An object whose change makes the index panic is not
+// found through it.
+func (c *Cache[O, E]) reindex(before, after *E) {
+	_ = c.Panics.Do(panics.Object, func() { c.index(before, after) })
 }
 
-// store is the mirror as one reflector of client-go fills it.
+// store is the cache as one reflector of client-go fills it.
 type store[O client.Object, E any] struct {
-	*Mirror[O, E]
+	*Cache[O, E]
 
 	namespace string // "": all
 }
 
 // newStore announces a watch.
-func newStore[O client.Object, E any](m *Mirror[O, E], namespace string) store[O, E] {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.watches[namespace] = &progress{told: m.now(), heard: m.now()}
-	return store[O, E]{m, namespace}
+func newStore[O client.Object, E any](c *Cache[O, E], namespace string) store[O, E] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watches[namespace] = &progress{lastEvent: c.now(), lastContact: c.now()}
+	return store[O, E]{c, namespace}
 }
 
 // advance notes how far the watch has come.
 func (s store[O, E]) advance(version string) *progress {
 	p := s.watches[s.namespace]
-	p.told, p.heard = s.now(), s.now()
+	p.lastEvent, p.lastContact = s.now(), s.now()
 	if p.position == "" || newerThan(version, p.position) {
 		p.position = version
 	}
@@ -245,7 +245,7 @@ func (s store[O, E]) Add(object any) error { return s.Update(object) }
 func (s store[O, E]) Update(object any) error {
 	typed, ok := object.(O)
 	if !ok {
-		return fmt.Errorf("mirror: the watch sent a %T", object)
+		return fmt.Errorf("watchcache: the watch sent a %T", object)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,7 +258,7 @@ func (s store[O, E]) Update(object any) error {
 func (s store[O, E]) Delete(object any) error {
 	typed, ok := object.(O)
 	if !ok {
-		return fmt.Errorf("mirror: the watch sent a %T", object)
+		return fmt.Errorf("watchcache: the watch sent a %T", object)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -279,7 +279,7 @@ func (s store[O, E]) Replace(objects []any, version string) error {
 	for _, object := range objects {
 		typed, ok := object.(O)
 		if !ok {
-			return fmt.Errorf("mirror: the list holds a %T", object)
+			return fmt.Errorf("watchcache: the list holds a %T", object)
 		}
 		listed[client.ObjectKeyFromObject(typed)] = true
 		s.put(IdentityOf(typed), typed)
@@ -312,7 +312,7 @@ func (s store[O, E]) Bookmark(version string) error {
 // Resync implements cache.ReflectorStore.
 func (s store[O, E]) Resync() error { return nil }
 
-// brokenAfter is the silence of a watch after which it counts as broken: API servers
+// brokenAfter is for how long a watch may send nothing before it counts as broken: API servers
 // send bookmarks once a minute.
 const brokenAfter = 150 * time.Second
 
