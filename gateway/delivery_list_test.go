@@ -99,6 +99,7 @@ var _ = Describe("lists of deliveries", func() {
 		namespace := newNamespace(ctx)
 		token := account(ctx, namespace, "viewer", viewer, deliveryViewer)
 		webhook := suspended(ctx, namespace, "paged")
+		awaitWebhooks(ctx, as(token), 1)
 		n := size(1000, 5000)
 		collect(ctx, webhook, 0, n)
 		webhookID := identity.WebhookID(namespace, webhook.Name)
@@ -132,6 +133,7 @@ var _ = Describe("lists of deliveries", func() {
 		namespace := newNamespace(ctx)
 		token := account(ctx, namespace, "viewer", viewer, deliveryViewer)
 		webhook, other := suspended(ctx, namespace, "one"), suspended(ctx, namespace, "two")
+		awaitWebhooks(ctx, as(token), 2)
 		collect(ctx, webhook, 0, 5)
 		collect(ctx, other, 0, 1)
 		path := "/v1/webhooks/" + identity.WebhookID(namespace, "one") + "/deliveries"

@@ -192,6 +192,7 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 		Expect([]string{said.Reason, said.Detail}).To(HaveExactElements("QuotaExceeded", And(ContainSubstring("exceeded quota: few"), Not(ContainSubstring("role")))))
 
 		webhook := suspended(ctx, namespace, "applied")
+		awaitWebhooks(ctx, as(token), 1)
 		shown := func() *rest.WebhookProblem {
 			return decode[rest.Webhook](as(token).call(ctx, http.MethodGet, "/v1/webhooks/"+identity.WebhookID(namespace, webhook.Name), nil), http.StatusOK).Problem
 		}

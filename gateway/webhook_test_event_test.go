@@ -79,6 +79,7 @@ var _ = Describe("testing a webhook", func() {
 		caller := as(account(ctx, namespace, "both", editor, publisher))
 		caller.base = small.URL
 		webhook := suspended(ctx, namespace, "full")
+		awaitWebhooks(ctx, caller, 1)
 		collect(ctx, webhook, 0, 1)
 		webhookID := identity.WebhookID(namespace, "full")
 		Eventually(func() int {
