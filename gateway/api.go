@@ -103,7 +103,7 @@ func (g *Gateway) authenticated(ctx huma.Context, next func(huma.Context)) {
 	n := note(request.Context())
 	n.operation = ctx.Operation().OperationID
 	who, p := g.identify(request)
-	if stale, ok := errors.AsType[*problem](g.fresh()); ok && p == nil {
+	if stale, ok := errors.AsType[*problem](g.checkStaleness()); ok && p == nil {
 		p = stale
 	}
 	if p != nil {

@@ -41,12 +41,12 @@ func (c BacklogCollector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// unsettled is how many deliveries of a namespace have succeeded of which the
+// countPendingOutcomes is how many deliveries of a namespace have succeeded of which the
 // controller has not written so yet.
-func (l *ledger) unsettled(namespace string) (n int) {
-	l.View(func() {
-		if of := l.namespaces[namespace]; of != nil {
-			n = of.foreseen
+func (x *deliveryIndex) countPendingOutcomes(namespace string) (n int) {
+	x.View(func() {
+		if of := x.namespaces[namespace]; of != nil {
+			n = of.pendingOutcomes
 		}
 	})
 	return n

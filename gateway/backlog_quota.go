@@ -166,9 +166,9 @@ func (r *reservations) add(namespace, webhook string, u usage, sign int) {
 }
 
 // reserve decides which webhooks get a delivery and counts those until release.
-func (l *ledger) reserve(limits Limits, namespace string, bytes int64, wishes []wish) (a admission) {
-	l.Change(func() {
-		n, r := l.namespaces[namespace], l.reserved.namespaces[namespace]
+func (x *deliveryIndex) reserve(limits Limits, namespace string, bytes int64, wishes []wish) (a admission) {
+	x.Change(func() {
+		n, r := x.namespaces[namespace], x.reserved.namespaces[namespace]
 		for i := range wishes {
 			if n != nil && n.byWebhook[wishes[i].name] != nil {
 				wishes[i].used = n.byWebhook[wishes[i].name].usage
@@ -177,35 +177,35 @@ func (l *ledger) reserve(limits Limits, namespace string, bytes int64, wishes []
 				wishes[i].used = wishes[i].used.plus(r.webhooks[wishes[i].name])
 			}
 		}
-		a = limits.admit(bytes, using{cluster: l.total.plus(l.reserved.total), namespace: l.used(namespace), others: l.usedBut(namespace)}, wishes)
+		a = limits.admit(bytes, using{cluster: x.total.plus(x.reserved.total), namespace: x.namespaceUsage(namespace), others: x.otherUsage(namespace)}, wishes)
 		for _, granted := range a.granted {
-			l.reserved.add(namespace, granted.name, usage{count: 1, bytes: bytes}, 1)
+			x.reserved.add(namespace, granted.name, usage{count: 1, bytes: bytes}, 1)
 		}
 	})
 	return a
 }
 
-// used is what is unfinished in a namespace, what is reserved included.
-func (l *ledger) used(namespace string) (u usage) {
-	if n := l.namespaces[namespace]; n != nil {
+// namespaceUsage is what is unfinished in a namespace, what is reserved included.
+func (x *deliveryIndex) namespaceUsage(namespace string) (u usage) {
+	if n := x.namespaces[namespace]; n != nil {
 		u = n.usage
 	}
-	if r := l.reserved.namespaces[namespace]; r != nil {
+	if r := x.reserved.namespaces[namespace]; r != nil {
 		u = u.plus(r.usage)
 	}
 	return u
 }
 
-// usedBut is what is unfinished in each namespace but one.
-func (l *ledger) usedBut(namespace string) iter.Seq[usage] {
+// otherUsage is what is unfinished in each namespace but one.
+func (x *deliveryIndex) otherUsage(namespace string) iter.Seq[usage] {
 	return func(yield func(usage) bool) {
-		for name := range l.namespaces {
-			if name != namespace && !yield(l.used(name)) {
+		for name := range x.namespaces {
+			if name != namespace && !yield(x.namespaceUsage(name)) {
 				return
 			}
 		}
-		for name, r := range l.reserved.namespaces {
-			if name != namespace && l.namespaces[name] == nil && !yield(r.usage) {
+		for name, r := range x.reserved.namespaces {
+			if name != namespace && x.namespaces[name] == nil && !yield(r.usage) {
 				return
 			}
 		}
@@ -213,6 +213,6 @@ func (l *ledger) usedBut(namespace string) iter.Seq[usage] {
 }
 
 // release ends the reservation of one webhook.
-func (l *ledger) release(namespace, webhook string, bytes int64) {
-	l.Change(func() { l.reserved.add(namespace, webhook, usage{count: 1, bytes: bytes}, -1) })
+func (x *deliveryIndex) release(namespace, webhook string, bytes int64) {
+	x.Change(func() { x.reserved.add(namespace, webhook, usage{count: 1, bytes: bytes}, -1) })
 }

@@ -96,13 +96,13 @@ func TestAdmit(t *testing.T) {
 }
 
 func TestABurstReservesNoMoreThanTheLimit(t *testing.T) {
-	l := newLedger(time.Now)
+	x := newDeliveryIndex(time.Now)
 	limits := Limits{PerWebhook: 50, PerNamespace: 1000, PerNamespaceBytes: 1 << 20, Cluster: 10_000, ClusterBytes: 1 << 30}
 	var granted sync.Map
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			a := l.reserve(limits, "a", 10, []wish{{name: "hook", id: "wh_hook"}})
+			a := x.reserve(limits, "a", 10, []wish{{name: "hook", id: "wh_hook"}})
 			if len(a.granted) == 1 {
 				granted.Store(i, true)
 			}
@@ -111,13 +111,13 @@ func TestABurstReservesNoMoreThanTheLimit(t *testing.T) {
 	wg.Wait()
 	n := 0
 	granted.Range(func(any, any) bool { n++; return true })
-	if n != 50 || l.reserved.total != (usage{50, 500}) {
-		t.Fatalf("granted %d, reserved %v; want 50", n, l.reserved.total)
+	if n != 50 || x.reserved.total != (usage{50, 500}) {
+		t.Fatalf("granted %d, reserved %v; want 50", n, x.reserved.total)
 	}
 	for range 50 {
-		l.release("a", "hook", 10)
+		x.release("a", "hook", 10)
 	}
-	if l.reserved.total != (usage{}) || len(l.reserved.namespaces) != 0 {
-		t.Errorf("after release %s are reserved", fmt.Sprint(l.reserved))
+	if x.reserved.total != (usage{}) || len(x.reserved.namespaces) != 0 {
+		t.Errorf("after release %s are reserved", fmt.Sprint(x.reserved))
 	}
 }

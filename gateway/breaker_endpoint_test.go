@@ -94,7 +94,7 @@ func (c *changing) begin() refusal {
 	if at != nil {
 		made := &attempted{at, c.version, at.hook.revision}
 		c.out = append(c.out, made)
-		c.kept.keep(&flight{draft: &deliveryDraft{webhook: c.webhook, named: "dlv"}, revision: made.revision})
+		c.kept.keep(&firstAttempt{draft: &deliveryDraft{webhook: c.webhook, named: "dlv"}, revision: made.revision})
 	}
 	return why
 }

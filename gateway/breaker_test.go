@@ -18,14 +18,14 @@ import (
 type rumours struct {
 	*track
 
-	ledger  *ledger
+	ledger  *deliveryIndex
 	version int
 }
 
 func newRumours() *rumours {
 	r := &rumours{track: newTrack()}
-	r.ledger = newLedger(func() time.Time { return r.now })
-	r.ledger.hear = r.slots.hear
+	r.ledger = newDeliveryIndex(func() time.Time { return r.now })
+	r.ledger.observe = r.slots.hear
 	return r
 }
 

@@ -35,7 +35,7 @@ func (p *problem) Document() rest.Problem { return p.Problem }
 // Identify implements dashboard.Backend.
 func (p pages) Identify(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
 	who, refused := p.g.identifyToken(ctx, token)
-	if stale, ok := errors.AsType[*problem](p.g.fresh()); ok && refused == nil {
+	if stale, ok := errors.AsType[*problem](p.g.checkStaleness()); ok && refused == nil {
 		refused = stale
 	}
 	if refused != nil {
@@ -82,21 +82,21 @@ func (p pages) Deliveries(ctx context.Context, namespace, id string, query dashb
 	if err := p.permitted(ctx, namespace, "list", resourceDeliveries); err != nil {
 		return nil, err
 	}
-	webhook := p.g.endpoints.find(namespace, id)
+	webhook := p.g.webhooks.find(namespace, id)
 	if webhook == nil {
 		return nil, fail(ctx, notFound("webhook"))
 	}
 	list := strings.Join([]string{"pages", namespace, id, query.Status, query.Event}, "/")
-	var after *recorded
+	var after *deliveryEntry
 	if query.Cursor != "" {
 		var position deliveryPosition
 		if err := decodeCursor(list, query.Cursor, &position); err != nil {
 			return nil, fail(ctx, err)
 		}
-		after = &recorded{created: time.UnixMicro(position.Created), name: position.Name}
+		after = &deliveryEntry{created: time.UnixMicro(position.Created), name: position.Name}
 	}
 	answer := &rest.DeliveryList{Data: []rest.Delivery{}}
-	found := p.g.deliveries.ofWebhook(namespace, webhook.Name, after, query.Limit+1, func(r *recorded) bool {
+	found := p.g.deliveries.listByWebhook(namespace, webhook.Name, after, query.Limit+1, func(r *deliveryEntry) bool {
 		return (query.Status == "" || presentState(r.state) == query.Status) && (query.Event == "" || r.eventType == query.Event)
 	})
 	for i, r := range found {
@@ -132,11 +132,11 @@ func (p pages) Delivery(ctx context.Context, namespace, id string) (*dashboard.D
 	for _, made := range delivery.Status.AttemptLog {
 		shown.Overlapped[int(made.Number)] = made.Primary != ""
 	}
-	webhook := p.g.endpoints.named(namespace, r.webhook)
+	webhook := p.g.webhooks.findByName(namespace, r.webhook)
 	if webhook != nil && webhook.Spec.SendTraceParent {
 		shown.TraceParent = delivery.Spec.TraceParent
 	}
-	if webhook != nil && webhook.Spec.DeliveryDeadline != nil && r.unfinished() {
+	if webhook != nil && webhook.Spec.DeliveryDeadline != nil && r.isUnfinished() {
 		shown.Deadline = r.created.Add(webhook.Spec.DeliveryDeadline.Duration)
 	}
 	return shown, nil

@@ -36,10 +36,10 @@ func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map
 	mayList := p.May(ctx, namespace, dashboard.Right{Verb: "list", Resource: resourceDeliveries})
 	var all []*v1alpha1.Webhook
 	if len(ids) == 0 {
-		all = p.g.endpoints.list(namespace)
+		all = p.g.webhooks.list(namespace)
 	}
 	for _, id := range ids {
-		if webhook := p.g.endpoints.find(namespace, id); webhook != nil {
+		if webhook := p.g.webhooks.find(namespace, id); webhook != nil {
 			all = append(all, webhook)
 		}
 	}
@@ -48,9 +48,9 @@ func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map
 		h := dashboard.Health{
 			LastSuccess: presentTime(webhook.Status.LastSuccessTime), LastFailure: presentTime(webhook.Status.LastFailureTime),
 			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.g.limits.webhookCount(),
-			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.g.records.untold(webhook.UID),
+			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.g.recorder.untold(webhook.UID),
 			Failed:    webhook.Status.DeliveriesFailed,
-			Unsampled: policyOf(webhook) == v1alpha1.RecordNever,
+			Unsampled: recordPolicy(webhook) == v1alpha1.RecordNever,
 		}
 		if !webhook.Spec.Suspend && webhook.Status.State != v1alpha1.WebhookDisabled {
 			if problem := presentProblem(webhook); problem != nil {
@@ -70,22 +70,22 @@ func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map
 // standing is how many deliveries of a webhook are unfinished, how the latest
 // finished ones ended, the oldest first, and why the newest of those failed that
 // have not succeeded. Test events do not count.
-func (l *ledger) standing(namespace, webhook string) (waiting int, recent []dashboard.Outcome, latest string) {
+func (x *deliveryIndex) standing(namespace, webhook string) (waiting int, recent []dashboard.Outcome, latest string) {
 	recent = []dashboard.Outcome{}
-	l.View(func() {
-		n := l.namespaces[namespace]
+	x.View(func() {
+		n := x.namespaces[namespace]
 		if n == nil || n.byWebhook[webhook] == nil {
 			return
 		}
 		w, looked := n.byWebhook[webhook], 0
 		waiting = w.count
-		w.ended.Ascend(func(r *recorded) bool {
+		w.finished.Ascend(func(r *deliveryEntry) bool {
 			if !r.test {
-				recent = append(recent, dashboard.Outcome{Succeeded: r.state == v1alpha1.DeliverySucceeded, Took: r.took, Untold: int(r.standsFor)})
+				recent = append(recent, dashboard.Outcome{Succeeded: r.state == v1alpha1.DeliverySucceeded, Took: r.lastDuration, Untold: int(r.unrecorded)})
 			}
 			return len(recent) < recentOutcomes
 		})
-		w.inOrder.Ascend(func(r *recorded) bool {
+		w.listed.Ascend(func(r *deliveryEntry) bool {
 			looked++
 			if r.state != v1alpha1.DeliverySucceeded && !r.test {
 				latest = r.errorMessage
@@ -171,25 +171,25 @@ func (p pages) Backlog(ctx context.Context, namespace string) (*dashboard.Backlo
 
 // worthALook finds the deliveries that have waited longest and those that failed
 // last, and how much waits.
-func (l *ledger) worthALook(namespace string, b *dashboard.Backlog) (oldest, failed []*recorded) {
-	first := func(tree *btree.BTreeG[*recorded]) (list []*recorded) {
-		tree.Ascend(func(r *recorded) bool {
+func (x *deliveryIndex) worthALook(namespace string, b *dashboard.Backlog) (oldest, failed []*deliveryEntry) {
+	first := func(tree *btree.BTreeG[*deliveryEntry]) (list []*deliveryEntry) {
+		tree.Ascend(func(r *deliveryEntry) bool {
 			list = append(list, r)
 			return len(list) < worthALook
 		})
 		return list
 	}
-	l.View(func() {
-		if n := l.namespaces[namespace]; n != nil {
+	x.View(func() {
+		if n := x.namespaces[namespace]; n != nil {
 			b.Count, b.Bytes = n.count, n.bytes
-			oldest, failed = first(n.waiting), first(n.failed)
+			oldest, failed = first(n.unfinished), first(n.failed)
 		}
 	})
 	return oldest, failed
 }
 
 // ended is when a delivery finished; its beginning, if that is not known.
-func (r *recorded) ended() time.Time {
+func (r *deliveryEntry) ended() time.Time {
 	if r.completed == nil {
 		return r.created
 	}

@@ -22,13 +22,13 @@ func TestWorthALook(t *testing.T) {
 	const names, changes = 40, 3000
 	random := rand.New(rand.NewPCG(1, 2))
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	l := newLedger(func() time.Time { return start })
+	x := newDeliveryIndex(func() time.Time { return start })
 	stored := map[string]*v1alpha1.WebhookDelivery{}
 	states := []v1alpha1.DeliveryState{"", v1alpha1.DeliveryPending, v1alpha1.DeliveryRetrying, v1alpha1.DeliverySucceeded, v1alpha1.DeliveryFailed}
 	for version := 1; version <= changes; version++ {
 		name := fmt.Sprintf("delivery-%d", random.IntN(names))
 		if known := stored[name]; known != nil && random.IntN(4) == 0 {
-			l.ApplyDelete(types.NamespacedName{Namespace: "shop", Name: name}, known.UID)
+			x.ApplyDelete(types.NamespacedName{Namespace: "shop", Name: name}, known.UID)
 			delete(stored, name)
 		} else {
 			delivery := deliveryAt(name, version, start.Add(time.Duration(random.IntN(20))*time.Second), states[random.IntN(len(states))])
@@ -36,10 +36,10 @@ func TestWorthALook(t *testing.T) {
 				delivery.UID, delivery.CreationTimestamp = known.UID, known.CreationTimestamp
 			}
 			stored[name] = delivery
-			l.ApplyWrite(delivery)
+			x.ApplyWrite(delivery)
 		}
 		var b dashboard.Backlog
-		oldest, failed := l.worthALook("shop", &b)
+		oldest, failed := x.worthALook("shop", &b)
 		wantOldest, wantFailed, wantCount := lookThrough(stored)
 		if got := namesOf(oldest); !slices.Equal(got, wantOldest) {
 			t.Fatalf("change %d: the oldest are %v, want %v", version, got, wantOldest)
@@ -70,17 +70,17 @@ func deliveryAt(name string, version int, created time.Time, state v1alpha1.Deli
 
 // lookThrough finds the same by looking at every delivery.
 func lookThrough(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed []string, count int) {
-	var waiting, lost []*recorded
+	var waiting, lost []*deliveryEntry
 	for _, delivery := range stored {
-		switch r := record(delivery, time.Now()); {
-		case r.unfinished():
+		switch r := newDeliveryEntry(delivery, time.Now()); {
+		case r.isUnfinished():
 			waiting = append(waiting, r)
 		case r.state == v1alpha1.DeliveryFailed:
 			lost = append(lost, r)
 		}
 	}
-	order := func(list []*recorded, first func(a, b *recorded) bool) []string {
-		slices.SortFunc(list, func(a, b *recorded) int {
+	order := func(list []*deliveryEntry, first func(a, b *deliveryEntry) bool) []string {
+		slices.SortFunc(list, func(a, b *deliveryEntry) int {
 			if first(a, b) {
 				return -1
 			}
@@ -91,7 +91,7 @@ func lookThrough(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed []
 	return order(waiting, acceptedBefore), order(lost, endedAfter), len(waiting)
 }
 
-func namesOf(list []*recorded) []string {
+func namesOf(list []*deliveryEntry) []string {
 	names := make([]string, 0, len(list))
 	for _, r := range list {
 		names = append(names, r.name)
@@ -103,7 +103,7 @@ func namesOf(list []*recorded) []string {
 // gateway stands for the successes that have none.
 func TestStandingLooksBehindTheBacklog(t *testing.T) {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	l := newLedger(func() time.Time { return start })
+	x := newDeliveryIndex(func() time.Time { return start })
 	version := 0
 	note := func(state v1alpha1.DeliveryState, change func(*v1alpha1.WebhookDelivery)) {
 		version++
@@ -111,7 +111,7 @@ func TestStandingLooksBehindTheBacklog(t *testing.T) {
 		if change != nil {
 			change(delivery)
 		}
-		l.ApplyWrite(delivery)
+		x.ApplyWrite(delivery)
 	}
 	stands := func(n, origin string) func(*v1alpha1.WebhookDelivery) {
 		return func(d *v1alpha1.WebhookDelivery) {
@@ -127,7 +127,7 @@ func TestStandingLooksBehindTheBacklog(t *testing.T) {
 	for range 1000 {
 		note(v1alpha1.DeliveryPending, nil)
 	}
-	waiting, recent, latest := l.standing("shop", "orders")
+	waiting, recent, latest := x.standing("shop", "orders")
 	untold, succeeded := 0, 0
 	for _, o := range recent {
 		untold += o.Untold
@@ -142,7 +142,7 @@ func TestStandingLooksBehindTheBacklog(t *testing.T) {
 		t.Errorf("looked at more than the newest %d: %q", lookedAt, latest)
 	}
 	note(v1alpha1.DeliveryRetrying, func(d *v1alpha1.WebhookDelivery) { d.Status.ErrorMessage = "the endpoint answered 503" })
-	if _, _, latest = l.standing("shop", "orders"); latest != "the endpoint answered 503" {
+	if _, _, latest = x.standing("shop", "orders"); latest != "the endpoint answered 503" {
 		t.Errorf("got %q", latest)
 	}
 }

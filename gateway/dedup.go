@@ -102,7 +102,7 @@ func newWindow(limits Window, now func() time.Time) *window {
 }
 
 // remember notes that first attempts of one event have delivered.
-func (w *window) remember(flights ...*flight) {
+func (w *window) remember(flights ...*firstAttempt) {
 	if len(flights) == 0 || w.limits.Most <= 0 || w.limits.Bytes <= 0 || w.limits.For <= 0 {
 		return
 	}
@@ -227,14 +227,14 @@ func (w *window) find(namespace string, key windowKey) (past pastEvent, hooks []
 
 // recall returns what is remembered of an event, without the webhooks that got
 // it, and these; nil: nothing is.
-func (w *window) recall(namespace, eventID string) (*recorded, []types.UID) {
+func (w *window) recall(namespace, eventID string) (*deliveryEntry, []types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	past, hooks := w.find(namespace, keyOfEvent(namespace, eventID))
 	if hooks == nil {
 		return nil, nil
 	}
-	return &recorded{namespace: namespace, eventID: eventID, stamp: time.UnixMilli(past.stamp).UTC(), digest: past.digest}, hooks
+	return &deliveryEntry{namespace: namespace, eventID: eventID, timestamp: time.UnixMilli(past.stamp).UTC(), digest: past.digest}, hooks
 }
 
 // enter waits until nobody here is publishing the same event id, and keeps others

@@ -9,7 +9,7 @@ import (
 )
 
 // landedIn is a first attempt that delivered in a namespace.
-func landedIn(namespace, eventID string) *flight {
+func landedIn(namespace, eventID string) *firstAttempt {
 	f := landed("a", eventID)
 	f.draft.webhook.Namespace = namespace
 	return f

@@ -17,10 +17,10 @@ import (
 )
 
 // landed is a first attempt that delivered.
-func landed(webhook, eventID string) *flight {
+func landed(webhook, eventID string) *firstAttempt {
 	hook := hookNamed(webhook, "https://example.com")
 	hook.Namespace = "shop"
-	return &flight{
+	return &firstAttempt{
 		draft:  &deliveryDraft{webhook: hook, eventID: eventID, stamp: time.UnixMilli(1700000000123)},
 		digest: [32]byte{1},
 	}
@@ -39,7 +39,7 @@ func TestWindowRemembersWhoGotWhat(t *testing.T) {
 		if !slices.Equal(hooks, want) {
 			t.Errorf("%s: got %q, want %q", eventID, hooks, want)
 		}
-		if past != nil && (past.digest != [32]byte{1} || past.stamp.UnixMilli() != 1700000000123) {
+		if past != nil && (past.digest != [32]byte{1} || past.timestamp.UnixMilli() != 1700000000123) {
 			t.Errorf("%s: got %+v", eventID, past)
 		}
 	}
@@ -84,9 +84,9 @@ func crowdOf(n int) []string {
 // An event that 512 webhooks want, of which other ones fail each time.
 func TestWindowRemembersAnEventInFewBytes(t *testing.T) {
 	const events, share = 300, 50
-	for name, remember := range map[string]func(*window, []*flight){
-		"what was delivered together": func(w *window, all []*flight) { w.remember(all...) },
-		"what was delivered on its own": func(w *window, all []*flight) {
+	for name, remember := range map[string]func(*window, []*firstAttempt){
+		"what was delivered together": func(w *window, all []*firstAttempt) { w.remember(all...) },
+		"what was delivered on its own": func(w *window, all []*firstAttempt) {
 			for _, f := range all[:40] {
 				w.remember(f)
 			}
@@ -99,7 +99,7 @@ func TestWindowRemembersAnEventInFewBytes(t *testing.T) {
 			before := heap()
 			var expected []int
 			for i := range events {
-				var all []*flight
+				var all []*firstAttempt
 				for _, hook := range hooks {
 					if random.IntN(share) > 0 {
 						all = append(all, landed(hook, fmt.Sprint(i)))
@@ -135,7 +135,7 @@ func TestWindowIsBoundedInBytes(t *testing.T) {
 	w := newWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: most}, time.Now)
 	hooks := crowdOf(300)
 	for i := range 800 {
-		var all []*flight
+		var all []*firstAttempt
 		for j, hook := range hooks { // as uneven as can be
 			if (i>>(j%11)^j)&1 == 0 {
 				all = append(all, landed(hook, fmt.Sprint(i)))

@@ -69,7 +69,7 @@ func (d *deliveryDraft) object() *v1alpha1.WebhookDelivery {
 			WebhookRef: v1alpha1.WebhookReference{Name: d.webhook.Name},
 			EventID:    d.eventID, EventType: d.eventType, Payload: string(d.payload),
 			AcceptedTime: new(metav1.NewMicroTime(d.accepted.UTC().Truncate(time.Microsecond))),
-			Test:         d.test, TraceParent: d.traceParent, PublishedBy: cutText(d.publishedBy, maxPublisherBytes),
+			Test:         d.test, TraceParent: d.traceParent, PublishedBy: truncateText(d.publishedBy, maxPublisherBytes),
 		},
 	}
 	if len(d.webhook.Spec.UnknownMembers) > 0 {
@@ -104,21 +104,21 @@ func (g *Gateway) newEventID(prefix string) (string, error) {
 // that is success. Something else is there: a problem, 409. Every error is a
 // problem; after those of 5xx it may exist all the same, and repeating with the
 // same event id is safe.
-func (g *Gateway) createDelivery(ctx context.Context, draft deliveryDraft) (*recorded, error) {
-	stored, err := g.create(ctx, draft.object(), draft.reserved)
+func (g *Gateway) createDelivery(ctx context.Context, draft deliveryDraft) (*deliveryEntry, error) {
+	stored, err := g.createObject(ctx, draft.object(), draft.reserved)
 	if err != nil {
 		return nil, err
 	}
 	if !draft.isFor(stored) {
-		return nil, idTaken(draft.eventID)
+		return nil, eventIDTaken(draft.eventID)
 	}
-	return g.noteDelivery(stored), nil
+	return g.indexDelivery(stored), nil
 }
 
-// noteDelivery makes what the API server has stored known to this replica.
-func (g *Gateway) noteDelivery(stored *v1alpha1.WebhookDelivery) *recorded {
+// indexDelivery makes what the API server has stored known to this replica.
+func (g *Gateway) indexDelivery(stored *v1alpha1.WebhookDelivery) *deliveryEntry {
 	g.deliveries.ApplyWrite(stored)
-	return record(stored, g.now())
+	return newDeliveryEntry(stored, g.now())
 }
 
 // bytesPerWrite is what a payload may have for one write: one of 256 KiB costs the API
@@ -127,11 +127,11 @@ const bytesPerWrite = 16 << 10
 
 func writesOf(payload string) int { return 1 + len(payload)/bytesPerWrite }
 
-// create returns what the API server holds under an object's name: the object,
+// createObject returns what the API server holds under an object's name: the object,
 // or what was there before. It counts against the writes of the namespace, and is done
 // all the same: its event is admitted. The bytes that were reserved for it are spent,
 // unless it is refused.
-func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
+func (g *Gateway) createObject(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
 	release, err := g.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
 	if err != nil {
 		return nil, unavailable(doingStore, err)
@@ -139,12 +139,12 @@ func (g *Gateway) create(ctx context.Context, object *v1alpha1.WebhookDelivery, 
 	defer release()
 	reserved.spend()
 	for try := 1; ; try++ {
-		stored, err := g.createOnce(ctx, object)
+		stored, err := g.tryCreate(ctx, object)
 		if err == nil {
 			return stored, nil
 		}
-		if try == createTries || !isPassing(err) || !pause(ctx, createPause<<(try-1)) {
-			refused := fromCreate(err)
+		if try == createTries || !isPassing(err) || !sleep(ctx, createPause<<(try-1)) {
+			refused := createProblem(err)
 			if isRefused(refused) {
 				reserved.refund()
 			}
@@ -160,9 +160,9 @@ func isRefused(err error) bool {
 	return ok && p.Status < http.StatusInternalServerError
 }
 
-func (g *Gateway) createOnce(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
+func (g *Gateway) tryCreate(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
 	stored := object.DeepCopy()
-	err := g.limited.Do(ctx, object.Namespace, func(ctx context.Context) error { return g.client.Create(ctx, stored) })
+	err := g.writeTimeouts.Do(ctx, object.Namespace, func(ctx context.Context) error { return g.client.Create(ctx, stored) })
 	if denial.Of(err) == denial.Namespace && !apierrors.IsNotFound(err) {
 		g.terminating.note(object.Namespace)
 	}
@@ -190,9 +190,9 @@ func isPassing(err error) bool {
 		code == http.StatusConflict || code == http.StatusNotFound
 }
 
-// fromCreate makes a problem of why a delivery could not be created, with the
+// createProblem makes a problem of why a delivery could not be created, with the
 // gateway's own rights.
-func fromCreate(err error) *problem {
+func createProblem(err error) *problem {
 	switch denial.Of(err) {
 	case denial.Quota:
 		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+wordsOf(err)).retryAfter(retryFull)
@@ -205,14 +205,14 @@ func fromCreate(err error) *problem {
 	return unavailable(doingStore, err)
 }
 
-// idTaken says that an event id stands for something else.
-func idTaken(eventID string) *problem {
+// eventIDTaken says that an event id stands for something else.
+func eventIDTaken(eventID string) *problem {
 	return fieldProblem(http.StatusConflict, reasonEventIDTaken, "id",
 		fmt.Sprintf("%s stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id", eventID))
 }
 
-// pause waits; false: ctx has ended.
-func pause(ctx context.Context, wait time.Duration) bool {
+// sleep waits; false: ctx has ended.
+func sleep(ctx context.Context, wait time.Duration) bool {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -223,8 +223,8 @@ func pause(ctx context.Context, wait time.Duration) bool {
 	}
 }
 
-// cutText cuts text to n bytes, never within a character.
-func cutText(text string, n int) string {
+// truncateText cuts text to n bytes, never within a character.
+func truncateText(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}

@@ -40,7 +40,7 @@ func TestWhatBecomesOfACreateThatFails(t *testing.T) {
 			if passing := isPassing(c.err); passing != c.passing {
 				t.Errorf("passing: %t, want %t", passing, c.passing)
 			}
-			got := fromCreate(c.err)
+			got := createProblem(c.err)
 			if got.Status != c.status || got.Reason != c.reason {
 				t.Errorf("got %d %s, want %d %s", got.Status, got.Reason, c.status, c.reason)
 			}

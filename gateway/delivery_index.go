@@ -17,13 +17,13 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
-	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
-// recorded is what the ledger keeps of a delivery: all but its payload and the
+// deliveryEntry is what the ledger keeps of a delivery: all but its payload and the
 // log of its attempts. It is shared and must not be changed.
-type recorded struct {
+type deliveryEntry struct {
 	namespace, name string
 	uid             types.UID
 	id              string // delivery_id
@@ -38,50 +38,50 @@ type recorded struct {
 	responseStatus *int32
 	errorMessage   string
 	created        time.Time
-	next           *metav1.MicroTime
+	nextAttempt    *metav1.MicroTime
 	completed      *metav1.MicroTime
-	took           time.Duration // the latest attempt
-	foreseen       bool          // it has succeeded, and the controller has not written so
-	heard          heard         // of the latest attempt
-	standsFor      int64         // successes without an object that it tells of
+	lastDuration   time.Duration // the latest attempt
+	pendingOutcome bool          // it has succeeded, and the controller has not written so
+	observed       heard         // of the latest attempt
+	unrecorded     int64         // successes without an object that it tells of
 
-	stamp  time.Time         // in the payload; zero if that is no payload of ours
-	bytes  int64             // of the payload
-	digest [sha256.Size]byte // of the payload
+	timestamp time.Time         // in the payload; zero if that is no payload of ours
+	bytes     int64             // of the payload
+	digest    [sha256.Size]byte // of the payload
 }
 
-func (r *recorded) unfinished() bool {
+func (r *deliveryEntry) isUnfinished() bool {
 	return r.state != v1alpha1.DeliverySucceeded && r.state != v1alpha1.DeliveryFailed
 }
 
-// key is the webhook that a delivery says something about.
-func (r *recorded) key() webhookKey {
+// webhookKey is the webhook that a delivery says something about.
+func (r *deliveryEntry) webhookKey() webhookKey {
 	return webhookKey{namespace: r.namespace, name: r.webhook, uid: r.owner}
 }
 
-func record(delivery *v1alpha1.WebhookDelivery, now time.Time) *recorded {
-	r := &recorded{
+func newDeliveryEntry(delivery *v1alpha1.WebhookDelivery, now time.Time) *deliveryEntry {
+	r := &deliveryEntry{
 		namespace: delivery.Namespace, name: delivery.Name, uid: delivery.UID,
 		id:      identity.DeliveryID(delivery.Name, string(delivery.UID)),
 		webhook: delivery.Spec.WebhookRef.Name,
 		eventID: delivery.Spec.EventID, eventType: delivery.Spec.EventType, test: delivery.Spec.Test,
 		state: delivery.Status.State, attempts: delivery.Status.Attempts,
 		responseStatus: delivery.Status.ResponseStatus, errorMessage: delivery.Status.ErrorMessage,
-		created: createdAt(delivery), next: delivery.Status.NextAttemptTime, completed: delivery.Status.CompletionTime,
-		took: tookOf(delivery), stamp: stampOf(&delivery.Spec),
+		created: createdAt(delivery), nextAttempt: delivery.Status.NextAttemptTime, completed: delivery.Status.CompletionTime,
+		lastDuration: tookOf(delivery), timestamp: payloadTimestamp(&delivery.Spec),
 		bytes: int64(len(delivery.Spec.Payload)), digest: sha256.Sum256([]byte(delivery.Spec.Payload)),
 	}
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
 		r.owner = owner.UID
 	}
-	r.standsFor = unrecordedOf(delivery)
-	r.foresee(delivery, now)
-	r.heard = hear(delivery, now)
+	r.unrecorded = unrecordedCount(delivery)
+	r.applyPendingOutcome(delivery, now)
+	r.observed = hear(delivery, now)
 	return r
 }
 
-// unrecordedOf is how many successes without an object a record of a gateway tells of.
-func unrecordedOf(delivery *v1alpha1.WebhookDelivery) int64 {
+// unrecordedCount is how many successes without an object a record of a gateway tells of.
+func unrecordedCount(delivery *v1alpha1.WebhookDelivery) int64 {
 	if delivery.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway {
 		return 0
 	}
@@ -95,9 +95,9 @@ func unrecordedOf(delivery *v1alpha1.WebhookDelivery) int64 {
 // maxUnrecorded is more than a gateway counts between two records.
 const maxUnrecorded = 1e9
 
-// foresee takes an attempt into account that the controller has not decided about
+// applyPendingOutcome takes an attempt into account that the controller has not decided about
 // yet: of the gateway that created the object, or handed it over.
-func (r *recorded) foresee(delivery *v1alpha1.WebhookDelivery, now time.Time) {
+func (r *deliveryEntry) applyPendingOutcome(delivery *v1alpha1.WebhookDelivery, now time.Time) {
 	said := delivery.Spec.FirstAttempt
 	if log := delivery.Status.AttemptLog; said == nil && len(log) == 1 {
 		said = &log[0]
@@ -109,12 +109,12 @@ func (r *recorded) foresee(delivery *v1alpha1.WebhookDelivery, now time.Time) {
 	r.attempts, r.responseStatus, r.errorMessage = 1, made.ResponseStatus, made.Message
 	r.state = v1alpha1.DeliveryRetrying
 	if made.Reason == "" {
-		r.state, r.foreseen, r.completed = v1alpha1.DeliverySucceeded, true, new(metav1.NewMicroTime(attemptlog.Ended(&made)))
+		r.state, r.pendingOutcome, r.completed = v1alpha1.DeliverySucceeded, true, new(metav1.NewMicroTime(attemptlog.Ended(&made)))
 	}
 }
 
-// stampOf reads the timestamp out of a payload, without reading all of it.
-func stampOf(spec *v1alpha1.WebhookDeliverySpec) time.Time {
+// payloadTimestamp reads the timestamp out of a payload, without reading all of it.
+func payloadTimestamp(spec *v1alpha1.WebhookDeliverySpec) time.Time {
 	rest, ok := strings.CutPrefix(spec.Payload, `{"event":"`+spec.EventType+`","timestamp":"`)
 	text, _, found := strings.Cut(rest[:min(len(rest), 32)], `"`)
 	if !ok || !found {
@@ -139,7 +139,7 @@ type usage struct {
 	bytes int64
 }
 
-func (u *usage) add(r *recorded, sign int) {
+func (u *usage) add(r *deliveryEntry, sign int) {
 	u.count += sign
 	u.bytes += int64(sign) * r.bytes
 }
@@ -148,163 +148,163 @@ func (u usage) plus(other usage) usage {
 	return usage{count: u.count + other.count, bytes: u.bytes + other.bytes}
 }
 
-// ledger is every delivery, indexed as callers ask for them.
-type ledger struct {
-	*watchcache.Cache[*v1alpha1.WebhookDelivery, *recorded]
+// deliveryIndex is every delivery, indexed as callers ask for them.
+type deliveryIndex struct {
+	*watchcache.Cache[*v1alpha1.WebhookDelivery, *deliveryEntry]
 
-	news *news // nil: nobody is told
-	now  func() time.Time
+	broadcaster *news // nil: nobody is told
+	now         func() time.Time
 
 	// All that follows is read under View and changed under Change.
 
-	total      usage
-	foreseen   int // see recorded
-	hear       func(webhook webhookKey, what heard, now time.Time)
-	namespaces map[string]*namespaceLedger
-	reserved   reservations
+	total           usage
+	pendingOutcomes int // see recorded
+	observe         func(webhook webhookKey, what heard, now time.Time)
+	namespaces      map[string]*namespaceDeliveries
+	reserved        reservations
 }
 
-type namespaceLedger struct {
+type namespaceDeliveries struct {
 	usage
 
-	foreseen  int // see recorded
-	byID      map[string]*recorded
-	byEvent   map[string]map[string]*recorded // event id → name
-	byWebhook map[string]*webhookLedger       // name of the webhook
-	waiting   *btree.BTreeG[*recorded]        // unfinished, the oldest first
-	failed    *btree.BTreeG[*recorded]        // for good, the latest first
+	pendingOutcomes int // see recorded
+	byID            map[string]*deliveryEntry
+	byEvent         map[string]map[string]*deliveryEntry // event id → name
+	byWebhook       map[string]*webhookDeliveries        // name of the webhook
+	unfinished      *btree.BTreeG[*deliveryEntry]        // unfinished, the oldest first
+	failed          *btree.BTreeG[*deliveryEntry]        // for good, the latest first
 }
 
-type webhookLedger struct {
+type webhookDeliveries struct {
 	usage
 
-	inOrder *btree.BTreeG[*recorded] // as they are listed
-	waiting *btree.BTreeG[*recorded] // unfinished, the oldest first
-	ended   *btree.BTreeG[*recorded] // the latest first
+	listed     *btree.BTreeG[*deliveryEntry] // as they are listed
+	unfinished *btree.BTreeG[*deliveryEntry] // unfinished, the oldest first
+	finished   *btree.BTreeG[*deliveryEntry] // the latest first
 }
 
 // listedBefore reports whether a stands before b in a list: the newest first.
-func listedBefore(a, b *recorded) bool {
+func listedBefore(a, b *deliveryEntry) bool {
 	return cmp.Or(b.created.Compare(a.created), cmp.Compare(a.name, b.name)) < 0
 }
 
 // acceptedBefore reports whether a has waited longer than b.
-func acceptedBefore(a, b *recorded) bool {
+func acceptedBefore(a, b *deliveryEntry) bool {
 	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.name, b.name)) < 0
 }
 
 // endedAfter reports whether a ended later than b.
-func endedAfter(a, b *recorded) bool {
+func endedAfter(a, b *deliveryEntry) bool {
 	return cmp.Or(b.ended().Compare(a.ended()), cmp.Compare(a.name, b.name)) < 0
 }
 
 // treeDegree is the usual one for small items; nothing depends on it.
 const treeDegree = 32
 
-func newLedger(now func() time.Time) *ledger {
-	l := &ledger{
-		namespaces: map[string]*namespaceLedger{},
+func newDeliveryIndex(now func() time.Time) *deliveryIndex {
+	x := &deliveryIndex{
+		namespaces: map[string]*namespaceDeliveries{},
 		reserved:   reservations{namespaces: map[string]*reservedNamespace{}},
-		hear:       func(webhookKey, heard, time.Time) {},
+		observe:    func(webhookKey, heard, time.Time) {},
 		now:        now,
 	}
-	reduce := func(delivery *v1alpha1.WebhookDelivery) *recorded { return record(delivery, now()) }
-	l.Cache = watchcache.New(reduce, l.changed, now)
-	return l
+	reduce := func(delivery *v1alpha1.WebhookDelivery) *deliveryEntry { return newDeliveryEntry(delivery, now()) }
+	x.Cache = watchcache.New(reduce, x.applyChange, now)
+	return x
 }
 
-func (l *ledger) changed(before, after **recorded) {
+func (x *deliveryIndex) applyChange(before, after **deliveryEntry) {
 	if before != nil {
-		l.drop(*before)
+		x.remove(*before)
 	}
 	if after != nil {
-		l.enter(*after)
+		x.insert(*after)
 		before = after
 	}
-	l.news.tell((*before).namespace, (*before).webhook, (*before).id)
+	x.broadcaster.tell((*before).namespace, (*before).webhook, (*before).id)
 }
 
-func (l *ledger) enter(r *recorded) {
-	n := l.namespace(r.namespace)
+func (x *deliveryIndex) insert(r *deliveryEntry) {
+	n := x.namespace(r.namespace)
 	w := n.webhook(r.webhook)
 	n.byID[r.id] = r
 	if n.byEvent[r.eventID] == nil {
-		n.byEvent[r.eventID] = map[string]*recorded{}
+		n.byEvent[r.eventID] = map[string]*deliveryEntry{}
 	}
 	n.byEvent[r.eventID][r.name] = r
-	w.inOrder.ReplaceOrInsert(r)
-	if r.foreseen {
-		l.foreseen++
-		n.foreseen++
+	w.listed.ReplaceOrInsert(r)
+	if r.pendingOutcome {
+		x.pendingOutcomes++
+		n.pendingOutcomes++
 	}
-	l.hear(r.key(), r.heard, l.now())
+	x.observe(r.webhookKey(), r.observed, x.now())
 	switch {
-	case r.unfinished():
-		l.total.add(r, 1)
+	case r.isUnfinished():
+		x.total.add(r, 1)
 		n.add(r, 1)
 		w.add(r, 1)
-		n.waiting.ReplaceOrInsert(r)
-		w.waiting.ReplaceOrInsert(r)
+		n.unfinished.ReplaceOrInsert(r)
+		w.unfinished.ReplaceOrInsert(r)
 	case r.state == v1alpha1.DeliveryFailed:
 		n.failed.ReplaceOrInsert(r)
-		w.ended.ReplaceOrInsert(r)
+		w.finished.ReplaceOrInsert(r)
 	default:
-		w.ended.ReplaceOrInsert(r)
+		w.finished.ReplaceOrInsert(r)
 	}
 }
 
-func (l *ledger) drop(r *recorded) {
-	n := l.namespace(r.namespace)
+func (x *deliveryIndex) remove(r *deliveryEntry) {
+	n := x.namespace(r.namespace)
 	w := n.webhook(r.webhook)
 	delete(n.byID, r.id)
 	delete(n.byEvent[r.eventID], r.name)
 	if len(n.byEvent[r.eventID]) == 0 {
 		delete(n.byEvent, r.eventID)
 	}
-	w.inOrder.Delete(r)
-	if r.foreseen {
-		l.foreseen--
-		n.foreseen--
+	w.listed.Delete(r)
+	if r.pendingOutcome {
+		x.pendingOutcomes--
+		n.pendingOutcomes--
 	}
 	switch {
-	case r.unfinished():
-		l.total.add(r, -1)
+	case r.isUnfinished():
+		x.total.add(r, -1)
 		n.add(r, -1)
 		w.add(r, -1)
-		n.waiting.Delete(r)
-		w.waiting.Delete(r)
+		n.unfinished.Delete(r)
+		w.unfinished.Delete(r)
 	case r.state == v1alpha1.DeliveryFailed:
 		n.failed.Delete(r)
-		w.ended.Delete(r)
+		w.finished.Delete(r)
 	default:
-		w.ended.Delete(r)
+		w.finished.Delete(r)
 	}
-	if w.inOrder.Len() == 0 {
+	if w.listed.Len() == 0 {
 		delete(n.byWebhook, r.webhook)
 	}
 	if len(n.byID) == 0 {
-		delete(l.namespaces, r.namespace)
+		delete(x.namespaces, r.namespace)
 	}
 }
 
-func (l *ledger) namespace(name string) *namespaceLedger {
-	n := l.namespaces[name]
+func (x *deliveryIndex) namespace(name string) *namespaceDeliveries {
+	n := x.namespaces[name]
 	if n == nil {
-		n = &namespaceLedger{
-			byID: map[string]*recorded{}, byEvent: map[string]map[string]*recorded{}, byWebhook: map[string]*webhookLedger{},
-			waiting: btree.NewG(treeDegree, acceptedBefore), failed: btree.NewG(treeDegree, endedAfter),
+		n = &namespaceDeliveries{
+			byID: map[string]*deliveryEntry{}, byEvent: map[string]map[string]*deliveryEntry{}, byWebhook: map[string]*webhookDeliveries{},
+			unfinished: btree.NewG(treeDegree, acceptedBefore), failed: btree.NewG(treeDegree, endedAfter),
 		}
-		l.namespaces[name] = n
+		x.namespaces[name] = n
 	}
 	return n
 }
 
-func (n *namespaceLedger) webhook(name string) *webhookLedger {
+func (n *namespaceDeliveries) webhook(name string) *webhookDeliveries {
 	w := n.byWebhook[name]
 	if w == nil {
-		w = &webhookLedger{
-			inOrder: btree.NewG(treeDegree, listedBefore),
-			waiting: btree.NewG(treeDegree, acceptedBefore), ended: btree.NewG(treeDegree, endedAfter),
+		w = &webhookDeliveries{
+			listed:     btree.NewG(treeDegree, listedBefore),
+			unfinished: btree.NewG(treeDegree, acceptedBefore), finished: btree.NewG(treeDegree, endedAfter),
 		}
 		n.byWebhook[name] = w
 	}
@@ -312,85 +312,85 @@ func (n *namespaceLedger) webhook(name string) *webhookLedger {
 }
 
 // find returns the delivery with this id; nil: there is none in the namespace.
-func (l *ledger) find(namespace, id string) (found *recorded) {
-	l.View(func() {
-		if n := l.namespaces[namespace]; n != nil {
+func (x *deliveryIndex) find(namespace, id string) (found *deliveryEntry) {
+	x.View(func() {
+		if n := x.namespaces[namespace]; n != nil {
 			found = n.byID[id]
 		}
 	})
 	return found
 }
 
-// ofEvent returns the deliveries of one event in a namespace, by name.
-func (l *ledger) ofEvent(namespace, eventID string) (found map[string]*recorded) {
-	found = map[string]*recorded{}
-	l.View(func() {
-		if n := l.namespaces[namespace]; n != nil {
+// listByEvent returns the deliveries of one event in a namespace, by name.
+func (x *deliveryIndex) listByEvent(namespace, eventID string) (found map[string]*deliveryEntry) {
+	found = map[string]*deliveryEntry{}
+	x.View(func() {
+		if n := x.namespaces[namespace]; n != nil {
 			maps.Copy(found, n.byEvent[eventID])
 		}
 	})
 	return found
 }
 
-// ofWebhook returns up to limit deliveries of one webhook that want passes, the
+// listByWebhook returns up to limit deliveries of one webhook that want passes, the
 // newest first, those after a position only. after may be nil.
-func (l *ledger) ofWebhook(namespace, webhook string, after *recorded, limit int, want func(*recorded) bool) (found []*recorded) {
-	l.View(func() {
-		n := l.namespaces[namespace]
+func (x *deliveryIndex) listByWebhook(namespace, webhook string, after *deliveryEntry, limit int, want func(*deliveryEntry) bool) (found []*deliveryEntry) {
+	x.View(func() {
+		n := x.namespaces[namespace]
 		if n == nil || n.byWebhook[webhook] == nil {
 			return
 		}
-		page := func(r *recorded) bool {
+		page := func(r *deliveryEntry) bool {
 			if (after == nil || listedBefore(after, r)) && want(r) {
 				found = append(found, r)
 			}
 			return len(found) < limit
 		}
 		if after == nil {
-			n.byWebhook[webhook].inOrder.Ascend(page)
+			n.byWebhook[webhook].listed.Ascend(page)
 		} else {
-			n.byWebhook[webhook].inOrder.AscendGreaterOrEqual(after, page)
+			n.byWebhook[webhook].listed.AscendGreaterOrEqual(after, page)
 		}
 	})
 	return found
 }
 
-// waits reports whether a delivery of a webhook waits for its turn that came in
+// hasWaiting reports whether a delivery of a webhook waits for its turn that came in
 // before a time.
-func (l *ledger) waits(webhook webhookKey, before, now time.Time) (found bool) {
-	l.View(func() {
-		n := l.namespaces[webhook.namespace]
+func (x *deliveryIndex) hasWaiting(webhook webhookKey, before, now time.Time) (found bool) {
+	x.View(func() {
+		n := x.namespaces[webhook.namespace]
 		if n == nil || n.byWebhook[webhook.name] == nil {
 			return
 		}
-		n.byWebhook[webhook.name].waiting.Ascend(func(r *recorded) bool {
+		n.byWebhook[webhook.name].unfinished.Ascend(func(r *deliveryEntry) bool {
 			if r.created.After(before) {
 				return false
 			}
 			owned := r.owner == "" || r.owner == webhook.uid // it will be adopted, or is
-			found = owned && (r.next == nil || !r.next.After(now))
+			found = owned && (r.nextAttempt == nil || !r.nextAttempt.After(now))
 			return !found
 		})
 	})
 	return found
 }
 
-// behind reports whether the controller has not written yet that so many deliveries
+// isControllerBehind reports whether the controller has not written yet that so many deliveries
 // have succeeded that a namespace gets no more records for now.
-func (l *ledger) behind(namespace string) (is bool) {
-	l.View(func() {
+func (x *deliveryIndex) isControllerBehind(namespace string) (is bool) {
+	x.View(func() {
 		have := int64(0)
-		if n := l.namespaces[namespace]; n != nil {
-			have = int64(n.foreseen)
+		if n := x.namespaces[namespace]; n != nil {
+			have = int64(n.pendingOutcomes)
 		}
 		others := func(yield func(int64) bool) {
-			for name, n := range l.namespaces {
-				if name != namespace && !yield(int64(n.foreseen)) {
+			for name, n := range x.namespaces {
+				if name != namespace && !yield(int64(n.pendingOutcomes)) {
 					return
 				}
 			}
 		}
-		is = !shared{limit: maxUnsettledRecords, most: maxUnsettledRecords, total: int64(l.foreseen)}.admits(have, have+1, others)
+		is = !shared{limit: maxUnsettledRecords, most: maxUnsettledRecords, total: int64(x.pendingOutcomes)}.admits(have, have+1, others)
 	})
 	return is
 }

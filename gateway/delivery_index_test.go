@@ -20,7 +20,7 @@ func TestWaits(t *testing.T) {
 	at := func(seconds int) metav1.MicroTime {
 		return metav1.NewMicroTime(start.Add(time.Duration(seconds) * time.Second))
 	}
-	l, version := newLedger(time.Now), 0
+	x, version := newDeliveryIndex(time.Now), 0
 	put := func(name, webhook string, accepted int, state v1alpha1.DeliveryState, next int) {
 		version++
 		delivery := &v1alpha1.WebhookDelivery{}
@@ -32,11 +32,11 @@ func TestWaits(t *testing.T) {
 		if next > 0 {
 			delivery.Status.NextAttemptTime = new(at(next))
 		}
-		l.ApplyWrite(delivery)
+		x.ApplyWrite(delivery)
 	}
 	check := func(what string, before, now int, want bool) {
 		t.Helper()
-		if got := l.waits(webhookKey{"team", "one", "uid"}, at(before).Time, at(now).Time); got != want {
+		if got := x.hasWaiting(webhookKey{"team", "one", "uid"}, at(before).Time, at(now).Time); got != want {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}
@@ -58,7 +58,7 @@ func TestWaits(t *testing.T) {
 	check("it has succeeded since", 51, 100, false)
 	put("retrying", "one", 10, v1alpha1.DeliveryFailed, 0)
 	check("it has failed for good since", 100, 300, false)
-	if n := l.namespaces["team"].byWebhook["one"].waiting.Len(); n != 0 {
+	if n := x.namespaces["team"].byWebhook["one"].unfinished.Len(); n != 0 {
 		t.Errorf("%d are held as waiting, and none is", n)
 	}
 }

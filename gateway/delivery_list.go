@@ -69,21 +69,21 @@ func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
 	if err := g.permit(ctx, who, "list", resourceDeliveries, namespace, ""); err != nil {
 		return nil, fail(ctx, err)
 	}
-	webhook := g.endpoints.find(namespace, in.ID)
+	webhook := g.webhooks.find(namespace, in.ID)
 	if webhook == nil {
 		return nil, fail(ctx, notFound("webhook"))
 	}
 	list := strings.Join([]string{"deliveries", namespace, in.ID, in.Status}, "/")
-	var after *recorded
+	var after *deliveryEntry
 	if in.Cursor != "" {
 		var position deliveryPosition
 		if err := decodeCursor(list, in.Cursor, &position); err != nil {
 			return nil, fail(ctx, err)
 		}
-		after = &recorded{created: time.UnixMicro(position.Created), name: position.Name}
+		after = &deliveryEntry{created: time.UnixMicro(position.Created), name: position.Name}
 	}
 	answer := &deliveriesAnswer{Body: rest.DeliveryList{Data: []rest.Delivery{}}}
-	found := g.deliveries.ofWebhook(namespace, webhook.Name, after, in.Limit+1, func(r *recorded) bool {
+	found := g.deliveries.listByWebhook(namespace, webhook.Name, after, in.Limit+1, func(r *deliveryEntry) bool {
 		return in.Status == "" || presentState(r.state) == in.Status
 	})
 	for i, r := range found {
@@ -111,7 +111,7 @@ func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryA
 
 // permittedDelivery returns the delivery of a request whose caller may use this
 // verb on it. Whoever may not, is not told whether it exists.
-func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*recorded, error) {
+func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*deliveryEntry, error) {
 	who, namespace, err := in.of(ctx)
 	if err != nil {
 		return nil, err
@@ -161,18 +161,18 @@ func presentState(state v1alpha1.DeliveryState) string {
 	return strings.ToLower(string(state))
 }
 
-func presentDelivery(r *recorded) rest.Delivery {
+func presentDelivery(r *deliveryEntry) rest.Delivery {
 	return rest.Delivery{
 		DeliveryID: r.id, WebhookID: identity.WebhookID(r.namespace, r.webhook),
 		Event: r.eventType, EventID: r.eventID, Status: presentState(r.state), Attempts: int(r.attempts),
 		ResponseStatus: presentNumber(r.responseStatus), ErrorMessage: orNull(r.errorMessage),
-		CreatedAt: r.created, NextAttemptAt: presentTime(r.next), CompletedAt: presentTime(r.completed),
+		CreatedAt: r.created, NextAttemptAt: presentTime(r.nextAttempt), CompletedAt: presentTime(r.completed),
 	}
 }
 
 func presentDetail(delivery *v1alpha1.WebhookDelivery, now time.Time) rest.DeliveryDetail {
 	detail := rest.DeliveryDetail{
-		Delivery: presentDelivery(record(delivery, now)), AttemptLog: []rest.Attempt{}, Payload: delivery.Spec.Payload,
+		Delivery: presentDelivery(newDeliveryEntry(delivery, now)), AttemptLog: []rest.Attempt{}, Payload: delivery.Spec.Payload,
 	}
 	log := delivery.Status.AttemptLog
 	if first := delivery.Spec.FirstAttempt; first != nil && len(log) == 0 { // the controller has not taken it in yet

@@ -66,7 +66,7 @@ func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*accepte
 			return nil, fail(ctx, fromAPI(err, "asking for a retry"))
 		}
 		g.deliveries.ApplyWrite(delivery)
-		return &acceptedAnswer{presentDelivery(record(delivery, g.now()))}, nil
+		return &acceptedAnswer{presentDelivery(newDeliveryEntry(delivery, g.now()))}, nil
 	}
 	return nil, fail(ctx, busy())
 }

@@ -17,9 +17,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
-// registered is an EventType with its schema compiled. It is shared and must
+// eventTypeEntry is an EventType with its schema compiled. It is shared and must
 // not be changed.
-type registered struct {
+type eventTypeEntry struct {
 	name        string
 	uid         types.UID
 	created     time.Time
@@ -33,8 +33,8 @@ type registered struct {
 	invalid error // why the schema is no schema; nil: it is one
 }
 
-func register(object *v1alpha1.EventType) *registered {
-	r := &registered{
+func newEventTypeEntry(object *v1alpha1.EventType) *eventTypeEntry {
+	r := &eventTypeEntry{
 		name: object.Name, uid: object.UID, created: object.CreationTimestamp.Time,
 		eventType: object.Spec.Type, description: object.Spec.Description,
 		example: object.Spec.Example, shownSchema: jsonOrNull(object.Spec.Schema), shownExample: jsonOrNull(object.Spec.Example),
@@ -46,47 +46,47 @@ func register(object *v1alpha1.EventType) *registered {
 	return r
 }
 
-// largeBytes is how much data is much: checks of less do not wait for each other.
-const largeBytes = 16 << 10
+// largeData is how much data is much: checks of less do not wait for each other.
+const largeData = 16 << 10
 
-// catalogue is every event type. Of two objects with one type the older counts.
-type catalogue struct {
-	*watchcache.Cache[*v1alpha1.EventType, *registered]
+// eventTypeIndex is every event type. Of two objects with one type the older counts.
+type eventTypeIndex struct {
+	*watchcache.Cache[*v1alpha1.EventType, *eventTypeEntry]
 
-	byType map[string][]*registered // the oldest first
-	// large holds a place for each check of much data: these use memory as well.
-	large chan struct{}
+	byType map[string][]*eventTypeEntry // the oldest first
+	// largeChecks holds a place for each check of much data: these use memory as well.
+	largeChecks chan struct{}
 }
 
-func newCatalogue(now func() time.Time) *catalogue {
-	c := &catalogue{byType: map[string][]*registered{}, large: make(chan struct{}, runtime.GOMAXPROCS(0))}
-	c.Cache = watchcache.New(register, c.changed, now)
-	return c
+func newEventTypeIndex(now func() time.Time) *eventTypeIndex {
+	x := &eventTypeIndex{byType: map[string][]*eventTypeEntry{}, largeChecks: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	x.Cache = watchcache.New(newEventTypeEntry, x.applyChange, now)
+	return x
 }
 
-func (c *catalogue) changed(before, after **registered) {
+func (x *eventTypeIndex) applyChange(before, after **eventTypeEntry) {
 	if before != nil {
-		left := slices.DeleteFunc(slices.Clone(c.byType[(*before).eventType]), func(r *registered) bool { return r.uid == (*before).uid })
-		c.byType[(*before).eventType] = left
+		left := slices.DeleteFunc(slices.Clone(x.byType[(*before).eventType]), func(r *eventTypeEntry) bool { return r.uid == (*before).uid })
+		x.byType[(*before).eventType] = left
 		if len(left) == 0 {
-			delete(c.byType, (*before).eventType)
+			delete(x.byType, (*before).eventType)
 		}
 	}
 	if after != nil {
-		all := append(slices.Clone(c.byType[(*after).eventType]), *after)
-		slices.SortFunc(all, func(a, b *registered) int {
+		all := append(slices.Clone(x.byType[(*after).eventType]), *after)
+		slices.SortFunc(all, func(a, b *eventTypeEntry) int {
 			return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.name, b.name))
 		})
-		c.byType[(*after).eventType] = all
+		x.byType[(*after).eventType] = all
 	}
 }
 
 // validate holds data against the schema of a type.
-func (c *catalogue) validate(ctx context.Context, entry *registered, data []byte) error {
-	if len(data) > largeBytes {
+func (x *eventTypeIndex) validate(ctx context.Context, entry *eventTypeEntry, data []byte) error {
+	if len(data) > largeData {
 		select {
-		case c.large <- struct{}{}:
-			defer func() { <-c.large }()
+		case x.largeChecks <- struct{}{}:
+			defer func() { <-x.largeChecks }()
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -95,9 +95,9 @@ func (c *catalogue) validate(ctx context.Context, entry *registered, data []byte
 }
 
 // find returns the entry in force; nil: the type is not registered.
-func (c *catalogue) find(eventType string) (found *registered) {
-	c.View(func() {
-		if all := c.byType[eventType]; len(all) > 0 {
+func (x *eventTypeIndex) find(eventType string) (found *eventTypeEntry) {
+	x.View(func() {
+		if all := x.byType[eventType]; len(all) > 0 {
 			found = all[0]
 		}
 	})
@@ -105,12 +105,12 @@ func (c *catalogue) find(eventType string) (found *registered) {
 }
 
 // list returns the entries in force, by type.
-func (c *catalogue) list() (all []*registered) {
-	c.View(func() {
-		for _, same := range c.byType {
+func (x *eventTypeIndex) list() (all []*eventTypeEntry) {
+	x.View(func() {
+		for _, same := range x.byType {
 			all = append(all, same[0])
 		}
 	})
-	slices.SortFunc(all, func(a, b *registered) int { return cmp.Compare(a.eventType, b.eventType) })
+	slices.SortFunc(all, func(a, b *eventTypeEntry) int { return cmp.Compare(a.eventType, b.eventType) })
 	return all
 }

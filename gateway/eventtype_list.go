@@ -27,7 +27,7 @@ func (g *Gateway) registerEventTypes(api huma.API) {
 
 func (g *Gateway) listEventTypes(context.Context, *struct{}) (*eventTypesAnswer, error) {
 	answer := &eventTypesAnswer{Body: rest.EventTypeList{Data: []rest.EventType{}}}
-	for _, entry := range g.catalogue.list() {
+	for _, entry := range g.eventTypes.list() {
 		answer.Body.Data = append(answer.Body.Data, rest.EventType{
 			Type: entry.eventType, Description: orNull(entry.description),
 			Schema: entry.shownSchema, Example: entry.shownExample,

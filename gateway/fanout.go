@@ -23,7 +23,7 @@ const fanOutWidth = 8
 
 // fanOut gets a delivery on its way for every webhook that matches, is not
 // disabled, has room and has none yet: by a first attempt, or as an object.
-func (p *publishing) fanOut(ctx context.Context) error {
+func (p *pipeline) fanOut(ctx context.Context) error {
 	tasks, err := p.admit()
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (p *publishing) fanOut(ctx context.Context) error {
 }
 
 // admit reserves places for those that get a delivery.
-func (p *publishing) admit() ([]*task, error) {
+func (p *pipeline) admit() ([]*task, error) {
 	var wishes []wish
 	byName := map[string]target{}
 	for _, t := range p.wanted {
@@ -64,9 +64,9 @@ func (p *publishing) admit() ([]*task, error) {
 		case p.known[t.name] != nil:
 		case t.webhook.Status.State == v1alpha1.WebhookDisabled:
 			p.skip(t, rest.SkippedDisabled)
-		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.isLineFull(t.webhook):
+		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.isStoreQueueFull(t.webhook):
 			return nil, lineFull(t.webhook)
-		case policyOf(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.unsettled(p.namespace) >= p.g.limits.PerNamespace:
+		case recordPolicy(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.countPendingOutcomes(p.namespace) >= p.g.limits.PerNamespace:
 			return nil, limitReached(reasonNamespaceFull, fmt.Sprintf(
 				"the controller has not taken in yet that %d deliveries of the namespace have succeeded, and webhook %s wants every one recorded", p.g.limits.PerNamespace, idOf(t.webhook)))
 		default:
@@ -110,12 +110,12 @@ func (p *publishing) admit() ([]*task, error) {
 type task struct {
 	target
 
-	ledger   *ledger
+	ledger   *deliveryIndex
 	bytes    int64 // reserved
 	reserved *byteReservation
 	released bool
-	begun    bool    // to be stored
-	flight   *flight // its first attempt; nil: none is made here
+	begun    bool          // to be stored
+	flight   *firstAttempt // its first attempt; nil: none is made here
 }
 
 // release ends the reservations, but for the bytes of an object.
@@ -134,14 +134,14 @@ func releaseAll(tasks []*task) {
 }
 
 // store creates objects that need no first attempt.
-func (p *publishing) store(ctx context.Context, tasks []*task) error {
+func (p *pipeline) store(ctx context.Context, tasks []*task) error {
 	for p.needsArbiter() && len(tasks) > 1 {
 		r, err := p.deliver(ctx, tasks[0])
 		if err != nil {
 			return err
 		}
 		if r != nil {
-			p.restamp(r.stamp)
+			p.restamp(r.timestamp)
 		}
 		tasks = tasks[1:]
 	}
@@ -151,13 +151,13 @@ func (p *publishing) store(ctx context.Context, tasks []*task) error {
 // needsArbiter reports whether another replica may be publishing the same event
 // with another timestamp. Then the API server decides whose counts, by who
 // creates the delivery of the oldest webhook.
-func (p *publishing) needsArbiter() bool {
+func (p *pipeline) needsArbiter() bool {
 	return p.event.id != "" && p.event.timestamp == nil && len(p.known) == 0
 }
 
 // deliverAll begins nothing more once something failed. The error is the one
 // that repeating does not mend, if there is one.
-func (p *publishing) deliverAll(ctx context.Context, tasks []*task) error {
+func (p *pipeline) deliverAll(ctx context.Context, tasks []*task) error {
 	var (
 		wg     sync.WaitGroup
 		next   atomic.Int64
@@ -194,9 +194,9 @@ func isLasting(err error) bool {
 
 // deliver creates one delivery, or finds the one that another request created;
 // nil and no error: its webhook was skipped.
-func (p *publishing) deliver(ctx context.Context, t *task) (r *recorded, err error) {
+func (p *pipeline) deliver(ctx context.Context, t *task) (r *deliveryEntry, err error) {
 	defer t.release()
-	if storing := p.g.storingOf(t.webhook); storing != nil {
+	if storing := p.g.storeThrottle(t.webhook); storing != nil {
 		leave, err := storing.enter(ctx, keyOf(t.webhook), t.flight != nil)
 		switch {
 		case errors.Is(err, errLineFull) && t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse:
@@ -214,7 +214,7 @@ func (p *publishing) deliver(ctx context.Context, t *task) (r *recorded, err err
 		return p.deliverAttempted(ctx, t)
 	}
 	draft := p.draft(t)
-	stored, err := p.g.create(ctx, draft.object(), draft.reserved)
+	stored, err := p.g.createObject(ctx, draft.object(), draft.reserved)
 	if err != nil {
 		return nil, err
 	}
@@ -222,10 +222,10 @@ func (p *publishing) deliver(ctx context.Context, t *task) (r *recorded, err err
 }
 
 // take notes what the API server holds of a delivery, if it is of this event.
-func (p *publishing) take(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery) (*recorded, error) {
-	r := p.g.noteDelivery(stored)
+func (p *pipeline) take(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery) (*deliveryEntry, error) {
+	r := p.g.indexDelivery(stored)
 	if !draft.isForEvent(stored) || !p.isSame(r) {
-		return nil, idTaken(p.id)
+		return nil, eventIDTaken(p.id)
 	}
 	p.note(r)
 	return r, nil
@@ -238,21 +238,21 @@ type skippedTarget struct {
 }
 
 // skip makes a webhook that gets no delivery part of the answer.
-func (p *publishing) skip(t target, reason string) {
+func (p *pipeline) skip(t target, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.skipped = append(p.skipped, skippedTarget{t, reason})
 }
 
 // note makes a delivery part of the answer.
-func (p *publishing) note(r *recorded) {
+func (p *pipeline) note(r *deliveryEntry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known[r.name] = r
 	p.created = true
 }
 
-func (p *publishing) draft(t *task) *deliveryDraft {
+func (p *pipeline) draft(t *task) *deliveryDraft {
 	return &deliveryDraft{
 		webhook: t.webhook, named: t.name, eventID: p.id, eventType: p.event.eventType, payload: p.payload, stamp: p.stamp,
 		accepted: p.accepted, publishedBy: p.who.name(), traceParent: p.span.TraceParent(p.event.traceParent), reserved: t.reserved,
@@ -262,18 +262,18 @@ func (p *publishing) draft(t *task) *deliveryDraft {
 // isSame reports whether a delivery is of this very event: type, data, and the
 // timestamp if the publisher gave one. The data is compared with the delivery's
 // own timestamp around it, since only the whole is known of it.
-func (p *publishing) isSame(r *recorded) bool {
+func (p *pipeline) isSame(r *deliveryEntry) bool {
 	event := p.event
 	if r.eventType != event.eventType || r.test {
 		return false
 	}
-	if event.timestamp != nil && payload.FormatTimestamp(*event.timestamp) != payload.FormatTimestamp(r.stamp) {
+	if event.timestamp != nil && payload.FormatTimestamp(*event.timestamp) != payload.FormatTimestamp(r.timestamp) {
 		return false
 	}
 	body := p.payload
-	if payload.FormatTimestamp(r.stamp) != payload.FormatTimestamp(p.stamp) {
+	if payload.FormatTimestamp(r.timestamp) != payload.FormatTimestamp(p.stamp) {
 		var err error
-		if body, err = payload.Build(event.eventType, r.stamp, event.data); err != nil {
+		if body, err = payload.Build(event.eventType, r.timestamp, event.data); err != nil {
 			return false
 		}
 	}
@@ -282,10 +282,10 @@ func (p *publishing) isSame(r *recorded) bool {
 
 // isNamed reports whether the name of a delivery is the one that its event and
 // its owner give it.
-func isNamed(r *recorded) bool {
+func isNamed(r *deliveryEntry) bool {
 	return r.owner != "" && r.name == identity.DeliveryName(r.eventID, string(r.owner))
 }
 
-func presentPublished(r *recorded) rest.PublishedDelivery {
+func presentPublished(r *deliveryEntry) rest.PublishedDelivery {
 	return rest.PublishedDelivery{DeliveryID: r.id, WebhookID: identity.WebhookID(r.namespace, r.webhook), Status: presentState(r.state)}
 }

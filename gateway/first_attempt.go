@@ -52,8 +52,8 @@ func DefaultFirstAttempts() FirstAttempts {
 	}
 }
 
-// firsts makes first attempts.
-type firsts struct {
+// attempter makes first attempts.
+type attempter struct {
 	sender    Dispatcher
 	signer    *signer.Signer
 	slots     *slots
@@ -67,9 +67,9 @@ type firsts struct {
 	late sync.WaitGroup // what was handed over and is not settled
 }
 
-// flight is one first attempt.
-type flight struct {
-	firsts   *firsts
+// firstAttempt is one first attempt.
+type firstAttempt struct {
+	firsts   *attempter
 	draft    *deliveryDraft
 	slot     *slot
 	request  dispatcher.Request
@@ -88,7 +88,7 @@ type taking func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool)
 
 // begin makes the first attempt of a delivery, in the background, if it may be
 // made here; nil and why, if not.
-func (f *firsts) begin(draft *deliveryDraft, digest [sha256.Size]byte, take taking, pending func(before time.Time) bool) (*flight, refusal) {
+func (f *attempter) begin(draft *deliveryDraft, digest [sha256.Size]byte, take taking, pending func(before time.Time) bool) (*firstAttempt, refusal) {
 	webhook := draft.webhook
 	if len(webhook.Spec.UnknownMembers) > 0 {
 		return nil, refusedTooOld
@@ -109,7 +109,7 @@ func (f *firsts) begin(draft *deliveryDraft, digest [sha256.Size]byte, take taki
 	}
 	now := f.now()
 	keys, primary := signer.KeysFor(secrets, signer.Confirmed(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
-	made := &flight{
+	made := &firstAttempt{
 		firsts: f, draft: draft, slot: at, primary: primary, revision: at.hook.revision, began: now, digest: digest, ended: make(chan struct{}),
 		request: dispatcher.Request{
 			DeliveryID: identity.DeliveryID(draft.name(), ""),
@@ -128,7 +128,7 @@ func (f *firsts) begin(draft *deliveryDraft, digest [sha256.Size]byte, take taki
 // isWell reports whether the controller finds nothing wrong with a webhook, as it
 // is now, but for failures that this process knows to be over. All others are the
 // controller's, so that it sees how they do.
-func (f *firsts) isWell(webhook *v1alpha1.Webhook) bool {
+func (f *attempter) isWell(webhook *v1alpha1.Webhook) bool {
 	status, now := &webhook.Status, f.now()
 	return !webhook.Spec.Suspend && status.ObservedGeneration == webhook.Generation &&
 		(status.RetryAfterTime == nil || !status.RetryAfterTime.After(now)) && isReady(status) &&
@@ -151,14 +151,14 @@ func timeoutOf(webhook *v1alpha1.Webhook) time.Duration {
 
 // end takes what became of the attempt. It waits for nothing: the sender's other
 // attempts wait for it.
-func (f *flight) end(result dispatcher.Result, err error) {
+func (f *firstAttempt) end(result dispatcher.Result, err error) {
 	defer close(f.ended)
 	if panicked := f.firsts.panics.Do(panics.Delivery, func() { f.note(result, err) }); panicked != nil {
 		f.result, f.err = dispatcher.Result{}, panicked
 	}
 }
 
-func (f *flight) note(result dispatcher.Result, err error) {
+func (f *firstAttempt) note(result dispatcher.Result, err error) {
 	f.result, f.err = result, err
 	now := f.firsts.now()
 	if err != nil {
@@ -168,7 +168,7 @@ func (f *flight) note(result dispatcher.Result, err error) {
 	}
 	f.firsts.slots.done(f.slot, &f.result, now.Sub(f.began), now)
 	if result.Succeeded() {
-		if policyOf(f.draft.webhook) != v1alpha1.RecordAlways {
+		if recordPolicy(f.draft.webhook) != v1alpha1.RecordAlways {
 			f.draft.reserved.release()
 		}
 		f.firsts.metrics.firstEnded(firstSucceeded)
@@ -183,7 +183,7 @@ func (f *flight) note(result dispatcher.Result, err error) {
 
 // log writes the line that debugging a failed attempt needs. Successes are
 // counted only: the line of the request stands for them.
-func (f *flight) log() {
+func (f *firstAttempt) log() {
 	f.firsts.logger.LogAttrs(context.Background(), slog.LevelInfo, "first attempt",
 		slog.String("namespace", f.draft.webhook.Namespace), slog.String("webhook", f.draft.webhook.Name), slog.String("delivery", f.draft.name()),
 		slog.String("event", f.draft.eventType), slog.String("eventID", f.draft.eventID),
@@ -192,7 +192,7 @@ func (f *flight) log() {
 }
 
 // hasEnded reports whether the answer is there, or will never be.
-func (f *flight) hasEnded() bool {
+func (f *firstAttempt) hasEnded() bool {
 	select {
 	case <-f.ended:
 		return true
@@ -202,20 +202,22 @@ func (f *flight) hasEnded() bool {
 }
 
 // delivered reports whether the endpoint has taken the delivery.
-func (f *flight) delivered() bool { return f.hasEnded() && f.err == nil && f.result.Succeeded() }
+func (f *firstAttempt) delivered() bool { return f.hasEnded() && f.err == nil && f.result.Succeeded() }
 
 // mustStore reports whether the delivery is stored before its publisher has an
 // answer, though the endpoint has taken it.
-func (f *flight) mustStore() bool { return policyOf(f.draft.webhook) == v1alpha1.RecordAlways }
+func (f *firstAttempt) mustStore() bool {
+	return recordPolicy(f.draft.webhook) == v1alpha1.RecordAlways
+}
 
 // made is the attempt, once it has ended, as objects hold it.
-func (f *flight) made() v1alpha1.Attempt {
+func (f *firstAttempt) made() v1alpha1.Attempt {
 	return attemptlog.Entry(1, &f.result, f.primary, f.revision)
 }
 
 // await waits for first attempts to end, for this long in all. Those that have not
 // are handed over.
-func await(flights []*flight, wait time.Duration) {
+func await(flights []*firstAttempt, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for i, f := range flights {
@@ -251,7 +253,7 @@ func timeFor(ctx context.Context, prefers time.Duration) time.Duration {
 
 // attempt begins the first attempts that may be made here; the other deliveries
 // are durable first. What was attempted before is not attempted again.
-func (p *publishing) attempt(ctx context.Context, tasks []*task) (flights []*flight, durable []*task) {
+func (p *pipeline) attempt(ctx context.Context, tasks []*task) (flights []*firstAttempt, durable []*task) {
 	var fresh []*task
 	for _, t := range tasks {
 		if t.flight = p.attempted[t.name]; t.flight == nil {
@@ -268,8 +270,8 @@ func (p *publishing) attempt(ctx context.Context, tasks []*task) (flights []*fli
 }
 
 // begin returns the tasks that get no first attempt.
-func (p *publishing) begin(ctx context.Context, tasks []*task) (durable []*task) {
-	f := p.g.firsts
+func (p *pipeline) begin(ctx context.Context, tasks []*task) (durable []*task) {
+	f := p.g.attempter
 	why := refusal("")
 	switch {
 	case f.wait <= 0:
@@ -312,12 +314,12 @@ func uidsOf(tasks []*task) (uids []types.UID) {
 
 // beginEach returns those for which there was no free slot, those whose secret is
 // being read, and those that get no first attempt for another reason.
-func (p *publishing) beginEach(tasks []*task, take taking) (full, unread, others []*task) {
-	f := p.g.firsts
+func (p *pipeline) beginEach(tasks []*task, take taking) (full, unread, others []*task) {
+	f := p.g.attempter
 	digest := sha256.Sum256(p.payload)
 	for _, t := range tasks {
 		pending := func(before time.Time) bool {
-			return p.g.deliveries.waits(keyOf(t.webhook), before, f.now())
+			return p.g.deliveries.hasWaiting(keyOf(t.webhook), before, f.now())
 		}
 		made, why := f.begin(p.draft(t), digest, take, pending)
 		switch {
@@ -337,8 +339,8 @@ func (p *publishing) beginEach(tasks []*task, take taking) (full, unread, others
 
 // land notes which first attempts delivered, and returns the tasks of the others and
 // of those that must be stored all the same.
-func (p *publishing) land(tasks []*task) []*task {
-	var delivered []*flight
+func (p *pipeline) land(tasks []*task) []*task {
+	var delivered []*firstAttempt
 	var others []*task
 	for _, t := range tasks {
 		switch {
@@ -349,30 +351,30 @@ func (p *publishing) land(tasks []*task) []*task {
 			others = append(others, t)
 		}
 	}
-	p.g.window.remember(delivered...) // before any of them waits for its record
+	p.g.dedup.remember(delivered...) // before any of them waits for its record
 	for _, f := range delivered {
 		p.note(f.recorded())
-		p.g.records.offer(f)
+		p.g.recorder.offer(f)
 	}
 	return others
 }
 
 // delivered notes a delivery that needs no object after all.
-func (p *publishing) delivered(f *flight) *recorded {
+func (p *pipeline) delivered(f *firstAttempt) *deliveryEntry {
 	r := f.recorded()
 	p.note(r)
-	p.g.window.remember(f)
-	p.g.records.offer(f)
+	p.g.dedup.remember(f)
+	p.g.recorder.offer(f)
 	return r
 }
 
 // recorded is what the ledger would hold of a delivery that was delivered.
-func (f *flight) recorded() *recorded {
+func (f *firstAttempt) recorded() *deliveryEntry {
 	d, made := f.draft, f.made()
-	return &recorded{
+	return &deliveryEntry{
 		namespace: d.webhook.Namespace, name: d.name(), id: f.request.DeliveryID,
 		webhook: d.webhook.Name, owner: d.webhook.UID, eventID: d.eventID, eventType: d.eventType,
 		state: v1alpha1.DeliverySucceeded, attempts: 1, responseStatus: made.ResponseStatus,
-		created: d.accepted, completed: new(metav1.NewMicroTime(attemptlog.Ended(&made))), stamp: d.stamp, bytes: int64(len(d.payload)), digest: f.digest,
+		created: d.accepted, completed: new(metav1.NewMicroTime(attemptlog.Ended(&made))), timestamp: d.stamp, bytes: int64(len(d.payload)), digest: f.digest,
 	}
 }

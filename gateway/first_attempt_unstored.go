@@ -38,7 +38,7 @@ type unstored struct {
 
 type unstoredAttempt struct {
 	delivery types.NamespacedName
-	flight   *flight
+	flight   *firstAttempt
 	since    time.Time
 	bytes    int64
 }
@@ -52,7 +52,7 @@ func nameOf(webhook *v1alpha1.Webhook, name string) types.NamespacedName {
 }
 
 // keep remembers an attempt, in place of what was known of its delivery.
-func (u *unstored) keep(f *flight) {
+func (u *unstored) keep(f *firstAttempt) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	attempt := &unstoredAttempt{nameOf(f.draft.webhook, f.draft.name()), f, u.now(), unstoredEach + int64(len(f.draft.payload))}
@@ -65,7 +65,7 @@ func (u *unstored) keep(f *flight) {
 
 // find returns the attempt that was made of a delivery to the endpoint that its
 // webhook has now; nil: none is known.
-func (u *unstored) find(webhook *v1alpha1.Webhook, name string) *flight {
+func (u *unstored) find(webhook *v1alpha1.Webhook, name string) *firstAttempt {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.expire()
@@ -81,7 +81,7 @@ func (u *unstored) find(webhook *v1alpha1.Webhook, name string) *flight {
 }
 
 // settle forgets an attempt whose delivery needs no other.
-func (u *unstored) settle(f *flight) {
+func (u *unstored) settle(f *firstAttempt) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.drop(u.attempts[nameOf(f.draft.webhook, f.draft.name())])

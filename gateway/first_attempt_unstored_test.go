@@ -15,15 +15,15 @@ import (
 )
 
 // unstoredFlight is a first attempt of an event for a webhook of a namespace.
-func unstoredFlight(namespace string, event, payloadBytes int) *flight {
+func unstoredFlight(namespace string, event, payloadBytes int) *firstAttempt {
 	webhook := &v1alpha1.Webhook{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a", UID: types.UID(namespace)}, Spec: v1alpha1.WebhookSpec{URL: "https://example.com/"},
 	}
 	draft := &deliveryDraft{webhook: webhook, eventID: fmt.Sprintf("evt_%d", event), payload: make([]byte, payloadBytes)}
-	return &flight{draft: draft, revision: signer.EndpointRevision(webhook)}
+	return &firstAttempt{draft: draft, revision: signer.EndpointRevision(webhook)}
 }
 
-func (u *unstored) finds(f *flight) bool { return u.find(f.draft.webhook, f.draft.name()) == f }
+func (u *unstored) finds(f *firstAttempt) bool { return u.find(f.draft.webhook, f.draft.name()) == f }
 
 // A namespace that nothing can be stored in, as by a policy of its own, fills no
 // more memory than there is for that, and makes no other forget.
@@ -33,7 +33,7 @@ func TestUnstoredAttemptsOfOneNamespacePushOutNoneOfAnother(t *testing.T) {
 	neighbour := unstoredFlight("neighbour", 0, 1000)
 	u.keep(neighbour)
 	const payloadBytes, many = 100 << 10, 400
-	var flood []*flight
+	var flood []*firstAttempt
 	for event := range many {
 		flood = append(flood, unstoredFlight("attacker", event, payloadBytes))
 		u.keep(flood[event])

@@ -23,11 +23,11 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/authn"
 	"bbmcp.quietstack.com/webhooks/internal/authz"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
-	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/signer"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
+	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
@@ -86,45 +86,45 @@ type Options struct {
 // Gateway serves the REST API. Make it with New, start its caches with Start,
 // and serve Handler.
 type Gateway struct {
-	client       client.WithWatch
-	callers      client.Client
-	tokens       *authn.Reviewer
-	rights       *authz.Authorizer
-	proxies      httpserver.Proxies
-	dispatcher   Dispatcher
-	forbidden    func() []netip.Prefix
-	namespaces   []string
-	limits       Limits
-	bodies       *bodyQuota
-	writes       *writeBudget
-	reads        *namespaceSemaphore // of deliveries with their payloads
-	limited      *writelimit.Limits  // how long a write may take
-	unregistered bool
-	metrics      *Metrics
-	panics       *panics.Guard
-	logger       *slog.Logger
-	accessLog    *slog.Logger
-	now          func() time.Time
-	random       io.Reader
-	tracer       *tracing.Tracer
+	client        client.WithWatch
+	callers       client.Client
+	tokens        *authn.Reviewer
+	rights        *authz.Authorizer
+	proxies       httpserver.Proxies
+	dispatcher    Dispatcher
+	forbidden     func() []netip.Prefix
+	namespaces    []string
+	limits        Limits
+	bodies        *bodyQuota
+	writes        *writeBudget
+	reads         *namespaceSemaphore // of deliveries with their payloads
+	writeTimeouts *writelimit.Limits  // how long a write may take
+	unregistered  bool
+	metrics       *Metrics
+	panics        *panics.Guard
+	logger        *slog.Logger
+	accessLog     *slog.Logger
+	now           func() time.Time
+	random        io.Reader
+	tracer        *tracing.Tracer
 
-	endpoints  *endpoints
-	deliveries *ledger
-	catalogue  *catalogue
+	webhooks   *webhookIndex
+	deliveries *deliveryIndex
+	eventTypes *eventTypeIndex
 	news       *news
 	dashboard  *dashboard.Dashboard // nil: there is none
 
-	firsts   *firsts
-	window   *window
-	unstored *unstored
-	records  *records
-	skips    *skips
+	attempter    *attempter
+	dedup        *window
+	unstored     *unstored
+	recorder     *records
+	skipReporter *skips
 	// terminating get no first attempts.
 	terminating *terminatingNamespaces
 
-	storingFailing, storingSlow *storing
+	throttleFailing, throttleSlow *storing
 
-	recording sync.WaitGroup
+	background sync.WaitGroup
 }
 
 // +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhooks;eventtypes,verbs=get;list;watch
@@ -146,19 +146,19 @@ func New(o Options) (*Gateway, error) {
 		tokens: o.Tokens, rights: o.Rights, proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
 		writes: newWriteBudget(o.Limits, o.Now), reads: newNamespaceSemaphore(readBytesAtOnce, o.Now),
-		limited:      writelimit.New(o.Now),
-		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
-		endpoints: newEndpoints(o.Now), deliveries: newLedger(o.Now), catalogue: newCatalogue(o.Now),
+		writeTimeouts: writelimit.New(o.Now),
+		unregistered:  o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
+		webhooks: newWebhookIndex(o.Now), deliveries: newDeliveryIndex(o.Now), eventTypes: newEventTypeIndex(o.Now),
 		news: newNews(), terminating: newTerminatingNamespaces(o.Now),
-		storingFailing: newStoring(failingLimits(), o.Now), storingSlow: newStoring(slowLimits(), o.Now),
+		throttleFailing: newStoring(failingLimits(), o.Now), throttleSlow: newStoring(slowLimits(), o.Now),
 	}
-	g.skips = &skips{
+	g.skipReporter = &skips{
 		client: o.Client, object: o.Skipped, replica: o.Replica,
 		panics: o.Panics, logger: o.Logger, now: o.Now, untold: map[skipped.Webhook]skipped.Count{},
 	}
-	g.endpoints.Panics, g.deliveries.Panics, g.catalogue.Panics = o.Panics, o.Panics, o.Panics
-	g.endpoints.followers, g.deliveries.news = g.news, g.news
-	g.attemptFirst(o)
+	g.webhooks.Panics, g.deliveries.Panics, g.eventTypes.Panics = o.Panics, o.Panics, o.Panics
+	g.webhooks.broadcaster, g.deliveries.broadcaster = g.news, g.news
+	g.setUpAttempts(o)
 	if o.Dashboard {
 		if g.dashboard, err = g.newDashboard(); err != nil {
 			return nil, err
@@ -174,26 +174,26 @@ func (g *Gateway) Close() {
 	}
 }
 
-// attemptFirst sets up first attempts and what is kept of them.
-func (g *Gateway) attemptFirst(o Options) {
-	g.firsts = &firsts{
+// setUpAttempts sets up first attempts and what is kept of them.
+func (g *Gateway) setUpAttempts(o Options) {
+	g.attempter = &attempter{
 		sender: o.Dispatcher, signer: signer.New(o.Client, o.Now), wait: o.First.Wait,
 		slots:     newSlots(o.First.Slots, o.First.PerWebhook, o.First.PerDestination, o.First.Wait),
 		forbidden: o.Forbidden, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, now: o.Now,
 	}
-	g.window, g.unstored = newWindow(o.First.Window, o.Now), newUnstored(o.Now)
+	g.dedup, g.unstored = newWindow(o.First.Window, o.Now), newUnstored(o.Now)
 	create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
-		stored, err := g.create(ctx, object, nil) // records have paid for it
+		stored, err := g.createObject(ctx, object, nil) // records have paid for it
 		if err == nil {
-			g.noteDelivery(stored)
+			g.indexDelivery(stored)
 		}
 		return err
 	}
-	g.records = newRecords(o.First.Records, create, g.deliveries.behind, g.writes, o.Metrics, o.Panics, o.Now)
-	g.deliveries.hear = g.firsts.slots.hear
-	g.endpoints.gone = func(webhook *v1alpha1.Webhook) {
-		g.forget(keyOf(webhook))
-		g.skips.forget(webhook)
+	g.recorder = newRecords(o.First.Records, create, g.deliveries.isControllerBehind, g.writes, o.Metrics, o.Panics, o.Now)
+	g.deliveries.observe = g.attempter.slots.hear
+	g.webhooks.onDelete = func(webhook *v1alpha1.Webhook) {
+		g.forgetWebhook(keyOf(webhook))
+		g.skipReporter.forget(webhook)
 	}
 }
 
@@ -202,14 +202,14 @@ func (g *Gateway) Start(ctx context.Context) {
 	ctx = logr.NewContextWithSlogLogger(ctx, g.logger)
 	source := watchcache.Source{Client: g.client, Namespaces: g.namespaces}
 	source.List, source.Example = &v1alpha1.WebhookList{}, &v1alpha1.Webhook{}
-	g.endpoints.Start(ctx, source)
+	g.webhooks.Start(ctx, source)
 	source.List, source.Example = &v1alpha1.WebhookDeliveryList{}, &v1alpha1.WebhookDelivery{}
 	g.deliveries.Start(ctx, source)
-	g.catalogue.Start(ctx, watchcache.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
+	g.eventTypes.Start(ctx, watchcache.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
 	go g.tokens.ReadKeys(ctx)
-	go g.beat(ctx)
-	g.recording.Go(func() { g.records.run(ctx) })
-	g.recording.Go(func() { g.skips.run(ctx) })
+	go g.keepAlive(ctx)
+	g.background.Go(func() { g.recorder.run(ctx) })
+	g.background.Go(func() { g.skipReporter.run(ctx) })
 }
 
 // Drain waits until every first attempt that was handed over is settled. Call it
@@ -218,7 +218,7 @@ func (g *Gateway) Start(ctx context.Context) {
 func (g *Gateway) Drain(ctx context.Context) error {
 	settled := make(chan struct{})
 	go func() {
-		g.firsts.late.Wait()
+		g.attempter.late.Wait()
 		close(settled)
 	}()
 	select {
@@ -231,7 +231,7 @@ func (g *Gateway) Drain(ctx context.Context) error {
 
 // Wait returns once the context of Start has ended and what waited then is
 // written.
-func (g *Gateway) Wait() { g.recording.Wait() }
+func (g *Gateway) Wait() { g.background.Wait() }
 
 // Handler serves the REST API, its OpenAPI document and the probes. also says
 // what else keeps the process from being ready.

@@ -25,7 +25,7 @@ const (
 // deliverAttempted creates the object of a delivery whose first attempt failed,
 // or is still out: then the controller leaves it alone for as long as that can
 // take.
-func (p *publishing) deliverAttempted(ctx context.Context, t *task) (*recorded, error) {
+func (p *pipeline) deliverAttempted(ctx context.Context, t *task) (*deliveryEntry, error) {
 	f := t.flight
 	object := f.draft.object()
 	out := !f.hasEnded()
@@ -39,15 +39,15 @@ func (p *publishing) deliverAttempted(ctx context.Context, t *task) (*recorded, 
 	default:
 		object.Spec.FirstAttempt = new(f.made())
 	}
-	stored, err := p.g.create(ctx, object, t.reserved) // which is not the flight's where an event is repeated
+	stored, err := p.g.createObject(ctx, object, t.reserved) // which is not the flight's where an event is repeated
 	if err != nil {
 		p.abandonOne(f)
 		return nil, err
 	}
 	p.g.unstored.settle(f)
 	if out && stored.Spec.NotBefore.Equal(object.Spec.NotBefore) {
-		p.g.firsts.late.Go(func() {
-			_ = p.g.panics.Do(panics.Delivery, func() { p.g.settle(f, stored) }) // the controller takes over
+		p.g.attempter.late.Go(func() {
+			_ = p.g.panics.Do(panics.Delivery, func() { p.g.writeOutcome(f, stored) }) // the controller takes over
 		})
 	}
 	return p.take(f.draft, stored)
@@ -55,7 +55,7 @@ func (p *publishing) deliverAttempted(ctx context.Context, t *task) (*recorded, 
 
 // abandon lets go of first attempts whose publisher gets an error before their
 // objects were begun.
-func (p *publishing) abandon(tasks []*task) {
+func (p *pipeline) abandon(tasks []*task) {
 	for _, t := range tasks {
 		if !t.begun {
 			p.abandonOne(t.flight)
@@ -65,21 +65,21 @@ func (p *publishing) abandon(tasks []*task) {
 
 // abandonOne remembers a first attempt that has no object, as a delivery if it
 // succeeds after all: an event that is repeated is not attempted again.
-func (p *publishing) abandonOne(f *flight) {
+func (p *pipeline) abandonOne(f *firstAttempt) {
 	p.g.unstored.keep(f)
-	p.g.firsts.late.Go(func() {
+	p.g.attempter.late.Go(func() {
 		<-f.ended
 		if f.delivered() && !f.mustStore() {
-			_ = p.g.panics.Do(panics.Delivery, func() { p.g.window.remember(f) })
+			_ = p.g.panics.Do(panics.Delivery, func() { p.g.dedup.remember(f) })
 			p.g.unstored.settle(f)
 		}
 	})
 }
 
-// settle writes what came of an attempt that was handed over, onto the object as
+// writeOutcome writes what came of an attempt that was handed over, onto the object as
 // it was when it was created: whoever has written since then goes on from what
 // they know. The controller decides what follows.
-func (g *Gateway) settle(f *flight, stored *v1alpha1.WebhookDelivery) {
+func (g *Gateway) writeOutcome(f *firstAttempt, stored *v1alpha1.WebhookDelivery) {
 	<-f.ended
 	if f.err != nil { // the controller takes over at notBefore
 		g.metrics.handedOver(handOverTaken)
@@ -113,5 +113,5 @@ func (g *Gateway) settle(f *flight, stored *v1alpha1.WebhookDelivery) {
 }
 
 func (g *Gateway) writeStatus(delivery *v1alpha1.WebhookDelivery) error {
-	return g.limited.Do(context.Background(), delivery.Namespace, func(ctx context.Context) error { return g.client.Status().Update(ctx, delivery) })
+	return g.writeTimeouts.Do(context.Background(), delivery.Namespace, func(ctx context.Context) error { return g.client.Status().Update(ctx, delivery) })
 }

@@ -197,7 +197,7 @@ func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
 			k := newTrack()
 			failing.Status.LastFailureTime = new(metav1.NewMicroTime(k.now.Add(time.Minute)))
 			c.happens(k)
-			f := &firsts{slots: k.slots, now: func() time.Time { return k.now }}
+			f := &attempter{slots: k.slots, now: func() time.Time { return k.now }}
 			if got := f.isWell(failing); got != c.well {
 				t.Errorf("well: %v, want %v", got, c.well)
 			}

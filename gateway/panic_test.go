@@ -120,7 +120,7 @@ func TestAPanicInOneEventOfABatchIsItsAnswer(t *testing.T) {
 
 func TestAPanicInOneDeliveryIsTheEventsAnswer(t *testing.T) {
 	g, recovered := broken(t)
-	p := &publishing{g: g, known: map[string]*recorded{}, id: "evt_1"}
+	p := &pipeline{g: g, known: map[string]*deliveryEntry{}, id: "evt_1"}
 	err := p.deliverAll(context.Background(), []*task{{released: true}, {released: true}})
 	said, ok := err.(*problem) //nolint:errorlint // as it is returned
 	if !ok || said.Status != http.StatusInternalServerError {

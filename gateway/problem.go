@@ -188,7 +188,7 @@ func shortened(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}
-	return cutText(text, n) + "…"
+	return truncateText(text, n) + "…"
 }
 
 func identified(ctx huma.Context, p *problem) *problem {

@@ -75,8 +75,8 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	prefer := preferred(in.request.Header, g.firsts.wait)
-	ctx, cancel := context.WithTimeout(ctx, g.storeTime(namespace)+prefer.wait)
+	prefer := preferred(in.request.Header, g.attempter.wait)
+	ctx, cancel := context.WithTimeout(ctx, g.requestTime(namespace)+prefer.wait)
 	defer cancel()
 	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
 	if as == formBatch {
@@ -90,7 +90,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 		g.metrics.published(outcomeRefused)
 		return nil, fail(ctx, err)
 	}
-	published, err := (&publishing{g: g, who: who, namespace: namespace, event: event, prefer: prefer}).run(ctx)
+	published, err := (&pipeline{g: g, who: who, namespace: namespace, event: event, prefer: prefer}).run(ctx)
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
@@ -114,10 +114,10 @@ func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, who *call
 	return refused
 }
 
-// storeTime is how long a request may take to store its deliveries: longer where
+// requestTime is how long a request may take to store its deliveries: longer where
 // writes take long.
-func (g *Gateway) storeTime(namespace string) time.Duration {
-	return publishTimeout + g.limited.Of(namespace) - writelimit.Least
+func (g *Gateway) requestTime(namespace string) time.Duration {
+	return publishTimeout + g.writeTimeouts.Of(namespace) - writelimit.Least
 }
 
 // permitHeader asks for the right to publish an event whose attributes are in the
@@ -131,9 +131,9 @@ func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, who *cal
 	return g.permit(ctx, who, verbPublish, resourceEventTypes, namespace, event.eventType)
 }
 
-// publishing is one event on its way to every webhook that wants it. Make one
+// pipeline is one event on its way to every webhook that wants it. Make one
 // for each event, and run it once.
-type publishing struct {
+type pipeline struct {
 	g         *Gateway
 	who       *caller
 	namespace string
@@ -150,11 +150,11 @@ type publishing struct {
 	skipped []skippedTarget
 
 	mu      sync.Mutex
-	known   map[string]*recorded // deliveries that exist, by name
-	created bool                 // one of them is new
+	known   map[string]*deliveryEntry // deliveries that exist, by name
+	created bool                      // one of them is new
 
-	admitted  bool               // attempts begin, and objects are made
-	attempted map[string]*flight // before, of deliveries that could not be stored, by name
+	admitted  bool                     // attempts begin, and objects are made
+	attempted map[string]*firstAttempt // before, of deliveries that could not be stored, by name
 }
 
 // target is a webhook and the name of the delivery that it gets.
@@ -164,7 +164,7 @@ type target struct {
 }
 
 // run publishes the event; every error is a problem or a bug.
-func (p *publishing) run(ctx context.Context) (*rest.Published, error) {
+func (p *pipeline) run(ctx context.Context) (*rest.Published, error) {
 	var err error
 	if panicked := p.g.panics.Do(panics.Event, func() { err = p.steps(ctx) }); panicked != nil {
 		err = internalProblem(panicked)
@@ -203,14 +203,14 @@ func isRepeatable(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusConflict || status >= http.StatusInternalServerError
 }
 
-func (p *publishing) steps(ctx context.Context) error {
-	p.known = map[string]*recorded{}
+func (p *pipeline) steps(ctx context.Context) error {
+	p.known = map[string]*deliveryEntry{}
 	if err := p.check(ctx); err != nil {
 		return err
 	}
 	p.span = p.g.tracer.Publish(p.event.traceParent, tracing.Event{Namespace: p.namespace, Type: p.event.eventType, ID: p.id, Accepted: p.accepted})
 	if p.event.id != "" {
-		leave, err := p.g.window.enter(ctx, p.namespace, p.id)
+		leave, err := p.g.dedup.enter(ctx, p.namespace, p.id)
 		if err != nil {
 			return unavailable("publishing", errSameID)
 		}
@@ -222,7 +222,7 @@ func (p *publishing) steps(ctx context.Context) error {
 	return p.fanOut(ctx)
 }
 
-func (p *publishing) count() {
+func (p *pipeline) count() {
 	outcome := outcomeAccepted
 	if !p.created && len(p.known) > 0 {
 		outcome = outcomeRepeated
@@ -230,13 +230,13 @@ func (p *publishing) count() {
 	p.g.metrics.published(outcome)
 	for _, each := range p.skipped {
 		p.g.metrics.skippedWebhook(each.reason)
-		p.g.skips.note(keyOf(each.webhook), each.reason)
+		p.g.skipReporter.note(keyOf(each.webhook), each.reason)
 	}
 }
 
 // check refuses what may not be published, and makes the payload of the rest.
 // Whoever may not publish a type is not told whether it exists.
-func (p *publishing) check(ctx context.Context) error {
+func (p *pipeline) check(ctx context.Context) error {
 	g, event := p.g, p.event
 	if err := g.permit(ctx, p.who, verbPublish, resourceEventTypes, p.namespace, event.eventType); err != nil {
 		return err
@@ -244,7 +244,7 @@ func (p *publishing) check(ctx context.Context) error {
 	if len(g.namespaces) > 0 && !slices.Contains(g.namespaces, p.namespace) {
 		return fieldProblem(http.StatusNotFound, reasonNotFound, "query.namespace", "this gateway does not serve the namespace")
 	}
-	entry := g.catalogue.find(event.eventType)
+	entry := g.eventTypes.find(event.eventType)
 	if entry == nil && !g.unregistered {
 		return fieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, p.field("event"),
 			fmt.Sprintf("%s is not in the catalogue; GET /v1/event-types lists what is, and an operator adds an EventType", event.eventType))
@@ -271,7 +271,7 @@ func (p *publishing) check(ctx context.Context) error {
 }
 
 // field is the publisher's name for one of our fields.
-func (p *publishing) field(name string) string {
+func (p *pipeline) field(name string) string {
 	if given, ok := p.event.fields[name]; ok {
 		return given
 	}
@@ -280,12 +280,12 @@ func (p *publishing) field(name string) string {
 
 // checkSchema holds the data of a payload that was built, and so is of bounded
 // size, depth and numbers, against the schema of its type.
-func (g *Gateway) checkSchema(ctx context.Context, entry *registered, body []byte) error {
+func (g *Gateway) checkSchema(ctx context.Context, entry *eventTypeEntry, body []byte) error {
 	if entry.invalid != nil {
 		return newProblem(http.StatusUnprocessableEntity, reasonEventTypeInvalid, fmt.Sprintf(
 			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.name, entry.invalid))
 	}
-	err := g.catalogue.validate(ctx, entry, payload.DataOf(body))
+	err := g.eventTypes.validate(ctx, entry, payload.DataOf(body))
 	switch found, ok := errors.AsType[*rules.Error](err); {
 	case ok && found.TooCostly:
 		return fieldProblem(http.StatusUnprocessableEntity, reasonSchemaTooCostly, found.Field, found.Detail)
@@ -299,7 +299,7 @@ func (g *Gateway) checkSchema(ctx context.Context, entry *registered, body []byt
 
 // deliveries are those that exist: of the webhooks that match, the oldest
 // first, then of others, by name.
-func (p *publishing) deliveries() []rest.PublishedDelivery {
+func (p *pipeline) deliveries() []rest.PublishedDelivery {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := []rest.PublishedDelivery{}
@@ -320,7 +320,7 @@ func (p *publishing) deliveries() []rest.PublishedDelivery {
 }
 
 // skippedWebhooks are those that get no delivery, as the answer has them.
-func (p *publishing) skippedWebhooks() []rest.SkippedWebhook {
+func (p *pipeline) skippedWebhooks() []rest.SkippedWebhook {
 	all := make([]rest.SkippedWebhook, len(p.skipped))
 	for i, each := range p.skipped {
 		all[i] = rest.SkippedWebhook{WebhookID: idOf(each.webhook), Reason: each.reason}

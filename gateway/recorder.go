@@ -78,7 +78,7 @@ type hookRecords struct {
 	recovered time.Time
 	// last is the latest success without an object: it gets one when there is
 	// room, so that what is counted is told though no more events come.
-	last *flight
+	last *firstAttempt
 	// open are records of which nobody knows whether they are stored: what they tell
 	// is counted once that is known.
 	open []*v1alpha1.WebhookDelivery
@@ -91,8 +91,8 @@ func newRecords(limits Records, create func(context.Context, *v1alpha1.WebhookDe
 	}
 }
 
-// policyOf is what a webhook wants recorded.
-func policyOf(webhook *v1alpha1.Webhook) v1alpha1.RecordPolicy {
+// recordPolicy is what a webhook wants recorded.
+func recordPolicy(webhook *v1alpha1.Webhook) v1alpha1.RecordPolicy {
 	if webhook.Spec.Retention == nil || webhook.Spec.Retention.Record == "" {
 		return v1alpha1.RecordBudgeted
 	}
@@ -100,15 +100,15 @@ func policyOf(webhook *v1alpha1.Webhook) v1alpha1.RecordPolicy {
 }
 
 // offer takes a success that need not be stored. It never waits.
-func (r *records) offer(f *flight) {
-	wanted := r.endsFailure(f) || policyOf(f.draft.webhook) != v1alpha1.RecordNever && r.within(f)
+func (r *records) offer(f *firstAttempt) {
+	wanted := r.endsFailure(f) || recordPolicy(f.draft.webhook) != v1alpha1.RecordNever && r.within(f)
 	if !wanted || !r.put(f) {
 		r.skip(f)
 	}
 }
 
 // put lets a success wait for its object, and spends its bytes unless too many wait.
-func (r *records) put(f *flight) bool {
+func (r *records) put(f *firstAttempt) bool {
 	f.draft.reserved.spend()
 	if !r.queue.put(f) {
 		f.draft.reserved.refund()
@@ -119,7 +119,7 @@ func (r *records) put(f *flight) bool {
 
 // endsFailure reports whether a success is news to the controller, which hears of
 // it by its object only: the status still says that the endpoint takes nothing.
-func (r *records) endsFailure(f *flight) bool {
+func (r *records) endsFailure(f *firstAttempt) bool {
 	if !meta.IsStatusConditionFalse(f.draft.webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy) {
 		return false
 	}
@@ -134,7 +134,7 @@ func (r *records) endsFailure(f *flight) bool {
 }
 
 // within takes one of the budget. What has to be stored goes before what may be.
-func (r *records) within(f *flight) bool {
+func (r *records) within(f *firstAttempt) bool {
 	if r.writes.checkBytes(f.draft.webhook.Namespace) != nil {
 		return false
 	}
@@ -160,11 +160,11 @@ func (r *records) hook(uid types.UID) *hookRecords {
 }
 
 // skip counts a success that gets no object, unless it may still get one.
-func (r *records) skip(f *flight) {
+func (r *records) skip(f *firstAttempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.hook(f.draft.webhook.UID)
-	if len(f.draft.payload) <= maxKeptBytes && policyOf(f.draft.webhook) != v1alpha1.RecordNever {
+	if len(f.draft.payload) <= maxKeptBytes && recordPolicy(f.draft.webhook) != v1alpha1.RecordNever {
 		f, h.last = h.last, f
 	}
 	if f != nil {
@@ -204,7 +204,7 @@ func (r *records) run(ctx context.Context) {
 		}
 	}
 	workers.Go(func() {
-		for pause(ctx, recordTick) {
+		for sleep(ctx, recordTick) {
 			_ = r.panics.Do(panics.Background, r.closeAll)
 		}
 	})
@@ -233,7 +233,7 @@ func (r *records) work(ctx context.Context, write *recordWrite) {
 	rest := recordRest * took
 	slow := took >= recordHangs
 	if !slow {
-		_ = pause(ctx, rest)
+		_ = sleep(ctx, rest)
 	}
 	r.queue.release(write, slow, r.now().Add(rest))
 }
@@ -266,7 +266,7 @@ func (r *records) catchUp() {
 }
 
 // record makes one object.
-func (r *records) record(f *flight) {
+func (r *records) record(f *firstAttempt) {
 	if r.behind(f.draft.webhook.Namespace) || !r.close(f.draft.webhook.UID) {
 		f.draft.reserved.refund()
 		r.skip(f)
@@ -322,7 +322,7 @@ func (r *records) close(webhook types.UID) bool {
 		r.mu.Lock()
 		h := r.hook(webhook)
 		if known && !stored {
-			h.unrecorded += 1 + unrecordedOf(object)
+			h.unrecorded += 1 + unrecordedCount(object)
 			r.metrics.unrecorded()
 		}
 		if !known {

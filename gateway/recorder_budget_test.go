@@ -50,7 +50,7 @@ func TestRecordsYield(t *testing.T) {
 				go func() { defer close(ended); r.run(ctx) }()
 				webhook := hookNamed("one", "https://one.example.com/")
 				for i := range 500 {
-					r.offer(&flight{draft: &deliveryDraft{
+					r.offer(&firstAttempt{draft: &deliveryDraft{
 						webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: metav1.Now().Time,
 					}})
 					time.Sleep(20 * time.Millisecond)
@@ -81,10 +81,10 @@ func TestRecordsCountOnceThoughAnswersGetLost(t *testing.T) {
 			case 2:
 				return newProblem(422, reasonPolicyDenied, "not here")
 			case 3:
-				stored[object.Name] = unrecordedOf(object)
+				stored[object.Name] = unrecordedCount(object)
 				return unavailable("storing", errors.New("the answer is lost"))
 			}
-			stored[object.Name] = unrecordedOf(object)
+			stored[object.Name] = unrecordedCount(object)
 			return nil
 		}
 		r := newRecords(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
@@ -92,7 +92,7 @@ func TestRecordsCountOnceThoughAnswersGetLost(t *testing.T) {
 		webhook := hookNamed("one", "https://one.example.com/")
 		const offered = 200
 		for i := range offered {
-			made := &flight{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
+			made := &firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
 			if i%7 == 0 {
 				r.record(made)
 			} else {
@@ -137,7 +137,7 @@ func TestARecordThatIsNotStoredCostsNoBytes(t *testing.T) {
 				t.Fatal(refused)
 			}
 			reserved[0].release() // it has succeeded
-			r.offer(&flight{draft: &deliveryDraft{webhook: webhook, eventID: "e", payload: []byte("{}"), accepted: now, reserved: reserved[0]}})
+			r.offer(&firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: "e", payload: []byte("{}"), accepted: now, reserved: reserved[0]}})
 			if writes.checkBytes(webhook.Namespace) == nil {
 				t.Error("what waits for its object is not counted")
 			}
@@ -169,7 +169,7 @@ func TestRecordsThatMayBeStoredAreClosedWhateverHangsElsewhere(t *testing.T) {
 			for i := range webhooks {
 				webhook := hookNamed(fmt.Sprint(i), "https://one.example.com/")
 				webhook.Namespace, webhook.UID = namespace, types.UID(fmt.Sprint(namespace, i))
-				r.record(&flight{draft: &deliveryDraft{webhook: webhook, eventID: "e", payload: []byte("{}"), accepted: time.Now()}})
+				r.record(&firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: "e", payload: []byte("{}"), accepted: time.Now()}})
 			}
 		}
 		hangs = false

@@ -38,7 +38,7 @@ type recordQueue struct {
 
 // recordSpace is what the queue knows of one namespace.
 type recordSpace struct {
-	waiting []*flight
+	waiting []*firstAttempt
 	used    int
 	hanging int
 	// slow says that its last create hung; rest, until when nothing more is created.
@@ -48,7 +48,7 @@ type recordSpace struct {
 
 // recordWrite is one create under way.
 type recordWrite struct {
-	flight  *flight
+	flight  *firstAttempt
 	space   *recordSpace
 	hanging bool
 	over    bool
@@ -66,7 +66,7 @@ func (q *recordQueue) notify() {
 }
 
 // put adds a success, unless too many wait.
-func (q *recordQueue) put(f *flight) bool {
+func (q *recordQueue) put(f *firstAttempt) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	namespace := f.draft.webhook.Namespace

@@ -48,7 +48,7 @@ func (r *recorders) count(namespace string) int {
 func succeed(r *records, namespace, webhook string, n int) {
 	hook := hookNamed(webhook, "https://one.example.com/")
 	hook.Namespace, hook.UID = namespace, types.UID(namespace+"/"+webhook)
-	r.offer(&flight{draft: &deliveryDraft{webhook: hook, eventID: fmt.Sprint("e", n), payload: []byte("{}"), accepted: time.Now()}})
+	r.offer(&firstAttempt{draft: &deliveryDraft{webhook: hook, eventID: fmt.Sprint("e", n), payload: []byte("{}"), accepted: time.Now()}})
 }
 
 // startRecords runs records until the test calls stop.

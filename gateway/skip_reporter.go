@@ -73,7 +73,7 @@ func (s *skips) run(ctx context.Context) {
 	if s.object.Namespace == "" {
 		return
 	}
-	for wait := tellInterval; pause(ctx, wait); {
+	for wait := tellInterval; sleep(ctx, wait); {
 		var err error
 		if panicked := s.panics.Do(panics.Background, func() { err = s.tell(ctx) }); panicked != nil {
 			err = panicked

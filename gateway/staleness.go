@@ -28,15 +28,15 @@ var errNotSynced = errors.New("webhooks, deliveries and event types are still be
 
 // Ready returns nil once everything is in memory.
 func (g *Gateway) Ready() error {
-	if !g.endpoints.Synced() || !g.deliveries.Synced() || !g.catalogue.Synced() {
+	if !g.webhooks.Synced() || !g.deliveries.Synced() || !g.eventTypes.Synced() {
 		return errNotSynced
 	}
 	return nil
 }
 
-// beat makes the API server say something when the watches have nothing to
+// keepAlive makes the API server say something when the watches have nothing to
 // tell, on the connection that they use: silence means that it is out of reach.
-func (g *Gateway) beat(ctx context.Context) {
+func (g *Gateway) keepAlive(ctx context.Context) {
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
 	for {
@@ -45,30 +45,30 @@ func (g *Gateway) beat(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		_ = g.panics.Do(panics.Background, g.forgetGone)
-		if max(g.endpoints.Staleness(), g.deliveries.Staleness(), g.catalogue.Staleness()) < heartbeat {
+		_ = g.panics.Do(panics.Background, g.forgetDeletedWebhooks)
+		if max(g.webhooks.Staleness(), g.deliveries.Staleness(), g.eventTypes.Staleness()) < heartbeat {
 			continue
 		}
-		if g.ask(ctx) == nil {
-			g.endpoints.ConfirmFresh()
+		if g.probeAPIServer(ctx) == nil {
+			g.webhooks.ConfirmFresh()
 			g.deliveries.ConfirmFresh()
-			g.catalogue.ConfirmFresh()
+			g.eventTypes.ConfirmFresh()
 		}
 	}
 }
 
-func (g *Gateway) ask(ctx context.Context) error {
+func (g *Gateway) probeAPIServer(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	return g.client.List(ctx, &v1alpha1.EventTypeList{}, client.Limit(1), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}})
 }
 
-// fresh returns a problem when what is in memory may be the past.
-func (g *Gateway) fresh() error {
+// checkStaleness returns a problem when what is in memory may be the past.
+func (g *Gateway) checkStaleness() error {
 	if err := g.Ready(); err != nil {
 		return unavailable("this", err)
 	}
-	if silence := max(g.endpoints.Staleness(), g.deliveries.Staleness(), g.catalogue.Staleness()); silence > staleAfter {
+	if silence := max(g.webhooks.Staleness(), g.deliveries.Staleness(), g.eventTypes.Staleness()); silence > staleAfter {
 		return unavailable("this", fmt.Errorf("the API server has been silent for %s", silence.Round(time.Second)))
 	}
 	return nil

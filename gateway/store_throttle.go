@@ -291,23 +291,23 @@ func (s *storing) giveBack(space *storingSpace) {
 	}
 }
 
-// storingOf is what a delivery must pass to be stored; nil: nothing, as far as is
+// storeThrottle is what a delivery must pass to be stored; nil: nothing, as far as is
 // known of the webhook's endpoint.
-func (g *Gateway) storingOf(webhook *v1alpha1.Webhook) *storing {
-	fails, slow := g.firsts.slots.doubts(webhook, g.now())
+func (g *Gateway) storeThrottle(webhook *v1alpha1.Webhook) *storing {
+	fails, slow := g.attempter.slots.doubts(webhook, g.now())
 	switch {
-	case fails || webhook.Status.State == v1alpha1.WebhookFailing && !g.firsts.slots.isWell(webhook, g.now()):
-		return g.storingFailing
+	case fails || webhook.Status.State == v1alpha1.WebhookFailing && !g.attempter.slots.isWell(webhook, g.now()):
+		return g.throttleFailing
 	case slow:
-		return g.storingSlow
+		return g.throttleSlow
 	}
 	return nil
 }
 
-// isLineFull reports whether a webhook gets no delivery because too many of its
+// isStoreQueueFull reports whether a webhook gets no delivery because too many of its
 // deliveries wait to be stored.
-func (g *Gateway) isLineFull(webhook *v1alpha1.Webhook) bool {
-	storing := g.storingOf(webhook)
+func (g *Gateway) isStoreQueueFull(webhook *v1alpha1.Webhook) bool {
+	storing := g.storeThrottle(webhook)
 	return storing != nil && storing.isFull(keyOf(webhook))
 }
 

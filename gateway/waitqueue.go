@@ -121,10 +121,10 @@ func (s *slots) callNext(h *hookSlots, now time.Time) {
 
 // patience is how long a publisher stands in line: four such waits are the wait
 // for the answer of an endpoint.
-func (f *firsts) patience() time.Duration { return f.wait / 4 }
+func (f *attempter) patience() time.Duration { return f.wait / 4 }
 
 // takeNow takes a slot that is free.
-func (f *firsts) takeNow(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal) {
+func (f *attempter) takeNow(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal) {
 	return f.slots.take(webhook, f.now(), pending)
 }
 
@@ -132,7 +132,7 @@ func (f *firsts) takeNow(webhook *v1alpha1.Webhook, pending func(before time.Tim
 // attempt that is a moment late is better for everyone than an object. So it is
 // when a gateway has just started and knows no endpoint yet, and when an event is for
 // more webhooks than there are slots.
-func (f *firsts) takeInTurn(ctx context.Context) taking {
+func (f *attempter) takeInTurn(ctx context.Context) taking {
 	return func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal) {
 		for {
 			at, why := f.takeNow(webhook, pending)

@@ -123,7 +123,7 @@ func TestWhoWaitsForWhatAllShareIsCalledInTurn(t *testing.T) {
 func TestStandingInLineEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newTrack()
-		f := &firsts{slots: k.slots, wait: time.Second, now: func() time.Time { return k.now }}
+		f := &attempter{slots: k.slots, wait: time.Second, now: func() time.Time { return k.now }}
 		hook := hookNamed("new", "https://new.example.com/")
 		none := func(time.Time) bool { return false }
 		one := k.must(t, "new")

@@ -84,7 +84,7 @@ func (g *Gateway) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookA
 	}
 	waiting, cancel := context.WithTimeout(ctx, handledWithin)
 	defer cancel()
-	handled := g.endpoints.await(waiting, asked.Namespace, in.ID, func(w *v1alpha1.Webhook) bool {
+	handled := g.webhooks.awaitState(waiting, asked.Namespace, in.ID, func(w *v1alpha1.Webhook) bool {
 		return w.Status.LastHandledEnableAt == request || w.Annotations[v1alpha1.EnableRequestedAtAnnotation] != request
 	})
 	if handled == nil {
@@ -105,7 +105,7 @@ func (g *Gateway) request(ctx context.Context, known *v1alpha1.Webhook, annotati
 	if err != nil {
 		return nil, fromAPI(err, "changing the webhook")
 	}
-	g.endpoints.ApplyWrite(asked)
+	g.webhooks.ApplyWrite(asked)
 	return asked, nil
 }
 
@@ -147,11 +147,11 @@ func (g *Gateway) remove(ctx context.Context, known *v1alpha1.Webhook, condition
 	case denial.IsConflict(err) && condition.IfMatch != "":
 		return errOvertaken
 	case denial.IsConflict(err), denial.IsNotFound(err):
-		g.endpoints.ApplyDelete(client.ObjectKeyFromObject(known), known.UID)
+		g.webhooks.ApplyDelete(client.ObjectKeyFromObject(known), known.UID)
 		return notFound("webhook")
 	case err != nil:
 		return fromAPI(err, "deleting the webhook")
 	}
-	g.endpoints.ApplyDelete(client.ObjectKeyFromObject(known), known.UID)
+	g.webhooks.ApplyDelete(client.ObjectKeyFromObject(known), known.UID)
 	return nil
 }

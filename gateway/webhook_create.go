@@ -218,7 +218,7 @@ func (g *Gateway) declare(ctx context.Context, webhook *v1alpha1.Webhook, secret
 	if err := g.callers.Patch(ctx, settled, client.RawPatch(types.MergePatchType, follows), client.FieldOwner(requestManager)); err != nil {
 		settled = webhook
 	}
-	g.endpoints.ApplyWrite(settled)
+	g.webhooks.ApplyWrite(settled)
 	return settled, nil
 }
 
@@ -255,14 +255,14 @@ func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, s
 func (g *Gateway) undeclare(ctx context.Context, webhook *v1alpha1.Webhook, cause error) error {
 	err := g.callers.Delete(ctx, webhook, client.Preconditions{UID: &webhook.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if err == nil || denial.IsNotFound(err) {
-		g.endpoints.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID)
+		g.webhooks.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID)
 		return cause
 	}
 	p, ok := errors.AsType[*problem](cause)
 	if !ok {
 		return cause
 	}
-	g.endpoints.ApplyWrite(webhook)
+	g.webhooks.ApplyWrite(webhook)
 	p.Detail += fmt.Sprintf("; the webhook %q could not be taken back (%s), a secret will be made for it: delete it, or use rotate-secret", webhook.Name, idOf(webhook))
 	p.cause = errors.Join(p.cause, err)
 	return p

@@ -9,28 +9,28 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// forget drops what is known of a webhook that is gone, its secret first of all.
-func (g *Gateway) forget(webhook webhookKey) {
-	g.firsts.signer.Forget(webhook.uid)
-	g.firsts.slots.forget(webhook)
-	g.records.forget(webhook.uid)
+// forgetWebhook drops what is known of a webhook that is gone, its secret first of all.
+func (g *Gateway) forgetWebhook(webhook webhookKey) {
+	g.attempter.signer.Forget(webhook.uid)
+	g.attempter.slots.forget(webhook)
+	g.recorder.forget(webhook.uid)
 	g.unstored.forget(webhook.uid)
 }
 
-// forgetGone does so for webhooks of which something was noted after they were gone,
+// forgetDeletedWebhooks does so for webhooks of which something was noted after they were gone,
 // as by attempts that were under way. What is known comes first, and what exists
 // then: so nothing is dropped of a webhook that is new.
-func (g *Gateway) forgetGone() {
+func (g *Gateway) forgetDeletedWebhooks() {
 	known := map[webhookKey]struct{}{}
-	for _, uid := range slices.Concat(g.firsts.signer.Known(), g.records.known(), g.unstored.known()) {
+	for _, uid := range slices.Concat(g.attempter.signer.Known(), g.recorder.known(), g.unstored.known()) {
 		known[webhookKey{uid: uid}] = struct{}{}
 	}
-	for _, key := range g.firsts.slots.known() {
+	for _, key := range g.attempter.slots.known() {
 		known[key] = struct{}{}
 	}
 	live := map[types.UID]bool{}
-	g.endpoints.View(func() {
-		for _, n := range g.endpoints.namespaces {
+	g.webhooks.View(func() {
+		for _, n := range g.webhooks.namespaces {
 			for uid := range n.byUID {
 				live[uid] = true
 			}
@@ -38,7 +38,7 @@ func (g *Gateway) forgetGone() {
 	})
 	for key := range known {
 		if !live[key.uid] {
-			g.forget(key)
+			g.forgetWebhook(key)
 		}
 	}
 }

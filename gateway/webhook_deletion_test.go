@@ -34,13 +34,13 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 	}
 	secrets := fake.NewClientBuilder().WithScheme(scheme).Build()
 	g := &Gateway{
-		endpoints: newEndpoints(time.Now), unstored: newUnstored(time.Now),
-		firsts: &firsts{signer: signer.New(secrets, time.Now), slots: newSlots(64, 8, 16, time.Second)},
+		webhooks: newWebhookIndex(time.Now), unstored: newUnstored(time.Now),
+		attempter: &attempter{signer: signer.New(secrets, time.Now), slots: newSlots(64, 8, 16, time.Second)},
 	}
 	store := func(context.Context, *v1alpha1.WebhookDelivery) error { return errors.New("no answer") }
-	g.records = newRecords(Records{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
+	g.recorder = newRecords(Records{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
 		newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
-	g.endpoints.gone = func(webhook *v1alpha1.Webhook) { g.forget(keyOf(webhook)) }
+	g.webhooks.onDelete = func(webhook *v1alpha1.Webhook) { g.forgetWebhook(keyOf(webhook)) }
 
 	var working sync.WaitGroup
 	for worker := range 4 {
@@ -49,19 +49,19 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 			for i := range 300 {
 				webhook := hookNamed(fmt.Sprintf("team-%d/w%d-%d", random.IntN(3), worker, i), urlOf(fmt.Sprint("w", random.IntN(9))))
 				webhook.UID, webhook.ResourceVersion = types.UID(fmt.Sprint(worker, "-", i)), "1"
-				g.endpoints.ApplyWrite(webhook)
-				at, _ := g.firsts.slots.take(webhook, time.Now(), func(time.Time) bool { return false })
-				made := &flight{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
+				g.webhooks.ApplyWrite(webhook)
+				at, _ := g.attempter.slots.take(webhook, time.Now(), func(time.Time) bool { return false })
+				made := &firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
 				steps := []func(){
-					func() { g.endpoints.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID) },
-					func() { g.records.offer(made) },
-					func() { g.records.record(made) },
+					func() { g.webhooks.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID) },
+					func() { g.recorder.offer(made) },
+					func() { g.recorder.record(made) },
 					func() { g.unstored.keep(made) },
-					func() { _, _ = g.firsts.signer.Recent(webhook) },
-					func() { g.firsts.slots.hear(keyOf(webhook), heard{at: time.Now(), timedOut: true}, time.Now()) },
+					func() { _, _ = g.attempter.signer.Recent(webhook) },
+					func() { g.attempter.slots.hear(keyOf(webhook), heard{at: time.Now(), timedOut: true}, time.Now()) },
 					func() {
-						if late, _ := g.firsts.slots.take(webhook, time.Now(), func(time.Time) bool { return false }); late != nil {
-							g.firsts.slots.free(late, time.Now())
+						if late, _ := g.attempter.slots.take(webhook, time.Now(), func(time.Time) bool { return false }); late != nil {
+							g.attempter.slots.free(late, time.Now())
 						}
 					},
 				}
@@ -70,20 +70,20 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 					step()
 				}
 				if at != nil {
-					g.firsts.slots.done(at, &dispatcher.Result{StatusCode: 200}, time.Millisecond, time.Now())
+					g.attempter.slots.done(at, &dispatcher.Result{StatusCode: 200}, time.Millisecond, time.Now())
 				}
 			}
 		})
 	}
 	working.Wait()
-	g.firsts.signer.Await(t.Context(), g.firsts.signer.Known())
-	if len(g.records.hooks) == 0 || len(g.firsts.slots.hooks) == 0 || g.firsts.signer.Size() == 0 || len(g.unstored.attempts) == 0 {
+	g.attempter.signer.Await(t.Context(), g.attempter.signer.Known())
+	if len(g.recorder.hooks) == 0 || len(g.attempter.slots.hooks) == 0 || g.attempter.signer.Size() == 0 || len(g.unstored.attempts) == 0 {
 		t.Error("nothing was noted of webhooks that were gone: the test tests nothing")
 	}
-	g.forgetGone()
+	g.forgetDeletedWebhooks()
 	left := map[string]int{
-		"secrets": g.firsts.signer.Size(), "records": len(g.records.hooks), "unstored": len(g.unstored.attempts),
-		"slots": len(g.firsts.slots.hooks), "told": len(g.firsts.slots.told), "destinations": len(g.firsts.slots.destinations), "namespaces": len(g.firsts.slots.spaces),
+		"secrets": g.attempter.signer.Size(), "records": len(g.recorder.hooks), "unstored": len(g.unstored.attempts),
+		"slots": len(g.attempter.slots.hooks), "told": len(g.attempter.slots.told), "destinations": len(g.attempter.slots.destinations), "namespaces": len(g.attempter.slots.spaces),
 	}
 	for what, n := range left {
 		if n != 0 {

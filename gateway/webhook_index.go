@@ -17,56 +17,56 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
-// endpoints are the webhooks, by namespace and id. What it returns is shared and
+// webhookIndex are the webhooks, by namespace and id. What it returns is shared and
 // must not be changed.
-type endpoints struct {
+type webhookIndex struct {
 	*watchcache.Cache[*v1alpha1.Webhook, *v1alpha1.Webhook]
 
-	namespaces map[string]*namespaceEndpoints
-	news       chan struct{}           // closed and replaced at every change
-	followers  *news                   // nil: nobody is told
-	gone       func(*v1alpha1.Webhook) // called for what is deleted
+	namespaces  map[string]*namespaceWebhooks
+	changes     chan struct{}           // closed and replaced at every change
+	broadcaster *news                   // nil: nobody is told
+	onDelete    func(*v1alpha1.Webhook) // called for what is deleted
 }
 
-// namespaceEndpoints are those of one namespace, as they are looked up: an event
+// namespaceWebhooks are those of one namespace, as they are looked up: an event
 // costs nothing for a webhook that does not want it.
-type namespaceEndpoints struct {
+type namespaceWebhooks struct {
 	byID      map[string]*v1alpha1.Webhook
 	byUID     map[types.UID]*v1alpha1.Webhook
 	byPattern map[string]map[types.UID]*v1alpha1.Webhook // of spec.events
 }
 
-func newEndpoints(now func() time.Time) *endpoints {
-	e := &endpoints{namespaces: map[string]*namespaceEndpoints{}, news: make(chan struct{}), gone: func(*v1alpha1.Webhook) {}}
+func newWebhookIndex(now func() time.Time) *webhookIndex {
+	x := &webhookIndex{namespaces: map[string]*namespaceWebhooks{}, changes: make(chan struct{}), onDelete: func(*v1alpha1.Webhook) {}}
 	reduce := func(webhook *v1alpha1.Webhook) *v1alpha1.Webhook { return webhook }
-	e.Cache = watchcache.New(reduce, e.changed, now)
-	return e
+	x.Cache = watchcache.New(reduce, x.applyChange, now)
+	return x
 }
 
-func (e *endpoints) changed(before, after **v1alpha1.Webhook) {
-	close(e.news)
-	e.news = make(chan struct{})
+func (x *webhookIndex) applyChange(before, after **v1alpha1.Webhook) {
+	close(x.changes)
+	x.changes = make(chan struct{})
 	if before != nil {
-		e.drop(*before)
+		x.remove(*before)
 		if after == nil || (*after).UID != (*before).UID {
-			e.gone(*before)
+			x.onDelete(*before)
 		}
 	}
 	if after != nil {
-		e.enter(*after)
+		x.insert(*after)
 		before = after
 	}
-	e.followers.tell((*before).Namespace, (*before).Name, "")
+	x.broadcaster.tell((*before).Namespace, (*before).Name, "")
 }
 
-func (e *endpoints) enter(webhook *v1alpha1.Webhook) {
-	n := e.namespaces[webhook.Namespace]
+func (x *webhookIndex) insert(webhook *v1alpha1.Webhook) {
+	n := x.namespaces[webhook.Namespace]
 	if n == nil {
-		n = &namespaceEndpoints{
+		n = &namespaceWebhooks{
 			byID: map[string]*v1alpha1.Webhook{}, byUID: map[types.UID]*v1alpha1.Webhook{},
 			byPattern: map[string]map[types.UID]*v1alpha1.Webhook{},
 		}
-		e.namespaces[webhook.Namespace] = n
+		x.namespaces[webhook.Namespace] = n
 	}
 	n.byID[idOf(webhook)] = webhook
 	n.byUID[webhook.UID] = webhook
@@ -78,8 +78,8 @@ func (e *endpoints) enter(webhook *v1alpha1.Webhook) {
 	}
 }
 
-func (e *endpoints) drop(webhook *v1alpha1.Webhook) {
-	n := e.namespaces[webhook.Namespace]
+func (x *webhookIndex) remove(webhook *v1alpha1.Webhook) {
+	n := x.namespaces[webhook.Namespace]
 	delete(n.byID, idOf(webhook))
 	delete(n.byUID, webhook.UID)
 	for _, pattern := range webhook.Spec.Events {
@@ -89,45 +89,45 @@ func (e *endpoints) drop(webhook *v1alpha1.Webhook) {
 		}
 	}
 	if len(n.byID) == 0 {
-		delete(e.namespaces, webhook.Namespace)
+		delete(x.namespaces, webhook.Namespace)
 	}
 }
 
-// in runs f with the webhooks of a namespace, if there are any, while nothing
+// viewNamespace runs f with the webhooks of a namespace, if there are any, while nothing
 // changes.
-func (e *endpoints) in(namespace string, f func(*namespaceEndpoints)) {
-	e.View(func() {
-		if n := e.namespaces[namespace]; n != nil {
+func (x *webhookIndex) viewNamespace(namespace string, f func(*namespaceWebhooks)) {
+	x.View(func() {
+		if n := x.namespaces[namespace]; n != nil {
 			f(n)
 		}
 	})
 }
 
 // find returns the webhook with this id; nil: there is none in the namespace.
-func (e *endpoints) find(namespace, id string) (found *v1alpha1.Webhook) {
-	e.in(namespace, func(n *namespaceEndpoints) { found = n.byID[id] })
+func (x *webhookIndex) find(namespace, id string) (found *v1alpha1.Webhook) {
+	x.viewNamespace(namespace, func(n *namespaceWebhooks) { found = n.byID[id] })
 	return found
 }
 
-// withUID returns the webhook with this UID; nil: there is none in the namespace.
-func (e *endpoints) withUID(namespace string, uid types.UID) (found *v1alpha1.Webhook) {
-	e.in(namespace, func(n *namespaceEndpoints) { found = n.byUID[uid] })
+// findByUID returns the webhook with this UID; nil: there is none in the namespace.
+func (x *webhookIndex) findByUID(namespace string, uid types.UID) (found *v1alpha1.Webhook) {
+	x.viewNamespace(namespace, func(n *namespaceWebhooks) { found = n.byUID[uid] })
 	return found
 }
 
-// named returns the webhook with this name; nil: there is none.
-func (e *endpoints) named(namespace, name string) *v1alpha1.Webhook {
-	webhook, _ := e.Get(types.NamespacedName{Namespace: namespace, Name: name})
+// findByName returns the webhook with this name; nil: there is none.
+func (x *webhookIndex) findByName(namespace, name string) *v1alpha1.Webhook {
+	webhook, _ := x.Get(types.NamespacedName{Namespace: namespace, Name: name})
 	return webhook
 }
 
-// await returns the webhook with this id once it is as done says, or as it is
+// awaitState returns the webhook with this id once it is as done says, or as it is
 // when ctx ends; nil: it is gone.
-func (e *endpoints) await(ctx context.Context, namespace, id string, done func(*v1alpha1.Webhook) bool) *v1alpha1.Webhook {
+func (x *webhookIndex) awaitState(ctx context.Context, namespace, id string, done func(*v1alpha1.Webhook) bool) *v1alpha1.Webhook {
 	for {
 		var news chan struct{}
-		e.View(func() { news = e.news })
-		found := e.find(namespace, id)
+		x.View(func() { news = x.changes })
+		found := x.find(namespace, id)
 		if found == nil || done(found) {
 			return found
 		}
@@ -140,16 +140,16 @@ func (e *endpoints) await(ctx context.Context, namespace, id string, done func(*
 }
 
 // list returns the webhooks of a namespace, by name.
-func (e *endpoints) list(namespace string) (all []*v1alpha1.Webhook) {
-	e.in(namespace, func(n *namespaceEndpoints) { all = slices.Collect(maps.Values(n.byID)) })
+func (x *webhookIndex) list(namespace string) (all []*v1alpha1.Webhook) {
+	x.viewNamespace(namespace, func(n *namespaceWebhooks) { all = slices.Collect(maps.Values(n.byID)) })
 	slices.SortFunc(all, func(a, b *v1alpha1.Webhook) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }
 
-// matching returns the webhooks of a namespace that want an event, the oldest
+// listMatching returns the webhooks of a namespace that want an event, the oldest
 // first. Those that do not cost nothing.
-func (e *endpoints) matching(namespace, eventType string) (wanted []*v1alpha1.Webhook) {
-	e.in(namespace, func(n *namespaceEndpoints) {
+func (x *webhookIndex) listMatching(namespace, eventType string) (wanted []*v1alpha1.Webhook) {
+	x.viewNamespace(namespace, func(n *namespaceWebhooks) {
 		for pattern := range match.Patterns(eventType) {
 			for _, webhook := range n.byPattern[pattern] {
 				if webhook.DeletionTimestamp.IsZero() {

@@ -30,7 +30,7 @@ func TestEndpointsAreFound(t *testing.T) {
 	patterns := []string{"*", "a", "b", "a.*", "a.b", "a.b.*", "a.b.c", "b.*", "never.*"}
 	eventTypes := []string{"a", "b", "a.b", "a.b.c", "b.a", "c"}
 	random := rand.New(rand.NewPCG(1, 2))
-	e := newEndpoints(time.Now)
+	x := newWebhookIndex(time.Now)
 	alive := map[string]*v1alpha1.Webhook{}
 	for step := 1; step <= 3000; step++ {
 		namespace, name := []string{"x", "y"}[random.IntN(2)], fmt.Sprintf("w%d", random.IntN(8))
@@ -38,7 +38,7 @@ func TestEndpointsAreFound(t *testing.T) {
 		known := alive[key]
 		switch {
 		case known != nil && random.IntN(3) == 0:
-			e.ApplyDelete(types.NamespacedName{Namespace: namespace, Name: name}, known.UID)
+			x.ApplyDelete(types.NamespacedName{Namespace: namespace, Name: name}, known.UID)
 			delete(alive, key)
 		default:
 			uid := types.UID(fmt.Sprintf("uid-%d", step))
@@ -53,7 +53,7 @@ func TestEndpointsAreFound(t *testing.T) {
 			if random.IntN(8) == 0 {
 				webhook.DeletionTimestamp = new(metav1.Now())
 			}
-			e.ApplyWrite(webhook)
+			x.ApplyWrite(webhook)
 			alive[key] = webhook
 		}
 		for _, eventType := range eventTypes {
@@ -69,22 +69,22 @@ func TestEndpointsAreFound(t *testing.T) {
 				}
 				return slices.Compare([]byte(a.UID), []byte(b.UID))
 			})
-			if got := e.matching(namespace, eventType); !slices.Equal(got, want) {
+			if got := x.listMatching(namespace, eventType); !slices.Equal(got, want) {
 				t.Fatalf("step %d: matching(%q) found %d webhooks, want %d", step, eventType, len(got), len(want))
 			}
 		}
 		for _, webhook := range alive {
-			if e.find(webhook.Namespace, idOf(webhook)) != webhook || e.withUID(webhook.Namespace, webhook.UID) != webhook || e.named(webhook.Namespace, webhook.Name) != webhook {
+			if x.find(webhook.Namespace, idOf(webhook)) != webhook || x.findByUID(webhook.Namespace, webhook.UID) != webhook || x.findByName(webhook.Namespace, webhook.Name) != webhook {
 				t.Fatalf("step %d: %s/%s is not found by id, UID and name", step, webhook.Namespace, webhook.Name)
 			}
 		}
 	}
 	for key, webhook := range alive {
-		e.ApplyDelete(types.NamespacedName{Namespace: webhook.Namespace, Name: webhook.Name}, webhook.UID)
+		x.ApplyDelete(types.NamespacedName{Namespace: webhook.Namespace, Name: webhook.Name}, webhook.UID)
 		delete(alive, key)
 	}
-	if len(e.namespaces) != 0 {
-		t.Errorf("%d namespaces are left after the last webhook", len(e.namespaces))
+	if len(x.namespaces) != 0 {
+		t.Errorf("%d namespaces are left after the last webhook", len(x.namespaces))
 	}
 }
 
@@ -92,13 +92,13 @@ func TestEndpointsAreFound(t *testing.T) {
 func BenchmarkMatching(b *testing.B) {
 	for _, others := range []int{0, 100, 10_000} {
 		b.Run(fmt.Sprintf("%d others", others), func(b *testing.B) {
-			e := newEndpoints(time.Now)
-			e.ApplyWrite(wanting("x", "wants", "uid-0", 1, "context.*"))
+			x := newWebhookIndex(time.Now)
+			x.ApplyWrite(wanting("x", "wants", "uid-0", 1, "context.*"))
 			for i := range others {
-				e.ApplyWrite(wanting("x", fmt.Sprintf("other-%d", i), types.UID(fmt.Sprintf("other-%d", i)), i+2, "other.created"))
+				x.ApplyWrite(wanting("x", fmt.Sprintf("other-%d", i), types.UID(fmt.Sprintf("other-%d", i)), i+2, "other.created"))
 			}
 			for b.Loop() {
-				if len(e.matching("x", "context.created")) != 1 {
+				if len(x.listMatching("x", "context.created")) != 1 {
 					b.Fatal("not found")
 				}
 			}

@@ -67,7 +67,7 @@ func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
 		}
 	}
 	answer := &webhooksAnswer{Body: rest.WebhookList{Data: []rest.Webhook{}}}
-	for _, webhook := range g.endpoints.list(namespace) {
+	for _, webhook := range g.webhooks.list(namespace) {
 		if webhook.Name <= after.Name {
 			continue
 		}
@@ -100,7 +100,7 @@ func (g *Gateway) permitted(ctx context.Context, in *WebhookPath, verb string) (
 	if err != nil {
 		return nil, nil, err
 	}
-	webhook := g.endpoints.find(namespace, in.ID)
+	webhook := g.webhooks.find(namespace, in.ID)
 	name := in.ID
 	if webhook != nil {
 		name = webhook.Name

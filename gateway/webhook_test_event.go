@@ -47,7 +47,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err := g.permit(ctx, who, verbPublish, resourceEventTypes, namespace, in.Body.Event); err != nil {
 		return nil, fail(ctx, err)
 	}
-	webhook := g.endpoints.find(namespace, in.ID)
+	webhook := g.webhooks.find(namespace, in.ID)
 	if webhook == nil || !webhook.DeletionTimestamp.IsZero() {
 		return nil, fail(ctx, notFound("webhook"))
 	}
@@ -86,7 +86,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 
 // testBody is what to send: the data that was given, or the type's example.
 func (g *Gateway) testBody(ctx context.Context, test *rest.WebhookTest, now time.Time) ([]byte, error) {
-	entry := g.catalogue.find(test.Event)
+	entry := g.eventTypes.find(test.Event)
 	if entry == nil && !g.unregistered {
 		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, "event", test.Event+" is not in the catalogue; see GET /v1/event-types")
 	}

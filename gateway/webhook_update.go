@@ -129,7 +129,7 @@ func (g *Gateway) change(ctx context.Context, known *v1alpha1.Webhook, condition
 		if err != nil {
 			return nil, err
 		}
-		g.endpoints.ApplyWrite(changed)
+		g.webhooks.ApplyWrite(changed)
 		return changed, nil
 	}
 	return nil, busy()

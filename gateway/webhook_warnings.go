@@ -19,7 +19,7 @@ const mostWarnings = 8
 // events of any type are accepted only what is nearly a known type is told of.
 func (g *Gateway) warnings(events []string) (all []rest.Warning) {
 	var known []string
-	for _, entry := range g.catalogue.list() {
+	for _, entry := range g.eventTypes.list() {
 		known = append(known, entry.eventType)
 	}
 	for i, pattern := range events {
