@@ -42,93 +42,93 @@ func DefaultLimits() Limits {
 	}
 }
 
-// wish is a webhook that is to get a delivery.
-type wish struct {
-	name   string // of the Webhook
-	id     string // webhook_id
-	used   usage
-	refuse bool // spec.overflow is Refuse
+// quotaRequest is a webhook that is to get a delivery.
+type quotaRequest struct {
+	webhook      string // of the Webhook
+	webhookID    string // webhook_id
+	used         usage
+	refuseIfFull bool // spec.overflow is Refuse
 }
 
-// admission is what becomes of the wishes.
-type admission struct {
-	granted []wish
-	full    []wish   // whose webhooks are skipped
-	refused *problem // nil: granted may be created
+// quotaDecision is what becomes of the wishes.
+type quotaDecision struct {
+	granted []quotaRequest
+	full    []quotaRequest // whose webhooks are skipped
+	refused *problem       // nil: granted may be created
 }
 
-// using is what is unfinished in all namespaces, in the one that wants more, and in
+// quotaUsage is what is unfinished in all namespaces, in the one that wants more, and in
 // each of the others.
-type using struct {
+type quotaUsage struct {
 	cluster, namespace usage
 	others             iter.Seq[usage]
 }
 
-// admit decides which webhooks get a delivery of so many bytes. A namespace may use
+// decide decides which webhooks get a delivery of so many bytes. A namespace may use
 // no more of the cluster's limits than is left free after it, see shared.
-func (l Limits) admit(bytes int64, in using, wishes []wish) admission {
-	var a admission
+func (l Limits) decide(bytes int64, current quotaUsage, requests []quotaRequest) quotaDecision {
+	var decision quotaDecision
 	var added usage
-	if len(wishes) > 0 && bytes > l.webhookBytes() {
-		return admission{refused: neverFits(fmt.Sprintf(
-			"the payload has %d bytes, and a webhook may have at most %d unfinished; send a reference to the content, or have the operator raise --backlog-bytes-per-namespace, of which this is a fifth", bytes, l.webhookBytes()))}
+	if len(requests) > 0 && bytes > l.webhookByteQuota() {
+		return quotaDecision{refused: exceedsQuota(fmt.Sprintf(
+			"the payload has %d bytes, and a webhook may have at most %d unfinished; send a reference to the content, or have the operator raise --backlog-bytes-per-namespace, of which this is a fifth", bytes, l.webhookByteQuota()))}
 	}
-	for _, w := range wishes {
-		if w.used.count+1 <= l.webhookCount() && w.used.bytes+bytes <= l.webhookBytes() {
-			a.granted = append(a.granted, w)
+	for _, w := range requests {
+		if w.used.count+1 <= l.webhookQuota() && w.used.bytes+bytes <= l.webhookByteQuota() {
+			decision.granted = append(decision.granted, w)
 			added.count++
 			added.bytes += bytes
 			continue
 		}
-		if w.refuse {
-			return admission{refused: limitReached(reasonBacklogFull, fmt.Sprintf(
-				"webhook %s has %d unfinished deliveries, its limit, and refuses events that it cannot take", w.id, w.used.count))}
+		if w.refuseIfFull {
+			return quotaDecision{refused: quotaReached(reasonBacklogFull, fmt.Sprintf(
+				"webhook %s has %d unfinished deliveries, its limit, and refuses events that it cannot take", w.webhookID, w.used.count))}
 		}
-		a.full = append(a.full, w)
+		decision.full = append(decision.full, w)
 	}
-	namespace, after := in.namespace, in.namespace.plus(added)
+	namespace, after := current.namespace, current.namespace.plus(added)
 	switch {
 	case added.count == 0:
-	case added.count > l.PerNamespace || added.bytes > l.PerNamespaceBytes || !l.leaves(using{others: noOthers}, added):
-		return admission{refused: neverFits(fmt.Sprintf(
+	case added.count > l.PerNamespace || added.bytes > l.PerNamespaceBytes || !l.clusterHasRoom(quotaUsage{others: noOtherUsage}, added):
+		return quotaDecision{refused: exceedsQuota(fmt.Sprintf(
 			"%d webhooks want this event, with %d bytes in all, more than a namespace may ever have unfinished; send a reference to the content, or have the operator raise --backlog-per-namespace, --backlog-bytes-per-namespace, --backlog or --backlog-bytes", added.count, added.bytes))}
 	case after.count > l.PerNamespace || after.bytes > l.PerNamespaceBytes:
-		return admission{refused: limitReached(reasonNamespaceFull, fmt.Sprintf(
+		return quotaDecision{refused: quotaReached(reasonNamespaceFull, fmt.Sprintf(
 			"the namespace has %d unfinished deliveries with %d bytes, at most %d with %d bytes may be", namespace.count, namespace.bytes, l.PerNamespace, l.PerNamespaceBytes))}
-	case !l.leaves(in, after):
-		return admission{refused: limitReached(reasonClusterFull, "all namespaces together have many unfinished deliveries, and this one has its share of them")}
+	case !l.clusterHasRoom(current, after):
+		return quotaDecision{refused: quotaReached(reasonClusterFull, "all namespaces together have many unfinished deliveries, and this one has its share of them")}
 	}
-	return a
+	return decision
 }
 
-// leaves reports whether the cluster's limits have room for so much of a namespace.
-func (l Limits) leaves(in using, after usage) bool {
+// clusterHasRoom reports whether the cluster's limits have room for so much of a namespace.
+func (l Limits) clusterHasRoom(current quotaUsage, after usage) bool {
 	counts := func(yield func(int64) bool) {
-		in.others(func(u usage) bool { return yield(int64(u.count)) })
+		current.others(func(u usage) bool { return yield(int64(u.count)) })
 	}
 	bytes := func(yield func(int64) bool) {
-		in.others(func(u usage) bool { return yield(u.bytes) })
+		current.others(func(u usage) bool { return yield(u.bytes) })
 	}
-	number := shared{limit: int64(l.Cluster), most: int64(l.PerNamespace), total: int64(in.cluster.count)}
-	size := shared{limit: l.ClusterBytes, most: l.PerNamespaceBytes, total: in.cluster.bytes}
-	return number.admits(int64(in.namespace.count), int64(after.count), counts) && size.admits(in.namespace.bytes, after.bytes, bytes)
+	number := sharedQuota{limit: int64(l.Cluster), perNamespace: int64(l.PerNamespace), used: int64(current.cluster.count)}
+	size := sharedQuota{limit: l.ClusterBytes, perNamespace: l.PerNamespaceBytes, used: current.cluster.bytes}
+	return number.admits(int64(current.namespace.count), int64(after.count), counts) && size.admits(current.namespace.bytes, after.bytes, bytes)
 }
 
-func (l Limits) webhookCount() int {
+func (l Limits) webhookQuota() int {
 	return min(l.PerWebhook, max(1, l.PerNamespace/namespaceShare))
 }
 
-func (l Limits) webhookBytes() int64 { return l.PerNamespaceBytes / namespaceShare }
+func (l Limits) webhookByteQuota() int64 { return l.PerNamespaceBytes / namespaceShare }
 
-// noOthers is a cluster in which nobody else has anything unfinished.
-func noOthers(func(usage) bool) {}
+// noOtherUsage is a cluster in which nobody else has anything unfinished.
+func noOtherUsage(func(usage) bool) {}
 
-// neverFits says that to repeat an event is of no use.
-func neverFits(detail string) *problem {
+// exceedsQuota says that to repeat an event is of no use.
+func exceedsQuota(detail string) *problem {
 	return newProblem(http.StatusUnprocessableEntity, reasonExceedsLimits, detail)
 }
 
-func limitReached(reason, detail string) *problem {
+func quotaReached(reason, detail string) *problem {
 	return newProblem(http.StatusTooManyRequests, reason, detail+"; repeat this later").retryAfter(retryFull)
 }
 
@@ -136,10 +136,10 @@ func limitReached(reason, detail string) *problem {
 // existed, so that a burst does not overshoot.
 type reservations struct {
 	total      usage
-	namespaces map[string]*reservedNamespace
+	namespaces map[string]*namespaceReservations
 }
 
-type reservedNamespace struct {
+type namespaceReservations struct {
 	usage
 
 	webhooks map[string]usage // by name
@@ -148,7 +148,7 @@ type reservedNamespace struct {
 func (r *reservations) add(namespace, webhook string, u usage, sign int) {
 	n := r.namespaces[namespace]
 	if n == nil {
-		n = &reservedNamespace{webhooks: map[string]usage{}}
+		n = &namespaceReservations{webhooks: map[string]usage{}}
 		r.namespaces[namespace] = n
 	}
 	w := n.webhooks[webhook]
@@ -166,23 +166,23 @@ func (r *reservations) add(namespace, webhook string, u usage, sign int) {
 }
 
 // reserve decides which webhooks get a delivery and counts those until release.
-func (x *deliveryIndex) reserve(limits Limits, namespace string, bytes int64, wishes []wish) (a admission) {
+func (x *deliveryIndex) reserve(limits Limits, namespace string, bytes int64, requests []quotaRequest) (decision quotaDecision) {
 	x.Change(func() {
 		n, r := x.namespaces[namespace], x.reserved.namespaces[namespace]
-		for i := range wishes {
-			if n != nil && n.byWebhook[wishes[i].name] != nil {
-				wishes[i].used = n.byWebhook[wishes[i].name].usage
+		for i := range requests {
+			if n != nil && n.byWebhook[requests[i].webhook] != nil {
+				requests[i].used = n.byWebhook[requests[i].webhook].usage
 			}
 			if r != nil {
-				wishes[i].used = wishes[i].used.plus(r.webhooks[wishes[i].name])
+				requests[i].used = requests[i].used.plus(r.webhooks[requests[i].webhook])
 			}
 		}
-		a = limits.admit(bytes, using{cluster: x.total.plus(x.reserved.total), namespace: x.namespaceUsage(namespace), others: x.otherUsage(namespace)}, wishes)
-		for _, granted := range a.granted {
-			x.reserved.add(namespace, granted.name, usage{count: 1, bytes: bytes}, 1)
+		decision = limits.decide(bytes, quotaUsage{cluster: x.total.plus(x.reserved.total), namespace: x.namespaceUsage(namespace), others: x.otherUsage(namespace)}, requests)
+		for _, granted := range decision.granted {
+			x.reserved.add(namespace, granted.webhook, usage{count: 1, bytes: bytes}, 1)
 		}
 	})
-	return a
+	return decision
 }
 
 // namespaceUsage is what is unfinished in a namespace, what is reserved included.

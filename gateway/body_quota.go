@@ -141,7 +141,7 @@ func (q *bodyQuota) forget() {
 	}
 }
 
-// isRefused reports whether all answers of the last minute were refusals, of which
+// isKnownUnstored reports whether all answers of the last minute were refusals, of which
 // there is one.
 func (c *bodyCaller) isRefused(now time.Time) bool {
 	return now.Sub(c.refused) < refusedFor && now.Sub(c.granted) >= refusedFor

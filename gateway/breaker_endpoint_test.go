@@ -16,12 +16,12 @@ import (
 // changing is a webhook whose url or secret is changed again and again, and what its
 // endpoints have said.
 type changing struct {
-	slots   *slots
+	slots   *limiter
 	webhook *v1alpha1.Webhook
 	now     time.Time
 	version int
 	out     []*attempted
-	kept    *unstored
+	kept    *unstoredAttempts
 	// accused tells that the endpoint that the webhook has now was slow, or refused.
 	accused bool
 }
@@ -67,13 +67,13 @@ func (c *changing) end(random *rand.Rand) {
 	ended := c.out[i]
 	result := c.answer(random)
 	if ended.slot != nil {
-		c.slots.done(ended.slot, result, 10*time.Second, c.now)
+		c.slots.releaseWithResult(ended.slot, result, 10*time.Second, c.now)
 		ended.slot = nil // an object tells of it later
 	} else {
 		c.out[i] = c.out[len(c.out)-1]
 		c.out = c.out[:len(c.out)-1]
-		c.slots.hear(keyOf(c.webhook), heard{
-			at: c.now, revision: ended.revision, timedOut: result.Reason == dispatcher.ReasonTimeout, retryAfter: result.RetryAfter,
+		c.slots.observe(keyOf(c.webhook), observedAttempt{
+			endTime: c.now, revision: ended.revision, timedOut: result.Reason == dispatcher.ReasonTimeout, retryAfter: result.RetryAfter,
 		}, c.now)
 	}
 	c.accused = c.accused || ended.version == c.version
@@ -90,11 +90,11 @@ func (c *changing) notice() {
 
 // begin makes an attempt, and reports why there is none.
 func (c *changing) begin() refusal {
-	at, why := c.slots.take(c.webhook, c.now, func(time.Time) bool { return true })
+	at, why := c.slots.acquire(c.webhook, c.now, func(time.Time) bool { return true })
 	if at != nil {
-		made := &attempted{at, c.version, at.hook.revision}
+		made := &attempted{at, c.version, at.endpoint.revision}
 		c.out = append(c.out, made)
-		c.kept.keep(&firstAttempt{draft: &deliveryDraft{webhook: c.webhook, named: "dlv"}, revision: made.revision})
+		c.kept.add(&firstAttempt{draft: &deliveryDraft{webhook: c.webhook, objectName: "dlv"}, endpointRevision: made.revision})
 	}
 	return why
 }
@@ -105,8 +105,8 @@ func TestNothingOfAFormerEndpointCounts(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	c := &changing{slots: newSlots(4096, 64, 4096, time.Second), webhook: hookNamed("team/one", urlOf("version-0")), now: time.Unix(1e9, 0)}
-	c.kept = newUnstored(func() time.Time { return c.now })
+	c := &changing{slots: newLimiter(4096, 64, 4096, time.Second), webhook: hookNamed("team/one", urlOf("version-0")), now: time.Unix(1e9, 0)}
+	c.kept = newUnstoredAttempts(func() time.Time { return c.now })
 	changes, refused := 0, 0
 	for step := range 20_000 {
 		c.now = c.now.Add(time.Duration(random.IntN(200)) * time.Millisecond)
@@ -117,19 +117,19 @@ func TestNothingOfAFormerEndpointCounts(t *testing.T) {
 			changes++
 		case 1, 2, 3:
 			why := c.begin()
-			if why == refusedClosed {
+			if why == refusedCircuitOpen {
 				refused++
 			}
-			if why == refusedClosed && !c.accused {
+			if why == refusedCircuitOpen && !c.accused {
 				t.Fatalf("step %d: no attempt to an endpoint that has said nothing yet", step)
 			}
 		default:
 			c.end(random)
 		}
-		if fails, slow := c.slots.doubts(c.webhook, c.now); (fails || slow) && !c.accused {
+		if fails, slow := c.slots.classify(c.webhook, c.now); (fails || slow) && !c.accused {
 			t.Fatalf("step %d: fails %t, slow %t before the endpoint has said anything", step, fails, slow)
 		}
-		if f := c.kept.find(c.webhook, "dlv"); f != nil && f.revision != signer.EndpointRevision(c.webhook) {
+		if a := c.kept.find(c.webhook, "dlv"); a != nil && a.endpointRevision != signer.EndpointRevision(c.webhook) {
 			t.Fatalf("step %d: an attempt to a former endpoint stands for one to this", step)
 		}
 	}

@@ -25,7 +25,7 @@ type rumours struct {
 func newRumours() *rumours {
 	r := &rumours{track: newTrack()}
 	r.ledger = newDeliveryIndex(func() time.Time { return r.now })
-	r.ledger.observe = r.slots.hear
+	r.ledger.observe = r.limiter.observe
 	return r
 }
 
@@ -41,9 +41,9 @@ func (r *rumours) tell(of webhookKey, made v1alpha1.Attempt) {
 }
 
 func (r *rumours) ask(webhook *v1alpha1.Webhook) refusal {
-	at, why := r.take(webhook, r.now, func(time.Time) bool { return false })
+	at, why := r.acquire(webhook, r.now, func(time.Time) bool { return false })
 	if at != nil {
-		r.free(at, r.now)
+		r.release(at, r.now)
 	}
 	return why
 }
@@ -79,7 +79,7 @@ func TestADeliverySpeaksOfItsOwnWebhookOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRumours()
 			webhook := victim()
-			at, _ := r.take(webhook, r.now, nil)
+			at, _ := r.acquire(webhook, r.now, nil)
 			r.ends(at, time.Millisecond, good())
 			r.now = r.now.Add(time.Second)
 			for _, made := range []v1alpha1.Attempt{
@@ -94,7 +94,7 @@ func TestADeliverySpeaksOfItsOwnWebhookOnly(t *testing.T) {
 				}
 			}
 			r.tell(keyOf(webhook), attemptAt(r.now, "Timeout"))
-			if why := r.ask(webhook); why != refusedClosed {
+			if why := r.ask(webhook); why != refusedCircuitOpen {
 				t.Errorf("its own delivery timed out, and first attempts are %q", why)
 			}
 		})
@@ -108,11 +108,11 @@ func TestNothingIsHeardFromTheFuture(t *testing.T) {
 	r.tell(keyOf(webhook), attemptAt(lastYear.Time, "Timeout", asking(lastYear.Time), func(made *v1alpha1.Attempt) {
 		made.DurationMilliseconds = 1<<63 - 1
 	}))
-	if why := r.ask(webhook); why != refusedClosed {
+	if why := r.ask(webhook); why != refusedCircuitOpen {
 		t.Errorf("after a timeout: %q", why)
 	}
 	r.now = r.now.Add(time.Hour - time.Second)
-	if why := r.ask(webhook); why != refusedClosed {
+	if why := r.ask(webhook); why != refusedCircuitOpen {
 		t.Errorf("within the hour that an endpoint may ask for: %q", why)
 	}
 	r.now = r.now.Add(time.Second)
@@ -120,7 +120,7 @@ func TestNothingIsHeardFromTheFuture(t *testing.T) {
 		t.Errorf("after the hour that an endpoint may ask for: %q", why)
 	}
 	r.tell(keyOf(webhook), attemptAt(r.now.Add(-time.Second), "Timeout"))
-	if why := r.ask(webhook); why != refusedClosed {
+	if why := r.ask(webhook); why != refusedCircuitOpen {
 		t.Errorf("after a timeout that is none of the future: %q", why)
 	}
 }
@@ -129,7 +129,7 @@ func TestAPauseThatAnotherHasHeardOfIsKept(t *testing.T) {
 	r := newRumours()
 	webhook := victim()
 	r.tell(keyOf(webhook), attemptAt(r.now, "Throttled", asking(r.now.Add(time.Minute))))
-	if why := r.ask(webhook); why != refusedClosed {
+	if why := r.ask(webhook); why != refusedCircuitOpen {
 		t.Errorf("the first attempt here is made within the pause: %q", why)
 	}
 	r.now = r.now.Add(time.Minute)
@@ -137,7 +137,7 @@ func TestAPauseThatAnotherHasHeardOfIsKept(t *testing.T) {
 		t.Errorf("after the pause: %q", why)
 	}
 	r.tell(keyOf(webhook), attemptAt(r.now.Add(-time.Minute), "Throttled", asking(r.now)))
-	if r.hooks[keyOf(webhook)].askedUntil.Equal(r.now) {
+	if r.endpoints[keyOf(webhook)].retryAfter.Equal(r.now) {
 		t.Error("a pause that is over counts when it is heard of again")
 	}
 }
@@ -162,12 +162,12 @@ func TestWhatAFormerEndpointAskedForIsPast(t *testing.T) {
 			if why := r.ask(now); why != "" {
 				t.Errorf("the new endpoint is left alone: %q", why)
 			}
-			if hangs, _ := r.doubts(now, r.now); hangs {
+			if hangs, _ := r.classify(now, r.now); hangs {
 				t.Error("the new endpoint counts as one that hangs")
 			}
 			r.now = r.now.Add(time.Second)
 			r.tell(keyOf(now), attemptAt(r.now, "Throttled", asking(r.now.Add(time.Minute)), to(latest)))
-			if why := r.ask(now); why != refusedClosed {
+			if why := r.ask(now); why != refusedCircuitOpen {
 				t.Errorf("the new endpoint asked for a pause, less than the former one did: %q", why)
 			}
 		})
@@ -179,9 +179,9 @@ func TestHearsayFades(t *testing.T) {
 	for i := range 1000 {
 		r.tell(webhookKey{"liar", "orders", types.UID("invented " + strconv.Itoa(i))}, attemptAt(r.now, "Timeout", asking(r.now.Add(time.Minute))))
 	}
-	r.now = r.now.Add(hungFor)
+	r.now = r.now.Add(hangingFor)
 	r.tell(webhookKey{"liar", "orders", "another"}, attemptAt(r.now, "Timeout"))
-	if n := len(r.told); n != 1 {
+	if n := len(r.observations); n != 1 {
 		t.Errorf("%d webhooks are remembered, want the latest", n)
 	}
 }

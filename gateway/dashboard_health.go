@@ -47,8 +47,8 @@ func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map
 	for _, webhook := range all {
 		h := dashboard.Health{
 			LastSuccess: presentTime(webhook.Status.LastSuccessTime), LastFailure: presentTime(webhook.Status.LastFailureTime),
-			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.g.limits.webhookCount(),
-			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.g.recorder.untold(webhook.UID),
+			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.g.limits.webhookQuota(),
+			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.g.recorder.countUnreported(webhook.UID),
 			Failed:    webhook.Status.DeliveriesFailed,
 			Unsampled: recordPolicy(webhook) == v1alpha1.RecordNever,
 		}

@@ -12,97 +12,97 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-// recall finds the deliveries that this event has already, and refuses an event
+// findExisting finds the deliveries that this event has already, and refuses an event
 // that is not the one they are of.
-func (p *pipeline) recall() error {
+func (p *pipeline) findExisting() error {
 	g := p.g
 	for _, webhook := range g.webhooks.listMatching(p.namespace, p.event.eventType) {
-		p.wanted = append(p.wanted, target{webhook, identity.DeliveryName(p.id, string(webhook.UID))})
+		p.candidates = append(p.candidates, candidate{webhook, identity.DeliveryName(p.eventID, string(webhook.UID))})
 	}
 	if p.event.id == "" {
 		return nil
 	}
-	if err := p.recallObjects(); err != nil {
+	if err := p.findObjects(); err != nil {
 		return err
 	}
-	if err := p.recallAttempts(); err != nil {
+	if err := p.findRemembered(); err != nil {
 		return err
 	}
-	p.recallUnstored()
+	p.findUnstored()
 	return nil
 }
 
-// recallObjects finds those that have an object.
-func (p *pipeline) recallObjects() error {
+// findObjects finds those that have an object.
+func (p *pipeline) findObjects() error {
 	g := p.g
-	for name, r := range g.deliveries.listByEvent(p.namespace, p.id) {
-		if !isNamed(r) {
+	for name, r := range g.deliveries.listByEvent(p.namespace, p.eventID) {
+		if !hasDerivedName(r) {
 			continue // made by hand, for an event of the same id
 		}
-		if owner := g.webhooks.findByUID(p.namespace, r.owner); owner != nil && owner.Name != r.webhook || !p.isSame(r) {
-			return eventIDTaken(p.id)
+		if owner := g.webhooks.findByUID(p.namespace, r.owner); owner != nil && owner.Name != r.webhook || !p.isSameEvent(r) {
+			return eventIDTaken(p.eventID)
 		}
-		p.adopt(r)
-		p.known[name] = r
+		p.adoptTimestamp(r)
+		p.existing[name] = r
 	}
-	for _, t := range p.wanted {
-		if _, taken := g.deliveries.Get(types.NamespacedName{Namespace: p.namespace, Name: t.name}); taken && p.known[t.name] == nil {
-			return eventIDTaken(p.id)
+	for _, t := range p.candidates {
+		if _, taken := g.deliveries.Get(types.NamespacedName{Namespace: p.namespace, Name: t.deliveryName}); taken && p.existing[t.deliveryName] == nil {
+			return eventIDTaken(p.eventID)
 		}
 	}
 	return nil
 }
 
-// recallAttempts finds those that were delivered here and have none.
-func (p *pipeline) recallAttempts() error {
-	past, hooks := p.g.dedup.recall(p.namespace, p.id)
+// findRemembered finds those that were delivered here and have none.
+func (p *pipeline) findRemembered() error {
+	past, hooks := p.g.dedup.find(p.namespace, p.eventID)
 	if past == nil {
 		return nil
 	}
 	past.eventType = p.event.eventType // the digest covers it
-	if !p.isSame(past) {
-		return eventIDTaken(p.id)
+	if !p.isSameEvent(past) {
+		return eventIDTaken(p.eventID)
 	}
-	p.adopt(past)
+	p.adoptTimestamp(past)
 	past.state, past.attempts = v1alpha1.DeliverySucceeded, 1
 	for _, uid := range hooks {
-		name, webhook := identity.DeliveryName(p.id, string(uid)), p.g.webhooks.findByUID(p.namespace, uid)
-		if webhook != nil && p.known[name] == nil {
+		name, webhook := identity.DeliveryName(p.eventID, string(uid)), p.g.webhooks.findByUID(p.namespace, uid)
+		if webhook != nil && p.existing[name] == nil {
 			r := *past
 			r.name, r.id, r.webhook, r.owner = name, identity.DeliveryID(name, ""), webhook.Name, webhook.UID
-			p.known[name] = &r
+			p.existing[name] = &r
 		}
 	}
 	return nil
 }
 
-// recallUnstored finds the first attempts of deliveries that could not be stored
+// findUnstored finds the first attempts of deliveries that could not be stored
 // when this event was published before.
-func (p *pipeline) recallUnstored() {
-	p.attempted = map[string]*firstAttempt{}
-	for _, t := range p.wanted {
-		f := p.g.unstored.find(t.webhook, t.name)
-		if f == nil || p.known[t.name] != nil {
+func (p *pipeline) findUnstored() {
+	p.priorAttempts = map[string]*firstAttempt{}
+	for _, t := range p.candidates {
+		a := p.g.unstored.find(t.webhook, t.deliveryName)
+		if a == nil || p.existing[t.deliveryName] != nil {
 			continue
 		}
-		made := &deliveryEntry{eventType: f.draft.eventType, timestamp: f.draft.stamp, digest: f.digest}
-		if p.isSame(made) {
-			p.adopt(made)
-			p.attempted[t.name] = f
+		made := &deliveryEntry{eventType: a.draft.eventType, timestamp: a.draft.timestamp, digest: a.digest}
+		if p.isSameEvent(made) {
+			p.adoptTimestamp(made)
+			p.priorAttempts[t.deliveryName] = a
 		}
 	}
 }
 
-// adopt gives what is created the timestamp of what exists, the earliest if a
+// adoptTimestamp gives what is created the timestamp of what exists, the earliest if a
 // webhook that was deleted meanwhile left two of them.
-func (p *pipeline) adopt(r *deliveryEntry) {
-	if p.event.timestamp == nil && (len(p.known) == 0 || r.timestamp.Before(p.stamp)) {
-		p.restamp(r.timestamp)
+func (p *pipeline) adoptTimestamp(r *deliveryEntry) {
+	if p.event.timestamp == nil && (len(p.existing) == 0 || r.timestamp.Before(p.timestamp)) {
+		p.setTimestamp(r.timestamp)
 	}
 }
 
-func (p *pipeline) restamp(stamp time.Time) {
+func (p *pipeline) setTimestamp(stamp time.Time) {
 	if body, err := payload.Build(p.event.eventType, stamp, p.event.data); err == nil { // as it did before
-		p.stamp, p.payload = stamp, body
+		p.timestamp, p.payload = stamp, body
 	}
 }

@@ -10,21 +10,21 @@ import (
 
 // landedIn is a first attempt that delivered in a namespace.
 func landedIn(namespace, eventID string) *firstAttempt {
-	f := landed("a", eventID)
-	f.draft.webhook.Namespace = namespace
-	return f
+	a := landed("a", eventID)
+	a.draft.webhook.Namespace = namespace
+	return a
 }
 
 func TestAFloodOfIDsPushesOutNoneOfAnotherNamespace(t *testing.T) {
 	const most, kept = 4000, 100
 	for name, limits := range map[string]Window{
 		"too many ids":   {For: time.Minute, Most: most, Bytes: 1 << 40},
-		"too many bytes": {For: time.Minute, Most: 10 * most, Bytes: 2 * most * pastEventBytes},
+		"too many bytes": {For: time.Minute, Most: 10 * most, Bytes: 2 * most * rememberedEventBytes},
 	} {
 		for _, floods := range []int{1, 3, 20} {
 			t.Run(fmt.Sprint(name, " in ", floods, " namespaces"), func(t *testing.T) {
 				now := time.Unix(1000, 0)
-				w := newWindow(limits, func() time.Time { return now })
+				w := newDedupWindow(limits, func() time.Time { return now })
 				for i := range 4 * most {
 					if i%most == 0 {
 						now = now.Add(time.Second)
@@ -35,12 +35,12 @@ func TestAFloodOfIDsPushesOutNoneOfAnotherNamespace(t *testing.T) {
 					}
 				}
 				for i := range kept {
-					if past, _ := w.recall("modest", fmt.Sprint(i)); past == nil {
+					if past, _ := w.find("modest", fmt.Sprint(i)); past == nil {
 						t.Fatalf("of the other namespace's %d ids number %d is forgotten after %s", kept, i, now.Sub(time.Unix(1000, 0)))
 					}
 				}
 				for i := 4*most - most/4; i < 4*most; i++ {
-					if past, _ := w.recall(fmt.Sprint("flood-", i%floods), fmt.Sprint(i)); past == nil {
+					if past, _ := w.find(fmt.Sprint("flood-", i%floods), fmt.Sprint(i)); past == nil {
 						t.Fatalf("of the last %d ids of those that flood it number %d is forgotten", most/4, i)
 					}
 				}
@@ -51,7 +51,7 @@ func TestAFloodOfIDsPushesOutNoneOfAnotherNamespace(t *testing.T) {
 
 func TestIDsAreForgottenInTimeWhereNoMoreCome(t *testing.T) {
 	now := time.Unix(1000, 0)
-	w := newWindow(Window{For: time.Minute, Most: 1000, Bytes: 1 << 30}, func() time.Time { return now })
+	w := newDedupWindow(Window{For: time.Minute, Most: 1000, Bytes: 1 << 30}, func() time.Time { return now })
 	for i := range 10 {
 		w.remember(landedIn(fmt.Sprint("once-", i), "x"))
 	}
@@ -59,7 +59,7 @@ func TestIDsAreForgottenInTimeWhereNoMoreCome(t *testing.T) {
 		now = now.Add(20 * time.Second)
 		w.remember(landedIn("often", now.String()))
 	}
-	if past, _ := w.recall("once-1", "x"); past != nil {
+	if past, _ := w.find("once-1", "x"); past != nil {
 		t.Error("an id is remembered for more than twice as long as it should be")
 	}
 }

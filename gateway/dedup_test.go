@@ -21,21 +21,21 @@ func landed(webhook, eventID string) *firstAttempt {
 	hook := hookNamed(webhook, "https://example.com")
 	hook.Namespace = "shop"
 	return &firstAttempt{
-		draft:  &deliveryDraft{webhook: hook, eventID: eventID, stamp: time.UnixMilli(1700000000123)},
+		draft:  &deliveryDraft{webhook: hook, eventID: eventID, timestamp: time.UnixMilli(1700000000123)},
 		digest: [32]byte{1},
 	}
 }
 
 func TestWindowRemembersWhoGotWhat(t *testing.T) {
 	now := time.Unix(1000, 0)
-	w := newWindow(Window{For: time.Minute, Most: 100, Bytes: 1 << 20}, func() time.Time { return now })
+	w := newDedupWindow(Window{For: time.Minute, Most: 100, Bytes: 1 << 20}, func() time.Time { return now })
 	w.remember(landed("a", "x"))
 	w.remember(landed("b", "x"))
 	w.remember(landed("b", "x"))
 	w.remember(landed("b", "y"))
 	expect := func(eventID string, want ...types.UID) {
 		t.Helper()
-		past, hooks := w.recall("shop", eventID)
+		past, hooks := w.find("shop", eventID)
 		if !slices.Equal(hooks, want) {
 			t.Errorf("%s: got %q, want %q", eventID, hooks, want)
 		}
@@ -46,7 +46,7 @@ func TestWindowRemembersWhoGotWhat(t *testing.T) {
 	expect("x", "a", "b")
 	expect("y", "b")
 	expect("z")
-	if past, _ := w.recall("elsewhere", "x"); past != nil {
+	if past, _ := w.find("elsewhere", "x"); past != nil {
 		t.Error("another namespace has the id")
 	}
 	now = now.Add(time.Minute - time.Second)
@@ -60,13 +60,13 @@ func TestWindowRemembersWhoGotWhat(t *testing.T) {
 }
 
 func TestWindowIsBounded(t *testing.T) {
-	w := newWindow(Window{For: time.Hour, Most: 100, Bytes: 1 << 20}, time.Now)
+	w := newDedupWindow(Window{For: time.Hour, Most: 100, Bytes: 1 << 20}, time.Now)
 	for i := range 1000 {
 		w.remember(landed("a", fmt.Sprint(i)))
 		if n := w.events; n > 100 {
 			t.Fatalf("%d ids are remembered", n)
 		}
-		if past, _ := w.recall("shop", fmt.Sprint(max(0, i-49))); past == nil {
+		if past, _ := w.find("shop", fmt.Sprint(max(0, i-49))); past == nil {
 			t.Fatalf("the latest half of what may be remembered is not, at %d", i)
 		}
 	}
@@ -84,17 +84,17 @@ func crowdOf(n int) []string {
 // An event that 512 webhooks want, of which other ones fail each time.
 func TestWindowRemembersAnEventInFewBytes(t *testing.T) {
 	const events, share = 300, 50
-	for name, remember := range map[string]func(*window, []*firstAttempt){
-		"what was delivered together": func(w *window, all []*firstAttempt) { w.remember(all...) },
-		"what was delivered on its own": func(w *window, all []*firstAttempt) {
-			for _, f := range all[:40] {
-				w.remember(f)
+	for name, remember := range map[string]func(*dedupWindow, []*firstAttempt){
+		"what was delivered together": func(w *dedupWindow, all []*firstAttempt) { w.remember(all...) },
+		"what was delivered on its own": func(w *dedupWindow, all []*firstAttempt) {
+			for _, a := range all[:40] {
+				w.remember(a)
 			}
 			w.remember(all...)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: 1 << 30}, time.Now)
+			w := newDedupWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: 1 << 30}, time.Now)
 			hooks, random := crowdOf(512), rand.New(rand.NewPCG(1, 2))
 			before := heap()
 			var expected []int
@@ -114,7 +114,7 @@ func TestWindowRemembersAnEventInFewBytes(t *testing.T) {
 				t.Errorf("%d bytes an event, by its own account %d", used, w.bytes/events)
 			}
 			for i, want := range expected {
-				if _, got := w.recall("shop", fmt.Sprint(i)); len(got) != want {
+				if _, got := w.find("shop", fmt.Sprint(i)); len(got) != want {
 					t.Fatalf("event %d: %d webhooks, want %d", i, len(got), want)
 				}
 			}
@@ -132,7 +132,7 @@ func heap() int64 {
 
 func TestWindowIsBoundedInBytes(t *testing.T) {
 	const most = 128 << 10
-	w := newWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: most}, time.Now)
+	w := newDedupWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: most}, time.Now)
 	hooks := crowdOf(300)
 	for i := range 800 {
 		var all []*firstAttempt
@@ -145,7 +145,7 @@ func TestWindowIsBoundedInBytes(t *testing.T) {
 		if bytes := w.bytes; bytes > most+most/8 {
 			t.Fatalf("%d bytes after %d events", bytes, i)
 		}
-		if past, _ := w.recall("shop", fmt.Sprint(i)); past == nil {
+		if past, _ := w.find("shop", fmt.Sprint(i)); past == nil {
 			t.Fatalf("the latest event is not remembered, at %d", i)
 		}
 	}
@@ -155,7 +155,7 @@ func TestWindowIsBoundedInBytes(t *testing.T) {
 }
 
 func TestSetsThatNothingRefersToAreGone(t *testing.T) {
-	s := newHookSets()
+	s := newWebhookSets()
 	random := rand.New(rand.NewPCG(3, 4))
 	hooks := make([]types.UID, 40)
 	for i := range hooks {
@@ -192,38 +192,38 @@ func TestSetsThatNothingRefersToAreGone(t *testing.T) {
 			t.Fatalf("got %v, want %v", got, r.want)
 		}
 	}
-	if len(s.place) != len(distinct) {
-		t.Errorf("%d sets are held, %d are referred to", len(s.place), len(distinct))
+	if len(s.indexes) != len(distinct) {
+		t.Errorf("%d sets are held, %d are referred to", len(s.indexes), len(distinct))
 	}
 	for _, r := range held {
 		s.release(r.place)
 	}
-	if len(s.place) != 0 || s.bytes != hookBytes*int64(len(s.hooks)) {
-		t.Errorf("%d sets and %d bytes are left", len(s.place), s.bytes)
+	if len(s.indexes) != 0 || s.bytes != webhookBytes*int64(len(s.webhooks)) {
+		t.Errorf("%d sets and %d bytes are left", len(s.indexes), s.bytes)
 	}
 }
 
 func TestOneRequestAtATimePublishesAnID(t *testing.T) {
-	w := newWindow(Window{}, time.Now)
-	leave, err := w.enter(t.Context(), "shop", "x")
+	w := newDedupWindow(Window{}, time.Now)
+	leave, err := w.lockEventID(t.Context(), "shop", "x")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, err := w.enter(ctx, "shop", "x"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := w.lockEventID(ctx, "shop", "x"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	entered := make(chan struct{})
 	go func() {
-		if leave, err := w.enter(context.Background(), "shop", "x"); err == nil {
+		if leave, err := w.lockEventID(context.Background(), "shop", "x"); err == nil {
 			leave()
 		}
 		close(entered)
 	}()
 	leave()
 	<-entered
-	if len(w.publishing) != 0 {
+	if len(w.inProgress) != 0 {
 		t.Error("something is left")
 	}
 }

@@ -10,76 +10,76 @@ import (
 )
 
 const (
-	// hookBytes and setBytes are what a webhook, and a set beside its text, takes in
+	// webhookBytes and setBytes are what a webhook, and a set beside its text, takes in
 	// memory, about.
-	hookBytes = 192
-	setBytes  = 96
+	webhookBytes = 192
+	setBytes     = 96
 )
 
-// hookSets holds sets of webhooks, each once, for as long as something refers to
+// webhookSets holds sets of webhooks, each once, for as long as something refers to
 // it. A set is kept as runs of the numbers of its webhooks: those of an event
 // follow each other, but for a few, so that a set takes some bytes however many
 // webhooks are in it.
-type hookSets struct {
-	hooks  []types.UID
-	number map[types.UID]uint64 // in hooks
+type webhookSets struct {
+	webhooks []types.UID
+	numbers  map[types.UID]uint64 // in hooks
 
-	sets  []hookSet
-	place map[string]int32 // in sets, by the runs
-	free  []int32          // places of sets that nothing refers to
-	bytes int64            // that all take in memory, about
+	sets        []webhookSet
+	indexes     map[string]int32 // in sets, by the runs
+	freeIndexes []int32          // places of sets that nothing refers to
+	bytes       int64            // that all take in memory, about
 }
 
-type hookSet struct {
-	runs string
-	refs int32
+type webhookSet struct {
+	runs       string
+	references int32
 }
 
-func newHookSets() *hookSets {
-	return &hookSets{number: map[types.UID]uint64{}, place: map[string]int32{}}
+func newWebhookSets() *webhookSets {
+	return &webhookSets{numbers: map[types.UID]uint64{}, indexes: map[string]int32{}}
 }
 
 // add refers to a set, which release gives back.
-func (s *hookSets) add(uids []types.UID) int32 {
+func (s *webhookSets) add(uids []types.UID) int32 {
 	runs := s.encode(uids)
-	if place, ok := s.place[runs]; ok {
-		s.sets[place].refs++
-		return place
+	if index, ok := s.indexes[runs]; ok {
+		s.sets[index].references++
+		return index
 	}
-	set, place := hookSet{runs: runs, refs: 1}, int32(len(s.sets)) //nolint:gosec // G115: no more than events
-	if last := len(s.free) - 1; last >= 0 {
-		place, s.free = s.free[last], s.free[:last]
-		s.sets[place] = set
+	set, index := webhookSet{runs: runs, references: 1}, int32(len(s.sets)) //nolint:gosec // G115: no more than events
+	if last := len(s.freeIndexes) - 1; last >= 0 {
+		index, s.freeIndexes = s.freeIndexes[last], s.freeIndexes[:last]
+		s.sets[index] = set
 	} else {
 		s.sets = append(s.sets, set)
 	}
-	s.place[runs] = place
+	s.indexes[runs] = index
 	s.bytes += setBytes + int64(len(runs))
-	return place
+	return index
 }
 
 // release lets a set go that nothing else refers to.
-func (s *hookSets) release(place int32) {
-	set := &s.sets[place]
-	set.refs--
-	if set.refs > 0 {
+func (s *webhookSets) release(index int32) {
+	set := &s.sets[index]
+	set.references--
+	if set.references > 0 {
 		return
 	}
 	s.bytes -= setBytes + int64(len(set.runs))
-	delete(s.place, set.runs)
-	*set = hookSet{}
-	s.free = append(s.free, place)
+	delete(s.indexes, set.runs)
+	*set = webhookSet{}
+	s.freeIndexes = append(s.freeIndexes, index)
 }
 
 // get returns the webhooks of a set.
-func (s *hookSets) get(place int32) (uids []types.UID) {
-	runs, next := []byte(s.sets[place].runs), uint64(0)
+func (s *webhookSets) get(index int32) (uids []types.UID) {
+	runs, next := []byte(s.sets[index].runs), uint64(0)
 	for len(runs) > 0 {
 		skipped, n := binary.Uvarint(runs)
 		taken, m := binary.Uvarint(runs[n:])
 		runs = runs[n+m:]
 		next += skipped
-		uids = append(uids, s.hooks[next:next+taken]...)
+		uids = append(uids, s.webhooks[next:next+taken]...)
 		next += taken
 	}
 	return uids
@@ -87,14 +87,14 @@ func (s *hookSets) get(place int32) (uids []types.UID) {
 
 // encode is the runs of a set: how many numbers are not in it, how many are, how
 // many are not, …
-func (s *hookSets) encode(uids []types.UID) string {
+func (s *webhookSets) encode(uids []types.UID) string {
 	numbers := make([]uint64, 0, len(uids))
 	for _, uid := range uids {
-		n, ok := s.number[uid]
+		n, ok := s.numbers[uid]
 		if !ok {
-			n = uint64(len(s.hooks))
-			s.hooks, s.number[uid] = append(s.hooks, uid), n
-			s.bytes += hookBytes
+			n = uint64(len(s.webhooks))
+			s.webhooks, s.numbers[uid] = append(s.webhooks, uid), n
+			s.bytes += webhookBytes
 		}
 		numbers = append(numbers, n)
 	}

@@ -27,28 +27,28 @@ const (
 	createPause = 100 * time.Millisecond
 	// maxPublisherBytes is what spec.publishedBy holds.
 	maxPublisherBytes = 512
-	// doingStore is what was done when it failed, for a problem.
-	doingStore = "storing the deliveries"
+	// storingDeliveries is what was done when it failed, for a problem.
+	storingDeliveries = "storing the deliveries"
 )
 
 // deliveryDraft is a delivery that is to exist.
 type deliveryDraft struct {
 	webhook     *v1alpha1.Webhook
-	named       string // of the object; "": not worked out yet
+	objectName  string // of the object; "": not worked out yet
 	eventID     string
 	eventType   string
 	payload     []byte
-	stamp       time.Time // in the payload
+	timestamp   time.Time // in the payload
 	accepted    time.Time
 	publishedBy string
 	traceParent string // "" or valid
 	test        bool
-	reserved    *byteReservation // nil: there is none
+	reservation *byteReservation // nil: there is none
 }
 
 func (d *deliveryDraft) name() string {
-	if d.named != "" {
-		return d.named
+	if d.objectName != "" {
+		return d.objectName
 	}
 	return identity.DeliveryName(d.eventID, string(d.webhook.UID))
 }
@@ -78,13 +78,13 @@ func (d *deliveryDraft) object() *v1alpha1.WebhookDelivery {
 	return object
 }
 
-// isFor reports whether an object is this delivery, whoever wrote it and when.
-func (d *deliveryDraft) isFor(object *v1alpha1.WebhookDelivery) bool {
-	return d.isForEvent(object) && object.Spec.Payload == string(d.payload)
+// matches reports whether an object is this delivery, whoever wrote it and when.
+func (d *deliveryDraft) matches(object *v1alpha1.WebhookDelivery) bool {
+	return d.matchesEvent(object) && object.Spec.Payload == string(d.payload)
 }
 
-// isForEvent is isFor whatever the payload.
-func (d *deliveryDraft) isForEvent(object *v1alpha1.WebhookDelivery) bool {
+// matchesEvent is matches whatever the payload.
+func (d *deliveryDraft) matchesEvent(object *v1alpha1.WebhookDelivery) bool {
 	owner := metav1.GetControllerOf(object)
 	return owner != nil && owner.UID == d.webhook.UID && object.Spec.WebhookRef.Name == d.webhook.Name &&
 		object.Spec.EventID == d.eventID && object.Spec.EventType == d.eventType && object.Spec.Test == d.test
@@ -105,11 +105,11 @@ func (g *Gateway) newEventID(prefix string) (string, error) {
 // problem; after those of 5xx it may exist all the same, and repeating with the
 // same event id is safe.
 func (g *Gateway) createDelivery(ctx context.Context, draft deliveryDraft) (*deliveryEntry, error) {
-	stored, err := g.createObject(ctx, draft.object(), draft.reserved)
+	stored, err := g.createObject(ctx, draft.object(), draft.reservation)
 	if err != nil {
 		return nil, err
 	}
-	if !draft.isFor(stored) {
+	if !draft.matches(stored) {
 		return nil, eventIDTaken(draft.eventID)
 	}
 	return g.indexDelivery(stored), nil
@@ -125,7 +125,7 @@ func (g *Gateway) indexDelivery(stored *v1alpha1.WebhookDelivery) *deliveryEntry
 // server some seventeen times as much as a small one.
 const bytesPerWrite = 16 << 10
 
-func writesOf(payload string) int { return 1 + len(payload)/bytesPerWrite }
+func countWrites(payload string) int { return 1 + len(payload)/bytesPerWrite }
 
 // createObject returns what the API server holds under an object's name: the object,
 // or what was there before. It counts against the writes of the namespace, and is done
@@ -134,7 +134,7 @@ func writesOf(payload string) int { return 1 + len(payload)/bytesPerWrite }
 func (g *Gateway) createObject(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
 	release, err := g.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
 	if err != nil {
-		return nil, unavailable(doingStore, err)
+		return nil, unavailable(storingDeliveries, err)
 	}
 	defer release()
 	reserved.spend()
@@ -143,9 +143,9 @@ func (g *Gateway) createObject(ctx context.Context, object *v1alpha1.WebhookDeli
 		if err == nil {
 			return stored, nil
 		}
-		if try == createTries || !isPassing(err) || !sleep(ctx, createPause<<(try-1)) {
+		if try == createTries || !isTransient(err) || !sleep(ctx, createPause<<(try-1)) {
 			refused := createProblem(err)
-			if isRefused(refused) {
+			if isKnownUnstored(refused) {
 				reserved.refund()
 			}
 			return nil, refused
@@ -153,9 +153,9 @@ func (g *Gateway) createObject(ctx context.Context, object *v1alpha1.WebhookDeli
 	}
 }
 
-// isRefused reports whether it is known that a create has stored nothing, by the
+// isKnownUnstored reports whether it is known that a create has stored nothing, by the
 // problem that was made of its error.
-func isRefused(err error) bool {
+func isKnownUnstored(err error) bool {
 	p, ok := errors.AsType[*problem](err)
 	return ok && p.Status < http.StatusInternalServerError
 }
@@ -164,7 +164,7 @@ func (g *Gateway) tryCreate(ctx context.Context, object *v1alpha1.WebhookDeliver
 	stored := object.DeepCopy()
 	err := g.writeTimeouts.Do(ctx, object.Namespace, func(ctx context.Context) error { return g.client.Create(ctx, stored) })
 	if denial.Of(err) == denial.Namespace && !apierrors.IsNotFound(err) {
-		g.terminating.note(object.Namespace)
+		g.terminating.add(object.Namespace)
 	}
 	if !denial.IsAlreadyExists(err) {
 		return stored, err
@@ -175,9 +175,9 @@ func (g *Gateway) tryCreate(ctx context.Context, object *v1alpha1.WebhookDeliver
 	return stored, g.client.Get(ctx, client.ObjectKeyFromObject(object), stored)
 }
 
-// isPassing reports whether the next try may do better. Not found is what was
+// isTransient reports whether the next try may do better. Not found is what was
 // there a moment ago when it was in the way.
-func isPassing(err error) bool {
+func isTransient(err error) bool {
 	if denial.Of(err) != denial.None {
 		return denial.Of(err) == denial.Broken
 	}
@@ -197,12 +197,12 @@ func createProblem(err error) *problem {
 	case denial.Quota:
 		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+wordsOf(err)).retryAfter(retryFull)
 	case denial.Object:
-		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, doingStore+" is refused: "+wordsOf(err))
+		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, storingDeliveries+" is refused: "+wordsOf(err))
 	}
-	if p := denied(err, doingStore); p != nil {
+	if p := denied(err, storingDeliveries); p != nil {
 		return p
 	}
-	return unavailable(doingStore, err)
+	return unavailable(storingDeliveries, err)
 }
 
 // eventIDTaken says that an event id stands for something else.

@@ -37,7 +37,7 @@ func TestWhatBecomesOfACreateThatFails(t *testing.T) {
 		"an object too large":    {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), false, 422, reasonFieldInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if passing := isPassing(c.err); passing != c.passing {
+			if passing := isTransient(c.err); passing != c.passing {
 				t.Errorf("passing: %t, want %t", passing, c.passing)
 			}
 			got := createProblem(c.err)

@@ -40,10 +40,10 @@ type deliveryEntry struct {
 	created        time.Time
 	nextAttempt    *metav1.MicroTime
 	completed      *metav1.MicroTime
-	lastDuration   time.Duration // the latest attempt
-	pendingOutcome bool          // it has succeeded, and the controller has not written so
-	observed       heard         // of the latest attempt
-	unrecorded     int64         // successes without an object that it tells of
+	lastDuration   time.Duration   // the latest attempt
+	pendingOutcome bool            // it has succeeded, and the controller has not written so
+	observed       observedAttempt // of the latest attempt
+	unrecorded     int64           // successes without an object that it tells of
 
 	timestamp time.Time         // in the payload; zero if that is no payload of ours
 	bytes     int64             // of the payload
@@ -76,7 +76,7 @@ func newDeliveryEntry(delivery *v1alpha1.WebhookDelivery, now time.Time) *delive
 	}
 	r.unrecorded = unrecordedCount(delivery)
 	r.applyPendingOutcome(delivery, now)
-	r.observed = hear(delivery, now)
+	r.observed = observeAttempt(delivery, now)
 	return r
 }
 
@@ -159,7 +159,7 @@ type deliveryIndex struct {
 
 	total           usage
 	pendingOutcomes int // see recorded
-	observe         func(webhook webhookKey, what heard, now time.Time)
+	observe         func(webhook webhookKey, what observedAttempt, now time.Time)
 	namespaces      map[string]*namespaceDeliveries
 	reserved        reservations
 }
@@ -204,8 +204,8 @@ const treeDegree = 32
 func newDeliveryIndex(now func() time.Time) *deliveryIndex {
 	x := &deliveryIndex{
 		namespaces: map[string]*namespaceDeliveries{},
-		reserved:   reservations{namespaces: map[string]*reservedNamespace{}},
-		observe:    func(webhookKey, heard, time.Time) {},
+		reserved:   reservations{namespaces: map[string]*namespaceReservations{}},
+		observe:    func(webhookKey, observedAttempt, time.Time) {},
 		now:        now,
 	}
 	reduce := func(delivery *v1alpha1.WebhookDelivery) *deliveryEntry { return newDeliveryEntry(delivery, now()) }
@@ -390,7 +390,7 @@ func (x *deliveryIndex) isControllerBehind(namespace string) (is bool) {
 				}
 			}
 		}
-		is = !shared{limit: maxUnsettledRecords, most: maxUnsettledRecords, total: int64(x.pendingOutcomes)}.admits(have, have+1, others)
+		is = !sharedQuota{limit: maxUnsettledRecords, perNamespace: maxUnsettledRecords, used: int64(x.pendingOutcomes)}.admits(have, have+1, others)
 	})
 	return is
 }

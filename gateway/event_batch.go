@@ -79,7 +79,7 @@ func (b batchOf) publish(ctx context.Context, header http.Header, item []byte) (
 		return refusedItem(problemOf(err, nil))
 	}
 	event.traced(header)
-	published, err := (&pipeline{g: b.g, who: b.who, namespace: b.namespace, event: event, prefer: b.prefer}).run(ctx)
+	published, err := (&pipeline{g: b.g, caller: b.who, namespace: b.namespace, event: event, preference: b.prefer}).run(ctx)
 	if err != nil {
 		return refusedItem(err)
 	}

@@ -56,7 +56,7 @@ func DefaultFirstAttempts() FirstAttempts {
 type attempter struct {
 	sender    Dispatcher
 	signer    *signer.Signer
-	slots     *slots
+	limiter   *limiter
 	wait      time.Duration // 0: none are made
 	forbidden func() []netip.Prefix
 	metrics   *Metrics
@@ -64,36 +64,36 @@ type attempter struct {
 	logger    *slog.Logger
 	now       func() time.Time
 
-	late sync.WaitGroup // what was handed over and is not settled
+	unsettled sync.WaitGroup // what was handed over and is not settled
 }
 
 // firstAttempt is one first attempt.
 type firstAttempt struct {
-	firsts   *attempter
-	draft    *deliveryDraft
-	slot     *slot
-	request  dispatcher.Request
-	primary  v1alpha1.SigningKey
-	revision string // of the endpoint
-	began    time.Time
-	digest   [sha256.Size]byte // of the payload
-	// ended is closed once result and err are there.
-	ended  chan struct{}
+	attempter        *attempter
+	draft            *deliveryDraft
+	slot             *slot
+	request          dispatcher.Request
+	primaryKey       v1alpha1.SigningKey
+	endpointRevision string // of the endpoint
+	startTime        time.Time
+	digest           [sha256.Size]byte // of the payload
+	// done is closed once result and err are there.
+	done   chan struct{}
 	result dispatcher.Result
 	err    error // nothing is known of the attempt
 }
 
-// taking finds a slot for an attempt; see slots.take.
-type taking func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal)
+// acquireFunc finds a slot for an attempt; see slots.take.
+type acquireFunc func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal)
 
-// begin makes the first attempt of a delivery, in the background, if it may be
+// start makes the first attempt of a delivery, in the background, if it may be
 // made here; nil and why, if not.
-func (f *attempter) begin(draft *deliveryDraft, digest [sha256.Size]byte, take taking, pending func(before time.Time) bool) (*firstAttempt, refusal) {
+func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, take acquireFunc, pending func(before time.Time) bool) (*firstAttempt, refusal) {
 	webhook := draft.webhook
 	if len(webhook.Spec.UnknownMembers) > 0 {
 		return nil, refusedTooOld
 	}
-	if !f.isWell(webhook) {
+	if !f.canAttempt(webhook) {
 		return nil, refusedNotActive
 	}
 	secrets, err := f.signer.Recent(webhook)
@@ -110,7 +110,7 @@ func (f *attempter) begin(draft *deliveryDraft, digest [sha256.Size]byte, take t
 	now := f.now()
 	keys, primary := signer.KeysFor(secrets, signer.Confirmed(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
 	made := &firstAttempt{
-		firsts: f, draft: draft, slot: at, primary: primary, revision: at.hook.revision, began: now, digest: digest, ended: make(chan struct{}),
+		attempter: f, draft: draft, slot: at, primaryKey: primary, endpointRevision: at.endpoint.revision, startTime: now, digest: digest, done: make(chan struct{}),
 		request: dispatcher.Request{
 			DeliveryID: identity.DeliveryID(draft.name(), ""),
 			EventID:    draft.eventID, EventType: draft.eventType, Attempt: 1,
@@ -121,18 +121,18 @@ func (f *attempter) begin(draft *deliveryDraft, digest [sha256.Size]byte, take t
 			},
 		},
 	}
-	f.sender.Start(made.request, made.end)
+	f.sender.Start(made.request, made.finish)
 	return made, ""
 }
 
-// isWell reports whether the controller finds nothing wrong with a webhook, as it
+// canAttempt reports whether the controller finds nothing wrong with a webhook, as it
 // is now, but for failures that this process knows to be over. All others are the
 // controller's, so that it sees how they do.
-func (f *attempter) isWell(webhook *v1alpha1.Webhook) bool {
+func (f *attempter) canAttempt(webhook *v1alpha1.Webhook) bool {
 	status, now := &webhook.Status, f.now()
 	return !webhook.Spec.Suspend && status.ObservedGeneration == webhook.Generation &&
 		(status.RetryAfterTime == nil || !status.RetryAfterTime.After(now)) && isReady(status) &&
-		(status.State == v1alpha1.WebhookActive || status.State == v1alpha1.WebhookFailing && f.slots.isWell(webhook, now))
+		(status.State == v1alpha1.WebhookActive || status.State == v1alpha1.WebhookFailing && f.limiter.isHealthy(webhook, now))
 }
 
 // isReady reports whether a webhook works as it is configured. Where a rotation is
@@ -149,84 +149,86 @@ func timeoutOf(webhook *v1alpha1.Webhook) time.Duration {
 	return defaultTimeout
 }
 
-// end takes what became of the attempt. It waits for nothing: the sender's other
+// finish takes what became of the attempt. It waits for nothing: the sender's other
 // attempts wait for it.
-func (f *firstAttempt) end(result dispatcher.Result, err error) {
-	defer close(f.ended)
-	if panicked := f.firsts.panics.Do(panics.Delivery, func() { f.note(result, err) }); panicked != nil {
-		f.result, f.err = dispatcher.Result{}, panicked
+func (a *firstAttempt) finish(result dispatcher.Result, err error) {
+	defer close(a.done)
+	if panicked := a.attempter.panics.Do(panics.Delivery, func() { a.account(result, err) }); panicked != nil {
+		a.result, a.err = dispatcher.Result{}, panicked
 	}
 }
 
-func (f *firstAttempt) note(result dispatcher.Result, err error) {
-	f.result, f.err = result, err
-	now := f.firsts.now()
+func (a *firstAttempt) account(result dispatcher.Result, err error) {
+	a.result, a.err = result, err
+	now := a.attempter.now()
 	if err != nil {
-		f.firsts.slots.free(f.slot, now)
-		f.firsts.metrics.firstEnded(firstLost)
+		a.attempter.limiter.release(a.slot, now)
+		a.attempter.metrics.firstEnded(firstLost)
 		return
 	}
-	f.firsts.slots.done(f.slot, &f.result, now.Sub(f.began), now)
+	a.attempter.limiter.releaseWithResult(a.slot, &a.result, now.Sub(a.startTime), now)
 	if result.Succeeded() {
-		if recordPolicy(f.draft.webhook) != v1alpha1.RecordAlways {
-			f.draft.reserved.release()
+		if recordPolicy(a.draft.webhook) != v1alpha1.RecordAlways {
+			a.draft.reservation.release()
 		}
-		f.firsts.metrics.firstEnded(firstSucceeded)
+		a.attempter.metrics.firstEnded(firstSucceeded)
 		return
 	}
-	f.firsts.metrics.firstEnded(firstFailed)
-	if signer.DoubtsSignature(f.made().ResponseStatus) {
-		f.firsts.signer.Doubt(f.draft.webhook.UID)
+	a.attempter.metrics.firstEnded(firstFailed)
+	if signer.DoubtsSignature(a.logEntry().ResponseStatus) {
+		a.attempter.signer.Doubt(a.draft.webhook.UID)
 	}
-	go func() { _ = f.firsts.panics.Do(panics.Delivery, f.log) }()
+	go func() { _ = a.attempter.panics.Do(panics.Delivery, a.logFailure) }()
 }
 
-// log writes the line that debugging a failed attempt needs. Successes are
+// logFailure writes the line that debugging a failed attempt needs. Successes are
 // counted only: the line of the request stands for them.
-func (f *firstAttempt) log() {
-	f.firsts.logger.LogAttrs(context.Background(), slog.LevelInfo, "first attempt",
-		slog.String("namespace", f.draft.webhook.Namespace), slog.String("webhook", f.draft.webhook.Name), slog.String("delivery", f.draft.name()),
-		slog.String("event", f.draft.eventType), slog.String("eventID", f.draft.eventID),
-		slog.Int("status", f.result.StatusCode), slog.Int64("durationMilliseconds", f.result.Duration.Milliseconds()),
-		slog.String("reason", string(f.result.Reason)), slog.String("message", f.result.Message))
+func (a *firstAttempt) logFailure() {
+	a.attempter.logger.LogAttrs(context.Background(), slog.LevelInfo, "first attempt",
+		slog.String("namespace", a.draft.webhook.Namespace), slog.String("webhook", a.draft.webhook.Name), slog.String("delivery", a.draft.name()),
+		slog.String("event", a.draft.eventType), slog.String("eventID", a.draft.eventID),
+		slog.Int("status", a.result.StatusCode), slog.Int64("durationMilliseconds", a.result.Duration.Milliseconds()),
+		slog.String("reason", string(a.result.Reason)), slog.String("message", a.result.Message))
 }
 
 // hasEnded reports whether the answer is there, or will never be.
-func (f *firstAttempt) hasEnded() bool {
+func (a *firstAttempt) hasEnded() bool {
 	select {
-	case <-f.ended:
+	case <-a.done:
 		return true
 	default:
 		return false
 	}
 }
 
-// delivered reports whether the endpoint has taken the delivery.
-func (f *firstAttempt) delivered() bool { return f.hasEnded() && f.err == nil && f.result.Succeeded() }
+// hasSucceeded reports whether the endpoint has taken the delivery.
+func (a *firstAttempt) hasSucceeded() bool {
+	return a.hasEnded() && a.err == nil && a.result.Succeeded()
+}
 
-// mustStore reports whether the delivery is stored before its publisher has an
+// mustRecord reports whether the delivery is stored before its publisher has an
 // answer, though the endpoint has taken it.
-func (f *firstAttempt) mustStore() bool {
-	return recordPolicy(f.draft.webhook) == v1alpha1.RecordAlways
+func (a *firstAttempt) mustRecord() bool {
+	return recordPolicy(a.draft.webhook) == v1alpha1.RecordAlways
 }
 
-// made is the attempt, once it has ended, as objects hold it.
-func (f *firstAttempt) made() v1alpha1.Attempt {
-	return attemptlog.Entry(1, &f.result, f.primary, f.revision)
+// logEntry is the attempt, once it has ended, as objects hold it.
+func (a *firstAttempt) logEntry() v1alpha1.Attempt {
+	return attemptlog.Entry(1, &a.result, a.primaryKey, a.endpointRevision)
 }
 
-// await waits for first attempts to end, for this long in all. Those that have not
+// awaitAttempts waits for first attempts to end, for this long in all. Those that have not
 // are handed over.
-func await(flights []*firstAttempt, wait time.Duration) {
+func awaitAttempts(attempts []*firstAttempt, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	for i, f := range flights {
+	for i, a := range attempts {
 		select {
-		case <-f.ended:
+		case <-a.done:
 		case <-timer.C:
-			for _, other := range flights[i:] {
+			for _, other := range attempts[i:] {
 				if !other.hasEnded() {
-					other.firsts.metrics.firstOverdue()
+					other.attempter.metrics.firstOverdue()
 				}
 			}
 			return
@@ -238,9 +240,9 @@ func await(flights []*firstAttempt, wait time.Duration) {
 // they do not deliver.
 const storeReserve = 10 * time.Second
 
-// timeFor is how long a request may wait for first attempts, at most as long as its
+// attemptWait is how long a request may wait for first attempts, at most as long as its
 // publisher prefers: one of many events in a request may have its turn late.
-func timeFor(ctx context.Context, prefers time.Duration) time.Duration {
+func attemptWait(ctx context.Context, prefers time.Duration) time.Duration {
 	deadline, ok := ctx.Deadline()
 	switch {
 	case ctx.Err() != nil:
@@ -251,53 +253,53 @@ func timeFor(ctx context.Context, prefers time.Duration) time.Duration {
 	return min(prefers, time.Until(deadline)-storeReserve)
 }
 
-// attempt begins the first attempts that may be made here; the other deliveries
+// attemptTargets begins the first attempts that may be made here; the other deliveries
 // are durable first. What was attempted before is not attempted again.
-func (p *pipeline) attempt(ctx context.Context, tasks []*task) (flights []*firstAttempt, durable []*task) {
-	var fresh []*task
-	for _, t := range tasks {
-		if t.flight = p.attempted[t.name]; t.flight == nil {
+func (p *pipeline) attemptTargets(ctx context.Context, targets []*target) (attempts []*firstAttempt, durable []*target) {
+	var fresh []*target
+	for _, t := range targets {
+		if t.attempt = p.priorAttempts[t.deliveryName]; t.attempt == nil {
 			fresh = append(fresh, t)
 		}
 	}
-	durable = p.begin(ctx, fresh)
-	for _, t := range tasks {
-		if t.flight != nil {
-			flights = append(flights, t.flight)
+	durable = p.startAttempts(ctx, fresh)
+	for _, t := range targets {
+		if t.attempt != nil {
+			attempts = append(attempts, t.attempt)
 		}
 	}
-	return flights, durable
+	return attempts, durable
 }
 
-// begin returns the tasks that get no first attempt.
-func (p *pipeline) begin(ctx context.Context, tasks []*task) (durable []*task) {
+// startAttempts returns the tasks that get no first attempt.
+func (p *pipeline) startAttempts(ctx context.Context, targets []*target) (durable []*target) {
 	f := p.g.attempter
 	why := refusal("")
 	switch {
 	case f.wait <= 0:
 		why = refusedOff
-	case p.prefer.wait <= 0:
+	case p.preference.wait <= 0:
 		why = refusedAsync
-	case timeFor(ctx, p.prefer.wait) <= 0:
+	case attemptWait(ctx, p.preference.wait) <= 0:
 		why = refusedLate
 	}
 	if why != "" {
-		f.metrics.firstRefused(why, len(tasks))
-		return tasks
+		f.metrics.firstRefused(why, len(targets))
+		return targets
 	}
-	full, unread, durable := p.beginEach(tasks, f.takeNow)
+	full, unread, durable := p.startEach(targets, f.acquireNow)
 	if len(unread) > 0 { // those whose secrets are at hand are under way
-		waiting, cancel := context.WithTimeout(ctx, p.prefer.wait/2)
-		f.signer.Await(waiting, uidsOf(unread))
+		waiting, cancel := context.WithTimeout(ctx, p.preference.wait/2)
+		f.signer.Await(waiting, webhookUIDs(unread))
 		cancel()
-		late, unread, left := p.beginEach(unread, f.takeNow)
+		late, unread, left := p.startEach(unread, f.acquireNow)
 		f.metrics.firstRefused(refusedSecret, len(unread))
 		full, durable = append(full, late...), slices.Concat(durable, unread, left)
 	}
 	if len(full) > 0 {
-		waiting, cancel := context.WithTimeout(ctx, min(f.patience(), p.prefer.wait))
+		waiting, cancel := context.WithTimeout(ctx, min(f.maxSlotWait(), p.preference.wait))
 		defer cancel()
-		full, unread, left := p.beginEach(full, f.takeInTurn(waiting))
+		full, unread, left := p.startEach(full, f.acquireQueued(waiting))
 		f.metrics.firstRefused(refusedFull, len(full))
 		f.metrics.firstRefused(refusedSecret, len(unread))
 		durable = slices.Concat(durable, full, unread, left)
@@ -305,26 +307,26 @@ func (p *pipeline) begin(ctx context.Context, tasks []*task) (durable []*task) {
 	return durable
 }
 
-func uidsOf(tasks []*task) (uids []types.UID) {
-	for _, t := range tasks {
+func webhookUIDs(targets []*target) (uids []types.UID) {
+	for _, t := range targets {
 		uids = append(uids, t.webhook.UID)
 	}
 	return uids
 }
 
-// beginEach returns those for which there was no free slot, those whose secret is
+// startEach returns those for which there was no free slot, those whose secret is
 // being read, and those that get no first attempt for another reason.
-func (p *pipeline) beginEach(tasks []*task, take taking) (full, unread, others []*task) {
+func (p *pipeline) startEach(targets []*target, take acquireFunc) (full, unread, others []*target) {
 	f := p.g.attempter
 	digest := sha256.Sum256(p.payload)
-	for _, t := range tasks {
+	for _, t := range targets {
 		pending := func(before time.Time) bool {
 			return p.g.deliveries.hasWaiting(keyOf(t.webhook), before, f.now())
 		}
-		made, why := f.begin(p.draft(t), digest, take, pending)
+		made, why := f.start(p.newDraft(t), digest, take, pending)
 		switch {
 		case made != nil:
-			t.flight = made
+			t.attempt = made
 		case why == refusedFull:
 			full = append(full, t)
 		case why == refusedReading:
@@ -337,44 +339,44 @@ func (p *pipeline) beginEach(tasks []*task, take taking) (full, unread, others [
 	return full, unread, others
 }
 
-// land notes which first attempts delivered, and returns the tasks of the others and
+// keepSucceeded notes which first attempts delivered, and returns the tasks of the others and
 // of those that must be stored all the same.
-func (p *pipeline) land(tasks []*task) []*task {
+func (p *pipeline) keepSucceeded(targets []*target) []*target {
 	var delivered []*firstAttempt
-	var others []*task
-	for _, t := range tasks {
+	var others []*target
+	for _, t := range targets {
 		switch {
-		case t.flight == nil:
-		case t.flight.delivered() && !t.flight.mustStore():
-			delivered = append(delivered, t.flight)
+		case t.attempt == nil:
+		case t.attempt.hasSucceeded() && !t.attempt.mustRecord():
+			delivered = append(delivered, t.attempt)
 		default:
 			others = append(others, t)
 		}
 	}
 	p.g.dedup.remember(delivered...) // before any of them waits for its record
-	for _, f := range delivered {
-		p.note(f.recorded())
-		p.g.recorder.offer(f)
+	for _, a := range delivered {
+		p.addDelivery(a.indexEntry())
+		p.g.recorder.offer(a)
 	}
 	return others
 }
 
-// delivered notes a delivery that needs no object after all.
-func (p *pipeline) delivered(f *firstAttempt) *deliveryEntry {
-	r := f.recorded()
-	p.note(r)
-	p.g.dedup.remember(f)
-	p.g.recorder.offer(f)
+// keepSuccess notes a delivery that needs no object after all.
+func (p *pipeline) keepSuccess(a *firstAttempt) *deliveryEntry {
+	r := a.indexEntry()
+	p.addDelivery(r)
+	p.g.dedup.remember(a)
+	p.g.recorder.offer(a)
 	return r
 }
 
-// recorded is what the ledger would hold of a delivery that was delivered.
-func (f *firstAttempt) recorded() *deliveryEntry {
-	d, made := f.draft, f.made()
+// indexEntry is what the ledger would hold of a delivery that was delivered.
+func (a *firstAttempt) indexEntry() *deliveryEntry {
+	d, made := a.draft, a.logEntry()
 	return &deliveryEntry{
-		namespace: d.webhook.Namespace, name: d.name(), id: f.request.DeliveryID,
+		namespace: d.webhook.Namespace, name: d.name(), id: a.request.DeliveryID,
 		webhook: d.webhook.Name, owner: d.webhook.UID, eventID: d.eventID, eventType: d.eventType,
 		state: v1alpha1.DeliverySucceeded, attempts: 1, responseStatus: made.ResponseStatus,
-		created: d.accepted, completed: new(metav1.NewMicroTime(attemptlog.Ended(&made))), timestamp: d.stamp, bytes: int64(len(d.payload)), digest: f.digest,
+		created: d.accepted, completed: new(metav1.NewMicroTime(attemptlog.Ended(&made))), timestamp: d.timestamp, bytes: int64(len(d.payload)), digest: a.digest,
 	}
 }

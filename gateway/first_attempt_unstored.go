@@ -23,77 +23,77 @@ const (
 	unstoredEach = 2 << 10
 )
 
-// unstored remembers first attempts whose deliveries could not be stored. An event
+// unstoredAttempts remembers first attempts whose deliveries could not be stored. An event
 // that is repeated with its id goes on from what was attempted, instead of being
 // attempted again for each repetition. Safe for concurrent use.
-type unstored struct {
+type unstoredAttempts struct {
 	now func() time.Time
 
-	mu       sync.Mutex
-	attempts map[types.NamespacedName]*list.Element // by delivery
-	oldest   list.List                              // of unstoredAttempt, the oldest first
-	bytes    int64
-	bytesOf  map[string]int64 // by namespace
+	mu               sync.Mutex
+	byDelivery       map[types.NamespacedName]*list.Element // by delivery
+	byAge            list.List                              // of unstoredAttempt, the oldest first
+	bytes            int64
+	bytesByNamespace map[string]int64 // by namespace
 }
 
 type unstoredAttempt struct {
 	delivery types.NamespacedName
-	flight   *firstAttempt
-	since    time.Time
+	attempt  *firstAttempt
+	storedAt time.Time
 	bytes    int64
 }
 
-func newUnstored(now func() time.Time) *unstored {
-	return &unstored{now: now, attempts: map[types.NamespacedName]*list.Element{}, bytesOf: map[string]int64{}}
+func newUnstoredAttempts(now func() time.Time) *unstoredAttempts {
+	return &unstoredAttempts{now: now, byDelivery: map[types.NamespacedName]*list.Element{}, bytesByNamespace: map[string]int64{}}
 }
 
-func nameOf(webhook *v1alpha1.Webhook, name string) types.NamespacedName {
+func deliveryKey(webhook *v1alpha1.Webhook, name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: webhook.Namespace, Name: name}
 }
 
-// keep remembers an attempt, in place of what was known of its delivery.
-func (u *unstored) keep(f *firstAttempt) {
+// add remembers an attempt, in place of what was known of its delivery.
+func (u *unstoredAttempts) add(a *firstAttempt) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	attempt := &unstoredAttempt{nameOf(f.draft.webhook, f.draft.name()), f, u.now(), unstoredEach + int64(len(f.draft.payload))}
-	u.drop(u.attempts[attempt.delivery])
-	u.attempts[attempt.delivery] = u.oldest.PushBack(attempt)
+	attempt := &unstoredAttempt{deliveryKey(a.draft.webhook, a.draft.name()), a, u.now(), unstoredEach + int64(len(a.draft.payload))}
+	u.drop(u.byDelivery[attempt.delivery])
+	u.byDelivery[attempt.delivery] = u.byAge.PushBack(attempt)
 	u.bytes += attempt.bytes
-	u.bytesOf[attempt.delivery.Namespace] += attempt.bytes
+	u.bytesByNamespace[attempt.delivery.Namespace] += attempt.bytes
 	u.expire()
 }
 
 // find returns the attempt that was made of a delivery to the endpoint that its
 // webhook has now; nil: none is known.
-func (u *unstored) find(webhook *v1alpha1.Webhook, name string) *firstAttempt {
+func (u *unstoredAttempts) find(webhook *v1alpha1.Webhook, name string) *firstAttempt {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.expire()
-	element := u.attempts[nameOf(webhook, name)]
+	element := u.byDelivery[deliveryKey(webhook, name)]
 	if element == nil {
 		return nil
 	}
-	f := attemptIn(element).flight
-	if f.draft.webhook.UID != webhook.UID || f.revision != signer.EndpointRevision(webhook) {
+	a := unstoredAttemptIn(element).attempt
+	if a.draft.webhook.UID != webhook.UID || a.endpointRevision != signer.EndpointRevision(webhook) {
 		return nil
 	}
-	return f
+	return a
 }
 
-// settle forgets an attempt whose delivery needs no other.
-func (u *unstored) settle(f *firstAttempt) {
+// remove forgets an attempt whose delivery needs no other.
+func (u *unstoredAttempts) remove(a *firstAttempt) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.drop(u.attempts[nameOf(f.draft.webhook, f.draft.name())])
+	u.drop(u.byDelivery[deliveryKey(a.draft.webhook, a.draft.name())])
 }
 
-// forget drops what is known of a webhook that is gone.
-func (u *unstored) forget(webhook types.UID) {
+// forgetWebhook drops what is known of a webhook that is gone.
+func (u *unstoredAttempts) forgetWebhook(webhook types.UID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for element := u.oldest.Front(); element != nil; {
+	for element := u.byAge.Front(); element != nil; {
 		next := element.Next()
-		if attemptIn(element).flight.draft.webhook.UID == webhook {
+		if unstoredAttemptIn(element).attempt.draft.webhook.UID == webhook {
 			u.drop(element)
 		}
 		element = next
@@ -102,51 +102,51 @@ func (u *unstored) forget(webhook types.UID) {
 
 // expire drops what is too old, and where there is too much the oldest of the
 // namespace that has most.
-func (u *unstored) expire() {
-	for element := u.oldest.Front(); element != nil; element = u.oldest.Front() {
-		if u.now().Sub(attemptIn(element).since) < unstoredFor {
+func (u *unstoredAttempts) expire() {
+	for element := u.byAge.Front(); element != nil; element = u.byAge.Front() {
+		if u.now().Sub(unstoredAttemptIn(element).storedAt) < unstoredFor {
 			break
 		}
 		u.drop(element)
 	}
 	for u.bytes > unstoredBytes {
-		u.drop(u.oldestOf(u.largest()))
+		u.drop(u.oldestInNamespace(u.largestNamespace()))
 	}
 }
 
-// largest is the namespace whose attempts take most.
-func (u *unstored) largest() (largest string) {
-	for namespace, bytes := range u.bytesOf {
-		if bytes > u.bytesOf[largest] {
+// largestNamespace is the namespace whose attempts take most.
+func (u *unstoredAttempts) largestNamespace() (largest string) {
+	for namespace, bytes := range u.bytesByNamespace {
+		if bytes > u.bytesByNamespace[largest] {
 			largest = namespace
 		}
 	}
 	return largest
 }
 
-func (u *unstored) oldestOf(namespace string) *list.Element {
-	element := u.oldest.Front()
-	for attemptIn(element).delivery.Namespace != namespace {
+func (u *unstoredAttempts) oldestInNamespace(namespace string) *list.Element {
+	element := u.byAge.Front()
+	for unstoredAttemptIn(element).delivery.Namespace != namespace {
 		element = element.Next()
 	}
 	return element
 }
 
-func (u *unstored) drop(element *list.Element) {
+func (u *unstoredAttempts) drop(element *list.Element) {
 	if element == nil {
 		return
 	}
-	attempt := attemptIn(element)
-	u.oldest.Remove(element)
-	delete(u.attempts, attempt.delivery)
+	attempt := unstoredAttemptIn(element)
+	u.byAge.Remove(element)
+	delete(u.byDelivery, attempt.delivery)
 	u.bytes -= attempt.bytes
 	namespace := attempt.delivery.Namespace
-	if u.bytesOf[namespace] -= attempt.bytes; u.bytesOf[namespace] == 0 {
-		delete(u.bytesOf, namespace)
+	if u.bytesByNamespace[namespace] -= attempt.bytes; u.bytesByNamespace[namespace] == 0 {
+		delete(u.bytesByNamespace, namespace)
 	}
 }
 
-func attemptIn(element *list.Element) *unstoredAttempt {
+func unstoredAttemptIn(element *list.Element) *unstoredAttempt {
 	attempt, _ := element.Value.(*unstoredAttempt)
 	return attempt
 }

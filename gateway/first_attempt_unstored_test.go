@@ -20,23 +20,25 @@ func unstoredFlight(namespace string, event, payloadBytes int) *firstAttempt {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a", UID: types.UID(namespace)}, Spec: v1alpha1.WebhookSpec{URL: "https://example.com/"},
 	}
 	draft := &deliveryDraft{webhook: webhook, eventID: fmt.Sprintf("evt_%d", event), payload: make([]byte, payloadBytes)}
-	return &firstAttempt{draft: draft, revision: signer.EndpointRevision(webhook)}
+	return &firstAttempt{draft: draft, endpointRevision: signer.EndpointRevision(webhook)}
 }
 
-func (u *unstored) finds(f *firstAttempt) bool { return u.find(f.draft.webhook, f.draft.name()) == f }
+func (u *unstoredAttempts) finds(a *firstAttempt) bool {
+	return u.find(a.draft.webhook, a.draft.name()) == a
+}
 
 // A namespace that nothing can be stored in, as by a policy of its own, fills no
 // more memory than there is for that, and makes no other forget.
 func TestUnstoredAttemptsOfOneNamespacePushOutNoneOfAnother(t *testing.T) {
 	now := time.Now()
-	u := newUnstored(func() time.Time { return now })
+	u := newUnstoredAttempts(func() time.Time { return now })
 	neighbour := unstoredFlight("neighbour", 0, 1000)
-	u.keep(neighbour)
+	u.add(neighbour)
 	const payloadBytes, many = 100 << 10, 400
 	var flood []*firstAttempt
 	for event := range many {
 		flood = append(flood, unstoredFlight("attacker", event, payloadBytes))
-		u.keep(flood[event])
+		u.add(flood[event])
 	}
 	if !u.finds(neighbour) {
 		t.Error("the neighbour's attempt is forgotten")
@@ -44,11 +46,11 @@ func TestUnstoredAttemptsOfOneNamespacePushOutNoneOfAnother(t *testing.T) {
 	if !u.finds(flood[many-1]) || u.finds(flood[0]) {
 		t.Error("it is not the oldest attempts of the attacker that are forgotten")
 	}
-	if u.bytes > unstoredBytes || u.bytes < unstoredBytes/2 || len(u.attempts) != u.oldest.Len() {
-		t.Errorf("%d bytes of %d attempts, %d by delivery", u.bytes, u.oldest.Len(), len(u.attempts))
+	if u.bytes > unstoredBytes || u.bytes < unstoredBytes/2 || len(u.byDelivery) != u.byAge.Len() {
+		t.Errorf("%d bytes of %d attempts, %d by delivery", u.bytes, u.byAge.Len(), len(u.byDelivery))
 	}
 	now = now.Add(unstoredFor)
-	if u.finds(neighbour) || u.bytes != 0 || u.oldest.Len() != 0 || len(u.bytesOf) != 0 {
-		t.Errorf("after %s there are %d bytes of %d attempts", unstoredFor, u.bytes, u.oldest.Len())
+	if u.finds(neighbour) || u.bytes != 0 || u.byAge.Len() != 0 || len(u.bytesByNamespace) != 0 {
+		t.Errorf("after %s there are %d bytes of %d attempts", unstoredFor, u.bytes, u.byAge.Len())
 	}
 }

@@ -115,14 +115,14 @@ type Gateway struct {
 	dashboard  *dashboard.Dashboard // nil: there is none
 
 	attempter    *attempter
-	dedup        *window
-	unstored     *unstored
-	recorder     *records
-	skipReporter *skips
+	dedup        *dedupWindow
+	unstored     *unstoredAttempts
+	recorder     *recorder
+	skipReporter *skipReporter
 	// terminating get no first attempts.
 	terminating *terminatingNamespaces
 
-	throttleFailing, throttleSlow *storing
+	throttleFailing, throttleSlow *storeThrottle
 
 	background sync.WaitGroup
 }
@@ -150,11 +150,11 @@ func New(o Options) (*Gateway, error) {
 		unregistered:  o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		webhooks: newWebhookIndex(o.Now), deliveries: newDeliveryIndex(o.Now), eventTypes: newEventTypeIndex(o.Now),
 		news: newNews(), terminating: newTerminatingNamespaces(o.Now),
-		throttleFailing: newStoring(failingLimits(), o.Now), throttleSlow: newStoring(slowLimits(), o.Now),
+		throttleFailing: newStoreThrottle(failingLimits(), o.Now), throttleSlow: newStoreThrottle(slowLimits(), o.Now),
 	}
-	g.skipReporter = &skips{
+	g.skipReporter = &skipReporter{
 		client: o.Client, object: o.Skipped, replica: o.Replica,
-		panics: o.Panics, logger: o.Logger, now: o.Now, untold: map[skipped.Webhook]skipped.Count{},
+		panics: o.Panics, logger: o.Logger, now: o.Now, unreported: map[skipped.Webhook]skipped.Count{},
 	}
 	g.webhooks.Panics, g.deliveries.Panics, g.eventTypes.Panics = o.Panics, o.Panics, o.Panics
 	g.webhooks.broadcaster, g.deliveries.broadcaster = g.news, g.news
@@ -178,10 +178,10 @@ func (g *Gateway) Close() {
 func (g *Gateway) setUpAttempts(o Options) {
 	g.attempter = &attempter{
 		sender: o.Dispatcher, signer: signer.New(o.Client, o.Now), wait: o.First.Wait,
-		slots:     newSlots(o.First.Slots, o.First.PerWebhook, o.First.PerDestination, o.First.Wait),
+		limiter:   newLimiter(o.First.Slots, o.First.PerWebhook, o.First.PerDestination, o.First.Wait),
 		forbidden: o.Forbidden, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, now: o.Now,
 	}
-	g.dedup, g.unstored = newWindow(o.First.Window, o.Now), newUnstored(o.Now)
+	g.dedup, g.unstored = newDedupWindow(o.First.Window, o.Now), newUnstoredAttempts(o.Now)
 	create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
 		stored, err := g.createObject(ctx, object, nil) // records have paid for it
 		if err == nil {
@@ -189,11 +189,11 @@ func (g *Gateway) setUpAttempts(o Options) {
 		}
 		return err
 	}
-	g.recorder = newRecords(o.First.Records, create, g.deliveries.isControllerBehind, g.writes, o.Metrics, o.Panics, o.Now)
-	g.deliveries.observe = g.attempter.slots.hear
+	g.recorder = newRecorder(o.First.Records, create, g.deliveries.isControllerBehind, g.writes, o.Metrics, o.Panics, o.Now)
+	g.deliveries.observe = g.attempter.limiter.observe
 	g.webhooks.onDelete = func(webhook *v1alpha1.Webhook) {
 		g.forgetWebhook(keyOf(webhook))
-		g.skipReporter.forget(webhook)
+		g.skipReporter.forgetWebhook(webhook)
 	}
 }
 
@@ -218,7 +218,7 @@ func (g *Gateway) Start(ctx context.Context) {
 func (g *Gateway) Drain(ctx context.Context) error {
 	settled := make(chan struct{})
 	go func() {
-		g.attempter.late.Wait()
+		g.attempter.unsettled.Wait()
 		close(settled)
 	}()
 	select {

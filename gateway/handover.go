@@ -22,56 +22,56 @@ const (
 	settlePause = 200 * time.Millisecond
 )
 
-// deliverAttempted creates the object of a delivery whose first attempt failed,
+// storeAttempted creates the object of a delivery whose first attempt failed,
 // or is still out: then the controller leaves it alone for as long as that can
 // take.
-func (p *pipeline) deliverAttempted(ctx context.Context, t *task) (*deliveryEntry, error) {
-	f := t.flight
-	object := f.draft.object()
-	out := !f.hasEnded()
+func (p *pipeline) storeAttempted(ctx context.Context, t *target) (*deliveryEntry, error) {
+	a := t.attempt
+	object := a.draft.object()
+	out := !a.hasEnded()
 	switch {
 	case out:
-		until := p.g.now().Add(f.request.Timeout + handOverMargin)
+		until := p.g.now().Add(a.request.Timeout + handOverMargin)
 		object.Spec.NotBefore = new(metav1.NewMicroTime(until.UTC().Truncate(time.Microsecond)))
-	case f.err != nil: // lost: the controller makes this attempt
-	case f.result.Succeeded() && !f.mustStore(): // meanwhile
-		return p.delivered(f), nil
+	case a.err != nil: // lost: the controller makes this attempt
+	case a.result.Succeeded() && !a.mustRecord(): // meanwhile
+		return p.keepSuccess(a), nil
 	default:
-		object.Spec.FirstAttempt = new(f.made())
+		object.Spec.FirstAttempt = new(a.logEntry())
 	}
-	stored, err := p.g.createObject(ctx, object, t.reserved) // which is not the flight's where an event is repeated
+	stored, err := p.g.createObject(ctx, object, t.reservation) // which is not the flight's where an event is repeated
 	if err != nil {
-		p.abandonOne(f)
+		p.abandonAttempt(a)
 		return nil, err
 	}
-	p.g.unstored.settle(f)
+	p.g.unstored.remove(a)
 	if out && stored.Spec.NotBefore.Equal(object.Spec.NotBefore) {
-		p.g.attempter.late.Go(func() {
-			_ = p.g.panics.Do(panics.Delivery, func() { p.g.writeOutcome(f, stored) }) // the controller takes over
+		p.g.attempter.unsettled.Go(func() {
+			_ = p.g.panics.Do(panics.Delivery, func() { p.g.writeOutcome(a, stored) }) // the controller takes over
 		})
 	}
-	return p.take(f.draft, stored)
+	return p.acceptStored(a.draft, stored)
 }
 
-// abandon lets go of first attempts whose publisher gets an error before their
+// abandonAttempts lets go of first attempts whose publisher gets an error before their
 // objects were begun.
-func (p *pipeline) abandon(tasks []*task) {
-	for _, t := range tasks {
-		if !t.begun {
-			p.abandonOne(t.flight)
+func (p *pipeline) abandonAttempts(targets []*target) {
+	for _, t := range targets {
+		if !t.storeBegun {
+			p.abandonAttempt(t.attempt)
 		}
 	}
 }
 
-// abandonOne remembers a first attempt that has no object, as a delivery if it
+// abandonAttempt remembers a first attempt that has no object, as a delivery if it
 // succeeds after all: an event that is repeated is not attempted again.
-func (p *pipeline) abandonOne(f *firstAttempt) {
-	p.g.unstored.keep(f)
-	p.g.attempter.late.Go(func() {
-		<-f.ended
-		if f.delivered() && !f.mustStore() {
-			_ = p.g.panics.Do(panics.Delivery, func() { p.g.dedup.remember(f) })
-			p.g.unstored.settle(f)
+func (p *pipeline) abandonAttempt(a *firstAttempt) {
+	p.g.unstored.add(a)
+	p.g.attempter.unsettled.Go(func() {
+		<-a.done
+		if a.hasSucceeded() && !a.mustRecord() {
+			_ = p.g.panics.Do(panics.Delivery, func() { p.g.dedup.remember(a) })
+			p.g.unstored.remove(a)
 		}
 	})
 }
@@ -79,13 +79,13 @@ func (p *pipeline) abandonOne(f *firstAttempt) {
 // writeOutcome writes what came of an attempt that was handed over, onto the object as
 // it was when it was created: whoever has written since then goes on from what
 // they know. The controller decides what follows.
-func (g *Gateway) writeOutcome(f *firstAttempt, stored *v1alpha1.WebhookDelivery) {
-	<-f.ended
-	if f.err != nil { // the controller takes over at notBefore
+func (g *Gateway) writeOutcome(a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
+	<-a.done
+	if a.err != nil { // the controller takes over at notBefore
 		g.metrics.handedOver(handOverTaken)
 		return
 	}
-	made := f.made()
+	made := a.logEntry()
 	out := &v1alpha1.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: stored.Namespace, Name: stored.Name, UID: stored.UID, ResourceVersion: stored.ResourceVersion,

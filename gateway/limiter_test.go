@@ -19,14 +19,14 @@ import (
 
 // track is slots, and a clock, and what waits.
 type track struct {
-	*slots
+	*limiter
 
 	now     time.Time
 	waiting bool
 }
 
 func newTrack() *track {
-	return &track{slots: newSlots(8, 4, 6, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	return &track{limiter: newLimiter(8, 4, 6, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 }
 
 // hookNamed is a webhook; what stands before a / is its namespace.
@@ -46,7 +46,7 @@ func urlOf(name string) string {
 func keyNamed(name string) webhookKey { return keyOf(hookNamed(name, "")) }
 
 func (k *track) try(name string) (*slot, refusal) {
-	return k.take(hookNamed(name, urlOf(name)), k.now, func(time.Time) bool { return k.waiting })
+	return k.acquire(hookNamed(name, urlOf(name)), k.now, func(time.Time) bool { return k.waiting })
 }
 
 // must takes a slot that must be there.
@@ -66,14 +66,14 @@ func (k *track) expect(t *testing.T, name string, want refusal) {
 		t.Errorf("%s: got %q, want %q", name, why, want)
 	}
 	if at != nil {
-		k.free(at, k.now)
+		k.release(at, k.now)
 	}
 }
 
 // ends lets an attempt end so.
 func (k *track) ends(at *slot, took time.Duration, result dispatcher.Result) {
 	k.now = k.now.Add(took)
-	k.done(at, &result, took, k.now)
+	k.releaseWithResult(at, &result, took, k.now)
 }
 
 // proven makes webhooks whose endpoints answer in time.
@@ -119,13 +119,13 @@ func TestWhatHangsLeavesTheOthersTheirSlots(t *testing.T) {
 func TestANamespaceLeavesSlotsToOthers(t *testing.T) {
 	for _, bound := range []string{"of all", "of a destination"} {
 		t.Run(bound, func(t *testing.T) {
-			k := &track{slots: newSlots(32, 64, 32, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+			k := &track{limiter: newLimiter(32, 64, 32, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 			try := func(name string) *slot {
 				url := "https://shared.example.com/"
 				if bound == "of all" {
 					url = urlOf(name)
 				}
-				at, _ := k.take(hookNamed(name, url), k.now, nil)
+				at, _ := k.acquire(hookNamed(name, url), k.now, nil)
 				return at
 			}
 			for _, name := range []string{"a/1", "b/1", "c/1"} {
@@ -158,8 +158,8 @@ func TestPatientPublishersLeaveThePromptTheirSlots(t *testing.T) {
 	for range 4 {
 		k.must(t, "well")
 	}
-	if k.used[kindDoubtful] != 6 {
-		t.Errorf("%d attempts are known to be slow, want 6", k.used[kindDoubtful])
+	if k.used[kindUncertain] != 6 {
+		t.Errorf("%d attempts are known to be slow, want 6", k.used[kindUncertain])
 	}
 }
 
@@ -175,7 +175,7 @@ func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
 	}{
 		"nothing is known here":               {func(*track) {}, false},
 		"a success before it is said to fail": {func(k *track) { k.proven(t, "one"); k.now = k.now.Add(-time.Second) }, true},
-		"a success a while before":            {func(k *track) { k.proven(t, "one"); k.now = k.now.Add(wellFor + 1) }, false},
+		"a success a while before":            {func(k *track) { k.proven(t, "one"); k.now = k.now.Add(healthyFor + 1) }, false},
 		"a success since, and nothing for long": {func(k *track) {
 			k.now = k.now.Add(time.Minute + time.Second)
 			k.proven(t, "one")
@@ -184,12 +184,12 @@ func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
 		"one refusal among successes": {func(k *track) { k.proven(t, "one"); k.ends(k.must(t, "one"), time.Millisecond, bad()) }, true},
 		"as many refusals as close it": {func(k *track) {
 			k.proven(t, "one")
-			for range strikesToClose {
+			for range failuresToOpen {
 				k.ends(k.must(t, "one"), time.Millisecond, bad())
 			}
 		}, false},
 		"a success of a webhook with another url": {func(k *track) {
-			at, _ := k.take(hookNamed("one", "https://former.example.com/"), k.now, nil)
+			at, _ := k.acquire(hookNamed("one", "https://former.example.com/"), k.now, nil)
 			k.ends(at, time.Millisecond, good())
 		}, false},
 	} {
@@ -197,8 +197,8 @@ func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
 			k := newTrack()
 			failing.Status.LastFailureTime = new(metav1.NewMicroTime(k.now.Add(time.Minute)))
 			c.happens(k)
-			f := &attempter{slots: k.slots, now: func() time.Time { return k.now }}
-			if got := f.isWell(failing); got != c.well {
+			f := &attempter{limiter: k.limiter, now: func() time.Time { return k.now }}
+			if got := f.canAttempt(failing); got != c.well {
 				t.Errorf("well: %v, want %v", got, c.well)
 			}
 		})
@@ -208,7 +208,7 @@ func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
 func TestADestinationHasItsOwnBound(t *testing.T) {
 	k := newTrack()
 	take := func(name string) (*slot, refusal) {
-		return k.take(hookNamed(name, "https://shared.example.com/"+name), k.now, func(time.Time) bool { return false })
+		return k.acquire(hookNamed(name, "https://shared.example.com/"+name), k.now, func(time.Time) bool { return false })
 	}
 	for _, name := range []string{"a", "b"} {
 		at, _ := take(name)
@@ -231,12 +231,12 @@ func TestSlowEndpointsAreTriedAgainRarely(t *testing.T) {
 		pause := time.Duration(pause) * time.Second
 		at := k.must(t, "slow")
 		k.now = k.now.Add(time.Second)
-		k.expect(t, "slow", refusedClosed)
+		k.expect(t, "slow", refusedCircuitOpen)
 		k.now = k.now.Add(pause - time.Millisecond)
-		k.expect(t, "slow", refusedClosed)
-		k.done(at, new(good()), time.Minute, k.now)
+		k.expect(t, "slow", refusedCircuitOpen)
+		k.releaseWithResult(at, new(good()), time.Minute, k.now)
 		k.now = k.now.Add(pause - time.Millisecond)
-		k.expect(t, "slow", refusedClosed) // it rests from when it was done
+		k.expect(t, "slow", refusedCircuitOpen) // it rests from when it was done
 		k.now = k.now.Add(time.Millisecond)
 	}
 	one := k.must(t, "slow")
@@ -252,10 +252,10 @@ func TestASlowAnswerIsForgottenAfterAPromptOne(t *testing.T) {
 	k.proven(t, "well")
 	late, prompt := k.must(t, "well"), k.must(t, "well")
 	k.now = k.now.Add(time.Second)
-	k.expect(t, "well", refusedClosed)
-	k.done(prompt, new(good()), time.Millisecond, k.now)
+	k.expect(t, "well", refusedCircuitOpen)
+	k.releaseWithResult(prompt, new(good()), time.Millisecond, k.now)
 	k.expect(t, "well", "")
-	k.done(late, new(good()), 2*time.Second, k.now)
+	k.releaseWithResult(late, new(good()), 2*time.Second, k.now)
 	k.expect(t, "well", "")
 }
 
@@ -268,23 +268,23 @@ func TestAnImpatientPublisherDoesNotMakeAnEndpointSlow(t *testing.T) {
 	k.ends(at, 800*time.Millisecond, good())
 	k.expect(t, "well", "")
 	k.ends(k.must(t, "well"), 1100*time.Millisecond, good())
-	k.expect(t, "well", refusedClosed)
+	k.expect(t, "well", refusedCircuitOpen)
 }
 
 func TestFailuresInARowCloseForAWhile(t *testing.T) {
 	k := newTrack()
 	k.proven(t, "down")
-	for range strikesToClose - 1 {
+	for range failuresToOpen - 1 {
 		k.ends(k.must(t, "down"), time.Millisecond, bad())
 	}
 	for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} {
 		k.ends(k.must(t, "down"), time.Millisecond, bad())
 		k.now = k.now.Add(time.Duration(seconds)*time.Second - time.Millisecond)
-		k.expect(t, "down", refusedClosed)
+		k.expect(t, "down", refusedCircuitOpen)
 		k.now = k.now.Add(time.Millisecond)
 	}
 	k.proven(t, "down")
-	for range strikesToClose - 1 {
+	for range failuresToOpen - 1 {
 		k.ends(k.must(t, "down"), time.Millisecond, bad())
 	}
 	k.expect(t, "down", "")
@@ -297,11 +297,11 @@ func TestWhatWasHeldBackGoesFirst(t *testing.T) {
 	busy.Reason, busy.RetryAfter = dispatcher.ReasonThrottled, k.now.Add(5*time.Second)
 	k.ends(k.must(t, "busy"), time.Millisecond, busy)
 	k.now = k.now.Add(4 * time.Second)
-	k.expect(t, "busy", refusedClosed)
+	k.expect(t, "busy", refusedCircuitOpen)
 	k.now, k.waiting = k.now.Add(2*time.Second), true
-	k.expect(t, "busy", refusedClosed)
+	k.expect(t, "busy", refusedCircuitOpen)
 	k.waiting = false
-	k.expect(t, "busy", refusedClosed) // looked at once a second
+	k.expect(t, "busy", refusedCircuitOpen) // looked at once a second
 	k.now = k.now.Add(time.Second)
 	k.expect(t, "busy", "")
 }
@@ -309,15 +309,15 @@ func TestWhatWasHeldBackGoesFirst(t *testing.T) {
 func TestAnotherURLStartsAfresh(t *testing.T) {
 	k := newTrack()
 	k.ends(k.must(t, "moved"), time.Minute, bad())
-	k.expect(t, "moved", refusedClosed)
-	at, why := k.take(hookNamed("moved", "https://elsewhere.example.com"), k.now, nil)
+	k.expect(t, "moved", refusedCircuitOpen)
+	at, why := k.acquire(hookNamed("moved", "https://elsewhere.example.com"), k.now, nil)
 	if at == nil {
 		t.Fatal(why)
 	}
-	k.forget(keyNamed("moved"))
-	k.free(at, k.now)
-	if len(k.hooks) != 0 || len(k.destinations) != 0 || len(k.spaces) != 0 || k.out() != 0 {
-		t.Errorf("left: %d webhooks, %d destinations, %d out", len(k.hooks), len(k.destinations), k.out())
+	k.forgetWebhook(keyNamed("moved"))
+	k.release(at, k.now)
+	if len(k.endpoints) != 0 || len(k.destinations) != 0 || len(k.namespaces) != 0 || k.underWay() != 0 {
+		t.Errorf("left: %d webhooks, %d destinations, %d out", len(k.endpoints), len(k.destinations), k.underWay())
 	}
 }
 
@@ -353,27 +353,27 @@ func TestPreferences(t *testing.T) {
 // after it has recovered.
 func TestARetryThatSucceedsReopensWhatFailed(t *testing.T) {
 	succeeded := func(k *track, ago time.Duration) {
-		k.hear(keyNamed("one"), heard{at: k.now.Add(-ago), succeeded: true}, k.now)
+		k.observe(keyNamed("one"), observedAttempt{endTime: k.now.Add(-ago), succeeded: true}, k.now)
 	}
 	for name, c := range map[string]struct {
 		happens func(k *track)
 		want    refusal
 	}{
-		"nothing":                       {func(*track) {}, refusedClosed},
-		"a failure":                     {func(k *track) { k.hear(keyNamed("one"), heard{at: k.now}, k.now) }, refusedClosed},
+		"nothing":                       {func(*track) {}, refusedCircuitOpen},
+		"a failure":                     {func(k *track) { k.observe(keyNamed("one"), observedAttempt{endTime: k.now}, k.now) }, refusedCircuitOpen},
 		"a success":                     {func(k *track) { succeeded(k, 0) }, ""},
-		"a success before the failures": {func(k *track) { succeeded(k, 3*time.Second) }, refusedClosed},
+		"a success before the failures": {func(k *track) { succeeded(k, 3*time.Second) }, refusedCircuitOpen},
 		"a success, but we shall wait": {func(k *track) {
-			k.hear(keyNamed("one"), heard{at: k.now, retryAfter: k.now.Add(time.Minute)}, k.now)
+			k.observe(keyNamed("one"), observedAttempt{endTime: k.now, retryAfter: k.now.Add(time.Minute)}, k.now)
 			succeeded(k, 0)
-		}, refusedClosed},
+		}, refusedCircuitOpen},
 		"a success, while one finds out": {func(k *track) { succeeded(k, 0); _, _ = k.try("one") }, refusedFull},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newTrack()
 			k.proven(t, "one")
 			for range 8 {
-				k.now = k.now.Add(closedMost)
+				k.now = k.now.Add(maxOpen)
 				k.ends(k.must(t, "one"), time.Millisecond, bad())
 			}
 			k.now = k.now.Add(time.Second)
@@ -384,19 +384,21 @@ func TestARetryThatSucceedsReopensWhatFailed(t *testing.T) {
 }
 
 func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
-	tells := func(k *track, timedOut bool) { k.hear(keyNamed("one"), heard{at: k.now, timedOut: timedOut}, k.now) }
+	tells := func(k *track, timedOut bool) {
+		k.observe(keyNamed("one"), observedAttempt{endTime: k.now, timedOut: timedOut}, k.now)
+	}
 	for name, c := range map[string]struct {
 		happens func(k *track)
 		want    refusal
 	}{
 		"nothing":                  {func(*track) {}, ""},
-		"a timeout":                {func(k *track) { tells(k, true) }, refusedClosed},
+		"a timeout":                {func(k *track) { tells(k, true) }, refusedCircuitOpen},
 		"a failure":                {func(k *track) { tells(k, false) }, ""},
-		"a timeout long ago":       {func(k *track) { tells(k, true); k.now = k.now.Add(hungFor) }, ""},
-		"a timeout a while ago":    {func(k *track) { tells(k, true); k.now = k.now.Add(hungFor - time.Second) }, refusedClosed},
+		"a timeout long ago":       {func(k *track) { tells(k, true); k.now = k.now.Add(hangingFor) }, ""},
+		"a timeout a while ago":    {func(k *track) { tells(k, true); k.now = k.now.Add(hangingFor - time.Second) }, refusedCircuitOpen},
 		"a timeout, then answers":  {func(k *track) { tells(k, true); k.now = k.now.Add(time.Second); tells(k, false) }, ""},
 		"heard of in another turn": {func(k *track) { tells(k, false); k.now = k.now.Add(-time.Second); tells(k, true) }, ""},
-		"forgotten":                {func(k *track) { tells(k, true); k.forget(keyNamed("one")) }, ""},
+		"forgotten":                {func(k *track) { tells(k, true); k.forgetWebhook(keyNamed("one")) }, ""},
 		"a timeout before our own success": {func(k *track) {
 			at := k.must(t, "one")
 			tells(k, true)
@@ -408,7 +410,7 @@ func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
 			k.proven(t, "one")
 			k.now = k.now.Add(time.Second)
 			c.happens(k)
-			if hangs, _ := k.doubts(hookNamed("one", "https://one.example.com/"), k.now); hangs != (c.want != "") {
+			if hangs, _ := k.classify(hookNamed("one", "https://one.example.com/"), k.now); hangs != (c.want != "") {
 				t.Errorf("stored as what hangs is: %v", hangs)
 			}
 			k.expect(t, "one", c.want)

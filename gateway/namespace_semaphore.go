@@ -18,25 +18,25 @@ type namespaceSemaphore struct {
 	size int64 // bytes
 	now  func() time.Time
 
-	mu     sync.Mutex
-	spaces map[string]*spaceSemaphore
+	mu         sync.Mutex
+	namespaces map[string]*namespaceBytes
 }
 
-// spaceSemaphore is that of one namespace.
-type spaceSemaphore struct {
+// namespaceBytes is that of one namespace.
+type namespaceBytes struct {
 	bytes *semaphore.Weighted
 	users int // hold bytes, or wait for them
 }
 
 func newNamespaceSemaphore(size int64, now func() time.Time) *namespaceSemaphore {
-	return &namespaceSemaphore{size: size, now: now, spaces: map[string]*spaceSemaphore{}}
+	return &namespaceSemaphore{size: size, now: now, namespaces: map[string]*namespaceBytes{}}
 }
 
 // acquire waits for so many bytes, at most the size of the semaphore; the caller gives
 // them back by release.
 func (n *namespaceSemaphore) acquire(ctx context.Context, namespace string, bytes int) (release func(), err error) {
 	weight := min(int64(bytes), n.size)
-	space := n.enter(namespace)
+	space := n.join(namespace)
 	if err := space.bytes.Acquire(ctx, weight); err != nil {
 		n.leave(namespace, space)
 		return nil, err
@@ -45,33 +45,33 @@ func (n *namespaceSemaphore) acquire(ctx context.Context, namespace string, byte
 	return func() {
 		rest := time.Duration(0)
 		if weight > bytesPerWrite {
-			rest = min(n.now().Sub(began), mostRest)
+			rest = min(n.now().Sub(began), maxThrottleWait)
 		}
-		after(rest, func() {
+		callAfter(rest, func() {
 			space.bytes.Release(weight)
 			n.leave(namespace, space)
 		})
 	}, nil
 }
 
-func (n *namespaceSemaphore) enter(namespace string) *spaceSemaphore {
+func (n *namespaceSemaphore) join(namespace string) *namespaceBytes {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	space := n.spaces[namespace]
+	space := n.namespaces[namespace]
 	if space == nil {
-		space = &spaceSemaphore{bytes: semaphore.NewWeighted(n.size)}
-		n.spaces[namespace] = space
+		space = &namespaceBytes{bytes: semaphore.NewWeighted(n.size)}
+		n.namespaces[namespace] = space
 	}
 	space.users++
 	return space
 }
 
 // leave forgets a namespace of which nothing is held or waits.
-func (n *namespaceSemaphore) leave(namespace string, space *spaceSemaphore) {
+func (n *namespaceSemaphore) leave(namespace string, space *namespaceBytes) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	space.users--
 	if space.users == 0 {
-		delete(n.spaces, namespace)
+		delete(n.namespaces, namespace)
 	}
 }

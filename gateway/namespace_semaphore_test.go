@@ -35,10 +35,10 @@ func TestLargeRequestsOfANamespaceGoOneAfterTheOther(t *testing.T) {
 					t.Errorf("waited %s, %v, want %s", waited, err, c.waits)
 				}
 				release()
-				time.Sleep(2 * mostRest)
+				time.Sleep(2 * maxThrottleWait)
 				synctest.Wait()
-				if len(n.spaces) != 0 {
-					t.Errorf("%d namespaces are left", len(n.spaces))
+				if len(n.namespaces) != 0 {
+					t.Errorf("%d namespaces are left", len(n.namespaces))
 				}
 			})
 		})
@@ -58,8 +58,8 @@ func TestARequestWhoseCallerGoesLeavesNothing(t *testing.T) {
 			t.Error("more bytes than there are")
 		}
 		release()
-		if len(n.spaces) != 0 {
-			t.Errorf("%d namespaces are left", len(n.spaces))
+		if len(n.namespaces) != 0 {
+			t.Errorf("%d namespaces are left", len(n.namespaces))
 		}
 	})
 }

@@ -120,8 +120,8 @@ func TestAPanicInOneEventOfABatchIsItsAnswer(t *testing.T) {
 
 func TestAPanicInOneDeliveryIsTheEventsAnswer(t *testing.T) {
 	g, recovered := broken(t)
-	p := &pipeline{g: g, known: map[string]*deliveryEntry{}, id: "evt_1"}
-	err := p.deliverAll(context.Background(), []*task{{released: true}, {released: true}})
+	p := &pipeline{g: g, existing: map[string]*deliveryEntry{}, eventID: "evt_1"}
+	err := p.storeAll(context.Background(), []*target{{released: true}, {released: true}})
 	said, ok := err.(*problem) //nolint:errorlint // as it is returned
 	if !ok || said.Status != http.StatusInternalServerError {
 		t.Fatalf("got %v", err)

@@ -90,7 +90,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 		g.metrics.published(outcomeRefused)
 		return nil, fail(ctx, err)
 	}
-	published, err := (&pipeline{g: g, who: who, namespace: namespace, event: event, prefer: prefer}).run(ctx)
+	published, err := (&pipeline{g: g, caller: who, namespace: namespace, event: event, preference: prefer}).run(ctx)
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
@@ -134,45 +134,45 @@ func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, who *cal
 // pipeline is one event on its way to every webhook that wants it. Make one
 // for each event, and run it once.
 type pipeline struct {
-	g         *Gateway
-	who       *caller
-	namespace string
-	event     *publication
-	prefer    preference
+	g          *Gateway
+	caller     *caller
+	namespace  string
+	event      *publication
+	preference preference
 
-	id       string // of the event
-	accepted time.Time
-	stamp    time.Time // in the payload of what is created
-	payload  []byte    // with that stamp
-	span     tracing.Publishing
+	eventID   string // of the event
+	accepted  time.Time
+	timestamp time.Time // in the payload of what is created
+	payload   []byte    // with that stamp
+	span      tracing.Publishing
 
-	wanted  []target // the oldest first
-	skipped []skippedTarget
+	candidates []candidate // the oldest first
+	skipped    []skippedWebhook
 
-	mu      sync.Mutex
-	known   map[string]*deliveryEntry // deliveries that exist, by name
-	created bool                      // one of them is new
+	mu       sync.Mutex
+	existing map[string]*deliveryEntry // deliveries that exist, by name
+	hasNew   bool                      // one of them is new
 
-	admitted  bool                     // attempts begin, and objects are made
-	attempted map[string]*firstAttempt // before, of deliveries that could not be stored, by name
+	admitted      bool                     // attempts begin, and objects are made
+	priorAttempts map[string]*firstAttempt // before, of deliveries that could not be stored, by name
 }
 
-// target is a webhook and the name of the delivery that it gets.
-type target struct {
-	webhook *v1alpha1.Webhook
-	name    string
+// candidate is a webhook and the name of the delivery that it gets.
+type candidate struct {
+	webhook      *v1alpha1.Webhook
+	deliveryName string
 }
 
 // run publishes the event; every error is a problem or a bug.
 func (p *pipeline) run(ctx context.Context) (*rest.Published, error) {
 	var err error
-	if panicked := p.g.panics.Do(panics.Event, func() { err = p.steps(ctx) }); panicked != nil {
+	if panicked := p.g.panics.Do(panics.Event, func() { err = p.runStages(ctx) }); panicked != nil {
 		err = internalProblem(panicked)
 	}
-	p.span.End(failureOf(err), len(p.known))
+	p.span.End(failureReason(err), len(p.existing))
 	if err == nil {
-		p.count()
-		return &rest.Published{EventID: p.id, Deliveries: p.deliveries(), Skipped: p.skippedWebhooks()}, nil
+		p.countOutcome()
+		return &rest.Published{EventID: p.eventID, Deliveries: p.presentDeliveries(), Skipped: p.presentSkipped()}, nil
 	}
 	said, ok := errors.AsType[*problem](err)
 	if !ok || said.Status >= http.StatusInternalServerError {
@@ -180,14 +180,14 @@ func (p *pipeline) run(ctx context.Context) (*rest.Published, error) {
 	} else {
 		p.g.metrics.published(outcomeRefused)
 	}
-	if ok && p.id != "" && (p.admitted || isRepeatable(said.Status)) {
-		said.EventID, said.Deliveries = p.id, p.deliveries()
+	if ok && p.eventID != "" && (p.admitted || isRepeatable(said.Status)) {
+		said.EventID, said.Deliveries = p.eventID, p.presentDeliveries()
 	}
 	return nil, err
 }
 
-// failureOf is why an event was not published, by a name from a closed set.
-func failureOf(err error) string {
+// failureReason is why an event was not published, by a name from a closed set.
+func failureReason(err error) string {
 	if said, ok := errors.AsType[*problem](err); ok {
 		return said.Reason
 	}
@@ -203,42 +203,42 @@ func isRepeatable(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusConflict || status >= http.StatusInternalServerError
 }
 
-func (p *pipeline) steps(ctx context.Context) error {
-	p.known = map[string]*deliveryEntry{}
-	if err := p.check(ctx); err != nil {
+func (p *pipeline) runStages(ctx context.Context) error {
+	p.existing = map[string]*deliveryEntry{}
+	if err := p.checkEvent(ctx); err != nil {
 		return err
 	}
-	p.span = p.g.tracer.Publish(p.event.traceParent, tracing.Event{Namespace: p.namespace, Type: p.event.eventType, ID: p.id, Accepted: p.accepted})
+	p.span = p.g.tracer.Publish(p.event.traceParent, tracing.Event{Namespace: p.namespace, Type: p.event.eventType, ID: p.eventID, Accepted: p.accepted})
 	if p.event.id != "" {
-		leave, err := p.g.dedup.enter(ctx, p.namespace, p.id)
+		leave, err := p.g.dedup.lockEventID(ctx, p.namespace, p.eventID)
 		if err != nil {
 			return unavailable("publishing", errSameID)
 		}
 		defer leave()
 	}
-	if err := p.recall(); err != nil {
+	if err := p.findExisting(); err != nil {
 		return err
 	}
 	return p.fanOut(ctx)
 }
 
-func (p *pipeline) count() {
+func (p *pipeline) countOutcome() {
 	outcome := outcomeAccepted
-	if !p.created && len(p.known) > 0 {
+	if !p.hasNew && len(p.existing) > 0 {
 		outcome = outcomeRepeated
 	}
 	p.g.metrics.published(outcome)
 	for _, each := range p.skipped {
 		p.g.metrics.skippedWebhook(each.reason)
-		p.g.skipReporter.note(keyOf(each.webhook), each.reason)
+		p.g.skipReporter.count(keyOf(each.webhook), each.reason)
 	}
 }
 
-// check refuses what may not be published, and makes the payload of the rest.
+// checkEvent refuses what may not be published, and makes the payload of the rest.
 // Whoever may not publish a type is not told whether it exists.
-func (p *pipeline) check(ctx context.Context) error {
+func (p *pipeline) checkEvent(ctx context.Context) error {
 	g, event := p.g, p.event
-	if err := g.permit(ctx, p.who, verbPublish, resourceEventTypes, p.namespace, event.eventType); err != nil {
+	if err := g.permit(ctx, p.caller, verbPublish, resourceEventTypes, p.namespace, event.eventType); err != nil {
 		return err
 	}
 	if len(g.namespaces) > 0 && !slices.Contains(g.namespaces, p.namespace) {
@@ -246,16 +246,16 @@ func (p *pipeline) check(ctx context.Context) error {
 	}
 	entry := g.eventTypes.find(event.eventType)
 	if entry == nil && !g.unregistered {
-		return fieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, p.field("event"),
+		return fieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, p.fieldName("event"),
 			fmt.Sprintf("%s is not in the catalogue; GET /v1/event-types lists what is, and an operator adds an EventType", event.eventType))
 	}
 	p.accepted = g.now().UTC()
-	p.stamp = p.accepted
+	p.timestamp = p.accepted
 	if event.timestamp != nil {
-		p.stamp = *event.timestamp
+		p.timestamp = *event.timestamp
 	}
 	var err error
-	if p.payload, err = payload.Build(event.eventType, p.stamp, event.data); err != nil {
+	if p.payload, err = payload.Build(event.eventType, p.timestamp, event.data); err != nil {
 		return problemOf(err, event.fields)
 	}
 	if entry != nil {
@@ -263,15 +263,15 @@ func (p *pipeline) check(ctx context.Context) error {
 			return err
 		}
 	}
-	p.id = event.id
-	if p.id == "" {
-		p.id, err = g.newEventID("evt_")
+	p.eventID = event.id
+	if p.eventID == "" {
+		p.eventID, err = g.newEventID("evt_")
 	}
 	return err
 }
 
-// field is the publisher's name for one of our fields.
-func (p *pipeline) field(name string) string {
+// fieldName is the publisher's name for one of our fields.
+func (p *pipeline) fieldName(name string) string {
 	if given, ok := p.event.fields[name]; ok {
 		return given
 	}
@@ -297,30 +297,30 @@ func (g *Gateway) checkSchema(ctx context.Context, entry *eventTypeEntry, body [
 	return nil
 }
 
-// deliveries are those that exist: of the webhooks that match, the oldest
+// presentDeliveries are those that exist: of the webhooks that match, the oldest
 // first, then of others, by name.
-func (p *pipeline) deliveries() []rest.PublishedDelivery {
+func (p *pipeline) presentDeliveries() []rest.PublishedDelivery {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := []rest.PublishedDelivery{}
 	shown := map[string]bool{}
 	show := func(name string) {
-		if r := p.known[name]; r != nil && !shown[name] {
+		if r := p.existing[name]; r != nil && !shown[name] {
 			shown[name] = true
 			all = append(all, presentPublished(r))
 		}
 	}
-	for _, t := range p.wanted {
-		show(t.name)
+	for _, t := range p.candidates {
+		show(t.deliveryName)
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.known)) {
+	for _, name := range slices.Sorted(maps.Keys(p.existing)) {
 		show(name)
 	}
 	return all
 }
 
-// skippedWebhooks are those that get no delivery, as the answer has them.
-func (p *pipeline) skippedWebhooks() []rest.SkippedWebhook {
+// presentSkipped are those that get no delivery, as the answer has them.
+func (p *pipeline) presentSkipped() []rest.SkippedWebhook {
 	all := make([]rest.SkippedWebhook, len(p.skipped))
 	for i, each := range p.skipped {
 		all[i] = rest.SkippedWebhook{WebhookID: idOf(each.webhook), Reason: each.reason}

@@ -18,15 +18,15 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// recorder is an API server that takes a while for each object.
-type recorder struct {
-	takes time.Duration
-	made  atomic.Int64
+// slowAPIServer is an API server that takes a while for each object.
+type slowAPIServer struct {
+	latency time.Duration
+	created atomic.Int64
 }
 
-func (r *recorder) create(context.Context, *v1alpha1.WebhookDelivery) error {
-	time.Sleep(r.takes)
-	r.made.Add(1)
+func (r *slowAPIServer) create(context.Context, *v1alpha1.WebhookDelivery) error {
+	time.Sleep(r.latency)
+	r.created.Add(1)
 	return nil
 }
 
@@ -43,8 +43,8 @@ func TestRecordsYield(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				api := &recorder{takes: c.takes}
-				r := newRecords(limits, api.create, func(string) bool { return false }, newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+				api := &slowAPIServer{latency: c.takes}
+				r := newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 				ctx, stop := context.WithCancel(t.Context())
 				ended := make(chan struct{})
 				go func() { defer close(ended); r.run(ctx) }()
@@ -55,7 +55,7 @@ func TestRecordsYield(t *testing.T) {
 					}})
 					time.Sleep(20 * time.Millisecond)
 				}
-				if made := api.made.Load(); made < c.least || made > c.most {
+				if made := api.created.Load(); made < c.least || made > c.most {
 					t.Errorf("%d records in ten seconds, want %d to %d", made, c.least, c.most)
 				}
 				if waiting := r.queue.size(); waiting > int(limits.totalBurst()) {
@@ -87,7 +87,7 @@ func TestRecordsCountOnceThoughAnswersGetLost(t *testing.T) {
 			stored[object.Name] = unrecordedCount(object)
 			return nil
 		}
-		r := newRecords(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
+		r := newRecorder(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
 			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 		webhook := hookNamed("one", "https://one.example.com/")
 		const offered = 200
@@ -96,14 +96,14 @@ func TestRecordsCountOnceThoughAnswersGetLost(t *testing.T) {
 			if i%7 == 0 {
 				r.record(made)
 			} else {
-				r.skip(made)
+				r.countUnrecorded(made)
 			}
 			time.Sleep(time.Second)
 		}
-		for !r.close(webhook.UID) {
+		for !r.confirm(webhook.UID) {
 			time.Sleep(time.Second)
 		}
-		told := r.untold(webhook.UID)
+		told := r.countUnreported(webhook.UID)
 		for _, others := range stored {
 			told += 1 + others
 		}
@@ -130,19 +130,19 @@ func TestARecordThatIsNotStoredCostsNoBytes(t *testing.T) {
 			limits.WriteBytesPerNamespace = 1
 			writes := newWriteBudget(limits, func() time.Time { return now })
 			create := func(context.Context, *v1alpha1.WebhookDelivery) error { return c.err }
-			r := newRecords(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return c.behind }, writes, NewMetrics(prometheus.NewRegistry()), nil, func() time.Time { return now })
+			r := newRecorder(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return c.behind }, writes, NewMetrics(prometheus.NewRegistry()), nil, func() time.Time { return now })
 			webhook := hookNamed("one", "https://one.example.com/")
 			reserved, refused := writes.reserve(webhook.Namespace, 100, 1)
 			if refused != nil {
 				t.Fatal(refused)
 			}
 			reserved[0].release() // it has succeeded
-			r.offer(&firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: "e", payload: []byte("{}"), accepted: now, reserved: reserved[0]}})
+			r.offer(&firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: "e", payload: []byte("{}"), accepted: now, reservation: reserved[0]}})
 			if writes.checkBytes(webhook.Namespace) == nil {
 				t.Error("what waits for its object is not counted")
 			}
-			write := r.queue.next(now, false)
-			r.record(write.flight)
+			write := r.queue.dequeue(now, false)
+			r.record(write.attempt)
 			if counted := writes.checkBytes(webhook.Namespace) != nil; counted != c.counted {
 				t.Errorf("counted: %t, want %t", counted, c.counted)
 			}
@@ -163,7 +163,7 @@ func TestRecordsThatMayBeStoredAreClosedWhateverHangsElsewhere(t *testing.T) {
 			closed.Add(1)
 			return nil
 		}
-		r := newRecords(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
+		r := newRecorder(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
 			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 		for _, namespace := range []string{"hangs", "well"} {
 			for i := range webhooks {
@@ -174,7 +174,7 @@ func TestRecordsThatMayBeStoredAreClosedWhateverHangsElsewhere(t *testing.T) {
 		}
 		hangs = false
 		began := time.Now()
-		r.closeAll()
+		r.confirmAll()
 		if took := time.Since(began); closed.Load() != webhooks || took > recordTimeout {
 			t.Errorf("%d of %d are closed, in %s", closed.Load(), webhooks, took)
 		}

@@ -13,9 +13,9 @@ const (
 	// recordWorkers is how many objects of successes are created at once, those of one
 	// namespace two at a time.
 	recordWorkers = 3
-	// recordHangs is how long a create may take before others need not wait for it, nor
+	// recordHangTime is how long a create may take before others need not wait for it, nor
 	// for the next ones of its namespace, until one is quicker.
-	recordHangs = time.Second
+	recordHangTime = time.Second
 	// maxHangingRecords is how many such creates there may be at once beside
 	// recordWorkers, one of a namespace.
 	maxHangingRecords = 8
@@ -26,36 +26,36 @@ const (
 // than its share of the slots, so that none waits for what hangs in another. It has
 // no clock and starts nothing.
 type recordQueue struct {
-	mu      sync.Mutex
-	spaces  map[string]*recordSpace
-	turns   []string // namespaces in which something waits, the next one first
-	waiting int
-	used    int // of recordWorkers
-	hanging int // of maxHangingRecords
+	mu         sync.Mutex
+	namespaces map[string]*namespaceRecords
+	order      []string // namespaces in which something waits, the next one first
+	waiting    int
+	used       int // of recordWorkers
+	hanging    int // of maxHangingRecords
 	// changed has something once the queue is worth another look.
 	changed chan struct{}
 }
 
-// recordSpace is what the queue knows of one namespace.
-type recordSpace struct {
+// namespaceRecords is what the queue knows of one namespace.
+type namespaceRecords struct {
 	waiting []*firstAttempt
 	used    int
 	hanging int
 	// slow says that its last create hung; rest, until when nothing more is created.
-	slow bool
-	rest time.Time
+	slow           bool
+	throttledUntil time.Time
 }
 
 // recordWrite is one create under way.
 type recordWrite struct {
-	flight  *firstAttempt
-	space   *recordSpace
-	hanging bool
-	over    bool
+	attempt   *firstAttempt
+	namespace *namespaceRecords
+	hanging   bool
+	finished  bool
 }
 
 func newRecordQueue() *recordQueue {
-	return &recordQueue{spaces: map[string]*recordSpace{}, changed: make(chan struct{}, 1)}
+	return &recordQueue{namespaces: map[string]*namespaceRecords{}, changed: make(chan struct{}, 1)}
 }
 
 func (q *recordQueue) notify() {
@@ -65,23 +65,23 @@ func (q *recordQueue) notify() {
 	}
 }
 
-// put adds a success, unless too many wait.
-func (q *recordQueue) put(f *firstAttempt) bool {
+// enqueue adds a success, unless too many wait.
+func (q *recordQueue) enqueue(a *firstAttempt) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	namespace := f.draft.webhook.Namespace
-	space := q.spaces[namespace]
-	if space == nil {
-		space = &recordSpace{}
-		q.spaces[namespace] = space
+	namespace := a.draft.webhook.Namespace
+	records := q.namespaces[namespace]
+	if records == nil {
+		records = &namespaceRecords{}
+		q.namespaces[namespace] = records
 	}
-	if !mayTake(recordQueueSize, q.waiting, len(space.waiting)) {
+	if !admitsAnother(recordQueueSize, q.waiting, len(records.waiting)) {
 		return false
 	}
-	if len(space.waiting) == 0 {
-		q.turns = append(q.turns, namespace)
+	if len(records.waiting) == 0 {
+		q.order = append(q.order, namespace)
 	}
-	space.waiting = append(space.waiting, f)
+	records.waiting = append(records.waiting, a)
 	q.waiting++
 	q.notify()
 	return true
@@ -91,8 +91,8 @@ func (q *recordQueue) put(f *firstAttempt) bool {
 func (q *recordQueue) depth(namespace string) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if space := q.spaces[namespace]; space != nil {
-		return len(space.waiting)
+	if records := q.namespaces[namespace]; records != nil {
+		return len(records.waiting)
 	}
 	return 0
 }
@@ -104,52 +104,52 @@ func (q *recordQueue) size() int {
 	return q.waiting
 }
 
-// next takes the success out whose turn it is and gives it a slot; nil: there is none,
+// dequeue takes the success out whose turn it is and gives it a slot; nil: there is none,
 // or no slot for it. At the end no namespace rests.
-func (q *recordQueue) next(now time.Time, atEnd bool) *recordWrite {
+func (q *recordQueue) dequeue(now time.Time, atEnd bool) *recordWrite {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i, namespace := range q.turns {
-		space := q.spaces[namespace]
-		if !atEnd && now.Before(space.rest) || !q.hasSlot(space) {
+	for i, namespace := range q.order {
+		records := q.namespaces[namespace]
+		if !atEnd && now.Before(records.throttledUntil) || !q.hasSlot(records) {
 			continue
 		}
-		write := &recordWrite{flight: space.waiting[0], space: space, hanging: space.slow}
-		space.waiting[0], space.waiting = nil, space.waiting[1:]
+		write := &recordWrite{attempt: records.waiting[0], namespace: records, hanging: records.slow}
+		records.waiting[0], records.waiting = nil, records.waiting[1:]
 		q.waiting--
 		q.charge(write, 1)
-		q.turns = append(q.turns[:i], q.turns[i+1:]...)
-		if len(space.waiting) > 0 {
-			q.turns = append(q.turns, namespace)
+		q.order = append(q.order[:i], q.order[i+1:]...)
+		if len(records.waiting) > 0 {
+			q.order = append(q.order, namespace)
 		}
 		return write
 	}
 	return nil
 }
 
-func (q *recordQueue) hasSlot(space *recordSpace) bool {
-	if space.slow {
-		return q.hanging < maxHangingRecords && space.hanging+space.used == 0
+func (q *recordQueue) hasSlot(records *namespaceRecords) bool {
+	if records.slow {
+		return q.hanging < maxHangingRecords && records.hanging+records.used == 0
 	}
-	return space.hanging == 0 && mayTake(recordWorkers, q.used, space.used)
+	return records.hanging == 0 && admitsAnother(recordWorkers, q.used, records.used)
 }
 
 func (q *recordQueue) charge(write *recordWrite, sign int) {
 	if write.hanging {
 		q.hanging += sign
-		write.space.hanging += sign
+		write.namespace.hanging += sign
 		return
 	}
 	q.used += sign
-	write.space.used += sign
+	write.namespace.used += sign
 }
 
-// hang notes that a create hangs: its slot is free for others.
-func (q *recordQueue) hang(write *recordWrite) {
+// markHanging notes that a create hangs: its slot is free for others.
+func (q *recordQueue) markHanging(write *recordWrite) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	write.space.slow = true
-	if write.over || write.hanging || q.hanging >= maxHangingRecords {
+	write.namespace.slow = true
+	if write.finished || write.hanging || q.hanging >= maxHangingRecords {
 		return
 	}
 	q.charge(write, -1)
@@ -163,9 +163,9 @@ func (q *recordQueue) release(write *recordWrite, slow bool, rest time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.charge(write, -1)
-	write.over = true
-	if write.space.slow = slow; slow {
-		write.space.rest = rest
+	write.finished = true
+	if write.namespace.slow = slow; slow {
+		write.namespace.throttledUntil = rest
 	}
 	q.notify()
 }
@@ -174,9 +174,9 @@ func (q *recordQueue) release(write *recordWrite, slow bool, rest time.Time) {
 func (q *recordQueue) sweep(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for namespace, space := range q.spaces {
-		if len(space.waiting) == 0 && space.used == 0 && space.hanging == 0 && now.After(space.rest) {
-			delete(q.spaces, namespace)
+	for namespace, records := range q.namespaces {
+		if len(records.waiting) == 0 && records.used == 0 && records.hanging == 0 && now.After(records.throttledUntil) {
+			delete(q.namespaces, namespace)
 		}
 	}
 }

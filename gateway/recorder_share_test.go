@@ -16,15 +16,15 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// recorders is an API server where creates hang in some namespaces.
-type recorders struct {
+// countingAPIServer is an API server where creates hang in some namespaces.
+type countingAPIServer struct {
 	hanging map[string]bool
 
 	mu   sync.Mutex
 	made map[string][]time.Time // by namespace
 }
 
-func (r *recorders) create(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
+func (r *countingAPIServer) create(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
 	if r.hanging[object.Namespace] {
 		<-ctx.Done()
 		return ctx.Err()
@@ -38,23 +38,23 @@ func (r *recorders) create(ctx context.Context, object *v1alpha1.WebhookDelivery
 	return nil
 }
 
-func (r *recorders) count(namespace string) int {
+func (r *countingAPIServer) count(namespace string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.made[namespace])
 }
 
 // succeed offers one more success of a webhook.
-func succeed(r *records, namespace, webhook string, n int) {
+func succeed(r *recorder, namespace, webhook string, n int) {
 	hook := hookNamed(webhook, "https://one.example.com/")
 	hook.Namespace, hook.UID = namespace, types.UID(namespace+"/"+webhook)
 	r.offer(&firstAttempt{draft: &deliveryDraft{webhook: hook, eventID: fmt.Sprint("e", n), payload: []byte("{}"), accepted: time.Now()}})
 }
 
 // startRecords runs records until the test calls stop.
-func startRecords(t *testing.T, limits Records, api *recorders) (r *records, stop func()) {
+func startRecords(t *testing.T, limits Records, api *countingAPIServer) (r *recorder, stop func()) {
 	t.Helper()
-	r = newRecords(limits, api.create, func(string) bool { return false }, newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+	r = newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); r.run(ctx) }()
@@ -65,7 +65,7 @@ func TestOneNamespaceDoesNotUseUpTheRateOfRecords(t *testing.T) {
 	for _, greedy := range []int{1, 2, 6} {
 		t.Run(fmt.Sprint(greedy, " that want all of it"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				api := &recorders{}
+				api := &countingAPIServer{}
 				r, stop := startRecords(t, Records{Rate: 5, Burst: 10, Total: 20}, api)
 				const seconds, webhooks = 30, 10
 				for i := range seconds * 10 {
@@ -99,7 +99,7 @@ func TestOneNamespaceDoesNotUseUpTheRateOfRecords(t *testing.T) {
 
 func TestCreatesThatHangInOneNamespaceHoldUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		api := &recorders{hanging: map[string]bool{"a": true, "b": true, "c": true, "d": true}} // more than recordWorkers
+		api := &countingAPIServer{hanging: map[string]bool{"a": true, "b": true, "c": true, "d": true}} // more than recordWorkers
 		r, stop := startRecords(t, Records{Rate: 5, Burst: 50, Total: 100}, api)
 		const seconds = 30
 		for i := range seconds * 4 {
@@ -114,7 +114,7 @@ func TestCreatesThatHangInOneNamespaceHoldUpNoOther(t *testing.T) {
 			}
 			time.Sleep(250 * time.Millisecond)
 			synctest.Wait()
-			// That creates hang in a namespace is not known before recordHangs.
+			// That creates hang in a namespace is not known before recordHangTime.
 			if made, want := api.count("prompt"), (i/4+1)*2; made != want && i >= 3 {
 				t.Errorf("after %d ms there are %d records of %d", (i+1)*250, made, want)
 			}

@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// shared is a limit that all namespaces use together.
-type shared struct {
+// sharedQuota is a limit that all namespaces use together.
+type sharedQuota struct {
 	limit int64
-	// most is what one namespace may use by a limit of its own.
-	most int64
-	// total is what all of them use.
-	total int64
+	// perNamespace is what one namespace may use by a limit of its own.
+	perNamespace int64
+	// used is what all of them use.
+	used int64
 }
 
 // admits reports whether a namespace that has so much may want so much: no more than
@@ -24,13 +24,13 @@ type shared struct {
 // by hand. It counts with what it may have, beside those that have more: with no more
 // than its own limit, and with half of what they leave. Whoever kept to this rule
 // counts in full. others are asked for only where that makes a difference.
-func (s shared) admits(have, want int64, others iter.Seq[int64]) bool {
-	if want <= s.limit-s.total {
+func (s sharedQuota) admits(have, want int64, others iter.Seq[int64]) bool {
+	if want <= s.limit-s.used {
 		return true
 	}
 	left := s.limit
 	for _, used := range slices.Backward(slices.Sorted(others)) {
-		left -= min(used, s.most, (left+1)/2)
+		left -= min(used, s.perNamespace, (left+1)/2)
 	}
 	return want <= left-have
 }

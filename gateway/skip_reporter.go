@@ -22,18 +22,18 @@ import (
 )
 
 const (
-	// tellInterval is how often a gateway tells the manager what it has skipped, if it
+	// reportInterval is how often a gateway tells the manager what it has skipped, if it
 	// has: two small requests, whatever the number of events and webhooks.
-	tellInterval = 2 * time.Second
-	// tellAgainMax bounds the wait after that failed.
-	tellAgainMax = time.Minute
+	reportInterval = 2 * time.Second
+	// maxReportWait bounds the wait after that failed.
+	maxReportWait = time.Minute
 )
 
 // +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=bbmcp-skipped,verbs=get;patch,namespace=bbmcp-system
 
-// skips counts the deliveries that webhooks did not get, and tells the manager, which
+// skipReporter counts the deliveries that webhooks did not get, and tells the manager, which
 // says so in their status. The publishers know; the owners of webhooks would not.
-type skips struct {
+type skipReporter struct {
 	client  client.Client
 	object  client.ObjectKey // the ConfigMap; without a namespace nobody is told
 	replica string           // the key of this gateway in it
@@ -41,15 +41,15 @@ type skips struct {
 	logger  *slog.Logger
 	now     func() time.Time
 
-	mu       sync.Mutex
-	untold   map[skipped.Webhook]skipped.Count
-	sequence int64
-	// tried are counts whose write ended without an answer, as version sequence.
-	tried map[skipped.Webhook]skipped.Count
+	mu         sync.Mutex
+	unreported map[skipped.Webhook]skipped.Count
+	sequence   int64
+	// pending are counts whose write ended without an answer, as version sequence.
+	pending map[skipped.Webhook]skipped.Count
 }
 
-// note counts one delivery that a webhook did not get.
-func (s *skips) note(webhook webhookKey, reason string) {
+// count counts one delivery that a webhook did not get.
+func (s *skipReporter) count(webhook webhookKey, reason string) {
 	count := skipped.Count{Last: s.now().UTC().Truncate(time.Second)}
 	switch reason {
 	case rest.SkippedBacklogFull:
@@ -65,37 +65,37 @@ func (s *skips) note(webhook webhookKey, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := skipped.Webhook{Namespace: webhook.namespace, Name: webhook.name, UID: webhook.uid}
-	s.untold[key] = s.untold[key].Plus(count)
+	s.unreported[key] = s.unreported[key].Plus(count)
 }
 
 // run tells the manager until ctx ends, and then once more.
-func (s *skips) run(ctx context.Context) {
+func (s *skipReporter) run(ctx context.Context) {
 	if s.object.Namespace == "" {
 		return
 	}
-	for wait := tellInterval; sleep(ctx, wait); {
+	for wait := reportInterval; sleep(ctx, wait); {
 		var err error
-		if panicked := s.panics.Do(panics.Background, func() { err = s.tell(ctx) }); panicked != nil {
+		if panicked := s.panics.Do(panics.Background, func() { err = s.report(ctx) }); panicked != nil {
 			err = panicked
 		}
 		if err == nil {
-			wait = tellInterval
+			wait = reportInterval
 			continue
 		}
-		if wait == tellInterval {
+		if wait == reportInterval {
 			s.logger.Warn("the manager cannot be told what was skipped; trying again", slog.String("cause", err.Error()))
 		}
-		wait = min(2*wait, tellAgainMax)
+		wait = min(2*wait, maxReportWait)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
 	defer cancel()
-	_ = s.panics.Do(panics.Background, func() { _ = s.tell(last) }) // nobody is left to try again
+	_ = s.panics.Do(panics.Background, func() { _ = s.report(last) }) // nobody is left to try again
 }
 
-// tell adds what is untold to this gateway's report. Other gateways have their own
+// report adds what is untold to this gateway's report. Other gateways have their own
 // part of the object, so a conflict is rare.
-func (s *skips) tell(ctx context.Context) error {
-	if !s.hasNews() {
+func (s *skipReporter) report(ctx context.Context) error {
+	if !s.hasUnreported() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
@@ -108,8 +108,8 @@ func (s *skips) tell(ctx context.Context) error {
 	if err != nil { // there is none
 		known = skipped.Report{Counts: map[skipped.Webhook]skipped.Count{}}
 	}
-	s.settle(known)
-	next := s.next(known)
+	s.confirm(known)
+	next := s.nextReport(known)
 	if len(next.Counts) == 0 {
 		return nil
 	}
@@ -125,36 +125,36 @@ func (s *skips) tell(ctx context.Context) error {
 	if err := s.client.Patch(ctx, written, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		return fmt.Errorf("patch ConfigMap %s: %w", s.object, err)
 	}
-	s.settle(next)
+	s.confirm(next)
 	return nil
 }
 
-func (s *skips) hasNews() bool {
+func (s *skipReporter) hasUnreported() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.untold) > 0
+	return len(s.unreported) > 0
 }
 
-// settle takes out what was told, if the write that told it is among what is known.
-func (s *skips) settle(known skipped.Report) {
+// confirm takes out what was told, if the write that told it is among what is known.
+func (s *skipReporter) confirm(known skipped.Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known.Sequence >= s.sequence {
-		for webhook, told := range s.tried {
-			left := s.untold[webhook]
+		for webhook, told := range s.pending {
+			left := s.unreported[webhook]
 			left.Full -= told.Full
 			left.Disabled -= told.Disabled
-			if s.untold[webhook] = left; left.Full <= 0 && left.Disabled <= 0 {
-				delete(s.untold, webhook)
+			if s.unreported[webhook] = left; left.Full <= 0 && left.Disabled <= 0 {
+				delete(s.unreported, webhook)
 			}
 		}
 	}
-	s.tried = nil
+	s.pending = nil
 }
 
-// next is the report with what is untold, as much as goes into one. A namespace with
+// nextReport is the report with what is untold, as much as goes into one. A namespace with
 // thousands of webhooks delays nobody else's.
-func (s *skips) next(known skipped.Report) skipped.Report {
+func (s *skipReporter) nextReport(known skipped.Report) skipped.Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sequence = max(s.sequence, known.Sequence, s.now().UnixMilli()) + 1
@@ -162,30 +162,30 @@ func (s *skips) next(known skipped.Report) skipped.Report {
 	if len(known.Counts) == 0 {
 		next.Begun = s.sequence
 	}
-	s.tried = map[skipped.Webhook]skipped.Count{}
+	s.pending = map[skipped.Webhook]skipped.Count{}
 	waiting := map[string][]skipped.Webhook{}
-	for webhook := range s.untold {
+	for webhook := range s.unreported {
 		waiting[webhook.Namespace] = append(waiting[webhook.Namespace], webhook)
 	}
 	for _, webhook := range roundrobin.Interleave(waiting, skipped.MaxWebhooks) {
 		if _, has := next.Counts[webhook]; !has && len(next.Counts) >= skipped.MaxWebhooks {
 			continue
 		}
-		count := s.untold[webhook]
+		count := s.unreported[webhook]
 		next.Counts[webhook] = next.Counts[webhook].Plus(count)
-		s.tried[webhook] = count
+		s.pending[webhook] = count
 	}
-	if len(s.tried) == 0 {
+	if len(s.pending) == 0 {
 		next.Counts = nil // the manager has not taken the last one yet, and there is no room
 	}
 	return next
 }
 
-// forget drops what is untold of a webhook that is gone: there is nobody left to tell.
-func (s *skips) forget(webhook *v1alpha1.Webhook) {
+// forgetWebhook drops what is untold of a webhook that is gone: there is nobody left to tell.
+func (s *skipReporter) forgetWebhook(webhook *v1alpha1.Webhook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := skipped.Webhook{Namespace: webhook.Namespace, Name: webhook.Name, UID: webhook.UID}
-	delete(s.untold, key)
-	delete(s.tried, key)
+	delete(s.unreported, key)
+	delete(s.pending, key)
 }

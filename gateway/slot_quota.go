@@ -8,89 +8,89 @@ import "time"
 // Beyond three quarters of a bound that all share, a namespace gets another slot only
 // if it has no more then than are left free.
 
-// mayTake reports whether a namespace that has so many of a number of slots may take
+// admitsAnother reports whether a namespace that has so many of a number of slots may take
 // one more.
-func mayTake(size, total, own int) bool {
+func admitsAnother(size, total, own int) bool {
 	return total < size && (total < size*3/4 || own < size-total)
 }
 
-// spaceSlots is what attempts of one namespace hold.
-type spaceSlots struct {
-	used  [2]int // by kind
-	hooks int    // webhooks known
+// namespaceSlots is what attempts of one namespace hold.
+type namespaceSlots struct {
+	used      [2]int // by kind
+	endpoints int    // webhooks known
 }
 
-func (s *slots) space(namespace string) *spaceSlots {
-	space := s.spaces[namespace]
+func (l *limiter) namespace(namespace string) *namespaceSlots {
+	space := l.namespaces[namespace]
 	if space == nil {
-		space = &spaceSlots{}
-		s.spaces[namespace] = space
+		space = &namespaceSlots{}
+		l.namespaces[namespace] = space
 	}
 	return space
 }
 
-func (s *slots) dropSpace(namespace string) {
-	if space := s.spaces[namespace]; space.hooks == 0 && space.used == [2]int{} {
-		delete(s.spaces, namespace)
+func (l *limiter) dropNamespace(namespace string) {
+	if space := l.namespaces[namespace]; space.endpoints == 0 && space.used == [2]int{} {
+		delete(l.namespaces, namespace)
 	}
 }
 
-// kindOf is the kind of slot that the next attempt of a webhook needs.
-func (s *slots) kindOf(h *hookSlots, now time.Time) int {
-	if !h.isProven(now) || h.isProbed() || h.typical > s.slowAfter/4 {
-		return kindDoubtful
+// slotKind is the kind of slot that the next attempt of a webhook needs.
+func (l *limiter) slotKind(e *endpointState, now time.Time) int {
+	if !e.isProven(now) || e.isTripped() || e.latencyAverage > l.slowAfter/4 {
+		return kindUncertain
 	}
 	return kindPrompt
 }
 
-// hasRoom reports whether the bounds that webhooks share have room for one more
+// hasFreeSlot reports whether the bounds that webhooks share have room for one more
 // attempt of this one.
-func (s *slots) hasRoom(h *hookSlots, now time.Time) bool {
-	kind, d := s.kindOf(h, now), h.destination
-	return mayTake(s.sizes[kind], s.used[kind], s.space(h.key.namespace).used[kind]) &&
-		mayTake(s.perDestination, d.out, d.byNamespace[h.key.namespace])
+func (l *limiter) hasFreeSlot(e *endpointState, now time.Time) bool {
+	kind, d := l.slotKind(e, now), e.destination
+	return admitsAnother(l.sizes[kind], l.used[kind], l.namespace(e.key.namespace).used[kind]) &&
+		admitsAnother(l.perDestination, d.underWay, d.byNamespace[e.key.namespace])
 }
 
 // charge notes that an attempt of a webhook takes a slot, or gives it back.
-func (s *slots) charge(at *slot, sign int) {
-	namespace := at.hook.key.namespace
-	s.used[at.kind] += sign
-	s.space(namespace).used[at.kind] += sign
-	s.dropSpace(namespace)
+func (l *limiter) charge(at *slot, sign int) {
+	namespace := at.endpoint.key.namespace
+	l.used[at.kind] += sign
+	l.namespace(namespace).used[at.kind] += sign
+	l.dropNamespace(namespace)
 	d := at.destination
-	d.out += sign
+	d.underWay += sign
 	d.byNamespace[namespace] += sign
 	if d.byNamespace[namespace] == 0 {
 		delete(d.byNamespace, namespace)
 	}
-	s.drop(d)
+	l.dropDestination(d)
 }
 
-// doubt moves an attempt to the slots of webhooks that are not known to answer in time.
+// moveToUncertain moves an attempt to the slots of webhooks that are not known to answer in time.
 // Its destination has it all the while.
-func (s *slots) doubt(at *slot) {
-	space := s.space(at.hook.key.namespace)
-	s.used[at.kind]--
+func (l *limiter) moveToUncertain(at *slot) {
+	space := l.namespace(at.endpoint.key.namespace)
+	l.used[at.kind]--
 	space.used[at.kind]--
-	at.kind = kindDoubtful
-	s.used[at.kind]++
+	at.kind = kindUncertain
+	l.used[at.kind]++
 	space.used[at.kind]++
 }
 
-// ripen makes attempts count as slow that have been out for longer than an endpoint
+// markSlow makes attempts count as slow that have been out for longer than an endpoint
 // may take, however long their publishers wait: their slots are then of those that
 // are not known to answer in time.
-func (s *slots) ripen(now time.Time) {
-	for e := s.young.Front(); e != nil; e = s.young.Front() {
-		at, _ := e.Value.(*slot)
-		since := at.began.Add(s.slowAfter)
+func (l *limiter) markSlow(now time.Time) {
+	for element := l.prompt.Front(); element != nil; element = l.prompt.Front() {
+		at, _ := element.Value.(*slot)
+		since := at.began.Add(l.slowAfter)
 		if since.After(now) {
 			return
 		}
-		s.young.Remove(e)
-		at.late = true
-		s.doubt(at)
-		at.hook.slow(since)
-		s.callNext(at.hook, now)
+		l.prompt.Remove(element)
+		at.slow = true
+		l.moveToUncertain(at)
+		at.endpoint.observeSlow(since)
+		l.wakeNext(at.endpoint, now)
 	}
 }

@@ -23,119 +23,119 @@ import (
 // API server is slow as well, a modest rate needs as much. One namespace has all
 // places but one.
 const (
-	failingStores, failingStoresEach = 5, 2
-	slowStores, slowStoresEach       = 33, 16
+	failingStores, failingStoresPerWebhook = 5, 2
+	slowStores, slowStoresPerWebhook       = 33, 16
 )
 
 const (
-	// failingRest is how many times as long as storing took the place of an endpoint
-	// that fails stays empty then, failingRestAll that of all such endpoints together,
-	// and mostRest how long at most: the API server is asked for a part of what it can
+	// failingFactor is how many times as long as storing took the place of an endpoint
+	// that fails stays empty then, failingFactorAll that of all such endpoints together,
+	// and maxThrottleWait how long at most: the API server is asked for a part of what it can
 	// do, however much that is.
-	failingRest, failingRestAll = 7, 1
-	mostRest                    = time.Second
-	// failingPatience is how long a delivery may have to wait for such a place; those
+	failingFactor, failingFactorAll = 7, 1
+	maxThrottleWait                 = time.Second
+	// maxFailingWait is how long a delivery may have to wait for such a place; those
 	// that would wait longer are too many.
-	failingPatience = 2 * time.Second
-	// mostGuess is the longest that storing is taken to last in a namespace of which
+	maxFailingWait = 2 * time.Second
+	// maxAssumedLatency is the longest that storing is taken to last in a namespace of which
 	// nothing is known yet.
-	mostGuess = 100 * time.Millisecond
+	maxAssumedLatency = 100 * time.Millisecond
 )
 
 // Why a delivery cannot be stored now.
 var (
-	// errLineFull: the webhook has more than could be stored if it were alone.
-	errLineFull = errors.New("too many deliveries of the webhook wait to be stored")
-	// errLineBusy: others wait as well, and the webhook has to pay for it.
-	errLineBusy = errors.New("too many deliveries to endpoints that fail wait to be stored")
+	// errStoreQueueFull: the webhook has more than could be stored if it were alone.
+	errStoreQueueFull = errors.New("too many deliveries of the webhook wait to be stored")
+	// errStoreQueueBusy: others wait as well, and the webhook has to pay for it.
+	errStoreQueueBusy = errors.New("too many deliveries to endpoints that fail wait to be stored")
 	// errStalled: nothing has been stored for a while, so the API server is to blame.
 	errStalled = errors.New("no delivery could be stored for a while")
 )
 
-// storing keeps an endpoint that has just broken from flooding the API server,
+// storeThrottle keeps an endpoint that has just broken from flooding the API server,
 // which all others need as well: its deliveries are stored a few at a time until
 // its backlog is full. Webhooks have places of their own, and share those of all;
 // for these namespaces take turns.
-type storing struct {
-	storingLimits
+type storeThrottle struct {
+	storeThrottleLimits
 
 	now func() time.Time
 
-	mu     sync.Mutex
-	used   int // places of all
-	spaces map[string]*storingSpace
-	turns  []string      // namespaces in which somebody waits for a place of all, next first
-	took   time.Duration // moving average of a store, anywhere
+	mu             sync.Mutex
+	used           int // places of all
+	namespaces     map[string]*namespaceStores
+	order          []string      // namespaces in which somebody waits for a place of all, next first
+	latencyAverage time.Duration // moving average of a store, anywhere
 }
 
-type storingLimits struct {
-	all, perHook         int
-	restAll, restPerHook int           // times as long as storing took
-	patience             time.Duration // 0: without end
+type storeThrottleLimits struct {
+	all, perWebhook             int
+	factorAll, factorPerWebhook int           // times as long as storing took
+	maxWait                     time.Duration // 0: without end
 }
 
 // failingLimits are for endpoints that fail or hang, slowLimits for slow ones.
-func failingLimits() storingLimits {
-	return storingLimits{
-		all: failingStores, perHook: failingStoresEach, restAll: failingRestAll, restPerHook: failingRest, patience: failingPatience,
+func failingLimits() storeThrottleLimits {
+	return storeThrottleLimits{
+		all: failingStores, perWebhook: failingStoresPerWebhook, factorAll: failingFactorAll, factorPerWebhook: failingFactor, maxWait: maxFailingWait,
 	}
 }
 
-func slowLimits() storingLimits {
-	return storingLimits{all: slowStores, perHook: slowStoresEach}
+func slowLimits() storeThrottleLimits {
+	return storeThrottleLimits{all: slowStores, perWebhook: slowStoresPerWebhook}
 }
 
-// storingSpace is what one namespace stores so.
-type storingSpace struct {
-	used  int // places of all
+// namespaceStores is what one namespace stores so.
+type namespaceStores struct {
+	used           int // places of all
+	users          int // of places, and those that wait for one
+	webhooks       map[types.UID]*webhookStores
+	queue          list.List     // of chan struct{}, who wait for a place of all
+	latencyAverage time.Duration // moving average of a store
+	lastStored     time.Time     // when something was last stored, or the first of all these came
+}
+
+type webhookStores struct {
+	slots *semaphore.Weighted
 	users int // of places, and those that wait for one
-	each  map[types.UID]*storingOne
-	line  list.List     // of chan struct{}, who wait for a place of all
-	took  time.Duration // moving average of a store
-	moved time.Time     // when something was last stored, or the first of all these came
 }
 
-type storingOne struct {
-	places *semaphore.Weighted
-	users  int // of places, and those that wait for one
+func newStoreThrottle(limits storeThrottleLimits, now func() time.Time) *storeThrottle {
+	return &storeThrottle{storeThrottleLimits: limits, now: now, namespaces: map[string]*namespaceStores{}}
 }
 
-func newStoring(limits storingLimits, now func() time.Time) *storing {
-	return &storing{storingLimits: limits, now: now, spaces: map[string]*storingSpace{}}
-}
-
-// enter waits for a place; the caller gives it back with leave, and says whether
+// acquire waits for a place; the caller gives it back with leave, and says whether
 // it has stored the delivery. Unless it must be stored, the line has an end.
-func (s *storing) enter(ctx context.Context, webhook webhookKey, must bool) (leave func(stored bool), err error) {
-	space, one, err := s.join(webhook, must)
+func (s *storeThrottle) acquire(ctx context.Context, webhook webhookKey, must bool) (release func(stored bool), err error) {
+	stores, slots, err := s.join(webhook, must)
 	if err != nil {
 		return nil, err
 	}
-	if err := one.places.Acquire(ctx, 1); err != nil {
-		s.part(webhook, space, one)
+	if err := slots.slots.Acquire(ctx, 1); err != nil {
+		s.leave(webhook, stores, slots)
 		return nil, err
 	}
-	if err := s.acquire(ctx, webhook.namespace, space); err != nil {
-		one.places.Release(1)
-		s.part(webhook, space, one)
+	if err := s.acquireShared(ctx, webhook.namespace, stores); err != nil {
+		slots.slots.Release(1)
+		s.leave(webhook, stores, slots)
 		return nil, err
 	}
 	turn := s.now()
 	return func(stored bool) {
 		took := s.now().Sub(turn)
 		if stored {
-			s.learn(space, took)
+			s.observeLatency(stores, took)
 		}
-		after(min(time.Duration(s.restAll)*took, mostRest), func() { s.release(space) })
-		after(min(time.Duration(s.restPerHook)*took, mostRest), func() {
-			one.places.Release(1)
-			s.part(webhook, space, one)
+		callAfter(min(time.Duration(s.factorAll)*took, maxThrottleWait), func() { s.releaseShared(stores) })
+		callAfter(min(time.Duration(s.factorPerWebhook)*took, maxThrottleWait), func() {
+			slots.slots.Release(1)
+			s.leave(webhook, stores, slots)
 		})
 	}, nil
 }
 
-// after calls f after d, at once if that is none.
-func after(d time.Duration, f func()) {
+// callAfter calls f after d, at once if that is none.
+func callAfter(d time.Duration, f func()) {
 	if d <= 0 {
 		f()
 		return
@@ -144,78 +144,78 @@ func after(d time.Duration, f func()) {
 }
 
 // join takes a place in the line of a webhook.
-func (s *storing) join(webhook webhookKey, must bool) (*storingSpace, *storingOne, error) {
+func (s *storeThrottle) join(webhook webhookKey, must bool) (*namespaceStores, *webhookStores, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	space := s.spaces[webhook.namespace]
-	if space == nil {
-		space = &storingSpace{each: map[types.UID]*storingOne{}, took: min(s.took, mostGuess), moved: s.now()}
+	stores := s.namespaces[webhook.namespace]
+	if stores == nil {
+		stores = &namespaceStores{webhooks: map[types.UID]*webhookStores{}, latencyAverage: min(s.latencyAverage, maxAssumedLatency), lastStored: s.now()}
 	}
-	one := space.each[webhook.uid]
-	if one == nil {
-		one = &storingOne{places: semaphore.NewWeighted(int64(s.perHook))}
+	own := stores.webhooks[webhook.uid]
+	if own == nil {
+		own = &webhookStores{slots: semaphore.NewWeighted(int64(s.perWebhook))}
 	}
-	if why := s.refuses(space, one); !must && why != nil {
+	if why := s.refusal(stores, own); !must && why != nil {
 		return nil, nil, why
 	}
-	s.spaces[webhook.namespace], space.each[webhook.uid] = space, one
-	one.users++
-	space.users++
-	return space, one, nil
+	s.namespaces[webhook.namespace], stores.webhooks[webhook.uid] = stores, own
+	own.users++
+	stores.users++
+	return stores, own, nil
 }
 
-// refuses says why whoever joins the line of a webhook would wait for too long; nil:
+// refusal says why whoever joins the line of a webhook would wait for too long; nil:
 // they would not.
-func (s *storing) refuses(space *storingSpace, one *storingOne) error {
-	if s.patience <= 0 {
+func (s *storeThrottle) refusal(stores *namespaceStores, own *webhookStores) error {
+	if s.maxWait <= 0 {
 		return nil
 	}
-	alone := time.Duration(one.users) * (space.took + min(time.Duration(s.restPerHook)*space.took, mostRest)) / time.Duration(s.perHook)
+	alone := time.Duration(own.users) * (stores.latencyAverage + min(time.Duration(s.factorPerWebhook)*stores.latencyAverage, maxThrottleWait)) / time.Duration(s.perWebhook)
 	var before int // stores that come first, as namespaces take turns
-	for _, other := range s.spaces {
-		before += min(other.users, space.users)
+	for _, other := range s.namespaces {
+		before += min(other.users, stores.users)
 	}
-	shared := time.Duration(before) * (space.took + min(time.Duration(s.restAll)*space.took, mostRest)) / time.Duration(s.all)
+	shared := time.Duration(before) * (stores.latencyAverage + min(time.Duration(s.factorAll)*stores.latencyAverage, maxThrottleWait)) / time.Duration(s.all)
 	switch {
-	case alone <= s.patience && shared <= s.patience:
+	case alone <= s.maxWait && shared <= s.maxWait:
 		return nil
-	case s.now().Sub(space.moved) > s.patience:
+	case s.now().Sub(stores.lastStored) > s.maxWait:
 		return errStalled
-	case alone > s.patience:
-		return errLineFull
+	case alone > s.maxWait:
+		return errStoreQueueFull
 	}
-	return errLineBusy
+	return errStoreQueueBusy
 }
 
-// isFull reports whether enter says errLineFull at the moment.
-func (s *storing) isFull(webhook webhookKey) bool {
+// isFull reports whether enter says errStoreQueueFull at the moment.
+func (s *storeThrottle) isFull(webhook webhookKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	space := s.spaces[webhook.namespace]
-	if space == nil || space.each[webhook.uid] == nil {
+	stores := s.namespaces[webhook.namespace]
+	if stores == nil || stores.webhooks[webhook.uid] == nil {
 		return false
 	}
-	return errors.Is(s.refuses(space, space.each[webhook.uid]), errLineFull)
+	return errors.Is(s.refusal(stores, stores.webhooks[webhook.uid]), errStoreQueueFull)
 }
 
-func (s *storing) part(webhook webhookKey, space *storingSpace, one *storingOne) {
+func (s *storeThrottle) leave(webhook webhookKey, stores *namespaceStores, own *webhookStores) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one.users--
-	space.users--
-	if one.users == 0 {
-		delete(space.each, webhook.uid)
+	own.users--
+	stores.users--
+	if own.users == 0 {
+		delete(stores.webhooks, webhook.uid)
 	}
-	if space.users == 0 {
-		delete(s.spaces, webhook.namespace)
+	if stores.users == 0 {
+		delete(s.namespaces, webhook.namespace)
 	}
 }
 
-func (s *storing) learn(space *storingSpace, took time.Duration) {
+func (s *storeThrottle) observeLatency(stores *namespaceStores, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	space.moved = s.now()
-	for _, average := range []*time.Duration{&space.took, &s.took} {
+	stores.lastStored = s.now()
+	for _, average := range []*time.Duration{&stores.latencyAverage, &s.latencyAverage} {
 		if *average == 0 {
 			*average = took
 		}
@@ -223,25 +223,25 @@ func (s *storing) learn(space *storingSpace, took time.Duration) {
 	}
 }
 
-// hasRoom reports whether there is a place of all for one more of a namespace.
-func (s *storing) hasRoom(space *storingSpace) bool {
-	return s.used < s.all && space.used < max(1, s.all-1)
+// hasFreeSlot reports whether there is a place of all for one more of a namespace.
+func (s *storeThrottle) hasFreeSlot(stores *namespaceStores) bool {
+	return s.used < s.all && stores.used < max(1, s.all-1)
 }
 
-// acquire waits for a place of all.
-func (s *storing) acquire(ctx context.Context, namespace string, space *storingSpace) error {
+// acquireShared waits for a place of all.
+func (s *storeThrottle) acquireShared(ctx context.Context, namespace string, stores *namespaceStores) error {
 	s.mu.Lock()
-	if space.line.Len() == 0 && s.hasRoom(space) {
+	if stores.queue.Len() == 0 && s.hasFreeSlot(stores) {
 		s.used++
-		space.used++
+		stores.used++
 		s.mu.Unlock()
 		return nil
 	}
 	granted := make(chan struct{})
-	if space.line.Len() == 0 {
-		s.turns = append(s.turns, namespace)
+	if stores.queue.Len() == 0 {
+		s.order = append(s.order, namespace)
 	}
-	waiting := space.line.PushBack(granted)
+	waiting := stores.queue.PushBack(granted)
 	s.mu.Unlock()
 	select {
 	case <-granted:
@@ -252,51 +252,51 @@ func (s *storing) acquire(ctx context.Context, namespace string, space *storingS
 	defer s.mu.Unlock()
 	select {
 	case <-granted: // meanwhile
-		s.giveBack(space)
+		s.returnSlot(stores)
 	default:
-		space.line.Remove(waiting)
-		if space.line.Len() == 0 {
-			s.turns = slices.DeleteFunc(s.turns, func(each string) bool { return each == namespace })
+		stores.queue.Remove(waiting)
+		if stores.queue.Len() == 0 {
+			s.order = slices.DeleteFunc(s.order, func(each string) bool { return each == namespace })
 		}
 	}
 	return ctx.Err()
 }
 
-func (s *storing) release(space *storingSpace) {
+func (s *storeThrottle) releaseShared(stores *namespaceStores) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.giveBack(space)
+	s.returnSlot(stores)
 }
 
-// giveBack gives a place of all to the next namespace in which somebody waits and
+// returnSlot gives a place of all to the next namespace in which somebody waits and
 // that may have one.
-func (s *storing) giveBack(space *storingSpace) {
+func (s *storeThrottle) returnSlot(stores *namespaceStores) {
 	s.used--
-	space.used--
-	for i := 0; i < len(s.turns); {
-		namespace := s.turns[i]
-		next := s.spaces[namespace]
-		if !s.hasRoom(next) {
+	stores.used--
+	for i := 0; i < len(s.order); {
+		namespace := s.order[i]
+		next := s.namespaces[namespace]
+		if !s.hasFreeSlot(next) {
 			i++
 			continue
 		}
-		granted, _ := next.line.Remove(next.line.Front()).(chan struct{})
+		granted, _ := next.queue.Remove(next.queue.Front()).(chan struct{})
 		s.used++
 		next.used++
 		close(granted)
-		s.turns = slices.Delete(s.turns, i, i+1)
-		if next.line.Len() > 0 {
-			s.turns = append(s.turns, namespace)
+		s.order = slices.Delete(s.order, i, i+1)
+		if next.queue.Len() > 0 {
+			s.order = append(s.order, namespace)
 		}
 	}
 }
 
 // storeThrottle is what a delivery must pass to be stored; nil: nothing, as far as is
 // known of the webhook's endpoint.
-func (g *Gateway) storeThrottle(webhook *v1alpha1.Webhook) *storing {
-	fails, slow := g.attempter.slots.doubts(webhook, g.now())
+func (g *Gateway) storeThrottle(webhook *v1alpha1.Webhook) *storeThrottle {
+	fails, slow := g.attempter.limiter.classify(webhook, g.now())
 	switch {
-	case fails || webhook.Status.State == v1alpha1.WebhookFailing && !g.attempter.slots.isWell(webhook, g.now()):
+	case fails || webhook.Status.State == v1alpha1.WebhookFailing && !g.attempter.limiter.isHealthy(webhook, g.now()):
 		return g.throttleFailing
 	case slow:
 		return g.throttleSlow
@@ -311,21 +311,21 @@ func (g *Gateway) isStoreQueueFull(webhook *v1alpha1.Webhook) bool {
 	return storing != nil && storing.isFull(keyOf(webhook))
 }
 
-// lineFull refuses an event for the sake of such a webhook.
-func lineFull(webhook *v1alpha1.Webhook) *problem {
-	return limitReached(reasonBacklogFull, fmt.Sprintf(
-		"the endpoint of webhook %s fails, as many of its deliveries wait to be stored as can be in %s, and it refuses events that it cannot take", idOf(webhook), failingPatience))
+// storeQueueFull refuses an event for the sake of such a webhook.
+func storeQueueFull(webhook *v1alpha1.Webhook) *problem {
+	return quotaReached(reasonBacklogFull, fmt.Sprintf(
+		"the endpoint of webhook %s fails, as many of its deliveries wait to be stored as can be in %s, and it refuses events that it cannot take", idOf(webhook), maxFailingWait))
 }
 
-// doubts reports whether an endpoint fails or hangs, or is slow, as far as is known
+// classify reports whether an endpoint fails or hangs, or is slow, as far as is known
 // here.
-func (s *slots) doubts(webhook *v1alpha1.Webhook, now time.Time) (fails, slow bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ripen(now)
-	h := s.hooks[keyOf(webhook)]
-	if h == nil || !h.isEndpointOf(webhook) {
-		h = &hookSlots{key: keyOf(webhook), revision: signer.EndpointRevision(webhook)}
+func (l *limiter) classify(webhook *v1alpha1.Webhook, now time.Time) (fails, slow bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.markSlow(now)
+	e := l.endpoints[keyOf(webhook)]
+	if e == nil || !e.isEndpointOf(webhook) {
+		e = &endpointState{key: keyOf(webhook), revision: signer.EndpointRevision(webhook)}
 	}
-	return h.strikes >= strikesToClose && h.askedUntil.IsZero() || s.isHung(h, now), h.isProbed()
+	return e.consecutiveFailures >= failuresToOpen && e.retryAfter.IsZero() || l.isHanging(e, now), e.isTripped()
 }

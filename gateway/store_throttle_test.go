@@ -16,10 +16,10 @@ import (
 
 func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoring(storingLimits{all: 5, perHook: 2}, time.Now)
+		s := newStoreThrottle(storeThrottleLimits{all: 5, perWebhook: 2}, time.Now)
 		var leaves []func(bool)
 		enter := func(webhook types.UID) {
-			leave, err := s.enter(t.Context(), inTeam(webhook), false)
+			leave, err := s.acquire(t.Context(), inTeam(webhook), false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,7 +31,7 @@ func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
 		}
 		for _, webhook := range []types.UID{"a", "c"} { // its own bound, and that of all
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			if _, err := s.enter(ctx, inTeam(webhook), false); err == nil {
+			if _, err := s.acquire(ctx, inTeam(webhook), false); err == nil {
 				t.Errorf("%s has a place beyond the bound", webhook)
 			}
 			cancel()
@@ -46,29 +46,29 @@ func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
 }
 
 // expectNobody looks whether anything is remembered in vain.
-func (s *storing) expectNobody(t *testing.T) {
+func (s *storeThrottle) expectNobody(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.spaces)+len(s.turns)+s.used != 0 {
-		t.Errorf("%d namespaces are remembered in vain, %d wait, %d places are taken", len(s.spaces), len(s.turns), s.used)
+	if len(s.namespaces)+len(s.order)+s.used != 0 {
+		t.Errorf("%d namespaces are remembered in vain, %d wait, %d places are taken", len(s.namespaces), len(s.order), s.used)
 	}
 }
 
 // inTeam is a webhook of one namespace.
 func inTeam(webhook types.UID) webhookKey { return webhookKey{"team", string(webhook), webhook} }
 
-func (s *storing) usersOf(webhook types.UID) int {
+func (s *storeThrottle) usersOf(webhook types.UID) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.spaces["team"].each[webhook].users
+	return s.namespaces["team"].webhooks[webhook].users
 }
 
 // take enters with no end of patience and returns after how long it had a place.
-func take(t *testing.T, s *storing, webhook types.UID) (leave func(stored bool), waited time.Duration) {
+func take(t *testing.T, s *storeThrottle, webhook types.UID) (leave func(stored bool), waited time.Duration) {
 	t.Helper()
 	began := time.Now()
-	leave, err := s.enter(t.Context(), inTeam(webhook), true)
+	leave, err := s.acquire(t.Context(), inTeam(webhook), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,13 +79,13 @@ func take(t *testing.T, s *storing, webhook types.UID) (leave func(stored bool),
 // time that it took for others.
 func TestPlacesOfWhatFailsRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoring(storingLimits{all: 3, perHook: 1, restAll: 1, restPerHook: 7}, time.Now)
+		s := newStoreThrottle(storeThrottleLimits{all: 3, perWebhook: 1, factorAll: 1, factorPerWebhook: 7}, time.Now)
 		for _, took := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Minute} {
 			leave, _ := take(t, s, "a")
 			time.Sleep(took)
 			leave(true)
 			leave, waited := take(t, s, "a")
-			if want := min(7*took, mostRest); waited != want {
+			if want := min(7*took, maxThrottleWait); waited != want {
 				t.Errorf("after %s the next one waits %s, not %s", took, waited, want)
 			}
 			leave(true) // took no time, so there is no rest
@@ -107,10 +107,10 @@ func TestPlacesOfWhatFailsRest(t *testing.T) {
 
 func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoring(failingLimits(), time.Now)
+		s := newStoreThrottle(failingLimits(), time.Now)
 		ctx, cancel := context.WithCancel(t.Context())
 		store := func(webhook types.UID, took time.Duration) {
-			leave, err := s.enter(ctx, inTeam(webhook), false)
+			leave, err := s.acquire(ctx, inTeam(webhook), false)
 			if err == nil {
 				time.Sleep(took)
 				leave(true)
@@ -127,19 +127,19 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 		if n := s.usersOf("a"); n < 50 || n > 54 {
 			t.Errorf("%d stand in line", n)
 		}
-		if _, err := s.enter(ctx, inTeam("a"), false); !errors.Is(err, errLineFull) || !s.isFull(inTeam("a")) {
+		if _, err := s.acquire(ctx, inTeam("a"), false); !errors.Is(err, errStoreQueueFull) || !s.isFull(inTeam("a")) {
 			t.Errorf("one more: %v", err)
 		}
 		if s.isFull(inTeam("b")) {
 			t.Error("another webhook has to pay for it")
 		}
 		began := time.Now()
-		if leave, err := s.enter(ctx, inTeam("a"), true); err != nil {
+		if leave, err := s.acquire(ctx, inTeam("a"), true); err != nil {
 			t.Errorf("what has been attempted: %v", err)
 		} else {
 			leave(true)
 		}
-		if waited := time.Since(began); waited > failingPatience+200*time.Millisecond {
+		if waited := time.Since(began); waited > maxFailingWait+200*time.Millisecond {
 			t.Errorf("it waited for %s", waited)
 		}
 		cancel()
@@ -152,14 +152,14 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 // published again.
 func TestALineThatDoesNotMoveIsNotFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoring(failingLimits(), time.Now)
+		s := newStoreThrottle(failingLimits(), time.Now)
 		leave, _ := take(t, s, "a")
 		time.Sleep(100 * time.Millisecond)
 		leave(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 20 {
 			go func() {
-				leave, err := s.enter(ctx, inTeam("a"), true)
+				leave, err := s.acquire(ctx, inTeam("a"), true)
 				if err == nil {
 					<-ctx.Done()
 					leave(false)
@@ -167,11 +167,11 @@ func TestALineThatDoesNotMoveIsNotFull(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if _, err := s.enter(ctx, inTeam("a"), false); !errors.Is(err, errLineFull) {
+		if _, err := s.acquire(ctx, inTeam("a"), false); !errors.Is(err, errStoreQueueFull) {
 			t.Errorf("at once: %v", err)
 		}
-		time.Sleep(failingPatience + time.Millisecond)
-		if _, err := s.enter(ctx, inTeam("a"), false); !errors.Is(err, errStalled) || s.isFull(inTeam("a")) {
+		time.Sleep(maxFailingWait + time.Millisecond)
+		if _, err := s.acquire(ctx, inTeam("a"), false); !errors.Is(err, errStalled) || s.isFull(inTeam("a")) {
 			t.Errorf("after a while: %v", err)
 		}
 		cancel()
@@ -184,7 +184,7 @@ func TestALineThatDoesNotMoveIsNotFull(t *testing.T) {
 // its events can be repeated.
 func TestWebhooksThatAreDownTogetherAreNotFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoring(failingLimits(), time.Now)
+		s := newStoreThrottle(failingLimits(), time.Now)
 		count := map[string]map[error]int{"crowd": {}, "other": {}}
 		longest := map[string]time.Duration{}
 		var mu sync.Mutex
@@ -197,7 +197,7 @@ func TestWebhooksThatAreDownTogetherAreNotFull(t *testing.T) {
 			for range 60 { // one a second
 				all.Go(func() {
 					began := time.Now()
-					leave, err := s.enter(ctx, key, false)
+					leave, err := s.acquire(ctx, key, false)
 					if err == nil {
 						time.Sleep(100 * time.Millisecond)
 						leave(true)
@@ -215,11 +215,11 @@ func TestWebhooksThatAreDownTogetherAreNotFull(t *testing.T) {
 		}
 		all.Go(func() { stream("other", 0) })
 		all.Wait()
-		if full := count["crowd"][errLineFull] + count["other"][errLineFull]; full > 0 {
+		if full := count["crowd"][errStoreQueueFull] + count["other"][errStoreQueueFull]; full > 0 {
 			t.Errorf("%d deliveries are skipped though no webhook has more than one a second", full)
 		}
-		if count["crowd"][errLineBusy] == 0 || count["crowd"][nil] < 1000 {
-			t.Errorf("%d of 3000 were stored, %d are to be repeated", count["crowd"][nil], count["crowd"][errLineBusy])
+		if count["crowd"][errStoreQueueBusy] == 0 || count["crowd"][nil] < 1000 {
+			t.Errorf("%d of 3000 were stored, %d are to be repeated", count["crowd"][nil], count["crowd"][errStoreQueueBusy])
 		}
 		if count["other"][nil] != 60 || longest["other"] > time.Second {
 			t.Errorf("of another namespace %d of 60 were stored, the last after %s", count["other"][nil], longest["other"])
@@ -232,7 +232,7 @@ func TestWebhooksThatAreDownTogetherAreNotFull(t *testing.T) {
 // Nothing is wrong with an API server that nobody has asked for a while.
 func TestABurstAfterAQuietSpellIsNotTakenForAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoring(failingLimits(), time.Now)
+		s := newStoreThrottle(failingLimits(), time.Now)
 		leave, _ := take(t, s, "a")
 		time.Sleep(10 * time.Millisecond)
 		leave(true)
@@ -240,12 +240,12 @@ func TestABurstAfterAQuietSpellIsNotTakenForAnOutage(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 200 {
 			go func() {
-				leave, err := s.enter(ctx, inTeam("a"), false)
+				leave, err := s.acquire(ctx, inTeam("a"), false)
 				switch {
 				case err == nil:
 					time.Sleep(10 * time.Millisecond)
 					leave(true)
-				case !errors.Is(err, errLineFull) && ctx.Err() == nil:
+				case !errors.Is(err, errStoreQueueFull) && ctx.Err() == nil:
 					t.Errorf("one of a burst: %v", err)
 				}
 			}()

@@ -27,8 +27,8 @@ func newTerminatingNamespaces(now func() time.Time) *terminatingNamespaces {
 	return &terminatingNamespaces{now: now, until: map[string]time.Time{}}
 }
 
-// note remembers a namespace, and forgets those whose time is over.
-func (t *terminatingNamespaces) note(namespace string) {
+// add remembers a namespace, and forgets those whose time is over.
+func (t *terminatingNamespaces) add(namespace string) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()

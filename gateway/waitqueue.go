@@ -10,143 +10,145 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// turn is a place in a line for a slot of one webhook.
-type turn struct {
-	hook    *hookSlots
-	line    *list.List // the webhook's own, or its namespace's for the bounds that all share
-	element *list.Element
-	called  chan struct{} // closed when it is worth trying again
+// waiter is a place in a line for a slot of one webhook.
+type waiter struct {
+	endpoint *endpointState
+	queue    *list.List // the webhook's own, or its namespace's for the bounds that all share
+	element  *list.Element
+	ready    chan struct{} // closed when it is worth trying again
 }
 
-// sharedLines are those who wait for a slot though their webhook may have one more:
+// sharedWaitQueue are those who wait for a slot though their webhook may have one more:
 // a line for each namespace, and namespaces take turns.
-type sharedLines struct {
+type sharedWaitQueue struct {
 	byNamespace map[string]*list.List // of *turn
-	order       []string              // namespaces, next first; some of them with nobody left
+	namespaces  []string              // namespaces, next first; some of them with nobody left
 }
 
-func newSharedLines() sharedLines { return sharedLines{byNamespace: map[string]*list.List{}} }
+func newSharedWaitQueue() sharedWaitQueue {
+	return sharedWaitQueue{byNamespace: map[string]*list.List{}}
+}
 
-// join adds a turn of a namespace.
-func (l *sharedLines) join(namespace string, waiting *turn) {
-	line := l.byNamespace[namespace]
-	if line == nil {
-		line = list.New()
-		l.byNamespace[namespace] = line
-		l.order = append(l.order, namespace)
+// push adds a turn of a namespace.
+func (q *sharedWaitQueue) push(namespace string, w *waiter) {
+	queue := q.byNamespace[namespace]
+	if queue == nil {
+		queue = list.New()
+		q.byNamespace[namespace] = queue
+		q.namespaces = append(q.namespaces, namespace)
 	}
-	waiting.line, waiting.element = line, line.PushBack(waiting)
+	w.queue, w.element = queue, queue.PushBack(w)
 }
 
-// next takes out the turn that comes next of those that may have a slot; nil: none.
-func (l *sharedLines) next(may func(*hookSlots) bool) *turn {
-	for range len(l.order) {
-		namespace := l.order[0]
-		l.order = l.order[1:]
-		line := l.byNamespace[namespace]
-		first := line.Front()
+// pop takes out the turn that comes next of those that may have a slot; nil: none.
+func (q *sharedWaitQueue) pop(may func(*endpointState) bool) *waiter {
+	for range len(q.namespaces) {
+		namespace := q.namespaces[0]
+		q.namespaces = q.namespaces[1:]
+		queue := q.byNamespace[namespace]
+		first := queue.Front()
 		if first == nil {
-			delete(l.byNamespace, namespace)
+			delete(q.byNamespace, namespace)
 			continue
 		}
-		l.order = append(l.order, namespace)
-		if waiting, _ := first.Value.(*turn); may(waiting.hook) {
-			line.Remove(first)
-			return waiting
+		q.namespaces = append(q.namespaces, namespace)
+		if w, _ := first.Value.(*waiter); may(w.endpoint) {
+			queue.Remove(first)
+			return w
 		}
 	}
 	return nil
 }
 
-// lineUp joins a line for a slot of a webhook that has none free. It returns nil
+// enqueue joins a line for a slot of a webhook that has none free. It returns nil
 // where waiting is of no use: the endpoint is slow or failing, or no attempt is out
 // whose end would call the next.
-func (s *slots) lineUp(webhook *v1alpha1.Webhook, now time.Time) *turn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ripen(now)
-	h := s.hook(webhook, now)
-	if !h.isPrompt(s.slowAfter, now) {
+func (l *limiter) enqueue(webhook *v1alpha1.Webhook, now time.Time) *waiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.markSlow(now)
+	e := l.endpoint(webhook, now)
+	if !e.isPrompt(l.slowAfter, now) {
 		return nil
 	}
-	waiting := &turn{hook: h, called: make(chan struct{})}
+	w := &waiter{endpoint: e, ready: make(chan struct{})}
 	switch {
-	case h.out >= s.limit(h, now):
-		waiting.line, waiting.element = &h.line, h.line.PushBack(waiting)
-	case !s.hasRoom(h, now):
-		s.lines.join(h.key.namespace, waiting)
+	case e.underWay >= l.maxUnderWay(e, now):
+		w.queue, w.element = &e.queue, e.queue.PushBack(w)
+	case !l.hasFreeSlot(e, now):
+		l.queue.push(e.key.namespace, w)
 	default: // by now there is one
-		close(waiting.called)
+		close(w.ready)
 	}
-	return waiting
+	return w
 }
 
 // isPrompt reports whether attempts of this webhook end soon, as far as is known.
-func (h *hookSlots) isPrompt(slowAfter time.Duration, now time.Time) bool {
-	return h.slowness == 0 && h.strikes < strikesToClose && h.typical <= slowAfter/4 && !now.Before(h.closedUntil)
+func (e *endpointState) isPrompt(slowAfter time.Duration, now time.Time) bool {
+	return e.consecutiveSlow == 0 && e.consecutiveFailures < failuresToOpen && e.latencyAverage <= slowAfter/4 && !now.Before(e.openUntil)
 }
 
-// leaveLine gives a place in the line up. Who was called and leaves makes way for the
+// dequeue gives a place in the line up. Who was called and leaves makes way for the
 // next.
-func (s *slots) leaveLine(waiting *turn, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if waiting.element != nil {
-		waiting.line.Remove(waiting.element) // nothing, if it was called
+func (l *limiter) dequeue(w *waiter, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w.element != nil {
+		w.queue.Remove(w.element) // nothing, if it was called
 	}
 	select {
-	case <-waiting.called:
-		s.callNext(waiting.hook, now)
+	case <-w.ready:
+		l.wakeNext(w.endpoint, now)
 	default:
 	}
 }
 
-// callNext calls as many as there is room for, now that an attempt has ended: all
+// wakeNext calls as many as there is room for, now that an attempt has ended: all
 // of the webhook's own line, if waiting is of no use any more, and one of those who
 // wait for what all share.
-func (s *slots) callNext(h *hookSlots, now time.Time) {
-	room := s.limit(h, now) - h.out
-	if !h.isPrompt(s.slowAfter, now) || h.out == 0 {
-		room = h.line.Len()
+func (l *limiter) wakeNext(e *endpointState, now time.Time) {
+	room := l.maxUnderWay(e, now) - e.underWay
+	if !e.isPrompt(l.slowAfter, now) || e.underWay == 0 {
+		room = e.queue.Len()
 	}
-	for ; room > 0 && h.line.Len() > 0; room-- {
-		next, _ := h.line.Remove(h.line.Front()).(*turn)
-		close(next.called)
+	for ; room > 0 && e.queue.Len() > 0; room-- {
+		next, _ := e.queue.Remove(e.queue.Front()).(*waiter)
+		close(next.ready)
 	}
-	may := func(h *hookSlots) bool { return h.out >= s.limit(h, now) || s.hasRoom(h, now) }
-	if next := s.lines.next(may); next != nil {
-		close(next.called)
+	may := func(e *endpointState) bool { return e.underWay >= l.maxUnderWay(e, now) || l.hasFreeSlot(e, now) }
+	if next := l.queue.pop(may); next != nil {
+		close(next.ready)
 	}
 }
 
-// patience is how long a publisher stands in line: four such waits are the wait
+// maxSlotWait is how long a publisher stands in line: four such waits are the wait
 // for the answer of an endpoint.
-func (f *attempter) patience() time.Duration { return f.wait / 4 }
+func (f *attempter) maxSlotWait() time.Duration { return f.wait / 4 }
 
-// takeNow takes a slot that is free.
-func (f *attempter) takeNow(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal) {
-	return f.slots.take(webhook, f.now(), pending)
+// acquireNow takes a slot that is free.
+func (f *attempter) acquireNow(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal) {
+	return f.limiter.acquire(webhook, f.now(), pending)
 }
 
-// takeInTurn waits for a slot until ctx ends where one will be free soon: an
+// acquireQueued waits for a slot until ctx ends where one will be free soon: an
 // attempt that is a moment late is better for everyone than an object. So it is
 // when a gateway has just started and knows no endpoint yet, and when an event is for
 // more webhooks than there are slots.
-func (f *attempter) takeInTurn(ctx context.Context) taking {
+func (f *attempter) acquireQueued(ctx context.Context) acquireFunc {
 	return func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal) {
 		for {
-			at, why := f.takeNow(webhook, pending)
+			at, why := f.acquireNow(webhook, pending)
 			if why != refusedFull || ctx.Err() != nil {
 				return at, why
 			}
-			waiting := f.slots.lineUp(webhook, f.now())
+			waiting := f.limiter.enqueue(webhook, f.now())
 			if waiting == nil {
-				return f.takeNow(webhook, pending)
+				return f.acquireNow(webhook, pending)
 			}
 			select {
-			case <-waiting.called:
+			case <-waiting.ready:
 			case <-ctx.Done():
-				f.slots.leaveLine(waiting, f.now())
+				f.limiter.dequeue(waiting, f.now())
 			}
 		}
 	}

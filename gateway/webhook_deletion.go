@@ -12,9 +12,9 @@ import (
 // forgetWebhook drops what is known of a webhook that is gone, its secret first of all.
 func (g *Gateway) forgetWebhook(webhook webhookKey) {
 	g.attempter.signer.Forget(webhook.uid)
-	g.attempter.slots.forget(webhook)
-	g.recorder.forget(webhook.uid)
-	g.unstored.forget(webhook.uid)
+	g.attempter.limiter.forgetWebhook(webhook)
+	g.recorder.forgetWebhook(webhook.uid)
+	g.unstored.forgetWebhook(webhook.uid)
 }
 
 // forgetDeletedWebhooks does so for webhooks of which something was noted after they were gone,
@@ -22,10 +22,10 @@ func (g *Gateway) forgetWebhook(webhook webhookKey) {
 // then: so nothing is dropped of a webhook that is new.
 func (g *Gateway) forgetDeletedWebhooks() {
 	known := map[webhookKey]struct{}{}
-	for _, uid := range slices.Concat(g.attempter.signer.Known(), g.recorder.known(), g.unstored.known()) {
+	for _, uid := range slices.Concat(g.attempter.signer.Known(), g.recorder.knownWebhooks(), g.unstored.knownWebhooks()) {
 		known[webhookKey{uid: uid}] = struct{}{}
 	}
-	for _, key := range g.attempter.slots.known() {
+	for _, key := range g.attempter.limiter.knownWebhooks() {
 		known[key] = struct{}{}
 	}
 	live := map[types.UID]bool{}
@@ -43,23 +43,23 @@ func (g *Gateway) forgetDeletedWebhooks() {
 	}
 }
 
-func (s *slots) known() []webhookKey {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.AppendSeq(slices.Collect(maps.Keys(s.hooks)), maps.Keys(s.told))
+func (l *limiter) knownWebhooks() []webhookKey {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.AppendSeq(slices.Collect(maps.Keys(l.endpoints)), maps.Keys(l.observations))
 }
 
-func (r *records) known() []types.UID {
+func (r *recorder) knownWebhooks() []types.UID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.hooks))
+	return slices.Collect(maps.Keys(r.webhooks))
 }
 
-func (u *unstored) known() (webhooks []types.UID) {
+func (u *unstoredAttempts) knownWebhooks() (webhooks []types.UID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for element := u.oldest.Front(); element != nil; element = element.Next() {
-		webhooks = append(webhooks, attemptIn(element).flight.draft.webhook.UID)
+	for element := u.byAge.Front(); element != nil; element = element.Next() {
+		webhooks = append(webhooks, unstoredAttemptIn(element).attempt.draft.webhook.UID)
 	}
 	return webhooks
 }

@@ -34,11 +34,11 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 	}
 	secrets := fake.NewClientBuilder().WithScheme(scheme).Build()
 	g := &Gateway{
-		webhooks: newWebhookIndex(time.Now), unstored: newUnstored(time.Now),
-		attempter: &attempter{signer: signer.New(secrets, time.Now), slots: newSlots(64, 8, 16, time.Second)},
+		webhooks: newWebhookIndex(time.Now), unstored: newUnstoredAttempts(time.Now),
+		attempter: &attempter{signer: signer.New(secrets, time.Now), limiter: newLimiter(64, 8, 16, time.Second)},
 	}
 	store := func(context.Context, *v1alpha1.WebhookDelivery) error { return errors.New("no answer") }
-	g.recorder = newRecords(Records{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
+	g.recorder = newRecorder(Records{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
 		newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 	g.webhooks.onDelete = func(webhook *v1alpha1.Webhook) { g.forgetWebhook(keyOf(webhook)) }
 
@@ -50,18 +50,20 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 				webhook := hookNamed(fmt.Sprintf("team-%d/w%d-%d", random.IntN(3), worker, i), urlOf(fmt.Sprint("w", random.IntN(9))))
 				webhook.UID, webhook.ResourceVersion = types.UID(fmt.Sprint(worker, "-", i)), "1"
 				g.webhooks.ApplyWrite(webhook)
-				at, _ := g.attempter.slots.take(webhook, time.Now(), func(time.Time) bool { return false })
+				at, _ := g.attempter.limiter.acquire(webhook, time.Now(), func(time.Time) bool { return false })
 				made := &firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
 				steps := []func(){
 					func() { g.webhooks.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID) },
 					func() { g.recorder.offer(made) },
 					func() { g.recorder.record(made) },
-					func() { g.unstored.keep(made) },
+					func() { g.unstored.add(made) },
 					func() { _, _ = g.attempter.signer.Recent(webhook) },
-					func() { g.attempter.slots.hear(keyOf(webhook), heard{at: time.Now(), timedOut: true}, time.Now()) },
 					func() {
-						if late, _ := g.attempter.slots.take(webhook, time.Now(), func(time.Time) bool { return false }); late != nil {
-							g.attempter.slots.free(late, time.Now())
+						g.attempter.limiter.observe(keyOf(webhook), observedAttempt{endTime: time.Now(), timedOut: true}, time.Now())
+					},
+					func() {
+						if late, _ := g.attempter.limiter.acquire(webhook, time.Now(), func(time.Time) bool { return false }); late != nil {
+							g.attempter.limiter.release(late, time.Now())
 						}
 					},
 				}
@@ -70,20 +72,20 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 					step()
 				}
 				if at != nil {
-					g.attempter.slots.done(at, &dispatcher.Result{StatusCode: 200}, time.Millisecond, time.Now())
+					g.attempter.limiter.releaseWithResult(at, &dispatcher.Result{StatusCode: 200}, time.Millisecond, time.Now())
 				}
 			}
 		})
 	}
 	working.Wait()
 	g.attempter.signer.Await(t.Context(), g.attempter.signer.Known())
-	if len(g.recorder.hooks) == 0 || len(g.attempter.slots.hooks) == 0 || g.attempter.signer.Size() == 0 || len(g.unstored.attempts) == 0 {
+	if len(g.recorder.webhooks) == 0 || len(g.attempter.limiter.endpoints) == 0 || g.attempter.signer.Size() == 0 || len(g.unstored.byDelivery) == 0 {
 		t.Error("nothing was noted of webhooks that were gone: the test tests nothing")
 	}
 	g.forgetDeletedWebhooks()
 	left := map[string]int{
-		"secrets": g.attempter.signer.Size(), "records": len(g.recorder.hooks), "unstored": len(g.unstored.attempts),
-		"slots": len(g.attempter.slots.hooks), "told": len(g.attempter.slots.told), "destinations": len(g.attempter.slots.destinations), "namespaces": len(g.attempter.slots.spaces),
+		"secrets": g.attempter.signer.Size(), "records": len(g.recorder.webhooks), "unstored": len(g.unstored.byDelivery),
+		"slots": len(g.attempter.limiter.endpoints), "told": len(g.attempter.limiter.observations), "destinations": len(g.attempter.limiter.destinations), "namespaces": len(g.attempter.limiter.namespaces),
 	}
 	for what, n := range left {
 		if n != 0 {

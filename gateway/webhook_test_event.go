@@ -64,7 +64,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 		return nil, fail(ctx, refused)
 	}
 	// A test fills the backlog like any event, and says so if it cannot.
-	admitted := g.deliveries.reserve(g.limits, namespace, int64(len(body)), []wish{{name: webhook.Name, id: idOf(webhook), refuse: true}})
+	admitted := g.deliveries.reserve(g.limits, namespace, int64(len(body)), []quotaRequest{{webhook: webhook.Name, webhookID: idOf(webhook), refuseIfFull: true}})
 	if admitted.refused != nil {
 		return nil, fail(ctx, admitted.refused)
 	}
@@ -76,7 +76,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	defer reserved[0].release()
 	sent, err := g.createDelivery(ctx, deliveryDraft{
 		webhook: webhook, eventID: eventID, eventType: in.Body.Event, payload: body,
-		accepted: now, publishedBy: who.name(), test: true, reserved: reserved[0],
+		accepted: now, publishedBy: who.name(), test: true, reservation: reserved[0],
 	})
 	if err != nil {
 		return nil, fail(ctx, err)

@@ -19,9 +19,9 @@ const (
 	// writeBytesBurst is for how many seconds of bytes: what is large costs the API
 	// server, and whoever shares it, at once.
 	writeBytesBurst = 4
-	// writeBytesAtOnce is what one namespace may have stored at a time: one payload of
+	// maxConcurrentBytes is what one namespace may have stored at a time: one payload of
 	// the largest size.
-	writeBytesAtOnce = payload.MaxBytes
+	maxConcurrentBytes = payload.MaxBytes
 	// LeastWriteBytes is the least that Limits.WriteBytesPerNamespace may be: one
 	// payload.
 	LeastWriteBytes = payload.MaxBytes
@@ -32,24 +32,24 @@ const (
 // is admitted, and given back for what needs no object after all or is refused: what
 // hangs would otherwise be counted when it is too late to refuse it.
 type writeBudget struct {
-	limits        Limits
-	writes, bytes *ratelimit.Keyed // by namespace
-	atOnce        *namespaceSemaphore
+	limits          Limits
+	writes, bytes   *ratelimit.Keyed // by namespace
+	concurrentBytes *namespaceSemaphore
 }
 
 func newWriteBudget(limits Limits, now func() time.Time) *writeBudget {
 	return &writeBudget{
-		limits: limits,
-		writes: ratelimit.New(limits.WritesPerNamespace, int(limits.WritesPerNamespace*writesBurst), now),
-		bytes:  ratelimit.New(float64(limits.WriteBytesPerNamespace), int(limits.WriteBytesPerNamespace*writeBytesBurst), now),
-		atOnce: newNamespaceSemaphore(writeBytesAtOnce, now),
+		limits:          limits,
+		writes:          ratelimit.New(limits.WritesPerNamespace, int(limits.WritesPerNamespace*writesBurst), now),
+		bytes:           ratelimit.New(float64(limits.WriteBytesPerNamespace), int(limits.WriteBytesPerNamespace*writeBytesBurst), now),
+		concurrentBytes: newNamespaceSemaphore(maxConcurrentBytes, now),
 	}
 }
 
 // check refuses what has to wait, before anything is reserved.
 func (b *writeBudget) check(namespace string) *problem {
 	if wait := b.writes.Wait(namespace); wait > 0 {
-		return tooMuchToStore(fmt.Sprintf("more than %v deliveries a second of namespace %s had to be stored for a while", b.limits.WritesPerNamespace, namespace), wait)
+		return budgetExceeded(fmt.Sprintf("more than %v deliveries a second of namespace %s had to be stored for a while", b.limits.WritesPerNamespace, namespace), wait)
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ func (b *writeBudget) checkBytes(namespace string) *problem {
 }
 
 func (b *writeBudget) tooManyBytes(namespace string, wait time.Duration) *problem {
-	return tooMuchToStore(fmt.Sprintf(
+	return budgetExceeded(fmt.Sprintf(
 		"more than %d bytes a second of namespace %s had, or may have, to be stored for a while; send references to large content, or have the operator raise --write-bytes-per-namespace",
 		b.limits.WriteBytesPerNamespace, namespace), wait)
 }
@@ -86,13 +86,13 @@ func (b *writeBudget) tooManyBytes(namespace string, wait time.Duration) *proble
 // beginWrite waits until a write may be made, whose end the caller tells by release,
 // and counts it then. It is made all the same: its event is admitted.
 func (b *writeBudget) beginWrite(ctx context.Context, namespace, payload string) (release func(), err error) {
-	if release, err = b.atOnce.acquire(ctx, namespace, len(payload)); err == nil {
-		b.writes.Spend(namespace, writesOf(payload))
+	if release, err = b.concurrentBytes.acquire(ctx, namespace, len(payload)); err == nil {
+		b.writes.Spend(namespace, countWrites(payload))
 	}
 	return release, err
 }
 
-func tooMuchToStore(detail string, wait time.Duration) *problem {
+func budgetExceeded(detail string, wait time.Duration) *problem {
 	return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, detail+"; repeat this later").retryAfter(wait)
 }
 

@@ -49,8 +49,8 @@ func TestAWriteThatIsNeverMadeCostsNothing(t *testing.T) {
 	limits := DefaultLimits()
 	limits.WritesPerNamespace = 1
 	b := newWriteBudget(limits, func() time.Time { return now })
-	large := string(make([]byte, writeBytesAtOnce))
-	release, err := b.atOnce.acquire(t.Context(), "team", len(large))
+	large := string(make([]byte, maxConcurrentBytes))
+	release, err := b.concurrentBytes.acquire(t.Context(), "team", len(large))
 	if err != nil {
 		t.Fatal(err)
 	}
