@@ -42,15 +42,15 @@ const (
 type refusal string
 
 const (
-	refusedOff         refusal = "off"       // no first attempts are made here
-	refusedAsync       refusal = "async"     // the publisher asked not to wait
-	refusedTooOld      refusal = "tooOld"    // this gateway does not know all of the webhook's spec
-	refusedNotActive   refusal = "notActive" // failing, suspended, or not seen by the controller yet
-	refusedSecret      refusal = "secret"    // no secret at hand
-	refusedCircuitOpen refusal = "closed"    // the endpoint was slow, failed, or asked to be left alone
-	refusedFull        refusal = "full"      // no free slot
-	refusedReading     refusal = "reading"   // its secret is being read: for the moment only
-	refusedLate        refusal = "late"      // the request's time is nearly over
+	refusedOff         refusal = "off"         // no first attempts are made here
+	refusedAsync       refusal = "async"       // the publisher asked not to wait
+	refusedTooOld      refusal = "tooOld"      // this gateway does not know all of the webhook's spec
+	refusedNotActive   refusal = "notActive"   // failing, suspended, or not seen by the controller yet
+	refusedSecret      refusal = "secret"      // no secret at hand
+	refusedCircuitOpen refusal = "circuitOpen" // the endpoint was slow, failed, or asked to be left alone
+	refusedFull        refusal = "full"        // no free slot
+	refusedReading     refusal = "reading"     // its secret is being read: for the moment only
+	refusedLate        refusal = "late"        // the request's time is nearly over
 )
 
 // limiter bound the first attempts that are out, and remember which endpoints are

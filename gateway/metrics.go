@@ -70,7 +70,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	}, []string{"outcome"})
 	m.firstsRefused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bbmcp_gateway_stored_first_total",
-		Help: "Deliveries that were stored before their first attempt, by reason: off (by flag), async (as the publisher preferred), notActive (the webhook), tooOld (this gateway does not know all of the webhook's spec), secret (none at hand), closed (the endpoint was slow, failed or asked to be left alone), full (no free slot) or late (the request's time was nearly over).",
+		Help: "Deliveries that were stored before their first attempt, by reason: off (by flag), async (as the publisher preferred), notActive (the webhook), tooOld (this gateway does not know all of the webhook's spec), secret (none at hand), circuitOpen (the endpoint was slow, failed or asked for a pause), full (no free slot) or late (the request's time was nearly over).",
 	}, []string{"reason"})
 	m.handOvers = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bbmcp_gateway_hand_overs_total",
