@@ -33,7 +33,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/memory"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/profiling"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/writelimit"
@@ -240,7 +240,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	addresses := &apiserver.Addresses{Live: mgr.GetAPIReader(), Hosts: apiserver.Hosts(mgr.GetConfig().Host, os.Getenv)}
 	meters := controllers.NewMetrics(metrics.Registry)
 	observations := controllers.NewObservations(o.disableAfter, time.Now)
-	secrets := signer.New(mgr.GetAPIReader(), time.Now)
+	secrets := signingsecret.NewReader(mgr.GetAPIReader(), time.Now)
 	eventTypes := &controllers.EventTypeReconciler{Client: mgr.GetClient(), Now: time.Now}
 	retainer := &controllers.Retainer{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Filling: filling, Limited: writelimit.New(time.Now),
@@ -248,7 +248,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	}
 	deliveries := &controllers.DeliveryReconciler{
 		Deliveries: deliveryCache, Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		Signer: secrets, Observations: observations, Retainer: retainer, Metrics: meters, Panics: guarded,
+		Secrets: secrets, Observations: observations, Retainer: retainer, Metrics: meters, Panics: guarded,
 		Forbidden: addresses.Forbidden, Now: time.Now, Workers: o.workers,
 	}
 	runner := attempt.New(attempt.Options{
@@ -261,7 +261,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	metrics.Registry.MustRegister(controllers.RunnerCollector{Stats: runner.Stats}, filling.Collector())
 	webhooks := &controllers.WebhookReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Deliveries: deliveryCache, Filling: filling,
-		Dispatcher: sidecar, Signer: secrets, Observations: observations, Metrics: meters,
+		Dispatcher: sidecar, Secrets: secrets, Observations: observations, Metrics: meters,
 		Recorder: mgr.GetEventRecorder("bbmcp-webhooks"), BacklogLimit: o.backlog, BacklogFullFor: o.fullFor,
 		Forbidden: addresses.Forbidden, Now: time.Now, Random: rand.Reader,
 	}

@@ -13,7 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // account does what follows from a status that is written, once for each write:
@@ -78,8 +78,8 @@ func (r *DeliveryReconciler) heed(s *situation, before, written *v1alpha1.Webhoo
 		if failedAtEndpoint(made) && !written.Spec.Test {
 			r.Observations.AttemptFailed(s.webhook, made.StartTime.Time)
 		}
-		if signer.DoubtsSignature(made.ResponseStatus) {
-			r.Signer.Doubt(s.webhook.UID)
+		if signingsecret.DoubtsSignature(made.ResponseStatus) {
+			r.Secrets.Invalidate(s.webhook.UID)
 		}
 		if made.RetryAfterTime != nil && made.RetryAfterTime.After(s.now) {
 			until := earliest(made.RetryAfterTime.Time, s.now.Add(retry.MaxRetryAfter))

@@ -19,7 +19,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // errHeld says that between planning and starting an attempt something began to
@@ -71,7 +71,7 @@ func destination(rawURL string) string {
 	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
 }
 
-// prepare reads what one attempt needs. Its error is errHeld, *signer.Problem,
+// prepare reads what one attempt needs. Its error is errHeld, *signingsecret.Problem,
 // *invalid, or a failure of the API server; no attempt is used up.
 func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedName, uid types.UID, number int) (dispatcher.Request, any, error) {
 	delivery, webhook, err := r.lookup(ctx, key)
@@ -100,7 +100,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 		return dispatcher.Request{}, nil, err
 	}
 	defer r.forgetIfGone(ctx, webhook)
-	secrets, err := r.Signer.Read(ctx, webhook)
+	secrets, err := r.Secrets.Read(ctx, webhook)
 	if err != nil {
 		return dispatcher.Request{}, nil, err
 	}
@@ -108,7 +108,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if log := delivery.Status.AttemptLog; len(log) > 0 {
 		last = &log[len(log)-1]
 	}
-	keys, primary := signer.KeysFor(secrets, r.Observations.IsConfirmed(webhook, rotationOf(secrets)), last, r.Now())
+	keys, primary := signingsecret.KeysFor(secrets, r.Observations.IsConfirmed(webhook, rotationOf(secrets)), last, r.Now())
 	return dispatcher.Request{
 		DeliveryID: identity.DeliveryID(delivery.Name, string(delivery.UID)),
 		EventID:    delivery.Spec.EventID,
@@ -123,7 +123,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 		Trace: dispatcher.Trace{
 			Parent: delivery.Spec.TraceParent, Wanted: webhook.Spec.SendTraceParent, Namespace: webhook.Namespace, Webhook: webhook.Name,
 		},
-	}, attemptNote{webhook: webhook, primary: primary, revision: signer.EndpointRevision(webhook), rotation: rotationOf(secrets)}, nil
+	}, attemptNote{webhook: webhook, primary: primary, revision: signingsecret.EndpointRevision(webhook), rotation: rotationOf(secrets)}, nil
 }
 
 // isTakenOver reports whether whoever created the delivery was to make its first

@@ -23,7 +23,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const (
@@ -54,7 +54,7 @@ type DeliveryReconciler struct {
 	Live client.Reader
 
 	Runner       *attempt.Runner
-	Signer       *signer.Signer
+	Secrets      *signingsecret.Reader
 	Observations *Observations
 	Retainer     *Retainer
 	Metrics      *Metrics
@@ -127,7 +127,7 @@ func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedNam
 	s := &situation{delivery: delivery, webhook: webhook, now: r.Now()}
 	if webhook != nil {
 		s.disabled = r.Observations.Disabled(webhook)
-		s.signing = r.Signer.Problem(webhook)
+		s.signing = r.Secrets.Problem(webhook)
 	}
 	view := r.Runner.View(delivery.UID)
 	s.phase = view.Phase
@@ -175,7 +175,7 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 	r.Runner.Dropped(s.delivery.UID)
 	r.memory.believe(s.delivery)
 	s.outcome, s.phase = nil, attempt.None
-	if _, isSecret := errors.AsType[*signer.Problem](failure); failure == nil || isSecret {
+	if _, isSecret := errors.AsType[*signingsecret.Problem](failure); failure == nil || isSecret {
 		if isSecret && s.webhook != nil && isReady(s.webhook) {
 			r.Observations.SecretMissed(s.webhook)
 		}

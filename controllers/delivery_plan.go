@@ -13,7 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const (
@@ -34,9 +34,9 @@ const (
 // situation is all that a decision about one delivery depends on.
 type situation struct {
 	delivery *v1alpha1.WebhookDelivery
-	webhook  *v1alpha1.Webhook // nil: not found
-	disabled bool              // by the webhook's status or by what we saw since
-	signing  *signer.Problem   // nil: none known
+	webhook  *v1alpha1.Webhook      // nil: not found
+	disabled bool                   // by the webhook's status or by what we saw since
+	signing  *signingsecret.Problem // nil: none known
 	phase    attempt.Phase
 	outcome  *attempt.Outcome // waits to be written; nil: none
 	now      time.Time
@@ -164,7 +164,7 @@ func dueTime(s situation, status *v1alpha1.WebhookDeliveryStatus) time.Time {
 // isOfEndpoint reports whether an attempt was made with the url and the signing that
 // the webhook has now. What a former endpoint says, it says of itself.
 func isOfEndpoint(made *v1alpha1.Attempt, webhook *v1alpha1.Webhook) bool {
-	return webhook == nil || attemptlog.IsOf(made, signer.EndpointRevision(webhook), webhook.Status.EnabledTime)
+	return webhook == nil || attemptlog.IsOf(made, signingsecret.EndpointRevision(webhook), webhook.Status.EnabledTime)
 }
 
 // nextAttempt is when the policy has a delivery tried again after an attempt, and its

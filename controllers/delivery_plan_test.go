@@ -15,7 +15,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // failedOnce is the status after a first attempt that got a 500.
@@ -102,10 +102,10 @@ func TestFold(t *testing.T) {
 			pending(v1alpha1.ReasonWebhookSuspended, "spec.suspend of the webhook holds it; set it to false to go on")},
 		{"disabled", func(s *situation) { s.disabled = true },
 			pending(v1alpha1.ReasonWebhookDisabled, "the webhook is disabled; change its url or annotate it with bbmcp.quietstack.com/enable-requested-at")},
-		{"without a secret", func(s *situation) { s.signing = &signer.Problem{Message: "no such Secret"} },
+		{"without a secret", func(s *situation) { s.signing = &signingsecret.Problem{Message: "no such Secret"} },
 			pending(v1alpha1.ReasonSigningSecretUnavailable, "no such Secret")},
 		{"a test event without a secret", func(s *situation) {
-			s.delivery.Spec.Test, s.signing = true, &signer.Problem{Message: "no such Secret"}
+			s.delivery.Spec.Test, s.signing = true, &signingsecret.Problem{Message: "no such Secret"}
 		}, pending(v1alpha1.ReasonSigningSecretUnavailable, "no such Secret")},
 		{"a test event of a suspended and disabled webhook", func(s *situation) {
 			s.delivery.Spec.Test, s.webhook.Spec.Suspend, s.disabled = true, true, true
@@ -181,10 +181,10 @@ func TestNext(t *testing.T) {
 		{"failed and asked for: one more", []func(*situation){finished(v1alpha1.DeliveryFailed), func(s *situation) { asked("now")(s.delivery) }}, plan{start: true, number: 6}},
 		{"suspended and queued: take it out", []func(*situation){func(s *situation) { s.phase, s.webhook.Spec.Suspend = attempt.Queued, true }}, plan{withdraw: true, at: end}},
 		{"no webhook: look at the end of the hour", []func(*situation){func(s *situation) { s.webhook = nil }}, plan{at: at(hour)}},
-		{"no secret: look when the signer does", []func(*situation){func(s *situation) { s.signing = &signer.Problem{LookAgain: at(15 * second)} }}, plan{at: at(15 * second)}},
-		{"no secret, failed and asked for: look when the signer does", []func(*situation){finished(v1alpha1.DeliveryFailed), func(s *situation) {
+		{"no secret: look when the reader of secrets does", []func(*situation){func(s *situation) { s.signing = &signingsecret.Problem{LookAgain: at(15 * second)} }}, plan{at: at(15 * second)}},
+		{"no secret, failed and asked for: look when the reader of secrets does", []func(*situation){finished(v1alpha1.DeliveryFailed), func(s *situation) {
 			asked("now")(s.delivery)
-			s.signing, s.phase = &signer.Problem{LookAgain: at(15 * second)}, attempt.Queued
+			s.signing, s.phase = &signingsecret.Problem{LookAgain: at(15 * second)}, attempt.Queued
 		}}, plan{withdraw: true, at: at(15 * second)}},
 	}
 	for _, tt := range tests {
@@ -201,8 +201,8 @@ func TestNext(t *testing.T) {
 func TestOnlyTheEndpointOfNowIsGoneForGood(t *testing.T) {
 	webhook := someWebhook()
 	for revision, want := range map[string]v1alpha1.DeliveryState{
-		signer.EndpointRevision(webhook): v1alpha1.DeliveryFailed,
-		"former":                         v1alpha1.DeliveryRetrying,
+		signingsecret.EndpointRevision(webhook): v1alpha1.DeliveryFailed,
+		"former":                                v1alpha1.DeliveryRetrying,
 	} {
 		delivery := someDelivery(func(d *v1alpha1.WebhookDelivery) {
 			d.Status = v1alpha1.WebhookDeliveryStatus{Attempts: 1, LastAttemptTime: micro(0), AttemptLog: []v1alpha1.Attempt{{
@@ -220,7 +220,7 @@ func TestOnlyTheEndpointOfNowIsGoneForGood(t *testing.T) {
 func askedForAnHour(revision string) func(*situation) {
 	return func(s *situation) {
 		s.webhook.Spec.RetryPolicy = delays(5 * second)
-		s.delivery.Status = hourAsked(hour, cmp.Or(revision, signer.EndpointRevision(s.webhook)))
+		s.delivery.Status = hourAsked(hour, cmp.Or(revision, signingsecret.EndpointRevision(s.webhook)))
 	}
 }
 
@@ -229,7 +229,7 @@ func hourAsked(next time.Duration, revision string) v1alpha1.WebhookDeliveryStat
 	status := failedOnce()
 	status.NextAttemptTime, status.NextAttempt = micro(next), new(metav1.NewTime(at((next + second - 1).Truncate(second))))
 	status.AttemptLog[0].RetryAfterTime = micro(hour)
-	status.AttemptLog[0].EndpointRevision = cmp.Or(revision, signer.EndpointRevision(someWebhook()))
+	status.AttemptLog[0].EndpointRevision = cmp.Or(revision, signingsecret.EndpointRevision(someWebhook()))
 	return status
 }
 

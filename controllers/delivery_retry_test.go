@@ -8,7 +8,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // TestRetryByHandInEveryState asks for a retry once, at some point of a life.
@@ -113,7 +113,7 @@ func TestRetryByHandInEveryState(t *testing.T) {
 			"failed without a secret: one attempt once there is one", []answer{broken},
 			[]happening{
 				{hour, func(l *life) {
-					l.s.signing = &signer.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(2 * hour)}
+					l.s.signing = &signingsecret.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(2 * hour)}
 				}},
 				{hour, ask},
 				{2 * hour, func(l *life) { l.s.signing = nil }},

@@ -11,7 +11,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const (
@@ -163,7 +163,7 @@ func TestDeadline(t *testing.T) {
 		},
 		{
 			"ends the waiting for a secret", func(l *life) {
-				l.s.signing = &signer.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(1000 * hour)}
+				l.s.signing = &signingsecret.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(1000 * hour)}
 			}, []answer{taken},
 			story{nil, v1alpha1.DeliveryFailed, v1alpha1.ReasonDeadlineExceeded, 72 * hour},
 		},
@@ -215,9 +215,9 @@ func TestNoWebhookWithinAnHour(t *testing.T) {
 }
 
 func TestMissingSecretUsesUpNoAttempt(t *testing.T) {
-	missing := &signer.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(15 * second)}
+	missing := &signingsecret.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(15 * second)}
 	l := newLife(t, answer{err: missing}, answer{err: missing}, broken, taken)
-	// The signer forgets a problem once it is time to look again.
+	// The reader of secrets forgets a problem once it is time to look again.
 	got := l.live(
 		hour,
 		happening{0, func(l *life) { l.s.signing = missing }},
@@ -266,7 +266,7 @@ func TestNothingIsWrittenBeforeTheHandOver(t *testing.T) {
 	for name, change := range map[string]func(*situation){
 		"suspended":               func(s *situation) { s.webhook.Spec.Suspend = true },
 		"disabled":                func(s *situation) { s.disabled = true },
-		"without a secret":        func(s *situation) { s.signing = &signer.Problem{Message: "not found", LookAgain: at(minute)} },
+		"without a secret":        func(s *situation) { s.signing = &signingsecret.Problem{Message: "not found", LookAgain: at(minute)} },
 		"without a webhook":       func(s *situation) { s.webhook = nil },
 		"with a webhook replaced": func(s *situation) { s.webhook.UID = "webhook-2" },
 		"asked for":               func(s *situation) { asked("now")(s.delivery) },

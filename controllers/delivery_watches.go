@@ -18,7 +18,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // queueBox holds the controller's queue, which exists once it has started.
@@ -147,7 +147,7 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 			if !releases(e.ObjectOld, e.ObjectNew) {
 				return
 			}
-			if signer.EndpointRevision(e.ObjectOld) != signer.EndpointRevision(e.ObjectNew) {
+			if signingsecret.EndpointRevision(e.ObjectOld) != signingsecret.EndpointRevision(e.ObjectNew) {
 				r.Runner.Redirect(keyOf(e.ObjectNew), destination(e.ObjectNew.Spec.URL))
 			}
 			r.Runner.Calm(keyOf(e.ObjectNew))

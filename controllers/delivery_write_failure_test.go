@@ -25,7 +25,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // bench is a delivery reconciler in a bubble of made up time, with a queue of
@@ -75,7 +75,7 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 	observations := NewObservations(0, time.Now)
 	meters := NewMetrics(prometheus.NewRegistry())
 	b.DeliveryReconciler = &DeliveryReconciler{
-		Deliveries: readerCache{Reader: b.api}, Client: b.api, Live: b.api, Signer: signer.New(b.api, time.Now), Observations: observations,
+		Deliveries: readerCache{Reader: b.api}, Client: b.api, Live: b.api, Secrets: signingsecret.NewReader(b.api, time.Now), Observations: observations,
 		Retainer: &Retainer{Client: b.api, Live: b.api, Observations: observations, Metrics: meters, Now: time.Now},
 		Metrics:  meters, Forbidden: func() []netip.Prefix { return nil }, Now: time.Now, memory: newMemory(), outcomes: newPace(1), slowOutcomes: newPace(1), released: newPace(1),
 	}

@@ -15,7 +15,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const eternity = 1e6 * hour
@@ -117,7 +117,7 @@ var _ = Describe("A first attempt to the former url", func() {
 				w.Spec.URL, w.Spec.RetryPolicy = world.receiver.URL("/former"), delays()
 			}))
 			Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
-			former := signer.EndpointRevision(webhook)
+			former := signingsecret.EndpointRevision(webhook)
 			change(ctx, webhook, func(w *v1alpha1.Webhook) { w.Spec.URL = world.receiver.URL("/" + namespace) })
 			Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 			c.first.Number, c.first.StartTime, c.first.EndpointRevision = 1, metav1.NowMicro(), former

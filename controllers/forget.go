@@ -21,7 +21,7 @@ import (
 func (r *DeliveryReconciler) forgetWebhook(webhook *v1alpha1.Webhook) {
 	key := keyOf(webhook)
 	r.Runner.ForgetWebhook(key)
-	r.Signer.Forget(webhook.UID)
+	r.Secrets.Forget(webhook.UID)
 	r.Observations.Forget(key)
 	r.Retainer.ForgetWebhook(key)
 	r.Metrics.forgetWebhook(key)
@@ -31,7 +31,7 @@ func (r *DeliveryReconciler) forgetWebhook(webhook *v1alpha1.Webhook) {
 func (r *DeliveryReconciler) forgetIfGone(ctx context.Context, webhook *v1alpha1.Webhook) {
 	switch gone, replaced := isGone(ctx, r.Client, webhook); {
 	case replaced:
-		r.Signer.Forget(webhook.UID)
+		r.Secrets.Forget(webhook.UID)
 	case gone:
 		r.forgetWebhook(webhook)
 	}
@@ -41,7 +41,7 @@ func (r *DeliveryReconciler) forgetIfGone(ctx context.Context, webhook *v1alpha1
 func (r *WebhookReconciler) forgetIfGone(ctx context.Context, webhook *v1alpha1.Webhook) {
 	gone, replaced := isGone(ctx, r.Client, webhook)
 	if gone || replaced {
-		r.Signer.Forget(webhook.UID)
+		r.Secrets.Forget(webhook.UID)
 	}
 	if gone {
 		r.Observations.Forget(keyOf(webhook))

@@ -20,7 +20,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
@@ -144,7 +144,7 @@ func TestNoOverlapEndsAfterTheLastYear(t *testing.T) {
 		},
 		Data: map[string][]byte{"secret": []byte("sixteen bytes at least"), "previous": []byte("so has the other one")},
 	}
-	_, problem := signer.Check(webhook, signer.RefOf(webhook), secret)
+	_, problem := signingsecret.Check(webhook, signingsecret.RefOf(webhook), secret)
 	if problem == nil || problem.Reason != v1alpha1.ReasonSecretInvalid {
 		t.Errorf("a status that shows the end would never be written; got %+v", problem)
 	}

@@ -30,7 +30,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
@@ -69,7 +69,7 @@ type operator struct {
 	deliveries   *DeliveryReconciler
 	webhooks     *WebhookReconciler
 	observations *Observations
-	signer       *signer.Signer
+	secrets      *signingsecret.Reader
 	retainer     *Retainer
 	cache        *laggingCache
 	filling      Filling
@@ -127,20 +127,20 @@ func (o *operator) wire(mgr ctrl.Manager) {
 	live := mortal{mgr.GetAPIReader(), &o.dead}
 	meters := NewMetrics(o.registry)
 	o.observations = NewObservations(o.disableAfter, now)
-	o.signer = signer.New(live, now)
+	o.secrets = signingsecret.NewReader(live, now)
 	o.retainer = &Retainer{
 		Client: cached, Live: live, Cached: o.cache, Filling: &o.filling, Observations: o.observations,
 		Limits: o.limits, Namespaces: []string{o.namespace}, Limited: writelimit.New(now), Metrics: meters, Now: now,
 	}
 	forbidden := func() []netip.Prefix { return nil }
 	o.deliveries = &DeliveryReconciler{
-		Deliveries: o.cache, Client: cached, Live: live, Signer: o.signer, Observations: o.observations,
+		Deliveries: o.cache, Client: cached, Live: live, Secrets: o.secrets, Observations: o.observations,
 		Retainer: o.retainer, Metrics: meters, Forbidden: forbidden, Now: now, Workers: 4,
 	}
 	o.runner = attempt.New(attempt.Options{Sender: o, Wake: o.deliveries.Wake})
 	o.deliveries.Runner = o.runner
 	o.webhooks = &WebhookReconciler{
-		Client: cached, Live: live, Deliveries: o.cache, Filling: &o.filling, Dispatcher: world.sender, Signer: o.signer,
+		Client: cached, Live: live, Deliveries: o.cache, Filling: &o.filling, Dispatcher: world.sender, Secrets: o.secrets,
 		Observations: o.observations, Metrics: meters, Recorder: mgr.GetEventRecorder("test"), BacklogLimit: 2000, BacklogFullFor: 5 * time.Minute,
 		Forbidden: forbidden, Now: now, Random: rand.Reader,
 	}

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
@@ -36,7 +36,7 @@ func rotating(overlap time.Duration) func(*v1alpha1.Webhook) {
 // generated returns the Webhook's Secret as it is now.
 func generated(ctx context.Context, webhook *v1alpha1.Webhook) *corev1.Secret {
 	GinkgoHelper()
-	return fresh(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: webhook.Namespace, Name: signing.SecretName(webhook)}})
+	return fresh(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: webhook.Namespace, Name: signingsecret.SecretName(webhook)}})
 }
 
 func current(secret *corev1.Secret) string { return string(secret.Data[v1alpha1.SecretKey]) }
@@ -171,7 +171,7 @@ var _ = Describe("A rotation", func() {
 		webhook := create(ctx, hookIn(namespace))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		change(ctx, generated(ctx, webhook), func(s *corev1.Secret) { s.Data[v1alpha1.SecretKey] = []byte("short") })
-		o.signer.Doubt(webhook.UID)
+		o.secrets.Invalidate(webhook.UID)
 		annotate(ctx, webhook, "wake", "up")
 		Eventually(ready(ctx, webhook)).Should(Equal("False SecretInvalid"))
 		secret := rotated(ctx, webhook, "now")

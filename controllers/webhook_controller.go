@@ -30,7 +30,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/health"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const (
@@ -63,7 +63,7 @@ type WebhookReconciler struct {
 	Deliveries   client.Reader // the delivery reconciler's cache
 	Filling      *Filling      // of Deliveries
 	Dispatcher   URLChecker
-	Signer       *signer.Signer
+	Secrets      *signingsecret.Reader
 	Observations *Observations
 	Recorder     recorder.EventRecorder
 	Metrics      *Metrics
@@ -107,8 +107,8 @@ type webhookScope struct {
 	enabled  bool // an enable request or a change of endpoint is handled in this pass
 	moved    bool // of these, a change of endpoint
 	rotated  bool // a rotation request is handled in this pass
-	secrets  signer.Secrets
-	signing  *signer.Problem
+	secrets  signingsecret.Secrets
+	signing  *signingsecret.Problem
 	refused  *secretRefusal       // its generated Secret cannot be stored as it should be
 	url      *dispatcher.URLError // the URL is refused
 	urlKnown bool                 // the dispatcher could be asked

@@ -59,7 +59,7 @@ func (o *operator) leftovers() map[string]int {
 	o.observations.mu.Lock()
 	note("observations", len(o.observations.hooks))
 	o.observations.mu.Unlock()
-	note("secrets", o.signer.Size())
+	note("secrets", o.secrets.Size())
 	memory := o.deliveries.memory
 	memory.mu.Lock()
 	note("written", len(memory.written))

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // announce tells people, by Kubernetes Events on the Webhook, what its status
@@ -29,7 +29,7 @@ func (r *WebhookReconciler) announce(webhook *v1alpha1.Webhook, before, after *v
 	if before.LastHandledRotateAt == after.LastHandledRotateAt {
 		return
 	}
-	if signing.IsGenerated(webhook) {
+	if signingsecret.IsGenerated(webhook) {
 		r.event(webhook, corev1.EventTypeNormal, "SecretRotated", "Rotate", "the signing secret was rotated; both secrets sign until the overlap ends")
 		return
 	}

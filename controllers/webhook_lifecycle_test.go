@@ -43,8 +43,8 @@ var _ = Describe("A signing Secret", func() {
 		o := startOperator(setup{namespace: namespace})
 		webhook := create(ctx, hookIn(namespace, usesKeys))
 		delivery := create(ctx, deliveryIn(namespace, "a"))
-		look := func() { // what the signer does by itself after 15 s and more
-			o.signer.Forget(webhook.UID)
+		look := func() { // what the reader of secrets does by itself after 15 s and more
+			o.secrets.Forget(webhook.UID)
 			annotate(ctx, webhook, "wake", time.Now().String())
 		}
 		Eventually(ready(ctx, webhook)).Should(Equal("False SecretNotFound"))
@@ -115,7 +115,7 @@ var _ = Describe("A signing Secret", func() {
 		Eventually(ready(ctx, webhook)).Should(Equal("False SecretNotPermitted"))
 		Expect(fresh(ctx, foreign).OwnerReferences).To(BeEmpty())
 		change(ctx, foreign, func(s *corev1.Secret) { s.Labels[v1alpha1.WebhookLabel] = "orders" })
-		o.signer.Forget(webhook.UID)
+		o.secrets.Forget(webhook.UID)
 		annotate(ctx, webhook, "wake", "now")
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		Expect(fresh(ctx, foreign).Data[v1alpha1.SecretKey]).To(BeEquivalentTo(newSecret))
@@ -142,14 +142,14 @@ var _ = Describe("A signing Secret", func() {
 		own := create(ctx, hookIn(namespace, usesKeys, func(w *v1alpha1.Webhook) { w.Name = "billing" }))
 		secret := create(ctx, ownSecret(namespace))
 		for _, webhook := range []*v1alpha1.Webhook{generated, own} {
-			o.signer.Forget(webhook.UID)
+			o.secrets.Forget(webhook.UID)
 			annotate(ctx, webhook, "wake", "now")
 			Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		}
 		Expect(world.admin.Delete(ctx, secret)).To(Succeed())
 		Expect(world.admin.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders-signing"}})).To(Succeed())
 		for _, webhook := range []*v1alpha1.Webhook{generated, own} {
-			o.signer.Forget(webhook.UID) // as after 30 s
+			o.secrets.Forget(webhook.UID) // as after 30 s
 		}
 		first := create(ctx, deliveryIn(namespace, "a"))
 		second := create(ctx, deliveryIn(namespace, "b", func(d *v1alpha1.WebhookDelivery) { d.Spec.WebhookRef.Name = "billing" }))
@@ -262,7 +262,7 @@ var _ = Describe("Deleting a Webhook", func() {
 			return s == "Failed WebhookReplaced 0" || apierrors.IsNotFound(world.admin.Get(ctx, client.ObjectKeyFromObject(old), old.DeepCopy()))
 		}).Should(BeTrue())
 		Eventually(func() string {
-			o.signer.Forget(anew.UID) // what takes 15 s and more
+			o.secrets.Forget(anew.UID) // what takes 15 s and more
 			annotate(ctx, anew, "wake", time.Now().String())
 			return ready(ctx, anew)()
 		}, soon, 200*time.Millisecond).Should(Equal("True Ready"))

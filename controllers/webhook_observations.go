@@ -13,7 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/health"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
 
@@ -55,7 +55,7 @@ type rotation struct {
 	end     time.Time        // of the overlap; zero: open-ended
 }
 
-func rotationOf(secrets signer.Secrets) rotation {
+func rotationOf(secrets signingsecret.Secrets) rotation {
 	return rotation{current: secrets.Current, end: secrets.OverlapEnd}
 }
 
@@ -251,7 +251,7 @@ func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, which rotation) bo
 	if seen := o.seen(webhook).confirmed; !seen.current.IsZero() && seen.end.Equal(which.end) {
 		return seen.is(which)
 	}
-	return signer.Confirmed(webhook.Status.Signing, which.end)
+	return signingsecret.Confirmed(webhook.Status.Signing, which.end)
 }
 
 // Held notes that the endpoint asked to be left alone until then.

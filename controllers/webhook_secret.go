@@ -15,8 +15,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const (
@@ -28,31 +27,31 @@ const (
 
 // sign makes sure that the Webhook has its secret, and reads it.
 func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
-	secrets, err := r.Signer.Read(ctx, s.webhook)
-	problem, isProblem := errors.AsType[*signer.Problem](err)
+	secrets, err := r.Secrets.Read(ctx, s.webhook)
+	problem, isProblem := errors.AsType[*signingsecret.Problem](err)
 	if err != nil && !isProblem {
 		return err
 	}
-	if signing.IsGenerated(s.webhook) {
+	if signingsecret.IsGenerated(s.webhook) {
 		if s.refused = r.refusedBefore(s); s.refused == nil {
 			changed, err := r.tend(ctx, s, secrets, problem)
 			if s.refused = r.refuse(ctx, s, problem, err); err != nil && s.refused == nil {
 				return err
 			}
 			if changed && s.refused == nil {
-				secrets, err = r.Signer.Refresh(ctx, s.webhook)
-				if problem, isProblem = errors.AsType[*signer.Problem](err); err != nil && !isProblem {
+				secrets, err = r.Secrets.Refresh(ctx, s.webhook)
+				if problem, isProblem = errors.AsType[*signingsecret.Problem](err); err != nil && !isProblem {
 					return err
 				}
 			}
 		}
 		if s.refused != nil && problem != nil {
 			problem = s.refused.asProblem()
-			r.Signer.Explain(s.webhook, problem.Message)
+			r.Secrets.Explain(s.webhook, problem.Message)
 		}
 	}
 	s.secrets, s.signing = secrets, problem
-	s.rotated = rotateWanted(s.webhook) && (!signing.IsGenerated(s.webhook) || problem == nil && s.refused == nil)
+	s.rotated = rotateWanted(s.webhook) && (!signingsecret.IsGenerated(s.webhook) || problem == nil && s.refused == nil)
 	if problem == nil && !secrets.Overlaps(s.now) {
 		r.Observations.rotationOver(s.webhook)
 	}
@@ -61,7 +60,7 @@ func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
 
 // tend creates, rotates and prunes the generated Secret; changed tells that it
 // must be read again.
-func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets signer.Secrets, problem *signer.Problem) (changed bool, err error) {
+func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets signingsecret.Secrets, problem *signingsecret.Problem) (changed bool, err error) {
 	switch {
 	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotFound && secretFollows(s.webhook, s.now):
 		return true, nil
@@ -75,7 +74,7 @@ func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets s
 		})
 	case problem == nil && !secrets.Previous.IsZero() && !secrets.Overlaps(s.now):
 		return true, r.updateSecret(ctx, s.webhook, func(secret *corev1.Secret) (bool, error) {
-			return signing.Prune(secret, s.now), nil
+			return signingsecret.Prune(secret, s.now), nil
 		})
 	}
 	return false, nil
@@ -92,7 +91,7 @@ func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.
 	if err != nil {
 		return err
 	}
-	secret := signing.NewSecret(webhook, value)
+	secret := signingsecret.NewSecret(webhook, value)
 	err = r.homes.limits.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Create(ctx, secret) })
 	if denial.IsAlreadyExists(err) { // it may have lost its owner, or its key
 		if adopted, err := r.adoptSecret(ctx, webhook); adopted || err != nil {
@@ -115,12 +114,12 @@ func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.
 // adoptSecret makes the Webhook the owner of its Secret that was restored without
 // one.
 func (r *WebhookReconciler) adoptSecret(ctx context.Context, webhook *v1alpha1.Webhook) (adopted bool, err error) {
-	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signing.SecretName(webhook)}
+	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signingsecret.SecretName(webhook)}
 	secret, err := r.readSecret(ctx, key)
 	if err != nil {
 		return false, client.IgnoreNotFound(err)
 	}
-	if !signing.Adopt(secret, webhook) {
+	if !signingsecret.Adopt(secret, webhook) {
 		return false, nil
 	}
 	if err := r.writeSecret(ctx, secret); err != nil {
@@ -144,18 +143,18 @@ func (r *WebhookReconciler) rotateSecret(ctx context.Context, secret *corev1.Sec
 	if live.UID != s.webhook.UID || !rotateWanted(&live) {
 		return false, nil
 	}
-	return signing.Rotate(secret, &live, live.Annotations[v1alpha1.RotateRequestedAtAnnotation], s.now, r.Random)
+	return signingsecret.Rotate(secret, &live, live.Annotations[v1alpha1.RotateRequestedAtAnnotation], s.now, r.Random)
 }
 
 // updateSecret changes the generated Secret with an optimistic lock, if it is
 // this Webhook's.
 func (r *WebhookReconciler) updateSecret(ctx context.Context, webhook *v1alpha1.Webhook, change func(*corev1.Secret) (bool, error)) error {
-	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signing.SecretName(webhook)}
+	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signingsecret.SecretName(webhook)}
 	secret, err := r.readSecret(ctx, key)
 	if err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if problem := signer.Permitted(webhook, secret); problem != nil {
+	if problem := signingsecret.Permitted(webhook, secret); problem != nil {
 		return nil //nolint:nilerr // the status says it; somebody else's Secret is left alone
 	}
 	changed, err := change(secret)

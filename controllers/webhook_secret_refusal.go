@@ -12,8 +12,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const (
@@ -56,7 +55,7 @@ func (r *WebhookReconciler) refusedBefore(s *webhookScope) *secretRefusal {
 
 // refuse makes a refusal of the error with which storing the Secret ended; nil: it
 // is none. problem is what was wrong with the Secret before.
-func (r *WebhookReconciler) refuse(ctx context.Context, s *webhookScope, problem *signer.Problem, err error) *secretRefusal {
+func (r *WebhookReconciler) refuse(ctx context.Context, s *webhookScope, problem *signingsecret.Problem, err error) *secretRefusal {
 	key := keyOf(s.webhook)
 	kind := denial.Of(err)
 	if kind == denial.None {
@@ -72,7 +71,7 @@ func (r *WebhookReconciler) refuse(ctx context.Context, s *webhookScope, problem
 	}
 	refusal.lasting = kind != denial.Role && kind != denial.Broken || s.now.Sub(refusal.since) >= refusedGrace
 	refusal.again = s.now.Add(min(refusedRetryMin<<min(refusal.times, 6), refusedRetryMax))
-	name := signing.SecretName(s.webhook)
+	name := signingsecret.SecretName(s.webhook)
 	switch {
 	case problem != nil:
 		refusal.reason = v1alpha1.ReasonSecretRefused
@@ -92,6 +91,6 @@ func (r *WebhookReconciler) refuse(ctx context.Context, s *webhookScope, problem
 }
 
 // asProblem is a refusal as what keeps the Webhook from signing.
-func (f *secretRefusal) asProblem() *signer.Problem {
-	return &signer.Problem{Reason: f.reason, Message: f.message, LookAgain: f.again}
+func (f *secretRefusal) asProblem() *signingsecret.Problem {
+	return &signingsecret.Problem{Reason: f.reason, Message: f.message, LookAgain: f.again}
 }

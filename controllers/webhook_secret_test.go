@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // A cache that is behind shows a request to rotate that another one has
@@ -49,7 +49,7 @@ func TestRotateHeedsTheLatestRequest(t *testing.T) {
 			r := &WebhookReconciler{Live: api.Build(), Random: bytes.NewReader(make([]byte, 32))}
 			secret := someSecret(func(s *corev1.Secret) {
 				if tt.answered != "" {
-					metav1.SetMetaDataAnnotation(&s.ObjectMeta, signing.RotatedForAnnotation, tt.answered)
+					metav1.SetMetaDataAnnotation(&s.ObjectMeta, signingsecret.RotatedForAnnotation, tt.answered)
 				}
 			})
 			cached := &webhookScope{webhook: someWebhook(wants("first", "")), now: at(0)}
@@ -57,7 +57,7 @@ func TestRotateHeedsTheLatestRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, secret.Annotations[signing.RotatedForAnnotation], tt.want)
+			same(t, secret.Annotations[signingsecret.RotatedForAnnotation], tt.want)
 			same(t, changed, tt.want != tt.answered)
 		})
 	}

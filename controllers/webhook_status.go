@@ -14,7 +14,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // judge returns the status that a Webhook should have.
@@ -22,7 +22,7 @@ func judge(s *webhookScope, observations *Observations, bounds backlogBounds) *v
 	j := judgement{webhookScope: s, status: s.webhook.Status.DeepCopy()}
 	j.status.ObservedGeneration = s.webhook.Generation
 	j.status.WebhookID = identity.WebhookID(s.webhook.Namespace, s.webhook.Name)
-	j.status.EndpointRevision = signer.EndpointRevision(s.webhook)
+	j.status.EndpointRevision = signingsecret.EndpointRevision(s.webhook)
 	if s.rotated {
 		j.status.LastHandledRotateAt = cut(s.webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256)
 	}
@@ -69,7 +69,7 @@ func (j *judgement) count() {
 
 // rotation says which Secret signs and where a rotation stands.
 func (j *judgement) rotation(observations *Observations) {
-	signing := &v1alpha1.SigningStatus{SecretName: signer.RefOf(j.webhook).Name}
+	signing := &v1alpha1.SigningStatus{SecretName: signingsecret.RefOf(j.webhook).Name}
 	if j.signing == nil && j.secrets.Overlaps(j.now) {
 		signing.Primary = v1alpha1.SigningKeyPrevious
 		if observations.IsConfirmed(j.webhook, rotationOf(j.secrets)) {
@@ -264,7 +264,7 @@ func rotateWanted(webhook *v1alpha1.Webhook) bool {
 // endpointChanged reports whether url or signing changed since the last pass.
 func endpointChanged(webhook *v1alpha1.Webhook) bool {
 	known := webhook.Status.EndpointRevision
-	return known != "" && known != signer.EndpointRevision(webhook)
+	return known != "" && known != signingsecret.EndpointRevision(webhook)
 }
 
 func microTime(t time.Time) *metav1.MicroTime {

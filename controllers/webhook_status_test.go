@@ -17,7 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/health"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
 
@@ -43,7 +43,7 @@ func goodScope() *webhookScope {
 	return &webhookScope{
 		webhook:  someWebhook(func(w *v1alpha1.Webhook) { w.Generation = 3 }),
 		now:      at(0),
-		secrets:  signer.Secrets{Current: signature.NewSecret(newSecret)},
+		secrets:  signingsecret.Secrets{Current: signature.NewSecret(newSecret)},
 		urlKnown: true,
 	}
 }
@@ -83,7 +83,7 @@ func TestJudge(t *testing.T) {
 	}
 	problem := func(reason string) func(*webhookScope, *Observations) {
 		return func(s *webhookScope, _ *Observations) {
-			s.secrets, s.signing = signer.Secrets{}, &signer.Problem{Reason: reason, Message: "it says why"}
+			s.secrets, s.signing = signingsecret.Secrets{}, &signingsecret.Problem{Reason: reason, Message: "it says why"}
 		}
 	}
 	follows := func(age time.Duration) func(*webhookScope, *Observations) {
@@ -252,7 +252,7 @@ func TestJudgeWholeStatus(t *testing.T) {
 		return metav1.Condition{Type: name, Status: value, Reason: reason, Message: message, ObservedGeneration: 3, LastTransitionTime: metav1.NewTime(at(0))}
 	}
 	want := &v1alpha1.WebhookStatus{
-		ObservedGeneration: 3, WebhookID: "wh_644f7b8cf5aca6ae", State: v1alpha1.WebhookActive, EndpointRevision: signer.EndpointRevision(s.webhook),
+		ObservedGeneration: 3, WebhookID: "wh_644f7b8cf5aca6ae", State: v1alpha1.WebhookActive, EndpointRevision: signingsecret.EndpointRevision(s.webhook),
 		LastSuccessTime: micro(-second), LastFailureTime: micro(-2 * second), EnabledTime: micro(0),
 		DeliveriesSucceeded: 11, DeliveriesFailed: 1, DeliveriesPending: 7, RetryAfterTime: new(metav1.NewTime(at(91 * second))),
 		Signing:             &v1alpha1.SigningStatus{SecretName: "orders-signing", OverlapEndTime: new(metav1.NewTime(at(24 * hour))), Primary: v1alpha1.SigningKeyPrevious},
@@ -296,7 +296,7 @@ func TestAChangedEndpointIsNotHeld(t *testing.T) {
 }
 
 func TestWhatReenables(t *testing.T) {
-	revision := signer.EndpointRevision(someWebhook())
+	revision := signingsecret.EndpointRevision(someWebhook())
 	tests := []struct {
 		name   string
 		change func(*v1alpha1.Webhook)

@@ -10,7 +10,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // changing is a webhook whose url or secret is changed again and again, and what its
@@ -129,7 +129,7 @@ func TestNothingOfAFormerEndpointCounts(t *testing.T) {
 		if fails, slow := c.slots.classify(c.webhook, c.now); (fails || slow) && !c.accused {
 			t.Fatalf("step %d: fails %t, slow %t before the endpoint has said anything", step, fails, slow)
 		}
-		if a := c.kept.find(c.webhook, "dlv"); a != nil && a.endpointRevision != signer.EndpointRevision(c.webhook) {
+		if a := c.kept.find(c.webhook, "dlv"); a != nil && a.endpointRevision != signingsecret.EndpointRevision(c.webhook) {
 			t.Fatalf("step %d: an attempt to a former endpoint stands for one to this", step)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // rumours are slots that hear what objects tell, as in a gateway.
@@ -152,7 +152,7 @@ func TestWhatAFormerEndpointAskedForIsPast(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			former, now := victim(), victim()
 			change(now)
-			old, latest := signer.EndpointRevision(former), signer.EndpointRevision(now)
+			old, latest := signingsecret.EndpointRevision(former), signingsecret.EndpointRevision(now)
 			to := func(revision string) func(*v1alpha1.Attempt) {
 				return func(made *v1alpha1.Attempt) { made.EndpointRevision = revision }
 			}

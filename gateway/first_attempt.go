@@ -21,7 +21,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // defaultTimeout bounds an attempt where the Webhook does not say.
@@ -55,7 +55,7 @@ func DefaultFirstAttempts() FirstAttempts {
 // attempter makes first attempts.
 type attempter struct {
 	sender    Dispatcher
-	signer    *signer.Signer
+	secrets   *signingsecret.Reader
 	limiter   *limiter
 	wait      time.Duration // 0: none are made
 	forbidden func() []netip.Prefix
@@ -96,9 +96,9 @@ func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, take a
 	if !f.canAttempt(webhook) {
 		return nil, refusedNotActive
 	}
-	secrets, err := f.signer.Recent(webhook)
+	secrets, err := f.secrets.Recent(webhook)
 	switch {
-	case errors.Is(err, signer.ErrReading):
+	case errors.Is(err, signingsecret.ErrReading):
 		return nil, refusedReading
 	case err != nil:
 		return nil, refusedSecret
@@ -108,7 +108,7 @@ func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, take a
 		return nil, why
 	}
 	now := f.now()
-	keys, primary := signer.KeysFor(secrets, signer.Confirmed(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
+	keys, primary := signingsecret.KeysFor(secrets, signingsecret.Confirmed(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
 	made := &firstAttempt{
 		attempter: f, draft: draft, slot: at, primaryKey: primary, endpointRevision: at.endpoint.revision, startTime: now, digest: digest, done: make(chan struct{}),
 		request: dispatcher.Request{
@@ -175,8 +175,8 @@ func (a *firstAttempt) account(result dispatcher.Result, err error) {
 		return
 	}
 	a.attempter.metrics.firstEnded(firstFailed)
-	if signer.DoubtsSignature(a.logEntry().ResponseStatus) {
-		a.attempter.signer.Doubt(a.draft.webhook.UID)
+	if signingsecret.DoubtsSignature(a.logEntry().ResponseStatus) {
+		a.attempter.secrets.Invalidate(a.draft.webhook.UID)
 	}
 	go func() { _ = a.attempter.panics.Do(panics.Delivery, a.logFailure) }()
 }
@@ -290,7 +290,7 @@ func (p *pipeline) startAttempts(ctx context.Context, targets []*target) (durabl
 	full, unread, durable := p.startEach(targets, f.acquireNow)
 	if len(unread) > 0 { // those whose secrets are at hand are under way
 		waiting, cancel := context.WithTimeout(ctx, p.preference.wait/2)
-		f.signer.Await(waiting, webhookUIDs(unread))
+		f.secrets.Await(waiting, webhookUIDs(unread))
 		cancel()
 		late, unread, left := p.startEach(unread, f.acquireNow)
 		f.metrics.firstRefused(refusedSecret, len(unread))

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const (
@@ -74,7 +74,7 @@ func (u *unstoredAttempts) find(webhook *v1alpha1.Webhook, name string) *firstAt
 		return nil
 	}
 	a := unstoredAttemptIn(element).attempt
-	if a.draft.webhook.UID != webhook.UID || a.endpointRevision != signer.EndpointRevision(webhook) {
+	if a.draft.webhook.UID != webhook.UID || a.endpointRevision != signingsecret.EndpointRevision(webhook) {
 		return nil
 	}
 	return a

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // unstoredFlight is a first attempt of an event for a webhook of a namespace.
@@ -20,7 +20,7 @@ func unstoredFlight(namespace string, event, payloadBytes int) *firstAttempt {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a", UID: types.UID(namespace)}, Spec: v1alpha1.WebhookSpec{URL: "https://example.com/"},
 	}
 	draft := &deliveryDraft{webhook: webhook, eventID: fmt.Sprintf("evt_%d", event), payload: make([]byte, payloadBytes)}
-	return &firstAttempt{draft: draft, endpointRevision: signer.EndpointRevision(webhook)}
+	return &firstAttempt{draft: draft, endpointRevision: signingsecret.EndpointRevision(webhook)}
 }
 
 func (u *unstoredAttempts) finds(a *firstAttempt) bool {

@@ -24,7 +24,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/authz"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
@@ -177,7 +177,7 @@ func (g *Gateway) Close() {
 // setUpAttempts sets up first attempts and what is kept of them.
 func (g *Gateway) setUpAttempts(o Options) {
 	g.attempter = &attempter{
-		sender: o.Dispatcher, signer: signer.New(o.Client, o.Now), wait: o.First.Wait,
+		sender: o.Dispatcher, secrets: signingsecret.NewReader(o.Client, o.Now), wait: o.First.Wait,
 		limiter:   newLimiter(o.First.Slots, o.First.PerWebhook, o.First.PerDestination, o.First.Wait),
 		forbidden: o.Forbidden, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, now: o.Now,
 	}

@@ -12,7 +12,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const (
@@ -201,7 +201,7 @@ func (l *limiter) endpoint(webhook *v1alpha1.Webhook, now time.Time) *endpointSt
 		l.dropEndpoint(e)
 	}
 	e = &endpointState{
-		key: key, url: webhook.Spec.URL, signing: signer.RefOf(webhook), revision: signer.EndpointRevision(webhook),
+		key: key, url: webhook.Spec.URL, signing: signingsecret.RefOf(webhook), revision: signingsecret.EndpointRevision(webhook),
 		destination: l.destination(parseDestination(webhook.Spec.URL)),
 	}
 	if observed := l.observations[key]; observed != nil {
@@ -214,7 +214,7 @@ func (l *limiter) endpoint(webhook *v1alpha1.Webhook, now time.Time) *endpointSt
 }
 
 func (e *endpointState) isEndpointOf(webhook *v1alpha1.Webhook) bool {
-	return e.url == webhook.Spec.URL && e.signing == signer.RefOf(webhook)
+	return e.url == webhook.Spec.URL && e.signing == signingsecret.RefOf(webhook)
 }
 
 func (l *limiter) destination(address string) *destinationSlots {

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // How many deliveries a gateway stores at a time to endpoints that fail, or that
@@ -325,7 +325,7 @@ func (l *limiter) classify(webhook *v1alpha1.Webhook, now time.Time) (fails, slo
 	l.markSlow(now)
 	e := l.endpoints[keyOf(webhook)]
 	if e == nil || !e.isEndpointOf(webhook) {
-		e = &endpointState{key: keyOf(webhook), revision: signer.EndpointRevision(webhook)}
+		e = &endpointState{key: keyOf(webhook), revision: signingsecret.EndpointRevision(webhook)}
 	}
 	return e.consecutiveFailures >= failuresToOpen && e.retryAfter.IsZero() || l.isHanging(e, now), e.isTripped()
 }

@@ -28,7 +28,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/match"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // settleTime bounds what must be finished once it is begun, also when the
@@ -227,7 +227,7 @@ func (g *Gateway) tryDeclare(ctx context.Context, webhook *v1alpha1.Webhook, sec
 	if err := g.callers.Create(ctx, webhook.DeepCopy(), client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
 		return g.notDeclared(err, webhook.Name)
 	}
-	wanted := signing.NewSecret(webhook, secret)
+	wanted := signingsecret.NewSecret(webhook, secret)
 	wanted.OwnerReferences = nil // its owner has no uid yet
 	if err := g.callers.Create(ctx, wanted, client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
 		return notStored(err, wanted.Name)
@@ -236,7 +236,7 @@ func (g *Gateway) tryDeclare(ctx context.Context, webhook *v1alpha1.Webhook, sec
 }
 
 func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
-	wanted := signing.NewSecret(webhook, secret)
+	wanted := signingsecret.NewSecret(webhook, secret)
 	err := g.callers.Create(ctx, wanted, client.FieldOwner(fieldManager))
 	if denial.IsAlreadyExists(err) { // a controller whose clock is wrong has not waited
 		var made corev1.Secret

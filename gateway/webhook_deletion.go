@@ -11,7 +11,7 @@ import (
 
 // forgetWebhook drops what is known of a webhook that is gone, its secret first of all.
 func (g *Gateway) forgetWebhook(webhook webhookKey) {
-	g.attempter.signer.Forget(webhook.uid)
+	g.attempter.secrets.Forget(webhook.uid)
 	g.attempter.limiter.forgetWebhook(webhook)
 	g.recorder.forgetWebhook(webhook.uid)
 	g.unstored.forgetWebhook(webhook.uid)
@@ -22,7 +22,7 @@ func (g *Gateway) forgetWebhook(webhook webhookKey) {
 // then: so nothing is dropped of a webhook that is new.
 func (g *Gateway) forgetDeletedWebhooks() {
 	known := map[webhookKey]struct{}{}
-	for _, uid := range slices.Concat(g.attempter.signer.Known(), g.recorder.knownWebhooks(), g.unstored.knownWebhooks()) {
+	for _, uid := range slices.Concat(g.attempter.secrets.Known(), g.recorder.knownWebhooks(), g.unstored.knownWebhooks()) {
 		known[webhookKey{uid: uid}] = struct{}{}
 	}
 	for _, key := range g.attempter.limiter.knownWebhooks() {

@@ -20,7 +20,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
-	"bbmcp.quietstack.com/webhooks/internal/signer"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // TestNothingIsLeftOfWebhooksThatAreGone lets attempts, records, secrets and what
@@ -35,7 +35,7 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 	secrets := fake.NewClientBuilder().WithScheme(scheme).Build()
 	g := &Gateway{
 		webhooks: newWebhookIndex(time.Now), unstored: newUnstoredAttempts(time.Now),
-		attempter: &attempter{signer: signer.New(secrets, time.Now), limiter: newLimiter(64, 8, 16, time.Second)},
+		attempter: &attempter{secrets: signingsecret.NewReader(secrets, time.Now), limiter: newLimiter(64, 8, 16, time.Second)},
 	}
 	store := func(context.Context, *v1alpha1.WebhookDelivery) error { return errors.New("no answer") }
 	g.recorder = newRecorder(Records{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
@@ -57,7 +57,7 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 					func() { g.recorder.offer(made) },
 					func() { g.recorder.record(made) },
 					func() { g.unstored.add(made) },
-					func() { _, _ = g.attempter.signer.Recent(webhook) },
+					func() { _, _ = g.attempter.secrets.Recent(webhook) },
 					func() {
 						g.attempter.limiter.observe(keyOf(webhook), observedAttempt{endTime: time.Now(), timedOut: true}, time.Now())
 					},
@@ -78,13 +78,13 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 		})
 	}
 	working.Wait()
-	g.attempter.signer.Await(t.Context(), g.attempter.signer.Known())
-	if len(g.recorder.webhooks) == 0 || len(g.attempter.limiter.endpoints) == 0 || g.attempter.signer.Size() == 0 || len(g.unstored.byDelivery) == 0 {
+	g.attempter.secrets.Await(t.Context(), g.attempter.secrets.Known())
+	if len(g.recorder.webhooks) == 0 || len(g.attempter.limiter.endpoints) == 0 || g.attempter.secrets.Size() == 0 || len(g.unstored.byDelivery) == 0 {
 		t.Error("nothing was noted of webhooks that were gone: the test tests nothing")
 	}
 	g.forgetDeletedWebhooks()
 	left := map[string]int{
-		"secrets": g.attempter.signer.Size(), "records": len(g.recorder.webhooks), "unstored": len(g.unstored.byDelivery),
+		"secrets": g.attempter.secrets.Size(), "records": len(g.recorder.webhooks), "unstored": len(g.unstored.byDelivery),
 		"slots": len(g.attempter.limiter.endpoints), "told": len(g.attempter.limiter.observations), "destinations": len(g.attempter.limiter.destinations), "namespaces": len(g.attempter.limiter.namespaces),
 	}
 	for what, n := range left {

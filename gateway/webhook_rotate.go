@@ -20,7 +20,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // Reasons of problems with signing secrets. They are API: never reworded.
@@ -55,7 +55,7 @@ func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAn
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
-	if !signing.IsGenerated(live.webhook) {
+	if !signingsecret.IsGenerated(live.webhook) {
 		return nil, fail(ctx, newProblem(http.StatusConflict, reasonSecretUserManaged, fmt.Sprintf(
 			"the webhook signs with the Secret %q, which its owner manages: put the new value there, and the old one into its key previous", live.webhook.Spec.Signing.SecretRef.Name)))
 	}
@@ -115,12 +115,12 @@ func (g *Gateway) answer(ctx context.Context, webhook *v1alpha1.Webhook, request
 		if err != nil {
 			return "", false, err
 		}
-		known, latest := signing.Answered(kept, request)
+		known, latest := signingsecret.Answered(kept, request)
 		switch {
 		case latest:
 			return string(kept.Data[v1alpha1.SecretKey]), true, nil
-		case known && at == asked && signing.Overtaken(kept, request) != "":
-			return signing.Overtaken(kept, request), true, nil
+		case known && at == asked && signingsecret.Overtaken(kept, request) != "":
+			return signingsecret.Overtaken(kept, request), true, nil
 		case known:
 			return "", false, fieldProblem(http.StatusConflict, reasonKeyUsed, "header.Idempotency-Key", "this key stands for a rotation that another one has followed; use a new key")
 		}
@@ -142,12 +142,12 @@ func (g *Gateway) writeRotated(ctx context.Context, webhook *v1alpha1.Webhook, k
 	}
 	var err error
 	if kept.ResourceVersion == "" {
-		if err := signing.MarkAnswered(kept, request); err != nil {
+		if err := signingsecret.MarkAnswered(kept, request); err != nil {
 			return err
 		}
 		err = g.callers.Create(ctx, kept, create...)
 	} else {
-		if _, err := signing.Rotate(kept, webhook, request, g.now(), g.random); err != nil {
+		if _, err := signingsecret.Rotate(kept, webhook, request, g.now(), g.random); err != nil {
 			return err
 		}
 		err = g.callers.Update(ctx, kept, update...)
@@ -164,7 +164,7 @@ func (g *Gateway) writeRotated(ctx context.Context, webhook *v1alpha1.Webhook, k
 // signingSecret reads the generated Secret of a webhook for a caller who may
 // replace it; if there is none, it returns a new one.
 func (g *Gateway) signingSecret(ctx context.Context, webhook *v1alpha1.Webhook) (*corev1.Secret, error) {
-	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signing.SecretName(webhook)}
+	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signingsecret.SecretName(webhook)}
 	if err := g.permit(ctx, callerFrom(ctx), "update", resourceSecrets, key.Namespace, key.Name); err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (g *Gateway) signingSecret(ctx context.Context, webhook *v1alpha1.Webhook) 
 		if err != nil {
 			return nil, err
 		}
-		return signing.NewSecret(webhook, value), nil
+		return signingsecret.NewSecret(webhook, value), nil
 	}
 	if err != nil {
 		return nil, notRead(err)

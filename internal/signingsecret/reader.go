@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package signer
+package signingsecret
 
 import (
 	"context"
@@ -18,7 +18,6 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
 )
 
 const (
@@ -58,18 +57,18 @@ func (s Secrets) Overlaps(now time.Time) bool {
 	return !s.Previous.IsZero() && (s.OverlapEnd.IsZero() || now.Before(s.OverlapEnd))
 }
 
-// Signer reads signing Secrets, by name and only by name, and keeps them in
+// Reader reads signing Secrets, by name and only by name, and keeps them in
 // memory for a short while. It is safe for concurrent use.
-type Signer struct {
+type Reader struct {
 	live client.Reader
 	now  func() time.Time
 
-	behind *semaphore.Weighted // of reads for Recent
+	backgroundReads *semaphore.Weighted // for Recent
 
-	mu    sync.Mutex
-	known map[types.UID]*knownSecret // by UID of the Webhook
-	reads map[types.UID]*reading     // under way for Recent
-	asked map[types.UID]lastAsked    // by Recent
+	mu        sync.Mutex
+	cached    map[types.UID]*cachedSecret // by UID of the Webhook
+	reads     map[types.UID]*secretRead   // under way for Recent
+	lastReads map[types.UID]lastRead      // for Recent
 }
 
 // basis is what a Webhook says of its secret. When that changes, what was read
@@ -90,13 +89,13 @@ func basisOf(webhook *v1alpha1.Webhook) basis {
 	return b
 }
 
-// lastAsked is when the API server was last asked for a secret.
-type lastAsked struct {
+// lastRead is when a Secret was last read from the API server.
+type lastRead struct {
 	basis basis
 	at    time.Time
 }
 
-type knownSecret struct {
+type cachedSecret struct {
 	basis     basis
 	secrets   Secrets
 	problem   *Problem
@@ -107,11 +106,11 @@ type knownSecret struct {
 	forbidden time.Time
 }
 
-// New returns a Signer that reads through live, which must not be a cache.
-func New(live client.Reader, now func() time.Time) *Signer {
-	return &Signer{
-		live: live, now: now, behind: semaphore.NewWeighted(maxReads),
-		known: map[types.UID]*knownSecret{}, reads: map[types.UID]*reading{}, asked: map[types.UID]lastAsked{},
+// NewReader returns a Reader that reads through live, which must not be a cache.
+func NewReader(live client.Reader, now func() time.Time) *Reader {
+	return &Reader{
+		live: live, now: now, backgroundReads: semaphore.NewWeighted(maxBackgroundReads),
+		cached: map[types.UID]*cachedSecret{}, reads: map[types.UID]*secretRead{}, lastReads: map[types.UID]lastRead{},
 	}
 }
 
@@ -124,16 +123,16 @@ func RefOf(webhook *v1alpha1.Webhook) v1alpha1.SecretKeyReference {
 		}
 		return ref
 	}
-	return v1alpha1.SecretKeyReference{Name: signing.SecretName(webhook), Key: v1alpha1.SecretKey}
+	return v1alpha1.SecretKeyReference{Name: SecretName(webhook), Key: v1alpha1.SecretKey}
 }
 
 // Problem returns what was wrong with the Webhook's secret when it was last
 // read, while it is too early to read it again; nil otherwise.
-func (s *Signer) Problem(webhook *v1alpha1.Webhook) *Problem {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	known, ok := s.known[webhook.UID]
-	if !ok || known.problem == nil || known.basis != basisOf(webhook) || !s.now().Before(known.until) {
+func (r *Reader) Problem(webhook *v1alpha1.Webhook) *Problem {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, ok := r.cached[webhook.UID]
+	if !ok || known.problem == nil || known.basis != basisOf(webhook) || !r.now().Before(known.until) {
 		return nil
 	}
 	return known.problem
@@ -141,46 +140,46 @@ func (s *Signer) Problem(webhook *v1alpha1.Webhook) *Problem {
 
 // Read returns the Webhook's secrets, from memory if they were read lately. The
 // error is a *Problem if only a person can help.
-func (s *Signer) Read(ctx context.Context, webhook *v1alpha1.Webhook) (Secrets, error) {
-	s.mu.Lock()
-	known, ok := s.known[webhook.UID]
-	if ok && known.basis == basisOf(webhook) && s.now().Before(known.until) {
-		defer s.mu.Unlock()
+func (r *Reader) Read(ctx context.Context, webhook *v1alpha1.Webhook) (Secrets, error) {
+	r.mu.Lock()
+	known, ok := r.cached[webhook.UID]
+	if ok && known.basis == basisOf(webhook) && r.now().Before(known.until) {
+		defer r.mu.Unlock()
 		if known.problem != nil {
 			return Secrets{}, known.problem
 		}
 		return known.secrets, nil
 	}
-	s.mu.Unlock()
-	return s.Refresh(ctx, webhook)
+	r.mu.Unlock()
+	return r.Refresh(ctx, webhook)
 }
 
 // Refresh reads the Secret now, whatever is remembered.
-func (s *Signer) Refresh(ctx context.Context, webhook *v1alpha1.Webhook) (Secrets, error) {
+func (r *Reader) Refresh(ctx context.Context, webhook *v1alpha1.Webhook) (Secrets, error) {
 	from := basisOf(webhook)
-	secret, err := s.get(ctx, webhook.Namespace, from.ref.Name)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.take(webhook, from, secret, err)
+	secret, err := r.get(ctx, webhook.Namespace, from.ref.Name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.store(webhook, from, secret, err)
 }
 
-func (s *Signer) get(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+func (r *Reader) get(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	var secret corev1.Secret
-	return &secret, s.live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret)
+	return &secret, r.live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret)
 }
 
-// take remembers what was read of a Webhook's Secret. Its caller holds the lock.
-func (s *Signer) take(webhook *v1alpha1.Webhook, from basis, secret *corev1.Secret, err error) (Secrets, error) {
+// store remembers what was read of a Webhook's Secret. Its caller holds the lock.
+func (r *Reader) store(webhook *v1alpha1.Webhook, from basis, secret *corev1.Secret, err error) (Secrets, error) {
 	name := from.ref.Name
 	switch {
 	case apierrors.IsNotFound(err):
-		return s.remember(webhook.UID, from, Secrets{}, missing(name, from.ref.Key))
-	case apierrors.IsForbidden(err) && s.forbiddenFor(webhook.UID, from) < forbiddenGrace:
+		return r.remember(webhook.UID, from, Secrets{}, missing(name, from.ref.Key))
+	case apierrors.IsForbidden(err) && r.forbiddenFor(webhook.UID, from) < forbiddenGrace:
 		return Secrets{}, fmt.Errorf("get signing secret %s/%s: %w", webhook.Namespace, name, err)
 	case apierrors.IsForbidden(err):
-		return s.remember(webhook.UID, from, Secrets{}, &Problem{
+		return r.remember(webhook.UID, from, Secrets{}, &Problem{
 			Reason:  v1alpha1.ReasonSecretNotPermitted,
 			Message: fmt.Sprintf("the controller may not read Secret %q; grant it get on secrets in this namespace", name),
 		})
@@ -188,37 +187,37 @@ func (s *Signer) take(webhook *v1alpha1.Webhook, from basis, secret *corev1.Secr
 		return Secrets{}, fmt.Errorf("get signing secret %s/%s: %w", webhook.Namespace, name, err)
 	}
 	secrets, problem := Check(webhook, from.ref, secret)
-	return s.remember(webhook.UID, from, secrets, problem)
+	return r.remember(webhook.UID, from, secrets, problem)
 }
 
 // forbiddenFor notes that a Secret may not be read and returns for how long
 // that has been so. What was known of it counts no more. Its caller holds the lock.
-func (s *Signer) forbiddenFor(webhook types.UID, from basis) time.Duration {
-	known, ok := s.known[webhook]
+func (r *Reader) forbiddenFor(webhook types.UID, from basis) time.Duration {
+	known, ok := r.cached[webhook]
 	switch {
 	case ok && known.basis == from && known.problem != nil:
 		return forbiddenGrace // it could not sign before either
 	case ok && known.basis == from && !known.forbidden.IsZero():
-		return s.now().Sub(known.forbidden)
+		return r.now().Sub(known.forbidden)
 	}
-	s.known[webhook] = &knownSecret{basis: from, forbidden: s.now()}
+	r.cached[webhook] = &cachedSecret{basis: from, forbidden: r.now()}
 	return 0
 }
 
-func (s *Signer) remember(webhook types.UID, from basis, secrets Secrets, problem *Problem) (Secrets, error) {
-	entry := &knownSecret{basis: from, secrets: secrets, until: s.now().Add(secretTTL)}
+func (r *Reader) remember(webhook types.UID, from basis, secrets Secrets, problem *Problem) (Secrets, error) {
+	entry := &cachedSecret{basis: from, secrets: secrets, until: r.now().Add(secretTTL)}
 	if problem != nil {
-		if before, ok := s.known[webhook]; ok && before.problem != nil && before.basis.ref == from.ref {
+		if before, ok := r.cached[webhook]; ok && before.problem != nil && before.basis.ref == from.ref {
 			entry.failures = before.failures + 1
 			if before.explained && problem.Reason == v1alpha1.ReasonSecretNotFound {
 				problem.Message, entry.explained = before.problem.Message, true
 			}
 		}
 		wait := min(secretRetryMin<<min(entry.failures, 4), secretRetryMax)
-		problem.LookAgain = s.now().Add(wait)
+		problem.LookAgain = r.now().Add(wait)
 		entry.problem, entry.until = problem, problem.LookAgain
 	}
-	s.known[webhook] = entry
+	r.cached[webhook] = entry
 	if problem != nil {
 		return Secrets{}, problem
 	}
@@ -227,10 +226,10 @@ func (s *Signer) remember(webhook types.UID, from basis, secrets Secrets, proble
 
 // Explain says why a generated Secret that is missing is not made, for as long as
 // it is missing.
-func (s *Signer) Explain(webhook *v1alpha1.Webhook, message string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	known, ok := s.known[webhook.UID]
+func (r *Reader) Explain(webhook *v1alpha1.Webhook, message string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, ok := r.cached[webhook.UID]
 	if !ok || known.problem == nil || known.problem.Reason != v1alpha1.ReasonSecretNotFound || known.basis.ref != RefOf(webhook) {
 		return
 	}
@@ -239,35 +238,35 @@ func (s *Signer) Explain(webhook *v1alpha1.Webhook, message string) {
 	known.problem, known.explained = &explained, true
 }
 
-// Doubt makes the next Read ask the API server: an endpoint has refused a
+// Invalidate makes the next Read ask the API server: an endpoint has refused a
 // signature, so the Secret may have changed.
-func (s *Signer) Doubt(webhook types.UID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if known, ok := s.known[webhook]; ok && known.problem == nil {
+func (r *Reader) Invalidate(webhook types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known, ok := r.cached[webhook]; ok && known.problem == nil {
 		known.until = time.Time{}
 	}
 }
 
 // Forget drops what is known of a Webhook that is gone.
-func (s *Signer) Forget(webhook types.UID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.known, webhook)
-	delete(s.reads, webhook)
-	delete(s.asked, webhook)
+func (r *Reader) Forget(webhook types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.cached, webhook)
+	delete(r.reads, webhook)
+	delete(r.lastReads, webhook)
 }
 
 // Known are the Webhooks of which something is known.
-func (s *Signer) Known() []types.UID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Concat(slices.Collect(maps.Keys(s.known)), slices.Collect(maps.Keys(s.reads)), slices.Collect(maps.Keys(s.asked)))
+func (r *Reader) Known() []types.UID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Concat(slices.Collect(maps.Keys(r.cached)), slices.Collect(maps.Keys(r.reads)), slices.Collect(maps.Keys(r.lastReads)))
 }
 
 // Size is of how many Webhooks something is known.
-func (s *Signer) Size() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return max(len(s.known), len(s.asked))
+func (r *Reader) Size() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(len(r.cached), len(r.lastReads))
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package signing
+package signingsecret
 
 import (
 	"encoding/json"
@@ -23,7 +23,7 @@ const (
 	// DefaultOverlap is spec.signing.overlap where the Webhook does not say.
 	DefaultOverlap = 24 * time.Hour
 
-	// maxRequestBytes is as much of a request as a status can hold, too.
+	// maxRequestBytes is also what a status can hold of a request.
 	maxRequestBytes = 256
 	// maxRequests is how many answered requests are remembered. Two callers can
 	// rotate at once, each having asked before the other has written: the one
@@ -33,7 +33,7 @@ const (
 
 // Request is what stands for a request to rotate, of any length, wherever it
 // is kept.
-func Request(asked string) string { return cut(asked, maxRequestBytes) }
+func Request(asked string) string { return truncate(asked, maxRequestBytes) }
 
 // Answered reports whether a rotation has answered a request, and whether that
 // was the latest one, so that its secret is the one that is there.
@@ -100,8 +100,8 @@ func MarkAnswered(secret *corev1.Secret, request string) error {
 	return nil
 }
 
-// answeredBy are the requests that a Secret remembers. An annotation that
-// somebody has spoilt remembers none.
+// answeredBy are the requests that a Secret remembers. An annotation
+// that is no such list remembers none.
 func answeredBy(secret *corev1.Secret) []string {
 	var requests []string
 	if json.Unmarshal([]byte(secret.Annotations[RotatedForAnnotation]), &requests) != nil {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package signing
+package signingsecret
 
 import (
 	"strings"
@@ -25,7 +25,7 @@ func IsGenerated(webhook *v1alpha1.Webhook) bool {
 // NewSecret is the generated Secret of a Webhook that exists, with this value.
 func NewSecret(webhook *v1alpha1.Webhook, value signature.Secret) *corev1.Secret {
 	owner := metav1.NewControllerRef(webhook, v1alpha1.GroupVersion.WithKind("Webhook"))
-	owner.BlockOwnerDeletion = nil // it needs a right that nobody here has
+	owner.BlockOwnerDeletion = nil // it needs a right that neither process has
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: webhook.Namespace, Name: SecretName(webhook),
@@ -60,8 +60,8 @@ func Adopt(secret *corev1.Secret, webhook *v1alpha1.Webhook) bool {
 	return true
 }
 
-// cut shortens text to a number of bytes, between two characters.
-func cut(text string, limit int) string {
+// truncate shortens text to a number of bytes, between two characters.
+func truncate(text string, limit int) string {
 	if len(text) <= limit {
 		return text
 	}

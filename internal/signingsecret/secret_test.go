@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package signing_test
+package signingsecret_test
 
 import (
 	"testing"
@@ -12,7 +12,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 func TestAdoptGoesByNameAndLabels(t *testing.T) {
@@ -45,13 +45,13 @@ func TestAdoptGoesByNameAndLabels(t *testing.T) {
 		{"that holds a token", []func(*corev1.Secret){func(s *corev1.Secret) { s.Type = corev1.SecretTypeServiceAccountToken }}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			secret := signing.NewSecret(webhook, signature.NewSecret(before))
+			secret := signingsecret.NewSecret(webhook, signature.NewSecret(before))
 			secret.OwnerReferences = nil
 			for _, change := range tt.changes {
 				change(secret)
 			}
 			owners := len(secret.OwnerReferences)
-			if got := signing.Adopt(secret, webhook); got != tt.want {
+			if got := signingsecret.Adopt(secret, webhook); got != tt.want {
 				t.Fatalf("adopted %t, want %t", got, tt.want)
 			}
 			if tt.want && (!metav1.IsControlledBy(secret, webhook) || len(secret.OwnerReferences) != 1 || string(secret.Data[v1alpha1.SecretKey]) != before) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package signing_test
+package signingsecret_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const (
@@ -56,7 +56,7 @@ func overlapping(until string) func(*corev1.Secret) {
 }
 
 func answered(list string) func(*corev1.Secret) {
-	return func(s *corev1.Secret) { s.Annotations = map[string]string{signing.RotatedForAnnotation: list} }
+	return func(s *corev1.Secret) { s.Annotations = map[string]string{signingsecret.RotatedForAnnotation: list} }
 }
 
 func TestRotate(t *testing.T) {
@@ -67,14 +67,14 @@ func TestRotate(t *testing.T) {
 		Annotations map[string]string
 	}
 	rotated := func(list, previous, until string) result {
-		r := result{true, map[string]string{v1alpha1.SecretKey: made}, map[string]string{signing.RotatedForAnnotation: list}}
+		r := result{true, map[string]string{v1alpha1.SecretKey: made}, map[string]string{signingsecret.RotatedForAnnotation: list}}
 		if previous != "" {
 			r.Data[v1alpha1.PreviousSecretKey], r.Annotations[v1alpha1.PreviousUntilAnnotation] = previous, until
 		}
 		return r
 	}
 	unchanged := func(list string) result {
-		return result{false, map[string]string{v1alpha1.SecretKey: before}, map[string]string{signing.RotatedForAnnotation: list}}
+		return result{false, map[string]string{v1alpha1.SecretKey: before}, map[string]string{signingsecret.RotatedForAnnotation: list}}
 	}
 	const first, tomorrow = `["request-2"]`, "2026-03-02T12:00:00.25Z"
 	for _, tt := range []struct {
@@ -97,7 +97,7 @@ func TestRotate(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			changed, err := signing.Rotate(tt.secret, tt.webhook, "request-2", noon(), zeros())
+			changed, err := signingsecret.Rotate(tt.secret, tt.webhook, "request-2", noon(), zeros())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,22 +117,22 @@ func TestRequestsAreKeptShort(t *testing.T) {
 	secret := someSecret()
 	long := strings.Repeat("ü", 200)
 	for i := range 20 {
-		if _, err := signing.Rotate(secret, someWebhook(), fmt.Sprint(i, long), noon(), zeros()); err != nil {
+		if _, err := signingsecret.Rotate(secret, someWebhook(), fmt.Sprint(i, long), noon(), zeros()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if size := len(secret.Annotations[signing.RotatedForAnnotation]); size > 8*260 {
+	if size := len(secret.Annotations[signingsecret.RotatedForAnnotation]); size > 8*260 {
 		t.Errorf("%d bytes of requests are remembered", size)
 	}
-	known, latest := signing.Answered(secret, "19"+long)
+	known, latest := signingsecret.Answered(secret, "19"+long)
 	if !known || !latest {
 		t.Errorf("the latest request: answered %t, latest %t", known, latest)
 	}
-	known, latest = signing.Answered(secret, "18"+long)
+	known, latest = signingsecret.Answered(secret, "18"+long)
 	if !known || latest {
 		t.Errorf("the one before: answered %t, latest %t", known, latest)
 	}
-	if known, _ = signing.Answered(secret, "1"+long); known {
+	if known, _ = signingsecret.Answered(secret, "1"+long); known {
 		t.Error("a request of long ago is still remembered")
 	}
 }
@@ -152,13 +152,13 @@ func TestOvertaken(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			secret := someSecret(answered(tt.answered))
-			if _, err := signing.Rotate(secret, someWebhook(tt.overlap), "latest", noon(), zeros()); err != nil {
+			if _, err := signingsecret.Rotate(secret, someWebhook(tt.overlap), "latest", noon(), zeros()); err != nil {
 				t.Fatal(err)
 			}
-			if got := signing.Overtaken(secret, "mine"); got != tt.want {
+			if got := signingsecret.Overtaken(secret, "mine"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if got := signing.Overtaken(secret, "latest"); got != "" {
+			if got := signingsecret.Overtaken(secret, "latest"); got != "" {
 				t.Errorf("the latest request was answered with the previous secret %q", got)
 			}
 		})
@@ -172,7 +172,7 @@ func (noEntropy) Read([]byte) (int, error) { return 0, errors.New("no entropy") 
 func TestRotateWithoutRandomnessChangesNothing(t *testing.T) {
 	t.Parallel()
 	secret := someSecret()
-	changed, err := signing.Rotate(secret, someWebhook(), "now", noon(), noEntropy{})
+	changed, err := signingsecret.Rotate(secret, someWebhook(), "now", noon(), noEntropy{})
 	if err == nil || changed {
 		t.Errorf("changed %t, error %v", changed, err)
 	}
@@ -196,7 +196,7 @@ func TestPrune(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := signing.Prune(tt.secret, noon().Add(tt.at)); got != tt.want {
+			if got := signingsecret.Prune(tt.secret, noon().Add(tt.at)); got != tt.want {
 				t.Fatalf("got %t", got)
 			}
 			_, kept := tt.secret.Data[v1alpha1.PreviousSecretKey]
@@ -219,7 +219,7 @@ func TestNewSecret(t *testing.T) {
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{v1alpha1.SecretKey: []byte(before)},
 	}
-	if diff := cmp.Diff(want, signing.NewSecret(someWebhook(), signature.NewSecret(before))); diff != "" {
+	if diff := cmp.Diff(want, signingsecret.NewSecret(someWebhook(), signature.NewSecret(before))); diff != "" {
 		t.Error(diff)
 	}
 	for name, want := range map[string]string{
@@ -228,7 +228,7 @@ func TestNewSecret(t *testing.T) {
 	} {
 		webhook := someWebhook()
 		webhook.Name = name
-		secret := signing.NewSecret(webhook, signature.NewSecret(before))
+		secret := signingsecret.NewSecret(webhook, signature.NewSecret(before))
 		if secret.Labels[v1alpha1.WebhookLabel] != want || secret.Name != name+"-signing" {
 			t.Errorf("%s: label %q of secret %q", name, secret.Labels[v1alpha1.WebhookLabel], secret.Name)
 		}

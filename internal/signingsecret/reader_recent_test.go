@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package signer
+package signingsecret
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// slowShelf is an API server with a Secret for every Webhook. It can take its time.
-type slowShelf struct {
+// slowSecretServer is an API server with a Secret for every Webhook. It can take its time.
+type slowSecretServer struct {
 	client.Reader
 
 	takes time.Duration
@@ -29,7 +29,7 @@ type slowShelf struct {
 	reads int
 }
 
-func (s *slowShelf) Get(ctx context.Context, _ client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+func (s *slowSecretServer) Get(ctx context.Context, _ client.ObjectKey, object client.Object, _ ...client.GetOption) error {
 	s.mu.Lock()
 	s.reads++
 	value := s.value
@@ -43,20 +43,20 @@ func (s *slowShelf) Get(ctx context.Context, _ client.ObjectKey, object client.O
 	return nil
 }
 
-func (s *slowShelf) set(value string) {
+func (s *slowSecretServer) set(value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.value = value
 }
 
-func (s *slowShelf) asked() int {
+func (s *slowSecretServer) readCount() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reads
 }
 
-// subscribers are Webhooks that sign with the same Secret.
-func subscribers(n int) (webhooks []*v1alpha1.Webhook, uids []types.UID) {
+// someWebhooks are Webhooks that sign with the same Secret.
+func someWebhooks(n int) (webhooks []*v1alpha1.Webhook, uids []types.UID) {
 	for i := range n {
 		webhook := someWebhook(usesKeys)
 		webhook.UID = types.UID(fmt.Sprintf("uid-%d", i))
@@ -88,9 +88,9 @@ func TestRecentNeverWaits(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const n = 100 // more than are read at a time
-				api := &slowShelf{value: oldSecret}
-				s := New(api, time.Now)
-				webhooks, uids := subscribers(n)
+				api := &slowSecretServer{value: oldSecret}
+				s := NewReader(api, time.Now)
+				webhooks, uids := someWebhooks(n)
 				if tt.age > 0 {
 					for _, webhook := range webhooks {
 						if _, err := s.Read(t.Context(), webhook); err != nil {
@@ -132,8 +132,8 @@ func TestRecentNeverWaits(t *testing.T) {
 // TestRecentReadsBehind says what the next event finds.
 func TestRecentReadsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		api := &slowShelf{value: oldSecret}
-		s := New(api, time.Now)
+		api := &slowSecretServer{value: oldSecret}
+		s := NewReader(api, time.Now)
 		webhook := someWebhook(usesKeys)
 		recent := func(want string) {
 			t.Helper()
@@ -149,7 +149,7 @@ func TestRecentReadsBehind(t *testing.T) {
 		time.Sleep(31 * time.Second)
 		recent(oldSecret)
 		recent(newSecret)
-		if got := api.asked(); got != 2 {
+		if got := api.readCount(); got != 2 {
 			t.Errorf("%d reads, want 2", got)
 		}
 
@@ -161,12 +161,12 @@ func TestRecentReadsBehind(t *testing.T) {
 
 		api.takes = hangs
 		time.Sleep(31 * time.Second)
-		before := api.asked()
+		before := api.readCount()
 		for range 100 {
 			recent(oldSecret)
 			time.Sleep(10 * time.Millisecond)
 		}
-		if got := api.asked() - before; got != 1 {
+		if got := api.readCount() - before; got != 1 {
 			t.Errorf("%d reads within a second while the API server hangs, want 1", got)
 		}
 

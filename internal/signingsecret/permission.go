@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package signer
+package signingsecret
 
 import (
 	"fmt"
@@ -13,7 +13,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
-	"bbmcp.quietstack.com/webhooks/internal/signing"
 )
 
 // maxYear is the last one that RFC 3339 can write, in any zone.
@@ -72,8 +71,8 @@ func invalidSecret(name, key string, err error) *Problem {
 }
 
 // offersKey reports whether the owner of a Secret lets this key of it sign: the
-// usual one, the only one, or one that an annotation names. Else who may create
-// Webhooks could have any value of a labelled Secret sign.
+// usual one, the only one, or one that an annotation names. Else the right to
+// create Webhooks would let any value of a labelled Secret sign.
 func offersKey(secret *corev1.Secret, key string) bool {
 	if key == v1alpha1.SecretKey {
 		return true
@@ -104,7 +103,7 @@ func missing(name, key string) *Problem {
 
 // Permitted refuses to be an oracle that signs with any Secret.
 func Permitted(webhook *v1alpha1.Webhook, secret *corev1.Secret) *Problem {
-	if !signing.IsGenerated(webhook) && secret.Labels[v1alpha1.SigningSecretLabel] != "true" {
+	if !IsGenerated(webhook) && secret.Labels[v1alpha1.SigningSecretLabel] != "true" {
 		return missing(secret.Name, RefOf(webhook).Key)
 	}
 	switch owner := foreignOwner(webhook, secret); owner {
@@ -120,7 +119,7 @@ func Permitted(webhook *v1alpha1.Webhook, secret *corev1.Secret) *Problem {
 			Message: fmt.Sprintf("Secret %q belongs to Webhook %q; set spec.signing.secretRef to a Secret of your own", secret.Name, owner),
 		}
 	}
-	if signing.IsGenerated(webhook) && !metav1.IsControlledBy(secret, webhook) {
+	if IsGenerated(webhook) && !metav1.IsControlledBy(secret, webhook) {
 		return &Problem{
 			Reason: v1alpha1.ReasonSecretNotPermitted,
 			Message: fmt.Sprintf("Secret %q exists and was not made for this Webhook; to have it taken over, give it the labels %s: \"true\" and %s: %q; or delete it, which loses what it holds",

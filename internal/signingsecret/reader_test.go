@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package signer
+package signingsecret
 
 import (
 	"context"
@@ -195,15 +195,15 @@ func TestWhichSecretIsPrimary(t *testing.T) {
 	}
 }
 
-// shelf is an API server that has one Secret, or answers with an error.
-type shelf struct {
+// secretServer is an API server that has one Secret, or answers with an error.
+type secretServer struct {
 	client.Reader
 	secret *corev1.Secret
 	err    error
 	reads  []client.ObjectKey
 }
 
-func (s *shelf) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+func (s *secretServer) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
 	s.reads = append(s.reads, key)
 	if s.err == nil && s.secret == nil {
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, key.Name)
@@ -219,7 +219,7 @@ func (s *shelf) Get(_ context.Context, key client.ObjectKey, object client.Objec
 func TestAMissingSecretIsLikeOneWithoutTheLabel(t *testing.T) {
 	now := at(0)
 	told := func(secret *corev1.Secret) (all []Problem) {
-		reader, webhook := New(&shelf{secret: secret}, func() time.Time { return now }), someWebhook(usesKeys)
+		reader, webhook := NewReader(&secretServer{secret: secret}, func() time.Time { return now }), someWebhook(usesKeys)
 		for range 4 {
 			_, err := reader.Refresh(t.Context(), webhook)
 			problem, ok := errors.AsType[*Problem](err)
@@ -236,12 +236,12 @@ func TestAMissingSecretIsLikeOneWithoutTheLabel(t *testing.T) {
 	}
 }
 
-// TestSignerReadsRarely walks through a time in which the Secret comes, changes
+// TestReaderReadsRarely walks through a time in which the Secret comes, changes
 // and goes.
-func TestSignerReadsRarely(t *testing.T) {
+func TestReaderReadsRarely(t *testing.T) {
 	now := at(0)
-	api := &shelf{}
-	reader := New(api, func() time.Time { return now })
+	api := &secretServer{}
+	reader := NewReader(api, func() time.Time { return now })
 	webhook := someWebhook(usesKeys)
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "keys", errors.New("no role"))
 	steps := []struct {
@@ -261,7 +261,7 @@ func TestSignerReadsRarely(t *testing.T) {
 		{"it appears", 345 * time.Second, func() { api.secret = someSecret() }, 6, newSecret, 0},
 		{"kept for half a time.Minute", 374 * time.Second, func() { api.secret.Data[v1alpha1.SecretKey] = []byte(oldSecret) }, 6, newSecret, 0},
 		{"then read again", 375 * time.Second, func() {}, 7, oldSecret, 0},
-		{"an endpoint doubts it", 376 * time.Second, func() { reader.Doubt(webhook.UID) }, 8, oldSecret, 0},
+		{"an endpoint doubts it", 376 * time.Second, func() { reader.Invalidate(webhook.UID) }, 8, oldSecret, 0},
 		{"the webhook names another", 377 * time.Second, func() { webhook.Spec.Signing.SecretRef.Name = "other" }, 9, oldSecret, 0},
 		{"it goes", 407 * time.Second, func() { api.secret = nil }, 10, v1alpha1.ReasonSecretNotFound, 422 * time.Second},
 		{"nobody may read it", 422 * time.Second, func() { api.err = forbidden }, 11, v1alpha1.ReasonSecretNotPermitted, 452 * time.Second},
@@ -291,10 +291,10 @@ func TestSignerReadsRarely(t *testing.T) {
 	}
 }
 
-func TestSignerFailsWithTheAPIServer(t *testing.T) {
+func TestReaderFailsWithTheAPIServer(t *testing.T) {
 	now := at(0)
-	api := &shelf{secret: someSecret()}
-	reader := New(api, func() time.Time { return now })
+	api := &secretServer{secret: someSecret()}
+	reader := NewReader(api, func() time.Time { return now })
 	webhook := someWebhook(usesKeys)
 	if _, err := reader.Read(t.Context(), webhook); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package signer
+package signingsecret
 
 import (
 	"time"
@@ -21,7 +21,7 @@ func KeysFor(secrets Secrets, confirmed bool, last *v1alpha1.Attempt, now time.T
 		primary = v1alpha1.SigningKeyCurrent
 	}
 	if last != nil && last.Primary != "" && DoubtsSignature(last.ResponseStatus) {
-		primary = other(last.Primary)
+		primary = otherKey(last.Primary)
 	}
 	if primary == v1alpha1.SigningKeyCurrent {
 		return signature.Keys{Primary: secrets.Current, Secondary: secrets.Previous}, primary
@@ -29,7 +29,7 @@ func KeysFor(secrets Secrets, confirmed bool, last *v1alpha1.Attempt, now time.T
 	return signature.Keys{Primary: secrets.Previous, Secondary: secrets.Current}, primary
 }
 
-func other(key v1alpha1.SigningKey) v1alpha1.SigningKey {
+func otherKey(key v1alpha1.SigningKey) v1alpha1.SigningKey {
 	if key == v1alpha1.SigningKeyCurrent {
 		return v1alpha1.SigningKeyPrevious
 	}
