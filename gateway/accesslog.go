@@ -19,9 +19,9 @@ import (
 // requestIDHeader carries the id of a request both ways.
 const requestIDHeader = "X-Request-Id"
 
-// noted is what becomes known of a request while it is served. One goroutine
+// requestInfo is what becomes known of a request while it is served. One goroutine
 // serves it.
-type noted struct {
+type requestInfo struct {
 	id        string
 	operation string
 	address   string // of the client, as limits know it
@@ -34,54 +34,54 @@ type noted struct {
 	granted atomic.Bool  // a right; set by the items of a batch at once
 }
 
-type notedKey struct{}
+type requestInfoKey struct{}
 
-// note is the note of a request; never nil.
-func note(ctx context.Context) *noted {
-	if n, ok := ctx.Value(notedKey{}).(*noted); ok {
+// requestInfoOf is the note of a request; never nil.
+func requestInfoOf(ctx context.Context) *requestInfo {
+	if n, ok := ctx.Value(requestInfoKey{}).(*requestInfo); ok {
 		return n
 	}
-	return &noted{}
+	return &requestInfo{}
 }
 
-// noteProblem puts the request's id into a problem, and the problem into the log.
-func noteProblem(ctx context.Context, p *problem) {
-	n := note(ctx)
+// logProblem puts the request's id into a problem, and the problem into the log.
+func logProblem(ctx context.Context, p *problem) {
+	n := requestInfoOf(ctx)
 	p.RequestID = n.id
 	n.reason = p.Reason
 	n.cause = p.cause
 }
 
-// logged serves a request and writes one line about it: no header, no body, no
+// logRequests serves a request and writes one line about it: no header, no body, no
 // query, because each of them may hold a secret.
-func (g *Gateway) logged(next http.Handler) http.Handler {
+func (g *Gateway) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		started := g.now()
-		n := &noted{id: request.Header.Get(requestIDHeader), operation: "other", address: httpserver.Source(g.proxies.Client(request))}
+		n := &requestInfo{id: request.Header.Get(requestIDHeader), operation: "other", address: httpserver.Source(g.proxies.Client(request))}
 		if !isRequestID(n.id) {
 			n.id = "req_" + ulid.MustNew(ulid.Timestamp(started), rand.Reader).String()
 		}
 		w.Header().Set(requestIDHeader, n.id)
-		seen := &seenWriter{ResponseWriter: w, status: http.StatusOK}
+		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		g.metrics.started()
 		defer func() {
 			took := g.now().Sub(started)
 			n.body.release(seen.status, n.granted.Load())
 			g.metrics.served(n.operation, seen.status, took)
-			g.log(request, n, seen, took)
+			g.logRequest(request, n, seen, took)
 		}()
-		request = request.WithContext(context.WithValue(request.Context(), notedKey{}, n))
+		request = request.WithContext(context.WithValue(request.Context(), requestInfoKey{}, n))
 		if n.body = g.newRequestBody(request); n.body != nil {
 			request.Body = n.body // of our copy
 		}
-		defer g.recovered(seen, request)
+		defer g.recoverPanic(seen, request)
 		next.ServeHTTP(seen, request)
 	})
 }
 
-// recovered makes a panic the answer to one request: 500, or a broken answer if it
+// recoverPanic makes a panic the answer to one request: 500, or a broken answer if it
 // has begun. It is to be deferred.
-func (g *Gateway) recovered(w *seenWriter, request *http.Request) {
+func (g *Gateway) recoverPanic(w *statusWriter, request *http.Request) {
 	value := recover()
 	if value == nil {
 		return
@@ -90,7 +90,7 @@ func (g *Gateway) recovered(w *seenWriter, request *http.Request) {
 		panic(value)
 	}
 	p := internalProblem(g.panics.Recovered(panics.Request, value))
-	noteProblem(request.Context(), p)
+	logProblem(request.Context(), p)
 	if w.wrote {
 		w.status = p.Status // for the log; the caller sees that the answer breaks off
 		panic(http.ErrAbortHandler)
@@ -100,7 +100,7 @@ func (g *Gateway) recovered(w *seenWriter, request *http.Request) {
 	p.write(w, p.RequestID)
 }
 
-func (g *Gateway) log(request *http.Request, n *noted, seen *seenWriter, took time.Duration) {
+func (g *Gateway) logRequest(request *http.Request, n *requestInfo, seen *statusWriter, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
 	case n.operation == "probe":
@@ -136,8 +136,8 @@ func isRequestID(id string) bool {
 	return true
 }
 
-// seenWriter remembers what was answered.
-type seenWriter struct {
+// statusWriter remembers what was answered.
+type statusWriter struct {
 	http.ResponseWriter
 
 	status int
@@ -146,7 +146,7 @@ type seenWriter struct {
 }
 
 // WriteHeader implements http.ResponseWriter.
-func (w *seenWriter) WriteHeader(status int) {
+func (w *statusWriter) WriteHeader(status int) {
 	if !w.wrote {
 		w.status, w.wrote = status, true
 	}
@@ -154,7 +154,7 @@ func (w *seenWriter) WriteHeader(status int) {
 }
 
 // Write implements http.ResponseWriter.
-func (w *seenWriter) Write(p []byte) (int, error) {
+func (w *statusWriter) Write(p []byte) (int, error) {
 	w.wrote = true
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
@@ -162,4 +162,4 @@ func (w *seenWriter) Write(p []byte) (int, error) {
 }
 
 // Unwrap lets http.ResponseController reach the connection.
-func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

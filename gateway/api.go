@@ -20,9 +20,9 @@ import (
 // NewAPI registers every operation of the REST API. With a zero Gateway it
 // serves nobody, but its OpenAPI document is whole.
 func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
-	huma.NewErrorWithContext = fromHuma
+	huma.NewErrorWithContext = problemFromHuma
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
-		return fromHuma(nil, status, message, errs...)
+		return problemFromHuma(nil, status, message, errs...)
 	}
 	config := huma.DefaultConfig("BB-MCP Webhooks", "v1")
 	config.Info.Description = "Outbound webhooks: declare endpoints, publish events, follow deliveries."
@@ -41,21 +41,21 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 	})
 	api := humago.New(mux, config)
 	api.OpenAPI().Components.Schemas.RegisterTypeAlias(reflect.TypeFor[problem](), reflect.TypeFor[rest.Problem]())
-	api.UseMiddleware(g.authenticated)
+	api.UseMiddleware(g.authenticateRequest)
 	for _, register := range []func(huma.API){
-		g.registerWebhooks, g.registerDeclare, g.registerChange, g.registerSteer, g.registerRotate, g.registerTry,
-		g.registerDeliveries, g.registerRetry, g.registerEventTypes, g.registerEvents,
+		g.registerWebhookList, g.registerWebhookCreate, g.registerWebhookUpdate, g.registerWebhookActions, g.registerWebhookRotate, g.registerWebhookTestEvent,
+		g.registerDeliveryList, g.registerDeliveryRetry, g.registerEventTypeList, g.registerEventPublish,
 	} {
 		register(api)
 	}
-	openAnswers(api.OpenAPI())
-	allowNull(api.OpenAPI().Components.Schemas.Map()["Webhook"], "problem")
+	allowMoreMembers(api.OpenAPI())
+	allowNullMember(api.OpenAPI().Components.Schemas.Map()["Webhook"], "problem")
 	return api
 }
 
-// allowNull says of a member that is an object that it may be null, which huma
+// allowNullMember says of a member that is an object that it may be null, which huma
 // cannot say of one.
-func allowNull(schema *huma.Schema, member string) {
+func allowNullMember(schema *huma.Schema, member string) {
 	object := schema.Properties[member]
 	schema.Properties[member] = &huma.Schema{
 		Description: object.Description,
@@ -63,9 +63,9 @@ func allowNull(schema *huma.Schema, member string) {
 	}
 }
 
-// openAnswers says of everything but what callers send that it may get more
+// allowMoreMembers says of everything but what callers send that it may get more
 // members: clients must pass over those that they do not know.
-func openAnswers(document *huma.OpenAPI) {
+func allowMoreMembers(document *huma.OpenAPI) {
 	sent := map[*huma.Schema]bool{}
 	var send func(*huma.Schema)
 	send = func(schema *huma.Schema) {
@@ -97,24 +97,24 @@ func openAnswers(document *huma.OpenAPI) {
 	}
 }
 
-// authenticated lets in whoever has a token that the API server knows.
-func (g *Gateway) authenticated(ctx huma.Context, next func(huma.Context)) {
+// authenticateRequest lets in whoever has a token that the API server knows.
+func (g *Gateway) authenticateRequest(ctx huma.Context, next func(huma.Context)) {
 	request, w := humago.Unwrap(ctx)
-	n := note(request.Context())
+	n := requestInfoOf(request.Context())
 	n.operation = ctx.Operation().OperationID
-	who, p := g.identify(request)
+	who, p := g.authenticateHeader(request)
 	if stale, ok := errors.AsType[*problem](g.checkStaleness()); ok && p == nil {
 		p = stale
 	}
 	if p != nil {
-		noteProblem(request.Context(), p)
+		logProblem(request.Context(), p)
 		p.write(w, p.RequestID)
 		return
 	}
 	n.user = who.name()
-	n.body.belongsTo(who)
+	n.body.setOwner(who)
 	if p := refuseAmbiguous(request); p != nil {
-		noteProblem(request.Context(), p)
+		logProblem(request.Context(), p)
 		p.write(w, p.RequestID)
 		return
 	}
@@ -132,12 +132,12 @@ var jsonFormat = huma.Format{ //nolint:gochecknoglobals // never changed
 	Unmarshal: func(data []byte, value any) error { return jsonv2.Unmarshal(data, value) },
 }
 
-// fail is how every handler ends that has an error.
-func fail(ctx context.Context, err error) error {
+// failRequest is how every handler ends that has an error.
+func failRequest(ctx context.Context, err error) error {
 	p, ok := errors.AsType[*problem](err)
 	if !ok {
 		p = internalProblem(err)
 	}
-	noteProblem(ctx, p)
+	logProblem(ctx, p)
 	return p
 }

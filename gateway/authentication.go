@@ -23,18 +23,18 @@ type caller struct {
 // name is the user name, such as system:serviceaccount:shop:orders.
 func (c *caller) name() string { return c.User.GetName() }
 
-// identify finds out who sent a request.
-func (g *Gateway) identify(request *http.Request) (*caller, *problem) {
-	token, p := bearer(request)
+// authenticateHeader finds out who sent a request.
+func (g *Gateway) authenticateHeader(request *http.Request) (*caller, *problem) {
+	token, p := bearerToken(request)
 	if p != nil {
 		return nil, p
 	}
-	return g.identifyToken(request.Context(), token)
+	return g.authenticateToken(request.Context(), token)
 }
 
-// identifyToken finds out whose token it is.
-func (g *Gateway) identifyToken(ctx context.Context, token string) (*caller, *problem) {
-	identity, err := g.tokens.Identify(ctx, token, note(ctx).address)
+// authenticateToken finds out whose token it is.
+func (g *Gateway) authenticateToken(ctx context.Context, token string) (*caller, *problem) {
+	identity, err := g.tokens.Identify(ctx, token, requestInfoOf(ctx).address)
 	if err == nil {
 		return &caller{identity, token}, nil
 	}
@@ -46,12 +46,12 @@ func (g *Gateway) identifyToken(ctx context.Context, token string) (*caller, *pr
 		if limited.Unchecked {
 			detail = "too many tokens that this cluster has not signed are being tried; try again"
 		}
-		return nil, newProblem(http.StatusTooManyRequests, reasonTooManyRequests, detail).retryAfter(limited.Wait)
+		return nil, newProblem(http.StatusTooManyRequests, reasonTooManyRequests, detail).setRetryAfter(limited.Wait)
 	}
 	return nil, unavailable("checking the token", err)
 }
 
-func bearer(request *http.Request) (string, *problem) {
+func bearerToken(request *http.Request) (string, *problem) {
 	header := request.Header.Get("Authorization")
 	if len(request.Header.Values("Authorization")) > 1 { // a proxy may have read another one
 		return "", unauthenticated("the header Authorization is there more than once; send it once")
@@ -73,23 +73,23 @@ type Scope struct {
 	Namespace string `query:"namespace" doc:"Namespace; default: that of the caller's ServiceAccount"`
 }
 
-// of returns the caller and the namespace.
-func (s Scope) of(ctx context.Context) (*caller, string, error) {
+// resolveScope returns the caller and the namespace.
+func (s Scope) resolveScope(ctx context.Context) (*caller, string, error) {
 	who := callerFrom(ctx)
 	if who == nil {
 		return nil, "", unauthenticated("nobody is signed in")
 	}
 	if s.Namespace == "" {
 		if who.Namespace == "" {
-			return nil, "", fieldProblem(http.StatusBadRequest, reasonNamespaceMissing, "query.namespace", "is needed, because the token is not that of a ServiceAccount")
+			return nil, "", newFieldProblem(http.StatusBadRequest, reasonNamespaceMissing, "query.namespace", "is needed, because the token is not that of a ServiceAccount")
 		}
-		note(ctx).namespace = who.Namespace
+		requestInfoOf(ctx).namespace = who.Namespace
 		return who, who.Namespace, nil
 	}
 	if complaints := validation.IsDNS1123Label(s.Namespace); len(complaints) > 0 {
-		return nil, "", fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query.namespace", complaints[0])
+		return nil, "", newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query.namespace", complaints[0])
 	}
-	note(ctx).namespace = s.Namespace
+	requestInfoOf(ctx).namespace = s.Namespace
 	return who, s.Namespace, nil
 }
 

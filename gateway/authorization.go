@@ -24,19 +24,19 @@ const (
 	verbPublish        = "publish"
 )
 
-// permit returns nil if the caller may do this, else a problem. Whoever asks
+// requireRight returns nil if the caller may do this, else a problem. Whoever asks
 // about one object is asked for the right before it is told whether it exists.
-func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
-	if who.ForPublishing && isOwnWork(verb) {
+func (g *Gateway) requireRight(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
+	if who.ForPublishing && isDoneAsCaller(verb) {
 		return audienceTooNarrow()
 	}
-	allowed, err := g.rights.May(ctx, who.Identity, questionOf(verb, resource, namespace, name))
+	allowed, err := g.rights.May(ctx, who.Identity, newQuestion(verb, resource, namespace, name))
 	if allowed {
-		note(ctx).granted.Store(true)
+		requestInfoOf(ctx).granted.Store(true)
 		return nil
 	}
 	if limited, ok := errors.AsType[*authz.LimitError](err); ok {
-		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, who.name()+" asks for too many different rights; try again").retryAfter(limited.Wait)
+		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, who.name()+" asks for too many different rights; try again").setRetryAfter(limited.Wait)
 	}
 	if err != nil {
 		return unavailable("checking rights", err)
@@ -45,26 +45,26 @@ func (g *Gateway) permit(ctx context.Context, who *caller, verb, resource, names
 	if name != "" {
 		object = fmt.Sprintf("%s %q", resource, name)
 	}
-	return newProblem(http.StatusForbidden, reasonForbidden, fmt.Sprintf("%s may not %s %s in namespace %s%s", who.name(), verb, object, namespace, adviceFor(verb, resource)))
+	return newProblem(http.StatusForbidden, reasonForbidden, fmt.Sprintf("%s may not %s %s in namespace %s%s", who.name(), verb, object, namespace, roleAdvice(verb, resource)))
 }
 
-// permitOne is permit for one object, by its name; of one that is not there by the id
+// requireRightOnObject is permit for one object, by its name; of one that is not there by the id
 // that the caller gave, so that a refusal takes the same questions and has the same words
 // for both. The right to all objects is asked for first: most callers have it, or none.
-func (g *Gateway) permitOne(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
-	refused := g.permit(ctx, who, verb, resource, namespace, "")
+func (g *Gateway) requireRightOnObject(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
+	refused := g.requireRight(ctx, who, verb, resource, namespace, "")
 	if p, ok := errors.AsType[*problem](refused); !ok || p.Reason != reasonForbidden {
 		return refused
 	}
-	err := g.permit(ctx, who, verb, resource, namespace, name)
+	err := g.requireRight(ctx, who, verb, resource, namespace, name)
 	if p, ok := errors.AsType[*problem](err); ok && p.Reason == reasonForbidden {
 		return refused
 	}
 	return err
 }
 
-// isOwnWork reports whether what a verb is about is done with the caller's own token.
-func isOwnWork(verb string) bool {
+// isDoneAsCaller reports whether what a verb is about is done with the caller's own token.
+func isDoneAsCaller(verb string) bool {
 	switch verb {
 	case "get", "list", "watch", verbPublish:
 		return false
@@ -79,8 +79,8 @@ func audienceTooNarrow() *problem {
 			"request it without an audience", authn.PublishingAudience))
 }
 
-// questionOf is about one of our resources, or secrets.
-func questionOf(verb, resource, namespace, name string) authz.Question {
+// newQuestion is about one of our resources, or secrets.
+func newQuestion(verb, resource, namespace, name string) authz.Question {
 	q := authz.Question{
 		Verb: verb, Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: resource, Namespace: namespace, Name: name,
 	}
@@ -90,8 +90,8 @@ func questionOf(verb, resource, namespace, name string) authz.Question {
 	return q
 }
 
-// adviceFor names the role that has a right.
-func adviceFor(verb, resource string) string {
+// roleAdvice names the role that has a right.
+func roleAdvice(verb, resource string) string {
 	role := map[string]string{
 		resourceWebhooks: "bbmcp-viewer", resourceDeliveries: "bbmcp-delivery-viewer", resourceEventTypes: "bbmcp-publisher",
 	}[resource]

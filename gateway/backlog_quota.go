@@ -129,7 +129,7 @@ func exceedsQuota(detail string) *problem {
 }
 
 func quotaReached(reason, detail string) *problem {
-	return newProblem(http.StatusTooManyRequests, reason, detail+"; repeat this later").retryAfter(retryFull)
+	return newProblem(http.StatusTooManyRequests, reason, detail+"; repeat this later").setRetryAfter(retryFull)
 }
 
 // reservations are deliveries that are being created: they count as if they

@@ -14,12 +14,12 @@ const (
 	// quarter of the quota to small ones. It is also all that a caller without rights
 	// gets.
 	smallBody = 64 << 10
-	// leastBodyBytes is the least that a quota may be: large batches have to fit.
-	leastBodyBytes = 4 * maxBatchBytes
-	// refusedFor is for how long it counts that a caller had no right.
-	refusedFor = time.Minute
-	// bodyCallersMost bounds the callers that are remembered.
-	bodyCallersMost = 10_000
+	// minBodyBytes is the least that a quota may be: large batches have to fit.
+	minBodyBytes = 4 * maxBatchBytes
+	// refusalPeriod is for how long it counts that a caller had no right.
+	refusalPeriod = time.Minute
+	// maxBodyCallers bounds the callers that are remembered.
+	maxBodyCallers = 10_000
 )
 
 // Why a body is not read, for the metric.
@@ -34,8 +34,8 @@ const (
 // replica, for a namespace's ServiceAccounts (a quarter of that), for a caller (an
 // eighth), and for a caller that got nothing but refusals lately (smallBody).
 type bodyQuota struct {
-	most int64
-	now  func() time.Time
+	maxBytes int64
+	now      func() time.Time
 
 	mu      sync.Mutex
 	used    int64
@@ -50,35 +50,35 @@ type bodyCaller struct {
 }
 
 func newBodyQuota(most int64, now func() time.Time) *bodyQuota {
-	return &bodyQuota{most: max(most, leastBodyBytes), now: now, shares: map[string]int64{}, callers: map[string]*bodyCaller{}}
+	return &bodyQuota{maxBytes: max(most, minBodyBytes), now: now, shares: map[string]int64{}, callers: map[string]*bodyCaller{}}
 }
 
 // bodyOwner is whose bodies they are; the zero value: callers that are not known yet.
 type bodyOwner struct{ name, namespace string }
 
-func ownerOf(who *caller) bodyOwner {
+func bodyOwnerOf(who *caller) bodyOwner {
 	if who == nil {
 		return bodyOwner{}
 	}
 	return bodyOwner{name: who.name(), namespace: who.Namespace}
 }
 
-// take counts bytes more, of a body that will have so many in all, and says why not
+// reserve counts bytes more, of a body that will have so many in all, and says why not
 // if they do not fit; then nothing is counted.
-func (q *bodyQuota) take(owner bodyOwner, bytes, whole int64) (full string) {
+func (q *bodyQuota) reserve(owner bodyOwner, bytes, whole int64) (full string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	one := q.caller(owner)
-	most := q.most
+	most := q.maxBytes
 	if whole > smallBody {
 		most -= most / 4
 	}
 	switch {
 	case one.isRefused(q.now()) && one.used+bytes > smallBody:
 		return bodiesOfRefused
-	case one.used+bytes > max(q.most/8, maxBatchBytes):
+	case one.used+bytes > max(q.maxBytes/8, maxBatchBytes):
 		return bodiesOfCaller
-	case owner.namespace != "" && q.shares[owner.namespace]+bytes > max(q.most/4, maxBatchBytes):
+	case owner.namespace != "" && q.shares[owner.namespace]+bytes > max(q.maxBytes/4, maxBatchBytes):
 		return bodiesOfNamespace
 	case q.used+bytes > most:
 		return bodiesOfReplica
@@ -98,15 +98,15 @@ func (q *bodyQuota) add(owner bodyOwner, one *bodyCaller, bytes int64) {
 	}
 }
 
-// give returns what was taken.
-func (q *bodyQuota) give(owner bodyOwner, bytes int64) {
+// release returns what was taken.
+func (q *bodyQuota) release(owner bodyOwner, bytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.add(owner, q.caller(owner), -bytes)
 }
 
-// note remembers what a caller was answered.
-func (q *bodyQuota) note(owner bodyOwner, granted bool) {
+// noteAnswer remembers what a caller was answered.
+func (q *bodyQuota) noteAnswer(owner bodyOwner, granted bool) {
 	if owner.name == "" {
 		return
 	}
@@ -122,8 +122,8 @@ func (q *bodyQuota) note(owner bodyOwner, granted bool) {
 func (q *bodyQuota) caller(owner bodyOwner) *bodyCaller {
 	one := q.callers[owner.name]
 	if one == nil {
-		if len(q.callers) >= bodyCallersMost {
-			q.forget()
+		if len(q.callers) >= maxBodyCallers {
+			q.evictCallers()
 		}
 		one = &bodyCaller{}
 		q.callers[owner.name] = one
@@ -131,11 +131,11 @@ func (q *bodyQuota) caller(owner bodyOwner) *bodyCaller {
 	return one
 }
 
-// forget drops callers that nothing is known of any more, and if those are few, others.
-func (q *bodyQuota) forget() {
+// evictCallers drops callers that nothing is known of any more, and if those are few, others.
+func (q *bodyQuota) evictCallers() {
 	now := q.now()
 	for name, one := range q.callers {
-		if one.used == 0 && (!one.isRefused(now) || len(q.callers) > bodyCallersMost*3/4) {
+		if one.used == 0 && (!one.isRefused(now) || len(q.callers) > maxBodyCallers*3/4) {
 			delete(q.callers, name)
 		}
 	}
@@ -144,11 +144,11 @@ func (q *bodyQuota) forget() {
 // isKnownUnstored reports whether all answers of the last minute were refusals, of which
 // there is one.
 func (c *bodyCaller) isRefused(now time.Time) bool {
-	return now.Sub(c.refused) < refusedFor && now.Sub(c.granted) >= refusedFor
+	return now.Sub(c.refused) < refusalPeriod && now.Sub(c.granted) >= refusalPeriod
 }
 
-// bodiesFull is why a body is not read.
-func bodiesFull(full string, owner bodyOwner) *problem {
+// bodyQuotaProblem is why a body is not read.
+func bodyQuotaProblem(full string, owner bodyOwner) *problem {
 	detail, wait := "this replica has as many bytes of requests in memory as it may; try again", retryShortly
 	switch full {
 	case bodiesOfNamespace:
@@ -160,7 +160,7 @@ func bodiesFull(full string, owner bodyOwner) *problem {
 		}
 	case bodiesOfRefused:
 		detail = fmt.Sprintf("%s got nothing but refusals within a minute, so it may have %d bytes of requests under way; get the right first, bbmcp-publisher gives that to publish", owner.name, smallBody)
-		wait = refusedFor
+		wait = refusalPeriod
 	}
-	return newProblem(http.StatusServiceUnavailable, reasonOverloaded, detail).retryAfter(wait)
+	return newProblem(http.StatusServiceUnavailable, reasonOverloaded, detail).setRetryAfter(wait)
 }

@@ -48,13 +48,13 @@ func TestBodyQuota(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			q := fixedQuota(&now)
 			for i, b := range tt.bodies {
-				if got := q.take(b.owner, b.bytes, b.bytes); got != b.want {
+				if got := q.reserve(b.owner, b.bytes, b.bytes); got != b.want {
 					t.Errorf("body %d of %d bytes: %q, want %q", i, b.bytes, got, b.want)
 				}
 			}
 			for _, b := range tt.bodies {
 				if b.want == "" {
-					q.give(b.owner, b.bytes)
+					q.release(b.owner, b.bytes)
 				}
 			}
 			if q.used != 0 || len(q.shares) != 0 {
@@ -69,37 +69,37 @@ func TestACallerWithoutRightsHasLittle(t *testing.T) {
 	q := fixedQuota(&now)
 	one := bodyOwner{"system:serviceaccount:a:one", "a"}
 	large := func() string {
-		full := q.take(one, mebi, mebi)
+		full := q.reserve(one, mebi, mebi)
 		if full == "" {
-			q.give(one, mebi)
+			q.release(one, mebi)
 		}
 		return full
 	}
 	if full := large(); full != "" {
 		t.Errorf("nothing is known of it: %q", full)
 	}
-	q.note(one, false)
+	q.noteAnswer(one, false)
 	if full := large(); full != bodiesOfRefused {
 		t.Errorf("all its answers were refusals: %q", full)
 	}
-	if full := q.take(one, smallBody, smallBody); full != "" {
+	if full := q.reserve(one, smallBody, smallBody); full != "" {
 		t.Errorf("a small body: %q", full)
 	}
-	if full := q.take(one, 1, 1); full != bodiesOfRefused {
+	if full := q.reserve(one, 1, 1); full != bodiesOfRefused {
 		t.Errorf("beyond a small body: %q", full)
 	}
-	q.give(one, smallBody)
-	q.note(one, true)
+	q.release(one, smallBody)
+	q.noteAnswer(one, true)
 	if full := large(); full != "" {
 		t.Errorf("one answer was none: %q", full)
 	}
-	now = now.Add(refusedFor - time.Second)
-	q.note(one, false)
+	now = now.Add(refusalPeriod - time.Second)
+	q.noteAnswer(one, false)
 	now = now.Add(time.Second)
 	if full := large(); full != bodiesOfRefused {
 		t.Errorf("of the last minute all were: %q", full)
 	}
-	now = now.Add(refusedFor)
+	now = now.Add(refusalPeriod)
 	if full := large(); full != "" {
 		t.Errorf("a minute later: %q", full)
 	}
@@ -109,11 +109,11 @@ func TestCallersOfBodiesAreForgotten(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	q := fixedQuota(&now)
 	busy := bodyOwner{name: "busy"}
-	q.take(busy, 1, 1)
-	for n := range 3 * bodyCallersMost {
-		q.note(bodyOwner{name: fmt.Sprint(n)}, false)
+	q.reserve(busy, 1, 1)
+	for n := range 3 * maxBodyCallers {
+		q.noteAnswer(bodyOwner{name: fmt.Sprint(n)}, false)
 	}
-	if len(q.callers) > bodyCallersMost {
+	if len(q.callers) > maxBodyCallers {
 		t.Errorf("%d callers are remembered", len(q.callers))
 	}
 	if q.callers["busy"] == nil {

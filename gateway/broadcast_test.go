@@ -10,12 +10,12 @@ import (
 )
 
 func TestFollowersHearOnceOfWhatTheyFollow(t *testing.T) {
-	n := newNews()
+	n := newBroadcaster()
 	orders := identity.WebhookID("shop", "orders")
-	whole, _ := n.follow("shop", dashboard.Topic{})
-	webhook, stop := n.follow("shop", dashboard.Topic{Webhook: orders})
-	delivery, _ := n.follow("shop", dashboard.Topic{Delivery: "dlv_1"})
-	elsewhere, _ := n.follow("other", dashboard.Topic{})
+	whole, _ := n.subscribe("shop", dashboard.Topic{})
+	webhook, stop := n.subscribe("shop", dashboard.Topic{Webhook: orders})
+	delivery, _ := n.subscribe("shop", dashboard.Topic{Delivery: "dlv_1"})
+	elsewhere, _ := n.subscribe("other", dashboard.Topic{})
 	heard := func() (names string) {
 		for name, followed := range map[string]<-chan struct{}{"whole": whole, "webhook": webhook, "delivery": delivery, "elsewhere": elsewhere} {
 			select {
@@ -37,19 +37,19 @@ func TestFollowersHearOnceOfWhatTheyFollow(t *testing.T) {
 		}
 	}
 	for range 5 {
-		n.tell("shop", "orders", "dlv_1")
+		n.notify("shop", "orders", "dlv_1")
 	}
 	expect("five changes of a delivery", "whole", "webhook", "delivery")
 	expect("nothing", []string{}...)
-	n.tell("shop", "orders", "dlv_2")
+	n.notify("shop", "orders", "dlv_2")
 	expect("another delivery", "whole", "webhook")
-	n.tell("shop", "other", "")
+	n.notify("shop", "other", "")
 	expect("another webhook", "whole")
 	stop()
-	n.tell("shop", "orders", "")
+	n.notify("shop", "orders", "")
 	expect("a webhook that nobody follows any more", "whole")
-	(*news)(nil).tell("shop", "orders", "") // as in a ledger that stands alone
-	if len(n.followers) != 2 {
-		t.Errorf("%d namespaces are followed", len(n.followers))
+	(*broadcaster)(nil).notify("shop", "orders", "") // as in a ledger that stands alone
+	if len(n.subscribers) != 2 {
+		t.Errorf("%d namespaces are followed", len(n.subscribers))
 	}
 }

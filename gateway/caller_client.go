@@ -41,7 +41,7 @@ func newCallerClient(config *rest.Config, scheme *runtime.Scheme) (client.Client
 	anonymous.QPS = -1
 	anonymous.UserAgent = config.UserAgent
 	anonymous.Timeout = 5 * time.Second
-	anonymous.Wrap(func(next http.RoundTripper) http.RoundTripper { return asCaller{next} })
+	anonymous.Wrap(func(next http.RoundTripper) http.RoundTripper { return callerTransport{next} })
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range []string{"Webhook", "WebhookDelivery"} {
 		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
@@ -54,11 +54,11 @@ func newCallerClient(config *rest.Config, scheme *runtime.Scheme) (client.Client
 	return as, nil
 }
 
-// asCaller puts the caller's token on a request.
-type asCaller struct{ next http.RoundTripper }
+// callerTransport puts the caller's token on a request.
+type callerTransport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (t asCaller) RoundTrip(request *http.Request) (*http.Response, error) {
+func (t callerTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	who := callerFrom(request.Context())
 	if who == nil || who.token == "" {
 		return nil, errNoCaller

@@ -37,7 +37,7 @@ func decodeCursor(list, cursor string, position any) error {
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil || len(raw) < cursorSumBytes || !bytes.Equal(raw[:cursorSumBytes], cursorSum(list, raw[cursorSumBytes:])) ||
 		json.Unmarshal(raw[cursorSumBytes:], position) != nil { // anybody can make the sum
-		return fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query.cursor",
+		return newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query.cursor",
 			"is no next_cursor of this list with these filters; begin again without it")
 	}
 	return nil

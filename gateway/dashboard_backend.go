@@ -17,81 +17,83 @@ import (
 	"bbmcp.quietstack.com/webhooks/dashboard"
 )
 
-// pages are what the dashboard is told beside the REST API. Each method asks for
+// dashboardBackend are what the dashboard is told beside the REST API. Each method asks for
 // the right that the corresponding call of the REST API asks for.
-type pages struct{ g *Gateway }
+type dashboardBackend struct{ g *Gateway }
 
-var _ dashboard.Backend = pages{}
+var _ dashboard.Backend = dashboardBackend{}
 
 func (g *Gateway) newDashboard() (*dashboard.Dashboard, error) {
 	mux := http.NewServeMux()
 	NewAPI(mux, g)
-	return dashboard.New(dashboard.Options{API: g.logged(mux), Backend: pages{g}, IsSecure: g.proxies.IsSecure, Now: g.now})
+	return dashboard.New(dashboard.Options{API: g.logRequests(mux), Backend: dashboardBackend{g}, IsSecure: g.proxies.IsSecure, Now: g.now})
 }
 
 // Document is the problem as it is shown; see package dashboard.
 func (p *problem) Document() rest.Problem { return p.Problem }
 
 // Identify implements dashboard.Backend.
-func (p pages) Identify(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
-	who, refused := p.g.identifyToken(ctx, token)
+func (p dashboardBackend) Identify(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
+	who, refused := p.g.authenticateToken(ctx, token)
 	if stale, ok := errors.AsType[*problem](p.g.checkStaleness()); ok && refused == nil {
 		refused = stale
 	}
 	if refused != nil {
-		noteProblem(ctx, refused)
+		logProblem(ctx, refused)
 		return nil, dashboard.Caller{}, refused
 	}
-	note(ctx).user = who.name()
-	note(ctx).body.belongsTo(who)
+	requestInfoOf(ctx).user = who.name()
+	requestInfoOf(ctx).body.setOwner(who)
 	return context.WithValue(ctx, callerKey{}, who), dashboard.Caller{Name: who.name(), Namespace: who.Namespace}, nil
 }
 
 // Note implements dashboard.Backend.
-func (p pages) Note(ctx context.Context, operation string) { note(ctx).operation = operation }
+func (p dashboardBackend) Note(ctx context.Context, operation string) {
+	requestInfoOf(ctx).operation = operation
+}
 
 // May implements dashboard.Backend.
-func (p pages) May(ctx context.Context, namespace string, right dashboard.Right) bool {
+func (p dashboardBackend) May(ctx context.Context, namespace string, right dashboard.Right) bool {
 	who := callerFrom(ctx)
-	if who == nil || len(validation.IsDNS1123Label(namespace)) > 0 || who.ForPublishing && isOwnWork(right.Verb) {
+	if who == nil || len(validation.IsDNS1123Label(namespace)) > 0 || who.ForPublishing && isDoneAsCaller(right.Verb) {
 		return false
 	}
-	allowed, err := p.g.rights.May(ctx, who.Identity, questionOf(right.Verb, right.Resource, namespace, right.Name))
+	allowed, err := p.g.rights.May(ctx, who.Identity, newQuestion(right.Verb, right.Resource, namespace, right.Name))
 	return err == nil && allowed
 }
 
 // Follow implements dashboard.Backend.
-func (p pages) Follow(namespace string, topic dashboard.Topic) (heard <-chan struct{}, stop func()) {
-	return p.g.news.follow(namespace, topic)
+func (p dashboardBackend) Follow(namespace string, topic dashboard.Topic) (heard <-chan struct{}, stop func()) {
+	return p.g.broadcaster.subscribe(namespace, topic)
 }
 
-// permitted checks the namespace and one right.
-func (p pages) permitted(ctx context.Context, namespace, verb, resource string) error {
-	who, namespace, err := Scope{Namespace: namespace}.of(ctx)
+// requireNamespaceRight checks the namespace and one right.
+func (p dashboardBackend) requireNamespaceRight(ctx context.Context, namespace, verb, resource string) error {
+	who, namespace, err := Scope{Namespace: namespace}.resolveScope(ctx)
 	if err != nil {
-		return fail(ctx, err)
+		return failRequest(ctx, err)
 	}
-	if err := p.g.permit(ctx, who, verb, resource, namespace, ""); err != nil {
-		return fail(ctx, err)
+	if err := p.g.requireRight(ctx, who, verb, resource, namespace, ""); err != nil {
+		return failRequest(ctx, err)
 	}
 	return nil
 }
 
 // Deliveries implements dashboard.Backend.
-func (p pages) Deliveries(ctx context.Context, namespace, id string, query dashboard.DeliveryQuery) (*rest.DeliveryList, error) {
-	if err := p.permitted(ctx, namespace, "list", resourceDeliveries); err != nil {
+func (p dashboardBackend) Deliveries(ctx context.Context, namespace, id string, query dashboard.DeliveryQuery) (*rest.DeliveryList, error) {
+	if err := p.requireNamespaceRight(ctx, namespace, "list", resourceDeliveries); err != nil {
 		return nil, err
 	}
 	webhook := p.g.webhooks.find(namespace, id)
 	if webhook == nil {
-		return nil, fail(ctx, notFound("webhook"))
+		return nil, failRequest(ctx, notFound("webhook"))
 	}
 	list := strings.Join([]string{"pages", namespace, id, query.Status, query.Event}, "/")
 	var after *deliveryEntry
 	if query.Cursor != "" {
 		var position deliveryPosition
 		if err := decodeCursor(list, query.Cursor, &position); err != nil {
-			return nil, fail(ctx, err)
+			return nil, failRequest(ctx, err)
 		}
 		after = &deliveryEntry{created: time.UnixMicro(position.Created), name: position.Name}
 	}
@@ -111,14 +113,14 @@ func (p pages) Deliveries(ctx context.Context, namespace, id string, query dashb
 }
 
 // Delivery implements dashboard.Backend.
-func (p pages) Delivery(ctx context.Context, namespace, id string) (*dashboard.Delivery, error) {
-	r, err := p.g.permittedDelivery(ctx, &DeliveryPath{Scope: Scope{Namespace: namespace}, ID: id}, "get")
+func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*dashboard.Delivery, error) {
+	r, err := p.g.findPermittedDelivery(ctx, &DeliveryPath{Scope: Scope{Namespace: namespace}, ID: id}, "get")
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	delivery, err := p.g.liveDelivery(ctx, types.NamespacedName{Namespace: r.namespace, Name: r.name})
+	delivery, err := p.g.readLiveDelivery(ctx, types.NamespacedName{Namespace: r.namespace, Name: r.name})
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	shown := &dashboard.Delivery{
 		DeliveryDetail: presentDetail(delivery, p.g.now()), Test: delivery.Spec.Test,
@@ -142,8 +144,8 @@ func (p pages) Delivery(ctx context.Context, namespace, id string) (*dashboard.D
 	return shown, nil
 }
 
-// tookOf is how long the latest attempt took.
-func tookOf(delivery *v1alpha1.WebhookDelivery) time.Duration {
+// latestDuration is how long the latest attempt took.
+func latestDuration(delivery *v1alpha1.WebhookDelivery) time.Duration {
 	log := delivery.Status.AttemptLog
 	if len(log) == 0 {
 		return 0

@@ -19,18 +19,18 @@ import (
 const (
 	// recentOutcomes is how many deliveries a webhook is judged by.
 	recentOutcomes = 40
-	// lookedAt bounds how many are looked at to find the latest that failed.
-	lookedAt = 200
-	// worthALook is how many deliveries the overview names.
-	worthALook = 5
+	// maxExamined bounds how many are looked at to find the latest that failed.
+	maxExamined = 200
+	// overviewCount is how many deliveries the overview names.
+	overviewCount = 5
 	// defaultOverlap and defaultDeadline are those of the CRD.
 	defaultOverlap  = 24 * time.Hour
 	defaultDeadline = 72 * time.Hour
 )
 
 // Health implements dashboard.Backend.
-func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map[string]dashboard.Health, error) {
-	if err := p.permitted(ctx, namespace, "list", resourceWebhooks); err != nil {
+func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...string) (map[string]dashboard.Health, error) {
+	if err := p.requireNamespaceRight(ctx, namespace, "list", resourceWebhooks); err != nil {
 		return nil, err
 	}
 	mayList := p.May(ctx, namespace, dashboard.Right{Verb: "list", Resource: resourceDeliveries})
@@ -60,17 +60,17 @@ func (p pages) Health(ctx context.Context, namespace string, ids ...string) (map
 		full := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionBacklogFull)
 		h.Skipped = full != nil && full.Status == metav1.ConditionTrue && webhook.Spec.Overflow != v1alpha1.OverflowRefuse
 		if mayList {
-			h.Waiting, h.Recent, h.Latest = p.g.deliveries.standing(namespace, webhook.Name)
+			h.Waiting, h.Recent, h.Latest = p.g.deliveries.summarizeWebhook(namespace, webhook.Name)
 		}
 		health[idOf(webhook)] = h
 	}
 	return health, nil
 }
 
-// standing is how many deliveries of a webhook are unfinished, how the latest
+// summarizeWebhook is how many deliveries of a webhook are unfinished, how the latest
 // finished ones ended, the oldest first, and why the newest of those failed that
 // have not succeeded. Test events do not count.
-func (x *deliveryIndex) standing(namespace, webhook string) (waiting int, recent []dashboard.Outcome, latest string) {
+func (x *deliveryIndex) summarizeWebhook(namespace, webhook string) (waiting int, recent []dashboard.Outcome, latest string) {
 	recent = []dashboard.Outcome{}
 	x.View(func() {
 		n := x.namespaces[namespace]
@@ -90,7 +90,7 @@ func (x *deliveryIndex) standing(namespace, webhook string) (waiting int, recent
 			if r.state != v1alpha1.DeliverySucceeded && !r.test {
 				latest = r.errorMessage
 			}
-			return latest == "" && looked < lookedAt
+			return latest == "" && looked < maxExamined
 		})
 	})
 	slices.Reverse(recent)
@@ -98,10 +98,10 @@ func (x *deliveryIndex) standing(namespace, webhook string) (waiting int, recent
 }
 
 // Settings implements dashboard.Backend.
-func (p pages) Settings(ctx context.Context, namespace, id string) (*dashboard.Settings, error) {
-	_, webhook, err := p.g.readable(ctx, &WebhookPath{Scope: Scope{Namespace: namespace}, ID: id})
+func (p dashboardBackend) Settings(ctx context.Context, namespace, id string) (*dashboard.Settings, error) {
+	_, webhook, err := p.g.findReadableWebhook(ctx, &WebhookPath{Scope: Scope{Namespace: namespace}, ID: id})
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	policy := retry.Default()
 	s := &dashboard.Settings{
@@ -154,12 +154,12 @@ func presentSeconds(t *metav1.Time) *time.Time {
 }
 
 // Backlog implements dashboard.Backend.
-func (p pages) Backlog(ctx context.Context, namespace string) (*dashboard.Backlog, error) {
-	if err := p.permitted(ctx, namespace, "list", resourceDeliveries); err != nil {
+func (p dashboardBackend) Backlog(ctx context.Context, namespace string) (*dashboard.Backlog, error) {
+	if err := p.requireNamespaceRight(ctx, namespace, "list", resourceDeliveries); err != nil {
 		return nil, err
 	}
 	b := &dashboard.Backlog{CountLimit: p.g.limits.PerNamespace, BytesLimit: p.g.limits.PerNamespaceBytes}
-	oldest, failed := p.g.deliveries.worthALook(namespace, b)
+	oldest, failed := p.g.deliveries.selectForOverview(namespace, b)
 	for _, r := range oldest {
 		b.Oldest = append(b.Oldest, presentDelivery(r))
 	}
@@ -169,13 +169,13 @@ func (p pages) Backlog(ctx context.Context, namespace string) (*dashboard.Backlo
 	return b, nil
 }
 
-// worthALook finds the deliveries that have waited longest and those that failed
+// selectForOverview finds the deliveries that have waited longest and those that failed
 // last, and how much waits.
-func (x *deliveryIndex) worthALook(namespace string, b *dashboard.Backlog) (oldest, failed []*deliveryEntry) {
+func (x *deliveryIndex) selectForOverview(namespace string, b *dashboard.Backlog) (oldest, failed []*deliveryEntry) {
 	first := func(tree *btree.BTreeG[*deliveryEntry]) (list []*deliveryEntry) {
 		tree.Ascend(func(r *deliveryEntry) bool {
 			list = append(list, r)
-			return len(list) < worthALook
+			return len(list) < overviewCount
 		})
 		return list
 	}
@@ -188,8 +188,8 @@ func (x *deliveryIndex) worthALook(namespace string, b *dashboard.Backlog) (olde
 	return oldest, failed
 }
 
-// ended is when a delivery finished; its beginning, if that is not known.
-func (r *deliveryEntry) ended() time.Time {
+// endTime is when a delivery finished; its beginning, if that is not known.
+func (r *deliveryEntry) endTime() time.Time {
 	if r.completed == nil {
 		return r.created
 	}

@@ -39,7 +39,7 @@ func TestWorthALook(t *testing.T) {
 			x.ApplyWrite(delivery)
 		}
 		var b dashboard.Backlog
-		oldest, failed := x.worthALook("shop", &b)
+		oldest, failed := x.selectForOverview("shop", &b)
 		wantOldest, wantFailed, wantCount := lookThrough(stored)
 		if got := namesOf(oldest); !slices.Equal(got, wantOldest) {
 			t.Fatalf("change %d: the oldest are %v, want %v", version, got, wantOldest)
@@ -86,7 +86,7 @@ func lookThrough(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed []
 			}
 			return 1
 		})
-		return namesOf(list[:min(len(list), worthALook)])
+		return namesOf(list[:min(len(list), overviewCount)])
 	}
 	return order(waiting, acceptedBefore), order(lost, endedAfter), len(waiting)
 }
@@ -127,7 +127,7 @@ func TestStandingLooksBehindTheBacklog(t *testing.T) {
 	for range 1000 {
 		note(v1alpha1.DeliveryPending, nil)
 	}
-	waiting, recent, latest := x.standing("shop", "orders")
+	waiting, recent, latest := x.summarizeWebhook("shop", "orders")
 	untold, succeeded := 0, 0
 	for _, o := range recent {
 		untold += o.Untold
@@ -139,10 +139,10 @@ func TestStandingLooksBehindTheBacklog(t *testing.T) {
 		t.Errorf("%d wait, of %d that ended %d succeeded, with %d beside them", waiting, len(recent), succeeded, untold)
 	}
 	if latest != "" {
-		t.Errorf("looked at more than the newest %d: %q", lookedAt, latest)
+		t.Errorf("looked at more than the newest %d: %q", maxExamined, latest)
 	}
 	note(v1alpha1.DeliveryRetrying, func(d *v1alpha1.WebhookDelivery) { d.Status.ErrorMessage = "the endpoint answered 503" })
-	if _, _, latest = x.standing("shop", "orders"); latest != "the endpoint answered 503" {
+	if _, _, latest = x.summarizeWebhook("shop", "orders"); latest != "the endpoint answered 503" {
 		t.Errorf("got %q", latest)
 	}
 }

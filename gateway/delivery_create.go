@@ -195,11 +195,11 @@ func isTransient(err error) bool {
 func createProblem(err error) *problem {
 	switch denial.Of(err) {
 	case denial.Quota:
-		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+wordsOf(err)).retryAfter(retryFull)
+		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+denialText(err)).setRetryAfter(retryFull)
 	case denial.Object:
-		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, storingDeliveries+" is refused: "+wordsOf(err))
+		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, storingDeliveries+" is refused: "+denialText(err))
 	}
-	if p := denied(err, storingDeliveries); p != nil {
+	if p := problemFromDenial(err, storingDeliveries); p != nil {
 		return p
 	}
 	return unavailable(storingDeliveries, err)
@@ -207,7 +207,7 @@ func createProblem(err error) *problem {
 
 // eventIDTaken says that an event id stands for something else.
 func eventIDTaken(eventID string) *problem {
-	return fieldProblem(http.StatusConflict, reasonEventIDTaken, "id",
+	return newFieldProblem(http.StatusConflict, reasonEventIDTaken, "id",
 		fmt.Sprintf("%s stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id", eventID))
 }
 

@@ -68,7 +68,7 @@ func newDeliveryEntry(delivery *v1alpha1.WebhookDelivery, now time.Time) *delive
 		state: delivery.Status.State, attempts: delivery.Status.Attempts,
 		responseStatus: delivery.Status.ResponseStatus, errorMessage: delivery.Status.ErrorMessage,
 		created: createdAt(delivery), nextAttempt: delivery.Status.NextAttemptTime, completed: delivery.Status.CompletionTime,
-		lastDuration: tookOf(delivery), timestamp: payloadTimestamp(&delivery.Spec),
+		lastDuration: latestDuration(delivery), timestamp: payloadTimestamp(&delivery.Spec),
 		bytes: int64(len(delivery.Spec.Payload)), digest: sha256.Sum256([]byte(delivery.Spec.Payload)),
 	}
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
@@ -152,7 +152,7 @@ func (u usage) plus(other usage) usage {
 type deliveryIndex struct {
 	*watchcache.Cache[*v1alpha1.WebhookDelivery, *deliveryEntry]
 
-	broadcaster *news // nil: nobody is told
+	broadcaster *broadcaster // nil: nobody is told
 	now         func() time.Time
 
 	// All that follows is read under View and changed under Change.
@@ -195,7 +195,7 @@ func acceptedBefore(a, b *deliveryEntry) bool {
 
 // endedAfter reports whether a ended later than b.
 func endedAfter(a, b *deliveryEntry) bool {
-	return cmp.Or(b.ended().Compare(a.ended()), cmp.Compare(a.name, b.name)) < 0
+	return cmp.Or(b.endTime().Compare(a.endTime()), cmp.Compare(a.name, b.name)) < 0
 }
 
 // treeDegree is the usual one for small items; nothing depends on it.
@@ -221,7 +221,7 @@ func (x *deliveryIndex) applyChange(before, after **deliveryEntry) {
 		x.insert(*after)
 		before = after
 	}
-	x.broadcaster.tell((*before).namespace, (*before).webhook, (*before).id)
+	x.broadcaster.notify((*before).namespace, (*before).webhook, (*before).id)
 }
 
 func (x *deliveryIndex) insert(r *deliveryEntry) {

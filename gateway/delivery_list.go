@@ -38,7 +38,7 @@ type deliveriesAnswer struct {
 	Body rest.DeliveryList
 }
 
-func (g *Gateway) registerDeliveries(api huma.API) {
+func (g *Gateway) registerDeliveryList(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-deliveries", Method: http.MethodGet, Path: "/v1/webhooks/{id}/deliveries", Tags: []string{"Deliveries"},
 		Summary: "List the deliveries of a webhook, newest first", Description: "Needs the right to list webhookdeliveries.",
@@ -62,23 +62,23 @@ func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
 	Status string `query:"status" enum:"pending,retrying,succeeded,failed" doc:"Only deliveries in this state"`
 },
 ) (*deliveriesAnswer, error) {
-	who, namespace, err := in.of(ctx)
+	who, namespace, err := in.resolveScope(ctx)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	if err := g.permit(ctx, who, "list", resourceDeliveries, namespace, ""); err != nil {
-		return nil, fail(ctx, err)
+	if err := g.requireRight(ctx, who, "list", resourceDeliveries, namespace, ""); err != nil {
+		return nil, failRequest(ctx, err)
 	}
 	webhook := g.webhooks.find(namespace, in.ID)
 	if webhook == nil {
-		return nil, fail(ctx, notFound("webhook"))
+		return nil, failRequest(ctx, notFound("webhook"))
 	}
 	list := strings.Join([]string{"deliveries", namespace, in.ID, in.Status}, "/")
 	var after *deliveryEntry
 	if in.Cursor != "" {
 		var position deliveryPosition
 		if err := decodeCursor(list, in.Cursor, &position); err != nil {
-			return nil, fail(ctx, err)
+			return nil, failRequest(ctx, err)
 		}
 		after = &deliveryEntry{created: time.UnixMicro(position.Created), name: position.Name}
 	}
@@ -98,21 +98,21 @@ func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
 }
 
 func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryAnswer, error) {
-	r, err := g.permittedDelivery(ctx, in, "get")
+	r, err := g.findPermittedDelivery(ctx, in, "get")
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	delivery, err := g.liveDelivery(ctx, types.NamespacedName{Namespace: r.namespace, Name: r.name})
+	delivery, err := g.readLiveDelivery(ctx, types.NamespacedName{Namespace: r.namespace, Name: r.name})
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	return &deliveryAnswer{Body: presentDetail(delivery, g.now())}, nil
 }
 
-// permittedDelivery returns the delivery of a request whose caller may use this
+// findPermittedDelivery returns the delivery of a request whose caller may use this
 // verb on it. Whoever may not, is not told whether it exists.
-func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*deliveryEntry, error) {
-	who, namespace, err := in.of(ctx)
+func (g *Gateway) findPermittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*deliveryEntry, error) {
+	who, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb 
 	if r != nil {
 		name = r.name
 	}
-	if err := g.permitOne(ctx, who, verb, resourceDeliveries, namespace, name); err != nil {
+	if err := g.requireRightOnObject(ctx, who, verb, resourceDeliveries, namespace, name); err != nil {
 		return nil, err
 	}
 	if r == nil {
@@ -130,8 +130,8 @@ func (g *Gateway) permittedDelivery(ctx context.Context, in *DeliveryPath, verb 
 	return r, nil
 }
 
-// liveDelivery reads a delivery whole, payload included, from the API server.
-func (g *Gateway) liveDelivery(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, error) {
+// readLiveDelivery reads a delivery whole, payload included, from the API server.
+func (g *Gateway) readLiveDelivery(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	size := 0

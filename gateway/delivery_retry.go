@@ -32,7 +32,7 @@ type acceptedAnswer struct {
 	Body rest.Delivery
 }
 
-func (g *Gateway) registerRetry(api huma.API) {
+func (g *Gateway) registerDeliveryRetry(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "retry-delivery", Method: http.MethodPost, Path: "/v1/deliveries/{id}/retry", Tags: []string{"Deliveries"},
 		DefaultStatus: http.StatusAccepted, Summary: "Attempt a delivery now",
@@ -42,33 +42,33 @@ func (g *Gateway) registerRetry(api huma.API) {
 }
 
 func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*acceptedAnswer, error) {
-	known, err := g.permittedDelivery(ctx, in, "patch")
+	known, err := g.findPermittedDelivery(ctx, in, "patch")
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	key := types.NamespacedName{Namespace: known.namespace, Name: known.name}
-	for range changeTries {
-		delivery, err := g.liveDelivery(ctx, key)
+	for range maxChangeTries {
+		delivery, err := g.readLiveDelivery(ctx, key)
 		if err != nil {
-			return nil, fail(ctx, err)
+			return nil, failRequest(ctx, err)
 		}
-		if err := g.retriable(ctx, delivery); err != nil {
-			return nil, fail(ctx, err)
+		if err := g.checkRetriable(ctx, delivery); err != nil {
+			return nil, failRequest(ctx, err)
 		}
 		err = g.requestRetry(ctx, delivery)
 		if denial.IsConflict(err) { // it may have succeeded meanwhile
 			continue
 		}
 		if denial.IsNotFound(err) {
-			return nil, fail(ctx, notFound("delivery"))
+			return nil, failRequest(ctx, notFound("delivery"))
 		}
 		if err != nil {
-			return nil, fail(ctx, fromAPI(err, "asking for a retry"))
+			return nil, failRequest(ctx, problemFromAPI(err, "asking for a retry"))
 		}
 		g.deliveries.ApplyWrite(delivery)
 		return &acceptedAnswer{presentDelivery(newDeliveryEntry(delivery, g.now()))}, nil
 	}
-	return nil, fail(ctx, busy())
+	return nil, failRequest(ctx, contended())
 }
 
 // requestRetry asks the controller for an attempt, if the delivery is as it was
@@ -76,12 +76,12 @@ func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*accepte
 func (g *Gateway) requestRetry(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
 	patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:%q}}}`,
 		delivery.ResourceVersion, v1alpha1.RetryRequestedAtAnnotation, g.now().UTC().Format(time.RFC3339Nano))
-	return g.callers.Patch(ctx, delivery, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
+	return g.callerClient.Patch(ctx, delivery, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
 }
 
-// retriable returns a problem if a retry would do nothing. Both objects are read
+// checkRetriable returns a problem if a retry would do nothing. Both objects are read
 // from the API server: what is in memory may be a moment old.
-func (g *Gateway) retriable(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
+func (g *Gateway) checkRetriable(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
 	refused := func(reason, detail string) error { return newProblem(http.StatusConflict, reason, detail) }
 	if delivery.Status.State == v1alpha1.DeliverySucceeded {
 		return refused(reasonDeliverySucceeded, "the delivery has succeeded; publish the event again under another id to send it once more")

@@ -13,13 +13,13 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// Condition is the precondition of a change (RFC 9110, section 13.1.1).
-type Condition struct {
+// Precondition is the precondition of a change (RFC 9110, section 13.1.1).
+type Precondition struct {
 	IfMatch string `header:"If-Match" doc:"ETag of the webhook as it was read: 412 if it has changed since"`
 }
 
 // holds reports whether the webhook is still one that the caller has seen.
-func (c Condition) holds(webhook *v1alpha1.Webhook) bool {
+func (c Precondition) holds(webhook *v1alpha1.Webhook) bool {
 	if c.IfMatch == "" {
 		return true
 	}
@@ -32,8 +32,8 @@ func (c Condition) holds(webhook *v1alpha1.Webhook) bool {
 	return false
 }
 
-func (c Condition) failed() *problem {
-	return fieldProblem(http.StatusPreconditionFailed, reasonVersionMismatch, "header.If-Match",
+func (c Precondition) problem() *problem {
+	return newFieldProblem(http.StatusPreconditionFailed, reasonVersionMismatch, "header.If-Match",
 		"the webhook has changed since it was read; read it again and decide anew")
 }
 

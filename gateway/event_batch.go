@@ -17,13 +17,13 @@ import (
 
 // publishBatch publishes each event of a batch by itself. template is what they
 // have in common.
-func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template batchOf, body []byte, answer *publishAnswer) error {
-	if err := in.unkeyed(); err != nil {
-		return problemOf(err, nil)
+func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template batchPublisher, body []byte, answer *publishAnswer) error {
+	if err := in.refuseIdempotencyKey(); err != nil {
+		return problemFromPayload(err, nil)
 	}
 	items, err := payload.Items(body, wholeBody, maxBatchItems)
 	if err != nil {
-		return problemOf(err, nil)
+		return problemFromPayload(err, nil)
 	}
 	results := make([]rest.BatchResult, len(items))
 	problems := make([]*problem, len(items))
@@ -32,12 +32,12 @@ func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template
 	for range min(len(items), batchWidth) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
-				results[i], problems[i] = template.try(ctx, in.request.Header, items[i])
+				results[i], problems[i] = template.publishGuarded(ctx, in.request.Header, items[i])
 			}
 		})
 	}
 	wg.Wait()
-	requestID, longest := note(ctx).id, 0
+	requestID, longest := requestInfoOf(ctx).id, 0
 	for i, p := range problems {
 		if p == nil {
 			continue
@@ -53,40 +53,40 @@ func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template
 	return nil
 }
 
-// batchOf is whose batch it is.
-type batchOf struct {
+// batchPublisher is whose batch it is.
+type batchPublisher struct {
 	g         *Gateway
 	who       *caller
 	namespace string
 	prefer    preference
 }
 
-// try publishes one item, whatever happens: the others of the batch, and of other
+// publishGuarded publishes one item, whatever happens: the others of the batch, and of other
 // callers, have nothing to do with it.
-func (b batchOf) try(ctx context.Context, header http.Header, item []byte) (result rest.BatchResult, p *problem) {
-	if err := b.g.panics.Do(panics.Event, func() { result, p = b.publish(ctx, header, item) }); err != nil {
+func (b batchPublisher) publishGuarded(ctx context.Context, header http.Header, item []byte) (result rest.BatchResult, p *problem) {
+	if err := b.g.panics.Do(panics.Event, func() { result, p = b.publishItem(ctx, header, item) }); err != nil {
 		b.g.metrics.published(outcomeFailed)
-		return refusedItem(err)
+		return refuseItem(err)
 	}
 	return result, p
 }
 
-// publish publishes one item; the problem is nil if it is published.
-func (b batchOf) publish(ctx context.Context, header http.Header, item []byte) (rest.BatchResult, *problem) {
+// publishItem publishes one item; the problem is nil if it is published.
+func (b batchPublisher) publishItem(ctx context.Context, header http.Header, item []byte) (rest.BatchResult, *problem) {
 	event, err := parseCloudEvent(item)
 	if err != nil {
 		b.g.metrics.published(outcomeRefused)
-		return refusedItem(problemOf(err, nil))
+		return refuseItem(problemFromPayload(err, nil))
 	}
-	event.traced(header)
+	event.applyTraceParent(header)
 	published, err := (&pipeline{g: b.g, caller: b.who, namespace: b.namespace, event: event, preference: b.prefer}).run(ctx)
 	if err != nil {
-		return refusedItem(err)
+		return refuseItem(err)
 	}
 	return rest.BatchResult{Status: http.StatusAccepted, Published: published}, nil
 }
 
-func refusedItem(err error) (rest.BatchResult, *problem) {
+func refuseItem(err error) (rest.BatchResult, *problem) {
 	p, ok := errors.AsType[*problem](err)
 	if !ok {
 		p = internalProblem(err)

@@ -44,7 +44,7 @@ const attributePrefix = "Ce-"
 // item of a batch). The bytes are read here and the attributes checked by the
 // library: its own reader takes keys twice, stops at an empty key and does not
 // look at UTF-8. Errors are *payload.Error.
-func parseCloudEvent(body []byte) (*publication, error) {
+func parseCloudEvent(body []byte) (*parsedEvent, error) {
 	members, err := payload.Members(body, wholeBody)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func parseCloudEvent(body []byte) (*publication, error) {
 			}
 		}
 	}
-	return fromAttributes(attributes, data, func(name string) string { return name })
+	return newCloudEvent(attributes, data, func(name string) string { return name })
 }
 
 // attributeValue is a string, a boolean or an integer of 32 bits (JSON format,
@@ -86,7 +86,7 @@ func attributeValue(member payload.Member) (any, error) {
 
 // parseBinaryCloudEvent reads a CloudEvent whose attributes are headers and
 // whose data is the body. Errors are *payload.Error.
-func parseBinaryCloudEvent(header http.Header, body []byte) (*publication, error) {
+func parseBinaryCloudEvent(header http.Header, body []byte) (*parsedEvent, error) {
 	attributes := map[string]any{}
 	for name, values := range header {
 		suffix, ok := strings.CutPrefix(name, attributePrefix)
@@ -101,37 +101,37 @@ func parseBinaryCloudEvent(header http.Header, body []byte) (*publication, error
 			attribute = attributeContentType
 		}
 		if len(values) != 1 {
-			return nil, invalidAttribute(headerOf(attribute), "is there more than once; send it once")
+			return nil, invalidAttribute(attributeHeader(attribute), "is there more than once; send it once")
 		}
 		// Percent-encoded where a header cannot hold it (HTTP binding, section 3.1.3.2).
 		text, err := url.PathUnescape(values[0])
 		if err != nil {
-			return nil, invalidAttribute(headerOf(attribute), "has a % without two hexadecimal digits behind it; write it as %25")
+			return nil, invalidAttribute(attributeHeader(attribute), "has a % without two hexadecimal digits behind it; write it as %25")
 		}
 		attributes[attribute] = text
 	}
 	if len(body) == 0 {
 		body = nil
 	}
-	return fromAttributes(attributes, body, headerOf)
+	return newCloudEvent(attributes, body, attributeHeader)
 }
 
-// headerOf is the field of a problem with an attribute in binary mode.
-func headerOf(attribute string) string {
+// attributeHeader is the field of a problem with an attribute in binary mode.
+func attributeHeader(attribute string) string {
 	if attribute == attributeContentType {
 		return "header.Content-Type"
 	}
 	return "header." + http.CanonicalHeaderKey(attributePrefix+attribute)
 }
 
-// fromAttributes makes an event of a CloudEvent, whose names for fields are
+// newCloudEvent makes an event of a CloudEvent, whose names for fields are
 // those of naming. No data (nil) is {}.
-func fromAttributes(attributes map[string]any, data []byte, naming func(string) string) (*publication, error) {
+func newCloudEvent(attributes map[string]any, data []byte, naming func(string) string) (*parsedEvent, error) {
 	if err := checkAttributes(attributes, naming); err != nil {
 		return nil, err
 	}
 	text := func(name string) string { s, _ := attributes[name].(string); return s }
-	p := &publication{
+	p := &parsedEvent{
 		id:        identity.CloudEventID(text(attributeSource), text(attributeID)),
 		eventType: text(attributeType), data: data,
 		fields: map[string]string{
@@ -144,14 +144,14 @@ func fromAttributes(attributes map[string]any, data []byte, naming func(string) 
 	if when, ok := attributes[attributeTime]; ok {
 		parsed, err := payload.ParseTimestamp(fmt.Sprint(when))
 		if err != nil {
-			return nil, renamed(err, p.fields)
+			return nil, renameField(err, p.fields)
 		}
 		p.timestamp = &parsed
 	}
 	if trace := text(attributeTraceParent); tracing.IsTraceParent(trace) {
 		p.traceParent = trace
 	}
-	return p, renamed(payload.ValidateEventType(p.eventType), p.fields)
+	return p, renameField(payload.ValidateEventType(p.eventType), p.fields)
 }
 
 // checkAttributes holds attributes against the specification, and against what
@@ -180,7 +180,7 @@ func checkAttributes(attributes map[string]any, naming func(string) string) erro
 			return invalidAttribute(naming(name), "must be a string")
 		case known:
 			if err := setter(text); err != nil {
-				return invalidAttribute(naming(name), withoutValue(err))
+				return invalidAttribute(naming(name), urlErrorText(err))
 			}
 		default:
 			if err := checked.SetExtension(name, value); err != nil {
@@ -212,8 +212,8 @@ func isJSON(mediaType string, parameters map[string]string) bool {
 		strings.EqualFold(cmp.Or(parameters["charset"], "utf-8"), "utf-8")
 }
 
-// withoutValue explains a URL that is none, without repeating it.
-func withoutValue(err error) string {
+// urlErrorText explains a URL that is none, without repeating it.
+func urlErrorText(err error) string {
 	if wrong, ok := errors.AsType[*url.Error](err); ok {
 		return "is no URI reference: " + wrong.Err.Error()
 	}
@@ -224,8 +224,8 @@ func invalidAttribute(field, detail string) error {
 	return &payload.Error{Field: field, Reason: reasonFieldInvalid, Detail: detail}
 }
 
-// renamed gives the field of an error the publisher's name.
-func renamed(err error, fields map[string]string) error {
+// renameField gives the field of an error the publisher's name.
+func renameField(err error, fields map[string]string) error {
 	found, ok := errors.AsType[*payload.Error](err)
 	if !ok {
 		return err

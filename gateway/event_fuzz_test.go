@@ -51,8 +51,8 @@ func FuzzEvent(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, parse := range []func([]byte) (*publication, error){parseEnvelope, parseCloudEvent} {
-			var p *publication
+		for _, parse := range []func([]byte) (*parsedEvent, error){parseJSONEvent, parseCloudEvent} {
+			var p *parsedEvent
 			var err error
 			cost.Linear.Within(t, len(body), func() { p, err = parse(body) })
 			if err == nil {
@@ -78,7 +78,7 @@ func tellsLittle(t *testing.T, err error, fields map[string]string) {
 	if err == nil {
 		return
 	}
-	text, marshalled := json.Marshal(problemOf(err, fields))
+	text, marshalled := json.Marshal(problemFromPayload(err, fields))
 	if marshalled != nil || len(text) > most {
 		t.Errorf("a problem of %d bytes: %.300s, %v", len(text), text, marshalled)
 	}
@@ -107,16 +107,16 @@ func FuzzHeaders(f *testing.F) {
 			_, err := parseBinaryCloudEvent(header, []byte("{}"))
 			tellsLittle(t, err, nil)
 		})
-		cost.Linear.Within(t, size, func() { _ = preferred(header, time.Second) })
-		cost.Linear.Within(t, size, func() { _ = (Condition{IfMatch: header.Get("If-Match")}).holds(webhook) })
+		cost.Linear.Within(t, size, func() { _ = parsePrefer(header, time.Second) })
+		cost.Linear.Within(t, size, func() { _ = (Precondition{IfMatch: header.Get("If-Match")}).holds(webhook) })
 		cost.Linear.Within(t, size, func() {
 			in := &PublishRequest{request: request}
-			_, err := in.form()
+			_, err := in.detectFormat()
 			tellsLittle(t, err, nil)
-			p := &publication{}
-			tellsLittle(t, p.keyed(header), nil)
-			p.traced(header)
-			tellsLittle(t, in.unkeyed(), nil)
+			p := &parsedEvent{}
+			tellsLittle(t, p.applyIdempotencyKey(header), nil)
+			p.applyTraceParent(header)
+			tellsLittle(t, in.refuseIdempotencyKey(), nil)
 			_ = isRequestID(header.Get(requestIDHeader))
 		})
 	})
@@ -127,7 +127,7 @@ func TestAProblemNamesAFewFieldsInAFewWords(t *testing.T) {
 	for i := range 2_000 {
 		wrong = append(wrong, &huma.ErrorDetail{Location: fmt.Sprintf("body.m%d%s", i, strings.Repeat("x", i)), Message: strings.Repeat("y", i)})
 	}
-	p := fromHuma(nil, http.StatusUnprocessableEntity, "validation failed", wrong...)
+	p := problemFromHuma(nil, http.StatusUnprocessableEntity, "validation failed", wrong...)
 	said, ok := p.(*problem)
 	if !ok || len(said.Errors) != maxProblemFields || said.Errors[0].Field != "m0" || said.Detail != "m0: " {
 		t.Fatalf("got %.300v", p)

@@ -18,9 +18,9 @@ const wholeBody = "body"
 // keyHeader makes publishing idempotent, as the member id does.
 const keyHeader = "Idempotency-Key"
 
-// publication is one event as its publisher sent it. Its event type and id are
+// parsedEvent is one event as its publisher sent it. Its event type and id are
 // valid; its data has not been looked at.
-type publication struct {
+type parsedEvent struct {
 	id          string // "": none was given
 	eventType   string
 	data        []byte     // JSON text in any spelling
@@ -31,14 +31,14 @@ type publication struct {
 	fields map[string]string
 }
 
-// parseEnvelope reads {"event":…,"data":…,"timestamp":…,"id":…}. It is strict:
+// parseJSONEvent reads {"event":…,"data":…,"timestamp":…,"id":…}. It is strict:
 // what is spelt wrong must not be passed over. Errors are *payload.Error.
-func parseEnvelope(body []byte) (*publication, error) {
+func parseJSONEvent(body []byte) (*parsedEvent, error) {
 	members, err := payload.Members(body, wholeBody)
 	if err != nil {
 		return nil, err
 	}
-	p := &publication{}
+	p := &parsedEvent{}
 	for _, member := range members {
 		switch member.Name {
 		case "event":
@@ -81,8 +81,8 @@ func timestamp(member payload.Member) (*time.Time, error) {
 	return &parsed, err
 }
 
-// keyed takes the id of the header Idempotency-Key, if there is one.
-func (p *publication) keyed(header http.Header) error {
+// applyIdempotencyKey takes the id of the header Idempotency-Key, if there is one.
+func (p *parsedEvent) applyIdempotencyKey(header http.Header) error {
 	field := "header." + keyHeader
 	refuse := func(detail string) error {
 		return &payload.Error{Field: field, Reason: payload.InvalidEventID, Detail: detail}
@@ -104,18 +104,18 @@ func (p *publication) keyed(header http.Header) error {
 	return nil
 }
 
-// traced takes the trace context of a request, if it is valid and the event has
+// applyTraceParent takes the trace context of a request, if it is valid and the event has
 // none of its own. One that is not valid is passed over, as the W3C
 // recommendation Trace Context says in section 3.2.
-func (p *publication) traced(header http.Header) {
+func (p *parsedEvent) applyTraceParent(header http.Header) {
 	if values := header.Values("Traceparent"); p.traceParent == "" && len(values) == 1 && tracing.IsTraceParent(values[0]) {
 		p.traceParent = values[0]
 	}
 }
 
-// problemOf makes a problem of what is wrong with an event. fields are the
+// problemFromPayload makes a problem of what is wrong with an event. fields are the
 // publisher's names.
-func problemOf(err error, fields map[string]string) error {
+func problemFromPayload(err error, fields map[string]string) error {
 	found, ok := errors.AsType[*payload.Error](err)
 	if !ok {
 		return err
@@ -131,5 +131,5 @@ func problemOf(err error, fields map[string]string) error {
 	if name, ok := fields[field]; ok {
 		field = name
 	}
-	return fieldProblem(status, string(found.Reason), field, found.Detail)
+	return newFieldProblem(status, string(found.Reason), field, found.Detail)
 }

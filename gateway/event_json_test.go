@@ -31,7 +31,7 @@ func FuzzParseEnvelope(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
-		p, err := parseEnvelope(body)
+		p, err := parseJSONEvent(body)
 		if !bytes.Equal(before, body) {
 			t.Fatalf("changed its input %q to %q", before, body)
 		}
@@ -66,14 +66,14 @@ func FuzzParseBinaryCloudEvent(f *testing.F) {
 
 // expectPublication holds what was read, or why not, against what the rest of
 // the gateway relies on.
-func expectPublication(t *testing.T, p *publication, err error) {
+func expectPublication(t *testing.T, p *parsedEvent, err error) {
 	t.Helper()
 	if err != nil {
 		found, ok := errors.AsType[*payload.Error](err)
 		if !ok || found.Field == "" || found.Detail == "" || found.Reason == "" {
 			t.Fatalf("the error %T %+v", err, err)
 		}
-		said, ok := errors.AsType[*problem](problemOf(err, nil))
+		said, ok := errors.AsType[*problem](problemFromPayload(err, nil))
 		if !ok || said.Status < 400 || said.Status > 499 {
 			t.Fatalf("the problem %+v", said)
 		}

@@ -32,14 +32,14 @@ const (
 	mediaCloudEventBatch = "application/cloudevents-batch+json"
 )
 
-// form is how a request carries events.
-type form int
+// bodyFormat is how a request carries events.
+type bodyFormat int
 
 const (
-	formEnvelope form = iota
-	formStructured
-	formBinary
-	formBatch
+	formatJSON bodyFormat = iota
+	formatStructured
+	formatBinary
+	formatBatch
 )
 
 // PublishRequest is a request with events. The handler reads its body itself,
@@ -59,9 +59,9 @@ func (in *PublishRequest) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-// form tells how the request carries events. What is said by Content-Type goes
+// detectFormat tells how the request carries events. What is said by Content-Type goes
 // before headers (CloudEvents HTTP binding, section 3).
-func (in *PublishRequest) form() (form, error) {
+func (in *PublishRequest) detectFormat() (bodyFormat, error) {
 	header := in.request.Header
 	mediaType, parameters := mediaJSON, map[string]string(nil)
 	if given := header.Get("Content-Type"); given != "" {
@@ -72,15 +72,15 @@ func (in *PublishRequest) form() (form, error) {
 	}
 	switch {
 	case mediaType == mediaCloudEvent && isJSON(mediaType, parameters):
-		return formStructured, nil
+		return formatStructured, nil
 	case mediaType == mediaCloudEventBatch && isJSON(mediaType, parameters):
-		return formBatch, nil
+		return formatBatch, nil
 	case strings.HasPrefix(mediaType, "application/cloudevents"):
 		return 0, unknownMediaType()
 	case hasAttributes(header):
-		return formBinary, nil
+		return formatBinary, nil
 	case mediaType == mediaJSON && isJSON(mediaType, parameters):
-		return formEnvelope, nil
+		return formatJSON, nil
 	default:
 		return 0, unknownMediaType()
 	}
@@ -102,41 +102,41 @@ func unknownMediaType() error {
 		fmt.Sprintf("must be %s, %s or %s, in UTF-8", mediaJSON, mediaCloudEvent, mediaCloudEventBatch))
 }
 
-// read returns the body.
-func (in *PublishRequest) read(ctx context.Context, limit int64) ([]byte, error) {
-	if body := note(ctx).body; body != nil {
+// readBody returns the body.
+func (in *PublishRequest) readBody(ctx context.Context, limit int64) ([]byte, error) {
+	if body := requestInfoOf(ctx).body; body != nil {
 		body.limit = limit
 	}
 	return io.ReadAll(in.request.Body)
 }
 
-// one reads the event of a request that carries one.
-func (in *PublishRequest) one(as form, body []byte) (*publication, error) {
+// parseEvent reads the event of a request that carries one.
+func (in *PublishRequest) parseEvent(as bodyFormat, body []byte) (*parsedEvent, error) {
 	header := in.request.Header
-	var p *publication
+	var p *parsedEvent
 	var err error
 	switch as {
-	case formStructured:
+	case formatStructured:
 		p, err = parseCloudEvent(body)
-	case formBinary:
+	case formatBinary:
 		p, err = parseBinaryCloudEvent(header, body)
 	default:
-		p, err = parseEnvelope(body)
+		p, err = parseJSONEvent(body)
 	}
-	if err == nil && as == formEnvelope {
-		err = p.keyed(header)
+	if err == nil && as == formatJSON {
+		err = p.applyIdempotencyKey(header)
 	} else if err == nil {
-		err = in.unkeyed()
+		err = in.refuseIdempotencyKey()
 	}
 	if err != nil {
-		return nil, problemOf(err, nil)
+		return nil, problemFromPayload(err, nil)
 	}
-	p.traced(header)
+	p.applyTraceParent(header)
 	return p, nil
 }
 
-// unkeyed refuses a key beside a CloudEvent, which has its own.
-func (in *PublishRequest) unkeyed() error {
+// refuseIdempotencyKey refuses a key beside a CloudEvent, which has its own.
+func (in *PublishRequest) refuseIdempotencyKey() error {
 	if len(in.request.Header.Values(keyHeader)) == 0 {
 		return nil
 	}

@@ -18,7 +18,7 @@ type eventTypesAnswer struct {
 	Body rest.EventTypeList
 }
 
-func (g *Gateway) registerEventTypes(api huma.API) {
+func (g *Gateway) registerEventTypeList(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-event-types", Method: http.MethodGet, Path: "/v1/event-types", Tags: []string{"Event types"},
 		Summary: "List the catalogue", Description: "Any valid token may.",

@@ -33,7 +33,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		live(ctx, namespace, "one", retrying(time.Second, time.Second))
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		path := pathOf(namespace, "one")
+		path := specPath(namespace, "one")
 		endpoint.Script(path, first, receiver.Step{})
 		answered := make(chan error, 1)
 		go func() {
@@ -63,7 +63,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		release()
 		Expect(own.Restart(ctx)).To(Succeed())
 		insist(ctx, on, event(`,"id":"x"`))
-		Eventually(ctx, func() int { return len(attemptsAt(pathOf(namespace, "one"), "x")) }).
+		Eventually(ctx, func() int { return len(attemptsAt(specPath(namespace, "one"), "x")) }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(2), "the one that failed, and its repetition")
 	})
 
@@ -74,7 +74,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Expect(deliveryOf(ctx, namespace, "x")).To(BeNil())
 		Expect(own.Restart(ctx)).To(Succeed())
 		insist(ctx, on, event(`,"id":"x"`))
-		Eventually(ctx, func() int { return len(attemptsAt(pathOf(namespace, "one"), "x")) }).
+		Eventually(ctx, func() int { return len(attemptsAt(specPath(namespace, "one"), "x")) }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(2), "the attempt that nobody knows of, and its repetition")
 	})
 
@@ -85,7 +85,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
 		Expect(object.Status.AttemptLog).To(HaveLen(1))
 		Expect(object.Status.AttemptLog[0].StartTime.Time).To(BeTemporally(">=", object.Spec.NotBefore.Time), "the controller waited")
-		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
 	})
 
 	It("killed after the result was written", func(ctx SpecContext) {
@@ -93,7 +93,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Expect(<-answered).NotTo(HaveOccurred())
 		awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
 		own.Kill()
-		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1"}))
+		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
 	})
 
 	It("frozen while the controller takes over: what it knows is dropped", func(ctx SpecContext) {
@@ -108,7 +108,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 			return samples.Sum("bbmcp_gateway_hand_overs_total", "outcome", "taken") + samples.Sum("bbmcp_gateway_hand_overs_total", "outcome", "settled")
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(1.0))
 		Expect(deliveryOf(ctx, namespace, "x").Status).To(Equal(object.Status))
-		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
 	})
 
 	It("frozen for a while only: the result counts", func(ctx SpecContext) {
@@ -120,7 +120,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Expect(own.Resume()).To(Succeed())
 		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
 		Expect(object.Status.CompletionTime.Time).To(BeTemporally("<", object.Spec.NotBefore.Time))
-		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1"}))
+		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
 	})
 
 	It("asked to end: what is out is settled first", func(ctx SpecContext) {
@@ -129,7 +129,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		own.Stop()
 		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
 		Expect(object.Status.AttemptLog).To(HaveLen(1))
-		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1"}))
+		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
 	})
 
 	It("whose dispatcher ends during the attempt leaves it to the controller", func(ctx SpecContext) {
@@ -137,7 +137,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		own.Dispatcher().Stop(0)
 		Expect(<-answered).NotTo(HaveOccurred())
 		awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
-		Expect(attemptsAt(pathOf(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
 	})
 
 	It("whose API server is away goes on for endpoints that answer", func(ctx SpecContext) {
@@ -158,13 +158,13 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		said := on.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", event(`,"id":"stored"`))
 		Expect(said.status).To(Equal(http.StatusServiceUnavailable), "what needs an object")
 		Expect(said.header.Get("Retry-After")).NotTo(BeEmpty())
-		endpoint.Script(pathOf(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
+		endpoint.Script(specPath(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
 		refusal(on.call(ctx, http.MethodPost, "/v1/events", event(`,"id":"failed"`)), http.StatusServiceUnavailable)
 		release()
 		insist(ctx, on, event(`,"id":"failed"`))
 		insist(ctx, on, event(`,"id":"stored"`))
 		Eventually(ctx, func() int {
-			return len(attemptsAt(pathOf(namespace, "one"), "failed")) + len(attemptsAt(pathOf(namespace, "one"), "stored"))
+			return len(attemptsAt(specPath(namespace, "one"), "failed")) + len(attemptsAt(specPath(namespace, "one"), "stored"))
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(3), "one of them twice")
 	})
 })

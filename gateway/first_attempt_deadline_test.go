@@ -38,7 +38,7 @@ var _ = Describe("first attempts", func() {
 		var items []string
 		for i := range events {
 			name := fmt.Sprintf("hangs-%d", i)
-			endpoint.Script(pathOf(namespace, name), receiver.Step{Fault: receiver.Hang})
+			endpoint.Script(specPath(namespace, name), receiver.Step{Fault: receiver.Hang})
 			live(ctx, namespace, name, retrying(30*time.Second), func(spec *v1alpha1.WebhookSpec) { spec.Events = []string{"late." + name} })
 			items = append(items, fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"/late","type":"late.%s","datacontenttype":"application/json","data":{}}`, i, name))
 		}
@@ -55,10 +55,10 @@ var _ = Describe("first attempts", func() {
 		start(ctx, unrecorded()...)
 		webhook := live(ctx, namespace, "well", retrying(time.Second))
 		warm(ctx, on)
-		endpoint.Script(pathOf(namespace, "well"), receiver.Step{Status: http.StatusUnprocessableEntity})
+		endpoint.Script(specPath(namespace, "well"), receiver.Step{Status: http.StatusUnprocessableEntity})
 		refused := publish(ctx, on, event(`,"id":"refused"`))
 		Expect(states(refused)).To(Equal([]string{rest.DeliveryRetrying}))
-		endpoint.Script(pathOf(namespace, "well"))
+		endpoint.Script(specPath(namespace, "well"))
 		awaitObject(ctx, namespace, "refused", v1alpha1.DeliveryFailed)
 		Eventually(ctx, func() v1alpha1.WebhookState {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())

@@ -39,7 +39,7 @@ func live(ctx context.Context, namespace, name string, edit ...func(*v1alpha1.We
 	GinkgoHelper()
 	webhook := &v1alpha1.Webhook{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec:       v1alpha1.WebhookSpec{URL: endpoint.URL(pathOf(namespace, name)), Events: []string{"*"}},
+		Spec:       v1alpha1.WebhookSpec{URL: endpoint.URL(specPath(namespace, name)), Events: []string{"*"}},
 	}
 	for _, change := range edit {
 		change(&webhook.Spec)
@@ -53,7 +53,7 @@ func live(ctx context.Context, namespace, name string, edit ...func(*v1alpha1.We
 	return webhook
 }
 
-func pathOf(namespace, name string) string { return "/" + namespace + "/" + name }
+func specPath(namespace, name string) string { return "/" + namespace + "/" + name }
 
 // warm publishes until every delivery is made at once by the gateway itself, and
 // returns how many events that took.
@@ -102,7 +102,7 @@ func share(ctx context.Context, webhook *v1alpha1.Webhook) {
 	GinkgoHelper()
 	var secret corev1.Secret
 	Expect(cluster.Client.Get(ctx, client.ObjectKey{Namespace: webhook.Namespace, Name: webhook.Name + "-signing"}, &secret)).To(Succeed())
-	Expect(endpoint.Secrets(pathOf(webhook.Namespace, webhook.Name), string(secret.Data[v1alpha1.SecretKey]))).To(Succeed())
+	Expect(endpoint.Secrets(specPath(webhook.Namespace, webhook.Name), string(secret.Data[v1alpha1.SecretKey]))).To(Succeed())
 }
 
 // attemptsAt are the attempt numbers with which one event arrived at a path.
@@ -149,7 +149,7 @@ var _ = Describe("the first attempt", func() {
 			got := publish(ctx, on, numbered(i))
 			Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded, rest.DeliverySucceeded}))
 			for _, name := range []string{"one", "two"} {
-				Expect(attemptsAt(pathOf(namespace, name), got.EventID)).To(Equal([]string{"1"}), "delivered when the answer comes")
+				Expect(attemptsAt(specPath(namespace, name), got.EventID)).To(Equal([]string{"1"}), "delivered when the answer comes")
 			}
 		}
 		Expect(stored(ctx, namespace)).To(HaveLen(before))
@@ -160,7 +160,7 @@ var _ = Describe("the first attempt", func() {
 		share(ctx, webhook)
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		counts := endpoint.Counts(pathOf(namespace, "one"))
+		counts := endpoint.Counts(specPath(namespace, "one"))
 		Expect(counts.Verified).To(Equal(counts.Posts))
 	})
 
@@ -168,14 +168,14 @@ var _ = Describe("the first attempt", func() {
 		live(ctx, namespace, "one", retrying(time.Second, time.Second))
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		endpoint.Script(pathOf(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
+		endpoint.Script(specPath(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
 		got := publish(ctx, on, event(`,"id":"failing"`))
 		Expect(states(got)).To(Equal([]string{rest.DeliveryRetrying}))
 		object := awaitObject(ctx, namespace, "failing", v1alpha1.DeliverySucceeded)
 		Expect(object.Spec.FirstAttempt).To(HaveField("Reason", "HTTPStatus"))
 		Expect(*object.Spec.FirstAttempt.ResponseStatus).To(BeEquivalentTo(500))
 		Expect(object.Status.AttemptLog).To(HaveLen(2))
-		Expect(attemptsAt(pathOf(namespace, "one"), "failing")).To(Equal([]string{"1", "2"}))
+		Expect(attemptsAt(specPath(namespace, "one"), "failing")).To(Equal([]string{"1", "2"}))
 		pause := object.Status.AttemptLog[1].StartTime.Sub(object.Status.AttemptLog[0].StartTime.Time)
 		Expect(pause).To(BeNumerically(">=", time.Second), "the delay counts from the end of the first attempt")
 	})
@@ -184,7 +184,7 @@ var _ = Describe("the first attempt", func() {
 		webhook := live(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		endpoint.Script(pathOf(namespace, "one"), receiver.Step{Status: 410})
+		endpoint.Script(specPath(namespace, "one"), receiver.Step{Status: 410})
 		publish(ctx, on, event(`,"id":"gone"`))
 		object := awaitObject(ctx, namespace, "gone", v1alpha1.DeliveryFailed)
 		Expect(object.Status.Attempts).To(BeEquivalentTo(1))
@@ -218,7 +218,7 @@ var _ = Describe("the first attempt", func() {
 			Expect([]string{header.Get("Preference-Applied"), header.Get("Vary")}).To(Equal([]string{c.applied, "Prefer"}), c.prefer)
 			Expect(states(got)).To(Equal([]string{c.state}), c.prefer)
 		}
-		endpoint.Script(pathOf(namespace, "one"), receiver.Step{Delay: 1500 * time.Millisecond})
+		endpoint.Script(specPath(namespace, "one"), receiver.Step{Delay: 1500 * time.Millisecond})
 		got, _ := ask("wait=5")
 		Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}), "longer than usual")
 	})
@@ -227,7 +227,7 @@ var _ = Describe("the first attempt", func() {
 		live(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		path := pathOf(namespace, "one")
+		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Delay: 2 * time.Second}, receiver.Step{})
 		began := time.Now()
 		got := publish(ctx, on, event(`,"id":"slow"`))
@@ -251,7 +251,7 @@ var _ = Describe("the first attempt", func() {
 		live(ctx, namespace, "one", retrying(10*time.Second, time.Second))
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		path := pathOf(namespace, "one")
+		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Delay: 1500 * time.Millisecond, Status: 503}, receiver.Step{})
 		publish(ctx, on, event(`,"id":"slow"`))
 		object := awaitObject(ctx, namespace, "slow", v1alpha1.DeliverySucceeded)
@@ -263,7 +263,7 @@ var _ = Describe("the first attempt", func() {
 		webhook := live(ctx, namespace, "one", retrying(time.Second))
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		path := pathOf(namespace, "one")
+		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Status: 500}, receiver.Step{})
 		publish(ctx, on, event(`,"id":"lost"`))
 		awaitObject(ctx, namespace, "lost", v1alpha1.DeliveryFailed)
@@ -290,7 +290,7 @@ var _ = Describe("the first attempt", func() {
 		live(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		path := pathOf(namespace, "one")
+		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Status: 429, Header: map[string]string{"Retry-After": "3"}}, receiver.Step{})
 		publish(ctx, on, event(`,"id":"throttled"`))
 		began := time.Now()
@@ -310,7 +310,7 @@ var _ = Describe("the first attempt", func() {
 			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliveryPending}))
 			awaitObject(ctx, namespace, "e"+strconv.Itoa(i), v1alpha1.DeliverySucceeded)
 		}
-		Expect(endpoint.Counts(pathOf(namespace, "one")).Posts).To(Equal(3))
+		Expect(endpoint.Counts(specPath(namespace, "one")).Posts).To(Equal(3))
 	},
 		Entry("by flag", func(context.Context) []string { return []string{"--first-attempt-wait=0"} }),
 		Entry("without the right to read the secrets", func(ctx context.Context) []string {

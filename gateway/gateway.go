@@ -87,7 +87,7 @@ type Options struct {
 // and serve Handler.
 type Gateway struct {
 	client        client.WithWatch
-	callers       client.Client
+	callerClient  client.Client
 	tokens        *authn.Reviewer
 	rights        *authz.Authorizer
 	proxies       httpserver.Proxies
@@ -108,11 +108,11 @@ type Gateway struct {
 	random        io.Reader
 	tracer        *tracing.Tracer
 
-	webhooks   *webhookIndex
-	deliveries *deliveryIndex
-	eventTypes *eventTypeIndex
-	news       *news
-	dashboard  *dashboard.Dashboard // nil: there is none
+	webhooks    *webhookIndex
+	deliveries  *deliveryIndex
+	eventTypes  *eventTypeIndex
+	broadcaster *broadcaster
+	dashboard   *dashboard.Dashboard // nil: there is none
 
 	attempter    *attempter
 	dedup        *dedupWindow
@@ -142,14 +142,14 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		client: o.Client, callers: callers,
+		client: o.Client, callerClient: callers,
 		tokens: o.Tokens, rights: o.Rights, proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
 		writes: newWriteBudget(o.Limits, o.Now), reads: newNamespaceSemaphore(readBytesAtOnce, o.Now),
 		writeTimeouts: writelimit.New(o.Now),
 		unregistered:  o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		webhooks: newWebhookIndex(o.Now), deliveries: newDeliveryIndex(o.Now), eventTypes: newEventTypeIndex(o.Now),
-		news: newNews(), terminating: newTerminatingNamespaces(o.Now),
+		broadcaster: newBroadcaster(), terminating: newTerminatingNamespaces(o.Now),
 		throttleFailing: newStoreThrottle(failingLimits(), o.Now), throttleSlow: newStoreThrottle(slowLimits(), o.Now),
 	}
 	g.skipReporter = &skipReporter{
@@ -157,7 +157,7 @@ func New(o Options) (*Gateway, error) {
 		panics: o.Panics, logger: o.Logger, now: o.Now, unreported: map[skipped.Webhook]skipped.Count{},
 	}
 	g.webhooks.Panics, g.deliveries.Panics, g.eventTypes.Panics = o.Panics, o.Panics, o.Panics
-	g.webhooks.broadcaster, g.deliveries.broadcaster = g.news, g.news
+	g.webhooks.broadcaster, g.deliveries.broadcaster = g.broadcaster, g.broadcaster
 	g.setUpAttempts(o)
 	if o.Dashboard {
 		if g.dashboard, err = g.newDashboard(); err != nil {
@@ -242,8 +242,8 @@ func (g *Gateway) Handler(also func(context.Context) error) http.Handler {
 		mux.Handle(strings.TrimSuffix(dashboard.Root, "/"), g.dashboard)
 		mux.Handle(dashboard.Root, g.dashboard)
 	}
-	mux.HandleFunc("GET /healthz", g.probe(func(context.Context) error { return nil }))
-	mux.HandleFunc("GET /readyz", g.probe(func(ctx context.Context) error {
+	mux.HandleFunc("GET /healthz", g.serveProbe(func(context.Context) error { return nil }))
+	mux.HandleFunc("GET /readyz", g.serveProbe(func(ctx context.Context) error {
 		if err := g.Ready(); err != nil {
 			return err
 		}
@@ -251,15 +251,15 @@ func (g *Gateway) Handler(also func(context.Context) error) http.Handler {
 	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, request *http.Request) {
 		p := newProblem(http.StatusNotFound, reasonNotFound, "there is nothing at this path with this method; /openapi.json lists what there is")
-		noteProblem(request.Context(), p)
+		logProblem(request.Context(), p)
 		p.write(w, p.RequestID)
 	})
-	return g.logged(encrypted(wholePaths(mux)))
+	return g.logRequests(requireTransportSecurity(refuseEmptySegments(mux)))
 }
 
-func (g *Gateway) probe(check func(context.Context) error) http.HandlerFunc {
+func (g *Gateway) serveProbe(check func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, request *http.Request) {
-		note(request.Context()).operation = "probe"
+		requestInfoOf(request.Context()).operation = "probe"
 		if err := check(request.Context()); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return

@@ -46,7 +46,7 @@ var _ = Describe("a crowd of events for an endpoint that fails", func() {
 		live(ctx, namespace, "well")
 		awaitWebhooks(ctx, on, 2)
 		warm(ctx, on)
-		endpoint.Script(pathOf(namespace, "broken"), receiver.Step{Status: http.StatusInternalServerError})
+		endpoint.Script(specPath(namespace, "broken"), receiver.Step{Status: http.StatusInternalServerError})
 		for range 5 {
 			publish(ctx, on, event(""))
 		}
@@ -74,7 +74,7 @@ var _ = Describe("a crowd of events for an endpoint that fails", func() {
 		for i := range crowd {
 			id := fmt.Sprintf("skip-%d", i)
 			Expect(kept[id]).To(Equal(!skipped[id]), id)
-			Expect(attemptsAt(pathOf(namespace, "well"), id)).To(Equal([]string{"1"}), id)
+			Expect(attemptsAt(specPath(namespace, "well"), id)).To(Equal([]string{"1"}), id)
 		}
 
 		change(ctx, broken, `{"spec":{"overflow":"Refuse"}}`)

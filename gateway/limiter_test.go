@@ -343,7 +343,7 @@ func TestPreferences(t *testing.T) {
 		{[]string{"wait=3"}, 0, preference{}},
 		{[]string{"respond-async"}, 0, preference{applied: "respond-async"}},
 	} {
-		if got := preferred(http.Header{"Prefer": tt.headers}, tt.standard); !reflect.DeepEqual(got, tt.want) {
+		if got := parsePrefer(http.Header{"Prefer": tt.headers}, tt.standard); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%q with %s: got %+v, want %+v", tt.headers, tt.standard, got, tt.want)
 		}
 	}

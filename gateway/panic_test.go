@@ -53,7 +53,7 @@ func broken(t *testing.T) (g *Gateway, recovered func(panics.Place) float64) {
 func TestAPanicInOneRequestIsItsAnswer(t *testing.T) {
 	g, recovered := broken(t)
 	begun := false
-	server := httptest.NewServer(g.logged(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(g.logRequests(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if begun {
 			_, _ = io.WriteString(w, "half of ")
 			_ = http.NewResponseController(w).Flush()
@@ -106,7 +106,7 @@ func TestAPanicInOneEventOfABatchIsItsAnswer(t *testing.T) {
 	const batch = `[{"specversion":"1.0","id":"a","source":"/x","type":"a"},7,{"specversion":"1.0","id":"b","source":"/x","type":"a"}]`
 	in := &PublishRequest{request: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/events", http.NoBody)}
 	var answer publishAnswer
-	if err := g.publishBatch(t.Context(), in, batchOf{g: g}, []byte(batch), &answer); err != nil {
+	if err := g.publishBatch(t.Context(), in, batchPublisher{g: g}, []byte(batch), &answer); err != nil {
 		t.Fatal(err)
 	}
 	published, ok := answer.Body.(*rest.BatchPublished)

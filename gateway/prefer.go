@@ -18,10 +18,10 @@ type preference struct {
 	applied string        // the header Preference-Applied; "": none
 }
 
-// preferred reads the header Prefer (RFC 7240): "respond-async", or "wait=N" in
+// parsePrefer reads the header Prefer (RFC 7240): "respond-async", or "wait=N" in
 // seconds, which goes before it, as the two together mean "at most so long".
 // What is malformed or not known is passed over, as the RFC says.
-func preferred(header http.Header, standard time.Duration) preference {
+func parsePrefer(header http.Header, standard time.Duration) preference {
 	async, wait := false, -1
 	for _, line := range header.Values("Prefer") {
 		for part := range strings.SplitSeq(line, ",") {

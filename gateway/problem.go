@@ -80,8 +80,8 @@ func newProblem(status int, reason, detail string, fields ...rest.ProblemField) 
 	}}
 }
 
-// fieldProblem is about one field.
-func fieldProblem(status int, reason, field, detail string) *problem {
+// newFieldProblem is about one field.
+func newFieldProblem(status int, reason, field, detail string) *problem {
 	return newProblem(status, reason, field+": "+detail, rest.ProblemField{Field: field, Detail: detail, Reason: reason})
 }
 
@@ -89,7 +89,7 @@ func fieldProblem(status int, reason, field, detail string) *problem {
 func unavailable(doing string, cause error) *problem {
 	p := newProblem(http.StatusServiceUnavailable, reasonUnavailable, doing+" is not possible at the moment; try again")
 	p.cause = cause
-	return p.retryAfter(retryShortly)
+	return p.setRetryAfter(retryShortly)
 }
 
 // internalProblem says that there is a bug.
@@ -99,11 +99,11 @@ func internalProblem(cause error) *problem {
 	return p
 }
 
-func (p *problem) retryAfter(wait time.Duration) *problem {
-	return p.with("Retry-After", strconv.Itoa(max(1, int(wait.Round(time.Second)/time.Second))))
+func (p *problem) setRetryAfter(wait time.Duration) *problem {
+	return p.setHeader("Retry-After", strconv.Itoa(max(1, int(wait.Round(time.Second)/time.Second))))
 }
 
-func (p *problem) with(name, value string) *problem {
+func (p *problem) setHeader(name, value string) *problem {
 	if p.header == nil {
 		p.header = http.Header{}
 	}
@@ -135,14 +135,14 @@ func (p *problem) write(w http.ResponseWriter, requestID string) {
 	_ = jsonFormat.Marshal(w, p) // whoever hangs up gets nothing
 }
 
-// fromHuma makes a problem of what huma found wrong with a request. Values are
+// problemFromHuma makes a problem of what huma found wrong with a request. Values are
 // never repeated: one of them may be a secret.
-func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+func problemFromHuma(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 	if known, ok := errors.AsType[*problem](errors.Join(errs...)); ok {
-		return identified(ctx, known)
+		return logProblemOf(ctx, known)
 	}
 	if status >= http.StatusInternalServerError {
-		return identified(ctx, internalProblem(errors.Join(errs...)))
+		return logProblemOf(ctx, internalProblem(errors.Join(errs...)))
 	}
 	p := newProblem(status, reasonFieldInvalid, message)
 	if status == http.StatusBadRequest {
@@ -154,9 +154,9 @@ func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.
 			p.addField("body", err.Error())
 			continue
 		}
-		p.addField(fieldOf(detail.Location), detail.Message)
+		p.addField(requestField(detail.Location), detail.Message)
 	}
-	return identified(ctx, p)
+	return logProblemOf(ctx, p)
 }
 
 const (
@@ -176,30 +176,30 @@ func (p *problem) addField(field, detail string) {
 	if len(p.Errors) == maxProblemFields {
 		return
 	}
-	field, detail = shortened(field, maxFieldText), shortened(detail, maxDetailText)
+	field, detail = abbreviate(field, maxFieldText), abbreviate(detail, maxDetailText)
 	if len(p.Errors) == 0 {
 		p.Detail = field + ": " + detail
 	}
 	p.Errors = append(p.Errors, rest.ProblemField{Field: field, Detail: detail, Reason: p.Reason})
 }
 
-// shortened is the beginning of a text that is long.
-func shortened(text string, n int) string {
+// abbreviate is the beginning of a text that is long.
+func abbreviate(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}
 	return truncateText(text, n) + "…"
 }
 
-func identified(ctx huma.Context, p *problem) *problem {
+func logProblemOf(ctx huma.Context, p *problem) *problem {
 	if ctx != nil {
-		noteProblem(ctx.Context(), p)
+		logProblem(ctx.Context(), p)
 	}
 	return p
 }
 
-// fieldOf turns huma's "body.url" into what the caller wrote, "url".
-func fieldOf(location string) string {
+// requestField turns huma's "body.url" into what the caller wrote, "url".
+func requestField(location string) string {
 	if rest, ok := strings.CutPrefix(location, "body."); ok {
 		return rest
 	}
@@ -209,21 +209,21 @@ func fieldOf(location string) string {
 	return location
 }
 
-// fromAPI makes a problem of what the API server said to a request that was
+// problemFromAPI makes a problem of what the API server said to a request that was
 // made with the caller's own token. doing completes "… is not possible".
-func fromAPI(err error, doing string) *problem {
+func problemFromAPI(err error, doing string) *problem {
 	if known, ok := errors.AsType[*problem](err); ok {
-		return known // of asCaller
+		return known // of callerTransport
 	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
 		return unavailable(doing, err)
 	}
-	if p := denied(err, doing); p != nil {
+	if p := problemFromDenial(err, doing); p != nil {
 		return p
 	}
 	said := status.Status()
-	message := shortened(strings.ReplaceAll(said.Message, ".bbmcp.quietstack.com", ""), maxMessageText)
+	message := abbreviate(strings.ReplaceAll(said.Message, ".bbmcp.quietstack.com", ""), maxMessageText)
 	switch {
 	case apierrors.IsUnauthorized(err):
 		return unauthenticated("the API server does not take this token any more")
@@ -234,10 +234,10 @@ func fromAPI(err error, doing string) *problem {
 	case apierrors.IsAlreadyExists(err):
 		return newProblem(http.StatusConflict, reasonAlreadyExists, message)
 	case apierrors.IsInvalid(err):
-		return fromInvalid(said, message)
+		return problemFromInvalid(said, message)
 	case apierrors.IsTooManyRequests(err):
 		wait, _ := apierrors.SuggestsClientDelay(err)
-		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, "the API server is busy; try again").retryAfter(time.Duration(wait) * time.Second)
+		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, "the API server is busy; try again").setRetryAfter(time.Duration(wait) * time.Second)
 	case apierrors.IsConflict(err):
 		return newProblem(http.StatusConflict, string(said.Reason), message)
 	case apierrors.IsBadRequest(err):
@@ -246,14 +246,14 @@ func fromAPI(err error, doing string) *problem {
 	return unavailable(doing, err)
 }
 
-// fromInvalid names the fields as the REST API knows them.
-func fromInvalid(said metav1.Status, message string) *problem {
+// problemFromInvalid names the fields as the REST API knows them.
+func problemFromInvalid(said metav1.Status, message string) *problem {
 	p := newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, message)
 	if said.Details == nil {
 		return p
 	}
 	for _, cause := range said.Details.Causes {
-		field := restName(strings.TrimPrefix(cause.Field, "spec."))
+		field := restFieldName(strings.TrimPrefix(cause.Field, "spec."))
 		if field == "metadata.name" {
 			field = "name"
 		}
@@ -264,7 +264,7 @@ func fromInvalid(said metav1.Status, message string) *problem {
 
 func unauthenticated(why string) *problem {
 	p := newProblem(http.StatusUnauthorized, reasonUnauthenticated, why)
-	return p.with("WWW-Authenticate", `Bearer realm="bbmcp"`)
+	return p.setHeader("WWW-Authenticate", `Bearer realm="bbmcp"`)
 }
 
 func notFound(kind string) *problem {

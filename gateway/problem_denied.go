@@ -13,21 +13,21 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
-// denied makes a problem of what stands between a write and the API server: a
+// problemFromDenial makes a problem of what stands between a write and the API server: a
 // policy, a quota, the end of the namespace; nil: none of these. doing completes
 // "… is refused" and "… is not possible".
-func denied(err error, doing string) *problem {
+func problemFromDenial(err error, doing string) *problem {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
 		return nil
 	}
-	said, words := status.Status(), wordsOf(err)
+	said, words := status.Status(), denialText(err)
 	switch kind := denial.Of(err); {
 	case kind == denial.Policy && denial.IsLasting(err):
-		return newProblem(deniedStatus(said.Code), reasonPolicyDenied, doing+" is refused: "+words)
+		return newProblem(policyStatus(said.Code), reasonPolicyDenied, doing+" is refused: "+words)
 	case kind == denial.Policy && said.Code == http.StatusTooManyRequests:
 		wait, _ := apierrors.SuggestsClientDelay(err)
-		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, doing+" is refused: "+words+"; try again").retryAfter(time.Duration(wait) * time.Second)
+		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, doing+" is refused: "+words+"; try again").setRetryAfter(time.Duration(wait) * time.Second)
 	case kind == denial.Policy, kind == denial.Broken:
 		p := unavailable(doing, err)
 		p.Detail = doing + " is not possible at the moment: " + words + "; try again"
@@ -42,14 +42,14 @@ func denied(err error, doing string) *problem {
 	return nil
 }
 
-// wordsOf is what the API server said, in the names of the REST API.
-func wordsOf(err error) string {
-	return shortened(strings.ReplaceAll(denial.Sentence(err), ".bbmcp.quietstack.com", ""), maxMessageText)
+// denialText is what the API server said, in the names of the REST API.
+func denialText(err error) string {
+	return abbreviate(strings.ReplaceAll(denial.Sentence(err), ".bbmcp.quietstack.com", ""), maxMessageText)
 }
 
-// deniedStatus is a policy's code, if that says no more than no: its 404 is about no
+// policyStatus is a policy's code, if that says no more than no: its 404 is about no
 // object, its 409 about no conflict, and its 401 about no token.
-func deniedStatus(code int32) int {
+func policyStatus(code int32) int {
 	switch code {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusRequestEntityTooLarge:
 		return int(code)

@@ -110,7 +110,7 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 		live(ctx, namespace, "down", retrying(5*time.Second, time.Minute))
 		awaitWebhooks(ctx, on, 2)
 		warm(ctx, on)
-		endpoint.Script(pathOf(namespace, "down"), receiver.Step{Status: 500})
+		endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 500})
 		policy := policed(ctx, namespace, "webhookdeliveries")
 		n := 0
 		for _, verdict := range []admission.Verdict{admission.Deny(422, "not here"), admission.Deny(403, "not here"), admission.Deny(503, "not here"), {HangUp: true}} {
@@ -129,15 +129,15 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 					Expect(said.EventID).To(Or(Equal(id), HavePrefix("evt_")))
 					Expect(said.Deliveries).To(HaveLen(1), "what was delivered is told")
 				}
-				Expect(attemptsAt(pathOf(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
-				Expect(attemptsAt(pathOf(namespace, "well"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				Expect(attemptsAt(specPath(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				Expect(attemptsAt(specPath(namespace, "well"), said.EventID)).To(HaveLen(1), "%+v", verdict)
 				policy.Allow()
 				Expect(states(publish(ctx, on.with("Idempotency-Key", said.EventID), event("")))).To(ConsistOf(rest.DeliverySucceeded, rest.DeliveryRetrying))
 				Expect(awaitObject(ctx, namespace, said.EventID, v1alpha1.DeliveryRetrying).Status.Attempts).To(Equal(int32(1)))
-				Expect(attemptsAt(pathOf(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
-				endpoint.Script(pathOf(namespace, "down"), receiver.Step{Status: 200}) // keeps its circuit closed
+				Expect(attemptsAt(specPath(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 200}) // keeps its circuit closed
 				Eventually(ctx, func() []string { return states(publish(ctx, on, event(""))) }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveEach(rest.DeliverySucceeded))
-				endpoint.Script(pathOf(namespace, "down"), receiver.Step{Status: 500})
+				endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 500})
 				policy.Answer(verdict)
 			}
 		}
@@ -150,7 +150,7 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 		webhook := live(ctx, namespace, "taker")
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		before := endpoint.Counts(pathOf(namespace, "taker")).Accepted
+		before := endpoint.Counts(specPath(namespace, "taker")).Accepted
 		policy := policed(ctx, namespace, "webhookdeliveries", "webhookdeliveries/status", "webhooks/status")
 		policy.Answer(admission.Verdict{After: takes})
 		began := time.Now()
@@ -171,7 +171,7 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 			},
 		}
 		Expect(cluster.Client.Create(ctx, byHand)).To(Succeed())
-		Expect(endpoint.Wait(ctx, pathOf(namespace, "taker"), func(c receiver.Counts) bool { return c.Accepted == before+n+1 })).To(Succeed())
+		Expect(endpoint.Wait(ctx, specPath(namespace, "taker"), func(c receiver.Counts) bool { return c.Accepted == before+n+1 })).To(Succeed())
 		awaitObject(ctx, namespace, byHand.Spec.EventID, v1alpha1.DeliverySucceeded)
 		measured("and all were delivered and written after %s", time.Since(began).Round(100*time.Millisecond))
 	}, SpecTimeout(3*time.Minute))

@@ -51,48 +51,48 @@ type publishAnswer struct {
 
 // publishEvents is POST /v1/events.
 func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publishAnswer, error) {
-	who, namespace, err := in.of(ctx)
+	who, namespace, err := in.resolveScope(ctx)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	as, err := in.form()
+	as, err := in.detectFormat()
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	if as == formBinary {
+	if as == formatBinary {
 		if err := g.permitHeader(ctx, in, who, namespace); err != nil {
-			return nil, fail(ctx, err)
+			return nil, failRequest(ctx, err)
 		}
 	}
 	limit := int64(maxEventBytes)
-	if as == formBatch {
+	if as == formatBatch {
 		limit = maxBatchBytes
 	}
 	if err := g.refuseLarge(ctx, in, who, namespace, limit); err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	body, err := in.read(ctx, limit)
+	body, err := in.readBody(ctx, limit)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	prefer := preferred(in.request.Header, g.attempter.wait)
+	prefer := parsePrefer(in.request.Header, g.attempter.wait)
 	ctx, cancel := context.WithTimeout(ctx, g.requestTime(namespace)+prefer.wait)
 	defer cancel()
 	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
-	if as == formBatch {
-		if err := g.publishBatch(ctx, in, batchOf{g: g, who: who, namespace: namespace, prefer: prefer}, body, answer); err != nil {
-			return nil, fail(ctx, err)
+	if as == formatBatch {
+		if err := g.publishBatch(ctx, in, batchPublisher{g: g, who: who, namespace: namespace, prefer: prefer}, body, answer); err != nil {
+			return nil, failRequest(ctx, err)
 		}
 		return answer, nil
 	}
-	event, err := in.one(as, body)
+	event, err := in.parseEvent(as, body)
 	if err != nil {
 		g.metrics.published(outcomeRefused)
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	published, err := (&pipeline{g: g, caller: who, namespace: namespace, event: event, preference: prefer}).run(ctx)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	answer.Body = published
 	return answer, nil
@@ -110,7 +110,7 @@ func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, who *call
 		return nil
 	}
 	g.metrics.published(outcomeRefused)
-	note(ctx).body.skip()
+	requestInfoOf(ctx).body.discard()
 	return refused
 }
 
@@ -123,12 +123,12 @@ func (g *Gateway) requestTime(namespace string) time.Duration {
 // permitHeader asks for the right to publish an event whose attributes are in the
 // header, before any of the body is read.
 func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, who *caller, namespace string) error {
-	event, err := in.one(formBinary, nil)
+	event, err := in.parseEvent(formatBinary, nil)
 	if err != nil {
 		g.metrics.published(outcomeRefused)
 		return err
 	}
-	return g.permit(ctx, who, verbPublish, resourceEventTypes, namespace, event.eventType)
+	return g.requireRight(ctx, who, verbPublish, resourceEventTypes, namespace, event.eventType)
 }
 
 // pipeline is one event on its way to every webhook that wants it. Make one
@@ -137,7 +137,7 @@ type pipeline struct {
 	g          *Gateway
 	caller     *caller
 	namespace  string
-	event      *publication
+	event      *parsedEvent
 	preference preference
 
 	eventID   string // of the event
@@ -238,15 +238,15 @@ func (p *pipeline) countOutcome() {
 // Whoever may not publish a type is not told whether it exists.
 func (p *pipeline) checkEvent(ctx context.Context) error {
 	g, event := p.g, p.event
-	if err := g.permit(ctx, p.caller, verbPublish, resourceEventTypes, p.namespace, event.eventType); err != nil {
+	if err := g.requireRight(ctx, p.caller, verbPublish, resourceEventTypes, p.namespace, event.eventType); err != nil {
 		return err
 	}
 	if len(g.namespaces) > 0 && !slices.Contains(g.namespaces, p.namespace) {
-		return fieldProblem(http.StatusNotFound, reasonNotFound, "query.namespace", "this gateway does not serve the namespace")
+		return newFieldProblem(http.StatusNotFound, reasonNotFound, "query.namespace", "this gateway does not serve the namespace")
 	}
 	entry := g.eventTypes.find(event.eventType)
 	if entry == nil && !g.unregistered {
-		return fieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, p.fieldName("event"),
+		return newFieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, p.fieldName("event"),
 			fmt.Sprintf("%s is not in the catalogue; GET /v1/event-types lists what is, and an operator adds an EventType", event.eventType))
 	}
 	p.accepted = g.now().UTC()
@@ -256,7 +256,7 @@ func (p *pipeline) checkEvent(ctx context.Context) error {
 	}
 	var err error
 	if p.payload, err = payload.Build(event.eventType, p.timestamp, event.data); err != nil {
-		return problemOf(err, event.fields)
+		return problemFromPayload(err, event.fields)
 	}
 	if entry != nil {
 		if err := g.checkSchema(ctx, entry, p.payload); err != nil {
@@ -288,9 +288,9 @@ func (g *Gateway) checkSchema(ctx context.Context, entry *eventTypeEntry, body [
 	err := g.eventTypes.validate(ctx, entry, payload.DataOf(body))
 	switch found, ok := errors.AsType[*rules.Error](err); {
 	case ok && found.TooCostly:
-		return fieldProblem(http.StatusUnprocessableEntity, reasonSchemaTooCostly, found.Field, found.Detail)
+		return newFieldProblem(http.StatusUnprocessableEntity, reasonSchemaTooCostly, found.Field, found.Detail)
 	case ok:
-		return fieldProblem(http.StatusUnprocessableEntity, reasonSchemaViolated, found.Field, found.Detail)
+		return newFieldProblem(http.StatusUnprocessableEntity, reasonSchemaViolated, found.Field, found.Detail)
 	case err != nil: // the request has ended
 		return unavailable("checking the event", err)
 	}

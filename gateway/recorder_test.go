@@ -67,7 +67,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
 		object := deliveryOf(ctx, namespace, "e3")
 		Expect(object.Spec.FirstAttempt).To(Equal(&object.Status.AttemptLog[0]))
-		Expect(endpoint.Counts(pathOf(namespace, "one")).Duplicates).To(BeZero())
+		Expect(endpoint.Counts(specPath(namespace, "one")).Duplicates).To(BeZero())
 		got := decode[rest.Delivery](on.call(ctx, http.MethodGet, "/v1/deliveries/"+publish(ctx, on, numbered(3)).Deliveries[0].DeliveryID, nil), http.StatusOK)
 		Expect([]any{got.Status, got.Attempts, *got.ResponseStatus}).To(Equal([]any{rest.DeliverySucceeded, 1, 200}))
 	})
@@ -143,7 +143,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		got, _ := insist(ctx, on, numbered(n))
 		Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}))
 		Expect(deliveryOf(ctx, namespace, fmt.Sprint("e", n))).NotTo(BeNil())
-		Expect(attemptsAt(pathOf(namespace, "always"), fmt.Sprint("e", n))).To(HaveLen(1), "it was sent once")
+		Expect(attemptsAt(specPath(namespace, "always"), fmt.Sprint("e", n))).To(HaveLen(1), "it was sent once")
 	})
 
 	It("are made of a success that ends a failure, though the webhook wants none", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
@@ -157,7 +157,7 @@ var _ = Describe("records of what was delivered at once", func() {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy).Reason
 		}
-		endpoint.Script(pathOf(namespace, "never"), receiver.Step{Status: http.StatusInternalServerError}, receiver.Step{Status: http.StatusOK})
+		endpoint.Script(specPath(namespace, "never"), receiver.Step{Status: http.StatusInternalServerError}, receiver.Step{Status: http.StatusOK})
 		Expect(states(publish(ctx, on, numbered(1)))).To(Equal([]string{rest.DeliveryRetrying}))
 		Eventually(ctx, healthy).WithTimeout(30 * time.Second).WithPolling(pollEvery).Should(Equal(v1alpha1.ReasonAttemptsFailing))
 		Eventually(ctx, func() *bool {
@@ -173,7 +173,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		live(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		path := pathOf(namespace, "one")
+		path := specPath(namespace, "one")
 		first := on.call(ctx, http.MethodPost, "/v1/events", numbered(1))
 		Expect(on.call(ctx, http.MethodPost, "/v1/events", numbered(1)).body).To(Equal(first.body), "the same answer")
 		Expect(attemptsAt(path, "e1")).To(HaveLen(1))
@@ -186,9 +186,9 @@ var _ = Describe("records of what was delivered at once", func() {
 		live(ctx, namespace, "two")
 		awaitWebhooks(ctx, on, 2)
 		Expect(publish(ctx, on, numbered(1)).Deliveries).To(HaveLen(2))
-		Eventually(ctx, func() []string { return attemptsAt(pathOf(namespace, "two"), "e1") }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
+		Eventually(ctx, func() []string { return attemptsAt(specPath(namespace, "two"), "e1") }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
 		Expect(attemptsAt(path, "e1")).To(HaveLen(1))
-		Expect(bodiesOf(path, "e1")).To(Equal(bodiesOf(pathOf(namespace, "two"), "e1")), "with the first timestamp")
+		Expect(bodiesOf(path, "e1")).To(Equal(bodiesOf(specPath(namespace, "two"), "e1")), "with the first timestamp")
 	})
 
 	It("sends one of many requests with one id", func(ctx SpecContext) {
@@ -196,7 +196,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		live(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		path := pathOf(namespace, "one")
+		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Delay: 200 * time.Millisecond})
 		inParallel(ctx, publishers, func(int) {
 			defer GinkgoRecover()

@@ -16,12 +16,12 @@ import (
 func refuseAmbiguous(request *http.Request) *problem {
 	query, err := url.ParseQuery(request.URL.RawQuery)
 	if err != nil {
-		return fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query",
+		return newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query",
 			`has a % without two hexadecimal digits behind it, or a semicolon; write them as %25 and %3B`)
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if len(query[name]) > 1 {
-			return fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query."+name, "is there more than once; send it once")
+			return newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query."+name, "is there more than once; send it once")
 		}
 	}
 	if len(request.Header.Values("Content-Type")) > 1 {
@@ -29,12 +29,12 @@ func refuseAmbiguous(request *http.Request) *problem {
 	}
 	for _, coding := range request.Header.Values("Content-Encoding") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			return wrongMediaType("header.Content-Encoding", "bodies are taken without a content coding such as gzip; send it plain").with("Accept-Encoding", "identity")
+			return wrongMediaType("header.Content-Encoding", "bodies are taken without a content coding such as gzip; send it plain").setHeader("Accept-Encoding", "identity")
 		}
 	}
 	return nil
 }
 
 func wrongMediaType(field, detail string) *problem {
-	return fieldProblem(http.StatusUnsupportedMediaType, reasonMediaTypeUnknown, field, detail)
+	return newFieldProblem(http.StatusUnsupportedMediaType, reasonMediaTypeUnknown, field, detail)
 }

@@ -41,17 +41,17 @@ func (g *Gateway) newRequestBody(request *http.Request) *requestBody {
 	return &requestBody{ReadCloser: request.Body, quota: g.bodies, metrics: g.metrics, length: request.ContentLength, limit: maxEventBytes}
 }
 
-// belongsTo says whose body it is. Bytes that were read before count for nobody.
-func (b *requestBody) belongsTo(who *caller) {
+// setOwner says whose body it is. Bytes that were read before count for nobody.
+func (b *requestBody) setOwner(who *caller) {
 	if b != nil && b.taken == 0 {
-		b.owner = ownerOf(who)
+		b.owner = bodyOwnerOf(who)
 	}
 }
 
 // Read implements io.Reader.
 func (b *requestBody) Read(p []byte) (int, error) {
 	if b.ended == nil {
-		p, b.ended = b.room(p)
+		p, b.ended = b.reserveRoom(p)
 	}
 	if b.ended != nil {
 		return 0, b.ended
@@ -71,34 +71,34 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, b.ended
 }
 
-// skip reads the body away, and keeps nothing of it that would count.
-func (b *requestBody) skip() {
+// discard reads the body away, and keeps nothing of it that would count.
+func (b *requestBody) discard() {
 	if b != nil {
 		_, _ = io.Copy(io.Discard, b.ReadCloser) // what does not arrive is not missed
 	}
 }
 
-// room takes what is about to be read from the quota, and cuts p to it.
-func (b *requestBody) room(p []byte) ([]byte, error) {
+// reserveRoom takes what is about to be read from the quota, and cuts p to it.
+func (b *requestBody) reserveRoom(p []byte) ([]byte, error) {
 	switch {
 	case b.length > b.limit:
 		return nil, b.tooLarge()
 	case b.length >= 0 && b.taken == 0:
-		return p, b.take(b.length, b.length)
+		return p, b.reserve(b.length, b.length)
 	case b.length >= 0:
 		return p, nil
 	case b.read == b.taken:
-		if err := b.take(bodyStep, b.taken+bodyStep); err != nil {
+		if err := b.reserve(bodyStep, b.taken+bodyStep); err != nil {
 			return nil, err
 		}
 	}
 	return p[:min(int64(len(p)), b.taken-b.read)], nil
 }
 
-func (b *requestBody) take(bytes, whole int64) error {
-	if full := b.quota.take(b.owner, bytes, whole); full != "" {
+func (b *requestBody) reserve(bytes, whole int64) error {
+	if full := b.quota.reserve(b.owner, bytes, whole); full != "" {
 		b.metrics.bodyRefused(full)
-		return bodiesFull(full, b.owner)
+		return bodyQuotaProblem(full, b.owner)
 	}
 	b.taken += bytes
 	b.metrics.bodyBytes(bytes)
@@ -106,7 +106,7 @@ func (b *requestBody) take(bytes, whole int64) error {
 }
 
 func (b *requestBody) tooLarge() error {
-	return fieldProblem(http.StatusRequestEntityTooLarge, string(payload.TooLarge), wholeBody,
+	return newFieldProblem(http.StatusRequestEntityTooLarge, string(payload.TooLarge), wholeBody,
 		fmt.Sprintf("more than %d bytes; send a reference to the content instead of the content", b.limit))
 }
 
@@ -116,14 +116,14 @@ func (b *requestBody) release(status int, granted bool) {
 	if b == nil {
 		return
 	}
-	b.quota.give(b.owner, b.taken)
+	b.quota.release(b.owner, b.taken)
 	b.metrics.bodyBytes(-b.taken)
 	switch status {
 	case http.StatusForbidden, http.StatusRequestTimeout, http.StatusMultiStatus:
-		b.quota.note(b.owner, granted)
+		b.quota.noteAnswer(b.owner, granted)
 	default:
 		if granted {
-			b.quota.note(b.owner, true)
+			b.quota.noteAnswer(b.owner, true)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func newBody(content io.Reader, length int64) *requestBody {
 	b := &requestBody{
 		ReadCloser: io.NopCloser(content), quota: fixedQuota(&now), metrics: NewMetrics(prometheus.NewRegistry()), length: length, limit: mebi,
 	}
-	b.belongsTo(&caller{Identity: &authn.Identity{User: &user.DefaultInfo{Name: "system:serviceaccount:a:one"}, Namespace: "a"}})
+	b.setOwner(&caller{Identity: &authn.Identity{User: &user.DefaultInfo{Name: "system:serviceaccount:a:one"}, Namespace: "a"}})
 	return b
 }
 
@@ -43,7 +43,7 @@ func TestABodyCountsUntilItsRequestEnds(t *testing.T) {
 			if got := testutil.ToFloat64(b.metrics.bodies); got != float64(b.quota.used) {
 				t.Errorf("the metric says %v", got)
 			}
-			b.belongsTo(nil) // too late
+			b.setOwner(nil) // too late
 			b.release(http.StatusAccepted, true)
 			if b.quota.used != 0 || testutil.ToFloat64(b.metrics.bodies) != 0 || len(b.quota.shares) != 0 {
 				t.Errorf("%d bytes are left", b.quota.used)
@@ -72,7 +72,7 @@ func TestABodyThatIsNotTaken(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBody(tt.content, tt.length)
-			if full := b.quota.take(b.owner, tt.used, 0); full != "" {
+			if full := b.quota.reserve(b.owner, tt.used, 0); full != "" {
 				t.Fatal(full)
 			}
 			_, err := io.ReadAll(b)

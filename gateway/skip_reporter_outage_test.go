@@ -36,7 +36,7 @@ var _ = Describe("an endpoint that answers 500 to 2,000 events", func() {
 		on := ownGateway(ctx, account(ctx, namespace, "publisher", publisher, viewer), "--backlog-per-webhook=200")
 		webhook := live(ctx, namespace, "down")
 		awaitWebhooks(ctx, on, 1)
-		endpoint.Script(pathOf(namespace, "down"), receiver.Step{Status: http.StatusInternalServerError})
+		endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: http.StatusInternalServerError})
 
 		var told atomic.Int64
 		inParallel(ctx, events, func(int) {

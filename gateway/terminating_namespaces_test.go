@@ -24,7 +24,7 @@ var _ = Describe("a namespace that is being deleted", func() {
 		webhook := live(ctx, namespace, "down", retrying(5*time.Second, time.Minute))
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		endpoint.Script(pathOf(namespace, "down"), receiver.Step{Status: 500})
+		endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 500})
 
 		// The webhook and its namespace end together when the finalizer goes.
 		finalizers := func(ctx SpecContext, list string) {
@@ -45,11 +45,11 @@ var _ = Describe("a namespace that is being deleted", func() {
 		on = on.with("Prefer", "wait=5")
 		Expect(cluster.Client.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})).To(Succeed())
 
-		before := endpoint.Counts(pathOf(namespace, "down")).Posts
+		before := endpoint.Counts(specPath(namespace, "down")).Posts
 		for range 5 {
 			said := refusal(on.call(ctx, http.MethodPost, "/v1/events?namespace="+namespace, event("")), http.StatusConflict)
 			Expect(said.Reason).To(Equal("NamespaceTerminating"))
 		}
-		Expect(endpoint.Counts(pathOf(namespace, "down")).Posts).To(BeNumerically("<=", before+1))
+		Expect(endpoint.Counts(specPath(namespace, "down")).Posts).To(BeNumerically("<=", before+1))
 	}, SpecTimeout(time.Minute))
 })

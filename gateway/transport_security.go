@@ -11,9 +11,9 @@ import (
 // strictTransport makes browsers use https for a year (RFC 6797).
 const strictTransport = "max-age=31536000"
 
-// encrypted makes browsers that came over TLS stay with it. Not on a person's own
+// requireTransportSecurity makes browsers that came over TLS stay with it. Not on a person's own
 // machine, where the name belongs to everything that listens there.
-func encrypted(next http.Handler) http.Handler {
+func requireTransportSecurity(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if request.TLS != nil && !isLocal(request.Host) {
 			w.Header().Set("Strict-Transport-Security", strictTransport)

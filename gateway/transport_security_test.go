@@ -9,7 +9,7 @@ import (
 )
 
 func TestBrowsersStayWithTLS(t *testing.T) {
-	handler := encrypted(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	handler := requireTransportSecurity(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for url, want := range map[string]string{
 		"https://hooks.example.com/dashboard/": strictTransport,
 		"https://hooks.example.com:8443/":      strictTransport,

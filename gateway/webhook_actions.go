@@ -18,17 +18,17 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
-// handledWithin is how long an answer waits for the controller to do what it
+// handledTimeout is how long an answer waits for the controller to do what it
 // was asked for.
-const handledWithin = 2 * time.Second
+const handledTimeout = 2 * time.Second
 
 // ConditionalWebhook is a request about one webhook in a certain state.
 type ConditionalWebhook struct {
 	WebhookPath
-	Condition
+	Precondition
 }
 
-func (g *Gateway) registerSteer(api huma.API) {
+func (g *Gateway) registerWebhookActions(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "delete-webhook", Method: http.MethodDelete, Path: "/v1/webhooks/{id}", Tags: []string{"Webhooks"},
 		DefaultStatus: http.StatusNoContent, Summary: "Delete a webhook with its secret and its deliveries",
@@ -61,96 +61,96 @@ func (g *Gateway) resumeWebhook(ctx context.Context, in *ConditionalWebhook) (*w
 }
 
 func (g *Gateway) setSuspend(ctx context.Context, in *ConditionalWebhook, suspend bool) (*webhookAnswer, error) {
-	_, known, err := g.permitted(ctx, &in.WebhookPath, "patch")
+	_, known, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	webhook, err := g.change(ctx, known, in.Condition, wanted{fields: []fieldChange{{path: []string{"suspend"}, value: suspend}}})
+	webhook, err := g.changeWebhook(ctx, known, in.Precondition, webhookChange{fields: []fieldChange{{path: []string{"suspend"}, value: suspend}}})
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	return g.answerWebhook(webhook), nil
 }
 
 func (g *Gateway) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
-	_, known, err := g.permitted(ctx, in, "patch")
+	_, known, err := g.findPermittedWebhook(ctx, in, "patch")
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	request := g.now().UTC().Format(time.RFC3339Nano)
-	asked, err := g.request(ctx, known, v1alpha1.EnableRequestedAtAnnotation, request)
+	asked, err := g.requestByAnnotation(ctx, known, v1alpha1.EnableRequestedAtAnnotation, request)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	waiting, cancel := context.WithTimeout(ctx, handledWithin)
+	waiting, cancel := context.WithTimeout(ctx, handledTimeout)
 	defer cancel()
 	handled := g.webhooks.awaitState(waiting, asked.Namespace, in.ID, func(w *v1alpha1.Webhook) bool {
 		return w.Status.LastHandledEnableAt == request || w.Annotations[v1alpha1.EnableRequestedAtAnnotation] != request
 	})
 	if handled == nil {
-		return nil, fail(ctx, notFound("webhook"))
+		return nil, failRequest(ctx, notFound("webhook"))
 	}
 	return g.answerWebhook(handled), nil
 }
 
-// request puts an annotation on a webhook by which the controller is asked for
+// requestByAnnotation puts an annotation on a webhook by which the controller is asked for
 // something. The key belongs to nobody: whoever asks last is heard.
-func (g *Gateway) request(ctx context.Context, known *v1alpha1.Webhook, annotation, request string) (*v1alpha1.Webhook, error) {
+func (g *Gateway) requestByAnnotation(ctx context.Context, known *v1alpha1.Webhook, annotation, request string) (*v1alpha1.Webhook, error) {
 	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, known.UID, annotation, request)
 	asked := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: known.Namespace, Name: known.Name}}
-	err := g.callers.Patch(ctx, asked, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
+	err := g.callerClient.Patch(ctx, asked, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
 	if denial.IsConflict(err) || denial.IsNotFound(err) { // the uid is that of another webhook
 		return nil, notFound("webhook")
 	}
 	if err != nil {
-		return nil, fromAPI(err, "changing the webhook")
+		return nil, problemFromAPI(err, "changing the webhook")
 	}
 	g.webhooks.ApplyWrite(asked)
 	return asked, nil
 }
 
 func (g *Gateway) deleteWebhook(ctx context.Context, in *ConditionalWebhook) (*struct{}, error) {
-	_, known, err := g.permitted(ctx, &in.WebhookPath, "delete")
+	_, known, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "delete")
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	for range changeTries {
-		err = g.remove(ctx, known, in.Condition)
-		if !errors.Is(err, errOvertaken) {
+	for range maxChangeTries {
+		err = g.deleteWebhookOnce(ctx, known, in.Precondition)
+		if !errors.Is(err, errModified) {
 			break
 		}
 	}
 	switch {
-	case errors.Is(err, errOvertaken):
-		return nil, fail(ctx, busy())
+	case errors.Is(err, errModified):
+		return nil, failRequest(ctx, contended())
 	case err != nil:
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	return nil, nil
 }
 
-// remove deletes a webhook as the caller has seen it.
-func (g *Gateway) remove(ctx context.Context, known *v1alpha1.Webhook, condition Condition) error {
+// deleteWebhookOnce deletes a webhook as the caller has seen it.
+func (g *Gateway) deleteWebhookOnce(ctx context.Context, known *v1alpha1.Webhook, condition Precondition) error {
 	must := client.Preconditions{UID: &known.UID}
 	if condition.IfMatch != "" {
-		live, err := g.liveWebhook(ctx, client.ObjectKeyFromObject(known))
+		live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(known))
 		if err != nil {
 			return err
 		}
 		if !condition.holds(live.webhook) {
-			return condition.failed()
+			return condition.problem()
 		}
 		must = client.Preconditions{UID: &live.webhook.UID, ResourceVersion: &live.webhook.ResourceVersion}
 	}
-	err := g.callers.Delete(ctx, known.DeepCopy(), must, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	err := g.callerClient.Delete(ctx, known.DeepCopy(), must, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	switch {
 	case denial.IsConflict(err) && condition.IfMatch != "":
-		return errOvertaken
+		return errModified
 	case denial.IsConflict(err), denial.IsNotFound(err):
 		g.webhooks.ApplyDelete(client.ObjectKeyFromObject(known), known.UID)
 		return notFound("webhook")
 	case err != nil:
-		return fromAPI(err, "deleting the webhook")
+		return problemFromAPI(err, "deleting the webhook")
 	}
 	g.webhooks.ApplyDelete(client.ObjectKeyFromObject(known), known.UID)
 	return nil

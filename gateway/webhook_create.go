@@ -31,9 +31,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// settleTime bounds what must be finished once it is begun, also when the
+// completionTimeout bounds what must be finished once it is begun, also when the
 // caller has hung up.
-const settleTime = 15 * time.Second
+const completionTimeout = 15 * time.Second
 
 // secretAnswer is a webhook with its secret, which nobody on the way may keep.
 type secretAnswer struct {
@@ -55,7 +55,7 @@ func (g *Gateway) answerSecret(webhook *v1alpha1.Webhook, secret string) *secret
 	return answer
 }
 
-func (g *Gateway) registerDeclare(api huma.API) {
+func (g *Gateway) registerWebhookCreate(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "create-webhook", Method: http.MethodPost, Path: "/v1/webhooks", Tags: []string{"Webhooks"},
 		DefaultStatus: http.StatusCreated, Summary: "Create a webhook",
@@ -70,20 +70,20 @@ func (g *Gateway) createWebhook(ctx context.Context, in *struct {
 	Body rest.WebhookCreate
 },
 ) (*createdAnswer, error) {
-	who, namespace, err := in.of(ctx)
+	who, namespace, err := in.resolveScope(ctx)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	if err := g.permit(ctx, who, "create", resourceWebhooks, namespace, ""); err != nil {
-		return nil, fail(ctx, err)
+	if err := g.requireRight(ctx, who, "create", resourceWebhooks, namespace, ""); err != nil {
+		return nil, failRequest(ctx, err)
 	}
 	secret, err := g.checkCreate(ctx, &in.Body)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	spec, err := createdSpec(&in.Body)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	webhook := &v1alpha1.Webhook{
 		ObjectMeta: metav1.ObjectMeta{
@@ -92,8 +92,8 @@ func (g *Gateway) createWebhook(ctx context.Context, in *struct {
 		},
 		Spec: *spec,
 	}
-	if webhook, err = g.declare(ctx, webhook, secret); err != nil {
-		return nil, fail(ctx, err)
+	if webhook, err = g.createWithSecret(ctx, webhook, secret); err != nil {
+		return nil, failRequest(ctx, err)
 	}
 	answer := g.answerSecret(webhook, secret.Reveal())
 	return &createdAnswer{locationOf(webhook, in.Scope), answer.ETag, answer.CacheControl, answer.Body}, nil
@@ -105,12 +105,12 @@ func createdSpec(body *rest.WebhookCreate) (*v1alpha1.WebhookSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	changes, err := settingsIn(text)
+	changes, err := parseSettings(text)
 	if err != nil {
 		return nil, err
 	}
 	spec := &v1alpha1.WebhookSpec{}
-	if err := specWith(spec, changes); err != nil {
+	if err := applySettings(spec, changes); err != nil {
 		return nil, err
 	}
 	spec.URL, spec.Events, spec.Description = body.URL, body.Events, body.Description
@@ -135,17 +135,17 @@ func (g *Gateway) checkCreate(ctx context.Context, body *rest.WebhookCreate) (se
 		return secret, err
 	}
 	if body.Name == "" {
-		if body.Name, err = newName(g.random); err != nil {
+		if body.Name, err = generateName(g.random); err != nil {
 			return secret, err
 		}
 	} else if complaints := validation.IsDNS1123Label(body.Name); len(complaints) > 0 {
-		return secret, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "name", complaints[0])
+		return secret, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "name", complaints[0])
 	}
 	if body.Secret == "" {
 		return signature.Generate(g.random)
 	}
 	if err := signature.Validate(body.Secret); err != nil {
-		return secret, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "secret", err.Error())
+		return secret, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "secret", err.Error())
 	}
 	return signature.NewSecret(body.Secret), nil
 }
@@ -159,7 +159,7 @@ func (g *Gateway) checkURL(ctx context.Context, endpoint string) error {
 		if refused.Reason != dispatcher.ReasonURLInvalid {
 			detail += "; use a public https endpoint, or have the operator allow this one"
 		}
-		return fieldProblem(http.StatusUnprocessableEntity, string(refused.Reason), "url", detail)
+		return newFieldProblem(http.StatusUnprocessableEntity, string(refused.Reason), "url", detail)
 	}
 	if err != nil {
 		return unavailable("checking the url", err)
@@ -186,8 +186,8 @@ func checkEvents(events []string) error {
 	return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, wrong[0].Field+": "+wrong[0].Detail, wrong...)
 }
 
-// newName makes a name that nobody has.
-func newName(random io.Reader) (string, error) {
+// generateName makes a name that nobody has.
+func generateName(random io.Reader) (string, error) {
 	var raw [10]byte
 	if _, err := io.ReadFull(random, raw[:]); err != nil {
 		return "", fmt.Errorf("make a name: %w", err)
@@ -195,65 +195,65 @@ func newName(random io.Reader) (string, error) {
 	return "wh-" + strings.ToLower(base32.StdEncoding.EncodeToString(raw[:])), nil
 }
 
-// declare creates a Webhook and its Secret, or neither. Both are tried before
+// createWithSecret creates a Webhook and its Secret, or neither. Both are tried before
 // either is written, because a caller who may create may not be allowed to
 // delete again. A crash between the two writes leaves a Webhook for which the
 // controller makes a secret after 30 s: the caller, who got no answer, meets it
 // by a 409 and may rotate or delete it.
-func (g *Gateway) declare(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) (*v1alpha1.Webhook, error) {
-	if err := g.tryDeclare(ctx, webhook, secret); err != nil {
+func (g *Gateway) createWithSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) (*v1alpha1.Webhook, error) {
+	if err := g.dryRunCreate(ctx, webhook, secret); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completionTimeout)
 	defer cancel()
-	if err := g.callers.Create(ctx, webhook, client.FieldOwner(fieldManager)); err != nil {
-		return nil, g.notDeclared(err, webhook.Name)
+	if err := g.callerClient.Create(ctx, webhook, client.FieldOwner(fieldManager)); err != nil {
+		return nil, g.createProblem(err, webhook.Name)
 	}
 	if err := g.createSecret(ctx, webhook, secret); err != nil {
-		return nil, g.undeclare(ctx, webhook, err)
+		return nil, g.undoCreate(ctx, webhook, err)
 	}
 	// Without this the controller would look for the Secret every second.
 	follows := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:null}}}`, v1alpha1.SecretFollowsAnnotation)
 	settled := webhook.DeepCopy()
-	if err := g.callers.Patch(ctx, settled, client.RawPatch(types.MergePatchType, follows), client.FieldOwner(requestManager)); err != nil {
+	if err := g.callerClient.Patch(ctx, settled, client.RawPatch(types.MergePatchType, follows), client.FieldOwner(requestManager)); err != nil {
 		settled = webhook
 	}
 	g.webhooks.ApplyWrite(settled)
 	return settled, nil
 }
 
-// tryDeclare has the API server check everything without storing it.
-func (g *Gateway) tryDeclare(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
-	if err := g.callers.Create(ctx, webhook.DeepCopy(), client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
-		return g.notDeclared(err, webhook.Name)
+// dryRunCreate has the API server check everything without storing it.
+func (g *Gateway) dryRunCreate(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
+	if err := g.callerClient.Create(ctx, webhook.DeepCopy(), client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
+		return g.createProblem(err, webhook.Name)
 	}
 	wanted := signingsecret.NewSecret(webhook, secret)
 	wanted.OwnerReferences = nil // its owner has no uid yet
-	if err := g.callers.Create(ctx, wanted, client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
-		return notStored(err, wanted.Name)
+	if err := g.callerClient.Create(ctx, wanted, client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
+		return secretWriteProblem(err, wanted.Name)
 	}
 	return nil
 }
 
 func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
 	wanted := signingsecret.NewSecret(webhook, secret)
-	err := g.callers.Create(ctx, wanted, client.FieldOwner(fieldManager))
+	err := g.callerClient.Create(ctx, wanted, client.FieldOwner(fieldManager))
 	if denial.IsAlreadyExists(err) { // a controller whose clock is wrong has not waited
 		var made corev1.Secret
 		if g.readSecret(ctx, client.ObjectKeyFromObject(wanted), &made) == nil && metav1.IsControlledBy(&made, webhook) {
 			made.Data = wanted.Data
-			err = g.callers.Update(ctx, &made, client.FieldOwner(fieldManager))
+			err = g.callerClient.Update(ctx, &made, client.FieldOwner(fieldManager))
 		}
 	}
 	if err != nil {
-		return notStored(err, wanted.Name)
+		return secretWriteProblem(err, wanted.Name)
 	}
 	return nil
 }
 
-// undeclare takes a Webhook back whose Secret could not be created.
-func (g *Gateway) undeclare(ctx context.Context, webhook *v1alpha1.Webhook, cause error) error {
-	err := g.callers.Delete(ctx, webhook, client.Preconditions{UID: &webhook.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+// undoCreate takes a Webhook back whose Secret could not be created.
+func (g *Gateway) undoCreate(ctx context.Context, webhook *v1alpha1.Webhook, cause error) error {
+	err := g.callerClient.Delete(ctx, webhook, client.Preconditions{UID: &webhook.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if err == nil || denial.IsNotFound(err) {
 		g.webhooks.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID)
 		return cause
@@ -268,26 +268,26 @@ func (g *Gateway) undeclare(ctx context.Context, webhook *v1alpha1.Webhook, caus
 	return p
 }
 
-func (g *Gateway) notDeclared(err error, name string) error {
+func (g *Gateway) createProblem(err error, name string) error {
 	if denial.IsAlreadyExists(err) {
-		return fieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a webhook %q exists already; choose another name", name))
+		return newFieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a webhook %q exists already; choose another name", name))
 	}
-	return fromAPI(err, "creating the webhook")
+	return problemFromAPI(err, "creating the webhook")
 }
 
-// notStored says why a signing Secret cannot be written.
-func notStored(err error, name string) error {
+// secretWriteProblem says why a signing Secret cannot be written.
+func secretWriteProblem(err error, name string) error {
 	if denial.IsAlreadyExists(err) {
-		return fieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a Secret %q exists already, which the webhook would sign with; choose another name", name))
+		return newFieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a Secret %q exists already, which the webhook would sign with; choose another name", name))
 	}
-	p := fromAPI(err, "storing the secret")
+	p := problemFromAPI(err, "storing the secret")
 	switch denial.Of(err) {
 	case denial.Role:
 		if p.Status == http.StatusForbidden {
 			p.Detail += "; the signing secret is kept in a Secret, and the role bbmcp-editor gives that right"
 		}
 	case denial.Object: // of a Secret, whose fields are none of the request
-		p = newProblem(http.StatusUnprocessableEntity, v1alpha1.ReasonSecretRefused, "storing the secret is refused: "+wordsOf(err))
+		p = newProblem(http.StatusUnprocessableEntity, v1alpha1.ReasonSecretRefused, "storing the secret is refused: "+denialText(err))
 	}
 	return p
 }

@@ -17,7 +17,7 @@ func (g *Gateway) forgetWebhook(webhook webhookKey) {
 	g.unstored.forgetWebhook(webhook.uid)
 }
 
-// forgetDeletedWebhooks does so for webhooks of which something was noted after they were gone,
+// forgetDeletedWebhooks does so for webhooks of which something was requestInfo after they were gone,
 // as by attempts that were under way. What is known comes first, and what exists
 // then: so nothing is dropped of a webhook that is new.
 func (g *Gateway) forgetDeletedWebhooks() {

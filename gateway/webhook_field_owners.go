@@ -19,21 +19,21 @@ const (
 	// clientSideApply is the field manager of kubectl apply without --server-side: it
 	// sets whole lists to what the file says.
 	clientSideApply = "kubectl-client-side-apply"
-	// nobodyKnown is what the API server calls the owner of fields that have none.
-	nobodyKnown = "before-first-apply"
+	// unknownOwner is what the API server calls the owner of fields that have none.
+	unknownOwner = "before-first-apply"
 )
 
-// owners are the fields of a Webhook and whose they are.
-type owners struct {
-	ours   *fieldpath.Set
+// fieldOwners are the fields of a Webhook and whose they are.
+type fieldOwners struct {
+	own    *fieldpath.Set
 	others map[string]*fieldpath.Set // by field manager
 	// appliers are those of the others who come again with all that they want, and
 	// what they do not want to see in a list of theirs is drift or goes away.
 	appliers map[string]bool
 }
 
-func readOwners(entries []metav1.ManagedFieldsEntry) (*owners, error) {
-	o := &owners{ours: fieldpath.NewSet(), others: map[string]*fieldpath.Set{}, appliers: map[string]bool{}}
+func parseFieldOwners(entries []metav1.ManagedFieldsEntry) (*fieldOwners, error) {
+	o := &fieldOwners{own: fieldpath.NewSet(), others: map[string]*fieldpath.Set{}, appliers: map[string]bool{}}
 	for _, entry := range entries {
 		if entry.Subresource != "" || entry.FieldsV1 == nil {
 			continue
@@ -43,7 +43,7 @@ func readOwners(entries []metav1.ManagedFieldsEntry) (*owners, error) {
 			return nil, fmt.Errorf("read the fields of %q: %w", entry.Manager, err)
 		}
 		if entry.Manager == fieldManager && entry.Operation == metav1.ManagedFieldsOperationApply {
-			o.ours = fields
+			o.own = fields
 			continue
 		}
 		if entry.Operation == metav1.ManagedFieldsOperationApply || isGitOps(entry.Manager) || entry.Manager == clientSideApply {
@@ -57,34 +57,34 @@ func readOwners(entries []metav1.ManagedFieldsEntry) (*owners, error) {
 	return o, nil
 }
 
-// refuse returns a problem for each field that is not ours to change: one with
+// checkChange returns a problem for each field that is not ours to change: one with
 // another owner; an event that would stay in the set because another owner wants
 // it there, or because nobody is known to; and one that would stand in a set that
 // is applied from elsewhere and does not have it.
-func (o *owners) refuse(live *liveWebhook, want wanted) *problem {
+func (o *fieldOwners) checkChange(live *liveWebhook, want webhookChange) *problem {
 	var errs []rest.ProblemField
 	refused := func(path []string, what string, names []string) {
-		field := restName(strings.Join(path, "."))
-		detail := fmt.Sprintf("%s owned by %s; %s", what, quoted(names), wayOut(names[0], live.webhook.Name, path))
+		field := restFieldName(strings.Join(path, "."))
+		detail := fmt.Sprintf("%s owned by %s; %s", what, joinQuoted(names), suggestFix(names[0], live.webhook.Name, path))
 		errs = append(errs, rest.ProblemField{Field: field, Detail: detail, Reason: reasonFieldOwned})
 	}
 	for _, c := range want.fields {
-		path := pathOf(c.path)
-		names := o.of(path)
-		if c.value == nil && len(names) == 0 && !o.ours.Has(path) {
-			names = []string{nobodyKnown}
+		path := specPath(c.path)
+		names := o.listOwners(path)
+		if c.value == nil && len(names) == 0 && !o.own.Has(path) {
+			names = []string{unknownOwner}
 		}
 		if len(names) > 0 {
 			refused(c.path, "is", names)
 		}
 	}
-	for event, names := range o.removed(live.webhook.Spec.Events, want.events) {
+	for event, names := range o.findRetainedEvents(live.webhook.Spec.Events, want.events) {
 		refused([]string{"events"}, fmt.Sprintf("%q would stay: it is", event), names)
 	}
 	if added := slices.DeleteFunc(slices.Clone(want.events), func(event string) bool {
 		return slices.Contains(live.webhook.Spec.Events, event)
 	}); len(added) > 0 {
-		if names := o.keepers(live.webhook.Spec.Events); len(names) > 0 {
+		if names := o.listEventAppliers(live.webhook.Spec.Events); len(names) > 0 {
 			refused([]string{"events"}, fmt.Sprintf("%q cannot be added here: the list is", added[0]), names)
 		}
 	}
@@ -95,18 +95,18 @@ func (o *owners) refuse(live *liveWebhook, want wanted) *problem {
 	return newProblem(http.StatusConflict, reasonFieldOwned, errs[0].Field+": "+errs[0].Detail, errs...)
 }
 
-// removed are the events that are not wanted any more and would stay, with those
+// findRetainedEvents are the events that are not wanted any more and would stay, with those
 // who own them.
-func (o *owners) removed(events, wanted []string) map[string][]string {
+func (o *fieldOwners) findRetainedEvents(events, wanted []string) map[string][]string {
 	stay := map[string][]string{}
 	for _, event := range events {
 		if wanted == nil || slices.Contains(wanted, event) {
 			continue
 		}
 		path := eventPath(event)
-		names := o.of(path)
-		if len(names) == 0 && !o.ours.Has(path) {
-			names = []string{nobodyKnown}
+		names := o.listOwners(path)
+		if len(names) == 0 && !o.own.Has(path) {
+			names = []string{unknownOwner}
 		}
 		if len(names) > 0 {
 			stay[event] = names
@@ -115,10 +115,10 @@ func (o *owners) removed(events, wanted []string) map[string][]string {
 	return stay
 }
 
-// keepers names the others who apply some of the events.
-func (o *owners) keepers(events []string) (names []string) {
+// listEventAppliers names the others who apply some of the events.
+func (o *fieldOwners) listEventAppliers(events []string) (names []string) {
 	for _, event := range events {
-		for _, name := range o.of(eventPath(event)) {
+		for _, name := range o.listOwners(eventPath(event)) {
 			if o.appliers[name] {
 				names = append(names, name)
 			}
@@ -132,8 +132,8 @@ func eventPath(event string) fieldpath.Path {
 	return fieldpath.MakePathOrDie("spec", "events", value.NewValueInterface(event))
 }
 
-// pathOf is the path of a field of the spec.
-func pathOf(names []string) fieldpath.Path {
+// specPath is the path of a field of the spec.
+func specPath(names []string) fieldpath.Path {
 	parts := []any{"spec"}
 	for _, name := range names {
 		parts = append(parts, name)
@@ -141,8 +141,8 @@ func pathOf(names []string) fieldpath.Path {
 	return fieldpath.MakePathOrDie(parts...)
 }
 
-// of names the others that own a field.
-func (o *owners) of(path fieldpath.Path) (names []string) {
+// listOwners names the others that own a field.
+func (o *fieldOwners) listOwners(path fieldpath.Path) (names []string) {
 	for name, fields := range o.others {
 		if fields.Has(path) {
 			names = append(names, name)
@@ -152,7 +152,7 @@ func (o *owners) of(path fieldpath.Path) (names []string) {
 	return names
 }
 
-func quoted(names []string) string {
+func joinQuoted(names []string) string {
 	all := make([]string, len(names))
 	for i, name := range names {
 		all[i] = fmt.Sprintf("%q", name)
@@ -165,14 +165,14 @@ func isGitOps(manager string) bool {
 	return strings.HasPrefix(manager, "argocd") || manager == "kustomize-controller" || manager == "helm-controller"
 }
 
-// wayOut says what to do about a field that somebody else owns.
-func wayOut(owner, webhook string, path []string) string {
+// suggestFix says what to do about a field that somebody else owns.
+func suggestFix(owner, webhook string, path []string) string {
 	switch {
 	case strings.HasPrefix(owner, "argocd"):
 		return "change it in the Git repository that Argo CD applies"
 	case isGitOps(owner):
 		return "change it in the Git repository that Flux applies"
-	case strings.HasPrefix(owner, "kubectl") || owner == nobodyKnown:
+	case strings.HasPrefix(owner, "kubectl") || owner == unknownOwner:
 		patch := "<new value>"
 		for _, name := range slices.Backward(path) {
 			patch = fmt.Sprintf("{%q: %s}", name, patch)

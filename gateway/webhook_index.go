@@ -24,7 +24,7 @@ type webhookIndex struct {
 
 	namespaces  map[string]*namespaceWebhooks
 	changes     chan struct{}           // closed and replaced at every change
-	broadcaster *news                   // nil: nobody is told
+	broadcaster *broadcaster            // nil: nobody is told
 	onDelete    func(*v1alpha1.Webhook) // called for what is deleted
 }
 
@@ -56,7 +56,7 @@ func (x *webhookIndex) applyChange(before, after **v1alpha1.Webhook) {
 		x.insert(*after)
 		before = after
 	}
-	x.broadcaster.tell((*before).Namespace, (*before).Name, "")
+	x.broadcaster.notify((*before).Namespace, (*before).Name, "")
 }
 
 func (x *webhookIndex) insert(webhook *v1alpha1.Webhook) {

@@ -31,7 +31,7 @@ type webhooksAnswer struct {
 	Body rest.WebhookList
 }
 
-func (g *Gateway) registerWebhooks(api huma.API) {
+func (g *Gateway) registerWebhookList(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-webhooks", Method: http.MethodGet, Path: "/v1/webhooks", Tags: []string{"Webhooks"},
 		Summary: "List webhooks by name", Description: "Needs the right to list webhooks.",
@@ -52,18 +52,18 @@ func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
 	Page
 },
 ) (*webhooksAnswer, error) {
-	who, namespace, err := in.of(ctx)
+	who, namespace, err := in.resolveScope(ctx)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	if err := g.permit(ctx, who, "list", resourceWebhooks, namespace, ""); err != nil {
-		return nil, fail(ctx, err)
+	if err := g.requireRight(ctx, who, "list", resourceWebhooks, namespace, ""); err != nil {
+		return nil, failRequest(ctx, err)
 	}
 	list := "webhooks/" + namespace
 	var after webhookPosition
 	if in.Cursor != "" {
 		if err := decodeCursor(list, in.Cursor, &after); err != nil {
-			return nil, fail(ctx, err)
+			return nil, failRequest(ctx, err)
 		}
 	}
 	answer := &webhooksAnswer{Body: rest.WebhookList{Data: []rest.Webhook{}}}
@@ -81,22 +81,22 @@ func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
 }
 
 func (g *Gateway) getWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
-	_, webhook, err := g.readable(ctx, in)
+	_, webhook, err := g.findReadableWebhook(ctx, in)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	return g.answerWebhook(webhook), nil
 }
 
-// readable returns the webhook of a request whose caller may read it.
-func (g *Gateway) readable(ctx context.Context, in *WebhookPath) (*caller, *v1alpha1.Webhook, error) {
-	return g.permitted(ctx, in, "get")
+// findReadableWebhook returns the webhook of a request whose caller may read it.
+func (g *Gateway) findReadableWebhook(ctx context.Context, in *WebhookPath) (*caller, *v1alpha1.Webhook, error) {
+	return g.findPermittedWebhook(ctx, in, "get")
 }
 
-// permitted returns the webhook of a request whose caller may use this verb on
+// findPermittedWebhook returns the webhook of a request whose caller may use this verb on
 // it. Whoever may not, is not told whether it exists.
-func (g *Gateway) permitted(ctx context.Context, in *WebhookPath, verb string) (*caller, *v1alpha1.Webhook, error) {
-	who, namespace, err := in.of(ctx)
+func (g *Gateway) findPermittedWebhook(ctx context.Context, in *WebhookPath, verb string) (*caller, *v1alpha1.Webhook, error) {
+	who, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,7 +105,7 @@ func (g *Gateway) permitted(ctx context.Context, in *WebhookPath, verb string) (
 	if webhook != nil {
 		name = webhook.Name
 	}
-	if err := g.permitOne(ctx, who, verb, resourceWebhooks, namespace, name); err != nil {
+	if err := g.requireRightOnObject(ctx, who, verb, resourceWebhooks, namespace, name); err != nil {
 		return nil, nil, err
 	}
 	if webhook == nil {
@@ -121,7 +121,7 @@ func (g *Gateway) answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {
 // presentWebhook shows a webhook, with what looks wrong about it.
 func (g *Gateway) presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 	shown := presentWebhook(webhook)
-	shown.Warnings = append(g.warnings(webhook.Spec.Events), urlWarning(webhook.Spec.URL)...)
+	shown.Warnings = append(g.unknownTypeWarnings(webhook.Spec.Events), secretURLWarnings(webhook.Spec.URL)...)
 	return shown
 }
 
@@ -139,7 +139,7 @@ func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 		DeliveriesSkipped: webhook.Status.DeliveriesSkipped, LastSkippedAt: presentSeconds(webhook.Status.LastSkippedTime),
 		DeliveriesDeletedEarly: webhook.Status.DeliveriesDeletedEarly,
 	}
-	settingsOf(&webhook.Spec, &shown)
+	presentSettings(&webhook.Spec, &shown)
 	return shown
 }
 

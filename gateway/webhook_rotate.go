@@ -37,7 +37,7 @@ type RotateSecret struct {
 	Key string `header:"Idempotency-Key" pattern:"^[!-~]{1,128}$" doc:"Names this rotation: repeating it with the same key answers with the same secret and does not rotate again"`
 }
 
-func (g *Gateway) registerRotate(api huma.API) {
+func (g *Gateway) registerWebhookRotate(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "rotate-secret", Method: http.MethodPost, Path: "/v1/webhooks/{id}/rotate-secret", Tags: []string{"Webhooks"},
 		Summary: "Replace the signing secret",
@@ -47,71 +47,71 @@ func (g *Gateway) registerRotate(api huma.API) {
 }
 
 func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAnswer, error) {
-	who, known, err := g.permitted(ctx, &in.WebhookPath, "patch")
+	who, known, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	live, err := g.liveWebhook(ctx, client.ObjectKeyFromObject(known))
+	live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(known))
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	if !signingsecret.IsGenerated(live.webhook) {
-		return nil, fail(ctx, newProblem(http.StatusConflict, reasonSecretUserManaged, fmt.Sprintf(
+		return nil, failRequest(ctx, newProblem(http.StatusConflict, reasonSecretUserManaged, fmt.Sprintf(
 			"the webhook signs with the Secret %q, which its owner manages: put the new value there, and the old one into its key previous", live.webhook.Spec.Signing.SecretRef.Name)))
 	}
 	request := in.Key
 	if request == "" {
 		request = g.now().UTC().Format(time.RFC3339Nano)
 	}
-	secret, err := g.rotate(ctx, live.webhook, requestOf(who, request))
+	secret, err := g.rotateSecretOnce(ctx, live.webhook, rotationRequest(who, request))
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	return g.answerSecret(live.webhook, secret), nil
 }
 
-// requestOf is a request as it stands on the Webhook, for all who may see that.
+// rotationRequest is a request as it stands on the Webhook, for all who may see that.
 // It holds for the caller alone: by the key of somebody else nobody is shown the
 // secret that signs.
-func requestOf(who *caller, key string) string {
+func rotationRequest(who *caller, key string) string {
 	digest := sha256.Sum256([]byte(who.name()))
 	return fmt.Sprintf("%s/%x", key, digest[:8])
 }
 
-// rotate answers a request to rotate once, whoever else is at it. The caller's
+// rotateSecretOnce answers a request to rotate once, whoever else is at it. The caller's
 // rights are tried first; then the request is written on the Webhook, so that
 // the controller finishes what is begun here, and reads the Secret again; then
 // the Secret is changed, unless the controller has done so.
-func (g *Gateway) rotate(ctx context.Context, webhook *v1alpha1.Webhook, request string) (string, error) {
-	secret, answered, err := g.answer(ctx, webhook, request, nothingAsked)
+func (g *Gateway) rotateSecretOnce(ctx context.Context, webhook *v1alpha1.Webhook, request string) (string, error) {
+	secret, answered, err := g.answerRotation(ctx, webhook, request, notRequested)
 	if answered || err != nil {
 		return secret, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completionTimeout)
 	defer cancel()
-	if _, err := g.request(ctx, webhook, v1alpha1.RotateRequestedAtAnnotation, request); err != nil {
+	if _, err := g.requestByAnnotation(ctx, webhook, v1alpha1.RotateRequestedAtAnnotation, request); err != nil {
 		return "", err
 	}
-	secret, _, err = g.answer(ctx, webhook, request, asked)
+	secret, _, err = g.answerRotation(ctx, webhook, request, requested)
 	return secret, err
 }
 
-// stage of a rotation: until the request is on the Webhook, nothing is stored.
+// rotationStage of a rotation: until the request is on the Webhook, nothing is stored.
 // From then on the controller may answer it, and another rotation may follow
 // before that is seen here; the caller gets the secret that signs on beside
 // the newer one.
-type stage bool
+type rotationStage bool
 
 const (
-	nothingAsked stage = false
-	asked        stage = true
+	notRequested rotationStage = false
+	requested    rotationStage = true
 )
 
-// answer returns the secret that answers a request. answered says that there
+// answerRotation returns the secret that answers a request. answered says that there
 // was one already.
-func (g *Gateway) answer(ctx context.Context, webhook *v1alpha1.Webhook, request string, at stage) (secret string, answered bool, err error) {
-	for range changeTries {
-		kept, err := g.signingSecret(ctx, webhook)
+func (g *Gateway) answerRotation(ctx context.Context, webhook *v1alpha1.Webhook, request string, at rotationStage) (secret string, answered bool, err error) {
+	for range maxChangeTries {
+		kept, err := g.readSigningSecret(ctx, webhook)
 		if err != nil {
 			return "", false, err
 		}
@@ -119,25 +119,25 @@ func (g *Gateway) answer(ctx context.Context, webhook *v1alpha1.Webhook, request
 		switch {
 		case latest:
 			return string(kept.Data[v1alpha1.SecretKey]), true, nil
-		case known && at == asked && signingsecret.Overtaken(kept, request) != "":
+		case known && at == requested && signingsecret.Overtaken(kept, request) != "":
 			return signingsecret.Overtaken(kept, request), true, nil
 		case known:
-			return "", false, fieldProblem(http.StatusConflict, reasonKeyUsed, "header.Idempotency-Key", "this key stands for a rotation that another one has followed; use a new key")
+			return "", false, newFieldProblem(http.StatusConflict, reasonKeyUsed, "header.Idempotency-Key", "this key stands for a rotation that another one has followed; use a new key")
 		}
-		err = g.writeRotated(ctx, webhook, kept, request, at)
-		if errors.Is(err, errOvertaken) {
+		err = g.writeRotatedSecret(ctx, webhook, kept, request, at)
+		if errors.Is(err, errModified) {
 			continue
 		}
 		return string(kept.Data[v1alpha1.SecretKey]), false, err
 	}
-	return "", false, busy()
+	return "", false, contended()
 }
 
-// writeRotated rotates a Secret as it was read; one that does not exist is
+// writeRotatedSecret rotates a Secret as it was read; one that does not exist is
 // created.
-func (g *Gateway) writeRotated(ctx context.Context, webhook *v1alpha1.Webhook, kept *corev1.Secret, request string, at stage) error {
+func (g *Gateway) writeRotatedSecret(ctx context.Context, webhook *v1alpha1.Webhook, kept *corev1.Secret, request string, at rotationStage) error {
 	create, update := []client.CreateOption{client.FieldOwner(fieldManager)}, []client.UpdateOption{client.FieldOwner(fieldManager)}
-	if at == nothingAsked {
+	if at == notRequested {
 		create, update = append(create, client.DryRunAll), append(update, client.DryRunAll)
 	}
 	var err error
@@ -145,27 +145,27 @@ func (g *Gateway) writeRotated(ctx context.Context, webhook *v1alpha1.Webhook, k
 		if err := signingsecret.MarkAnswered(kept, request); err != nil {
 			return err
 		}
-		err = g.callers.Create(ctx, kept, create...)
+		err = g.callerClient.Create(ctx, kept, create...)
 	} else {
 		if _, err := signingsecret.Rotate(kept, webhook, request, g.now(), g.random); err != nil {
 			return err
 		}
-		err = g.callers.Update(ctx, kept, update...)
+		err = g.callerClient.Update(ctx, kept, update...)
 	}
 	if denial.IsConflict(err) || denial.IsAlreadyExists(err) || denial.IsNotFound(err) {
-		return errOvertaken
+		return errModified
 	}
 	if err != nil {
-		return notStored(err, kept.Name)
+		return secretWriteProblem(err, kept.Name)
 	}
 	return nil
 }
 
-// signingSecret reads the generated Secret of a webhook for a caller who may
+// readSigningSecret reads the generated Secret of a webhook for a caller who may
 // replace it; if there is none, it returns a new one.
-func (g *Gateway) signingSecret(ctx context.Context, webhook *v1alpha1.Webhook) (*corev1.Secret, error) {
+func (g *Gateway) readSigningSecret(ctx context.Context, webhook *v1alpha1.Webhook) (*corev1.Secret, error) {
 	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signingsecret.SecretName(webhook)}
-	if err := g.permit(ctx, callerFrom(ctx), "update", resourceSecrets, key.Namespace, key.Name); err != nil {
+	if err := g.requireRight(ctx, callerFrom(ctx), "update", resourceSecrets, key.Namespace, key.Name); err != nil {
 		return nil, err
 	}
 	var kept corev1.Secret
@@ -178,7 +178,7 @@ func (g *Gateway) signingSecret(ctx context.Context, webhook *v1alpha1.Webhook) 
 		return signingsecret.NewSecret(webhook, value), nil
 	}
 	if err != nil {
-		return nil, notRead(err)
+		return nil, secretReadProblem(err)
 	}
 	if !metav1.IsControlledBy(&kept, webhook) {
 		return nil, newProblem(http.StatusConflict, reasonSecretNotPermitted,
@@ -193,14 +193,14 @@ func (g *Gateway) signingSecret(ctx context.Context, webhook *v1alpha1.Webhook) 
 func (g *Gateway) readSecret(ctx context.Context, key types.NamespacedName, into *corev1.Secret) error {
 	err := g.client.Get(ctx, key, into)
 	if apierrors.IsForbidden(err) {
-		return g.callers.Get(ctx, key, into)
+		return g.callerClient.Get(ctx, key, into)
 	}
 	return err
 }
 
-// notRead says why a signing Secret cannot be read.
-func notRead(err error) error {
-	p := fromAPI(err, "reading the secret")
+// secretReadProblem says why a signing Secret cannot be read.
+func secretReadProblem(err error) error {
+	p := problemFromAPI(err, "reading the secret")
 	if apierrors.IsForbidden(err) {
 		p.Detail += "; it is read before it is replaced, which takes this right, or that of the gateway by the role bbmcp-gateway-signing"
 	}

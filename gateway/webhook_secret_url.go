@@ -14,8 +14,8 @@ import (
 const reasonURLShowsSecret = "URLShowsSecret"
 
 const (
-	// longPart is how long a part of a path is at least that looks like a secret.
-	longPart = 24
+	// minSecretLength is how long a part of a path is at least that looks like a secret.
+	minSecretLength = 24
 	// urlExposesDetail says what is wrong and the way out.
 	urlExposesDetail = " looks like a secret, and all who may read webhooks see the url; have the endpoint verify the signature instead"
 )
@@ -25,9 +25,9 @@ var (
 	uuidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 )
 
-// urlWarning tells of a url that seems to be a secret itself: its path and query
+// secretURLWarnings tells of a url that seems to be a secret itself: its path and query
 // are in the object, for all who may read it. It repeats none of what it found.
-func urlWarning(endpoint string) []rest.Warning {
+func secretURLWarnings(endpoint string) []rest.Warning {
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		return nil
@@ -48,7 +48,7 @@ func urlWarning(endpoint string) []rest.Warning {
 // looksRandom reports whether a text is long and mixes letters and digits, as
 // tokens do; ids of the usual form are none.
 func looksRandom(part string) bool {
-	return len(part) >= longPart && !uuidForm.MatchString(part) && strings.ContainsAny(part, "0123456789") &&
+	return len(part) >= minSecretLength && !uuidForm.MatchString(part) && strings.ContainsAny(part, "0123456789") &&
 		strings.ContainsFunc(part, isLetter) &&
 		!strings.ContainsFunc(part, func(r rune) bool { return !isLetter(r) && (r < '0' || r > '9') && r != '_' && r != '-' })
 }

@@ -21,7 +21,7 @@ func TestURLsThatShowASecretAreTold(t *testing.T) {
 		"https://hooks.example.com/services/T0000/B0000/aB3dE6gH9jK2mN5pQ8rS1tU4vW7": "path",
 		"https://example.com/%zz":                                                    "",
 	} {
-		got := urlWarning(endpoint)
+		got := secretURLWarnings(endpoint)
 		if (want == "") != (len(got) == 0) {
 			t.Errorf("%s: %v", endpoint, got)
 			continue

@@ -22,19 +22,19 @@ import (
 
 // setting is a member of requests beside url, events and description.
 type setting struct {
-	name       []string // in the REST API
-	path       []string // in the spec of a Webhook
-	isDuration bool     // or a list of them
-	standard   any      // what the CRD fills in; nil: nothing
+	name         []string // in the REST API
+	path         []string // in the spec of a Webhook
+	isDuration   bool     // or a list of them
+	defaultValue any      // what the CRD fills in; nil: nothing
 }
 
 // settings are all of them.
 func settings() []setting {
 	return []setting{
 		{[]string{"retry_policy", "delays"}, []string{"retryPolicy", "delays"}, true, nil},
-		{[]string{"retry_policy", "timeout"}, []string{"retryPolicy", "timeout"}, true, shortDuration(retry.Default().Timeout)},
+		{[]string{"retry_policy", "timeout"}, []string{"retryPolicy", "timeout"}, true, formatDuration(retry.Default().Timeout)},
 		{[]string{"retry_policy", "jitter_percent"}, []string{"retryPolicy", "jitterPercent"}, false, int64(0)},
-		{[]string{"delivery_deadline"}, []string{"deliveryDeadline"}, true, shortDuration(defaultDeadline)},
+		{[]string{"delivery_deadline"}, []string{"deliveryDeadline"}, true, formatDuration(defaultDeadline)},
 		{[]string{"overflow"}, []string{"overflow"}, false, rest.OverflowSkip},
 		{[]string{"retention", "succeeded"}, []string{"retention", "succeeded"}, true, nil},
 		{[]string{"retention", "failed"}, []string{"retention", "failed"}, true, nil},
@@ -43,9 +43,9 @@ func settings() []setting {
 	}
 }
 
-// restName is the name in the REST API of a field of the spec, such as
+// restFieldName is the name in the REST API of a field of the spec, such as
 // retry_policy.delays[1] of retryPolicy.delays[1].
-func restName(field string) string {
+func restFieldName(field string) string {
 	for _, s := range settings() {
 		if rest, ok := strings.CutPrefix(field, strings.Join(s.path, ".")); ok && (rest == "" || rest[0] == '[') {
 			return strings.Join(s.name, ".") + rest
@@ -61,9 +61,9 @@ type fieldChange struct {
 	value any // as JSON has it, with int64 for numbers
 }
 
-// settingsIn reads the settings of a request's body, which has been held against
+// parseSettings reads the settings of a request's body, which has been held against
 // its schema. A member that is null stands for its default.
-func settingsIn(body []byte) ([]fieldChange, error) {
+func parseSettings(body []byte) ([]fieldChange, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	var members map[string]any
@@ -72,7 +72,7 @@ func settingsIn(body []byte) ([]fieldChange, error) {
 	}
 	var changes []fieldChange
 	for _, s := range settings() {
-		value, given := member(members, s.name)
+		value, given := findMember(members, s.name)
 		if !given {
 			continue
 		}
@@ -84,26 +84,26 @@ func settingsIn(body []byte) ([]fieldChange, error) {
 		if number, ok := value.(json.Number); ok {
 			whole, err := number.Int64()
 			if err != nil {
-				return nil, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, strings.Join(s.name, "."), "must be a whole number without exponent")
+				return nil, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, strings.Join(s.name, "."), "must be a whole number without exponent")
 			}
 			value = whole
 		}
 		if value == nil {
-			value = s.standard
+			value = s.defaultValue
 		}
 		changes = append(changes, fieldChange{path: s.path, value: value})
 	}
 	return changes, nil
 }
 
-// member finds a member; those of a null are null.
-func member(members map[string]any, name []string) (value any, given bool) {
+// findMember finds a member; those of a null are null.
+func findMember(members map[string]any, name []string) (value any, given bool) {
 	value, given = members[name[0]]
 	if len(name) == 1 || !given || value == nil {
 		return value, given
 	}
 	inner, _ := value.(map[string]any)
-	return member(inner, name[1:])
+	return findMember(inner, name[1:])
 }
 
 // durationForm is that of the CRD. Not all that has it can be held.
@@ -123,17 +123,17 @@ func checkDurations(field string, value any) error {
 		if isList {
 			field = fmt.Sprintf("%s[%d]", field, i)
 		}
-		return fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, field, `must be a duration such as "10s", "2m" or "1h30m"`)
+		return newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, field, `must be a duration such as "10s", "2m" or "1h30m"`)
 	}
 	return nil
 }
 
-// specWith fills the settings of a webhook that is to be created.
-func specWith(spec *v1alpha1.WebhookSpec, changes []fieldChange) error {
+// applySettings fills the settings of a webhook that is to be created.
+func applySettings(spec *v1alpha1.WebhookSpec, changes []fieldChange) error {
 	members := map[string]any{}
 	for _, c := range changes {
 		if c.value != nil {
-			setAt(members, c.path, c.value)
+			setNested(members, c.path, c.value)
 		}
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(members, spec); err != nil {
@@ -142,8 +142,8 @@ func specWith(spec *v1alpha1.WebhookSpec, changes []fieldChange) error {
 	return nil
 }
 
-// setAt puts a value into nested maps.
-func setAt(members map[string]any, path []string, value any) {
+// setNested puts a value into nested maps.
+func setNested(members map[string]any, path []string, value any) {
 	for _, name := range path[:len(path)-1] {
 		inner, ok := members[name].(map[string]any)
 		if !ok {
@@ -155,12 +155,12 @@ func setAt(members map[string]any, path []string, value any) {
 	members[path[len(path)-1]] = value
 }
 
-// sameValue compares two values of a field; "90s" and "1m30s" are the same.
-func sameValue(a, b any) bool {
+// equalValues compares two values of a field; "90s" and "1m30s" are the same.
+func equalValues(a, b any) bool {
 	listA, isListA := a.([]any)
 	listB, isListB := b.([]any)
 	if isListA && isListB {
-		return slices.EqualFunc(listA, listB, sameValue)
+		return slices.EqualFunc(listA, listB, equalValues)
 	}
 	if isListA || isListB {
 		return false
@@ -175,10 +175,10 @@ func sameValue(a, b any) bool {
 	return a == b
 }
 
-// settingsOf shows the settings of a webhook, defaults filled in.
-func settingsOf(spec *v1alpha1.WebhookSpec, shown *rest.Webhook) {
+// presentSettings shows the settings of a webhook, defaults filled in.
+func presentSettings(spec *v1alpha1.WebhookSpec, shown *rest.Webhook) {
 	policy := retry.Default()
-	shown.RetryPolicy = rest.RetryPolicy{Delays: []string{}, Timeout: shortDuration(policy.Timeout)}
+	shown.RetryPolicy = rest.RetryPolicy{Delays: []string{}, Timeout: formatDuration(policy.Timeout)}
 	delays := policy.Delays
 	if given := spec.RetryPolicy; given != nil {
 		if given.Delays != nil {
@@ -188,18 +188,18 @@ func settingsOf(spec *v1alpha1.WebhookSpec, shown *rest.Webhook) {
 			}
 		}
 		if given.Timeout != nil {
-			shown.RetryPolicy.Timeout = shortDuration(given.Timeout.Duration)
+			shown.RetryPolicy.Timeout = formatDuration(given.Timeout.Duration)
 		}
 		if given.JitterPercent != nil {
 			shown.RetryPolicy.JitterPercent = int(*given.JitterPercent)
 		}
 	}
 	for _, delay := range delays {
-		shown.RetryPolicy.Delays = append(shown.RetryPolicy.Delays, shortDuration(delay))
+		shown.RetryPolicy.Delays = append(shown.RetryPolicy.Delays, formatDuration(delay))
 	}
-	shown.DeliveryDeadline, shown.Overflow = shortDuration(defaultDeadline), rest.OverflowSkip
+	shown.DeliveryDeadline, shown.Overflow = formatDuration(defaultDeadline), rest.OverflowSkip
 	if spec.DeliveryDeadline != nil {
-		shown.DeliveryDeadline = shortDuration(spec.DeliveryDeadline.Duration)
+		shown.DeliveryDeadline = formatDuration(spec.DeliveryDeadline.Duration)
 	}
 	if spec.Overflow != "" {
 		shown.Overflow = string(spec.Overflow)
@@ -218,11 +218,11 @@ func durationOrNull(d *metav1.Duration) *string {
 	if d == nil {
 		return nil
 	}
-	return new(shortDuration(d.Duration))
+	return new(formatDuration(d.Duration))
 }
 
-// shortDuration is a duration without units that are zero: "2m" and not "2m0s".
-func shortDuration(d time.Duration) string {
+// formatDuration is a duration without units that are zero: "2m" and not "2m0s".
+func formatDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")

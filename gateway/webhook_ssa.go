@@ -48,7 +48,7 @@ func (l *liveWebhook) value(path []string) (now any, found bool) {
 	return now, found
 }
 
-func readWebhook(object *unstructured.Unstructured) (*liveWebhook, error) {
+func parseLiveWebhook(object *unstructured.Unstructured) (*liveWebhook, error) {
 	live := &liveWebhook{object: object, webhook: &v1alpha1.Webhook{}}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, live.webhook); err != nil {
 		return nil, fmt.Errorf("read webhook %s/%s: %w", object.GetNamespace(), object.GetName(), err)
@@ -56,38 +56,38 @@ func readWebhook(object *unstructured.Unstructured) (*liveWebhook, error) {
 	return live, nil
 }
 
-// apply changes fields by server-side apply, without force, as the caller. It
-// returns errOvertaken if the webhook has changed since it was read.
-func (g *Gateway) apply(ctx context.Context, live *liveWebhook, want wanted) (*v1alpha1.Webhook, error) {
+// applyChange changes fields by server-side apply, without force, as the caller. It
+// returns errModified if the webhook has changed since it was read.
+func (g *Gateway) applyChange(ctx context.Context, live *liveWebhook, want webhookChange) (*v1alpha1.Webhook, error) {
 	if want.isEmpty() {
 		return live.webhook, nil
 	}
-	if err := g.ownByApply(ctx, live); err != nil {
+	if err := g.upgradeManagedFields(ctx, live); err != nil {
 		return nil, err
 	}
-	owners, err := readOwners(live.object.GetManagedFields())
+	owners, err := parseFieldOwners(live.object.GetManagedFields())
 	if err != nil {
 		return nil, err
 	}
-	if p := owners.refuse(live, want); p != nil {
+	if p := owners.checkChange(live, want); p != nil {
 		return nil, p
 	}
 	next := newWebhookObject(client.ObjectKeyFromObject(live.object))
 	next.SetResourceVersion(live.object.GetResourceVersion())
-	next.Object["spec"] = owners.configuration(live.object, want)
-	if err := g.callers.Apply(ctx, client.ApplyConfigurationFromUnstructured(next), client.FieldOwner(fieldManager)); err != nil {
-		return nil, notApplied(err)
+	next.Object["spec"] = owners.buildConfiguration(live.object, want)
+	if err := g.callerClient.Apply(ctx, client.ApplyConfigurationFromUnstructured(next), client.FieldOwner(fieldManager)); err != nil {
+		return nil, applyProblem(err)
 	}
-	changed, err := readWebhook(next)
+	changed, err := parseLiveWebhook(next)
 	if err != nil {
 		return nil, err
 	}
 	return changed.webhook, nil
 }
 
-// ownByApply makes what the gateway created, or somebody in its name, its own in
+// upgradeManagedFields makes what the gateway created, or somebody in its name, its own in
 // the sense of server-side apply: else it would stand in its own way.
-func (g *Gateway) ownByApply(ctx context.Context, live *liveWebhook) error {
+func (g *Gateway) upgradeManagedFields(ctx context.Context, live *liveWebhook) error {
 	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live.object, sets.New(fieldManager), fieldManager)
 	if err != nil {
 		return fmt.Errorf("read the owners of webhook %s/%s: %w", live.object.GetNamespace(), live.object.GetName(), err)
@@ -95,41 +95,41 @@ func (g *Gateway) ownByApply(ctx context.Context, live *liveWebhook) error {
 	if patch == nil {
 		return nil
 	}
-	if err := g.callers.Patch(ctx, live.object, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldManager)); err != nil {
-		return notApplied(err)
+	if err := g.callerClient.Patch(ctx, live.object, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldManager)); err != nil {
+		return applyProblem(err)
 	}
 	return nil
 }
 
-func notApplied(err error) error {
+func applyProblem(err error) error {
 	if !denial.IsConflict(err) {
-		return fromAPI(err, "changing the webhook")
+		return problemFromAPI(err, "changing the webhook")
 	}
 	status, _ := errors.AsType[*apierrors.StatusError](err)
 	p := newProblem(http.StatusConflict, reasonFieldOwned, "")
 	if details := status.Status().Details; details != nil {
 		for _, cause := range details.Causes {
 			if cause.Type == metav1.CauseTypeFieldManagerConflict {
-				field := restName(strings.TrimPrefix(strings.TrimPrefix(cause.Field, "."), "spec."))
+				field := restFieldName(strings.TrimPrefix(strings.TrimPrefix(cause.Field, "."), "spec."))
 				p.Errors = append(p.Errors, rest.ProblemField{Field: field, Detail: cause.Message, Reason: reasonFieldOwned})
 			}
 		}
 	}
 	if len(p.Errors) == 0 {
-		return errOvertaken
+		return errModified
 	}
 	p.Detail = p.Errors[0].Field + ": " + p.Errors[0].Detail
 	return p
 }
 
-// configuration is what to apply: the fields that we own as they are, or they
+// buildConfiguration is what to apply: the fields that we own as they are, or they
 // would be removed, and the changes.
-func (o *owners) configuration(object *unstructured.Unstructured, want wanted) map[string]any {
+func (o *fieldOwners) buildConfiguration(object *unstructured.Unstructured, want webhookChange) map[string]any {
 	current, _, _ := unstructured.NestedMap(object.Object, "spec")
-	spec := pick(current, o.ours.WithPrefix(fieldpath.PathElement{FieldName: new("spec")}))
+	spec := selectOwned(current, o.own.WithPrefix(fieldpath.PathElement{FieldName: new("spec")}))
 	if events, ok := spec["events"].([]any); ok {
 		events = slices.DeleteFunc(events, func(event any) bool {
-			return !o.ours.Has(fieldpath.MakePathOrDie("spec", "events", value.NewValueInterface(event)))
+			return !o.own.Has(fieldpath.MakePathOrDie("spec", "events", value.NewValueInterface(event)))
 		})
 		if spec["events"] = events; len(events) == 0 {
 			delete(spec, "events")
@@ -144,20 +144,20 @@ func (o *owners) configuration(object *unstructured.Unstructured, want wanted) m
 	}
 	for _, c := range want.fields {
 		if c.value == nil {
-			removeAt(spec, c.path)
+			removeNested(spec, c.path)
 		} else {
-			setAt(spec, c.path, c.value)
+			setNested(spec, c.path, c.value)
 		}
 	}
 	return spec
 }
 
-// removeAt takes a value out of nested maps, and maps that are empty then: applied
+// removeNested takes a value out of nested maps, and maps that are empty then: applied
 // empty they would be set to null.
-func removeAt(members map[string]any, path []string) {
+func removeNested(members map[string]any, path []string) {
 	if len(path) > 1 {
 		inner, _ := members[path[0]].(map[string]any)
-		removeAt(inner, path[1:])
+		removeNested(inner, path[1:])
 		if len(inner) > 0 {
 			return
 		}
@@ -165,9 +165,9 @@ func removeAt(members map[string]any, path []string) {
 	delete(members, path[0])
 }
 
-// pick returns the members of an object that are in a set. Of one that is owned in
+// selectOwned returns the members of an object that are in a set. Of one that is owned in
 // parts only these parts are taken: the others are not ours to repeat.
-func pick(members map[string]any, owned *fieldpath.Set) map[string]any {
+func selectOwned(members map[string]any, owned *fieldpath.Set) map[string]any {
 	picked := map[string]any{}
 	for name, now := range members {
 		element := fieldpath.PathElement{FieldName: &name}
@@ -175,7 +175,7 @@ func pick(members map[string]any, owned *fieldpath.Set) map[string]any {
 		parts := owned.WithPrefix(element)
 		switch {
 		case isObject && !parts.Empty():
-			picked[name] = pick(inner, parts)
+			picked[name] = selectOwned(inner, parts)
 		case owned.Members.Has(element), !parts.Empty():
 			picked[name] = now
 		}

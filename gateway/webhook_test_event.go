@@ -27,7 +27,7 @@ type TestWebhook struct {
 	Body rest.WebhookTest
 }
 
-func (g *Gateway) registerTry(api huma.API) {
+func (g *Gateway) registerWebhookTestEvent(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "test-webhook", Method: http.MethodPost, Path: "/v1/webhooks/{id}/test", Tags: []string{"Webhooks"},
 		DefaultStatus: http.StatusAccepted, Summary: "Send a test event to this webhook only",
@@ -37,41 +37,41 @@ func (g *Gateway) registerTry(api huma.API) {
 }
 
 func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAnswer, error) {
-	who, namespace, err := in.of(ctx)
+	who, namespace, err := in.resolveScope(ctx)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	if err := payload.ValidateEventType(in.Body.Event); err != nil {
-		return nil, fail(ctx, problemOf(err, nil))
+		return nil, failRequest(ctx, problemFromPayload(err, nil))
 	}
-	if err := g.permit(ctx, who, verbPublish, resourceEventTypes, namespace, in.Body.Event); err != nil {
-		return nil, fail(ctx, err)
+	if err := g.requireRight(ctx, who, verbPublish, resourceEventTypes, namespace, in.Body.Event); err != nil {
+		return nil, failRequest(ctx, err)
 	}
 	webhook := g.webhooks.find(namespace, in.ID)
 	if webhook == nil || !webhook.DeletionTimestamp.IsZero() {
-		return nil, fail(ctx, notFound("webhook"))
+		return nil, failRequest(ctx, notFound("webhook"))
 	}
 	now := g.now()
-	body, err := g.testBody(ctx, &in.Body, now)
+	body, err := g.buildTestPayload(ctx, &in.Body, now)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	eventID, err := g.newEventID("test_")
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	if refused := g.writes.check(namespace); refused != nil {
-		return nil, fail(ctx, refused)
+		return nil, failRequest(ctx, refused)
 	}
 	// A test fills the backlog like any event, and says so if it cannot.
 	admitted := g.deliveries.reserve(g.limits, namespace, int64(len(body)), []quotaRequest{{webhook: webhook.Name, webhookID: idOf(webhook), refuseIfFull: true}})
 	if admitted.refused != nil {
-		return nil, fail(ctx, admitted.refused)
+		return nil, failRequest(ctx, admitted.refused)
 	}
 	defer g.deliveries.release(namespace, webhook.Name, int64(len(body)))
 	reserved, refused := g.writes.reserve(namespace, len(body), 1)
 	if refused != nil {
-		return nil, fail(ctx, refused)
+		return nil, failRequest(ctx, refused)
 	}
 	defer reserved[0].release()
 	sent, err := g.createDelivery(ctx, deliveryDraft{
@@ -79,27 +79,27 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 		accepted: now, publishedBy: who.name(), test: true, reservation: reserved[0],
 	})
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	return &acceptedAnswer{presentDelivery(sent)}, nil
 }
 
-// testBody is what to send: the data that was given, or the type's example.
-func (g *Gateway) testBody(ctx context.Context, test *rest.WebhookTest, now time.Time) ([]byte, error) {
+// buildTestPayload is what to send: the data that was given, or the type's example.
+func (g *Gateway) buildTestPayload(ctx context.Context, test *rest.WebhookTest, now time.Time) ([]byte, error) {
 	entry := g.eventTypes.find(test.Event)
 	if entry == nil && !g.unregistered {
-		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, "event", test.Event+" is not in the catalogue; see GET /v1/event-types")
+		return nil, newFieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, "event", test.Event+" is not in the catalogue; see GET /v1/event-types")
 	}
 	data := []byte(test.Data)
 	if len(data) == 0 && entry != nil {
 		data = []byte(entry.example)
 	}
 	if len(data) == 0 {
-		return nil, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "data", "is needed, because the event type has no example")
+		return nil, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "data", "is needed, because the event type has no example")
 	}
 	body, err := payload.Build(test.Event, now, data)
 	if err != nil {
-		return nil, problemOf(err, nil)
+		return nil, problemFromPayload(err, nil)
 	}
 	if entry == nil {
 		return body, nil

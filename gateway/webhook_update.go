@@ -18,22 +18,22 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// changeTries bounds how often a change is begun anew because somebody else was
+// maxChangeTries bounds how often a change is begun anew because somebody else was
 // faster. The controller's own writes are a minute apart.
-const changeTries = 8
+const maxChangeTries = 8
 
-// errOvertaken says that the object has changed since it was read.
-var errOvertaken = errors.New("the object has changed since it was read")
+// errModified says that the object has changed since it was read.
+var errModified = errors.New("the object has changed since it was read")
 
-// wanted are the new values of a webhook. What is not in it stays as it is.
-type wanted struct {
+// webhookChange are the new values of a webhook. What is not in it stays as it is.
+type webhookChange struct {
 	events []string // nil: as they are
 	fields []fieldChange
 }
 
-// minus leaves out what the webhook has already.
-func (w wanted) minus(live *liveWebhook) wanted {
-	if sameSet(w.events, live.webhook.Spec.Events) {
+// withoutUnchanged leaves out what the webhook has already.
+func (w webhookChange) withoutUnchanged(live *liveWebhook) webhookChange {
+	if equalSets(w.events, live.webhook.Spec.Events) {
 		w.events = nil
 	}
 	w.fields = slices.DeleteFunc(slices.Clone(w.fields), func(c fieldChange) bool {
@@ -41,14 +41,14 @@ func (w wanted) minus(live *liveWebhook) wanted {
 		if !found {
 			return c.value == nil || c.value == "" || c.value == false // as if unset
 		}
-		return sameValue(now, c.value)
+		return equalValues(now, c.value)
 	})
 	return w
 }
 
-func (w wanted) isEmpty() bool { return w.events == nil && len(w.fields) == 0 }
+func (w webhookChange) isEmpty() bool { return w.events == nil && len(w.fields) == 0 }
 
-func sameSet(a, b []string) bool {
+func equalSets(a, b []string) bool {
 	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
 	return slices.Equal(a, b)
 }
@@ -56,14 +56,14 @@ func sameSet(a, b []string) bool {
 // UpdateWebhook is the body and the conditions of PUT and PATCH.
 type UpdateWebhook struct {
 	WebhookPath
-	Condition
+	Precondition
 
 	Body rest.WebhookUpdate
 	// RawBody tells null from what is left out.
 	RawBody []byte
 }
 
-func (g *Gateway) registerChange(api huma.API) {
+func (g *Gateway) registerWebhookUpdate(api huma.API) {
 	for _, operation := range []huma.Operation{
 		{OperationID: "update-webhook", Method: http.MethodPut},
 		{OperationID: "patch-webhook", Method: http.MethodPatch},
@@ -81,17 +81,17 @@ func (g *Gateway) registerChange(api huma.API) {
 }
 
 func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhookAnswer, error) {
-	_, known, err := g.permitted(ctx, &in.WebhookPath, "patch")
+	_, known, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	want := wanted{events: in.Body.Events}
-	if want.fields, err = settingsIn(in.RawBody); err != nil {
-		return nil, fail(ctx, err)
+	want := webhookChange{events: in.Body.Events}
+	if want.fields, err = parseSettings(in.RawBody); err != nil {
+		return nil, failRequest(ctx, err)
 	}
 	if in.Body.URL != nil {
 		if err := g.checkURL(ctx, *in.Body.URL); err != nil {
-			return nil, fail(ctx, err)
+			return nil, failRequest(ctx, err)
 		}
 		want.fields = append(want.fields, fieldChange{path: []string{"url"}, value: *in.Body.URL})
 	}
@@ -99,31 +99,31 @@ func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhoo
 		want.fields = append(want.fields, fieldChange{path: []string{"description"}, value: *in.Body.Description})
 	}
 	if want.isEmpty() {
-		return nil, fail(ctx, fieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "body",
+		return nil, failRequest(ctx, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "body",
 			"give at least one of url, events, description, retry_policy, delivery_deadline, overflow and retention"))
 	}
 	if err := checkEvents(want.events); err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
-	webhook, err := g.change(ctx, known, in.Condition, want)
+	webhook, err := g.changeWebhook(ctx, known, in.Precondition, want)
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, failRequest(ctx, err)
 	}
 	return g.answerWebhook(webhook), nil
 }
 
-// change gives a webhook the values that are wanted, all or none.
-func (g *Gateway) change(ctx context.Context, known *v1alpha1.Webhook, condition Condition, want wanted) (*v1alpha1.Webhook, error) {
-	for range changeTries {
-		live, err := g.liveWebhook(ctx, client.ObjectKeyFromObject(known))
+// changeWebhook gives a webhook the values that are wanted, all or none.
+func (g *Gateway) changeWebhook(ctx context.Context, known *v1alpha1.Webhook, condition Precondition, want webhookChange) (*v1alpha1.Webhook, error) {
+	for range maxChangeTries {
+		live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(known))
 		if err != nil {
 			return nil, err
 		}
 		if !condition.holds(live.webhook) {
-			return nil, condition.failed()
+			return nil, condition.problem()
 		}
-		changed, err := g.apply(ctx, live, want.minus(live))
-		if errors.Is(err, errOvertaken) {
+		changed, err := g.applyChange(ctx, live, want.withoutUnchanged(live))
+		if errors.Is(err, errModified) {
 			continue
 		}
 		if err != nil {
@@ -132,17 +132,17 @@ func (g *Gateway) change(ctx context.Context, known *v1alpha1.Webhook, condition
 		g.webhooks.ApplyWrite(changed)
 		return changed, nil
 	}
-	return nil, busy()
+	return nil, contended()
 }
 
-// busy says that others change an object all the time.
-func busy() *problem {
-	return newProblem(http.StatusConflict, string(metav1.StatusReasonConflict), "the object is being changed by others at the same time; try again").retryAfter(retryShortly)
+// contended says that others change an object all the time.
+func contended() *problem {
+	return newProblem(http.StatusConflict, string(metav1.StatusReasonConflict), "the object is being changed by others at the same time; try again").setRetryAfter(retryShortly)
 }
 
-// liveWebhook reads a webhook from the API server, with the gateway's rights:
+// readLiveWebhook reads a webhook from the API server, with the gateway's rights:
 // whoever asks has been found to have the right that the call needs.
-func (g *Gateway) liveWebhook(ctx context.Context, key types.NamespacedName) (*liveWebhook, error) {
+func (g *Gateway) readLiveWebhook(ctx context.Context, key types.NamespacedName) (*liveWebhook, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	object := newWebhookObject(key)
@@ -153,5 +153,5 @@ func (g *Gateway) liveWebhook(ctx context.Context, key types.NamespacedName) (*l
 	if err != nil {
 		return nil, unavailable("reading the webhook", err)
 	}
-	return readWebhook(object)
+	return parseLiveWebhook(object)
 }

@@ -10,23 +10,23 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/match"
 )
 
-// mostWarnings bounds how many event types of a webhook are looked up in the
+// maxWarnings bounds how many event types of a webhook are looked up in the
 // catalogue for one that is spelt much the same.
-const mostWarnings = 8
+const maxWarnings = 8
 
-// warnings tell of event types that a webhook wants and nobody knows: they may
+// unknownTypeWarnings tell of event types that a webhook wants and nobody knows: they may
 // come to be known later, so they are accepted, but often they are misspelt. Where
 // events of any type are accepted only what is nearly a known type is told of.
-func (g *Gateway) warnings(events []string) (all []rest.Warning) {
+func (g *Gateway) unknownTypeWarnings(events []string) (all []rest.Warning) {
 	var known []string
 	for _, entry := range g.eventTypes.list() {
 		known = append(known, entry.eventType)
 	}
 	for i, pattern := range events {
-		if len(all) == mostWarnings {
+		if len(all) == maxWarnings {
 			break
 		}
-		detail, sure := unknownEvents(pattern, known)
+		detail, sure := explainUnknownPattern(pattern, known)
 		if detail == "" || g.unregistered && !sure {
 			continue
 		}
@@ -35,9 +35,9 @@ func (g *Gateway) warnings(events []string) (all []rest.Warning) {
 	return all
 }
 
-// unknownEvents says that no known event type is selected by a pattern, and which
+// explainUnknownPattern says that no known event type is selected by a pattern, and which
 // one may be meant; sure: there is such a one.
-func unknownEvents(pattern string, known []string) (detail string, sure bool) {
+func explainUnknownPattern(pattern string, known []string) (detail string, sure bool) {
 	if pattern == match.Any || strings.HasPrefix(pattern, reservedPrefix) {
 		return "", false
 	}
@@ -47,10 +47,10 @@ func unknownEvents(pattern string, known []string) (detail string, sure bool) {
 		}
 	}
 	prefix, isPrefix := strings.CutSuffix(pattern, ".*")
-	nearest, distance := "", mostTypos(prefix)+1
+	nearest, distance := "", maxTypos(prefix)+1
 	for _, eventType := range known {
-		for candidate := range patternsLike(eventType, isPrefix) {
-			if d := typos(prefix, candidate, distance); d < distance {
+		for candidate := range candidatePatterns(eventType, isPrefix) {
+			if d := editDistance(prefix, candidate, distance); d < distance {
 				nearest, distance = candidate, d
 			}
 		}
@@ -71,8 +71,8 @@ func unknownEvents(pattern string, known []string) (detail string, sure bool) {
 // reservedPrefix is that of types that are ours.
 const reservedPrefix = "bbmcp."
 
-// patternsLike yields an event type, or what a prefix of it can be.
-func patternsLike(eventType string, prefixes bool) func(func(string) bool) {
+// candidatePatterns yields an event type, or what a prefix of it can be.
+func candidatePatterns(eventType string, prefixes bool) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		if !prefixes {
 			yield(eventType)
@@ -86,13 +86,13 @@ func patternsLike(eventType string, prefixes bool) func(func(string) bool) {
 	}
 }
 
-// mostTypos is how many letters of a text may be wrong for it to be taken for
+// maxTypos is how many letters of a text may be wrong for it to be taken for
 // another one.
-func mostTypos(text string) int { return min(3, 1+len(text)/6) }
+func maxTypos(text string) int { return min(3, 1+len(text)/6) }
 
-// typos is how many letters must be put in, left out, replaced or swapped with the
+// editDistance is how many letters must be put in, left out, replaced or swapped with the
 // next to make one text of the other; enough if there are so many or more.
-func typos(a, b string, enough int) int {
+func editDistance(a, b string, enough int) int {
 	if max(len(a)-len(b), len(b)-len(a)) >= enough {
 		return enough
 	}

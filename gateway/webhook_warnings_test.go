@@ -28,7 +28,7 @@ func TestUnknownEvents(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.pattern, func(t *testing.T) {
-			got, sure := unknownEvents(tt.pattern, known)
+			got, sure := explainUnknownPattern(tt.pattern, known)
 			if got != tt.want || sure != strings.Contains(tt.want, "did you mean") {
 				t.Errorf("got %q, %v\nwant %q", got, sure, tt.want)
 			}
@@ -54,10 +54,10 @@ func TestTypos(t *testing.T) {
 		{"a", "created", 3, 3},
 	}
 	for _, tt := range tests {
-		if got := typos(tt.a, tt.b, tt.enough); got != tt.want {
+		if got := editDistance(tt.a, tt.b, tt.enough); got != tt.want {
 			t.Errorf("typos(%q, %q, %d) is %d, want %d", tt.a, tt.b, tt.enough, got, tt.want)
 		}
-		if got := typos(tt.b, tt.a, tt.enough); got != tt.want {
+		if got := editDistance(tt.b, tt.a, tt.enough); got != tt.want {
 			t.Errorf("typos(%q, %q, %d) is %d, want %d", tt.b, tt.a, tt.enough, got, tt.want)
 		}
 	}
@@ -71,8 +71,8 @@ func BenchmarkWarnings(b *testing.B) {
 		known = append(known, strings.Repeat("a", 100)+string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676)))
 	}
 	for b.Loop() {
-		for range mostWarnings {
-			unknownEvents(strings.Repeat("a", 100)+".xyz", known)
+		for range maxWarnings {
+			explainUnknownPattern(strings.Repeat("a", 100)+".xyz", known)
 		}
 	}
 }
@@ -109,7 +109,7 @@ func TestTyposInABand(t *testing.T) {
 	}
 	for range 20000 {
 		a, b, enough := text(), text(), 1+r.IntN(4)
-		if got, want := typos(a, b, enough), min(enough, whole(a, b)); got != want {
+		if got, want := editDistance(a, b, enough), min(enough, whole(a, b)); got != want {
 			t.Fatalf("typos(%q, %q, %d) is %d, want %d", a, b, enough, got, want)
 		}
 	}

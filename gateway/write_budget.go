@@ -93,7 +93,7 @@ func (b *writeBudget) beginWrite(ctx context.Context, namespace, payload string)
 }
 
 func budgetExceeded(detail string, wait time.Duration) *problem {
-	return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, detail+"; repeat this later").retryAfter(wait)
+	return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, detail+"; repeat this later").setRetryAfter(wait)
 }
 
 // byteReservation is what one delivery may have to store. Make it with

@@ -83,7 +83,7 @@ var _ = Describe("a namespace whose payloads are large", func() {
 		on = api{base: own.URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
 		awaitWebhooks(ctx, on, 1)
 		warm(ctx, on)
-		endpoint.Script(pathOf(namespace, "one"), scripted...)
+		endpoint.Script(specPath(namespace, "one"), scripted...)
 		return on, namespace
 	}
 
