@@ -20,11 +20,11 @@ import (
 var _ = Describe("an admission webhook of another tenant that is", Ordered, func() {
 	const stream = 100
 	var manager *stack.Manager
-	var quiet *world
+	var quiet *tenant
 	var watch stopwatch
 	BeforeAll(func(ctx SpecContext) {
 		manager = startLeader(ctx, supervised())
-		quiet = newWorld(ctx, receiver.Options{OnReceived: watch.note})
+		quiet = newTenant(ctx, receiver.Options{OnReceived: watch.note})
 	}, NodeTimeout(time.Minute))
 
 	for _, broken := range []struct {
@@ -45,7 +45,7 @@ var _ = Describe("an admission webhook of another tenant that is", Ordered, func
 	} {
 		It(broken.how+" stops nobody else, and nothing for ever", SpecTimeout(4*time.Minute), func(ctx SpecContext) {
 			const waiting = 60
-			hostile := newWorld(ctx, receiver.Options{})
+			hostile := newTenant(ctx, receiver.Options{})
 			name := "w" + hostile.namespace
 			webhooks := []*v1alpha1.Webhook{hostile.declare(ctx, "one"), hostile.declare(ctx, "two")}
 			healthy := quiet.declare(ctx, name)

@@ -20,9 +20,9 @@ import (
 var _ = Describe("a webhook with a backlog that is suspended and resumed all the time", func() {
 	It("delays nobody else", SpecTimeout(5*time.Minute), func(ctx SpecContext) {
 		backlog, stream := size(1000, 5000), 200
-		hostile := newWorld(ctx, receiver.Options{})
+		hostile := newTenant(ctx, receiver.Options{})
 		var watch stopwatch
-		quiet := newWorld(ctx, receiver.Options{OnReceived: watch.note})
+		quiet := newTenant(ctx, receiver.Options{OnReceived: watch.note})
 		startLeader(ctx, quick())
 		flapping := hostile.declare(ctx, "flapping", func(spec *v1alpha1.WebhookSpec) { spec.Suspend = true })
 		hostile.endpoint.Script("/flapping", receiver.Step{Status: 500})
@@ -57,18 +57,18 @@ func percentiles(sorted []time.Duration) delays {
 
 // publishSteadily publishes 20 a second, does something else beside it, and
 // returns how long these took.
-func publishSteadily(ctx SpecContext, w *world, watch *stopwatch, webhook *v1alpha1.Webhook, n int, beside func()) []time.Duration {
+func publishSteadily(ctx SpecContext, t *tenant, watch *stopwatch, webhook *v1alpha1.Webhook, n int, beside func()) []time.Duration {
 	GinkgoHelper()
-	w.forgetTimes()
+	t.forgetTimes()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for i := range n {
 		if beside != nil && i%4 == 0 {
 			beside()
 		}
-		w.publish(ctx, 1, webhook)
+		t.publish(ctx, 1, webhook)
 		<-tick.C
 	}
-	Eventually(ctx, func() int { return len(watch.latencies(w)) }).WithTimeout(time.Minute).WithPolling(pollEvery).Should(Equal(n))
-	return watch.latencies(w)
+	Eventually(ctx, func() int { return len(watch.latencies(t)) }).WithTimeout(time.Minute).WithPolling(pollEvery).Should(Equal(n))
+	return watch.latencies(t)
 }

@@ -35,27 +35,33 @@ func (s *stopwatch) note(one receiver.Received) {
 	}
 }
 
-// latencies returns how long the deliveries of a world took that have arrived,
+// latencies returns how long the deliveries of a tenant took that have arrived,
 // shortest first.
-func (s *stopwatch) latencies(w *world) []time.Duration {
+func (s *stopwatch) latencies(t *tenant) []time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return s.since(t.created)
+}
+
+// since returns how long deliveries took that have arrived, shortest first, from
+// the times that began has by event id.
+func (s *stopwatch) since(began map[string]time.Time) []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	var all []time.Duration
 	for eventID, at := range s.first {
-		if created, ok := w.created[eventID]; ok {
-			all = append(all, max(0, at.Sub(created)))
+		if start, ok := began[eventID]; ok {
+			all = append(all, max(0, at.Sub(start)))
 		}
 	}
 	slices.Sort(all)
 	return all
 }
 
-func (w *world) forgetTimes() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	clear(w.created)
+func (t *tenant) forgetTimes() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.created)
 }
 
 var _ = Describe("a restart with a backlog", func() {
@@ -63,37 +69,37 @@ var _ = Describe("a restart with a backlog", func() {
 		const fresh = 8
 		overdue := size(600, 5000)
 		var watch stopwatch
-		w := newWorld(ctx, receiver.Options{Keep: -1, OnReceived: watch.note})
+		t := newTenant(ctx, receiver.Options{Keep: -1, OnReceived: watch.note})
 		leader := startLeader(ctx, quick())
 		var stuck []*v1alpha1.Webhook
 		for i := range 5 {
 			name := fmt.Sprintf("stuck-%d", i)
-			w.endpoint.Script("/"+name, receiver.Step{Fault: receiver.Hang})
-			stuck = append(stuck, w.declare(ctx, name))
+			t.endpoint.Script("/"+name, receiver.Step{Fault: receiver.Hang})
+			stuck = append(stuck, t.declare(ctx, name))
 		}
-		healthy := w.declare(ctx, "healthy")
-		w.ready(ctx, append(stuck, healthy)...)
+		healthy := t.declare(ctx, "healthy")
+		t.ready(ctx, append(stuck, healthy)...)
 		leader.Process.Stop(0)
-		w.publish(ctx, overdue, stuck...)
-		w.forgetTimes()
+		t.publish(ctx, overdue, stuck...)
+		t.forgetTimes()
 		DeferCleanup(func(ctx SpecContext) { // they would occupy the managers of other specs
 			leader.Process.Stop(0)
-			Expect(cluster.Client.DeleteAllOf(ctx, &v1alpha1.WebhookDelivery{}, client.InNamespace(w.namespace))).To(Succeed())
+			Expect(cluster.Client.DeleteAllOf(ctx, &v1alpha1.WebhookDelivery{}, client.InNamespace(t.namespace))).To(Succeed())
 		}, NodeTimeout(2*time.Minute))
 
 		Expect(leader.Restart(ctx)).To(Succeed())
 		waitLeads(ctx, leader)
 		for n := range fresh {
-			w.publish(ctx, 1, healthy)
+			t.publish(ctx, 1, healthy)
 			arrived := func(c receiver.Counts) bool { return c.Posts > n }
 			limited, cancel := context.WithTimeout(ctx, soon)
-			Expect(w.endpoint.Wait(limited, "/healthy", arrived)).To(Succeed())
+			Expect(t.endpoint.Wait(limited, "/healthy", arrived)).To(Succeed())
 			cancel()
 		}
-		latencies := watch.latencies(w)
+		latencies := watch.latencies(t)
 		measured("%d overdue deliveries to endpoints that hang; new ones to a healthy endpoint arrived after %v", overdue, latencies)
 		Expect(latencies).To(HaveLen(fresh))
 		Expect(latencies[fresh-1]).To(BeNumerically("<", 2*time.Second))
-		w.expectVerified()
+		t.expectVerified()
 	})
 })

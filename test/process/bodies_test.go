@@ -21,14 +21,14 @@ import (
 var _ = Describe("a caller without rights that sends 60 batches of 8 MiB at a time", func() {
 	It("takes a bounded part of a gateway's memory, and delays nobody", SpecTimeout(3*time.Minute), func(ctx SpecContext) {
 		const connections, size, mebi, limit = 60, 8<<20 - 1000, 1 << 20, 460
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		startLeader(ctx, supervised())
-		w.ready(ctx, w.declare(ctx, "hook"))
-		e := newEmitterOf(ctx, w, stack.GatewayOptions{
+		t.ready(ctx, t.declare(ctx, "hook"))
+		e := newEmitterOf(ctx, t, stack.GatewayOptions{
 			Supervise: true, Args: []string{"--allow-unregistered-event-types"}, Env: []string{fmt.Sprintf("GOMEMLIMIT=%dMiB", limit)},
 		})
 		e.warm(ctx)
-		nobody, err := cluster.Token(ctx, w.namespace, "nobody", nil)
+		nobody, err := cluster.Token(ctx, t.namespace, "nobody", nil)
 		Expect(err).NotTo(HaveOccurred())
 		items := make([]string, 100)
 		for i := range items {

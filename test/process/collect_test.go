@@ -20,63 +20,63 @@ import (
 
 var _ = Describe("what is no longer needed", func() {
 	It("goes with its Webhook: the generated secret and all deliveries", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		startLeader(ctx, supervised())
-		hook, stays := w.declare(ctx, "hook"), w.declare(ctx, "stays")
-		w.endpoint.Script("/hook", receiver.Step{Times: 50}, receiver.Step{Status: 500})
-		w.ready(ctx, hook, stays)
-		w.publish(ctx, 120, hook, stays)
-		w.publishEdited(ctx, 10, 0, byHand, hook)
-		w.waitNone(ctx, "status.state=", soon)
-		w.waitNone(ctx, "status.state=Pending", soon)
+		hook, stays := t.declare(ctx, "hook"), t.declare(ctx, "stays")
+		t.endpoint.Script("/hook", receiver.Step{Times: 50}, receiver.Step{Status: 500})
+		t.ready(ctx, hook, stays)
+		t.publish(ctx, 120, hook, stays)
+		t.publishEdited(ctx, 10, 0, byHand, hook)
+		t.waitNone(ctx, "status.state=", soon)
+		t.waitNone(ctx, "status.state=Pending", soon)
 
 		began := time.Now()
 		Expect(cluster.Client.Delete(ctx, hook, client.PropagationPolicy(metav1.DeletePropagationBackground))).To(Succeed()) // as kubectl does
-		w.waitNone(ctx, "spec.webhookRef.name=hook", time.Minute)
+		t.waitNone(ctx, "spec.webhookRef.name=hook", time.Minute)
 		Eventually(ctx, func() bool {
-			err := cluster.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: "hook-signing"}, &corev1.Secret{})
+			err := cluster.Client.Get(ctx, types.NamespacedName{Namespace: t.namespace, Name: "hook-signing"}, &corev1.Secret{})
 			return apierrors.IsNotFound(err)
 		}).WithTimeout(time.Minute).WithPolling(pollEvery).Should(BeTrue())
 		measured("70 deliveries, finished, waiting and made by hand, and the secret were gone after %s", since(began, time.Now()))
-		left, err := w.list(ctx, "")
+		left, err := t.list(ctx, "")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(left).To(HaveLen(60), "those of the other webhook")
-		Expect(cluster.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: "stays-signing"}, &corev1.Secret{})).To(Succeed())
+		Expect(cluster.Client.Get(ctx, types.NamespacedName{Namespace: t.namespace, Name: "stays-signing"}, &corev1.Secret{})).To(Succeed())
 	})
 
 	It("goes by age, number and bytes, but what was applied by hand stays", SpecTimeout(5*time.Minute), func(ctx SpecContext) {
 		const padding, limitBytes, failures, hands = 8 << 10, 1 << 20, 40, 10
 		each := size(600, 3000) / 3
-		w := newWorld(ctx, receiver.Options{Keep: -1})
+		t := newTenant(ctx, receiver.Options{Keep: -1})
 		startLeader(ctx, supervised("--retain-bytes=1048576"))
 		keeping := func(retention v1alpha1.Retention) func(*v1alpha1.WebhookSpec) {
 			return func(spec *v1alpha1.WebhookSpec) { spec.Retention = &retention }
 		}
-		byAge := w.declare(ctx, "by-age", keeping(v1alpha1.Retention{Succeeded: &metav1.Duration{Duration: 5 * time.Second}}))
-		byNumber := w.declare(ctx, "by-number", keeping(v1alpha1.Retention{MaxCount: new(int32(each / 2))}))
-		byBytes := w.declare(ctx, "by-bytes")
-		byFailure := w.declare(ctx, "by-failure", func(spec *v1alpha1.WebhookSpec) {
+		byAge := t.declare(ctx, "by-age", keeping(v1alpha1.Retention{Succeeded: &metav1.Duration{Duration: 5 * time.Second}}))
+		byNumber := t.declare(ctx, "by-number", keeping(v1alpha1.Retention{MaxCount: new(int32(each / 2))}))
+		byBytes := t.declare(ctx, "by-bytes")
+		byFailure := t.declare(ctx, "by-failure", func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{}}
 			spec.Retention = &v1alpha1.Retention{Failed: &metav1.Duration{Duration: 5 * time.Second}}
 		})
-		w.endpoint.Script("/by-failure", receiver.Step{Status: 500})
+		t.endpoint.Script("/by-failure", receiver.Step{Status: 500})
 		all := []*v1alpha1.Webhook{byAge, byNumber, byBytes, byFailure}
-		w.ready(ctx, all...)
+		t.ready(ctx, all...)
 
 		began := time.Now()
-		w.publishEdited(ctx, hands*len(all), 0, byHand, all...)
-		w.publish(ctx, each, byAge)
-		w.publish(ctx, each, byNumber)
-		w.publish(ctx, failures, byFailure)
-		w.publishEdited(ctx, each, padding, func(*v1alpha1.WebhookDelivery) {}, byBytes)
-		payload := len(w.delivery(byBytes, padding).Spec.Payload)
-		w.waitNone(ctx, "status.state!=Succeeded,status.state!=Failed", 2*time.Minute)
+		t.publishEdited(ctx, hands*len(all), 0, byHand, all...)
+		t.publish(ctx, each, byAge)
+		t.publish(ctx, each, byNumber)
+		t.publish(ctx, failures, byFailure)
+		t.publishEdited(ctx, each, padding, func(*v1alpha1.WebhookDelivery) {}, byBytes)
+		payload := len(t.delivery(byBytes, padding).Spec.Payload)
+		t.waitNone(ctx, "status.state!=Succeeded,status.state!=Failed", 2*time.Minute)
 		finished := time.Now()
 
 		type remains struct{ byAge, byNumber, byBytes, byFailure, byHand int }
 		want := remains{byNumber: each / 2, byBytes: limitBytes / payload, byHand: hands * len(all)}
 		Eventually(ctx, func(ctx context.Context) (remains, error) {
-			list, err := w.list(ctx, "")
+			list, err := t.list(ctx, "")
 			have := remains{}
 			for i := range list {
 				switch hook := list[i].Spec.WebhookRef.Name; {
@@ -96,6 +96,6 @@ var _ = Describe("what is no longer needed", func() {
 		}).WithTimeout(time.Minute).WithPolling(10 * pollEvery).Should(Equal(want))
 		measured("%d finished deliveries (all finished after %s) were within their bounds %s later", 3*each+failures,
 			since(began, finished), since(finished, time.Now()))
-		w.expectVerified()
+		t.expectVerified()
 	})
 })

@@ -41,32 +41,32 @@ func (r requests) minus(other requests) requests {
 var _ = Describe("what deliveries cost", func() {
 	It("is one create and one status write for one that succeeds at once", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
 		const batch = 200
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		startLeader(ctx, supervised())
-		hook := w.declare(ctx, "hook")
-		w.ready(ctx, hook)
+		hook := t.declare(ctx, "hook")
+		t.ready(ctx, hook)
 		before := deliveryRequests(ctx)
-		w.publish(ctx, batch, hook)
-		w.waitSucceeded(ctx, time.Minute)
+		t.publish(ctx, batch, hook)
+		t.waitSucceeded(ctx, time.Minute)
 		cost := deliveryRequests(ctx).minus(before)
 		measured("%d deliveries: %+v", batch, cost)
 		Expect(cost).To(Equal(requests{creates: batch, statusUpdates: batch}))
-		w.expectVerified()
+		t.expectVerified()
 	})
 
 	It("leaves no goroutine and no file behind", SpecTimeout(4*time.Minute), func(ctx SpecContext) {
-		w := newWorld(ctx, receiver.Options{Keep: -1})
+		t := newTenant(ctx, receiver.Options{Keep: -1})
 		manager := startLeader(ctx, supervised())
-		good := w.declare(ctx, "good")
-		bad := w.declare(ctx, "bad", func(spec *v1alpha1.WebhookSpec) {
+		good := t.declare(ctx, "good")
+		bad := t.declare(ctx, "bad", func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{}}
 		})
-		w.endpoint.Script("/good", receiver.Step{Delay: 10 * time.Millisecond})
-		w.endpoint.Script("/bad", receiver.Step{Fault: receiver.ResetInHeaders})
-		w.ready(ctx, good, bad)
+		t.endpoint.Script("/good", receiver.Step{Delay: 10 * time.Millisecond})
+		t.endpoint.Script("/bad", receiver.Step{Fault: receiver.ResetInHeaders})
+		t.ready(ctx, good, bad)
 		round := func() {
-			w.publish(ctx, 200, good, bad)
-			w.waitNone(ctx, "status.state!=Succeeded,status.state!=Failed", time.Minute)
+			t.publish(ctx, 200, good, bad)
+			t.waitNone(ctx, "status.state!=Succeeded,status.state!=Failed", time.Minute)
 		}
 		round()
 		base := held(ctx, manager)
@@ -84,7 +84,7 @@ var _ = Describe("what deliveries cost", func() {
 			}
 			return true
 		}).WithTimeout(2*time.Minute).WithPolling(10*pollEvery).Should(BeTrue(), "at first %v, still %v", base, &after)
-		w.expectVerified()
+		t.expectVerified()
 	})
 })
 

@@ -23,7 +23,7 @@ const unsettledBound = 16
 
 // run is a stream of deliveries in whose middle something breaks.
 type run struct {
-	*world
+	*tenant
 	hooks []*v1alpha1.Webhook
 	// leader is the manager at work when the fault strikes; options start more.
 	leader  *stack.Manager
@@ -90,7 +90,7 @@ var _ = Describe("2,000 deliveries to four endpoints", func() {
 
 func prepareRun(ctx context.Context, f fault) *run {
 	GinkgoHelper()
-	r := &run{world: newWorld(ctx, receiver.Options{Keep: -1})}
+	r := &run{tenant: newTenant(ctx, receiver.Options{Keep: -1})}
 	// On a busy machine an API server takes longer to come back than the usual
 	// lease allows; what happens then has a spec of its own.
 	unsettled := fmt.Sprintf("--unsettled=%d", unsettledBound)

@@ -28,18 +28,18 @@ type emitter struct {
 	serial     int
 }
 
-// newEmitter starts a gateway and gets a token that may publish in a world's
+// newEmitter starts a gateway and gets a token that may publish in a tenant's
 // namespace.
-func newEmitter(ctx context.Context, w *world, args ...string) *emitter {
+func newEmitter(ctx context.Context, t *tenant, args ...string) *emitter {
 	GinkgoHelper()
-	return newEmitterOf(ctx, w, stack.GatewayOptions{Supervise: true, Args: append([]string{"--allow-unregistered-event-types"}, args...)})
+	return newEmitterOf(ctx, t, stack.GatewayOptions{Supervise: true, Args: append([]string{"--allow-unregistered-event-types"}, args...)})
 }
 
 // newEmitterOf is newEmitter with a gateway of any kind.
-func newEmitterOf(ctx context.Context, w *world, options stack.GatewayOptions) *emitter {
+func newEmitterOf(ctx context.Context, t *tenant, options stack.GatewayOptions) *emitter {
 	GinkgoHelper()
 	front := startGateway(ctx, options)
-	token, err := cluster.Token(ctx, w.namespace, "publisher", []string{"bbmcp-publisher"})
+	token, err := cluster.Token(ctx, t.namespace, "publisher", []string{"bbmcp-publisher"})
 	Expect(err).NotTo(HaveOccurred())
 	return &emitter{front: front, url: front.URL, token: token}
 }
@@ -98,33 +98,33 @@ var _ = Describe("what published deliveries cost", func() {
 	const batch = 100
 	// cost returns what the batch has used by the time that it has arrived, and
 	// what everything has, with the events that came before it.
-	cost := func(ctx context.Context, prefer string, args ...string) (used requests, all func() requests, e *emitter, w *world) {
+	cost := func(ctx context.Context, prefer string, args ...string) (used requests, all func() requests, e *emitter, t *tenant) {
 		GinkgoHelper()
-		w = newWorld(ctx, receiver.Options{})
+		t = newTenant(ctx, receiver.Options{})
 		startLeader(ctx, supervised())
-		hook := w.declare(ctx, "hook")
-		w.ready(ctx, hook)
+		hook := t.declare(ctx, "hook")
+		t.ready(ctx, hook)
 		start := deliveryRequests(ctx)
-		e = newEmitter(ctx, w, args...)
+		e = newEmitter(ctx, t, args...)
 		e.warm(ctx)
-		w.waitSucceeded(ctx, time.Minute)
+		t.waitSucceeded(ctx, time.Minute)
 		before := deliveryRequests(ctx)
 		for range batch {
 			e.publish(ctx, prefer)
 		}
-		Eventually(ctx, func() int { return w.endpoint.Counts("/hook").Accepted }).
+		Eventually(ctx, func() int { return t.endpoint.Counts("/hook").Accepted }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(BeNumerically(">", batch))
-		w.waitSucceeded(ctx, time.Minute)
+		t.waitSucceeded(ctx, time.Minute)
 		used = deliveryRequests(ctx).minus(before)
 		measured("%d deliveries with Prefer: %s and %v: %+v", batch, prefer, args, used)
-		w.expectVerified()
-		return used, func() requests { return deliveryRequests(ctx).minus(start) }, e, w
+		t.expectVerified()
+		return used, func() requests { return deliveryRequests(ctx).minus(start) }, e, t
 	}
 
 	It("is nothing for one that is delivered at once", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
-		used, _, _, w := cost(ctx, "wait=5", "--record-rate=0", "--record-burst=0")
+		used, _, _, t := cost(ctx, "wait=5", "--record-rate=0", "--record-burst=0")
 		Expect(used).To(Equal(requests{}))
-		Expect(w.endpoint.Counts("/hook").Duplicates).To(BeZero())
+		Expect(t.endpoint.Counts("/hook").Duplicates).To(BeZero())
 	})
 
 	It("is one create and one status write for its record, within the budget", SpecTimeout(2*time.Minute), func(ctx SpecContext) {

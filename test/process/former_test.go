@@ -25,7 +25,7 @@ import (
 // changingWebhook is one whose url, secret and policy change under load, and the
 // processes that end meanwhile.
 type changingWebhook struct {
-	*world
+	*tenant
 	*emitter
 
 	random  *rand.Rand
@@ -114,11 +114,11 @@ func (m *changingWebhook) isWell(ctx context.Context, g Gomega) {
 var _ = Describe("a webhook whose endpoint changes at random under load", func() {
 	It("hears nothing of what the former endpoint says", SpecTimeout(6*time.Minute), func(ctx SpecContext) {
 		seed := uint64(GinkgoRandomSeed())
-		m := &changingWebhook{world: newWorld(ctx, receiver.Options{}), random: rand.New(rand.NewPCG(seed, 0))}
+		m := &changingWebhook{tenant: newTenant(ctx, receiver.Options{}), random: rand.New(rand.NewPCG(seed, 0))}
 		m.manager = startLeader(ctx, quick())
 		m.hook = m.declare(ctx, "well")
 		m.ready(ctx, m.hook)
-		m.emitter = newEmitter(ctx, m.world)
+		m.emitter = newEmitter(ctx, m.tenant)
 		m.warm(ctx)
 		formerPosts := 0
 		for round := range size(5, 40) {

@@ -21,25 +21,25 @@ var _ = Describe("a leader that is asked to stop", func() {
 		const total = 24
 		var mu sync.Mutex
 		var arrivals []time.Time
-		w := newWorld(ctx, receiver.Options{OnReceived: func(one receiver.Received) {
+		t := newTenant(ctx, receiver.Options{OnReceived: func(one receiver.Received) {
 			mu.Lock()
 			defer mu.Unlock()
 			arrivals = append(arrivals, one.At)
 		}})
 		leader := startLeader(ctx, quick())
 		heir := startManager(ctx, quick())
-		hook := w.declare(ctx, "slow")
-		w.ready(ctx, hook)
+		hook := t.declare(ctx, "slow")
+		t.ready(ctx, hook)
 		before, err := leaseHolder(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		w.endpoint.Script("", receiver.Step{Delay: answerTime})
-		w.publish(ctx, total, hook)
+		t.endpoint.Script("", receiver.Step{Delay: answerTime})
+		t.publish(ctx, total, hook)
 		inFlight := func(c receiver.Counts) bool { return c.Posts >= 8 }
-		Expect(w.endpoint.Wait(ctx, "", inFlight)).To(Succeed())
+		Expect(t.endpoint.Wait(ctx, "", inFlight)).To(Succeed())
 
 		asked := time.Now()
 		Expect(leader.Process.Signal(syscall.SIGTERM)).To(Succeed())
-		w.endpoint.Script("", receiver.Step{}) // for what arrives from now on
+		t.endpoint.Script("", receiver.Step{}) // for what arrives from now on
 		Eventually(ctx, leaseHolder).WithTimeout(soon).WithPolling(pollEvery / 2).ShouldNot(Equal(before))
 		released := time.Now()
 		mu.Lock()
@@ -49,7 +49,7 @@ var _ = Describe("a leader that is asked to stop", func() {
 		ended := time.Now()
 		waitLeads(ctx, heir)
 		took := time.Now()
-		w.waitSucceeded(ctx, time.Minute)
+		t.waitSucceeded(ctx, time.Minute)
 
 		mu.Lock()
 		defer mu.Unlock()
@@ -61,7 +61,7 @@ var _ = Describe("a leader that is asked to stop", func() {
 		}
 		measured("after SIGTERM: lease released %s, ended %s, heir leads %s, its first attempt %s", since(asked, released),
 			since(asked, ended), since(asked, took), since(asked, goesOn))
-		Expect(w.endpoint.Counts("")).To(Equal(receiver.Counts{Posts: total, Verified: total, Unique: total, Accepted: total}))
+		Expect(t.endpoint.Counts("")).To(Equal(receiver.Counts{Posts: total, Verified: total, Unique: total, Accepted: total}))
 		Expect(leader.Process.Err()).NotTo(HaveOccurred(), "it ends as asked")
 		Expect(released).To(BeTemporally(">=", last.Add(answerTime)), "the lease is released after the last answer")
 		Expect(goesOn).To(BeTemporally("<", released.Add(5*time.Second)), "the heir goes on within seconds")
@@ -72,16 +72,16 @@ var _ = Describe("a leader that is asked to stop", func() {
 		proxy, err := cluster.StartAPIProxy()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(proxy.Close)
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		options := quick(fmt.Sprintf("--drain-grace=%s", grace))
 		options.Proxy = proxy
 		leader := startLeader(ctx, options)
-		hook := w.declare(ctx, "hook")
-		w.ready(ctx, hook)
+		hook := t.declare(ctx, "hook")
+		t.ready(ctx, hook)
 		proxy.RefuseWrites(true)
-		w.publish(ctx, total, hook)
+		t.publish(ctx, total, hook)
 		arrived := func(c receiver.Counts) bool { return c.Posts > 0 }
-		Expect(w.endpoint.Wait(ctx, "", arrived)).To(Succeed())
+		Expect(t.endpoint.Wait(ctx, "", arrived)).To(Succeed())
 		Eventually(ctx, proxy.Refused).WithTimeout(soon).WithPolling(pollEvery).Should(BeNumerically(">", 0))
 
 		asked := time.Now()
@@ -92,9 +92,9 @@ var _ = Describe("a leader that is asked to stop", func() {
 		Expect(ended).To(BeTemporally("<", asked.Add(grace+grace/2)), "it does not begin to wait anew")
 		proxy.RefuseWrites(false)
 		heir := startLeader(ctx, quick())
-		w.waitSucceeded(ctx, time.Minute)
+		t.waitSucceeded(ctx, time.Minute)
 		Expect(heir.Process.Running()).To(BeTrue())
-		counts := w.endpoint.Counts("")
+		counts := t.endpoint.Counts("")
 		Expect(counts.Unique).To(Equal(total), "nothing is lost")
 		Expect(counts.Accepted).To(Equal(total))
 	})
@@ -103,14 +103,14 @@ var _ = Describe("a leader that is asked to stop", func() {
 var _ = Describe("a gateway that is asked to stop", func() {
 	It("finishes what it accepted", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
 		const answerTime, each = 3 * time.Second, 8
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		startLeader(ctx, supervised())
-		w.ready(ctx, w.declare(ctx, "hook"))
-		e := newEmitter(ctx, w, "--drain-delay=1s")
+		t.ready(ctx, t.declare(ctx, "hook"))
+		e := newEmitter(ctx, t, "--drain-delay=1s")
 		e.warm(ctx)
-		w.waitSucceeded(ctx, soon)
-		before := w.endpoint.Counts("")
-		w.endpoint.Script("/hook", receiver.Step{Delay: answerTime})
+		t.waitSucceeded(ctx, soon)
+		before := t.endpoint.Counts("")
+		t.endpoint.Script("/hook", receiver.Step{Delay: answerTime})
 
 		// Some wait until the endpoint has answered, some are told that it is
 		// pending while the gateway's attempt is out, some are stored first.
@@ -125,18 +125,18 @@ var _ = Describe("a gateway that is asked to stop", func() {
 			}
 		}
 		underWay := func(c receiver.Counts) bool { return c.Posts >= before.Posts+each }
-		Expect(w.endpoint.Wait(ctx, "", underWay)).To(Succeed())
+		Expect(t.endpoint.Wait(ctx, "", underWay)).To(Succeed())
 		asked := time.Now()
 		Expect(e.front.Process.Signal(syscall.SIGTERM)).To(Succeed())
 		publishers.Wait()
 		Eventually(ctx, e.front.Process.Done()).WithTimeout(soon).Should(BeClosed())
 		Expect(e.front.Process.Err()).NotTo(HaveOccurred(), "it ends as asked")
 		measured("with %d events under way it ended %s after SIGTERM", 3*each, since(asked, time.Now()))
-		w.endpoint.Script("/hook", receiver.Step{})
-		w.waitSucceeded(ctx, soon)
+		t.endpoint.Script("/hook", receiver.Step{})
+		t.waitSucceeded(ctx, soon)
 
 		total := before.Unique + 3*each
-		Expect(w.endpoint.Counts("")).To(Equal(receiver.Counts{Posts: total, Verified: total, Unique: total, Accepted: total}))
+		Expect(t.endpoint.Counts("")).To(Equal(receiver.Counts{Posts: total, Verified: total, Unique: total, Accepted: total}))
 	})
 })
 

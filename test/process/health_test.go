@@ -41,21 +41,21 @@ var _ = Describe("an endpoint that takes nothing", func() {
 	}
 
 	It("is told of within 30 s, long before a delivery fails for good", SpecTimeout(3*time.Minute), func(ctx SpecContext) {
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		startLeader(ctx, supervised())
-		e := newEmitter(ctx, w)
-		w.endpoint.Script("/broken", receiver.Step{Status: http.StatusInternalServerError})
-		w.endpoint.Script("/hanging", receiver.Step{Fault: receiver.Hang})
-		w.endpoint.Script("/slowest", receiver.Step{Fault: receiver.Hang})
-		w.endpoint.Script("/mended", receiver.Step{Times: 3, Status: http.StatusInternalServerError}, receiver.Step{})
-		broken, hanging, well := w.declare(ctx, "broken"), w.declare(ctx, "hanging"), w.declare(ctx, "well")
-		mended := w.declare(ctx, "mended", func(spec *v1alpha1.WebhookSpec) {
+		e := newEmitter(ctx, t)
+		t.endpoint.Script("/broken", receiver.Step{Status: http.StatusInternalServerError})
+		t.endpoint.Script("/hanging", receiver.Step{Fault: receiver.Hang})
+		t.endpoint.Script("/slowest", receiver.Step{Fault: receiver.Hang})
+		t.endpoint.Script("/mended", receiver.Step{Times: 3, Status: http.StatusInternalServerError}, receiver.Step{})
+		broken, hanging, well := t.declare(ctx, "broken"), t.declare(ctx, "hanging"), t.declare(ctx, "well")
+		mended := t.declare(ctx, "mended", func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{{Duration: time.Second}, {Duration: time.Second}, {Duration: 30 * time.Second}}}
 		})
-		slowest := w.declare(ctx, "slowest", func(spec *v1alpha1.WebhookSpec) {
+		slowest := t.declare(ctx, "slowest", func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Timeout: &metav1.Duration{Duration: 29 * time.Second}}
 		})
-		w.ready(ctx, broken, hanging, slowest, well, mended)
+		t.ready(ctx, broken, hanging, slowest, well, mended)
 
 		began := time.Now()
 		status, answer := e.post(ctx, "health-1", "")
@@ -87,7 +87,7 @@ var _ = Describe("an endpoint that takes nothing", func() {
 		Eventually(ctx, func() []string { return reasons(ctx, mended) }).WithTimeout(soon).WithPolling(pollEvery).Should(ContainElement("Recovered"))
 
 		By("getting another url")
-		broken.Spec.URL = w.endpoint.URL("/new")
+		broken.Spec.URL = t.endpoint.URL("/new")
 		Expect(cluster.Client.Update(ctx, broken)).To(Succeed())
 		Eventually(ctx, func() string { return healthOf(ctx, broken).Reason }).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.ReasonNoDeliveries))
 		Expect(reasons(ctx, broken)).NotTo(ContainElement("Recovered"))

@@ -20,7 +20,7 @@ var _ = Describe("a payload that kills the dispatcher", func() {
 		const stream = 120
 		var watch stopwatch
 		var manager *stack.Manager
-		w := newWorld(ctx, receiver.Options{OnReceived: func(one receiver.Received) {
+		t := newTenant(ctx, receiver.Options{OnReceived: func(one receiver.Received) {
 			if one.Path == "/poison" {
 				manager.Dispatcher().Stop(0) // as a crash does, while it waits for the answer
 				return
@@ -28,38 +28,38 @@ var _ = Describe("a payload that kills the dispatcher", func() {
 			watch.note(one)
 		}})
 		manager = startLeader(ctx, supervised())
-		poison := w.declare(ctx, "poison", func(spec *v1alpha1.WebhookSpec) {
+		poison := t.declare(ctx, "poison", func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{}}
 		})
-		healthy := w.declare(ctx, "healthy")
-		w.endpoint.Script("/healthy", receiver.Step{Delay: 100 * time.Millisecond})
-		w.ready(ctx, poison, healthy)
+		healthy := t.declare(ctx, "healthy")
+		t.endpoint.Script("/healthy", receiver.Step{Delay: 100 * time.Millisecond})
+		t.ready(ctx, poison, healthy)
 
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for n := range stream {
 			if n == stream/4 {
-				w.publish(ctx, 1, poison)
+				t.publish(ctx, 1, poison)
 			}
-			w.publish(ctx, 1, healthy)
+			t.publish(ctx, 1, healthy)
 			<-tick.C
 		}
-		w.waitNone(ctx, "status.state=", soon)
-		w.waitNone(ctx, "spec.webhookRef.name=healthy,status.state!=Succeeded", soon)
-		w.waitNone(ctx, "spec.webhookRef.name=poison,status.state!=Failed", soon)
+		t.waitNone(ctx, "status.state=", soon)
+		t.waitNone(ctx, "spec.webhookRef.name=healthy,status.state!=Succeeded", soon)
+		t.waitNone(ctx, "spec.webhookRef.name=poison,status.state!=Failed", soon)
 
-		list, err := w.list(ctx, "spec.webhookRef.name=poison")
+		list, err := t.list(ctx, "spec.webhookRef.name=poison")
 		Expect(err).NotTo(HaveOccurred())
 		condition := meta.FindStatusCondition(list[0].Status.Conditions, v1alpha1.ConditionSucceeded)
-		latencies := watch.latencies(w)
+		latencies := watch.latencies(t)
 		measured("the dispatcher died %d times; of %d others half arrived within %s, 95%% within %s, all within %s; %d twice",
-			w.endpoint.Counts("/poison").Posts, stream, latencies[stream/2], latencies[stream*95/100], latencies[stream-1],
-			w.endpoint.Counts("/healthy").Repeated)
+			t.endpoint.Counts("/poison").Posts, stream, latencies[stream/2], latencies[stream*95/100], latencies[stream-1],
+			t.endpoint.Counts("/healthy").Repeated)
 		Expect(condition.Reason).To(Equal(v1alpha1.ReasonDispatcherLost))
 		Expect(list[0].Status.Attempts).To(BeEquivalentTo(1), "three losses are one attempt")
-		Expect(w.endpoint.Counts("/poison").Posts).To(Equal(3))
+		Expect(t.endpoint.Counts("/poison").Posts).To(Equal(3))
 		Expect(latencies).To(HaveLen(stream))
 		Expect(latencies[stream-1]).To(BeNumerically("<", 2*time.Second))
-		w.expectVerified()
+		t.expectVerified()
 	})
 })

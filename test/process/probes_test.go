@@ -101,10 +101,10 @@ var _ = Describe("the probes", func() {
 	)
 
 	It("say live through an outage of the API server, also to those that start in it", SpecTimeout(4*time.Minute), func(ctx SpecContext) {
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		leader := startLeader(ctx, supervised(patient()...))
-		w.ready(ctx, w.declare(ctx, "hook"))
-		e := newEmitter(ctx, w)
+		t.ready(ctx, t.declare(ctx, "hook"))
+		e := newEmitter(ctx, t)
 		e.warm(ctx)
 		running := []seen{seeManager(leader), seeGateway(e.front)}
 		starting := []seen{seeManager(startManager(ctx, supervised(patient()...))), seeGateway(startGateway(ctx, stack.GatewayOptions{}))}
@@ -138,6 +138,6 @@ var _ = Describe("the probes", func() {
 		}
 		measured("those that started in the outage were ready %s after it", since(back, time.Now()))
 		e.warm(ctx)
-		w.expectVerified()
+		t.expectVerified()
 	})
 })

@@ -128,7 +128,7 @@ var _ = Describe("the queries of alerts and dashboard", func() {
 		Expect(err).NotTo(HaveOccurred())
 		bundle := filepath.Join(GinkgoT().TempDir(), "ca.crt")
 		Expect(os.WriteFile(bundle, authority.PEM(), 0o600)).To(Succeed())
-		w := newWorld(ctx, receiver.Options{Certificate: certificate})
+		t := newTenant(ctx, receiver.Options{Certificate: certificate})
 		trusting := []string{"--ca-bundle=" + bundle}
 		options := supervised()
 		options.DispatcherArgs = trusting
@@ -138,13 +138,13 @@ var _ = Describe("the queries of alerts and dashboard", func() {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{}}
 		}
 		held := func(spec *v1alpha1.WebhookSpec) { spec.Suspend = true }
-		w.endpoint.Script("/failing", receiver.Step{Status: 500})
-		w.endpoint.Script("/gone", receiver.Step{Status: http.StatusGone})
-		w.endpoint.Script("/slow", receiver.Step{Delay: 2 * time.Second})
-		failing, gone := w.declare(ctx, "failing", once), w.declare(ctx, "gone", once)
-		full := w.declare(ctx, "full", held)
-		w.ready(ctx, failing, gone, full, w.declare(ctx, "well"), w.declare(ctx, "slow"))
-		e := newEmitterOf(ctx, w, stack.GatewayOptions{
+		t.endpoint.Script("/failing", receiver.Step{Status: 500})
+		t.endpoint.Script("/gone", receiver.Step{Status: http.StatusGone})
+		t.endpoint.Script("/slow", receiver.Step{Delay: 2 * time.Second})
+		failing, gone := t.declare(ctx, "failing", once), t.declare(ctx, "gone", once)
+		full := t.declare(ctx, "full", held)
+		t.ready(ctx, failing, gone, full, t.declare(ctx, "well"), t.declare(ctx, "slow"))
+		e := newEmitterOf(ctx, t, stack.GatewayOptions{
 			Supervise: true, Args: []string{"--allow-unregistered-event-types", "--backlog-per-webhook=3"}, DispatcherArgs: trusting,
 		})
 		for n := range 6 {

@@ -176,7 +176,7 @@ func (s *stream) gap() time.Duration {
 
 var _ = Describe("a rolling update under 50 events/s", func() {
 	It("loses nothing and keeps no publisher waiting", SpecTimeout(5*time.Minute), func(ctx SpecContext) {
-		w := newWorld(ctx, receiver.Options{Keep: -1})
+		t := newTenant(ctx, receiver.Options{Keep: -1})
 		front := stack.GatewayOptions{Supervise: true, Args: []string{"--allow-unregistered-event-types", "--drain-delay=2s", "--replicas=2",
 			"--first-attempt-wait=500ms"}} // for the endpoint that is slow; it is no pause of ours
 		managers := []*stack.Manager{startLeader(ctx, quick()), startManager(ctx, quick())}
@@ -188,20 +188,20 @@ var _ = Describe("a rolling update under 50 events/s", func() {
 		// One endpoint is well, one refuses every third event once, one is slower
 		// than a publisher waits: so gateways and managers all have work. The latter
 		// two get few, or the API server would be what is tested.
-		w.endpoint.Script("/slow", receiver.Step{Delay: time.Second})
+		t.endpoint.Script("/slow", receiver.Step{Delay: time.Second})
 		var refusals []receiver.Step
 		for range 400 {
 			refusals = append(refusals, receiver.Step{Status: 500}, receiver.Step{Times: 3})
 		}
-		w.endpoint.Script("/flaky", append(refusals, receiver.Step{})...)
+		t.endpoint.Script("/flaky", append(refusals, receiver.Step{})...)
 		quickly := func(spec *v1alpha1.WebhookSpec) {
 			delays := slices.Repeat([]metav1.Duration{{Duration: time.Second}}, 8)
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &delays}
 		}
 		some := func(spec *v1alpha1.WebhookSpec) { spec.Events = []string{troublesome} }
-		hooks := []*v1alpha1.Webhook{w.declare(ctx, "well"), w.declare(ctx, "flaky", some, quickly), w.declare(ctx, "slow", some)}
-		w.ready(ctx, hooks...)
-		token, err := cluster.Token(ctx, w.namespace, "publisher", []string{"bbmcp-publisher"})
+		hooks := []*v1alpha1.Webhook{t.declare(ctx, "well"), t.declare(ctx, "flaky", some, quickly), t.declare(ctx, "slow", some)}
+		t.ready(ctx, hooks...)
+		token, err := cluster.Token(ctx, t.namespace, "publisher", []string{"bbmcp-publisher"})
 		Expect(err).NotTo(HaveOccurred())
 
 		s := &stream{service: service, token: token, through: &http.Client{Timeout: 20 * time.Second}, repeats: map[string]int{}}
@@ -224,14 +224,14 @@ var _ = Describe("a rolling update under 50 events/s", func() {
 		pass(ctx, 2*time.Second)
 		close(done)
 		total := <-published
-		w.waitSucceeded(ctx, 2*time.Minute)
+		t.waitSucceeded(ctx, 2*time.Minute)
 
 		measured("%d events to %d webhooks while all was replaced in %s: longest wait of a publisher %s, longest time without an answer %s, repeated: %v",
 			total.all, len(hooks), took.Round(100*time.Millisecond), s.longest.Round(time.Millisecond), s.gap().Round(time.Millisecond), s.repeats)
-		counts := w.endpoint.Counts("")
+		counts := t.endpoint.Counts("")
 		measured("%+v", counts)
 		for hook, want := range map[string]int{"well": total.all, "flaky": total.troublesome, "slow": total.troublesome} {
-			Expect(w.endpoint.Counts("/"+hook).Accepted).To(Equal(want), "events that %s took", hook)
+			Expect(t.endpoint.Counts("/"+hook).Accepted).To(Equal(want), "events that %s took", hook)
 		}
 		Expect(s.longest).To(BeNumerically("<", longestPause))
 		Expect(s.gap()).To(BeNumerically("<", longestPause))

@@ -19,8 +19,8 @@ import (
 )
 
 // stored is the number of a namespace's deliveries and their bytes as JSON.
-func (w *world) stored(ctx context.Context) (count int, bytes int64, err error) {
-	list, err := w.list(ctx, "")
+func (t *tenant) stored(ctx context.Context) (count int, bytes int64, err error) {
+	list, err := t.list(ctx, "")
 	for i := range list {
 		text, err := json.Marshal(&list[i])
 		if err != nil {
@@ -38,26 +38,26 @@ var _ = Describe("webhooks that fail by the dozen", func() {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{}}
 			spec.Retention = &v1alpha1.Retention{Failed: &metav1.Duration{Duration: 720 * time.Hour}}
 		}
-		w, neighbour := newWorld(ctx, receiver.Options{Keep: -1}), newWorld(ctx, receiver.Options{Keep: -1})
-		declare := func(w *world, name string) *v1alpha1.Webhook {
-			w.endpoint.Script("/"+name, receiver.Step{Status: 500})
-			return w.declare(ctx, name, never)
+		t, neighbour := newTenant(ctx, receiver.Options{Keep: -1}), newTenant(ctx, receiver.Options{Keep: -1})
+		declare := func(t *tenant, name string) *v1alpha1.Webhook {
+			t.endpoint.Script("/"+name, receiver.Step{Status: 500})
+			return t.declare(ctx, name, never)
 		}
 		var all []*v1alpha1.Webhook
 		for i := range hooks {
-			all = append(all, declare(w, fmt.Sprintf("hook-%d", i)))
+			all = append(all, declare(t, fmt.Sprintf("hook-%d", i)))
 		}
-		modest, theirs := declare(w, "modest"), declare(neighbour, "theirs")
+		modest, theirs := declare(t, "modest"), declare(neighbour, "theirs")
 		unbounded := startLeader(ctx, supervised("--retain-bytes-per-namespace=0", "--retain-bytes-total=0"))
-		w.ready(ctx, append(all, modest)...)
+		t.ready(ctx, append(all, modest)...)
 		neighbour.ready(ctx, theirs)
 
-		w.publishEdited(ctx, hooks*each, padding, func(*v1alpha1.WebhookDelivery) {}, all...)
-		w.publish(ctx, small, modest)
+		t.publishEdited(ctx, hooks*each, padding, func(*v1alpha1.WebhookDelivery) {}, all...)
+		t.publish(ctx, small, modest)
 		neighbour.publish(ctx, small, theirs)
-		w.waitNone(ctx, "status.state!=Failed", 2*time.Minute)
+		t.waitNone(ctx, "status.state!=Failed", 2*time.Minute)
 		neighbour.waitNone(ctx, "status.state!=Failed", time.Minute)
-		count, before, err := w.stored(ctx)
+		count, before, err := t.stored(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(count).To(Equal(hooks*each+small), "no bound, nothing goes")
 		unbounded.Stop()
@@ -66,13 +66,13 @@ var _ = Describe("webhooks that fail by the dozen", func() {
 		began := time.Now()
 		var after int64
 		Eventually(ctx, func() (_ int64, err error) {
-			count, after, err = w.stored(ctx)
+			count, after, err = t.stored(ctx)
 			return after, err
 		}).WithTimeout(time.Minute).WithPolling(10 * pollEvery).Should(BeNumerically("<=", room))
 		measured("%d webhooks with %d failed deliveries of 256 KiB each, kept for 720h: %.1f MiB stored; with a room of %d MiB for the namespace %.1f MiB, %s later",
 			hooks, each, float64(before)/(1<<20), room>>20, float64(after)/(1<<20), since(began, time.Now()))
 		Expect(after).To(BeNumerically(">", room/2), "the room is used")
-		kept, err := w.list(ctx, v1alpha1.FieldWebhookName+"=modest")
+		kept, err := t.list(ctx, v1alpha1.FieldWebhookName+"=modest")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(kept).To(HaveLen(small), "those with less keep everything")
 		Expect(neighbour.list(ctx, "")).To(HaveLen(small))
@@ -87,7 +87,7 @@ var _ = Describe("webhooks that fail by the dozen", func() {
 			return gone, nil
 		}).WithTimeout(2*time.Minute).WithPolling(10*pollEvery).Should(BeNumerically("==", hooks*each+small-count), "each is counted on its webhook")
 		var events eventsv1.EventList
-		Expect(cluster.Client.List(ctx, &events, client.InNamespace(w.namespace))).To(Succeed())
+		Expect(cluster.Client.List(ctx, &events, client.InNamespace(t.namespace))).To(Succeed())
 		Expect(events.Items).To(ContainElement(And(
 			HaveField("Reason", "FailedDeliveriesDeleted"), HaveField("Type", "Warning"), HaveField("Note", ContainSubstring("--retain-bytes-per-namespace")))))
 	})

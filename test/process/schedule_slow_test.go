@@ -18,18 +18,18 @@ var _ = Describe("the retry policy in real time", func() {
 	It("starts attempts at 0, 5, 20, 65 and 185 s", SpecTimeout(5*time.Minute), func(ctx SpecContext) {
 		var mu sync.Mutex
 		var starts []time.Time
-		w := newWorld(ctx, receiver.Options{OnReceived: func(one receiver.Received) {
+		t := newTenant(ctx, receiver.Options{OnReceived: func(one receiver.Received) {
 			mu.Lock()
 			defer mu.Unlock()
 			starts = append(starts, one.At)
 		}})
 		startLeader(ctx, supervised())
-		hook := w.declare(ctx, "down")
-		w.endpoint.Script("", receiver.Step{Status: 500})
-		w.ready(ctx, hook)
+		hook := t.declare(ctx, "down")
+		t.endpoint.Script("", receiver.Step{Status: 500})
+		t.ready(ctx, hook)
 		begin := time.Now()
-		w.publish(ctx, 1, hook)
-		w.waitNone(ctx, "status.state!=Failed", 4*time.Minute)
+		t.publish(ctx, 1, hook)
+		t.waitNone(ctx, "status.state!=Failed", 4*time.Minute)
 
 		mu.Lock()
 		defer mu.Unlock()
@@ -41,6 +41,6 @@ var _ = Describe("the retry policy in real time", func() {
 			Expect(late[i]).To(And(BeNumerically(">=", 0), BeNumerically("<", 500*time.Millisecond)), "attempt %d", i+1)
 		}
 		measured("attempts began after their time by %v", late)
-		w.expectVerified()
+		t.expectVerified()
 	})
 })

@@ -29,26 +29,26 @@ import (
 var _ = Describe("secrets", func() {
 	It("are in no log, event, status or metric", SpecTimeout(3*time.Minute), func(ctx SpecContext) {
 		const own, short = "brought by a user: p4ssw0rd", "tiny p4ss"
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		options := supervised("--log-level=debug")
 		options.DispatcherArgs = []string{"--log-level=debug"}
 		manager := startLeader(ctx, options)
 		secrets := []string{own, short}
-		secrets = append(secrets, liveThrough(ctx, w, manager, own, short)...)
+		secrets = append(secrets, liveThrough(ctx, t, manager, own, short)...)
 
-		said := everythingSaid(ctx, w, manager)
-		Expect(said["logs"]).To(ContainSubstring("evt_"+w.namespace+"_1"), "the search looks at this very run")
-		Expect(w.endpoint.Counts("/echo").Posts).To(BeNumerically(">", 0), "an endpoint did answer with our headers")
+		said := everythingSaid(ctx, t, manager)
+		Expect(said["logs"]).To(ContainSubstring("evt_"+t.namespace+"_1"), "the search looks at this very run")
+		Expect(t.endpoint.Counts("/echo").Posts).To(BeNumerically(">", 0), "an endpoint did answer with our headers")
 		Expect(said["webhookdeliveries"]).NotTo(ContainSubstring("X-Bbmcp"), "answers of allow-listed addresses are not shown")
 		Expect(said["events"]).To(ContainSubstring("SecretRotated"))
 		for where, text := range said {
 			Expect(found(text, secrets)).To(BeEmpty(), where)
 			if where == "webhookdeliveries" || where == "logs" {
-				Expect(found(text, signatures(w))).To(BeEmpty(), "signatures in "+where)
+				Expect(found(text, signatures(t))).To(BeEmpty(), "signatures in "+where)
 			}
 		}
 		var kept corev1.SecretList
-		Expect(cluster.Client.List(ctx, &kept, client.InNamespace(w.namespace))).To(Succeed())
+		Expect(cluster.Client.List(ctx, &kept, client.InNamespace(t.namespace))).To(Succeed())
 		Expect(found(asJSON(kept.Items), secrets)).NotTo(BeEmpty(), "the search finds what is there")
 		measured("%d secrets in %d places, %d KiB: none found", len(secrets), len(said), sizeOf(said)>>10)
 	})
@@ -57,7 +57,7 @@ var _ = Describe("secrets", func() {
 // liveThrough does to webhooks what may make a process talk about secrets:
 // failures, echoes, a rotation, a Secret that is refused, a sidecar that dies.
 // It returns the secrets that were made meanwhile.
-func liveThrough(ctx context.Context, w *world, manager *stack.Manager, own, short string) []string {
+func liveThrough(ctx context.Context, t *tenant, manager *stack.Manager, own, short string) []string {
 	GinkgoHelper()
 	quickly := func(spec *v1alpha1.WebhookSpec) {
 		spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{{Duration: time.Second}}}
@@ -70,19 +70,19 @@ func liveThrough(ctx context.Context, w *world, manager *stack.Manager, own, sho
 	}
 	for name, value := range map[string]string{"user-signing": own, "refused-signing": short} {
 		Expect(cluster.Client.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Labels: map[string]string{v1alpha1.SigningSecretLabel: "true"}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: name, Labels: map[string]string{v1alpha1.SigningSecretLabel: "true"}},
 			Data:       map[string][]byte{"secret": []byte(value)},
 		})).To(Succeed())
 	}
-	w.endpoint.Script("/flaky", receiver.Step{Status: 500}, receiver.Step{Fault: receiver.ResetInHeaders}, receiver.Step{Fault: receiver.NotHTTP}, receiver.Step{Times: 1 << 30})
-	w.endpoint.Script("/echo", receiver.Step{Status: 500, Fault: receiver.Echo})
-	w.endpoint.Script("/doubts", receiver.Step{Status: 401, Fault: receiver.Echo})
-	hooks := []*v1alpha1.Webhook{w.declare(ctx, "rotated", quickly), w.declare(ctx, "flaky", quickly), w.declare(ctx, "echo", quickly),
-		w.declare(ctx, "doubts", quickly), w.declare(ctx, "user", keptIn("user-signing"))}
-	refused := w.declare(ctx, "refused", keptIn("refused-signing"))
-	w.ready(ctx, hooks...)
-	w.publish(ctx, 40, hooks...)
-	w.publish(ctx, 1, refused)
+	t.endpoint.Script("/flaky", receiver.Step{Status: 500}, receiver.Step{Fault: receiver.ResetInHeaders}, receiver.Step{Fault: receiver.NotHTTP}, receiver.Step{Times: 1 << 30})
+	t.endpoint.Script("/echo", receiver.Step{Status: 500, Fault: receiver.Echo})
+	t.endpoint.Script("/doubts", receiver.Step{Status: 401, Fault: receiver.Echo})
+	hooks := []*v1alpha1.Webhook{t.declare(ctx, "rotated", quickly), t.declare(ctx, "flaky", quickly), t.declare(ctx, "echo", quickly),
+		t.declare(ctx, "doubts", quickly), t.declare(ctx, "user", keptIn("user-signing"))}
+	refused := t.declare(ctx, "refused", keptIn("refused-signing"))
+	t.ready(ctx, hooks...)
+	t.publish(ctx, 40, hooks...)
+	t.publish(ctx, 1, refused)
 	for _, hook := range hooks[:4] {
 		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"%s":"now"}}}`, v1alpha1.RotateRequestedAtAnnotation)
 		Expect(cluster.Client.Patch(ctx, hook.DeepCopy(), client.RawPatch(types.MergePatchType, patch))).To(Succeed())
@@ -90,19 +90,19 @@ func liveThrough(ctx context.Context, w *world, manager *stack.Manager, own, sho
 	var made []string
 	for _, hook := range hooks[:4] {
 		var both []string
-		Eventually(ctx, func() []string { both = w.share(ctx, hook); return both }).
+		Eventually(ctx, func() []string { both = t.share(ctx, hook); return both }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(2), "both secrets of a rotation")
 		made = append(made, both...)
 	}
-	w.publish(ctx, 20, hooks...)
+	t.publish(ctx, 20, hooks...)
 	manager.Dispatcher().Stop(0)
-	w.publish(ctx, 20, hooks...)
-	w.waitNone(ctx, "spec.webhookRef.name!=refused,status.state!=Succeeded,status.state!=Failed", time.Minute)
+	t.publish(ctx, 20, hooks...)
+	t.waitNone(ctx, "spec.webhookRef.name!=refused,status.state!=Succeeded,status.state!=Failed", time.Minute)
 	return made
 }
 
 // everythingSaid is all that the product has told anybody but its endpoints.
-func everythingSaid(ctx context.Context, w *world, manager *stack.Manager) map[string]string {
+func everythingSaid(ctx context.Context, t *tenant, manager *stack.Manager) map[string]string {
 	GinkgoHelper()
 	said := map[string]string{}
 	logs, err := cluster.Logs()
@@ -120,7 +120,7 @@ func everythingSaid(ctx context.Context, w *world, manager *stack.Manager) map[s
 	var events eventsv1.EventList
 	var webhooks v1alpha1.WebhookList
 	var deliveries v1alpha1.WebhookDeliveryList
-	in := client.InNamespace(w.namespace)
+	in := client.InNamespace(t.namespace)
 	Eventually(ctx, func(g Gomega) { // they are sent in the background
 		g.Expect(cluster.Client.List(ctx, &events, in)).To(Succeed())
 		g.Expect(asJSON(events.Items)).To(ContainSubstring("SecretRotated"))
@@ -173,9 +173,9 @@ func spellings(secret string) map[string]string {
 
 // signatures are those that the endpoint got: whoever reads a status must not
 // be able to replay a delivery.
-func signatures(w *world) []string {
+func signatures(t *tenant) []string {
 	var all []string
-	for _, one := range w.endpoint.Received("") {
+	for _, one := range t.endpoint.Received("") {
 		for _, name := range []string{"X-BBMCP-Signature", "X-BBMCP-Signature-Next"} {
 			if value := one.Header.Get(name); value != "" {
 				all = append(all, value)

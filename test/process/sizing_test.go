@@ -32,19 +32,19 @@ var _ = Describe("deliveries that wait", func() {
 	It("take a few KiB each of manager, gateway and etcd", SpecTimeout(8*time.Minute), func(ctx SpecContext) {
 		const payload, mebi, per = 900, 1 << 20, 10_000
 		n := size(2000, per)
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		manager := startLeader(ctx, supervised())
 		front := startGateway(ctx, stack.GatewayOptions{Supervise: true})
-		hook := w.declare(ctx, "held", func(spec *v1alpha1.WebhookSpec) { spec.Suspend = true })
-		w.ready(ctx, hook)
+		hook := t.declare(ctx, "held", func(spec *v1alpha1.WebhookSpec) { spec.Suspend = true })
+		t.ready(ctx, hook)
 		stored := func() float64 {
 			samples, err := cluster.APIServerSamples(ctx)
 			Expect(err).NotTo(HaveOccurred())
 			return samples.Sum("apiserver_storage_size_bytes")
 		}
 		before, idle, idleFront := stored(), weigh(ctx, manager.MetricsURL), weigh(ctx, front.MetricsURL)
-		w.publishEdited(ctx, n, payload, func(*v1alpha1.WebhookDelivery) {}, hook)
-		w.waitNone(ctx, "status.state!=Pending", 2*time.Minute)
+		t.publishEdited(ctx, n, payload, func(*v1alpha1.WebhookDelivery) {}, hook)
+		t.waitNone(ctx, "status.state!=Pending", 2*time.Minute)
 		Eventually(ctx, func() (float64, error) {
 			samples, err := stack.Scrape(ctx, front.MetricsURL)
 			return samples.Sum("bbmcp_gateway_backlog_deliveries"), err

@@ -57,14 +57,14 @@ var _ = Describe("a peer that announces a body and sends none", func() {
 
 	It("does not keep a gateway that is asked to stop from settling what it has under way", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
 		const grace, answerTime = 2 * time.Second, 5 * time.Second
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		startLeader(ctx, supervised())
-		w.ready(ctx, w.declare(ctx, "hook"))
-		e := newEmitter(ctx, w, fmt.Sprintf("--drain-grace=%s", grace))
+		t.ready(ctx, t.declare(ctx, "hook"))
+		e := newEmitter(ctx, t, fmt.Sprintf("--drain-grace=%s", grace))
 		e.warm(ctx)
-		w.waitSucceeded(ctx, soon)
-		before := w.endpoint.Counts("")
-		w.endpoint.Script("/hook", receiver.Step{Delay: answerTime})
+		t.waitSucceeded(ctx, soon)
+		before := t.endpoint.Counts("")
+		t.endpoint.Script("/hook", receiver.Step{Delay: answerTime})
 		announce(e.url, "/v1/events", "Authorization: Bearer "+e.token+"\r\nContent-Type: application/json\r\n")
 		Expect(e.publish(ctx, "wait=1")).To(Equal([]string{"pending"}), "its attempt is out")
 
@@ -74,9 +74,9 @@ var _ = Describe("a peer that announces a body and sends none", func() {
 		measured("with a body that does not arrive, and an attempt under way, it ended %s after SIGTERM", since(asked, time.Now()))
 		Expect(e.front.Process.Err()).To(HaveOccurred(), "it tells that it had to cut something off")
 		Expect(e.front.Process.LogTail()).To(ContainSubstring("1 requests were still under way"))
-		w.endpoint.Script("/hook", receiver.Step{})
-		w.waitSucceeded(ctx, soon)
-		Expect(w.endpoint.Counts("").Posts-before.Posts).To(Equal(1), "nobody has to send it again")
+		t.endpoint.Script("/hook", receiver.Step{})
+		t.waitSucceeded(ctx, soon)
+		Expect(t.endpoint.Counts("").Posts-before.Posts).To(Equal(1), "nobody has to send it again")
 	})
 })
 

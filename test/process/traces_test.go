@@ -37,33 +37,33 @@ var _ = Describe("traces", func() {
 		traces, err := collector.Start()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(traces.Close)
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		options := quick()
 		options.Env = traces.Env("grpc")
 		leader := startLeader(ctx, options)
-		flaky, silent := w.declare(ctx, "flaky", wantsTraces), w.declare(ctx, "silent")
-		w.ready(ctx, flaky, silent)
-		secrets := append(w.share(ctx, flaky), w.share(ctx, silent)...)
-		e := newEmitterOf(ctx, w, stack.GatewayOptions{
+		flaky, silent := t.declare(ctx, "flaky", wantsTraces), t.declare(ctx, "silent")
+		t.ready(ctx, flaky, silent)
+		secrets := append(t.share(ctx, flaky), t.share(ctx, silent)...)
+		e := newEmitterOf(ctx, t, stack.GatewayOptions{
 			Supervise: true, Args: []string{"--allow-unregistered-event-types"}, Env: traces.Env("http/protobuf"),
 		})
 		Eventually(ctx, func() []string { return e.publish(ctx, "wait=5") }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(HaveExactElements(rest.DeliverySucceeded, rest.DeliverySucceeded))
-		w.waitSucceeded(ctx, soon)
+		t.waitSucceeded(ctx, soon)
 
 		// The gateway makes the first attempt, one manager the second, another the third.
-		before := w.endpoint.Counts("/flaky").Posts
-		w.endpoint.Script("/flaky", receiver.Step{Times: 2, Status: 500}, receiver.Step{})
+		before := t.endpoint.Counts("/flaky").Posts
+		t.endpoint.Script("/flaky", receiver.Step{Times: 2, Status: 500}, receiver.Step{})
 		e.header = http.Header{"Traceparent": {caller}}
 		status, answer := e.post(ctx, "traced-payload", "wait=5")
 		Expect(status).To(Equal(http.StatusAccepted), answer)
 		second := func(c receiver.Counts) bool { return c.Posts >= before+2 }
-		Expect(w.endpoint.Wait(ctx, "/flaky", second)).To(Succeed())
-		w.waitNone(ctx, "spec.webhookRef.name=flaky,status.state=Pending", soon)
+		Expect(t.endpoint.Wait(ctx, "/flaky", second)).To(Succeed())
+		t.waitNone(ctx, "spec.webhookRef.name=flaky,status.state=Pending", soon)
 		leader.Stop()
 		Expect(leader.StartDispatcher()).To(Succeed())
 		Expect(leader.Restart(ctx)).To(Succeed())
-		w.waitNone(ctx, "spec.webhookRef.name=flaky,status.state!=Succeeded", soon)
+		t.waitNone(ctx, "spec.webhookRef.name=flaky,status.state!=Succeeded", soon)
 
 		attempts := func(webhook string) (all []collector.Span) {
 			for _, span := range traces.Trace(traceID) {
@@ -82,13 +82,13 @@ var _ = Describe("traces", func() {
 			SpanID: published.SpanID, Attributes: map[string]string{
 				"messaging.system": "bbmcp-webhooks", "messaging.operation.type": "send", "messaging.operation.name": "publish",
 				"messaging.destination.name": "order.created", "messaging.message.id": "traced-payload",
-				"k8s.namespace.name": w.namespace, "bbmcp.deliveries": "2",
+				"k8s.namespace.name": t.namespace, "bbmcp.deliveries": "2",
 			},
 		}
 		Expect(published).To(Equal(want))
-		endpoint, err := url.Parse(w.endpoint.URL("/"))
+		endpoint, err := url.Parse(t.endpoint.URL("/"))
 		Expect(err).NotTo(HaveOccurred())
-		got := w.endpoint.Received("/flaky")[before:]
+		got := t.endpoint.Received("/flaky")[before:]
 		for i, span := range attempts("flaky") {
 			Expect(span.ParentID).To(Equal(published.SpanID))
 			Expect(span.Links).To(Equal([]string{published.SpanID}))
@@ -99,7 +99,7 @@ var _ = Describe("traces", func() {
 				"http.request.method": "POST", "http.response.status_code": []string{"500", "500", "200"}[i],
 				"server.address": endpoint.Hostname(), "server.port": endpoint.Port(), "url.scheme": "http",
 				"messaging.system": "bbmcp-webhooks", "messaging.message.id": "traced-payload", "messaging.destination.name": "order.created",
-				"k8s.namespace.name": w.namespace, "bbmcp.webhook.name": "flaky", "bbmcp.delivery.id": got[i].Delivery,
+				"k8s.namespace.name": t.namespace, "bbmcp.webhook.name": "flaky", "bbmcp.delivery.id": got[i].Delivery,
 				"bbmcp.attempt": got[i].Attempt,
 			}
 			if i > 0 {
@@ -111,24 +111,24 @@ var _ = Describe("traces", func() {
 			Expect(span.Attributes).To(Equal(attributes))
 			Expect(got[i].Header.Values("traceparent")).To(Equal([]string{"00-" + traceID + "-" + span.SpanID + "-01"}))
 		}
-		Expect(w.endpoint.Received("/silent")[0].Header).NotTo(HaveKey("Traceparent"), "it did not ask for it")
+		Expect(t.endpoint.Received("/silent")[0].Header).NotTo(HaveKey("Traceparent"), "it did not ask for it")
 
 		raw := traces.Raw()
 		Expect(raw).To(ContainSubstring("bbmcp.webhook.name"), "the search looks at these very spans")
 		Expect(found(raw, append(secrets, e.token))).To(BeEmpty())
-		Expect(found(raw, signatures(w))).To(BeEmpty())
+		Expect(found(raw, signatures(t))).To(BeEmpty())
 		for _, text := range []string{"/flaky", "/silent", `"id"`, "timestamp"} {
 			Expect(raw).NotTo(ContainSubstring(text), "paths and payloads stay out")
 		}
-		w.expectVerified()
+		t.expectVerified()
 	})
 
 	It("are made by nobody unless asked for; a publisher's goes on where the webhook wants it", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
-		w := newWorld(ctx, receiver.Options{})
+		t := newTenant(ctx, receiver.Options{})
 		startLeader(ctx, supervised())
-		w.ready(ctx, w.declare(ctx, "wants", wantsTraces), w.declare(ctx, "silent"))
-		w.endpoint.Script("/wants", receiver.Step{Status: 500}, receiver.Step{})
-		e := newEmitter(ctx, w)
+		t.ready(ctx, t.declare(ctx, "wants", wantsTraces), t.declare(ctx, "silent"))
+		t.endpoint.Script("/wants", receiver.Step{Status: 500}, receiver.Step{})
+		e := newEmitter(ctx, t)
 		for id, header := range map[string]http.Header{
 			"with": {"Traceparent": {caller}}, "without": {},
 			"broken": {"Traceparent": {"00-" + strings.ToUpper(traceID) + "-" + callerSpan + "-01"}}, "twice": {"Traceparent": {caller, caller}},
@@ -137,9 +137,9 @@ var _ = Describe("traces", func() {
 			status, answer := e.post(ctx, id, "wait=5")
 			Expect(status).To(Equal(http.StatusAccepted), answer)
 		}
-		w.waitSucceeded(ctx, soon)
+		t.waitSucceeded(ctx, soon)
 		seen := map[string]int{}
-		for _, one := range w.endpoint.Received("") {
+		for _, one := range t.endpoint.Received("") {
 			if one.Header.Get("traceparent") == "" {
 				continue
 			}

@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -25,9 +26,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// world is one spec's part of the cluster: a namespace and the endpoint of its
+// tenant is one spec's part of the cluster: a namespace and the endpoint of its
 // webhooks.
-type world struct {
+type tenant struct {
 	namespace string
 	endpoint  *receiver.Receiver
 	serial    atomic.Int64
@@ -36,8 +37,8 @@ type world struct {
 	created map[string]time.Time // by event id: when the API server said so
 }
 
-// newWorld makes a namespace and a receiver.
-func newWorld(ctx context.Context, options receiver.Options) *world {
+// newTenant makes a namespace and a receiver.
+func newTenant(ctx context.Context, options receiver.Options) *tenant {
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "process-"}}
 	Expect(cluster.Client.Create(ctx, namespace)).To(Succeed())
@@ -45,7 +46,7 @@ func newWorld(ctx context.Context, options receiver.Options) *world {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(endpoint.Close)
 	DeferCleanup(func(ctx SpecContext) { abandon(ctx, namespace.Name) })
-	return &world{namespace: namespace.Name, endpoint: endpoint, created: map[string]time.Time{}}
+	return &tenant{namespace: namespace.Name, endpoint: endpoint, created: map[string]time.Time{}}
 }
 
 // abandon deletes what would be retried while other specs count what is written.
@@ -60,11 +61,11 @@ func abandon(ctx context.Context, namespace string) {
 
 // declare makes a Webhook for a path of the endpoint; path and name are the
 // same word.
-func (w *world) declare(ctx context.Context, name string, edit ...func(*v1alpha1.WebhookSpec)) *v1alpha1.Webhook {
+func (t *tenant) declare(ctx context.Context, name string, edit ...func(*v1alpha1.WebhookSpec)) *v1alpha1.Webhook {
 	GinkgoHelper()
 	webhook := &v1alpha1.Webhook{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
-		Spec:       v1alpha1.WebhookSpec{URL: w.endpoint.URL("/" + name), Events: []string{"*"}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: name},
+		Spec:       v1alpha1.WebhookSpec{URL: t.endpoint.URL("/" + name), Events: []string{"*"}},
 	}
 	for _, change := range edit {
 		change(&webhook.Spec)
@@ -74,19 +75,19 @@ func (w *world) declare(ctx context.Context, name string, edit ...func(*v1alpha1
 }
 
 // ready waits until webhooks are Ready and gives their secrets to the endpoint.
-func (w *world) ready(ctx context.Context, webhooks ...*v1alpha1.Webhook) {
+func (t *tenant) ready(ctx context.Context, webhooks ...*v1alpha1.Webhook) {
 	GinkgoHelper()
 	for _, webhook := range webhooks {
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			g.Expect(meta.IsStatusConditionTrue(webhook.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
-		w.share(ctx, webhook)
+		t.share(ctx, webhook)
 	}
 }
 
 // share gives a webhook's secrets to the endpoint and returns them.
-func (w *world) share(ctx context.Context, webhook *v1alpha1.Webhook) []string {
+func (t *tenant) share(ctx context.Context, webhook *v1alpha1.Webhook) []string {
 	GinkgoHelper()
 	var secret corev1.Secret
 	key := types.NamespacedName{Namespace: webhook.Namespace, Name: webhook.Name + "-signing"}
@@ -95,17 +96,17 @@ func (w *world) share(ctx context.Context, webhook *v1alpha1.Webhook) []string {
 	for _, value := range secret.Data {
 		texts = append(texts, string(value))
 	}
-	Expect(w.endpoint.Secrets("/"+webhook.Name, texts...)).To(Succeed())
+	Expect(t.endpoint.Secrets("/"+webhook.Name, texts...)).To(Succeed())
 	return texts
 }
 
 // delivery is one as the gateway makes it.
-func (w *world) delivery(webhook *v1alpha1.Webhook, padding int) *v1alpha1.WebhookDelivery {
-	number := w.serial.Add(1)
-	eventID := fmt.Sprintf("evt_%s_%d", w.namespace, number)
+func (t *tenant) delivery(webhook *v1alpha1.Webhook, padding int) *v1alpha1.WebhookDelivery {
+	number := t.serial.Add(1)
+	eventID := fmt.Sprintf("evt_%s_%d", t.namespace, number)
 	delivery := &v1alpha1.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: w.namespace,
+			Namespace: t.namespace,
 			Name:      identity.DeliveryName(eventID, string(webhook.UID)),
 			Labels:    map[string]string{v1alpha1.OriginLabel: v1alpha1.OriginGateway, v1alpha1.WebhookLabel: webhook.Name},
 			OwnerReferences: []metav1.OwnerReference{
@@ -131,34 +132,24 @@ func byHand(delivery *v1alpha1.WebhookDelivery) {
 
 // publish makes n deliveries, in turn for each webhook, as a gateway does that
 // repeats what the API server did not acknowledge.
-func (w *world) publish(ctx context.Context, n int, webhooks ...*v1alpha1.Webhook) {
+func (t *tenant) publish(ctx context.Context, n int, webhooks ...*v1alpha1.Webhook) {
 	GinkgoHelper()
-	w.publishEdited(ctx, n, 0, func(*v1alpha1.WebhookDelivery) {}, webhooks...)
+	t.publishEdited(ctx, n, 0, func(*v1alpha1.WebhookDelivery) {}, webhooks...)
 }
 
-func (w *world) publishEdited(ctx context.Context, n, padding int, edit func(*v1alpha1.WebhookDelivery), webhooks ...*v1alpha1.Webhook) {
+func (t *tenant) publishEdited(ctx context.Context, n, padding int, edit func(*v1alpha1.WebhookDelivery), webhooks ...*v1alpha1.Webhook) {
 	GinkgoHelper()
-	var publishers sync.WaitGroup
-	var next atomic.Int64
-	failed := make(chan error, 8)
-	for range cap(failed) {
-		publishers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-				delivery := w.delivery(webhooks[int(i)%len(webhooks)], padding)
-				edit(delivery)
-				if err := w.create(ctx, delivery); err != nil {
-					failed <- err
-					return
-				}
-			}
-		})
+	var publishers errgroup.Group
+	publishers.SetLimit(8)
+	for i := range n {
+		delivery := t.delivery(webhooks[i%len(webhooks)], padding)
+		edit(delivery)
+		publishers.Go(func() error { return t.create(ctx, delivery) })
 	}
-	publishers.Wait()
-	close(failed)
-	Expect(<-failed).NotTo(HaveOccurred())
+	Expect(publishers.Wait()).To(Succeed())
 }
 
-func (w *world) create(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
+func (t *tenant) create(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -166,9 +157,9 @@ func (w *world) create(ctx context.Context, delivery *v1alpha1.WebhookDelivery) 
 		err := cluster.Client.Create(once, delivery.DeepCopy())
 		cancel()
 		if err == nil || apierrors.IsAlreadyExists(err) {
-			w.mu.Lock()
-			w.created[delivery.Spec.EventID] = time.Now()
-			w.mu.Unlock()
+			t.mu.Lock()
+			t.created[delivery.Spec.EventID] = time.Now()
+			t.mu.Unlock()
 			return nil
 		}
 		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
@@ -183,27 +174,27 @@ func (w *world) create(ctx context.Context, delivery *v1alpha1.WebhookDelivery) 
 }
 
 // list returns the namespace's deliveries that match a field selector.
-func (w *world) list(ctx context.Context, selector string) ([]v1alpha1.WebhookDelivery, error) {
+func (t *tenant) list(ctx context.Context, selector string) ([]v1alpha1.WebhookDelivery, error) {
 	var list v1alpha1.WebhookDeliveryList
 	parsed, err := fields.ParseSelector(selector)
 	if err != nil {
 		return nil, err
 	}
-	err = cluster.Client.List(ctx, &list, client.InNamespace(w.namespace), client.MatchingFieldsSelector{Selector: parsed})
+	err = cluster.Client.List(ctx, &list, client.InNamespace(t.namespace), client.MatchingFieldsSelector{Selector: parsed})
 	return list.Items, err
 }
 
 // waitSucceeded waits until every delivery of the namespace is Succeeded.
-func (w *world) waitSucceeded(ctx context.Context, timeout time.Duration) {
+func (t *tenant) waitSucceeded(ctx context.Context, timeout time.Duration) {
 	GinkgoHelper()
-	w.waitNone(ctx, "status.state!=Succeeded", timeout)
+	t.waitNone(ctx, "status.state!=Succeeded", timeout)
 }
 
 // waitNone waits until no delivery matches.
-func (w *world) waitNone(ctx context.Context, selector string, timeout time.Duration) {
+func (t *tenant) waitNone(ctx context.Context, selector string, timeout time.Duration) {
 	GinkgoHelper()
 	Eventually(ctx, func() (map[string]int, error) {
-		list, err := w.list(ctx, selector)
+		list, err := t.list(ctx, selector)
 		left := map[string]int{}
 		for i := range list {
 			left[fmt.Sprintf("%s of %s after %d attempts", list[i].Status.State, list[i].Spec.WebhookRef.Name, list[i].Status.Attempts)]++
@@ -213,8 +204,8 @@ func (w *world) waitNone(ctx context.Context, selector string, timeout time.Dura
 }
 
 // expectVerified says that every post was signed rightly, twice.
-func (w *world) expectVerified() {
+func (t *tenant) expectVerified() {
 	GinkgoHelper()
-	counts := w.endpoint.Counts("")
+	counts := t.endpoint.Counts("")
 	Expect(counts.Verified).To(Equal(counts.Posts), "posts with both signatures right")
 }
