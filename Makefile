@@ -155,10 +155,6 @@ bench: control-plane ## Measure the product beside references, at most 25 minute
 	go build -o bin/bench ./bench
 	bin/bench --scenario='$(SCENARIO)' --size='$(SIZE)' --profile='$(PROFILE)' --chart='$(CHART)'
 
-.PHONY: bench-isolation
-bench-isolation: control-plane ## Measure what hanging endpoints cost the others
-	go run ./test/isolation/bench
-
 ##@ Tools
 
 bin/controller-gen: hack/tools/go.mod hack/tools/go.sum
