@@ -192,10 +192,10 @@ func (o *managerOptions) cacheOptions() cache.Options {
 
 // newDeliveryCache makes a cache that is filled once leadership is won, so that it
 // shows all that a former leader wrote; see docs/adr/0002-fill-the-delivery-cache-as-leader.md.
-func (o *managerOptions) newDeliveryCache(ctx context.Context, mgr manager.Manager) (cache.Cache, *controllers.Filling, error) {
+func (o *managerOptions) newDeliveryCache(ctx context.Context, mgr manager.Manager) (cache.Cache, *controllers.ProgressiveSync, error) {
 	options := o.cacheOptions()
 	options.Scheme, options.Mapper, options.HTTPClient = mgr.GetScheme(), mgr.GetRESTMapper(), mgr.GetHTTPClient()
-	filling := &controllers.Filling{}
+	filling := &controllers.ProgressiveSync{}
 	deliveries, err := cache.New(mgr.GetConfig(), controllers.DeliveryCacheOptions(options, filling))
 	if err != nil {
 		return nil, nil, fmt.Errorf("set up delivery cache: %w", err)
@@ -243,7 +243,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	secrets := signingsecret.NewReader(mgr.GetAPIReader(), time.Now)
 	eventTypes := &controllers.EventTypeReconciler{Client: mgr.GetClient(), Now: time.Now}
 	retainer := &controllers.Retainer{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Filling: filling, Limited: writelimit.New(time.Now),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Sync: filling, WriteLimits: writelimit.New(time.Now),
 		Observations: observations, Limits: o.retention, Namespaces: o.namespaces, Metrics: meters, Panics: guarded, Now: time.Now,
 	}
 	deliveries := &controllers.DeliveryReconciler{
@@ -260,7 +260,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	deliveries.Runner = runner
 	metrics.Registry.MustRegister(controllers.RunnerCollector{Stats: runner.Stats}, filling.Collector())
 	webhooks := &controllers.WebhookReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Deliveries: deliveryCache, Filling: filling,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Deliveries: deliveryCache, Sync: filling,
 		Dispatcher: sidecar, Secrets: secrets, Observations: observations, Metrics: meters,
 		Recorder: mgr.GetEventRecorder("bbmcp-webhooks"), BacklogLimit: o.backlog, BacklogFullFor: o.fullFor,
 		Forbidden: addresses.Forbidden, Now: time.Now, Random: rand.Reader,

@@ -21,26 +21,25 @@ import (
 )
 
 const (
-	// beginAfter is how many deliveries the cache holds before work on them begins,
-	// beginWithin how long that is waited for.
-	beginAfter  = 500
-	beginWithin = time.Second
+	// Work begins once the cache holds forgeAfter deliveries, or after forgeWithin.
+	forgeAfter  = 500
+	forgeWithin = time.Second
 )
 
-// Filling lets work begin with the first deliveries that are read instead of with
-// the last: a hundred thousand take half a minute or more. It makes the informers
-// of the cache of deliveries, for cache.Options, and is used for one cache. See
+// ProgressiveSync lets work begin with the first deliveries that the cache reads instead of
+// with the last: a hundred thousand take half a minute or more. It makes the informers
+// of one cache of deliveries, for cache.Options. See
 // docs/adr/0002-fill-the-delivery-cache-as-leader.md.
-type Filling struct {
-	unfilled atomic.Int32
+type ProgressiveSync struct {
+	incomplete atomic.Int32
 }
 
 // Done reports whether every delivery that existed when the cache was started is
 // in it, or about to be.
-func (f *Filling) Done() bool { return f.unfilled.Load() == 0 }
+func (f *ProgressiveSync) Done() bool { return f.incomplete.Load() == 0 }
 
 // Collector shows whether Done.
-func (f *Filling) Collector() prometheus.Collector {
+func (f *ProgressiveSync) Collector() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "bbmcp_delivery_cache_filled",
 		Help: "1 once every delivery that existed when this replica became the leader has been read; attempts begin before that.",
@@ -53,37 +52,37 @@ func (f *Filling) Collector() prometheus.Collector {
 }
 
 // NewInformer is a value for cache.Options.
-func (f *Filling) NewInformer(
+func (f *ProgressiveSync) NewInformer(
 	from toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers,
 ) toolscache.SharedIndexInformer {
-	f.unfilled.Add(1)
-	source := &fillSource{from: toolscache.ToListerWatcherWithContext(from), filled: func() { f.unfilled.Add(-1) }}
+	f.incomplete.Add(1)
+	source := &progressiveSource{from: toolscache.ToListerWatcherWithContext(from), onComplete: func() { f.incomplete.Add(-1) }}
 	return toolscache.NewSharedIndexInformer(&toolscache.ListWatch{
 		ListWithContextFunc: source.list, WatchFuncWithContext: source.watch,
 	}, example, resync, indexers)
 }
 
-// fillSource tells an informer that it has heard of everything there was when it
-// has heard of a part. The rest follows as if it were new.
-type fillSource struct {
+// progressiveSource tells an informer that its first list is complete when it has a part of
+// it. The rest follows as if it were new.
+type progressiveSource struct {
 	from toolscache.ListerWatcherWithContext
 
-	mu     sync.Mutex
-	state  fillState
-	filled func()
+	mu         sync.Mutex
+	state      syncState
+	onComplete func()
 }
 
-type fillState int
+type syncState int
 
 const (
-	untold  fillState = iota // the informer waits for its first deliveries
-	telling                  // it has some of them and believes that it has all
-	told
+	syncPending syncState = iota // the informer waits for its first deliveries
+	syncForged                   // it has some of them; the forged bookmark says all
+	syncComplete
 )
 
 // list serves where the API server streams no lists.
-func (s *fillSource) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	if !s.is(told) {
+func (s *progressiveSource) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	if !s.inState(syncComplete) {
 		options.ResourceVersion, options.ResourceVersionMatch = "", "" // else it may lack what was just written
 	}
 	list, err := s.from.ListWithContext(ctx, options)
@@ -93,13 +92,13 @@ func (s *fillSource) list(ctx context.Context, options metav1.ListOptions) (runt
 	return list, err
 }
 
-func (s *fillSource) watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+func (s *progressiveSource) watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	streams := options.SendInitialEvents != nil && *options.SendInitialEvents
 	switch {
-	case s.is(told):
+	case s.inState(syncComplete):
 		return s.open(ctx, options)
 	case !streams:
-		return nil, errFillAgain()
+		return nil, errSyncAgain()
 	}
 	options.ResourceVersion = "" // as new as this request
 	from, err := s.open(ctx, options)
@@ -112,14 +111,14 @@ func (s *fillSource) watch(ctx context.Context, options metav1.ListOptions) (wat
 	return to, nil
 }
 
-func (s *fillSource) open(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+func (s *progressiveSource) open(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	return onepass.Watch(ctx, &v1alpha1.WebhookDelivery{}, func(ctx context.Context) (watch.Interface, error) {
 		return s.from.WatchWithContext(ctx, options)
 	})
 }
 
 // relay passes events on until either side stops.
-func (s *fillSource) relay(from watch.Interface, to *watch.ProxyWatcher, events chan<- watch.Event) {
+func (s *progressiveSource) relay(from watch.Interface, to *watch.ProxyWatcher, events chan<- watch.Event) {
 	defer close(events)
 	defer from.Stop()
 	send := func(event watch.Event) bool {
@@ -139,12 +138,12 @@ func (s *fillSource) relay(from watch.Interface, to *watch.ProxyWatcher, events 
 			s.finish()
 		}
 		count++
-		if (count >= beginAfter || time.Since(began) >= beginWithin) && s.advance(untold, telling) && !send(endOfSome(event)) {
+		if (count >= forgeAfter || time.Since(began) >= forgeWithin) && s.advance(syncPending, syncForged) && !send(forgedBookmark(event)) {
 			return
 		}
 	}
-	if s.is(telling) {
-		send(watch.Event{Type: watch.Error, Object: &errFillAgain().ErrStatus})
+	if s.inState(syncForged) {
+		send(watch.Event{Type: watch.Error, Object: &errSyncAgain().ErrStatus})
 	}
 }
 
@@ -154,8 +153,8 @@ func endsInitialEvents(event watch.Event) bool {
 	return ok && event.Type == watch.Bookmark && object.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
 }
 
-// endOfSome says so where it is not true yet.
-func endOfSome(latest watch.Event) watch.Event {
+// forgedBookmark tells the informer that its first list is complete before it is.
+func forgedBookmark(latest watch.Event) watch.Event {
 	bookmark := &v1alpha1.WebhookDelivery{}
 	bookmark.Annotations = map[string]string{metav1.InitialEventsAnnotationKey: "true"}
 	if object, ok := latest.Object.(client.Object); ok {
@@ -164,19 +163,19 @@ func endOfSome(latest watch.Event) watch.Event {
 	return watch.Event{Type: watch.Bookmark, Object: bookmark}
 }
 
-// errFillAgain makes an informer read everything anew: what it knows of the
-// position of its watch is not true.
-func errFillAgain() *apierrors.StatusError {
+// errSyncAgain makes an informer list everything anew: the position of its watch is
+// not true.
+func errSyncAgain() *apierrors.StatusError {
 	return apierrors.NewResourceExpired("the first list ended before it was complete")
 }
 
-func (s *fillSource) is(state fillState) bool {
+func (s *progressiveSource) inState(state syncState) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == state
 }
 
-func (s *fillSource) advance(from, to fillState) bool {
+func (s *progressiveSource) advance(from, to syncState) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != from {
@@ -186,8 +185,8 @@ func (s *fillSource) advance(from, to fillState) bool {
 	return true
 }
 
-func (s *fillSource) finish() {
-	if s.advance(untold, told) || s.advance(telling, told) {
-		s.filled()
+func (s *progressiveSource) finish() {
+	if s.advance(syncPending, syncComplete) || s.advance(syncForged, syncComplete) {
+		s.onComplete()
 	}
 }

@@ -52,10 +52,10 @@ func (s *streams) source() *toolscache.ListWatch {
 }
 
 // filling starts an informer on streams.
-func filling(t *testing.T, s *streams) (*Filling, toolscache.SharedIndexInformer) {
+func filling(t *testing.T, s *streams) (*ProgressiveSync, toolscache.SharedIndexInformer) {
 	t.Helper()
 	s.opened = make(chan *watch.FakeWatcher, 8)
-	f := &Filling{}
+	f := &ProgressiveSync{}
 	informer := f.NewInformer(s.source(), &v1alpha1.WebhookDelivery{}, 0, toolscache.Indexers{})
 	if f.Done() {
 		t.Fatal("done before anything is read")
@@ -96,11 +96,11 @@ func holds(informer toolscache.SharedIndexInformer, n int) func() bool {
 }
 
 // partlyFilled starts an informer and tells it of so many deliveries that work begins.
-func partlyFilled(t *testing.T, s *streams) (*Filling, toolscache.SharedIndexInformer, *watch.FakeWatcher) {
+func partlyFilled(t *testing.T, s *streams) (*ProgressiveSync, toolscache.SharedIndexInformer, *watch.FakeWatcher) {
 	t.Helper()
 	f, informer := filling(t, s)
 	stream := <-s.opened
-	for i := range beginAfter + 1 {
+	for i := range forgeAfter + 1 {
 		stream.Add(versioned(i))
 	}
 	soonTrue(t, "work does not begin", informer.HasSynced)
@@ -131,14 +131,14 @@ func TestWorkBeginsBeforeAllIsRead(t *testing.T) {
 	if f.Done() {
 		t.Fatal("done before the end of the list")
 	}
-	for i := beginAfter + 1; i < 2*beginAfter; i++ {
+	for i := forgeAfter + 1; i < 2*forgeAfter; i++ {
 		stream.Add(versioned(i))
 	}
-	soonTrue(t, "the rest is not there", holds(informer, 2*beginAfter))
+	soonTrue(t, "the rest is not there", holds(informer, 2*forgeAfter))
 	stream.Action(watch.Bookmark, endOfList(5000))
 	soonTrue(t, "never done", f.Done)
 	stream.Delete(versioned(7))
-	soonTrue(t, "what follows is not heeded", holds(informer, 2*beginAfter-1))
+	soonTrue(t, "what follows is not heeded", holds(informer, 2*forgeAfter-1))
 }
 
 func TestAListThatBreaksIsReadAnew(t *testing.T) {
@@ -146,9 +146,9 @@ func TestAListThatBreaksIsReadAnew(t *testing.T) {
 	f, informer, stream := partlyFilled(t, s)
 	stream.Stop()
 	stream = <-s.opened
-	for i := 1; i < beginAfter+100; i++ { // the first has gone meanwhile
+	for i := 1; i < forgeAfter+100; i++ { // the first has gone meanwhile
 		stream.Add(versioned(i))
-		if i == beginAfter+50 && len(informer.GetStore().ListKeys()) < beginAfter {
+		if i == forgeAfter+50 && len(informer.GetStore().ListKeys()) < forgeAfter {
 			t.Fatal("what the second list has not told yet is taken for deleted")
 		}
 	}
@@ -156,7 +156,7 @@ func TestAListThatBreaksIsReadAnew(t *testing.T) {
 		t.Fatal("done in the middle of the second list")
 	}
 	stream.Action(watch.Bookmark, endOfList(5000))
-	soonTrue(t, "the second list is not there", holds(informer, beginAfter+99))
+	soonTrue(t, "the second list is not there", holds(informer, forgeAfter+99))
 	soonTrue(t, "never done", f.Done)
 	for _, options := range s.asked {
 		if options.ResourceVersion != "" || options.SendInitialEvents == nil || !*options.SendInitialEvents {

@@ -16,12 +16,12 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// account does what follows from a status that is written, once for each write:
-// health, retention, metrics, one log line an attempt. A delivery that fails
-// again after a retry by hand is not counted again.
+// account applies the consequences of a status write, once for each write: health,
+// retention, metrics, one log line an attempt. A delivery that fails again after a
+// retry by hand is not counted again.
 func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, written *v1alpha1.WebhookDelivery) {
-	r.heed(s, before, written)
-	if s.made() {
+	r.applyNewAttempts(s, before, written)
+	if s.hasAttempt() {
 		r.accountAttempt(ctx, s, written)
 	}
 	if !isFinished(written.Status.State) {
@@ -33,26 +33,25 @@ func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, 
 		r.Metrics.finished(written, s.webhook)
 		r.countUnrecorded(s, written)
 	}
-	if s.webhook == nil || written.Spec.Test || ownedByAnother(written, s.webhook) || !ended && !s.made() {
+	if s.webhook == nil || written.Spec.Test || ownedByAnother(written, s.webhook) || !ended && !s.hasAttempt() {
 		return
 	}
 	outcome := outcomeOf(written)
-	if outcome == 0 || !s.sameEndpoint(written) {
-		r.Observations.Counted(s.webhook, written.Status.State)
+	if outcome == 0 || !s.isSameEndpoint(written) {
+		r.Observations.CountDelivery(s.webhook, written.Status.State)
 		return
 	}
-	r.Observations.Finished(s.webhook, outcome, written.Status.CompletionTime.Time, ended)
+	r.Observations.DeliveryFinished(s.webhook, outcome, written.Status.CompletionTime.Time, ended)
 }
 
-// countUnrecorded takes from a record of the gateway how many successes before it
-// have no record.
+// countUnrecorded counts the unrecorded successes that a recorded delivery stands for.
 func (r *DeliveryReconciler) countUnrecorded(s *situation, written *v1alpha1.WebhookDelivery) {
 	text, ok := s.delivery.Annotations[v1alpha1.UnrecordedAnnotation]
 	if !ok || s.webhook == nil || written.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway || ownedByAnother(written, s.webhook) {
 		return
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n > 0 && n <= maxUnrecorded {
-		r.Observations.Unrecorded(s.webhook, n)
+		r.Observations.CountUnrecorded(s.webhook, n)
 	}
 }
 
@@ -61,63 +60,63 @@ func (r *DeliveryReconciler) accountAttempt(ctx context.Context, s *situation, d
 	logAttempt(ctx, delivery, s.outcome.Result)
 }
 
-// heed takes from the attempts that are new in the log what matters to other
-// deliveries.
-func (r *DeliveryReconciler) heed(s *situation, before, written *v1alpha1.WebhookDelivery) {
+// applyNewAttempts applies to the webhook's other deliveries what the new attempts in the
+// log say: failures, doubts about the signature, Retry-After holds.
+func (r *DeliveryReconciler) applyNewAttempts(s *situation, before, written *v1alpha1.WebhookDelivery) {
 	if s.webhook == nil || ownedByAnother(written, s.webhook) {
 		return
 	}
 	known := before.Status.Attempts
-	if isReported(&before.Status) {
+	if hasUndecidedAttempt(&before.Status) {
 		known = 0
 	}
-	for _, made := range written.Status.AttemptLog {
-		if made.Number <= known || !isOfEndpoint(&made, s.webhook) {
+	for _, entry := range written.Status.AttemptLog {
+		if entry.Number <= known || !isOfCurrentEndpoint(&entry, s.webhook) {
 			continue
 		}
-		if failedAtEndpoint(made) && !written.Spec.Test {
-			r.Observations.AttemptFailed(s.webhook, made.StartTime.Time)
+		if failedAtEndpoint(entry) && !written.Spec.Test {
+			r.Observations.AttemptFailed(s.webhook, entry.StartTime.Time)
 		}
-		if signingsecret.DoubtsSignature(made.ResponseStatus) {
+		if signingsecret.DoubtsSignature(entry.ResponseStatus) {
 			r.Secrets.Invalidate(s.webhook.UID)
 		}
-		if made.RetryAfterTime != nil && made.RetryAfterTime.After(s.now) {
-			until := earliest(made.RetryAfterTime.Time, s.now.Add(retry.MaxRetryAfter))
+		if entry.RetryAfterTime != nil && entry.RetryAfterTime.After(s.now) {
+			until := earliest(entry.RetryAfterTime.Time, s.now.Add(retry.MaxRetryAfter))
 			r.Runner.Hold(keyOf(s.webhook), until)
-			r.Observations.Held(s.webhook, until)
+			r.Observations.HoldRetryAfter(s.webhook, until)
 		}
 	}
-	if note, ok := s.note(); ok && s.sameEndpoint(written) && note.primary == v1alpha1.SigningKeyCurrent && s.outcome.Result.Succeeded() {
-		r.Observations.Confirmed(s.webhook, note.rotation)
+	if note, ok := s.attemptNote(); ok && s.isSameEndpoint(written) && note.primary == v1alpha1.SigningKeyCurrent && s.outcome.Result.Succeeded() {
+		r.Observations.ConfirmSecret(s.webhook, note.rotation)
 	}
 }
 
-// made reports whether an attempt was made whose outcome waits to be written.
-func (s *situation) made() bool { return s.outcome != nil && s.outcome.Err == nil }
+// hasAttempt reports whether the pass has the outcome of an attempt to write.
+func (s *situation) hasAttempt() bool { return s.outcome != nil && s.outcome.Err == nil }
 
-// note is what was known when the attempt started that waits to be written.
-func (s *situation) note() (attemptNote, bool) {
-	if !s.made() {
+// attemptNote is the note that preparing the attempt left with its outcome.
+func (s *situation) attemptNote() (attemptNote, bool) {
+	if !s.hasAttempt() {
 		return attemptNote{}, false
 	}
 	note, ok := s.outcome.Note.(attemptNote)
 	return note, ok
 }
 
-// sameEndpoint reports whether what came of the latest attempt says something about
-// the webhook as it is now, and not about a url that it had when the attempt started.
-func (s *situation) sameEndpoint(written *v1alpha1.WebhookDelivery) bool {
-	if note, ok := s.note(); ok && note.webhook.UID != s.webhook.UID {
+// isSameEndpoint reports whether the outcome of the latest attempt is about the
+// webhook's present endpoint, and not about a url that it had when the attempt started.
+func (s *situation) isSameEndpoint(written *v1alpha1.WebhookDelivery) bool {
+	if note, ok := s.attemptNote(); ok && note.webhook.UID != s.webhook.UID {
 		return false
 	}
-	return saysOf(written, s.webhook)
+	return isAboutCurrentEndpoint(written, s.webhook)
 }
 
-// saysOf reports whether the latest attempt of a delivery went to the endpoint that the
-// webhook has now.
-func saysOf(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) bool {
+// isAboutCurrentEndpoint reports whether the latest attempt of a delivery went to the
+// endpoint that the webhook has now.
+func isAboutCurrentEndpoint(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) bool {
 	log := delivery.Status.AttemptLog
-	return len(log) == 0 || isOfEndpoint(&log[len(log)-1], webhook)
+	return len(log) == 0 || isOfCurrentEndpoint(&log[len(log)-1], webhook)
 }
 
 // outcomeOf is what a finished delivery says about its endpoint; 0: nothing.
@@ -133,8 +132,8 @@ func outcomeOf(delivery *v1alpha1.WebhookDelivery) health.Outcome {
 	return 0
 }
 
-// countsAsEndpointFailure tells a delivery that the endpoint did not take from
-// one that was never fit to be sent.
+// countsAsEndpointFailure distinguishes a delivery that the endpoint did not accept
+// from one that was never fit to be sent.
 func countsAsEndpointFailure(delivery *v1alpha1.WebhookDelivery) bool {
 	switch succeededReason(delivery) {
 	case v1alpha1.ReasonAttemptsExhausted, v1alpha1.ReasonDispatcherLost:

@@ -22,11 +22,11 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// errHeld says that between planning and starting an attempt something began to
-// hold the delivery; the next reconcile finds out what.
+// errHeld says that the delivery became held between planning and starting an
+// attempt; the next reconcile finds the reason.
 var errHeld = errors.New("delivery is held")
 
-// attemptNote is what preparing an attempt knows and settling it needs.
+// attemptNote carries what preparing an attempt reads to the pass that settles it.
 type attemptNote struct {
 	webhook  *v1alpha1.Webhook
 	primary  v1alpha1.SigningKey
@@ -34,9 +34,9 @@ type attemptNote struct {
 	rotation rotation
 }
 
-// job describes the next attempt to the runner. Only names and numbers are
-// kept while it is queued; all else is read when it starts.
-func (r *DeliveryReconciler) job(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook, number int) attempt.Job {
+// newJob describes the next attempt to the runner. A queued job keeps only names and
+// numbers; everything else is read when the attempt starts.
+func (r *DeliveryReconciler) newJob(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook, number int) attempt.Job {
 	key, uid := keyOf(delivery), delivery.UID
 	return attempt.Job{
 		UID:         uid,
@@ -55,7 +55,7 @@ func (r *DeliveryReconciler) job(delivery *v1alpha1.WebhookDelivery, webhook *v1
 	}
 }
 
-// destination is the host:port of a URL, as far as it can be told.
+// destination is the host:port of a URL; the URL itself if it cannot be parsed.
 func destination(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -71,7 +71,7 @@ func destination(rawURL string) string {
 	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
 }
 
-// prepare reads what one attempt needs. Its error is errHeld, *signingsecret.Problem,
+// prepare reads the inputs of one attempt. Its error is errHeld, *signingsecret.Problem,
 // *invalid, or a failure of the API server; no attempt is used up.
 func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedName, uid types.UID, number int) (dispatcher.Request, any, error) {
 	delivery, webhook, err := r.lookup(ctx, key)
@@ -81,12 +81,12 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if delivery == nil || delivery.UID != uid || isBeingDeleted(delivery) || webhook == nil || ownedByAnother(delivery, webhook) {
 		return dispatcher.Request{}, nil, errHeld
 	}
-	if isTakenOver(delivery) {
-		if delivery, err = r.takeOver(ctx, delivery); err != nil {
+	if needsTakeOver(delivery) {
+		if delivery, err = r.readHandedOver(ctx, delivery); err != nil {
 			return dispatcher.Request{}, nil, err
 		}
 	}
-	if !isNext(delivery, number) {
+	if !isNextAttempt(delivery, number) {
 		return dispatcher.Request{}, nil, errHeld
 	}
 	if len(webhook.Spec.UnknownMembers) > 0 {
@@ -126,36 +126,36 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	}, attemptNote{webhook: webhook, primary: primary, revision: signingsecret.EndpointRevision(webhook), rotation: rotationOf(secrets)}, nil
 }
 
-// isTakenOver reports whether whoever created the delivery was to make its first
-// attempt and seems not to have written what came of it.
-func isTakenOver(delivery *v1alpha1.WebhookDelivery) bool {
+// needsTakeOver reports whether the first attempt was handed over to the creator of the
+// delivery and no outcome of it is shown.
+func needsTakeOver(delivery *v1alpha1.WebhookDelivery) bool {
 	return delivery.Spec.NotBefore != nil && delivery.Spec.FirstAttempt == nil && delivery.Status.Attempts == 0
 }
 
-// takeOver reads such a delivery from the API server: the cache may be behind, by
-// a minute while it is filled, and then what it does not show is sent again.
-func (r *DeliveryReconciler) takeOver(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
-	now, err := r.live(ctx, keyOf(delivery))
+// readHandedOver reads such a delivery from the API server: the cache may be behind, by
+// a minute while it syncs, and an outcome that it does not show would be sent again.
+func (r *DeliveryReconciler) readHandedOver(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
+	now, err := r.readLive(ctx, keyOf(delivery))
 	if err != nil {
 		return nil, err
 	}
 	if now == nil || now.UID != delivery.UID || isBeingDeleted(now) {
 		return nil, errHeld
 	}
-	r.memory.remember(now)
+	r.pending.keepWritten(now)
 	return now, nil
 }
 
-// isNext reports whether the delivery still waits for the attempt of this
-// number: between planning and starting it may have ended.
-func isNext(delivery *v1alpha1.WebhookDelivery, number int) bool {
+// isNextAttempt reports whether the delivery still waits for the attempt of this number:
+// it may have ended between planning and starting.
+func isNextAttempt(delivery *v1alpha1.WebhookDelivery, number int) bool {
 	status := &delivery.Status
 	return int(status.Attempts) == number-1 && (!isFinished(status.State) ||
-		status.State == v1alpha1.DeliveryFailed && retryWanted(delivery, status))
+		status.State == v1alpha1.DeliveryFailed && retryRequested(delivery, status))
 }
 
-// payload returns the bytes to sign, checked: whoever can create deliveries by
-// hand can have any bytes signed, but only in the form that publishers get.
+// payload returns the bytes to sign, checked: a delivery created by hand can carry
+// any bytes, but only those in the form of published events are signed.
 func (r *DeliveryReconciler) payload(ctx context.Context, delivery *v1alpha1.WebhookDelivery) ([]byte, error) {
 	body := delivery.Spec.Payload
 	if body == "" { // the cache keeps small payloads only
@@ -173,10 +173,10 @@ func (r *DeliveryReconciler) payload(ctx context.Context, delivery *v1alpha1.Web
 	}
 	info, err := payload.Check([]byte(body))
 	if err != nil {
-		return nil, &invalid{reason: v1alpha1.ReasonPayloadInvalid, message: fmt.Sprintf("spec.payload: %v", err)}
+		return nil, &invalidDelivery{reason: v1alpha1.ReasonPayloadInvalid, message: fmt.Sprintf("spec.payload: %v", err)}
 	}
 	if info.EventType != delivery.Spec.EventType {
-		return nil, &invalid{
+		return nil, &invalidDelivery{
 			reason:  v1alpha1.ReasonEventTypeMismatch,
 			message: fmt.Sprintf("spec.eventType is %q and the payload's event is %q; create the delivery anew with one of them", delivery.Spec.EventType, info.EventType),
 		}

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// cachedPayloadBytes is the largest payload that is kept in memory; larger
-	// ones are read when their attempt starts.
+	// cachedPayloadBytes is the largest payload that is kept in memory; larger ones are
+	// read when their attempt starts.
 	cachedPayloadBytes = 8 << 10
 
 	// payloadBytesAnnotation keeps the size of a payload that was stripped. It
@@ -28,9 +28,9 @@ const (
 	payloadBytesAnnotation = "bbmcp.quietstack.com/payload-bytes"
 )
 
-// DeliveryCacheOptions are those of the cache of deliveries: all but the
-// succeeded ones, without what is large and not needed.
-func DeliveryCacheOptions(options cache.Options, filling *Filling) cache.Options {
+// DeliveryCacheOptions are the options of the cache of deliveries: it holds all but the
+// succeeded ones, stripped of what is large and not needed.
+func DeliveryCacheOptions(options cache.Options, filling *ProgressiveSync) cache.Options {
 	options.NewInformer = filling.NewInformer
 	options.DefaultTransform = cache.TransformStripManagedFields()
 	options.ByObject = map[client.Object]cache.ByObject{
@@ -58,15 +58,15 @@ func IndexDeliveries(ctx context.Context, indexer client.FieldIndexer) error {
 	)
 }
 
-// What nearly every delivery says is in memory once. Whoever changes a delivery
-// works on a copy.
+// Values that nearly all deliveries share are in memory once. A delivery is changed
+// only as a copy.
 var (
 	gatewayLabels = map[string]string{v1alpha1.OriginLabel: v1alpha1.OriginGateway} //nolint:gochecknoglobals // never changed
 	isController  = true                                                            //nolint:gochecknoglobals // never changed
 )
 
-// shared is the same text in memory for all that say it.
-func shared[T ~string](text T) T { return T(unique.Make(string(text)).Value()) }
+// interned returns the one copy of a text that all equal texts share.
+func interned[T ~string](text T) T { return T(unique.Make(string(text)).Value()) }
 
 func stripCached(object any) (any, error) {
 	if delivery, ok := object.(*v1alpha1.WebhookDelivery); ok {
@@ -75,24 +75,24 @@ func stripCached(object any) (any, error) {
 	return object, nil
 }
 
-// strip drops what is not needed and can be large: metadata that means nothing
-// to us, and the payload if it is large or will only be needed should somebody
-// retry by hand. What is stripped already stays as it is.
+// strip drops what is not needed and can be large: metadata that the manager does not
+// use, and the payload if it is large or needed only for a retry by hand. A stripped
+// delivery stays as it is.
 func strip(delivery *v1alpha1.WebhookDelivery) {
 	delivery.ManagedFields, delivery.Finalizers = nil, nil
-	delivery.Labels = only(delivery.Labels, v1alpha1.OriginLabel)
+	delivery.Labels = keepKeys(delivery.Labels, v1alpha1.OriginLabel)
 	if delivery.Labels[v1alpha1.OriginLabel] == v1alpha1.OriginGateway {
 		delivery.Labels = gatewayLabels
 	}
-	delivery.Annotations = only(delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation, v1alpha1.UnrecordedAnnotation, payloadBytesAnnotation)
+	delivery.Annotations = keepKeys(delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation, v1alpha1.UnrecordedAnnotation, payloadBytesAnnotation)
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
-		owner.APIVersion, owner.Kind, owner.Name, owner.UID = shared(owner.APIVersion), shared(owner.Kind), shared(owner.Name), shared(owner.UID)
+		owner.APIVersion, owner.Kind, owner.Name, owner.UID = interned(owner.APIVersion), interned(owner.Kind), interned(owner.Name), interned(owner.UID)
 		owner.Controller = &isController
 		delivery.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
-	delivery.APIVersion, delivery.Kind, delivery.Namespace = shared(delivery.APIVersion), shared(delivery.Kind), shared(delivery.Namespace)
-	delivery.Spec.WebhookRef.Name, delivery.Spec.EventType = shared(delivery.Spec.WebhookRef.Name), shared(delivery.Spec.EventType)
-	delivery.Spec.PublishedBy = shared(delivery.Spec.PublishedBy)
+	delivery.APIVersion, delivery.Kind, delivery.Namespace = interned(delivery.APIVersion), interned(delivery.Kind), interned(delivery.Namespace)
+	delivery.Spec.WebhookRef.Name, delivery.Spec.EventType = interned(delivery.Spec.WebhookRef.Name), interned(delivery.Spec.EventType)
+	delivery.Spec.PublishedBy = interned(delivery.Spec.PublishedBy)
 	size := len(delivery.Spec.Payload)
 	if size == 0 || size <= cachedPayloadBytes && !isFinished(delivery.Status.State) {
 		return
@@ -101,9 +101,9 @@ func strip(delivery *v1alpha1.WebhookDelivery) {
 	metav1.SetMetaDataAnnotation(&delivery.ObjectMeta, payloadBytesAnnotation, strconv.Itoa(size))
 }
 
-// only returns the entries with these keys, their values cut to what a status
-// can hold of them; nil if there are none.
-func only(all map[string]string, keys ...string) map[string]string {
+// keepKeys returns the entries with these keys, their values cut to what a status can
+// hold; nil if there are none.
+func keepKeys(all map[string]string, keys ...string) map[string]string {
 	var kept map[string]string
 	for _, key := range keys {
 		value, ok := all[key]
@@ -113,7 +113,7 @@ func only(all map[string]string, keys ...string) map[string]string {
 		if kept == nil {
 			kept = map[string]string{}
 		}
-		kept[key] = strings.Clone(cut(value, 256)) // a part would keep the whole in memory
+		kept[key] = strings.Clone(cut(value, 256)) // a substring would keep the whole in memory
 	}
 	return kept
 }

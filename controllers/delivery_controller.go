@@ -27,9 +27,9 @@ import (
 )
 
 const (
-	// Outcomes go first: each holds one of the bounded unsettled places. All
-	// else is equal; the default of controller-runtime would keep what was there
-	// at the start behind new deliveries for ever.
+	// Outcomes go first: each holds one of the bounded unsettled slots. All other
+	// passes are equal; the default of controller-runtime would keep deliveries of
+	// the initial list behind new ones for ever.
 	priorityOutcome = 100
 	priorityNormal  = 0
 
@@ -66,15 +66,13 @@ type DeliveryReconciler struct {
 	// Workers is how many deliveries are reconciled at a time.
 	Workers int
 
-	memory *memory
-	homes  *homes
-	queue  atomic.Pointer[queueBox]
-	// outcomes and slowOutcomes let results be written by half of the workers,
-	// and by an eighth: attempts that hang are few a second in the long run, but
-	// may end together, and a write that waits for them costs healthy webhooks
-	// more than their own wait costs anyone. What is left is for what is new or
-	// due, and an eighth for what a change of a webhook holds or sets free.
-	outcomes, slowOutcomes, released *pace
+	pending *pendingWrites
+	pool    *workerPool
+	queue   atomic.Pointer[deliveryQueue]
+	// At most half of the workers write outcomes, an eighth outcomes of slow
+	// webhooks, an eighth look again at deliveries after a Webhook changed. The rest
+	// serve new and due deliveries, so a burst of timeouts cannot starve them.
+	outcomeAdmission, slowOutcomeAdmission, releasedAdmission *fairAdmission
 
 	draining sync.Mutex
 	drainEnd atomic.Pointer[time.Time]
@@ -87,26 +85,26 @@ type DeliveryReconciler struct {
 
 // SetupWithManager registers the reconciler.
 func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.memory = newMemory()
-	r.homes = newHomes(r.Workers, r.Now, r.wake)
-	r.outcomes, r.slowOutcomes, r.released = newPace(r.Workers/2), newPace(r.Workers/8), newPace(r.Workers/8)
+	r.pending = newPendingWrites()
+	r.pool = newWorkerPool(r.Workers, r.Now, r.enqueueOutcome)
+	r.outcomeAdmission, r.slowOutcomeAdmission, r.releasedAdmission = newFairAdmission(r.Workers/2), newFairAdmission(r.Workers/8), newFairAdmission(r.Workers/8)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("delivery").
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, RateLimiter: newFailureLimiter(platformRetryMax)}).
 		WatchesRawSource(source.Kind(r.Deliveries, &v1alpha1.WebhookDelivery{}, r.deliveryEvents())).
 		WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.Webhook{}, r.webhookEvents())).
-		WatchesRawSource(source.Func(r.keepQueue)).
+		WatchesRawSource(source.Func(r.storeQueue)).
 		Complete(r)
 }
 
-// Reconcile folds what happened into the status, writes it if it changed, and
-// does what comes next.
+// Reconcile computes the status from the facts, writes it if it changed, and
+// carries out the plan for the delivery.
 func (r *DeliveryReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	defer r.wakeNext(req.NamespacedName)
-	if !r.homes.begin(req.NamespacedName) {
+	defer r.admitNext(req.NamespacedName)
+	if !r.pool.acquire(req.NamespacedName) {
 		return reconcile.Result{}, nil
 	}
-	defer r.homes.end(req.NamespacedName)
+	defer r.pool.release(req.NamespacedName)
 	s, err := r.gather(ctx, req.NamespacedName)
 	if err != nil || s == nil {
 		return reconcile.Result{}, err
@@ -115,7 +113,7 @@ func (r *DeliveryReconciler) Reconcile(ctx context.Context, req reconcile.Reques
 	if result, done, err := r.settle(ctx, s); done || err != nil {
 		return result, err
 	}
-	return r.act(ctx, s, next(*s))
+	return r.act(ctx, s, nextPlan(*s))
 }
 
 // gather collects all that a decision depends on; nil: nothing to decide.
@@ -127,7 +125,7 @@ func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedNam
 	s := &situation{delivery: delivery, webhook: webhook, now: r.Now()}
 	if webhook != nil {
 		s.disabled = r.Observations.Disabled(webhook)
-		s.signing = r.Secrets.Problem(webhook)
+		s.signingProblem = r.Secrets.Problem(webhook)
 	}
 	view := r.Runner.View(delivery.UID)
 	s.phase = view.Phase
@@ -137,9 +135,9 @@ func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedNam
 	}
 	if isBeingDeleted(delivery) {
 		r.Runner.Withdraw(delivery.UID)
-		return nil, nil // what was in flight has its result written first
+		return nil, nil // the outcome of an attempt under way is written first
 	}
-	if s.owed = r.memory.owing(delivery.UID); s.owed != nil {
+	if s.deferred = r.pending.deferredStatus(delivery.UID); s.deferred != nil {
 		return s, nil
 	}
 	if int(delivery.Status.Attempts) < view.Attempts {
@@ -148,32 +146,31 @@ func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedNam
 	return s, nil
 }
 
-// settle writes the status that the facts ask for. Done says that this pass
-// ends here.
+// settle writes the status that the facts ask for; done: the pass ends here.
 func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcile.Result, bool, error) {
-	if s.owed != nil {
-		return r.write(ctx, s, s.owed)
+	if s.deferred != nil {
+		return r.writeStatus(ctx, s, s.deferred)
 	}
-	status := fold(*s)
+	status := nextDeliveryStatus(*s)
 	if !equality.Semantic.DeepEqual(status, &s.delivery.Status) {
-		return r.write(ctx, s, status)
+		return r.writeStatus(ctx, s, status)
 	}
 	if s.outcome == nil {
-		r.accountDoubtful(ctx, s)
+		r.accountUnconfirmed(ctx, s)
 		return reconcile.Result{}, false, nil
 	}
-	// The outcome changes nothing: no attempt was made, or it is recorded. Let go
-	// of it and decide anew.
+	// The outcome changes nothing: no attempt was made, or the log has it. Drop it
+	// and plan again.
 	failure := s.outcome.Err
-	if before := r.memory.doubtful(s.delivery); before != nil && failure == nil && isRecorded(s) { // we wrote it, and the answer was lost
-		r.settleRunner(s, &s.delivery.Status)
+	if before := r.pending.unconfirmedBefore(s.delivery); before != nil && failure == nil && isLogged(s) { // we wrote it, and the answer was lost
+		r.settleAttempt(s, &s.delivery.Status)
 		r.account(ctx, s, before, s.delivery)
-		r.memory.believe(s.delivery)
+		r.pending.confirm(s.delivery)
 		s.outcome = nil
 		return reconcile.Result{}, false, nil
 	}
 	r.Runner.Dropped(s.delivery.UID)
-	r.memory.believe(s.delivery)
+	r.pending.confirm(s.delivery)
 	s.outcome, s.phase = nil, attempt.None
 	if _, isSecret := errors.AsType[*signingsecret.Problem](failure); failure == nil || isSecret {
 		if isSecret && s.webhook != nil && isReady(s.webhook) {
@@ -181,21 +178,21 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 		}
 		return reconcile.Result{}, false, nil
 	}
-	if errors.Is(failure, errHeld) { // by something that the cache may not show yet
+	if errors.Is(failure, errHeld) { // the cache may not show the cause yet
 		return reconcile.Result{RequeueAfter: heldRetry, Priority: new(priorityNormal)}, true, nil
 	}
 	return reconcile.Result{}, true, fmt.Errorf("prepare attempt: %w", failure)
 }
 
-// accountDoubtful makes up for a write that was taken and whose answer was lost, of
-// what no attempt of ours has brought about.
-func (r *DeliveryReconciler) accountDoubtful(ctx context.Context, s *situation) {
-	before := r.memory.doubtful(s.delivery)
+// accountUnconfirmed accounts for a status write that was applied though its answer was
+// lost, and that did not come from an attempt of this process.
+func (r *DeliveryReconciler) accountUnconfirmed(ctx context.Context, s *situation) {
+	before := r.pending.unconfirmedBefore(s.delivery)
 	if before == nil {
 		return
 	}
 	r.account(ctx, s, before, s.delivery)
-	r.memory.believe(s.delivery)
+	r.pending.confirm(s.delivery)
 }
 
 // act carries out a plan.
@@ -207,11 +204,11 @@ func (r *DeliveryReconciler) act(ctx context.Context, s *situation, p plan) (rec
 		if result, done, err := r.adopt(ctx, s); done {
 			return result, err
 		}
-		r.Runner.Submit(r.job(s.delivery, s.webhook, p.number))
+		r.Runner.Submit(r.newJob(s.delivery, s.webhook, p.number))
 	}
-	if p.at.IsZero() {
+	if p.lookAgain.IsZero() {
 		return reconcile.Result{Priority: new(priorityNormal)}, nil
 	}
-	wait := max(p.at.Sub(s.now), time.Millisecond)
+	wait := max(p.lookAgain.Sub(s.now), time.Millisecond)
 	return reconcile.Result{RequeueAfter: wait, Priority: new(priorityNormal)}, nil
 }

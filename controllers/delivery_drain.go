@@ -22,26 +22,26 @@ const drainPause = 200 * time.Millisecond
 // drainWorkers is how many results are written at a time while draining.
 const drainWorkers = 8
 
-// Drain ends the work of this process without losing or repeating anything: no
-// attempt starts any more, those in flight end, and every result is written.
-// The controller need not run; its caches must still be there. It returns early
-// if ctx ends or grace is over, with how much is left. Manager and process both
-// ask for it, the second when the first is done: grace begins with the first, so
-// that the process ends within the grace period of its Pod.
+// Drain ends the work of this process without losing or repeating a delivery: no
+// attempt starts, those under way end, and every outcome is written. The controller
+// need not run; its caches must still be there. If ctx ends or grace is over first,
+// the error says how many outcomes are left. The manager drains when it stops and the
+// process drains again; grace begins with the first, so that the process ends within
+// the grace period of its Pod.
 func (r *DeliveryReconciler) Drain(ctx context.Context, grace time.Duration) error {
-	ctx, cancel := context.WithDeadline(ctx, r.drainUntil(grace))
+	ctx, cancel := context.WithDeadline(ctx, r.drainDeadline(grace))
 	defer cancel()
 	r.draining.Lock()
 	defer r.draining.Unlock()
 	if err := r.Runner.Drain(ctx); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "attempts were still in flight; whoever goes on may repeat them", "unsettled", len(r.Runner.Unsettled()))
+		ctrl.LoggerFrom(ctx).Error(err, "attempts are still under way; the next leader may repeat them", "unsettled", len(r.Runner.Unsettled()))
 	}
 	for {
 		left := r.Runner.Unsettled()
 		if len(left) == 0 {
 			return nil
 		}
-		failure := r.writeResults(ctx, left)
+		failure := r.writeOutcomes(ctx, left)
 		still := len(r.Runner.Unsettled())
 		if still == 0 {
 			return nil
@@ -57,8 +57,8 @@ func (r *DeliveryReconciler) Drain(ctx context.Context, grace time.Duration) err
 	}
 }
 
-// drainUntil is when the first drain is to be over.
-func (r *DeliveryReconciler) drainUntil(grace time.Duration) time.Time {
+// drainDeadline is when the first drain is to be over.
+func (r *DeliveryReconciler) drainDeadline(grace time.Duration) time.Time {
 	until := time.Now().Add(grace)
 	if r.drainEnd.CompareAndSwap(nil, &until) {
 		return until
@@ -66,8 +66,8 @@ func (r *DeliveryReconciler) drainUntil(grace time.Duration) time.Time {
 	return *r.drainEnd.Load()
 }
 
-// writeResults makes one pass over each delivery and returns one of the errors.
-func (r *DeliveryReconciler) writeResults(ctx context.Context, deliveries []types.NamespacedName) error {
+// writeOutcomes makes one pass over each delivery and returns one of the errors.
+func (r *DeliveryReconciler) writeOutcomes(ctx context.Context, deliveries []types.NamespacedName) error {
 	work := make(chan reconcile.Request)
 	failures := make(chan error, len(deliveries))
 	var workers sync.WaitGroup

@@ -13,51 +13,51 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// lookup returns the newest we know of a delivery and its webhook; nil where
-// the caches have none.
+// lookup returns the newest known version of a delivery, and its webhook; nil
+// where the caches have none.
 func (r *DeliveryReconciler) lookup(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, *v1alpha1.Webhook, error) {
 	var cached v1alpha1.WebhookDelivery
 	err := r.Deliveries.Get(ctx, key, &cached)
-	if apierrors.IsNotFound(err) && r.memory.doubts(key) {
+	if apierrors.IsNotFound(err) && r.pending.hasUnconfirmed(key) {
 		// It has left the cache after a write that got no answer: deleted, or
-		// Succeeded by that very write, which is still to be accounted for.
+		// Succeeded by that very write, which is not accounted for yet.
 		return r.lookupLive(ctx, key)
 	}
 	if err != nil {
 		return nil, nil, client.IgnoreNotFound(err)
 	}
-	delivery, caughtUp := r.memory.newest(&cached)
+	delivery, caughtUp := r.pending.newest(&cached)
 	if caughtUp {
 		r.Runner.Observed(delivery.UID, int(delivery.Status.Attempts))
 	}
-	webhook, err := r.webhookOf(ctx, delivery)
+	webhook, err := r.lookupWebhook(ctx, delivery)
 	return delivery, webhook, err
 }
 
 // lookupLive is lookup where the cache of deliveries has no answer.
 func (r *DeliveryReconciler) lookupLive(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, *v1alpha1.Webhook, error) {
-	delivery, err := r.live(ctx, key)
+	delivery, err := r.readLive(ctx, key)
 	if err != nil {
 		return nil, nil, err
 	}
-	if gone := r.memory.lost(key, delivery); gone != "" {
+	if gone := r.pending.confirmGone(key, delivery); gone != "" {
 		r.Runner.Dropped(gone)
 	}
 	if delivery == nil {
 		return nil, nil, nil
 	}
-	webhook, err := r.webhookOf(ctx, delivery)
+	webhook, err := r.lookupWebhook(ctx, delivery)
 	return delivery, webhook, err
 }
 
-// webhookOf returns the Webhook of a delivery; nil if there is none. Where the
+// lookupWebhook returns the Webhook of a delivery; nil if there is none. Where the
 // cache's answer would end the delivery, the API server is asked: the cache of
 // Webhooks can be behind that of deliveries.
-func (r *DeliveryReconciler) webhookOf(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (*v1alpha1.Webhook, error) {
+func (r *DeliveryReconciler) lookupWebhook(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (*v1alpha1.Webhook, error) {
 	key := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
 	var webhook v1alpha1.Webhook
 	err := r.Client.Get(ctx, key, &webhook)
-	final := !isFinished(delivery.Status.State) || retryWanted(delivery, &delivery.Status)
+	final := !isFinished(delivery.Status.State) || retryRequested(delivery, &delivery.Status)
 	switch {
 	case err == nil && !(final && ownedByAnother(delivery, &webhook)):
 		return &webhook, nil
@@ -66,11 +66,11 @@ func (r *DeliveryReconciler) webhookOf(ctx context.Context, delivery *v1alpha1.W
 	case err != nil && !apierrors.IsNotFound(err):
 		return nil, fmt.Errorf("get webhook %s: %w", key, err)
 	}
-	return r.liveWebhook(ctx, key)
+	return r.readLiveWebhook(ctx, key)
 }
 
-// live reads a delivery from the API server; nil if there is none.
-func (r *DeliveryReconciler) live(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, error) {
+// readLive reads a delivery from the API server; nil if there is none.
+func (r *DeliveryReconciler) readLive(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	var fresh v1alpha1.WebhookDelivery
@@ -81,8 +81,8 @@ func (r *DeliveryReconciler) live(ctx context.Context, key types.NamespacedName)
 	return &fresh, nil
 }
 
-// liveWebhook reads a Webhook from the API server; nil if there is none.
-func (r *DeliveryReconciler) liveWebhook(ctx context.Context, key types.NamespacedName) (*v1alpha1.Webhook, error) {
+// readLiveWebhook reads a Webhook from the API server; nil if there is none.
+func (r *DeliveryReconciler) readLiveWebhook(ctx context.Context, key types.NamespacedName) (*v1alpha1.Webhook, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	var webhook v1alpha1.Webhook

@@ -23,16 +23,16 @@ import (
 // adoptRetry is the wait while the cache still shows a Webhook that is gone.
 const adoptRetry = time.Second
 
-// adopt makes a delivery that was applied by hand belong to its Webhook, so
-// that deleting the Webhook deletes it, and a Webhook made anew under the name
-// is not mistaken for it. Done says that the pass ends here.
+// adopt makes the Webhook the owner of a delivery that was applied by hand, so that
+// deleting the Webhook deletes it, and a later Webhook of the same name is not taken
+// for its own; done: the pass ends here.
 func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) (result reconcile.Result, done bool, err error) {
 	if metav1.GetControllerOf(s.delivery) != nil {
 		return reconcile.Result{}, false, nil
 	}
-	// The garbage collector deletes what belongs to an owner that is gone: the
-	// cache's word is not enough.
-	owner, err := r.liveWebhook(ctx, keyOf(s.webhook))
+	// The garbage collector deletes objects whose owner is gone, so the owner is read
+	// from the API server.
+	owner, err := r.readLiveWebhook(ctx, keyOf(s.webhook))
 	if err != nil {
 		return reconcile.Result{}, true, err
 	}
@@ -46,18 +46,18 @@ func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) (result re
 		ctrl.LoggerFrom(ctx).Error(err, "a delivery cannot be given its owner; it is not sent")
 		return reconcile.Result{RequeueAfter: unwritableRetry, Priority: new(priorityNormal)}, true, nil
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		if result, settled, readErr := r.readAgain(ctx, s.delivery); settled || readErr != nil {
+		if result, settled, readErr := r.reread(ctx, s.delivery); settled || readErr != nil {
 			return result, true, readErr
 		}
 		fallthrough // a policy's answer
 	default:
 		if !isUnreachable(err) {
-			r.homes.failed(keyOf(s.delivery))
+			r.pool.noteFailure(keyOf(s.delivery))
 		}
 		return reconcile.Result{}, true, fmt.Errorf("adopt webhookdelivery %s/%s: %w", s.delivery.Namespace, s.delivery.Name, err)
 	}
 	strip(adopted)
-	r.memory.remember(adopted)
+	r.pending.keepWritten(adopted)
 	s.delivery = adopted
 	return reconcile.Result{}, false, nil
 }
@@ -73,7 +73,7 @@ func (r *DeliveryReconciler) patchOwner(ctx context.Context, s *situation) (*v1a
 		return nil, err
 	}
 	adopted := &v1alpha1.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: s.delivery.Namespace, Name: s.delivery.Name}}
-	return adopted, r.homes.limits.Do(ctx, s.delivery.Namespace, func(ctx context.Context) error {
+	return adopted, r.pool.writeLimits.Do(ctx, s.delivery.Namespace, func(ctx context.Context) error {
 		return r.Client.Patch(ctx, adopted, client.RawPatch(types.MergePatchType, patch))
 	})
 }

@@ -21,119 +21,120 @@ const (
 	webhookGrace = time.Hour
 	// defaultDeadline is deliveryDeadline where the Webhook does not say.
 	defaultDeadline = 72 * time.Hour
-	// handOverMost is how long after its creation a delivery is left to its creator at
-	// most, whatever spec.notBefore says.
-	handOverMost = time.Hour
-	// longestWait is the longest from the start of an attempt to the next one that a
-	// policy brings about: whatever else status.nextAttemptTime says is not believed.
-	longestWait = retry.MaxTimeout + 2*retry.MaxDelay
-	// mostAttempts is far more than are ever made, and fits into what numbers them.
-	mostAttempts = 1_000_000
+	// maxHandOver bounds spec.notBefore: after its creation a delivery belongs to its
+	// creator no longer than this.
+	maxHandOver = time.Hour
+	// maxRetryWait is the longest time from the start of an attempt to the next one that
+	// a policy allows. A later status.nextAttemptTime was written by hand and is ignored.
+	maxRetryWait = retry.MaxTimeout + 2*retry.MaxDelay
+	// maxAttempts is far more attempts than a policy allows, and fits an int32.
+	maxAttempts = 1_000_000
 )
 
 // situation is all that a decision about one delivery depends on.
 type situation struct {
-	delivery *v1alpha1.WebhookDelivery
-	webhook  *v1alpha1.Webhook      // nil: not found
-	disabled bool                   // by the webhook's status or by what we saw since
-	signing  *signingsecret.Problem // nil: none known
-	phase    attempt.Phase
-	outcome  *attempt.Outcome // waits to be written; nil: none
-	now      time.Time
+	delivery       *v1alpha1.WebhookDelivery
+	webhook        *v1alpha1.Webhook      // nil: not found
+	disabled       bool                   // by the webhook's status or by observations since
+	signingProblem *signingsecret.Problem // nil: none known
+	phase          attempt.Phase
+	outcome        *attempt.Outcome // not acknowledged yet; nil: none
+	now            time.Time
 
-	// owed is a status that the API server refused before; nil: none.
-	owed *v1alpha1.WebhookDeliveryStatus
+	// deferred is a status that the API server refused to write; nil: none.
+	deferred *v1alpha1.WebhookDeliveryStatus
 }
 
-// invalid says that a delivery must never be signed.
-type invalid struct{ reason, message string }
+// invalidDelivery says that a delivery must never be signed.
+type invalidDelivery struct{ reason, message string }
 
-func (e *invalid) Error() string { return e.message }
+func (e *invalidDelivery) Error() string { return e.message }
 
-// plan is what to do once the status is right.
+// plan is what to do with a delivery once its status is up to date.
 type plan struct {
-	start    bool      // hand an attempt to the runner
-	number   int       // its number
-	withdraw bool      // take a queued attempt out again
-	at       time.Time // look again then; zero: when something changes
+	start     bool      // hand an attempt to the runner
+	number    int       // its number
+	withdraw  bool      // take a queued attempt out again
+	lookAgain time.Time // look again then; zero: when something changes
 }
 
-// next decides what to do with a delivery whose status is up to date.
-func next(s situation) plan {
+// nextPlan decides what to do with a delivery whose status is up to date.
+func nextPlan(s situation) plan {
 	status := &s.delivery.Status
 	queued := s.phase == attempt.Queued
 	start := plan{start: !queued, number: int(status.Attempts) + 1}
-	wanted := retryWanted(s.delivery, status)
+	requested := retryRequested(s.delivery, status)
 	switch {
 	case s.phase == attempt.InFlight:
 		return plan{}
 	case isBeingDeleted(s.delivery):
 		return plan{withdraw: queued}
-	case status.State == v1alpha1.DeliveryFailed && wanted && s.signing != nil:
-		return plan{withdraw: queued, at: s.signing.LookAgain}
-	case status.State == v1alpha1.DeliveryFailed && wanted:
+	case status.State == v1alpha1.DeliveryFailed && requested && s.signingProblem != nil:
+		return plan{withdraw: queued, lookAgain: s.signingProblem.LookAgain}
+	case status.State == v1alpha1.DeliveryFailed && requested:
 		return start
 	case isFinished(status.State):
 		return plan{withdraw: queued}
 	}
 	end := deadline(s.delivery, s.webhook)
-	if handedOver(s) {
-		return plan{withdraw: queued, at: earliest(end, notBefore(s.delivery))}
+	if isHandedOver(s) {
+		return plan{withdraw: queued, lookAgain: earliest(end, notBefore(s.delivery))}
 	}
-	if reason, _ := held(s); reason != "" {
+	if reason, _ := holdReason(s); reason != "" {
 		at := end
 		switch {
 		case s.webhook == nil:
 			at = earliest(end, s.delivery.CreationTimestamp.Add(webhookGrace))
-		case s.signing != nil:
-			at = earliest(end, s.signing.LookAgain)
+		case s.signingProblem != nil:
+			at = earliest(end, s.signingProblem.LookAgain)
 		}
-		return plan{withdraw: queued, at: at}
+		return plan{withdraw: queued, lookAgain: at}
 	}
 	due := dueTime(s, status)
-	if wanted || !due.After(s.now) {
-		start.at = end
+	if requested || !due.After(s.now) {
+		start.lookAgain = end
 		return start
 	}
-	return plan{withdraw: queued, at: earliest(end, due)}
+	return plan{withdraw: queued, lookAgain: earliest(end, due)}
 }
 
-// held says why nothing may be sent now; "" if something may.
-func held(s situation) (reason, message string) {
+// holdReason says why the delivery is held; "": it is not.
+func holdReason(s situation) (reason, message string) {
 	switch {
 	case s.webhook == nil:
 		return v1alpha1.ReasonWebhookNotFound, fmt.Sprintf("there is no Webhook %q in this namespace; waiting an hour for it", s.delivery.Spec.WebhookRef.Name)
 	case len(s.webhook.Spec.UnknownMembers) > 0:
-		return v1alpha1.ReasonWebhookTooNew, tooOld(s.webhook)
+		return v1alpha1.ReasonWebhookTooNew, unknownMembersMessage(s.webhook)
 	case !s.delivery.Spec.Test && s.webhook.Spec.Suspend:
 		return v1alpha1.ReasonWebhookSuspended, "spec.suspend of the webhook holds it; set it to false to go on"
 	case !s.delivery.Spec.Test && s.disabled:
 		return v1alpha1.ReasonWebhookDisabled, "the webhook is disabled; change its url or annotate it with " + v1alpha1.EnableRequestedAtAnnotation
-	case s.signing != nil:
-		return v1alpha1.ReasonSigningSecretUnavailable, s.signing.Message
+	case s.signingProblem != nil:
+		return v1alpha1.ReasonSigningSecretUnavailable, s.signingProblem.Message
 	}
 	return "", ""
 }
 
-// tooOld says what this version of the controller does not know of a webhook.
-func tooOld(webhook *v1alpha1.Webhook) string {
+// unknownMembersMessage says which members of a webhook's spec this version of the manager
+// does not know.
+func unknownMembersMessage(webhook *v1alpha1.Webhook) string {
 	return fmt.Sprintf("spec of the webhook has members that this version of the manager does not know (%s), so nothing is sent; upgrade the manager, or remove them",
 		cut(strings.Join(webhook.Spec.UnknownMembers, ", "), 256))
 }
 
-// handedOver reports whether whoever created the delivery may still be making
-// its first attempt. Until that is over its status is not ours to write, and a
-// retry asked for adds nothing.
-func handedOver(s situation) bool {
+// isHandedOver reports whether the creator of the delivery may still be making its
+// first attempt. Until then the manager does not write its status, and a requested
+// retry adds nothing.
+func isHandedOver(s situation) bool {
 	spec := &s.delivery.Spec
 	return spec.NotBefore != nil && spec.FirstAttempt == nil && s.delivery.Status.Attempts == 0 &&
 		s.now.Before(notBefore(s.delivery)) && s.now.Before(deadline(s.delivery, s.webhook))
 }
 
-// notBefore is until when whoever created the delivery may be making its first
-// attempt.
+// notBefore is the end of the hand-over: until then the creator of the delivery may
+// be making its first attempt.
 func notBefore(delivery *v1alpha1.WebhookDelivery) time.Time {
-	return earliest(delivery.Spec.NotBefore.Time, delivery.CreationTimestamp.Add(handOverMost))
+	return earliest(delivery.Spec.NotBefore.Time, delivery.CreationTimestamp.Add(maxHandOver))
 }
 
 func isFinished(state v1alpha1.DeliveryState) bool {
@@ -150,39 +151,38 @@ func dueTime(s situation, status *v1alpha1.WebhookDeliveryStatus) time.Time {
 	if status.LastAttemptTime != nil {
 		last = earliest(status.LastAttemptTime.Time, s.now)
 	}
-	due := earliest(status.NextAttemptTime.Time, last.Add(longestWait))
+	due := earliest(status.NextAttemptTime.Time, last.Add(maxRetryWait))
 	if len(status.AttemptLog) == 0 {
 		return due
 	}
-	made := &status.AttemptLog[len(status.AttemptLog)-1]
-	if made.RetryAfterTime == nil || isOfEndpoint(made, s.webhook) {
+	latest := &status.AttemptLog[len(status.AttemptLog)-1]
+	if latest.RetryAfterTime == nil || isOfCurrentEndpoint(latest, s.webhook) {
 		return due
 	}
-	return earliest(due, nextAttempt(s, made))
+	return earliest(due, nextAttemptTime(s, latest))
 }
 
-// isOfEndpoint reports whether an attempt was made with the url and the signing that
-// the webhook has now. What a former endpoint says, it says of itself.
-func isOfEndpoint(made *v1alpha1.Attempt, webhook *v1alpha1.Webhook) bool {
-	return webhook == nil || attemptlog.IsOf(made, signingsecret.EndpointRevision(webhook), webhook.Status.EnabledTime)
+// isOfCurrentEndpoint reports whether an attempt was made with the url and the signing that
+// the webhook has now. An answer of a former endpoint says nothing about the present one.
+func isOfCurrentEndpoint(entry *v1alpha1.Attempt, webhook *v1alpha1.Webhook) bool {
+	return webhook == nil || attemptlog.IsOf(entry, signingsecret.EndpointRevision(webhook), webhook.Status.EnabledTime)
 }
 
-// nextAttempt is when the policy has a delivery tried again after an attempt, and its
-// endpoint, if the webhook still has it; zero: the policy has become shorter and has no
-// more attempts.
-func nextAttempt(s situation, made *v1alpha1.Attempt) time.Time {
+// nextAttemptTime is when the retry policy, and a Retry-After of the present endpoint, allow
+// the attempt after this one; zero: the policy has been shortened and allows none.
+func nextAttemptTime(s situation, entry *v1alpha1.Attempt) time.Time {
 	var notBefore time.Time
-	if made.RetryAfterTime != nil && isOfEndpoint(made, s.webhook) {
-		notBefore = made.RetryAfterTime.Time
+	if entry.RetryAfterTime != nil && isOfCurrentEndpoint(entry, s.webhook) {
+		notBefore = entry.RetryAfterTime.Time
 	}
-	number := int(made.Number)
-	next, _ := policyOf(s.webhook).NextAttempt(number, attemptlog.Ended(made), notBefore, retry.Jitter(string(s.delivery.UID), number))
+	number := int(entry.Number)
+	next, _ := policyOf(s.webhook).NextAttempt(number, attemptlog.Ended(entry), notBefore, retry.Jitter(string(s.delivery.UID), number))
 	return next.UTC().Truncate(time.Microsecond)
 }
 
-func retryWanted(delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) bool {
-	asked := cut(delivery.Annotations[v1alpha1.RetryRequestedAtAnnotation], 256)
-	return asked != "" && asked != status.LastHandledRetryAt
+func retryRequested(delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) bool {
+	request := cut(delivery.Annotations[v1alpha1.RetryRequestedAtAnnotation], 256)
+	return request != "" && request != status.LastHandledRetryAt
 }
 
 func ownedByAnother(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) bool {
@@ -190,15 +190,15 @@ func ownedByAnother(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhoo
 	return owner != nil && owner.UID != webhook.UID
 }
 
-// isBeingDeleted reports whether a delivery only waits for its finalizers, which
-// may be for ever: nothing starts any more.
+// isBeingDeleted reports whether a delivery waits for its finalizers, possibly for
+// ever: no attempt of it starts.
 func isBeingDeleted(delivery *v1alpha1.WebhookDelivery) bool {
 	return !delivery.DeletionTimestamp.IsZero()
 }
 
-// accepted is when a delivery's age began, at its creation at the latest:
-// somebody who writes another time by hand puts off no deadline.
-func accepted(delivery *v1alpha1.WebhookDelivery) time.Time {
+// acceptedTime is when a delivery's age began, at its creation at the latest: a time
+// written by hand does not postpone the deadline.
+func acceptedTime(delivery *v1alpha1.WebhookDelivery) time.Time {
 	created := delivery.CreationTimestamp.Time
 	if delivery.Spec.AcceptedTime != nil {
 		return earliest(delivery.Spec.AcceptedTime.Time, created.Add(time.Second)) // it is cut to seconds
@@ -207,7 +207,7 @@ func accepted(delivery *v1alpha1.WebhookDelivery) time.Time {
 }
 
 func deadline(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) time.Time {
-	return accepted(delivery).Add(deadlineOf(webhook))
+	return acceptedTime(delivery).Add(deadlineOf(webhook))
 }
 
 func deadlineOf(webhook *v1alpha1.Webhook) time.Duration {
@@ -253,13 +253,13 @@ func cut(text string, limit int) string {
 // clockSlack is how far ahead another clock may be.
 const clockSlack = time.Minute
 
-// notAfter is a time at which something is said to have happened: now, if that is
-// still to come.
-func notAfter(said, now time.Time) time.Time {
-	if said.After(now.Add(clockSlack)) {
+// notAfter bounds a claimed time of a past event by now: clocks differ, and objects
+// can be written by hand.
+func notAfter(claimed, now time.Time) time.Time {
+	if claimed.After(now.Add(clockSlack)) {
 		return now
 	}
-	return said
+	return claimed
 }
 
 func earliest(a, b time.Time) time.Time {

@@ -84,10 +84,10 @@ func TestFold(t *testing.T) {
 			s.phase, s.outcome = attempt.Finished, &attempt.Outcome{Number: 1, Err: errHeld}
 		}, v1alpha1.WebhookDeliveryStatus{}},
 		{"the payload breaks the form", func(s *situation) {
-			s.phase, s.outcome = attempt.Finished, &attempt.Outcome{Number: 1, Err: &invalid{v1alpha1.ReasonPayloadInvalid, "spec.payload: bad"}}
+			s.phase, s.outcome = attempt.Finished, &attempt.Outcome{Number: 1, Err: &invalidDelivery{v1alpha1.ReasonPayloadInvalid, "spec.payload: bad"}}
 		}, failed(v1alpha1.ReasonPayloadInvalid, "spec.payload: bad")},
 		{"the type is not the payload's", func(s *situation) {
-			s.phase, s.outcome = attempt.Finished, &attempt.Outcome{Number: 1, Err: &invalid{v1alpha1.ReasonEventTypeMismatch, "another"}}
+			s.phase, s.outcome = attempt.Finished, &attempt.Outcome{Number: 1, Err: &invalidDelivery{v1alpha1.ReasonEventTypeMismatch, "another"}}
 		}, failed(v1alpha1.ReasonEventTypeMismatch, "another")},
 		{"the webhook does not exist", func(s *situation) { s.webhook = nil },
 			pending(v1alpha1.ReasonWebhookNotFound, `there is no Webhook "orders" in this namespace; waiting an hour for it`)},
@@ -102,10 +102,10 @@ func TestFold(t *testing.T) {
 			pending(v1alpha1.ReasonWebhookSuspended, "spec.suspend of the webhook holds it; set it to false to go on")},
 		{"disabled", func(s *situation) { s.disabled = true },
 			pending(v1alpha1.ReasonWebhookDisabled, "the webhook is disabled; change its url or annotate it with bbmcp.quietstack.com/enable-requested-at")},
-		{"without a secret", func(s *situation) { s.signing = &signingsecret.Problem{Message: "no such Secret"} },
+		{"without a secret", func(s *situation) { s.signingProblem = &signingsecret.Problem{Message: "no such Secret"} },
 			pending(v1alpha1.ReasonSigningSecretUnavailable, "no such Secret")},
 		{"a test event without a secret", func(s *situation) {
-			s.delivery.Spec.Test, s.signing = true, &signingsecret.Problem{Message: "no such Secret"}
+			s.delivery.Spec.Test, s.signingProblem = true, &signingsecret.Problem{Message: "no such Secret"}
 		}, pending(v1alpha1.ReasonSigningSecretUnavailable, "no such Secret")},
 		{"a test event of a suspended and disabled webhook", func(s *situation) {
 			s.delivery.Spec.Test, s.webhook.Spec.Suspend, s.disabled = true, true, true
@@ -134,7 +134,7 @@ func TestFold(t *testing.T) {
 			s := situation{delivery: someDelivery(), webhook: someWebhook(), now: at(second)}
 			tt.change(&s)
 			before := s.delivery.DeepCopy()
-			got := fold(s)
+			got := nextDeliveryStatus(s)
 			same(t, *got, tt.want)
 			same(t, s.delivery, before) // the cached object is not touched
 			s.delivery.Status = *got
@@ -142,7 +142,7 @@ func TestFold(t *testing.T) {
 			if s.outcome != nil && s.outcome.Err != nil { // the runner lets go of it
 				s.outcome, s.phase = nil, attempt.None
 			}
-			same(t, fold(s), got) // what is written is not written again
+			same(t, nextDeliveryStatus(s), got) // what is written is not written again
 		})
 	}
 }
@@ -158,34 +158,34 @@ func TestNext(t *testing.T) {
 		changes []func(*situation)
 		want    plan
 	}{
-		{"new: start at once", nil, plan{start: true, number: 1, at: end}},
-		{"queued: stay so", []func(*situation){func(s *situation) { s.phase = attempt.Queued }}, plan{number: 1, at: end}},
+		{"new: start at once", nil, plan{start: true, number: 1, lookAgain: end}},
+		{"queued: stay so", []func(*situation){func(s *situation) { s.phase = attempt.Queued }}, plan{number: 1, lookAgain: end}},
 		{"in flight: its end wakes us", []func(*situation){func(s *situation) { s.phase = attempt.InFlight }}, plan{}},
-		{"not due yet: look then", []func(*situation){retrying}, plan{at: at(5500 * time.Millisecond)}},
-		{"not due and queued: take it out", []func(*situation){retrying, func(s *situation) { s.phase = attempt.Queued }}, plan{withdraw: true, at: at(5500 * time.Millisecond)}},
-		{"due: start", []func(*situation){retrying, func(s *situation) { s.now = at(5500 * time.Millisecond) }}, plan{start: true, number: 2, at: end}},
-		{"asked for: start though not due", []func(*situation){retrying, func(s *situation) { asked("now")(s.delivery) }}, plan{start: true, number: 2, at: end}},
-		{"the deadline comes before the next attempt", []func(*situation){retrying, func(s *situation) { s.webhook.Spec.DeliveryDeadline = duration(3 * second) }}, plan{at: at(3 * second)}},
-		{"the endpoint asked for an hour: look then", []func(*situation){retrying, askedForAnHour("")}, plan{at: at(hour)}},
-		{"a former endpoint asked for an hour: look when the policy says", []func(*situation){retrying, askedForAnHour("former")}, plan{at: at(5500 * time.Millisecond)}},
+		{"not due yet: look then", []func(*situation){retrying}, plan{lookAgain: at(5500 * time.Millisecond)}},
+		{"not due and queued: take it out", []func(*situation){retrying, func(s *situation) { s.phase = attempt.Queued }}, plan{withdraw: true, lookAgain: at(5500 * time.Millisecond)}},
+		{"due: start", []func(*situation){retrying, func(s *situation) { s.now = at(5500 * time.Millisecond) }}, plan{start: true, number: 2, lookAgain: end}},
+		{"asked for: start though not due", []func(*situation){retrying, func(s *situation) { asked("now")(s.delivery) }}, plan{start: true, number: 2, lookAgain: end}},
+		{"the deadline comes before the next attempt", []func(*situation){retrying, func(s *situation) { s.webhook.Spec.DeliveryDeadline = duration(3 * second) }}, plan{lookAgain: at(3 * second)}},
+		{"the endpoint asked for an hour: look then", []func(*situation){retrying, askedForAnHour("")}, plan{lookAgain: at(hour)}},
+		{"a former endpoint asked for an hour: look when the policy says", []func(*situation){retrying, askedForAnHour("former")}, plan{lookAgain: at(5500 * time.Millisecond)}},
 		{"a former endpoint asked for an hour, the policy has become shorter: start", []func(*situation){retrying, askedForAnHour("former"), func(s *situation) {
 			s.webhook.Spec.RetryPolicy = delays()
-		}}, plan{start: true, number: 2, at: end}},
-		{"nobody knows which endpoint asked for an hour: look then", []func(*situation){retrying, askedForAnHour("former"), unknownEndpoint}, plan{at: at(hour)}},
+		}}, plan{start: true, number: 2, lookAgain: end}},
+		{"nobody knows which endpoint asked for an hour: look then", []func(*situation){retrying, askedForAnHour("former"), unknownEndpoint}, plan{lookAgain: at(hour)}},
 		{"nobody knows, and the webhook was enabled since: look when the policy says", []func(*situation){retrying, askedForAnHour("former"), unknownEndpoint, func(s *situation) {
 			s.webhook.Status.EnabledTime = micro(time.Millisecond)
-		}}, plan{at: at(5500 * time.Millisecond)}},
+		}}, plan{lookAgain: at(5500 * time.Millisecond)}},
 		{"succeeded: nothing", []func(*situation){finished(v1alpha1.DeliverySucceeded)}, plan{}},
 		{"failed: nothing", []func(*situation){finished(v1alpha1.DeliveryFailed)}, plan{}},
 		{"failed while queued: take it out", []func(*situation){finished(v1alpha1.DeliveryFailed), func(s *situation) { s.phase = attempt.Queued }}, plan{withdraw: true}},
 		{"failed and asked for: one more", []func(*situation){finished(v1alpha1.DeliveryFailed), func(s *situation) { asked("now")(s.delivery) }}, plan{start: true, number: 6}},
-		{"suspended and queued: take it out", []func(*situation){func(s *situation) { s.phase, s.webhook.Spec.Suspend = attempt.Queued, true }}, plan{withdraw: true, at: end}},
-		{"no webhook: look at the end of the hour", []func(*situation){func(s *situation) { s.webhook = nil }}, plan{at: at(hour)}},
-		{"no secret: look when the reader of secrets does", []func(*situation){func(s *situation) { s.signing = &signingsecret.Problem{LookAgain: at(15 * second)} }}, plan{at: at(15 * second)}},
+		{"suspended and queued: take it out", []func(*situation){func(s *situation) { s.phase, s.webhook.Spec.Suspend = attempt.Queued, true }}, plan{withdraw: true, lookAgain: end}},
+		{"no webhook: look at the end of the hour", []func(*situation){func(s *situation) { s.webhook = nil }}, plan{lookAgain: at(hour)}},
+		{"no secret: look when the reader of secrets does", []func(*situation){func(s *situation) { s.signingProblem = &signingsecret.Problem{LookAgain: at(15 * second)} }}, plan{lookAgain: at(15 * second)}},
 		{"no secret, failed and asked for: look when the reader of secrets does", []func(*situation){finished(v1alpha1.DeliveryFailed), func(s *situation) {
 			asked("now")(s.delivery)
-			s.signing, s.phase = &signingsecret.Problem{LookAgain: at(15 * second)}, attempt.Queued
-		}}, plan{withdraw: true, at: at(15 * second)}},
+			s.signingProblem, s.phase = &signingsecret.Problem{LookAgain: at(15 * second)}, attempt.Queued
+		}}, plan{withdraw: true, lookAgain: at(15 * second)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestNext(t *testing.T) {
 			for _, change := range tt.changes {
 				change(&s)
 			}
-			same(t, next(s), tt.want)
+			same(t, nextPlan(s), tt.want)
 		})
 	}
 }
@@ -209,7 +209,7 @@ func TestOnlyTheEndpointOfNowIsGoneForGood(t *testing.T) {
 				Number: 1, StartTime: *micro(0), ResponseStatus: new(int32(410)), Reason: string(dispatcher.ReasonGone), EndpointRevision: revision,
 			}}}
 		})
-		if got := fold(situation{delivery: delivery, webhook: webhook, now: at(second)}).State; got != want {
+		if got := nextDeliveryStatus(situation{delivery: delivery, webhook: webhook, now: at(second)}).State; got != want {
 			t.Errorf("410 of %s: %s, want %s", revision, got, want)
 		}
 	}
@@ -238,7 +238,7 @@ func unknownEndpoint(s *situation) { s.delivery.Status.AttemptLog[0].EndpointRev
 
 func TestRecord(t *testing.T) {
 	long := strings.Repeat("€", 100) // 300 bytes
-	made := record(attempt.Outcome{Number: 3, Result: dispatcher.Result{
+	made := logEntry(attempt.Outcome{Number: 3, Result: dispatcher.Result{
 		StartedAt: at(1999 * time.Nanosecond), Duration: 1999 * time.Microsecond, StatusCode: 429,
 		Reason: dispatcher.ReasonThrottled, Message: long, Snippet: long, RetryAfter: at(2 * hour),
 	}})
@@ -248,7 +248,7 @@ func TestRecord(t *testing.T) {
 		RetryAfterTime: micro(hour + 2000*time.Microsecond),
 	})
 	for _, code := range []int{0, 99, 1000} {
-		if made := record(attempt.Outcome{Number: 1, Result: dispatcher.Result{StatusCode: code}}); made.ResponseStatus != nil {
+		if made := logEntry(attempt.Outcome{Number: 1, Result: dispatcher.Result{StatusCode: code}}); made.ResponseStatus != nil {
 			t.Errorf("status %d was recorded as %d", code, *made.ResponseStatus)
 		}
 	}

@@ -113,10 +113,10 @@ func TestRetryByHandInEveryState(t *testing.T) {
 			"failed without a secret: one attempt once there is one", []answer{broken},
 			[]happening{
 				{hour, func(l *life) {
-					l.s.signing = &signingsecret.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(2 * hour)}
+					l.s.signingProblem = &signingsecret.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(2 * hour)}
 				}},
 				{hour, ask},
-				{2 * hour, func(l *life) { l.s.signing = nil }},
+				{2 * hour, func(l *life) { l.s.signingProblem = nil }},
 			},
 			exhausted(append(table(), begun{6, 2 * hour})...), "it failed",
 		},
@@ -135,7 +135,7 @@ func TestRetryByHandInEveryState(t *testing.T) {
 			}
 			same(t, l.live(10*hour, tt.happenings...), tt.want)
 			same(t, l.s.delivery.Status.ErrorMessage, tt.message)
-			if wanted := retryWanted(l.s.delivery, &l.s.delivery.Status); wanted {
+			if wanted := retryRequested(l.s.delivery, &l.s.delivery.Status); wanted {
 				t.Error("the request still waits to be handled")
 			}
 		})
@@ -147,15 +147,15 @@ func TestRetryByHandInEveryState(t *testing.T) {
 func TestRetryRefusedWhileQueued(t *testing.T) {
 	s := situation{delivery: someDelivery(asked("now")), webhook: someWebhook(), phase: attempt.Queued, now: at(hour)}
 	s.delivery.Status = v1alpha1.WebhookDeliveryStatus{State: v1alpha1.DeliveryFailed, Attempts: 5, CompletionTime: micro(minute)}
-	same(t, next(s), plan{number: 6})
+	same(t, nextPlan(s), plan{number: 6})
 	s.webhook.Spec.Suspend = true
-	status := fold(s)
+	status := nextDeliveryStatus(s)
 	same(t, *status, v1alpha1.WebhookDeliveryStatus{
 		State: v1alpha1.DeliveryFailed, Attempts: 5, CompletionTime: micro(minute), LastHandledRetryAt: "now",
 		ErrorMessage: "retry refused: the webhook is suspended; resume it and ask again",
 	})
 	s.delivery.Status = *status
-	same(t, next(s), plan{withdraw: true})
+	same(t, nextPlan(s), plan{withdraw: true})
 }
 
 func TestLongRetryRequestIsHandledOnce(t *testing.T) {

@@ -163,7 +163,7 @@ func TestDeadline(t *testing.T) {
 		},
 		{
 			"ends the waiting for a secret", func(l *life) {
-				l.s.signing = &signingsecret.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(1000 * hour)}
+				l.s.signingProblem = &signingsecret.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(1000 * hour)}
 			}, []answer{taken},
 			story{nil, v1alpha1.DeliveryFailed, v1alpha1.ReasonDeadlineExceeded, 72 * hour},
 		},
@@ -220,13 +220,13 @@ func TestMissingSecretUsesUpNoAttempt(t *testing.T) {
 	// The reader of secrets forgets a problem once it is time to look again.
 	got := l.live(
 		hour,
-		happening{0, func(l *life) { l.s.signing = missing }},
-		happening{15 * second, func(l *life) { l.s.signing = nil }},
+		happening{0, func(l *life) { l.s.signingProblem = missing }},
+		happening{15 * second, func(l *life) { l.s.signingProblem = nil }},
 		happening{15 * second, func(l *life) {
 			missing.LookAgain = at(45 * second)
-			l.s.signing = missing
+			l.s.signingProblem = missing
 		}},
-		happening{45 * second, func(l *life) { l.s.signing = nil }},
+		happening{45 * second, func(l *life) { l.s.signingProblem = nil }},
 	)
 	same(t, got, story{[]begun{{1, 45 * second}, {2, 50 * second}}, v1alpha1.DeliverySucceeded, v1alpha1.ReasonDelivered, 50 * second})
 }
@@ -264,9 +264,11 @@ func TestHandOver(t *testing.T) {
 
 func TestNothingIsWrittenBeforeTheHandOver(t *testing.T) {
 	for name, change := range map[string]func(*situation){
-		"suspended":               func(s *situation) { s.webhook.Spec.Suspend = true },
-		"disabled":                func(s *situation) { s.disabled = true },
-		"without a secret":        func(s *situation) { s.signing = &signingsecret.Problem{Message: "not found", LookAgain: at(minute)} },
+		"suspended": func(s *situation) { s.webhook.Spec.Suspend = true },
+		"disabled":  func(s *situation) { s.disabled = true },
+		"without a secret": func(s *situation) {
+			s.signingProblem = &signingsecret.Problem{Message: "not found", LookAgain: at(minute)}
+		},
 		"without a webhook":       func(s *situation) { s.webhook = nil },
 		"with a webhook replaced": func(s *situation) { s.webhook.UID = "webhook-2" },
 		"asked for":               func(s *situation) { asked("now")(s.delivery) },
@@ -275,8 +277,8 @@ func TestNothingIsWrittenBeforeTheHandOver(t *testing.T) {
 			s := situation{delivery: someDelivery(), webhook: someWebhook(), now: at(second)}
 			s.delivery.Spec.NotBefore = micro(15 * second)
 			change(&s)
-			same(t, *fold(s), v1alpha1.WebhookDeliveryStatus{})
-			same(t, next(s), plan{at: at(15 * second)})
+			same(t, *nextDeliveryStatus(s), v1alpha1.WebhookDeliveryStatus{})
+			same(t, nextPlan(s), plan{lookAgain: at(15 * second)})
 		})
 	}
 }

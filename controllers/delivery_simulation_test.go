@@ -90,7 +90,7 @@ func (l *life) live(until time.Duration, happenings ...happening) story {
 // pass is one reconcile: fold, write, next, act.
 func (l *life) pass() time.Time {
 	l.t.Helper()
-	status := fold(l.s)
+	status := nextDeliveryStatus(l.s)
 	if !equality.Semantic.DeepEqual(status, &l.s.delivery.Status) {
 		l.writes++
 		l.s.delivery.Status = *status
@@ -98,17 +98,17 @@ func (l *life) pass() time.Time {
 	if l.s.outcome != nil {
 		l.s.outcome, l.s.phase = nil, attempt.None
 	}
-	if again := fold(l.s); !equality.Semantic.DeepEqual(again, &l.s.delivery.Status) {
+	if again := nextDeliveryStatus(l.s); !equality.Semantic.DeepEqual(again, &l.s.delivery.Status) {
 		l.t.Fatalf("a second pass at %s would write again: %+v", l.s.now, again)
 	}
-	p := next(l.s)
+	p := nextPlan(l.s)
 	if p.withdraw {
 		l.s.phase = attempt.None
 	}
 	if p.start {
 		l.start(p.number)
 	}
-	return p.at
+	return p.lookAgain
 }
 
 // start is the runner with a place free: it prepares and sends at once.

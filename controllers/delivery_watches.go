@@ -21,93 +21,93 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// queueBox holds the controller's queue, which exists once it has started.
-type queueBox struct {
+// deliveryQueue holds the controller's queue, which exists once it has started.
+type deliveryQueue struct {
 	priorityqueue.PriorityQueue[reconcile.Request]
 }
 
-// keepQueue lets the runner wake the reconciler without a bounded channel.
-func (r *DeliveryReconciler) keepQueue(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+// storeQueue lets the runner wake the reconciler without a bounded channel.
+func (r *DeliveryReconciler) storeQueue(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	prioritised, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request])
 	if !ok {
 		return errors.New("the delivery controller needs a priority queue")
 	}
-	r.queue.Store(&queueBox{prioritised})
+	r.queue.Store(&deliveryQueue{prioritised})
 	return nil
 }
 
-// Wake makes the reconciler look at a delivery whose attempt has ended.
+// Wake enqueues a delivery whose attempt has ended.
 func (r *DeliveryReconciler) Wake(delivery types.NamespacedName) {
-	if r.outcomes.begin(delivery) {
-		r.wake(delivery)
+	if r.outcomeAdmission.admit(delivery) {
+		r.enqueueOutcome(delivery)
 	}
 }
 
 // WakeSlow is Wake for a delivery of a webhook whose endpoint is slow.
 func (r *DeliveryReconciler) WakeSlow(delivery types.NamespacedName) {
-	if r.slowOutcomes.begin(delivery) {
-		r.wake(delivery)
+	if r.slowOutcomeAdmission.admit(delivery) {
+		r.enqueueOutcome(delivery)
 	}
 }
 
-func (r *DeliveryReconciler) wake(delivery types.NamespacedName) {
+func (r *DeliveryReconciler) enqueueOutcome(delivery types.NamespacedName) {
 	if queue := r.queue.Load(); queue != nil {
 		queue.AddWithOpts(priorityqueue.AddOpts{Priority: new(priorityOutcome)}, reconcile.Request{NamespacedName: delivery})
 	}
 }
 
-// wakeNext gives the turns of a delivery to those that wait for one.
-func (r *DeliveryReconciler) wakeNext(delivery types.NamespacedName) {
-	for _, p := range []*pace{r.outcomes, r.slowOutcomes} {
-		if next, ok := p.done(delivery); ok {
-			r.wake(next)
+// admitNext ends the admissions of a delivery and enqueues those that waited for them.
+func (r *DeliveryReconciler) admitNext(delivery types.NamespacedName) {
+	for _, p := range []*fairAdmission{r.outcomeAdmission, r.slowOutcomeAdmission} {
+		if next, ok := p.release(delivery); ok {
+			r.enqueueOutcome(next)
 		}
 	}
-	if next, ok := r.released.done(delivery); ok {
+	if next, ok := r.releasedAdmission.release(delivery); ok {
 		if queue := r.queue.Load(); queue != nil {
 			enqueue(queue, next)
 		}
 	}
 }
 
-// deliveryEvents enqueues deliveries with one priority for all, drops the echo
-// of our own writes, and lets go of what is gone.
+// deliveryEvents enqueues deliveries, all with one priority, ignores echoes of our
+// own writes, and drops the state of deliveries that left the cache.
 func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha1.WebhookDelivery, reconcile.Request] {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.TypedFuncs[*v1alpha1.WebhookDelivery, reconcile.Request]{
 		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*v1alpha1.WebhookDelivery], q queue) {
-			r.hold(ctx, e.Object)
+			r.holdRetryAfter(ctx, e.Object)
 			if !e.IsInInitialList {
-				r.Observations.Arrived(types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Spec.WebhookRef.Name})
+				r.Observations.DeliveryArrived(types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Spec.WebhookRef.Name})
 			}
 			enqueue(q, keyOf(e.Object))
 		},
 		UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*v1alpha1.WebhookDelivery], q queue) {
-			if isReported(&e.ObjectNew.Status) {
-				r.hold(ctx, e.ObjectNew)
+			if hasUndecidedAttempt(&e.ObjectNew.Status) {
+				r.holdRetryAfter(ctx, e.ObjectNew)
 			}
-			if r.memory.isEcho(e.ObjectNew.UID, e.ObjectNew.ResourceVersion) {
+			if r.pending.isEcho(e.ObjectNew.UID, e.ObjectNew.ResourceVersion) {
 				r.Runner.Observed(e.ObjectNew.UID, int(e.ObjectNew.Status.Attempts))
 				return
 			}
 			enqueue(q, keyOf(e.ObjectNew))
 		},
-		// Deleted, or Succeeded and so out of the cache: in both cases there is
-		// nothing left to do for this object.
+		// Deleted, or Succeeded and so out of the cache: in both cases the delivery is
+		// over.
 		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1alpha1.WebhookDelivery], q queue) {
-			if r.memory.doubtful(e.Object) != nil {
+			if r.pending.unconfirmedBefore(e.Object) != nil {
 				enqueue(q, keyOf(e.Object))
 				return
 			}
 			r.Runner.Forget(e.Object.UID)
-			r.memory.forget(e.Object.UID)
+			r.pending.drop(e.Object.UID)
 		},
 	}
 }
 
-// hold leaves an endpoint alone that asked another process for it, a former one or
-// a gateway: before anything of the same webhook that comes later is looked at.
-func (r *DeliveryReconciler) hold(ctx context.Context, delivery *v1alpha1.WebhookDelivery) {
+// holdRetryAfter applies the Retry-After of an attempt that another process made, a former
+// manager or a gateway, before later deliveries of the same webhook are reconciled.
+func (r *DeliveryReconciler) holdRetryAfter(ctx context.Context, delivery *v1alpha1.WebhookDelivery) {
 	last, now := delivery.Spec.FirstAttempt, r.Now()
 	if log := delivery.Status.AttemptLog; len(log) > 0 {
 		last = &log[len(log)-1]
@@ -115,23 +115,23 @@ func (r *DeliveryReconciler) hold(ctx context.Context, delivery *v1alpha1.Webhoo
 	if last == nil || last.RetryAfterTime == nil {
 		return
 	}
-	made := attemptlog.Bounded(*last, now)
-	if made.RetryAfterTime == nil || !made.RetryAfterTime.After(now) {
+	entry := attemptlog.Bounded(*last, now)
+	if entry.RetryAfterTime == nil || !entry.RetryAfterTime.After(now) {
 		return
 	}
 	key := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
 	var webhook v1alpha1.Webhook
 	switch err := r.Client.Get(ctx, key, &webhook); {
-	case err != nil: // nobody would ever end the hold of a webhook that does not exist
+	case err != nil: // the hold of a webhook that does not exist would never end
 	case ownedByAnother(delivery, &webhook):
-	case !isOfEndpoint(&made, &webhook):
+	case !isOfCurrentEndpoint(&entry, &webhook):
 	default:
-		r.Runner.Hold(key, made.RetryAfterTime.Time)
+		r.Runner.Hold(key, entry.RetryAfterTime.Time)
 	}
 }
 
-// webhookEvents enqueues the deliveries of a webhook when it changes in a way
-// that may hold or release them.
+// webhookEvents enqueues the deliveries of a webhook when a change may hold or
+// release them.
 func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1.Webhook, reconcile.Request] {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.TypedFuncs[*v1alpha1.Webhook, reconcile.Request]{
@@ -140,34 +140,35 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 				r.Runner.Hold(keyOf(e.Object), earliest(until.Time, now.Add(retry.MaxRetryAfter)))
 			}
 			if !e.IsInInitialList {
-				r.enqueueAll(ctx, e.Object, q)
+				r.enqueueDeliveries(ctx, e.Object, q)
 			}
 		},
 		UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*v1alpha1.Webhook], q queue) {
-			if !releases(e.ObjectOld, e.ObjectNew) {
+			if !mayHoldOrRelease(e.ObjectOld, e.ObjectNew) {
 				return
 			}
 			if signingsecret.EndpointRevision(e.ObjectOld) != signingsecret.EndpointRevision(e.ObjectNew) {
 				r.Runner.Redirect(keyOf(e.ObjectNew), destination(e.ObjectNew.Spec.URL))
 			}
 			r.Runner.Calm(keyOf(e.ObjectNew))
-			r.enqueueAll(ctx, e.ObjectNew, q)
+			r.enqueueDeliveries(ctx, e.ObjectNew, q)
 		},
 		DeleteFunc: func(ctx context.Context, e event.TypedDeleteEvent[*v1alpha1.Webhook], q queue) {
 			r.forgetWebhook(e.Object)
-			r.enqueueAll(ctx, e.Object, q)
+			r.enqueueDeliveries(ctx, e.Object, q)
 		},
 	}
 }
 
-// releases reports whether a change may hold deliveries or set them free.
-func releases(before, after *v1alpha1.Webhook) bool {
+// mayHoldOrRelease reports whether a change of a webhook may hold or release
+// deliveries.
+func mayHoldOrRelease(before, after *v1alpha1.Webhook) bool {
 	return before.Generation != after.Generation ||
 		before.Status.State != after.Status.State ||
 		isReady(before) != isReady(after)
 }
 
-func (r *DeliveryReconciler) enqueueAll(ctx context.Context, webhook *v1alpha1.Webhook, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+func (r *DeliveryReconciler) enqueueDeliveries(ctx context.Context, webhook *v1alpha1.Webhook, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	var list v1alpha1.WebhookDeliveryList
 	err := r.Deliveries.List(ctx, &list, client.InNamespace(webhook.Namespace),
 		client.MatchingFields{v1alpha1.FieldWebhookName: webhook.Name}, client.UnsafeDisableDeepCopy)
@@ -177,7 +178,7 @@ func (r *DeliveryReconciler) enqueueAll(ctx context.Context, webhook *v1alpha1.W
 	}
 	for i := range list.Items {
 		if !isFinished(list.Items[i].Status.State) {
-			if key := keyOf(&list.Items[i]); r.released.begin(key) {
+			if key := keyOf(&list.Items[i]); r.releasedAdmission.admit(key) {
 				enqueue(q, key)
 			}
 		}

@@ -16,41 +16,42 @@ import (
 // accepted while the server starts hangs until its own timeout.
 const apiTimeout = 2 * time.Second
 
-// maxUnrecorded is more than a gateway counts between two records.
+// maxUnrecorded bounds the count that a recorded delivery carries: more than a
+// gateway counts between two recorded deliveries.
 const maxUnrecorded = 1e9
 
-// write makes the one status write of a pass and, once the API server has
-// acknowledged it, what follows from it. Done is false if the pass goes on with
-// the object as written.
-func (r *DeliveryReconciler) write(ctx context.Context, s *situation, status *v1alpha1.WebhookDeliveryStatus) (reconcile.Result, bool, error) {
+// writeStatus makes the one status write of a pass and, once the API server has
+// acknowledged it, accounts for it; done is false if the pass goes on with the object
+// as written.
+func (r *DeliveryReconciler) writeStatus(ctx context.Context, s *situation, status *v1alpha1.WebhookDeliveryStatus) (reconcile.Result, bool, error) {
 	before := s.delivery
-	r.memory.doubt(before) // until the API server answers; its event can come before
+	r.pending.markUnconfirmed(before) // until the API server answers; the watch event can come first
 	written, err := r.updateStatus(ctx, before, status)
 	if err != nil {
-		return r.unwritten(ctx, s, status, err)
+		return r.handleWriteError(ctx, s, status, err)
 	}
-	r.homes.succeeded(before.Namespace)
+	r.pool.noteSuccess(before.Namespace)
 	r.Runner.WriteSucceeded(before.Namespace)
 	r.Metrics.statusWrite("written")
-	r.settleRunner(s, &written.Status)
-	r.memory.owe(written.UID, nil)
-	r.memory.believe(written)
+	r.settleAttempt(s, &written.Status)
+	r.pending.deferStatus(written.UID, nil)
+	r.pending.confirm(written)
 	if written.Status.State == v1alpha1.DeliverySucceeded {
-		r.memory.forget(written.UID) // it leaves the cache; the runner knows that it is done
+		r.pending.drop(written.UID) // it leaves the cache; the runner keeps it as done
 	} else {
-		r.memory.remember(written)
+		r.pending.keepWritten(written)
 	}
 	r.account(ctx, s, before, written)
 	s.delivery, s.outcome = written, nil
 	return reconcile.Result{}, false, nil
 }
 
-// settleRunner frees the unsettled place of an attempt that is now written.
-func (r *DeliveryReconciler) settleRunner(s *situation, status *v1alpha1.WebhookDeliveryStatus) {
+// settleAttempt frees the unsettled slot of an attempt whose outcome is written.
+func (r *DeliveryReconciler) settleAttempt(s *situation, status *v1alpha1.WebhookDeliveryStatus) {
 	switch {
 	case s.outcome == nil:
 		return
-	case s.made():
+	case s.hasAttempt():
 		r.Runner.Written(s.delivery.UID, int(status.Attempts), status.State == v1alpha1.DeliverySucceeded)
 	default:
 		r.Runner.Dropped(s.delivery.UID)
@@ -58,13 +59,13 @@ func (r *DeliveryReconciler) settleRunner(s *situation, status *v1alpha1.Webhook
 	s.phase = attempt.None
 }
 
-// isRecorded reports whether the status shows this very outcome, and not one of
+// isLogged reports whether the attempt log has this very outcome, and not one of
 // another process with the same number.
-func isRecorded(s *situation) bool {
+func isLogged(s *situation) bool {
 	log := s.delivery.Status.AttemptLog
 	if len(log) == 0 {
 		return false
 	}
-	made := record(*s.outcome)
-	return log[len(log)-1].Number == made.Number && log[len(log)-1].StartTime.Equal(&made.StartTime)
+	entry := logEntry(*s.outcome)
+	return log[len(log)-1].Number == entry.Number && log[len(log)-1].StartTime.Equal(&entry.StartTime)
 }

@@ -19,20 +19,20 @@ import (
 )
 
 const (
-	// unwritableRetry is the wait before a status is written again that the API
-	// server has refused for good.
+	// unwritableRetry is the wait before the next write of a status that the API server
+	// has refused for good.
 	unwritableRetry = 30 * time.Second
-	// refusedGrace is for how long a refusal is a failure of the namespace's writes
-	// and not the answer about one delivery: an API server that starts forbids
-	// everything until it has read the roles, and a policy can be mended.
+	// refusedGrace is for how long a refusal counts as a failure of the namespace's
+	// writes and not as the answer about one delivery: a starting API server forbids
+	// everything until it has read the roles, and an admission policy can be mended.
 	refusedGrace = 30 * time.Second
-	// overtakenMin is the wait before a status is folded into an object that somebody
-	// else has written meanwhile. It doubles while that goes on.
-	overtakenMin = time.Millisecond
+	// overtakenRetryMin is the wait before a status is computed anew after another client
+	// wrote the object first. It doubles while that goes on.
+	overtakenRetryMin = time.Millisecond
 )
 
-// isRefusal reports whether the API server, or a policy in it, has said no to a
-// write, rather than failed to do it. Any code can be a policy's.
+// isRefusal reports whether the API server, or an admission policy, refused a write
+// rather than failed to do it. A policy can answer with any code.
 func isRefusal(err error) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
@@ -52,7 +52,7 @@ func (r *DeliveryReconciler) updateStatus(ctx context.Context, delivery *v1alpha
 		},
 		Status: *status,
 	}
-	err := r.homes.limits.Do(ctx, delivery.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, out) })
+	err := r.pool.writeLimits.Do(ctx, delivery.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, out) })
 	if err != nil {
 		return nil, err
 	}
@@ -60,31 +60,31 @@ func (r *DeliveryReconciler) updateStatus(ctx context.Context, delivery *v1alpha
 	return out, nil
 }
 
-// unwritten goes on after a status write that failed.
-func (r *DeliveryReconciler) unwritten(ctx context.Context, s *situation, status *v1alpha1.WebhookDeliveryStatus, err error) (reconcile.Result, bool, error) {
+// handleWriteError decides how a pass goes on after its status write failed.
+func (r *DeliveryReconciler) handleWriteError(ctx context.Context, s *situation, status *v1alpha1.WebhookDeliveryStatus, err error) (reconcile.Result, bool, error) {
 	before := s.delivery
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		result, settled, readErr := r.readAgain(ctx, before)
+		result, settled, readErr := r.reread(ctx, before)
 		if settled || readErr != nil {
 			return result, true, readErr
 		}
 	}
-	if isRefusal(err) && r.memory.doubtful(before) == before {
-		r.memory.believe(before) // it was not written, and no write before is in doubt
+	if isRefusal(err) && r.pending.unconfirmedBefore(before) == before {
+		r.pending.confirm(before) // it was not written, and no earlier write is unconfirmed
 	}
-	r.fail(before, err)
+	r.noteWriteError(before, err)
 	failure := fmt.Errorf("write status of webhookdelivery %s/%s: %w", before.Namespace, before.Name, err)
 	switch {
-	case denial.IsTooLarge(err), s.owed != nil && isRefusal(err):
-	case isRefusal(err) && r.memory.refusedFor(before.UID, s.now) >= refusedGrace:
+	case denial.IsTooLarge(err), s.deferred != nil && isRefusal(err):
+	case isRefusal(err) && r.pending.refusedFor(before.UID, s.now) >= refusedGrace:
 	default:
 		return reconcile.Result{Priority: new(priorityOutcome)}, true, failure
 	}
 	ctrl.LoggerFrom(ctx).Error(err, "status of a delivery cannot be written; it is not sent again", "attempts", status.Attempts)
-	r.settleRunner(s, status)
-	r.memory.believe(before)
-	r.memory.owe(before.UID, status)
-	if s.made() { // its line and figures do not wait for a write that may never succeed
+	r.settleAttempt(s, status)
+	r.pending.confirm(before)
+	r.pending.deferStatus(before.UID, status)
+	if s.hasAttempt() { // log line and metrics do not wait for a write that may never succeed
 		unwritten := before.DeepCopy()
 		unwritten.Status = *status
 		r.accountAttempt(ctx, s, unwritten)
@@ -92,12 +92,12 @@ func (r *DeliveryReconciler) unwritten(ctx context.Context, s *situation, status
 	return reconcile.Result{RequeueAfter: unwritableRetry, Priority: new(priorityNormal)}, true, nil
 }
 
-// fail takes in that a write of a delivery was not taken: what that says about
-// the writes of its namespace, and about the API server.
-func (r *DeliveryReconciler) fail(delivery *v1alpha1.WebhookDelivery, err error) {
+// noteWriteError tells runner and worker pool about a failed write of a delivery: what it
+// says about the writes of its namespace, and about the API server.
+func (r *DeliveryReconciler) noteWriteError(delivery *v1alpha1.WebhookDelivery, err error) {
 	result := "failed"
 	switch {
-	case denial.IsTooLarge(err) || isRefusal(err) && r.memory.owing(delivery.UID) != nil:
+	case denial.IsTooLarge(err) || isRefusal(err) && r.pending.deferredStatus(delivery.UID) != nil:
 		r.Metrics.statusWrite("refused")
 		return // it is about this delivery alone
 	case isRefusal(err):
@@ -112,28 +112,28 @@ func (r *DeliveryReconciler) fail(delivery *v1alpha1.WebhookDelivery, err error)
 		r.Runner.Reached()
 	}
 	r.Runner.WriteFailed(delivery.Namespace)
-	r.homes.failed(keyOf(delivery))
+	r.pool.noteFailure(keyOf(delivery))
 }
 
-// readAgain takes the object as it is now after a write that did not meet it. If
-// somebody else has written it the outcome is kept and folded into the fresh object,
-// never sent again. settled is false if it is as it was: a policy refused the write,
-// with the code of a conflict or of an object that is gone.
-func (r *DeliveryReconciler) readAgain(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (result reconcile.Result, settled bool, err error) {
-	fresh, err := r.live(ctx, keyOf(delivery))
+// reread reads the object after a write that conflicted. If another client has written
+// it, the next pass adds the kept outcome to the fresh object and sends nothing again.
+// done is false if the object is unchanged: a policy refused the write, with the code
+// of a conflict or of an object that is gone.
+func (r *DeliveryReconciler) reread(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (result reconcile.Result, done bool, err error) {
+	fresh, err := r.readLive(ctx, keyOf(delivery))
 	switch {
 	case err != nil:
 		return reconcile.Result{}, false, fmt.Errorf("after a write that did not meet it: %w", err)
 	case fresh == nil || fresh.UID != delivery.UID:
 		r.Runner.Dropped(delivery.UID)
-		r.memory.forget(delivery.UID)
+		r.pending.drop(delivery.UID)
 		return reconcile.Result{}, true, nil
 	case fresh.ResourceVersion == delivery.ResourceVersion:
 		return reconcile.Result{}, false, nil
 	}
 	r.Metrics.statusWrite("conflict")
 	r.Runner.Reached()
-	r.memory.remember(fresh)
-	wait := min(overtakenMin<<min(r.memory.overtaken(delivery.UID), 16), platformRetryMax)
+	r.pending.keepWritten(fresh)
+	wait := min(overtakenRetryMin<<min(r.pending.countOvertaken(delivery.UID), 16), platformRetryMax)
 	return reconcile.Result{RequeueAfter: wait, Priority: new(priorityOutcome)}, true, nil
 }

@@ -77,9 +77,9 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 	b.DeliveryReconciler = &DeliveryReconciler{
 		Deliveries: readerCache{Reader: b.api}, Client: b.api, Live: b.api, Secrets: signingsecret.NewReader(b.api, time.Now), Observations: observations,
 		Retainer: &Retainer{Client: b.api, Live: b.api, Observations: observations, Metrics: meters, Now: time.Now},
-		Metrics:  meters, Forbidden: func() []netip.Prefix { return nil }, Now: time.Now, memory: newMemory(), outcomes: newPace(1), slowOutcomes: newPace(1), released: newPace(1),
+		Metrics:  meters, Forbidden: func() []netip.Prefix { return nil }, Now: time.Now, pending: newPendingWrites(), outcomeAdmission: newFairAdmission(1), slowOutcomeAdmission: newFairAdmission(1), releasedAdmission: newFairAdmission(1),
 	}
-	b.homes = newHomes(4, time.Now, func(types.NamespacedName) { b.wake() })
+	b.pool = newWorkerPool(4, time.Now, func(types.NamespacedName) { b.wake() })
 	b.Runner = attempt.New(attempt.Options{Sender: b, Wake: func(types.NamespacedName) { b.wake() }})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -167,7 +167,7 @@ func TestStatusThatTheAPIServerRefuses(t *testing.T) {
 				}
 				same(t, unsettled, tt.unsettled)
 				same(t, kept, tt.kept)
-				if limit := 5 * 60 / int(homeRestMax.Seconds()); b.statuses < 5 || b.statuses > limit+10 {
+				if limit := 5 * 60 / int(namespaceRestMax.Seconds()); b.statuses < 5 || b.statuses > limit+10 {
 					t.Errorf("%d writes in five minutes, want at most %d", b.statuses, limit)
 				}
 				same(t, b.sent, []int{1})
@@ -178,7 +178,7 @@ func TestStatusThatTheAPIServerRefuses(t *testing.T) {
 				}
 				same(t, []any{delivery.Status.State, delivery.Status.Attempts, b.Runner.Stats().Unsettled}, []any{v1alpha1.DeliverySucceeded, int32(1), 0})
 				same(t, b.sent, []int{1})
-				same(t, b.Observations.news(someWebhook()).succeeded, int64(1))
+				same(t, b.Observations.snapshot(someWebhook()).succeeded, int64(1))
 			})
 		})
 	}

@@ -25,9 +25,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
-// EventTypeReconciler says of each EventType whether it is in force: its schema
-// must be one, its example must satisfy it, and no older EventType may have the
-// same type. It is the only writer of that status.
+// EventTypeReconciler writes whether each EventType is Ready: its schema must be valid,
+// its example must satisfy it, and no older EventType may have the same type. It is
+// the only writer of that status.
 type EventTypeReconciler struct {
 	Client client.Client
 	Now    func() time.Time
@@ -41,7 +41,7 @@ func (r *EventTypeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("eventtype").
 		For(&v1alpha1.EventType{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.EventType{}, handler.EnqueueRequestsFromMapFunc(r.namesakes),
+		Watches(&v1alpha1.EventType{}, handler.EnqueueRequestsFromMapFunc(r.duplicates),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{RateLimiter: newFailureLimiter(webhookRetryMax)}).
 		Complete(r)
@@ -53,14 +53,14 @@ func (r *EventTypeReconciler) Reconcile(ctx context.Context, req reconcile.Reque
 	if err := r.Client.Get(ctx, req.NamespacedName, &eventType); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	older, err := r.older(ctx, &eventType)
+	older, err := r.olderDuplicate(ctx, &eventType)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	status := eventType.Status.DeepCopy()
 	status.ObservedGeneration = eventType.Generation
-	status.Type = typeOf(&eventType)
-	condition := inForce(&eventType, older)
+	status.Type = eventTypeName(&eventType)
+	condition := readyCondition(&eventType, older)
 	condition.LastTransitionTime = metav1.NewTime(r.Now())
 	meta.SetStatusCondition(&status.Conditions, condition)
 	if equality.Semantic.DeepEqual(status, &eventType.Status) {
@@ -78,8 +78,9 @@ func (r *EventTypeReconciler) Reconcile(ctx context.Context, req reconcile.Reque
 	return reconcile.Result{}, nil
 }
 
-// inForce judges one EventType; older is the name of an older one of the type.
-func inForce(eventType *v1alpha1.EventType, older string) metav1.Condition {
+// readyCondition is the condition Ready of one EventType; older is the name of an older one
+// of the same type, or "".
+func readyCondition(eventType *v1alpha1.EventType, older string) metav1.Condition {
 	condition := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, ObservedGeneration: eventType.Generation,
 	}
@@ -102,16 +103,16 @@ func inForce(eventType *v1alpha1.EventType, older string) metav1.Condition {
 	return condition
 }
 
-// older returns the name of the oldest other EventType of the same type if it
-// is older than this one; of two made in the same second the name decides.
-func (r *EventTypeReconciler) older(ctx context.Context, eventType *v1alpha1.EventType) (string, error) {
+// olderDuplicate returns the name of the oldest other EventType of the same type if
+// it is older than this one; of two created in the same second the name decides.
+func (r *EventTypeReconciler) olderDuplicate(ctx context.Context, eventType *v1alpha1.EventType) (string, error) {
 	var list v1alpha1.EventTypeList
 	if err := r.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return "", fmt.Errorf("list event types: %w", err)
 	}
 	first := eventType
 	for i := range list.Items {
-		if other := &list.Items[i]; typeOf(other) == typeOf(eventType) && before(other, first) {
+		if other := &list.Items[i]; eventTypeName(other) == eventTypeName(eventType) && isOlder(other, first) {
 			first = other
 		}
 	}
@@ -121,16 +122,16 @@ func (r *EventTypeReconciler) older(ctx context.Context, eventType *v1alpha1.Eve
 	return first.Name, nil
 }
 
-func before(a, b *v1alpha1.EventType) bool {
+func isOlder(a, b *v1alpha1.EventType) bool {
 	if a.CreationTimestamp.Equal(&b.CreationTimestamp) {
 		return a.Name < b.Name
 	}
 	return a.CreationTimestamp.Before(&b.CreationTimestamp)
 }
 
-// namesakes are the EventTypes of the same type, which may come into force when
-// this one changes or goes.
-func (r *EventTypeReconciler) namesakes(ctx context.Context, object client.Object) []reconcile.Request {
+// duplicates are the other EventTypes of the same type, which may become Ready when this
+// one changes or is deleted.
+func (r *EventTypeReconciler) duplicates(ctx context.Context, object client.Object) []reconcile.Request {
 	eventType, ok := object.(*v1alpha1.EventType)
 	if !ok {
 		return nil
@@ -142,7 +143,7 @@ func (r *EventTypeReconciler) namesakes(ctx context.Context, object client.Objec
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if other := &list.Items[i]; other.Name != eventType.Name && typeOf(other) == typeOf(eventType) {
+		if other := &list.Items[i]; other.Name != eventType.Name && eventTypeName(other) == eventTypeName(eventType) {
 			requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Name: other.Name}})
 		}
 	}

@@ -69,7 +69,7 @@ func liveWithFault(ctx context.Context, namespace string, n int64, met fault) {
 		Expect(counts).To(Equal(receiver.Counts{Posts: 2, Unique: 1, Accepted: 1}), about)
 		Expect(delivery.Status.Attempts).To(Equal(int32(2)), about)
 		Eventually(func() int64 { // counted, and at most a minute later written
-			return fresh(ctx, webhook).Status.DeliveriesSucceeded + o.observations.news(webhook).succeeded
+			return fresh(ctx, webhook).Status.DeliveriesSucceeded + o.observations.snapshot(webhook).succeeded
 		}).Should(Equal(int64(1)), about)
 		Eventually(o.runner.Stats).Should(HaveField("Unsettled", 0), about)
 		Eventually(func() float64 { return o.metric("bbmcp_deliveries_total", map[string]string{"outcome": "succeeded"}) }).Should(Equal(1.0), about)

@@ -23,18 +23,18 @@ const eternity = 1e6 * hour
 func TestTimesThatSomebodyWroteEnd(t *testing.T) {
 	s := situation{now: at(0), webhook: someWebhook()}
 	s.delivery = someDelivery(func(d *v1alpha1.WebhookDelivery) { d.Spec.NotBefore = micro(eternity) })
-	same(t, next(s), plan{at: at(hour)})
+	same(t, nextPlan(s), plan{lookAgain: at(hour)})
 	s.now = at(hour)
-	same(t, next(s), plan{start: true, number: 1, at: at(72 * hour)})
+	same(t, nextPlan(s), plan{start: true, number: 1, lookAgain: at(72 * hour)})
 
 	s = situation{now: at(0), webhook: someWebhook(func(w *v1alpha1.Webhook) { w.Spec.DeliveryDeadline = duration(720 * hour) })}
 	s.delivery = someDelivery(func(d *v1alpha1.WebhookDelivery) {
 		d.Status.State, d.Status.Attempts = v1alpha1.DeliveryRetrying, 1
 		d.Status.LastAttemptTime, d.Status.NextAttemptTime = micro(0), micro(eternity)
 	})
-	same(t, next(s), plan{at: at(48*hour + 30*time.Second)})
+	same(t, nextPlan(s), plan{lookAgain: at(48*hour + 30*time.Second)})
 	s.now = at(49 * hour)
-	same(t, next(s), plan{start: true, number: 2, at: at(720 * hour)})
+	same(t, nextPlan(s), plan{start: true, number: 2, lookAgain: at(720 * hour)})
 }
 
 // The next one would have no number: it would be made again and again.
@@ -43,14 +43,14 @@ func TestADeliveryThatHasHadAllAttemptsThereAreFails(t *testing.T) {
 	s.delivery = someDelivery(func(d *v1alpha1.WebhookDelivery) {
 		d.Status.State, d.Status.Attempts = v1alpha1.DeliveryRetrying, math.MaxInt32
 	})
-	status := fold(s)
+	status := nextDeliveryStatus(s)
 	same(t, status.State, v1alpha1.DeliveryFailed)
 	s.delivery.Status = *status
 	asked("now")(s.delivery)
-	status = fold(s)
+	status = nextDeliveryStatus(s)
 	same(t, status.LastHandledRetryAt, "now")
 	s.delivery.Status = *status
-	same(t, next(s), plan{})
+	same(t, nextPlan(s), plan{})
 }
 
 var _ = Describe("A pause that a delivery tells of", func() {
@@ -135,6 +135,6 @@ var _ = Describe("A first attempt to the former url", func() {
 })
 
 func TestAnAttemptSaysWhichEndpointItWentTo(t *testing.T) {
-	made := record(attempt.Outcome{Number: 1, Note: attemptNote{revision: "b"}})
+	made := logEntry(attempt.Outcome{Number: 1, Note: attemptNote{revision: "b"}})
 	same(t, made.EndpointRevision, "b")
 }

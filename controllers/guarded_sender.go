@@ -10,14 +10,14 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
-// guardedSender makes a panic in an attempt that attempt's loss.
+// guardedSender turns a panic in an attempt into the loss of that attempt.
 type guardedSender struct {
 	attempt.Sender
 
 	panics *panics.Guard
 }
 
-// GuardSender keeps what goes wrong in one attempt from ending all others.
+// GuardSender keeps a panic in one attempt from ending all others.
 func GuardSender(sender attempt.Sender, guard *panics.Guard) attempt.Sender {
 	return guardedSender{Sender: sender, panics: guard}
 }

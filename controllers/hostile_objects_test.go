@@ -78,7 +78,7 @@ var _ = Describe("Somebody who may create deliveries", func() {
 		s := situation{delivery: someDelivery(), webhook: someWebhook(), now: at(73 * hour)}
 		s.delivery.Spec.AcceptedTime = micro(1e6 * hour)
 		s.delivery.Spec.NotBefore = micro(1e6 * hour)
-		Expect(fold(s).State).To(Equal(v1alpha1.DeliveryFailed))
+		Expect(nextDeliveryStatus(s).State).To(Equal(v1alpha1.DeliveryFailed))
 	})
 
 	It("makes no metric for a webhook that does not exist", func(ctx SpecContext) {

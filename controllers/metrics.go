@@ -15,11 +15,11 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
 
-// mostLatency is the longest that one delivery adds to the sum of latencies: it is
-// beyond all buckets, and spec.acceptedTime may be written by hand.
-const mostLatency = time.Hour
+// maxLatency bounds what one delivery adds to the sum of latencies: it is beyond all
+// buckets, and spec.acceptedTime may be written by hand.
+const maxLatency = time.Hour
 
-// Metrics are what the manager tells Prometheus.
+// Metrics are the Prometheus metrics of the manager.
 type Metrics struct {
 	deliveries      *prometheus.CounterVec
 	attempts        *prometheus.CounterVec
@@ -73,8 +73,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-// webhookLabel is "" for a webhook that does not exist: its series would never
-// be dropped, and whoever creates deliveries could make any number of them.
+// webhookLabel is "" for a webhook that does not exist: its series would never be
+// dropped, and any number of them could be made by creating deliveries.
 func webhookLabel(webhook *v1alpha1.Webhook) string {
 	if webhook == nil {
 		return ""
@@ -97,7 +97,7 @@ func (m *Metrics) attempt(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.
 		m.certificates.WithLabelValues(delivery.Namespace, webhook.Name).Set(float64(expiry.Unix()))
 	}
 	if delivery.Status.Attempts == 1 {
-		m.latency.Observe(max(0, min(result.StartedAt.Sub(accepted(delivery)), mostLatency).Seconds()))
+		m.latency.Observe(max(0, min(result.StartedAt.Sub(acceptedTime(delivery)), maxLatency).Seconds()))
 	}
 }
 
@@ -143,17 +143,17 @@ func (m *Metrics) forgetWebhook(key types.NamespacedName) {
 	m.skipped.DeletePartialMatch(labels)
 }
 
-// runnerGauges are figures of the attempt runner, taken when somebody asks.
+// runnerGauges are figures of the attempt runner, read at each scrape.
 var runnerGauges = []struct { //nolint:gochecknoglobals // never changed
 	desc  *prometheus.Desc
 	value func(attempt.Stats) float64
 }{
-	{gauge("queued", "Attempts that are due and wait for a place."), func(s attempt.Stats) float64 { return float64(s.Queued) }},
+	{gauge("queued", "Attempts that are due and wait for a slot."), func(s attempt.Stats) float64 { return float64(s.Queued) }},
 	{gauge("in_flight", "Attempts under way."), func(s attempt.Stats) float64 { return float64(s.InFlight) }},
 	{gauge("unsettled", "Attempts whose result the API server has not acknowledged."), func(s attempt.Stats) float64 { return float64(s.Unsettled) }},
 	{gauge("unsettled_limit", "The bound of bbmcp_runner_unsettled."), func(s attempt.Stats) float64 { return float64(s.Slots) }},
 	{gauge("lost", "Attempts that were lost with the dispatcher and wait to be repeated."), func(s attempt.Stats) float64 { return float64(s.Lost) }},
-	{gauge("held_webhooks", "Webhooks whose endpoint asked to be left alone for a while."), func(s attempt.Stats) float64 { return float64(s.Held) }},
+	{gauge("held_webhooks", "Webhooks with a Retry-After hold: their endpoint asked for a pause."), func(s attempt.Stats) float64 { return float64(s.Held) }},
 	{gauge("slow_webhooks", "Webhooks whose endpoint timed out lately or answers slowly."), func(s attempt.Stats) float64 {
 		return float64(s.Classes[attempt.Slow].Webhooks + s.Classes[attempt.Hanging].Webhooks)
 	}},

@@ -72,7 +72,7 @@ type operator struct {
 	secrets      *signingsecret.Reader
 	retainer     *Retainer
 	cache        *laggingCache
-	filling      Filling
+	filling      ProgressiveSync
 	registry     *prometheus.Registry
 	runner       *attempt.Runner
 
@@ -129,8 +129,8 @@ func (o *operator) wire(mgr ctrl.Manager) {
 	o.observations = NewObservations(o.disableAfter, now)
 	o.secrets = signingsecret.NewReader(live, now)
 	o.retainer = &Retainer{
-		Client: cached, Live: live, Cached: o.cache, Filling: &o.filling, Observations: o.observations,
-		Limits: o.limits, Namespaces: []string{o.namespace}, Limited: writelimit.New(now), Metrics: meters, Now: now,
+		Client: cached, Live: live, Cached: o.cache, Sync: &o.filling, Observations: o.observations,
+		Limits: o.limits, Namespaces: []string{o.namespace}, WriteLimits: writelimit.New(now), Metrics: meters, Now: now,
 	}
 	forbidden := func() []netip.Prefix { return nil }
 	o.deliveries = &DeliveryReconciler{
@@ -140,7 +140,7 @@ func (o *operator) wire(mgr ctrl.Manager) {
 	o.runner = attempt.New(attempt.Options{Sender: o, Wake: o.deliveries.Wake})
 	o.deliveries.Runner = o.runner
 	o.webhooks = &WebhookReconciler{
-		Client: cached, Live: live, Deliveries: o.cache, Filling: &o.filling, Dispatcher: world.sender, Secrets: o.secrets,
+		Client: cached, Live: live, Deliveries: o.cache, Sync: &o.filling, Dispatcher: world.sender, Secrets: o.secrets,
 		Observations: o.observations, Metrics: meters, Recorder: mgr.GetEventRecorder("test"), BacklogLimit: 2000, BacklogFullFor: 5 * time.Minute,
 		Forbidden: forbidden, Now: now, Random: rand.Reader,
 	}

@@ -12,173 +12,172 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// memory holds the answers of our own writes until the cache shows them.
-// After an outage of the API server writes work up to 30 s before caches do,
-// so deliveries go on from here and not from a stale cache.
-type memory struct {
-	mu      sync.Mutex
-	written map[types.UID]*v1alpha1.WebhookDelivery
-	owed    map[types.UID]*v1alpha1.WebhookDeliveryStatus // refused for good, tried again now and then
-	refused map[types.UID]time.Time                       // since when, of writes that may still be allowed
-	passed  map[types.UID]int                             // how often in a row somebody else wrote first
-	// doubted are the deliveries with a write that has not been answered, or not
+// pendingWrites keeps the status of each delivery that we wrote, or want to write, until
+// the cache shows it. After an outage of the API server writes work up to 30 s before
+// caches do, so passes start from here and not from a stale cache.
+type pendingWrites struct {
+	mu             sync.Mutex
+	written        map[types.UID]*v1alpha1.WebhookDelivery
+	deferred       map[types.UID]*v1alpha1.WebhookDeliveryStatus // refused for good, written again every unwritableRetry
+	refusedSince   map[types.UID]time.Time                       // first refusal of a write that may still be allowed
+	overtakenCount map[types.UID]int                             // conflicts in a row with other clients
+	// unconfirmed are the deliveries with a write that has not been answered, or not
 	// by yes or no, as they were before it: not more than unsettled attempts.
-	doubted map[types.NamespacedName]*v1alpha1.WebhookDelivery
+	unconfirmed map[types.NamespacedName]*v1alpha1.WebhookDelivery
 }
 
-func newMemory() *memory {
-	return &memory{
-		written: map[types.UID]*v1alpha1.WebhookDelivery{},
-		owed:    map[types.UID]*v1alpha1.WebhookDeliveryStatus{},
-		refused: map[types.UID]time.Time{},
-		passed:  map[types.UID]int{},
-		doubted: map[types.NamespacedName]*v1alpha1.WebhookDelivery{},
+func newPendingWrites() *pendingWrites {
+	return &pendingWrites{
+		written:        map[types.UID]*v1alpha1.WebhookDelivery{},
+		deferred:       map[types.UID]*v1alpha1.WebhookDeliveryStatus{},
+		refusedSince:   map[types.UID]time.Time{},
+		overtakenCount: map[types.UID]int{},
+		unconfirmed:    map[types.NamespacedName]*v1alpha1.WebhookDelivery{},
 	}
 }
 
-// remember keeps an object as the API server returned it.
-func (m *memory) remember(delivery *v1alpha1.WebhookDelivery) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.written[delivery.UID] = delivery
+// keepWritten keeps an object as the API server returned it.
+func (p *pendingWrites) keepWritten(delivery *v1alpha1.WebhookDelivery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.written[delivery.UID] = delivery
 }
 
-// owe keeps a status that the API server refused; nil: it is written now.
-func (m *memory) owe(uid types.UID, status *v1alpha1.WebhookDeliveryStatus) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.refused, uid)
-	delete(m.passed, uid)
+// deferStatus keeps a status that the API server refused; nil: it has been written.
+func (p *pendingWrites) deferStatus(uid types.UID, status *v1alpha1.WebhookDeliveryStatus) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.refusedSince, uid)
+	delete(p.overtakenCount, uid)
 	if status == nil {
-		delete(m.owed, uid)
+		delete(p.deferred, uid)
 		return
 	}
-	m.owed[uid] = status
+	p.deferred[uid] = status
 }
 
-// refusedFor notes that a status was refused and returns for how long it has
-// been.
-func (m *memory) refusedFor(uid types.UID, now time.Time) time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	since, ok := m.refused[uid]
+// refusedFor notes a refusal and returns how long ago the first of the row was.
+func (p *pendingWrites) refusedFor(uid types.UID, now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	since, ok := p.refusedSince[uid]
 	if !ok {
-		m.refused[uid], since = now, now
+		p.refusedSince[uid], since = now, now
 	}
 	return now.Sub(since)
 }
 
-// overtaken notes that somebody else has written a delivery between our read and our
-// write, and returns how often that had happened in a row before.
-func (m *memory) overtaken(uid types.UID) int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	before := m.passed[uid]
-	m.passed[uid]++
+// countOvertaken notes that another client wrote a delivery between our read and our
+// write, and returns how many such conflicts in a row there were before.
+func (p *pendingWrites) countOvertaken(uid types.UID) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.overtakenCount[uid]
+	p.overtakenCount[uid]++
 	return before
 }
 
-// owing returns the status that is still to be written; nil: none.
-func (m *memory) owing(uid types.UID) *v1alpha1.WebhookDeliveryStatus {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.owed[uid]
+// deferredStatus returns the status that the API server refused before; nil: none.
+func (p *pendingWrites) deferredStatus(uid types.UID) *v1alpha1.WebhookDeliveryStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.deferred[uid]
 }
 
-// newest returns whichever is newer: the cached object or what we remember of
-// it. caughtUp tells that the cache shows everything that we wrote.
-func (m *memory) newest(cached *v1alpha1.WebhookDelivery) (delivery *v1alpha1.WebhookDelivery, caughtUp bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ours, ok := m.written[cached.UID]
+// newest returns the newer of the cached object and the one that we wrote. caughtUp:
+// the cache shows everything that we wrote.
+func (p *pendingWrites) newest(cached *v1alpha1.WebhookDelivery) (delivery *v1alpha1.WebhookDelivery, caughtUp bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	written, ok := p.written[cached.UID]
 	if !ok {
 		return cached, true
 	}
-	if newer(ours.ResourceVersion, cached.ResourceVersion) {
-		return ours.DeepCopy(), false
+	if newer(written.ResourceVersion, cached.ResourceVersion) {
+		return written.DeepCopy(), false
 	}
-	delete(m.written, cached.UID)
+	delete(p.written, cached.UID)
 	return cached, true
 }
 
-// isEcho reports whether a watch event shows just what we wrote, and forgets
-// what the cache now knows.
-func (m *memory) isEcho(uid types.UID, resourceVersion string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ours, ok := m.written[uid]
+// isEcho reports whether a watch event shows just what we wrote, and drops the
+// written object once the cache has it.
+func (p *pendingWrites) isEcho(uid types.UID, resourceVersion string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	written, ok := p.written[uid]
 	if !ok {
 		return false
 	}
-	if newer(ours.ResourceVersion, resourceVersion) {
-		return true // older than what we acted on already
+	if newer(written.ResourceVersion, resourceVersion) {
+		return true // older than the object that we acted on
 	}
-	delete(m.written, uid)
-	return ours.ResourceVersion == resourceVersion
+	delete(p.written, uid)
+	return written.ResourceVersion == resourceVersion
 }
 
-func (m *memory) forget(uid types.UID) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.written, uid)
-	delete(m.owed, uid)
-	delete(m.refused, uid)
-	delete(m.passed, uid)
-	for key, before := range m.doubted { // has but a few
+func (p *pendingWrites) drop(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.written, uid)
+	delete(p.deferred, uid)
+	delete(p.refusedSince, uid)
+	delete(p.overtakenCount, uid)
+	for key, before := range p.unconfirmed { // has but a few
 		if before.UID == uid {
-			delete(m.doubted, key)
+			delete(p.unconfirmed, key)
 		}
 	}
 }
 
-// doubt keeps a delivery as it was before a write. If that ends without an
-// answer the API server may have taken it; then it is accounted for once that
-// shows.
-func (m *memory) doubt(before *v1alpha1.WebhookDelivery) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if known, ok := m.doubted[keyOf(before)]; !ok || known.UID != before.UID {
-		m.doubted[keyOf(before)] = before
+// markUnconfirmed keeps a delivery as it was before a write. If the write ends without
+// an answer, the API server may have applied it; it is accounted for once the cache
+// shows it.
+func (p *pendingWrites) markUnconfirmed(before *v1alpha1.WebhookDelivery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known, ok := p.unconfirmed[keyOf(before)]; !ok || known.UID != before.UID {
+		p.unconfirmed[keyOf(before)] = before
 	}
 }
 
-// doubts reports whether a write for a delivery of this name is in doubt.
-func (m *memory) doubts(key types.NamespacedName) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.doubted[key] != nil
+// hasUnconfirmed reports whether a write of a delivery of this name is unconfirmed.
+func (p *pendingWrites) hasUnconfirmed(key types.NamespacedName) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unconfirmed[key] != nil
 }
 
-// doubtful returns a delivery as it was before the write that is in doubt; nil
-// if none is.
-func (m *memory) doubtful(delivery *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if before, ok := m.doubted[keyOf(delivery)]; ok && before.UID == delivery.UID {
+// unconfirmedBefore returns a delivery as it was before its unconfirmed write; nil: it
+// has none.
+func (p *pendingWrites) unconfirmedBefore(delivery *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if before, ok := p.unconfirmed[keyOf(delivery)]; ok && before.UID == delivery.UID {
 		return before
 	}
 	return nil
 }
 
-// believe ends the doubt: it is known what became of the write.
-func (m *memory) believe(delivery *v1alpha1.WebhookDelivery) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if before, ok := m.doubted[keyOf(delivery)]; ok && before.UID == delivery.UID {
-		delete(m.doubted, keyOf(delivery))
+// confirm drops the unconfirmed write of a delivery: its result is known.
+func (p *pendingWrites) confirm(delivery *v1alpha1.WebhookDelivery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if before, ok := p.unconfirmed[keyOf(delivery)]; ok && before.UID == delivery.UID {
+		delete(p.unconfirmed, keyOf(delivery))
 	}
 }
 
-// lost ends the doubt about a delivery that exists no more, or only under
-// another uid, and returns its uid; "" if live is the one in doubt.
-func (m *memory) lost(key types.NamespacedName, live *v1alpha1.WebhookDelivery) types.UID {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	before, ok := m.doubted[key]
+// confirmGone drops the unconfirmed write of a delivery that no longer exists, or only
+// with another uid, and returns its uid; "" if live is the delivery written.
+func (p *pendingWrites) confirmGone(key types.NamespacedName, live *v1alpha1.WebhookDelivery) types.UID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before, ok := p.unconfirmed[key]
 	if !ok || live != nil && live.UID == before.UID {
 		return ""
 	}
-	delete(m.doubted, key)
+	delete(p.unconfirmed, key)
 	return before.UID
 }
 

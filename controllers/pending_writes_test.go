@@ -31,9 +31,9 @@ func TestNewest(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := newMemory()
+			m := newPendingWrites()
 			if tt.ours != nil {
-				m.remember(tt.ours)
+				m.keepWritten(tt.ours)
 			}
 			got, caughtUp := m.newest(tt.cached)
 			same(t, got, tt.want)
@@ -60,9 +60,9 @@ func TestEcho(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := newMemory()
+			m := newPendingWrites()
 			if tt.ours != "" {
-				m.remember(version(tt.ours, 1))
+				m.keepWritten(version(tt.ours, 1))
 			}
 			same(t, m.isEcho("delivery-1", tt.event), tt.want)
 			same(t, len(m.written) == 1, tt.left)
@@ -77,26 +77,26 @@ func TestDoubt(t *testing.T) {
 	anew := someDelivery(func(d *v1alpha1.WebhookDelivery) { d.UID = "delivery-2" })
 	tests := []struct {
 		name string
-		then func(*memory) any
+		then func(*pendingWrites) any
 		want any
 		left bool
 	}{
-		{"the delivery as it was is kept", func(m *memory) any { return m.doubtful(version("10", 1)) }, before, true},
-		{"also if it is tried again", func(m *memory) any { m.doubt(version("10", 1)); return m.doubtful(before) }, before, true},
-		{"it is not that of another with its name", func(m *memory) any { return m.doubtful(anew) }, (*v1alpha1.WebhookDelivery)(nil), true},
-		{"another with its name does not end it", func(m *memory) any { m.believe(anew); return m.doubts(key) }, true, true},
-		{"an answer ends it", func(m *memory) any { m.believe(version("10", 1)); return m.doubts(key) }, false, false},
-		{"it is still there", func(m *memory) any { return m.lost(key, version("10", 1)) }, types.UID(""), true},
-		{"it has gone", func(m *memory) any { return m.lost(key, nil) }, before.UID, false},
-		{"it has gone and another has come", func(m *memory) any { return m.lost(key, anew) }, before.UID, false},
-		{"it is forgotten", func(m *memory) any { m.forget(before.UID); return m.doubts(key) }, false, false},
+		{"the delivery as it was is kept", func(m *pendingWrites) any { return m.unconfirmedBefore(version("10", 1)) }, before, true},
+		{"also if it is tried again", func(m *pendingWrites) any { m.markUnconfirmed(version("10", 1)); return m.unconfirmedBefore(before) }, before, true},
+		{"it is not that of another with its name", func(m *pendingWrites) any { return m.unconfirmedBefore(anew) }, (*v1alpha1.WebhookDelivery)(nil), true},
+		{"another with its name does not end it", func(m *pendingWrites) any { m.confirm(anew); return m.hasUnconfirmed(key) }, true, true},
+		{"an answer ends it", func(m *pendingWrites) any { m.confirm(version("10", 1)); return m.hasUnconfirmed(key) }, false, false},
+		{"it is still there", func(m *pendingWrites) any { return m.confirmGone(key, version("10", 1)) }, types.UID(""), true},
+		{"it has gone", func(m *pendingWrites) any { return m.confirmGone(key, nil) }, before.UID, false},
+		{"it has gone and another has come", func(m *pendingWrites) any { return m.confirmGone(key, anew) }, before.UID, false},
+		{"it is forgotten", func(m *pendingWrites) any { m.drop(before.UID); return m.hasUnconfirmed(key) }, false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := newMemory()
-			m.doubt(before)
+			m := newPendingWrites()
+			m.markUnconfirmed(before)
 			same(t, tt.then(m), tt.want)
-			same(t, len(m.doubted) == 1, tt.left)
+			same(t, len(m.unconfirmed) == 1, tt.left)
 		})
 	}
 }

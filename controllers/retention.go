@@ -24,22 +24,22 @@ import (
 )
 
 const (
-	retainTick   = time.Second
-	retainReseed = time.Hour
-	// What is overdue at a tick is deleted by so many workers at once as are done
-	// before the next, whatever a delete takes on a busy API server: one for each
-	// retainPerWorker at first. Where they are not done, as many again join them;
-	// where they needed less than half a tick, half of them begin with what is next.
-	retainWorkersMin = 4
-	retainWorkersMax = 128
-	retainPerWorker  = 10
-	// Pages of finished deliveries are as long as brings them to retainPageBytes,
-	// within bounds.
-	retainPageMin, retainPageMax = 20, 500
-	retainPageBytes              = 4 << 20
-	// objectBytes is what a delivery takes beside its payload, about.
+	retentionTick   = time.Second
+	retentionReseed = time.Hour
+	// The workers of a tick are to be done before the next one, whatever a delete takes
+	// on a busy API server: at first one for each retentionPerWorker deliveries. If they
+	// are not done in time, as many again join them; if they needed less than half a
+	// tick, half of them start at the next.
+	retentionWorkersMin = 4
+	retentionWorkersMax = 128
+	retentionPerWorker  = 10
+	// The size of a page of finished deliveries aims at retentionPageBytes, within
+	// bounds.
+	retentionPageMin, retentionPageMax = 20, 500
+	retentionPageBytes                 = 4 << 20
+	// objectBytes is about the size of a delivery without its payload.
 	objectBytes = 2 << 10
-	// seedSlack is for how long the cache may not list yet what was written.
+	// seedSlack is how long the cache may lag behind our writes.
 	seedSlack = time.Minute
 )
 
@@ -51,44 +51,44 @@ type RetentionLimits struct {
 	MaxCount  int           // of succeeded ones, and of failed ones
 	MaxBytes  int64         // of the payloads of both
 
-	PerNamespace, Total Room
+	PerNamespace, Total Quota
 }
 
 // Retainer deletes finished deliveries: those that the gateway made once they
 // exceed the limits of their webhook in age, number or bytes, oldest first, or
 // those of their namespace or of all, oldest of the largest first; and any whose
-// ttlAfterFinished is over. It knows them from the writes that
-// finished them and from one paged list at the start, so that in the long run
-// it costs one request for each delivery. It is safe for concurrent use.
+// ttlAfterFinished is over. It learns of them from the writes that finished them and
+// from one paged list at the start, so that in the long run it costs one request for
+// each delivery. It is safe for concurrent use.
 type Retainer struct {
 	Client       client.Client
 	Live         client.Reader
-	Cached       client.Reader // deliveries but the succeeded ones
-	Filling      *Filling      // of Cached
+	Cached       client.Reader    // deliveries but the succeeded ones
+	Sync         *ProgressiveSync // of Cached
 	Observations *Observations
 	Limits       RetentionLimits
-	Namespaces   []string           // that we may list in; empty: all
-	Limited      *writelimit.Limits // how long a delete may take
+	Namespaces   []string           // in which to list; empty: all
+	WriteLimits  *writelimit.Limits // how long a delete may take
 	Metrics      *Metrics
 	Panics       *panics.Guard
 	Now          func() time.Time
 
-	workers int // how many delete what is overdue
+	workers int // of the last tick
 
-	mu    sync.Mutex
-	rests map[string]deleteRest // by namespace
-	hooks map[types.NamespacedName]*retained
-	byUID map[types.UID]*finishedDelivery
-	ttl   ttlHeap
+	mu       sync.Mutex
+	rests    map[string]deleteRest // by namespace
+	webhooks map[types.NamespacedName]*finishedDeliveries
+	byUID    map[types.UID]*finishedDelivery
+	ttl      ttlHeap
 }
 
 // Start runs retention until ctx ends; it runs on the leader only.
 func (r *Retainer) Start(ctx context.Context) error {
-	tick := time.NewTicker(retainTick)
+	tick := time.NewTicker(retentionTick)
 	defer tick.Stop()
 	seeded := time.Time{}
 	for {
-		if r.Filling.Done() && r.Now().Sub(seeded) >= retainReseed {
+		if r.Sync.Done() && r.Now().Sub(seeded) >= retentionReseed {
 			err := r.seed(ctx)
 			_, early := errors.AsType[*cache.ErrCacheNotStarted](err)
 			switch {
@@ -98,7 +98,7 @@ func (r *Retainer) Start(ctx context.Context) error {
 				ctrl.LoggerFrom(ctx).Error(err, "list finished deliveries for retention; trying again")
 			}
 		}
-		_ = r.Panics.Do(panics.Background, func() { r.deleteAll(ctx, r.overdue(ctx)) })
+		_ = r.Panics.Do(panics.Background, func() { r.deleteAll(ctx, r.expired(ctx)) })
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -107,12 +107,13 @@ func (r *Retainer) Start(ctx context.Context) error {
 	}
 }
 
-// deleteAll returns when all are dealt with, or ctx has ended.
+// deleteAll deletes the entries in parallel and returns when all were tried or ctx has
+// ended.
 func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
-	entries = r.inTurn(entries)
+	entries = r.interleave(entries)
 	var next atomic.Int64
-	hired, working, ended := 0, 0, make(chan struct{})
-	hire := func(n int) {
+	started, running, ended := 0, 0, make(chan struct{})
+	start := func(n int) {
 		for range n {
 			go func() {
 				for i := next.Add(1) - 1; i < int64(len(entries)) && ctx.Err() == nil; i = next.Add(1) - 1 {
@@ -121,21 +122,21 @@ func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
 				ended <- struct{}{}
 			}()
 		}
-		hired, working = hired+n, working+n
+		started, running = started+n, running+n
 	}
 	began := time.Now()
-	tick := time.NewTicker(retainTick)
+	tick := time.NewTicker(retentionTick)
 	defer tick.Stop()
-	hire(min(len(entries), max(r.workers, retainWorkersMin, len(entries)/retainPerWorker), retainWorkersMax))
-	for working > 0 {
+	start(min(len(entries), max(r.workers, retentionWorkersMin, len(entries)/retentionPerWorker), retentionWorkersMax))
+	for running > 0 {
 		select {
 		case <-ended:
-			working--
+			running--
 		case <-tick.C:
-			hire(min(hired, retainWorkersMax-hired, max(0, len(entries)-int(next.Load()))))
+			start(min(started, retentionWorkersMax-started, max(0, len(entries)-int(next.Load()))))
 		}
 	}
-	if r.workers = max(r.workers, hired); time.Since(began) < retainTick/2 {
+	if r.workers = max(r.workers, started); time.Since(began) < retentionTick/2 {
 		r.workers /= 2
 	}
 }
@@ -160,8 +161,8 @@ func (r *Retainer) limitsOf(ctx context.Context, key types.NamespacedName) Reten
 	return limits
 }
 
-// delete removes one delivery as it was when it finished. One that has changed
-// since, as by a retry request, is looked at anew.
+// delete deletes one delivery as it was when it finished. A delivery that has changed
+// since, as by a retry request, is read anew.
 func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
 	if r.isResting(entry.key.Namespace) {
 		r.restore(entry)
@@ -170,17 +171,17 @@ func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
 	began := r.Now()
 	err := r.deleteExactly(ctx, entry)
 	if ctx.Err() == nil {
-		r.answered(entry.key.Namespace, r.Now().Sub(began), err != nil)
+		r.noteDelete(entry.key.Namespace, r.Now().Sub(began), err != nil)
 	}
 	if err == nil || denial.IsNotFound(err) {
 		r.Metrics.retained(entry.state, entry.bound)
 		if err == nil && entry.state == v1alpha1.DeliveryFailed && entry.bound.isEarly() {
-			r.tell(ctx, entry)
+			r.countDeletedEarly(ctx, entry)
 		}
 		return
 	}
 	if denial.IsConflict(err) {
-		if err = client.IgnoreNotFound(r.reconsider(ctx, entry)); err == nil {
+		if err = client.IgnoreNotFound(r.reread(ctx, entry)); err == nil {
 			return
 		}
 	}
@@ -190,23 +191,24 @@ func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
 	}
 }
 
-// tell counts on its webhook a failed delivery that went before its time.
-func (r *Retainer) tell(ctx context.Context, entry *finishedDelivery) {
+// countDeletedEarly adds a failed delivery that was deleted before its time to the
+// observations of its webhook.
+func (r *Retainer) countDeletedEarly(ctx context.Context, entry *finishedDelivery) {
 	var webhook v1alpha1.Webhook
 	if r.Client.Get(ctx, entry.webhook, &webhook) == nil {
-		r.Observations.DeletedEarly(&webhook, entry.bound)
+		r.Observations.CountDeletedEarly(&webhook, entry.bound)
 	}
 }
 
 func (r *Retainer) deleteExactly(ctx context.Context, entry *finishedDelivery) error {
 	object := &v1alpha1.WebhookDelivery{}
 	object.Namespace, object.Name = entry.key.Namespace, entry.key.Name
-	return r.Limited.Do(ctx, entry.key.Namespace, func(ctx context.Context) error {
+	return r.WriteLimits.Do(ctx, entry.key.Namespace, func(ctx context.Context) error {
 		return r.Client.Delete(ctx, object, client.Preconditions{UID: &entry.uid, ResourceVersion: &entry.resourceVersion})
 	})
 }
 
-func (r *Retainer) reconsider(ctx context.Context, entry *finishedDelivery) error {
+func (r *Retainer) reread(ctx context.Context, entry *finishedDelivery) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	var fresh v1alpha1.WebhookDelivery
@@ -220,9 +222,9 @@ func (r *Retainer) reconsider(ctx context.Context, entry *finishedDelivery) erro
 	return nil
 }
 
-// seed lists what had finished before this process knew: the failed ones from
-// the cache, the succeeded ones from the API server, page by page. What is not
-// listed is forgotten.
+// seed lists the deliveries that finished before this process began: failed ones from
+// the cache, succeeded ones from the API server, page by page. Unlisted entries are
+// dropped.
 func (r *Retainer) seed(ctx context.Context) error {
 	began := r.Now()
 	var failed v1alpha1.WebhookDeliveryList
@@ -231,7 +233,7 @@ func (r *Retainer) seed(ctx context.Context) error {
 		return fmt.Errorf("list cached deliveries: %w", err)
 	}
 	for i := range failed.Items {
-		r.admit(ctx, &failed.Items[i])
+		r.addListed(ctx, &failed.Items[i])
 	}
 	namespaces := r.Namespaces
 	if len(namespaces) == 0 {
@@ -242,12 +244,12 @@ func (r *Retainer) seed(ctx context.Context) error {
 			return err
 		}
 	}
-	r.forgetUnseen(began.Add(-seedSlack))
+	r.dropUnlisted(began.Add(-seedSlack))
 	return nil
 }
 
 func (r *Retainer) seedSucceeded(ctx context.Context, namespace string) error {
-	options := &client.ListOptions{Namespace: namespace, Limit: retainPageMin}
+	options := &client.ListOptions{Namespace: namespace, Limit: retentionPageMin}
 	client.MatchingFields{v1alpha1.FieldState: string(v1alpha1.DeliverySucceeded)}.ApplyToList(options)
 	for {
 		var page v1alpha1.WebhookDeliveryList
@@ -257,27 +259,27 @@ func (r *Retainer) seedSucceeded(ctx context.Context, namespace string) error {
 		bytes := int64(1)
 		for i := range page.Items {
 			strip(&page.Items[i])
-			r.admit(ctx, &page.Items[i])
+			r.addListed(ctx, &page.Items[i])
 			bytes += objectBytes + payloadBytes(&page.Items[i])
 		}
 		if page.Continue == "" {
 			return nil
 		}
 		options.Continue = page.Continue
-		options.Limit = min(max(retainPageBytes*int64(len(page.Items))/bytes, retainPageMin), retainPageMax)
+		options.Limit = min(max(retentionPageBytes*int64(len(page.Items))/bytes, retentionPageMin), retentionPageMax)
 	}
 }
 
-// admit takes one listed delivery in, and tells the health of its webhook what
-// a former process may have died before writing.
-func (r *Retainer) admit(ctx context.Context, delivery *v1alpha1.WebhookDelivery) {
+// addListed adds one listed delivery, and observes its outcome if a former process may
+// have died before the webhook's status had it.
+func (r *Retainer) addListed(ctx context.Context, delivery *v1alpha1.WebhookDelivery) {
 	r.Add(delivery)
 	if delivery.Spec.Test || delivery.Status.CompletionTime == nil {
 		return
 	}
 	var webhook v1alpha1.Webhook
 	key := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
-	if r.Client.Get(ctx, key, &webhook) != nil || ownedByAnother(delivery, &webhook) || !saysOf(delivery, &webhook) {
+	if r.Client.Get(ctx, key, &webhook) != nil || ownedByAnother(delivery, &webhook) || !isAboutCurrentEndpoint(delivery, &webhook) {
 		return
 	}
 	at := notAfter(delivery.Status.CompletionTime.Time, r.Now())
@@ -287,6 +289,6 @@ func (r *Retainer) admit(ctx context.Context, delivery *v1alpha1.WebhookDelivery
 	}
 	disabled := outcome != health.Succeeded && webhook.Status.State == v1alpha1.WebhookDisabled
 	if outcome != 0 && !disabled && at.After(timeOf(known).Add(time.Second)) {
-		r.Observations.Finished(&webhook, outcome, at, false)
+		r.Observations.DeliveryFinished(&webhook, outcome, at, false)
 	}
 }

@@ -42,7 +42,7 @@ func TestRetentionUnderAPolicy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := keeper(t, RetentionLimits{Succeeded: hour, MaxCount: 1, MaxBytes: 1 << 20}, someWebhook(), at(0))
-				r.Now, r.Limited, r.Metrics = time.Now, writelimit.New(time.Now), NewMetrics(prometheus.NewRegistry())
+				r.Now, r.WriteLimits, r.Metrics = time.Now, writelimit.New(time.Now), NewMetrics(prometheus.NewRegistry())
 				deleted := false
 				under := interceptor.Funcs{Delete: func(ctx context.Context, _ client.WithWatch, _ client.Object, _ ...client.DeleteOption) error {
 					select {

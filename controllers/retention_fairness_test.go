@@ -50,17 +50,17 @@ func TestRetentionOfANamespaceThatHangsHoldsUpNobody(t *testing.T) {
 	const hanging, well = 2000, 20
 	synctest.Test(t, func(t *testing.T) {
 		r := keeper(t, RetentionLimits{}, someWebhook(), at(0))
-		r.Now, r.Limited = time.Now, writelimit.New(time.Now)
+		r.Now, r.WriteLimits = time.Now, writelimit.New(time.Now)
 		api := &hangingDeletes{Client: r.Client, namespace: "hangs", others: map[string]time.Time{}}
 		r.Client, r.Metrics = api, NewMetrics(prometheus.NewRegistry())
-		r.hooks, r.byUID = map[types.NamespacedName]*retained{}, map[types.UID]*finishedDelivery{}
+		r.webhooks, r.byUID = map[types.NamespacedName]*finishedDeliveries{}, map[types.UID]*finishedDelivery{}
 		overdue := func(pass int) (entries []*finishedDelivery) {
 			add := func(namespace string, n int) {
 				for i := range n {
 					name := fmt.Sprintf("%s-%d-%d", namespace, pass, i)
 					entries = append(entries, &finishedDelivery{
 						key: types.NamespacedName{Namespace: namespace, Name: name}, webhook: types.NamespacedName{Namespace: namespace, Name: "a"},
-						uid: types.UID(name), state: v1alpha1.DeliverySucceeded, at: time.Now(),
+						uid: types.UID(name), state: v1alpha1.DeliverySucceeded, completed: time.Now(),
 					})
 				}
 			}
@@ -83,7 +83,7 @@ func TestRetentionOfANamespaceThatHangsHoldsUpNobody(t *testing.T) {
 				t.Errorf("pass %d: %d are deleted and %d left", pass, len(api.others), len(r.byUID))
 			}
 		}
-		if most := retainWorkersMax + 2; api.tried > most {
+		if most := retentionWorkersMax + 2; api.tried > most {
 			t.Errorf("%d deletes found out that none is answered, want at most %d", api.tried, most)
 		}
 	})

@@ -14,42 +14,42 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// retained are the finished deliveries of one webhook, oldest first.
-type retained struct {
+// finishedDeliveries are the finished deliveries of one webhook, oldest first.
+type finishedDeliveries struct {
 	succeeded, failed list.List
 	bytes             int64 // of payload of both
-	// byHand were not made by the gateway. They are never deleted for room, but take
-	// some of their namespace's.
+	// byHand deliveries were not created by the gateway. They are never deleted for a
+	// quota, but use some of their namespace's.
 	byHand      list.List
 	byHandBytes int64
 }
 
-// count is how many may be deleted for room.
-func (h *retained) count() int { return h.succeeded.Len() + h.failed.Len() }
+// count is how many deliveries may be deleted for a quota.
+func (h *finishedDeliveries) count() int { return h.succeeded.Len() + h.failed.Len() }
 
-func (h *retained) isEmpty() bool { return h.count()+h.byHand.Len() == 0 }
+func (h *finishedDeliveries) isEmpty() bool { return h.count()+h.byHand.Len() == 0 }
 
-// finishedDelivery is what retention must know of a delivery.
+// finishedDelivery is the entry of a finished delivery in the index of retention.
 type finishedDelivery struct {
 	key, webhook    types.NamespacedName
 	uid             types.UID
 	resourceVersion string
 	state           v1alpha1.DeliveryState
 	byHand          bool
-	at              time.Time // completion
+	completed       time.Time // completion
 	expires         time.Time // by ttlAfterFinished
 	bytes           int64
-	noted           time.Time     // when it was last written or listed
-	element         *list.Element // nil: doomed or gone
-	bound           bound         // why it is doomed
+	lastSeen        time.Time     // last written or listed
+	element         *list.Element // nil: evicted or gone
+	bound           bound         // why it is evicted
 }
 
-// Add notes that a delivery has finished. One that was applied by hand is deleted
-// only if it has a ttlAfterFinished: it would be sent again if it went. One that
-// somebody asks to retry is not; a succeeded one can never be retried.
+// Add adds a finished delivery. One that was applied by hand is deleted only if it has
+// a ttlAfterFinished: applying it again would send it again. A failed one
+// with a retry request is not added; a succeeded one can never be retried.
 func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
-	if delivery.Status.State == v1alpha1.DeliveryFailed && retryWanted(delivery, &delivery.Status) {
-		r.remove(delivery.UID) // it comes again once the request is handled
+	if delivery.Status.State == v1alpha1.DeliveryFailed && retryRequested(delivery, &delivery.Status) {
+		r.remove(delivery.UID) // it is added again once the request is handled
 		return
 	}
 	if delivery.Status.CompletionTime == nil {
@@ -59,12 +59,12 @@ func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
 		key: keyOf(delivery), uid: delivery.UID, resourceVersion: delivery.ResourceVersion,
 		webhook: types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name},
 		state:   delivery.Status.State, byHand: delivery.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway,
-		at: notAfter(delivery.Status.CompletionTime.Time, r.Now()), bytes: payloadBytes(delivery), noted: r.Now(),
+		completed: notAfter(delivery.Status.CompletionTime.Time, r.Now()), bytes: payloadBytes(delivery), lastSeen: r.Now(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ttl := delivery.Spec.TTLAfterFinished; ttl != nil {
-		entry.expires = entry.at.Add(ttl.Duration)
+		entry.expires = entry.completed.Add(ttl.Duration)
 	}
 	r.removeLocked(delivery.UID)
 	r.insertLocked(entry)
@@ -72,25 +72,25 @@ func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
 
 func (r *Retainer) insertLocked(entry *finishedDelivery) {
 	if r.byUID == nil {
-		r.hooks = map[types.NamespacedName]*retained{}
+		r.webhooks = map[types.NamespacedName]*finishedDeliveries{}
 		r.byUID = map[types.UID]*finishedDelivery{}
 	}
 	r.byUID[entry.uid] = entry
 	if !entry.expires.IsZero() {
 		heap.Push(&r.ttl, entry)
 	}
-	hook, ok := r.hooks[entry.webhook]
+	hook, ok := r.webhooks[entry.webhook]
 	if !ok {
-		hook = &retained{}
-		r.hooks[entry.webhook] = hook
+		hook = &finishedDeliveries{}
+		r.webhooks[entry.webhook] = hook
 	}
-	held, bytes := hook.holding(entry)
+	held, bytes := hook.listOf(entry)
 	entry.element = insertByTime(held, entry)
 	*bytes += entry.bytes
 }
 
-// holding is where a delivery belongs, and what counts its bytes.
-func (h *retained) holding(entry *finishedDelivery) (*list.List, *int64) {
+// listOf returns the list that a delivery belongs to, and the sum of its bytes.
+func (h *finishedDeliveries) listOf(entry *finishedDelivery) (*list.List, *int64) {
 	switch {
 	case entry.byHand:
 		return &h.byHand, &h.byHandBytes
@@ -103,7 +103,7 @@ func (h *retained) holding(entry *finishedDelivery) (*list.List, *int64) {
 // insertByTime keeps a list ordered by completion; new entries come last.
 func insertByTime(l *list.List, entry *finishedDelivery) *list.Element {
 	for e := l.Back(); e != nil; e = e.Prev() {
-		if !e.Value.(*finishedDelivery).at.After(entry.at) {
+		if !e.Value.(*finishedDelivery).completed.After(entry.completed) {
 			return l.InsertAfter(entry, e)
 		}
 	}
@@ -123,25 +123,25 @@ func (r *Retainer) removeLocked(uid types.UID) {
 	}
 	delete(r.byUID, uid)
 	if entry.element != nil {
-		hook := r.hooks[entry.webhook]
-		held, bytes := hook.holding(entry)
+		hook := r.webhooks[entry.webhook]
+		held, bytes := hook.listOf(entry)
 		held.Remove(entry.element)
 		*bytes -= entry.bytes
 		entry.element = nil
 		if hook.isEmpty() {
-			delete(r.hooks, entry.webhook)
+			delete(r.webhooks, entry.webhook)
 		}
 	}
 }
 
-// forgetUnseen drops what was noted before then and has not been listed since:
-// somebody else has deleted it. Nothing tells of that sooner where a delivery
-// succeeded, and a ttlAfterFinished may be long.
-func (r *Retainer) forgetUnseen(before time.Time) {
+// dropUnlisted drops entries that were last seen before a time: another client has
+// deleted them. No watch event tells that of a succeeded delivery, and a
+// ttlAfterFinished may be long.
+func (r *Retainer) dropUnlisted(before time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for uid, entry := range r.byUID {
-		if entry.noted.Before(before) {
+		if entry.lastSeen.Before(before) {
 			r.removeLocked(uid)
 		}
 	}
@@ -149,12 +149,12 @@ func (r *Retainer) forgetUnseen(before time.Time) {
 	heap.Init(&r.ttl)
 }
 
-// ForgetWebhook drops what is known of a webhook that is gone: the garbage
-// collector deletes its deliveries.
+// ForgetWebhook drops the entries of a webhook that is gone: the garbage collector
+// deletes its deliveries.
 func (r *Retainer) ForgetWebhook(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	hook, ok := r.hooks[key]
+	hook, ok := r.webhooks[key]
 	if !ok {
 		return
 	}
@@ -163,18 +163,18 @@ func (r *Retainer) ForgetWebhook(key types.NamespacedName) {
 			delete(r.byUID, e.Value.(*finishedDelivery).uid)
 		}
 	}
-	delete(r.hooks, key)
+	delete(r.webhooks, key)
 }
 
-// overdue takes out what exceeds the limits now.
-func (r *Retainer) overdue(ctx context.Context) []*finishedDelivery {
+// expired removes and returns the deliveries that exceed the limits now.
+func (r *Retainer) expired(ctx context.Context) []*finishedDelivery {
 	now := r.Now()
 	var out []*finishedDelivery
-	for _, key := range r.mayGiveUp() {
+	for _, key := range r.evictableWebhooks() {
 		limits := r.limitsOf(ctx, key)
 		r.mu.Lock()
-		if hook, ok := r.hooks[key]; ok {
-			out = r.overdueOf(hook, limits, now, out)
+		if hook, ok := r.webhooks[key]; ok {
+			out = r.expiredOf(hook, limits, now, out)
 		}
 		r.mu.Unlock()
 	}
@@ -183,18 +183,18 @@ func (r *Retainer) overdue(ctx context.Context) []*finishedDelivery {
 	for len(r.ttl) > 0 && !r.ttl[0].expires.After(now) {
 		entry := heap.Pop(&r.ttl).(*finishedDelivery)
 		if r.byUID[entry.uid] == entry { // else it was retried since
-			out = r.doom(entry, boundTTL, out)
+			out = r.evict(entry, boundTTL, out)
 		}
 	}
-	return r.crowded(out)
+	return r.exceedingQuotas(out)
 }
 
-// mayGiveUp are the webhooks that have something that the gateway made.
-func (r *Retainer) mayGiveUp() []types.NamespacedName {
+// evictableWebhooks are the webhooks with deliveries that the gateway created.
+func (r *Retainer) evictableWebhooks() []types.NamespacedName {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var keys []types.NamespacedName
-	for key, hook := range r.hooks {
+	for key, hook := range r.webhooks {
 		if hook.count() > 0 {
 			keys = append(keys, key)
 		}
@@ -202,44 +202,44 @@ func (r *Retainer) mayGiveUp() []types.NamespacedName {
 	return keys
 }
 
-// doom takes one delivery out, to be deleted.
-func (r *Retainer) doom(entry *finishedDelivery, why bound, out []*finishedDelivery) []*finishedDelivery {
+// evict removes one delivery from the index and adds it to those to be deleted.
+func (r *Retainer) evict(entry *finishedDelivery, why bound, out []*finishedDelivery) []*finishedDelivery {
 	r.removeLocked(entry.uid)
 	entry.bound = why
 	return append(out, entry)
 }
 
-// overdueOf takes out what is too old, or too much for one webhook. What failed
-// has a number of its own, and goes for bytes after all that succeeded: it is
-// what somebody may have to look at.
-func (r *Retainer) overdueOf(hook *retained, limits RetentionLimits, now time.Time, out []*finishedDelivery) []*finishedDelivery {
+// expiredOf evicts what is too old or too much for one webhook. Failed deliveries
+// have a count of their own, and are evicted for bytes after all succeeded ones: a
+// person may have to look at them.
+func (r *Retainer) expiredOf(hook *finishedDeliveries, limits RetentionLimits, now time.Time, out []*finishedDelivery) []*finishedDelivery {
 	for _, each := range []struct {
 		list *list.List
 		age  time.Duration
 	}{{&hook.succeeded, limits.Succeeded}, {&hook.failed, limits.Failed}} {
-		for e := each.list.Front(); e != nil && now.Sub(e.Value.(*finishedDelivery).at) >= each.age; e = each.list.Front() {
-			out = r.doom(e.Value.(*finishedDelivery), boundAge, out)
+		for e := each.list.Front(); e != nil && now.Sub(e.Value.(*finishedDelivery).completed) >= each.age; e = each.list.Front() {
+			out = r.evict(e.Value.(*finishedDelivery), boundAge, out)
 		}
 		for each.list.Len() > limits.MaxCount {
-			out = r.doom(each.list.Front().Value.(*finishedDelivery), boundCount, out)
+			out = r.evict(each.list.Front().Value.(*finishedDelivery), boundCount, out)
 		}
 	}
 	for hook.count() > 0 && hook.bytes > limits.MaxBytes {
-		out = r.doom(hook.first(), boundBytes, out)
+		out = r.evict(hook.oldest(), boundBytes, out)
 	}
 	return out
 }
 
-// first is what a webhook gives up first for others: the oldest that succeeded,
-// then the oldest that failed. There must be one.
-func (h *retained) first() *finishedDelivery {
+// oldest is the delivery that is evicted first: the oldest succeeded one, then the oldest
+// failed one. There must be one.
+func (h *finishedDeliveries) oldest() *finishedDelivery {
 	if e := h.succeeded.Front(); e != nil {
 		return e.Value.(*finishedDelivery)
 	}
 	return h.failed.Front().Value.(*finishedDelivery)
 }
 
-// restore takes back an entry that could not be deleted.
+// restore puts an entry back that could not be deleted.
 func (r *Retainer) restore(entry *finishedDelivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -53,7 +53,7 @@ func TestRetentionKeepsPace(t *testing.T) {
 		{name: "few, quickly: few workers", overdue: 20, takes: 5 * time.Millisecond, most: 4, within: 50 * time.Millisecond, batches: 3},
 		{name: "many, quickly: as many as a tenth of them", overdue: 400, takes: 5 * time.Millisecond, most: 40, within: 100 * time.Millisecond, batches: 3},
 		{name: "an API server that is busy: as many as are done within a tick", overdue: 100, takes: 300 * time.Millisecond, most: 40, within: time.Second, batches: 8},
-		{name: "one that hardly answers: no more than there may be", overdue: 1000, takes: 2 * time.Second, most: retainWorkersMax, within: 30 * time.Second, batches: 4},
+		{name: "one that hardly answers: no more than there may be", overdue: 1000, takes: 2 * time.Second, most: retentionWorkersMax, within: 30 * time.Second, batches: 4},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -19,20 +19,20 @@ const (
 	boundTotal     bound = "total"     // --retain-count-total, --retain-bytes-total
 )
 
-// isEarly reports whether a delivery went though nobody had set its time.
+// isEarly reports whether a delivery was deleted before the end of any age set for it.
 func (b bound) isEarly() bool { return b != boundAge && b != boundTTL }
 
-// Room bounds finished deliveries, in a namespace or in all; 0: without a bound.
-type Room struct {
+// Quota bounds finished deliveries, in a namespace or in all; 0: no bound.
+type Quota struct {
 	Count int
 	Bytes int64 // of payload, and objectBytes for each
 }
 
-// use is what deliveries take of a room: their number and their bytes.
-type use [2]int64
+// usage is what deliveries use of a quota: their number and their bytes.
+type usage [2]int64
 
-func (r Room) bounds() use {
-	all := use{int64(r.Count), r.Bytes}
+func (r Quota) bounds() usage {
+	all := usage{int64(r.Count), r.Bytes}
 	for i := range all {
 		if all[i] == 0 {
 			all[i] = math.MaxInt64
@@ -41,61 +41,61 @@ func (r Room) bounds() use {
 	return all
 }
 
-func useOf(count int, bytes int64) use {
-	return use{int64(count), bytes + int64(count)*objectBytes}
+func usageOf(count int, bytes int64) usage {
+	return usage{int64(count), bytes + int64(count)*objectBytes}
 }
 
-func (u use) plus(other use) use { return use{u[0] + other[0], u[1] + other[1]} }
+func (u usage) plus(other usage) usage { return usage{u[0] + other[0], u[1] + other[1]} }
 
-func (u use) exceeds(bounds use) bool { return u[0] > bounds[0] || u[1] > bounds[1] }
+func (u usage) exceeds(bounds usage) bool { return u[0] > bounds[0] || u[1] > bounds[1] }
 
-// tenancy is one namespace's use.
-type tenancy struct {
-	hooks []*retained
-	all   use // that may be deleted for room
-	// byHand stays whatever happens, and leaves the namespace less room: its own,
-	// not that of others.
-	byHand use
+// namespaceUsage is the usage of one namespace.
+type namespaceUsage struct {
+	webhooks  []*finishedDeliveries
+	evictable usage // that may be deleted for a quota
+	// byHand is never evicted and reduces what is left of the namespace's own quota, not
+	// of the others'.
+	byHand usage
 }
 
-// crowded takes out what namespaces, or all of them together, have no room for:
-// the oldest of whoever has most.
-func (r *Retainer) crowded(out []*finishedDelivery) []*finishedDelivery {
-	namespaces := r.tenancies()
+// exceedingQuotas evicts what exceeds the quota of namespaces, or of all together: the
+// oldest of the largest.
+func (r *Retainer) exceedingQuotas(out []*finishedDelivery) []*finishedDelivery {
+	namespaces := r.namespaceUsages()
 	bounds := r.Limits.PerNamespace.bounds()
 	for _, t := range namespaces {
-		out = r.shrink(t, left(bounds, t.byHand), boundNamespace, out)
+		out = r.shrink(t, remaining(bounds, t.byHand), boundNamespace, out)
 	}
-	uses := make([]use, 0, len(namespaces))
+	uses := make([]usage, 0, len(namespaces))
 	for _, t := range namespaces {
-		uses = append(uses, t.all)
+		uses = append(uses, t.evictable)
 	}
-	fair := levels(r.Limits.Total.bounds(), uses)
+	fair := fairShares(r.Limits.Total.bounds(), uses)
 	for _, t := range namespaces {
 		out = r.shrink(t, fair, boundTotal, out)
 	}
 	return out
 }
 
-func (r *Retainer) tenancies() map[string]*tenancy {
-	all := map[string]*tenancy{}
-	for key, hook := range r.hooks {
+func (r *Retainer) namespaceUsages() map[string]*namespaceUsage {
+	all := map[string]*namespaceUsage{}
+	for key, hook := range r.webhooks {
 		t := all[key.Namespace]
 		if t == nil {
-			t = &tenancy{}
+			t = &namespaceUsage{}
 			all[key.Namespace] = t
 		}
-		t.hooks = append(t.hooks, hook)
-		t.all = t.all.plus(hook.use())
-		t.byHand = t.byHand.plus(useOf(hook.byHand.Len(), hook.byHandBytes))
+		t.webhooks = append(t.webhooks, hook)
+		t.evictable = t.evictable.plus(hook.usage())
+		t.byHand = t.byHand.plus(usageOf(hook.byHand.Len(), hook.byHandBytes))
 	}
 	return all
 }
 
-func (h *retained) use() use { return useOf(h.count(), h.bytes) }
+func (h *finishedDeliveries) usage() usage { return usageOf(h.count(), h.bytes) }
 
-// left is what remains of a room.
-func left(bounds, taken use) use {
+// remaining is what is left of a quota.
+func remaining(bounds, taken usage) usage {
 	for i := range bounds {
 		bounds[i] = max(0, bounds[i]-taken[i])
 	}
@@ -103,39 +103,39 @@ func left(bounds, taken use) use {
 }
 
 // shrink brings a namespace within bounds, its largest webhooks first.
-func (r *Retainer) shrink(t *tenancy, bounds use, why bound, out []*finishedDelivery) []*finishedDelivery {
-	if !t.all.exceeds(bounds) {
+func (r *Retainer) shrink(t *namespaceUsage, bounds usage, why bound, out []*finishedDelivery) []*finishedDelivery {
+	if !t.evictable.exceeds(bounds) {
 		return out
 	}
-	uses := make([]use, len(t.hooks))
-	for i, hook := range t.hooks {
-		uses[i] = hook.use()
+	uses := make([]usage, len(t.webhooks))
+	for i, hook := range t.webhooks {
+		uses[i] = hook.usage()
 	}
-	fair := levels(bounds, uses)
-	t.all = use{}
-	for _, hook := range t.hooks {
-		for hook.count() > 0 && hook.use().exceeds(fair) {
-			out = r.doom(hook.first(), why, out)
+	fair := fairShares(bounds, uses)
+	t.evictable = usage{}
+	for _, hook := range t.webhooks {
+		for hook.count() > 0 && hook.usage().exceeds(fair) {
+			out = r.evict(hook.oldest(), why, out)
 		}
-		t.all = t.all.plus(hook.use())
+		t.evictable = t.evictable.plus(hook.usage())
 	}
 	return out
 }
 
-// levels is what each may have at most so that all of them are within bounds:
-// whoever has less keeps everything.
-func levels(bounds use, uses []use) (fair use) {
+// fairShares is the most that each may have so that all together are within bounds: those
+// with less keep everything.
+func fairShares(bounds usage, uses []usage) (fair usage) {
 	for i := range fair {
 		all := make([]int64, len(uses))
 		for j := range uses {
 			all[j] = uses[j][i]
 		}
-		fair[i] = level(bounds[i], all)
+		fair[i] = fairShare(bounds[i], all)
 	}
 	return fair
 }
 
-func level(bound int64, all []int64) int64 {
+func fairShare(bound int64, all []int64) int64 {
 	slices.Sort(all)
 	for i, one := range all {
 		share := bound / int64(len(all)-i)

@@ -41,33 +41,33 @@ func TestRoomGoesToThoseWithLess(t *testing.T) {
 	wide := RetentionLimits{Succeeded: hour, Failed: 168 * hour, MaxCount: 1000, MaxBytes: 1 << 30}
 	tests := []struct {
 		name                string
-		perNamespace, total Room
+		perNamespace, total Quota
 		kept                []kept
 		want                map[string]int // how many are left, by namespace/webhook
 		bound               bound
 	}{
 		{
-			name: "within bounds everything stays", perNamespace: Room{Count: 10, Bytes: 1 << 20}, total: Room{Count: 20, Bytes: 1 << 20},
+			name: "within bounds everything stays", perNamespace: Quota{Count: 10, Bytes: 1 << 20}, total: Quota{Count: 20, Bytes: 1 << 20},
 			kept: []kept{{"a", "x", failed, 10, 100, false, 0}, {"b", "x", failed, 10, 100, false, 0}},
 			want: map[string]int{"a/x": 10, "b/x": 10},
 		},
 		{
-			name: "in a namespace the largest give way", perNamespace: Room{Count: 10}, bound: boundNamespace,
+			name: "in a namespace the largest give way", perNamespace: Quota{Count: 10}, bound: boundNamespace,
 			kept: []kept{{"a", "small", failed, 2, 100, false, 0}, {"a", "x", failed, 30, 100, false, 0}, {"a", "y", failed, 5, 100, false, 0}, {"b", "x", failed, 10, 100, false, 0}},
 			want: map[string]int{"a/small": 2, "a/x": 4, "a/y": 4, "b/x": 10},
 		},
 		{
-			name: "in bytes as well", perNamespace: Room{Bytes: 10 * (objectBytes + 1000)}, bound: boundNamespace,
+			name: "in bytes as well", perNamespace: Quota{Bytes: 10 * (objectBytes + 1000)}, bound: boundNamespace,
 			kept: []kept{{"a", "small", failed, 2, 1000, false, 0}, {"a", "x", failed, 30, 1000, false, 0}},
 			want: map[string]int{"a/small": 2, "a/x": 8},
 		},
 		{
-			name: "of all the largest namespaces give way", total: Room{Count: 12}, bound: boundTotal,
+			name: "of all the largest namespaces give way", total: Quota{Count: 12}, bound: boundTotal,
 			kept: []kept{{"a", "x", failed, 30, 100, false, 0}, {"a", "y", failed, 30, 100, false, 0}, {"b", "x", failed, 4, 100, false, 0}},
 			want: map[string]int{"a/x": 4, "a/y": 4, "b/x": 4},
 		},
 		{
-			name: "what was made by hand takes room of its own namespace alone, and stays", perNamespace: Room{Count: 10}, total: Room{Count: 20}, bound: boundNamespace,
+			name: "what was made by hand takes room of its own namespace alone, and stays", perNamespace: Quota{Count: 10}, total: Quota{Count: 20}, bound: boundNamespace,
 			kept: []kept{{"a", "x", failed, 100, 100, true, 0}, {"a", "x", failed, 3, 100, false, 0}, {"b", "x", failed, 10, 100, false, 0}},
 			want: map[string]int{"a/x": 100, "b/x": 10},
 		},
@@ -75,7 +75,7 @@ func TestRoomGoesToThoseWithLess(t *testing.T) {
 			name: "a bound of nothing is none", kept: []kept{{"a", "x", failed, 100, 100, false, 0}}, want: map[string]int{"a/x": 100},
 		},
 		{
-			name: "what succeeded goes before what failed", perNamespace: Room{Count: 5}, bound: boundNamespace,
+			name: "what succeeded goes before what failed", perNamespace: Quota{Count: 5}, bound: boundNamespace,
 			kept: []kept{{"a", "x", failed, 5, 100, false, 0}, {"a", "x", succeeded, 5, 100, false, minute}},
 			want: map[string]int{"a/x": 5},
 		},
@@ -90,9 +90,9 @@ func TestRoomGoesToThoseWithLess(t *testing.T) {
 				h.add(r)
 				before += h.count
 			}
-			out := r.overdue(t.Context())
+			out := r.expired(t.Context())
 			left, sum := map[string]int{}, 0
-			for key, hook := range r.hooks {
+			for key, hook := range r.webhooks {
 				left[key.Namespace+"/"+key.Name] = hook.count() + hook.byHand.Len()
 				sum += hook.count() + hook.byHand.Len()
 			}
@@ -102,9 +102,9 @@ func TestRoomGoesToThoseWithLess(t *testing.T) {
 				same(t, entry.bound, tt.bound)
 			}
 			if tt.name == "what succeeded goes before what failed" {
-				same(t, r.hooks[types.NamespacedName{Namespace: "a", Name: "x"}].failed.Len(), 5)
+				same(t, r.webhooks[types.NamespacedName{Namespace: "a", Name: "x"}].failed.Len(), 5)
 			}
-			if again := r.overdue(t.Context()); len(again) > 0 {
+			if again := r.expired(t.Context()); len(again) > 0 {
 				t.Errorf("%d went at the second look", len(again))
 			}
 		})
@@ -124,7 +124,7 @@ func TestLevel(t *testing.T) {
 		{0, []int64{1}, 0},
 		{math.MaxInt64, []int64{1 << 40, 1 << 41}, math.MaxInt64},
 	} {
-		same(t, level(tt.bound, tt.all), tt.want)
+		same(t, fairShare(tt.bound, tt.all), tt.want)
 	}
 }
 
@@ -138,15 +138,15 @@ func TestWhatGoesEarlyIsCounted(t *testing.T) {
 		r.Add(finishedAt(fmt.Sprint("f", i), v1alpha1.DeliveryFailed, after))
 		r.Add(finishedAt(fmt.Sprint("s", i), v1alpha1.DeliverySucceeded, after))
 	}
-	out := r.overdue(t.Context())
+	out := r.expired(t.Context())
 	r.Client = &slowDeletes{Client: r.Client}
 	r.deleteAll(t.Context(), out)
-	seen := r.Observations.news(webhook)
+	seen := r.Observations.snapshot(webhook)
 	same(t, len(out), 6)
 	same(t, seen.deletedEarly, int64(2))
 	same(t, seen.exceeded, boundCount)
-	status := judge(&webhookScope{webhook: webhook, now: at(hour), news: seen, urlKnown: true}, r.Observations, someBounds)
+	status := nextWebhookStatus(&webhookScope{webhook: webhook, now: at(hour), observed: seen, urlChecked: true}, r.Observations, someBounds)
 	same(t, status.DeliveriesDeletedEarly, int64(2))
-	r.Observations.settle(webhook, seen)
-	same(t, r.Observations.news(webhook).deletedEarly, int64(0))
+	r.Observations.acknowledge(webhook, seen)
+	same(t, r.Observations.snapshot(webhook).deletedEarly, int64(0))
 }

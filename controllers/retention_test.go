@@ -44,7 +44,7 @@ func keeper(t *testing.T, limits RetentionLimits, webhook *v1alpha1.Webhook, now
 	clock := func() time.Time { return now }
 	return &Retainer{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(webhook).Build(),
-		Limits: limits, Limited: writelimit.New(clock), Observations: NewObservations(0, clock), Now: clock,
+		Limits: limits, WriteLimits: writelimit.New(clock), Observations: NewObservations(0, clock), Now: clock,
 	}
 }
 
@@ -153,11 +153,11 @@ func TestRetentionBounds(t *testing.T) {
 				r.Add(delivery) // to hear of it twice changes nothing
 			}
 			var got []string
-			for _, entry := range r.overdue(t.Context()) {
+			for _, entry := range r.expired(t.Context()) {
 				got = append(got, entry.key.Name)
 			}
 			same(t, got, tt.want)
-			if again := r.overdue(t.Context()); len(again) > 0 {
+			if again := r.expired(t.Context()); len(again) > 0 {
 				t.Errorf("%d were handed out again", len(again))
 			}
 		})
@@ -172,10 +172,10 @@ func TestRetentionHearsThatADeliveryChanged(t *testing.T) {
 	// Both were retried by hand and have ended again since.
 	r.Add(finishedAt("a", v1alpha1.DeliverySucceeded, 80*minute))
 	r.Add(finishedAt("b", v1alpha1.DeliverySucceeded, 90*minute, byHand, ttl(minute)))
-	if got := r.overdue(t.Context()); len(got) > 0 {
+	if got := r.expired(t.Context()); len(got) > 0 {
 		t.Errorf("%s went though it ended only now", got[0].key.Name)
 	}
-	if hook := r.hooks[keyOf(someWebhook())]; hook.count() != 1 || hook.bytes != 100 {
+	if hook := r.webhooks[keyOf(someWebhook())]; hook.count() != 1 || hook.bytes != 100 {
 		t.Errorf("%d deliveries with %d bytes are counted, want 1 with 100", hook.count(), hook.bytes)
 	}
 }
@@ -183,9 +183,9 @@ func TestRetentionHearsThatADeliveryChanged(t *testing.T) {
 func TestRetentionTriesAgain(t *testing.T) {
 	r := keeper(t, RetentionLimits{}, someWebhook(), at(hour))
 	r.Add(finishedAt("a", v1alpha1.DeliveryFailed, 0))
-	out := r.overdue(t.Context())
+	out := r.expired(t.Context())
 	r.restore(out[0])
-	same(t, len(r.overdue(t.Context())), 1)
+	same(t, len(r.expired(t.Context())), 1)
 	// One that was added anew meanwhile is not replaced by what was known before.
 	r.restore(out[0])
 	r.Add(finishedAt("a", v1alpha1.DeliverySucceeded, hour))
@@ -199,7 +199,7 @@ func TestForgetWebhookFreesWhatWasKnown(t *testing.T) {
 		r.Add(finishedAt(name, v1alpha1.DeliveryFailed, 0))
 	}
 	r.ForgetWebhook(keyOf(someWebhook()))
-	same(t, []int{len(r.hooks), len(r.byUID), len(r.overdue(t.Context()))}, []int{0, 0, 0})
+	same(t, []int{len(r.webhooks), len(r.byUID), len(r.expired(t.Context()))}, []int{0, 0, 0})
 }
 
 // TestAdmit: a former process may have died between the end of a delivery and
@@ -230,11 +230,11 @@ func TestAdmit(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			webhook := someWebhook(tt.webhook)
 			r := keeper(t, RetentionLimits{}, webhook, at(2*hour))
-			r.admit(t.Context(), tt.delivery)
+			r.addListed(t.Context(), tt.delivery)
 			r.Observations.mu.Lock()
 			defer r.Observations.mu.Unlock()
 			same(t, v1alpha1.WebhookState(r.Observations.stateLocked(webhook)), tt.want)
-			news := r.Observations.of(webhook)
+			news := r.Observations.entry(webhook)
 			same(t, slices.Max([]int64{news.succeeded, news.failed}), int64(0)) // it was counted or is lost
 		})
 	}
@@ -253,8 +253,8 @@ func TestRetentionForgetsWhatSomebodyElseDeleted(t *testing.T) {
 	now = at(2 * hour)
 	r.Add(finishedAt("listed by ttl", v1alpha1.DeliveryFailed, 0, ttl(720*hour)))
 	r.Add(finishedAt("listed", v1alpha1.DeliveryFailed, 0))
-	r.forgetUnseen(now)
-	if len(r.byUID) != 2 || len(r.ttl) != 1 || len(r.hooks) != 1 {
-		t.Errorf("%d are known, %d in the heap, %d webhooks; want 2, 1, 1", len(r.byUID), len(r.ttl), len(r.hooks))
+	r.dropUnlisted(now)
+	if len(r.byUID) != 2 || len(r.ttl) != 1 || len(r.webhooks) != 1 {
+		t.Errorf("%d are known, %d in the heap, %d webhooks; want 2, 1, 1", len(r.byUID), len(r.ttl), len(r.webhooks))
 	}
 }

@@ -21,17 +21,17 @@ import (
 )
 
 const (
-	// skippedInterval is how often it is looked at what the gateways have to tell.
+	// skippedInterval is how often reports of the gateways are collected.
 	skippedInterval = 3 * time.Second
-	// takenFor is how long a gateway finds in the object that its report was taken; then
-	// its key is removed, as that of a gateway that is gone.
-	takenFor = time.Hour
+	// takenRetention is how long the ConfigMap shows a gateway that its report was taken;
+	// then its key is removed: the gateway is gone.
+	takenRetention = time.Hour
 )
 
 // +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=bbmcp-skipped,verbs=get;patch,namespace=bbmcp-system
 
-// SkippedCollector takes in what gateways tell of deliveries that they did not make.
-// It is the only one who takes reports out, so it runs on the leader.
+// SkippedCollector counts the deliveries that gateways report as skipped. It alone
+// removes reports, so it runs on the leader.
 type SkippedCollector struct {
 	// Client writes the ConfigMap and reads Webhooks from the cache; Live reads it.
 	Client       client.Client
@@ -43,8 +43,8 @@ type SkippedCollector struct {
 	// Object is the ConfigMap; without a namespace there is nothing to collect.
 	Object types.NamespacedName
 
-	// tried are the reports of a write that ended without an answer, by gateway.
-	tried map[string]skipped.Report
+	// unconfirmed are the reports of a write that ended without an answer, by gateway.
+	unconfirmed map[string]skipped.Report
 }
 
 // Start implements manager.Runnable.
@@ -54,7 +54,7 @@ func (c *SkippedCollector) Start(ctx context.Context) error {
 	}
 	tick := time.NewTicker(skippedInterval)
 	defer tick.Stop()
-	said := ""
+	lastError := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -69,14 +69,14 @@ func (c *SkippedCollector) Start(ctx context.Context) error {
 		if err != nil {
 			text = err.Error()
 		}
-		if text != said && text != "" && !denial.IsConflict(err) {
-			ctrl.LoggerFrom(ctx).Error(err, "collect what the gateways skipped; trying again")
+		if text != lastError && text != "" && !denial.IsConflict(err) {
+			ctrl.LoggerFrom(ctx).Error(err, "collect reports of skipped deliveries; trying again")
 		}
-		said = text
+		lastError = text
 	}
 }
 
-// collect takes all reports that there are.
+// collect takes all reports in the ConfigMap.
 func (c *SkippedCollector) collect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -85,8 +85,8 @@ func (c *SkippedCollector) collect(ctx context.Context) error {
 		return fmt.Errorf("get ConfigMap %s: %w", c.Object, err)
 	}
 	reports := c.read(ctx, &object)
-	c.believe(ctx, reports)
-	changes, taken := c.take(object.Data, reports)
+	c.confirm(ctx, reports)
+	changes, taken := c.planChanges(object.Data, reports)
 	if len(changes) == 0 {
 		return nil
 	}
@@ -104,18 +104,18 @@ func (c *SkippedCollector) collect(ctx context.Context) error {
 		c.count(ctx, taken)
 		return nil
 	case !isRefusal(err):
-		c.tried = taken
+		c.unconfirmed = taken
 	}
 	return fmt.Errorf("patch ConfigMap %s: %w", c.Object, err)
 }
 
-// read decodes the reports. What is none is not among them.
+// read decodes the reports; undecodable values are left out.
 func (c *SkippedCollector) read(ctx context.Context, object *corev1.ConfigMap) map[string]skipped.Report {
 	reports := make(map[string]skipped.Report, len(object.Data))
 	for gateway, value := range object.Data {
 		report, err := skipped.Decode(value)
 		if err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "what a gateway skipped cannot be read and is dropped", "gateway", gateway)
+			ctrl.LoggerFrom(ctx).Error(err, "a gateway's report of skipped deliveries cannot be decoded and is dropped", "gateway", gateway)
 			continue
 		}
 		reports[gateway] = report
@@ -123,24 +123,25 @@ func (c *SkippedCollector) read(ctx context.Context, object *corev1.ConfigMap) m
 	return reports
 }
 
-// believe counts what was taken by a write whose answer was lost.
-func (c *SkippedCollector) believe(ctx context.Context, reports map[string]skipped.Report) {
-	maps.DeleteFunc(c.tried, func(gateway string, tried skipped.Report) bool {
+// confirm counts the reports of a write that was applied though its answer was lost.
+func (c *SkippedCollector) confirm(ctx context.Context, reports map[string]skipped.Report) {
+	maps.DeleteFunc(c.unconfirmed, func(gateway string, tried skipped.Report) bool {
 		now, known := reports[gateway]
 		return known && now.Taken.IsZero() && now.Begun == tried.Begun // it was not written
 	})
-	c.count(ctx, c.tried)
-	c.tried = nil
+	c.count(ctx, c.unconfirmed)
+	c.unconfirmed = nil
 }
 
-// take says how the object changes, as JSON merge patch, and what is taken by that.
-func (c *SkippedCollector) take(data map[string]string, reports map[string]skipped.Report) (changes map[string]any, taken map[string]skipped.Report) {
+// planChanges returns the changes of the ConfigMap, as JSON merge patch, and the reports
+// that they take.
+func (c *SkippedCollector) planChanges(data map[string]string, reports map[string]skipped.Report) (changes map[string]any, taken map[string]skipped.Report) {
 	changes, taken = map[string]any{}, map[string]skipped.Report{}
 	now := c.Now().UTC().Truncate(time.Second)
 	for gateway := range data {
 		report, ok := reports[gateway]
 		switch {
-		case !ok, !report.Taken.IsZero() && now.Sub(report.Taken) > takenFor:
+		case !ok, !report.Taken.IsZero() && now.Sub(report.Taken) > takenRetention:
 			changes[gateway] = nil
 		case report.Taken.IsZero():
 			changes[gateway] = skipped.Encode(skipped.Report{Sequence: report.Sequence, Taken: now})
@@ -150,17 +151,17 @@ func (c *SkippedCollector) take(data map[string]string, reports map[string]skipp
 	return changes, taken
 }
 
-// count makes what was taken known to the webhooks that are still there.
+// count adds taken reports to the observations of the webhooks that still exist.
 func (c *SkippedCollector) count(ctx context.Context, taken map[string]skipped.Report) {
 	for _, report := range taken {
-		for of, count := range report.Counts {
+		for ref, count := range report.Counts {
 			var webhook v1alpha1.Webhook
-			err := c.Client.Get(ctx, types.NamespacedName{Namespace: of.Namespace, Name: of.Name}, &webhook)
-			if err != nil || webhook.UID != of.UID {
+			err := c.Client.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, &webhook)
+			if err != nil || webhook.UID != ref.UID {
 				continue
 			}
 			count.Last = notAfter(count.Last, c.Now())
-			c.Observations.Skipped(&webhook, count)
+			c.Observations.CountSkipped(&webhook, count)
 			c.Metrics.deliveriesSkipped(&webhook, count)
 		}
 	}

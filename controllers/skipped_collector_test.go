@@ -54,7 +54,7 @@ func newLetterbox(t *testing.T, reports map[string]string) *letterbox {
 }
 
 // counted is how many skipped deliveries the webhook has heard of.
-func (b *letterbox) counted() int64 { return b.Observations.news(b.webhook).skipped }
+func (b *letterbox) counted() int64 { return b.Observations.snapshot(b.webhook).skipped }
 
 func (b *letterbox) data(t *testing.T) map[string]string {
 	t.Helper()
@@ -98,7 +98,7 @@ func TestReportsOfAllGatewaysAreTakenOnce(t *testing.T) {
 		}
 	}
 	same(t, b.counted(), int64(7))
-	same(t, b.Observations.news(b.webhook).lastFull, at(-minute))
+	same(t, b.Observations.snapshot(b.webhook).lastBacklogFull, at(-minute))
 	same(t, b.data(t), map[string]string{
 		"gateway-1": skipped.Encode(skipped.Report{Sequence: 1, Taken: at(0)}),
 		"gateway-2": skipped.Encode(skipped.Report{Sequence: 7, Taken: at(0)}),
@@ -150,15 +150,15 @@ func TestReportsAreCountedOnceThoughAnswersAreLost(t *testing.T) {
 func TestSkippedDeliveriesAreInTheStatusAtOnceTheFirstTime(t *testing.T) {
 	b := newLetterbox(t, map[string]string{"gateway-1": reporting(1, 1, 3)})
 	var waits []time.Duration
-	b.Observations.onNews(func(_ types.NamespacedName, after time.Duration) { waits = append(waits, after) })
+	b.Observations.onChange(func(_ types.NamespacedName, after time.Duration) { waits = append(waits, after) })
 	if err := b.collect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s := goodScope()
-	s.webhook, s.news, s.now = b.webhook, b.Observations.news(b.webhook), b.now
-	status := judge(s, b.Observations, someBounds)
+	s.webhook, s.observed, s.now = b.webhook, b.Observations.snapshot(b.webhook), b.now
+	status := nextWebhookStatus(s, b.Observations, someBounds)
 	same(t, []any{status.DeliveriesSkipped, status.LastSkippedTime.UTC()}, []any{int64(3), at(-minute)})
-	b.Observations.settle(b.webhook, s.news)
+	b.Observations.acknowledge(b.webhook, s.observed)
 	same(t, b.counted(), int64(0))
 	b.webhook.Status = *status
 	if err := b.api.Update(t.Context(), b.webhook); err != nil {

@@ -37,13 +37,13 @@ const (
 	// statusInterval is the least time between two writes of a Webhook's status
 	// that change only counters and times.
 	statusInterval = time.Minute
-	// dispatcherRetry is the wait before a URL is checked again that the
-	// dispatcher could not be asked about.
+	// dispatcherRetry is the wait before the next check of a URL while the dispatcher
+	// is not there.
 	dispatcherRetry = 5 * time.Second
 	// webhookRetryMax bounds the wait after a pass that failed.
 	webhookRetryMax = 30 * time.Second
-	// resync is how often a Webhook is looked at when nothing happens: its
-	// Secret is not watched.
+	// resync is how often a Webhook is reconciled without an event: its Secret is not
+	// watched.
 	resync = 10 * time.Minute
 	// webhookWorkers is how many Webhooks are reconciled at a time.
 	webhookWorkers = 4
@@ -54,14 +54,14 @@ type URLChecker interface {
 	CheckURL(ctx context.Context, url string, forbidden []netip.Prefix) error
 }
 
-// WebhookReconciler makes a declared Webhook work: it gives it an id and a
-// signing secret, rotates the secret, and writes the status. It is the only
+// WebhookReconciler gives each Webhook its id and signing secret, rotates the secret,
+// and writes the status. It is the only
 // writer of that status.
 type WebhookReconciler struct {
 	Client       client.Client
 	Live         client.Reader
-	Deliveries   client.Reader // the delivery reconciler's cache
-	Filling      *Filling      // of Deliveries
+	Deliveries   client.Reader    // the delivery reconciler's cache
+	Sync         *ProgressiveSync // of Deliveries
 	Dispatcher   URLChecker
 	Secrets      *signingsecret.Reader
 	Observations *Observations
@@ -69,8 +69,8 @@ type WebhookReconciler struct {
 	Metrics      *Metrics
 	// BacklogLimit is how many unfinished deliveries a webhook may have.
 	BacklogLimit int
-	// BacklogFullFor is how long after a delivery of it was skipped its backlog counts
-	// as full.
+	// BacklogFullFor is how long a webhook's backlog counts as full after one of its
+	// deliveries was skipped.
 	BacklogFullFor time.Duration
 	// Forbidden are the API server's own addresses.
 	Forbidden func() []netip.Prefix
@@ -78,14 +78,14 @@ type WebhookReconciler struct {
 	// Random makes secrets: crypto/rand.Reader.
 	Random io.Reader
 
-	written    sync.Map // types.NamespacedName → time.Time of the last status write
-	failing    sync.Map // types.NamespacedName → time.Time of the last one that began to say AttemptsFailing
-	unanswered sync.Map // types.NamespacedName → unansweredStatus
-	refusals   sync.Map // types.NamespacedName → *secretRefusal
-	emptied    sync.Map // emptied → true: told
-	counters   turns    // of writes that only bring counters and times
-	homes      *homes
-	queue      atomic.Pointer[webhookQueue]
+	lastWrites      sync.Map        // types.NamespacedName → time.Time of the last status write
+	lastFailing     sync.Map        // types.NamespacedName → time.Time of the last one that began to say AttemptsFailing
+	unconfirmed     sync.Map        // types.NamespacedName → unansweredStatus
+	refusals        sync.Map        // types.NamespacedName → *secretRefusal
+	emptyReported   sync.Map        // emptyRequestKey → true: an event was emitted
+	counterThrottle counterThrottle // of writes that change only counters and times
+	pool            *workerPool
+	queue           atomic.Pointer[webhookQueue]
 }
 
 // webhookQueue is the controller's queue, which exists once it has started.
@@ -93,28 +93,28 @@ type webhookQueue struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
 
-// unansweredStatus is a status whose write ended without an answer: the API
-// server may have taken it.
-type unansweredStatus struct {
+// unconfirmedStatus is a status whose write ended without an answer: the API server may
+// have applied it.
+type unconfirmedStatus struct {
 	scope  *webhookScope
 	status *v1alpha1.WebhookStatus
 }
 
 // webhookScope is all that a pass over one Webhook depends on.
 type webhookScope struct {
-	webhook  *v1alpha1.Webhook
-	now      time.Time
-	enabled  bool // an enable request or a change of endpoint is handled in this pass
-	moved    bool // of these, a change of endpoint
-	rotated  bool // a rotation request is handled in this pass
-	secrets  signingsecret.Secrets
-	signing  *signingsecret.Problem
-	refused  *secretRefusal       // its generated Secret cannot be stored as it should be
-	url      *dispatcher.URLError // the URL is refused
-	urlKnown bool                 // the dispatcher could be asked
-	missing  []string             // event types that are not in the catalogue
-	waiting  unfinished
-	news     observed
+	webhook        *v1alpha1.Webhook
+	now            time.Time
+	enabled        bool // an enable request or a change of endpoint is handled in this pass
+	endpointMoved  bool // of these, a change of endpoint
+	rotated        bool // a rotation request is handled in this pass
+	secrets        signingsecret.Secrets
+	signingProblem *signingsecret.Problem
+	refusal        *secretRefusal       // of the API server, to store the generated Secret
+	urlProblem     *dispatcher.URLError // the URL is refused
+	urlChecked     bool                 // the dispatcher answered
+	unregistered   []string             // event types that are not in the catalogue
+	unfinished     unfinished
+	observed       observation
 }
 
 // +kubebuilder:rbac:groups=bbmcp.quietstack.com,resources=webhooks,verbs=get;list;watch
@@ -125,7 +125,7 @@ type webhookScope struct {
 
 // SetupWithManager registers the reconciler.
 func (r *WebhookReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.homes = newHomes(webhookWorkers, r.Now, func(webhook types.NamespacedName) {
+	r.pool = newWorkerPool(webhookWorkers, r.Now, func(webhook types.NamespacedName) {
 		if queue := r.queue.Load(); queue != nil {
 			queue.Add(reconcile.Request{NamespacedName: webhook})
 		}
@@ -135,43 +135,43 @@ func (r *WebhookReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.Webhook{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.EventType{}, handler.EnqueueRequestsFromMapFunc(r.subscribers)).
-		WatchesRawSource(source.Func(r.listen)).
+		WatchesRawSource(source.Func(r.storeQueue)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: webhookWorkers, RateLimiter: newFailureLimiter(webhookRetryMax)}).
 		Complete(r)
 }
 
-// newFailureLimiter waits ever longer after a pass that failed, up to longest: what
-// was in the way is gone at some time, and nobody tells.
+// newFailureLimiter waits ever longer after a failed pass, up to longest: no event says
+// that the cause of the failure is gone.
 func newFailureLimiter(longest time.Duration) workqueue.TypedRateLimiter[reconcile.Request] {
 	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](platformRetryMin, longest)
 }
 
-// listen lets deliveries say that a webhook's status should be looked at.
-func (r *WebhookReconciler) listen(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+// storeQueue lets observations of deliveries enqueue their webhook.
+func (r *WebhookReconciler) storeQueue(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	r.queue.Store(&webhookQueue{queue})
-	r.Observations.onNews(func(webhook types.NamespacedName, after time.Duration) {
+	r.Observations.onChange(func(webhook types.NamespacedName, after time.Duration) {
 		queue.AddAfter(reconcile.Request{NamespacedName: webhook}, after)
 	})
 	return nil
 }
 
-// Reconcile makes one pass. A namespace that takes no writes waits alone.
+// Reconcile makes one pass. A namespace whose writes fail delays no other.
 func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	if !r.homes.begin(req.NamespacedName) {
+	if !r.pool.acquire(req.NamespacedName) {
 		return reconcile.Result{}, nil
 	}
-	defer r.homes.end(req.NamespacedName)
+	defer r.pool.release(req.NamespacedName)
 	result, err := r.pass(ctx, req)
 	if err != nil && !isUnreachable(err) {
-		r.homes.failed(req.NamespacedName)
+		r.pool.noteFailure(req.NamespacedName)
 	}
-	if denial.IsConflict(err) || denial.IsNotFound(err) { // the cache is behind: look again after a rest
+	if denial.IsConflict(err) || denial.IsNotFound(err) { // the cache is behind: the next pass comes after a rest
 		return reconcile.Result{}, nil
 	}
 	return result, err
 }
 
-// pass gathers, acts on the secret, judges and writes the status.
+// pass gathers the facts, maintains the secret and writes the status.
 func (r *WebhookReconciler) pass(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	webhook, err := r.lookup(ctx, req.NamespacedName)
 	if err != nil {
@@ -181,20 +181,20 @@ func (r *WebhookReconciler) pass(ctx context.Context, req reconcile.Request) (re
 		return reconcile.Result{}, nil
 	}
 	defer r.forgetIfGone(ctx, webhook)
-	r.announceEmpty(webhook)
+	r.emitEmptyRequests(webhook)
 	s, err := r.gather(ctx, webhook)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	return r.settle(ctx, s, judge(s, r.Observations, backlogBounds{r.BacklogLimit, r.BacklogFullFor}))
+	return r.settle(ctx, s, nextWebhookStatus(s, r.Observations, backlogQuota{r.BacklogLimit, r.BacklogFullFor}))
 }
 
 // lookup returns the Webhook; nil if there is none. After a write that ended
-// without an answer the API server is asked what it took, or what was counted
-// would be counted again.
+// without an answer it is read from the API server: otherwise counters that were
+// written would be added again.
 func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName) (*v1alpha1.Webhook, error) {
 	var reader client.Reader = r.Client
-	open, isOpen := r.unanswered.Load(key)
+	open, isOpen := r.unconfirmed.Load(key)
 	if isOpen {
 		reader = r.Live
 	}
@@ -206,21 +206,21 @@ func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName
 		return nil, fmt.Errorf("get webhook %s: %w", key, err)
 	}
 	if isOpen {
-		tried := open.(unansweredStatus)
+		tried := open.(unconfirmedStatus)
 		if webhook.UID == tried.scope.webhook.UID && equality.Semantic.DeepEqual(&webhook.Status, tried.status) {
 			r.account(tried.scope, tried.status)
 		}
-		r.unanswered.Delete(key)
+		r.unconfirmed.Delete(key)
 	}
 	if err != nil {
-		r.written.Delete(key)
-		r.failing.Delete(key)
+		r.lastWrites.Delete(key)
+		r.lastFailing.Delete(key)
 		r.refusals.Delete(key)
 		for _, annotation := range []string{v1alpha1.EnableRequestedAtAnnotation, v1alpha1.RotateRequestedAtAnnotation} {
-			r.emptied.Delete(emptied{key, annotation})
+			r.emptyReported.Delete(emptyRequestKey{key, annotation})
 		}
-		r.counters.forget(key)
-		r.Observations.Forget(key) // whoever noted something since woke us
+		r.counterThrottle.cancel(key)
+		r.Observations.Forget(key) // an observation noted since enqueued this pass
 		r.Metrics.forgetWebhook(key)
 		return nil, nil
 	}
@@ -229,35 +229,35 @@ func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName
 
 func (r *WebhookReconciler) gather(ctx context.Context, webhook *v1alpha1.Webhook) (*webhookScope, error) {
 	s := &webhookScope{webhook: webhook, now: r.Now()}
-	s.moved = endpointChanged(webhook)
-	s.enabled = enableWanted(webhook) || s.moved
-	if err := r.sign(ctx, s); err != nil {
+	s.endpointMoved = endpointChanged(webhook)
+	s.enabled = enableRequested(webhook) || s.endpointMoved
+	if err := r.ensureSecret(ctx, s); err != nil {
 		return nil, err
 	}
 	if err := r.checkURL(ctx, s); err != nil {
 		return nil, err
 	}
 	var err error
-	if s.missing, err = r.unregistered(ctx, webhook); err != nil {
+	if s.unregistered, err = r.unregistered(ctx, webhook); err != nil {
 		return nil, err
 	}
-	if s.waiting, err = r.unfinished(ctx, webhook); err != nil {
+	if s.unfinished, err = r.unfinished(ctx, webhook); err != nil {
 		return nil, err
 	}
-	s.news = r.Observations.news(webhook)
+	s.observed = r.Observations.snapshot(webhook)
 	return s, nil
 }
 
 func (r *WebhookReconciler) checkURL(ctx context.Context, s *webhookScope) error {
 	err := r.Dispatcher.CheckURL(ctx, s.webhook.Spec.URL, r.Forbidden())
 	if refused, ok := errors.AsType[*dispatcher.URLError](err); ok {
-		s.url, s.urlKnown = refused, true
+		s.urlProblem, s.urlChecked = refused, true
 		return nil
 	}
 	if errors.Is(err, dispatcher.ErrUnavailable) {
 		return nil
 	}
-	s.urlKnown = err == nil
+	s.urlChecked = err == nil
 	return err
 }
 
@@ -269,7 +269,7 @@ func (r *WebhookReconciler) unregistered(ctx context.Context, webhook *v1alpha1.
 	}
 	known := make(map[string]bool, len(list.Items))
 	for i := range list.Items {
-		known[typeOf(&list.Items[i])] = true
+		known[eventTypeName(&list.Items[i])] = true
 	}
 	var missing []string
 	for _, pattern := range webhook.Spec.Events {
@@ -280,94 +280,95 @@ func (r *WebhookReconciler) unregistered(ctx context.Context, webhook *v1alpha1.
 	return missing, nil
 }
 
-// settle writes the status if it changed, at most once a minute and in turn with
-// other webhooks if only counters and times did, and then tells people.
+// settle writes the status if it changed and then accounts for it. A change of counters
+// and times alone is written at most once a minute, throttled with other webhooks.
 func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status *v1alpha1.WebhookStatus) (reconcile.Result, error) {
 	before, key := &s.webhook.Status, keyOf(s.webhook)
-	after := r.lookAgain(s)
+	after := r.requeueDelay(s)
 	if equality.Semantic.DeepEqual(before, status) {
-		r.counters.forget(key)
-		r.Metrics.webhookState(s.webhook, status.State) // as a new process finds it
+		r.counterThrottle.cancel(key)
+		r.Metrics.webhookState(s.webhook, status.State) // also in a new process
 		return reconcile.Result{RequeueAfter: after}, nil
 	}
 	if r.isMinor(s, status) {
-		if wait := r.untilTurn(key, s.now); wait > 0 {
+		if wait := r.counterDelay(key, s.now); wait > 0 {
 			return reconcile.Result{RequeueAfter: min(wait, after)}, nil
 		}
 	}
 	updated := s.webhook.DeepCopy()
 	updated.Status = *status
 	began := r.Now()
-	err := r.homes.limits.Do(ctx, key.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, updated) })
+	err := r.pool.writeLimits.Do(ctx, key.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, updated) })
 	if err != nil {
-		// A conflict can be with ourselves, where the request was sent twice.
+		// A request that was sent twice conflicts with itself.
 		if !denial.IsNotFound(err) && !denial.IsLasting(err) {
-			r.unanswered.Store(key, unansweredStatus{scope: s, status: status})
+			r.unconfirmed.Store(key, unconfirmedStatus{scope: s, status: status})
 		}
 		return reconcile.Result{}, fmt.Errorf("write status of webhook %s/%s: %w", s.webhook.Namespace, s.webhook.Name, err)
 	}
-	r.homes.succeeded(key.Namespace)
-	r.counters.written(key, r.Now().Sub(began))
+	r.pool.noteSuccess(key.Namespace)
+	r.counterThrottle.finish(key, r.Now().Sub(began))
 	r.account(s, status)
 	return reconcile.Result{RequeueAfter: after}, nil
 }
 
-// untilTurn is how long a webhook's counters wait to be written.
-func (r *WebhookReconciler) untilTurn(webhook types.NamespacedName, now time.Time) time.Duration {
-	last, _ := r.written.Load(webhook)
+// counterDelay is how long the write of a webhook's counters waits.
+func (r *WebhookReconciler) counterDelay(webhook types.NamespacedName, now time.Time) time.Duration {
+	last, _ := r.lastWrites.Load(webhook)
 	lastWrite, _ := last.(time.Time)
 	if wait := statusInterval - now.Sub(lastWrite); wait > 0 {
 		return wait
 	}
-	return r.counters.wait(webhook, now)
+	return r.counterThrottle.delay(webhook, now)
 }
 
-// account does what follows from a status that is written, once for each write.
+// account applies the consequences of a status write, once for each write.
 func (r *WebhookReconciler) account(s *webhookScope, status *v1alpha1.WebhookStatus) {
-	r.written.Store(keyOf(s.webhook), s.now)
-	if beginsToFail(&s.webhook.Status, status) {
-		r.failing.Store(keyOf(s.webhook), s.now)
+	r.lastWrites.Store(keyOf(s.webhook), s.now)
+	if startsFailing(&s.webhook.Status, status) {
+		r.lastFailing.Store(keyOf(s.webhook), s.now)
 	}
-	r.Observations.settle(s.webhook, s.news)
+	r.Observations.acknowledge(s.webhook, s.observed)
 	if s.enabled { // only now: a stale cache shows requests that were handled before
-		r.Observations.enabled(s.webhook, s.now)
+		r.Observations.markEnabled(s.webhook, s.now)
 	}
-	if s.moved {
-		r.Observations.released(s.webhook, s.news)
+	if s.endpointMoved {
+		r.Observations.clearRetryAfter(s.webhook, s.observed)
 	}
 	r.Metrics.webhookState(s.webhook, status.State)
-	r.announce(s.webhook, &s.webhook.Status, status)
-	r.announceDeletions(s.webhook, s.news)
+	r.emitEvents(s.webhook, &s.webhook.Status, status)
+	r.emitDeletedEarly(s.webhook, s.observed)
 }
 
-// lookAgain is when something happens by the clock alone.
-func (r *WebhookReconciler) lookAgain(s *webhookScope) time.Duration {
+// requeueDelay is when the next pass is due by the clock alone.
+func (r *WebhookReconciler) requeueDelay(s *webhookScope) time.Duration {
 	after := resync
-	if s.signing != nil {
-		after = min(after, s.signing.LookAgain.Sub(s.now))
+	if s.signingProblem != nil {
+		after = min(after, s.signingProblem.LookAgain.Sub(s.now))
 	}
-	if s.refused != nil {
-		after = min(after, s.refused.again.Sub(s.now))
+	if s.refusal != nil {
+		after = min(after, s.refusal.retryAt.Sub(s.now))
 	}
-	if s.signing != nil && secretFollows(s.webhook, s.now) {
+	if s.signingProblem != nil && isSecretAnnounced(s.webhook, s.now) {
 		after = min(after, secretPoll)
 	}
-	if !s.urlKnown {
+	if !s.urlChecked {
 		after = min(after, dispatcherRetry)
 	}
 	if end := s.secrets.OverlapEnd; end.After(s.now) {
 		after = min(after, end.Sub(s.now))
 	}
-	if end := lastFull(s).Add(r.BacklogFullFor); end.After(s.now) {
+	if end := lastBacklogFull(s).Add(r.BacklogFullFor); end.After(s.now) {
 		after = min(after, end.Sub(s.now))
 	}
-	if verdict := s.waiting.failedSince.Add(health.AttemptsFailingAfter); verdict.After(s.now) {
+	if verdict := s.unfinished.failedSince.Add(health.AttemptsFailingAfter); verdict.After(s.now) {
 		after = min(after, verdict.Sub(s.now))
 	}
 	return max(after, 10*time.Millisecond)
 }
 
-// subscribers are the webhooks that name an event type that came or went.
+// subscribers are the webhooks that name an event type that was created, changed or
+// deleted.
 func (r *WebhookReconciler) subscribers(ctx context.Context, object client.Object) []reconcile.Request {
 	eventType, ok := object.(*v1alpha1.EventType)
 	if !ok {
@@ -381,7 +382,7 @@ func (r *WebhookReconciler) subscribers(ctx context.Context, object client.Objec
 	var requests []reconcile.Request
 	for i := range list.Items {
 		for _, pattern := range list.Items[i].Spec.Events {
-			if pattern == typeOf(eventType) {
+			if pattern == eventTypeName(eventType) {
 				requests = append(requests, reconcile.Request{NamespacedName: keyOf(&list.Items[i])})
 			}
 		}

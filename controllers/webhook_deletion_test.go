@@ -57,28 +57,28 @@ func (o *operator) leftovers() map[string]int {
 		}
 	}
 	o.observations.mu.Lock()
-	note("observations", len(o.observations.hooks))
+	note("observations", len(o.observations.webhooks))
 	o.observations.mu.Unlock()
 	note("secrets", o.secrets.Size())
-	memory := o.deliveries.memory
+	memory := o.deliveries.pending
 	memory.mu.Lock()
 	note("written", len(memory.written))
-	note("owed", len(memory.owed))
-	note("refused", len(memory.refused))
-	note("doubted", len(memory.doubted))
+	note("owed", len(memory.deferred))
+	note("refused", len(memory.refusedSince))
+	note("doubted", len(memory.unconfirmed))
 	memory.mu.Unlock()
 	for what, known := range map[string]*sync.Map{
-		"status writes": &o.webhooks.written, "failing": &o.webhooks.failing, "unanswered": &o.webhooks.unanswered,
-		"refusals": &o.webhooks.refusals, "empty requests": &o.webhooks.emptied,
+		"status writes": &o.webhooks.lastWrites, "failing": &o.webhooks.lastFailing, "unanswered": &o.webhooks.unconfirmed,
+		"refusals": &o.webhooks.refusals, "empty requests": &o.webhooks.emptyReported,
 	} {
 		known.Range(func(any, any) bool {
 			note(what, counts[what]+1)
 			return true
 		})
 	}
-	o.webhooks.counters.mu.Lock()
-	note("turns", len(o.webhooks.counters.due))
-	o.webhooks.counters.mu.Unlock()
+	o.webhooks.counterThrottle.mu.Lock()
+	note("turns", len(o.webhooks.counterThrottle.due))
+	o.webhooks.counterThrottle.mu.Unlock()
 	o.retainer.mu.Lock()
 	note("finished", len(o.retainer.byUID))
 	o.retainer.mu.Unlock()

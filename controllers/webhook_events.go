@@ -13,32 +13,33 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// announce tells people, by Kubernetes Events on the Webhook, what its status
-// says that it did not say before. The recorder limits the rate.
-func (r *WebhookReconciler) announce(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {
-	r.announceState(webhook, before, after)
+// emitEvents emits Kubernetes Events on the Webhook for changes of its status. The
+// event recorder limits the rate.
+func (r *WebhookReconciler) emitEvents(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {
+	r.emitStateEvents(webhook, before, after)
 	was, is := findCondition(before.Conditions, v1alpha1.ConditionReady), findCondition(after.Conditions, v1alpha1.ConditionReady)
 	if is != nil && is.Status == "False" && is.Reason != v1alpha1.ReasonDisabled && (was == nil || was.Reason != is.Reason) {
-		r.event(webhook, corev1.EventTypeWarning, is.Reason, "Check", is.Message)
+		r.emitEvent(webhook, corev1.EventTypeWarning, is.Reason, "Check", is.Message)
 	}
 	if full := findCondition(after.Conditions, v1alpha1.ConditionBacklogFull); full != nil && full.Status == "True" {
 		if was := findCondition(before.Conditions, v1alpha1.ConditionBacklogFull); was == nil || was.Status != "True" {
-			r.event(webhook, corev1.EventTypeWarning, full.Reason, "Collect", full.Message)
+			r.emitEvent(webhook, corev1.EventTypeWarning, full.Reason, "Collect", full.Message)
 		}
 	}
 	if before.LastHandledRotateAt == after.LastHandledRotateAt {
 		return
 	}
 	if signingsecret.IsGenerated(webhook) {
-		r.event(webhook, corev1.EventTypeNormal, "SecretRotated", "Rotate", "the signing secret was rotated; both secrets sign until the overlap ends")
+		r.emitEvent(webhook, corev1.EventTypeNormal, "SecretRotated", "Rotate", "the signing secret was rotated; both secrets sign until the overlap ends")
 		return
 	}
-	r.event(webhook, corev1.EventTypeWarning, "RotateRefused", "Rotate",
+	r.emitEvent(webhook, corev1.EventTypeWarning, "RotateRefused", "Rotate",
 		"the signing secret is kept by its owner: put the new value into the key of spec.signing.secretRef and the old one into the key previous")
 }
 
-// announceDeletions tells of failed deliveries that went before their time.
-func (r *WebhookReconciler) announceDeletions(webhook *v1alpha1.Webhook, seen observed) {
+// emitDeletedEarly emits an event for failed deliveries that were deleted before their
+// time.
+func (r *WebhookReconciler) emitDeletedEarly(webhook *v1alpha1.Webhook, seen observation) {
 	if seen.deletedEarly == 0 {
 		return
 	}
@@ -46,33 +47,33 @@ func (r *WebhookReconciler) announceDeletions(webhook *v1alpha1.Webhook, seen ob
 		boundCount: "--retain-count, or spec.retention.maxCount", boundBytes: "--retain-bytes",
 		boundNamespace: "--retain-count-per-namespace and --retain-bytes-per-namespace", boundTotal: "--retain-count-total and --retain-bytes-total",
 	}
-	r.event(webhook, corev1.EventTypeWarning, "FailedDeliveriesDeleted", "Retain", fmt.Sprintf(
+	r.emitEvent(webhook, corev1.EventTypeWarning, "FailedDeliveriesDeleted", "Retain", fmt.Sprintf(
 		"%d failed deliveries were deleted before their time, the oldest first, to keep within the operator's bounds (%s); "+
 			"status.deliveriesDeletedEarly counts them", seen.deletedEarly, flags[seen.exceeded]))
 }
 
-// announceEmpty tells, once, that a request by annotation says nothing: its value
-// often comes from a command that has failed.
-func (r *WebhookReconciler) announceEmpty(webhook *v1alpha1.Webhook) {
+// emitEmptyRequests emits one event for a request by annotation with an empty value: the
+// value often comes from a command that failed.
+func (r *WebhookReconciler) emitEmptyRequests(webhook *v1alpha1.Webhook) {
 	for _, annotation := range []string{v1alpha1.EnableRequestedAtAnnotation, v1alpha1.RotateRequestedAtAnnotation} {
-		about := emptied{keyOf(webhook), annotation}
+		about := emptyRequestKey{keyOf(webhook), annotation}
 		if !isEmpty(webhook.Annotations, annotation) {
-			r.emptied.Delete(about)
+			r.emptyReported.Delete(about)
 			continue
 		}
-		if _, isTold := r.emptied.LoadOrStore(about, true); !isTold {
-			r.event(webhook, corev1.EventTypeWarning, "RequestEmpty", "Check", emptyRequest(annotation))
+		if _, isTold := r.emptyReported.LoadOrStore(about, true); !isTold {
+			r.emitEvent(webhook, corev1.EventTypeWarning, "RequestEmpty", "Check", emptyRequest(annotation))
 		}
 	}
 }
 
-// emptied is an annotation of a webhook that was told to be empty.
-type emptied struct {
+// emptyRequestKey names an annotation of a webhook whose empty value was reported.
+type emptyRequestKey struct {
 	webhook    types.NamespacedName
 	annotation string
 }
 
-// isEmpty reports whether an annotation is there and says nothing.
+// isEmpty reports whether an annotation is present with an empty value.
 func isEmpty(annotations map[string]string, name string) bool {
 	value, isThere := annotations[name]
 	return isThere && value == ""
@@ -83,37 +84,37 @@ func emptyRequest(annotation string) string {
 	return "the annotation " + annotation + " is empty, so nothing is done; give it a value that it has not had, such as the time"
 }
 
-func (r *WebhookReconciler) announceState(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {
+func (r *WebhookReconciler) emitStateEvents(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {
 	healthy := findCondition(after.Conditions, v1alpha1.ConditionEndpointHealthy)
 	recovered := healthy != nil && healthy.Status == metav1.ConditionTrue
 	if before.State == after.State {
 		switch {
-		case beginsToFail(before, after):
-			r.event(webhook, corev1.EventTypeWarning, healthy.Reason, "Deliver", healthy.Message)
+		case startsFailing(before, after):
+			r.emitEvent(webhook, corev1.EventTypeWarning, healthy.Reason, "Deliver", healthy.Message)
 		case attemptsFail(before) && recovered:
-			r.event(webhook, corev1.EventTypeNormal, "Recovered", "Deliver", "deliveries succeed again")
+			r.emitEvent(webhook, corev1.EventTypeNormal, "Recovered", "Deliver", "deliveries succeed again")
 		}
 		return
 	}
 	switch after.State {
 	case v1alpha1.WebhookDisabled:
-		r.event(webhook, corev1.EventTypeWarning, healthy.Reason, "Disable",
+		r.emitEvent(webhook, corev1.EventTypeWarning, healthy.Reason, "Disable",
 			healthy.Message+"; nothing more is sent until spec.url changes or the webhook is enabled")
 	case v1alpha1.WebhookFailing:
-		r.event(webhook, corev1.EventTypeWarning, healthy.Reason, "Deliver", healthy.Message)
+		r.emitEvent(webhook, corev1.EventTypeWarning, healthy.Reason, "Deliver", healthy.Message)
 	case v1alpha1.WebhookActive:
 		switch {
 		case before.State == v1alpha1.WebhookFailing && recovered:
-			r.event(webhook, corev1.EventTypeNormal, "Recovered", "Deliver", "deliveries succeed again")
+			r.emitEvent(webhook, corev1.EventTypeNormal, "Recovered", "Deliver", "deliveries succeed again")
 		case before.State == v1alpha1.WebhookFailing:
-			r.event(webhook, corev1.EventTypeNormal, "FailuresForgotten", "Deliver",
+			r.emitEvent(webhook, corev1.EventTypeNormal, "FailuresForgotten", "Deliver",
 				"the url or the signing has changed, or somebody asked to enable the webhook: earlier failures no longer count, and nothing has succeeded yet")
 		case before.State == v1alpha1.WebhookDisabled:
-			r.event(webhook, corev1.EventTypeNormal, "Enabled", "Enable", "the webhook was enabled; waiting deliveries go out")
+			r.emitEvent(webhook, corev1.EventTypeNormal, "Enabled", "Enable", "the webhook was enabled; waiting deliveries go out")
 		}
 	}
 }
 
-func (r *WebhookReconciler) event(webhook *v1alpha1.Webhook, kind, reason, action, note string) {
+func (r *WebhookReconciler) emitEvent(webhook *v1alpha1.Webhook, kind, reason, action, note string) {
 	r.Recorder.Eventf(webhook, nil, kind, reason, action, "%s", cut(note, 1000))
 }

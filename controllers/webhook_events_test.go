@@ -45,7 +45,7 @@ func TestEventsOfAnEndpoint(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			recorder := events.NewFakeRecorder(8)
-			(&WebhookReconciler{Recorder: recorder}).announce(someWebhook(), tt.before, tt.after)
+			(&WebhookReconciler{Recorder: recorder}).emitEvents(someWebhook(), tt.before, tt.after)
 			close(recorder.Events)
 			var got []string
 			for event := range recorder.Events {
@@ -69,7 +69,7 @@ func TestEmptyRequestsAreTold(t *testing.T) {
 		{v1alpha1.EnableRequestedAtAnnotation: ""}, // and again
 		{v1alpha1.EnableRequestedAtAnnotation: "", v1alpha1.RotateRequestedAtAnnotation: ""},
 	} {
-		r.announceEmpty(someWebhook(func(w *v1alpha1.Webhook) { w.Annotations = annotations }))
+		r.emitEmptyRequests(someWebhook(func(w *v1alpha1.Webhook) { w.Annotations = annotations }))
 	}
 	close(recorder.Events)
 	var got []string

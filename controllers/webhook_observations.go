@@ -17,36 +17,36 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
 
-// Observations gathers what deliveries say about their webhooks until the
-// Webhook reconciler has written it. The delivery reconciler never writes the
+// Observations collects facts about webhooks from their deliveries until the Webhook
+// reconciler has written them. The delivery reconciler never writes the
 // status of a Webhook. It is safe for concurrent use.
 type Observations struct {
 	disableAfter time.Duration
 	now          func() time.Time
 
-	mu    sync.Mutex
-	wake  func(webhook types.NamespacedName, after time.Duration)
-	hooks map[types.NamespacedName]*observed
+	mu       sync.Mutex
+	notify   func(webhook types.NamespacedName, after time.Duration)
+	webhooks map[types.NamespacedName]*observation
 }
 
-// observed is what was seen of one webhook and is not in its status yet.
-type observed struct {
+// observation is what deliveries showed about one webhook and its status does not yet.
+type observation struct {
 	uid       types.UID
 	facts     health.Facts
 	succeeded int64
 	failed    int64
 	// unrecorded deliveries succeeded at the gateway and have no object.
 	unrecorded int64
-	// skipped deliveries were not made by a gateway, the last one at lastSkipped, and
-	// because of a full backlog at lastFull.
-	skipped               int64
-	lastSkipped, lastFull time.Time
-	// deletedEarly failed deliveries are gone before their time, the latest of them
-	// for this bound.
+	// skipped deliveries were not created by a gateway, the last one at lastSkipped, and
+	// because of a full backlog at lastBacklogFull.
+	skipped                      int64
+	lastSkipped, lastBacklogFull time.Time
+	// deletedEarly failed deliveries were deleted before their time, the latest of them
+	// for the bound exceeded.
 	deletedEarly int64
 	exceeded     bound
 	confirmed    rotation // an attempt on which its new secret was primary got a 2xx
-	holdUntil    time.Time
+	retryAfter   time.Time
 }
 
 // rotation is one rotation of a webhook's secret; zero: none.
@@ -62,47 +62,47 @@ func rotationOf(secrets signingsecret.Secrets) rotation {
 // NewObservations returns an empty set. disableAfter is how far apart the first
 // and the latest failure may lie before a webhook is disabled; 0: never.
 func NewObservations(disableAfter time.Duration, now func() time.Time) *Observations {
-	return &Observations{disableAfter: disableAfter, now: now, wake: func(types.NamespacedName, time.Duration) {}, hooks: map[types.NamespacedName]*observed{}}
+	return &Observations{disableAfter: disableAfter, now: now, notify: func(types.NamespacedName, time.Duration) {}, webhooks: map[types.NamespacedName]*observation{}}
 }
 
-// onNews sets what is called when a webhook's status should be looked at, and
-// after how long: at once if its state changes, else with other small changes.
-func (o *Observations) onNews(wake func(webhook types.NamespacedName, after time.Duration)) {
+// onChange sets the function that enqueues a webhook, after the given time: at once if
+// its state changes, else together with other small changes.
+func (o *Observations) onChange(wake func(webhook types.NamespacedName, after time.Duration)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.wake = wake
+	o.notify = wake
 }
 
 func keyOf(object metav1.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
 }
 
-// of returns the entry of a webhook; one of a webhook that was made anew under
-// the name starts afresh.
-func (o *Observations) of(webhook *v1alpha1.Webhook) *observed {
+// entry returns the observation of a webhook and makes it if there is none; a webhook
+// created anew under the name starts with an empty one.
+func (o *Observations) entry(webhook *v1alpha1.Webhook) *observation {
 	key := keyOf(webhook)
-	entry, ok := o.hooks[key]
+	entry, ok := o.webhooks[key]
 	if !ok || entry.uid != webhook.UID {
-		entry = &observed{uid: webhook.UID}
-		o.hooks[key] = entry
+		entry = &observation{uid: webhook.UID}
+		o.webhooks[key] = entry
 	}
 	return entry
 }
 
-// seen is what waits to be written of a webhook. Looking makes no entry: the
-// webhook may be gone.
-func (o *Observations) seen(webhook *v1alpha1.Webhook) observed {
-	if entry, ok := o.hooks[keyOf(webhook)]; ok && entry.uid == webhook.UID {
+// seenLocked returns the observation of a webhook without making one: the webhook may be
+// gone.
+func (o *Observations) seenLocked(webhook *v1alpha1.Webhook) observation {
+	if entry, ok := o.webhooks[keyOf(webhook)]; ok && entry.uid == webhook.UID {
 		return *entry
 	}
-	return observed{uid: webhook.UID}
+	return observation{uid: webhook.UID}
 }
 
-// Finished notes that a delivery succeeded or failed for good. Counting says
-// whether the counters have not counted it before.
-func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcome, at time.Time, counting bool) {
+// DeliveryFinished notes that a delivery succeeded or failed for good; counting: the
+// counters do not have it yet.
+func (o *Observations) DeliveryFinished(webhook *v1alpha1.Webhook, outcome health.Outcome, at time.Time, counting bool) {
 	o.mu.Lock()
-	entry := o.of(webhook)
+	entry := o.entry(webhook)
 	before := o.stateLocked(webhook)
 	entry.facts = health.Observe(entry.facts, outcome, at)
 	after := statusInterval
@@ -119,80 +119,80 @@ func (o *Observations) Finished(webhook *v1alpha1.Webhook, outcome health.Outcom
 	default:
 		entry.failed++
 	}
-	wake := o.wake
+	wake := o.notify
 	o.mu.Unlock()
 	wake(keyOf(webhook), after)
 }
 
-// AttemptFailed notes that an attempt failed which began then, of a delivery that
-// is not over. The status is looked at once it has been so for long enough.
+// AttemptFailed notes a failed attempt of an unfinished delivery. The webhook is
+// enqueued for the time at which the failure may have lasted long enough to count.
 func (o *Observations) AttemptFailed(webhook *v1alpha1.Webhook, began time.Time) {
 	if healthState(webhook) != health.Active || attemptsFail(&webhook.Status) {
 		return // it says so already
 	}
 	o.mu.Lock()
-	wake, now := o.wake, o.now()
+	wake, now := o.notify, o.now()
 	o.mu.Unlock()
 	wake(keyOf(webhook), max(0, began.Add(health.AttemptsFailingAfter).Sub(now)))
 }
 
-// Arrived notes that a delivery has come that is not finished. Where none ever
-// is, as while a webhook is suspended, nothing else tells of its backlog.
-func (o *Observations) Arrived(webhook types.NamespacedName) {
+// DeliveryArrived notes a new unfinished delivery. While none finishes, as while a
+// webhook is suspended, no other observation updates its backlog.
+func (o *Observations) DeliveryArrived(webhook types.NamespacedName) {
 	o.mu.Lock()
-	wake := o.wake
+	wake := o.notify
 	o.mu.Unlock()
 	wake(webhook, statusInterval)
 }
 
-// SecretMissed notes that an attempt found no secret that can sign. Secrets are
-// not watched, so the status may still say that there is one.
+// SecretMissed notes that an attempt found no secret that can sign. Secrets are not
+// watched, so the status may still show one.
 func (o *Observations) SecretMissed(webhook *v1alpha1.Webhook) {
 	o.mu.Lock()
-	wake := o.wake
+	wake := o.notify
 	o.mu.Unlock()
 	wake(keyOf(webhook), 0)
 }
 
-// Counted adds a delivery that ended to the counters of its webhook and says
-// nothing about the endpoint.
-func (o *Observations) Counted(webhook *v1alpha1.Webhook, state v1alpha1.DeliveryState) {
+// CountDelivery adds a finished delivery to the counters of its webhook and says nothing
+// about the endpoint.
+func (o *Observations) CountDelivery(webhook *v1alpha1.Webhook, state v1alpha1.DeliveryState) {
 	o.mu.Lock()
-	entry := o.of(webhook)
+	entry := o.entry(webhook)
 	if state == v1alpha1.DeliverySucceeded {
 		entry.succeeded++
 	} else {
 		entry.failed++
 	}
-	wake := o.wake
+	wake := o.notify
 	o.mu.Unlock()
 	wake(keyOf(webhook), statusInterval)
 }
 
-// Unrecorded adds deliveries that succeeded and have no object.
-func (o *Observations) Unrecorded(webhook *v1alpha1.Webhook, n int64) {
+// CountUnrecorded adds unrecorded deliveries: they succeeded and have no object.
+func (o *Observations) CountUnrecorded(webhook *v1alpha1.Webhook, n int64) {
 	o.mu.Lock()
-	o.of(webhook).unrecorded += n
-	wake := o.wake
+	o.entry(webhook).unrecorded += n
+	wake := o.notify
 	o.mu.Unlock()
 	wake(keyOf(webhook), statusInterval)
 }
 
-// DeletedEarly notes that retention deleted a failed delivery before its time.
-func (o *Observations) DeletedEarly(webhook *v1alpha1.Webhook, exceeded bound) {
+// CountDeletedEarly adds a failed delivery that retention deleted before its time.
+func (o *Observations) CountDeletedEarly(webhook *v1alpha1.Webhook, exceeded bound) {
 	o.mu.Lock()
-	entry := o.of(webhook)
+	entry := o.entry(webhook)
 	entry.deletedEarly++
 	entry.exceeded = exceeded
-	wake := o.wake
+	wake := o.notify
 	o.mu.Unlock()
 	wake(keyOf(webhook), statusInterval)
 }
 
-// Skipped adds deliveries that a webhook did not get, the last one at a time.
-func (o *Observations) Skipped(webhook *v1alpha1.Webhook, count skipped.Count) {
+// CountSkipped adds deliveries that a webhook did not get, the last one at count.Last.
+func (o *Observations) CountSkipped(webhook *v1alpha1.Webhook, count skipped.Count) {
 	o.mu.Lock()
-	entry := o.of(webhook)
+	entry := o.entry(webhook)
 	entry.skipped += count.Full + count.Disabled
 	entry.lastSkipped = latest(entry.lastSkipped, count.Last)
 	after := statusInterval
@@ -200,12 +200,12 @@ func (o *Observations) Skipped(webhook *v1alpha1.Webhook, count skipped.Count) {
 		after = 0
 	}
 	if count.Full > 0 {
-		entry.lastFull = latest(entry.lastFull, count.Last)
+		entry.lastBacklogFull = latest(entry.lastBacklogFull, count.Last)
 		if !meta.IsStatusConditionTrue(webhook.Status.Conditions, v1alpha1.ConditionBacklogFull) {
 			after = 0
 		}
 	}
-	wake := o.wake
+	wake := o.notify
 	o.mu.Unlock()
 	wake(keyOf(webhook), after)
 }
@@ -217,57 +217,56 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// Confirmed notes that the endpoint knows the new secret of a rotation.
-func (o *Observations) Confirmed(webhook *v1alpha1.Webhook, which rotation) {
+// ConfirmSecret notes that the endpoint knows the new secret of a rotation.
+func (o *Observations) ConfirmSecret(webhook *v1alpha1.Webhook, confirmed rotation) {
 	o.mu.Lock()
-	entry := o.of(webhook)
-	news := !entry.confirmed.is(which)
-	entry.confirmed = which
-	wake := o.wake
+	entry := o.entry(webhook)
+	changed := !entry.confirmed.equals(confirmed)
+	entry.confirmed = confirmed
+	wake := o.notify
 	o.mu.Unlock()
-	if news {
+	if changed {
 		wake(keyOf(webhook), 0)
 	}
 }
 
-func (r rotation) is(other rotation) bool {
+func (r rotation) equals(other rotation) bool {
 	return r.current == other.current && r.end.Equal(other.end)
 }
 
-// rotationOver notes that one secret signs: what is known of the last rotation
-// says nothing of the next.
-func (o *Observations) rotationOver(webhook *v1alpha1.Webhook) {
+// clearConfirmed drops the confirmation of a rotation that is over: it says nothing about
+// the next.
+func (o *Observations) clearConfirmed(webhook *v1alpha1.Webhook) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.of(webhook).confirmed = rotation{}
+	o.entry(webhook).confirmed = rotation{}
 }
 
-// IsConfirmed reports whether the new secret of this rotation is primary. What
-// was seen counts before the status, which does not know the secret: it cannot
-// tell two rotations without an end from each other.
-func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, which rotation) bool {
+// IsConfirmed reports whether the new secret of a rotation is primary. Observations
+// count before the status, which does not name the secret and so cannot tell two
+// rotations without an end from each other.
+func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, candidate rotation) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if seen := o.seen(webhook).confirmed; !seen.current.IsZero() && seen.end.Equal(which.end) {
-		return seen.is(which)
+	if seen := o.seenLocked(webhook).confirmed; !seen.current.IsZero() && seen.end.Equal(candidate.end) {
+		return seen.equals(candidate)
 	}
-	return signingsecret.Confirmed(webhook.Status.Signing, which.end)
+	return signingsecret.Confirmed(webhook.Status.Signing, candidate.end)
 }
 
-// Held notes that the endpoint asked to be left alone until then.
-func (o *Observations) Held(webhook *v1alpha1.Webhook, until time.Time) {
+// HoldRetryAfter notes that the endpoint asked for a pause by Retry-After.
+func (o *Observations) HoldRetryAfter(webhook *v1alpha1.Webhook, until time.Time) {
 	o.mu.Lock()
-	entry := o.of(webhook)
-	if until.After(entry.holdUntil) {
-		entry.holdUntil = until
+	entry := o.entry(webhook)
+	if until.After(entry.retryAfter) {
+		entry.retryAfter = until
 	}
-	wake := o.wake
+	wake := o.notify
 	o.mu.Unlock()
 	wake(keyOf(webhook), statusInterval)
 }
 
-// Facts are what is known of the webhook's health: its status and what was
-// seen since.
+// Facts are the facts of the webhook's health: its status and the observations since.
 func (o *Observations) Facts(webhook *v1alpha1.Webhook) health.Facts {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -275,35 +274,35 @@ func (o *Observations) Facts(webhook *v1alpha1.Webhook) health.Facts {
 }
 
 func (o *Observations) factsLocked(webhook *v1alpha1.Webhook) health.Facts {
-	return health.Merge(storedFacts(&webhook.Status), o.seen(webhook).facts)
+	return health.Merge(storedFacts(&webhook.Status), o.seenLocked(webhook).facts)
 }
 
-// Disabled reports whether nothing may be sent, by the status or by what was
-// seen since it was written.
+// Disabled reports whether the webhook is disabled, by its status or by observations
+// since.
 func (o *Observations) Disabled(webhook *v1alpha1.Webhook) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.stateLocked(webhook) == health.Disabled
 }
 
-// stateLocked is the webhook's state with what was seen since its status was
+// stateLocked is the webhook's state with the observations since its status was
 // written.
 func (o *Observations) stateLocked(webhook *v1alpha1.Webhook) health.State {
 	return health.Evaluate(healthState(webhook), o.factsLocked(webhook), o.disableAfter, o.now())
 }
 
-// news is a copy of what waits to be written, and is given back to settle.
-func (o *Observations) news(webhook *v1alpha1.Webhook) observed {
+// snapshot copies the observation of a webhook; acknowledge takes it back once written.
+func (o *Observations) snapshot(webhook *v1alpha1.Webhook) observation {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.seen(webhook)
+	return o.seenLocked(webhook)
 }
 
-// settle takes out what has been written to the status.
-func (o *Observations) settle(webhook *v1alpha1.Webhook, written observed) {
+// acknowledge subtracts an observation that has been written to the status.
+func (o *Observations) acknowledge(webhook *v1alpha1.Webhook, written observation) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	entry := o.of(webhook)
+	entry := o.entry(webhook)
 	entry.succeeded -= written.succeeded
 	entry.failed -= written.failed
 	entry.unrecorded -= written.unrecorded
@@ -311,20 +310,20 @@ func (o *Observations) settle(webhook *v1alpha1.Webhook, written observed) {
 	entry.deletedEarly -= written.deletedEarly
 }
 
-// enabled notes that the webhook was enabled again.
-func (o *Observations) enabled(webhook *v1alpha1.Webhook, at time.Time) {
+// markEnabled notes that the webhook was enabled again.
+func (o *Observations) markEnabled(webhook *v1alpha1.Webhook, at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	entry := o.of(webhook)
+	entry := o.entry(webhook)
 	entry.facts = health.Enable(entry.facts, at)
 }
 
-// released drops the hold that was seen of an endpoint that has changed since.
-func (o *Observations) released(webhook *v1alpha1.Webhook, seen observed) {
+// clearRetryAfter drops the Retry-After hold of a former endpoint.
+func (o *Observations) clearRetryAfter(webhook *v1alpha1.Webhook, seen observation) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if entry := o.of(webhook); !entry.holdUntil.After(seen.holdUntil) {
-		entry.holdUntil = time.Time{}
+	if entry := o.entry(webhook); !entry.retryAfter.After(seen.retryAfter) {
+		entry.retryAfter = time.Time{}
 	}
 }
 
@@ -332,7 +331,7 @@ func (o *Observations) released(webhook *v1alpha1.Webhook, seen observed) {
 func (o *Observations) Forget(key types.NamespacedName) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.hooks, key)
+	delete(o.webhooks, key)
 }
 
 // storedFacts are the facts in a Webhook's status.
@@ -350,8 +349,7 @@ func storedFacts(status *v1alpha1.WebhookStatus) health.Facts {
 	return facts
 }
 
-// healthState is the state of a webhook before what was seen since; that of one
-// that was never looked at is Active.
+// healthState is the state in a webhook's status; Active if it has none yet.
 func healthState(webhook *v1alpha1.Webhook) health.State {
 	if webhook.Status.State == "" {
 		return health.Active

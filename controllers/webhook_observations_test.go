@@ -26,7 +26,7 @@ type woken struct {
 // watched returns Observations whose clock shows now, and the calls they make.
 func watched(now *time.Time) (*Observations, *[]woken) {
 	o, calls := NewObservations(120*hour, func() time.Time { return *now }), &[]woken{}
-	o.onNews(func(webhook types.NamespacedName, after time.Duration) {
+	o.onChange(func(webhook types.NamespacedName, after time.Duration) {
 		*calls = append(*calls, woken{webhook.Name, after})
 	})
 	return o, calls
@@ -57,7 +57,7 @@ func TestObservationsWakeWhenTheStateChanges(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			now := at(0)
 			o, calls := watched(&now)
-			o.Finished(tt.webhook, tt.outcome, now, true)
+			o.DeliveryFinished(tt.webhook, tt.outcome, now, true)
 			same(t, *calls, []woken{{"orders", tt.want}})
 			same(t, o.Disabled(tt.webhook), tt.disabled) // before any status says so
 		})
@@ -80,7 +80,7 @@ func TestFailedAttemptsWakeOnceTheyCount(t *testing.T) {
 	recovering := someWebhook(fails, func(w *v1alpha1.Webhook) {
 		w.Status.State, w.Status.LastSuccessTime = v1alpha1.WebhookActive, micro(-hour)
 	})
-	o.Finished(recovering, health.Succeeded, now, true)
+	o.DeliveryFinished(recovering, health.Succeeded, now, true)
 	same(t, *calls, []woken{{"orders", 0}})
 }
 
@@ -89,7 +89,7 @@ func TestFailedAttemptsWakeOnceTheyCount(t *testing.T) {
 func TestANewDeliveryIsCountedWithinAMinute(t *testing.T) {
 	now := at(0)
 	o, calls := watched(&now)
-	r := &DeliveryReconciler{Observations: o, memory: newMemory(), Now: func() time.Time { return now }}
+	r := &DeliveryReconciler{Observations: o, pending: newPendingWrites(), Now: func() time.Time { return now }}
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
 	r.deliveryEvents().Create(t.Context(), event.TypedCreateEvent[*v1alpha1.WebhookDelivery]{Object: someDelivery()}, queue)
@@ -106,13 +106,13 @@ func TestFailuresTooFarApartDisable(t *testing.T) {
 	webhook := someWebhook()
 	for _, after := range []time.Duration{0, 60 * hour, 119 * hour, 120 * hour} {
 		now = at(after)
-		o.Finished(webhook, health.Failed, now, true)
+		o.DeliveryFinished(webhook, health.Failed, now, true)
 		same(t, o.Disabled(webhook), after == 120*hour)
 	}
 	same(t, (*calls)[3].After, time.Duration(0))
 	if never := NewObservations(0, func() time.Time { return now }); func() bool {
-		never.Finished(webhook, health.Failed, at(0), true)
-		never.Finished(webhook, health.Failed, now, true)
+		never.DeliveryFinished(webhook, health.Failed, at(0), true)
+		never.DeliveryFinished(webhook, health.Failed, now, true)
 		return never.Disabled(webhook)
 	}() {
 		t.Error("0 must mean never")
@@ -123,26 +123,26 @@ func TestCountersAreTakenOutOnce(t *testing.T) {
 	now := at(0)
 	o, _ := watched(&now)
 	webhook := someWebhook()
-	o.Finished(webhook, health.Succeeded, now, true)
-	o.Finished(webhook, health.Failed, now, true)
-	o.Finished(webhook, health.Failed, now, false) // heard of again
-	o.Counted(webhook, v1alpha1.DeliverySucceeded)
-	o.Counted(webhook, v1alpha1.DeliveryFailed)
-	news := o.news(webhook)
+	o.DeliveryFinished(webhook, health.Succeeded, now, true)
+	o.DeliveryFinished(webhook, health.Failed, now, true)
+	o.DeliveryFinished(webhook, health.Failed, now, false) // heard of again
+	o.CountDelivery(webhook, v1alpha1.DeliverySucceeded)
+	o.CountDelivery(webhook, v1alpha1.DeliveryFailed)
+	news := o.snapshot(webhook)
 	same(t, []int64{news.succeeded, news.failed}, []int64{2, 2})
-	o.Counted(webhook, v1alpha1.DeliverySucceeded) // while the status is being written
-	o.settle(webhook, news)
-	news = o.news(webhook)
+	o.CountDelivery(webhook, v1alpha1.DeliverySucceeded) // while the status is being written
+	o.acknowledge(webhook, news)
+	news = o.snapshot(webhook)
 	same(t, []int64{news.succeeded, news.failed}, []int64{1, 0})
 }
 
 func TestAWebhookMadeAnewStartsAfresh(t *testing.T) {
 	now := at(0)
 	o, _ := watched(&now)
-	o.Finished(someWebhook(), health.Gone, now, true)
+	o.DeliveryFinished(someWebhook(), health.Gone, now, true)
 	anew := someWebhook(func(w *v1alpha1.Webhook) { w.UID = "webhook-2" })
 	same(t, o.Disabled(anew), false)
-	o.Finished(anew, health.Gone, now, true)
+	o.DeliveryFinished(anew, health.Gone, now, true)
 	o.Forget(keyOf(anew))
 	same(t, o.Disabled(anew), false)
 }
@@ -160,13 +160,13 @@ func TestEnabling(t *testing.T) {
 		metav1.SetMetaDataAnnotation(&w.ObjectMeta, v1alpha1.EnableRequestedAtAnnotation, "now")
 	})
 	same(t, o.Disabled(disabled), true) // asked for, not carried out
-	o.enabled(disabled, now)
+	o.markEnabled(disabled, now)
 	enabled := someWebhook(func(w *v1alpha1.Webhook) { w.Status.State, w.Status.EnabledTime = v1alpha1.WebhookActive, micro(0) })
 	same(t, o.Disabled(enabled), false)
 	now = at(second)
-	o.Finished(enabled, health.Gone, at(-minute), true) // was in flight
+	o.DeliveryFinished(enabled, health.Gone, at(-minute), true) // was in flight
 	same(t, o.Disabled(enabled), false)
-	o.Finished(enabled, health.Gone, now, true)
+	o.DeliveryFinished(enabled, health.Gone, now, true)
 	same(t, o.Disabled(enabled), true)
 }
 
@@ -177,8 +177,8 @@ func TestConfirmingARotation(t *testing.T) {
 	toNew := func(end time.Time) rotation { return rotation{current: signature.NewSecret(newSecret), end: end} }
 	end, nextEnd := at(24*hour+500*time.Millisecond), at(48*hour)
 	same(t, o.IsConfirmed(webhook, toNew(end)), false)
-	o.Confirmed(webhook, toNew(end))
-	o.Confirmed(webhook, toNew(end))
+	o.ConfirmSecret(webhook, toNew(end))
+	o.ConfirmSecret(webhook, toNew(end))
 	same(t, *calls, []woken{{"orders", 0}})
 	same(t, []bool{o.IsConfirmed(webhook, toNew(end)), o.IsConfirmed(webhook, toNew(nextEnd))}, []bool{true, false})
 	// A new process knows it from the status, which has whole seconds.
@@ -197,15 +197,15 @@ func TestConfirmingOneOfTwoRotationsWithoutAnEnd(t *testing.T) {
 	now := at(0)
 	o, calls := watched(&now)
 	first, second := rotation{current: signature.NewSecret(oldSecret)}, rotation{current: signature.NewSecret(newSecret)}
-	o.Confirmed(someWebhook(), first)
+	o.ConfirmSecret(someWebhook(), first)
 	written := someWebhook(func(w *v1alpha1.Webhook) {
 		w.Status.Signing = &v1alpha1.SigningStatus{Primary: v1alpha1.SigningKeyCurrent}
 	})
 	same(t, []bool{o.IsConfirmed(written, first), o.IsConfirmed(written, second)}, []bool{true, false})
-	o.Confirmed(written, second)
+	o.ConfirmSecret(written, second)
 	same(t, len(*calls), 2)
 	same(t, []bool{o.IsConfirmed(written, first), o.IsConfirmed(written, second)}, []bool{false, true})
-	o.rotationOver(written)
+	o.clearConfirmed(written)
 	written.Status.Signing.Primary = ""
 	same(t, o.IsConfirmed(written, second), false)
 }
@@ -215,8 +215,8 @@ func TestHoldsAreWrittenOnceAMinute(t *testing.T) {
 	o, calls := watched(&now)
 	webhook := someWebhook()
 	for _, until := range []time.Duration{second, hour, minute} {
-		o.Held(webhook, at(until))
+		o.HoldRetryAfter(webhook, at(until))
 	}
 	same(t, *calls, []woken{{"orders", statusInterval}, {"orders", statusInterval}, {"orders", statusInterval}})
-	same(t, o.news(webhook).holdUntil, at(hour))
+	same(t, o.snapshot(webhook).retryAfter, at(hour))
 }

@@ -19,56 +19,56 @@ import (
 )
 
 const (
-	// secretGrace is for how long a Secret is waited for that the Webhook's
-	// author has announced, and secretPoll how often it is looked for meanwhile.
+	// secretGrace is how long the manager waits for a Secret that the Webhook's author
+	// has announced, secretPoll how often it looks for it meanwhile.
 	secretGrace = 30 * time.Second
 	secretPoll  = time.Second
 )
 
-// sign makes sure that the Webhook has its secret, and reads it.
-func (r *WebhookReconciler) sign(ctx context.Context, s *webhookScope) error {
+// ensureSecret makes sure that the Webhook has its secret, and reads it.
+func (r *WebhookReconciler) ensureSecret(ctx context.Context, s *webhookScope) error {
 	secrets, err := r.Secrets.Read(ctx, s.webhook)
 	problem, isProblem := errors.AsType[*signingsecret.Problem](err)
 	if err != nil && !isProblem {
 		return err
 	}
 	if signingsecret.IsGenerated(s.webhook) {
-		if s.refused = r.refusedBefore(s); s.refused == nil {
-			changed, err := r.tend(ctx, s, secrets, problem)
-			if s.refused = r.refuse(ctx, s, problem, err); err != nil && s.refused == nil {
+		if s.refusal = r.activeRefusal(s); s.refusal == nil {
+			changed, err := r.maintainSecret(ctx, s, secrets, problem)
+			if s.refusal = r.noteRefusal(ctx, s, problem, err); err != nil && s.refusal == nil {
 				return err
 			}
-			if changed && s.refused == nil {
+			if changed && s.refusal == nil {
 				secrets, err = r.Secrets.Refresh(ctx, s.webhook)
 				if problem, isProblem = errors.AsType[*signingsecret.Problem](err); err != nil && !isProblem {
 					return err
 				}
 			}
 		}
-		if s.refused != nil && problem != nil {
-			problem = s.refused.asProblem()
+		if s.refusal != nil && problem != nil {
+			problem = s.refusal.problem()
 			r.Secrets.Explain(s.webhook, problem.Message)
 		}
 	}
-	s.secrets, s.signing = secrets, problem
-	s.rotated = rotateWanted(s.webhook) && (!signingsecret.IsGenerated(s.webhook) || problem == nil && s.refused == nil)
+	s.secrets, s.signingProblem = secrets, problem
+	s.rotated = rotateRequested(s.webhook) && (!signingsecret.IsGenerated(s.webhook) || problem == nil && s.refusal == nil)
 	if problem == nil && !secrets.Overlaps(s.now) {
-		r.Observations.rotationOver(s.webhook)
+		r.Observations.clearConfirmed(s.webhook)
 	}
 	return nil
 }
 
-// tend creates, rotates and prunes the generated Secret; changed tells that it
-// must be read again.
-func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets signingsecret.Secrets, problem *signingsecret.Problem) (changed bool, err error) {
+// maintainSecret creates, rotates and prunes the generated Secret; changed: it must
+// be read again.
+func (r *WebhookReconciler) maintainSecret(ctx context.Context, s *webhookScope, secrets signingsecret.Secrets, problem *signingsecret.Problem) (changed bool, err error) {
 	switch {
-	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotFound && secretFollows(s.webhook, s.now):
+	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotFound && isSecretAnnounced(s.webhook, s.now):
 		return true, nil
 	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotFound:
 		return true, r.createSecret(ctx, s.webhook)
 	case problem != nil && problem.Reason == v1alpha1.ReasonSecretNotPermitted:
 		return r.adoptSecret(ctx, s.webhook)
-	case rotateWanted(s.webhook): // a way out of an invalid one, too
+	case rotateRequested(s.webhook): // replaces an invalid secret, too
 		return true, r.updateSecret(ctx, s.webhook, func(secret *corev1.Secret) (bool, error) {
 			return r.rotateSecret(ctx, secret, s)
 		})
@@ -80,9 +80,9 @@ func (r *WebhookReconciler) tend(ctx context.Context, s *webhookScope, secrets s
 	return false, nil
 }
 
-// secretFollows reports whether the Webhook's author is about to create its
-// Secret. One that died in between is not waited for.
-func secretFollows(webhook *v1alpha1.Webhook, now time.Time) bool {
+// isSecretAnnounced reports whether the Webhook's author is about to create its
+// Secret. The wait is bounded: the author may have died in between.
+func isSecretAnnounced(webhook *v1alpha1.Webhook, now time.Time) bool {
 	return webhook.Annotations[v1alpha1.SecretFollowsAnnotation] == "true" && now.Sub(webhook.CreationTimestamp.Time) < secretGrace
 }
 
@@ -92,8 +92,8 @@ func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.
 		return err
 	}
 	secret := signingsecret.NewSecret(webhook, value)
-	err = r.homes.limits.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Create(ctx, secret) })
-	if denial.IsAlreadyExists(err) { // it may have lost its owner, or its key
+	err = r.pool.writeLimits.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Create(ctx, secret) })
+	if denial.IsAlreadyExists(err) { // it may have lost its owner or its key
 		if adopted, err := r.adoptSecret(ctx, webhook); adopted || err != nil {
 			return err
 		}
@@ -128,11 +128,10 @@ func (r *WebhookReconciler) adoptSecret(ctx context.Context, webhook *v1alpha1.W
 	return true, nil
 }
 
-// rotateSecret answers the Webhook's request to rotate. The gateway may be
-// doing the same: it writes its request on the Webhook before it changes the
-// Secret. So the Secret was read before, and the request is read now, and a
-// request from a cache that is behind cannot rotate away what the gateway has
-// just handed out.
+// rotateSecret carries out the Webhook's request to rotate. The gateway may be doing
+// the same: it writes its request on the Webhook before it changes the Secret. The
+// Secret was read before and the request is read now, so a request from a stale cache
+// cannot rotate away a secret that the gateway has just handed out.
 func (r *WebhookReconciler) rotateSecret(ctx context.Context, secret *corev1.Secret, s *webhookScope) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -140,7 +139,7 @@ func (r *WebhookReconciler) rotateSecret(ctx context.Context, secret *corev1.Sec
 	if err := r.Live.Get(ctx, keyOf(s.webhook), &live); err != nil {
 		return false, client.IgnoreNotFound(fmt.Errorf("get webhook %s: %w", keyOf(s.webhook), err))
 	}
-	if live.UID != s.webhook.UID || !rotateWanted(&live) {
+	if live.UID != s.webhook.UID || !rotateRequested(&live) {
 		return false, nil
 	}
 	return signingsecret.Rotate(secret, &live, live.Annotations[v1alpha1.RotateRequestedAtAnnotation], s.now, r.Random)
@@ -155,7 +154,7 @@ func (r *WebhookReconciler) updateSecret(ctx context.Context, webhook *v1alpha1.
 		return client.IgnoreNotFound(err)
 	}
 	if problem := signingsecret.Permitted(webhook, secret); problem != nil {
-		return nil //nolint:nilerr // the status says it; somebody else's Secret is left alone
+		return nil //nolint:nilerr // the status says it; a Secret of another owner is not changed
 	}
 	changed, err := change(secret)
 	if err != nil || !changed {
@@ -178,5 +177,5 @@ func (r *WebhookReconciler) readSecret(ctx context.Context, key types.Namespaced
 }
 
 func (r *WebhookReconciler) writeSecret(ctx context.Context, secret *corev1.Secret) error {
-	return r.homes.limits.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Update(ctx, secret) })
+	return r.pool.writeLimits.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Update(ctx, secret) })
 }

@@ -12,15 +12,15 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// isMinor reports whether the write of a status can wait for its turn: it brings
-// counters, times and words only, or says that attempts fail less than a minute
-// after it has said so before. An endpoint that takes a delivery now and then
-// costs two writes a minute so, and not one for each change of its mind. How the
-// latest attempt failed is no minor thing where nothing was said of it before.
+// isMinor reports whether the write of a status can wait: it changes only counters,
+// times and messages, or says that attempts fail less than a minute after the last
+// status that said so. An endpoint that accepts a delivery now and then costs two
+// writes a minute that way, and not one for each change. The first message about the
+// latest failed attempt is not minor.
 func (r *WebhookReconciler) isMinor(s *webhookScope, status *v1alpha1.WebhookStatus) bool {
-	before, after := steady(&s.webhook.Status), steady(status)
-	if beginsToFail(before, after) {
-		last, _ := r.failing.Load(keyOf(s.webhook))
+	before, after := withoutVolatile(&s.webhook.Status), withoutVolatile(status)
+	if startsFailing(before, after) {
+		last, _ := r.lastFailing.Load(keyOf(s.webhook))
 		if at, ok := last.(time.Time); !ok || s.now.Sub(at) >= statusInterval {
 			return false
 		}
@@ -28,26 +28,26 @@ func (r *WebhookReconciler) isMinor(s *webhookScope, status *v1alpha1.WebhookSta
 		if was := findCondition(before.Conditions, v1alpha1.ConditionEndpointHealthy); was != nil {
 			*healthy = *was
 		}
-	} else if namesLatest(status) && !namesLatest(&s.webhook.Status) && failsAlready(before) {
+	} else if namesLatestFailure(status) && !namesLatestFailure(&s.webhook.Status) && isUnhealthy(before) {
 		return false
 	}
 	return equality.Semantic.DeepEqual(before, after)
 }
 
-// namesLatest reports whether a status says how the latest attempt failed.
-func namesLatest(status *v1alpha1.WebhookStatus) bool {
+// namesLatestFailure reports whether a status describes the latest failed attempt.
+func namesLatestFailure(status *v1alpha1.WebhookStatus) bool {
 	healthy := findCondition(status.Conditions, v1alpha1.ConditionEndpointHealthy)
-	return healthy != nil && strings.Contains(healthy.Message, latestWith)
+	return healthy != nil && strings.Contains(healthy.Message, latestFailurePrefix)
 }
 
-// failsAlready reports whether a status says that the endpoint takes nothing.
-func failsAlready(status *v1alpha1.WebhookStatus) bool {
+// isUnhealthy reports whether a status says that the endpoint accepts nothing.
+func isUnhealthy(status *v1alpha1.WebhookStatus) bool {
 	return meta.IsStatusConditionFalse(status.Conditions, v1alpha1.ConditionEndpointHealthy)
 }
 
-// beginsToFail reports whether a status says that attempts fail and the one before
-// it did not.
-func beginsToFail(before, after *v1alpha1.WebhookStatus) bool {
+// startsFailing reports whether a status says that attempts fail and the one before it
+// did not.
+func startsFailing(before, after *v1alpha1.WebhookStatus) bool {
 	return attemptsFail(after) && !attemptsFail(before)
 }
 
@@ -57,9 +57,9 @@ func attemptsFail(status *v1alpha1.WebhookStatus) bool {
 	return healthy != nil && healthy.Reason == v1alpha1.ReasonAttemptsFailing
 }
 
-// steady is a status without what changes all the time: counters, times, and how
-// the latest attempt failed.
-func steady(status *v1alpha1.WebhookStatus) *v1alpha1.WebhookStatus {
+// withoutVolatile is a status without counters, times, and the description of the latest
+// failed attempt, which change all the time.
+func withoutVolatile(status *v1alpha1.WebhookStatus) *v1alpha1.WebhookStatus {
 	out := status.DeepCopy()
 	out.LastSuccessTime, out.LastFailureTime, out.RetryAfterTime, out.LastSkippedTime = nil, nil, nil, nil
 	out.DeliveriesSucceeded, out.DeliveriesFailed, out.DeliveriesUnrecorded, out.DeliveriesSkipped, out.DeliveriesPending = 0, 0, 0, 0, 0

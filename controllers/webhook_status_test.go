@@ -22,7 +22,7 @@ import (
 )
 
 // someBounds are those of the manager.
-var someBounds = backlogBounds{unfinished: 2000, fullFor: 5 * time.Minute}
+var someBounds = backlogQuota{unfinished: 2000, fullFor: 5 * time.Minute}
 
 // kstatusOf is what tools that wait for objects make of this one.
 func kstatusOf(t *testing.T, webhook *v1alpha1.Webhook) status.Status {
@@ -41,10 +41,10 @@ func kstatusOf(t *testing.T, webhook *v1alpha1.Webhook) status.Status {
 // goodScope is that of a Webhook that nothing is wrong with, looked at first.
 func goodScope() *webhookScope {
 	return &webhookScope{
-		webhook:  someWebhook(func(w *v1alpha1.Webhook) { w.Generation = 3 }),
-		now:      at(0),
-		secrets:  signingsecret.Secrets{Current: signature.NewSecret(newSecret)},
-		urlKnown: true,
+		webhook:    someWebhook(func(w *v1alpha1.Webhook) { w.Generation = 3 }),
+		now:        at(0),
+		secrets:    signingsecret.Secrets{Current: signature.NewSecret(newSecret)},
+		urlChecked: true,
 	}
 }
 
@@ -52,7 +52,7 @@ func TestKstatusBeforeItIsSeen(t *testing.T) {
 	webhook := someWebhook()
 	webhook.Status.ObservedGeneration = -1 // the default
 	same(t, kstatusOf(t, webhook), status.InProgressStatus)
-	webhook.Status = *judge(goodScope(), NewObservations(0, time.Now), someBounds)
+	webhook.Status = *nextWebhookStatus(goodScope(), NewObservations(0, time.Now), someBounds)
 	webhook.Generation = 4 // changed since
 	same(t, kstatusOf(t, webhook), status.InProgressStatus)
 }
@@ -77,13 +77,13 @@ func TestJudge(t *testing.T) {
 	observe := func(outcomes ...health.Outcome) func(*webhookScope, *Observations) {
 		return func(s *webhookScope, o *Observations) {
 			for i, outcome := range outcomes {
-				o.Finished(s.webhook, outcome, at(-time.Duration(len(outcomes)-i)*time.Second), true)
+				o.DeliveryFinished(s.webhook, outcome, at(-time.Duration(len(outcomes)-i)*time.Second), true)
 			}
 		}
 	}
 	problem := func(reason string) func(*webhookScope, *Observations) {
 		return func(s *webhookScope, _ *Observations) {
-			s.secrets, s.signing = signingsecret.Secrets{}, &signingsecret.Problem{Reason: reason, Message: "it says why"}
+			s.secrets, s.signingProblem = signingsecret.Secrets{}, &signingsecret.Problem{Reason: reason, Message: "it says why"}
 		}
 	}
 	follows := func(age time.Duration) func(*webhookScope, *Observations) {
@@ -100,7 +100,7 @@ func TestJudge(t *testing.T) {
 	}
 	attempts := func(began time.Duration) func(*webhookScope, *Observations) {
 		return func(s *webhookScope, _ *Observations) {
-			s.waiting.add(retrying(began), s.webhook, timeOf(s.webhook.Status.LastSuccessTime))
+			s.unfinished.add(retrying(began), s.webhook, timeOf(s.webhook.Status.LastSuccessTime))
 		}
 	}
 	succeeded := func(when time.Duration) func(*webhookScope, *Observations) {
@@ -132,15 +132,15 @@ func TestJudge(t *testing.T) {
 			verdict{active, conditions("EndpointHealthy=False AttemptsFailing"), status.CurrentStatus}},
 		{"attempts have failed for a minute, and one succeeded since", []func(*webhookScope, *Observations){succeeded(-10 * second), attempts(-minute)},
 			verdict{active, conditions("EndpointHealthy=True Delivering"), status.CurrentStatus}},
-		{"attempts that failed at the former url", []func(*webhookScope, *Observations){succeeded(-hour), attempts(-minute), func(s *webhookScope, _ *Observations) { s.enabled, s.moved = true, true }},
+		{"attempts that failed at the former url", []func(*webhookScope, *Observations){succeeded(-hour), attempts(-minute), func(s *webhookScope, _ *Observations) { s.enabled, s.endpointMoved = true, true }},
 			verdict{active, conditions(), status.CurrentStatus}},
 		{"attempts failed before it was suspended", []func(*webhookScope, *Observations){succeeded(-hour), attempts(-minute), suspended},
 			verdict{active, conditions("EndpointHealthy=True Delivering", "Ready=True Suspended"), status.CurrentStatus}},
 		{"failing attempts, then suspended", []func(*webhookScope, *Observations){succeeded(-2 * hour), saidSo, attempts(-minute), suspended},
 			verdict{active, conditions("EndpointHealthy=False AttemptsFailing", "Ready=True Suspended"), status.CurrentStatus}},
-		{"failing attempts, by a new process that has not read them yet", []func(*webhookScope, *Observations){succeeded(-2 * hour), saidSo, func(s *webhookScope, _ *Observations) { s.waiting.partial = true }},
+		{"failing attempts, by a new process that has not read them yet", []func(*webhookScope, *Observations){succeeded(-2 * hour), saidSo, func(s *webhookScope, _ *Observations) { s.unfinished.partial = true }},
 			verdict{active, conditions("EndpointHealthy=False AttemptsFailing"), status.CurrentStatus}},
-		{"a success seen by a new process that has not read all yet", []func(*webhookScope, *Observations){succeeded(-second), saidSo, func(s *webhookScope, _ *Observations) { s.waiting.partial = true }},
+		{"a success seen by a new process that has not read all yet", []func(*webhookScope, *Observations){succeeded(-second), saidSo, func(s *webhookScope, _ *Observations) { s.unfinished.partial = true }},
 			verdict{active, conditions("EndpointHealthy=True Delivering"), status.CurrentStatus}},
 		{"410", []func(*webhookScope, *Observations){observe(health.Gone)},
 			verdict{disabled, conditions("EndpointHealthy=False EndpointGone", "Ready=False Disabled", "Stalled=True Disabled"), status.FailedStatus}},
@@ -167,16 +167,16 @@ func TestJudge(t *testing.T) {
 		{"secret not permitted", []func(*webhookScope, *Observations){problem(v1alpha1.ReasonSecretNotPermitted)},
 			verdict{active, conditions("Ready=False SecretNotPermitted", "Stalled=True SecretNotPermitted"), status.FailedStatus}},
 		{"URL forbidden", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) {
-			s.url = &dispatcher.URLError{Reason: dispatcher.ReasonAddressForbidden, Message: "a private address"}
+			s.urlProblem = &dispatcher.URLError{Reason: dispatcher.ReasonAddressForbidden, Message: "a private address"}
 		}}, verdict{active, conditions("Ready=False URLForbidden", "Stalled=True URLForbidden"), status.FailedStatus}},
-		{"dispatcher away, never checked", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.urlKnown = false }},
+		{"dispatcher away, never checked", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.urlChecked = false }},
 			verdict{active, conditions("Ready=Unknown Progressing", "Reconciling=True Progressing"), status.InProgressStatus}},
 		{"dispatcher away, this spec checked before", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) {
-			s.urlKnown, s.webhook.Status.ObservedGeneration = false, 3
+			s.urlChecked, s.webhook.Status.ObservedGeneration = false, 3
 			s.webhook.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}}
 		}}, verdict{active, conditions(), status.CurrentStatus}},
 		{"dispatcher away, another spec checked before", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) {
-			s.urlKnown, s.webhook.Status.ObservedGeneration = false, 2
+			s.urlChecked, s.webhook.Status.ObservedGeneration = false, 2
 			s.webhook.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}}
 		}}, verdict{active, conditions("Ready=Unknown Progressing", "Reconciling=True Progressing"), status.InProgressStatus}},
 		{"stalled before, well now", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) {
@@ -185,16 +185,16 @@ func TestJudge(t *testing.T) {
 				{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSecretInvalid},
 			}
 		}}, verdict{active, conditions(), status.CurrentStatus}},
-		{"event types that nobody registered", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.missing = []string{"a.b"} }},
+		{"event types that nobody registered", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.unregistered = []string{"a.b"} }},
 			verdict{active, conditions("EventTypesRegistered=False NotRegistered"), status.CurrentStatus}},
-		{"a full backlog", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.waiting.count = 2000 }},
+		{"a full backlog", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) { s.unfinished.count = 2000 }},
 			verdict{active, conditions("BacklogFull=True BacklogAtLimit"), status.CurrentStatus}},
 		{"deliveries were skipped a moment ago", []func(*webhookScope, *Observations){func(s *webhookScope, o *Observations) {
-			o.Skipped(s.webhook, skipped.Count{Full: 1, Last: at(-4 * minute)})
+			o.CountSkipped(s.webhook, skipped.Count{Full: 1, Last: at(-4 * minute)})
 		}},
 			verdict{active, conditions("BacklogFull=True DeliveriesSkipped"), status.CurrentStatus}},
 		{"deliveries were skipped a while ago", []func(*webhookScope, *Observations){func(s *webhookScope, o *Observations) {
-			o.Skipped(s.webhook, skipped.Count{Full: 1, Last: at(-5 * minute)})
+			o.CountSkipped(s.webhook, skipped.Count{Full: 1, Last: at(-5 * minute)})
 		}},
 			verdict{active, conditions(), status.CurrentStatus}},
 		{"a former process has said so", []func(*webhookScope, *Observations){func(s *webhookScope, _ *Observations) {
@@ -209,8 +209,8 @@ func TestJudge(t *testing.T) {
 			for _, change := range tt.change {
 				change(s, o)
 			}
-			s.news = o.news(s.webhook)
-			got := judge(s, o, someBounds)
+			s.observed = o.snapshot(s.webhook)
+			got := nextWebhookStatus(s, o, someBounds)
 			webhook := s.webhook.DeepCopy()
 			webhook.Status = *got
 			told := verdict{State: got.State, Kstatus: kstatusOf(t, webhook)}
@@ -241,13 +241,13 @@ func TestJudgeWholeStatus(t *testing.T) {
 	now := at(0)
 	o := NewObservations(0, func() time.Time { return now })
 	s.webhook.Annotations = map[string]string{v1alpha1.RotateRequestedAtAnnotation: "rotate-1", v1alpha1.EnableRequestedAtAnnotation: "enable-1"}
-	s.rotated, s.enabled, s.waiting.count = true, true, 7
+	s.rotated, s.enabled, s.unfinished.count = true, true, 7
 	s.secrets.Previous, s.secrets.OverlapEnd = signature.NewSecret(oldSecret), at(24*hour+500*time.Millisecond)
 	s.webhook.Status.DeliveriesSucceeded = 10
-	o.Finished(s.webhook, health.Failed, at(-2*second), true)
-	o.Finished(s.webhook, health.Succeeded, at(-second), true)
-	o.Held(s.webhook, at(90*second+time.Millisecond))
-	s.news = o.news(s.webhook)
+	o.DeliveryFinished(s.webhook, health.Failed, at(-2*second), true)
+	o.DeliveryFinished(s.webhook, health.Succeeded, at(-second), true)
+	o.HoldRetryAfter(s.webhook, at(90*second+time.Millisecond))
+	s.observed = o.snapshot(s.webhook)
 	condition := func(name string, value metav1.ConditionStatus, reason, message string) metav1.Condition {
 		return metav1.Condition{Type: name, Status: value, Reason: reason, Message: message, ObservedGeneration: 3, LastTransitionTime: metav1.NewTime(at(0))}
 	}
@@ -264,15 +264,15 @@ func TestJudgeWholeStatus(t *testing.T) {
 			condition("BacklogFull", "False", "BacklogBelowLimit", "new events are accepted"),
 		},
 	}
-	same(t, judge(s, o, someBounds), want)
+	same(t, nextWebhookStatus(s, o, someBounds), want)
 
 	// The next pass finds nothing to say, until the hold is over.
-	o.settle(s.webhook, s.news)
-	s.webhook.Status, s.enabled, s.news = *want, false, o.news(s.webhook)
-	same(t, judge(s, o, someBounds), want)
+	o.acknowledge(s.webhook, s.observed)
+	s.webhook.Status, s.enabled, s.observed = *want, false, o.snapshot(s.webhook)
+	same(t, nextWebhookStatus(s, o, someBounds), want)
 	now, s.now = at(91*second), at(91*second)
 	want.RetryAfterTime = nil
-	same(t, judge(s, o, someBounds), want)
+	same(t, nextWebhookStatus(s, o, someBounds), want)
 }
 
 // What an endpoint asked for holds no other one.
@@ -281,18 +281,18 @@ func TestAChangedEndpointIsNotHeld(t *testing.T) {
 	r := &WebhookReconciler{Observations: o, Metrics: NewMetrics(prometheus.NewRegistry())}
 	s := goodScope()
 	s.webhook.Status.RetryAfterTime = new(metav1.NewTime(at(minute)))
-	o.Held(s.webhook, at(hour))
-	s.enabled, s.moved, s.news = true, true, o.news(s.webhook)
-	judged := judge(s, o, someBounds)
+	o.HoldRetryAfter(s.webhook, at(hour))
+	s.enabled, s.endpointMoved, s.observed = true, true, o.snapshot(s.webhook)
+	judged := nextWebhookStatus(s, o, someBounds)
 	same(t, judged.RetryAfterTime, (*metav1.Time)(nil))
 	r.account(s, judged)
 	s = goodScope()
-	s.webhook.Status, s.news = *judged, o.news(s.webhook)
-	same(t, judge(s, o, someBounds).RetryAfterTime, (*metav1.Time)(nil))
+	s.webhook.Status, s.observed = *judged, o.snapshot(s.webhook)
+	same(t, nextWebhookStatus(s, o, someBounds).RetryAfterTime, (*metav1.Time)(nil))
 
-	o.Held(s.webhook, at(2*hour)) // by the new one
-	s.news = o.news(s.webhook)
-	same(t, judge(s, o, someBounds).RetryAfterTime, new(metav1.NewTime(at(2*hour))))
+	o.HoldRetryAfter(s.webhook, at(2*hour)) // by the new one
+	s.observed = o.snapshot(s.webhook)
+	same(t, nextWebhookStatus(s, o, someBounds).RetryAfterTime, new(metav1.NewTime(at(2*hour))))
 }
 
 func TestWhatReenables(t *testing.T) {

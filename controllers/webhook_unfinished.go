@@ -14,23 +14,21 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 )
 
-// unfinished is what the deliveries of a webhook say that have not ended.
-//
-// It is read from the objects at each pass, so it survives a restart.
+// unfinished sums up the unfinished deliveries of a webhook. It is read from the
+// objects at each pass, so it survives a restart.
 type unfinished struct {
 	count int64
-	// failedSince is when the earliest of their failed attempts began that no
-	// success has followed; zero: there is none.
+	// failedSince is when the earliest of their failed attempts without a later success
+	// began; zero: there is none.
 	failedSince time.Time
-	// latest is the newest attempt that failed, also of a delivery that failed for
-	// good; empty: there is none.
+	// latest is the newest failed attempt, also of a delivery that failed for good;
+	// empty: there is none.
 	latest v1alpha1.Attempt
-	// partial: some deliveries have not been read yet.
+	// partial: the cache does not have all deliveries yet.
 	partial bool
 }
 
-// add takes one delivery into account. Attempts that began up to healthy do not
-// count.
+// add adds one delivery. Attempts that began up to healthy do not count.
 func (u *unfinished) add(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook, healthy time.Time) {
 	ended := isFinished(delivery.Status.State)
 	if !ended {
@@ -39,40 +37,40 @@ func (u *unfinished) add(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.W
 	if delivery.Spec.Test || ownedByAnother(delivery, webhook) {
 		return
 	}
-	for _, made := range delivery.Status.AttemptLog {
-		started := made.StartTime.Time
-		if !failedAtEndpoint(made) || !started.After(healthy) {
+	for _, entry := range delivery.Status.AttemptLog {
+		started := entry.StartTime.Time
+		if !failedAtEndpoint(entry) || !started.After(healthy) {
 			continue
 		}
 		if !ended && (u.failedSince.IsZero() || started.Before(u.failedSince)) {
 			u.failedSince = started
 		}
 		if started.After(u.latest.StartTime.Time) {
-			u.latest = made
+			u.latest = entry
 		}
 	}
 }
 
-// failedAtEndpoint tells an attempt that the endpoint did not take from one that
-// succeeded, and from one that went wrong here.
-func failedAtEndpoint(made v1alpha1.Attempt) bool {
-	switch dispatcher.Reason(made.Reason) {
+// failedAtEndpoint distinguishes an attempt that the endpoint did not accept from one
+// that succeeded and from one that failed on our side.
+func failedAtEndpoint(entry v1alpha1.Attempt) bool {
+	switch dispatcher.Reason(entry.Reason) {
 	case dispatcher.ReasonNone, dispatcher.ReasonDispatcherLost, dispatcher.ReasonRequestInvalid:
 		return false
 	}
 	return true
 }
 
-// outcomeText names how an attempt failed: "HTTPStatus 500", "Timeout".
-func outcomeText(made v1alpha1.Attempt) string {
-	if made.ResponseStatus == nil {
-		return made.Reason
+// failureText names the failure of an attempt: "HTTPStatus 500", "Timeout".
+func failureText(entry v1alpha1.Attempt) string {
+	if entry.ResponseStatus == nil {
+		return entry.Reason
 	}
-	return made.Reason + " " + strconv.Itoa(int(*made.ResponseStatus))
+	return entry.Reason + " " + strconv.Itoa(int(*entry.ResponseStatus))
 }
 
-// unfinished reads the deliveries of a webhook that have not ended. While they are
-// still being read there are at least as many as there were.
+// unfinished reads the unfinished deliveries of a webhook. While the cache syncs there
+// are at least as many as the status says.
 func (r *WebhookReconciler) unfinished(ctx context.Context, webhook *v1alpha1.Webhook) (unfinished, error) {
 	var list v1alpha1.WebhookDeliveryList
 	err := r.Deliveries.List(ctx, &list, client.InNamespace(webhook.Namespace),
@@ -80,7 +78,7 @@ func (r *WebhookReconciler) unfinished(ctx context.Context, webhook *v1alpha1.We
 	if err != nil {
 		return unfinished{}, fmt.Errorf("list deliveries of webhook %s/%s: %w", webhook.Namespace, webhook.Name, err)
 	}
-	u := unfinished{partial: !r.Filling.Done()}
+	u := unfinished{partial: !r.Sync.Done()}
 	healthy := r.Observations.Facts(webhook).CountsSince()
 	for i := range list.Items {
 		u.add(&list.Items[i], webhook, healthy)

@@ -66,7 +66,7 @@ func TestUnfinished(t *testing.T) {
 			for _, delivery := range tt.deliveries {
 				u.add(delivery, someWebhook(), at(-minute))
 			}
-			same(t, want{u.count, u.failedSince, outcomeText(u.latest)}, tt.want)
+			same(t, want{u.count, u.failedSince, failureText(u.latest)}, tt.want)
 		})
 	}
 }
@@ -84,8 +84,8 @@ func TestFailingAttemptsAreToldOnceAMinute(t *testing.T) {
 		s := &webhookScope{webhook: someWebhook(before), now: at(when)}
 		status := &someWebhook(after).Status
 		isMinor := r.isMinor(s, status)
-		if beginsToFail(&s.webhook.Status, status) && !isMinor {
-			r.failing.Store(keyOf(s.webhook), s.now)
+		if startsFailing(&s.webhook.Status, status) && !isMinor {
+			r.lastFailing.Store(keyOf(s.webhook), s.now)
 		}
 		return isMinor
 	}
@@ -109,7 +109,7 @@ func TestTheFirstReasonIsToldAtOnce(t *testing.T) {
 		})
 	}
 	unknown := "a delivery has failed"
-	known, other := unknown+latestWith+"HTTPStatus 500", unknown+latestWith+"Timeout"
+	known, other := unknown+latestFailurePrefix+"HTTPStatus 500", unknown+latestFailurePrefix+"Timeout"
 	r := &WebhookReconciler{}
 	for _, tt := range []struct {
 		before, after string

@@ -10,25 +10,25 @@ import (
 )
 
 const (
-	// turnRest is how many times as long as a write took the API server is left
-	// alone before the next one, mostTurnRest how long at most.
-	turnRest     = 3
-	mostTurnRest = time.Second
+	// throttleRestFactor times the latency of a write is the rest before the next write,
+	// throttleRestMax at most.
+	throttleRestFactor = 3
+	throttleRestMax    = time.Second
 )
 
-// turns spread writes that can wait. Webhooks that were busy together have
-// counters to write in the same moment, and hundreds of writes at once would hold
-// up the deliveries of all others. It is safe for concurrent use.
-type turns struct {
-	mu   sync.Mutex
-	took time.Duration // moving average of a write
-	free time.Time     // the first turn that nobody has
-	due  map[types.NamespacedName]time.Time
+// counterThrottle spreads the writes of counters. Webhooks that were busy together have
+// counters to write in the same moment, and hundreds of writes at once would delay the
+// deliveries of all others. It is safe for concurrent use.
+type counterThrottle struct {
+	mu             sync.Mutex
+	latencyAverage time.Duration // of a write, moving
+	nextFree       time.Time     // first time without a planned write
+	due            map[types.NamespacedName]time.Time
 }
 
-// wait is how long it is to the turn of a webhook, which is given one if it has
-// none; 0: it is its turn.
-func (t *turns) wait(webhook types.NamespacedName, now time.Time) time.Duration {
+// delay returns how long a webhook's write waits, and plans the write if it is not
+// planned yet; 0: now.
+func (t *counterThrottle) delay(webhook types.NamespacedName, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at, has := t.due[webhook]
@@ -36,28 +36,28 @@ func (t *turns) wait(webhook types.NamespacedName, now time.Time) time.Duration 
 		if t.due == nil {
 			t.due = map[types.NamespacedName]time.Time{}
 		}
-		if at = t.free; at.Before(now) {
+		if at = t.nextFree; at.Before(now) {
 			at = now
 		}
 		t.due[webhook] = at
-		t.free = at.Add(t.took + min(turnRest*t.took, mostTurnRest))
+		t.nextFree = at.Add(t.latencyAverage + min(throttleRestFactor*t.latencyAverage, throttleRestMax))
 	}
 	return max(0, at.Sub(now))
 }
 
-// written ends the turn of a webhook with how long its write took.
-func (t *turns) written(webhook types.NamespacedName, took time.Duration) {
+// finish ends the planned write of a webhook, which took that long.
+func (t *counterThrottle) finish(webhook types.NamespacedName, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.due, webhook)
-	if t.took == 0 {
-		t.took = took
+	if t.latencyAverage == 0 {
+		t.latencyAverage = took
 	}
-	t.took = (3*t.took + took) / 4
+	t.latencyAverage = (3*t.latencyAverage + took) / 4
 }
 
-// forget ends the turn of a webhook that has nothing to write.
-func (t *turns) forget(webhook types.NamespacedName) {
+// cancel drops the planned write of a webhook that has nothing to write.
+func (t *counterThrottle) cancel(webhook types.NamespacedName) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.due, webhook)

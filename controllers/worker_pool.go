@@ -16,187 +16,186 @@ import (
 )
 
 const (
-	// homeRestMin and homeRestMax bound the wait after a write failed before the next
-	// one in the namespace. It doubles with each failure in a row.
-	homeRestMin = 50 * time.Millisecond
-	homeRestMax = 2 * time.Second
+	// namespaceRestMin and namespaceRestMax bound the wait after a failed write before the
+	// next one in the namespace. It doubles with each failure in a row.
+	namespaceRestMin = 50 * time.Millisecond
+	namespaceRestMax = 2 * time.Second
 )
 
-// homes share the workers of a controller out between namespaces: what one namespace
-// makes of its own writes holds up nobody else. An admission webhook that does not
-// answer would else keep every worker waiting, and one that denies would keep them
-// busy.
+// workerPool shares the workers of a controller between namespaces: failing writes of
+// one namespace do not delay the others. Otherwise an admission webhook that does not
+// answer would keep every worker waiting, and one that denies would keep them busy.
 //
 // A namespace has at most three quarters of the workers, beyond that no more than are
-// left free. One whose latest write failed is doubted: it has one worker, after a
-// rest, and all that are doubted have a quarter of the workers between them. Passes
-// that find no place wait for one; namespaces take turns, and within one who came
-// first is first. It is safe for concurrent use.
-type homes struct {
-	workers int
-	now     func() time.Time
-	limits  *writelimit.Limits // how long a write may take
-	// wake puts a pass that has waited into the queue.
-	wake func(types.NamespacedName)
+// left free. A namespace whose latest write failed is unproven: it has one worker, after
+// a rest, and all unproven namespaces share a quarter of the workers. Passes that get no
+// worker wait; namespaces take turns, and within one the first to come is the first
+// served. It is safe for concurrent use.
+type workerPool struct {
+	workers     int
+	now         func() time.Time
+	writeLimits *writelimit.Limits // how long a write may take
+	// enqueue puts an object whose pass has waited into the controller's queue.
+	enqueue func(types.NamespacedName)
 
-	mu       sync.Mutex
-	all      map[string]*home
-	using    int      // workers that have a place
-	doubting int      // of these, in namespaces that are doubted
-	turns    []string // namespaces in which passes wait, next first
+	mu           sync.Mutex
+	namespaces   map[string]*namespaceWorkers
+	busy         int      // workers with a pass
+	busyUnproven int      // of these, in unproven namespaces
+	waiting      []string // namespaces in which passes wait, next first
 }
 
-// home is what is known of the writes of one namespace.
-type home struct {
-	using    int
-	line     []types.NamespacedName // passes that wait, in order, and some that do no more
-	waiting  map[types.NamespacedName]struct{}
-	failures int       // in a row
-	rests    time.Time // until then
+// namespaceWorkers is the share of one namespace and the state of its writes.
+type namespaceWorkers struct {
+	busy                int
+	queue               []types.NamespacedName // waiting passes, in order, and some that no longer wait
+	waiting             map[types.NamespacedName]struct{}
+	consecutiveFailures int
+	restUntil           time.Time
 }
 
-func newHomes(workers int, now func() time.Time, wake func(types.NamespacedName)) *homes {
-	return &homes{workers: workers, now: now, limits: writelimit.New(now), wake: wake, all: map[string]*home{}}
+func newWorkerPool(workers int, now func() time.Time, wake func(types.NamespacedName)) *workerPool {
+	return &workerPool{workers: workers, now: now, writeLimits: writelimit.New(now), enqueue: wake, namespaces: map[string]*namespaceWorkers{}}
 }
 
-// begin gives a pass over an object its place, and reports false if it must wait: it
-// is put into the queue again when it may have one.
-func (h *homes) begin(object types.NamespacedName) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	o := h.home(object.Namespace)
-	if !h.hasRoom(o) {
-		h.park(o, object)
+// acquire gives a pass over an object a worker, and reports false if it must wait: the
+// object is enqueued again when a worker is free.
+func (p *workerPool) acquire(object types.NamespacedName) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.namespace(object.Namespace)
+	if !p.hasFreeWorker(n) {
+		p.addWaiting(n, object)
 		return false
 	}
-	delete(o.waiting, object)
-	o.using++
-	h.using++
-	if o.failures > 0 {
-		h.doubting++
+	delete(n.waiting, object)
+	n.busy++
+	p.busy++
+	if n.consecutiveFailures > 0 {
+		p.busyUnproven++
 	}
 	return true
 }
 
-// end gives the place of a pass back.
-func (h *homes) end(object types.NamespacedName) {
-	h.mu.Lock()
-	o := h.home(object.Namespace)
-	o.using--
-	h.using--
-	if o.failures > 0 {
-		h.doubting--
+// release ends the pass of an object.
+func (p *workerPool) release(object types.NamespacedName) {
+	p.mu.Lock()
+	n := p.namespace(object.Namespace)
+	n.busy--
+	p.busy--
+	if n.consecutiveFailures > 0 {
+		p.busyUnproven--
 	}
-	next := h.next()
-	if o.using == 0 && len(o.line) == 0 {
-		delete(h.all, object.Namespace)
+	next := p.takeNext()
+	if n.busy == 0 && len(n.queue) == 0 {
+		delete(p.namespaces, object.Namespace)
 	}
-	h.mu.Unlock()
+	p.mu.Unlock()
 	for _, waiting := range next {
-		h.wake(waiting)
+		p.enqueue(waiting)
 	}
 }
 
-// failed notes that a write of a namespace was refused, failed or took too long, and
-// lets the object wait for the end of the rest.
-func (h *homes) failed(object types.NamespacedName) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	o := h.home(object.Namespace)
-	if o.failures == 0 {
-		h.doubting += o.using
+// noteFailure notes that a write of a namespace was refused, failed or took too long, and
+// makes the object wait for the end of the rest.
+func (p *workerPool) noteFailure(object types.NamespacedName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.namespace(object.Namespace)
+	if n.consecutiveFailures == 0 {
+		p.busyUnproven += n.busy
 	}
-	rest := min(homeRestMin<<min(o.failures, 8), homeRestMax)
-	o.failures++
-	o.rests = h.now().Add(rest)
-	h.park(o, object)
-	time.AfterFunc(rest, h.rested)
+	rest := min(namespaceRestMin<<min(n.consecutiveFailures, 8), namespaceRestMax)
+	n.consecutiveFailures++
+	n.restUntil = p.now().Add(rest)
+	p.addWaiting(n, object)
+	time.AfterFunc(rest, p.resume)
 }
 
-// succeeded notes that a write of a namespace was taken.
-func (h *homes) succeeded(namespace string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if o := h.all[namespace]; o != nil && o.failures > 0 {
-		h.doubting -= o.using
-		o.failures, o.rests = 0, time.Time{}
+// noteSuccess notes that a write of a namespace succeeded.
+func (p *workerPool) noteSuccess(namespace string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.namespaces[namespace]; n != nil && n.consecutiveFailures > 0 {
+		p.busyUnproven -= n.busy
+		n.consecutiveFailures, n.restUntil = 0, time.Time{}
 	}
 }
 
-// rested lets those go on whose rest is over.
-func (h *homes) rested() {
-	h.mu.Lock()
-	next := h.next()
-	h.mu.Unlock()
+// resume enqueues waiting passes when a rest is over.
+func (p *workerPool) resume() {
+	p.mu.Lock()
+	next := p.takeNext()
+	p.mu.Unlock()
 	for _, waiting := range next {
-		h.wake(waiting)
+		p.enqueue(waiting)
 	}
 }
 
-func (h *homes) home(namespace string) *home {
-	o := h.all[namespace]
-	if o == nil {
-		o = &home{waiting: map[types.NamespacedName]struct{}{}}
-		h.all[namespace] = o
+func (p *workerPool) namespace(namespace string) *namespaceWorkers {
+	n := p.namespaces[namespace]
+	if n == nil {
+		n = &namespaceWorkers{waiting: map[types.NamespacedName]struct{}{}}
+		p.namespaces[namespace] = n
 	}
-	return o
+	return n
 }
 
-// hasRoom reports whether a namespace may have one more worker.
-func (h *homes) hasRoom(o *home) bool {
-	if o.failures > 0 {
-		return o.using == 0 && !h.now().Before(o.rests) && h.doubting < max(1, h.workers/4)
+// hasFreeWorker reports whether a namespace may have one more worker.
+func (p *workerPool) hasFreeWorker(n *namespaceWorkers) bool {
+	if n.consecutiveFailures > 0 {
+		return n.busy == 0 && !p.now().Before(n.restUntil) && p.busyUnproven < max(1, p.workers/4)
 	}
-	return h.using < max(1, h.workers*3/4) || o.using < h.workers-h.using
+	return p.busy < max(1, p.workers*3/4) || n.busy < p.workers-p.busy
 }
 
-func (h *homes) park(o *home, object types.NamespacedName) {
-	if _, waits := o.waiting[object]; waits {
+func (p *workerPool) addWaiting(n *namespaceWorkers, object types.NamespacedName) {
+	if _, waits := n.waiting[object]; waits {
 		return
 	}
-	if len(o.line) == 0 {
-		h.turns = append(h.turns, object.Namespace)
+	if len(n.queue) == 0 {
+		p.waiting = append(p.waiting, object.Namespace)
 	}
-	o.line = append(o.line, object)
-	o.waiting[object] = struct{}{}
+	n.queue = append(n.queue, object)
+	n.waiting[object] = struct{}{}
 }
 
-// first takes the object out that has waited longest; false: none waits.
-func (o *home) first() (object types.NamespacedName, ok bool) {
-	for !ok && len(o.line) > 0 {
-		object, o.line = o.line[0], o.line[1:]
-		_, ok = o.waiting[object]
-		delete(o.waiting, object)
+// takeFirst removes and returns the object that has waited longest; false: none waits.
+func (n *namespaceWorkers) takeFirst() (object types.NamespacedName, ok bool) {
+	for !ok && len(n.queue) > 0 {
+		object, n.queue = n.queue[0], n.queue[1:]
+		_, ok = n.waiting[object]
+		delete(n.waiting, object)
 	}
 	return object, ok
 }
 
-// wakeAtOnce is how many passes a place that is free lets go on: they take theirs a
-// moment later, and each lets others go on in its turn.
-const wakeAtOnce = 2
+// maxResumed is how many waiting passes one free worker resumes: they acquire it a moment
+// later, and each resumes others when it ends.
+const maxResumed = 2
 
-// next takes out who may go on, from namespaces in turn.
-func (h *homes) next() (next []types.NamespacedName) {
-	for i := 0; i < len(h.turns) && len(next) < wakeAtOnce; {
-		o := h.all[h.turns[i]]
-		if !h.hasRoom(o) {
+// takeNext removes and returns the passes that may go on, from namespaces in turn.
+func (p *workerPool) takeNext() (next []types.NamespacedName) {
+	for i := 0; i < len(p.waiting) && len(next) < maxResumed; {
+		n := p.namespaces[p.waiting[i]]
+		if !p.hasFreeWorker(n) {
 			i++
 			continue
 		}
-		if object, ok := o.first(); ok {
+		if object, ok := n.takeFirst(); ok {
 			next = append(next, object)
 		}
-		namespace := h.turns[i]
-		h.turns = slices.Delete(h.turns, i, i+1)
-		if len(o.line) > 0 {
-			h.turns = append(h.turns, namespace)
+		namespace := p.waiting[i]
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		if len(n.queue) > 0 {
+			p.waiting = append(p.waiting, namespace)
 		}
 	}
 	return next
 }
 
-// isUnreachable reports whether a request to the API server got no answer because
-// there was nobody to ask: that says nothing about one namespace.
+// isUnreachable reports whether a request got no answer because the API server could
+// not be reached: that says nothing about one namespace.
 func isUnreachable(err error) bool {
 	_, answered := errors.AsType[*apierrors.StatusError](err)
 	return err != nil && !answered && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)

@@ -15,14 +15,14 @@ import (
 
 // street is homes and who was woken.
 type street struct {
-	*homes
+	*workerPool
 	wokenMu sync.Mutex // timers wake too
 	woken   []types.NamespacedName
 }
 
 func newStreet(workers int) *street {
 	s := &street{}
-	s.homes = newHomes(workers, time.Now, s.noteWoken)
+	s.workerPool = newWorkerPool(workers, time.Now, s.noteWoken)
 	return s
 }
 
@@ -47,7 +47,7 @@ func inTown(namespace string, n int) types.NamespacedName {
 
 // take begins as many passes of a namespace as it may have.
 func (s *street) take(namespace string) (n int) {
-	for s.begin(inTown(namespace, n)) {
+	for s.acquire(inTown(namespace, n)) {
 		n++
 	}
 	return n
@@ -56,12 +56,12 @@ func (s *street) take(namespace string) (n int) {
 func TestANamespaceLeavesWorkersToOthers(t *testing.T) {
 	s := newStreet(16)
 	same(t, []int{s.take("a"), s.take("b"), s.take("c"), s.take("d")}, []int{12, 2, 1, 1})
-	s.end(inTown("a", 0))
+	s.release(inTown("a", 0))
 	same(t, len(s.takeWoken()), 0)
 	same(t, s.take("newcomer"), 1)
-	s.end(inTown("a", 1))
-	s.end(inTown("a", 2))
-	s.end(inTown("a", 3))
+	s.release(inTown("a", 1))
+	s.release(inTown("a", 2))
+	s.release(inTown("a", 3))
 	woken := s.takeWoken()
 	same(t, slices.Contains(woken, inTown("b", 2)), true)
 	same(t, slices.Contains(woken, inTown("a", 12)), false)
@@ -71,12 +71,12 @@ func TestANamespaceWhoseWritesFailHasOneWorkerNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreet(16)
 		for i, rest := range []int{50, 100, 200, 400, 800, 1600, 2000, 2000} {
-			if !s.begin(inTown("a", 0)) {
+			if !s.acquire(inTown("a", 0)) {
 				t.Fatalf("no place after %d failures", i)
 			}
-			s.failed(inTown("a", 0))
-			same(t, s.begin(inTown("a", 1)), false)
-			s.end(inTown("a", 0))
+			s.noteFailure(inTown("a", 0))
+			same(t, s.acquire(inTown("a", 1)), false)
+			s.release(inTown("a", 0))
 			s.takeWoken()
 			time.Sleep(time.Duration(rest)*time.Millisecond - time.Nanosecond)
 			synctest.Wait()
@@ -86,15 +86,15 @@ func TestANamespaceWhoseWritesFailHasOneWorkerNowAndThen(t *testing.T) {
 			same(t, len(s.takeWoken()) > 0, true)
 			same(t, s.take("b"), 12)
 			for i := range 12 {
-				s.end(inTown("b", i))
+				s.release(inTown("b", i))
 			}
 		}
-		same(t, s.begin(inTown("a", 0)), true)
-		same(t, s.begin(inTown("a", 1)), false)
-		s.succeeded("a")
-		same(t, s.begin(inTown("a", 1)), true)
-		s.end(inTown("a", 0))
-		s.end(inTown("a", 1))
+		same(t, s.acquire(inTown("a", 0)), true)
+		same(t, s.acquire(inTown("a", 1)), false)
+		s.noteSuccess("a")
+		same(t, s.acquire(inTown("a", 1)), true)
+		s.release(inTown("a", 0))
+		s.release(inTown("a", 1))
 	})
 }
 
@@ -104,16 +104,16 @@ func TestNamespacesWhoseWritesFailShareAQuarterOfTheWorkers(t *testing.T) {
 		var doubted []string
 		for i := range 10 {
 			name := fmt.Sprint("bad", i)
-			s.begin(inTown(name, 0))
-			s.failed(inTown(name, 0))
-			s.end(inTown(name, 0))
+			s.acquire(inTown(name, 0))
+			s.noteFailure(inTown(name, 0))
+			s.release(inTown(name, 0))
 			doubted = append(doubted, name)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
 		busy := 0
 		for _, name := range doubted {
-			if s.begin(inTown(name, 0)) {
+			if s.acquire(inTown(name, 0)) {
 				busy++
 			}
 		}
@@ -137,13 +137,13 @@ func TestNothingThatWaitsForAPlaceIsLost(t *testing.T) {
 		var under []types.NamespacedName
 		for step := 0; len(done) < all; step++ {
 			if step > 100_000 {
-				t.Fatalf("%d of %d are done, %d wait", len(done), all, len(s.turns))
+				t.Fatalf("%d of %d are done, %d wait", len(done), all, len(s.waiting))
 			}
 			queue = append(queue, s.takeWoken()...)
 			if len(queue) > 0 {
 				next := queue[0]
 				queue = queue[1:]
-				if s.begin(next) {
+				if s.acquire(next) {
 					under = append(under, next)
 				}
 			}
@@ -152,30 +152,30 @@ func TestNothingThatWaitsForAPlaceIsLost(t *testing.T) {
 				under = under[1:]
 				switch {
 				case ends.Namespace == "ns0" && step%3 > 0: // fails now and then
-					s.failed(ends)
+					s.noteFailure(ends)
 				default:
-					s.succeeded(ends.Namespace)
+					s.noteSuccess(ends.Namespace)
 					done[ends]++
 				}
-				s.end(ends)
+				s.release(ends)
 			}
 			if len(queue) == 0 && len(under) == 0 {
-				time.Sleep(homeRestMax)
+				time.Sleep(namespaceRestMax)
 				synctest.Wait()
 			}
 		}
 		for _, rest := range under {
-			s.end(rest)
+			s.release(rest)
 		}
-		for woken := s.takeWoken(); len(woken)+len(s.turns) > 0; woken = s.takeWoken() { // who was woken twice finds nothing to do
+		for woken := s.takeWoken(); len(woken)+len(s.waiting) > 0; woken = s.takeWoken() { // who was woken twice finds nothing to do
 			for _, each := range woken {
-				if s.begin(each) {
-					s.end(each)
+				if s.acquire(each) {
+					s.release(each)
 				}
 			}
-			time.Sleep(homeRestMax)
+			time.Sleep(namespaceRestMax)
 			synctest.Wait()
 		}
-		same(t, []int{len(s.all), s.using, s.doubting}, []int{0, 0, 0})
+		same(t, []int{len(s.namespaces), s.busy, s.busyUnproven}, []int{0, 0, 0})
 	})
 }

@@ -39,7 +39,7 @@ func run() error {
 	authn.NewMetrics(manager)
 	authz.NewMetrics(manager)
 	panics.New(manager, nil)
-	manager.MustRegister(controllers.RunnerCollector{Stats: func() attempt.Stats { return attempt.Stats{} }}, (&controllers.Filling{}).Collector())
+	manager.MustRegister(controllers.RunnerCollector{Stats: func() attempt.Stats { return attempt.Stats{} }}, (&controllers.ProgressiveSync{}).Collector())
 	if err := manager.print("Manager"); err != nil {
 		return err
 	}
