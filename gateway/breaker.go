@@ -46,14 +46,14 @@ func observeAttempt(delivery *v1alpha1.WebhookDelivery, now time.Time) observedA
 	if latest == nil {
 		return observedAttempt{}
 	}
-	made := attemptlog.Bounded(*latest, now)
+	entry := attemptlog.Bounded(*latest, now)
 	observed := observedAttempt{
-		endTime: earliest(attemptlog.Ended(&made), now), revision: made.EndpointRevision,
-		timedOut:  made.Reason == string(dispatcher.ReasonTimeout),
+		endTime: earliest(attemptlog.Ended(&entry), now), revision: entry.EndpointRevision,
+		timedOut:  entry.Reason == string(dispatcher.ReasonTimeout),
 		succeeded: delivery.Status.State == v1alpha1.DeliverySucceeded,
 	}
-	if made.RetryAfterTime != nil {
-		observed.retryAfter = made.RetryAfterTime.Time
+	if entry.RetryAfterTime != nil {
+		observed.retryAfter = entry.RetryAfterTime.Time
 	}
 	return observed
 }

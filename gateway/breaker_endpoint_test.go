@@ -13,40 +13,40 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// changing is a webhook whose url or secret is changed again and again, and what its
+// changingEndpoint is a webhook whose url or secret is changed again and again, and what its
 // endpoints have said.
-type changing struct {
-	slots   *limiter
-	webhook *v1alpha1.Webhook
-	now     time.Time
-	version int
-	out     []*attempted
-	kept    *unstoredAttempts
-	// accused tells that the endpoint that the webhook has now was slow, or refused.
-	accused bool
+type changingEndpoint struct {
+	slots    *limiter
+	webhook  *v1alpha1.Webhook
+	now      time.Time
+	version  int
+	underWay []*changingAttempt
+	unstored *unstoredAttempts
+	// hasFailed tells that the endpoint that the webhook has now was slow, or refused.
+	hasFailed bool
 }
 
-// attempted is an attempt that is under way, or one of which objects will tell.
-type attempted struct {
+// changingAttempt is an attempt that is under way, or one of which objects will tell.
+type changingAttempt struct {
 	slot     *slot
 	version  int
 	revision string
 }
 
-// change gives the webhook another endpoint: another url, or another secret.
-func (c *changing) change(random *rand.Rand) {
+// changeEndpoint gives the webhook another endpoint: another url, or another secret.
+func (c *changingEndpoint) changeEndpoint(random *rand.Rand) {
 	c.version++
-	c.accused = false
+	c.hasFailed = false
 	c.webhook = c.webhook.DeepCopy()
 	if random.IntN(2) == 0 {
-		c.webhook.Spec.URL = urlOf(fmt.Sprint("version-", c.version))
+		c.webhook.Spec.URL = endpointURL(fmt.Sprint("version-", c.version))
 	} else {
 		c.webhook.Spec.Signing = &v1alpha1.Signing{SecretRef: &v1alpha1.SecretKeyReference{Name: fmt.Sprint("version-", c.version), Key: "secret"}}
 	}
 }
 
-// answer is a bad one, at random.
-func (c *changing) answer(random *rand.Rand) *dispatcher.Result {
+// failedResult is a bad one, at random.
+func (c *changingEndpoint) failedResult(random *rand.Rand) *dispatcher.Result {
 	switch random.IntN(4) {
 	case 0:
 		return &dispatcher.Result{StatusCode: 410, Reason: dispatcher.ReasonGone}
@@ -58,45 +58,45 @@ func (c *changing) answer(random *rand.Rand) *dispatcher.Result {
 	return &dispatcher.Result{StatusCode: 500}
 }
 
-// end lets an attempt end badly, whenever it began, or an object tell of one.
-func (c *changing) end(random *rand.Rand) {
-	if len(c.out) == 0 {
+// finishOne lets an attempt end badly, whenever it began, or an object tell of one.
+func (c *changingEndpoint) finishOne(random *rand.Rand) {
+	if len(c.underWay) == 0 {
 		return
 	}
-	i := random.IntN(len(c.out))
-	ended := c.out[i]
-	result := c.answer(random)
+	i := random.IntN(len(c.underWay))
+	ended := c.underWay[i]
+	result := c.failedResult(random)
 	if ended.slot != nil {
 		c.slots.releaseWithResult(ended.slot, result, 10*time.Second, c.now)
 		ended.slot = nil // an object tells of it later
 	} else {
-		c.out[i] = c.out[len(c.out)-1]
-		c.out = c.out[:len(c.out)-1]
+		c.underWay[i] = c.underWay[len(c.underWay)-1]
+		c.underWay = c.underWay[:len(c.underWay)-1]
 		c.slots.observe(keyOf(c.webhook), observedAttempt{
 			endTime: c.now, revision: ended.revision, timedOut: result.Reason == dispatcher.ReasonTimeout, retryAfter: result.RetryAfter,
 		}, c.now)
 	}
-	c.accused = c.accused || ended.version == c.version
+	c.hasFailed = c.hasFailed || ended.version == c.version
 }
 
-// notice takes in that the endpoint is slower than one may be.
-func (c *changing) notice() {
-	for _, one := range c.out {
+// noteSlow takes in that the endpoint is slower than one may be.
+func (c *changingEndpoint) noteSlow() {
+	for _, one := range c.underWay {
 		if one.slot != nil && one.version == c.version && c.now.Sub(one.slot.began) >= c.slots.slowAfter {
-			c.accused = true
+			c.hasFailed = true
 		}
 	}
 }
 
-// begin makes an attempt, and reports why there is none.
-func (c *changing) begin() refusal {
-	at, why := c.slots.acquire(c.webhook, c.now, func(time.Time) bool { return true })
-	if at != nil {
-		made := &attempted{at, c.version, at.endpoint.revision}
-		c.out = append(c.out, made)
-		c.kept.add(&firstAttempt{draft: &deliveryDraft{webhook: c.webhook, objectName: "dlv"}, endpointRevision: made.revision})
+// startOne makes an attempt, and reports why there is none.
+func (c *changingEndpoint) startOne() refusal {
+	s, reason := c.slots.acquire(c.webhook, c.now, func(time.Time) bool { return true })
+	if s != nil {
+		made := &changingAttempt{s, c.version, s.endpoint.revision}
+		c.underWay = append(c.underWay, made)
+		c.unstored.add(&firstAttempt{draft: &deliveryDraft{webhook: c.webhook, objectName: "dlv"}, endpointRevision: made.revision})
 	}
-	return why
+	return reason
 }
 
 // TestNothingOfAFormerEndpointCounts changes a webhook at random while attempts to
@@ -105,31 +105,31 @@ func TestNothingOfAFormerEndpointCounts(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	c := &changing{slots: newLimiter(4096, 64, 4096, time.Second), webhook: hookNamed("team/one", urlOf("version-0")), now: time.Unix(1e9, 0)}
-	c.kept = newUnstoredAttempts(func() time.Time { return c.now })
+	c := &changingEndpoint{slots: newLimiter(4096, 64, 4096, time.Second), webhook: webhookNamed("team/one", endpointURL("version-0")), now: time.Unix(1e9, 0)}
+	c.unstored = newUnstoredAttempts(func() time.Time { return c.now })
 	changes, refused := 0, 0
 	for step := range 20_000 {
 		c.now = c.now.Add(time.Duration(random.IntN(200)) * time.Millisecond)
-		c.notice()
+		c.noteSlow()
 		switch random.IntN(8) {
 		case 0:
-			c.change(random)
+			c.changeEndpoint(random)
 			changes++
 		case 1, 2, 3:
-			why := c.begin()
-			if why == refusedCircuitOpen {
+			reason := c.startOne()
+			if reason == refusedCircuitOpen {
 				refused++
 			}
-			if why == refusedCircuitOpen && !c.accused {
+			if reason == refusedCircuitOpen && !c.hasFailed {
 				t.Fatalf("step %d: no attempt to an endpoint that has said nothing yet", step)
 			}
 		default:
-			c.end(random)
+			c.finishOne(random)
 		}
-		if fails, slow := c.slots.classify(c.webhook, c.now); (fails || slow) && !c.accused {
+		if fails, slow := c.slots.classify(c.webhook, c.now); (fails || slow) && !c.hasFailed {
 			t.Fatalf("step %d: fails %t, slow %t before the endpoint has said anything", step, fails, slow)
 		}
-		if a := c.kept.find(c.webhook, "dlv"); a != nil && a.endpointRevision != signingsecret.EndpointRevision(c.webhook) {
+		if a := c.unstored.find(c.webhook, "dlv"); a != nil && a.endpointRevision != signingsecret.EndpointRevision(c.webhook) {
 			t.Fatalf("step %d: an attempt to a former endpoint stands for one to this", step)
 		}
 	}

@@ -14,57 +14,57 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// rumours are slots that hear what objects tell, as in a gateway.
-type rumours struct {
-	*track
+// observedLimiter are slots that hear what objects tell, as in a gateway.
+type observedLimiter struct {
+	*limiterFixture
 
-	ledger  *deliveryIndex
+	index   *deliveryIndex
 	version int
 }
 
-func newRumours() *rumours {
-	r := &rumours{track: newTrack()}
-	r.ledger = newDeliveryIndex(func() time.Time { return r.now })
-	r.ledger.observe = r.limiter.observe
+func newObservedLimiter() *observedLimiter {
+	r := &observedLimiter{limiterFixture: newLimiterFixture()}
+	r.index = newDeliveryIndex(func() time.Time { return r.now })
+	r.index.observe = r.limiter.observe
 	return r
 }
 
-// tell makes a delivery known whose latest attempt is this one.
-func (r *rumours) tell(of webhookKey, made v1alpha1.Attempt) {
+// observeDelivery makes a delivery known whose latest attempt is this one.
+func (r *observedLimiter) observeDelivery(of webhookKey, entry v1alpha1.Attempt) {
 	r.version++
 	delivery := &v1alpha1.WebhookDelivery{}
 	delivery.Namespace, delivery.Name, delivery.ResourceVersion = of.namespace, "d"+strconv.Itoa(r.version), strconv.Itoa(r.version)
 	delivery.OwnerReferences = []metav1.OwnerReference{{Kind: "Webhook", Name: of.name, UID: of.uid, Controller: new(true)}}
 	delivery.Spec.WebhookRef.Name = of.name
-	delivery.Spec.FirstAttempt = &made
-	r.ledger.ApplyWrite(delivery)
+	delivery.Spec.FirstAttempt = &entry
+	r.index.ApplyWrite(delivery)
 }
 
-func (r *rumours) ask(webhook *v1alpha1.Webhook) refusal {
-	at, why := r.acquire(webhook, r.now, func(time.Time) bool { return false })
-	if at != nil {
-		r.release(at, r.now)
+func (r *observedLimiter) refusalFor(webhook *v1alpha1.Webhook) refusal {
+	s, reason := r.acquire(webhook, r.now, func(time.Time) bool { return false })
+	if s != nil {
+		r.release(s, r.now)
 	}
-	return why
+	return reason
 }
 
-func victim() *v1alpha1.Webhook {
-	webhook := hookNamed("orders", "https://orders.example.com/")
+func ordersWebhook() *v1alpha1.Webhook {
+	webhook := webhookNamed("orders", "https://orders.example.com/")
 	webhook.Namespace, webhook.UID = "victim", "the uid"
 	return webhook
 }
 
-var lastYear = metav1.NewMicroTime(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC))
+var farFuture = metav1.NewMicroTime(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC))
 
 func attemptAt(at time.Time, reason string, more ...func(*v1alpha1.Attempt)) v1alpha1.Attempt {
-	made := v1alpha1.Attempt{Number: 1, StartTime: metav1.NewMicroTime(at), Reason: reason}
+	entry := v1alpha1.Attempt{Number: 1, StartTime: metav1.NewMicroTime(at), Reason: reason}
 	for _, change := range more {
-		change(&made)
+		change(&entry)
 	}
-	return made
+	return entry
 }
 
-func asking(until time.Time) func(*v1alpha1.Attempt) {
+func withRetryAfter(until time.Time) func(*v1alpha1.Attempt) {
 	return func(made *v1alpha1.Attempt) { made.RetryAfterTime = new(metav1.NewMicroTime(until)) }
 }
 
@@ -77,25 +77,25 @@ func TestADeliverySpeaksOfItsOwnWebhookOnly(t *testing.T) {
 		"of another namespace and of no one's name": {"liar", "", "the uid"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRumours()
-			webhook := victim()
-			at, _ := r.acquire(webhook, r.now, nil)
-			r.ends(at, time.Millisecond, good())
+			r := newObservedLimiter()
+			webhook := ordersWebhook()
+			s, _ := r.acquire(webhook, r.now, nil)
+			r.finish(s, time.Millisecond, succeededResult())
 			r.now = r.now.Add(time.Second)
-			for _, made := range []v1alpha1.Attempt{
-				attemptAt(lastYear.Time, "Timeout"),
+			for _, entry := range []v1alpha1.Attempt{
+				attemptAt(farFuture.Time, "Timeout"),
 				attemptAt(r.now, "Timeout"),
-				attemptAt(r.now, "Throttled", asking(r.now.Add(time.Hour))),
-				attemptAt(lastYear.Time, "Throttled", asking(lastYear.Time)),
+				attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Hour))),
+				attemptAt(farFuture.Time, "Throttled", withRetryAfter(farFuture.Time)),
 			} {
-				r.tell(liar, made)
-				if why := r.ask(webhook); why != "" {
-					t.Errorf("%s at %s: first attempts are refused as %q", made.Reason, made.StartTime, why)
+				r.observeDelivery(liar, entry)
+				if reason := r.refusalFor(webhook); reason != "" {
+					t.Errorf("%s at %s: first attempts are refused as %q", entry.Reason, entry.StartTime, reason)
 				}
 			}
-			r.tell(keyOf(webhook), attemptAt(r.now, "Timeout"))
-			if why := r.ask(webhook); why != refusedCircuitOpen {
-				t.Errorf("its own delivery timed out, and first attempts are %q", why)
+			r.observeDelivery(keyOf(webhook), attemptAt(r.now, "Timeout"))
+			if reason := r.refusalFor(webhook); reason != refusedCircuitOpen {
+				t.Errorf("its own delivery timed out, and first attempts are %q", reason)
 			}
 		})
 	}
@@ -103,40 +103,40 @@ func TestADeliverySpeaksOfItsOwnWebhookOnly(t *testing.T) {
 
 // Whoever writes nonsense into deliveries of a webhook of their own gets over it.
 func TestNothingIsHeardFromTheFuture(t *testing.T) {
-	r := newRumours()
-	webhook := victim()
-	r.tell(keyOf(webhook), attemptAt(lastYear.Time, "Timeout", asking(lastYear.Time), func(made *v1alpha1.Attempt) {
+	r := newObservedLimiter()
+	webhook := ordersWebhook()
+	r.observeDelivery(keyOf(webhook), attemptAt(farFuture.Time, "Timeout", withRetryAfter(farFuture.Time), func(made *v1alpha1.Attempt) {
 		made.DurationMilliseconds = 1<<63 - 1
 	}))
-	if why := r.ask(webhook); why != refusedCircuitOpen {
-		t.Errorf("after a timeout: %q", why)
+	if reason := r.refusalFor(webhook); reason != refusedCircuitOpen {
+		t.Errorf("after a timeout: %q", reason)
 	}
 	r.now = r.now.Add(time.Hour - time.Second)
-	if why := r.ask(webhook); why != refusedCircuitOpen {
-		t.Errorf("within the hour that an endpoint may ask for: %q", why)
+	if reason := r.refusalFor(webhook); reason != refusedCircuitOpen {
+		t.Errorf("within the hour that an endpoint may ask for: %q", reason)
 	}
 	r.now = r.now.Add(time.Second)
-	if why := r.ask(webhook); why != "" {
-		t.Errorf("after the hour that an endpoint may ask for: %q", why)
+	if reason := r.refusalFor(webhook); reason != "" {
+		t.Errorf("after the hour that an endpoint may ask for: %q", reason)
 	}
-	r.tell(keyOf(webhook), attemptAt(r.now.Add(-time.Second), "Timeout"))
-	if why := r.ask(webhook); why != refusedCircuitOpen {
-		t.Errorf("after a timeout that is none of the future: %q", why)
+	r.observeDelivery(keyOf(webhook), attemptAt(r.now.Add(-time.Second), "Timeout"))
+	if reason := r.refusalFor(webhook); reason != refusedCircuitOpen {
+		t.Errorf("after a timeout that is none of the future: %q", reason)
 	}
 }
 
 func TestAPauseThatAnotherHasHeardOfIsKept(t *testing.T) {
-	r := newRumours()
-	webhook := victim()
-	r.tell(keyOf(webhook), attemptAt(r.now, "Throttled", asking(r.now.Add(time.Minute))))
-	if why := r.ask(webhook); why != refusedCircuitOpen {
-		t.Errorf("the first attempt here is made within the pause: %q", why)
+	r := newObservedLimiter()
+	webhook := ordersWebhook()
+	r.observeDelivery(keyOf(webhook), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Minute))))
+	if reason := r.refusalFor(webhook); reason != refusedCircuitOpen {
+		t.Errorf("the first attempt here is made within the pause: %q", reason)
 	}
 	r.now = r.now.Add(time.Minute)
-	if why := r.ask(webhook); why != "" {
-		t.Errorf("after the pause: %q", why)
+	if reason := r.refusalFor(webhook); reason != "" {
+		t.Errorf("after the pause: %q", reason)
 	}
-	r.tell(keyOf(webhook), attemptAt(r.now.Add(-time.Minute), "Throttled", asking(r.now)))
+	r.observeDelivery(keyOf(webhook), attemptAt(r.now.Add(-time.Minute), "Throttled", withRetryAfter(r.now)))
 	if r.endpoints[keyOf(webhook)].retryAfter.Equal(r.now) {
 		t.Error("a pause that is over counts when it is heard of again")
 	}
@@ -150,37 +150,37 @@ func TestWhatAFormerEndpointAskedForIsPast(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			former, now := victim(), victim()
+			former, now := ordersWebhook(), ordersWebhook()
 			change(now)
 			old, latest := signingsecret.EndpointRevision(former), signingsecret.EndpointRevision(now)
 			to := func(revision string) func(*v1alpha1.Attempt) {
 				return func(made *v1alpha1.Attempt) { made.EndpointRevision = revision }
 			}
-			r := newRumours()
-			r.tell(keyOf(now), attemptAt(r.now, "Throttled", asking(r.now.Add(time.Hour)), to(old)))
-			r.tell(keyOf(now), attemptAt(r.now, "Timeout", to(old)))
-			if why := r.ask(now); why != "" {
-				t.Errorf("the new endpoint is left alone: %q", why)
+			r := newObservedLimiter()
+			r.observeDelivery(keyOf(now), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Hour)), to(old)))
+			r.observeDelivery(keyOf(now), attemptAt(r.now, "Timeout", to(old)))
+			if reason := r.refusalFor(now); reason != "" {
+				t.Errorf("the new endpoint is left alone: %q", reason)
 			}
 			if hangs, _ := r.classify(now, r.now); hangs {
 				t.Error("the new endpoint counts as one that hangs")
 			}
 			r.now = r.now.Add(time.Second)
-			r.tell(keyOf(now), attemptAt(r.now, "Throttled", asking(r.now.Add(time.Minute)), to(latest)))
-			if why := r.ask(now); why != refusedCircuitOpen {
-				t.Errorf("the new endpoint asked for a pause, less than the former one did: %q", why)
+			r.observeDelivery(keyOf(now), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Minute)), to(latest)))
+			if reason := r.refusalFor(now); reason != refusedCircuitOpen {
+				t.Errorf("the new endpoint asked for a pause, less than the former one did: %q", reason)
 			}
 		})
 	}
 }
 
 func TestHearsayFades(t *testing.T) {
-	r := newRumours()
+	r := newObservedLimiter()
 	for i := range 1000 {
-		r.tell(webhookKey{"liar", "orders", types.UID("invented " + strconv.Itoa(i))}, attemptAt(r.now, "Timeout", asking(r.now.Add(time.Minute))))
+		r.observeDelivery(webhookKey{"liar", "orders", types.UID("invented " + strconv.Itoa(i))}, attemptAt(r.now, "Timeout", withRetryAfter(r.now.Add(time.Minute))))
 	}
 	r.now = r.now.Add(hangingFor)
-	r.tell(webhookKey{"liar", "orders", "another"}, attemptAt(r.now, "Timeout"))
+	r.observeDelivery(webhookKey{"liar", "orders", "another"}, attemptAt(r.now, "Timeout"))
 	if n := len(r.observations); n != 1 {
 		t.Errorf("%d webhooks are remembered, want the latest", n)
 	}

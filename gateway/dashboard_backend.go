@@ -131,8 +131,8 @@ func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*
 			shown.Reason, shown.Message = condition.Reason, condition.Message
 		}
 	}
-	for _, made := range delivery.Status.AttemptLog {
-		shown.Overlapped[int(made.Number)] = made.Primary != ""
+	for _, entry := range delivery.Status.AttemptLog {
+		shown.Overlapped[int(entry.Number)] = entry.Primary != ""
 	}
 	webhook := p.g.webhooks.findByName(namespace, r.webhook)
 	if webhook != nil && webhook.Spec.SendTraceParent {

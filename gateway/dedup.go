@@ -109,9 +109,9 @@ func (w *dedupWindow) remember(attempts ...*firstAttempt) {
 	first := attempts[0]
 	namespace := first.draft.webhook.Namespace
 	key := newEventKey(namespace, first.draft.eventID)
-	hooks := make([]types.UID, 0, len(attempts))
+	uids := make([]types.UID, 0, len(attempts))
 	for _, a := range attempts {
-		hooks = append(hooks, a.draft.webhook.UID)
+		uids = append(uids, a.draft.webhook.UID)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -120,50 +120,50 @@ func (w *dedupWindow) remember(attempts ...*firstAttempt) {
 	for w.events >= w.limits.Most || w.bytes >= w.limits.Bytes {
 		w.dropOldest(w.largestNamespace())
 	}
-	if past, known := w.lookUp(namespace, key); known != nil && past.digest == first.digest {
-		hooks = append(known, hooks...)
+	if remembered, knownWebhooks := w.lookUp(namespace, key); knownWebhooks != nil && remembered.digest == first.digest {
+		uids = append(knownWebhooks, uids...)
 	}
-	space, g := w.currentGeneration(namespace, now)
+	window, g := w.currentGeneration(namespace, now)
 	events, bytes := len(g.events), g.bytes()
 	replaced, again := g.events[key]
-	g.events[key] = rememberedEvent{digest: first.digest, timestamp: first.draft.timestamp.UnixMilli(), webhooks: g.sets.add(hooks)}
+	g.events[key] = rememberedEvent{digest: first.digest, timestamp: first.draft.timestamp.UnixMilli(), webhooks: g.sets.add(uids)}
 	if again {
 		g.sets.release(replaced.webhooks)
 	}
-	w.charge(space, len(g.events)-events, g.bytes()-bytes)
+	w.charge(window, len(g.events)-events, g.bytes()-bytes)
 }
 
 // charge counts what a namespace has more, or less.
-func (w *dedupWindow) charge(space *namespaceWindow, events int, bytes int64) {
-	space.events += events
-	space.bytes += bytes
+func (w *dedupWindow) charge(window *namespaceWindow, events int, bytes int64) {
+	window.events += events
+	window.bytes += bytes
 	w.events += events
 	w.bytes += bytes
 }
 
 // currentGeneration returns the generation in which the events of a namespace are remembered now.
 func (w *dedupWindow) currentGeneration(namespace string, now time.Time) (*namespaceWindow, *generation) {
-	space := w.namespaces[namespace]
-	if space == nil {
-		space = &namespaceWindow{}
-		w.namespaces[namespace] = space
+	window := w.namespaces[namespace]
+	if window == nil {
+		window = &namespaceWindow{}
+		w.namespaces[namespace] = window
 	}
-	if n := len(space.generations); n > 0 {
-		last := space.generations[n-1]
-		if !w.isFull(space, last) && now.Sub(last.began) < w.limits.For/2 {
-			return space, last
+	if n := len(window.generations); n > 0 {
+		last := window.generations[n-1]
+		if !w.isFull(window, last) && now.Sub(last.began) < w.limits.For/2 {
+			return window, last
 		}
 		last.ended = now
 	}
 	g := &generation{began: now, events: map[eventKey]rememberedEvent{}, sets: newWebhookSets()}
-	space.generations = append(space.generations, g)
-	w.charge(space, 0, g.bytes())
-	return space, g
+	window.generations = append(window.generations, g)
+	w.charge(window, 0, g.bytes())
+	return window, g
 }
 
 // isFull reports whether the next event of a namespace begins a generation.
-func (w *dedupWindow) isFull(space *namespaceWindow, g *generation) bool {
-	return len(g.events) >= max(1, w.limits.Most/maxGenerations, space.events/namespaceGenerations) ||
+func (w *dedupWindow) isFull(window *namespaceWindow, g *generation) bool {
+	return len(g.events) >= max(1, w.limits.Most/maxGenerations, window.events/namespaceGenerations) ||
 		len(g.events) >= (w.limits.Most+1)/2 || g.bytes() >= (w.limits.Bytes+1)/2
 }
 
@@ -174,12 +174,12 @@ func (w *dedupWindow) sweep(now time.Time) {
 		return
 	}
 	w.lastSweep = now
-	for namespace, space := range w.namespaces {
-		last := space.generations[len(space.generations)-1]
+	for namespace, window := range w.namespaces {
+		last := window.generations[len(window.generations)-1]
 		if last.ended.IsZero() && now.Sub(last.began) >= w.limits.For/2 {
 			last.ended = now
 		}
-		for len(space.generations) > 0 && space.generations[0].isOld(w.limits.For, now) {
+		for len(window.generations) > 0 && window.generations[0].isOld(w.limits.For, now) {
 			w.dropOldest(namespace)
 		}
 	}
@@ -188,10 +188,10 @@ func (w *dedupWindow) sweep(now time.Time) {
 // largestNamespace is the namespace that has most of what there is too much of.
 func (w *dedupWindow) largestNamespace() (namespace string) {
 	tooMany, most := w.events >= w.limits.Most, int64(-1)
-	for name, space := range w.namespaces {
-		used := space.bytes
+	for name, window := range w.namespaces {
+		used := window.bytes
 		if tooMany {
-			used = int64(space.events)
+			used = int64(window.events)
 		}
 		if used > most {
 			namespace, most = name, used
@@ -202,24 +202,24 @@ func (w *dedupWindow) largestNamespace() (namespace string) {
 
 // dropOldest forgets the oldest generation of a namespace.
 func (w *dedupWindow) dropOldest(namespace string) {
-	space := w.namespaces[namespace]
-	oldest := space.generations[0]
-	w.charge(space, -len(oldest.events), -oldest.bytes())
-	space.generations[0], space.generations = nil, space.generations[1:]
-	if len(space.generations) == 0 {
+	window := w.namespaces[namespace]
+	oldest := window.generations[0]
+	w.charge(window, -len(oldest.events), -oldest.bytes())
+	window.generations[0], window.generations = nil, window.generations[1:]
+	if len(window.generations) == 0 {
 		delete(w.namespaces, namespace)
 	}
 }
 
 // lookUp returns what is remembered of an event, and who got it; nil: nothing is.
-func (w *dedupWindow) lookUp(namespace string, key eventKey) (past rememberedEvent, hooks []types.UID) {
-	space := w.namespaces[namespace]
-	if space == nil {
+func (w *dedupWindow) lookUp(namespace string, key eventKey) (remembered rememberedEvent, uids []types.UID) {
+	window := w.namespaces[namespace]
+	if window == nil {
 		return rememberedEvent{}, nil
 	}
-	for _, g := range slices.Backward(space.generations) {
-		if past, ok := g.events[key]; ok {
-			return past, g.sets.get(past.webhooks)
+	for _, g := range slices.Backward(window.generations) {
+		if remembered, ok := g.events[key]; ok {
+			return remembered, g.sets.get(remembered.webhooks)
 		}
 	}
 	return rememberedEvent{}, nil
@@ -230,11 +230,11 @@ func (w *dedupWindow) lookUp(namespace string, key eventKey) (past rememberedEve
 func (w *dedupWindow) find(namespace, eventID string) (*deliveryEntry, []types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	past, hooks := w.lookUp(namespace, newEventKey(namespace, eventID))
-	if hooks == nil {
+	remembered, uids := w.lookUp(namespace, newEventKey(namespace, eventID))
+	if uids == nil {
 		return nil, nil
 	}
-	return &deliveryEntry{namespace: namespace, eventID: eventID, timestamp: time.UnixMilli(past.timestamp).UTC(), digest: past.digest}, hooks
+	return &deliveryEntry{namespace: namespace, eventID: eventID, timestamp: time.UnixMilli(remembered.timestamp).UTC(), digest: remembered.digest}, uids
 }
 
 // lockEventID waits until nobody here is publishing the same event id, and keeps others

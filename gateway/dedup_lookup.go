@@ -55,20 +55,20 @@ func (p *pipeline) findObjects() error {
 
 // findRemembered finds those that were delivered here and have none.
 func (p *pipeline) findRemembered() error {
-	past, hooks := p.g.dedup.find(p.namespace, p.eventID)
-	if past == nil {
+	entry, uids := p.g.dedup.find(p.namespace, p.eventID)
+	if entry == nil {
 		return nil
 	}
-	past.eventType = p.event.eventType // the digest covers it
-	if !p.isSameEvent(past) {
+	entry.eventType = p.event.eventType // the digest covers it
+	if !p.isSameEvent(entry) {
 		return eventIDTaken(p.eventID)
 	}
-	p.adoptTimestamp(past)
-	past.state, past.attempts = v1alpha1.DeliverySucceeded, 1
-	for _, uid := range hooks {
+	p.adoptTimestamp(entry)
+	entry.state, entry.attempts = v1alpha1.DeliverySucceeded, 1
+	for _, uid := range uids {
 		name, webhook := identity.DeliveryName(p.eventID, string(uid)), p.g.webhooks.findByUID(p.namespace, uid)
 		if webhook != nil && p.existing[name] == nil {
-			r := *past
+			r := *entry
 			r.name, r.id, r.webhook, r.owner = name, identity.DeliveryID(name, ""), webhook.Name, webhook.UID
 			p.existing[name] = &r
 		}
@@ -85,9 +85,9 @@ func (p *pipeline) findUnstored() {
 		if a == nil || p.existing[t.deliveryName] != nil {
 			continue
 		}
-		made := &deliveryEntry{eventType: a.draft.eventType, timestamp: a.draft.timestamp, digest: a.digest}
-		if p.isSameEvent(made) {
-			p.adoptTimestamp(made)
+		entry := &deliveryEntry{eventType: a.draft.eventType, timestamp: a.draft.timestamp, digest: a.digest}
+		if p.isSameEvent(entry) {
+			p.adoptTimestamp(entry)
 			p.priorAttempts[t.deliveryName] = a
 		}
 	}

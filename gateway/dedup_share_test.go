@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// landedIn is a first attempt that delivered in a namespace.
-func landedIn(namespace, eventID string) *firstAttempt {
-	a := landed("a", eventID)
+// succeededAttemptIn is a first attempt that delivered in a namespace.
+func succeededAttemptIn(namespace, eventID string) *firstAttempt {
+	a := succeededAttempt("a", eventID)
 	a.draft.webhook.Namespace = namespace
 	return a
 }
@@ -29,9 +29,9 @@ func TestAFloodOfIDsPushesOutNoneOfAnotherNamespace(t *testing.T) {
 					if i%most == 0 {
 						now = now.Add(time.Second)
 					}
-					w.remember(landedIn(fmt.Sprint("flood-", i%floods), fmt.Sprint(i)))
+					w.remember(succeededAttemptIn(fmt.Sprint("flood-", i%floods), fmt.Sprint(i)))
 					if i < kept {
-						w.remember(landedIn("modest", fmt.Sprint(i)))
+						w.remember(succeededAttemptIn("modest", fmt.Sprint(i)))
 					}
 				}
 				for i := range kept {
@@ -53,11 +53,11 @@ func TestIDsAreForgottenInTimeWhereNoMoreCome(t *testing.T) {
 	now := time.Unix(1000, 0)
 	w := newDedupWindow(Window{For: time.Minute, Most: 1000, Bytes: 1 << 30}, func() time.Time { return now })
 	for i := range 10 {
-		w.remember(landedIn(fmt.Sprint("once-", i), "x"))
+		w.remember(succeededAttemptIn(fmt.Sprint("once-", i), "x"))
 	}
 	for range 8 {
 		now = now.Add(20 * time.Second)
-		w.remember(landedIn("often", now.String()))
+		w.remember(succeededAttemptIn("often", now.String()))
 	}
 	if past, _ := w.find("once-1", "x"); past != nil {
 		t.Error("an id is remembered for more than twice as long as it should be")

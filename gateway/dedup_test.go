@@ -16,12 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/uuid"
 )
 
-// landed is a first attempt that delivered.
-func landed(webhook, eventID string) *firstAttempt {
-	hook := hookNamed(webhook, "https://example.com")
-	hook.Namespace = "shop"
+// succeededAttempt is a first attempt that delivered.
+func succeededAttempt(webhook, eventID string) *firstAttempt {
+	object := webhookNamed(webhook, "https://example.com")
+	object.Namespace = "shop"
 	return &firstAttempt{
-		draft:  &deliveryDraft{webhook: hook, eventID: eventID, timestamp: time.UnixMilli(1700000000123)},
+		draft:  &deliveryDraft{webhook: object, eventID: eventID, timestamp: time.UnixMilli(1700000000123)},
 		digest: [32]byte{1},
 	}
 }
@@ -29,15 +29,15 @@ func landed(webhook, eventID string) *firstAttempt {
 func TestWindowRemembersWhoGotWhat(t *testing.T) {
 	now := time.Unix(1000, 0)
 	w := newDedupWindow(Window{For: time.Minute, Most: 100, Bytes: 1 << 20}, func() time.Time { return now })
-	w.remember(landed("a", "x"))
-	w.remember(landed("b", "x"))
-	w.remember(landed("b", "x"))
-	w.remember(landed("b", "y"))
+	w.remember(succeededAttempt("a", "x"))
+	w.remember(succeededAttempt("b", "x"))
+	w.remember(succeededAttempt("b", "x"))
+	w.remember(succeededAttempt("b", "y"))
 	expect := func(eventID string, want ...types.UID) {
 		t.Helper()
-		past, hooks := w.find("shop", eventID)
-		if !slices.Equal(hooks, want) {
-			t.Errorf("%s: got %q, want %q", eventID, hooks, want)
+		past, uids := w.find("shop", eventID)
+		if !slices.Equal(uids, want) {
+			t.Errorf("%s: got %q, want %q", eventID, uids, want)
 		}
 		if past != nil && (past.digest != [32]byte{1} || past.timestamp.UnixMilli() != 1700000000123) {
 			t.Errorf("%s: got %+v", eventID, past)
@@ -50,11 +50,11 @@ func TestWindowRemembersWhoGotWhat(t *testing.T) {
 		t.Error("another namespace has the id")
 	}
 	now = now.Add(time.Minute - time.Second)
-	w.remember(landed("c", "x")) // what an older generation knows is kept
+	w.remember(succeededAttempt("c", "x")) // what an older generation knows is kept
 	expect("x", "a", "b", "c")
 	expect("y", "b")
 	now = now.Add(time.Minute)
-	w.remember(landed("a", "w"))
+	w.remember(succeededAttempt("a", "w"))
 	expect("x", "a", "b", "c")
 	expect("y")
 }
@@ -62,7 +62,7 @@ func TestWindowRemembersWhoGotWhat(t *testing.T) {
 func TestWindowIsBounded(t *testing.T) {
 	w := newDedupWindow(Window{For: time.Hour, Most: 100, Bytes: 1 << 20}, time.Now)
 	for i := range 1000 {
-		w.remember(landed("a", fmt.Sprint(i)))
+		w.remember(succeededAttempt("a", fmt.Sprint(i)))
 		if n := w.events; n > 100 {
 			t.Fatalf("%d ids are remembered", n)
 		}
@@ -72,8 +72,8 @@ func TestWindowIsBounded(t *testing.T) {
 	}
 }
 
-// crowdOf are UIDs of so many webhooks.
-func crowdOf(n int) []string {
+// newWebhookUIDs are UIDs of so many webhooks.
+func newWebhookUIDs(n int) []string {
 	hooks := make([]string, n)
 	for i := range hooks {
 		hooks[i] = string(uuid.NewUUID())
@@ -95,20 +95,20 @@ func TestWindowRemembersAnEventInFewBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newDedupWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: 1 << 30}, time.Now)
-			hooks, random := crowdOf(512), rand.New(rand.NewPCG(1, 2))
-			before := heap()
+			hooks, random := newWebhookUIDs(512), rand.New(rand.NewPCG(1, 2))
+			before := heapBytes()
 			var expected []int
 			for i := range events {
 				var all []*firstAttempt
 				for _, hook := range hooks {
 					if random.IntN(share) > 0 {
-						all = append(all, landed(hook, fmt.Sprint(i)))
+						all = append(all, succeededAttempt(hook, fmt.Sprint(i)))
 					}
 				}
 				expected = append(expected, len(all))
 				remember(w, all)
 			}
-			used := (heap() - before) / events
+			used := (heapBytes() - before) / events
 			t.Logf("%d bytes an event, by its own account %d", used, w.bytes/events)
 			if used > 512 || used > 2*w.bytes/events || w.bytes > 4*used*events {
 				t.Errorf("%d bytes an event, by its own account %d", used, w.bytes/events)
@@ -122,7 +122,7 @@ func TestWindowRemembersAnEventInFewBytes(t *testing.T) {
 	}
 }
 
-func heap() int64 {
+func heapBytes() int64 {
 	runtime.GC()
 	runtime.GC()
 	var stats runtime.MemStats
@@ -133,12 +133,12 @@ func heap() int64 {
 func TestWindowIsBoundedInBytes(t *testing.T) {
 	const most = 128 << 10
 	w := newDedupWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: most}, time.Now)
-	hooks := crowdOf(300)
+	hooks := newWebhookUIDs(300)
 	for i := range 800 {
 		var all []*firstAttempt
 		for j, hook := range hooks { // as uneven as can be
 			if (i>>(j%11)^j)&1 == 0 {
-				all = append(all, landed(hook, fmt.Sprint(i)))
+				all = append(all, succeededAttempt(hook, fmt.Sprint(i)))
 			}
 		}
 		w.remember(all...)
@@ -157,9 +157,9 @@ func TestWindowIsBoundedInBytes(t *testing.T) {
 func TestSetsThatNothingRefersToAreGone(t *testing.T) {
 	s := newWebhookSets()
 	random := rand.New(rand.NewPCG(3, 4))
-	hooks := make([]types.UID, 40)
-	for i := range hooks {
-		hooks[i] = types.UID(fmt.Sprint(i))
+	uids := make([]types.UID, 40)
+	for i := range uids {
+		uids[i] = types.UID(fmt.Sprint(i))
 	}
 	type reference struct {
 		place int32
@@ -174,7 +174,7 @@ func TestSetsThatNothingRefersToAreGone(t *testing.T) {
 			continue
 		}
 		var set []types.UID
-		for _, hook := range hooks {
+		for _, hook := range uids {
 			if random.IntN(8) > 0 == (len(held)%2 == 0) {
 				set = append(set, hook)
 			}

@@ -90,13 +90,13 @@ func (s *webhookSets) get(index int32) (uids []types.UID) {
 func (s *webhookSets) encode(uids []types.UID) string {
 	numbers := make([]uint64, 0, len(uids))
 	for _, uid := range uids {
-		n, ok := s.numbers[uid]
+		number, ok := s.numbers[uid]
 		if !ok {
-			n = uint64(len(s.webhooks))
-			s.webhooks, s.numbers[uid] = append(s.webhooks, uid), n
+			number = uint64(len(s.webhooks))
+			s.webhooks, s.numbers[uid] = append(s.webhooks, uid), number
 			s.bytes += webhookBytes
 		}
-		numbers = append(numbers, n)
+		numbers = append(numbers, number)
 	}
 	slices.Sort(numbers)
 	numbers = slices.Compact(numbers)

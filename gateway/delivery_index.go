@@ -98,18 +98,18 @@ const maxUnrecorded = 1e9
 // applyPendingOutcome takes an attempt into account that the controller has not decided about
 // yet: of the gateway that created the object, or handed it over.
 func (r *deliveryEntry) applyPendingOutcome(delivery *v1alpha1.WebhookDelivery, now time.Time) {
-	said := delivery.Spec.FirstAttempt
-	if log := delivery.Status.AttemptLog; said == nil && len(log) == 1 {
-		said = &log[0]
+	attempt := delivery.Spec.FirstAttempt
+	if log := delivery.Status.AttemptLog; attempt == nil && len(log) == 1 {
+		attempt = &log[0]
 	}
-	if r.state != "" || said == nil {
+	if r.state != "" || attempt == nil {
 		return
 	}
-	made := attemptlog.Bounded(*said, now)
-	r.attempts, r.responseStatus, r.errorMessage = 1, made.ResponseStatus, made.Message
+	entry := attemptlog.Bounded(*attempt, now)
+	r.attempts, r.responseStatus, r.errorMessage = 1, entry.ResponseStatus, entry.Message
 	r.state = v1alpha1.DeliveryRetrying
-	if made.Reason == "" {
-		r.state, r.pendingOutcome, r.completed = v1alpha1.DeliverySucceeded, true, new(metav1.NewMicroTime(attemptlog.Ended(&made)))
+	if entry.Reason == "" {
+		r.state, r.pendingOutcome, r.completed = v1alpha1.DeliverySucceeded, true, new(metav1.NewMicroTime(attemptlog.Ended(&entry)))
 	}
 }
 
@@ -377,7 +377,7 @@ func (x *deliveryIndex) hasWaiting(webhook webhookKey, before, now time.Time) (f
 
 // isControllerBehind reports whether the controller has not written yet that so many deliveries
 // have succeeded that a namespace gets no more records for now.
-func (x *deliveryIndex) isControllerBehind(namespace string) (is bool) {
+func (x *deliveryIndex) isControllerBehind(namespace string) (behind bool) {
 	x.View(func() {
 		have := int64(0)
 		if n := x.namespaces[namespace]; n != nil {
@@ -390,7 +390,7 @@ func (x *deliveryIndex) isControllerBehind(namespace string) (is bool) {
 				}
 			}
 		}
-		is = !sharedQuota{limit: maxUnsettledRecords, perNamespace: maxUnsettledRecords, used: int64(x.pendingOutcomes)}.admits(have, have+1, others)
+		behind = !sharedQuota{limit: maxUnsettledRecords, perNamespace: maxUnsettledRecords, used: int64(x.pendingOutcomes)}.admits(have, have+1, others)
 	})
-	return is
+	return behind
 }

@@ -178,11 +178,11 @@ func presentDetail(delivery *v1alpha1.WebhookDelivery, now time.Time) rest.Deliv
 	if first := delivery.Spec.FirstAttempt; first != nil && len(log) == 0 { // the controller has not taken it in yet
 		log = []v1alpha1.Attempt{*first}
 	}
-	for _, made := range log {
+	for _, entry := range log {
 		detail.AttemptLog = append(detail.AttemptLog, rest.Attempt{
-			Number: int(made.Number), StartedAt: made.StartTime.UTC(), DurationMS: made.DurationMilliseconds,
-			ResponseStatus: presentNumber(made.ResponseStatus), Reason: orNull(made.Reason), Message: orNull(made.Message),
-			Answer: orNull(made.Answer), RetryAfter: presentTime(made.RetryAfterTime),
+			Number: int(entry.Number), StartedAt: entry.StartTime.UTC(), DurationMS: entry.DurationMilliseconds,
+			ResponseStatus: presentNumber(entry.ResponseStatus), Reason: orNull(entry.Reason), Message: orNull(entry.Message),
+			Answer: orNull(entry.Answer), RetryAfter: presentTime(entry.RetryAfterTime),
 		})
 	}
 	return detail

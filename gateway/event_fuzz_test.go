@@ -96,7 +96,7 @@ func FuzzHeaders(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1])
 	}
-	webhook := hookNamed("orders", "https://example.com/")
+	webhook := webhookNamed("orders", "https://example.com/")
 	f.Fuzz(func(t *testing.T, name, value string) {
 		size := len(name) + len(value)
 		header := http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/x"}, "Ce-Type": {"a"}}

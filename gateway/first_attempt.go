@@ -88,7 +88,7 @@ type acquireFunc func(webhook *v1alpha1.Webhook, pending func(before time.Time) 
 
 // start makes the first attempt of a delivery, in the background, if it may be
 // made here; nil and why, if not.
-func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, take acquireFunc, pending func(before time.Time) bool) (*firstAttempt, refusal) {
+func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, acquire acquireFunc, hasWaiting func(before time.Time) bool) (*firstAttempt, refusal) {
 	webhook := draft.webhook
 	if len(webhook.Spec.UnknownMembers) > 0 {
 		return nil, refusedTooOld
@@ -103,14 +103,14 @@ func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, take a
 	case err != nil:
 		return nil, refusedSecret
 	}
-	at, why := take(webhook, pending)
-	if at == nil {
-		return nil, why
+	s, reason := acquire(webhook, hasWaiting)
+	if s == nil {
+		return nil, reason
 	}
 	now := f.now()
 	keys, primary := signingsecret.KeysFor(secrets, signingsecret.Confirmed(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
-	made := &firstAttempt{
-		attempter: f, draft: draft, slot: at, primaryKey: primary, endpointRevision: at.endpoint.revision, startTime: now, digest: digest, done: make(chan struct{}),
+	a := &firstAttempt{
+		attempter: f, draft: draft, slot: s, primaryKey: primary, endpointRevision: s.endpoint.revision, startTime: now, digest: digest, done: make(chan struct{}),
 		request: dispatcher.Request{
 			DeliveryID: identity.DeliveryID(draft.name(), ""),
 			EventID:    draft.eventID, EventType: draft.eventType, Attempt: 1,
@@ -121,8 +121,8 @@ func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, take a
 			},
 		},
 	}
-	f.sender.Start(made.request, made.finish)
-	return made, ""
+	f.sender.Start(a.request, a.finish)
+	return a, ""
 }
 
 // canAttempt reports whether the controller finds nothing wrong with a webhook, as it
@@ -256,13 +256,13 @@ func attemptWait(ctx context.Context, prefers time.Duration) time.Duration {
 // attemptTargets begins the first attempts that may be made here; the other deliveries
 // are durable first. What was attempted before is not attempted again.
 func (p *pipeline) attemptTargets(ctx context.Context, targets []*target) (attempts []*firstAttempt, durable []*target) {
-	var fresh []*target
+	var unattempted []*target
 	for _, t := range targets {
 		if t.attempt = p.priorAttempts[t.deliveryName]; t.attempt == nil {
-			fresh = append(fresh, t)
+			unattempted = append(unattempted, t)
 		}
 	}
-	durable = p.startAttempts(ctx, fresh)
+	durable = p.startAttempts(ctx, unattempted)
 	for _, t := range targets {
 		if t.attempt != nil {
 			attempts = append(attempts, t.attempt)
@@ -274,17 +274,17 @@ func (p *pipeline) attemptTargets(ctx context.Context, targets []*target) (attem
 // startAttempts returns the tasks that get no first attempt.
 func (p *pipeline) startAttempts(ctx context.Context, targets []*target) (durable []*target) {
 	f := p.g.attempter
-	why := refusal("")
+	reason := refusal("")
 	switch {
 	case f.wait <= 0:
-		why = refusedOff
+		reason = refusedOff
 	case p.preference.wait <= 0:
-		why = refusedAsync
+		reason = refusedAsync
 	case attemptWait(ctx, p.preference.wait) <= 0:
-		why = refusedLate
+		reason = refusedLate
 	}
-	if why != "" {
-		f.metrics.firstRefused(why, len(targets))
+	if reason != "" {
+		f.metrics.firstRefused(reason, len(targets))
 		return targets
 	}
 	full, unread, durable := p.startEach(targets, f.acquireNow)
@@ -316,23 +316,23 @@ func webhookUIDs(targets []*target) (uids []types.UID) {
 
 // startEach returns those for which there was no free slot, those whose secret is
 // being read, and those that get no first attempt for another reason.
-func (p *pipeline) startEach(targets []*target, take acquireFunc) (full, unread, others []*target) {
+func (p *pipeline) startEach(targets []*target, acquire acquireFunc) (full, unread, others []*target) {
 	f := p.g.attempter
 	digest := sha256.Sum256(p.payload)
 	for _, t := range targets {
-		pending := func(before time.Time) bool {
+		hasWaiting := func(before time.Time) bool {
 			return p.g.deliveries.hasWaiting(keyOf(t.webhook), before, f.now())
 		}
-		made, why := f.start(p.newDraft(t), digest, take, pending)
+		attempt, reason := f.start(p.newDraft(t), digest, acquire, hasWaiting)
 		switch {
-		case made != nil:
-			t.attempt = made
-		case why == refusedFull:
+		case attempt != nil:
+			t.attempt = attempt
+		case reason == refusedFull:
 			full = append(full, t)
-		case why == refusedReading:
+		case reason == refusedReading:
 			unread = append(unread, t)
 		default:
-			f.metrics.firstRefused(why, 1)
+			f.metrics.firstRefused(reason, 1)
 			others = append(others, t)
 		}
 	}
@@ -372,11 +372,11 @@ func (p *pipeline) keepSuccess(a *firstAttempt) *deliveryEntry {
 
 // indexEntry is what the ledger would hold of a delivery that was delivered.
 func (a *firstAttempt) indexEntry() *deliveryEntry {
-	d, made := a.draft, a.logEntry()
+	d, entry := a.draft, a.logEntry()
 	return &deliveryEntry{
 		namespace: d.webhook.Namespace, name: d.name(), id: a.request.DeliveryID,
 		webhook: d.webhook.Name, owner: d.webhook.UID, eventID: d.eventID, eventType: d.eventType,
-		state: v1alpha1.DeliverySucceeded, attempts: 1, responseStatus: made.ResponseStatus,
-		created: d.accepted, completed: new(metav1.NewMicroTime(attemptlog.Ended(&made))), timestamp: d.timestamp, bytes: int64(len(d.payload)), digest: a.digest,
+		state: v1alpha1.DeliverySucceeded, attempts: 1, responseStatus: entry.ResponseStatus,
+		created: d.accepted, completed: new(metav1.NewMicroTime(attemptlog.Ended(&entry))), timestamp: d.timestamp, bytes: int64(len(d.payload)), digest: a.digest,
 	}
 }

@@ -85,14 +85,14 @@ func (g *Gateway) writeOutcome(a *firstAttempt, stored *v1alpha1.WebhookDelivery
 		g.metrics.handedOver(handOverTaken)
 		return
 	}
-	made := a.logEntry()
+	entry := a.logEntry()
 	out := &v1alpha1.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: stored.Namespace, Name: stored.Name, UID: stored.UID, ResourceVersion: stored.ResourceVersion,
 		},
 		Status: v1alpha1.WebhookDeliveryStatus{
-			Attempts: 1, ResponseStatus: made.ResponseStatus, ErrorMessage: made.Message,
-			LastAttemptTime: new(made.StartTime), AttemptLog: []v1alpha1.Attempt{made},
+			Attempts: 1, ResponseStatus: entry.ResponseStatus, ErrorMessage: entry.Message,
+			LastAttemptTime: new(entry.StartTime), AttemptLog: []v1alpha1.Attempt{entry},
 		},
 	}
 	for { // once at least: the create may have taken all the time there was

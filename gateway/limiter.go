@@ -127,14 +127,14 @@ type slot struct {
 
 // acquire gives a webhook a slot. pending reports whether deliveries wait that came
 // in before the time given; it is asked rarely, without the lock.
-func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, pending func(before time.Time) bool) (*slot, refusal) {
+func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, hasWaiting func(before time.Time) bool) (*slot, refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.markSlow(now)
 	e := l.endpoint(webhook, now)
 	if retryAfter := e.retryAfter; !retryAfter.IsZero() && !now.Before(e.openUntil) {
 		l.mu.Unlock()
-		waits := pending(retryAfter)
+		waits := hasWaiting(retryAfter)
 		l.mu.Lock()
 		e = l.endpoint(webhook, now) // it may have been forgotten meanwhile
 		switch {
@@ -151,10 +151,10 @@ func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, pending func
 		return nil, refusedFull
 	}
 	e.underWay++
-	at := &slot{endpoint: e, destination: e.destination, kind: l.slotKind(e, now), began: now}
-	at.element = l.prompt.PushBack(at)
-	l.charge(at, 1)
-	return at, ""
+	s := &slot{endpoint: e, destination: e.destination, kind: l.slotKind(e, now), began: now}
+	s.element = l.prompt.PushBack(s)
+	l.charge(s, 1)
+	return s, ""
 }
 
 func (e *endpointState) isProven(now time.Time) bool { return now.Sub(e.lastSuccess) <= provenFor }
@@ -274,27 +274,27 @@ func (e *endpointState) open(until time.Time) {
 }
 
 // release gives a slot back of which no answer is known.
-func (l *limiter) release(at *slot, now time.Time) {
+func (l *limiter) release(s *slot, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.giveBack(at)
-	l.wakeNext(at.endpoint, now)
+	l.giveBack(s)
+	l.wakeNext(s.endpoint, now)
 }
 
-func (l *limiter) giveBack(at *slot) {
-	if !at.slow {
-		l.prompt.Remove(at.element)
+func (l *limiter) giveBack(s *slot) {
+	if !s.slow {
+		l.prompt.Remove(s.element)
 	}
-	at.endpoint.underWay--
-	l.charge(at, -1)
+	s.endpoint.underWay--
+	l.charge(s, -1)
 }
 
 // releaseWithResult gives a slot back and learns from the result.
-func (l *limiter) releaseWithResult(at *slot, result *dispatcher.Result, took time.Duration, now time.Time) {
+func (l *limiter) releaseWithResult(s *slot, result *dispatcher.Result, took time.Duration, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.giveBack(at)
-	e := at.endpoint
+	l.giveBack(s)
+	e := s.endpoint
 	defer l.wakeNext(e, now)
 	slow := took >= l.slowAfter
 	if result.StatusCode != 0 && result.Reason != dispatcher.ReasonTimeout {
@@ -304,7 +304,7 @@ func (l *limiter) releaseWithResult(at *slot, result *dispatcher.Result, took ti
 		e.latencyAverage = (3*e.latencyAverage + took) / 4
 	}
 	switch {
-	case slow && !at.slow:
+	case slow && !s.slow:
 		e.observeSlow(now)
 	case slow:
 		e.openForSlow(now) // it was busy until now

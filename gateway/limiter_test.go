@@ -17,20 +17,20 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 )
 
-// track is slots, and a clock, and what waits.
-type track struct {
+// limiterFixture is slots, and a clock, and what waits.
+type limiterFixture struct {
 	*limiter
 
-	now     time.Time
-	waiting bool
+	now        time.Time
+	hasWaiting bool
 }
 
-func newTrack() *track {
-	return &track{limiter: newLimiter(8, 4, 6, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+func newLimiterFixture() *limiterFixture {
+	return &limiterFixture{limiter: newLimiter(8, 4, 6, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 }
 
-// hookNamed is a webhook; what stands before a / is its namespace.
-func hookNamed(name, url string) *v1alpha1.Webhook {
+// webhookNamed is a webhook; what stands before a / is its namespace.
+func webhookNamed(name, url string) *v1alpha1.Webhook {
 	namespace, _, _ := strings.Cut(name, "/")
 	if namespace == name {
 		namespace = ""
@@ -38,98 +38,98 @@ func hookNamed(name, url string) *v1alpha1.Webhook {
 	return &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(name)}, Spec: v1alpha1.WebhookSpec{URL: url}}
 }
 
-// urlOf is the endpoint of a webhook, on a host of its own.
-func urlOf(name string) string {
+// endpointURL is the endpoint of a webhook, on a host of its own.
+func endpointURL(name string) string {
 	return "https://" + strings.ReplaceAll(name, "/", ".") + ".example.com/"
 }
 
-func keyNamed(name string) webhookKey { return keyOf(hookNamed(name, "")) }
+func keyNamed(name string) webhookKey { return keyOf(webhookNamed(name, "")) }
 
-func (k *track) try(name string) (*slot, refusal) {
-	return k.acquire(hookNamed(name, urlOf(name)), k.now, func(time.Time) bool { return k.waiting })
+func (f *limiterFixture) tryAcquire(name string) (*slot, refusal) {
+	return f.acquire(webhookNamed(name, endpointURL(name)), f.now, func(time.Time) bool { return f.hasWaiting })
 }
 
-// must takes a slot that must be there.
-func (k *track) must(t *testing.T, name string) *slot {
+// mustAcquire takes a slot that must be there.
+func (f *limiterFixture) mustAcquire(t *testing.T, name string) *slot {
 	t.Helper()
-	at, why := k.try(name)
-	if at == nil {
-		t.Fatalf("no slot for %s: %s", name, why)
+	s, reason := f.tryAcquire(name)
+	if s == nil {
+		t.Fatalf("no slot for %s: %s", name, reason)
 	}
-	return at
+	return s
 }
 
-func (k *track) expect(t *testing.T, name string, want refusal) {
+func (f *limiterFixture) expectRefusal(t *testing.T, name string, want refusal) {
 	t.Helper()
-	at, why := k.try(name)
-	if why != want {
-		t.Errorf("%s: got %q, want %q", name, why, want)
+	s, reason := f.tryAcquire(name)
+	if reason != want {
+		t.Errorf("%s: got %q, want %q", name, reason, want)
 	}
-	if at != nil {
-		k.release(at, k.now)
+	if s != nil {
+		f.release(s, f.now)
 	}
 }
 
-// ends lets an attempt end so.
-func (k *track) ends(at *slot, took time.Duration, result dispatcher.Result) {
-	k.now = k.now.Add(took)
-	k.releaseWithResult(at, &result, took, k.now)
+// finish lets an attempt end so.
+func (f *limiterFixture) finish(s *slot, took time.Duration, result dispatcher.Result) {
+	f.now = f.now.Add(took)
+	f.releaseWithResult(s, &result, took, f.now)
 }
 
-// proven makes webhooks whose endpoints answer in time.
-func (k *track) proven(t *testing.T, names ...string) {
+// succeed makes webhooks whose endpoints answer in time.
+func (f *limiterFixture) succeed(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		k.ends(k.must(t, name), time.Millisecond, good())
+		f.finish(f.mustAcquire(t, name), time.Millisecond, succeededResult())
 	}
 }
 
-func good() dispatcher.Result { return dispatcher.Result{StatusCode: http.StatusOK} }
-func bad() dispatcher.Result {
+func succeededResult() dispatcher.Result { return dispatcher.Result{StatusCode: http.StatusOK} }
+func failedResult() dispatcher.Result {
 	return dispatcher.Result{StatusCode: http.StatusInternalServerError, Reason: dispatcher.ReasonHTTPStatus}
 }
 
 func TestUntriedWebhooksGetFewSlots(t *testing.T) {
-	k := newTrack()
-	k.must(t, "new")
-	second := k.must(t, "new")
-	k.expect(t, "new", refusedFull)
-	k.ends(second, time.Millisecond, good())
+	f := newLimiterFixture()
+	f.mustAcquire(t, "new")
+	second := f.mustAcquire(t, "new")
+	f.expectRefusal(t, "new", refusedFull)
+	f.finish(second, time.Millisecond, succeededResult())
 	for range 3 {
-		k.must(t, "new")
+		f.mustAcquire(t, "new")
 	}
-	k.expect(t, "new", refusedFull)
+	f.expectRefusal(t, "new", refusedFull)
 }
 
 func TestWhatHangsLeavesTheOthersTheirSlots(t *testing.T) {
-	k := newTrack()
-	k.proven(t, "well", "also")
+	f := newLimiterFixture()
+	f.succeed(t, "well", "also")
 	for _, name := range []string{"hangs/a", "hangs/a", "hangs/b", "too/a"} {
-		k.must(t, name)
+		f.mustAcquire(t, name)
 	}
-	k.expect(t, "c", refusedFull)
+	f.expectRefusal(t, "c", refusedFull)
 	for range 3 {
-		k.must(t, "well")
-		k.must(t, "also")
+		f.mustAcquire(t, "well")
+		f.mustAcquire(t, "also")
 	}
-	k.expect(t, "well", refusedFull)
+	f.expectRefusal(t, "well", refusedFull)
 }
 
 // Whatever one namespace does, another finds a slot.
 func TestANamespaceLeavesSlotsToOthers(t *testing.T) {
 	for _, bound := range []string{"of all", "of a destination"} {
 		t.Run(bound, func(t *testing.T) {
-			k := &track{limiter: newLimiter(32, 64, 32, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+			f := &limiterFixture{limiter: newLimiter(32, 64, 32, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 			try := func(name string) *slot {
 				url := "https://shared.example.com/"
 				if bound == "of all" {
-					url = urlOf(name)
+					url = endpointURL(name)
 				}
-				at, _ := k.acquire(hookNamed(name, url), k.now, nil)
-				return at
+				s, _ := f.acquire(webhookNamed(name, url), f.now, nil)
+				return s
 			}
 			for _, name := range []string{"a/1", "b/1", "c/1"} {
-				k.ends(try(name), time.Millisecond, good())
+				f.finish(try(name), time.Millisecond, succeededResult())
 			}
 			var got []int
 			for _, name := range []string{"a/1", "b/1", "c/1"} {
@@ -148,57 +148,60 @@ func TestANamespaceLeavesSlotsToOthers(t *testing.T) {
 
 // Publishers may wait for ten seconds: what hangs for that long is not prompt.
 func TestPatientPublishersLeaveThePromptTheirSlots(t *testing.T) {
-	k := newTrack()
-	k.proven(t, "hangs/a", "hangs/b", "well")
+	f := newLimiterFixture()
+	f.succeed(t, "hangs/a", "hangs/b", "well")
 	for range 3 {
-		k.must(t, "hangs/a")
-		k.must(t, "hangs/b")
+		f.mustAcquire(t, "hangs/a")
+		f.mustAcquire(t, "hangs/b")
 	}
-	k.now = k.now.Add(k.slowAfter)
+	f.now = f.now.Add(f.slowAfter)
 	for range 4 {
-		k.must(t, "well")
+		f.mustAcquire(t, "well")
 	}
-	if k.used[kindUncertain] != 6 {
-		t.Errorf("%d attempts are known to be slow, want 6", k.used[kindUncertain])
+	if f.used[kindUncertain] != 6 {
+		t.Errorf("%d attempts are known to be slow, want 6", f.used[kindUncertain])
 	}
 }
 
 func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
-	failing := hookNamed("one", "https://one.example.com/")
+	failing := webhookNamed("one", "https://one.example.com/")
 	failing.Status = v1alpha1.WebhookStatus{
 		State:      v1alpha1.WebhookFailing,
 		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue}},
 	}
 	for name, c := range map[string]struct {
-		happens func(k *track)
+		happens func(f *limiterFixture)
 		well    bool
 	}{
-		"nothing is known here":               {func(*track) {}, false},
-		"a success before it is said to fail": {func(k *track) { k.proven(t, "one"); k.now = k.now.Add(-time.Second) }, true},
-		"a success a while before":            {func(k *track) { k.proven(t, "one"); k.now = k.now.Add(healthyFor + 1) }, false},
-		"a success since, and nothing for long": {func(k *track) {
-			k.now = k.now.Add(time.Minute + time.Second)
-			k.proven(t, "one")
-			k.now = k.now.Add(time.Hour)
+		"nothing is known here":               {func(*limiterFixture) {}, false},
+		"a success before it is said to fail": {func(f *limiterFixture) { f.succeed(t, "one"); f.now = f.now.Add(-time.Second) }, true},
+		"a success a while before":            {func(f *limiterFixture) { f.succeed(t, "one"); f.now = f.now.Add(healthyFor + 1) }, false},
+		"a success since, and nothing for long": {func(f *limiterFixture) {
+			f.now = f.now.Add(time.Minute + time.Second)
+			f.succeed(t, "one")
+			f.now = f.now.Add(time.Hour)
 		}, true},
-		"one refusal among successes": {func(k *track) { k.proven(t, "one"); k.ends(k.must(t, "one"), time.Millisecond, bad()) }, true},
-		"as many refusals as close it": {func(k *track) {
-			k.proven(t, "one")
+		"one refusal among successes": {func(f *limiterFixture) {
+			f.succeed(t, "one")
+			f.finish(f.mustAcquire(t, "one"), time.Millisecond, failedResult())
+		}, true},
+		"as many refusals as close it": {func(f *limiterFixture) {
+			f.succeed(t, "one")
 			for range failuresToOpen {
-				k.ends(k.must(t, "one"), time.Millisecond, bad())
+				f.finish(f.mustAcquire(t, "one"), time.Millisecond, failedResult())
 			}
 		}, false},
-		"a success of a webhook with another url": {func(k *track) {
-			at, _ := k.acquire(hookNamed("one", "https://former.example.com/"), k.now, nil)
-			k.ends(at, time.Millisecond, good())
+		"a success of a webhook with another url": {func(f *limiterFixture) {
+			s, _ := f.acquire(webhookNamed("one", "https://former.example.com/"), f.now, nil)
+			f.finish(s, time.Millisecond, succeededResult())
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := newTrack()
-			failing.Status.LastFailureTime = new(metav1.NewMicroTime(k.now.Add(time.Minute)))
-			c.happens(k)
-			f := &attempter{limiter: k.limiter, now: func() time.Time { return k.now }}
-			if got := f.canAttempt(failing); got != c.well {
+			f := newLimiterFixture()
+			failing.Status.LastFailureTime = new(metav1.NewMicroTime(f.now.Add(time.Minute)))
+			c.happens(f)
+			first := &attempter{limiter: f.limiter, now: func() time.Time { return f.now }}
+			if got := first.canAttempt(failing); got != c.well {
 				t.Errorf("well: %v, want %v", got, c.well)
 			}
 		})
@@ -206,118 +209,118 @@ func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
 }
 
 func TestADestinationHasItsOwnBound(t *testing.T) {
-	k := newTrack()
+	f := newLimiterFixture()
 	take := func(name string) (*slot, refusal) {
-		return k.acquire(hookNamed(name, "https://shared.example.com/"+name), k.now, func(time.Time) bool { return false })
+		return f.acquire(webhookNamed(name, "https://shared.example.com/"+name), f.now, func(time.Time) bool { return false })
 	}
 	for _, name := range []string{"a", "b"} {
-		at, _ := take(name)
-		k.ends(at, time.Millisecond, good())
+		s, _ := take(name)
+		f.finish(s, time.Millisecond, succeededResult())
 	}
 	for _, name := range []string{"a", "a", "a", "b", "other/a"} {
-		if at, why := take(name); at == nil {
-			t.Fatalf("%s: %s", name, why)
+		if s, reason := take(name); s == nil {
+			t.Fatalf("%s: %s", name, reason)
 		}
 	}
-	if _, why := take("b"); why != refusedFull {
-		t.Errorf("got %q", why)
+	if _, reason := take("b"); reason != refusedFull {
+		t.Errorf("got %q", reason)
 	}
 }
 
 func TestSlowEndpointsAreTriedAgainRarely(t *testing.T) {
-	k := newTrack()
-	k.proven(t, "slow")
+	f := newLimiterFixture()
+	f.succeed(t, "slow")
 	for _, pause := range []int{1, 2, 4, 8, 16, 32, 64, 120, 120} {
 		pause := time.Duration(pause) * time.Second
-		at := k.must(t, "slow")
-		k.now = k.now.Add(time.Second)
-		k.expect(t, "slow", refusedCircuitOpen)
-		k.now = k.now.Add(pause - time.Millisecond)
-		k.expect(t, "slow", refusedCircuitOpen)
-		k.releaseWithResult(at, new(good()), time.Minute, k.now)
-		k.now = k.now.Add(pause - time.Millisecond)
-		k.expect(t, "slow", refusedCircuitOpen) // it rests from when it was done
-		k.now = k.now.Add(time.Millisecond)
+		s := f.mustAcquire(t, "slow")
+		f.now = f.now.Add(time.Second)
+		f.expectRefusal(t, "slow", refusedCircuitOpen)
+		f.now = f.now.Add(pause - time.Millisecond)
+		f.expectRefusal(t, "slow", refusedCircuitOpen)
+		f.releaseWithResult(s, new(succeededResult()), time.Minute, f.now)
+		f.now = f.now.Add(pause - time.Millisecond)
+		f.expectRefusal(t, "slow", refusedCircuitOpen) // it rests from when it was done
+		f.now = f.now.Add(time.Millisecond)
 	}
-	one := k.must(t, "slow")
-	k.expect(t, "slow", refusedFull)
-	k.ends(one, time.Millisecond, good())
+	one := f.mustAcquire(t, "slow")
+	f.expectRefusal(t, "slow", refusedFull)
+	f.finish(one, time.Millisecond, succeededResult())
 	for range 2 {
-		k.must(t, "slow")
+		f.mustAcquire(t, "slow")
 	}
 }
 
 func TestASlowAnswerIsForgottenAfterAPromptOne(t *testing.T) {
-	k := newTrack()
-	k.proven(t, "well")
-	late, prompt := k.must(t, "well"), k.must(t, "well")
-	k.now = k.now.Add(time.Second)
-	k.expect(t, "well", refusedCircuitOpen)
-	k.releaseWithResult(prompt, new(good()), time.Millisecond, k.now)
-	k.expect(t, "well", "")
-	k.releaseWithResult(late, new(good()), 2*time.Second, k.now)
-	k.expect(t, "well", "")
+	f := newLimiterFixture()
+	f.succeed(t, "well")
+	late, prompt := f.mustAcquire(t, "well"), f.mustAcquire(t, "well")
+	f.now = f.now.Add(time.Second)
+	f.expectRefusal(t, "well", refusedCircuitOpen)
+	f.releaseWithResult(prompt, new(succeededResult()), time.Millisecond, f.now)
+	f.expectRefusal(t, "well", "")
+	f.releaseWithResult(late, new(succeededResult()), 2*time.Second, f.now)
+	f.expectRefusal(t, "well", "")
 }
 
 func TestAnImpatientPublisherDoesNotMakeAnEndpointSlow(t *testing.T) {
-	k := newTrack()
-	k.proven(t, "well")
-	at := k.must(t, "well")
-	k.now = k.now.Add(100 * time.Millisecond) // its publisher is gone
-	k.expect(t, "well", "")
-	k.ends(at, 800*time.Millisecond, good())
-	k.expect(t, "well", "")
-	k.ends(k.must(t, "well"), 1100*time.Millisecond, good())
-	k.expect(t, "well", refusedCircuitOpen)
+	f := newLimiterFixture()
+	f.succeed(t, "well")
+	s := f.mustAcquire(t, "well")
+	f.now = f.now.Add(100 * time.Millisecond) // its publisher is gone
+	f.expectRefusal(t, "well", "")
+	f.finish(s, 800*time.Millisecond, succeededResult())
+	f.expectRefusal(t, "well", "")
+	f.finish(f.mustAcquire(t, "well"), 1100*time.Millisecond, succeededResult())
+	f.expectRefusal(t, "well", refusedCircuitOpen)
 }
 
 func TestFailuresInARowCloseForAWhile(t *testing.T) {
-	k := newTrack()
-	k.proven(t, "down")
+	f := newLimiterFixture()
+	f.succeed(t, "down")
 	for range failuresToOpen - 1 {
-		k.ends(k.must(t, "down"), time.Millisecond, bad())
+		f.finish(f.mustAcquire(t, "down"), time.Millisecond, failedResult())
 	}
 	for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} {
-		k.ends(k.must(t, "down"), time.Millisecond, bad())
-		k.now = k.now.Add(time.Duration(seconds)*time.Second - time.Millisecond)
-		k.expect(t, "down", refusedCircuitOpen)
-		k.now = k.now.Add(time.Millisecond)
+		f.finish(f.mustAcquire(t, "down"), time.Millisecond, failedResult())
+		f.now = f.now.Add(time.Duration(seconds)*time.Second - time.Millisecond)
+		f.expectRefusal(t, "down", refusedCircuitOpen)
+		f.now = f.now.Add(time.Millisecond)
 	}
-	k.proven(t, "down")
+	f.succeed(t, "down")
 	for range failuresToOpen - 1 {
-		k.ends(k.must(t, "down"), time.Millisecond, bad())
+		f.finish(f.mustAcquire(t, "down"), time.Millisecond, failedResult())
 	}
-	k.expect(t, "down", "")
+	f.expectRefusal(t, "down", "")
 }
 
 func TestWhatWasHeldBackGoesFirst(t *testing.T) {
-	k := newTrack()
-	k.proven(t, "busy")
-	busy := bad()
-	busy.Reason, busy.RetryAfter = dispatcher.ReasonThrottled, k.now.Add(5*time.Second)
-	k.ends(k.must(t, "busy"), time.Millisecond, busy)
-	k.now = k.now.Add(4 * time.Second)
-	k.expect(t, "busy", refusedCircuitOpen)
-	k.now, k.waiting = k.now.Add(2*time.Second), true
-	k.expect(t, "busy", refusedCircuitOpen)
-	k.waiting = false
-	k.expect(t, "busy", refusedCircuitOpen) // looked at once a second
-	k.now = k.now.Add(time.Second)
-	k.expect(t, "busy", "")
+	f := newLimiterFixture()
+	f.succeed(t, "busy")
+	busy := failedResult()
+	busy.Reason, busy.RetryAfter = dispatcher.ReasonThrottled, f.now.Add(5*time.Second)
+	f.finish(f.mustAcquire(t, "busy"), time.Millisecond, busy)
+	f.now = f.now.Add(4 * time.Second)
+	f.expectRefusal(t, "busy", refusedCircuitOpen)
+	f.now, f.hasWaiting = f.now.Add(2*time.Second), true
+	f.expectRefusal(t, "busy", refusedCircuitOpen)
+	f.hasWaiting = false
+	f.expectRefusal(t, "busy", refusedCircuitOpen) // looked at once a second
+	f.now = f.now.Add(time.Second)
+	f.expectRefusal(t, "busy", "")
 }
 
 func TestAnotherURLStartsAfresh(t *testing.T) {
-	k := newTrack()
-	k.ends(k.must(t, "moved"), time.Minute, bad())
-	k.expect(t, "moved", refusedCircuitOpen)
-	at, why := k.acquire(hookNamed("moved", "https://elsewhere.example.com"), k.now, nil)
-	if at == nil {
-		t.Fatal(why)
+	f := newLimiterFixture()
+	f.finish(f.mustAcquire(t, "moved"), time.Minute, failedResult())
+	f.expectRefusal(t, "moved", refusedCircuitOpen)
+	s, reason := f.acquire(webhookNamed("moved", "https://elsewhere.example.com"), f.now, nil)
+	if s == nil {
+		t.Fatal(reason)
 	}
-	k.forgetWebhook(keyNamed("moved"))
-	k.release(at, k.now)
-	if len(k.endpoints) != 0 || len(k.destinations) != 0 || len(k.namespaces) != 0 || k.underWay() != 0 {
-		t.Errorf("left: %d webhooks, %d destinations, %d out", len(k.endpoints), len(k.destinations), k.underWay())
+	f.forgetWebhook(keyNamed("moved"))
+	f.release(s, f.now)
+	if len(f.endpoints) != 0 || len(f.destinations) != 0 || len(f.namespaces) != 0 || f.underWay() != 0 {
+		t.Errorf("left: %d webhooks, %d destinations, %d out", len(f.endpoints), len(f.destinations), f.underWay())
 	}
 }
 
@@ -352,68 +355,68 @@ func TestPreferences(t *testing.T) {
 // An endpoint that was down for minutes would else be left alone for half a minute
 // after it has recovered.
 func TestARetryThatSucceedsReopensWhatFailed(t *testing.T) {
-	succeeded := func(k *track, ago time.Duration) {
-		k.observe(keyNamed("one"), observedAttempt{endTime: k.now.Add(-ago), succeeded: true}, k.now)
+	succeeded := func(f *limiterFixture, ago time.Duration) {
+		f.observe(keyNamed("one"), observedAttempt{endTime: f.now.Add(-ago), succeeded: true}, f.now)
 	}
 	for name, c := range map[string]struct {
-		happens func(k *track)
+		happens func(f *limiterFixture)
 		want    refusal
 	}{
-		"nothing":                       {func(*track) {}, refusedCircuitOpen},
-		"a failure":                     {func(k *track) { k.observe(keyNamed("one"), observedAttempt{endTime: k.now}, k.now) }, refusedCircuitOpen},
-		"a success":                     {func(k *track) { succeeded(k, 0) }, ""},
-		"a success before the failures": {func(k *track) { succeeded(k, 3*time.Second) }, refusedCircuitOpen},
-		"a success, but we shall wait": {func(k *track) {
-			k.observe(keyNamed("one"), observedAttempt{endTime: k.now, retryAfter: k.now.Add(time.Minute)}, k.now)
-			succeeded(k, 0)
+		"nothing":                       {func(*limiterFixture) {}, refusedCircuitOpen},
+		"a failure":                     {func(f *limiterFixture) { f.observe(keyNamed("one"), observedAttempt{endTime: f.now}, f.now) }, refusedCircuitOpen},
+		"a success":                     {func(f *limiterFixture) { succeeded(f, 0) }, ""},
+		"a success before the failures": {func(f *limiterFixture) { succeeded(f, 3*time.Second) }, refusedCircuitOpen},
+		"a success, but we shall wait": {func(f *limiterFixture) {
+			f.observe(keyNamed("one"), observedAttempt{endTime: f.now, retryAfter: f.now.Add(time.Minute)}, f.now)
+			succeeded(f, 0)
 		}, refusedCircuitOpen},
-		"a success, while one finds out": {func(k *track) { succeeded(k, 0); _, _ = k.try("one") }, refusedFull},
+		"a success, while one finds out": {func(f *limiterFixture) { succeeded(f, 0); _, _ = f.tryAcquire("one") }, refusedFull},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := newTrack()
-			k.proven(t, "one")
+			f := newLimiterFixture()
+			f.succeed(t, "one")
 			for range 8 {
-				k.now = k.now.Add(maxOpen)
-				k.ends(k.must(t, "one"), time.Millisecond, bad())
+				f.now = f.now.Add(maxOpen)
+				f.finish(f.mustAcquire(t, "one"), time.Millisecond, failedResult())
 			}
-			k.now = k.now.Add(time.Second)
-			c.happens(k)
-			k.expect(t, "one", c.want)
+			f.now = f.now.Add(time.Second)
+			c.happens(f)
+			f.expectRefusal(t, "one", c.want)
 		})
 	}
 }
 
 func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
-	tells := func(k *track, timedOut bool) {
-		k.observe(keyNamed("one"), observedAttempt{endTime: k.now, timedOut: timedOut}, k.now)
+	tells := func(f *limiterFixture, timedOut bool) {
+		f.observe(keyNamed("one"), observedAttempt{endTime: f.now, timedOut: timedOut}, f.now)
 	}
 	for name, c := range map[string]struct {
-		happens func(k *track)
+		happens func(f *limiterFixture)
 		want    refusal
 	}{
-		"nothing":                  {func(*track) {}, ""},
-		"a timeout":                {func(k *track) { tells(k, true) }, refusedCircuitOpen},
-		"a failure":                {func(k *track) { tells(k, false) }, ""},
-		"a timeout long ago":       {func(k *track) { tells(k, true); k.now = k.now.Add(hangingFor) }, ""},
-		"a timeout a while ago":    {func(k *track) { tells(k, true); k.now = k.now.Add(hangingFor - time.Second) }, refusedCircuitOpen},
-		"a timeout, then answers":  {func(k *track) { tells(k, true); k.now = k.now.Add(time.Second); tells(k, false) }, ""},
-		"heard of in another turn": {func(k *track) { tells(k, false); k.now = k.now.Add(-time.Second); tells(k, true) }, ""},
-		"forgotten":                {func(k *track) { tells(k, true); k.forgetWebhook(keyNamed("one")) }, ""},
-		"a timeout before our own success": {func(k *track) {
-			at := k.must(t, "one")
-			tells(k, true)
-			k.ends(at, time.Second/2, good())
+		"nothing":                  {func(*limiterFixture) {}, ""},
+		"a timeout":                {func(f *limiterFixture) { tells(f, true) }, refusedCircuitOpen},
+		"a failure":                {func(f *limiterFixture) { tells(f, false) }, ""},
+		"a timeout long ago":       {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(hangingFor) }, ""},
+		"a timeout a while ago":    {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(hangingFor - time.Second) }, refusedCircuitOpen},
+		"a timeout, then answers":  {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(time.Second); tells(f, false) }, ""},
+		"heard of in another turn": {func(f *limiterFixture) { tells(f, false); f.now = f.now.Add(-time.Second); tells(f, true) }, ""},
+		"forgotten":                {func(f *limiterFixture) { tells(f, true); f.forgetWebhook(keyNamed("one")) }, ""},
+		"a timeout before our own success": {func(f *limiterFixture) {
+			s := f.mustAcquire(t, "one")
+			tells(f, true)
+			f.finish(s, time.Second/2, succeededResult())
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := newTrack()
-			k.proven(t, "one")
-			k.now = k.now.Add(time.Second)
-			c.happens(k)
-			if hangs, _ := k.classify(hookNamed("one", "https://one.example.com/"), k.now); hangs != (c.want != "") {
+			f := newLimiterFixture()
+			f.succeed(t, "one")
+			f.now = f.now.Add(time.Second)
+			c.happens(f)
+			if hangs, _ := f.classify(webhookNamed("one", "https://one.example.com/"), f.now); hangs != (c.want != "") {
 				t.Errorf("stored as what hangs is: %v", hangs)
 			}
-			k.expect(t, "one", c.want)
+			f.expectRefusal(t, "one", c.want)
 		})
 	}
 }

@@ -94,8 +94,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 
 func (m *Metrics) firstEnded(outcome string) { m.firsts.WithLabelValues(outcome).Inc() }
 
-func (m *Metrics) firstRefused(why refusal, n int) {
-	m.firstsRefused.WithLabelValues(string(why)).Add(float64(n))
+func (m *Metrics) firstRefused(reason refusal, n int) {
+	m.firstsRefused.WithLabelValues(string(reason)).Add(float64(n))
 }
 
 func (m *Metrics) firstOverdue() { m.handOvers.WithLabelValues("begun").Inc() }

@@ -36,9 +36,9 @@ func newNamespaceSemaphore(size int64, now func() time.Time) *namespaceSemaphore
 // them back by release.
 func (n *namespaceSemaphore) acquire(ctx context.Context, namespace string, bytes int) (release func(), err error) {
 	weight := min(int64(bytes), n.size)
-	space := n.join(namespace)
-	if err := space.bytes.Acquire(ctx, weight); err != nil {
-		n.leave(namespace, space)
+	own := n.join(namespace)
+	if err := own.bytes.Acquire(ctx, weight); err != nil {
+		n.leave(namespace, own)
 		return nil, err
 	}
 	began := n.now()
@@ -48,8 +48,8 @@ func (n *namespaceSemaphore) acquire(ctx context.Context, namespace string, byte
 			rest = min(n.now().Sub(began), maxThrottleWait)
 		}
 		callAfter(rest, func() {
-			space.bytes.Release(weight)
-			n.leave(namespace, space)
+			own.bytes.Release(weight)
+			n.leave(namespace, own)
 		})
 	}, nil
 }
@@ -57,21 +57,21 @@ func (n *namespaceSemaphore) acquire(ctx context.Context, namespace string, byte
 func (n *namespaceSemaphore) join(namespace string) *namespaceBytes {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	space := n.namespaces[namespace]
-	if space == nil {
-		space = &namespaceBytes{bytes: semaphore.NewWeighted(n.size)}
-		n.namespaces[namespace] = space
+	own := n.namespaces[namespace]
+	if own == nil {
+		own = &namespaceBytes{bytes: semaphore.NewWeighted(n.size)}
+		n.namespaces[namespace] = own
 	}
-	space.users++
-	return space
+	own.users++
+	return own
 }
 
 // leave forgets a namespace of which nothing is held or waits.
-func (n *namespaceSemaphore) leave(namespace string, space *namespaceBytes) {
+func (n *namespaceSemaphore) leave(namespace string, own *namespaceBytes) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	space.users--
-	if space.users == 0 {
+	own.users--
+	if own.users == 0 {
 		delete(n.namespaces, namespace)
 	}
 }

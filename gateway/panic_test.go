@@ -20,8 +20,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
-// broken is a gateway that lacks what it needs: whatever it does panics.
-func broken(t *testing.T) (g *Gateway, recovered func(panics.Place) float64) {
+// newBrokenGateway is a gateway that lacks what it needs: whatever it does panics.
+func newBrokenGateway(t *testing.T) (g *Gateway, recovered func(panics.Place) float64) {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	quiet := slog.New(slog.DiscardHandler)
@@ -51,7 +51,7 @@ func broken(t *testing.T) (g *Gateway, recovered func(panics.Place) float64) {
 }
 
 func TestAPanicInOneRequestIsItsAnswer(t *testing.T) {
-	g, recovered := broken(t)
+	g, recovered := newBrokenGateway(t)
 	begun := false
 	server := httptest.NewServer(g.logRequests(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if begun {
@@ -102,7 +102,7 @@ func TestAPanicInOneRequestIsItsAnswer(t *testing.T) {
 }
 
 func TestAPanicInOneEventOfABatchIsItsAnswer(t *testing.T) {
-	g, recovered := broken(t)
+	g, recovered := newBrokenGateway(t)
 	const batch = `[{"specversion":"1.0","id":"a","source":"/x","type":"a"},7,{"specversion":"1.0","id":"b","source":"/x","type":"a"}]`
 	in := &PublishRequest{request: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/events", http.NoBody)}
 	var answer publishAnswer
@@ -119,7 +119,7 @@ func TestAPanicInOneEventOfABatchIsItsAnswer(t *testing.T) {
 }
 
 func TestAPanicInOneDeliveryIsTheEventsAnswer(t *testing.T) {
-	g, recovered := broken(t)
+	g, recovered := newBrokenGateway(t)
 	p := &pipeline{g: g, existing: map[string]*deliveryEntry{}, eventID: "evt_1"}
 	err := p.storeAll(context.Background(), []*target{{released: true}, {released: true}})
 	said, ok := err.(*problem) //nolint:errorlint // as it is returned

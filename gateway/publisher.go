@@ -51,7 +51,7 @@ type publishAnswer struct {
 
 // publishEvents is POST /v1/events.
 func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publishAnswer, error) {
-	who, namespace, err := in.resolveScope(ctx)
+	publisher, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -60,7 +60,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 		return nil, failRequest(ctx, err)
 	}
 	if as == formatBinary {
-		if err := g.permitHeader(ctx, in, who, namespace); err != nil {
+		if err := g.permitHeader(ctx, in, publisher, namespace); err != nil {
 			return nil, failRequest(ctx, err)
 		}
 	}
@@ -68,7 +68,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	if as == formatBatch {
 		limit = maxBatchBytes
 	}
-	if err := g.refuseLarge(ctx, in, who, namespace, limit); err != nil {
+	if err := g.refuseLarge(ctx, in, publisher, namespace, limit); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	body, err := in.readBody(ctx, limit)
@@ -80,7 +80,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	defer cancel()
 	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
 	if as == formatBatch {
-		if err := g.publishBatch(ctx, in, batchPublisher{g: g, who: who, namespace: namespace, prefer: prefer}, body, answer); err != nil {
+		if err := g.publishBatch(ctx, in, batchPublisher{g: g, who: publisher, namespace: namespace, prefer: prefer}, body, answer); err != nil {
 			return nil, failRequest(ctx, err)
 		}
 		return answer, nil
@@ -90,7 +90,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 		g.metrics.published(outcomeRefused)
 		return nil, failRequest(ctx, err)
 	}
-	published, err := (&pipeline{g: g, caller: who, namespace: namespace, event: event, preference: prefer}).run(ctx)
+	published, err := (&pipeline{g: g, caller: publisher, namespace: namespace, event: event, preference: prefer}).run(ctx)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -101,8 +101,8 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 // refuseLarge refuses what is large while its namespace may have nothing more stored:
 // to keep and check it costs more than to read it away. Callers of other namespaces
 // are asked for their rights first.
-func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, who *caller, namespace string, limit int64) error {
-	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || who.Namespace != namespace {
+func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher *caller, namespace string, limit int64) error {
+	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || publisher.Namespace != namespace {
 		return nil
 	}
 	refused := g.writes.checkBytes(namespace)
@@ -122,13 +122,13 @@ func (g *Gateway) requestTime(namespace string) time.Duration {
 
 // permitHeader asks for the right to publish an event whose attributes are in the
 // header, before any of the body is read.
-func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, who *caller, namespace string) error {
+func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, publisher *caller, namespace string) error {
 	event, err := in.parseEvent(formatBinary, nil)
 	if err != nil {
 		g.metrics.published(outcomeRefused)
 		return err
 	}
-	return g.requireRight(ctx, who, verbPublish, resourceEventTypes, namespace, event.eventType)
+	return g.requireRight(ctx, publisher, verbPublish, resourceEventTypes, namespace, event.eventType)
 }
 
 // pipeline is one event on its way to every webhook that wants it. Make one

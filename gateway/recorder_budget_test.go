@@ -48,7 +48,7 @@ func TestRecordsYield(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				ended := make(chan struct{})
 				go func() { defer close(ended); r.run(ctx) }()
-				webhook := hookNamed("one", "https://one.example.com/")
+				webhook := webhookNamed("one", "https://one.example.com/")
 				for i := range 500 {
 					r.offer(&firstAttempt{draft: &deliveryDraft{
 						webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: metav1.Now().Time,
@@ -89,7 +89,7 @@ func TestRecordsCountOnceThoughAnswersGetLost(t *testing.T) {
 		}
 		r := newRecorder(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
 			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
-		webhook := hookNamed("one", "https://one.example.com/")
+		webhook := webhookNamed("one", "https://one.example.com/")
 		const offered = 200
 		for i := range offered {
 			made := &firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
@@ -131,7 +131,7 @@ func TestARecordThatIsNotStoredCostsNoBytes(t *testing.T) {
 			writes := newWriteBudget(limits, func() time.Time { return now })
 			create := func(context.Context, *v1alpha1.WebhookDelivery) error { return c.err }
 			r := newRecorder(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return c.behind }, writes, NewMetrics(prometheus.NewRegistry()), nil, func() time.Time { return now })
-			webhook := hookNamed("one", "https://one.example.com/")
+			webhook := webhookNamed("one", "https://one.example.com/")
 			reserved, refused := writes.reserve(webhook.Namespace, 100, 1)
 			if refused != nil {
 				t.Fatal(refused)
@@ -167,7 +167,7 @@ func TestRecordsThatMayBeStoredAreClosedWhateverHangsElsewhere(t *testing.T) {
 			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 		for _, namespace := range []string{"hangs", "well"} {
 			for i := range webhooks {
-				webhook := hookNamed(fmt.Sprint(i), "https://one.example.com/")
+				webhook := webhookNamed(fmt.Sprint(i), "https://one.example.com/")
 				webhook.Namespace, webhook.UID = namespace, types.UID(fmt.Sprint(namespace, i))
 				r.record(&firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: "e", payload: []byte("{}"), accepted: time.Now()}})
 			}

@@ -20,8 +20,8 @@ import (
 type countingAPIServer struct {
 	hanging map[string]bool
 
-	mu   sync.Mutex
-	made map[string][]time.Time // by namespace
+	mu        sync.Mutex
+	createdAt map[string][]time.Time // by namespace
 }
 
 func (r *countingAPIServer) create(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
@@ -31,28 +31,28 @@ func (r *countingAPIServer) create(ctx context.Context, object *v1alpha1.Webhook
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.made == nil {
-		r.made = map[string][]time.Time{}
+	if r.createdAt == nil {
+		r.createdAt = map[string][]time.Time{}
 	}
-	r.made[object.Namespace] = append(r.made[object.Namespace], time.Now())
+	r.createdAt[object.Namespace] = append(r.createdAt[object.Namespace], time.Now())
 	return nil
 }
 
 func (r *countingAPIServer) count(namespace string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.made[namespace])
+	return len(r.createdAt[namespace])
 }
 
-// succeed offers one more success of a webhook.
-func succeed(r *recorder, namespace, webhook string, n int) {
-	hook := hookNamed(webhook, "https://one.example.com/")
-	hook.Namespace, hook.UID = namespace, types.UID(namespace+"/"+webhook)
-	r.offer(&firstAttempt{draft: &deliveryDraft{webhook: hook, eventID: fmt.Sprint("e", n), payload: []byte("{}"), accepted: time.Now()}})
+// offerSuccess offers one more success of a webhook.
+func offerSuccess(r *recorder, namespace, webhook string, n int) {
+	object := webhookNamed(webhook, "https://one.example.com/")
+	object.Namespace, object.UID = namespace, types.UID(namespace+"/"+webhook)
+	r.offer(&firstAttempt{draft: &deliveryDraft{webhook: object, eventID: fmt.Sprint("e", n), payload: []byte("{}"), accepted: time.Now()}})
 }
 
-// startRecords runs records until the test calls stop.
-func startRecords(t *testing.T, limits Records, api *countingAPIServer) (r *recorder, stop func()) {
+// startRecorder runs records until the test calls stop.
+func startRecorder(t *testing.T, limits Records, api *countingAPIServer) (r *recorder, stop func()) {
 	t.Helper()
 	r = newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -66,14 +66,14 @@ func TestOneNamespaceDoesNotUseUpTheRateOfRecords(t *testing.T) {
 		t.Run(fmt.Sprint(greedy, " that want all of it"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := &countingAPIServer{}
-				r, stop := startRecords(t, Records{Rate: 5, Burst: 10, Total: 20}, api)
+				r, stop := startRecorder(t, Records{Rate: 5, Burst: 10, Total: 20}, api)
 				const seconds, webhooks = 30, 10
 				for i := range seconds * 10 {
 					for n := range greedy * webhooks {
-						succeed(r, fmt.Sprint("greedy-", n%greedy), fmt.Sprint("w", n/greedy), i)
+						offerSuccess(r, fmt.Sprint("greedy-", n%greedy), fmt.Sprint("w", n/greedy), i)
 					}
 					if i%10 == 0 {
-						succeed(r, "modest", "one", i)
+						offerSuccess(r, "modest", "one", i)
 					}
 					time.Sleep(100 * time.Millisecond)
 				}
@@ -100,17 +100,17 @@ func TestOneNamespaceDoesNotUseUpTheRateOfRecords(t *testing.T) {
 func TestCreatesThatHangInOneNamespaceHoldUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &countingAPIServer{hanging: map[string]bool{"a": true, "b": true, "c": true, "d": true}} // more than recordWorkers
-		r, stop := startRecords(t, Records{Rate: 5, Burst: 50, Total: 100}, api)
+		r, stop := startRecorder(t, Records{Rate: 5, Burst: 50, Total: 100}, api)
 		const seconds = 30
 		for i := range seconds * 4 {
 			for namespace := range api.hanging {
 				for n := range 10 {
-					succeed(r, namespace, fmt.Sprint("w", n), i)
+					offerSuccess(r, namespace, fmt.Sprint("w", n), i)
 				}
 			}
 			if i%4 == 0 {
-				succeed(r, "prompt", "one", i)
-				succeed(r, "prompt", "two", i)
+				offerSuccess(r, "prompt", "one", i)
+				offerSuccess(r, "prompt", "two", i)
 			}
 			time.Sleep(250 * time.Millisecond)
 			synctest.Wait()

@@ -140,10 +140,10 @@ func (s *skipReporter) confirm(known skipped.Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known.Sequence >= s.sequence {
-		for webhook, told := range s.pending {
+		for webhook, reported := range s.pending {
 			left := s.unreported[webhook]
-			left.Full -= told.Full
-			left.Disabled -= told.Disabled
+			left.Full -= reported.Full
+			left.Disabled -= reported.Disabled
 			if s.unreported[webhook] = left; left.Full <= 0 && left.Disabled <= 0 {
 				delete(s.unreported, webhook)
 			}

@@ -34,40 +34,40 @@ type reporterFixture struct {
 
 func newReporterFixture(t *testing.T) *reporterFixture {
 	t.Helper()
-	k := &reporterFixture{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), patch: func(carryOut func() error) error { return carryOut() }}
+	f := &reporterFixture{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), patch: func(carryOut func() error) error { return carryOut() }}
 	object := &corev1.ConfigMap{}
 	object.Namespace, object.Name = "system", skipped.ConfigMap
 	api := interceptor.NewClient(fake.NewClientBuilder().WithObjects(object).Build(), interceptor.Funcs{
 		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
-			k.writes++
-			return k.patch(func() error { return c.Patch(ctx, object, patch, options...) })
+			f.writes++
+			return f.patch(func() error { return c.Patch(ctx, object, patch, options...) })
 		},
 	})
-	k.skipReporter = &skipReporter{
+	f.skipReporter = &skipReporter{
 		client: api, object: client.ObjectKeyFromObject(object), replica: "gateway-1", logger: slog.New(slog.DiscardHandler),
-		now: func() time.Time { return k.now }, unreported: map[skipped.Webhook]skipped.Count{},
+		now: func() time.Time { return f.now }, unreported: map[skipped.Webhook]skipped.Count{},
 	}
-	return k
+	return f
 }
 
 // reported is what the report says: of each webhook how many were skipped, full and
 // disabled.
-func (k *reporterFixture) reported(t *testing.T) map[string][2]int64 {
+func (f *reporterFixture) reported(t *testing.T) map[string][2]int64 {
 	t.Helper()
 	counts := map[string][2]int64{}
-	for webhook, count := range k.decodeReport(t).Counts {
+	for webhook, count := range f.decodeReport(t).Counts {
 		counts[webhook.Name] = [2]int64{count.Full, count.Disabled}
 	}
 	return counts
 }
 
-func (k *reporterFixture) decodeReport(t *testing.T) skipped.Report {
+func (f *reporterFixture) decodeReport(t *testing.T) skipped.Report {
 	t.Helper()
 	var object corev1.ConfigMap
-	if err := k.client.Get(t.Context(), k.object, &object); err != nil {
+	if err := f.client.Get(t.Context(), f.object, &object); err != nil {
 		t.Fatal(err)
 	}
-	report, err := skipped.Decode(object.Data[k.replica])
+	report, err := skipped.Decode(object.Data[f.replica])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,51 +75,51 @@ func (k *reporterFixture) decodeReport(t *testing.T) skipped.Report {
 }
 
 // takeReport is what the manager does with a report.
-func (k *reporterFixture) takeReport(t *testing.T) {
+func (f *reporterFixture) takeReport(t *testing.T) {
 	t.Helper()
-	report := k.decodeReport(t)
-	text := skipped.Encode(skipped.Report{Sequence: report.Sequence, Taken: k.now})
+	report := f.decodeReport(t)
+	text := skipped.Encode(skipped.Report{Sequence: report.Sequence, Taken: f.now})
 	patch := []byte(`{"data":{"gateway-1":` + strconv.Quote(text) + `}}`)
 	object := &corev1.ConfigMap{}
-	object.Namespace, object.Name = k.object.Namespace, k.object.Name
-	before := k.patch
-	k.patch = func(carryOut func() error) error { return carryOut() }
-	if err := k.client.Patch(t.Context(), object, client.RawPatch(types.MergePatchType, patch)); err != nil {
+	object.Namespace, object.Name = f.object.Namespace, f.object.Name
+	before := f.patch
+	f.patch = func(carryOut func() error) error { return carryOut() }
+	if err := f.client.Patch(t.Context(), object, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		t.Fatal(err)
 	}
-	k.patch = before
+	f.patch = before
 }
 
-func (k *reporterFixture) expect(t *testing.T, what string, want map[string][2]int64) {
+func (f *reporterFixture) expectReported(t *testing.T, what string, want map[string][2]int64) {
 	t.Helper()
-	if got := k.reported(t); !maps.Equal(got, want) {
+	if got := f.reported(t); !maps.Equal(got, want) {
 		t.Errorf("%s: %v, want %v", what, got, want)
 	}
 }
 
 func TestTheManagerIsToldWhatWasSkipped(t *testing.T) {
-	k := newReporterFixture(t)
-	k.count(inTeam("a"), rest.SkippedBacklogFull)
-	k.count(inTeam("a"), rest.SkippedBacklogFull)
-	k.count(inTeam("b"), rest.SkippedDisabled)
-	if err := k.report(t.Context()); err != nil {
+	f := newReporterFixture(t)
+	f.count(teamWebhook("a"), rest.SkippedBacklogFull)
+	f.count(teamWebhook("a"), rest.SkippedBacklogFull)
+	f.count(teamWebhook("b"), rest.SkippedDisabled)
+	if err := f.report(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	k.expect(t, "the first time", map[string][2]int64{"a": {2, 0}, "b": {0, 1}})
-	if err := k.report(t.Context()); err != nil || k.writes != 1 {
-		t.Errorf("%d writes with nothing new, %v", k.writes, err)
+	f.expectReported(t, "the first time", map[string][2]int64{"a": {2, 0}, "b": {0, 1}})
+	if err := f.report(t.Context()); err != nil || f.writes != 1 {
+		t.Errorf("%d writes with nothing new, %v", f.writes, err)
 	}
-	k.count(inTeam("a"), rest.SkippedBacklogFull)
-	if err := k.report(t.Context()); err != nil {
+	f.count(teamWebhook("a"), rest.SkippedBacklogFull)
+	if err := f.report(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	k.expect(t, "before the manager has taken it", map[string][2]int64{"a": {3, 0}, "b": {0, 1}})
-	k.takeReport(t)
-	k.count(inTeam("b"), rest.SkippedDisabled)
-	if err := k.report(t.Context()); err != nil {
+	f.expectReported(t, "before the manager has taken it", map[string][2]int64{"a": {3, 0}, "b": {0, 1}})
+	f.takeReport(t)
+	f.count(teamWebhook("b"), rest.SkippedDisabled)
+	if err := f.report(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	k.expect(t, "after that", map[string][2]int64{"b": {0, 1}})
+	f.expectReported(t, "after that", map[string][2]int64{"b": {0, 1}})
 }
 
 func TestWhatWasSkippedIsToldOnceThoughAnswersAreLost(t *testing.T) {
@@ -134,85 +134,85 @@ func TestWhatWasSkippedIsToldOnceThoughAnswersAreLost(t *testing.T) {
 		"not carried out":       {func(func() error) error { return lost }, false, map[string][2]int64{"a": {2, 0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := newReporterFixture(t)
-			k.patch = c.patch
-			k.count(inTeam("a"), rest.SkippedBacklogFull)
-			if err := k.report(t.Context()); !errors.Is(err, lost) {
+			f := newReporterFixture(t)
+			f.patch = c.patch
+			f.count(teamWebhook("a"), rest.SkippedBacklogFull)
+			if err := f.report(t.Context()); !errors.Is(err, lost) {
 				t.Fatal(err)
 			}
 			if c.taken {
-				k.takeReport(t)
+				f.takeReport(t)
 			}
-			k.patch = func(carryOut func() error) error { return carryOut() }
-			k.count(inTeam("a"), rest.SkippedBacklogFull)
-			if err := k.report(t.Context()); err != nil {
+			f.patch = func(carryOut func() error) error { return carryOut() }
+			f.count(teamWebhook("a"), rest.SkippedBacklogFull)
+			if err := f.report(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			k.expect(t, "in the end", c.want)
-			if len(k.unreported) != 0 {
-				t.Errorf("untold: %v", k.unreported)
+			f.expectReported(t, "in the end", c.want)
+			if len(f.unreported) != 0 {
+				t.Errorf("untold: %v", f.unreported)
 			}
 		})
 	}
 }
 
 func TestMoreWebhooksThanOneReportHoldsAreToldInTurn(t *testing.T) {
-	k := newReporterFixture(t)
+	f := newReporterFixture(t)
 	for i := range skipped.MaxWebhooks + 10 {
-		k.count(inTeam(types.UID(rune('a'+i%26))+types.UID(time.Duration(i).String())), rest.SkippedBacklogFull)
+		f.count(teamWebhook(types.UID(rune('a'+i%26))+types.UID(time.Duration(i).String())), rest.SkippedBacklogFull)
 	}
 	seen := map[string]bool{}
 	for range 2 {
-		if err := k.report(t.Context()); err != nil {
+		if err := f.report(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.report(t.Context()); err != nil { // no room until it is taken
+		if err := f.report(t.Context()); err != nil { // no room until it is taken
 			t.Fatal(err)
 		}
-		for _, name := range slices.Collect(maps.Keys(k.reported(t))) {
+		for _, name := range slices.Collect(maps.Keys(f.reported(t))) {
 			if seen[name] {
 				t.Errorf("%s is told twice", name)
 			}
 			seen[name] = true
 		}
-		k.takeReport(t)
+		f.takeReport(t)
 	}
-	if len(seen) != skipped.MaxWebhooks+10 || len(k.unreported) != 0 {
-		t.Errorf("%d webhooks were told of, %d are left", len(seen), len(k.unreported))
+	if len(seen) != skipped.MaxWebhooks+10 || len(f.unreported) != 0 {
+		t.Errorf("%d webhooks were told of, %d are left", len(seen), len(f.unreported))
 	}
 }
 
 func TestANamespaceWithManySkippedWebhooksDelaysNoOther(t *testing.T) {
-	k := newReporterFixture(t)
+	f := newReporterFixture(t)
 	for i := range 20 * skipped.MaxWebhooks {
-		k.count(inTeam(types.UID(strconv.Itoa(i))), rest.SkippedBacklogFull)
+		f.count(teamWebhook(types.UID(strconv.Itoa(i))), rest.SkippedBacklogFull)
 	}
-	k.count(webhookKey{namespace: "neighbour", name: "orders", uid: "orders"}, rest.SkippedBacklogFull)
-	if err := k.report(t.Context()); err != nil {
+	f.count(webhookKey{namespace: "neighbour", name: "orders", uid: "orders"}, rest.SkippedBacklogFull)
+	if err := f.report(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if told := k.reported(t); told["orders"] != [2]int64{1, 0} || len(told) != skipped.MaxWebhooks {
+	if told := f.reported(t); told["orders"] != [2]int64{1, 0} || len(told) != skipped.MaxWebhooks {
 		t.Errorf("%d webhooks were told of, of the neighbour's %v", len(told), told["orders"])
 	}
 }
 
 func TestNothingIsToldOfWebhooksThatAreGone(t *testing.T) {
-	k := newReporterFixture(t)
-	k.patch = func(func() error) error { return errors.New("no answer") }
+	f := newReporterFixture(t)
+	f.patch = func(func() error) error { return errors.New("no answer") }
 	gone := &v1alpha1.Webhook{}
-	gone.Namespace, gone.Name, gone.UID = inTeam("a").namespace, inTeam("a").name, inTeam("a").uid
-	k.count(inTeam("a"), rest.SkippedBacklogFull)
-	if err := k.report(t.Context()); err == nil {
+	gone.Namespace, gone.Name, gone.UID = teamWebhook("a").namespace, teamWebhook("a").name, teamWebhook("a").uid
+	f.count(teamWebhook("a"), rest.SkippedBacklogFull)
+	if err := f.report(t.Context()); err == nil {
 		t.Fatal("the write was carried out")
 	}
-	k.forgetWebhook(gone)
-	k.count(inTeam("a"), rest.SkippedDisabled) // by a publisher that has not heard of it
-	k.confirm(skipped.Report{Sequence: k.sequence})
-	if len(k.unreported) != 1 || k.unreported[skipped.Webhook{Namespace: gone.Namespace, Name: gone.Name, UID: gone.UID}].Full != 0 {
-		t.Errorf("untold: %v", k.unreported)
+	f.forgetWebhook(gone)
+	f.count(teamWebhook("a"), rest.SkippedDisabled) // by a publisher that has not heard of it
+	f.confirm(skipped.Report{Sequence: f.sequence})
+	if len(f.unreported) != 1 || f.unreported[skipped.Webhook{Namespace: gone.Namespace, Name: gone.Name, UID: gone.UID}].Full != 0 {
+		t.Errorf("untold: %v", f.unreported)
 	}
-	k.forgetWebhook(gone)
-	if len(k.unreported) != 0 {
-		t.Errorf("untold of a webhook that is gone: %v", k.unreported)
+	f.forgetWebhook(gone)
+	if len(f.unreported) != 0 {
+		t.Errorf("untold of a webhook that is gone: %v", f.unreported)
 	}
 }

@@ -21,16 +21,16 @@ type namespaceSlots struct {
 }
 
 func (l *limiter) namespace(namespace string) *namespaceSlots {
-	space := l.namespaces[namespace]
-	if space == nil {
-		space = &namespaceSlots{}
-		l.namespaces[namespace] = space
+	n := l.namespaces[namespace]
+	if n == nil {
+		n = &namespaceSlots{}
+		l.namespaces[namespace] = n
 	}
-	return space
+	return n
 }
 
 func (l *limiter) dropNamespace(namespace string) {
-	if space := l.namespaces[namespace]; space.endpoints == 0 && space.used == [2]int{} {
+	if n := l.namespaces[namespace]; n.endpoints == 0 && n.used == [2]int{} {
 		delete(l.namespaces, namespace)
 	}
 }
@@ -52,12 +52,12 @@ func (l *limiter) hasFreeSlot(e *endpointState, now time.Time) bool {
 }
 
 // charge notes that an attempt of a webhook takes a slot, or gives it back.
-func (l *limiter) charge(at *slot, sign int) {
-	namespace := at.endpoint.key.namespace
-	l.used[at.kind] += sign
-	l.namespace(namespace).used[at.kind] += sign
+func (l *limiter) charge(s *slot, sign int) {
+	namespace := s.endpoint.key.namespace
+	l.used[s.kind] += sign
+	l.namespace(namespace).used[s.kind] += sign
 	l.dropNamespace(namespace)
-	d := at.destination
+	d := s.destination
 	d.underWay += sign
 	d.byNamespace[namespace] += sign
 	if d.byNamespace[namespace] == 0 {
@@ -68,13 +68,13 @@ func (l *limiter) charge(at *slot, sign int) {
 
 // moveToUncertain moves an attempt to the slots of webhooks that are not known to answer in time.
 // Its destination has it all the while.
-func (l *limiter) moveToUncertain(at *slot) {
-	space := l.namespace(at.endpoint.key.namespace)
-	l.used[at.kind]--
-	space.used[at.kind]--
-	at.kind = kindUncertain
-	l.used[at.kind]++
-	space.used[at.kind]++
+func (l *limiter) moveToUncertain(s *slot) {
+	n := l.namespace(s.endpoint.key.namespace)
+	l.used[s.kind]--
+	n.used[s.kind]--
+	s.kind = kindUncertain
+	l.used[s.kind]++
+	n.used[s.kind]++
 }
 
 // markSlow makes attempts count as slow that have been out for longer than an endpoint
@@ -82,15 +82,15 @@ func (l *limiter) moveToUncertain(at *slot) {
 // are not known to answer in time.
 func (l *limiter) markSlow(now time.Time) {
 	for element := l.prompt.Front(); element != nil; element = l.prompt.Front() {
-		at, _ := element.Value.(*slot)
-		since := at.began.Add(l.slowAfter)
+		s, _ := element.Value.(*slot)
+		since := s.began.Add(l.slowAfter)
 		if since.After(now) {
 			return
 		}
 		l.prompt.Remove(element)
-		at.slow = true
-		l.moveToUncertain(at)
-		at.endpoint.observeSlow(since)
-		l.wakeNext(at.endpoint, now)
+		s.slow = true
+		l.moveToUncertain(s)
+		s.endpoint.observeSlow(since)
+		l.wakeNext(s.endpoint, now)
 	}
 }

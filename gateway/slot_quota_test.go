@@ -12,45 +12,45 @@ import (
 
 const sharedURL = "https://shared.example.com/"
 
-func (k *track) mustShared(t *testing.T, name string, pending func(time.Time) bool) *slot {
+func (f *limiterFixture) mustAcquireShared(t *testing.T, name string, pending func(time.Time) bool) *slot {
 	t.Helper()
-	at, why := k.acquire(hookNamed(name, sharedURL), k.now, pending)
-	if at == nil {
-		t.Fatalf("no slot for %s: %s", name, why)
+	s, reason := f.acquire(webhookNamed(name, sharedURL), f.now, pending)
+	if s == nil {
+		t.Fatalf("no slot for %s: %s", name, reason)
 	}
-	return at
+	return s
 }
 
-func nothingWaits(time.Time) bool { return false }
+func noneWaiting(time.Time) bool { return false }
 
 // What is out to a destination counts for it until it has ended, though its webhook is
 // gone, and hangs.
 func TestADestinationCountsWhatHangsOfAWebhookThatIsGone(t *testing.T) {
-	k := newTrack()
-	gone := k.mustShared(t, "a/gone", nothingWaits)
-	k.forgetWebhook(keyNamed("a/gone"))
-	k.now = k.now.Add(2 * time.Second) // it hangs
-	first := k.mustShared(t, "b/first", nothingWaits)
+	f := newLimiterFixture()
+	gone := f.mustAcquireShared(t, "a/gone", noneWaiting)
+	f.forgetWebhook(keyNamed("a/gone"))
+	f.now = f.now.Add(2 * time.Second) // it hangs
+	first := f.mustAcquireShared(t, "b/first", noneWaiting)
 	if d := first.destination; d != gone.destination || d.underWay != 2 {
 		t.Errorf("%d attempts count for the destination, want 2", d.underWay)
 	}
-	k.release(gone, k.now)
-	if second := k.mustShared(t, "b/second", nothingWaits); second.destination != first.destination || first.destination.underWay != 2 {
+	f.release(gone, f.now)
+	if second := f.mustAcquireShared(t, "b/second", noneWaiting); second.destination != first.destination || first.destination.underWay != 2 {
 		t.Errorf("%d attempts count for the destination of one, %d for that of the other", first.destination.underWay, second.destination.underWay)
 	}
 }
 
 // A webhook can go while it is asked, without the lock, whether anything of it waits.
 func TestADestinationCountsWhatIsTakenWhileItsWebhookGoes(t *testing.T) {
-	k := newTrack()
-	paused := k.mustShared(t, "a/paused", nothingWaits)
-	k.ends(paused, time.Millisecond, dispatcher.Result{StatusCode: http.StatusServiceUnavailable, Reason: dispatcher.ReasonHTTPStatus, RetryAfter: k.now.Add(time.Minute)})
-	k.now = k.now.Add(2 * time.Minute)
-	at := k.mustShared(t, "a/paused", func(time.Time) bool {
-		k.forgetWebhook(keyNamed("a/paused"))
+	f := newLimiterFixture()
+	paused := f.mustAcquireShared(t, "a/paused", noneWaiting)
+	f.finish(paused, time.Millisecond, dispatcher.Result{StatusCode: http.StatusServiceUnavailable, Reason: dispatcher.ReasonHTTPStatus, RetryAfter: f.now.Add(time.Minute)})
+	f.now = f.now.Add(2 * time.Minute)
+	s := f.mustAcquireShared(t, "a/paused", func(time.Time) bool {
+		f.forgetWebhook(keyNamed("a/paused"))
 		return false
 	})
-	if other := k.mustShared(t, "b/other", nothingWaits); other.destination != at.destination {
-		t.Errorf("%d attempts count for the destination of one, %d for that of the other", at.destination.underWay, other.destination.underWay)
+	if other := f.mustAcquireShared(t, "b/other", noneWaiting); other.destination != s.destination {
+		t.Errorf("%d attempts count for the destination of one, %d for that of the other", s.destination.underWay, other.destination.underWay)
 	}
 }

@@ -19,7 +19,7 @@ func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
 		s := newStoreThrottle(storeThrottleLimits{all: 5, perWebhook: 2}, time.Now)
 		var leaves []func(bool)
 		enter := func(webhook types.UID) {
-			leave, err := s.acquire(t.Context(), inTeam(webhook), false)
+			leave, err := s.acquire(t.Context(), teamWebhook(webhook), false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,22 +31,22 @@ func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
 		}
 		for _, webhook := range []types.UID{"a", "c"} { // its own bound, and that of all
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			if _, err := s.acquire(ctx, inTeam(webhook), false); err == nil {
+			if _, err := s.acquire(ctx, teamWebhook(webhook), false); err == nil {
 				t.Errorf("%s has a place beyond the bound", webhook)
 			}
 			cancel()
 		}
 		leaves[0](true)
 		enter("c")
-		for _, leave := range leaves[1:] {
-			leave(true)
+		for _, release := range leaves[1:] {
+			release(true)
 		}
-		s.expectNobody(t)
+		s.expectEmpty(t)
 	})
 }
 
-// expectNobody looks whether anything is remembered in vain.
-func (s *storeThrottle) expectNobody(t *testing.T) {
+// expectEmpty looks whether anything is remembered in vain.
+func (s *storeThrottle) expectEmpty(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,20 +55,20 @@ func (s *storeThrottle) expectNobody(t *testing.T) {
 	}
 }
 
-// inTeam is a webhook of one namespace.
-func inTeam(webhook types.UID) webhookKey { return webhookKey{"team", string(webhook), webhook} }
+// teamWebhook is a webhook of one namespace.
+func teamWebhook(webhook types.UID) webhookKey { return webhookKey{"team", string(webhook), webhook} }
 
-func (s *storeThrottle) usersOf(webhook types.UID) int {
+func (s *storeThrottle) countUsers(webhook types.UID) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.namespaces["team"].webhooks[webhook].users
 }
 
-// take enters with no end of patience and returns after how long it had a place.
-func take(t *testing.T, s *storeThrottle, webhook types.UID) (leave func(stored bool), waited time.Duration) {
+// acquireForever enters with no end of patience and returns after how long it had a place.
+func acquireForever(t *testing.T, s *storeThrottle, webhook types.UID) (leave func(stored bool), waited time.Duration) {
 	t.Helper()
 	began := time.Now()
-	leave, err := s.acquire(t.Context(), inTeam(webhook), true)
+	leave, err := s.acquire(t.Context(), teamWebhook(webhook), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,27 +81,27 @@ func TestPlacesOfWhatFailsRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(storeThrottleLimits{all: 3, perWebhook: 1, factorAll: 1, factorPerWebhook: 7}, time.Now)
 		for _, took := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Minute} {
-			leave, _ := take(t, s, "a")
+			leave, _ := acquireForever(t, s, "a")
 			time.Sleep(took)
 			leave(true)
-			leave, waited := take(t, s, "a")
+			leave, waited := acquireForever(t, s, "a")
 			if want := min(7*took, maxThrottleWait); waited != want {
 				t.Errorf("after %s the next one waits %s, not %s", took, waited, want)
 			}
 			leave(true) // took no time, so there is no rest
 		}
-		first, _ := take(t, s, "a")
-		second, _ := take(t, s, "b")
+		first, _ := acquireForever(t, s, "a")
+		second, _ := acquireForever(t, s, "b")
 		time.Sleep(10 * time.Millisecond)
 		first(true)
-		leave, waited := take(t, s, "c")
+		leave, waited := acquireForever(t, s, "c")
 		if waited != 10*time.Millisecond {
 			t.Errorf("another webhook waits %s for a place of all", waited)
 		}
 		second(true)
 		leave(true)
 		time.Sleep(time.Second)
-		s.expectNobody(t)
+		s.expectEmpty(t)
 	})
 }
 
@@ -110,7 +110,7 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
 		ctx, cancel := context.WithCancel(t.Context())
 		store := func(webhook types.UID, took time.Duration) {
-			leave, err := s.acquire(ctx, inTeam(webhook), false)
+			leave, err := s.acquire(ctx, teamWebhook(webhook), false)
 			if err == nil {
 				time.Sleep(took)
 				leave(true)
@@ -124,17 +124,17 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 			go store("a", 10*time.Millisecond)
 		}
 		synctest.Wait()
-		if n := s.usersOf("a"); n < 50 || n > 54 {
+		if n := s.countUsers("a"); n < 50 || n > 54 {
 			t.Errorf("%d stand in line", n)
 		}
-		if _, err := s.acquire(ctx, inTeam("a"), false); !errors.Is(err, errStoreQueueFull) || !s.isFull(inTeam("a")) {
+		if _, err := s.acquire(ctx, teamWebhook("a"), false); !errors.Is(err, errStoreQueueFull) || !s.isFull(teamWebhook("a")) {
 			t.Errorf("one more: %v", err)
 		}
-		if s.isFull(inTeam("b")) {
+		if s.isFull(teamWebhook("b")) {
 			t.Error("another webhook has to pay for it")
 		}
 		began := time.Now()
-		if leave, err := s.acquire(ctx, inTeam("a"), true); err != nil {
+		if leave, err := s.acquire(ctx, teamWebhook("a"), true); err != nil {
 			t.Errorf("what has been attempted: %v", err)
 		} else {
 			leave(true)
@@ -144,7 +144,7 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 		}
 		cancel()
 		time.Sleep(time.Minute)
-		s.expectNobody(t)
+		s.expectEmpty(t)
 	})
 }
 
@@ -153,13 +153,13 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 func TestALineThatDoesNotMoveIsNotFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
-		leave, _ := take(t, s, "a")
+		leave, _ := acquireForever(t, s, "a")
 		time.Sleep(100 * time.Millisecond)
 		leave(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 20 {
 			go func() {
-				leave, err := s.acquire(ctx, inTeam("a"), true)
+				leave, err := s.acquire(ctx, teamWebhook("a"), true)
 				if err == nil {
 					<-ctx.Done()
 					leave(false)
@@ -167,16 +167,16 @@ func TestALineThatDoesNotMoveIsNotFull(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if _, err := s.acquire(ctx, inTeam("a"), false); !errors.Is(err, errStoreQueueFull) {
+		if _, err := s.acquire(ctx, teamWebhook("a"), false); !errors.Is(err, errStoreQueueFull) {
 			t.Errorf("at once: %v", err)
 		}
 		time.Sleep(maxFailingWait + time.Millisecond)
-		if _, err := s.acquire(ctx, inTeam("a"), false); !errors.Is(err, errStalled) || s.isFull(inTeam("a")) {
+		if _, err := s.acquire(ctx, teamWebhook("a"), false); !errors.Is(err, errStalled) || s.isFull(teamWebhook("a")) {
 			t.Errorf("after a while: %v", err)
 		}
 		cancel()
 		time.Sleep(time.Minute)
-		s.expectNobody(t)
+		s.expectEmpty(t)
 	})
 }
 
@@ -225,7 +225,7 @@ func TestWebhooksThatAreDownTogetherAreNotFull(t *testing.T) {
 			t.Errorf("of another namespace %d of 60 were stored, the last after %s", count["other"][nil], longest["other"])
 		}
 		time.Sleep(time.Minute)
-		s.expectNobody(t)
+		s.expectEmpty(t)
 	})
 }
 
@@ -233,14 +233,14 @@ func TestWebhooksThatAreDownTogetherAreNotFull(t *testing.T) {
 func TestABurstAfterAQuietSpellIsNotTakenForAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
-		leave, _ := take(t, s, "a")
+		leave, _ := acquireForever(t, s, "a")
 		time.Sleep(10 * time.Millisecond)
 		leave(true)
 		time.Sleep(time.Hour)
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 200 {
 			go func() {
-				leave, err := s.acquire(ctx, inTeam("a"), false)
+				leave, err := s.acquire(ctx, teamWebhook("a"), false)
 				switch {
 				case err == nil:
 					time.Sleep(10 * time.Millisecond)
@@ -253,6 +253,6 @@ func TestABurstAfterAQuietSpellIsNotTakenForAnOutage(t *testing.T) {
 		time.Sleep(time.Second)
 		cancel()
 		time.Sleep(time.Minute)
-		s.expectNobody(t)
+		s.expectEmpty(t)
 	})
 }

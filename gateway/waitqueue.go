@@ -126,8 +126,8 @@ func (l *limiter) wakeNext(e *endpointState, now time.Time) {
 func (f *attempter) maxSlotWait() time.Duration { return f.wait / 4 }
 
 // acquireNow takes a slot that is free.
-func (f *attempter) acquireNow(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal) {
-	return f.limiter.acquire(webhook, f.now(), pending)
+func (f *attempter) acquireNow(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*slot, refusal) {
+	return f.limiter.acquire(webhook, f.now(), hasWaiting)
 }
 
 // acquireQueued waits for a slot until ctx ends where one will be free soon: an
@@ -135,20 +135,20 @@ func (f *attempter) acquireNow(webhook *v1alpha1.Webhook, pending func(before ti
 // when a gateway has just started and knows no endpoint yet, and when an event is for
 // more webhooks than there are slots.
 func (f *attempter) acquireQueued(ctx context.Context) acquireFunc {
-	return func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal) {
+	return func(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*slot, refusal) {
 		for {
-			at, why := f.acquireNow(webhook, pending)
-			if why != refusedFull || ctx.Err() != nil {
-				return at, why
+			s, reason := f.acquireNow(webhook, hasWaiting)
+			if reason != refusedFull || ctx.Err() != nil {
+				return s, reason
 			}
-			waiting := f.limiter.enqueue(webhook, f.now())
-			if waiting == nil {
-				return f.acquireNow(webhook, pending)
+			w := f.limiter.enqueue(webhook, f.now())
+			if w == nil {
+				return f.acquireNow(webhook, hasWaiting)
 			}
 			select {
-			case <-waiting.ready:
+			case <-w.ready:
 			case <-ctx.Done():
-				f.limiter.dequeue(waiting, f.now())
+				f.limiter.dequeue(w, f.now())
 			}
 		}
 	}

@@ -47,10 +47,10 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, uint64(worker)))
 		working.Go(func() {
 			for i := range 300 {
-				webhook := hookNamed(fmt.Sprintf("team-%d/w%d-%d", random.IntN(3), worker, i), urlOf(fmt.Sprint("w", random.IntN(9))))
+				webhook := webhookNamed(fmt.Sprintf("team-%d/w%d-%d", random.IntN(3), worker, i), endpointURL(fmt.Sprint("w", random.IntN(9))))
 				webhook.UID, webhook.ResourceVersion = types.UID(fmt.Sprint(worker, "-", i)), "1"
 				g.webhooks.ApplyWrite(webhook)
-				at, _ := g.attempter.limiter.acquire(webhook, time.Now(), func(time.Time) bool { return false })
+				s, _ := g.attempter.limiter.acquire(webhook, time.Now(), func(time.Time) bool { return false })
 				made := &firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
 				steps := []func(){
 					func() { g.webhooks.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID) },
@@ -71,8 +71,8 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 				for _, step := range steps {
 					step()
 				}
-				if at != nil {
-					g.attempter.limiter.releaseWithResult(at, &dispatcher.Result{StatusCode: 200}, time.Millisecond, time.Now())
+				if s != nil {
+					g.attempter.limiter.releaseWithResult(s, &dispatcher.Result{StatusCode: 200}, time.Millisecond, time.Now())
 				}
 			}
 		})

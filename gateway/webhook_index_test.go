@@ -17,7 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/match"
 )
 
-func wanting(namespace, name string, uid types.UID, version int, events ...string) *v1alpha1.Webhook {
+func webhookForEvents(namespace, name string, uid types.UID, version int, events ...string) *v1alpha1.Webhook {
 	webhook := &v1alpha1.Webhook{Spec: v1alpha1.WebhookSpec{Events: events}}
 	webhook.Namespace, webhook.Name, webhook.UID, webhook.ResourceVersion = namespace, name, uid, strconv.Itoa(version)
 	webhook.CreationTimestamp = metav1.NewTime(time.Unix(int64(uid[len(uid)-1]%3), 0))
@@ -49,7 +49,7 @@ func TestEndpointsAreFound(t *testing.T) {
 			for range random.IntN(4) {
 				events = append(events, patterns[random.IntN(len(patterns))])
 			}
-			webhook := wanting(namespace, name, uid, step, events...)
+			webhook := webhookForEvents(namespace, name, uid, step, events...)
 			if random.IntN(8) == 0 {
 				webhook.DeletionTimestamp = new(metav1.Now())
 			}
@@ -93,9 +93,9 @@ func BenchmarkMatching(b *testing.B) {
 	for _, others := range []int{0, 100, 10_000} {
 		b.Run(fmt.Sprintf("%d others", others), func(b *testing.B) {
 			x := newWebhookIndex(time.Now)
-			x.ApplyWrite(wanting("x", "wants", "uid-0", 1, "context.*"))
+			x.ApplyWrite(webhookForEvents("x", "wants", "uid-0", 1, "context.*"))
 			for i := range others {
-				x.ApplyWrite(wanting("x", fmt.Sprintf("other-%d", i), types.UID(fmt.Sprintf("other-%d", i)), i+2, "other.created"))
+				x.ApplyWrite(webhookForEvents("x", fmt.Sprintf("other-%d", i), types.UID(fmt.Sprintf("other-%d", i)), i+2, "other.created"))
 			}
 			for b.Loop() {
 				if len(x.listMatching("x", "context.created")) != 1 {
