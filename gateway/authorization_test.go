@@ -67,7 +67,7 @@ var rights = []right{
 	{"POST /v1/webhooks/{webhook}/test", ofAnother, [...]int{no, no, no, no, accepted, no, no}},
 	{"POST /v1/events", publishOneType, [...]int{no, no, no, no, accepted, no, accepted}},
 	{"POST /v1/events", publishAnother, [...]int{no, no, no, no, accepted, no, no}},
-	{"POST /v1/events", event(""), [...]int{no, no, no, no, accepted, no, accepted}},
+	{"POST /v1/events", eventBody(""), [...]int{no, no, no, no, accepted, no, accepted}},
 	{"POST /v1/events", anotherEvent, [...]int{no, no, no, no, accepted, no, no}},
 	{"POST /v1/webhooks/{webhook}/suspend", nil, [...]int{no, no, no, ok200, no, ok200, no}},
 	{"POST /v1/webhooks/{webhook}/resume", nil, [...]int{no, no, no, ok200, no, ok200, no}},
@@ -83,7 +83,7 @@ var (
 	ofOneType = object{"event": "context.created"}
 	ofAnother = object{"event": "context.failed"}
 
-	publishOneType = event("")
+	publishOneType = eventBody("")
 	publishAnother = `{"event":"context.failed","data":{"context_id":"ctx_1","agent_id":"a","transaction_hash":"0x1","context_hash":"0x2","status":"failed","error":{"code":"E","message":"m"}}}`
 )
 

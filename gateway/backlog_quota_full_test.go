@@ -24,8 +24,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-// ownGateway starts a gateway for a spec and returns how to call it.
-func ownGateway(ctx context.Context, token string, args ...string) api {
+// startLimitedGateway starts a gateway for a spec and returns how to call it.
+func startLimitedGateway(ctx context.Context, token string, args ...string) api {
 	GinkgoHelper()
 	own, err := cluster.StartGateway(ctx, gatewayOptions(args...))
 	Expect(err).NotTo(HaveOccurred())
@@ -33,14 +33,14 @@ func ownGateway(ctx context.Context, token string, args ...string) api {
 	return api{base: own.URL, token: token}
 }
 
-// cramped are limits that a few events reach: 4 for a webhook, 20 for a
+// tightQuotaFlags are limits that a few events reach: 4 for a webhook, 20 for a
 // namespace.
-func cramped(more ...string) []string {
+func tightQuotaFlags(more ...string) []string {
 	return append([]string{"--backlog-per-webhook=4", "--backlog-per-namespace=20", "--backlog=100000"}, more...)
 }
 
-// unfinished is how many deliveries of all namespaces are.
-func unfinished(ctx context.Context) (n int) {
+// countUnfinished is how many deliveries of all namespaces are.
+func countUnfinished(ctx context.Context) (n int) {
 	GinkgoHelper()
 	var list v1alpha1.WebhookDeliveryList
 	Expect(cluster.Client.List(ctx, &list)).To(Succeed())
@@ -52,10 +52,10 @@ func unfinished(ctx context.Context) (n int) {
 	return n
 }
 
-// counted are the deliveries and the skipped webhooks of one more event.
-func counted(ctx context.Context, on api) (deliveries, skipped int) {
+// publishAndCount are the deliveries and the skipped webhooks of one more event.
+func publishAndCount(ctx context.Context, on api) (deliveries, skipped int) {
 	GinkgoHelper()
-	got := publish(ctx, on, event(""))
+	got := publishEvent(ctx, on, eventBody(""))
 	return len(got.Deliveries), len(got.Skipped)
 }
 
@@ -67,45 +67,45 @@ var _ = Describe("publishing into a full backlog", func() {
 	})
 
 	It("leaves out the webhook that is full, and says so", func(ctx SpecContext) {
-		on := ownGateway(ctx, token, cramped()...)
-		webhooks := suspendedWebhooks(ctx, on, namespace, "one", "two")
+		on := startLimitedGateway(ctx, token, tightQuotaFlags()...)
+		webhooks := createSuspendedWebhooks(ctx, on, namespace, "one", "two")
 		change(ctx, webhooks[0], `{"spec":{"events":["context.*"]}}`)
 		change(ctx, webhooks[1], `{"spec":{"events":["context.failed"]}}`)
 		Eventually(ctx, func() string { return on.call(ctx, http.MethodGet, "/v1/webhooks", nil).body }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(And(ContainSubstring("context.*"), ContainSubstring("context.failed")))
-		first := publish(ctx, on, event(`,"id":"e0"`))
+		first := publishEvent(ctx, on, eventBody(`,"id":"e0"`))
 		for range 3 {
-			Expect(publish(ctx, on, event("")).Skipped).To(BeEmpty())
+			Expect(publishEvent(ctx, on, eventBody("")).Skipped).To(BeEmpty())
 		}
 		change(ctx, webhooks[1], `{"spec":{"events":["*"]}}`)
 		full := []rest.SkippedWebhook{{WebhookID: identity.WebhookID(namespace, webhooks[0].Name), Reason: rest.SkippedBacklogFull}}
 		Eventually(ctx, func(g Gomega) {
-			got := publish(ctx, on, event(""))
+			got := publishEvent(ctx, on, eventBody(""))
 			g.Expect(got.Skipped).To(Equal(full))
 			g.Expect(got.Deliveries).To(HaveLen(1), "the other goes on")
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
-		again := publish(ctx, on, event(`,"id":"e0"`))
+		again := publishEvent(ctx, on, eventBody(`,"id":"e0"`))
 		Expect(again.Deliveries).To(ContainElement(first.Deliveries[0]), "what exists is not skipped")
 		Expect(again.Skipped).To(BeEmpty())
 
 		change(ctx, webhooks[0], `{"spec":{"overflow":"Refuse"}}`)
-		Eventually(ctx, func() int { return on.call(ctx, http.MethodPost, "/v1/events", event("")).status }).
+		Eventually(ctx, func() int { return on.call(ctx, http.MethodPost, "/v1/events", eventBody("")).status }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(http.StatusTooManyRequests))
-		before := len(stored(ctx, namespace))
-		got := on.call(ctx, http.MethodPost, "/v1/events", event(""))
+		before := len(listDeliveries(ctx, namespace))
+		got := on.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 		said := refusal(got, http.StatusTooManyRequests)
 		Expect(said.Reason).To(Equal("BacklogFull"))
 		Expect(said.Detail).To(ContainSubstring(full[0].WebhookID))
 		Expect(said.EventID).To(HavePrefix("evt_"))
 		Expect(got.header.Get("Retry-After")).To(Equal("10"))
-		Expect(stored(ctx, namespace)).To(HaveLen(before))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(before))
 	})
 
 	It("tells the owner of the webhook what passed it by", func(ctx SpecContext) {
-		on := ownGateway(ctx, token, cramped()...)
-		suspendedWebhooks(ctx, on, namespace, "one")
+		on := startLimitedGateway(ctx, token, tightQuotaFlags()...)
+		createSuspendedWebhooks(ctx, on, namespace, "one")
 		for range 7 { // four fit
-			publish(ctx, on, event(""))
+			publishEvent(ctx, on, eventBody(""))
 		}
 		var webhook v1alpha1.Webhook
 		Eventually(ctx, func() (int64, error) {
@@ -115,12 +115,12 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(webhook.Status.LastSkippedTime.Time).To(BeTemporally("~", time.Now(), soon))
 		Expect(webhook.Status.Conditions).To(ContainElement(And(
 			HaveField("Type", v1alpha1.ConditionBacklogFull), HaveField("Status", metav1.ConditionTrue), HaveField("Reason", v1alpha1.ReasonDeliveriesSkipped))))
-		Eventually(ctx, func() []string { return reasonsOf(ctx, namespace) }).WithTimeout(soon).WithPolling(pollEvery).
+		Eventually(ctx, func() []string { return eventReasons(ctx, namespace) }).WithTimeout(soon).WithPolling(pollEvery).
 			Should(ContainElement(v1alpha1.ReasonDeliveriesSkipped))
 		shown := decode[rest.Webhook](on.call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.Status.WebhookID, nil), http.StatusOK)
 		Expect(shown.DeliveriesSkipped).To(Equal(int64(3)))
 		Expect(shown.LastSkippedAt).NotTo(BeNil())
-		publish(ctx, on, event(""))
+		publishEvent(ctx, on, eventBody(""))
 		var reports corev1.ConfigMap
 		Eventually(ctx, func() (map[string]string, error) { // told, taken, and emptied
 			err := cluster.Client.Get(ctx, client.ObjectKey{Namespace: stack.SystemNamespace, Name: "bbmcp-skipped"}, &reports)
@@ -129,68 +129,68 @@ var _ = Describe("publishing into a full backlog", func() {
 	})
 
 	It("refuses what the namespace cannot take, whatever others do", func(ctx SpecContext) {
-		on := ownGateway(ctx, token, cramped("--backlog-per-webhook=1000")...)
+		on := startLimitedGateway(ctx, token, tightQuotaFlags("--backlog-per-webhook=1000")...)
 		var names []string
 		for i := range 7 {
 			names = append(names, fmt.Sprintf("hook-%d", i))
 		}
-		suspendedWebhooks(ctx, on, namespace, names...)
+		createSuspendedWebhooks(ctx, on, namespace, names...)
 		for range 2 {
-			Expect(publish(ctx, on, event("")).Deliveries).To(HaveLen(7))
+			Expect(publishEvent(ctx, on, eventBody("")).Deliveries).To(HaveLen(7))
 		}
-		got := on.call(ctx, http.MethodPost, "/v1/events", event(`,"id":"e3"`))
+		got := on.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"e3"`))
 		said := refusal(got, http.StatusTooManyRequests)
 		Expect(said.Reason).To(Equal("NamespaceBacklogFull"))
 		Expect(said.EventID).To(Equal("e3"))
 		Expect(got.header.Get("Retry-After")).NotTo(BeEmpty())
-		Expect(stored(ctx, namespace)).To(HaveLen(14), "nothing of it")
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(14), "nothing of it")
 
 		other := newNamespace(ctx)
 		there := on
 		there.token = account(ctx, other, "publisher", publisher, viewer)
-		suspendedWebhooks(ctx, there, other, names...)
-		Expect(publish(ctx, there, event("")).Deliveries).To(HaveLen(7), "another namespace has room")
+		createSuspendedWebhooks(ctx, there, other, names...)
+		Expect(publishEvent(ctx, there, eventBody("")).Deliveries).To(HaveLen(7), "another namespace has room")
 	})
 
 	It("counts bytes as well", func(ctx SpecContext) {
-		on := ownGateway(ctx, token, "--backlog-bytes-per-namespace=50000") // 10,000 for a webhook
-		suspendedWebhooks(ctx, on, namespace, "one")
-		big := `{"event":"context.created","data":` + dataWith(`,"s":"`+strings.Repeat("x", 4000)+`"`) + `}`
+		on := startLimitedGateway(ctx, token, "--backlog-bytes-per-namespace=50000") // 10,000 for a webhook
+		createSuspendedWebhooks(ctx, on, namespace, "one")
+		big := `{"event":"context.created","data":` + eventData(`,"s":"`+strings.Repeat("x", 4000)+`"`) + `}`
 		for range 2 {
-			Expect(publish(ctx, on, big).Deliveries).To(HaveLen(1))
+			Expect(publishEvent(ctx, on, big).Deliveries).To(HaveLen(1))
 		}
-		Expect(publish(ctx, on, big).Skipped).To(HaveLen(1))
-		Expect(publish(ctx, on, event("")).Deliveries).To(HaveLen(1), "a small one fits")
+		Expect(publishEvent(ctx, on, big).Skipped).To(HaveLen(1))
+		Expect(publishEvent(ctx, on, eventBody("")).Deliveries).To(HaveLen(1), "a small one fits")
 	})
 
 	It("leaves a newcomer its share of the cluster", func(ctx SpecContext) {
 		// The others' backlogs count too, in full only while none of them has more than
 		// half of the limit: so twice what they have is taken off.
-		others := unfinished(ctx)
+		others := countUnfinished(ctx)
 		limit := 2*others + 40
-		on := ownGateway(ctx, token, fmt.Sprintf("--backlog=%d", limit), "--backlog-per-webhook=10000", "--backlog-per-namespace=50000") // a webhook has a fifth of its namespace's
-		suspendedWebhooks(ctx, on, namespace, "one")
+		on := startLimitedGateway(ctx, token, fmt.Sprintf("--backlog=%d", limit), "--backlog-per-webhook=10000", "--backlog-per-namespace=50000") // a webhook has a fifth of its namespace's
+		createSuspendedWebhooks(ctx, on, namespace, "one")
 		n := 0
 		for ; n < others+40; n++ {
-			got := on.call(ctx, http.MethodPost, "/v1/events", event(""))
+			got := on.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 			if got.status == http.StatusTooManyRequests {
 				Expect(refusal(got, http.StatusTooManyRequests).Reason).To(Equal("ClusterBacklogFull"))
 				break
 			}
 		}
 		// Of the others' some finish meanwhile.
-		Expect(n).To(And(BeNumerically(">=", (limit-others)/2-2), BeNumerically("<=", (limit-(unfinished(ctx)-n))/2+2)),
+		Expect(n).To(And(BeNumerically(">=", (limit-others)/2-2), BeNumerically("<=", (limit-(countUnfinished(ctx)-n))/2+2)),
 			"half of what is free goes to the only one")
 		other := newNamespace(ctx)
 		there := on
 		there.token = account(ctx, other, "publisher", publisher, viewer)
-		suspendedWebhooks(ctx, there, other, "one")
-		Expect(publish(ctx, there, event("")).Deliveries).To(HaveLen(1))
+		createSuspendedWebhooks(ctx, there, other, "one")
+		Expect(publishEvent(ctx, there, eventBody("")).Deliveries).To(HaveLen(1))
 	})
 
 	It("lets nobody take what others may have, by deliveries made by hand", func(ctx SpecContext) {
 		greedy := newNamespace(ctx)
-		others := unfinished(ctx)
+		others := countUnfinished(ctx)
 		limit, byHand := 2*others+40, others+60 // all that there are is more than the limit
 		for i := range byHand {
 			Expect(cluster.Client.Create(ctx, &v1alpha1.WebhookDelivery{
@@ -201,14 +201,14 @@ var _ = Describe("publishing into a full backlog", func() {
 				},
 			})).To(Succeed())
 		}
-		on := ownGateway(ctx, token, fmt.Sprintf("--backlog=%d", limit), "--backlog-per-webhook=1000", "--backlog-per-namespace=1000")
-		suspendedWebhooks(ctx, on, namespace, "one")
-		Expect(publish(ctx, on, event("")).Deliveries).To(HaveLen(1), "at most %d may be, and a neighbour has made %d by hand", limit, byHand)
+		on := startLimitedGateway(ctx, token, fmt.Sprintf("--backlog=%d", limit), "--backlog-per-webhook=1000", "--backlog-per-namespace=1000")
+		createSuspendedWebhooks(ctx, on, namespace, "one")
+		Expect(publishEvent(ctx, on, eventBody("")).Deliveries).To(HaveLen(1), "at most %d may be, and a neighbour has made %d by hand", limit, byHand)
 	})
 
 	It("heeds a ResourceQuota of the namespace", func(ctx SpecContext) {
 		on := as(token)
-		suspendedWebhooks(ctx, on, namespace, "one")
+		createSuspendedWebhooks(ctx, on, namespace, "one")
 		quota := &corev1.ResourceQuota{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "few"},
 			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/webhookdeliveries.bbmcp.quietstack.com": resource.MustParse("1")}},
@@ -216,7 +216,7 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(cluster.Client.Create(ctx, quota)).To(Succeed())
 		var got answer
 		Eventually(ctx, func() int {
-			got = on.call(ctx, http.MethodPost, "/v1/events", event(""))
+			got = on.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 			return got.status
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(http.StatusTooManyRequests))
 		said := refusal(got, http.StatusTooManyRequests)
@@ -226,20 +226,20 @@ var _ = Describe("publishing into a full backlog", func() {
 	})
 
 	It("does not overshoot in a burst", func(ctx SpecContext) {
-		on := ownGateway(ctx, token, cramped()...)
-		suspendedWebhooks(ctx, on, namespace, "one")
+		on := startLimitedGateway(ctx, token, tightQuotaFlags()...)
+		createSuspendedWebhooks(ctx, on, namespace, "one")
 		var made, left atomic.Int64
 		var wg sync.WaitGroup
 		for range 40 {
 			wg.Go(func() {
 				defer GinkgoRecover()
-				deliveries, skipped := counted(ctx, on)
+				deliveries, skipped := publishAndCount(ctx, on)
 				made.Add(int64(deliveries))
 				left.Add(int64(skipped))
 			})
 		}
 		wg.Wait()
 		Expect([]int64{made.Load(), left.Load()}).To(Equal([]int64{4, 36}))
-		Expect(stored(ctx, namespace)).To(HaveLen(4))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(4))
 	})
 })

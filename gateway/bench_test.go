@@ -67,7 +67,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	g.Start(ctx)
 	handler := g.Handler(func(context.Context) error { return nil })
-	body := `{"event":"` + eventType + `","data":` + dataWith(`,"note":"`+strings.Repeat("x", 850)+`"`) + `}`
+	body := `{"event":"` + eventType + `","data":` + eventData(`,"note":"`+strings.Repeat("x", 850)+`"`) + `}`
 	send := func() *httptest.ResponseRecorder {
 		request := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/events", strings.NewReader(body))
 		request.Header.Set("Content-Type", "application/json")

@@ -20,8 +20,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// stampsOf are the timestamps in the payloads of deliveries, without repeats.
-func stampsOf(deliveries []v1alpha1.WebhookDelivery) (stamps []string) {
+// payloadTimestamps are the timestamps in the payloads of deliveries, without repeats.
+func payloadTimestamps(deliveries []v1alpha1.WebhookDelivery) (stamps []string) {
 	GinkgoHelper()
 	seen := map[string]bool{}
 	for _, delivery := range deliveries {
@@ -50,7 +50,7 @@ var _ = Describe("publishing with an id", func() {
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
 		on = as(account(ctx, namespace, "publisher", publisher, viewer))
-		webhooks = suspendedWebhooks(ctx, on, namespace, "one", "two", "three")
+		webhooks = createSuspendedWebhooks(ctx, on, namespace, "one", "two", "three")
 	})
 	repeat := func(ctx context.Context, on api, body string) rest.Problem {
 		GinkgoHelper()
@@ -58,17 +58,17 @@ var _ = Describe("publishing with an id", func() {
 	}
 
 	It("makes nothing twice, and keeps the first timestamp", func(ctx SpecContext) {
-		first := publish(ctx, on, event(`,"id":"e1"`))
+		first := publishEvent(ctx, on, eventBody(`,"id":"e1"`))
 		Expect(first.Deliveries).To(HaveLen(3))
-		before := stored(ctx, namespace)
-		Expect(stampsOf(before)).To(HaveLen(1))
-		Expect(publish(ctx, on, event(`,"id":"e1"`))).To(Equal(first))
-		Expect(publish(ctx, on.with("Idempotency-Key", "e1"), event(""))).To(Equal(first), "by the header")
-		Expect(publish(ctx, on.with("Idempotency-Key", "e1"), event(`,"id":"e1"`))).To(Equal(first), "by both")
-		Expect(publish(ctx, on, event(`,"id":"e1","timestamp":"`+stampsOf(before)[0]+`"`))).To(Equal(first), "with the same timestamp")
-		respelt := strings.ReplaceAll(event(`,"id":"e1"`), `"ctx_1"`, ` "ctx\u005f1" `)
-		Expect(publish(ctx, on, respelt)).To(Equal(first), "in another spelling")
-		after := stored(ctx, namespace)
+		before := listDeliveries(ctx, namespace)
+		Expect(payloadTimestamps(before)).To(HaveLen(1))
+		Expect(publishEvent(ctx, on, eventBody(`,"id":"e1"`))).To(Equal(first))
+		Expect(publishEvent(ctx, on.with("Idempotency-Key", "e1"), eventBody(""))).To(Equal(first), "by the header")
+		Expect(publishEvent(ctx, on.with("Idempotency-Key", "e1"), eventBody(`,"id":"e1"`))).To(Equal(first), "by both")
+		Expect(publishEvent(ctx, on, eventBody(`,"id":"e1","timestamp":"`+payloadTimestamps(before)[0]+`"`))).To(Equal(first), "with the same timestamp")
+		respelt := strings.ReplaceAll(eventBody(`,"id":"e1"`), `"ctx_1"`, ` "ctx\u005f1" `)
+		Expect(publishEvent(ctx, on, respelt)).To(Equal(first), "in another spelling")
+		after := listDeliveries(ctx, namespace)
 		Expect(after).To(HaveLen(len(before)))
 		for i, delivery := range after {
 			Expect(delivery.UID).To(Equal(before[i].UID))
@@ -76,43 +76,43 @@ var _ = Describe("publishing with an id", func() {
 	})
 
 	It("refuses another event, other data and another timestamp", func(ctx SpecContext) {
-		publish(ctx, on, event(`,"id":"e1"`))
+		publishEvent(ctx, on, eventBody(`,"id":"e1"`))
 		for name, body := range map[string]string{
 			"event":     `{"id":"e1","event":"context.failed","data":{"context_id":"ctx_1","agent_id":"a","status":"failed","error":{"code":"E","message":"m"}}}`,
-			"data":      `{"id":"e1","event":"context.created","data":` + dataWith(`,"n":1`) + `}`,
-			"timestamp": event(`,"id":"e1","timestamp":"2024-01-15T10:30:00Z"`),
+			"data":      `{"id":"e1","event":"context.created","data":` + eventData(`,"n":1`) + `}`,
+			"timestamp": eventBody(`,"id":"e1","timestamp":"2024-01-15T10:30:00Z"`),
 		} {
 			said := repeat(ctx, on, body)
 			Expect(said.Reason).To(Equal("EventIDTaken"), name)
 			Expect(said.Errors[0].Field).To(Equal("id"))
 		}
-		Expect(stored(ctx, namespace)).To(HaveLen(3))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(3))
 	})
 
 	It("completes a fan-out that was cut short, with its timestamp", func(ctx SpecContext) {
-		first := publish(ctx, on, event(`,"id":"e1"`))
-		stamp := stampsOf(stored(ctx, namespace))
+		first := publishEvent(ctx, on, eventBody(`,"id":"e1"`))
+		stamp := payloadTimestamps(listDeliveries(ctx, namespace))
 		lost := &v1alpha1.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: identity.DeliveryName("e1", string(webhooks[0].UID))}}
 		Expect(cluster.Client.Delete(ctx, lost)).To(Succeed())
 		viewing := as(account(ctx, namespace, "viewing", deliveryViewer))
 		Eventually(ctx, func() int {
 			return viewing.call(ctx, http.MethodGet, "/v1/deliveries/"+first.Deliveries[0].DeliveryID, nil).status
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(http.StatusNotFound))
-		Expect(publish(ctx, on, event(`,"id":"e1"`))).To(Equal(first))
-		Expect(stored(ctx, namespace)).To(HaveLen(3))
-		Expect(stampsOf(stored(ctx, namespace))).To(Equal(stamp))
+		Expect(publishEvent(ctx, on, eventBody(`,"id":"e1"`))).To(Equal(first))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(3))
+		Expect(payloadTimestamps(listDeliveries(ctx, namespace))).To(Equal(stamp))
 	})
 
 	It("reports what exists also for webhooks that take no more", func(ctx SpecContext) {
-		first := publish(ctx, on, event(`,"id":"e1"`))
+		first := publishEvent(ctx, on, eventBody(`,"id":"e1"`))
 		endpoint.Script("/"+namespace, receiver.Step{Status: http.StatusGone})
 		change(ctx, webhooks[0], `{"spec":{"suspend":false,"url":"`+endpoint.URL("/"+namespace)+`"}}`)
 		change(ctx, webhooks[1], `{"spec":{"events":["other"]}}`)
-		Eventually(ctx, func() []rest.PublishedDelivery { return publish(ctx, on, event("")).Deliveries }).
+		Eventually(ctx, func() []rest.PublishedDelivery { return publishEvent(ctx, on, eventBody("")).Deliveries }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1), "the first is disabled, the second wants other events")
 		first.Deliveries[0].Status = rest.DeliveryFailed
-		Expect(publish(ctx, on, event(`,"id":"e1"`)).Deliveries).To(ConsistOf(first.Deliveries))
-		got := publish(ctx, on, event(""))
+		Expect(publishEvent(ctx, on, eventBody(`,"id":"e1"`)).Deliveries).To(ConsistOf(first.Deliveries))
+		got := publishEvent(ctx, on, eventBody(""))
 		Expect(got.Skipped).To(Equal([]rest.SkippedWebhook{{WebhookID: identity.WebhookID(namespace, webhooks[0].Name), Reason: rest.SkippedDisabled}}))
 	})
 
@@ -120,7 +120,7 @@ var _ = Describe("publishing with an id", func() {
 		owner := metav1.NewControllerRef(webhooks[0], v1alpha1.GroupVersion.WithKind("Webhook"))
 		good := v1alpha1.WebhookDeliverySpec{
 			WebhookRef: v1alpha1.WebhookReference{Name: webhooks[0].Name}, EventType: eventType,
-			Payload: `{"event":"context.created","timestamp":"2024-01-15T10:30:00Z","data":` + dataWith("") + `}`,
+			Payload: `{"event":"context.created","timestamp":"2024-01-15T10:30:00Z","data":` + eventData("") + `}`,
 		}
 		for name, squat := range map[string]func(*v1alpha1.WebhookDelivery){
 			"no-owner":      func(d *v1alpha1.WebhookDelivery) { d.OwnerReferences = nil },
@@ -141,9 +141,9 @@ var _ = Describe("publishing with an id", func() {
 			object.Spec.EventID = name
 			squat(object)
 			Expect(cluster.Client.Create(ctx, object)).To(Succeed(), name)
-			Expect(repeat(ctx, on, event(`,"id":"`+name+`"`)).Reason).To(Equal("EventIDTaken"), name)
+			Expect(repeat(ctx, on, eventBody(`,"id":"`+name+`"`)).Reason).To(Equal("EventIDTaken"), name)
 		}
-		for _, delivery := range stored(ctx, namespace) {
+		for _, delivery := range listDeliveries(ctx, namespace) {
 			Expect(delivery.Labels).NotTo(HaveKey(v1alpha1.OriginLabel), "nothing was created beside %s", delivery.Spec.EventID)
 		}
 	})
@@ -157,6 +157,6 @@ var _ = Describe("publishing with an id", func() {
 			},
 		}
 		Expect(cluster.Client.Create(ctx, byHand)).To(Succeed())
-		Expect(publish(ctx, on, event(`,"id":"e1"`)).Deliveries).To(HaveLen(3))
+		Expect(publishEvent(ctx, on, eventBody(`,"id":"e1"`)).Deliveries).To(HaveLen(3))
 	})
 })

@@ -33,29 +33,29 @@ var _ = Describe("publishing CloudEvents", func() {
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
 		on = as(account(ctx, namespace, "publisher", publisher, viewer))
-		suspendedWebhooks(ctx, on, namespace, "one")
+		createSuspendedWebhooks(ctx, on, namespace, "one")
 	})
 
 	It("takes the same event in structured and in binary mode", func(ctx SpecContext) {
-		all := `,"time":"2024-01-15T10:30:00.5Z","subject":"s","dataschema":"https://example.com/s","datacontenttype":"application/json; charset=UTF-8","traceparent":"` + trace + `","flag":true,"n":-7,"unset":null,"data":` + dataWith("")
-		got := publish(ctx, on.with("Content-Type", structured+"; charset=utf-8"), cloudEvent("e ü", all))
+		all := `,"time":"2024-01-15T10:30:00.5Z","subject":"s","dataschema":"https://example.com/s","datacontenttype":"application/json; charset=UTF-8","traceparent":"` + trace + `","flag":true,"n":-7,"unset":null,"data":` + eventData("")
+		got := publishEvent(ctx, on.with("Content-Type", structured+"; charset=utf-8"), cloudEvent("e ü", all))
 		Expect(got.EventID).To(Equal(identity.CloudEventID("/orders", "e ü")))
-		spec := stored(ctx, namespace)[0].Spec
-		Expect(spec.Payload).To(Equal(`{"event":"context.created","timestamp":"2024-01-15T10:30:00.500Z","data":` + dataWith("") + `}`))
+		spec := listDeliveries(ctx, namespace)[0].Spec
+		Expect(spec.Payload).To(Equal(`{"event":"context.created","timestamp":"2024-01-15T10:30:00.500Z","data":` + eventData("") + `}`))
 		Expect(spec.TraceParent).To(Equal(trace))
 
 		binary := on.with("Ce-Specversion", "1.0").with("Ce-Id", "e%20%C3%BC").with("Ce-Source", "/orders").with("Ce-Type", eventType).
 			with("Ce-Time", "2024-01-15T10:30:00.5Z").with("Ce-Subject", "s").with("Content-Type", "application/json")
-		Expect(publish(ctx, binary, dataWith("")).EventID).To(Equal(got.EventID))
-		Expect(stored(ctx, namespace)).To(HaveLen(1))
-		said := refusal(binary.call(ctx, http.MethodPost, "/v1/events", dataWith(`,"n":1`)), http.StatusConflict)
+		Expect(publishEvent(ctx, binary, eventData("")).EventID).To(Equal(got.EventID))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(1))
+		said := refusal(binary.call(ctx, http.MethodPost, "/v1/events", eventData(`,"n":1`)), http.StatusConflict)
 		Expect(said.Reason).To(Equal("EventIDTaken"))
 	})
 
 	It("makes the present the timestamp if there is no time, once", func(ctx SpecContext) {
-		first := publish(ctx, on.with("Content-Type", structured), cloudEvent("e1", `,"data":`+dataWith("")))
-		Expect(publish(ctx, on.with("Content-Type", structured), cloudEvent("e1", `,"data":`+dataWith("")))).To(Equal(first))
-		Expect(stored(ctx, namespace)).To(HaveLen(1))
+		first := publishEvent(ctx, on.with("Content-Type", structured), cloudEvent("e1", `,"data":`+eventData("")))
+		Expect(publishEvent(ctx, on.with("Content-Type", structured), cloudEvent("e1", `,"data":`+eventData("")))).To(Equal(first))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(1))
 	})
 
 	DescribeTable("refuses one that cannot be carried, and stores nothing",
@@ -64,7 +64,7 @@ var _ = Describe("publishing CloudEvents", func() {
 			said := refusal(got, status)
 			Expect(said.Errors).To(HaveLen(1), got.body)
 			Expect([]string{said.Errors[0].Field, said.Reason}).To(Equal([]string{field, reason}), got.body)
-			Expect(stored(ctx, namespace)).To(BeEmpty())
+			Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 		},
 		Entry("no JSON", `{"specversion"`, 400, "specversion", "InvalidJSON"),
 		Entry("no id", strings.Replace(cloudEvent("x", ""), `"id"`, `"ident"`, 1), 422, "id", "MissingMember"),
@@ -81,12 +81,12 @@ var _ = Describe("publishing CloudEvents", func() {
 		Entry("a time that is none", cloudEvent("x", `,"time":"noon"`), 422, "time", "InvalidTimestamp"),
 		Entry("a time that is a number", cloudEvent("x", `,"time":1`), 422, "time", "FieldInvalid"),
 		Entry("an attribute twice", cloudEvent("x", `,"id":"y"`), 422, "id", "DuplicateKey"),
-		Entry("a key twice in data", cloudEvent("x", `,"data":`+dataWith(`,"a":{"b":1,"b":2}`)), 422, "data.a.b", "DuplicateKey"),
+		Entry("a key twice in data", cloudEvent("x", `,"data":`+eventData(`,"a":{"b":1,"b":2}`)), 422, "data.a.b", "DuplicateKey"),
 		Entry("an attribute that is an object", cloudEvent("x", `,"ext":{}`), 422, "ext", "FieldInvalid"),
 		Entry("an attribute of 33 bits", cloudEvent("x", `,"ext":4294967296`), 422, "ext", "FieldInvalid"),
 		Entry("a name that is none", cloudEvent("x", `,"a_b":"c"`), 422, "a_b", "FieldInvalid"),
 		Entry("an empty name", cloudEvent("x", `,"":"c"`), 422, `[""]`, "FieldInvalid"),
-		Entry("a number that JavaScript would change", cloudEvent("x", `,"data":`+dataWith(`,"n":0.1234567890123456789`)), 422, "data.n", "NumberNotExact"),
+		Entry("a number that JavaScript would change", cloudEvent("x", `,"data":`+eventData(`,"n":0.1234567890123456789`)), 422, "data.n", "NumberNotExact"),
 	)
 
 	DescribeTable("refuses headers of binary mode that are wrong",
@@ -95,10 +95,10 @@ var _ = Describe("publishing CloudEvents", func() {
 			if value == "" {
 				delete(binary.header, name)
 			}
-			got := binary.call(ctx, http.MethodPost, "/v1/events", dataWith(""))
+			got := binary.call(ctx, http.MethodPost, "/v1/events", eventData(""))
 			said := refusal(got, http.StatusUnprocessableEntity)
 			Expect([]string{said.Errors[0].Field, said.Reason}).To(Equal([]string{field, reason}), got.body)
-			Expect(stored(ctx, namespace)).To(BeEmpty())
+			Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 		},
 		Entry("no version", "Ce-Specversion", "", "header.Ce-Specversion", "MissingMember"),
 		Entry("no type", "Ce-Type", "", "header.Ce-Type", "MissingMember"),
@@ -110,14 +110,14 @@ var _ = Describe("publishing CloudEvents", func() {
 
 	It("answers for each event of a batch", func(ctx SpecContext) {
 		on := on.with("Content-Type", batched)
-		good := `,"data":` + dataWith("")
+		good := `,"data":` + eventData("")
 		all := decode[rest.BatchPublished](on.call(ctx, http.MethodPost, "/v1/events", "["+cloudEvent("a", good)+","+cloudEvent("b", good)+","+cloudEvent("a", good)+"]"), http.StatusAccepted)
 		Expect(all.Results).To(HaveLen(3))
 		Expect(all.Results[0].Published).To(Equal(all.Results[2].Published), "the same event")
-		Expect(stored(ctx, namespace)).To(HaveLen(2))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(2))
 
 		mixed := decode[rest.BatchPublished](on.call(ctx, http.MethodPost, "/v1/events",
-			"["+strings.Join([]string{cloudEvent("c", good), cloudEvent("d", `,"data":[]`), `7`, cloudEvent("e", `,"id":"f"`), cloudEvent("a", `,"data":`+dataWith(`,"n":1`))}, ",")+"]"), http.StatusMultiStatus)
+			"["+strings.Join([]string{cloudEvent("c", good), cloudEvent("d", `,"data":[]`), `7`, cloudEvent("e", `,"id":"f"`), cloudEvent("a", `,"data":`+eventData(`,"n":1`))}, ",")+"]"), http.StatusMultiStatus)
 		var statuses []int
 		for _, result := range mixed.Results {
 			statuses = append(statuses, result.Status)
@@ -128,7 +128,7 @@ var _ = Describe("publishing CloudEvents", func() {
 			}
 		}
 		Expect(statuses).To(Equal([]int{202, 422, 422, 422, 409}))
-		Expect(stored(ctx, namespace)).To(HaveLen(3))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(3))
 		Expect(decode[rest.BatchPublished](on.call(ctx, http.MethodPost, "/v1/events", "[]"), http.StatusAccepted).Results).To(BeEmpty())
 	})
 
@@ -138,6 +138,6 @@ var _ = Describe("publishing CloudEvents", func() {
 		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", cloudEvent("a", "")), http.StatusUnprocessableEntity).Reason).To(Equal("NotAnObject"))
 		many := "[" + strings.TrimSuffix(strings.Repeat(cloudEvent("a", "")+",", 101), ",") + "]"
 		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", many), http.StatusRequestEntityTooLarge).Errors[0].Detail).To(ContainSubstring("100"))
-		Expect(stored(ctx, namespace)).To(BeEmpty())
+		Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 	})
 })

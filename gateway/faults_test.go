@@ -25,9 +25,9 @@ import (
 // publishers is how many clients publish at once.
 const publishers = 8
 
-// insist publishes until the answer is 202, as a publisher does that repeats
+// publishUntilAccepted publishes until the answer is 202, as a publisher does that repeats
 // with the same id whatever else happens.
-func insist(ctx context.Context, on api, body string) (got rest.Published, tries int) {
+func publishUntilAccepted(ctx context.Context, on api, body string) (got rest.Published, tries int) {
 	GinkgoHelper()
 	Eventually(ctx, func() (int, error) {
 		tries++
@@ -42,9 +42,9 @@ func insist(ctx context.Context, on api, body string) (got rest.Published, tries
 	return got, tries
 }
 
-// numbered is an event whose id and data tell its number.
-func numbered(i int) string {
-	return fmt.Sprintf(`{"event":%q,"id":"e%d","data":%s}`, eventType, i, dataWith(fmt.Sprintf(`,"n":%d`, i)))
+// numberedEvent is an event whose id and data tell its number.
+func numberedEvent(i int) string {
+	return fmt.Sprintf(`{"event":%q,"id":"e%d","data":%s}`, eventType, i, eventData(fmt.Sprintf(`,"n":%d`, i)))
 }
 
 // inParallel runs f for 0 to n-1 as so many publishers.
@@ -56,12 +56,12 @@ func inParallel(ctx context.Context, n int, f func(i int)) {
 	})
 }
 
-// expectWhole holds what is stored against n events for so many webhooks: each
+// expectEachOnce holds what is stored against n events for so many webhooks: each
 // once, with one timestamp an event.
-func expectWhole(ctx context.Context, namespace string, events, webhooks int) {
+func expectEachOnce(ctx context.Context, namespace string, events, webhooks int) {
 	GinkgoHelper()
 	byEvent := map[string][]v1alpha1.WebhookDelivery{}
-	for _, delivery := range stored(ctx, namespace) {
+	for _, delivery := range listDeliveries(ctx, namespace) {
 		byEvent[delivery.Spec.EventID] = append(byEvent[delivery.Spec.EventID], delivery)
 	}
 	Expect(byEvent).To(HaveLen(events))
@@ -71,7 +71,7 @@ func expectWhole(ctx context.Context, namespace string, events, webhooks int) {
 			refs[delivery.Spec.WebhookRef.Name] = true
 		}
 		Expect([]int{len(all), len(refs)}).To(Equal([]int{webhooks, webhooks}), id)
-		Expect(stampsOf(all)).To(HaveLen(1), "%s has one timestamp", id)
+		Expect(payloadTimestamps(all)).To(HaveLen(1), "%s has one timestamp", id)
 	}
 }
 
@@ -126,7 +126,7 @@ var _ = Describe("publishing while things break", func() {
 			}
 		})
 		inParallel(ctx, n, func(i int) {
-			got, tries := insist(ctx, on, numbered(i))
+			got, tries := publishUntilAccepted(ctx, on, numberedEvent(i))
 			Expect(got.Deliveries).To(HaveLen(3))
 			repeated.Add(int64(min(tries-1, 1)))
 			done.Add(1)
@@ -135,7 +135,7 @@ var _ = Describe("publishing while things break", func() {
 		Expect(arriving.Wait(ctx, "", func(c receiver.Counts) bool { return c.Unique == 3*n })).To(Succeed())
 		counts := arriving.Counts("")
 		if stores {
-			expectWhole(ctx, namespace, n, 3)
+			expectEachOnce(ctx, namespace, n, 3)
 			Expect([]int{counts.Posts, counts.Duplicates}).To(Equal([]int{3 * n, 0}))
 		}
 		Expect(counts.Duplicates).To(BeNumerically("<=", 3*3*publishers), "what was out at three kills")
@@ -162,7 +162,7 @@ var _ = Describe("publishing while things break", func() {
 	It("agrees with another replica that is asked the same at once", func(ctx SpecContext) {
 		first, second := start(ctx, nil), start(ctx, nil)
 		on := []api{{base: first.URL, token: token}, {base: second.URL, token: token}}
-		suspendedWebhooks(ctx, on[0], namespace, "a", "b", "c")
+		createSuspendedWebhooks(ctx, on[0], namespace, "a", "b", "c")
 		awaitWebhooks(ctx, on[1], 3)
 		n := size(100, 1000)
 		inParallel(ctx, n, func(i int) {
@@ -171,88 +171,88 @@ var _ = Describe("publishing while things break", func() {
 			for replica := range on {
 				both.Go(func() {
 					defer GinkgoRecover()
-					got[replica] = publish(ctx, on[replica], numbered(i))
+					got[replica] = publishEvent(ctx, on[replica], numberedEvent(i))
 				})
 			}
 			both.Wait()
 			Expect(got[0].Deliveries).To(ConsistOf(got[1].Deliveries))
 		})
-		expectWhole(ctx, namespace, n, 3)
+		expectEachOnce(ctx, namespace, n, 3)
 		measured("%d events published on two replicas at once: %d deliveries", n, 3*n)
 	}, SpecTimeout(5*time.Minute))
 
 	It("makes nothing twice although answers to creates get lost", func(ctx SpecContext) {
 		proxy, on := behindProxy(ctx)
-		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		createSuspendedWebhooks(ctx, on, namespace, "a", "b", "c")
 		proxy.LoseCreates(5)
 		n := size(40, 400)
 		inParallel(ctx, n, func(i int) {
-			got, _ := insist(ctx, on, numbered(i))
+			got, _ := publishUntilAccepted(ctx, on, numberedEvent(i))
 			Expect(got.Deliveries).To(HaveLen(3))
 		})
 		Expect(proxy.Lost()).To(BeNumerically(">=", 3*n/5))
 		proxy.LoseCreates(0)
-		expectWhole(ctx, namespace, n, 3)
+		expectEachOnce(ctx, namespace, n, 3)
 		measured("%d events, %d answers to creates lost: %d deliveries", n, proxy.Lost(), 3*n)
 	}, SpecTimeout(5*time.Minute))
 
 	It("takes a lost answer in its stride, within the request", func(ctx SpecContext) {
 		proxy, on := behindProxy(ctx)
-		suspendedWebhooks(ctx, on, namespace, "a")
+		createSuspendedWebhooks(ctx, on, namespace, "a")
 		proxy.LoseCreates(2) // never two in a row: one publisher, one webhook
 		const n = 6
 		for i := range n {
-			Expect(publish(ctx, on, numbered(i)).Deliveries).To(HaveLen(1), "without being asked again")
+			Expect(publishEvent(ctx, on, numberedEvent(i)).Deliveries).To(HaveLen(1), "without being asked again")
 		}
 		Expect(proxy.Lost()).To(BeNumerically(">=", n-1))
-		expectWhole(ctx, namespace, n, 1)
+		expectEachOnce(ctx, namespace, n, 1)
 	})
 
 	It("says what to repeat when no answer comes, and repeating completes it", func(ctx SpecContext) {
 		proxy, on := behindProxy(ctx)
-		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		createSuspendedWebhooks(ctx, on, namespace, "a", "b", "c")
 		proxy.LoseCreates(1)
-		got := on.call(ctx, http.MethodPost, "/v1/events", event(""))
+		got := on.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 		said := refusal(got, http.StatusServiceUnavailable)
 		Expect(said.EventID).To(HavePrefix("evt_"))
 		Expect(got.header.Get("Retry-After")).NotTo(BeEmpty())
 		proxy.LoseCreates(0)
-		again := publish(ctx, on.with("Idempotency-Key", said.EventID), event(""))
+		again := publishEvent(ctx, on.with("Idempotency-Key", said.EventID), eventBody(""))
 		Expect(again.Deliveries).To(HaveLen(3))
-		expectWhole(ctx, namespace, 1, 3)
+		expectEachOnce(ctx, namespace, 1, 3)
 	})
 
 	It("answers 503 in time while the API server hangs", func(ctx SpecContext) {
 		proxy, on := behindProxy(ctx)
-		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
-		publish(ctx, on, event(`,"id":"before"`)) // rights are known now
+		createSuspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		publishEvent(ctx, on, eventBody(`,"id":"before"`)) // rights are known now
 		release := proxy.Hold()
 		DeferCleanup(release)
 		began := time.Now()
-		said := refusal(on.call(ctx, http.MethodPost, "/v1/events", event(`,"id":"e1"`)), http.StatusServiceUnavailable)
+		said := refusal(on.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"e1"`)), http.StatusServiceUnavailable)
 		took := time.Since(began)
 		Expect([]string{said.Reason, said.EventID}).To(Equal([]string{"Unavailable", "e1"}))
 		Expect(took).To(BeNumerically("<", 15*time.Second))
 		release()
-		got, _ := insist(ctx, on, event(`,"id":"e1"`))
+		got, _ := publishUntilAccepted(ctx, on, eventBody(`,"id":"e1"`))
 		Expect(got.Deliveries).To(HaveLen(3))
-		expectWhole(ctx, namespace, 2, 3)
+		expectEachOnce(ctx, namespace, 2, 3)
 		measured("an API server that hangs: 503 after %s", took.Round(100*time.Millisecond))
 	}, SpecTimeout(2*time.Minute))
 
 	It("delivers to ten webhooks at once while the API server hangs, also when their secrets are due to be read", func(ctx SpecContext) {
 		proxy, on := behindProxy(ctx)
 		for i := range 10 {
-			live(ctx, namespace, fmt.Sprintf("w%d", i))
+			createActiveWebhook(ctx, namespace, fmt.Sprintf("w%d", i))
 		}
 		awaitWebhooks(ctx, on, 10)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		release := proxy.Hold()
 		DeferCleanup(release)
 		slowest := time.Duration(0)
 		Consistently(ctx, func(g Gomega) {
 			began := time.Now()
-			g.Expect(states(publish(ctx, on, event("")))).To(HaveEach(rest.DeliverySucceeded))
+			g.Expect(deliveryStates(publishEvent(ctx, on, eventBody("")))).To(HaveEach(rest.DeliverySucceeded))
 			slowest = max(slowest, time.Since(began))
 			g.Expect(slowest).To(BeNumerically("<", time.Second))
 		}).WithTimeout(35 * time.Second).WithPolling(200 * time.Millisecond).Should(Succeed()) // secrets count as new for 30 s
@@ -261,22 +261,22 @@ var _ = Describe("publishing while things break", func() {
 
 	It("answers 503 when the API server is away, and another replica completes it", func(ctx SpecContext) {
 		proxy, on := behindProxy(ctx)
-		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
-		first := publish(ctx, on, event(`,"id":"before"`))
+		createSuspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		first := publishEvent(ctx, on, eventBody(`,"id":"before"`))
 		proxy.Close()
-		said := refusal(on.call(ctx, http.MethodPost, "/v1/events", event(`,"id":"e1"`)), http.StatusServiceUnavailable)
+		said := refusal(on.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"e1"`)), http.StatusServiceUnavailable)
 		Expect(said.EventID).To(Equal("e1"))
-		Expect(stored(ctx, namespace)).To(HaveLen(3))
-		Expect(publish(ctx, on, event(`,"id":"before"`))).To(Equal(first), "what is known is told")
-		got, _ := insist(ctx, as(token), event(`,"id":"e1"`))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(3))
+		Expect(publishEvent(ctx, on, eventBody(`,"id":"before"`))).To(Equal(first), "what is known is told")
+		got, _ := publishUntilAccepted(ctx, as(token), eventBody(`,"id":"e1"`))
 		Expect(got.Deliveries).To(HaveLen(3))
-		expectWhole(ctx, namespace, 2, 3)
+		expectEachOnce(ctx, namespace, 2, 3)
 	})
 
 	It("writes once for each delivery, and reads nothing", func(ctx SpecContext) {
 		on := api{base: start(ctx, nil).URL, token: token}
-		suspendedWebhooks(ctx, on, namespace, "a", "b", "c")
-		publish(ctx, on, event(`,"id":"before"`)) // rights are known now
+		createSuspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		publishEvent(ctx, on, eventBody(`,"id":"before"`)) // rights are known now
 		requests := func(verb, resource string) float64 {
 			samples, err := cluster.APIServerSamples(ctx)
 			Expect(err).NotTo(HaveOccurred())
@@ -294,7 +294,7 @@ var _ = Describe("publishing while things break", func() {
 		took := make([]time.Duration, n)
 		inParallel(ctx, n, func(i int) {
 			began := time.Now()
-			publish(ctx, on, numbered(i))
+			publishEvent(ctx, on, numberedEvent(i))
 			took[i] = time.Since(began)
 		})
 		after := count()

@@ -26,22 +26,22 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 	// returns once it is out.
 	begunThrough := func(ctx context.Context, proxy *stack.APIProxy, first receiver.Step, wait string) (*stack.Gateway, api, chan error) {
 		GinkgoHelper()
-		options := gatewayOptions(append(unrecorded(), "--first-attempt-wait="+wait)...)
+		options := gatewayOptions(append(noRecordFlags(), "--first-attempt-wait="+wait)...)
 		options.Proxy = proxy
-		own := startOwn(ctx, options)
+		own := startGateway(ctx, options)
 		on := api{base: own.URL, token: token}
-		live(ctx, namespace, "one", retrying(time.Second, time.Second))
+		createActiveWebhook(ctx, namespace, "one", withRetries(time.Second, time.Second))
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, first, receiver.Step{})
 		answered := make(chan error, 1)
 		go func() {
 			defer GinkgoRecover()
-			_, err := on.try(ctx, http.MethodPost, "/v1/events", event(`,"id":"x"`))
+			_, err := on.try(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"x"`))
 			answered <- err
 		}()
-		Eventually(ctx, func() []string { return attemptsAt(path, "x") }).WithTimeout(soon).WithPolling(time.Millisecond).Should(HaveLen(1))
+		Eventually(ctx, func() []string { return attemptNumbers(path, "x") }).WithTimeout(soon).WithPolling(time.Millisecond).Should(HaveLen(1))
 		return own, on, answered
 	}
 	begun := func(ctx context.Context, first receiver.Step, wait string) (*stack.Gateway, api, chan error) {
@@ -59,11 +59,11 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Consistently(answered).WithTimeout(1500*time.Millisecond).ShouldNot(Receive(), "the create does not come through")
 		own.Process.Stop(0)
 		Expect(<-answered).To(HaveOccurred(), "so the publisher repeats")
-		Expect(deliveryOf(ctx, namespace, "x")).To(BeNil())
+		Expect(findDelivery(ctx, namespace, "x")).To(BeNil())
 		release()
 		Expect(own.Restart(ctx)).To(Succeed())
-		insist(ctx, on, event(`,"id":"x"`))
-		Eventually(ctx, func() int { return len(attemptsAt(specPath(namespace, "one"), "x")) }).
+		publishUntilAccepted(ctx, on, eventBody(`,"id":"x"`))
+		Eventually(ctx, func() int { return len(attemptNumbers(specPath(namespace, "one"), "x")) }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(2), "the one that failed, and its repetition")
 	})
 
@@ -71,10 +71,10 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		own, on, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond}, "5s")
 		own.Process.Stop(0)
 		Expect(<-answered).To(HaveOccurred(), "so the publisher repeats")
-		Expect(deliveryOf(ctx, namespace, "x")).To(BeNil())
+		Expect(findDelivery(ctx, namespace, "x")).To(BeNil())
 		Expect(own.Restart(ctx)).To(Succeed())
-		insist(ctx, on, event(`,"id":"x"`))
-		Eventually(ctx, func() int { return len(attemptsAt(specPath(namespace, "one"), "x")) }).
+		publishUntilAccepted(ctx, on, eventBody(`,"id":"x"`))
+		Eventually(ctx, func() int { return len(attemptNumbers(specPath(namespace, "one"), "x")) }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(2), "the attempt that nobody knows of, and its repetition")
 	})
 
@@ -82,89 +82,89 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		own, _, answered := begun(ctx, receiver.Step{Fault: receiver.Hang}, "300ms")
 		Expect(<-answered).NotTo(HaveOccurred())
 		own.Kill()
-		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		object := awaitDelivery(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
 		Expect(object.Status.AttemptLog).To(HaveLen(1))
 		Expect(object.Status.AttemptLog[0].StartTime.Time).To(BeTemporally(">=", object.Spec.NotBefore.Time), "the controller waited")
-		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
 	})
 
 	It("killed after the result was written", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Delay: 700 * time.Millisecond}, "300ms")
 		Expect(<-answered).NotTo(HaveOccurred())
-		awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		awaitDelivery(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
 		own.Kill()
-		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
+		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
 	})
 
 	It("frozen while the controller takes over: what it knows is dropped", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond, Status: 500}, "300ms")
 		Expect(<-answered).NotTo(HaveOccurred())
 		Expect(own.Pause()).To(Succeed())
-		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		object := awaitDelivery(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
 		Expect(own.Resume()).To(Succeed())
 		Eventually(ctx, func() float64 {
 			samples, err := stack.Scrape(ctx, own.MetricsURL)
 			Expect(err).NotTo(HaveOccurred())
 			return samples.Sum("bbmcp_gateway_hand_overs_total", "outcome", "taken") + samples.Sum("bbmcp_gateway_hand_overs_total", "outcome", "settled")
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(1.0))
-		Expect(deliveryOf(ctx, namespace, "x").Status).To(Equal(object.Status))
-		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+		Expect(findDelivery(ctx, namespace, "x").Status).To(Equal(object.Status))
+		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
 	})
 
 	It("frozen for a while only: the result counts", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Delay: 700 * time.Millisecond}, "300ms")
 		Expect(<-answered).NotTo(HaveOccurred())
 		Expect(own.Pause()).To(Succeed())
-		Consistently(ctx, func() v1alpha1.DeliveryState { return deliveryOf(ctx, namespace, "x").Status.State }).
+		Consistently(ctx, func() v1alpha1.DeliveryState { return findDelivery(ctx, namespace, "x").Status.State }).
 			WithTimeout(time.Second).WithPolling(10 * pollEvery).Should(BeEmpty())
 		Expect(own.Resume()).To(Succeed())
-		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		object := awaitDelivery(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
 		Expect(object.Status.CompletionTime.Time).To(BeTemporally("<", object.Spec.NotBefore.Time))
-		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
+		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
 	})
 
 	It("asked to end: what is out is settled first", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond}, "300ms")
 		Expect(<-answered).NotTo(HaveOccurred())
 		own.Stop()
-		object := awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		object := awaitDelivery(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
 		Expect(object.Status.AttemptLog).To(HaveLen(1))
-		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
+		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
 	})
 
 	It("whose dispatcher ends during the attempt leaves it to the controller", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Fault: receiver.Hang}, "5s")
 		own.Dispatcher().Stop(0)
 		Expect(<-answered).NotTo(HaveOccurred())
-		awaitObject(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
-		Expect(attemptsAt(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
+		awaitDelivery(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
+		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
 	})
 
 	It("whose API server is away goes on for endpoints that answer", func(ctx SpecContext) {
 		proxy, err := cluster.StartAPIProxy()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(proxy.Close)
-		options := gatewayOptions(unrecorded()...)
+		options := gatewayOptions(noRecordFlags()...)
 		options.Proxy = proxy
-		on := api{base: startOwn(ctx, options).URL, token: token}
-		live(ctx, namespace, "one")
+		on := api{base: startGateway(ctx, options).URL, token: token}
+		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		release := proxy.Hold()
 		defer release()
 		for i := range 20 {
-			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
 		}
-		said := on.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", event(`,"id":"stored"`))
+		said := on.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"stored"`))
 		Expect(said.status).To(Equal(http.StatusServiceUnavailable), "what needs an object")
 		Expect(said.header.Get("Retry-After")).NotTo(BeEmpty())
 		endpoint.Script(specPath(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
-		refusal(on.call(ctx, http.MethodPost, "/v1/events", event(`,"id":"failed"`)), http.StatusServiceUnavailable)
+		refusal(on.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"failed"`)), http.StatusServiceUnavailable)
 		release()
-		insist(ctx, on, event(`,"id":"failed"`))
-		insist(ctx, on, event(`,"id":"stored"`))
+		publishUntilAccepted(ctx, on, eventBody(`,"id":"failed"`))
+		publishUntilAccepted(ctx, on, eventBody(`,"id":"stored"`))
 		Eventually(ctx, func() int {
-			return len(attemptsAt(specPath(namespace, "one"), "failed")) + len(attemptsAt(specPath(namespace, "one"), "stored"))
+			return len(attemptNumbers(specPath(namespace, "one"), "failed")) + len(attemptNumbers(specPath(namespace, "one"), "stored"))
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(3), "one of them twice")
 	})
 })

@@ -28,7 +28,7 @@ var _ = Describe("first attempts", func() {
 		GinkgoHelper()
 		namespace = newNamespace(ctx)
 		token := account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
-		own = startOwn(ctx, gatewayOptions(args...))
+		own = startGateway(ctx, gatewayOptions(args...))
 		on = api{base: own.URL, token: token}
 	}
 
@@ -39,7 +39,7 @@ var _ = Describe("first attempts", func() {
 		for i := range events {
 			name := fmt.Sprintf("hangs-%d", i)
 			endpoint.Script(specPath(namespace, name), receiver.Step{Fault: receiver.Hang})
-			live(ctx, namespace, name, retrying(30*time.Second), func(spec *v1alpha1.WebhookSpec) { spec.Events = []string{"late." + name} })
+			createActiveWebhook(ctx, namespace, name, withRetries(30*time.Second), func(spec *v1alpha1.WebhookSpec) { spec.Events = []string{"late." + name} })
 			items = append(items, fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"/late","type":"late.%s","datacontenttype":"application/json","data":{}}`, i, name))
 		}
 		began := time.Now()
@@ -48,18 +48,18 @@ var _ = Describe("first attempts", func() {
 		answer := decode[rest.BatchPublished](got, http.StatusAccepted)
 		Expect(answer.Results).To(HaveLen(events))
 		Expect(took).To(BeNumerically("<", 20*time.Second), "ten seconds and five, and not ten for each four")
-		Expect(stored(ctx, namespace)).To(HaveLen(events))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(events))
 	})
 
 	It("go on to an endpoint that refuses one of many events", func(ctx SpecContext) {
-		start(ctx, unrecorded()...)
-		webhook := live(ctx, namespace, "well", retrying(time.Second))
-		warm(ctx, on)
+		start(ctx, noRecordFlags()...)
+		webhook := createActiveWebhook(ctx, namespace, "well", withRetries(time.Second))
+		warmUp(ctx, on)
 		endpoint.Script(specPath(namespace, "well"), receiver.Step{Status: http.StatusUnprocessableEntity})
-		refused := publish(ctx, on, event(`,"id":"refused"`))
-		Expect(states(refused)).To(Equal([]string{rest.DeliveryRetrying}))
+		refused := publishEvent(ctx, on, eventBody(`,"id":"refused"`))
+		Expect(deliveryStates(refused)).To(Equal([]string{rest.DeliveryRetrying}))
 		endpoint.Script(specPath(namespace, "well"))
-		awaitObject(ctx, namespace, "refused", v1alpha1.DeliveryFailed)
+		awaitDelivery(ctx, namespace, "refused", v1alpha1.DeliveryFailed)
 		Eventually(ctx, func() v1alpha1.WebhookState {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State
@@ -68,9 +68,9 @@ var _ = Describe("first attempts", func() {
 			return int(decode[rest.Webhook](on.call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.Status.WebhookID, nil), http.StatusOK).Status[0])
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(int('f')))
 		for range 20 {
-			got := publish(ctx, on, event(""))
+			got := publishEvent(ctx, on, eventBody(""))
 			Expect(got.Skipped).To(BeEmpty())
-			Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}), "no object, no wait")
+			Expect(deliveryStates(got)).To(Equal([]string{rest.DeliverySucceeded}), "no object, no wait")
 		}
 	})
 })

@@ -21,11 +21,11 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-// unrecorded are flags of a gateway that records no success.
-func unrecorded() []string { return []string{"--record-rate=0", "--record-burst=0"} }
+// noRecordFlags are flags of a gateway that records no success.
+func noRecordFlags() []string { return []string{"--record-rate=0", "--record-burst=0"} }
 
-// startOwn starts a gateway for one spec.
-func startOwn(ctx context.Context, options stack.GatewayOptions) *stack.Gateway {
+// startGateway starts a gateway for one spec.
+func startGateway(ctx context.Context, options stack.GatewayOptions) *stack.Gateway {
 	GinkgoHelper()
 	own, err := cluster.StartGateway(ctx, options)
 	Expect(err).NotTo(HaveOccurred())
@@ -33,9 +33,9 @@ func startOwn(ctx context.Context, options stack.GatewayOptions) *stack.Gateway 
 	return own
 }
 
-// live makes a webhook whose endpoint is the path "/<namespace>/<name>", and
+// createActiveWebhook makes a webhook whose endpoint is the path "/<namespace>/<name>", and
 // waits until the controller finds nothing wrong with it.
-func live(ctx context.Context, namespace, name string, edit ...func(*v1alpha1.WebhookSpec)) *v1alpha1.Webhook {
+func createActiveWebhook(ctx context.Context, namespace, name string, edit ...func(*v1alpha1.WebhookSpec)) *v1alpha1.Webhook {
 	GinkgoHelper()
 	webhook := &v1alpha1.Webhook{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -55,29 +55,29 @@ func live(ctx context.Context, namespace, name string, edit ...func(*v1alpha1.We
 
 func specPath(namespace, name string) string { return "/" + namespace + "/" + name }
 
-// warm publishes until every delivery is made at once by the gateway itself, and
+// warmUp publishes until every delivery is made at once by the gateway itself, and
 // returns how many events that took.
-func warm(ctx context.Context, on api) (n int) {
+func warmUp(ctx context.Context, on api) (n int) {
 	GinkgoHelper()
 	Eventually(ctx, func() []string {
 		n++
-		return states(publish(ctx, on, event("")))
+		return deliveryStates(publishEvent(ctx, on, eventBody("")))
 	}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveEach(rest.DeliverySucceeded))
 	return n
 }
 
-func states(published rest.Published) (all []string) {
+func deliveryStates(published rest.Published) (all []string) {
 	for _, delivery := range published.Deliveries {
 		all = append(all, delivery.Status)
 	}
 	return all
 }
 
-// deliveryOf is the delivery of one event as the API server has it, nil if there
+// findDelivery is the delivery of one event as the API server has it, nil if there
 // is none.
-func deliveryOf(ctx context.Context, namespace, eventID string) *v1alpha1.WebhookDelivery {
+func findDelivery(ctx context.Context, namespace, eventID string) *v1alpha1.WebhookDelivery {
 	GinkgoHelper()
-	for _, delivery := range stored(ctx, namespace) {
+	for _, delivery := range listDeliveries(ctx, namespace) {
 		if delivery.Spec.EventID == eventID {
 			return &delivery
 		}
@@ -85,28 +85,28 @@ func deliveryOf(ctx context.Context, namespace, eventID string) *v1alpha1.Webhoo
 	return nil
 }
 
-// awaitObject waits until the delivery of an event is as it should be.
-func awaitObject(ctx context.Context, namespace, eventID string, should ...any) *v1alpha1.WebhookDelivery {
+// awaitDelivery waits until the delivery of an event is as it should be.
+func awaitDelivery(ctx context.Context, namespace, eventID string, should ...any) *v1alpha1.WebhookDelivery {
 	GinkgoHelper()
 	var object *v1alpha1.WebhookDelivery
 	Eventually(ctx, func(g Gomega) {
-		object = deliveryOf(ctx, namespace, eventID)
+		object = findDelivery(ctx, namespace, eventID)
 		g.Expect(object).NotTo(BeNil())
 		g.Expect(object.Status.State).To(BeElementOf(should...))
 	}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
 	return object
 }
 
-// share tells the endpoint a webhook's secret.
-func share(ctx context.Context, webhook *v1alpha1.Webhook) {
+// shareSecret tells the endpoint a webhook's secret.
+func shareSecret(ctx context.Context, webhook *v1alpha1.Webhook) {
 	GinkgoHelper()
 	var secret corev1.Secret
 	Expect(cluster.Client.Get(ctx, client.ObjectKey{Namespace: webhook.Namespace, Name: webhook.Name + "-signing"}, &secret)).To(Succeed())
 	Expect(endpoint.Secrets(specPath(webhook.Namespace, webhook.Name), string(secret.Data[v1alpha1.SecretKey]))).To(Succeed())
 }
 
-// attemptsAt are the attempt numbers with which one event arrived at a path.
-func attemptsAt(path, eventID string) (numbers []string) {
+// attemptNumbers are the attempt numbers with which one event arrived at a path.
+func attemptNumbers(path, eventID string) (numbers []string) {
 	for _, post := range endpoint.Received(path) {
 		if post.EventID == eventID {
 			numbers = append(numbers, post.Attempt)
@@ -115,8 +115,8 @@ func attemptsAt(path, eventID string) (numbers []string) {
 	return numbers
 }
 
-// retrying sets a retry policy.
-func retrying(timeout time.Duration, delays ...time.Duration) func(*v1alpha1.WebhookSpec) {
+// withRetries sets a retry policy.
+func withRetries(timeout time.Duration, delays ...time.Duration) func(*v1alpha1.WebhookSpec) {
 	return func(spec *v1alpha1.WebhookSpec) {
 		all := []metav1.Duration{}
 		for _, delay := range delays {
@@ -135,74 +135,74 @@ var _ = Describe("the first attempt", func() {
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
 		token = account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
-		own = startOwn(ctx, gatewayOptions(unrecorded()...))
+		own = startGateway(ctx, gatewayOptions(noRecordFlags()...))
 		on = api{base: own.URL, token: token}
 	})
 
 	It("delivers, and stores nothing", func(ctx SpecContext) {
-		live(ctx, namespace, "one")
-		live(ctx, namespace, "two")
+		createActiveWebhook(ctx, namespace, "one")
+		createActiveWebhook(ctx, namespace, "two")
 		awaitWebhooks(ctx, on, 2)
-		warm(ctx, on)
-		before := len(stored(ctx, namespace))
+		warmUp(ctx, on)
+		before := len(listDeliveries(ctx, namespace))
 		for i := range 20 {
-			got := publish(ctx, on, numbered(i))
-			Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded, rest.DeliverySucceeded}))
+			got := publishEvent(ctx, on, numberedEvent(i))
+			Expect(deliveryStates(got)).To(Equal([]string{rest.DeliverySucceeded, rest.DeliverySucceeded}))
 			for _, name := range []string{"one", "two"} {
-				Expect(attemptsAt(specPath(namespace, name), got.EventID)).To(Equal([]string{"1"}), "delivered when the answer comes")
+				Expect(attemptNumbers(specPath(namespace, name), got.EventID)).To(Equal([]string{"1"}), "delivered when the answer comes")
 			}
 		}
-		Expect(stored(ctx, namespace)).To(HaveLen(before))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(before))
 	})
 
 	It("is signed as every attempt is", func(ctx SpecContext) {
-		webhook := live(ctx, namespace, "one")
-		share(ctx, webhook)
+		webhook := createActiveWebhook(ctx, namespace, "one")
+		shareSecret(ctx, webhook)
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		counts := endpoint.Counts(specPath(namespace, "one"))
 		Expect(counts.Verified).To(Equal(counts.Posts))
 	})
 
 	It("is stored with the delivery if it fails, and the controller goes on", func(ctx SpecContext) {
-		live(ctx, namespace, "one", retrying(time.Second, time.Second))
+		createActiveWebhook(ctx, namespace, "one", withRetries(time.Second, time.Second))
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		endpoint.Script(specPath(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
-		got := publish(ctx, on, event(`,"id":"failing"`))
-		Expect(states(got)).To(Equal([]string{rest.DeliveryRetrying}))
-		object := awaitObject(ctx, namespace, "failing", v1alpha1.DeliverySucceeded)
+		got := publishEvent(ctx, on, eventBody(`,"id":"failing"`))
+		Expect(deliveryStates(got)).To(Equal([]string{rest.DeliveryRetrying}))
+		object := awaitDelivery(ctx, namespace, "failing", v1alpha1.DeliverySucceeded)
 		Expect(object.Spec.FirstAttempt).To(HaveField("Reason", "HTTPStatus"))
 		Expect(*object.Spec.FirstAttempt.ResponseStatus).To(BeEquivalentTo(500))
 		Expect(object.Status.AttemptLog).To(HaveLen(2))
-		Expect(attemptsAt(specPath(namespace, "one"), "failing")).To(Equal([]string{"1", "2"}))
+		Expect(attemptNumbers(specPath(namespace, "one"), "failing")).To(Equal([]string{"1", "2"}))
 		pause := object.Status.AttemptLog[1].StartTime.Sub(object.Status.AttemptLog[0].StartTime.Time)
 		Expect(pause).To(BeNumerically(">=", time.Second), "the delay counts from the end of the first attempt")
 	})
 
 	It("that is answered by 410 ends the delivery and disables the webhook", func(ctx SpecContext) {
-		webhook := live(ctx, namespace, "one")
+		webhook := createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		endpoint.Script(specPath(namespace, "one"), receiver.Step{Status: 410})
-		publish(ctx, on, event(`,"id":"gone"`))
-		object := awaitObject(ctx, namespace, "gone", v1alpha1.DeliveryFailed)
+		publishEvent(ctx, on, eventBody(`,"id":"gone"`))
+		object := awaitDelivery(ctx, namespace, "gone", v1alpha1.DeliveryFailed)
 		Expect(object.Status.Attempts).To(BeEquivalentTo(1))
 		Eventually(ctx, func() v1alpha1.WebhookState {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookDisabled))
-		Eventually(ctx, func() []rest.SkippedWebhook { return publish(ctx, on, event("")).Skipped }).
+		Eventually(ctx, func() []rest.SkippedWebhook { return publishEvent(ctx, on, eventBody("")).Skipped }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
 	})
 
 	It("waits as long as the publisher prefers", func(ctx SpecContext) {
-		live(ctx, namespace, "one")
+		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		ask := func(prefer string) (rest.Published, http.Header) {
 			GinkgoHelper()
-			got := on.with("Prefer", prefer).call(ctx, http.MethodPost, "/v1/events", event(""))
+			got := on.with("Prefer", prefer).call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 			return decode[rest.Published](got, http.StatusAccepted), got.header
 		}
 		for _, c := range []struct{ prefer, applied, state string }{
@@ -216,113 +216,113 @@ var _ = Describe("the first attempt", func() {
 		} {
 			got, header := ask(c.prefer)
 			Expect([]string{header.Get("Preference-Applied"), header.Get("Vary")}).To(Equal([]string{c.applied, "Prefer"}), c.prefer)
-			Expect(states(got)).To(Equal([]string{c.state}), c.prefer)
+			Expect(deliveryStates(got)).To(Equal([]string{c.state}), c.prefer)
 		}
 		endpoint.Script(specPath(namespace, "one"), receiver.Step{Delay: 1500 * time.Millisecond})
 		got, _ := ask("wait=5")
-		Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}), "longer than usual")
+		Expect(deliveryStates(got)).To(Equal([]string{rest.DeliverySucceeded}), "longer than usual")
 	})
 
 	It("is handed over if it outlasts the wait, and made once", func(ctx SpecContext) {
-		live(ctx, namespace, "one")
+		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Delay: 2 * time.Second}, receiver.Step{})
 		began := time.Now()
-		got := publish(ctx, on, event(`,"id":"slow"`))
+		got := publishEvent(ctx, on, eventBody(`,"id":"slow"`))
 		Expect(time.Since(began)).To(BeNumerically("~", time.Second, 700*time.Millisecond))
-		Expect(states(got)).To(Equal([]string{rest.DeliveryPending}))
+		Expect(deliveryStates(got)).To(Equal([]string{rest.DeliveryPending}))
 
 		By("leaving an endpoint alone that is slow")
 		again := time.Now()
-		Expect(states(publish(ctx, on, event(`,"id":"next"`)))).To(Equal([]string{rest.DeliveryPending}))
+		Expect(deliveryStates(publishEvent(ctx, on, eventBody(`,"id":"next"`)))).To(Equal([]string{rest.DeliveryPending}))
 		Expect(time.Since(again)).To(BeNumerically("<", 900*time.Millisecond), "nobody waits for it")
 
-		object := awaitObject(ctx, namespace, "slow", v1alpha1.DeliverySucceeded)
+		object := awaitDelivery(ctx, namespace, "slow", v1alpha1.DeliverySucceeded)
 		Expect(object.Status.AttemptLog).To(HaveLen(1))
 		Expect(object.Status.AttemptLog[0].DurationMilliseconds).To(BeNumerically(">=", 2000))
 		Expect(object.Spec.NotBefore.Sub(began)).To(BeNumerically(">=", 15*time.Second), "5 s beyond the timeout")
-		Expect(attemptsAt(path, "slow")).To(Equal([]string{"1"}))
-		awaitObject(ctx, namespace, "next", v1alpha1.DeliverySucceeded)
+		Expect(attemptNumbers(path, "slow")).To(Equal([]string{"1"}))
+		awaitDelivery(ctx, namespace, "next", v1alpha1.DeliverySucceeded)
 	})
 
 	It("that fails after it was handed over is followed by the second", func(ctx SpecContext) {
-		live(ctx, namespace, "one", retrying(10*time.Second, time.Second))
+		createActiveWebhook(ctx, namespace, "one", withRetries(10*time.Second, time.Second))
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Delay: 1500 * time.Millisecond, Status: 503}, receiver.Step{})
-		publish(ctx, on, event(`,"id":"slow"`))
-		object := awaitObject(ctx, namespace, "slow", v1alpha1.DeliverySucceeded)
+		publishEvent(ctx, on, eventBody(`,"id":"slow"`))
+		object := awaitDelivery(ctx, namespace, "slow", v1alpha1.DeliverySucceeded)
 		Expect(object.Status.AttemptLog).To(HaveLen(2))
-		Expect(attemptsAt(path, "slow")).To(Equal([]string{"1", "2"}))
+		Expect(attemptNumbers(path, "slow")).To(Equal([]string{"1", "2"}))
 	})
 
 	It("is not made for webhooks that are suspended or failing", func(ctx SpecContext) {
-		webhook := live(ctx, namespace, "one", retrying(time.Second))
+		webhook := createActiveWebhook(ctx, namespace, "one", withRetries(time.Second))
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Status: 500}, receiver.Step{})
-		publish(ctx, on, event(`,"id":"lost"`))
-		awaitObject(ctx, namespace, "lost", v1alpha1.DeliveryFailed)
+		publishEvent(ctx, on, eventBody(`,"id":"lost"`))
+		awaitDelivery(ctx, namespace, "lost", v1alpha1.DeliveryFailed)
 		Eventually(ctx, func() v1alpha1.WebhookState {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookFailing))
 		By("recovering: the success that ends the failing is the controller's to see")
 		Eventually(ctx, func() int {
-			publish(ctx, on, event(""))
-			return len(stored(ctx, namespace))
+			publishEvent(ctx, on, eventBody(""))
+			return len(listDeliveries(ctx, namespace))
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(BeNumerically(">", 1))
-		warm(ctx, on) // what the gateway saw a moment ago counts more than the state
+		warmUp(ctx, on) // what the gateway saw a moment ago counts more than the state
 		Eventually(ctx, func() v1alpha1.WebhookState {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookActive))
 		change(ctx, webhook, `{"spec":{"suspend":true}}`)
-		Eventually(ctx, func() []string { return states(publish(ctx, on, event(""))) }).
+		Eventually(ctx, func() []string { return deliveryStates(publishEvent(ctx, on, eventBody(""))) }).
 			WithTimeout(soon).WithPolling(pollEvery).Should(Equal([]string{rest.DeliveryPending}))
 	})
 
 	It("is not made while the endpoint asks to be left alone", func(ctx SpecContext) {
-		live(ctx, namespace, "one")
+		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Status: 429, Header: map[string]string{"Retry-After": "3"}}, receiver.Step{})
-		publish(ctx, on, event(`,"id":"throttled"`))
+		publishEvent(ctx, on, eventBody(`,"id":"throttled"`))
 		began := time.Now()
-		Expect(states(publish(ctx, on, event(`,"id":"after"`)))).To(Equal([]string{rest.DeliveryPending}))
-		awaitObject(ctx, namespace, "after", v1alpha1.DeliverySucceeded)
+		Expect(deliveryStates(publishEvent(ctx, on, eventBody(`,"id":"after"`)))).To(Equal([]string{rest.DeliveryPending}))
+		awaitDelivery(ctx, namespace, "after", v1alpha1.DeliverySucceeded)
 		Expect(time.Since(began)).To(BeNumerically(">", 1500*time.Millisecond))
-		warm(ctx, on)
+		warmUp(ctx, on)
 	})
 
 	DescribeTable("is left to the controller where it cannot or shall not be made", func(ctx SpecContext, prepare func(context.Context) []string) {
-		live(ctx, namespace, "one")
+		createActiveWebhook(ctx, namespace, "one")
 		args := prepare(ctx)
-		other := startOwn(ctx, gatewayOptions(args...))
+		other := startGateway(ctx, gatewayOptions(args...))
 		on := api{base: other.URL, token: token}
 		awaitWebhooks(ctx, on, 1)
 		for i := range 3 {
-			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliveryPending}))
-			awaitObject(ctx, namespace, "e"+strconv.Itoa(i), v1alpha1.DeliverySucceeded)
+			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(i)))).To(Equal([]string{rest.DeliveryPending}))
+			awaitDelivery(ctx, namespace, "e"+strconv.Itoa(i), v1alpha1.DeliverySucceeded)
 		}
 		Expect(endpoint.Counts(specPath(namespace, "one")).Posts).To(Equal(3))
 	},
 		Entry("by flag", func(context.Context) []string { return []string{"--first-attempt-wait=0"} }),
 		Entry("without the right to read the secrets", func(ctx context.Context) []string {
-			withoutSecrets(ctx)
+			forbidSecrets(ctx)
 			return nil
 		}),
 	)
 })
 
-// withoutSecrets takes the right to read signing Secrets from gateways for the
+// forbidSecrets takes the right to read signing Secrets from gateways for the
 // rest of the spec.
-func withoutSecrets(ctx context.Context) {
+func forbidSecrets(ctx context.Context) {
 	GinkgoHelper()
 	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "bbmcp-gateway-signing"}}
 	Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(binding), binding)).To(Succeed())

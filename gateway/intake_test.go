@@ -18,20 +18,20 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// crowd is how many publishers come at the same time: with two places and a rest of
+// crowdSize is how many publishers come at the same time: with two places and a rest of
 // seven times what a create takes, more than can be stored within two seconds, if a
 // create takes longer than a millisecond.
-const crowd = 500
+const crowdSize = 500
 
-// atOnce publishes so many events at the same time.
-func atOnce(ctx context.Context, on api, id string) []answer {
+// publishCrowd publishes so many events at the same time.
+func publishCrowd(ctx context.Context, on api, id string) []answer {
 	GinkgoHelper()
-	answers := make([]answer, crowd)
+	answers := make([]answer, crowdSize)
 	var all sync.WaitGroup
 	for i := range answers {
 		all.Go(func() {
 			defer GinkgoRecover()
-			answers[i] = on.call(ctx, http.MethodPost, "/v1/events", event(fmt.Sprintf(`,"id":"%s-%d"`, id, i)))
+			answers[i] = on.call(ctx, http.MethodPost, "/v1/events", eventBody(fmt.Sprintf(`,"id":"%s-%d"`, id, i)))
 		})
 	}
 	all.Wait()
@@ -42,18 +42,18 @@ var _ = Describe("a crowd of events for an endpoint that fails", func() {
 	It("stores what it can, says what it leaves out, and delivers to the others", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		on := as(account(ctx, namespace, "publisher", publisher, viewer))
-		broken := live(ctx, namespace, "broken", retrying(time.Second, time.Minute))
-		live(ctx, namespace, "well")
+		broken := createActiveWebhook(ctx, namespace, "broken", withRetries(time.Second, time.Minute))
+		createActiveWebhook(ctx, namespace, "well")
 		awaitWebhooks(ctx, on, 2)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		endpoint.Script(specPath(namespace, "broken"), receiver.Step{Status: http.StatusInternalServerError})
 		for range 5 {
-			publish(ctx, on, event(""))
+			publishEvent(ctx, on, eventBody(""))
 		}
 
 		skipped := map[string]bool{}
 		began := time.Now()
-		for i, got := range atOnce(ctx, on, "skip") {
+		for i, got := range publishCrowd(ctx, on, "skip") {
 			id := fmt.Sprintf("skip-%d", i)
 			published := decode[rest.Published](got, http.StatusAccepted)
 			Expect(len(published.Deliveries)+len(published.Skipped)).To(Equal(2), got.body)
@@ -64,24 +64,24 @@ var _ = Describe("a crowd of events for an endpoint that fails", func() {
 		}
 		Expect(time.Since(began)).To(BeNumerically("<", 10*time.Second), "nobody waits for long")
 		Expect(skipped).NotTo(BeEmpty())
-		Expect(len(skipped)).To(BeNumerically("<", crowd), "some are stored")
+		Expect(len(skipped)).To(BeNumerically("<", crowdSize), "some are stored")
 		kept := map[string]bool{}
-		for _, delivery := range stored(ctx, namespace) {
+		for _, delivery := range listDeliveries(ctx, namespace) {
 			if delivery.Spec.WebhookRef.Name == "broken" {
 				kept[delivery.Spec.EventID] = true
 			}
 		}
-		for i := range crowd {
+		for i := range crowdSize {
 			id := fmt.Sprintf("skip-%d", i)
 			Expect(kept[id]).To(Equal(!skipped[id]), id)
-			Expect(attemptsAt(specPath(namespace, "well"), id)).To(Equal([]string{"1"}), id)
+			Expect(attemptNumbers(specPath(namespace, "well"), id)).To(Equal([]string{"1"}), id)
 		}
 
 		change(ctx, broken, `{"spec":{"overflow":"Refuse"}}`)
 		round := 0
 		Eventually(ctx, func() (refused []answer) {
 			round++
-			for _, got := range atOnce(ctx, on, fmt.Sprintf("refuse-%d", round)) {
+			for _, got := range publishCrowd(ctx, on, fmt.Sprintf("refuse-%d", round)) {
 				if got.status != http.StatusAccepted {
 					refused = append(refused, got)
 				}
@@ -102,7 +102,7 @@ var _ = Describe("the right to publish", func() {
 		DeferCleanup(proxy.Close)
 		options := gatewayOptions()
 		options.Proxy = proxy
-		on := api{base: startOwn(ctx, options).URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
+		on := api{base: startGateway(ctx, options).URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
 		Expect(on.call(ctx, http.MethodGet, "/v1/webhooks", nil).status).To(Equal(http.StatusOK), "the token is known")
 		reviews := func() float64 {
 			samples, err := cluster.APIServerSamples(ctx)
@@ -112,7 +112,7 @@ var _ = Describe("the right to publish", func() {
 		before := reviews()
 		release := proxy.Hold()
 		time.AfterFunc(time.Second, release)
-		for _, got := range atOnce(ctx, on, "") {
+		for _, got := range publishCrowd(ctx, on, "") {
 			Expect(got.status).To(Equal(http.StatusAccepted), got.body)
 		}
 		Expect(reviews()-before).To(BeNumerically("<=", 5), "this, and what the rest of the cluster asks meanwhile")

@@ -77,7 +77,7 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 			{"retry a delivery", "webhookdeliveries", "UPDATE", func() answer { return post(ctx, caller, "/v1/deliveries/"+t.delivery+"/retry") }},
 			{"send a test event", "webhookdeliveries", "CREATE", func() answer { return caller.call(ctx, http.MethodPost, path+"/test", ofOneType) }},
 			{"publish", "webhookdeliveries", "CREATE", func() answer {
-				return caller.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", event(""))
+				return caller.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 			}},
 			{"delete a webhook", "webhooks", "DELETE", func() answer { return caller.call(ctx, http.MethodDelete, path, nil) }},
 		} {
@@ -105,11 +105,11 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 
 	It("costs one attempt of an event that could not be stored, however often it is repeated", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		on := api{base: startOwn(ctx, gatewayOptions(unrecorded()...)).URL, token: account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)}
-		live(ctx, namespace, "well")
-		live(ctx, namespace, "down", retrying(5*time.Second, time.Minute))
+		on := api{base: startGateway(ctx, gatewayOptions(noRecordFlags()...)).URL, token: account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)}
+		createActiveWebhook(ctx, namespace, "well")
+		createActiveWebhook(ctx, namespace, "down", withRetries(5*time.Second, time.Minute))
 		awaitWebhooks(ctx, on, 2)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 500})
 		policy := policed(ctx, namespace, "webhookdeliveries")
 		n := 0
@@ -123,20 +123,20 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 					if said.EventID != "" {
 						repeated = on.with("Idempotency-Key", said.EventID)
 					}
-					got := repeated.call(ctx, http.MethodPost, "/v1/events", event(""))
+					got := repeated.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 					said = refusal(got, map[int32]int{422: 422, 403: 403, 503: 503, 0: 503}[verdict.Code])
 					Expect(said.Detail).To(ContainSubstring(policy.Name()), "the policy's words")
 					Expect(said.EventID).To(Or(Equal(id), HavePrefix("evt_")))
 					Expect(said.Deliveries).To(HaveLen(1), "what was delivered is told")
 				}
-				Expect(attemptsAt(specPath(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
-				Expect(attemptsAt(specPath(namespace, "well"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				Expect(attemptNumbers(specPath(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				Expect(attemptNumbers(specPath(namespace, "well"), said.EventID)).To(HaveLen(1), "%+v", verdict)
 				policy.Allow()
-				Expect(states(publish(ctx, on.with("Idempotency-Key", said.EventID), event("")))).To(ConsistOf(rest.DeliverySucceeded, rest.DeliveryRetrying))
-				Expect(awaitObject(ctx, namespace, said.EventID, v1alpha1.DeliveryRetrying).Status.Attempts).To(Equal(int32(1)))
-				Expect(attemptsAt(specPath(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				Expect(deliveryStates(publishEvent(ctx, on.with("Idempotency-Key", said.EventID), eventBody("")))).To(ConsistOf(rest.DeliverySucceeded, rest.DeliveryRetrying))
+				Expect(awaitDelivery(ctx, namespace, said.EventID, v1alpha1.DeliveryRetrying).Status.Attempts).To(Equal(int32(1)))
+				Expect(attemptNumbers(specPath(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
 				endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 200}) // keeps its circuit closed
-				Eventually(ctx, func() []string { return states(publish(ctx, on, event(""))) }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveEach(rest.DeliverySucceeded))
+				Eventually(ctx, func() []string { return deliveryStates(publishEvent(ctx, on, eventBody(""))) }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveEach(rest.DeliverySucceeded))
 				endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 500})
 				policy.Answer(verdict)
 			}
@@ -146,10 +146,10 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 	It("makes publishing slower and stops nothing where it takes longer than a write may at first", func(ctx SpecContext) {
 		const takes, n = 2500 * time.Millisecond, 20
 		namespace := newNamespace(ctx)
-		on := api{base: startOwn(ctx, gatewayOptions()).URL, token: account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)}
-		webhook := live(ctx, namespace, "taker")
+		on := api{base: startGateway(ctx, gatewayOptions()).URL, token: account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)}
+		webhook := createActiveWebhook(ctx, namespace, "taker")
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		before := endpoint.Counts(specPath(namespace, "taker")).Accepted
 		policy := policed(ctx, namespace, "webhookdeliveries", "webhookdeliveries/status", "webhooks/status")
 		policy.Answer(admission.Verdict{After: takes})
@@ -157,7 +157,7 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 		var refused, slowest atomic.Int64
 		inParallel(ctx, n, func(i int) {
 			asked := time.Now()
-			_, tries := insist(ctx, on.with("Prefer", "respond-async"), numbered(i))
+			_, tries := publishUntilAccepted(ctx, on.with("Prefer", "respond-async"), numberedEvent(i))
 			refused.Add(int64(tries - 1))
 			slowest.Store(max(slowest.Load(), int64(time.Since(asked))))
 		})
@@ -172,7 +172,7 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 		}
 		Expect(cluster.Client.Create(ctx, byHand)).To(Succeed())
 		Expect(endpoint.Wait(ctx, specPath(namespace, "taker"), func(c receiver.Counts) bool { return c.Accepted == before+n+1 })).To(Succeed())
-		awaitObject(ctx, namespace, byHand.Spec.EventID, v1alpha1.DeliverySucceeded)
+		awaitDelivery(ctx, namespace, byHand.Spec.EventID, v1alpha1.DeliverySucceeded)
 		measured("and all were delivered and written after %s", time.Since(began).Round(100*time.Millisecond))
 	}, SpecTimeout(3*time.Minute))
 

@@ -24,20 +24,20 @@ import (
 // eventType is what most specs publish.
 const eventType = "context.created"
 
-// dataWith is valid for eventType; more is members to add, such as `,"n":1`.
-func dataWith(more string) string {
+// eventData is valid for eventType; more is members to add, such as `,"n":1`.
+func eventData(more string) string {
 	return `{"context_id":"ctx_1","agent_id":"agent","transaction_hash":"0x1","context_hash":"0x2","status":"pending"` + more + `}`
 }
 
-// event is the body of a publish; more as in dataWith, but beside it.
-func event(more string) string {
-	return `{"event":"` + eventType + `","data":` + dataWith("") + more + `}`
+// eventBody is the body of a publish; more as in eventData, but beside it.
+func eventBody(more string) string {
+	return `{"event":"` + eventType + `","data":` + eventData("") + more + `}`
 }
 
-// suspendedWebhooks makes webhooks that collect, and waits until a gateway knows
+// createSuspendedWebhooks makes webhooks that collect, and waits until a gateway knows
 // them. They come in the order in which answers name them: those of the same
 // second by UID.
-func suspendedWebhooks(ctx context.Context, on api, namespace string, names ...string) []*v1alpha1.Webhook {
+func createSuspendedWebhooks(ctx context.Context, on api, namespace string, names ...string) []*v1alpha1.Webhook {
 	GinkgoHelper()
 	var all []*v1alpha1.Webhook
 	for _, name := range names {
@@ -63,16 +63,16 @@ func awaitWebhooks(ctx context.Context, on api, n int) {
 	}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(n))
 }
 
-// stored are the deliveries of a namespace, as the API server has them.
-func stored(ctx context.Context, namespace string) []v1alpha1.WebhookDelivery {
+// listDeliveries are the deliveries of a namespace, as the API server has them.
+func listDeliveries(ctx context.Context, namespace string) []v1alpha1.WebhookDelivery {
 	GinkgoHelper()
 	var list v1alpha1.WebhookDeliveryList
 	Expect(cluster.Client.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
 	return list.Items
 }
 
-// publish publishes and expects this status.
-func publish(ctx context.Context, on api, body any) rest.Published {
+// publishEvent publishes and expects this status.
+func publishEvent(ctx context.Context, on api, body any) rest.Published {
 	GinkgoHelper()
 	return decode[rest.Published](on.call(ctx, http.MethodPost, "/v1/events", body), http.StatusAccepted)
 }
@@ -88,7 +88,7 @@ var _ = Describe("publishing", func() {
 	})
 
 	It("stores one delivery for each webhook that wants the event, exactly", func(ctx SpecContext) {
-		all := suspendedWebhooks(ctx, on, namespace, "one", "two")
+		all := createSuspendedWebhooks(ctx, on, namespace, "one", "two")
 		other := &v1alpha1.Webhook{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "other"},
 			Spec:       v1alpha1.WebhookSpec{URL: endpoint.URL("/other"), Events: []string{"context.failed", "verification.*"}},
@@ -96,9 +96,9 @@ var _ = Describe("publishing", func() {
 		Expect(cluster.Client.Create(ctx, other)).To(Succeed())
 		awaitWebhooks(ctx, on, 3)
 		const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-		body := fmt.Sprintf(`{"data": %s, "timestamp":"2024-01-15T11:30:00.1239+01:00", "id":"order_1", "event":%q}`, dataWith(`,"b":1.0,"10":1,"9":[1e2]`), eventType)
+		body := fmt.Sprintf(`{"data": %s, "timestamp":"2024-01-15T11:30:00.1239+01:00", "id":"order_1", "event":%q}`, eventData(`,"b":1.0,"10":1,"9":[1e2]`), eventType)
 		before := time.Now()
-		got := publish(ctx, on.with("traceparent", trace), body)
+		got := publishEvent(ctx, on.with("traceparent", trace), body)
 
 		var want []rest.PublishedDelivery
 		payload := `{"event":"context.created","timestamp":"2024-01-15T10:30:00.123Z","data":{"9":[100],"10":1,"context_id":"ctx_1","agent_id":"agent","transaction_hash":"0x1","context_hash":"0x2","status":"pending","b":1}}`
@@ -119,19 +119,19 @@ var _ = Describe("publishing", func() {
 			}}))
 		}
 		Expect(got).To(Equal(rest.Published{EventID: "order_1", Deliveries: want, Skipped: []rest.SkippedWebhook{}}))
-		Expect(stored(ctx, namespace)).To(HaveLen(2))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(2))
 	})
 
 	It("generates an id and takes the present as the timestamp", func(ctx SpecContext) {
-		suspendedWebhooks(ctx, on, namespace, "one")
-		got := publish(ctx, on, event(""))
+		createSuspendedWebhooks(ctx, on, namespace, "one")
+		got := publishEvent(ctx, on, eventBody(""))
 		Expect(got.EventID).To(MatchRegexp(`^evt_[0-9A-HJKMNP-TV-Z]{26}$`))
-		Expect(publish(ctx, on, event("")).EventID).NotTo(Equal(got.EventID))
-		Expect(stored(ctx, namespace)).To(HaveLen(2))
+		Expect(publishEvent(ctx, on, eventBody("")).EventID).NotTo(Equal(got.EventID))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(2))
 	})
 
 	It("takes an event that no webhook wants", func(ctx SpecContext) {
-		got := publish(ctx, on, event(`,"id":"e1"`))
+		got := publishEvent(ctx, on, eventBody(`,"id":"e1"`))
 		Expect(got).To(Equal(rest.Published{EventID: "e1", Deliveries: []rest.PublishedDelivery{}, Skipped: []rest.SkippedWebhook{}}))
 	})
 
@@ -142,20 +142,20 @@ var _ = Describe("publishing", func() {
 		}
 		Expect(cluster.Client.Create(ctx, webhook)).To(Succeed())
 		awaitWebhooks(ctx, on, 1)
-		got := publish(ctx, on, event(`,"timestamp":"2024-01-15T10:30:00Z"`))
+		got := publishEvent(ctx, on, eventBody(`,"timestamp":"2024-01-15T10:30:00Z"`))
 		Eventually(ctx, func() int { return endpoint.Counts("/" + namespace).Posts }).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(1))
 		arrived := endpoint.Received("/" + namespace)[0]
 		Expect(arrived.EventID).To(Equal(got.EventID))
 		Expect(arrived.Delivery).To(Equal(got.Deliveries[0].DeliveryID))
-		Expect(arrived.Body).To(Equal(`{"event":"context.created","timestamp":"2024-01-15T10:30:00Z","data":` + dataWith("") + `}`))
+		Expect(arrived.Body).To(Equal(`{"event":"context.created","timestamp":"2024-01-15T10:30:00Z","data":` + eventData("") + `}`))
 		Eventually(ctx, func() string {
-			return publish(ctx, on, event(`,"id":"`+got.EventID+`"`)).Deliveries[0].Status
+			return publishEvent(ctx, on, eventBody(`,"id":"`+got.EventID+`"`)).Deliveries[0].Status
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(rest.DeliverySucceeded), "repeating tells how it went")
 	})
 
 	DescribeTable("refuses what cannot be delivered as it is, and stores nothing",
 		func(ctx SpecContext, body string, status int, field, reason string) {
-			suspendedWebhooks(ctx, on, namespace, "one")
+			createSuspendedWebhooks(ctx, on, namespace, "one")
 			got := on.call(ctx, http.MethodPost, "/v1/events", body)
 			said := refusal(got, status)
 			Expect(said.Errors).To(HaveLen(1), got.body)
@@ -165,13 +165,13 @@ var _ = Describe("publishing", func() {
 			Expect(said.Detail).To(Equal(field + ": " + said.Errors[0].Detail))
 			Expect(said.RequestID).NotTo(BeEmpty())
 			Expect(len(got.body)).To(BeNumerically("<", 2048), "what was sent is not repeated")
-			Expect(stored(ctx, namespace)).To(BeEmpty())
+			Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 		},
 		Entry("nothing", "", 400, "body", "InvalidJSON"),
 		Entry("malformed JSON", `{"event":"context.created","data":{"a":}}`, 400, "data.a", "InvalidJSON"),
 		Entry("JSON that ends too early", `{"event":"context.created","data":{`, 400, "data", "InvalidJSON"),
-		Entry("something behind it", event("")+"{}", 400, "body", "TrailingData"),
-		Entry("an array", `[`+event("")+`]`, 422, "body", "NotAnObject"),
+		Entry("something behind it", eventBody("")+"{}", 400, "body", "TrailingData"),
+		Entry("an array", `[`+eventBody("")+`]`, 422, "body", "NotAnObject"),
 		Entry("no event", `{"data":{}}`, 422, "event", "MissingMember"),
 		Entry("no data", `{"event":"context.created"}`, 422, "data", "MissingMember"),
 		Entry("data that is null", `{"event":"context.created","data":null}`, 422, "data", "NotAnObject"),
@@ -179,38 +179,38 @@ var _ = Describe("publishing", func() {
 		Entry("an event that is a number", `{"event":7,"data":{}}`, 422, "event", "InvalidEventType"),
 		Entry("an event with a space", `{"event":"a b","data":{}}`, 422, "event", "InvalidEventType"),
 		Entry("an event that ends its line", `{"event":"a\r\nX: y","data":{}}`, 422, "event", "InvalidEventType"),
-		Entry("an unknown field", event(`,"event_id":"x"`), 422, "event_id", "UnknownMember"),
-		Entry("a field with a capital", event(`,"ID":"x"`), 422, "ID", "UnknownMember"),
-		Entry("a field twice", event(`,"event":"context.failed"`), 422, "event", "DuplicateKey"),
-		Entry("a field twice in disguise", event(`,"\u0064ata":{}`), 422, "data", "DuplicateKey"),
-		Entry("a key twice in data", `{"event":"context.created","data":`+dataWith(`,"items":[{"a":1,"a":1}]`)+`}`, 422, "data.items[0].a", "DuplicateKey"),
-		Entry("a number that JavaScript would change", `{"event":"context.created","data":`+dataWith(`,"n":9007199254740993`)+`}`, 422, "data.n", "NumberNotExact"),
-		Entry("a number beyond all numbers", `{"event":"context.created","data":`+dataWith(`,"n":1E400`)+`}`, 422, "data.n", "NumberNotExact"),
-		Entry("minus zero", `{"event":"context.created","data":`+dataWith(`,"n":-0`)+`}`, 422, "data.n", "NegativeZero"),
-		Entry("a lone surrogate", `{"event":"context.created","data":`+dataWith(`,"s":"\ud800"`)+`}`, 422, "data.s", "LoneSurrogate"),
-		Entry("a lone surrogate in the id", event(`,"id":"\ud800"`), 422, "id", "LoneSurrogate"),
-		Entry("bytes that are not UTF-8", `{"event":"context.created","data":`+dataWith(`,"s":"`+"\xff"+`"`)+`}`, 422, "data.s", "InvalidUTF8"),
-		Entry("65 levels", `{"event":"context.created","data":`+dataWith(`,"a":`+strings.Repeat("[", 63)+strings.Repeat("]", 63))+`}`, 422, "data…"+strings.Repeat("[0]", 16), "TooDeep"),
-		Entry("257 KiB", `{"event":"context.created","data":`+dataWith(`,"s":"`+strings.Repeat("x", 257<<10)+`"`)+`}`, 413, "payload", "TooLarge"),
-		Entry("more than is read", `{"event":"context.created","data":`+dataWith(strings.Repeat(" ", 1<<20))+`}`, 413, "body", "TooLarge"),
+		Entry("an unknown field", eventBody(`,"event_id":"x"`), 422, "event_id", "UnknownMember"),
+		Entry("a field with a capital", eventBody(`,"ID":"x"`), 422, "ID", "UnknownMember"),
+		Entry("a field twice", eventBody(`,"event":"context.failed"`), 422, "event", "DuplicateKey"),
+		Entry("a field twice in disguise", eventBody(`,"\u0064ata":{}`), 422, "data", "DuplicateKey"),
+		Entry("a key twice in data", `{"event":"context.created","data":`+eventData(`,"items":[{"a":1,"a":1}]`)+`}`, 422, "data.items[0].a", "DuplicateKey"),
+		Entry("a number that JavaScript would change", `{"event":"context.created","data":`+eventData(`,"n":9007199254740993`)+`}`, 422, "data.n", "NumberNotExact"),
+		Entry("a number beyond all numbers", `{"event":"context.created","data":`+eventData(`,"n":1E400`)+`}`, 422, "data.n", "NumberNotExact"),
+		Entry("minus zero", `{"event":"context.created","data":`+eventData(`,"n":-0`)+`}`, 422, "data.n", "NegativeZero"),
+		Entry("a lone surrogate", `{"event":"context.created","data":`+eventData(`,"s":"\ud800"`)+`}`, 422, "data.s", "LoneSurrogate"),
+		Entry("a lone surrogate in the id", eventBody(`,"id":"\ud800"`), 422, "id", "LoneSurrogate"),
+		Entry("bytes that are not UTF-8", `{"event":"context.created","data":`+eventData(`,"s":"`+"\xff"+`"`)+`}`, 422, "data.s", "InvalidUTF8"),
+		Entry("65 levels", `{"event":"context.created","data":`+eventData(`,"a":`+strings.Repeat("[", 63)+strings.Repeat("]", 63))+`}`, 422, "data…"+strings.Repeat("[0]", 16), "TooDeep"),
+		Entry("257 KiB", `{"event":"context.created","data":`+eventData(`,"s":"`+strings.Repeat("x", 257<<10)+`"`)+`}`, 413, "payload", "TooLarge"),
+		Entry("more than is read", `{"event":"context.created","data":`+eventData(strings.Repeat(" ", 1<<20))+`}`, 413, "body", "TooLarge"),
 		Entry("an unknown event type", `{"event":"context.unheard","data":{}}`, 422, "event", "EventTypeNotRegistered"),
-		Entry("data against the schema", `{"event":"context.created","data":`+strings.Replace(dataWith(""), "pending", "done", 1)+`}`, 422, "data.status", "SchemaViolated"),
-		Entry("an id that is a number", event(`,"id":7`), 422, "id", "InvalidEventID"),
-		Entry("an id that is empty", event(`,"id":""`), 422, "id", "InvalidEventID"),
-		Entry("an id that ends its line", event(`,"id":"a\r\nb"`), 422, "id", "InvalidEventID"),
-		Entry("an id with dots", event(`,"id":"../a"`), 422, "id", "InvalidEventID"),
-		Entry("an id of 65 bytes", event(`,"id":"`+strings.Repeat("a", 65)+`"`), 422, "id", "InvalidEventID"),
-		Entry("a timestamp that is none", event(`,"timestamp":"yesterday"`), 422, "timestamp", "InvalidTimestamp"),
-		Entry("a timestamp that is a number", event(`,"timestamp":1705314600`), 422, "timestamp", "InvalidTimestamp"),
+		Entry("data against the schema", `{"event":"context.created","data":`+strings.Replace(eventData(""), "pending", "done", 1)+`}`, 422, "data.status", "SchemaViolated"),
+		Entry("an id that is a number", eventBody(`,"id":7`), 422, "id", "InvalidEventID"),
+		Entry("an id that is empty", eventBody(`,"id":""`), 422, "id", "InvalidEventID"),
+		Entry("an id that ends its line", eventBody(`,"id":"a\r\nb"`), 422, "id", "InvalidEventID"),
+		Entry("an id with dots", eventBody(`,"id":"../a"`), 422, "id", "InvalidEventID"),
+		Entry("an id of 65 bytes", eventBody(`,"id":"`+strings.Repeat("a", 65)+`"`), 422, "id", "InvalidEventID"),
+		Entry("a timestamp that is none", eventBody(`,"timestamp":"yesterday"`), 422, "timestamp", "InvalidTimestamp"),
+		Entry("a timestamp that is a number", eventBody(`,"timestamp":1705314600`), 422, "timestamp", "InvalidTimestamp"),
 	)
 
 	DescribeTable("refuses headers that say something else",
 		func(ctx SpecContext, name, value string, status int, field, reason string) {
-			suspendedWebhooks(ctx, on, namespace, "one")
-			said := refusal(on.with(name, value).call(ctx, http.MethodPost, "/v1/events", event(`,"id":"a"`)), status)
+			createSuspendedWebhooks(ctx, on, namespace, "one")
+			said := refusal(on.with(name, value).call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"a"`)), status)
 			Expect(said.Errors).To(HaveLen(1))
 			Expect([]string{said.Errors[0].Field, said.Reason}).To(Equal([]string{field, reason}))
-			Expect(stored(ctx, namespace)).To(BeEmpty())
+			Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 		},
 		Entry("another id", "Idempotency-Key", "b", 422, "header.Idempotency-Key", "InvalidEventID"),
 		Entry("an id that is none", "Idempotency-Key", "a.b", 422, "header.Idempotency-Key", "InvalidEventID"),
@@ -242,6 +242,6 @@ var _ = Describe("publishing", func() {
 			Expect(said.Reason).To(Equal("Forbidden"), "and not whether the type exists")
 		}
 		elsewhere := newNamespace(ctx)
-		refusal(on.call(ctx, http.MethodPost, "/v1/events?namespace="+elsewhere, event("")), http.StatusForbidden)
+		refusal(on.call(ctx, http.MethodPost, "/v1/events?namespace="+elsewhere, eventBody("")), http.StatusForbidden)
 	})
 })

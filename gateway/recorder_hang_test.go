@@ -17,15 +17,15 @@ var _ = Describe("records in a namespace whose admission webhook hangs", func() 
 	It("hold up the records of no other namespace", func(ctx SpecContext) {
 		const events = 10
 		hangs, other := newNamespace(ctx), newNamespace(ctx)
-		own := startOwn(ctx, gatewayOptions())
+		own := startGateway(ctx, gatewayOptions())
 		onHanging := api{base: own.URL, token: account(ctx, hangs, "publisher", publisher, viewer)}
 		on := api{base: own.URL, token: account(ctx, other, "publisher", publisher, viewer)}
-		live(ctx, hangs, "one")
-		live(ctx, other, "one")
+		createActiveWebhook(ctx, hangs, "one")
+		createActiveWebhook(ctx, other, "one")
 		awaitWebhooks(ctx, onHanging, 1)
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, onHanging)
-		before := warm(ctx, on)
+		warmUp(ctx, onHanging)
+		before := warmUp(ctx, on)
 
 		server, err := admission.Start()
 		Expect(err).NotTo(HaveOccurred())
@@ -38,13 +38,13 @@ var _ = Describe("records in a namespace whose admission webhook hangs", func() 
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(remove)
 		for i := range events {
-			Expect(states(publish(ctx, onHanging, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, onHanging, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
 		}
 		Eventually(ctx, func() int { return server.Count("webhookdeliveries", "CREATE") }).WithTimeout(soon).WithPolling(pollEvery).
 			Should(BeNumerically(">=", 2), "as many as one namespace may have at once")
 		for i := range events {
-			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
 		}
-		Eventually(ctx, func() int { return len(stored(ctx, other)) }).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(before + events))
+		Eventually(ctx, func() int { return len(listDeliveries(ctx, other)) }).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(before + events))
 	})
 })

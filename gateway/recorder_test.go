@@ -21,9 +21,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// untold is how many successes without an object the objects of a namespace tell
+// sumUnrecorded is how many successes without an object the objects of a namespace tell
 // of.
-func untold(deliveries []v1alpha1.WebhookDelivery) (n int) {
+func sumUnrecorded(deliveries []v1alpha1.WebhookDelivery) (n int) {
 	GinkgoHelper()
 	for _, delivery := range deliveries {
 		if text, ok := delivery.Annotations[v1alpha1.UnrecordedAnnotation]; ok {
@@ -46,45 +46,45 @@ var _ = Describe("records of what was delivered at once", func() {
 	}
 	start := func(ctx context.Context, args ...string) api {
 		GinkgoHelper()
-		return api{base: startOwn(ctx, gatewayOptions(args...)).URL, token: token}
+		return api{base: startGateway(ctx, gatewayOptions(args...)).URL, token: token}
 	}
 
 	It("are all there in small use, as finished deliveries", func(ctx SpecContext) {
 		on := start(ctx)
-		live(ctx, namespace, "one")
+		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
-		n := warm(ctx, on)
+		n := warmUp(ctx, on)
 		for i := range 10 {
-			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
 		}
 		Eventually(ctx, func(g Gomega) {
-			all := stored(ctx, namespace)
+			all := listDeliveries(ctx, namespace)
 			g.Expect(all).To(HaveLen(n + 10))
 			for _, delivery := range all {
 				g.Expect(delivery.Status.State).To(Equal(v1alpha1.DeliverySucceeded))
 				g.Expect(delivery.Status.AttemptLog).To(HaveLen(1))
 			}
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
-		object := deliveryOf(ctx, namespace, "e3")
+		object := findDelivery(ctx, namespace, "e3")
 		Expect(object.Spec.FirstAttempt).To(Equal(&object.Status.AttemptLog[0]))
 		Expect(endpoint.Counts(specPath(namespace, "one")).Duplicates).To(BeZero())
-		got := decode[rest.Delivery](on.call(ctx, http.MethodGet, "/v1/deliveries/"+publish(ctx, on, numbered(3)).Deliveries[0].DeliveryID, nil), http.StatusOK)
+		got := decode[rest.Delivery](on.call(ctx, http.MethodGet, "/v1/deliveries/"+publishEvent(ctx, on, numberedEvent(3)).Deliveries[0].DeliveryID, nil), http.StatusOK)
 		Expect([]any{got.Status, got.Attempts, *got.ResponseStatus}).To(Equal([]any{rest.DeliverySucceeded, 1, 200}))
 	})
 
 	It("are a sample under load, which tells how many there are no records of", func(ctx SpecContext) {
 		on := start(ctx, "--record-rate=1", "--record-burst=5")
-		webhook := live(ctx, namespace, "one")
+		webhook := createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
-		n := warm(ctx, on)
+		n := warmUp(ctx, on)
 		for i := range 50 {
-			publish(ctx, on, numbered(i))
+			publishEvent(ctx, on, numberedEvent(i))
 		}
 		Eventually(ctx, func() int {
-			all := stored(ctx, namespace)
-			return len(all) + untold(all)
+			all := listDeliveries(ctx, namespace)
+			return len(all) + sumUnrecorded(all)
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(n+50), "the last one is recorded when there is room")
-		Expect(len(stored(ctx, namespace))).To(BeNumerically("<", 30))
+		Expect(len(listDeliveries(ctx, namespace))).To(BeNumerically("<", 30))
 		Eventually(ctx, func() int64 {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.DeliveriesUnrecorded + webhook.Status.DeliveriesSucceeded
@@ -94,16 +94,16 @@ var _ = Describe("records of what was delivered at once", func() {
 
 	It("are none where the webhook wants none, and all where it wants all", func(ctx SpecContext) {
 		on := start(ctx, "--record-rate=0", "--record-burst=0")
-		live(ctx, namespace, "never", recording(v1alpha1.RecordNever))
-		live(ctx, namespace, "always", recording(v1alpha1.RecordAlways))
+		createActiveWebhook(ctx, namespace, "never", recording(v1alpha1.RecordNever))
+		createActiveWebhook(ctx, namespace, "always", recording(v1alpha1.RecordAlways))
 		awaitWebhooks(ctx, on, 2)
-		n := warm(ctx, on)
+		n := warmUp(ctx, on)
 		for i := range 20 {
-			publish(ctx, on, numbered(i))
+			publishEvent(ctx, on, numberedEvent(i))
 		}
 		Eventually(ctx, func() map[string]int {
 			count := map[string]int{}
-			for _, delivery := range stored(ctx, namespace) {
+			for _, delivery := range listDeliveries(ctx, namespace) {
 				count[delivery.Spec.WebhookRef.Name]++
 			}
 			return count
@@ -116,19 +116,19 @@ var _ = Describe("records of what was delivered at once", func() {
 		DeferCleanup(proxy.Close)
 		options := gatewayOptions("--record-rate=0", "--record-burst=0")
 		options.Proxy = proxy
-		on := api{base: startOwn(ctx, options).URL, token: token}
-		live(ctx, namespace, "always", recording(v1alpha1.RecordAlways))
+		on := api{base: startGateway(ctx, options).URL, token: token}
+		createActiveWebhook(ctx, namespace, "always", recording(v1alpha1.RecordAlways))
 		awaitWebhooks(ctx, on, 1)
-		before := warm(ctx, on)
+		before := warmUp(ctx, on)
 
 		By("while the controller is behind")
 		policy := policed(ctx, namespace, "webhookdeliveries/status")
 		policy.Answer(admission.Deny(503, "not now"))
 		const n = 300 // more than wait for the controller otherwise
 		inParallel(ctx, n, func(i int) {
-			Expect(states(publish(ctx, on, numbered(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
 		})
-		recorded := len(stored(ctx, namespace)) - before
+		recorded := len(listDeliveries(ctx, namespace)) - before
 		measured("record: Always, the controller is behind: %d of %d recorded when the last answer came", recorded, n)
 		Expect(recorded).To(Equal(n))
 		policy.Allow()
@@ -137,77 +137,77 @@ var _ = Describe("records of what was delivered at once", func() {
 		release := proxy.Hold()
 		DeferCleanup(release)
 		for range 2 {
-			refusal(on.call(ctx, http.MethodPost, "/v1/events", numbered(n)), http.StatusServiceUnavailable)
+			refusal(on.call(ctx, http.MethodPost, "/v1/events", numberedEvent(n)), http.StatusServiceUnavailable)
 		}
 		release()
-		got, _ := insist(ctx, on, numbered(n))
-		Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}))
-		Expect(deliveryOf(ctx, namespace, fmt.Sprint("e", n))).NotTo(BeNil())
-		Expect(attemptsAt(specPath(namespace, "always"), fmt.Sprint("e", n))).To(HaveLen(1), "it was sent once")
+		got, _ := publishUntilAccepted(ctx, on, numberedEvent(n))
+		Expect(deliveryStates(got)).To(Equal([]string{rest.DeliverySucceeded}))
+		Expect(findDelivery(ctx, namespace, fmt.Sprint("e", n))).NotTo(BeNil())
+		Expect(attemptNumbers(specPath(namespace, "always"), fmt.Sprint("e", n))).To(HaveLen(1), "it was sent once")
 	})
 
 	It("are made of a success that ends a failure, though the webhook wants none", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
 		on := start(ctx, "--record-rate=0", "--record-burst=0")
-		webhook := live(ctx, namespace, "never", recording(v1alpha1.RecordNever), func(spec *v1alpha1.WebhookSpec) {
+		webhook := createActiveWebhook(ctx, namespace, "never", recording(v1alpha1.RecordNever), func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{{Duration: time.Hour}}}
 		})
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		healthy := func() string {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy).Reason
 		}
 		endpoint.Script(specPath(namespace, "never"), receiver.Step{Status: http.StatusInternalServerError}, receiver.Step{Status: http.StatusOK})
-		Expect(states(publish(ctx, on, numbered(1)))).To(Equal([]string{rest.DeliveryRetrying}))
+		Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(1)))).To(Equal([]string{rest.DeliveryRetrying}))
 		Eventually(ctx, healthy).WithTimeout(30 * time.Second).WithPolling(pollEvery).Should(Equal(v1alpha1.ReasonAttemptsFailing))
 		Eventually(ctx, func() *bool {
 			return decode[rest.WebhookList](on.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK).Data[0].EndpointHealth.Healthy
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveValue(BeFalse()))
-		Expect(states(publish(ctx, on, numbered(2)))).To(Equal([]string{rest.DeliverySucceeded}))
+		Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(2)))).To(Equal([]string{rest.DeliverySucceeded}))
 		Eventually(ctx, healthy).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.ReasonDelivering))
-		Expect(stored(ctx, namespace)).To(HaveLen(2))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(2))
 	})
 
 	It("need none for an id to make nothing twice", func(ctx SpecContext) {
-		on := start(ctx, unrecorded()...)
-		live(ctx, namespace, "one")
+		on := start(ctx, noRecordFlags()...)
+		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		path := specPath(namespace, "one")
-		first := on.call(ctx, http.MethodPost, "/v1/events", numbered(1))
-		Expect(on.call(ctx, http.MethodPost, "/v1/events", numbered(1)).body).To(Equal(first.body), "the same answer")
-		Expect(attemptsAt(path, "e1")).To(HaveLen(1))
+		first := on.call(ctx, http.MethodPost, "/v1/events", numberedEvent(1))
+		Expect(on.call(ctx, http.MethodPost, "/v1/events", numberedEvent(1)).body).To(Equal(first.body), "the same answer")
+		Expect(attemptNumbers(path, "e1")).To(HaveLen(1))
 		By("refusing another event under the id")
-		other := `{"event":"` + eventType + `","id":"e1","data":` + dataWith(`,"n":2`) + `}`
+		other := `{"event":"` + eventType + `","id":"e1","data":` + eventData(`,"n":2`) + `}`
 		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", other), http.StatusConflict).Reason).To(Equal("EventIDTaken"))
-		late := `{"event":"` + eventType + `","id":"e1","timestamp":"2020-01-01T00:00:00Z","data":` + dataWith(`,"n":1`) + `}`
+		late := `{"event":"` + eventType + `","id":"e1","timestamp":"2020-01-01T00:00:00Z","data":` + eventData(`,"n":1`) + `}`
 		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", late), http.StatusConflict).Reason).To(Equal("EventIDTaken"))
 		By("completing for a webhook that is new")
-		live(ctx, namespace, "two")
+		createActiveWebhook(ctx, namespace, "two")
 		awaitWebhooks(ctx, on, 2)
-		Expect(publish(ctx, on, numbered(1)).Deliveries).To(HaveLen(2))
-		Eventually(ctx, func() []string { return attemptsAt(specPath(namespace, "two"), "e1") }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
-		Expect(attemptsAt(path, "e1")).To(HaveLen(1))
-		Expect(bodiesOf(path, "e1")).To(Equal(bodiesOf(specPath(namespace, "two"), "e1")), "with the first timestamp")
+		Expect(publishEvent(ctx, on, numberedEvent(1)).Deliveries).To(HaveLen(2))
+		Eventually(ctx, func() []string { return attemptNumbers(specPath(namespace, "two"), "e1") }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
+		Expect(attemptNumbers(path, "e1")).To(HaveLen(1))
+		Expect(receivedBodies(path, "e1")).To(Equal(receivedBodies(specPath(namespace, "two"), "e1")), "with the first timestamp")
 	})
 
 	It("sends one of many requests with one id", func(ctx SpecContext) {
-		on := start(ctx, unrecorded()...)
-		live(ctx, namespace, "one")
+		on := start(ctx, noRecordFlags()...)
+		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Delay: 200 * time.Millisecond})
 		inParallel(ctx, publishers, func(int) {
 			defer GinkgoRecover()
-			Expect(states(publish(ctx, on, numbered(7)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(7)))).To(Equal([]string{rest.DeliverySucceeded}))
 		})
-		Expect(attemptsAt(path, "e7")).To(Equal([]string{"1"}))
+		Expect(attemptNumbers(path, "e7")).To(Equal([]string{"1"}))
 	})
 })
 
-// bodiesOf are the bodies with which one event arrived at a path.
-func bodiesOf(path, eventID string) (bodies []string) {
+// receivedBodies are the bodies with which one event arrived at a path.
+func receivedBodies(path, eventID string) (bodies []string) {
 	for _, post := range endpoint.Received(path) {
 		if post.EventID == eventID {
 			bodies = append(bodies, post.Body)

@@ -33,7 +33,7 @@ var _ = Describe("a request that can be read in more than one way", func() {
 		namespace = newNamespace(ctx)
 		on = as(account(ctx, namespace, "owner", editor, publisher, deliveryViewer))
 	})
-	event := `{"event":"` + eventType + `","data":` + dataWith("") + `}`
+	event := `{"event":"` + eventType + `","data":` + eventData("") + `}`
 	one := func(said rest.Problem) string {
 		GinkgoHelper()
 		Expect(said.Errors).To(HaveLen(1))
@@ -55,7 +55,7 @@ var _ = Describe("a request that can be read in more than one way", func() {
 
 	DescribeTable("is refused for its query", func(ctx SpecContext, query, said string) {
 		Expect(one(refusal(on.call(ctx, http.MethodPost, "/v1/events?"+query, event), http.StatusUnprocessableEntity))).To(HavePrefix(said))
-		Expect(stored(ctx, namespace)).To(BeEmpty())
+		Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 	},
 		Entry("with a broken escape", "namespace=elsewhere%zz", "query: has a % without two hexadecimal digits"),
 		Entry("with a parameter twice", "namespace=elsewhere&namespace=default", "query.namespace: is there more than once"),
@@ -97,7 +97,7 @@ var _ = Describe("a request that can be read in more than one way", func() {
 		binary := on.with("Ce-Specversion", "1.0").with("Ce-Id", "x").with("Ce-Source", "/orders").with("Ce-Type", eventType).
 			with("Content-Type", "application/json").with("Ce-Datacontenttype", "application/json")
 		for range 20 {
-			said := refusal(binary.call(ctx, http.MethodPost, "/v1/events", dataWith("")), http.StatusUnprocessableEntity)
+			said := refusal(binary.call(ctx, http.MethodPost, "/v1/events", eventData("")), http.StatusUnprocessableEntity)
 			Expect(one(said)).To(HavePrefix("header.Ce-Datacontenttype: "))
 		}
 	})

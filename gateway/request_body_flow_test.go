@@ -52,7 +52,7 @@ func binary(eventType string) []string {
 // batchOfEvents is a batch of so many bytes.
 func batchOfEvents(bytes int) string {
 	const items = 80
-	data := dataWith(fmt.Sprintf(`,"note":%q`, strings.Repeat("x", bytes/items-500)))
+	data := eventData(fmt.Sprintf(`,"note":%q`, strings.Repeat("x", bytes/items-500)))
 	all := make([]string, items)
 	for i := range all {
 		all[i] = fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"/s","type":%q,"data":%s}`, i, eventType, data)
@@ -89,7 +89,7 @@ var _ = Describe("the body of a request", func() {
 		second := nobody.call(ctx, http.MethodPost, "/v1/events", batch)
 		Expect(refusal(second, http.StatusServiceUnavailable).Reason).To(Equal("Overloaded"))
 		Expect(second.header.Get("Retry-After")).To(Equal("60"))
-		refusal(as(account(ctx, namespace, "nobody")).call(ctx, http.MethodPost, "/v1/events", event("")), no)
+		refusal(as(account(ctx, namespace, "nobody")).call(ctx, http.MethodPost, "/v1/events", eventBody("")), no)
 
 		other := as(account(ctx, namespace, "publisher", publisher)).with("Content-Type", "application/cloudevents-batch+json")
 		for range 2 {

@@ -18,8 +18,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// reasonsOf are the reasons of the Events in a namespace.
-func reasonsOf(ctx context.Context, namespace string) (reasons []string) {
+// eventReasons are the reasons of the Events in a namespace.
+func eventReasons(ctx context.Context, namespace string) (reasons []string) {
 	GinkgoHelper()
 	var events eventsv1.EventList
 	Expect(cluster.Client.List(ctx, &events, client.InNamespace(namespace))).To(Succeed())
@@ -33,14 +33,14 @@ var _ = Describe("an endpoint that answers 500 to 2,000 events", func() {
 	It("has a webhook that says how many it did not get, until that is over", func(ctx SpecContext) {
 		const events = 2000
 		namespace := newNamespace(ctx)
-		on := ownGateway(ctx, account(ctx, namespace, "publisher", publisher, viewer), "--backlog-per-webhook=200")
-		webhook := live(ctx, namespace, "down")
+		on := startLimitedGateway(ctx, account(ctx, namespace, "publisher", publisher, viewer), "--backlog-per-webhook=200")
+		webhook := createActiveWebhook(ctx, namespace, "down")
 		awaitWebhooks(ctx, on, 1)
 		endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: http.StatusInternalServerError})
 
 		var told atomic.Int64
 		inParallel(ctx, events, func(int) {
-			got := publish(ctx, on, event(""))
+			got := publishEvent(ctx, on, eventBody(""))
 			Expect(len(got.Deliveries) + len(got.Skipped)).To(Equal(1))
 			for _, each := range got.Skipped {
 				Expect(each.Reason).To(Equal(rest.SkippedBacklogFull))
@@ -52,7 +52,7 @@ var _ = Describe("an endpoint that answers 500 to 2,000 events", func() {
 		status := func() v1alpha1.WebhookStatus { return fresh(ctx, webhook).Status }
 		full := func() bool { return meta.IsStatusConditionTrue(status().Conditions, v1alpha1.ConditionBacklogFull) }
 		Eventually(ctx, full).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue())
-		Eventually(ctx, func() []string { return reasonsOf(ctx, namespace) }).WithTimeout(soon).WithPolling(pollEvery).
+		Eventually(ctx, func() []string { return eventReasons(ctx, namespace) }).WithTimeout(soon).WithPolling(pollEvery).
 			Should(ContainElement(v1alpha1.ReasonDeliveriesSkipped))
 		Eventually(ctx, full).WithTimeout(backlogFullFor+soon).WithPolling(pollEvery).Should(BeFalse(), "nothing was skipped since")
 		Expect(status().DeliveriesSkipped).To(Equal(told.Load()), "what publishers were told")

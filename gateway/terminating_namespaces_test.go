@@ -20,10 +20,10 @@ import (
 var _ = Describe("a namespace that is being deleted", func() {
 	It("gets one first attempt at most, and then none", func(ctx SpecContext) {
 		namespace, home := newNamespace(ctx), newNamespace(ctx)
-		on := api{base: startOwn(ctx, gatewayOptions(unrecorded()...)).URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
-		webhook := live(ctx, namespace, "down", retrying(5*time.Second, time.Minute))
+		on := api{base: startGateway(ctx, gatewayOptions(noRecordFlags()...)).URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
+		webhook := createActiveWebhook(ctx, namespace, "down", withRetries(5*time.Second, time.Minute))
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 500})
 
 		// The webhook and its namespace end together when the finalizer goes.
@@ -47,7 +47,7 @@ var _ = Describe("a namespace that is being deleted", func() {
 
 		before := endpoint.Counts(specPath(namespace, "down")).Posts
 		for range 5 {
-			said := refusal(on.call(ctx, http.MethodPost, "/v1/events?namespace="+namespace, event("")), http.StatusConflict)
+			said := refusal(on.call(ctx, http.MethodPost, "/v1/events?namespace="+namespace, eventBody("")), http.StatusConflict)
 			Expect(said.Reason).To(Equal("NamespaceTerminating"))
 		}
 		Expect(endpoint.Counts(specPath(namespace, "down")).Posts).To(BeNumerically("<=", before+1))

@@ -224,7 +224,7 @@ var _ = Describe("rotating a secret", func() {
 		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace))
 		writer := accountMay(ctx, namespace, "writer", may("webhooks", "get", "patch"), maySecrets("update"))
 		reader := accountMay(ctx, namespace, "reader", may("webhooks", "get", "patch"), maySecrets("get", "update"))
-		withoutSecrets(ctx)
+		forbidSecrets(ctx)
 		said := refusal(post(ctx, as(writer), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusForbidden)
 		Expect(said.Detail).To(ContainSubstring(`cannot get resource "secrets"`))
 		Expect(said.Detail).To(ContainSubstring("bbmcp-gateway-signing"))

@@ -63,11 +63,11 @@ var _ = Describe("a webhook with members that this version does not know", func(
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveValue(Equal("after that")))
 
 		// By the shared gateway, and by one whose list has the member already.
-		late := startOwn(ctx, gatewayOptions())
+		late := startGateway(ctx, gatewayOptions())
 		awaitWebhooks(ctx, api{base: late.URL, token: owner}, 1)
 		for i, on := range []api{as(publisherToken), {base: late.URL, token: publisherToken}} {
-			published := publish(ctx, on, numbered(i))
-			Expect(states(published)).To(Equal([]string{rest.DeliveryPending}))
+			published := publishEvent(ctx, on, numberedEvent(i))
+			Expect(deliveryStates(published)).To(Equal([]string{rest.DeliveryPending}))
 			Eventually(func(g Gomega) {
 				var list v1alpha1.WebhookDeliveryList
 				g.Expect(cluster.Client.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())

@@ -28,7 +28,7 @@ var _ = Describe("a namespace that has many deliveries stored", func() {
 		}
 		ours, theirs := publisherIn(loud), publisherIn(quiet)
 		store := func(a api) answer {
-			return a.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", event(""))
+			return a.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 		}
 		Eventually(func() []rest.PublishedDelivery { // until the gateway knows the webhook
 			return decode[rest.Published](store(ours), http.StatusAccepted).Deliveries
@@ -58,9 +58,9 @@ var _ = Describe("a namespace that has many deliveries stored", func() {
 		namespace := newNamespace(ctx)
 		created(ctx, account(ctx, namespace, "owner", editor), hookFor(namespace))
 		on := api{base: front.URL, token: account(ctx, namespace, "publisher", publisher)}.with("Prefer", "respond-async")
-		large := `{"event":"context.created","data":` + dataWith(`,"s":"`+strings.Repeat("x", 240<<10)+`"`) + `}`
+		large := `{"event":"context.created","data":` + eventData(`,"s":"`+strings.Repeat("x", 240<<10)+`"`) + `}`
 		Eventually(func() []rest.PublishedDelivery { // until the gateway knows the webhook
-			return decode[rest.Published](on.call(ctx, http.MethodPost, "/v1/events", event("")), http.StatusAccepted).Deliveries
+			return decode[rest.Published](on.call(ctx, http.MethodPost, "/v1/events", eventBody("")), http.StatusAccepted).Deliveries
 		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
 		stored := 0
 		for on.call(ctx, http.MethodPost, "/v1/events", large).status == http.StatusAccepted {
@@ -74,15 +74,15 @@ var _ = Describe("a namespace that has many deliveries stored", func() {
 var _ = Describe("a namespace whose payloads are large", func() {
 	// A payload of 200 KiB; a bucket holds four seconds of 256 KiB: five of them.
 	const bytesPerSecond = 256 << 10
-	large := `{"event":"context.created","data":` + dataWith(`,"s":"`+strings.Repeat("x", 200<<10)+`"`) + `}`
+	large := `{"event":"context.created","data":` + eventData(`,"s":"`+strings.Repeat("x", 200<<10)+`"`) + `}`
 	start := func(ctx SpecContext, scripted ...receiver.Step) (on api, namespace string) {
 		GinkgoHelper()
-		own := startOwn(ctx, gatewayOptions(append(unrecorded(), fmt.Sprint("--write-bytes-per-namespace=", bytesPerSecond))...))
+		own := startGateway(ctx, gatewayOptions(append(noRecordFlags(), fmt.Sprint("--write-bytes-per-namespace=", bytesPerSecond))...))
 		namespace = newNamespace(ctx)
-		live(ctx, namespace, "one")
+		createActiveWebhook(ctx, namespace, "one")
 		on = api{base: own.URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
 		awaitWebhooks(ctx, on, 1)
-		warm(ctx, on)
+		warmUp(ctx, on)
 		endpoint.Script(specPath(namespace, "one"), scripted...)
 		return on, namespace
 	}
@@ -116,12 +116,12 @@ var _ = Describe("a namespace whose payloads are large", func() {
 
 	It("sends as much as its endpoints take at once", func(ctx SpecContext) {
 		on, namespace := start(ctx)
-		before := len(stored(ctx, namespace))
+		before := len(listDeliveries(ctx, namespace))
 		for range 30 { // six times what may be stored at once
 			got := decode[rest.Published](on.with("Prefer", "wait=10").call(ctx, http.MethodPost, "/v1/events", large), http.StatusAccepted)
-			Expect(states(got)).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(got)).To(Equal([]string{rest.DeliverySucceeded}))
 		}
-		Expect(stored(ctx, namespace)).To(HaveLen(before))
+		Expect(listDeliveries(ctx, namespace)).To(HaveLen(before))
 	}, SpecTimeout(time.Minute))
 
 	It("pays for no delivery that is refused", func(ctx SpecContext) {
