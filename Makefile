@@ -77,7 +77,7 @@ lint: bin/golangci-lint ## Run the linters, those of the Kubernetes API included
 	bin/golangci-lint run
 
 .PHONY: verify
-verify: generate lint ## Regenerate and lint; fail on any diff, untracked file, untidy module or missing licence
+verify: generate lint ## Regenerate and lint; fail on any diff, untracked or oversized file, page that misleads, or missing licence
 	hack/verify
 
 ##@ Test

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	quoted  = regexp.MustCompile("`([\\w.-]+(?:/[\\w.-]+)+)`")
+	heading = regexp.MustCompile(`^#{1,6} +(.*)$`)
+	linked  = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
+)
+
+// tree is what pages may speak of.
+type tree struct {
+	root     string
+	headings map[string]map[string]bool // anchors by page, as far as they were asked for
+}
+
+// checkReferences complains of links and paths that lead nowhere.
+func (t *tree) checkReferences(page string, lines []line) (complaints []string) {
+	for _, l := range lines {
+		for _, found := range link.FindAllStringSubmatch(l.text, -1) {
+			if why := t.checkLink(page, found[1]); why != "" {
+				complaints = append(complaints, fmt.Sprintf("%s:%d: the link %s: %s", page, l.number, found[1], why))
+			}
+		}
+		for _, found := range quoted.FindAllStringSubmatch(l.text, -1) {
+			if t.isPath(found[1]) && !t.exists(found[1]) {
+				complaints = append(complaints, fmt.Sprintf("%s:%d: %s is not in the tree", page, l.number, found[1]))
+			}
+		}
+	}
+	return complaints
+}
+
+// checkLink says what is wrong with a link; "" if nothing is.
+func (t *tree) checkLink(page, target string) string {
+	if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+		return ""
+	}
+	name, anchor, _ := strings.Cut(target, "#")
+	file := page
+	if name != "" {
+		file = path.Join(path.Dir(page), name)
+	}
+	switch {
+	case !t.exists(file):
+		return "there is no such file"
+	case anchor != "" && strings.HasSuffix(file, ".md") && !t.anchors(file)[anchor]:
+		return "there is no such heading"
+	}
+	return ""
+}
+
+// isPath reports whether words with slashes are meant as a file: they begin with a folder of the tree, and end as a file of
+// ours does. What only the build makes, in bin/, is none.
+func (t *tree) isPath(words string) bool {
+	folder, _, _ := strings.Cut(words, "/")
+	info, err := os.Stat(filepath.Join(t.root, folder))
+	switch path.Ext(words) {
+	case ".go", ".md", ".yaml", ".sh", ".py", ".js":
+		return err == nil && info.IsDir() && folder != "bin"
+	}
+	return false
+}
+
+func (t *tree) exists(name string) bool {
+	_, err := os.Stat(filepath.Join(t.root, name))
+	return err == nil
+}
+
+// anchors are the headings of a page in the form in which links name them.
+func (t *tree) anchors(page string) map[string]bool {
+	if known := t.headings[page]; known != nil {
+		return known
+	}
+	all := map[string]bool{}
+	text, err := os.ReadFile(filepath.Join(t.root, page))
+	if err == nil {
+		for _, l := range readable(string(text)) {
+			if found := heading.FindStringSubmatch(l.text); found != nil {
+				all[anchorOf(found[1])] = true
+			}
+		}
+	}
+	t.headings[page] = all
+	return all
+}
+
+// anchorOf is how a link names a heading: in lower case, without marks, blanks as hyphens.
+func anchorOf(text string) string {
+	text = linked.ReplaceAllString(text, "$1")
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-', r == '_', r >= '0' && r <= '9', r >= 'a' && r <= 'z', r > 127:
+			return r
+		}
+		return -1
+	}, strings.ToLower(text))
+}
