@@ -38,18 +38,18 @@ type requestInfoKey struct{}
 
 // requestInfoOf is the note of a request; never nil.
 func requestInfoOf(ctx context.Context) *requestInfo {
-	if n, ok := ctx.Value(requestInfoKey{}).(*requestInfo); ok {
-		return n
+	if info, ok := ctx.Value(requestInfoKey{}).(*requestInfo); ok {
+		return info
 	}
 	return &requestInfo{}
 }
 
 // logProblem puts the request's id into a problem, and the problem into the log.
 func logProblem(ctx context.Context, p *problem) {
-	n := requestInfoOf(ctx)
-	p.RequestID = n.id
-	n.reason = p.Reason
-	n.cause = p.cause
+	info := requestInfoOf(ctx)
+	p.RequestID = info.id
+	info.reason = p.Reason
+	info.cause = p.cause
 }
 
 // logRequests serves a request and writes one line about it: no header, no body, no
@@ -57,25 +57,25 @@ func logProblem(ctx context.Context, p *problem) {
 func (g *Gateway) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		started := g.now()
-		n := &requestInfo{id: request.Header.Get(requestIDHeader), operation: "other", address: httpserver.Source(g.proxies.Client(request))}
-		if !isRequestID(n.id) {
-			n.id = "req_" + ulid.MustNew(ulid.Timestamp(started), rand.Reader).String()
+		info := &requestInfo{id: request.Header.Get(requestIDHeader), operation: "other", address: httpserver.Source(g.proxies.Client(request))}
+		if !isRequestID(info.id) {
+			info.id = "req_" + ulid.MustNew(ulid.Timestamp(started), rand.Reader).String()
 		}
-		w.Header().Set(requestIDHeader, n.id)
-		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		w.Header().Set(requestIDHeader, info.id)
+		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		g.metrics.started()
 		defer func() {
 			took := g.now().Sub(started)
-			n.body.release(seen.status, n.granted.Load())
-			g.metrics.served(n.operation, seen.status, took)
-			g.logRequest(request, n, seen, took)
+			info.body.release(answer.status, info.granted.Load())
+			g.metrics.served(info.operation, answer.status, took)
+			g.logRequest(request, info, answer, took)
 		}()
-		request = request.WithContext(context.WithValue(request.Context(), requestInfoKey{}, n))
-		if n.body = g.newRequestBody(request); n.body != nil {
-			request.Body = n.body // of our copy
+		request = request.WithContext(context.WithValue(request.Context(), requestInfoKey{}, info))
+		if info.body = g.newRequestBody(request); info.body != nil {
+			request.Body = info.body // of our copy
 		}
-		defer g.recoverPanic(seen, request)
-		next.ServeHTTP(seen, request)
+		defer g.recoverPanic(answer, request)
+		next.ServeHTTP(answer, request)
 	})
 }
 
@@ -91,7 +91,7 @@ func (g *Gateway) recoverPanic(w *statusWriter, request *http.Request) {
 	}
 	p := internalProblem(g.panics.Recovered(panics.Request, value))
 	logProblem(request.Context(), p)
-	if w.wrote {
+	if w.hasWritten {
 		w.status = p.Status // for the log; the caller sees that the answer breaks off
 		panic(http.ErrAbortHandler)
 	}
@@ -100,25 +100,25 @@ func (g *Gateway) recoverPanic(w *statusWriter, request *http.Request) {
 	p.write(w, p.RequestID)
 }
 
-func (g *Gateway) logRequest(request *http.Request, n *requestInfo, seen *statusWriter, took time.Duration) {
+func (g *Gateway) logRequest(request *http.Request, info *requestInfo, answer *statusWriter, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
-	case n.operation == "probe":
+	case info.operation == "probe":
 		level = slog.LevelDebug
-	case seen.status >= http.StatusInternalServerError:
+	case answer.status >= http.StatusInternalServerError:
 		level = slog.LevelError
 	}
 	attributes := []slog.Attr{
-		slog.String("requestID", n.id), slog.String("operation", n.operation), slog.String("method", request.Method),
-		slog.Int("status", seen.status), slog.Float64("milliseconds", float64(took.Microseconds())/1000), slog.Int64("bytes", seen.bytes),
+		slog.String("requestID", info.id), slog.String("operation", info.operation), slog.String("method", request.Method),
+		slog.Int("status", answer.status), slog.Float64("milliseconds", float64(took.Microseconds())/1000), slog.Int64("bytes", answer.bytes),
 	}
-	for _, optional := range []slog.Attr{slog.String("user", n.user), slog.String("namespace", n.namespace), slog.String("reason", n.reason)} {
+	for _, optional := range []slog.Attr{slog.String("user", info.user), slog.String("namespace", info.namespace), slog.String("reason", info.reason)} {
 		if optional.Value.String() != "" {
 			attributes = append(attributes, optional)
 		}
 	}
-	if n.cause != nil {
-		attributes = append(attributes, slog.String("cause", n.cause.Error()))
+	if info.cause != nil {
+		attributes = append(attributes, slog.String("cause", info.cause.Error()))
 	}
 	g.accessLog.LogAttrs(request.Context(), level, "request", attributes...)
 }
@@ -140,25 +140,25 @@ func isRequestID(id string) bool {
 type statusWriter struct {
 	http.ResponseWriter
 
-	status int
-	bytes  int64
-	wrote  bool
+	status     int
+	bytes      int64
+	hasWritten bool
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *statusWriter) WriteHeader(status int) {
-	if !w.wrote {
-		w.status, w.wrote = status, true
+	if !w.hasWritten {
+		w.status, w.hasWritten = status, true
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (w *statusWriter) Write(p []byte) (int, error) {
-	w.wrote = true
-	n, err := w.ResponseWriter.Write(p)
-	w.bytes += int64(n)
-	return n, err
+	w.hasWritten = true
+	info, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(info)
+	return info, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.

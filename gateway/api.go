@@ -66,18 +66,18 @@ func allowNullMember(schema *huma.Schema, member string) {
 // allowMoreMembers says of everything but what callers send that it may get more
 // members: clients must pass over those that they do not know.
 func allowMoreMembers(document *huma.OpenAPI) {
-	sent := map[*huma.Schema]bool{}
-	var send func(*huma.Schema)
-	send = func(schema *huma.Schema) {
+	requestSchemas := map[*huma.Schema]bool{}
+	var markSent func(*huma.Schema)
+	markSent = func(schema *huma.Schema) {
 		if schema.Ref != "" {
 			schema = document.Components.Schemas.SchemaFromRef(schema.Ref)
 		}
-		if sent[schema] {
+		if requestSchemas[schema] {
 			return
 		}
-		sent[schema] = true
+		requestSchemas[schema] = true
 		for _, member := range schema.Properties {
-			send(member)
+			markSent(member)
 		}
 	}
 	for _, path := range document.Paths {
@@ -86,12 +86,12 @@ func allowMoreMembers(document *huma.OpenAPI) {
 				continue
 			}
 			for _, content := range operation.RequestBody.Content {
-				send(content.Schema)
+				markSent(content.Schema)
 			}
 		}
 	}
 	for _, schema := range document.Components.Schemas.Map() {
-		if !sent[schema] && schema.Type == huma.TypeObject {
+		if !requestSchemas[schema] && schema.Type == huma.TypeObject {
 			schema.AdditionalProperties = true
 		}
 	}
@@ -102,7 +102,7 @@ func (g *Gateway) authenticateRequest(ctx huma.Context, next func(huma.Context))
 	request, w := humago.Unwrap(ctx)
 	n := requestInfoOf(request.Context())
 	n.operation = ctx.Operation().OperationID
-	who, p := g.authenticateHeader(request)
+	caller, p := g.authenticateHeader(request)
 	if stale, ok := errors.AsType[*problem](g.checkStaleness()); ok && p == nil {
 		p = stale
 	}
@@ -111,14 +111,14 @@ func (g *Gateway) authenticateRequest(ctx huma.Context, next func(huma.Context))
 		p.write(w, p.RequestID)
 		return
 	}
-	n.user = who.name()
-	n.body.setOwner(who)
+	n.user = caller.name()
+	n.body.setOwner(caller)
 	if p := refuseAmbiguous(request); p != nil {
 		logProblem(request.Context(), p)
 		p.write(w, p.RequestID)
 		return
 	}
-	next(huma.WithValue(ctx, callerKey{}, who))
+	next(huma.WithValue(ctx, callerKey{}, caller))
 }
 
 // jsonFormat is strict in what it reads (no member twice, no invalid UTF-8) and

@@ -75,27 +75,27 @@ type Scope struct {
 
 // resolveScope returns the caller and the namespace.
 func (s Scope) resolveScope(ctx context.Context) (*caller, string, error) {
-	who := callerFrom(ctx)
-	if who == nil {
+	caller := callerFrom(ctx)
+	if caller == nil {
 		return nil, "", unauthenticated("nobody is signed in")
 	}
 	if s.Namespace == "" {
-		if who.Namespace == "" {
+		if caller.Namespace == "" {
 			return nil, "", newFieldProblem(http.StatusBadRequest, reasonNamespaceMissing, "query.namespace", "is needed, because the token is not that of a ServiceAccount")
 		}
-		requestInfoOf(ctx).namespace = who.Namespace
-		return who, who.Namespace, nil
+		requestInfoOf(ctx).namespace = caller.Namespace
+		return caller, caller.Namespace, nil
 	}
 	if complaints := validation.IsDNS1123Label(s.Namespace); len(complaints) > 0 {
 		return nil, "", newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query.namespace", complaints[0])
 	}
 	requestInfoOf(ctx).namespace = s.Namespace
-	return who, s.Namespace, nil
+	return caller, s.Namespace, nil
 }
 
 type callerKey struct{}
 
 func callerFrom(ctx context.Context) *caller {
-	who, _ := ctx.Value(callerKey{}).(*caller)
-	return who
+	caller, _ := ctx.Value(callerKey{}).(*caller)
+	return caller
 }

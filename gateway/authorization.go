@@ -26,17 +26,17 @@ const (
 
 // requireRight returns nil if the caller may do this, else a problem. Whoever asks
 // about one object is asked for the right before it is told whether it exists.
-func (g *Gateway) requireRight(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
-	if who.ForPublishing && isDoneAsCaller(verb) {
+func (g *Gateway) requireRight(ctx context.Context, caller *caller, verb, resource, namespace, name string) error {
+	if caller.ForPublishing && isDoneAsCaller(verb) {
 		return audienceTooNarrow()
 	}
-	allowed, err := g.rights.May(ctx, who.Identity, newQuestion(verb, resource, namespace, name))
+	allowed, err := g.rights.May(ctx, caller.Identity, newQuestion(verb, resource, namespace, name))
 	if allowed {
 		requestInfoOf(ctx).granted.Store(true)
 		return nil
 	}
 	if limited, ok := errors.AsType[*authz.LimitError](err); ok {
-		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, who.name()+" asks for too many different rights; try again").setRetryAfter(limited.Wait)
+		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, caller.name()+" asks for too many different rights; try again").setRetryAfter(limited.Wait)
 	}
 	if err != nil {
 		return unavailable("checking rights", err)
@@ -45,18 +45,18 @@ func (g *Gateway) requireRight(ctx context.Context, who *caller, verb, resource,
 	if name != "" {
 		object = fmt.Sprintf("%s %q", resource, name)
 	}
-	return newProblem(http.StatusForbidden, reasonForbidden, fmt.Sprintf("%s may not %s %s in namespace %s%s", who.name(), verb, object, namespace, roleAdvice(verb, resource)))
+	return newProblem(http.StatusForbidden, reasonForbidden, fmt.Sprintf("%s may not %s %s in namespace %s%s", caller.name(), verb, object, namespace, roleAdvice(verb, resource)))
 }
 
 // requireRightOnObject is permit for one object, by its name; of one that is not there by the id
 // that the caller gave, so that a refusal takes the same questions and has the same words
 // for both. The right to all objects is asked for first: most callers have it, or none.
-func (g *Gateway) requireRightOnObject(ctx context.Context, who *caller, verb, resource, namespace, name string) error {
-	refused := g.requireRight(ctx, who, verb, resource, namespace, "")
+func (g *Gateway) requireRightOnObject(ctx context.Context, caller *caller, verb, resource, namespace, name string) error {
+	refused := g.requireRight(ctx, caller, verb, resource, namespace, "")
 	if p, ok := errors.AsType[*problem](refused); !ok || p.Reason != reasonForbidden {
 		return refused
 	}
-	err := g.requireRight(ctx, who, verb, resource, namespace, name)
+	err := g.requireRight(ctx, caller, verb, resource, namespace, name)
 	if p, ok := errors.AsType[*problem](err); ok && p.Reason == reasonForbidden {
 		return refused
 	}

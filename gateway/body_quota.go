@@ -45,51 +45,51 @@ type bodyQuota struct {
 
 // bodyCaller is what is known of a caller's bodies.
 type bodyCaller struct {
-	used             int64
-	granted, refused time.Time // the latest answer of each kind
+	used                 int64
+	grantedAt, refusedAt time.Time // the latest answer of each kind
 }
 
-func newBodyQuota(most int64, now func() time.Time) *bodyQuota {
-	return &bodyQuota{maxBytes: max(most, minBodyBytes), now: now, shares: map[string]int64{}, callers: map[string]*bodyCaller{}}
+func newBodyQuota(limit int64, now func() time.Time) *bodyQuota {
+	return &bodyQuota{maxBytes: max(limit, minBodyBytes), now: now, shares: map[string]int64{}, callers: map[string]*bodyCaller{}}
 }
 
 // bodyOwner is whose bodies they are; the zero value: callers that are not known yet.
 type bodyOwner struct{ name, namespace string }
 
-func bodyOwnerOf(who *caller) bodyOwner {
-	if who == nil {
+func bodyOwnerOf(caller *caller) bodyOwner {
+	if caller == nil {
 		return bodyOwner{}
 	}
-	return bodyOwner{name: who.name(), namespace: who.Namespace}
+	return bodyOwner{name: caller.name(), namespace: caller.Namespace}
 }
 
 // reserve counts bytes more, of a body that will have so many in all, and says why not
 // if they do not fit; then nothing is counted.
-func (q *bodyQuota) reserve(owner bodyOwner, bytes, whole int64) (full string) {
+func (q *bodyQuota) reserve(owner bodyOwner, bytes, whole int64) (bound string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	one := q.caller(owner)
-	most := q.maxBytes
+	caller := q.caller(owner)
+	limit := q.maxBytes
 	if whole > smallBody {
-		most -= most / 4
+		limit -= limit / 4
 	}
 	switch {
-	case one.isRefused(q.now()) && one.used+bytes > smallBody:
+	case caller.isRefused(q.now()) && caller.used+bytes > smallBody:
 		return bodiesOfRefused
-	case one.used+bytes > max(q.maxBytes/8, maxBatchBytes):
+	case caller.used+bytes > max(q.maxBytes/8, maxBatchBytes):
 		return bodiesOfCaller
 	case owner.namespace != "" && q.shares[owner.namespace]+bytes > max(q.maxBytes/4, maxBatchBytes):
 		return bodiesOfNamespace
-	case q.used+bytes > most:
+	case q.used+bytes > limit:
 		return bodiesOfReplica
 	}
-	q.add(owner, one, bytes)
+	q.add(owner, caller, bytes)
 	return ""
 }
 
-func (q *bodyQuota) add(owner bodyOwner, one *bodyCaller, bytes int64) {
+func (q *bodyQuota) add(owner bodyOwner, caller *bodyCaller, bytes int64) {
 	q.used += bytes
-	one.used += bytes
+	caller.used += bytes
 	if owner.namespace == "" {
 		return
 	}
@@ -112,30 +112,30 @@ func (q *bodyQuota) noteAnswer(owner bodyOwner, granted bool) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if one := q.caller(owner); granted {
-		one.granted = q.now()
+	if caller := q.caller(owner); granted {
+		caller.grantedAt = q.now()
 	} else {
-		one.refused = q.now()
+		caller.refusedAt = q.now()
 	}
 }
 
 func (q *bodyQuota) caller(owner bodyOwner) *bodyCaller {
-	one := q.callers[owner.name]
-	if one == nil {
+	caller := q.callers[owner.name]
+	if caller == nil {
 		if len(q.callers) >= maxBodyCallers {
 			q.evictCallers()
 		}
-		one = &bodyCaller{}
-		q.callers[owner.name] = one
+		caller = &bodyCaller{}
+		q.callers[owner.name] = caller
 	}
-	return one
+	return caller
 }
 
 // evictCallers drops callers that nothing is known of any more, and if those are few, others.
 func (q *bodyQuota) evictCallers() {
 	now := q.now()
-	for name, one := range q.callers {
-		if one.used == 0 && (!one.isRefused(now) || len(q.callers) > maxBodyCallers*3/4) {
+	for name, caller := range q.callers {
+		if caller.used == 0 && (!caller.isRefused(now) || len(q.callers) > maxBodyCallers*3/4) {
 			delete(q.callers, name)
 		}
 	}
@@ -144,13 +144,13 @@ func (q *bodyQuota) evictCallers() {
 // isKnownUnstored reports whether all answers of the last minute were refusals, of which
 // there is one.
 func (c *bodyCaller) isRefused(now time.Time) bool {
-	return now.Sub(c.refused) < refusalPeriod && now.Sub(c.granted) >= refusalPeriod
+	return now.Sub(c.refusedAt) < refusalPeriod && now.Sub(c.grantedAt) >= refusalPeriod
 }
 
 // bodyQuotaProblem is why a body is not read.
-func bodyQuotaProblem(full string, owner bodyOwner) *problem {
+func bodyQuotaProblem(bound string, owner bodyOwner) *problem {
 	detail, wait := "this replica has as many bytes of requests in memory as it may; try again", retryShortly
-	switch full {
+	switch bound {
 	case bodiesOfNamespace:
 		detail = fmt.Sprintf("the ServiceAccounts of namespace %s have as many bytes of requests under way here as they may; send fewer at a time", owner.namespace)
 	case bodiesOfCaller:

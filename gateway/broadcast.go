@@ -29,42 +29,42 @@ func newBroadcaster() *broadcaster {
 }
 
 // subscribe begins to listen; stop ends it.
-func (n *broadcaster) subscribe(namespace string, topic dashboard.Topic) (heard <-chan struct{}, stop func()) {
-	f := &subscriber{topic: topic, changed: make(chan struct{}, 1)}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.subscribers[namespace] == nil {
-		n.subscribers[namespace] = map[*subscriber]bool{}
+func (b *broadcaster) subscribe(namespace string, topic dashboard.Topic) (heard <-chan struct{}, stop func()) {
+	s := &subscriber{topic: topic, changed: make(chan struct{}, 1)}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.subscribers[namespace] == nil {
+		b.subscribers[namespace] = map[*subscriber]bool{}
 	}
-	n.subscribers[namespace][f] = true
-	return f.changed, func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		delete(n.subscribers[namespace], f)
-		if len(n.subscribers[namespace]) == 0 {
-			delete(n.subscribers, namespace)
+	b.subscribers[namespace][s] = true
+	return s.changed, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.subscribers[namespace], s)
+		if len(b.subscribers[namespace]) == 0 {
+			delete(b.subscribers, namespace)
 		}
 	}
 }
 
 // notify is called under the lock of a watch cache, so it never waits. delivery is
 // empty if the webhook itself has changed.
-func (n *broadcaster) notify(namespace, webhook, delivery string) {
-	if n == nil {
+func (b *broadcaster) notify(namespace, webhook, delivery string) {
+	if b == nil {
 		return
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.subscribers[namespace]) == 0 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.subscribers[namespace]) == 0 {
 		return
 	}
 	id := identity.WebhookID(namespace, webhook)
-	for f := range n.subscribers[namespace] {
-		if f.topic.Webhook != "" && f.topic.Webhook != id || f.topic.Delivery != "" && f.topic.Delivery != delivery {
+	for s := range b.subscribers[namespace] {
+		if s.topic.Webhook != "" && s.topic.Webhook != id || s.topic.Delivery != "" && s.topic.Delivery != delivery {
 			continue
 		}
 		select {
-		case f.changed <- struct{}{}:
+		case s.changed <- struct{}{}:
 		default:
 		}
 	}

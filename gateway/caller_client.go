@@ -59,14 +59,14 @@ type callerTransport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (t callerTransport) RoundTrip(request *http.Request) (*http.Response, error) {
-	who := callerFrom(request.Context())
-	if who == nil || who.token == "" {
+	caller := callerFrom(request.Context())
+	if caller == nil || caller.token == "" {
 		return nil, errNoCaller
 	}
-	if who.ForPublishing {
+	if caller.ForPublishing {
 		return nil, audienceTooNarrow()
 	}
 	request = request.Clone(request.Context())
-	request.Header.Set("Authorization", "Bearer "+who.token)
+	request.Header.Set("Authorization", "Bearer "+caller.token)
 	return t.next.RoundTrip(request)
 }

@@ -34,7 +34,7 @@ func (p *problem) Document() rest.Problem { return p.Problem }
 
 // Identify implements dashboard.Backend.
 func (p dashboardBackend) Identify(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
-	who, refused := p.g.authenticateToken(ctx, token)
+	caller, refused := p.g.authenticateToken(ctx, token)
 	if stale, ok := errors.AsType[*problem](p.g.checkStaleness()); ok && refused == nil {
 		refused = stale
 	}
@@ -42,9 +42,9 @@ func (p dashboardBackend) Identify(ctx context.Context, token string) (context.C
 		logProblem(ctx, refused)
 		return nil, dashboard.Caller{}, refused
 	}
-	requestInfoOf(ctx).user = who.name()
-	requestInfoOf(ctx).body.setOwner(who)
-	return context.WithValue(ctx, callerKey{}, who), dashboard.Caller{Name: who.name(), Namespace: who.Namespace}, nil
+	requestInfoOf(ctx).user = caller.name()
+	requestInfoOf(ctx).body.setOwner(caller)
+	return context.WithValue(ctx, callerKey{}, caller), dashboard.Caller{Name: caller.name(), Namespace: caller.Namespace}, nil
 }
 
 // Note implements dashboard.Backend.
@@ -54,11 +54,11 @@ func (p dashboardBackend) Note(ctx context.Context, operation string) {
 
 // May implements dashboard.Backend.
 func (p dashboardBackend) May(ctx context.Context, namespace string, right dashboard.Right) bool {
-	who := callerFrom(ctx)
-	if who == nil || len(validation.IsDNS1123Label(namespace)) > 0 || who.ForPublishing && isDoneAsCaller(right.Verb) {
+	caller := callerFrom(ctx)
+	if caller == nil || len(validation.IsDNS1123Label(namespace)) > 0 || caller.ForPublishing && isDoneAsCaller(right.Verb) {
 		return false
 	}
-	allowed, err := p.g.rights.May(ctx, who.Identity, newQuestion(right.Verb, right.Resource, namespace, right.Name))
+	allowed, err := p.g.rights.May(ctx, caller.Identity, newQuestion(right.Verb, right.Resource, namespace, right.Name))
 	return err == nil && allowed
 }
 
@@ -69,11 +69,11 @@ func (p dashboardBackend) Follow(namespace string, topic dashboard.Topic) (heard
 
 // requireNamespaceRight checks the namespace and one right.
 func (p dashboardBackend) requireNamespaceRight(ctx context.Context, namespace, verb, resource string) error {
-	who, namespace, err := Scope{Namespace: namespace}.resolveScope(ctx)
+	caller, namespace, err := Scope{Namespace: namespace}.resolveScope(ctx)
 	if err != nil {
 		return failRequest(ctx, err)
 	}
-	if err := p.g.requireRight(ctx, who, verb, resource, namespace, ""); err != nil {
+	if err := p.g.requireRight(ctx, caller, verb, resource, namespace, ""); err != nil {
 		return failRequest(ctx, err)
 	}
 	return nil
@@ -98,27 +98,27 @@ func (p dashboardBackend) Deliveries(ctx context.Context, namespace, id string, 
 		after = &deliveryEntry{created: time.UnixMicro(position.Created), name: position.Name}
 	}
 	answer := &rest.DeliveryList{Data: []rest.Delivery{}}
-	found := p.g.deliveries.listByWebhook(namespace, webhook.Name, after, query.Limit+1, func(r *deliveryEntry) bool {
-		return (query.Status == "" || presentState(r.state) == query.Status) && (query.Event == "" || r.eventType == query.Event)
+	found := p.g.deliveries.listByWebhook(namespace, webhook.Name, after, query.Limit+1, func(entry *deliveryEntry) bool {
+		return (query.Status == "" || presentState(entry.state) == query.Status) && (query.Event == "" || entry.eventType == query.Event)
 	})
-	for i, r := range found {
+	for i, entry := range found {
 		if i == query.Limit {
 			last := found[i-1]
 			answer.NextCursor = encodeCursor(list, deliveryPosition{Created: last.created.UnixMicro(), Name: last.name})
 			break
 		}
-		answer.Data = append(answer.Data, presentDelivery(r))
+		answer.Data = append(answer.Data, presentDelivery(entry))
 	}
 	return answer, nil
 }
 
 // Delivery implements dashboard.Backend.
 func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*dashboard.Delivery, error) {
-	r, err := p.g.findPermittedDelivery(ctx, &DeliveryPath{Scope: Scope{Namespace: namespace}, ID: id}, "get")
+	entry, err := p.g.findPermittedDelivery(ctx, &DeliveryPath{Scope: Scope{Namespace: namespace}, ID: id}, "get")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	delivery, err := p.g.readLiveDelivery(ctx, types.NamespacedName{Namespace: r.namespace, Name: r.name})
+	delivery, err := p.g.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.namespace, Name: entry.name})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -134,12 +134,12 @@ func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*
 	for _, entry := range delivery.Status.AttemptLog {
 		shown.Overlapped[int(entry.Number)] = entry.Primary != ""
 	}
-	webhook := p.g.webhooks.findByName(namespace, r.webhook)
+	webhook := p.g.webhooks.findByName(namespace, entry.webhook)
 	if webhook != nil && webhook.Spec.SendTraceParent {
 		shown.TraceParent = delivery.Spec.TraceParent
 	}
-	if webhook != nil && webhook.Spec.DeliveryDeadline != nil && r.isUnfinished() {
-		shown.Deadline = r.created.Add(webhook.Spec.DeliveryDeadline.Duration)
+	if webhook != nil && webhook.Spec.DeliveryDeadline != nil && entry.isUnfinished() {
+		shown.Deadline = entry.created.Add(webhook.Spec.DeliveryDeadline.Duration)
 	}
 	return shown, nil
 }

@@ -96,13 +96,13 @@ func BenchmarkPages(b *testing.B) {
 		}
 	}
 	for name, page := range map[string]string{"overview": "/", "webhooks": "/webhooks", "webhook": last} {
-		for _, who := range []string{"known", "new"} {
-			b.Run(name+"/"+who, func(b *testing.B) {
+		for _, caller := range []string{"known", "new"} {
+			b.Run(name+"/"+caller, func(b *testing.B) {
 				b.ReportAllocs()
 				size := 0
 				for range b.N {
 					token := known
-					if who == "new" {
+					if caller == "new" {
 						b.StopTimer()
 						token = newToken()
 						b.StartTimer()

@@ -62,11 +62,11 @@ func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
 	Status string `query:"status" enum:"pending,retrying,succeeded,failed" doc:"Only deliveries in this state"`
 },
 ) (*deliveriesAnswer, error) {
-	who, namespace, err := in.resolveScope(ctx)
+	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	if err := g.requireRight(ctx, who, "list", resourceDeliveries, namespace, ""); err != nil {
+	if err := g.requireRight(ctx, caller, "list", resourceDeliveries, namespace, ""); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	webhook := g.webhooks.find(namespace, in.ID)
@@ -83,26 +83,26 @@ func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
 		after = &deliveryEntry{created: time.UnixMicro(position.Created), name: position.Name}
 	}
 	answer := &deliveriesAnswer{Body: rest.DeliveryList{Data: []rest.Delivery{}}}
-	found := g.deliveries.listByWebhook(namespace, webhook.Name, after, in.Limit+1, func(r *deliveryEntry) bool {
-		return in.Status == "" || presentState(r.state) == in.Status
+	found := g.deliveries.listByWebhook(namespace, webhook.Name, after, in.Limit+1, func(entry *deliveryEntry) bool {
+		return in.Status == "" || presentState(entry.state) == in.Status
 	})
-	for i, r := range found {
+	for i, entry := range found {
 		if i == in.Limit {
 			last := found[i-1]
 			answer.Body.NextCursor = encodeCursor(list, deliveryPosition{Created: last.created.UnixMicro(), Name: last.name})
 			break
 		}
-		answer.Body.Data = append(answer.Body.Data, presentDelivery(r))
+		answer.Body.Data = append(answer.Body.Data, presentDelivery(entry))
 	}
 	return answer, nil
 }
 
 func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryAnswer, error) {
-	r, err := g.findPermittedDelivery(ctx, in, "get")
+	entry, err := g.findPermittedDelivery(ctx, in, "get")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	delivery, err := g.readLiveDelivery(ctx, types.NamespacedName{Namespace: r.namespace, Name: r.name})
+	delivery, err := g.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.namespace, Name: entry.name})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -112,22 +112,22 @@ func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryA
 // findPermittedDelivery returns the delivery of a request whose caller may use this
 // verb on it. Whoever may not, is not told whether it exists.
 func (g *Gateway) findPermittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*deliveryEntry, error) {
-	who, namespace, err := in.resolveScope(ctx)
+	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := g.deliveries.find(namespace, in.ID)
+	entry := g.deliveries.find(namespace, in.ID)
 	name := in.ID
-	if r != nil {
-		name = r.name
+	if entry != nil {
+		name = entry.name
 	}
-	if err := g.requireRightOnObject(ctx, who, verb, resourceDeliveries, namespace, name); err != nil {
+	if err := g.requireRightOnObject(ctx, caller, verb, resourceDeliveries, namespace, name); err != nil {
 		return nil, err
 	}
-	if r == nil {
+	if entry == nil {
 		return nil, notFound("delivery")
 	}
-	return r, nil
+	return entry, nil
 }
 
 // readLiveDelivery reads a delivery whole, payload included, from the API server.
@@ -135,8 +135,8 @@ func (g *Gateway) readLiveDelivery(ctx context.Context, key types.NamespacedName
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	size := 0
-	if r, ok := g.deliveries.Get(key); ok {
-		size = int(r.bytes)
+	if entry, ok := g.deliveries.Get(key); ok {
+		size = int(entry.bytes)
 	}
 	release, err := g.reads.acquire(ctx, key.Namespace, size)
 	if err != nil {
@@ -161,12 +161,12 @@ func presentState(state v1alpha1.DeliveryState) string {
 	return strings.ToLower(string(state))
 }
 
-func presentDelivery(r *deliveryEntry) rest.Delivery {
+func presentDelivery(entry *deliveryEntry) rest.Delivery {
 	return rest.Delivery{
-		DeliveryID: r.id, WebhookID: identity.WebhookID(r.namespace, r.webhook),
-		Event: r.eventType, EventID: r.eventID, Status: presentState(r.state), Attempts: int(r.attempts),
-		ResponseStatus: presentNumber(r.responseStatus), ErrorMessage: orNull(r.errorMessage),
-		CreatedAt: r.created, NextAttemptAt: presentTime(r.nextAttempt), CompletedAt: presentTime(r.completed),
+		DeliveryID: entry.id, WebhookID: identity.WebhookID(entry.namespace, entry.webhook),
+		Event: entry.eventType, EventID: entry.eventID, Status: presentState(entry.state), Attempts: int(entry.attempts),
+		ResponseStatus: presentNumber(entry.responseStatus), ErrorMessage: orNull(entry.errorMessage),
+		CreatedAt: entry.created, NextAttemptAt: presentTime(entry.nextAttempt), CompletedAt: presentTime(entry.completed),
 	}
 }
 

@@ -228,9 +228,9 @@ var _ = Describe("an API server", func() {
 		namespace := newNamespace(ctx)
 		known, unknown := account(ctx, namespace, "viewer", viewer), account(ctx, namespace, "other", viewer)
 		call := func(token string) answer {
-			who := as(token)
-			who.base = alone.URL
-			return who.call(ctx, http.MethodGet, "/v1/webhooks", nil)
+			caller := as(token)
+			caller.base = alone.URL
+			return caller.call(ctx, http.MethodGet, "/v1/webhooks", nil)
 		}
 		Expect(call(known).status).To(Equal(http.StatusOK))
 		proxy.Close()

@@ -42,11 +42,11 @@ func (g *Gateway) registerDeliveryRetry(api huma.API) {
 }
 
 func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*acceptedAnswer, error) {
-	known, err := g.findPermittedDelivery(ctx, in, "patch")
+	entry, err := g.findPermittedDelivery(ctx, in, "patch")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	key := types.NamespacedName{Namespace: known.namespace, Name: known.name}
+	key := types.NamespacedName{Namespace: entry.namespace, Name: entry.name}
 	for range maxChangeTries {
 		delivery, err := g.readLiveDelivery(ctx, key)
 		if err != nil {

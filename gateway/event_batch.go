@@ -17,7 +17,7 @@ import (
 
 // publishBatch publishes each event of a batch by itself. template is what they
 // have in common.
-func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template batchPublisher, body []byte, answer *publishAnswer) error {
+func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, publisher batchPublisher, body []byte, answer *publishAnswer) error {
 	if err := in.refuseIdempotencyKey(); err != nil {
 		return problemFromPayload(err, nil)
 	}
@@ -32,7 +32,7 @@ func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template
 	for range min(len(items), batchWidth) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
-				results[i], problems[i] = template.publishGuarded(ctx, in.request.Header, items[i])
+				results[i], problems[i] = publisher.publishGuarded(ctx, in.request.Header, items[i])
 			}
 		})
 	}
@@ -55,10 +55,10 @@ func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, template
 
 // batchPublisher is whose batch it is.
 type batchPublisher struct {
-	g         *Gateway
-	who       *caller
-	namespace string
-	prefer    preference
+	g          *Gateway
+	caller     *caller
+	namespace  string
+	preference preference
 }
 
 // publishGuarded publishes one item, whatever happens: the others of the batch, and of other
@@ -79,7 +79,7 @@ func (b batchPublisher) publishItem(ctx context.Context, header http.Header, ite
 		return refuseItem(problemFromPayload(err, nil))
 	}
 	event.applyTraceParent(header)
-	published, err := (&pipeline{g: b.g, caller: b.who, namespace: b.namespace, event: event, preference: b.prefer}).run(ctx)
+	published, err := (&pipeline{g: b.g, caller: b.caller, namespace: b.namespace, event: event, preference: b.preference}).run(ctx)
 	if err != nil {
 		return refuseItem(err)
 	}

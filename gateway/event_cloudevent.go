@@ -126,44 +126,44 @@ func attributeHeader(attribute string) string {
 
 // newCloudEvent makes an event of a CloudEvent, whose names for fields are
 // those of naming. No data (nil) is {}.
-func newCloudEvent(attributes map[string]any, data []byte, naming func(string) string) (*parsedEvent, error) {
-	if err := checkAttributes(attributes, naming); err != nil {
+func newCloudEvent(attributes map[string]any, data []byte, fieldName func(string) string) (*parsedEvent, error) {
+	if err := checkAttributes(attributes, fieldName); err != nil {
 		return nil, err
 	}
 	text := func(name string) string { s, _ := attributes[name].(string); return s }
 	p := &parsedEvent{
 		id:        identity.CloudEventID(text(attributeSource), text(attributeID)),
 		eventType: text(attributeType), data: data,
-		fields: map[string]string{
-			"event": naming(attributeType), "timestamp": naming(attributeTime), "id": naming(attributeID),
+		fieldNames: map[string]string{
+			"event": fieldName(attributeType), "timestamp": fieldName(attributeTime), "id": fieldName(attributeID),
 		},
 	}
 	if data == nil {
 		p.data = []byte("{}")
 	}
-	if when, ok := attributes[attributeTime]; ok {
-		parsed, err := payload.ParseTimestamp(fmt.Sprint(when))
+	if attribute, ok := attributes[attributeTime]; ok {
+		parsed, err := payload.ParseTimestamp(fmt.Sprint(attribute))
 		if err != nil {
-			return nil, renameField(err, p.fields)
+			return nil, renameField(err, p.fieldNames)
 		}
 		p.timestamp = &parsed
 	}
 	if trace := text(attributeTraceParent); tracing.IsTraceParent(trace) {
 		p.traceParent = trace
 	}
-	return p, renameField(payload.ValidateEventType(p.eventType), p.fields)
+	return p, renameField(payload.ValidateEventType(p.eventType), p.fieldNames)
 }
 
 // checkAttributes holds attributes against the specification, and against what
 // can be carried.
-func checkAttributes(attributes map[string]any, naming func(string) string) error {
+func checkAttributes(attributes map[string]any, fieldName func(string) string) error {
 	for _, name := range []string{attributeSpecVersion, attributeID, attributeSource, attributeType} {
 		if _, ok := attributes[name]; !ok {
-			return &payload.Error{Field: naming(name), Reason: payload.MissingMember, Detail: "is missing: a CloudEvent has specversion, id, source and type"}
+			return &payload.Error{Field: fieldName(name), Reason: payload.MissingMember, Detail: "is missing: a CloudEvent has specversion, id, source and type"}
 		}
 	}
 	if version := attributes[attributeSpecVersion]; version != event.CloudEventsVersionV1 {
-		return invalidAttribute(naming(attributeSpecVersion), `must be "1.0", the version of CloudEvents that is understood`)
+		return invalidAttribute(fieldName(attributeSpecVersion), `must be "1.0", the version of CloudEvents that is understood`)
 	}
 	var checked event.EventContextV1
 	set := map[string]func(string) error{
@@ -177,25 +177,25 @@ func checkAttributes(attributes map[string]any, naming func(string) string) erro
 		text, isText := value.(string)
 		switch {
 		case known && !isText:
-			return invalidAttribute(naming(name), "must be a string")
+			return invalidAttribute(fieldName(name), "must be a string")
 		case known:
 			if err := setter(text); err != nil {
-				return invalidAttribute(naming(name), urlErrorText(err))
+				return invalidAttribute(fieldName(name), urlErrorText(err))
 			}
 		default:
 			if err := checked.SetExtension(name, value); err != nil {
-				return invalidAttribute(payload.Member{Name: naming(name)}.Field(), err.Error())
+				return invalidAttribute(payload.Member{Name: fieldName(name)}.Field(), err.Error())
 			}
 		}
 	}
 	for name, err := range checked.Validate() {
-		return invalidAttribute(naming(name), err.Error())
+		return invalidAttribute(fieldName(name), err.Error())
 	}
-	return checkContentType(checked.DataContentType, naming)
+	return checkContentType(checked.DataContentType, fieldName)
 }
 
 // checkContentType lets in nothing but JSON; no type is JSON.
-func checkContentType(contentType *string, naming func(string) string) error {
+func checkContentType(contentType *string, fieldName func(string) string) error {
 	if contentType == nil {
 		return nil
 	}
@@ -203,7 +203,7 @@ func checkContentType(contentType *string, naming func(string) string) error {
 	if err == nil && isJSON(mediaType, parameters) {
 		return nil
 	}
-	return invalidAttribute(naming(attributeContentType), "must be application/json in UTF-8: only data that is a JSON object is carried")
+	return invalidAttribute(fieldName(attributeContentType), "must be application/json in UTF-8: only data that is a JSON object is carried")
 }
 
 // isJSON reports whether a media type is JSON, in UTF-8 if it says so.

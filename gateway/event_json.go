@@ -28,7 +28,7 @@ type parsedEvent struct {
 	traceParent string     // "" or valid
 
 	// fields are the publisher's names for what package payload calls otherwise.
-	fields map[string]string
+	fieldNames map[string]string
 }
 
 // parseJSONEvent reads {"event":…,"data":…,"timestamp":…,"id":…}. It is strict:
@@ -115,7 +115,7 @@ func (p *parsedEvent) applyTraceParent(header http.Header) {
 
 // problemFromPayload makes a problem of what is wrong with an event. fields are the
 // publisher's names.
-func problemFromPayload(err error, fields map[string]string) error {
+func problemFromPayload(err error, fieldNames map[string]string) error {
 	found, ok := errors.AsType[*payload.Error](err)
 	if !ok {
 		return err
@@ -128,7 +128,7 @@ func problemFromPayload(err error, fields map[string]string) error {
 		status = http.StatusRequestEntityTooLarge
 	}
 	field := found.Field
-	if name, ok := fields[field]; ok {
+	if name, ok := fieldNames[field]; ok {
 		field = name
 	}
 	return newFieldProblem(status, string(found.Reason), field, found.Detail)

@@ -235,7 +235,7 @@ func (g *Gateway) Wait() { g.background.Wait() }
 
 // Handler serves the REST API, its OpenAPI document and the probes. also says
 // what else keeps the process from being ready.
-func (g *Gateway) Handler(also func(context.Context) error) http.Handler {
+func (g *Gateway) Handler(extraCheck func(context.Context) error) http.Handler {
 	mux := http.NewServeMux()
 	NewAPI(mux, g)
 	if g.dashboard != nil {
@@ -247,7 +247,7 @@ func (g *Gateway) Handler(also func(context.Context) error) http.Handler {
 		if err := g.Ready(); err != nil {
 			return err
 		}
-		return also(ctx)
+		return extraCheck(ctx)
 	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, request *http.Request) {
 		p := newProblem(http.StatusNotFound, reasonNotFound, "there is nothing at this path with this method; /openapi.json lists what there is")

@@ -21,7 +21,7 @@ type preference struct {
 // parsePrefer reads the header Prefer (RFC 7240): "respond-async", or "wait=N" in
 // seconds, which goes before it, as the two together mean "at most so long".
 // What is malformed or not known is passed over, as the RFC says.
-func parsePrefer(header http.Header, standard time.Duration) preference {
+func parsePrefer(header http.Header, defaultWait time.Duration) preference {
 	async, wait := false, -1
 	for _, line := range header.Values("Prefer") {
 		for part := range strings.SplitSeq(line, ",") {
@@ -39,13 +39,13 @@ func parsePrefer(header http.Header, standard time.Duration) preference {
 		}
 	}
 	switch {
-	case standard <= 0 && async, wait < 0 && async:
+	case defaultWait <= 0 && async, wait < 0 && async:
 		return preference{applied: "respond-async"}
-	case standard <= 0:
+	case defaultWait <= 0:
 		return preference{}
 	case wait >= 0:
 		wait = min(wait, int(maxWait/time.Second))
 		return preference{wait: time.Duration(wait) * time.Second, applied: "wait=" + strconv.Itoa(wait)}
 	}
-	return preference{wait: standard}
+	return preference{wait: defaultWait}
 }

@@ -138,8 +138,8 @@ func (p *problem) write(w http.ResponseWriter, requestID string) {
 // problemFromHuma makes a problem of what huma found wrong with a request. Values are
 // never repeated: one of them may be a secret.
 func problemFromHuma(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
-	if known, ok := errors.AsType[*problem](errors.Join(errs...)); ok {
-		return logProblemOf(ctx, known)
+	if existing, ok := errors.AsType[*problem](errors.Join(errs...)); ok {
+		return logProblemOf(ctx, existing)
 	}
 	if status >= http.StatusInternalServerError {
 		return logProblemOf(ctx, internalProblem(errors.Join(errs...)))
@@ -212,8 +212,8 @@ func requestField(location string) string {
 // problemFromAPI makes a problem of what the API server said to a request that was
 // made with the caller's own token. doing completes "… is not possible".
 func problemFromAPI(err error, doing string) *problem {
-	if known, ok := errors.AsType[*problem](err); ok {
-		return known // of callerTransport
+	if existing, ok := errors.AsType[*problem](err); ok {
+		return existing // of callerTransport
 	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
@@ -222,8 +222,8 @@ func problemFromAPI(err error, doing string) *problem {
 	if p := problemFromDenial(err, doing); p != nil {
 		return p
 	}
-	said := status.Status()
-	message := abbreviate(strings.ReplaceAll(said.Message, ".bbmcp.quietstack.com", ""), maxMessageText)
+	apiStatus := status.Status()
+	message := abbreviate(strings.ReplaceAll(apiStatus.Message, ".bbmcp.quietstack.com", ""), maxMessageText)
 	switch {
 	case apierrors.IsUnauthorized(err):
 		return unauthenticated("the API server does not take this token any more")
@@ -234,12 +234,12 @@ func problemFromAPI(err error, doing string) *problem {
 	case apierrors.IsAlreadyExists(err):
 		return newProblem(http.StatusConflict, reasonAlreadyExists, message)
 	case apierrors.IsInvalid(err):
-		return problemFromInvalid(said, message)
+		return problemFromInvalid(apiStatus, message)
 	case apierrors.IsTooManyRequests(err):
 		wait, _ := apierrors.SuggestsClientDelay(err)
 		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, "the API server is busy; try again").setRetryAfter(time.Duration(wait) * time.Second)
 	case apierrors.IsConflict(err):
-		return newProblem(http.StatusConflict, string(said.Reason), message)
+		return newProblem(http.StatusConflict, string(apiStatus.Reason), message)
 	case apierrors.IsBadRequest(err):
 		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, message)
 	}
@@ -247,12 +247,12 @@ func problemFromAPI(err error, doing string) *problem {
 }
 
 // problemFromInvalid names the fields as the REST API knows them.
-func problemFromInvalid(said metav1.Status, message string) *problem {
+func problemFromInvalid(apiStatus metav1.Status, message string) *problem {
 	p := newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, message)
-	if said.Details == nil {
+	if apiStatus.Details == nil {
 		return p
 	}
-	for _, cause := range said.Details.Causes {
+	for _, cause := range apiStatus.Details.Causes {
 		field := restFieldName(strings.TrimPrefix(cause.Field, "spec."))
 		if field == "metadata.name" {
 			field = "name"

@@ -21,19 +21,19 @@ func problemFromDenial(err error, doing string) *problem {
 	if !ok {
 		return nil
 	}
-	said, words := status.Status(), denialText(err)
+	apiStatus, text := status.Status(), denialText(err)
 	switch kind := denial.Of(err); {
 	case kind == denial.Policy && denial.IsLasting(err):
-		return newProblem(policyStatus(said.Code), reasonPolicyDenied, doing+" is refused: "+words)
-	case kind == denial.Policy && said.Code == http.StatusTooManyRequests:
+		return newProblem(policyStatus(apiStatus.Code), reasonPolicyDenied, doing+" is refused: "+text)
+	case kind == denial.Policy && apiStatus.Code == http.StatusTooManyRequests:
 		wait, _ := apierrors.SuggestsClientDelay(err)
-		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, doing+" is refused: "+words+"; try again").setRetryAfter(time.Duration(wait) * time.Second)
+		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, doing+" is refused: "+text+"; try again").setRetryAfter(time.Duration(wait) * time.Second)
 	case kind == denial.Policy, kind == denial.Broken:
 		p := unavailable(doing, err)
-		p.Detail = doing + " is not possible at the moment: " + words + "; try again"
+		p.Detail = doing + " is not possible at the moment: " + text + "; try again"
 		return p
 	case kind == denial.Quota:
-		return newProblem(http.StatusForbidden, reasonQuotaExceeded, doing+" is refused: "+words)
+		return newProblem(http.StatusForbidden, reasonQuotaExceeded, doing+" is refused: "+text)
 	case kind == denial.Namespace && apierrors.IsNotFound(err):
 		return newProblem(http.StatusNotFound, reasonNotFound, "the namespace does not exist any more")
 	case kind == denial.Namespace:

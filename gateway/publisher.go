@@ -80,7 +80,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	defer cancel()
 	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
 	if as == formatBatch {
-		if err := g.publishBatch(ctx, in, batchPublisher{g: g, who: publisher, namespace: namespace, prefer: prefer}, body, answer); err != nil {
+		if err := g.publishBatch(ctx, in, batchPublisher{g: g, caller: publisher, namespace: namespace, preference: prefer}, body, answer); err != nil {
 			return nil, failRequest(ctx, err)
 		}
 		return answer, nil
@@ -256,7 +256,7 @@ func (p *pipeline) checkEvent(ctx context.Context) error {
 	}
 	var err error
 	if p.payload, err = payload.Build(event.eventType, p.timestamp, event.data); err != nil {
-		return problemFromPayload(err, event.fields)
+		return problemFromPayload(err, event.fieldNames)
 	}
 	if entry != nil {
 		if err := g.checkSchema(ctx, entry, p.payload); err != nil {
@@ -272,7 +272,7 @@ func (p *pipeline) checkEvent(ctx context.Context) error {
 
 // fieldName is the publisher's name for one of our fields.
 func (p *pipeline) fieldName(name string) string {
-	if given, ok := p.event.fields[name]; ok {
+	if given, ok := p.event.fieldNames[name]; ok {
 		return given
 	}
 	return name

@@ -42,9 +42,9 @@ func (g *Gateway) newRequestBody(request *http.Request) *requestBody {
 }
 
 // setOwner says whose body it is. Bytes that were read before count for nobody.
-func (b *requestBody) setOwner(who *caller) {
+func (b *requestBody) setOwner(caller *caller) {
 	if b != nil && b.taken == 0 {
-		b.owner = bodyOwnerOf(who)
+		b.owner = bodyOwnerOf(caller)
 	}
 }
 
@@ -96,9 +96,9 @@ func (b *requestBody) reserveRoom(p []byte) ([]byte, error) {
 }
 
 func (b *requestBody) reserve(bytes, whole int64) error {
-	if full := b.quota.reserve(b.owner, bytes, whole); full != "" {
-		b.metrics.bodyRefused(full)
-		return bodyQuotaProblem(full, b.owner)
+	if bound := b.quota.reserve(b.owner, bytes, whole); bound != "" {
+		b.metrics.bodyRefused(bound)
+		return bodyQuotaProblem(bound, b.owner)
 	}
 	b.taken += bytes
 	b.metrics.bodyBytes(bytes)

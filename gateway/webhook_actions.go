@@ -61,11 +61,11 @@ func (g *Gateway) resumeWebhook(ctx context.Context, in *ConditionalWebhook) (*w
 }
 
 func (g *Gateway) setSuspend(ctx context.Context, in *ConditionalWebhook, suspend bool) (*webhookAnswer, error) {
-	_, known, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
+	_, cached, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	webhook, err := g.changeWebhook(ctx, known, in.Precondition, webhookChange{fields: []fieldChange{{path: []string{"suspend"}, value: suspend}}})
+	webhook, err := g.changeWebhook(ctx, cached, in.Precondition, webhookChange{fields: []fieldChange{{path: []string{"suspend"}, value: suspend}}})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -73,18 +73,18 @@ func (g *Gateway) setSuspend(ctx context.Context, in *ConditionalWebhook, suspen
 }
 
 func (g *Gateway) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
-	_, known, err := g.findPermittedWebhook(ctx, in, "patch")
+	_, cached, err := g.findPermittedWebhook(ctx, in, "patch")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	request := g.now().UTC().Format(time.RFC3339Nano)
-	asked, err := g.requestByAnnotation(ctx, known, v1alpha1.EnableRequestedAtAnnotation, request)
+	annotated, err := g.requestByAnnotation(ctx, cached, v1alpha1.EnableRequestedAtAnnotation, request)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	waiting, cancel := context.WithTimeout(ctx, handledTimeout)
+	waitCtx, cancel := context.WithTimeout(ctx, handledTimeout)
 	defer cancel()
-	handled := g.webhooks.awaitState(waiting, asked.Namespace, in.ID, func(w *v1alpha1.Webhook) bool {
+	handled := g.webhooks.awaitState(waitCtx, annotated.Namespace, in.ID, func(w *v1alpha1.Webhook) bool {
 		return w.Status.LastHandledEnableAt == request || w.Annotations[v1alpha1.EnableRequestedAtAnnotation] != request
 	})
 	if handled == nil {
@@ -95,27 +95,27 @@ func (g *Gateway) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookA
 
 // requestByAnnotation puts an annotation on a webhook by which the controller is asked for
 // something. The key belongs to nobody: whoever asks last is heard.
-func (g *Gateway) requestByAnnotation(ctx context.Context, known *v1alpha1.Webhook, annotation, request string) (*v1alpha1.Webhook, error) {
-	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, known.UID, annotation, request)
-	asked := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: known.Namespace, Name: known.Name}}
-	err := g.callerClient.Patch(ctx, asked, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
+func (g *Gateway) requestByAnnotation(ctx context.Context, cached *v1alpha1.Webhook, annotation, request string) (*v1alpha1.Webhook, error) {
+	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, cached.UID, annotation, request)
+	annotated := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: cached.Namespace, Name: cached.Name}}
+	err := g.callerClient.Patch(ctx, annotated, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
 	if denial.IsConflict(err) || denial.IsNotFound(err) { // the uid is that of another webhook
 		return nil, notFound("webhook")
 	}
 	if err != nil {
 		return nil, problemFromAPI(err, "changing the webhook")
 	}
-	g.webhooks.ApplyWrite(asked)
-	return asked, nil
+	g.webhooks.ApplyWrite(annotated)
+	return annotated, nil
 }
 
 func (g *Gateway) deleteWebhook(ctx context.Context, in *ConditionalWebhook) (*struct{}, error) {
-	_, known, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "delete")
+	_, cached, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "delete")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	for range maxChangeTries {
-		err = g.deleteWebhookOnce(ctx, known, in.Precondition)
+		err = g.deleteWebhookOnce(ctx, cached, in.Precondition)
 		if !errors.Is(err, errModified) {
 			break
 		}
@@ -130,28 +130,28 @@ func (g *Gateway) deleteWebhook(ctx context.Context, in *ConditionalWebhook) (*s
 }
 
 // deleteWebhookOnce deletes a webhook as the caller has seen it.
-func (g *Gateway) deleteWebhookOnce(ctx context.Context, known *v1alpha1.Webhook, condition Precondition) error {
-	must := client.Preconditions{UID: &known.UID}
+func (g *Gateway) deleteWebhookOnce(ctx context.Context, cached *v1alpha1.Webhook, condition Precondition) error {
+	preconditions := client.Preconditions{UID: &cached.UID}
 	if condition.IfMatch != "" {
-		live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(known))
+		live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
 		if err != nil {
 			return err
 		}
 		if !condition.holds(live.webhook) {
 			return condition.problem()
 		}
-		must = client.Preconditions{UID: &live.webhook.UID, ResourceVersion: &live.webhook.ResourceVersion}
+		preconditions = client.Preconditions{UID: &live.webhook.UID, ResourceVersion: &live.webhook.ResourceVersion}
 	}
-	err := g.callerClient.Delete(ctx, known.DeepCopy(), must, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	err := g.callerClient.Delete(ctx, cached.DeepCopy(), preconditions, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	switch {
 	case denial.IsConflict(err) && condition.IfMatch != "":
 		return errModified
 	case denial.IsConflict(err), denial.IsNotFound(err):
-		g.webhooks.ApplyDelete(client.ObjectKeyFromObject(known), known.UID)
+		g.webhooks.ApplyDelete(client.ObjectKeyFromObject(cached), cached.UID)
 		return notFound("webhook")
 	case err != nil:
 		return problemFromAPI(err, "deleting the webhook")
 	}
-	g.webhooks.ApplyDelete(client.ObjectKeyFromObject(known), known.UID)
+	g.webhooks.ApplyDelete(client.ObjectKeyFromObject(cached), cached.UID)
 	return nil
 }

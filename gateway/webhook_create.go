@@ -70,11 +70,11 @@ func (g *Gateway) createWebhook(ctx context.Context, in *struct {
 	Body rest.WebhookCreate
 },
 ) (*createdAnswer, error) {
-	who, namespace, err := in.resolveScope(ctx)
+	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	if err := g.requireRight(ctx, who, "create", resourceWebhooks, namespace, ""); err != nil {
+	if err := g.requireRight(ctx, caller, "create", resourceWebhooks, namespace, ""); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	secret, err := g.checkCreate(ctx, &in.Body)
@@ -138,8 +138,8 @@ func (g *Gateway) checkCreate(ctx context.Context, body *rest.WebhookCreate) (se
 		if body.Name, err = generateName(g.random); err != nil {
 			return secret, err
 		}
-	} else if complaints := validation.IsDNS1123Label(body.Name); len(complaints) > 0 {
-		return secret, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "name", complaints[0])
+	} else if violations := validation.IsDNS1123Label(body.Name); len(violations) > 0 {
+		return secret, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "name", violations[0])
 	}
 	if body.Secret == "" {
 		return signature.Generate(g.random)
@@ -227,26 +227,26 @@ func (g *Gateway) dryRunCreate(ctx context.Context, webhook *v1alpha1.Webhook, s
 	if err := g.callerClient.Create(ctx, webhook.DeepCopy(), client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
 		return g.createProblem(err, webhook.Name)
 	}
-	wanted := signingsecret.NewSecret(webhook, secret)
-	wanted.OwnerReferences = nil // its owner has no uid yet
-	if err := g.callerClient.Create(ctx, wanted, client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
-		return secretWriteProblem(err, wanted.Name)
+	object := signingsecret.NewSecret(webhook, secret)
+	object.OwnerReferences = nil // its owner has no uid yet
+	if err := g.callerClient.Create(ctx, object, client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
+		return secretWriteProblem(err, object.Name)
 	}
 	return nil
 }
 
 func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
-	wanted := signingsecret.NewSecret(webhook, secret)
-	err := g.callerClient.Create(ctx, wanted, client.FieldOwner(fieldManager))
+	object := signingsecret.NewSecret(webhook, secret)
+	err := g.callerClient.Create(ctx, object, client.FieldOwner(fieldManager))
 	if denial.IsAlreadyExists(err) { // a controller whose clock is wrong has not waited
-		var made corev1.Secret
-		if g.readSecret(ctx, client.ObjectKeyFromObject(wanted), &made) == nil && metav1.IsControlledBy(&made, webhook) {
-			made.Data = wanted.Data
-			err = g.callerClient.Update(ctx, &made, client.FieldOwner(fieldManager))
+		var existing corev1.Secret
+		if g.readSecret(ctx, client.ObjectKeyFromObject(object), &existing) == nil && metav1.IsControlledBy(&existing, webhook) {
+			existing.Data = object.Data
+			err = g.callerClient.Update(ctx, &existing, client.FieldOwner(fieldManager))
 		}
 	}
 	if err != nil {
-		return secretWriteProblem(err, wanted.Name)
+		return secretWriteProblem(err, object.Name)
 	}
 	return nil
 }

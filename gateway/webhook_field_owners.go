@@ -61,31 +61,31 @@ func parseFieldOwners(entries []metav1.ManagedFieldsEntry) (*fieldOwners, error)
 // another owner; an event that would stay in the set because another owner wants
 // it there, or because nobody is known to; and one that would stand in a set that
 // is applied from elsewhere and does not have it.
-func (o *fieldOwners) checkChange(live *liveWebhook, want webhookChange) *problem {
+func (o *fieldOwners) checkChange(live *liveWebhook, change webhookChange) *problem {
 	var errs []rest.ProblemField
-	refused := func(path []string, what string, names []string) {
+	addProblem := func(path []string, finding string, names []string) {
 		field := restFieldName(strings.Join(path, "."))
-		detail := fmt.Sprintf("%s owned by %s; %s", what, joinQuoted(names), suggestFix(names[0], live.webhook.Name, path))
+		detail := fmt.Sprintf("%s owned by %s; %s", finding, joinQuoted(names), suggestFix(names[0], live.webhook.Name, path))
 		errs = append(errs, rest.ProblemField{Field: field, Detail: detail, Reason: reasonFieldOwned})
 	}
-	for _, c := range want.fields {
+	for _, c := range change.fields {
 		path := specPath(c.path)
 		names := o.listOwners(path)
 		if c.value == nil && len(names) == 0 && !o.own.Has(path) {
 			names = []string{unknownOwner}
 		}
 		if len(names) > 0 {
-			refused(c.path, "is", names)
+			addProblem(c.path, "is", names)
 		}
 	}
-	for event, names := range o.findRetainedEvents(live.webhook.Spec.Events, want.events) {
-		refused([]string{"events"}, fmt.Sprintf("%q would stay: it is", event), names)
+	for event, names := range o.findRetainedEvents(live.webhook.Spec.Events, change.events) {
+		addProblem([]string{"events"}, fmt.Sprintf("%q would stay: it is", event), names)
 	}
-	if added := slices.DeleteFunc(slices.Clone(want.events), func(event string) bool {
+	if added := slices.DeleteFunc(slices.Clone(change.events), func(event string) bool {
 		return slices.Contains(live.webhook.Spec.Events, event)
 	}); len(added) > 0 {
 		if names := o.listEventAppliers(live.webhook.Spec.Events); len(names) > 0 {
-			refused([]string{"events"}, fmt.Sprintf("%q cannot be added here: the list is", added[0]), names)
+			addProblem([]string{"events"}, fmt.Sprintf("%q cannot be added here: the list is", added[0]), names)
 		}
 	}
 	if len(errs) == 0 {
@@ -98,7 +98,7 @@ func (o *fieldOwners) checkChange(live *liveWebhook, want webhookChange) *proble
 // findRetainedEvents are the events that are not wanted any more and would stay, with those
 // who own them.
 func (o *fieldOwners) findRetainedEvents(events, wanted []string) map[string][]string {
-	stay := map[string][]string{}
+	retained := map[string][]string{}
 	for _, event := range events {
 		if wanted == nil || slices.Contains(wanted, event) {
 			continue
@@ -109,10 +109,10 @@ func (o *fieldOwners) findRetainedEvents(events, wanted []string) map[string][]s
 			names = []string{unknownOwner}
 		}
 		if len(names) > 0 {
-			stay[event] = names
+			retained[event] = names
 		}
 	}
-	return stay
+	return retained
 }
 
 // listEventAppliers names the others who apply some of the events.
@@ -153,11 +153,11 @@ func (o *fieldOwners) listOwners(path fieldpath.Path) (names []string) {
 }
 
 func joinQuoted(names []string) string {
-	all := make([]string, len(names))
+	quoted := make([]string, len(names))
 	for i, name := range names {
-		all[i] = fmt.Sprintf("%q", name)
+		quoted[i] = fmt.Sprintf("%q", name)
 	}
-	return strings.Join(all, " and ")
+	return strings.Join(quoted, " and ")
 }
 
 // isGitOps tells the field managers of controllers that apply what is in Git.

@@ -52,11 +52,11 @@ func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
 	Page
 },
 ) (*webhooksAnswer, error) {
-	who, namespace, err := in.resolveScope(ctx)
+	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	if err := g.requireRight(ctx, who, "list", resourceWebhooks, namespace, ""); err != nil {
+	if err := g.requireRight(ctx, caller, "list", resourceWebhooks, namespace, ""); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	list := "webhooks/" + namespace
@@ -96,7 +96,7 @@ func (g *Gateway) findReadableWebhook(ctx context.Context, in *WebhookPath) (*ca
 // findPermittedWebhook returns the webhook of a request whose caller may use this verb on
 // it. Whoever may not, is not told whether it exists.
 func (g *Gateway) findPermittedWebhook(ctx context.Context, in *WebhookPath, verb string) (*caller, *v1alpha1.Webhook, error) {
-	who, namespace, err := in.resolveScope(ctx)
+	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,13 +105,13 @@ func (g *Gateway) findPermittedWebhook(ctx context.Context, in *WebhookPath, ver
 	if webhook != nil {
 		name = webhook.Name
 	}
-	if err := g.requireRightOnObject(ctx, who, verb, resourceWebhooks, namespace, name); err != nil {
+	if err := g.requireRightOnObject(ctx, caller, verb, resourceWebhooks, namespace, name); err != nil {
 		return nil, nil, err
 	}
 	if webhook == nil {
 		return nil, nil, notFound("webhook")
 	}
-	return who, webhook, nil
+	return caller, webhook, nil
 }
 
 func (g *Gateway) answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {

@@ -47,11 +47,11 @@ func (g *Gateway) registerWebhookRotate(api huma.API) {
 }
 
 func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAnswer, error) {
-	who, known, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
+	caller, cached, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(known))
+	live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -63,7 +63,7 @@ func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAn
 	if request == "" {
 		request = g.now().UTC().Format(time.RFC3339Nano)
 	}
-	secret, err := g.rotateSecretOnce(ctx, live.webhook, rotationRequest(who, request))
+	secret, err := g.rotateSecretOnce(ctx, live.webhook, rotationRequest(caller, request))
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -73,8 +73,8 @@ func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAn
 // rotationRequest is a request as it stands on the Webhook, for all who may see that.
 // It holds for the caller alone: by the key of somebody else nobody is shown the
 // secret that signs.
-func rotationRequest(who *caller, key string) string {
-	digest := sha256.Sum256([]byte(who.name()))
+func rotationRequest(caller *caller, key string) string {
+	digest := sha256.Sum256([]byte(caller.name()))
 	return fmt.Sprintf("%s/%x", key, digest[:8])
 }
 
@@ -109,54 +109,54 @@ const (
 
 // answerRotation returns the secret that answers a request. answered says that there
 // was one already.
-func (g *Gateway) answerRotation(ctx context.Context, webhook *v1alpha1.Webhook, request string, at rotationStage) (secret string, answered bool, err error) {
+func (g *Gateway) answerRotation(ctx context.Context, webhook *v1alpha1.Webhook, request string, stage rotationStage) (secret string, answered bool, err error) {
 	for range maxChangeTries {
-		kept, err := g.readSigningSecret(ctx, webhook)
+		stored, err := g.readSigningSecret(ctx, webhook)
 		if err != nil {
 			return "", false, err
 		}
-		known, latest := signingsecret.Answered(kept, request)
+		isKnown, latest := signingsecret.Answered(stored, request)
 		switch {
 		case latest:
-			return string(kept.Data[v1alpha1.SecretKey]), true, nil
-		case known && at == requested && signingsecret.Overtaken(kept, request) != "":
-			return signingsecret.Overtaken(kept, request), true, nil
-		case known:
+			return string(stored.Data[v1alpha1.SecretKey]), true, nil
+		case isKnown && stage == requested && signingsecret.Overtaken(stored, request) != "":
+			return signingsecret.Overtaken(stored, request), true, nil
+		case isKnown:
 			return "", false, newFieldProblem(http.StatusConflict, reasonKeyUsed, "header.Idempotency-Key", "this key stands for a rotation that another one has followed; use a new key")
 		}
-		err = g.writeRotatedSecret(ctx, webhook, kept, request, at)
+		err = g.writeRotatedSecret(ctx, webhook, stored, request, stage)
 		if errors.Is(err, errModified) {
 			continue
 		}
-		return string(kept.Data[v1alpha1.SecretKey]), false, err
+		return string(stored.Data[v1alpha1.SecretKey]), false, err
 	}
 	return "", false, contended()
 }
 
 // writeRotatedSecret rotates a Secret as it was read; one that does not exist is
 // created.
-func (g *Gateway) writeRotatedSecret(ctx context.Context, webhook *v1alpha1.Webhook, kept *corev1.Secret, request string, at rotationStage) error {
+func (g *Gateway) writeRotatedSecret(ctx context.Context, webhook *v1alpha1.Webhook, stored *corev1.Secret, request string, stage rotationStage) error {
 	create, update := []client.CreateOption{client.FieldOwner(fieldManager)}, []client.UpdateOption{client.FieldOwner(fieldManager)}
-	if at == notRequested {
+	if stage == notRequested {
 		create, update = append(create, client.DryRunAll), append(update, client.DryRunAll)
 	}
 	var err error
-	if kept.ResourceVersion == "" {
-		if err := signingsecret.MarkAnswered(kept, request); err != nil {
+	if stored.ResourceVersion == "" {
+		if err := signingsecret.MarkAnswered(stored, request); err != nil {
 			return err
 		}
-		err = g.callerClient.Create(ctx, kept, create...)
+		err = g.callerClient.Create(ctx, stored, create...)
 	} else {
-		if _, err := signingsecret.Rotate(kept, webhook, request, g.now(), g.random); err != nil {
+		if _, err := signingsecret.Rotate(stored, webhook, request, g.now(), g.random); err != nil {
 			return err
 		}
-		err = g.callerClient.Update(ctx, kept, update...)
+		err = g.callerClient.Update(ctx, stored, update...)
 	}
 	if denial.IsConflict(err) || denial.IsAlreadyExists(err) || denial.IsNotFound(err) {
 		return errModified
 	}
 	if err != nil {
-		return secretWriteProblem(err, kept.Name)
+		return secretWriteProblem(err, stored.Name)
 	}
 	return nil
 }
@@ -168,8 +168,8 @@ func (g *Gateway) readSigningSecret(ctx context.Context, webhook *v1alpha1.Webho
 	if err := g.requireRight(ctx, callerFrom(ctx), "update", resourceSecrets, key.Namespace, key.Name); err != nil {
 		return nil, err
 	}
-	var kept corev1.Secret
-	err := g.readSecret(ctx, key, &kept)
+	var stored corev1.Secret
+	err := g.readSecret(ctx, key, &stored)
 	if apierrors.IsNotFound(err) {
 		value, err := signature.Generate(g.random)
 		if err != nil {
@@ -180,11 +180,11 @@ func (g *Gateway) readSigningSecret(ctx context.Context, webhook *v1alpha1.Webho
 	if err != nil {
 		return nil, secretReadProblem(err)
 	}
-	if !metav1.IsControlledBy(&kept, webhook) {
+	if !metav1.IsControlledBy(&stored, webhook) {
 		return nil, newProblem(http.StatusConflict, reasonSecretNotPermitted,
 			fmt.Sprintf("the Secret %q was not made for this webhook; delete it, and one is made", key.Name))
 	}
-	return &kept, nil
+	return &stored, nil
 }
 
 // readSecret reads what is about to be replaced with the gateway's own right,

@@ -42,10 +42,10 @@ func newWebhookObject(key types.NamespacedName) *unstructured.Unstructured {
 }
 
 // value returns a field of the spec.
-func (l *liveWebhook) value(path []string) (now any, found bool) {
+func (l *liveWebhook) value(path []string) (current any, found bool) {
 	spec, _ := l.object.Object["spec"].(map[string]any)
-	now, found, _ = unstructured.NestedFieldNoCopy(spec, path...)
-	return now, found
+	current, found, _ = unstructured.NestedFieldNoCopy(spec, path...)
+	return current, found
 }
 
 func parseLiveWebhook(object *unstructured.Unstructured) (*liveWebhook, error) {
@@ -58,8 +58,8 @@ func parseLiveWebhook(object *unstructured.Unstructured) (*liveWebhook, error) {
 
 // applyChange changes fields by server-side apply, without force, as the caller. It
 // returns errModified if the webhook has changed since it was read.
-func (g *Gateway) applyChange(ctx context.Context, live *liveWebhook, want webhookChange) (*v1alpha1.Webhook, error) {
-	if want.isEmpty() {
+func (g *Gateway) applyChange(ctx context.Context, live *liveWebhook, change webhookChange) (*v1alpha1.Webhook, error) {
+	if change.isEmpty() {
 		return live.webhook, nil
 	}
 	if err := g.upgradeManagedFields(ctx, live); err != nil {
@@ -69,12 +69,12 @@ func (g *Gateway) applyChange(ctx context.Context, live *liveWebhook, want webho
 	if err != nil {
 		return nil, err
 	}
-	if p := owners.checkChange(live, want); p != nil {
+	if p := owners.checkChange(live, change); p != nil {
 		return nil, p
 	}
 	next := newWebhookObject(client.ObjectKeyFromObject(live.object))
 	next.SetResourceVersion(live.object.GetResourceVersion())
-	next.Object["spec"] = owners.buildConfiguration(live.object, want)
+	next.Object["spec"] = owners.buildConfiguration(live.object, change)
 	if err := g.callerClient.Apply(ctx, client.ApplyConfigurationFromUnstructured(next), client.FieldOwner(fieldManager)); err != nil {
 		return nil, applyProblem(err)
 	}
@@ -124,7 +124,7 @@ func applyProblem(err error) error {
 
 // buildConfiguration is what to apply: the fields that we own as they are, or they
 // would be removed, and the changes.
-func (o *fieldOwners) buildConfiguration(object *unstructured.Unstructured, want webhookChange) map[string]any {
+func (o *fieldOwners) buildConfiguration(object *unstructured.Unstructured, change webhookChange) map[string]any {
 	current, _, _ := unstructured.NestedMap(object.Object, "spec")
 	spec := selectOwned(current, o.own.WithPrefix(fieldpath.PathElement{FieldName: new("spec")}))
 	if events, ok := spec["events"].([]any); ok {
@@ -135,14 +135,14 @@ func (o *fieldOwners) buildConfiguration(object *unstructured.Unstructured, want
 			delete(spec, "events")
 		}
 	}
-	if want.events != nil {
-		events := make([]any, len(want.events))
-		for i, event := range want.events {
+	if change.events != nil {
+		events := make([]any, len(change.events))
+		for i, event := range change.events {
 			events[i] = event
 		}
 		spec["events"] = events
 	}
-	for _, c := range want.fields {
+	for _, c := range change.fields {
 		if c.value == nil {
 			removeNested(spec, c.path)
 		} else {
@@ -169,15 +169,15 @@ func removeNested(members map[string]any, path []string) {
 // parts only these parts are taken: the others are not ours to repeat.
 func selectOwned(members map[string]any, owned *fieldpath.Set) map[string]any {
 	picked := map[string]any{}
-	for name, now := range members {
+	for name, current := range members {
 		element := fieldpath.PathElement{FieldName: &name}
-		inner, isObject := now.(map[string]any)
+		inner, isObject := current.(map[string]any)
 		parts := owned.WithPrefix(element)
 		switch {
 		case isObject && !parts.Empty():
 			picked[name] = selectOwned(inner, parts)
 		case owned.Members.Has(element), !parts.Empty():
-			picked[name] = now
+			picked[name] = current
 		}
 	}
 	return picked

@@ -37,14 +37,14 @@ func (g *Gateway) registerWebhookTestEvent(api huma.API) {
 }
 
 func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAnswer, error) {
-	who, namespace, err := in.resolveScope(ctx)
+	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	if err := payload.ValidateEventType(in.Body.Event); err != nil {
 		return nil, failRequest(ctx, problemFromPayload(err, nil))
 	}
-	if err := g.requireRight(ctx, who, verbPublish, resourceEventTypes, namespace, in.Body.Event); err != nil {
+	if err := g.requireRight(ctx, caller, verbPublish, resourceEventTypes, namespace, in.Body.Event); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	webhook := g.webhooks.find(namespace, in.ID)
@@ -76,7 +76,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	defer reserved[0].release()
 	sent, err := g.createDelivery(ctx, deliveryDraft{
 		webhook: webhook, eventID: eventID, eventType: in.Body.Event, payload: body,
-		accepted: now, publishedBy: who.name(), test: true, reservation: reserved[0],
+		accepted: now, publishedBy: caller.name(), test: true, reservation: reserved[0],
 	})
 	if err != nil {
 		return nil, failRequest(ctx, err)

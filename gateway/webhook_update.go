@@ -37,11 +37,11 @@ func (w webhookChange) withoutUnchanged(live *liveWebhook) webhookChange {
 		w.events = nil
 	}
 	w.fields = slices.DeleteFunc(slices.Clone(w.fields), func(c fieldChange) bool {
-		now, found := live.value(c.path)
+		current, found := live.value(c.path)
 		if !found {
 			return c.value == nil || c.value == "" || c.value == false // as if unset
 		}
-		return equalValues(now, c.value)
+		return equalValues(current, c.value)
 	})
 	return w
 }
@@ -81,31 +81,31 @@ func (g *Gateway) registerWebhookUpdate(api huma.API) {
 }
 
 func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhookAnswer, error) {
-	_, known, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
+	_, cached, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	want := webhookChange{events: in.Body.Events}
-	if want.fields, err = parseSettings(in.RawBody); err != nil {
+	change := webhookChange{events: in.Body.Events}
+	if change.fields, err = parseSettings(in.RawBody); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	if in.Body.URL != nil {
 		if err := g.checkURL(ctx, *in.Body.URL); err != nil {
 			return nil, failRequest(ctx, err)
 		}
-		want.fields = append(want.fields, fieldChange{path: []string{"url"}, value: *in.Body.URL})
+		change.fields = append(change.fields, fieldChange{path: []string{"url"}, value: *in.Body.URL})
 	}
 	if in.Body.Description != nil {
-		want.fields = append(want.fields, fieldChange{path: []string{"description"}, value: *in.Body.Description})
+		change.fields = append(change.fields, fieldChange{path: []string{"description"}, value: *in.Body.Description})
 	}
-	if want.isEmpty() {
+	if change.isEmpty() {
 		return nil, failRequest(ctx, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "body",
 			"give at least one of url, events, description, retry_policy, delivery_deadline, overflow and retention"))
 	}
-	if err := checkEvents(want.events); err != nil {
+	if err := checkEvents(change.events); err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	webhook, err := g.changeWebhook(ctx, known, in.Precondition, want)
+	webhook, err := g.changeWebhook(ctx, cached, in.Precondition, change)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -113,16 +113,16 @@ func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhoo
 }
 
 // changeWebhook gives a webhook the values that are wanted, all or none.
-func (g *Gateway) changeWebhook(ctx context.Context, known *v1alpha1.Webhook, condition Precondition, want webhookChange) (*v1alpha1.Webhook, error) {
+func (g *Gateway) changeWebhook(ctx context.Context, cached *v1alpha1.Webhook, condition Precondition, change webhookChange) (*v1alpha1.Webhook, error) {
 	for range maxChangeTries {
-		live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(known))
+		live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
 		if err != nil {
 			return nil, err
 		}
 		if !condition.holds(live.webhook) {
 			return nil, condition.problem()
 		}
-		changed, err := g.applyChange(ctx, live, want.withoutUnchanged(live))
+		changed, err := g.applyChange(ctx, live, change.withoutUnchanged(live))
 		if errors.Is(err, errModified) {
 			continue
 		}

@@ -17,27 +17,27 @@ const maxWarnings = 8
 // unknownTypeWarnings tell of event types that a webhook wants and nobody knows: they may
 // come to be known later, so they are accepted, but often they are misspelt. Where
 // events of any type are accepted only what is nearly a known type is told of.
-func (g *Gateway) unknownTypeWarnings(events []string) (all []rest.Warning) {
+func (g *Gateway) unknownTypeWarnings(events []string) (warnings []rest.Warning) {
 	var known []string
 	for _, entry := range g.eventTypes.list() {
 		known = append(known, entry.eventType)
 	}
 	for i, pattern := range events {
-		if len(all) == maxWarnings {
+		if len(warnings) == maxWarnings {
 			break
 		}
-		detail, sure := explainUnknownPattern(pattern, known)
-		if detail == "" || g.unregistered && !sure {
+		detail, isTypo := explainUnknownPattern(pattern, known)
+		if detail == "" || g.unregistered && !isTypo {
 			continue
 		}
-		all = append(all, rest.Warning{Field: fmt.Sprintf("events[%d]", i), Detail: detail, Reason: reasonTypeNotRegistered})
+		warnings = append(warnings, rest.Warning{Field: fmt.Sprintf("events[%d]", i), Detail: detail, Reason: reasonTypeNotRegistered})
 	}
-	return all
+	return warnings
 }
 
 // explainUnknownPattern says that no known event type is selected by a pattern, and which
 // one may be meant; sure: there is such a one.
-func explainUnknownPattern(pattern string, known []string) (detail string, sure bool) {
+func explainUnknownPattern(pattern string, known []string) (detail string, isTypo bool) {
 	if pattern == match.Any || strings.HasPrefix(pattern, reservedPrefix) {
 		return "", false
 	}
@@ -92,9 +92,9 @@ func maxTypos(text string) int { return min(3, 1+len(text)/6) }
 
 // editDistance is how many letters must be put in, left out, replaced or swapped with the
 // next to make one text of the other; enough if there are so many or more.
-func editDistance(a, b string, enough int) int {
-	if max(len(a)-len(b), len(b)-len(a)) >= enough {
-		return enough
+func editDistance(a, b string, limit int) int {
+	if max(len(a)-len(b), len(b)-len(a)) >= limit {
+		return limit
 	}
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
@@ -102,13 +102,13 @@ func editDistance(a, b string, enough int) int {
 	}
 	for i := range len(a) {
 		// Beyond this band every way costs enough.
-		from, to := max(0, i-enough), min(len(b), i+enough+1)
-		row[from] = enough
+		from, to := max(0, i-limit), min(len(b), i+limit+1)
+		row[from] = limit
 		if from == 0 {
 			row[0] = i + 1
 		}
 		if to < len(b) {
-			row[to+1] = enough
+			row[to+1] = limit
 		}
 		least := row[from]
 		for j := from; j < to; j++ {
@@ -122,10 +122,10 @@ func editDistance(a, b string, enough int) int {
 			}
 			least = min(least, row[j+1])
 		}
-		if least > enough {
-			return enough
+		if least > limit {
+			return limit
 		}
 		before, last, row = last, row, before
 	}
-	return min(last[len(b)], enough)
+	return min(last[len(b)], limit)
 }
