@@ -6,58 +6,58 @@ package attempt
 // namespace. Its slots are shared out between classes as the runner's are, so
 // webhooks that hang do not shut out those of others on the same host.
 type destination struct {
-	address string
-	slots   share // in flight only: outcomes that wait to be written burden nobody
-	hooks   int   // webhooks with this destination
-	// ready counts the webhooks in Runner.ready by band: never more than there
-	// was room for, so that a full destination does not take part in rotations.
-	ready [bands]int
+	address      string
+	slots        slotQuota // under way only: outcomes that wait to be written burden no destination
+	webhookCount int       // webhooks with this destination
+	// ready counts the webhooks in Runner.ready by priority: never more than there
+	// was room for, so that a full destination is in no fair queue.
+	ready [priorities]int
 	// waiting are the webhooks that wait for room; namespaces take turns.
-	waiting [bands]rotation
+	waiting [priorities]fairQueue
 	groups  map[groupKey]*group // those of waiting that are not empty
-	lost    chain[record]       // lost jobs that wait for room
+	lost    list[trackedJob]    // lost jobs that wait for room
 }
 
 type groupKey struct {
-	space *namespace
-	band  band
+	namespace *namespace
+	priority  priority
 }
 
 func (r *Runner) destination(address string) *destination {
 	d := r.destinations[address]
 	if d == nil {
-		d = &destination{address: address, slots: newShare(r.perDestination, 7)}
+		d = &destination{address: address, slots: newSlotQuota(r.perDestination, 7)}
 		r.destinations[address] = d
 	}
 	return d
 }
 
-// drop removes a destination that nothing refers to.
-func (r *Runner) drop(d *destination) {
-	if d.hooks == 0 && d.slots.total() == 0 && r.destinations[d.address] == d {
+// dropDestination removes a destination that nothing refers to.
+func (r *Runner) dropDestination(d *destination) {
+	if d.webhookCount == 0 && d.slots.taken() == 0 && r.destinations[d.address] == d {
 		delete(r.destinations, d.address)
 	}
 }
 
-// admits reports whether one more webhook may join the rotations in a band.
-func (d *destination) admits(b band) bool {
-	return d.waiting[b].head() == nil && d.ready[b] < d.slots.room(b)
+// hasRoom reports whether one more webhook may join the fair queues of a priority.
+func (d *destination) hasRoom(p priority) bool {
+	return d.waiting[p].head() == nil && d.ready[p] < d.slots.available(p)
 }
 
-// park makes a webhook wait for room, behind others.
-func (d *destination) park(h *webhook, b band, turn int64) {
-	h.group, h.band, h.ready = d.group(h, b), b, false
-	d.waiting[b].link(h.group, h, turn)
+// enqueue makes a webhook wait for room, behind others.
+func (d *destination) enqueue(h *webhook, p priority, sequence int64) {
+	h.group, h.priority, h.ready = d.group(h, p), p, false
+	d.waiting[p].link(h.group, h, sequence)
 }
 
-// parkFirst makes a webhook that had its turn wait for room, before others.
-func (d *destination) parkFirst(h *webhook, b band) {
-	h.group, h.band, h.ready = d.group(h, b), b, false
-	d.waiting[b].linkFirst(h.group, h)
+// enqueueFirst makes a webhook that had its turn wait for room, before others.
+func (d *destination) enqueueFirst(h *webhook, p priority) {
+	h.group, h.priority, h.ready = d.group(h, p), p, false
+	d.waiting[p].linkFirst(h.group, h)
 }
 
-func (d *destination) group(h *webhook, b band) *group {
-	key := groupKey{h.space, b}
+func (d *destination) group(h *webhook, p priority) *group {
+	key := groupKey{h.namespace, p}
 	g := d.groups[key]
 	if g == nil {
 		g = &group{}
@@ -69,24 +69,24 @@ func (d *destination) group(h *webhook, b band) *group {
 	return g
 }
 
-func (d *destination) unpark(h *webhook) {
-	d.waiting[h.band].unlink(h.group, h)
-	if h.group.hooks.n == 0 {
-		delete(d.groups, groupKey{h.space, h.band})
+func (d *destination) dequeue(h *webhook) {
+	d.waiting[h.priority].unlink(h.group, h)
+	if h.group.webhooks.n == 0 {
+		delete(d.groups, groupKey{h.namespace, h.priority})
 	}
 }
 
-// wake lets as many waiting webhooks join the rotations as there is room for.
-func (r *Runner) wake(d *destination) {
+// admitWaiting lets as many waiting webhooks join the fair queues as there is room for.
+func (r *Runner) admitWaiting(d *destination) {
 	if len(d.groups) == 0 {
 		return
 	}
-	for b := range band(bands) {
-		for g := d.waiting[b].head(); g != nil && d.ready[b] < d.slots.room(b); g = d.waiting[b].head() {
-			h := g.hooks.first()
+	for p := range priority(priorities) {
+		for g := d.waiting[p].head(); g != nil && d.ready[p] < d.slots.available(p); g = d.waiting[p].head() {
+			h := g.webhooks.first()
 			r.unlink(h)
-			d.waiting[b].delay(g, r.nextTurn())
-			r.linkReady(h, b)
+			d.waiting[p].moveBack(g, r.nextSequence())
+			r.linkReady(h, p)
 		}
 	}
 }

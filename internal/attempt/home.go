@@ -10,7 +10,7 @@ import "time"
 // nothing of it starts, and what has ended keeps no slot from others.
 
 // WriteFailed says that the API server did not take the status of a delivery in a
-// namespace: that it refused it, failed or took too long, not that somebody else
+// namespace: that it refused it, failed or took too long, not that another process
 // had written it. Once writes of a namespace have been failing for StallAfter no
 // attempt of it starts.
 func (r *Runner) WriteFailed(namespace string) {
@@ -24,9 +24,9 @@ func (r *Runner) WriteFailed(namespace string) {
 	space.writes.fail(now)
 	r.failing[space] = struct{}{}
 	if space.writes.stalled(now, r.stallAfter) {
-		r.strand(space)
+		r.strandOutcomes(space)
 	}
-	r.nudge() // the alarm depends on it
+	r.signal() // when to look again depends on it
 }
 
 // WriteSucceeded says that the API server took the status of a delivery in a
@@ -45,63 +45,63 @@ func (r *Runner) WriteSucceeded(namespace string) {
 
 // recovered lets a namespace start attempts as before.
 func (r *Runner) recovered(space *namespace) {
-	space.writes = writes{}
+	space.writes = home{}
 	delete(r.failing, space)
-	r.unbar(space, space.barred.n)
-	r.nudge()
+	r.admitWriteWaiters(space, space.writeWaiters.n)
+	r.signal()
 }
 
-// bars reports whether nothing of a namespace may start because its writes fail.
-func (r *Runner) bars(space *namespace, now time.Duration) bool {
+// blocks reports whether nothing of a namespace may start because its writes fail.
+func (r *Runner) blocks(space *namespace, now time.Duration) bool {
 	return space.writes.stalled(now, r.stallAfter) && !space.writes.mayProbe(space.unsettled, now, r.stallAfter)
 }
 
-// bar notes that a webhook waits for the writes of its namespace.
-func (h *webhook) bar() {
-	if h.waits.in == nil {
-		h.space.barred.pushBack(&h.waits)
+// waitForWrites notes that a webhook waits for the writes of its namespace.
+func (h *webhook) waitForWrites() {
+	if h.waitNode.list == nil {
+		h.namespace.writeWaiters.pushBack(&h.waitNode)
 	}
 }
 
-// unbar lets so many webhooks compete again that have waited for the writes of their
+// admitWriteWaiters lets so many webhooks compete again that have waited for the writes of their
 // namespace.
-func (r *Runner) unbar(space *namespace, n int) {
+func (r *Runner) admitWriteWaiters(space *namespace, n int) {
 	for ; n > 0; n-- {
-		h := space.barred.first()
-		h.waits.leave()
+		h := space.writeWaiters.first()
+		h.waitNode.detach()
 		r.admitAgain(h)
 	}
 }
 
-// probeHomes lets an attempt find out, of each namespace whose writes have been
-// failing and of which none waits to be written any more.
+// probeHomes lets an attempt be the probe of each namespace whose writes have been
+// failing and of which no outcome waits any more.
 func (r *Runner) probeHomes(now time.Duration) {
 	for space := range r.failing {
-		if space.barred.n > 0 && space.writes.stalled(now, r.stallAfter) && space.writes.mayProbe(space.unsettled, now, r.stallAfter) {
-			r.unbar(space, space.barred.n) // all but the first are barred again
+		if space.writeWaiters.n > 0 && space.writes.stalled(now, r.stallAfter) && space.writes.mayProbe(space.unsettled, now, r.stallAfter) {
+			r.admitWriteWaiters(space, space.writeWaiters.n) // all but the first are writeWaiters again
 		}
 	}
 }
 
-// homeAlarm returns when the next namespace may find out, see probeHomes.
-func (r *Runner) homeAlarm(now time.Duration) time.Duration {
+// nextHomeProbe returns when the next namespace may send a probe, see probeHomes.
+func (r *Runner) nextHomeProbe(now time.Duration) time.Duration {
 	at := never
 	for space := range r.failing {
-		if relief := space.writes.latest + reliefAfter*r.stallAfter; space.barred.n > 0 && space.unsettled == 0 && relief > now {
+		if relief := space.writes.latest + reliefAfter*r.stallAfter; space.writeWaiters.n > 0 && space.unsettled == 0 && relief > now {
 			at = min(at, relief)
 		}
 	}
 	return at
 }
 
-// strand takes the slots from the outcomes of a namespace whose writes have been
+// strandOutcomes takes the slots from the outcomes of a namespace whose writes have been
 // failing. They are few: they had their slots when that began.
-func (r *Runner) strand(space *namespace) {
+func (r *Runner) strandOutcomes(space *namespace) {
 	for n := r.finished.head; n != nil; n = n.next {
-		rec := n.value
-		if rec.hook.space == space && rec.outcome.Err == nil && !rec.stranded {
-			r.slots.used[rec.charge]--
-			rec.stranded = true
+		job := n.value
+		if job.webhook.namespace == space && job.outcome.Err == nil && !job.stranded {
+			r.slots.used[job.slotClass]--
+			job.stranded = true
 			r.stranded++
 		}
 	}
@@ -119,7 +119,7 @@ func (r *Runner) stalledHomes(now time.Duration) (n int, all bool) {
 		}
 	}
 	for _, h := range r.webhooks {
-		if h.queue.n > 0 && !h.space.writes.stalled(now, r.stallAfter) {
+		if h.queue.n > 0 && !h.namespace.writes.stalled(now, r.stallAfter) {
 			waiting++
 		}
 	}

@@ -5,105 +5,105 @@ package attempt
 import "maps"
 
 // check compares the books of a runner with what they are about.
-func (w *world) check() {
-	w.t.Helper()
-	w.Runner.mu.Lock()
-	defer w.Runner.mu.Unlock()
-	w.checkSlots()
-	w.checkQueues()
-	w.checkRotations()
+func (f *runnerFixture) check() {
+	f.t.Helper()
+	f.Runner.mu.Lock()
+	defer f.Runner.mu.Unlock()
+	f.checkSlots()
+	f.checkQueues()
+	f.checkFairQueues()
 }
 
-func (w *world) checkSlots() {
-	w.t.Helper()
-	r := w.Runner
-	if total := r.slots.total(); total > r.slots.size {
-		w.t.Errorf("%d attempts are unsettled, of %d allowed", total, r.slots.size)
+func (f *runnerFixture) checkSlots() {
+	f.t.Helper()
+	r := f.Runner
+	if total := r.slots.taken(); total > r.slots.size {
+		f.t.Errorf("%d attempts are unsettled, of %d allowed", total, r.slots.size)
 	}
 	var used [classes]int
 	byDestination := map[*destination][classes]int{}
-	inFlight := 0
+	underWay := 0
 	for _, h := range r.webhooks {
-		if h.flights.n > r.perWebhook {
-			w.t.Errorf("%s has %d attempts in flight, %d allowed", h.key, h.flights.n, r.perWebhook)
+		if h.attempts.n > r.perWebhook {
+			f.t.Errorf("%s has %d attempts under way, %d allowed", h.key, h.attempts.n, r.perWebhook)
 		}
-		ofEra, late := 0, 0
-		for n := h.flights.head; n != nil; n = n.next {
-			f := n.value
-			inFlight++
-			used[f.class]++
-			d := byDestination[f.dest]
-			d[f.class]++
-			byDestination[f.dest] = d
-			if f.late && !f.class.isSlow() {
-				w.t.Errorf("%s has a late attempt that is not charged as slow", h.key)
+		ofEra, slow := 0, 0
+		for n := h.attempts.head; n != nil; n = n.next {
+			a := n.value
+			underWay++
+			used[a.class]++
+			d := byDestination[a.destination]
+			d[a.class]++
+			byDestination[a.destination] = d
+			if a.takesLong && !a.class.isSlow() {
+				f.t.Errorf("%s has a slow attempt whose slot is not counted as slow", h.key)
 			}
-			if f.era != h.era {
+			if a.era != h.era {
 				continue
 			}
 			ofEra++
-			if f.late {
-				late++
-			} else if f.class != h.class {
-				w.t.Errorf("%s is %v, its attempt is charged as %v", h.key, h.class, f.class)
+			if a.takesLong {
+				slow++
+			} else if a.class != h.class {
+				f.t.Errorf("%s is %v, the slot of its attempt is counted as %v", h.key, h.class, a.class)
 			}
 		}
-		if ofEra != h.inFlight || late != h.late {
-			w.t.Errorf("%s: in flight, late: %d, %d; the books say %d, %d", h.key, ofEra, late, h.inFlight, h.late)
+		if ofEra != h.underWay || slow != h.slowAttempts {
+			f.t.Errorf("%s: under way, slow: %d, %d; the books say %d, %d", h.key, ofEra, slow, h.underWay, h.slowAttempts)
 		}
 	}
-	unwritten, unsettled, stranded := map[*webhook]int{}, map[*namespace]int{}, 0
+	unacknowledged, unsettled, stranded := map[*webhook]int{}, map[*namespace]int{}, 0
 	for n := r.finished.head; n != nil; n = n.next {
 		if n.value.outcome.Err != nil {
 			continue
 		}
-		unwritten[n.value.hook]++
-		unsettled[n.value.hook.space]++
+		unacknowledged[n.value.webhook]++
+		unsettled[n.value.webhook.namespace]++
 		if n.value.stranded {
 			stranded++
 		} else {
-			used[n.value.charge]++
+			used[n.value.slotClass]++
 		}
 	}
 	if stranded != r.stranded {
-		w.t.Errorf("%d outcomes have no slot; the books say %d", stranded, r.stranded)
+		f.t.Errorf("%d outcomes have no slot; the books say %d", stranded, r.stranded)
 	}
 	for _, h := range r.webhooks {
-		unsettled[h.space] += h.flights.n
+		unsettled[h.namespace] += h.attempts.n
 	}
-	for _, space := range r.namespaces {
-		if space.unsettled != unsettled[space] {
-			w.t.Errorf("%d attempts of %s are unsettled; the books say %d", unsettled[space], space.name, space.unsettled)
+	for _, namespace := range r.namespaces {
+		if namespace.unsettled != unsettled[namespace] {
+			f.t.Errorf("%d attempts of %s are unsettled; the books say %d", unsettled[namespace], namespace.name, namespace.unsettled)
 		}
 	}
 	for _, h := range r.webhooks {
-		if h.unwritten != unwritten[h] {
-			w.t.Errorf("%s: %d outcomes are unwritten; the books say %d", h.key, unwritten[h], h.unwritten)
+		if h.unacknowledged != unacknowledged[h] {
+			f.t.Errorf("%s: %d outcomes are unacknowledged; the books say %d", h.key, unacknowledged[h], h.unacknowledged)
 		}
 	}
-	if used != r.slots.used || inFlight != r.inFlight {
-		w.t.Errorf("slots used %v by %d in flight; the books say %v, %d", used, inFlight, r.slots.used, r.inFlight)
+	if used != r.slots.used || underWay != r.underWay {
+		f.t.Errorf("slots used %v by %d under way; the books say %v, %d", used, underWay, r.slots.used, r.underWay)
 	}
 	for _, d := range r.destinations {
 		if d.slots.used != byDestination[d] {
-			w.t.Errorf("%s: slots used %v; the books say %v", d.address, byDestination[d], d.slots.used)
+			f.t.Errorf("%s: slots used %v; the books say %v", d.address, byDestination[d], d.slots.used)
 		}
-		if d.slots.total() > d.slots.size {
-			w.t.Errorf("%s: %d attempts are in flight, of %d allowed", d.address, d.slots.total(), d.slots.size)
+		if d.slots.taken() > d.slots.size {
+			f.t.Errorf("%s: %d attempts are under way, of %d allowed", d.address, d.slots.taken(), d.slots.size)
 		}
 		delete(byDestination, d)
 	}
 	if len(byDestination) > 0 {
-		w.t.Errorf("%d destinations with attempts in flight were dropped", len(byDestination))
+		f.t.Errorf("%d destinations with attempts under way were dropped", len(byDestination))
 	}
 }
 
-func (w *world) checkQueues() {
-	w.t.Helper()
-	r := w.Runner
-	lost := r.lane.cooling.n
-	for c := range r.lane.ready {
-		lost += r.lane.ready[c].n
+func (f *runnerFixture) checkQueues() {
+	f.t.Helper()
+	r := f.Runner
+	lost := r.lostAttempts.backingOff.n
+	for c := range r.lostAttempts.ready {
+		lost += r.lostAttempts.ready[c].n
 	}
 	for _, d := range r.destinations {
 		lost += d.lost.n
@@ -114,86 +114,86 @@ func (w *world) checkQueues() {
 		lost += h.lost.n
 		for n := h.queue.head; n != nil && n.next != nil; n = n.next {
 			if n.value.queuedAt >= n.next.value.queuedAt {
-				w.t.Errorf("the queue of %s is out of order", h.key)
+				f.t.Errorf("the queue of %s is out of order", h.key)
 			}
 		}
 	}
 	jobs := map[*webhook]int{}
 	count := map[Phase]int{}
-	for _, rec := range r.records {
-		count[rec.phase]++
-		if rec.phase != Finished {
-			jobs[rec.hook]++
+	for _, job := range r.jobs {
+		count[job.phase]++
+		if job.phase != Finished {
+			jobs[job.webhook]++
 		}
 	}
 	for _, h := range r.webhooks {
-		if h.jobs != jobs[h] {
-			w.t.Errorf("%s has %d jobs; the books say %d", h.key, jobs[h], h.jobs)
+		if h.jobCount != jobs[h] {
+			f.t.Errorf("%s has %d jobs; the books say %d", h.key, jobs[h], h.jobCount)
 		}
 		delete(jobs, h)
 	}
 	if len(jobs) > 0 {
-		w.t.Errorf("%d webhooks with jobs were dropped", len(jobs))
+		f.t.Errorf("%d webhooks with jobs were dropped", len(jobs))
 	}
-	want := map[Phase]int{Queued: queued + lost, InFlight: r.inFlight, Finished: r.finished.n}
+	want := map[Phase]int{Queued: queued + lost, InFlight: r.underWay, Finished: r.finished.n}
 	maps.DeleteFunc(want, func(_ Phase, n int) bool { return n == 0 })
 	if !maps.Equal(count, want) || queued+lost != r.queued {
-		w.t.Errorf("records by phase %v, members of lists %v, queued by the books %d", count, want, r.queued)
+		f.t.Errorf("jobs by phase %v, members of lists %v, queued by the books %d", count, want, r.queued)
 	}
 }
 
-// checkRotations makes sure that nobody who could start is left out.
-func (w *world) checkRotations() {
-	w.t.Helper()
-	r := w.Runner
-	readyByDestination := map[*destination][bands]int{}
+// checkFairQueues makes sure that every webhook that may start takes its turn.
+func (f *runnerFixture) checkFairQueues() {
+	f.t.Helper()
+	r := f.Runner
+	readyByDestination := map[*destination][priorities]int{}
 	parked := map[*destination]bool{}
 	ready := map[*namespace]int{}
 	hooks := map[*namespace]int{}
 	for _, h := range r.webhooks {
-		hooks[h.space]++
-		barred := h.waits.in != nil
+		hooks[h.namespace]++
+		waitsForWrites := h.waitNode.list != nil
 		startable := h.queue.n > 0 && r.mayStart(h)
 		// Those of a namespace whose writes begin to fail leave when their turn comes.
-		late := h.space.writes.failing && !startable && h.group != nil || startable && h.group == nil && barred
-		if startable != (h.group != nil) && !late {
-			w.t.Errorf("%s: could start: %v, takes part in a rotation: %v", h.key, startable, h.group != nil)
+		moving := h.namespace.writes.failing && !startable && h.group != nil || startable && h.group == nil && waitsForWrites
+		if startable != (h.group != nil) && !moving {
+			f.t.Errorf("%s: could start: %v, is in a fair queue: %v", h.key, startable, h.group != nil)
 		}
 		if h.group == nil {
 			continue
 		}
-		if h.band != h.nextBand() {
-			w.t.Errorf("%s takes part in band %d, not in %d", h.key, h.band, h.nextBand())
+		if h.priority != h.nextPriority() {
+			f.t.Errorf("%s has priority %d, not %d", h.key, h.priority, h.nextPriority())
 		}
 		if !h.ready {
-			parked[h.dest] = true
+			parked[h.destination] = true
 			continue
 		}
-		ready[h.space]++
-		d := readyByDestination[h.dest]
-		d[h.band]++
-		readyByDestination[h.dest] = d
+		ready[h.namespace]++
+		d := readyByDestination[h.destination]
+		d[h.priority]++
+		readyByDestination[h.destination] = d
 	}
 	for _, d := range r.destinations {
 		if d.ready != readyByDestination[d] {
-			w.t.Errorf("%s: ready %v; the books say %v", d.address, readyByDestination[d], d.ready)
+			f.t.Errorf("%s: ready %v; the books say %v", d.address, readyByDestination[d], d.ready)
 		}
-		for b := range band(bands) {
-			if d.waiting[b].head() != nil && d.ready[b] < d.slots.room(b) {
-				w.t.Errorf("%s has room in band %d, but webhooks wait", d.address, b)
+		for b := range priority(priorities) {
+			if d.waiting[b].head() != nil && d.ready[b] < d.slots.available(b) {
+				f.t.Errorf("%s has room in priority %d, but webhooks wait", d.address, b)
 			}
 		}
 		if parked[d] != (len(d.groups) > 0) {
-			w.t.Errorf("%s: webhooks wait: %v, groups: %d", d.address, parked[d], len(d.groups))
+			f.t.Errorf("%s: webhooks wait: %v, groups: %d", d.address, parked[d], len(d.groups))
 		}
-		if d.hooks == 0 && d.slots.total() == 0 {
-			w.t.Errorf("%s is not used any more", d.address)
+		if d.webhookCount == 0 && d.slots.taken() == 0 {
+			f.t.Errorf("%s is not used any more", d.address)
 		}
 	}
-	for _, space := range r.namespaces {
-		if space.ready != ready[space] || space.hooks != hooks[space] {
-			w.t.Errorf("namespace %s: ready %d, webhooks %d; the books say %d, %d",
-				space.name, ready[space], hooks[space], space.ready, space.hooks)
+	for _, namespace := range r.namespaces {
+		if namespace.ready != ready[namespace] || namespace.webhookCount != hooks[namespace] {
+			f.t.Errorf("namespace %s: ready %d, webhooks %d; the books say %d, %d",
+				namespace.name, ready[namespace], hooks[namespace], namespace.ready, namespace.webhookCount)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // Job is one attempt that is due.
 type Job struct {
-	// UID is the delivery's. One UID is never in flight twice.
+	// UID is the delivery's. One UID is never under way twice.
 	UID types.UID
 	// Delivery is what Wake is called with.
 	Delivery types.NamespacedName

@@ -30,8 +30,8 @@ func TestRandomHistories(t *testing.T) {
 			var open atomic.Bool
 			open.Store(true)
 			options := Options{Unsettled: 24, PerWebhook: 5, PerDestination: 7, Gate: open.Load}
-			inWorld(t, options, func(w *world) {
-				m := &model{world: w, open: &open, rand: rand.New(rand.NewPCG(uint64(seed), 7)), known: map[types.UID]int{}, want: map[types.UID]int{}, gone: map[types.UID]bool{}, got: map[string]bool{}}
+			withRunner(t, options, func(f *runnerFixture) {
+				m := &model{runnerFixture: f, open: &open, rand: rand.New(rand.NewPCG(uint64(seed), 7)), known: map[types.UID]int{}, want: map[types.UID]int{}, gone: map[types.UID]bool{}, got: map[string]bool{}}
 				m.otherwise = m.anything
 				m.prepare = m.prepares
 				m.latency = 5 * ms
@@ -45,7 +45,7 @@ func TestRandomHistories(t *testing.T) {
 }
 
 type model struct {
-	*world
+	*runnerFixture
 	open *atomic.Bool
 	rand *rand.Rand
 	uids []types.UID
@@ -62,15 +62,15 @@ type model struct {
 
 const (
 	modelNamespaces = 4
-	modelHooks      = 6
+	modelWebhooks   = 6
 )
 
-func (m *model) hook() string {
-	return fmt.Sprintf("ns%d/hook%d", m.rand.IntN(modelNamespaces), m.rand.IntN(modelHooks))
+func (m *model) webhook() string {
+	return fmt.Sprintf("ns%d/hook%d", m.rand.IntN(modelNamespaces), m.rand.IntN(modelWebhooks))
 }
 
 func (m *model) key() types.NamespacedName {
-	part := strings.SplitN(m.hook(), "/", 2)
+	part := strings.SplitN(m.webhook(), "/", 2)
 	return types.NamespacedName{Namespace: part[0], Name: part[1]}
 }
 
@@ -178,7 +178,7 @@ func (m *model) step() {
 	switch n := m.rand.IntN(100); {
 	case n < 40:
 		for range m.rand.IntN(4) {
-			uid := types.UID(fmt.Sprintf("%s/%d", m.hook(), len(m.uids)))
+			uid := types.UID(fmt.Sprintf("%s/%d", m.webhook(), len(m.uids)))
 			m.uids = append(m.uids, uid)
 			m.submitNext(uid)
 		}
@@ -254,15 +254,15 @@ func (m *model) calmDown() {
 	}
 	m.t.Logf("%d deliveries, %d attempts sent, %d outcomes checked", len(m.uids), m.total(), len(m.want))
 	if m.most > 24 {
-		m.t.Errorf("%d attempts were in flight at a time", m.most)
+		m.t.Errorf("%d attempts were under way at a time", m.most)
 	}
 	for hook, peak := range m.peak {
 		if peak > 5 {
-			m.t.Errorf("%d attempts of %s were in flight at a time", peak, hook)
+			m.t.Errorf("%d attempts of %s were under way at a time", peak, hook)
 		}
 	}
 	for n := range modelNamespaces {
-		for h := range modelHooks {
+		for h := range modelWebhooks {
 			m.ForgetWebhook(types.NamespacedName{Namespace: fmt.Sprint("ns", n), Name: fmt.Sprint("hook", h)})
 		}
 	}

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// batch is how many attempts start before others get the lock.
-	batch = 64
+	// startBatch is how many attempts start before others get the lock.
+	startBatch = 64
 	// gatePoll is how often a closed gate, or a throttle, is looked at again while
 	// jobs wait.
 	gatePoll = 100 * time.Millisecond
@@ -50,9 +50,9 @@ type Options struct {
 	Throttle func() bool
 	// Unsettled is the number of slots (default 512).
 	Unsettled int
-	// PerWebhook is how many attempts of one webhook may be in flight (32).
+	// PerWebhook is how many attempts of one webhook may be under way (32).
 	PerWebhook int
-	// PerDestination is how many attempts may be in flight to one host:port (64).
+	// PerDestination is how many attempts may be under way to one host:port (64).
 	PerDestination int
 	// SlowAfter is how long an attempt may take before it counts as slow (1s).
 	SlowAfter time.Duration
@@ -79,61 +79,61 @@ type Runner struct {
 	perDestination int
 
 	base    time.Time     // times inside are durations since then
-	nudged  chan struct{} // something may start, or a timer changed
+	signals chan struct{} // something may start, or a timer changed
 	closing chan struct{} // closed when draining begins
-	drained chan struct{} // closed when draining and nothing is in flight
+	drained chan struct{} // closed when draining and nothing is under way
 
-	mu           sync.Mutex
-	started      bool
-	stopped      bool
-	draining     bool
-	records      map[types.UID]*record
-	webhooks     map[types.NamespacedName]*webhook
-	namespaces   map[string]*namespace
-	destinations map[string]*destination
-	memory       memory
-	slots        share // in flight, or finished and not settled
-	inFlight     int
-	queued       int
-	finished     chain[record]
-	ready        [bands]rotation
-	turn         int64
-	queuedAt     time.Duration
-	paces        [classes]attemptPace // of the slow ones
-	young        chain[flight]        // sent less than SlowAfter ago, oldest first
-	holds        holdHeap
-	lane         lane
-	writes       writes
-	failing      map[*namespace]struct{} // whose writes fail
-	stranded     int                     // outcomes that have lost their slot to that
-	tookWrite    time.Duration           // when a write last succeeded
-	pause        pause
+	mu               sync.Mutex
+	started          bool
+	stopped          bool
+	draining         bool
+	jobs             map[types.UID]*trackedJob
+	webhooks         map[types.NamespacedName]*webhook
+	namespaces       map[string]*namespace
+	destinations     map[string]*destination
+	acknowledgements acknowledgements
+	slots            slotQuota // under way, or finished and not acknowledged
+	underWay         int
+	queued           int
+	finished         list[trackedJob]
+	ready            [priorities]fairQueue
+	sequence         int64
+	queuedAt         time.Duration
+	paces            [classes]startPace // of the slow ones
+	recent           list[attempt]      // sent less than SlowAfter ago, oldest first
+	holds            holdHeap
+	lostAttempts     lostAttempts
+	writes           home
+	failing          map[*namespace]struct{} // whose writes fail
+	stranded         int                     // outcomes that have lost their slot to that
+	tookWrite        time.Duration           // when a write last succeeded
+	pause            dispatcherPause
 }
 
 // New returns a Runner that starts nothing until Run is called.
 func New(o Options) *Runner {
 	r := &Runner{
-		sender:         o.Sender,
-		wakeCaller:     o.Wake,
-		wakeSlow:       o.WakeSlow,
-		gate:           o.Gate,
-		throttle:       o.Throttle,
-		perWebhook:     orDefault(o.PerWebhook, 32),
-		perDestination: orDefault(o.PerDestination, 64),
-		slowAfter:      orDefault(o.SlowAfter, time.Second),
-		stallAfter:     orDefault(o.StallAfter, 2*time.Second),
-		lostBackoff:    orDefault(o.LostBackoff, time.Second),
-		slots:          newShare(orDefault(o.Unsettled, 512), 4),
-		base:           time.Now(),
-		nudged:         make(chan struct{}, 1),
-		closing:        make(chan struct{}),
-		drained:        make(chan struct{}),
-		records:        map[types.UID]*record{},
-		webhooks:       map[types.NamespacedName]*webhook{},
-		namespaces:     map[string]*namespace{},
-		destinations:   map[string]*destination{},
-		memory:         memory{known: map[types.UID]*written{}},
-		failing:        map[*namespace]struct{}{},
+		sender:           o.Sender,
+		wakeCaller:       o.Wake,
+		wakeSlow:         o.WakeSlow,
+		gate:             o.Gate,
+		throttle:         o.Throttle,
+		perWebhook:       orDefault(o.PerWebhook, 32),
+		perDestination:   orDefault(o.PerDestination, 64),
+		slowAfter:        orDefault(o.SlowAfter, time.Second),
+		stallAfter:       orDefault(o.StallAfter, 2*time.Second),
+		lostBackoff:      orDefault(o.LostBackoff, time.Second),
+		slots:            newSlotQuota(orDefault(o.Unsettled, 512), 4),
+		base:             time.Now(),
+		signals:          make(chan struct{}, 1),
+		closing:          make(chan struct{}),
+		drained:          make(chan struct{}),
+		jobs:             map[types.UID]*trackedJob{},
+		webhooks:         map[types.NamespacedName]*webhook{},
+		namespaces:       map[string]*namespace{},
+		destinations:     map[string]*destination{},
+		acknowledgements: acknowledgements{known: map[types.UID]*acknowledgement{}},
+		failing:          map[*namespace]struct{}{},
 	}
 	if r.wakeCaller == nil {
 		r.wakeCaller = func(types.NamespacedName) {}
@@ -159,15 +159,15 @@ func orDefault[T int | time.Duration](value, standard T) T {
 
 func (r *Runner) now() time.Duration { return time.Since(r.base) }
 
-// nudge makes Run look whether something may start.
-func (r *Runner) nudge() {
+// signal makes Run look whether something may start.
+func (r *Runner) signal() {
 	select {
-	case r.nudged <- struct{}{}:
+	case r.signals <- struct{}{}:
 	default:
 	}
 }
 
-// Run starts attempts until the context ends; those in flight then go on, so
+// Run starts attempts until the context ends; those under way then go on, so
 // call Drain next. It returns an error if it was called before.
 func (r *Runner) Run(ctx context.Context) error {
 	r.mu.Lock()
@@ -186,10 +186,10 @@ func (r *Runner) Run(ctx context.Context) error {
 			r.stopped = true
 			r.mu.Unlock()
 			return nil
-		case <-r.nudged:
+		case <-r.signals:
 		case <-timer.C:
 		}
-		next := r.pass(ctx)
+		next := r.runOnce(ctx)
 		if next == never {
 			timer.Stop()
 		} else {
@@ -198,112 +198,112 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// pass starts what may start and returns after how long to look again.
-func (r *Runner) pass(ctx context.Context) time.Duration {
-	ctx = context.WithoutCancel(ctx) // what is in flight is let finish
+// runOnce starts what may start and returns after how long to look again.
+func (r *Runner) runOnce(ctx context.Context) time.Duration {
+	ctx = context.WithoutCancel(ctx) // what is under way is let finish
 	for {
 		open := r.gate()
 		r.mu.Lock()
 		now := r.now()
-		r.turnLate(now)
+		r.markSlow(now)
 		r.endHolds(now)
-		r.lane.ripen(now)
-		r.memory.sweep(now)
-		r.pause.settled(now)
+		r.lostAttempts.endBackoff(now)
+		r.acknowledgements.dropExpired(now)
+		r.pause.endIfHandedOver(now)
 		r.probeHomes(now)
 		started := 0
 		if open {
-			started = r.startSome(ctx, now)
+			started = r.startDue(ctx, now)
 		}
-		next := r.alarm(now, open)
+		next := r.nextChange(now, open)
 		r.mu.Unlock()
-		if started < batch {
+		if started < startBatch {
 			return next
 		}
 	}
 }
 
-// startSome starts up to batch attempts and returns how many.
-func (r *Runner) startSome(ctx context.Context, now time.Duration) int {
+// startDue starts up to startBatch attempts and returns how many.
+func (r *Runner) startDue(ctx context.Context, now time.Duration) int {
 	n := 0
-	for n < batch && n < r.allowance(now) {
-		rec := r.nextLost(now)
-		lost := rec != nil
-		if rec == nil {
-			rec = r.next(now)
+	for n < startBatch && n < r.startAllowance(now) {
+		job := r.nextLost(now)
+		lost := job != nil
+		if job == nil {
+			job = r.next(now)
 		}
-		if rec == nil {
+		if job == nil {
 			break
 		}
-		f := r.start(rec, now)
+		a := r.start(job, now)
 		if lost {
-			r.lane.current, r.lane.since = f, now
+			r.lostAttempts.current, r.lostAttempts.since = a, now
 		}
-		go r.attempt(ctx, f)
+		go r.makeAttempt(ctx, a)
 		n++
 	}
 	return n
 }
 
 // next takes the next job out of its queue, nil if none may start.
-func (r *Runner) next(now time.Duration) *record {
+func (r *Runner) next(now time.Duration) *trackedJob {
 	for {
-		h := r.turnOf()
+		h := r.nextWebhook()
 		if h == nil {
 			return nil
 		}
-		b := h.band
-		r.refresh(h, now)
-		if h.group == nil || !h.ready || h.band != b {
+		p := h.priority
+		r.update(h, now)
+		if h.group == nil || !h.ready || h.priority != p {
 			continue // it was proven too long ago
 		}
-		if h.dest.slots.room(b) == 0 {
+		if h.destination.slots.available(p) == 0 {
 			r.unlink(h)
-			h.dest.parkFirst(h, b)
+			h.destination.enqueueFirst(h, p)
 			continue
 		}
-		rec := h.queue.first()
-		rec.seat.leave()
-		r.served(h.space)
+		job := h.queue.first()
+		job.node.detach()
+		r.moveNamespaceBack(h.namespace)
 		r.unlink(h) // start puts it where it belongs then
-		return rec
+		return job
 	}
 }
 
-// turnOf returns the webhook whose turn it is, of those whose band has room: the
-// namespace that waits longest, and in it the webhook that waits longest.
-func (r *Runner) turnOf() *webhook {
+// nextWebhook returns the webhook whose turn it is, of those whose priority has
+// slots left: the one that waits longest in the namespace that waits longest.
+func (r *Runner) nextWebhook() *webhook {
 	var turn *group
-	for b := range r.ready {
-		g := r.ready[b].head()
-		if g == nil || r.slots.room(band(b)) == 0 {
+	for p := range r.ready {
+		g := r.ready[p].head()
+		if g == nil || r.slots.available(priority(p)) == 0 {
 			continue
 		}
-		if turn == nil || g.turn < turn.turn ||
-			g.turn == turn.turn && g.hooks.first().turn < turn.hooks.first().turn {
+		if turn == nil || g.sequence < turn.sequence ||
+			g.sequence == turn.sequence && g.webhooks.first().sequence < turn.webhooks.first().sequence {
 			turn = g
 		}
 	}
 	if turn == nil {
 		return nil
 	}
-	return turn.hooks.first()
+	return turn.webhooks.first()
 }
 
-// alarm returns after how long something changes by itself.
-func (r *Runner) alarm(now time.Duration, open bool) time.Duration {
+// nextChange returns after how long something changes by itself.
+func (r *Runner) nextChange(now time.Duration, open bool) time.Duration {
 	at := never
-	if f := r.young.first(); f != nil {
-		at = min(at, f.sent+r.slowAfter)
+	if a := r.recent.first(); a != nil {
+		at = min(at, a.sent+r.slowAfter)
 	}
 	if len(r.holds) > 0 {
 		at = min(at, r.holds[0].hold.ends)
 	}
-	if rec := r.lane.cooling.first(); rec != nil {
-		at = min(at, rec.due)
+	if job := r.lostAttempts.backingOff.first(); job != nil {
+		at = min(at, job.due)
 	}
 	if r.queued > 0 {
-		at = min(at, r.startAlarm(now, open))
+		at = min(at, r.nextStart(now, open))
 	}
 	if at == never {
 		return never
@@ -311,14 +311,14 @@ func (r *Runner) alarm(now time.Duration, open bool) time.Duration {
 	return max(0, at-now)
 }
 
-// startAlarm returns when a job that waits may start though nothing else happens.
-func (r *Runner) startAlarm(now time.Duration, open bool) time.Duration {
-	at := r.homeAlarm(now)
+// nextStart returns when a job that waits may start though nothing else happens.
+func (r *Runner) nextStart(now time.Duration, open bool) time.Duration {
+	at := r.nextHomeProbe(now)
 	if !open || r.throttle() {
 		at = now + gatePoll
 	}
-	if r.lane.current != nil && r.lane.waits() {
-		if free := r.lane.since + r.lostBackoff; free > now {
+	if r.lostAttempts.current != nil && r.lostAttempts.anyReady() {
+		if free := r.lostAttempts.since + r.lostBackoff; free > now {
 			at = min(at, free)
 		}
 	}
@@ -329,7 +329,7 @@ func (r *Runner) startAlarm(now time.Duration, open bool) time.Duration {
 			at = min(at, r.pause.probe.sent+firstPause)
 		}
 	}
-	if r.writes.failing && r.slots.total()+r.stranded == 0 {
+	if r.writes.failing && r.slots.taken()+r.stranded == 0 {
 		if relief := r.writes.latest + reliefAfter*r.stallAfter; relief > now {
 			at = min(at, relief)
 		}
@@ -337,7 +337,7 @@ func (r *Runner) startAlarm(now time.Duration, open bool) time.Duration {
 	return at
 }
 
-// Drain starts nothing any more and waits until nothing is in flight. Outcomes
+// Drain starts nothing any more and waits until nothing is under way. Outcomes
 // stay available, see Unsettled. It returns an error if the context ends first.
 func (r *Runner) Drain(ctx context.Context) error {
 	r.mu.Lock()
@@ -354,11 +354,11 @@ func (r *Runner) Drain(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return fmt.Errorf("drain attempts, %d in flight: %w", r.inFlight, ctx.Err())
+	return fmt.Errorf("drain attempts, %d under way: %w", r.underWay, ctx.Err())
 }
 
 func (r *Runner) checkDrained() {
-	if !r.draining || r.inFlight > 0 {
+	if !r.draining || r.underWay > 0 {
 		return
 	}
 	select {

@@ -19,7 +19,7 @@ type Stats struct {
 	// OldestQueued is how long the job has been queued that waits longest, of
 	// webhooks that are not hanging: those wait for each other.
 	OldestQueued time.Duration
-	// Held webhooks are left alone for a while as their endpoints asked.
+	// Held webhooks wait as their endpoints asked.
 	Held int
 	// Stalled: nothing starts because status writes have been failing, wherever there
 	// is something to write.
@@ -50,12 +50,12 @@ func (r *Runner) Stats() Stats {
 	s := Stats{
 		Queued:     r.queued,
 		Lost:       r.queued,
-		InFlight:   r.inFlight,
+		InFlight:   r.underWay,
 		Unwritten:  r.finished.n,
-		Unprepared: r.finished.n - r.stranded - (r.slots.total() - r.inFlight),
-		Unsettled:  r.slots.total(),
+		Unprepared: r.finished.n - r.stranded - (r.slots.taken() - r.underWay),
+		Unsettled:  r.slots.taken(),
 		Slots:      r.slots.size,
-		Remembered: len(r.memory.known),
+		Remembered: len(r.acknowledgements.known),
 		Held:       len(r.holds),
 		Stranded:   r.stranded,
 		Paused:     r.pause.length > 0,
@@ -71,10 +71,10 @@ func (r *Runner) Stats() Stats {
 		c := &s.Classes[class]
 		c.Webhooks++
 		c.Queued += h.queue.n
-		c.InFlight += h.flights.n
+		c.InFlight += h.attempts.n
 		s.Lost -= h.queue.n
-		if rec := h.queue.first(); rec != nil {
-			c.OldestQueued = max(c.OldestQueued, now-rec.queuedAt)
+		if job := h.queue.first(); job != nil {
+			c.OldestQueued = max(c.OldestQueued, now-job.queuedAt)
 		}
 		if class != Hanging {
 			s.OldestQueued = max(s.OldestQueued, c.OldestQueued)

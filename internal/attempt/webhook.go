@@ -10,51 +10,51 @@ import (
 
 // webhook is one webhook's queue and what has been learned about its endpoint.
 type webhook struct {
-	key   types.NamespacedName
-	space *namespace
-	dest  *destination // nil until its first job
+	key         types.NamespacedName
+	namespace   *namespace
+	destination *destination // nil until its first job
 
-	queue chain[record] // first come, first served
-	lost  chain[record] // lost jobs that wait for this webhook
-	jobs  int           // queued anywhere or in flight
+	queue    list[trackedJob] // first come, first served
+	lost     list[trackedJob] // lost jobs that wait for this webhook
+	jobCount int              // queued anywhere or under way
 
-	flights   chain[flight] // all in flight
-	inFlight  int           // of these, the ones sent to dest in this era
-	late      int           // of these, the ones out for longer than SlowAfter
-	limit     int           // how many may be in flight
-	unwritten int           // outcomes of attempts that wait to be written
-	resting   int           // outcomes that were written too short a while ago
-	starts    uint64        // attempts started so far
-	full      uint64        // of these, the latest that reached the limit
+	attempts          list[attempt] // all under way
+	underWay          int           // of these, the ones sent to dest in this era
+	slowAttempts      int           // of these, those under way for longer than SlowAfter
+	limit             int           // how many may be under way
+	unacknowledged    int           // outcomes of attempts that wait to be written
+	throttledOutcomes int           // outcomes that were written too short a while ago
+	starts            uint64        // attempts started so far
+	fullAt            uint64        // of these, the latest that reached the limit
 	// epoch counts drops of the limit: only attempts started since the last one
 	// move it. era counts destinations: only attempts of this one are learned from.
 	epoch, era uint32
 
-	class      Class
-	experience experience
-	hold       hold
+	class  Class
+	health endpointHealth
+	hold   retryAfterHold
 
-	waits node[webhook] // in namespace.barred
-	seat  node[webhook] // in a group
-	group *group        // nil: not startable
-	band  band          // the group's
-	ready bool          // the group is of Runner.ready, else of dest.waiting
-	turn  int64         // since when, if ready
+	waitNode node[webhook] // in namespace.writeWaiters
+	node     node[webhook] // in a group
+	group    *group        // nil: not startable
+	priority priority      // the group's
+	ready    bool          // the group is of Runner.ready, else of dest.waiting
+	sequence int64         // since when, if ready
 
 	forgotten bool
 }
 
-// namespace gives the webhooks of one namespace their common turn.
+// namespace is what the webhooks of one namespace share: a turn and a home.
 type namespace struct {
-	name   string
-	turn   int64
-	hooks  int          // webhooks known
-	ready  int          // webhooks in groups
-	groups [bands]group // in Runner.ready
+	name         string
+	sequence     int64
+	webhookCount int               // webhooks known
+	ready        int               // webhooks in groups
+	groups       [priorities]group // in Runner.ready
 
-	writes    writes         // of its deliveries
-	unsettled int            // attempts in flight, or whose outcome waits to be written
-	barred    chain[webhook] // that wait for writes to succeed
+	writes       home          // of its deliveries
+	unsettled    int           // attempts under way, or whose outcome waits to be written
+	writeWaiters list[webhook] // that wait for writes to succeed
 }
 
 // webhook returns the webhook of that name, a new one if need be.
@@ -67,38 +67,38 @@ func (r *Runner) webhook(key types.NamespacedName) *webhook {
 		space = &namespace{name: key.Namespace}
 		r.namespaces[key.Namespace] = space
 	}
-	space.hooks++
-	h := &webhook{key: key, space: space, limit: 1, class: Unproven}
-	h.seat.value, h.waits.value = h, h
+	space.webhookCount++
+	h := &webhook{key: key, namespace: space, limit: 1, class: Unproven}
+	h.node.value, h.waitNode.value = h, h
 	h.hold.index = -1
 	r.webhooks[key] = h
 	return h
 }
 
 // setDestination makes a webhook start afresh if its destination changed.
-// Attempts that are still out to the old one keep their slots and count against
+// Attempts that are still under way to the old one keep their slots and count against
 // the old destination and PerWebhook, but are not learned from.
 func (r *Runner) setDestination(h *webhook, address string) {
-	if h.dest == nil || h.dest.address != address {
+	if h.destination == nil || h.destination.address != address {
 		r.startAfresh(h, address)
 	}
 }
 
 func (r *Runner) startAfresh(h *webhook, address string) {
-	old := h.dest
+	old := h.destination
 	if old != nil {
 		r.unlink(h)
-		r.wake(old)
-		r.unhold(h)
+		r.admitWaiting(old)
+		r.endHold(h)
 		h.reset()
 		h.era++
-		h.inFlight, h.late, h.class = 0, 0, Unproven
-		old.hooks--
+		h.underWay, h.slowAttempts, h.class = 0, 0, Unproven
+		old.webhookCount--
 	}
-	h.dest = r.destination(address)
-	h.dest.hooks++
+	h.destination = r.destination(address)
+	h.destination.webhookCount++
 	if old != nil {
-		r.drop(old)
+		r.dropDestination(old)
 	}
 }
 
@@ -112,38 +112,38 @@ func (r *Runner) Redirect(key types.NamespacedName, address string) {
 	if h == nil {
 		return
 	}
-	r.unhold(h) // it may be held though nothing was ever submitted
+	r.endHold(h) // it may be held though nothing was ever submitted
 	r.startAfresh(h, address)
-	r.refresh(h, r.now())
-	r.nudge()
+	r.update(h, r.now())
+	r.signal()
 }
 
 // reset forgets what was learned about a webhook.
 func (h *webhook) reset() {
-	h.calm()
-	h.experience = experience{}
+	h.resetLimit()
+	h.health = endpointHealth{}
 }
 
-// calm lets one attempt at a time go out until one succeeds.
-func (h *webhook) calm() {
+// resetLimit lets one attempt at a time go out until one succeeds.
+func (h *webhook) resetLimit() {
 	h.limit = 1
 	h.epoch++
 }
 
-// nextBand is the band that the webhook's next attempt competes in.
-func (h *webhook) nextBand() band {
+// nextPriority is the priority that the webhook's next attempt competes in.
+func (h *webhook) nextPriority() priority {
 	switch h.class {
 	case Slow:
-		return slow
+		return prioritySlow
 	case Hanging:
-		return hanging
+		return priorityHanging
 	case Unproven:
-		return unproven
+		return priorityUnproven
 	}
-	if h.inFlight > 0 {
-		return provenBusy
+	if h.underWay > 0 {
+		return priorityProvenBusy
 	}
-	return provenIdle
+	return priorityProvenIdle
 }
 
 // mayStart reports whether nothing of the webhook's own stands against one more
@@ -152,61 +152,61 @@ func (h *webhook) nextBand() band {
 // keep the API server as busy as it can be, and what has failed takes the slots
 // of others.
 func (r *Runner) mayStart(h *webhook) bool {
-	out := h.inFlight
-	if h.experience.failing {
-		out += h.unwritten + h.resting
+	out := h.underWay
+	if h.health.failing {
+		out += h.unacknowledged + h.throttledOutcomes
 	}
-	if h.space.writes.failing && r.bars(h.space, r.now()) {
-		h.bar()
+	if h.namespace.writes.failing && r.blocks(h.namespace, r.now()) {
+		h.waitForWrites()
 		return false
 	}
-	return !h.held() && out < h.limit && h.flights.n < r.perWebhook
+	return !h.held() && out < h.limit && h.attempts.n < r.perWebhook
 }
 
-// refresh brings class and position of a webhook up to date.
-func (r *Runner) refresh(h *webhook, now time.Duration) {
-	r.reclass(h, now)
-	r.position(h)
+// update brings class and position of a webhook up to date.
+func (r *Runner) update(h *webhook, now time.Duration) {
+	r.updateClass(h, now)
+	r.schedule(h)
 }
 
-// position puts a webhook into the rotation it belongs to, or out of all. It
-// keeps its place if that is right already, else it goes to the end.
-func (r *Runner) position(h *webhook) {
+// schedule puts a webhook into the fair queue it belongs to, or out of all. It
+// stays where it is if that is right already, else it goes to the end.
+func (r *Runner) schedule(h *webhook) {
 	if h.queue.n == 0 || !r.mayStart(h) {
-		r.leave(h)
+		r.unschedule(h)
 		return
 	}
-	b := h.nextBand()
-	if h.group != nil && h.band == b {
+	p := h.nextPriority()
+	if h.group != nil && h.priority == p {
 		return
 	}
-	r.leave(h)
-	if h.dest.admits(b) {
-		r.linkReady(h, b)
+	r.unschedule(h)
+	if h.destination.hasRoom(p) {
+		r.linkReady(h, p)
 		return
 	}
-	h.dest.park(h, b, r.nextTurn())
+	h.destination.enqueue(h, p, r.nextSequence())
 }
 
-// leave takes a webhook out of the rotation it is in and lets those go ahead
-// that its place kept waiting.
-func (r *Runner) leave(h *webhook) {
+// unschedule takes a webhook out of the fair queue it is in and gives its room to
+// webhooks that wait for the destination.
+func (r *Runner) unschedule(h *webhook) {
 	if h.group == nil {
 		return
 	}
 	r.unlink(h)
-	r.wake(h.dest)
+	r.admitWaiting(h.destination)
 }
 
-func (r *Runner) linkReady(h *webhook, b band) {
-	if h.space.ready == 0 {
-		h.space.turn = r.nextTurn()
+func (r *Runner) linkReady(h *webhook, p priority) {
+	if h.namespace.ready == 0 {
+		h.namespace.sequence = r.nextSequence()
 	}
-	h.space.ready++
-	h.dest.ready[b]++
-	h.group, h.band, h.ready = &h.space.groups[b], b, true
-	h.turn = r.nextTurn()
-	r.ready[b].link(h.group, h, h.space.turn)
+	h.namespace.ready++
+	h.destination.ready[p]++
+	h.group, h.priority, h.ready = &h.namespace.groups[p], p, true
+	h.sequence = r.nextSequence()
+	r.ready[p].link(h.group, h, h.namespace.sequence)
 }
 
 func (r *Runner) unlink(h *webhook) {
@@ -214,30 +214,30 @@ func (r *Runner) unlink(h *webhook) {
 	case h.group == nil:
 		return
 	case h.ready:
-		h.space.ready--
-		h.dest.ready[h.band]--
-		r.ready[h.band].unlink(h.group, h)
+		h.namespace.ready--
+		h.destination.ready[h.priority]--
+		r.ready[h.priority].unlink(h.group, h)
 	default:
-		h.dest.unpark(h)
+		h.destination.dequeue(h)
 	}
 	h.group = nil
 }
 
-// served gives a namespace its next turn behind all others.
-func (r *Runner) served(space *namespace) {
-	space.turn = r.nextTurn()
-	for b := range r.ready {
-		r.ready[b].delay(&space.groups[b], space.turn)
+// moveNamespaceBack gives a namespace its next turn behind all others.
+func (r *Runner) moveNamespaceBack(space *namespace) {
+	space.sequence = r.nextSequence()
+	for p := range r.ready {
+		r.ready[p].moveBack(&space.groups[p], space.sequence)
 	}
 }
 
-func (r *Runner) nextTurn() int64 {
-	r.turn++
-	return r.turn
+func (r *Runner) nextSequence() int64 {
+	r.sequence++
+	return r.sequence
 }
 
 // ForgetWebhook drops what was learned about a webhook, and all of it once
-// nothing of it is queued or in flight. Jobs that are queued stay.
+// nothing of it is queued or under way. Jobs that are queued stay.
 func (r *Runner) ForgetWebhook(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -247,28 +247,28 @@ func (r *Runner) ForgetWebhook(key types.NamespacedName) {
 	}
 	h.forgotten = true
 	h.reset()
-	r.unhold(h)
-	r.refresh(h, r.now())
+	r.endHold(h)
+	r.update(h, r.now())
 	r.retire(h)
-	r.nudge()
+	r.signal()
 }
 
 // retire removes a forgotten webhook when nothing is left of it.
 func (r *Runner) retire(h *webhook) {
-	if !h.forgotten || h.jobs > 0 || r.webhooks[h.key] != h {
+	if !h.forgotten || h.jobCount > 0 || r.webhooks[h.key] != h {
 		return
 	}
 	r.unlink(h)
-	r.unhold(h)
-	h.waits.leave()
+	r.endHold(h)
+	h.waitNode.detach()
 	delete(r.webhooks, h.key)
-	h.space.hooks--
-	if h.space.hooks == 0 {
+	h.namespace.webhookCount--
+	if h.namespace.webhookCount == 0 {
 		delete(r.namespaces, h.key.Namespace)
-		delete(r.failing, h.space)
+		delete(r.failing, h.namespace)
 	}
-	if h.dest != nil {
-		h.dest.hooks--
-		r.drop(h.dest)
+	if h.destination != nil {
+		h.destination.webhookCount--
+		r.dropDestination(h.destination)
 	}
 }

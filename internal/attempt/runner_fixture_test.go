@@ -79,13 +79,13 @@ type sent struct {
 	waited time.Duration // since it was submitted
 }
 
-// world is a runner with everything around it: endpoints, and a controller that
+// runnerFixture is a runner with everything around it: endpoints, and a controller that
 // writes outcomes. It lives in a synctest bubble, so its time is made up.
-type world struct {
+type runnerFixture struct {
 	*Runner
 	t     *testing.T
 	begin time.Time
-	// silent leaves outcomes unwritten.
+	// silent leaves outcomes unacknowledged.
 	silent bool
 	// latency is how long a write takes.
 	latency time.Duration
@@ -99,71 +99,71 @@ type world struct {
 	sends     []sent
 	outcomes  map[types.UID]Outcome // written
 	woken     []types.NamespacedName
-	flying    map[types.UID]bool
+	sending   map[types.UID]bool
 	byHook    map[string]int
 	peak      map[string]int
 	most      int
 }
 
-// inWorld runs a test in a bubble with a runner that is running.
-func inWorld(t *testing.T, options Options, test func(w *world)) {
+// withRunner runs a test in a bubble with a runner that is running.
+func withRunner(t *testing.T, options Options, test func(f *runnerFixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{
+		f := &runnerFixture{
 			t:         t,
 			begin:     time.Now(),
 			answers:   map[string]answer{},
 			otherwise: status(200, 20*time.Millisecond),
 			submitted: map[types.UID]time.Duration{},
 			outcomes:  map[types.UID]Outcome{},
-			flying:    map[types.UID]bool{},
+			sending:   map[types.UID]bool{},
 			byHook:    map[string]int{},
 			peak:      map[string]int{},
 		}
-		options.Sender = w
-		options.Wake = w.onWake
-		w.Runner = New(options)
+		options.Sender = f
+		options.Wake = f.onWake
+		f.Runner = New(options)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			if err := w.Run(ctx); err != nil {
+			if err := f.Run(ctx); err != nil {
 				t.Error(err)
 			}
 		}()
-		test(w)
-		w.settleDown()
+		test(f)
+		f.settleDown()
 		stop()
 		<-ended
 		drainCtx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if err := w.Drain(drainCtx); err != nil {
+		if err := f.Drain(drainCtx); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
-		w.check()
+		f.check()
 	})
 }
 
 // settleDown lets everything happen that can without time passing, and checks.
-func (w *world) settleDown() {
-	w.t.Helper()
+func (f *runnerFixture) settleDown() {
+	f.t.Helper()
 	synctest.Wait()
-	w.check()
+	f.check()
 }
 
 // pass lets time pass.
-func (w *world) wait(d time.Duration) {
-	w.t.Helper()
+func (f *runnerFixture) wait(d time.Duration) {
+	f.t.Helper()
 	time.Sleep(d)
-	w.settleDown()
+	f.settleDown()
 }
 
-func (w *world) elapsed() time.Duration { return time.Since(w.begin) }
+func (f *runnerFixture) elapsed() time.Duration { return time.Since(f.begin) }
 
 // job makes the job of a delivery: its UID is namespace/webhook/anything, its
 // destination the webhook's own.
-func (w *world) job(uid string, number int) Job {
+func (f *runnerFixture) job(uid string, number int) Job {
 	part := strings.SplitN(uid, "/", 3)
 	return Job{
 		UID:         types.UID(uid),
@@ -173,8 +173,8 @@ func (w *world) job(uid string, number int) Job {
 		Number:      number,
 		Timeout:     10 * time.Second,
 		Prepare: func(ctx context.Context) (dispatcher.Request, any, error) {
-			if w.prepare != nil {
-				if err := w.prepare(ctx, types.UID(uid)); err != nil {
+			if f.prepare != nil {
+				if err := f.prepare(ctx, types.UID(uid)); err != nil {
 					return dispatcher.Request{}, "note", err
 				}
 			}
@@ -189,134 +189,134 @@ func (w *world) job(uid string, number int) Job {
 }
 
 // submit submits first attempts.
-func (w *world) submit(uids ...string) {
-	w.t.Helper()
+func (f *runnerFixture) submit(uids ...string) {
+	f.t.Helper()
 	for _, uid := range uids {
-		w.submitJob(w.job(uid, 1))
+		f.submitJob(f.job(uid, 1))
 	}
 }
 
-func (w *world) submitJob(job Job) {
-	w.t.Helper()
-	w.mu.Lock()
-	w.submitted[job.UID] = w.elapsed()
-	w.mu.Unlock()
-	if !w.Submit(job) {
-		w.t.Fatalf("Submit(%s, %d) was refused: %+v", job.UID, job.Number, w.View(job.UID))
+func (f *runnerFixture) submitJob(job Job) {
+	f.t.Helper()
+	f.mu.Lock()
+	f.submitted[job.UID] = f.elapsed()
+	f.mu.Unlock()
+	if !f.Submit(job) {
+		f.t.Fatalf("Submit(%s, %d) was refused: %+v", job.UID, job.Number, f.View(job.UID))
 	}
 }
 
 // many submits n deliveries of one webhook.
-func (w *world) many(hook, prefix string, n int) {
-	w.t.Helper()
+func (f *runnerFixture) many(hook, prefix string, n int) {
+	f.t.Helper()
 	for i := range n {
-		w.submit(fmt.Sprintf("%s/%s%d", hook, prefix, i))
+		f.submit(fmt.Sprintf("%s/%s%d", hook, prefix, i))
 	}
 }
 
 // Send implements Sender.
-func (w *world) Send(ctx context.Context, request dispatcher.Request) (dispatcher.Result, error) {
+func (f *runnerFixture) Send(ctx context.Context, request dispatcher.Request) (dispatcher.Result, error) {
 	uid := types.UID(request.DeliveryID)
-	w.mu.Lock()
-	if w.flying[uid] {
-		w.t.Errorf("%s is in flight twice", uid)
+	f.mu.Lock()
+	if f.sending[uid] {
+		f.t.Errorf("%s is under way twice", uid)
 	}
-	w.flying[uid] = true
-	w.byHook[request.URL]++
-	w.peak[request.URL] = max(w.peak[request.URL], w.byHook[request.URL])
-	w.most = max(w.most, len(w.flying))
-	w.sends = append(w.sends, sent{
+	f.sending[uid] = true
+	f.byHook[request.URL]++
+	f.peak[request.URL] = max(f.peak[request.URL], f.byHook[request.URL])
+	f.most = max(f.most, len(f.sending))
+	f.sends = append(f.sends, sent{
 		uid: uid, hook: request.URL, number: request.Attempt,
-		at: w.elapsed(), waited: w.elapsed() - w.submitted[uid],
+		at: f.elapsed(), waited: f.elapsed() - f.submitted[uid],
 	})
-	respond := w.answers[request.URL]
+	respond := f.answers[request.URL]
 	if respond == nil {
-		respond = w.otherwise
+		respond = f.otherwise
 	}
-	w.mu.Unlock()
+	f.mu.Unlock()
 	defer func() {
-		w.mu.Lock()
-		delete(w.flying, uid)
-		w.byHook[request.URL]--
-		w.mu.Unlock()
+		f.mu.Lock()
+		delete(f.sending, uid)
+		f.byHook[request.URL]--
+		f.mu.Unlock()
 	}()
 	return respond(ctx, request)
 }
 
-func (w *world) onWake(name types.NamespacedName) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.woken = append(w.woken, name)
-	if !w.silent {
-		go w.write(types.UID(name.Name))
+func (f *runnerFixture) onWake(name types.NamespacedName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.woken = append(f.woken, name)
+	if !f.silent {
+		go f.write(types.UID(name.Name))
 	}
 }
 
 // write acknowledges an outcome as the controller would.
-func (w *world) write(uid types.UID) {
-	time.Sleep(w.latency)
-	view := w.View(uid)
+func (f *runnerFixture) write(uid types.UID) {
+	time.Sleep(f.latency)
+	view := f.View(uid)
 	if view.Phase != Finished {
 		return // deleted meanwhile
 	}
-	w.mu.Lock()
-	w.outcomes[uid] = view.Outcome
-	w.mu.Unlock()
-	w.Written(uid, view.Attempts, view.Outcome.Result.Succeeded())
-	w.Observed(uid, view.Attempts)
+	f.mu.Lock()
+	f.outcomes[uid] = view.Outcome
+	f.mu.Unlock()
+	f.Written(uid, view.Attempts, view.Outcome.Result.Succeeded())
+	f.Observed(uid, view.Attempts)
 }
 
 // writeAll acknowledges everything that is finished.
-func (w *world) writeAll() {
-	for _, name := range w.Unsettled() {
-		w.write(types.UID(name.Name))
+func (f *runnerFixture) writeAll() {
+	for _, name := range f.Unsettled() {
+		f.write(types.UID(name.Name))
 	}
 }
 
 // order returns the deliveries in the order they were sent.
-func (w *world) order() []string {
+func (f *runnerFixture) order() []string {
 	var uids []string
-	for _, s := range w.log() {
+	for _, s := range f.log() {
 		uids = append(uids, string(s.uid))
 	}
 	return uids
 }
 
 // total returns how many attempts were sent.
-func (w *world) total() int { return len(w.log()) }
+func (f *runnerFixture) total() int { return len(f.log()) }
 
 // log returns what was sent.
-func (w *world) log() []sent {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.sends)
+func (f *runnerFixture) log() []sent {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.sends)
 }
 
 // calls returns what Wake was called with.
-func (w *world) calls() []types.NamespacedName {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.woken)
+func (f *runnerFixture) calls() []types.NamespacedName {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.woken)
 }
 
 // answer sets how the endpoint of namespace/webhook behaves.
-func (w *world) answer(hook string, respond answer) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.answers[hook] = respond
+func (f *runnerFixture) answer(hook string, respond answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers[hook] = respond
 }
 
-// peakOf returns how many attempts of namespace/webhook were in flight at most.
-func (w *world) peakOf(hook string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.peak[hook]
+// peakOf returns how many attempts of namespace/webhook were under way at most.
+func (f *runnerFixture) peakOf(hook string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.peak[hook]
 }
 
 // count returns how often a webhook was sent to.
-func (w *world) count(hook string) int {
+func (f *runnerFixture) count(hook string) int {
 	n := 0
-	for _, s := range w.log() {
+	for _, s := range f.log() {
 		if s.hook == hook {
 			n++
 		}
@@ -324,39 +324,39 @@ func (w *world) count(hook string) int {
 	return n
 }
 
-// now in flight, by namespace/webhook.
-func (w *world) flightsOf(hook string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.byHook[hook]
+// now under way, by namespace/webhook.
+func (f *runnerFixture) underWayOf(hook string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.byHook[hook]
 }
 
 // outcome returns what was written of a delivery.
-func (w *world) outcome(uid string) Outcome {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.outcomes[types.UID(uid)]
+func (f *runnerFixture) outcome(uid string) Outcome {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.outcomes[types.UID(uid)]
 }
 
-func (w *world) webhookKey(hook string) types.NamespacedName {
+func (f *runnerFixture) webhookKey(hook string) types.NamespacedName {
 	part := strings.SplitN(hook, "/", 2)
 	return types.NamespacedName{Namespace: part[0], Name: part[1]}
 }
 
 // classOf returns the class of namespace/webhook.
-func (w *world) classOf(hook string) Class {
+func (f *runnerFixture) classOf(hook string) Class {
 	part := strings.SplitN(hook, "/", 2)
-	w.Runner.mu.Lock()
-	defer w.Runner.mu.Unlock()
-	return w.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].classify(w.now(), w.slowAfter)
+	f.Runner.mu.Lock()
+	defer f.Runner.mu.Unlock()
+	return f.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].classify(f.now(), f.slowAfter)
 }
 
-// limitOf returns how many attempts of namespace/webhook may be in flight.
-func (w *world) limitOf(hook string) int {
+// limitOf returns how many attempts of namespace/webhook may be under way.
+func (f *runnerFixture) limitOf(hook string) int {
 	part := strings.SplitN(hook, "/", 2)
-	w.Runner.mu.Lock()
-	defer w.Runner.mu.Unlock()
-	return w.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].limit
+	f.Runner.mu.Lock()
+	defer f.Runner.mu.Unlock()
+	return f.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].limit
 }
 
 func expect[T comparable](t *testing.T, what string, got, want T) {

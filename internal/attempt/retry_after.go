@@ -16,8 +16,8 @@ import (
 // to write it and to know that the webhook is disabled.
 const goneHold = 2 * time.Second
 
-// hold is until when an endpoint asked to be left alone.
-type hold struct {
+// retryAfterHold is until when an endpoint asked for a pause.
+type retryAfterHold struct {
 	until time.Time
 	ends  time.Duration
 	index int // in Runner.holds; -1: not held
@@ -32,13 +32,13 @@ func (r *Runner) Hold(key types.NamespacedName, until time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.webhook(key)
-	r.hold(h, until, r.now())
-	r.position(h)
-	r.nudge()
+	r.holdUntil(h, until, r.now())
+	r.schedule(h)
+	r.signal()
 }
 
-func (r *Runner) hold(h *webhook, until time.Time, now time.Duration) {
-	h.calm()
+func (r *Runner) holdUntil(h *webhook, until time.Time, now time.Duration) {
+	h.resetLimit()
 	ends := now + time.Until(until)
 	switch {
 	case ends <= now:
@@ -51,13 +51,13 @@ func (r *Runner) hold(h *webhook, until time.Time, now time.Duration) {
 	}
 }
 
-// heed leaves an endpoint alone that has just asked for it, or that is gone. The
+// applyRetryAfter holds a webhook whose endpoint has just asked for a pause, or is gone. The
 // caller does more about both once the outcome is written; that can be long
 // after others have begun.
-func (r *Runner) heed(h *webhook, f *flight, result dispatcher.Result, now time.Duration) {
+func (r *Runner) applyRetryAfter(h *webhook, a *attempt, result dispatcher.Result, now time.Duration) {
 	var until time.Time
 	switch {
-	case f.era != h.era:
+	case a.era != h.era:
 		return
 	case result.Reason == dispatcher.ReasonGone:
 		until = time.Now().Add(goneHold)
@@ -69,7 +69,7 @@ func (r *Runner) heed(h *webhook, f *flight, result dispatcher.Result, now time.
 			until = latest
 		}
 	}
-	r.hold(h, until, now)
+	r.holdUntil(h, until, now)
 }
 
 // HoldUntil returns until when nothing of a webhook starts, the zero time if it
@@ -90,26 +90,26 @@ func (r *Runner) Calm(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if h := r.webhooks[key]; h != nil {
-		h.calm()
-		r.position(h)
+		h.resetLimit()
+		r.schedule(h)
 	}
 }
 
-// unhold ends the hold of a webhook, if there is one.
-func (r *Runner) unhold(h *webhook) {
+// endHold ends the hold of a webhook, if there is one.
+func (r *Runner) endHold(h *webhook) {
 	if h.held() {
 		heap.Remove(&r.holds, h.hold.index)
-		h.hold = hold{index: -1}
+		h.hold = retryAfterHold{index: -1}
 	}
-	r.lane.revive(&h.lost)
+	r.lostAttempts.requeue(&h.lost)
 }
 
 // endHolds releases the webhooks whose time has come.
 func (r *Runner) endHolds(now time.Duration) {
 	for len(r.holds) > 0 && r.holds[0].hold.ends <= now {
 		h := r.holds[0]
-		r.unhold(h)
-		r.position(h)
+		r.endHold(h)
+		r.schedule(h)
 	}
 }
 

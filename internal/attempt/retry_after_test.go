@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package attempt
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+)
+
+// throttles asks to be left alone for a while.
+func throttles(code int, retryAfter, after time.Duration) answer {
+	return func(context.Context, dispatcher.Request) (dispatcher.Result, error) {
+		time.Sleep(after)
+		return dispatcher.Result{
+			Duration: after, StatusCode: code, Reason: dispatcher.ReasonThrottled, RetryAfter: time.Now().Add(retryAfter),
+		}, nil
+	}
+}
+
+// Writing an outcome can take long: meanwhile a busy webhook would go on and on.
+func TestRetryAfterHoldsBeforeTheOutcomeIsWritten(t *testing.T) {
+	withRunner(t, Options{}, func(f *runnerFixture) {
+		hook := types.NamespacedName{Namespace: "ns", Name: "hook"}
+		f.many("ns/hook", "before", 40)
+		f.wait(time.Second)
+		f.silent = true
+		f.answer("ns/hook", throttles(429, time.Minute, 20*ms))
+		f.many("ns/hook", "after", 60)
+		f.settleDown()
+		atOnce := f.underWayOf("ns/hook")
+		if atOnce < 4 {
+			t.Fatalf("under way when the endpoint begins to refuse: %d", atOnce)
+		}
+		f.wait(time.Minute + 19*ms)
+		expect(t, "sent until the hold ends", f.count("ns/hook"), 40+atOnce)
+		expect(t, "held", f.HoldUntil(hook).IsZero(), false)
+		f.writeAll()
+		f.answer("ns/hook", status(200, 20*ms))
+		f.wait(maxThrottle + ms)
+		expect(t, "under way after the hold", f.underWayOf("ns/hook"), 1)
+		f.wait(20 * ms)
+		expect(t, "under way after a success", f.underWayOf("ns/hook"), 2)
+		f.writeAll()
+		f.silent = false
+	})
+}
+
+func TestRetryAfterHoldsForAnHourAtMost(t *testing.T) {
+	withRunner(t, Options{}, func(f *runnerFixture) {
+		f.answer("ns/hook", inTurn(throttles(503, 100*time.Hour, ms), status(200, ms)))
+		f.submit("ns/hook/a", "ns/hook/b")
+		f.wait(time.Hour)
+		expect(t, "sent within the hour", f.count("ns/hook"), 1)
+		f.wait(ms)
+		expect(t, "sent after it", f.count("ns/hook"), 2)
+	})
+}
+
+func TestAnAttemptInPreparationIsReturnedWhenItsWebhookIsHeld(t *testing.T) {
+	withRunner(t, Options{}, func(f *runnerFixture) {
+		f.prepare = func(context.Context, types.UID) error { time.Sleep(time.Second); return nil }
+		f.submit("ns/hook/a", "ns/other/a")
+		f.settleDown()
+		f.Hold(types.NamespacedName{Namespace: "ns", Name: "hook"}, time.Now().Add(10*time.Second))
+		f.wait(time.Second)
+		expect(t, "phase", f.View("ns/hook/a").Phase, Queued)
+		expect(t, "sent of another webhook", f.count("ns/other"), 1)
+		f.wait(9*time.Second - ms)
+		expect(t, "sent while it is held", f.count("ns/hook"), 0)
+		f.wait(time.Second + ms)
+		expect(t, "sent afterwards", f.count("ns/hook"), 1)
+	})
+}
+
+// Each delivery that gets a 410 has failed for good, and those that are held
+// until somebody enables the webhook have not.
+func TestNothingFollowsA410BeforeItIsWritten(t *testing.T) {
+	withRunner(t, Options{}, func(f *runnerFixture) {
+		f.many("ns/hook", "before", 40)
+		f.wait(time.Second)
+		f.silent = true
+		f.answer("ns/hook", func(context.Context, dispatcher.Request) (dispatcher.Result, error) {
+			time.Sleep(20 * ms)
+			return dispatcher.Result{StatusCode: 410, Reason: dispatcher.ReasonGone}, nil
+		})
+		f.many("ns/hook", "after", 60)
+		f.settleDown()
+		atOnce := f.underWayOf("ns/hook")
+		f.wait(goneHold)
+		expect(t, "sent before somebody may have said that it is disabled", f.count("ns/hook"), 40+atOnce)
+		f.writeAll()
+		f.wait(maxThrottle + 20*ms)
+		expect(t, "sent then, as after a 410 to a test event", f.count("ns/hook"), 41+atOnce)
+		f.writeAll()
+		f.silent = false
+	})
+}
+
+// What an endpoint asked for, or did, says nothing about another one. Jobs that
+// were queued for the old one must not wait for a new one to come along.
+func TestARedirectedWebhookStartsAfreshWithItsQueue(t *testing.T) {
+	for name, address := range map[string]string{"elsewhere": "elsewhere.example.com:443", "another path": "ns.hook:443"} {
+		t.Run(name, func(t *testing.T) {
+			withRunner(t, Options{}, func(f *runnerFixture) {
+				hook := types.NamespacedName{Namespace: "ns", Name: "hook"}
+				f.answer("ns/hook", inTurn(hangs(), throttles(429, time.Hour, ms)))
+				f.many("ns/hook", "a", 10)
+				f.wait(20 * time.Second)
+				expect(t, "sent to the old endpoint", f.count("ns/hook"), 2)
+				expect(t, "class before", f.classOf("ns/hook"), Slow)
+				f.answer("ns/hook", status(200, ms))
+				f.Redirect(hook, address)
+				f.settleDown()
+				expect(t, "class after", f.classOf("ns/hook"), Unproven)
+				expect(t, "under way", f.underWayOf("ns/hook"), 1)
+				f.wait(time.Second)
+				expect(t, "sent in all", f.count("ns/hook"), 10)
+				expect(t, "destinations", len(f.destinations), 1)
+			})
+		})
+	}
+}
+
+// An answer of the old endpoint that comes late does not hold the new one.
+func TestALateRetryAfterOfTheOldEndpointHoldsNothing(t *testing.T) {
+	withRunner(t, Options{}, func(f *runnerFixture) {
+		f.answer("ns/hook", inTurn(throttles(429, time.Hour, 2*time.Second), status(200, ms)))
+		f.submit("ns/hook/a", "ns/hook/b", "ns/hook/c")
+		f.wait(time.Second)
+		f.Redirect(types.NamespacedName{Namespace: "ns", Name: "hook"}, "ns.hook:443")
+		f.wait(5 * time.Second)
+		expect(t, "sent", f.count("ns/hook"), 3)
+	})
+}
+
+func TestRedirectingAnUnknownWebhookCreatesNone(t *testing.T) {
+	withRunner(t, Options{}, func(f *runnerFixture) {
+		f.Redirect(types.NamespacedName{Namespace: "ns", Name: "hook"}, "elsewhere.example.com:443")
+		expect(t, "webhooks", len(f.webhooks), 0)
+		expect(t, "destinations", len(f.destinations), 0)
+	})
+}
