@@ -3,13 +3,30 @@
 package gateway
 
 import (
+	"container/list"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/dispatcher"
-	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
+)
+
+const (
+	// failuresToOpen is how many first attempts must fail in a row before a
+	// webhook's events go the durable way.
+	failuresToOpen = 3
+	// minOpen and maxOpen bound how long that lasts before one attempt
+	// finds out.
+	minOpen = time.Second
+	maxOpen = 30 * time.Second
+	// minSlowOpen and maxSlowOpen do so for an endpoint that was slower than the wait. The
+	// first time may be a hiccup of the whole machine, and to store every event to a
+	// webhook that is busy makes that worse.
+	minSlowOpen = time.Second
+	maxSlowOpen = 2 * time.Minute
+	// provenFor is how long a success counts as lately.
+	provenFor = 10 * time.Minute
+	// healthyFor is for how long a success counts more than a status that says failing.
+	healthyFor = 30 * time.Second
 )
 
 // hangingFor is how long an endpoint is the controller's alone after one of its
@@ -18,135 +35,97 @@ import (
 // write more than to store the delivery first.
 const hangingFor = 2 * time.Minute
 
-// webhookKey is one Webhook. What a delivery says counts only for the Webhook of its
-// own namespace that has the name in its spec and the UID of its owner: anybody can
-// write another UID, or another name, into a delivery.
-type webhookKey struct {
-	namespace, name string
-	uid             types.UID
+// endpointState is what is known of one webhook.
+type endpointState struct {
+	key                 webhookKey
+	url                 string
+	signing             v1alpha1.SecretKeyReference
+	revision            string // of url and signing
+	destination         *destinationSlots
+	underWay            int
+	lastSuccess         time.Time
+	latencyAverage      time.Duration // moving average of the time to an answer
+	consecutiveFailures int           // failures in a row
+	lastFailure         time.Time
+	consecutiveSlow     int // times in a row that it was slower than the wait
+	openUntil           time.Time
+	// retryAfter is until when the endpoint asked to be left alone. What came in
+	// before goes first.
+	retryAfter time.Time
+	queue      list.List // of *turn, who wait for a slot
 }
 
-func keyOf(webhook *v1alpha1.Webhook) webhookKey {
-	return webhookKey{namespace: webhook.Namespace, name: webhook.Name, uid: webhook.UID}
-}
+func (e *endpointState) isProven(now time.Time) bool { return now.Sub(e.lastSuccess) <= provenFor }
 
-// observedAttempt is what an object tells of an endpoint: how the latest attempt of its
-// delivery ended.
-type observedAttempt struct {
-	endTime    time.Time // when it ended; zero: there was none
-	revision   string    // of the endpoint; "": it is not known
-	timedOut   bool
-	succeeded  bool
-	retryAfter time.Time // until when the endpoint asked for a pause; zero: it did not
-}
-
-// observeAttempt reads it off a delivery. Times that somebody made up are within bounds.
-func observeAttempt(delivery *v1alpha1.WebhookDelivery, now time.Time) observedAttempt {
-	latest := latestAttempt(delivery)
-	if latest == nil {
-		return observedAttempt{}
-	}
-	entry := attemptlog.Bounded(*latest, now)
-	observed := observedAttempt{
-		endTime: earliest(attemptlog.Ended(&entry), now), revision: entry.EndpointRevision,
-		timedOut:  entry.Reason == string(dispatcher.ReasonTimeout),
-		succeeded: delivery.Status.State == v1alpha1.DeliverySucceeded,
-	}
-	if entry.RetryAfterTime != nil {
-		observed.retryAfter = entry.RetryAfterTime.Time
-	}
-	return observed
-}
-
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// latestAttempt is that of a delivery; nil: there was none, or it is not known.
-func latestAttempt(delivery *v1alpha1.WebhookDelivery) *v1alpha1.Attempt {
-	if log := delivery.Status.AttemptLog; len(log) > 0 {
-		return &log[len(log)-1]
-	}
-	return delivery.Spec.FirstAttempt
-}
-
-// endpointObservations is what objects tell of the endpoint of one webhook. It is kept for as long
-// as it matters, whether this replica has attempted anything yet or not.
-type endpointObservations struct {
-	latest            observedAttempt // the attempt that ended last
-	longestRetryAfter observedAttempt // the one by whose Retry-After the pause is longest
-}
-
-// isCurrent reports whether anything of it still counts.
-func (o *endpointObservations) isCurrent(now time.Time) bool {
-	return now.Sub(o.latest.endTime) < hangingFor || o.longestRetryAfter.retryAfter.After(now)
-}
-
-// observe takes in how an attempt of a webhook ended, whoever made it.
-func (l *limiter) observe(webhook webhookKey, attempt observedAttempt, now time.Time) {
-	if attempt.endTime.IsZero() || now.Sub(attempt.endTime) >= hangingFor && !attempt.retryAfter.After(now) {
-		return
-	}
+// isHealthy reports whether this process has just seen the endpoint of a webhook do well:
+// later than it is said to have failed, or a moment ago. That counts more than a
+// status, which says failing after one refusal among a hundred successes a second.
+func (l *limiter) isHealthy(webhook *v1alpha1.Webhook, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.dropExpiredObservations(now)
-	observed := l.observations[webhook]
-	if observed == nil {
-		observed = &endpointObservations{}
-		l.observations[webhook] = observed
+	e := l.endpoints[keyOf(webhook)]
+	if e == nil || !e.isEndpointOf(webhook) || e.lastSuccess.IsZero() || e.isTripped() {
+		return false
 	}
-	e := l.endpoints[webhook]
-	if attempt.retryAfter.After(now) && observed.longestRetryAfter.isSupersededBy(attempt) {
-		observed.longestRetryAfter = attempt
-		if e != nil {
-			e.applyObservedRetryAfter(attempt, now)
-		}
+	failed := webhook.Status.LastFailureTime
+	return now.Sub(e.lastSuccess) <= healthyFor || failed != nil && e.lastSuccess.After(failed.Time)
+}
+
+// isTripped reports whether one attempt finds out how the endpoint does.
+func (e *endpointState) isTripped() bool {
+	return e.consecutiveFailures >= failuresToOpen || e.consecutiveSlow > 0
+}
+
+func (e *endpointState) isEndpointOf(webhook *v1alpha1.Webhook) bool {
+	return e.url == webhook.Spec.URL && e.signing == signingsecret.RefOf(webhook)
+}
+
+// observeSlow closes a webhook whose endpoint was slower than an endpoint may be.
+func (e *endpointState) observeSlow(now time.Time) {
+	if now.Before(e.openUntil) && e.consecutiveSlow > 0 {
+		return // it was out together with the one that was heeded
 	}
-	if !attempt.endTime.After(observed.latest.endTime) {
-		return
+	e.consecutiveSlow++
+	e.openForSlow(now)
+}
+
+// openForSlow leaves an endpoint alone from now on that is slow, longer each time in a row.
+func (e *endpointState) openForSlow(now time.Time) {
+	if e.consecutiveSlow == 0 {
+		return // another attempt has been answered in time since
 	}
-	observed.latest = attempt
-	if e != nil && e.concerns(attempt) && attempt.succeeded && attempt.endTime.After(e.lastFailure) {
-		e.allowProbe()
+	e.open(now.Add(min(minSlowOpen<<min(e.consecutiveSlow-1, 8), maxSlowOpen)))
+}
+
+func (e *endpointState) open(until time.Time) {
+	if until.After(e.openUntil) {
+		e.openUntil = until
 	}
 }
 
-// isSupersededBy reports whether another attempt decides for how long to pause: the one
-// that ended later if it went to another endpoint, else the one that asked for more.
-func (a observedAttempt) isSupersededBy(b observedAttempt) bool {
-	if a.revision != b.revision {
-		return b.endTime.After(a.endTime)
-	}
-	return b.retryAfter.After(a.retryAfter)
+// applyRetryAfter leaves a webhook alone whose endpoint asked for it.
+func (e *endpointState) applyRetryAfter(until time.Time) {
+	e.consecutiveFailures = max(e.consecutiveFailures, failuresToOpen)
+	e.retryAfter = until
+	e.open(until)
 }
 
-// dropExpiredObservations drops, now and then, what no longer matters.
-func (l *limiter) dropExpiredObservations(now time.Time) {
-	if now.Sub(l.observationsSwept) < hangingFor {
-		return
+// classify reports whether an endpoint fails or hangs, or is slow, as far as is known
+// here.
+func (l *limiter) classify(webhook *v1alpha1.Webhook, now time.Time) (fails, slow bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.markSlow(now)
+	e := l.endpoints[keyOf(webhook)]
+	if e == nil || !e.isEndpointOf(webhook) {
+		e = &endpointState{key: keyOf(webhook), revision: signingsecret.EndpointRevision(webhook)}
 	}
-	l.observationsSwept = now
-	for webhook, observed := range l.observations {
-		if !observed.isCurrent(now) {
-			delete(l.observations, webhook)
-		}
-	}
+	return e.consecutiveFailures >= failuresToOpen && e.retryAfter.IsZero() || l.isHanging(e, now), e.isTripped()
 }
 
-// concerns reports whether an attempt says something about the endpoint that the webhook
-// has now.
-func (e *endpointState) concerns(attempt observedAttempt) bool {
-	return attempt.revision == "" || attempt.revision == e.revision
-}
-
-// applyObservedRetryAfter leaves an endpoint alone that has asked somebody else for it.
-func (e *endpointState) applyObservedRetryAfter(attempt observedAttempt, now time.Time) {
-	if e.concerns(attempt) && attempt.retryAfter.After(now) && attempt.retryAfter.After(e.retryAfter) {
-		e.applyRetryAfter(attempt.retryAfter)
-	}
+// isPrompt reports whether attempts of this webhook end soon, as far as is known.
+func (e *endpointState) isPrompt(slowAfter time.Duration, now time.Time) bool {
+	return e.consecutiveSlow == 0 && e.consecutiveFailures < failuresToOpen && e.latencyAverage <= slowAfter/4 && !now.Before(e.openUntil)
 }
 
 // allowProbe lets one attempt find out at once how an endpoint does that failed and that

@@ -16,25 +16,9 @@ import (
 )
 
 const (
-	// failuresToOpen is how many first attempts must fail in a row before a
-	// webhook's events go the durable way.
-	failuresToOpen = 3
-	// minOpen and maxOpen bound how long that lasts before one attempt
-	// finds out.
-	minOpen = time.Second
-	maxOpen = 30 * time.Second
-	// minSlowOpen and maxSlowOpen do so for an endpoint that was slower than the wait. The
-	// first time may be a hiccup of the whole machine, and to store every event to a
-	// webhook that is busy makes that worse.
-	minSlowOpen = time.Second
-	maxSlowOpen = 2 * time.Minute
 	// maxUnproven is how many attempts of a webhook may be out of which none has
 	// succeeded lately.
 	maxUnproven = 2
-	// provenFor is how long a success counts as lately.
-	provenFor = 10 * time.Minute
-	// healthyFor is for how long a success counts more than a status that says failing.
-	healthyFor = 30 * time.Second
 )
 
 // refusal says why there is no first attempt; "" if there may be one. It is the
@@ -87,26 +71,6 @@ type destinationSlots struct {
 	endpoints   int
 }
 
-// endpointState is what is known of one webhook.
-type endpointState struct {
-	key                 webhookKey
-	url                 string
-	signing             v1alpha1.SecretKeyReference
-	revision            string // of url and signing
-	destination         *destinationSlots
-	underWay            int
-	lastSuccess         time.Time
-	latencyAverage      time.Duration // moving average of the time to an answer
-	consecutiveFailures int           // failures in a row
-	lastFailure         time.Time
-	consecutiveSlow     int // times in a row that it was slower than the wait
-	openUntil           time.Time
-	// retryAfter is until when the endpoint asked to be left alone. What came in
-	// before goes first.
-	retryAfter time.Time
-	queue      list.List // of *turn, who wait for a slot
-}
-
 func newLimiter(total, perWebhook, perDestination int, slowAfter time.Duration) *limiter {
 	return &limiter{
 		sizes: [2]int{total, max(1, total/2)}, perWebhook: perWebhook, perDestination: perDestination, slowAfter: slowAfter,
@@ -157,27 +121,6 @@ func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, hasWaiting f
 	return s, ""
 }
 
-func (e *endpointState) isProven(now time.Time) bool { return now.Sub(e.lastSuccess) <= provenFor }
-
-// isHealthy reports whether this process has just seen the endpoint of a webhook do well:
-// later than it is said to have failed, or a moment ago. That counts more than a
-// status, which says failing after one refusal among a hundred successes a second.
-func (l *limiter) isHealthy(webhook *v1alpha1.Webhook, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.endpoints[keyOf(webhook)]
-	if e == nil || !e.isEndpointOf(webhook) || e.lastSuccess.IsZero() || e.isTripped() {
-		return false
-	}
-	failed := webhook.Status.LastFailureTime
-	return now.Sub(e.lastSuccess) <= healthyFor || failed != nil && e.lastSuccess.After(failed.Time)
-}
-
-// isTripped reports whether one attempt finds out how the endpoint does.
-func (e *endpointState) isTripped() bool {
-	return e.consecutiveFailures >= failuresToOpen || e.consecutiveSlow > 0
-}
-
 // maxUnderWay is how many attempts of a webhook may be out.
 func (l *limiter) maxUnderWay(e *endpointState, now time.Time) int {
 	switch {
@@ -213,10 +156,6 @@ func (l *limiter) endpoint(webhook *v1alpha1.Webhook, now time.Time) *endpointSt
 	return e
 }
 
-func (e *endpointState) isEndpointOf(webhook *v1alpha1.Webhook) bool {
-	return e.url == webhook.Spec.URL && e.signing == signingsecret.RefOf(webhook)
-}
-
 func (l *limiter) destination(address string) *destinationSlots {
 	d := l.destinations[address]
 	if d == nil {
@@ -248,29 +187,6 @@ func (l *limiter) forgetWebhook(webhook webhookKey) {
 		delete(l.endpoints, webhook)
 	}
 	delete(l.observations, webhook)
-}
-
-// observeSlow closes a webhook whose endpoint was slower than an endpoint may be.
-func (e *endpointState) observeSlow(now time.Time) {
-	if now.Before(e.openUntil) && e.consecutiveSlow > 0 {
-		return // it was out together with the one that was heeded
-	}
-	e.consecutiveSlow++
-	e.openForSlow(now)
-}
-
-// openForSlow leaves an endpoint alone from now on that is slow, longer each time in a row.
-func (e *endpointState) openForSlow(now time.Time) {
-	if e.consecutiveSlow == 0 {
-		return // another attempt has been answered in time since
-	}
-	e.open(now.Add(min(minSlowOpen<<min(e.consecutiveSlow-1, 8), maxSlowOpen)))
-}
-
-func (e *endpointState) open(until time.Time) {
-	if until.After(e.openUntil) {
-		e.openUntil = until
-	}
 }
 
 // release gives a slot back of which no answer is known.
@@ -329,13 +245,6 @@ func (l *limiter) releaseWithResult(s *slot, result *dispatcher.Result, took tim
 	case e.consecutiveFailures >= failuresToOpen:
 		e.open(now.Add(min(minOpen<<min(e.consecutiveFailures-failuresToOpen, 8), maxOpen)))
 	}
-}
-
-// applyRetryAfter leaves a webhook alone whose endpoint asked for it.
-func (e *endpointState) applyRetryAfter(until time.Time) {
-	e.consecutiveFailures = max(e.consecutiveFailures, failuresToOpen)
-	e.retryAfter = until
-	e.open(until)
 }
 
 // underWay is how many attempts are out.

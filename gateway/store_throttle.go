@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // How many deliveries a gateway stores at a time to endpoints that fail, or that
@@ -315,17 +314,4 @@ func (g *Gateway) isStoreQueueFull(webhook *v1alpha1.Webhook) bool {
 func storeQueueFull(webhook *v1alpha1.Webhook) *problem {
 	return quotaReached(reasonBacklogFull, fmt.Sprintf(
 		"the endpoint of webhook %s fails, as many of its deliveries wait to be stored as can be in %s, and it refuses events that it cannot take", idOf(webhook), maxFailingWait))
-}
-
-// classify reports whether an endpoint fails or hangs, or is slow, as far as is known
-// here.
-func (l *limiter) classify(webhook *v1alpha1.Webhook, now time.Time) (fails, slow bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.markSlow(now)
-	e := l.endpoints[keyOf(webhook)]
-	if e == nil || !e.isEndpointOf(webhook) {
-		e = &endpointState{key: keyOf(webhook), revision: signingsecret.EndpointRevision(webhook)}
-	}
-	return e.consecutiveFailures >= failuresToOpen && e.retryAfter.IsZero() || l.isHanging(e, now), e.isTripped()
 }

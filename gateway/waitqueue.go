@@ -83,11 +83,6 @@ func (l *limiter) enqueue(webhook *v1alpha1.Webhook, now time.Time) *waiter {
 	return w
 }
 
-// isPrompt reports whether attempts of this webhook end soon, as far as is known.
-func (e *endpointState) isPrompt(slowAfter time.Duration, now time.Time) bool {
-	return e.consecutiveSlow == 0 && e.consecutiveFailures < failuresToOpen && e.latencyAverage <= slowAfter/4 && !now.Before(e.openUntil)
-}
-
 // dequeue gives a place in the line up. Who was called and leaves makes way for the
 // next.
 func (l *limiter) dequeue(w *waiter, now time.Time) {

@@ -18,14 +18,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
 const (
-	// publishTimeout is how long one request may take to store its deliveries where
-	// writes are quick, beside the wait for first attempts; both well within
-	// --drain-grace.
-	publishTimeout = 15 * time.Second
 	// batchWidth is how many events of a batch are published at once.
 	batchWidth = 4
 )
@@ -40,96 +35,6 @@ const (
 
 // errSameID says why a request has waited in vain.
 var errSameID = errors.New("another request is still publishing the same id")
-
-type publishAnswer struct {
-	Status     int
-	Applied    string `header:"Preference-Applied" doc:"What of the header Prefer was heeded: respond-async, or wait=N"`
-	Vary       string `header:"Vary" doc:"Prefer"`
-	RetryAfter string `header:"Retry-After" doc:"Seconds; set if an event of a batch may be repeated"`
-	Body       any
-}
-
-// publishEvents is POST /v1/events.
-func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publishAnswer, error) {
-	publisher, namespace, err := in.resolveScope(ctx)
-	if err != nil {
-		return nil, failRequest(ctx, err)
-	}
-	as, err := in.detectFormat()
-	if err != nil {
-		return nil, failRequest(ctx, err)
-	}
-	if as == formatBinary {
-		if err := g.permitHeader(ctx, in, publisher, namespace); err != nil {
-			return nil, failRequest(ctx, err)
-		}
-	}
-	limit := int64(maxEventBytes)
-	if as == formatBatch {
-		limit = maxBatchBytes
-	}
-	if err := g.refuseLarge(ctx, in, publisher, namespace, limit); err != nil {
-		return nil, failRequest(ctx, err)
-	}
-	body, err := in.readBody(ctx, limit)
-	if err != nil {
-		return nil, failRequest(ctx, err)
-	}
-	prefer := parsePrefer(in.request.Header, g.attempter.wait)
-	ctx, cancel := context.WithTimeout(ctx, g.requestTime(namespace)+prefer.wait)
-	defer cancel()
-	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
-	if as == formatBatch {
-		if err := g.publishBatch(ctx, in, batchPublisher{g: g, caller: publisher, namespace: namespace, preference: prefer}, body, answer); err != nil {
-			return nil, failRequest(ctx, err)
-		}
-		return answer, nil
-	}
-	event, err := in.parseEvent(as, body)
-	if err != nil {
-		g.metrics.published(outcomeRefused)
-		return nil, failRequest(ctx, err)
-	}
-	published, err := (&pipeline{g: g, caller: publisher, namespace: namespace, event: event, preference: prefer}).run(ctx)
-	if err != nil {
-		return nil, failRequest(ctx, err)
-	}
-	answer.Body = published
-	return answer, nil
-}
-
-// refuseLarge refuses what is large while its namespace may have nothing more stored:
-// to keep and check it costs more than to read it away. Callers of other namespaces
-// are asked for their rights first.
-func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher *caller, namespace string, limit int64) error {
-	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || publisher.Namespace != namespace {
-		return nil
-	}
-	refused := g.writes.checkBytes(namespace)
-	if refused == nil {
-		return nil
-	}
-	g.metrics.published(outcomeRefused)
-	requestInfoOf(ctx).body.discard()
-	return refused
-}
-
-// requestTime is how long a request may take to store its deliveries: longer where
-// writes take long.
-func (g *Gateway) requestTime(namespace string) time.Duration {
-	return publishTimeout + g.writeTimeouts.Of(namespace) - writelimit.Least
-}
-
-// permitHeader asks for the right to publish an event whose attributes are in the
-// header, before any of the body is read.
-func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, publisher *caller, namespace string) error {
-	event, err := in.parseEvent(formatBinary, nil)
-	if err != nil {
-		g.metrics.published(outcomeRefused)
-		return err
-	}
-	return g.requireRight(ctx, publisher, verbPublish, resourceEventTypes, namespace, event.eventType)
-}
 
 // pipeline is one event on its way to every webhook that wants it. Make one
 // for each event, and run it once.

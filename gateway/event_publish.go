@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+)
+
+// publishTimeout is how long one request may take to store its deliveries where writes are quick, in addition to the
+// wait for first attempts; both together stay well below --drain-grace.
+const publishTimeout = 15 * time.Second
+
+type publishAnswer struct {
+	Status     int
+	Applied    string `header:"Preference-Applied" doc:"What of the header Prefer was heeded: respond-async, or wait=N"`
+	Vary       string `header:"Vary" doc:"Prefer"`
+	RetryAfter string `header:"Retry-After" doc:"Seconds; set if an event of a batch may be repeated"`
+	Body       any
+}
+
+// publishEvents is POST /v1/events.
+func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publishAnswer, error) {
+	publisher, namespace, err := in.resolveScope(ctx)
+	if err != nil {
+		return nil, failRequest(ctx, err)
+	}
+	as, err := in.detectFormat()
+	if err != nil {
+		return nil, failRequest(ctx, err)
+	}
+	if as == formatBinary {
+		if err := g.permitHeader(ctx, in, publisher, namespace); err != nil {
+			return nil, failRequest(ctx, err)
+		}
+	}
+	limit := int64(maxEventBytes)
+	if as == formatBatch {
+		limit = maxBatchBytes
+	}
+	if err := g.refuseLarge(ctx, in, publisher, namespace, limit); err != nil {
+		return nil, failRequest(ctx, err)
+	}
+	body, err := in.readBody(ctx, limit)
+	if err != nil {
+		return nil, failRequest(ctx, err)
+	}
+	prefer := parsePrefer(in.request.Header, g.attempter.wait)
+	ctx, cancel := context.WithTimeout(ctx, g.requestTime(namespace)+prefer.wait)
+	defer cancel()
+	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
+	if as == formatBatch {
+		if err := g.publishBatch(ctx, in, batchPublisher{g: g, caller: publisher, namespace: namespace, preference: prefer}, body, answer); err != nil {
+			return nil, failRequest(ctx, err)
+		}
+		return answer, nil
+	}
+	event, err := in.parseEvent(as, body)
+	if err != nil {
+		g.metrics.published(outcomeRefused)
+		return nil, failRequest(ctx, err)
+	}
+	published, err := (&pipeline{g: g, caller: publisher, namespace: namespace, event: event, preference: prefer}).run(ctx)
+	if err != nil {
+		return nil, failRequest(ctx, err)
+	}
+	answer.Body = published
+	return answer, nil
+}
+
+// refuseLarge refuses what is large while its namespace may have nothing more stored:
+// to keep and check it costs more than to read it away. Callers of other namespaces
+// are asked for their rights first.
+func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher *caller, namespace string, limit int64) error {
+	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || publisher.Namespace != namespace {
+		return nil
+	}
+	refused := g.writes.checkBytes(namespace)
+	if refused == nil {
+		return nil
+	}
+	g.metrics.published(outcomeRefused)
+	requestInfoOf(ctx).body.discard()
+	return refused
+}
+
+// requestTime is how long a request may take to store its deliveries: longer where
+// writes take long.
+func (g *Gateway) requestTime(namespace string) time.Duration {
+	return publishTimeout + g.writeTimeouts.Of(namespace) - writelimit.Least
+}
+
+// permitHeader asks for the right to publish an event whose attributes are in the
+// header, before any of the body is read.
+func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, publisher *caller, namespace string) error {
+	event, err := in.parseEvent(formatBinary, nil)
+	if err != nil {
+		g.metrics.published(outcomeRefused)
+		return err
+	}
+	return g.requireRight(ctx, publisher, verbPublish, resourceEventTypes, namespace, event.eventType)
+}
