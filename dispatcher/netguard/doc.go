@@ -7,5 +7,6 @@
 // around it. Checks of a URL as text only tell users early.
 //
 // It makes no connection and no lookup of its own. It imports the standard
-// library and the address-guard library; only the dispatcher imports it.
+// library and the address-guard library; only the dispatcher and its command
+// import it.
 package netguard

@@ -13,5 +13,6 @@
 // each address and in all, so that invented ones neither load the API server nor keep
 // valid ones out. Tokens that were valid within the hour do not count.
 //
-// Gateway and the main package import it. It never logs a token, and keeps digests only.
+// Gateway, authz and the main package import it. It never logs a token, and keeps
+// digests only.
 package authn
