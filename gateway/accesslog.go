@@ -16,15 +16,14 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
-// requestIDHeader carries the id of a request both ways.
+// requestIDHeader carries the id of a request, in the request and in its response.
 const requestIDHeader = "X-Request-Id"
 
-// requestInfo is what becomes known of a request while it is served. One goroutine
-// serves it.
+// requestInfo collects facts about a request while it is served. One goroutine writes it.
 type requestInfo struct {
 	id        string
 	operation string
-	address   string // of the client, as limits know it
+	address   string // of the client, as rate limits use it
 	namespace string
 	user      string
 	reason    string // of the problem that it ended with
@@ -36,7 +35,7 @@ type requestInfo struct {
 
 type requestInfoKey struct{}
 
-// requestInfoOf is the note of a request; never nil.
+// requestInfoOf returns the info of the request in the context; never nil.
 func requestInfoOf(ctx context.Context) *requestInfo {
 	if info, ok := ctx.Value(requestInfoKey{}).(*requestInfo); ok {
 		return info
@@ -44,7 +43,7 @@ func requestInfoOf(ctx context.Context) *requestInfo {
 	return &requestInfo{}
 }
 
-// logProblem puts the request's id into a problem, and the problem into the log.
+// logProblem sets the request id in a problem, and the problem in the access log.
 func logProblem(ctx context.Context, p *problem) {
 	info := requestInfoOf(ctx)
 	p.RequestID = info.id
@@ -52,8 +51,8 @@ func logProblem(ctx context.Context, p *problem) {
 	info.cause = p.cause
 }
 
-// logRequests serves a request and writes one line about it: no header, no body, no
-// query, because each of them may hold a secret.
+// logRequests is the middleware that writes one line for each request. The line contains
+// no header, body or query: each may contain a secret.
 func (g *Gateway) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		started := g.now()
@@ -72,15 +71,15 @@ func (g *Gateway) logRequests(next http.Handler) http.Handler {
 		}()
 		request = request.WithContext(context.WithValue(request.Context(), requestInfoKey{}, info))
 		if info.body = g.newRequestBody(request); info.body != nil {
-			request.Body = info.body // of our copy
+			request.Body = info.body // of the copied request
 		}
 		defer g.recoverPanic(answer, request)
 		next.ServeHTTP(answer, request)
 	})
 }
 
-// recoverPanic makes a panic the answer to one request: 500, or a broken answer if it
-// has begun. It is to be deferred.
+// recoverPanic turns a panic into the response of one request: 500, or a broken connection
+// if the response has begun. It must be deferred.
 func (g *Gateway) recoverPanic(w *statusWriter, request *http.Request) {
 	value := recover()
 	if value == nil {
@@ -123,7 +122,7 @@ func (g *Gateway) logRequest(request *http.Request, info *requestInfo, answer *s
 	g.accessLog.LogAttrs(request.Context(), level, "request", attributes...)
 }
 
-// isRequestID accepts what can stand in a log and a header as it is.
+// isRequestID reports whether an id is fit for a log and a header unchanged.
 func isRequestID(id string) bool {
 	if id == "" || len(id) > 64 {
 		return false
@@ -136,7 +135,7 @@ func isRequestID(id string) bool {
 	return true
 }
 
-// statusWriter remembers what was answered.
+// statusWriter records the status and size of a response.
 type statusWriter struct {
 	http.ResponseWriter
 

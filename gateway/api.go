@@ -17,8 +17,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// NewAPI registers every operation of the REST API. With a zero Gateway it
-// serves nobody, but its OpenAPI document is whole.
+// NewAPI registers every operation of the REST API. With a zero Gateway the OpenAPI
+// document is complete, but every request fails.
 func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 	huma.NewErrorWithContext = problemFromHuma
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
@@ -53,8 +53,7 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 	return api
 }
 
-// allowNullMember says of a member that is an object that it may be null, which huma
-// cannot say of one.
+// allowNullMember lets an object member be null, which huma cannot express for a struct.
 func allowNullMember(schema *huma.Schema, member string) {
 	object := schema.Properties[member]
 	schema.Properties[member] = &huma.Schema{
@@ -63,8 +62,8 @@ func allowNullMember(schema *huma.Schema, member string) {
 	}
 }
 
-// allowMoreMembers says of everything but what callers send that it may get more
-// members: clients must pass over those that they do not know.
+// allowMoreMembers sets additionalProperties on the schemas of responses: clients must
+// ignore members that they do not know. Schemas of requests stay closed.
 func allowMoreMembers(document *huma.OpenAPI) {
 	requestSchemas := map[*huma.Schema]bool{}
 	var markSent func(*huma.Schema)
@@ -97,7 +96,8 @@ func allowMoreMembers(document *huma.OpenAPI) {
 	}
 }
 
-// authenticateRequest lets in whoever has a token that the API server knows.
+// authenticateRequest is the middleware that authenticates the caller, refuses ambiguous
+// requests, and answers 503 while the indexes are stale.
 func (g *Gateway) authenticateRequest(ctx huma.Context, next func(huma.Context)) {
 	request, w := humago.Unwrap(ctx)
 	n := requestInfoOf(request.Context())
@@ -121,8 +121,8 @@ func (g *Gateway) authenticateRequest(ctx huma.Context, next func(huma.Context))
 	next(huma.WithValue(ctx, callerKey{}, caller))
 }
 
-// jsonFormat is strict in what it reads (no member twice, no invalid UTF-8) and
-// leaves < > & as they are in what it writes.
+// jsonFormat reads strictly (a repeated member or invalid UTF-8 is an error) and writes <
+// > & unescaped.
 var jsonFormat = huma.Format{ //nolint:gochecknoglobals // never changed
 	Marshal: func(w io.Writer, value any) error {
 		encoder := json.NewEncoder(w)
@@ -132,7 +132,7 @@ var jsonFormat = huma.Format{ //nolint:gochecknoglobals // never changed
 	Unmarshal: func(data []byte, value any) error { return jsonv2.Unmarshal(data, value) },
 }
 
-// failRequest is how every handler ends that has an error.
+// failRequest makes the problem that a handler returns, and notes it for the access log.
 func failRequest(ctx context.Context, err error) error {
 	p, ok := errors.AsType[*problem](err)
 	if !ok {

@@ -10,19 +10,18 @@ import (
 )
 
 const (
-	// smallBody is what a body may have without counting as large: large ones leave a
-	// quarter of the quota to small ones. It is also all that a caller without rights
-	// gets.
+	// smallBody is the size up to which a body counts as small: large ones leave a quarter
+	// of the quota to small ones. It is also the whole quota of a caller without rights.
 	smallBody = 64 << 10
-	// minBodyBytes is the least that a quota may be: large batches have to fit.
+	// minBodyBytes is the smallest quota: large batches have to fit.
 	minBodyBytes = 4 * maxBatchBytes
-	// refusalPeriod is for how long it counts that a caller had no right.
+	// refusalPeriod is how long a refusal reduces the quota of a caller.
 	refusalPeriod = time.Minute
-	// maxBodyCallers bounds the callers that are remembered.
+	// maxBodyCallers bounds the callers that are tracked.
 	maxBodyCallers = 10_000
 )
 
-// Why a body is not read, for the metric.
+// Bounds of the quota, for the metric.
 const (
 	bodiesOfReplica   = "replica"
 	bodiesOfNamespace = "namespace"
@@ -30,9 +29,9 @@ const (
 	bodiesOfRefused   = "refused"
 )
 
-// bodyQuota bounds the bytes of request bodies that are in memory at a time: for the
-// replica, for a namespace's ServiceAccounts (a quarter of that), for a caller (an
-// eighth), and for a caller that got nothing but refusals lately (smallBody).
+// bodyQuota bounds the bytes of request bodies that are in memory: of the replica, of all
+// ServiceAccounts of a namespace (a quarter of that), of a caller (an eighth), and of a
+// caller whose latest requests were all refused (smallBody).
 type bodyQuota struct {
 	maxBytes int64
 	now      func() time.Time
@@ -43,7 +42,7 @@ type bodyQuota struct {
 	callers map[string]*bodyCaller
 }
 
-// bodyCaller is what is known of a caller's bodies.
+// bodyCaller is the usage of one caller.
 type bodyCaller struct {
 	used                 int64
 	grantedAt, refusedAt time.Time // the latest answer of each kind
@@ -53,7 +52,8 @@ func newBodyQuota(limit int64, now func() time.Time) *bodyQuota {
 	return &bodyQuota{maxBytes: max(limit, minBodyBytes), now: now, shares: map[string]int64{}, callers: map[string]*bodyCaller{}}
 }
 
-// bodyOwner is whose bodies they are; the zero value: callers that are not known yet.
+// bodyOwner is the caller to whom bodies are attributed; the zero value: callers that are
+// not authenticated yet.
 type bodyOwner struct{ name, namespace string }
 
 func bodyOwnerOf(caller *caller) bodyOwner {
@@ -63,8 +63,8 @@ func bodyOwnerOf(caller *caller) bodyOwner {
 	return bodyOwner{name: caller.name(), namespace: caller.Namespace}
 }
 
-// reserve counts bytes more, of a body that will have so many in all, and says why not
-// if they do not fit; then nothing is counted.
+// reserve counts more bytes of a body of a known or expected size, or returns the bound
+// that they exceed and counts nothing.
 func (q *bodyQuota) reserve(owner bodyOwner, bytes, whole int64) (bound string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -98,14 +98,14 @@ func (q *bodyQuota) add(owner bodyOwner, caller *bodyCaller, bytes int64) {
 	}
 }
 
-// release returns what was taken.
+// release returns reserved bytes.
 func (q *bodyQuota) release(owner bodyOwner, bytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.add(owner, q.caller(owner), -bytes)
 }
 
-// noteAnswer remembers what a caller was answered.
+// noteAnswer records whether a caller's request was granted.
 func (q *bodyQuota) noteAnswer(owner bodyOwner, granted bool) {
 	if owner.name == "" {
 		return
@@ -131,7 +131,8 @@ func (q *bodyQuota) caller(owner bodyOwner) *bodyCaller {
 	return caller
 }
 
-// evictCallers drops callers that nothing is known of any more, and if those are few, others.
+// evictCallers drops callers without usage or refusals, and if these are few, other idle
+// callers.
 func (q *bodyQuota) evictCallers() {
 	now := q.now()
 	for name, caller := range q.callers {
@@ -147,7 +148,7 @@ func (c *bodyCaller) isRefused(now time.Time) bool {
 	return now.Sub(c.refusedAt) < refusalPeriod && now.Sub(c.grantedAt) >= refusalPeriod
 }
 
-// bodyQuotaProblem is why a body is not read.
+// bodyQuotaProblem is the problem of a body that exceeds a bound.
 func bodyQuotaProblem(bound string, owner bodyOwner) *problem {
 	detail, wait := "this replica has as many bytes of requests in memory as it may; try again", retryShortly
 	switch bound {

@@ -9,16 +9,15 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 )
 
-// broadcaster tells pages that something has changed. All of them hear of it from the
-// one watch that the gateway has anyway; a change costs a look into a map where
-// nobody follows.
+// broadcaster tells subscribed pages that an object of theirs has changed. All pages share
+// the gateway's one watch; a change costs a map look-up where no page has subscribed.
 type broadcaster struct {
 	mu          sync.Mutex
 	subscribers map[string]map[*subscriber]bool // by namespace
 }
 
-// subscriber is one page. Its channel holds at most one value: a page that is slow
-// hears once of whatever happened.
+// subscriber is one page. Its channel holds at most one value, so a slow page gets one
+// notice for any number of changes.
 type subscriber struct {
 	topic   dashboard.Topic
 	changed chan struct{}
@@ -28,7 +27,7 @@ func newBroadcaster() *broadcaster {
 	return &broadcaster{subscribers: map[string]map[*subscriber]bool{}}
 }
 
-// subscribe begins to listen; stop ends it.
+// subscribe returns a channel of notices; stop ends the subscription.
 func (b *broadcaster) subscribe(namespace string, topic dashboard.Topic) (heard <-chan struct{}, stop func()) {
 	s := &subscriber{topic: topic, changed: make(chan struct{}, 1)}
 	b.mu.Lock()
@@ -47,8 +46,9 @@ func (b *broadcaster) subscribe(namespace string, topic dashboard.Topic) (heard 
 	}
 }
 
-// notify is called under the lock of a watch cache, so it never waits. delivery is
-// empty if the webhook itself has changed.
+// notify sends a notice to the subscribers of a webhook and a delivery. It never waits: it
+// is called under the lock of a watch cache. delivery is empty if the webhook itself has
+// changed.
 func (b *broadcaster) notify(namespace, webhook, delivery string) {
 	if b == nil {
 		return

@@ -10,19 +10,19 @@ import (
 	"net/http"
 )
 
-// Page is what a list is asked for.
+// Page selects a page of a list.
 type Page struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Entries of a page"`
 	Cursor string `query:"cursor" maxLength:"1024" doc:"The next_cursor of the page before; nothing else"`
 }
 
-// cursorSumBytes tells a cursor of another list or a damaged one from ours. It
-// keeps nobody out: a cursor only says where to go on in what the caller may
-// read anyway.
+// cursorSumBytes is the length of a checksum that detects damaged cursors and cursors of
+// another list. It protects nothing: a cursor only selects a position in a list that the
+// caller may read.
 const cursorSumBytes = 8
 
-// encodeCursor makes the cursor that goes on after a position, in one list. The
-// list is named by what it lists, filters included.
+// encodeCursor makes the cursor of a position in one list. The list's name includes its
+// filters.
 func encodeCursor(list string, position any) *string {
 	text, err := json.Marshal(position)
 	if err != nil {
@@ -32,11 +32,11 @@ func encodeCursor(list string, position any) *string {
 	return &cursor
 }
 
-// decodeCursor reads a cursor of the same list.
+// decodeCursor parses a cursor of the same list.
 func decodeCursor(list, cursor string, position any) error {
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil || len(raw) < cursorSumBytes || !bytes.Equal(raw[:cursorSumBytes], cursorSum(list, raw[cursorSumBytes:])) ||
-		json.Unmarshal(raw[cursorSumBytes:], position) != nil { // anybody can make the sum
+		json.Unmarshal(raw[cursorSumBytes:], position) != nil { // the checksum is no signature
 		return newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "query.cursor",
 			"is no next_cursor of this list with these filters; begin again without it")
 	}

@@ -17,8 +17,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/dashboard"
 )
 
-// dashboardBackend are what the dashboard is told beside the REST API. Each method asks for
-// the right that the corresponding call of the REST API asks for.
+// dashboardBackend implements the queries of the dashboard that the REST API lacks. Each
+// method requires the right that the corresponding operation of the REST API requires.
 type dashboardBackend struct{ g *Gateway }
 
 var _ dashboard.Backend = dashboardBackend{}
@@ -29,7 +29,7 @@ func (g *Gateway) newDashboard() (*dashboard.Dashboard, error) {
 	return dashboard.New(dashboard.Options{API: g.logRequests(mux), Backend: dashboardBackend{g}, IsSecure: g.proxies.IsSecure, Now: g.now})
 }
 
-// Document is the problem as it is shown; see package dashboard.
+// Document is the problem's REST representation; see package dashboard.
 func (p *problem) Document() rest.Problem { return p.Problem }
 
 // Identify implements dashboard.Backend.
@@ -144,7 +144,7 @@ func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*
 	return shown, nil
 }
 
-// latestDuration is how long the latest attempt took.
+// latestDuration is the duration of the latest attempt.
 func latestDuration(delivery *v1alpha1.WebhookDelivery) time.Duration {
 	log := delivery.Status.AttemptLog
 	if len(log) == 0 {

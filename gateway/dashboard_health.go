@@ -17,13 +17,14 @@ import (
 )
 
 const (
-	// recentOutcomes is how many deliveries a webhook is judged by.
+	// recentOutcomes is the number of finished deliveries from which a webhook's health is
+	// shown.
 	recentOutcomes = 40
-	// maxExamined bounds how many are looked at to find the latest that failed.
+	// maxExamined bounds the deliveries that are examined to find the latest failed one.
 	maxExamined = 200
-	// overviewCount is how many deliveries the overview names.
+	// overviewCount is the number of deliveries of each kind on the overview.
 	overviewCount = 5
-	// defaultOverlap and defaultDeadline are those of the CRD.
+	// defaultOverlap and defaultDeadline are the defaults of the CRD.
 	defaultOverlap  = 24 * time.Hour
 	defaultDeadline = 72 * time.Hour
 )
@@ -67,9 +68,9 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 	return health, nil
 }
 
-// summarizeWebhook is how many deliveries of a webhook are unfinished, how the latest
-// finished ones ended, the oldest first, and why the newest of those failed that
-// have not succeeded. Test events do not count.
+// summarizeWebhook counts the unfinished deliveries of a webhook, and returns the outcomes
+// of its latest finished ones, the oldest first, and the error of the newest delivery that
+// has not succeeded. Test events do not count.
 func (x *deliveryIndex) summarizeWebhook(namespace, webhook string) (waiting int, recent []dashboard.Outcome, latest string) {
 	recent = []dashboard.Outcome{}
 	x.View(func() {
@@ -169,8 +170,8 @@ func (p dashboardBackend) Backlog(ctx context.Context, namespace string) (*dashb
 	return b, nil
 }
 
-// selectForOverview finds the deliveries that have waited longest and those that failed
-// last, and how much waits.
+// selectForOverview returns the deliveries that have waited longest and those that failed
+// last, and sets the size of the backlog.
 func (x *deliveryIndex) selectForOverview(namespace string, b *dashboard.Backlog) (oldest, failed []*deliveryEntry) {
 	first := func(tree *btree.BTreeG[*deliveryEntry]) (list []*deliveryEntry) {
 		tree.Ascend(func(r *deliveryEntry) bool {
@@ -188,7 +189,7 @@ func (x *deliveryIndex) selectForOverview(namespace string, b *dashboard.Backlog
 	return oldest, failed
 }
 
-// endTime is when a delivery finished; its beginning, if that is not known.
+// endTime is when a delivery finished, or was created if that is unknown.
 func (r *deliveryEntry) endTime() time.Time {
 	if r.completed == nil {
 		return r.created

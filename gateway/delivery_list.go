@@ -19,11 +19,11 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-// readBytesAtOnce is what one namespace may have read at a time of payloads: two of
-// the largest size.
+// readBytesAtOnce bounds the payload bytes of one namespace that are being read: two
+// payloads of the largest size.
 const readBytesAtOnce = 2 * payload.MaxBytes
 
-// DeliveryPath is a request about one delivery.
+// DeliveryPath is the path of a request for one delivery.
 type DeliveryPath struct {
 	Scope
 
@@ -49,7 +49,7 @@ func (g *Gateway) registerDeliveryList(api huma.API) {
 	}, g.getDelivery)
 }
 
-// deliveryPosition is where a page of deliveries ended.
+// deliveryPosition is the position in a list of deliveries at which a page ends.
 type deliveryPosition struct {
 	Created int64  `json:"c"` // microseconds since 1970
 	Name    string `json:"n"`
@@ -109,8 +109,8 @@ func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryA
 	return &deliveryAnswer{Body: presentDetail(delivery, g.now())}, nil
 }
 
-// findPermittedDelivery returns the delivery of a request whose caller may use this
-// verb on it. Whoever may not, is not told whether it exists.
+// findPermittedDelivery returns the delivery of a request, if the caller may use the verb
+// on it. A caller without the right does not learn whether the delivery exists.
 func (g *Gateway) findPermittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*deliveryEntry, error) {
 	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
@@ -130,7 +130,7 @@ func (g *Gateway) findPermittedDelivery(ctx context.Context, in *DeliveryPath, v
 	return entry, nil
 }
 
-// readLiveDelivery reads a delivery whole, payload included, from the API server.
+// readLiveDelivery reads a delivery with its payload from the API server.
 func (g *Gateway) readLiveDelivery(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -175,7 +175,7 @@ func presentDetail(delivery *v1alpha1.WebhookDelivery, now time.Time) rest.Deliv
 		Delivery: presentDelivery(newDeliveryEntry(delivery, now)), AttemptLog: []rest.Attempt{}, Payload: delivery.Spec.Payload,
 	}
 	log := delivery.Status.AttemptLog
-	if first := delivery.Spec.FirstAttempt; first != nil && len(log) == 0 { // the controller has not taken it in yet
+	if first := delivery.Spec.FirstAttempt; first != nil && len(log) == 0 { // the controller has not copied it yet
 		log = []v1alpha1.Attempt{*first}
 	}
 	for _, entry := range log {

@@ -27,7 +27,7 @@ const (
 	reasonWebhookDisabled   = "WebhookDisabled"
 )
 
-// acceptedAnswer is a delivery that is going to be sent.
+// acceptedAnswer is a response with a delivery that will be attempted.
 type acceptedAnswer struct {
 	Body rest.Delivery
 }
@@ -71,16 +71,16 @@ func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*accepte
 	return nil, failRequest(ctx, contended())
 }
 
-// requestRetry asks the controller for an attempt, if the delivery is as it was
-// read.
+// requestRetry asks the controller for an attempt, if the delivery has not changed since
+// it was read.
 func (g *Gateway) requestRetry(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
 	patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:%q}}}`,
 		delivery.ResourceVersion, v1alpha1.RetryRequestedAtAnnotation, g.now().UTC().Format(time.RFC3339Nano))
 	return g.callerClient.Patch(ctx, delivery, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
 }
 
-// checkRetriable returns a problem if a retry would do nothing. Both objects are read
-// from the API server: what is in memory may be a moment old.
+// checkRetriable returns a problem if a retry would have no effect. It reads both objects
+// from the API server, because the indexes may be a moment old.
 func (g *Gateway) checkRetriable(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
 	refused := func(reason, detail string) error { return newProblem(http.StatusConflict, reason, detail) }
 	if delivery.Status.State == v1alpha1.DeliverySucceeded {

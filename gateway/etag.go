@@ -13,12 +13,13 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// Precondition is the precondition of a change (RFC 9110, section 13.1.1).
+// Precondition makes a change conditional on the webhook's version (RFC 9110, section
+// 13.1.1).
 type Precondition struct {
 	IfMatch string `header:"If-Match" doc:"ETag of the webhook as it was read: 412 if it has changed since"`
 }
 
-// holds reports whether the webhook is still one that the caller has seen.
+// holds reports whether the webhook still has a version that the caller has seen.
 func (c Precondition) holds(webhook *v1alpha1.Webhook) bool {
 	if c.IfMatch == "" {
 		return true
@@ -37,15 +38,15 @@ func (c Precondition) problem() *problem {
 		"the webhook has changed since it was read; read it again and decide anew")
 }
 
-// etagOf is a version of all that an answer shows and people decide by (RFC
-// 9110, section 8.8.3): the object's own version changes with every count in
-// its status, and how the endpoint does with every attempt, and a caller who has
-// just read it would be refused. The counts that are shown are left out too.
+// etagOf is a version of the members on which people base decisions (RFC 9110, section
+// 8.8.3). The object's resourceVersion would not do: it changes with each count in the
+// status, and the endpoint's health with each attempt, so a caller who has just read the
+// webhook would be refused. Counts are left out for the same reason.
 func etagOf(webhook *v1alpha1.Webhook) string {
 	shown := presentWebhook(webhook)
 	shown.EndpointHealth, shown.Problem = rest.EndpointHealth{}, nil
 	shown.DeliveriesSkipped, shown.LastSkippedAt, shown.DeliveriesDeletedEarly = 0, nil, 0
-	text, _ := json.Marshal(shown) //nolint:gosec // G117: no secret is in what is presented; and strings, a bool and a time cannot fail
+	text, _ := json.Marshal(shown) //nolint:gosec // G117: no member is a secret; strings, a bool and a time cannot fail
 	sum := sha256.Sum256(append([]byte(webhook.UID), text...))
 	return `"` + hex.EncodeToString(sum[:12]) + `"`
 }

@@ -15,8 +15,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-// publishBatch publishes each event of a batch by itself. template is what they
-// have in common.
+// publishBatch publishes each event of a batch independently.
 func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, publisher batchPublisher, body []byte, answer *publishAnswer) error {
 	if err := in.refuseIdempotencyKey(); err != nil {
 		return problemFromPayload(err, nil)
@@ -53,7 +52,8 @@ func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, publishe
 	return nil
 }
 
-// batchPublisher is whose batch it is.
+// batchPublisher publishes the events of one batch: it holds the caller, namespace and
+// preference that all of them share.
 type batchPublisher struct {
 	g          *Gateway
 	caller     *caller
@@ -61,8 +61,8 @@ type batchPublisher struct {
 	preference preference
 }
 
-// publishGuarded publishes one item, whatever happens: the others of the batch, and of other
-// callers, have nothing to do with it.
+// publishGuarded publishes one item and confines a panic to it: the other items, and other
+// callers, are not affected.
 func (b batchPublisher) publishGuarded(ctx context.Context, header http.Header, item []byte) (result rest.BatchResult, p *problem) {
 	if err := b.g.panics.Do(panics.Event, func() { result, p = b.publishItem(ctx, header, item) }); err != nil {
 		b.g.metrics.published(outcomeFailed)

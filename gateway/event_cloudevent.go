@@ -21,8 +21,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
-// Attributes of a CloudEvent that the gateway reads, and the members of the
-// JSON format that hold its data.
+// Attributes of a CloudEvent that the gateway reads, and the data members of its JSON
+// format.
 const (
 	attributeID          = "id"
 	attributeSource      = "source"
@@ -40,10 +40,10 @@ const (
 // attributePrefix begins the headers of a CloudEvent in binary mode.
 const attributePrefix = "Ce-"
 
-// parseCloudEvent reads a CloudEvent in the JSON format (structured mode, or an
-// item of a batch). The bytes are read here and the attributes checked by the
-// library: its own reader takes keys twice, stops at an empty key and does not
-// look at UTF-8. Errors are *payload.Error.
+// parseCloudEvent parses a CloudEvent in the JSON format (structured mode, or an item of a
+// batch). The bytes are parsed here and the attributes checked by the CloudEvents library:
+// the library's own parser accepts repeated keys, stops at an empty key and does not check
+// UTF-8. Errors are *payload.Error.
 func parseCloudEvent(body []byte) (*parsedEvent, error) {
 	members, err := payload.Members(body, wholeBody)
 	if err != nil {
@@ -84,8 +84,8 @@ func attributeValue(member payload.Member) (any, error) {
 	}
 }
 
-// parseBinaryCloudEvent reads a CloudEvent whose attributes are headers and
-// whose data is the body. Errors are *payload.Error.
+// parseBinaryCloudEvent parses a CloudEvent with attributes in headers and data in the
+// body. Errors are *payload.Error.
 func parseBinaryCloudEvent(header http.Header, body []byte) (*parsedEvent, error) {
 	attributes := map[string]any{}
 	for name, values := range header {
@@ -116,7 +116,7 @@ func parseBinaryCloudEvent(header http.Header, body []byte) (*parsedEvent, error
 	return newCloudEvent(attributes, body, attributeHeader)
 }
 
-// attributeHeader is the field of a problem with an attribute in binary mode.
+// attributeHeader is the name of an attribute's header, in problems.
 func attributeHeader(attribute string) string {
 	if attribute == attributeContentType {
 		return "header.Content-Type"
@@ -124,8 +124,8 @@ func attributeHeader(attribute string) string {
 	return "header." + http.CanonicalHeaderKey(attributePrefix+attribute)
 }
 
-// newCloudEvent makes an event of a CloudEvent, whose names for fields are
-// those of naming. No data (nil) is {}.
+// newCloudEvent makes an event of a CloudEvent. fieldName maps an attribute to its name in
+// problems. Missing data (nil) is {}.
 func newCloudEvent(attributes map[string]any, data []byte, fieldName func(string) string) (*parsedEvent, error) {
 	if err := checkAttributes(attributes, fieldName); err != nil {
 		return nil, err
@@ -154,8 +154,8 @@ func newCloudEvent(attributes map[string]any, data []byte, fieldName func(string
 	return p, renameField(payload.ValidateEventType(p.eventType), p.fieldNames)
 }
 
-// checkAttributes holds attributes against the specification, and against what
-// can be carried.
+// checkAttributes checks attributes against the specification, and that they can be
+// delivered.
 func checkAttributes(attributes map[string]any, fieldName func(string) string) error {
 	for _, name := range []string{attributeSpecVersion, attributeID, attributeSource, attributeType} {
 		if _, ok := attributes[name]; !ok {
@@ -194,7 +194,7 @@ func checkAttributes(attributes map[string]any, fieldName func(string) string) e
 	return checkContentType(checked.DataContentType, fieldName)
 }
 
-// checkContentType lets in nothing but JSON; no type is JSON.
+// checkContentType accepts JSON only; a missing type is JSON.
 func checkContentType(contentType *string, fieldName func(string) string) error {
 	if contentType == nil {
 		return nil
@@ -212,7 +212,7 @@ func isJSON(mediaType string, parameters map[string]string) bool {
 		strings.EqualFold(cmp.Or(parameters["charset"], "utf-8"), "utf-8")
 }
 
-// urlErrorText explains a URL that is none, without repeating it.
+// urlErrorText describes an invalid URL without repeating it.
 func urlErrorText(err error) string {
 	if wrong, ok := errors.AsType[*url.Error](err); ok {
 		return "is no URI reference: " + wrong.Err.Error()
@@ -224,7 +224,7 @@ func invalidAttribute(field, detail string) error {
 	return &payload.Error{Field: field, Reason: reasonFieldInvalid, Detail: detail}
 }
 
-// renameField gives the field of an error the publisher's name.
+// renameField replaces the field of an error by the publisher's name for it.
 func renameField(err error, fields map[string]string) error {
 	found, ok := errors.AsType[*payload.Error](err)
 	if !ok {

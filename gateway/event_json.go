@@ -12,14 +12,14 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
-// wholeBody is the field of problems with a body as a whole.
+// wholeBody is the field of problems that concern the whole body.
 const wholeBody = "body"
 
-// keyHeader makes publishing idempotent, as the member id does.
+// keyHeader makes publishing idempotent, like the member id.
 const keyHeader = "Idempotency-Key"
 
-// parsedEvent is one event as its publisher sent it. Its event type and id are
-// valid; its data has not been looked at.
+// parsedEvent is one event of a request. Its event type and id are valid; its data is not
+// checked yet.
 type parsedEvent struct {
 	id          string // "": none was given
 	eventType   string
@@ -27,12 +27,13 @@ type parsedEvent struct {
 	timestamp   *time.Time // nil: none was given
 	traceParent string     // "" or valid
 
-	// fields are the publisher's names for what package payload calls otherwise.
+	// fieldNames are the publisher's names for fields that package payload names
+	// otherwise.
 	fieldNames map[string]string
 }
 
-// parseJSONEvent reads {"event":…,"data":…,"timestamp":…,"id":…}. It is strict:
-// what is spelt wrong must not be passed over. Errors are *payload.Error.
+// parseJSONEvent parses {"event":…,"data":…,"timestamp":…,"id":…}. It is strict: a
+// misspelt member must not be ignored. Errors are *payload.Error.
 func parseJSONEvent(body []byte) (*parsedEvent, error) {
 	members, err := payload.Members(body, wholeBody)
 	if err != nil {
@@ -81,7 +82,7 @@ func timestamp(member payload.Member) (*time.Time, error) {
 	return &parsed, err
 }
 
-// applyIdempotencyKey takes the id of the header Idempotency-Key, if there is one.
+// applyIdempotencyKey sets the id from the header Idempotency-Key, if there is one.
 func (p *parsedEvent) applyIdempotencyKey(header http.Header) error {
 	field := "header." + keyHeader
 	refuse := func(detail string) error {
@@ -104,17 +105,16 @@ func (p *parsedEvent) applyIdempotencyKey(header http.Header) error {
 	return nil
 }
 
-// applyTraceParent takes the trace context of a request, if it is valid and the event has
-// none of its own. One that is not valid is passed over, as the W3C
-// recommendation Trace Context says in section 3.2.
+// applyTraceParent sets the trace context from the request, if it is valid and the event
+// has none of its own. An invalid one is ignored (W3C Trace Context, section 3.2).
 func (p *parsedEvent) applyTraceParent(header http.Header) {
 	if values := header.Values("Traceparent"); p.traceParent == "" && len(values) == 1 && tracing.IsTraceParent(values[0]) {
 		p.traceParent = values[0]
 	}
 }
 
-// problemFromPayload makes a problem of what is wrong with an event. fields are the
-// publisher's names.
+// problemFromPayload makes a problem of an error in an event. fieldNames are the
+// publisher's names of fields.
 func problemFromPayload(err error, fieldNames map[string]string) error {
 	found, ok := errors.AsType[*payload.Error](err)
 	if !ok {

@@ -26,8 +26,8 @@ func (g *Gateway) registerEventPublish(api huma.API) {
 	describePublish(api.OpenAPI())
 }
 
-// describePublish says what the handler, which reads bodies itself, takes and
-// gives. It comes after huma.Register, which would validate bodies by it.
+// describePublish documents the bodies of the operation, which its handler reads without
+// huma. It must follow huma.Register, which would validate bodies by this schema.
 func describePublish(document *huma.OpenAPI) {
 	operation := document.Paths["/v1/events"].Post
 	schemas := document.Components.Schemas

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// maxEventBytes bounds a request with one event, whose payload may be no
-	// larger than payload.MaxBytes but may be spelt with white space and escapes.
+	// maxEventBytes bounds a request with one event. Its payload is at most
+	// payload.MaxBytes, but may be spelt with white space and escapes.
 	maxEventBytes = 1 << 20
 	// maxBatchBytes and maxBatchItems bound a batch.
 	maxBatchBytes = 8 << 20
@@ -42,8 +42,8 @@ const (
 	formatBatch
 )
 
-// PublishRequest is a request with events. The handler reads its body itself,
-// because the spelling of it counts.
+// PublishRequest is a request with events. The handler reads the body itself, because its
+// exact spelling matters.
 type PublishRequest struct {
 	Scope
 
@@ -59,8 +59,8 @@ func (in *PublishRequest) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-// detectFormat tells how the request carries events. What is said by Content-Type goes
-// before headers (CloudEvents HTTP binding, section 3).
+// detectFormat finds the format of the events. Content-Type goes before the headers of a
+// CloudEvent (CloudEvents HTTP binding, section 3).
 func (in *PublishRequest) detectFormat() (bodyFormat, error) {
 	header := in.request.Header
 	mediaType, parameters := mediaJSON, map[string]string(nil)
@@ -86,8 +86,8 @@ func (in *PublishRequest) detectFormat() (bodyFormat, error) {
 	}
 }
 
-// hasAttributes reports whether headers hold attributes of a CloudEvent; the
-// specversion may be missing by mistake.
+// hasAttributes reports whether headers hold attributes of a CloudEvent; the specversion
+// may be missing by mistake.
 func hasAttributes(header http.Header) bool {
 	for _, name := range []string{attributeSpecVersion, attributeID, attributeSource, attributeType} {
 		if len(header.Values(attributePrefix+name)) > 0 {
@@ -102,7 +102,7 @@ func unknownMediaType() error {
 		fmt.Sprintf("must be %s, %s or %s, in UTF-8", mediaJSON, mediaCloudEvent, mediaCloudEventBatch))
 }
 
-// readBody returns the body.
+// readBody reads the body, of at most limit bytes.
 func (in *PublishRequest) readBody(ctx context.Context, limit int64) ([]byte, error) {
 	if body := requestInfoOf(ctx).body; body != nil {
 		body.limit = limit
@@ -110,7 +110,7 @@ func (in *PublishRequest) readBody(ctx context.Context, limit int64) ([]byte, er
 	return io.ReadAll(in.request.Body)
 }
 
-// parseEvent reads the event of a request that carries one.
+// parseEvent parses the event of a request that carries one.
 func (in *PublishRequest) parseEvent(as bodyFormat, body []byte) (*parsedEvent, error) {
 	header := in.request.Header
 	var p *parsedEvent
@@ -135,7 +135,8 @@ func (in *PublishRequest) parseEvent(as bodyFormat, body []byte) (*parsedEvent, 
 	return p, nil
 }
 
-// refuseIdempotencyKey refuses a key beside a CloudEvent, which has its own.
+// refuseIdempotencyKey refuses the header with a CloudEvent, whose id comes from its
+// source and id.
 func (in *PublishRequest) refuseIdempotencyKey() error {
 	if len(in.request.Header.Values(keyHeader)) == 0 {
 		return nil

@@ -36,8 +36,8 @@ func (g *Gateway) listEventTypes(context.Context, *struct{}) (*eventTypesAnswer,
 	return answer, nil
 }
 
-// jsonOrNull shows JSON text that people wrote; what is no JSON, or has more levels
-// than clients can be expected to read, as null. The EventType's condition tells.
+// jsonOrNull returns a JSON text of an EventType; null for invalid JSON and for more
+// levels than clients can be expected to read. The EventType's condition reports both.
 func jsonOrNull(text string) json.RawMessage {
 	if !payload.IsShallow([]byte(text)) || !utf8.ValidString(text) {
 		return json.RawMessage("null")

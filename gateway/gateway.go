@@ -31,7 +31,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/writelimit"
 )
 
-// Dispatcher is the sidecar, as far as the gateway needs it.
+// Dispatcher is the part of the dispatcher sidecar's client that the gateway uses.
 type Dispatcher interface {
 	// CheckURL says whether a URL may be an endpoint; see dispatcher.Client.
 	CheckURL(ctx context.Context, url string, forbidden []netip.Prefix) error
@@ -39,22 +39,22 @@ type Dispatcher interface {
 	Start(request dispatcher.Request, done func(dispatcher.Result, error))
 }
 
-// Options are what a Gateway is made of.
+// Options are the dependencies and settings of a Gateway.
 type Options struct {
 	// Config reaches the API server with the gateway's own rights.
 	Config *rest.Config
-	// Client does so for objects; its scheme knows the kinds of this project,
-	// Secrets and EndpointSlices.
+	// Client reaches objects with the gateway's own rights; its scheme knows the kinds of
+	// this project, Secrets and EndpointSlices.
 	Client     client.WithWatch
 	Dispatcher Dispatcher
 	// Forbidden are the API server's own addresses.
 	Forbidden func() []netip.Prefix
-	// Namespaces are those that may be read; empty: all.
+	// Namespaces are the namespaces that the gateway reads; empty: all.
 	Namespaces []string
-	// Tokens says whose tokens are, and Rights what callers may.
+	// Tokens finds out whose a token is, Rights what a caller may do.
 	Tokens *authn.Reviewer
 	Rights *authz.Authorizer
-	// TrustedProxies are those whose word is taken for whom they speak.
+	// TrustedProxies are the proxies whose forwarding headers are believed.
 	TrustedProxies httpserver.Proxies
 	// Limits bound the backlog.
 	Limits Limits
@@ -62,21 +62,21 @@ type Options struct {
 	BodyBytes int64
 	// AllowUnregistered accepts events whose type is not in the catalogue.
 	AllowUnregistered bool
-	// Dashboard serves pages for people, too.
+	// Dashboard serves the HTML pages as well.
 	Dashboard bool
-	// First says how first attempts are made here.
+	// First configures first attempts.
 	First FirstAttempts
-	// Skipped is the ConfigMap by which the manager is told what webhooks did not get;
-	// without a namespace it is not. Replica is the name of this gateway there.
+	// Skipped is the ConfigMap in which skipped deliveries are reported to the manager;
+	// without a namespace nothing is reported. Replica is this gateway's key in it.
 	Skipped client.ObjectKey
 	Replica string
 	// Tracer makes a span for each event; nil: none.
 	Tracer  *tracing.Tracer
 	Metrics *Metrics
-	// Panics recovers those of one request, event, delivery or object.
+	// Panics recovers a panic and confines it to one request, event, delivery or object.
 	Panics *panics.Guard
 	Logger *slog.Logger
-	// AccessLog gets a line for each request.
+	// AccessLog gets one line for each request.
 	AccessLog *slog.Logger
 	Now       func() time.Time
 	// Random makes ids and secrets: crypto/rand.Reader.
@@ -135,7 +135,7 @@ type Gateway struct {
 // +kubebuilder:rbac:urls=/.well-known/openid-configuration;/openid/v1/jwks,verbs=get
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=list,namespace=default
 
-// New makes a gateway that knows nothing yet.
+// New makes a gateway whose watches have not started.
 func New(o Options) (*Gateway, error) {
 	callers, err := newCallerClient(o.Config, o.Client.Scheme())
 	if err != nil {
@@ -167,14 +167,14 @@ func New(o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// Close ends what requests would go on for ever.
+// Close ends the live connections of the dashboard, which have no end of their own.
 func (g *Gateway) Close() {
 	if g.dashboard != nil {
 		g.dashboard.Close()
 	}
 }
 
-// setUpAttempts sets up first attempts and what is kept of them.
+// setUpAttempts sets up first attempts, the dedup window and the recorder.
 func (g *Gateway) setUpAttempts(o Options) {
 	g.attempter = &attempter{
 		sender: o.Dispatcher, secrets: signingsecret.NewReader(o.Client, o.Now), wait: o.First.Wait,
@@ -229,12 +229,12 @@ func (g *Gateway) Drain(ctx context.Context) error {
 	}
 }
 
-// Wait returns once the context of Start has ended and what waited then is
-// written.
+// Wait returns once the context of Start has ended and the recorder and the skip reporter
+// have written what they held.
 func (g *Gateway) Wait() { g.background.Wait() }
 
-// Handler serves the REST API, its OpenAPI document and the probes. also says
-// what else keeps the process from being ready.
+// Handler serves the REST API, its OpenAPI document and the probes. extraCheck is one more
+// readiness check.
 func (g *Gateway) Handler(extraCheck func(context.Context) error) http.Handler {
 	mux := http.NewServeMux()
 	NewAPI(mux, g)

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics are what the gateway counts.
+// Metrics are the metrics of the gateway.
 type Metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -33,7 +33,7 @@ const (
 	firstLost      = "lost"
 )
 
-// What became of an attempt that was handed over, for the metric.
+// Outcomes of a hand-over, for the metric.
 const (
 	handOverSettled = "settled"
 	handOverTaken   = "taken"

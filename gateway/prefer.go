@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// maxWait is the longest that a publisher may have a request wait.
+// maxWait bounds the wait that a publisher may ask for.
 const maxWait = 10 * time.Second
 
-// preference is how long a publisher waits for first attempts.
+// preference is how long a publisher wants to wait for first attempts.
 type preference struct {
 	wait    time.Duration // 0: durable at once
 	applied string        // the header Preference-Applied; "": none
 }
 
-// parsePrefer reads the header Prefer (RFC 7240): "respond-async", or "wait=N" in
-// seconds, which goes before it, as the two together mean "at most so long".
-// What is malformed or not known is passed over, as the RFC says.
+// parsePrefer parses the header Prefer (RFC 7240): "respond-async", or "wait=N" in
+// seconds. Given together they mean "at most N seconds", so wait goes first. Malformed and
+// unknown preferences are ignored, as the RFC says.
 func parsePrefer(header http.Header, defaultWait time.Duration) preference {
 	async, wait := false, -1
 	for _, line := range header.Values("Prefer") {
 		for part := range strings.SplitSeq(line, ",") {
-			token, _, _ := strings.Cut(part, ";") // parameters mean nothing to us
+			token, _, _ := strings.Cut(part, ";") // parameters are ignored
 			name, value, _ := strings.Cut(token, "=")
 			switch strings.ToLower(strings.TrimSpace(name)) {
 			case "respond-async":

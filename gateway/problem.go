@@ -18,8 +18,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// Reasons of problems, beside those of package payload and of the API server.
-// They are API: never reworded.
+// Reasons of problems, in addition to those of package payload and of the API server. They
+// are API: never reworded.
 const (
 	reasonBodyInvalid       = "BodyInvalid"
 	reasonBodyTimeout       = "BodyTimeout"
@@ -51,10 +51,10 @@ const (
 	reasonExceedsLimits        = "ExceedsLimits"
 )
 
-// retryShortly is when to repeat what failed for a moment.
+// retryShortly is the Retry-After of a momentary failure.
 const retryShortly = time.Second
 
-// retryFull is when to repeat what a limit is in the way of.
+// retryFull is the Retry-After of a quota that is used up.
 const retryFull = 10 * time.Second
 
 // problem is an error that a caller gets to see (RFC 9457).
@@ -71,8 +71,7 @@ var (
 	_ huma.ContentTypeFilter = (*problem)(nil)
 )
 
-// newProblem makes a problem whose detail is that of its fields, unless it has
-// none.
+// newProblem makes a problem with a reason, a detail and the fields at fault.
 func newProblem(status int, reason, detail string, fields ...rest.ProblemField) *problem {
 	return &problem{Problem: rest.Problem{
 		Type: "about:blank", Title: http.StatusText(status), Status: status,
@@ -126,17 +125,17 @@ func (p *problem) GetHeaders() http.Header { return p.header }
 // ContentType implements huma.ContentTypeFilter.
 func (p *problem) ContentType(string) string { return "application/problem+json" }
 
-// write answers with the problem where huma has not begun to work.
+// write sends the problem as the response, where huma is not involved.
 func (p *problem) write(w http.ResponseWriter, requestID string) {
 	p.RequestID = requestID
 	maps.Copy(w.Header(), p.header)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
-	_ = jsonFormat.Marshal(w, p) // whoever hangs up gets nothing
+	_ = jsonFormat.Marshal(w, p) // the client may have hung up
 }
 
-// problemFromHuma makes a problem of what huma found wrong with a request. Values are
-// never repeated: one of them may be a secret.
+// problemFromHuma makes a problem of a validation error of huma. The value at fault is
+// never repeated: it may be a secret.
 func problemFromHuma(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 	if existing, ok := errors.AsType[*problem](errors.Join(errs...)); ok {
 		return logProblemOf(ctx, existing)
@@ -163,11 +162,11 @@ const (
 	// maxProblemFields is how many fields a problem names: a body may have thousands
 	// that are wrong.
 	maxProblemFields = 20
-	// maxFieldText and maxDetailText bound what it says of each, in bytes: names and
-	// values may be as long as the body.
+	// maxFieldText and maxDetailText bound the name and the detail of each field, in
+	// bytes: a name or a value may be as long as the body.
 	maxFieldText  = 128
 	maxDetailText = 512
-	// maxMessageText bounds what the API server says, which may repeat a value.
+	// maxMessageText bounds a message of the API server, which may repeat a value.
 	maxMessageText = 2048
 )
 
@@ -198,7 +197,7 @@ func logProblemOf(ctx huma.Context, p *problem) *problem {
 	return p
 }
 
-// requestField turns huma's "body.url" into what the caller wrote, "url".
+// requestField turns huma's location "body.url" into the member's name, "url".
 func requestField(location string) string {
 	if rest, ok := strings.CutPrefix(location, "body."); ok {
 		return rest
@@ -209,8 +208,8 @@ func requestField(location string) string {
 	return location
 }
 
-// problemFromAPI makes a problem of what the API server said to a request that was
-// made with the caller's own token. doing completes "… is not possible".
+// problemFromAPI makes a problem of an API server's error to a request with the caller's
+// token. doing completes "… is not possible".
 func problemFromAPI(err error, doing string) *problem {
 	if existing, ok := errors.AsType[*problem](err); ok {
 		return existing // of callerTransport
@@ -246,7 +245,7 @@ func problemFromAPI(err error, doing string) *problem {
 	return unavailable(doing, err)
 }
 
-// problemFromInvalid names the fields as the REST API knows them.
+// problemFromInvalid names the invalid fields by their names in the REST API.
 func problemFromInvalid(apiStatus metav1.Status, message string) *problem {
 	p := newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, message)
 	if apiStatus.Details == nil {

@@ -13,9 +13,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
-// problemFromDenial makes a problem of what stands between a write and the API server: a
-// policy, a quota, the end of the namespace; nil: none of these. doing completes
-// "… is refused" and "… is not possible".
+// problemFromDenial makes a problem of a write that a policy, a quota or a terminating
+// namespace refused; nil: none of them did. doing completes "… is refused" and "… is not
+// possible".
 func problemFromDenial(err error, doing string) *problem {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
@@ -42,13 +42,13 @@ func problemFromDenial(err error, doing string) *problem {
 	return nil
 }
 
-// denialText is what the API server said, in the names of the REST API.
+// denialText is the API server's message, with resources named as in the REST API.
 func denialText(err error) string {
 	return abbreviate(strings.ReplaceAll(denial.Sentence(err), ".bbmcp.quietstack.com", ""), maxMessageText)
 }
 
-// policyStatus is a policy's code, if that says no more than no: its 404 is about no
-// object, its 409 about no conflict, and its 401 about no token.
+// policyStatus is the HTTP status for the code of a policy. A policy's 404 concerns no
+// object, its 409 no conflict and its 401 no token: each of these becomes 422.
 func policyStatus(code int32) int {
 	switch code {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusRequestEntityTooLarge:

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// refuseAmbiguous refuses what one server reads in one way and the next in another, or what
-// would be passed over here: a query that asks for a namespace must not be taken for
-// one that asks for none.
+// refuseAmbiguous refuses a request that two servers may read in two ways, and a query
+// that cannot be parsed whole: a request for a namespace must not be taken for one
+// without.
 func refuseAmbiguous(request *http.Request) *problem {
 	query, err := url.ParseQuery(request.URL.RawQuery)
 	if err != nil {

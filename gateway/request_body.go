@@ -13,12 +13,12 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-// bodyStep is how much of the quota a body of unknown length takes at a time.
+// bodyStep is the amount of quota that a body of unknown length reserves at a time.
 const bodyStep = 64 << 10
 
-// requestBody is the body of a request. It counts against the quota from its first
-// byte until the request ends, whoever reads it: handlers, the OpenAPI library, or
-// forms of the dashboard. Errors are problems.
+// requestBody is the body of a request. Its bytes count against the quota from the first
+// one until the request ends, whether a handler, the OpenAPI library or a form of the
+// dashboard reads them. Its errors are problems.
 type requestBody struct {
 	io.ReadCloser
 
@@ -33,7 +33,7 @@ type requestBody struct {
 	ended error
 }
 
-// newRequestBody makes the body of a request count; nil: it has none.
+// newRequestBody wraps the body of a request; nil: it has none.
 func (g *Gateway) newRequestBody(request *http.Request) *requestBody {
 	if request.ContentLength == 0 || request.Body == nil {
 		return nil
@@ -41,7 +41,8 @@ func (g *Gateway) newRequestBody(request *http.Request) *requestBody {
 	return &requestBody{ReadCloser: request.Body, quota: g.bodies, metrics: g.metrics, length: request.ContentLength, limit: maxEventBytes}
 }
 
-// setOwner says whose body it is. Bytes that were read before count for nobody.
+// setOwner attributes the body to a caller. Bytes that were read before are attributed to
+// none.
 func (b *requestBody) setOwner(caller *caller) {
 	if b != nil && b.taken == 0 {
 		b.owner = bodyOwnerOf(caller)
@@ -71,14 +72,14 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, b.ended
 }
 
-// discard reads the body away, and keeps nothing of it that would count.
+// discard reads the body to its end without keeping it.
 func (b *requestBody) discard() {
 	if b != nil {
-		_, _ = io.Copy(io.Discard, b.ReadCloser) // what does not arrive is not missed
+		_, _ = io.Copy(io.Discard, b.ReadCloser) // an incomplete body does no harm
 	}
 }
 
-// reserveRoom takes what is about to be read from the quota, and cuts p to it.
+// reserveRoom reserves quota for the next read, and cuts p to it.
 func (b *requestBody) reserveRoom(p []byte) ([]byte, error) {
 	switch {
 	case b.length > b.limit:
@@ -110,8 +111,8 @@ func (b *requestBody) tooLarge() error {
 		fmt.Sprintf("more than %d bytes; send a reference to the content instead of the content", b.limit))
 }
 
-// release ends what the body counts for. A caller whose requests are all refused, or
-// do not arrive, gets less from then on.
+// release returns the body's quota. A caller whose requests are all refused, or arrive
+// incomplete, gets a smaller quota from then on.
 func (b *requestBody) release(status int, granted bool) {
 	if b == nil {
 		return

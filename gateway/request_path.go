@@ -10,9 +10,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/dashboard"
 )
 
-// refuseEmptySegments answers requests whose path lacks a part, as that of a webhook with an
-// empty id does. http.ServeMux would send the caller elsewhere, by a redirect with
-// an HTML body, to another call of the API.
+// refuseEmptySegments answers 404 to a path with an empty segment, such as that of a
+// webhook whose id is empty. http.ServeMux would answer with a redirect and an HTML body,
+// and lead the client to another operation.
 func refuseEmptySegments(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		given := request.URL.EscapedPath()

@@ -11,8 +11,8 @@ import (
 // strictTransport makes browsers use https for a year (RFC 6797).
 const strictTransport = "max-age=31536000"
 
-// requireTransportSecurity makes browsers that came over TLS stay with it. Not on a person's own
-// machine, where the name belongs to everything that listens there.
+// requireTransportSecurity tells browsers that came over TLS to use https only from now
+// on. On localhost it does not: other servers on the user's machine share that name.
 func requireTransportSecurity(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if request.TLS != nil && !isLocal(request.Host) {

@@ -18,11 +18,10 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
-// handledTimeout is how long an answer waits for the controller to do what it
-// was asked for.
+// handledTimeout is how long a response waits for the controller to handle the request.
 const handledTimeout = 2 * time.Second
 
-// ConditionalWebhook is a request about one webhook in a certain state.
+// ConditionalWebhook is a request for one webhook with a precondition.
 type ConditionalWebhook struct {
 	WebhookPath
 	Precondition
@@ -93,13 +92,13 @@ func (g *Gateway) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookA
 	return g.answerWebhook(handled), nil
 }
 
-// requestByAnnotation puts an annotation on a webhook by which the controller is asked for
-// something. The key belongs to nobody: whoever asks last is heard.
+// requestByAnnotation asks the controller for an action by an annotation. No field manager
+// is refused the key: the last request counts.
 func (g *Gateway) requestByAnnotation(ctx context.Context, cached *v1alpha1.Webhook, annotation, request string) (*v1alpha1.Webhook, error) {
 	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, cached.UID, annotation, request)
 	annotated := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: cached.Namespace, Name: cached.Name}}
 	err := g.callerClient.Patch(ctx, annotated, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
-	if denial.IsConflict(err) || denial.IsNotFound(err) { // the uid is that of another webhook
+	if denial.IsConflict(err) || denial.IsNotFound(err) { // another webhook has the name now
 		return nil, notFound("webhook")
 	}
 	if err != nil {
@@ -129,7 +128,7 @@ func (g *Gateway) deleteWebhook(ctx context.Context, in *ConditionalWebhook) (*s
 	return nil, nil
 }
 
-// deleteWebhookOnce deletes a webhook as the caller has seen it.
+// deleteWebhookOnce deletes a webhook if the precondition holds.
 func (g *Gateway) deleteWebhookOnce(ctx context.Context, cached *v1alpha1.Webhook, condition Precondition) error {
 	preconditions := client.Preconditions{UID: &cached.UID}
 	if condition.IfMatch != "" {

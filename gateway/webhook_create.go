@@ -31,11 +31,12 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// completionTimeout bounds what must be finished once it is begun, also when the
-// caller has hung up.
+// completionTimeout bounds a sequence of writes that must be completed even if the caller
+// has hung up.
 const completionTimeout = 15 * time.Second
 
-// secretAnswer is a webhook with its secret, which nobody on the way may keep.
+// secretAnswer is a response with a webhook and its signing secret, which no cache may
+// store.
 type secretAnswer struct {
 	ETag         string `header:"ETag" doc:"Version of the webhook, for If-Match"`
 	CacheControl string `header:"Cache-Control" doc:"no-store"`
@@ -99,7 +100,7 @@ func (g *Gateway) createWebhook(ctx context.Context, in *struct {
 	return &createdAnswer{locationOf(webhook, in.Scope), answer.ETag, answer.CacheControl, answer.Body}, nil
 }
 
-// createdSpec is what a request to create asks for.
+// createdSpec is the spec of the webhook that a request creates.
 func createdSpec(body *rest.WebhookCreate) (*v1alpha1.WebhookSpec, error) {
 	text, err := json.Marshal(body.SettingsChange)
 	if err != nil {
@@ -117,7 +118,7 @@ func createdSpec(body *rest.WebhookCreate) (*v1alpha1.WebhookSpec, error) {
 	return spec, nil
 }
 
-// locationOf is where the caller finds the webhook.
+// locationOf is the URL of a webhook, for the header Location.
 func locationOf(webhook *v1alpha1.Webhook, scope Scope) string {
 	location := "/v1/webhooks/" + idOf(webhook)
 	if scope.Namespace != "" {
@@ -126,7 +127,8 @@ func locationOf(webhook *v1alpha1.Webhook, scope Scope) string {
 	return location
 }
 
-// checkCreate checks what was sent, fills in the name and returns the secret.
+// checkCreate validates a request, generates a missing name and returns the signing
+// secret.
 func (g *Gateway) checkCreate(ctx context.Context, body *rest.WebhookCreate) (secret signature.Secret, err error) {
 	if err := g.checkURL(ctx, body.URL); err != nil {
 		return secret, err
@@ -150,8 +152,8 @@ func (g *Gateway) checkCreate(ctx context.Context, body *rest.WebhookCreate) (se
 	return signature.NewSecret(body.Secret), nil
 }
 
-// checkURL asks the dispatcher, which knows what the operator allows. The
-// grammar is the API server's to check.
+// checkURL asks the dispatcher whether the operator allows an endpoint. The API server
+// checks the grammar of the URL.
 func (g *Gateway) checkURL(ctx context.Context, endpoint string) error {
 	err := g.dispatcher.CheckURL(ctx, endpoint, g.forbidden())
 	if refused, ok := errors.AsType[*dispatcher.URLError](err); ok {
@@ -186,7 +188,7 @@ func checkEvents(events []string) error {
 	return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, wrong[0].Field+": "+wrong[0].Detail, wrong...)
 }
 
-// generateName makes a name that nobody has.
+// generateName makes a random name.
 func generateName(random io.Reader) (string, error) {
 	var raw [10]byte
 	if _, err := io.ReadFull(random, raw[:]); err != nil {
@@ -195,11 +197,11 @@ func generateName(random io.Reader) (string, error) {
 	return "wh-" + strings.ToLower(base32.StdEncoding.EncodeToString(raw[:])), nil
 }
 
-// createWithSecret creates a Webhook and its Secret, or neither. Both are tried before
-// either is written, because a caller who may create may not be allowed to
-// delete again. A crash between the two writes leaves a Webhook for which the
-// controller makes a secret after 30 s: the caller, who got no answer, meets it
-// by a 409 and may rotate or delete it.
+// createWithSecret creates a Webhook and its Secret, or neither. Both are tried in a dry
+// run before either is written, because a caller who may create may not be allowed to
+// delete again. A crash between the two writes leaves a Webhook for which the controller
+// makes a secret after 30 s: the caller, who got no answer, finds it by a 409 and may
+// rotate its secret or delete it.
 func (g *Gateway) createWithSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) (*v1alpha1.Webhook, error) {
 	if err := g.dryRunCreate(ctx, webhook, secret); err != nil {
 		return nil, err
@@ -222,7 +224,7 @@ func (g *Gateway) createWithSecret(ctx context.Context, webhook *v1alpha1.Webhoo
 	return settled, nil
 }
 
-// dryRunCreate has the API server check everything without storing it.
+// dryRunCreate lets the API server check Webhook and Secret without storing them.
 func (g *Gateway) dryRunCreate(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
 	if err := g.callerClient.Create(ctx, webhook.DeepCopy(), client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
 		return g.createProblem(err, webhook.Name)
@@ -238,7 +240,7 @@ func (g *Gateway) dryRunCreate(ctx context.Context, webhook *v1alpha1.Webhook, s
 func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
 	object := signingsecret.NewSecret(webhook, secret)
 	err := g.callerClient.Create(ctx, object, client.FieldOwner(fieldManager))
-	if denial.IsAlreadyExists(err) { // a controller whose clock is wrong has not waited
+	if denial.IsAlreadyExists(err) { // by a controller with a wrong clock, which did not wait
 		var existing corev1.Secret
 		if g.readSecret(ctx, client.ObjectKeyFromObject(object), &existing) == nil && metav1.IsControlledBy(&existing, webhook) {
 			existing.Data = object.Data
@@ -251,7 +253,7 @@ func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, s
 	return nil
 }
 
-// undoCreate takes a Webhook back whose Secret could not be created.
+// undoCreate deletes a Webhook whose Secret could not be created.
 func (g *Gateway) undoCreate(ctx context.Context, webhook *v1alpha1.Webhook, cause error) error {
 	err := g.callerClient.Delete(ctx, webhook, client.Preconditions{UID: &webhook.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if err == nil || denial.IsNotFound(err) {
@@ -275,7 +277,7 @@ func (g *Gateway) createProblem(err error, name string) error {
 	return problemFromAPI(err, "creating the webhook")
 }
 
-// secretWriteProblem says why a signing Secret cannot be written.
+// secretWriteProblem explains why a signing Secret cannot be written.
 func secretWriteProblem(err error, name string) error {
 	if denial.IsAlreadyExists(err) {
 		return newFieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a Secret %q exists already, which the webhook would sign with; choose another name", name))
@@ -286,7 +288,7 @@ func secretWriteProblem(err error, name string) error {
 		if p.Status == http.StatusForbidden {
 			p.Detail += "; the signing secret is kept in a Secret, and the role bbmcp-editor gives that right"
 		}
-	case denial.Object: // of a Secret, whose fields are none of the request
+	case denial.Object: // the Secret's fields are not in the request
 		p = newProblem(http.StatusUnprocessableEntity, v1alpha1.ReasonSecretRefused, "storing the secret is refused: "+denialText(err))
 	}
 	return p

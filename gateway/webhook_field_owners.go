@@ -17,18 +17,18 @@ import (
 
 const (
 	// clientSideApply is the field manager of kubectl apply without --server-side: it
-	// sets whole lists to what the file says.
+	// replaces whole lists by those in the file.
 	clientSideApply = "kubectl-client-side-apply"
-	// unknownOwner is what the API server calls the owner of fields that have none.
+	// unknownOwner is the API server's name for the owner of fields that have none.
 	unknownOwner = "before-first-apply"
 )
 
-// fieldOwners are the fields of a Webhook and whose they are.
+// fieldOwners tells which field manager owns which fields of a Webhook.
 type fieldOwners struct {
 	own    *fieldpath.Set
 	others map[string]*fieldpath.Set // by field manager
-	// appliers are those of the others who come again with all that they want, and
-	// what they do not want to see in a list of theirs is drift or goes away.
+	// appliers are the other managers that apply their whole configuration again and
+	// again; an entry added to one of their lists would be removed, or shown as drift.
 	appliers map[string]bool
 }
 
@@ -57,10 +57,10 @@ func parseFieldOwners(entries []metav1.ManagedFieldsEntry) (*fieldOwners, error)
 	return o, nil
 }
 
-// checkChange returns a problem for each field that is not ours to change: one with
-// another owner; an event that would stay in the set because another owner wants
-// it there, or because nobody is known to; and one that would stand in a set that
-// is applied from elsewhere and does not have it.
+// checkChange returns a problem for each field that the gateway may not change: a field
+// with another owner; an event that would stay in the list because another manager owns
+// it, or because its owner is unknown; and an event that would be added to a list that
+// another manager applies.
 func (o *fieldOwners) checkChange(live *liveWebhook, change webhookChange) *problem {
 	var errs []rest.ProblemField
 	addProblem := func(path []string, finding string, names []string) {
@@ -95,8 +95,8 @@ func (o *fieldOwners) checkChange(live *liveWebhook, change webhookChange) *prob
 	return newProblem(http.StatusConflict, reasonFieldOwned, errs[0].Field+": "+errs[0].Detail, errs...)
 }
 
-// findRetainedEvents are the events that are not wanted any more and would stay, with those
-// who own them.
+// findRetainedEvents returns the events that the caller wants removed and that would stay,
+// each with its owners.
 func (o *fieldOwners) findRetainedEvents(events, wanted []string) map[string][]string {
 	retained := map[string][]string{}
 	for _, event := range events {
@@ -115,7 +115,7 @@ func (o *fieldOwners) findRetainedEvents(events, wanted []string) map[string][]s
 	return retained
 }
 
-// listEventAppliers names the others who apply some of the events.
+// listEventAppliers lists the other managers that apply some of the events.
 func (o *fieldOwners) listEventAppliers(events []string) (names []string) {
 	for _, event := range events {
 		for _, name := range o.listOwners(eventPath(event)) {
@@ -141,7 +141,7 @@ func specPath(names []string) fieldpath.Path {
 	return fieldpath.MakePathOrDie(parts...)
 }
 
-// listOwners names the others that own a field.
+// listOwners lists the other managers that own a field.
 func (o *fieldOwners) listOwners(path fieldpath.Path) (names []string) {
 	for name, fields := range o.others {
 		if fields.Has(path) {
@@ -160,12 +160,12 @@ func joinQuoted(names []string) string {
 	return strings.Join(quoted, " and ")
 }
 
-// isGitOps tells the field managers of controllers that apply what is in Git.
+// isGitOps reports whether a field manager is a controller that applies a Git repository.
 func isGitOps(manager string) bool {
 	return strings.HasPrefix(manager, "argocd") || manager == "kustomize-controller" || manager == "helm-controller"
 }
 
-// suggestFix says what to do about a field that somebody else owns.
+// suggestFix says how to change a field that has another owner.
 func suggestFix(owner, webhook string, path []string) string {
 	switch {
 	case strings.HasPrefix(owner, "argocd"):

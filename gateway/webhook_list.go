@@ -14,14 +14,14 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// WebhookPath is a request about one webhook.
+// WebhookPath is the path of a request for one webhook.
 type WebhookPath struct {
 	Scope
 
 	ID string `path:"id" maxLength:"64" doc:"webhook_id" example:"wh_3b1f0f6f2a9c4d5e"`
 }
 
-// webhookAnswer is one webhook.
+// webhookAnswer is a response with one webhook.
 type webhookAnswer struct {
 	ETag string `header:"ETag" doc:"Version of the webhook, for If-Match"`
 	Body rest.Webhook
@@ -42,7 +42,7 @@ func (g *Gateway) registerWebhookList(api huma.API) {
 	}, g.getWebhook)
 }
 
-// webhookPosition is where a page of webhooks ended.
+// webhookPosition is the position in a list of webhooks at which a page ends.
 type webhookPosition struct {
 	Name string `json:"n"`
 }
@@ -88,13 +88,13 @@ func (g *Gateway) getWebhook(ctx context.Context, in *WebhookPath) (*webhookAnsw
 	return g.answerWebhook(webhook), nil
 }
 
-// findReadableWebhook returns the webhook of a request whose caller may read it.
+// findReadableWebhook returns the webhook of a request, if the caller may read it.
 func (g *Gateway) findReadableWebhook(ctx context.Context, in *WebhookPath) (*caller, *v1alpha1.Webhook, error) {
 	return g.findPermittedWebhook(ctx, in, "get")
 }
 
-// findPermittedWebhook returns the webhook of a request whose caller may use this verb on
-// it. Whoever may not, is not told whether it exists.
+// findPermittedWebhook returns the webhook of a request, if the caller may use the verb on
+// it. A caller without the right does not learn whether the webhook exists.
 func (g *Gateway) findPermittedWebhook(ctx context.Context, in *WebhookPath, verb string) (*caller, *v1alpha1.Webhook, error) {
 	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
@@ -118,7 +118,7 @@ func (g *Gateway) answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {
 	return &webhookAnswer{ETag: etagOf(webhook), Body: g.presentWebhook(webhook)}
 }
 
-// presentWebhook shows a webhook, with what looks wrong about it.
+// presentWebhook is the REST representation of a webhook with its warnings.
 func (g *Gateway) presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 	shown := presentWebhook(webhook)
 	shown.Warnings = append(g.unknownTypeWarnings(webhook.Spec.Events), secretURLWarnings(webhook.Spec.URL)...)
@@ -143,7 +143,7 @@ func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 	return shown
 }
 
-// presentEndpoint shows the condition EndpointHealthy.
+// presentEndpoint is the REST representation of the condition EndpointHealthy.
 func presentEndpoint(webhook *v1alpha1.Webhook) rest.EndpointHealth {
 	condition := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy)
 	if condition == nil { // the controller has not seen the webhook yet
@@ -157,7 +157,8 @@ func presentEndpoint(webhook *v1alpha1.Webhook) rest.EndpointHealth {
 	return shown
 }
 
-// presentProblem shows the condition Ready where it is False; null: it is not.
+// presentProblem is the REST representation of the condition Ready while it is False; nil
+// otherwise.
 func presentProblem(webhook *v1alpha1.Webhook) *rest.WebhookProblem {
 	condition := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionReady)
 	if condition == nil || condition.Status != metav1.ConditionFalse {
@@ -166,7 +167,7 @@ func presentProblem(webhook *v1alpha1.Webhook) *rest.WebhookProblem {
 	return &rest.WebhookProblem{Reason: condition.Reason, Message: condition.Message, Since: condition.LastTransitionTime.UTC()}
 }
 
-// orNull is null for what is absent.
+// orNull returns nil, JSON null, for an empty text.
 func orNull(text string) *string {
 	if text == "" {
 		return nil

@@ -30,7 +30,7 @@ const (
 	reasonKeyUsed            = "IdempotencyKeyUsed"
 )
 
-// RotateSecret is a request for a new secret.
+// RotateSecret is a request for a new signing secret.
 type RotateSecret struct {
 	WebhookPath
 
@@ -70,18 +70,18 @@ func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAn
 	return g.answerSecret(live.webhook, secret), nil
 }
 
-// rotationRequest is a request as it stands on the Webhook, for all who may see that.
-// It holds for the caller alone: by the key of somebody else nobody is shown the
-// secret that signs.
+// rotationRequest is the caller's key as it is stored on the Webhook, readable by all who
+// may read that. It contains a hash of the caller's name, so that the key of another
+// caller reveals no secret.
 func rotationRequest(caller *caller, key string) string {
 	digest := sha256.Sum256([]byte(caller.name()))
 	return fmt.Sprintf("%s/%x", key, digest[:8])
 }
 
-// rotateSecretOnce answers a request to rotate once, whoever else is at it. The caller's
-// rights are tried first; then the request is written on the Webhook, so that
-// the controller finishes what is begun here, and reads the Secret again; then
-// the Secret is changed, unless the controller has done so.
+// rotateSecretOnce rotates the secret once for a request, however many callers rotate at
+// the same time. The caller's rights are tried in a dry run; then the request is written
+// on the Webhook, so that the controller completes it after a crash, and the Secret is
+// read again; then the Secret is changed, unless the controller has done so.
 func (g *Gateway) rotateSecretOnce(ctx context.Context, webhook *v1alpha1.Webhook, request string) (string, error) {
 	secret, answered, err := g.answerRotation(ctx, webhook, request, notRequested)
 	if answered || err != nil {
@@ -96,9 +96,9 @@ func (g *Gateway) rotateSecretOnce(ctx context.Context, webhook *v1alpha1.Webhoo
 	return secret, err
 }
 
-// rotationStage of a rotation: until the request is on the Webhook, nothing is stored.
-// From then on the controller may answer it, and another rotation may follow
-// before that is seen here; the caller gets the secret that signs on beside
+// rotationStage says whether the request is on the Webhook. Before that nothing is stored.
+// From then on the controller may answer it, and another rotation may follow before the
+// gateway sees the first; the caller then gets the secret that still signs in addition to
 // the newer one.
 type rotationStage bool
 
@@ -107,8 +107,8 @@ const (
 	requested    rotationStage = true
 )
 
-// answerRotation returns the secret that answers a request. answered says that there
-// was one already.
+// answerRotation returns the secret of a request, and rotates if there is none yet.
+// answered: there was one.
 func (g *Gateway) answerRotation(ctx context.Context, webhook *v1alpha1.Webhook, request string, stage rotationStage) (secret string, answered bool, err error) {
 	for range maxChangeTries {
 		stored, err := g.readSigningSecret(ctx, webhook)
@@ -133,8 +133,7 @@ func (g *Gateway) answerRotation(ctx context.Context, webhook *v1alpha1.Webhook,
 	return "", false, contended()
 }
 
-// writeRotatedSecret rotates a Secret as it was read; one that does not exist is
-// created.
+// writeRotatedSecret rotates a Secret as it was read, or creates it.
 func (g *Gateway) writeRotatedSecret(ctx context.Context, webhook *v1alpha1.Webhook, stored *corev1.Secret, request string, stage rotationStage) error {
 	create, update := []client.CreateOption{client.FieldOwner(fieldManager)}, []client.UpdateOption{client.FieldOwner(fieldManager)}
 	if stage == notRequested {
@@ -161,8 +160,8 @@ func (g *Gateway) writeRotatedSecret(ctx context.Context, webhook *v1alpha1.Webh
 	return nil
 }
 
-// readSigningSecret reads the generated Secret of a webhook for a caller who may
-// replace it; if there is none, it returns a new one.
+// readSigningSecret reads the generated Secret of a webhook for a caller who may replace
+// it; if there is none, it returns a new one.
 func (g *Gateway) readSigningSecret(ctx context.Context, webhook *v1alpha1.Webhook) (*corev1.Secret, error) {
 	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signingsecret.SecretName(webhook)}
 	if err := g.requireRight(ctx, callerFrom(ctx), "update", resourceSecrets, key.Namespace, key.Name); err != nil {
@@ -187,9 +186,9 @@ func (g *Gateway) readSigningSecret(ctx context.Context, webhook *v1alpha1.Webho
 	return &stored, nil
 }
 
-// readSecret reads what is about to be replaced with the gateway's own right,
-// because roles let callers write Secrets and not read them; where the operator
-// gives the gateway none, with the caller's.
+// readSecret reads a Secret that is about to be replaced. It uses the gateway's right,
+// because roles let callers write Secrets but not read them; where the operator gives the
+// gateway no such right, it uses the caller's.
 func (g *Gateway) readSecret(ctx context.Context, key types.NamespacedName, into *corev1.Secret) error {
 	err := g.client.Get(ctx, key, into)
 	if apierrors.IsForbidden(err) {
@@ -198,7 +197,7 @@ func (g *Gateway) readSecret(ctx context.Context, key types.NamespacedName, into
 	return err
 }
 
-// secretReadProblem says why a signing Secret cannot be read.
+// secretReadProblem explains why a signing Secret cannot be read.
 func secretReadProblem(err error) error {
 	p := problemFromAPI(err, "reading the secret")
 	if apierrors.IsForbidden(err) {

@@ -14,9 +14,10 @@ import (
 const reasonURLShowsSecret = "URLShowsSecret"
 
 const (
-	// minSecretLength is how long a part of a path is at least that looks like a secret.
+	// minSecretLength is the least length at which a segment of a path may look like a
+	// secret.
 	minSecretLength = 24
-	// urlExposesDetail says what is wrong and the way out.
+	// urlExposesDetail names the fault and the remedy.
 	urlExposesDetail = " looks like a secret, and all who may read webhooks see the url; have the endpoint verify the signature instead"
 )
 
@@ -25,8 +26,8 @@ var (
 	uuidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 )
 
-// secretURLWarnings tells of a url that seems to be a secret itself: its path and query
-// are in the object, for all who may read it. It repeats none of what it found.
+// secretURLWarnings warns of a URL that seems to contain a secret: its path and query are
+// in the object, visible to all who may read it. The warning repeats no part of the URL.
 func secretURLWarnings(endpoint string) []rest.Warning {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -45,8 +46,8 @@ func secretURLWarnings(endpoint string) []rest.Warning {
 	return nil
 }
 
-// looksRandom reports whether a text is long and mixes letters and digits, as
-// tokens do; ids of the usual form are none.
+// looksRandom reports whether a text is long and mixes letters and digits, as tokens do. A
+// UUID does not count.
 func looksRandom(part string) bool {
 	return len(part) >= minSecretLength && !uuidForm.MatchString(part) && strings.ContainsAny(part, "0123456789") &&
 		strings.ContainsFunc(part, isLetter) &&

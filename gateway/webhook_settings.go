@@ -20,15 +20,15 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
 
-// setting is a member of requests beside url, events and description.
+// setting is a member of requests, apart from url, events and description.
 type setting struct {
 	name         []string // in the REST API
 	path         []string // in the spec of a Webhook
-	isDuration   bool     // or a list of them
-	defaultValue any      // what the CRD fills in; nil: nothing
+	isDuration   bool     // a duration or a list of durations
+	defaultValue any      // default of the CRD; nil: none
 }
 
-// settings are all of them.
+// settings lists every setting.
 func settings() []setting {
 	return []setting{
 		{[]string{"retry_policy", "delays"}, []string{"retryPolicy", "delays"}, true, nil},
@@ -43,8 +43,8 @@ func settings() []setting {
 	}
 }
 
-// restFieldName is the name in the REST API of a field of the spec, such as
-// retry_policy.delays[1] of retryPolicy.delays[1].
+// restFieldName is the REST name of a field of the spec, such as retry_policy.delays[1]
+// for retryPolicy.delays[1].
 func restFieldName(field string) string {
 	for _, s := range settings() {
 		if rest, ok := strings.CutPrefix(field, strings.Join(s.path, ".")); ok && (rest == "" || rest[0] == '[') {
@@ -54,15 +54,15 @@ func restFieldName(field string) string {
 	return field
 }
 
-// fieldChange gives a field of the spec another value; nil: none, which stands for
-// a default that is not in the object.
+// fieldChange is a new value of a field of the spec; nil removes the field, which then has
+// its default.
 type fieldChange struct {
 	path  []string
 	value any // as JSON has it, with int64 for numbers
 }
 
-// parseSettings reads the settings of a request's body, which has been held against
-// its schema. A member that is null stands for its default.
+// parseSettings reads the settings from the body of a request that matches its schema. A
+// null member stands for the default.
 func parseSettings(body []byte) ([]fieldChange, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -96,7 +96,7 @@ func parseSettings(body []byte) ([]fieldChange, error) {
 	return changes, nil
 }
 
-// findMember finds a member; those of a null are null.
+// findMember finds a nested member; the members of a null are null.
 func findMember(members map[string]any, name []string) (value any, given bool) {
 	value, given = members[name[0]]
 	if len(name) == 1 || !given || value == nil {
@@ -106,7 +106,8 @@ func findMember(members map[string]any, name []string) (value any, given bool) {
 	return findMember(inner, name[1:])
 }
 
-// durationForm is that of the CRD. Not all that has it can be held.
+// durationForm is the CRD's pattern for durations. A text that matches may still be too
+// large for a time.Duration.
 var durationForm = regexp.MustCompile(`^(\d+(\.\d+)?(ms|s|m|h))+$`)
 
 func checkDurations(field string, value any) error {
@@ -128,7 +129,7 @@ func checkDurations(field string, value any) error {
 	return nil
 }
 
-// applySettings fills the settings of a webhook that is to be created.
+// applySettings sets the settings of a webhook that is being created.
 func applySettings(spec *v1alpha1.WebhookSpec, changes []fieldChange) error {
 	members := map[string]any{}
 	for _, c := range changes {
@@ -142,7 +143,7 @@ func applySettings(spec *v1alpha1.WebhookSpec, changes []fieldChange) error {
 	return nil
 }
 
-// setNested puts a value into nested maps.
+// setNested sets a value in nested maps.
 func setNested(members map[string]any, path []string, value any) {
 	for _, name := range path[:len(path)-1] {
 		inner, ok := members[name].(map[string]any)
@@ -155,7 +156,7 @@ func setNested(members map[string]any, path []string, value any) {
 	members[path[len(path)-1]] = value
 }
 
-// equalValues compares two values of a field; "90s" and "1m30s" are the same.
+// equalValues compares two values of a field; the durations "90s" and "1m30s" are equal.
 func equalValues(a, b any) bool {
 	listA, isListA := a.([]any)
 	listB, isListB := b.([]any)
@@ -175,7 +176,8 @@ func equalValues(a, b any) bool {
 	return a == b
 }
 
-// presentSettings shows the settings of a webhook, defaults filled in.
+// presentSettings adds the settings of a webhook to its REST representation, defaults
+// filled in.
 func presentSettings(spec *v1alpha1.WebhookSpec, shown *rest.Webhook) {
 	policy := retry.Default()
 	shown.RetryPolicy = rest.RetryPolicy{Delays: []string{}, Timeout: formatDuration(policy.Timeout)}
@@ -221,7 +223,7 @@ func durationOrNull(d *metav1.Duration) *string {
 	return new(formatDuration(d.Duration))
 }
 
-// formatDuration is a duration without units that are zero: "2m" and not "2m0s".
+// formatDuration formats a duration without units that are zero: "2m" and not "2m0s".
 func formatDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

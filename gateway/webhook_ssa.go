@@ -26,8 +26,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
-// liveWebhook is a Webhook as the API server has it: every byte of it, because
-// what is applied again must not be spelled otherwise ("72h", "72h0m0s").
+// liveWebhook is a Webhook exactly as the API server stores it: a field that is applied
+// again must keep its spelling ("72h", not "72h0m0s").
 type liveWebhook struct {
 	object  *unstructured.Unstructured
 	webhook *v1alpha1.Webhook
@@ -56,8 +56,8 @@ func parseLiveWebhook(object *unstructured.Unstructured) (*liveWebhook, error) {
 	return live, nil
 }
 
-// applyChange changes fields by server-side apply, without force, as the caller. It
-// returns errModified if the webhook has changed since it was read.
+// applyChange changes fields by server-side apply as the caller, without force. It returns
+// errModified if the webhook was modified after it was read.
 func (g *Gateway) applyChange(ctx context.Context, live *liveWebhook, change webhookChange) (*v1alpha1.Webhook, error) {
 	if change.isEmpty() {
 		return live.webhook, nil
@@ -85,8 +85,8 @@ func (g *Gateway) applyChange(ctx context.Context, live *liveWebhook, change web
 	return changed.webhook, nil
 }
 
-// upgradeManagedFields makes what the gateway created, or somebody in its name, its own in
-// the sense of server-side apply: else it would stand in its own way.
+// upgradeManagedFields turns the gateway's fields that were created or updated into
+// applied ones; otherwise the gateway's own older entries would conflict with its apply.
 func (g *Gateway) upgradeManagedFields(ctx context.Context, live *liveWebhook) error {
 	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live.object, sets.New(fieldManager), fieldManager)
 	if err != nil {
@@ -122,8 +122,9 @@ func applyProblem(err error) error {
 	return p
 }
 
-// buildConfiguration is what to apply: the fields that we own as they are, or they
-// would be removed, and the changes.
+// buildConfiguration is the configuration to apply: the changes, and the fields that the
+// gateway owns with their present values, because a field that is left out would be
+// removed.
 func (o *fieldOwners) buildConfiguration(object *unstructured.Unstructured, change webhookChange) map[string]any {
 	current, _, _ := unstructured.NestedMap(object.Object, "spec")
 	spec := selectOwned(current, o.own.WithPrefix(fieldpath.PathElement{FieldName: new("spec")}))
@@ -152,8 +153,8 @@ func (o *fieldOwners) buildConfiguration(object *unstructured.Unstructured, chan
 	return spec
 }
 
-// removeNested takes a value out of nested maps, and maps that are empty then: applied
-// empty they would be set to null.
+// removeNested removes a value from nested maps, and each map that becomes empty: an empty
+// map would be applied as null.
 func removeNested(members map[string]any, path []string) {
 	if len(path) > 1 {
 		inner, _ := members[path[0]].(map[string]any)
@@ -165,8 +166,8 @@ func removeNested(members map[string]any, path []string) {
 	delete(members, path[0])
 }
 
-// selectOwned returns the members of an object that are in a set. Of one that is owned in
-// parts only these parts are taken: the others are not ours to repeat.
+// selectOwned returns the members of an object that are in a set. Of a member that is
+// owned in part only that part is returned.
 func selectOwned(members map[string]any, owned *fieldpath.Set) map[string]any {
 	picked := map[string]any{}
 	for name, current := range members {

@@ -84,7 +84,8 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	return &acceptedAnswer{presentDelivery(sent)}, nil
 }
 
-// buildTestPayload is what to send: the data that was given, or the type's example.
+// buildTestPayload builds the payload of a test event from the given data, or from the
+// event type's example.
 func (g *Gateway) buildTestPayload(ctx context.Context, test *rest.WebhookTest, now time.Time) ([]byte, error) {
 	entry := g.eventTypes.find(test.Event)
 	if entry == nil && !g.unregistered {

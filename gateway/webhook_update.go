@@ -18,20 +18,21 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// maxChangeTries bounds how often a change is begun anew because somebody else was
-// faster. The controller's own writes are a minute apart.
+// maxChangeTries bounds how often a change starts anew because the object was modified by
+// another client. The controller's own writes are a minute apart.
 const maxChangeTries = 8
 
-// errModified says that the object has changed since it was read.
+// errModified says that the object was modified after it was read.
 var errModified = errors.New("the object has changed since it was read")
 
-// webhookChange are the new values of a webhook. What is not in it stays as it is.
+// webhookChange holds new values of a webhook's fields. Fields that are not in it keep
+// their values.
 type webhookChange struct {
 	events []string // nil: as they are
 	fields []fieldChange
 }
 
-// withoutUnchanged leaves out what the webhook has already.
+// withoutUnchanged removes the values that the webhook has already.
 func (w webhookChange) withoutUnchanged(live *liveWebhook) webhookChange {
 	if equalSets(w.events, live.webhook.Spec.Events) {
 		w.events = nil
@@ -39,7 +40,7 @@ func (w webhookChange) withoutUnchanged(live *liveWebhook) webhookChange {
 	w.fields = slices.DeleteFunc(slices.Clone(w.fields), func(c fieldChange) bool {
 		current, found := live.value(c.path)
 		if !found {
-			return c.value == nil || c.value == "" || c.value == false // as if unset
+			return c.value == nil || c.value == "" || c.value == false // equal to unset
 		}
 		return equalValues(current, c.value)
 	})
@@ -53,13 +54,13 @@ func equalSets(a, b []string) bool {
 	return slices.Equal(a, b)
 }
 
-// UpdateWebhook is the body and the conditions of PUT and PATCH.
+// UpdateWebhook is a PUT or PATCH request.
 type UpdateWebhook struct {
 	WebhookPath
 	Precondition
 
 	Body rest.WebhookUpdate
-	// RawBody tells null from what is left out.
+	// RawBody distinguishes a null member from a missing one.
 	RawBody []byte
 }
 
@@ -112,7 +113,7 @@ func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhoo
 	return g.answerWebhook(webhook), nil
 }
 
-// changeWebhook gives a webhook the values that are wanted, all or none.
+// changeWebhook applies all of a change, or none of it.
 func (g *Gateway) changeWebhook(ctx context.Context, cached *v1alpha1.Webhook, condition Precondition, change webhookChange) (*v1alpha1.Webhook, error) {
 	for range maxChangeTries {
 		live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
@@ -135,13 +136,13 @@ func (g *Gateway) changeWebhook(ctx context.Context, cached *v1alpha1.Webhook, c
 	return nil, contended()
 }
 
-// contended says that others change an object all the time.
+// contended is the problem of an object that other clients modify all the time.
 func contended() *problem {
 	return newProblem(http.StatusConflict, string(metav1.StatusReasonConflict), "the object is being changed by others at the same time; try again").setRetryAfter(retryShortly)
 }
 
-// readLiveWebhook reads a webhook from the API server, with the gateway's rights:
-// whoever asks has been found to have the right that the call needs.
+// readLiveWebhook reads a webhook from the API server with the gateway's rights; its
+// callers have checked the right that the operation needs.
 func (g *Gateway) readLiveWebhook(ctx context.Context, key types.NamespacedName) (*liveWebhook, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()

@@ -10,13 +10,14 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/match"
 )
 
-// maxWarnings bounds how many event types of a webhook are looked up in the
-// catalogue for one that is spelt much the same.
+// maxWarnings bounds the event types of a webhook for which the catalogue is searched for
+// a similar name.
 const maxWarnings = 8
 
-// unknownTypeWarnings tell of event types that a webhook wants and nobody knows: they may
-// come to be known later, so they are accepted, but often they are misspelt. Where
-// events of any type are accepted only what is nearly a known type is told of.
+// unknownTypeWarnings warns of event types in a webhook that are not in the catalogue.
+// They are accepted, because they may be registered later, but often they are misspelt.
+// Where events of unregistered types may be published, only a type that is spelt nearly
+// like a known one gets a warning.
 func (g *Gateway) unknownTypeWarnings(events []string) (warnings []rest.Warning) {
 	var known []string
 	for _, entry := range g.eventTypes.list() {
@@ -35,8 +36,8 @@ func (g *Gateway) unknownTypeWarnings(events []string) (warnings []rest.Warning)
 	return warnings
 }
 
-// explainUnknownPattern says that no known event type is selected by a pattern, and which
-// one may be meant; sure: there is such a one.
+// explainUnknownPattern explains that a pattern selects no known event type, and which
+// type may be meant; isTypo: there is such a type.
 func explainUnknownPattern(pattern string, known []string) (detail string, isTypo bool) {
 	if pattern == match.Any || strings.HasPrefix(pattern, reservedPrefix) {
 		return "", false
@@ -68,10 +69,10 @@ func explainUnknownPattern(pattern string, known []string) (detail string, isTyp
 	return fmt.Sprintf("%s; did you mean %q?", what, nearest), true
 }
 
-// reservedPrefix is that of types that are ours.
+// reservedPrefix begins the event types that this product itself sends.
 const reservedPrefix = "bbmcp."
 
-// candidatePatterns yields an event type, or what a prefix of it can be.
+// candidatePatterns yields an event type, or each prefix of it.
 func candidatePatterns(eventType string, prefixes bool) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		if !prefixes {
@@ -86,12 +87,11 @@ func candidatePatterns(eventType string, prefixes bool) func(func(string) bool) 
 	}
 }
 
-// maxTypos is how many letters of a text may be wrong for it to be taken for
-// another one.
+// maxTypos is the largest edit distance at which a text is taken for another one.
 func maxTypos(text string) int { return min(3, 1+len(text)/6) }
 
-// editDistance is how many letters must be put in, left out, replaced or swapped with the
-// next to make one text of the other; enough if there are so many or more.
+// editDistance counts the letters to insert, delete, replace or swap with the next that
+// turn one text into the other; it stops at limit.
 func editDistance(a, b string, limit int) int {
 	if max(len(a)-len(b), len(b)-len(a)) >= limit {
 		return limit
@@ -101,7 +101,7 @@ func editDistance(a, b string, limit int) int {
 		last[j] = j
 	}
 	for i := range len(a) {
-		// Beyond this band every way costs enough.
+		// Outside this band the distance reaches the limit.
 		from, to := max(0, i-limit), min(len(b), i+limit+1)
 		row[from] = limit
 		if from == 0 {
