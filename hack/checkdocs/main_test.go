@@ -57,8 +57,9 @@ func TestReferencesThatLeadNowhereAreFound(t *testing.T) {
 		"[b](b.md#who-calls-when--why)": "",
 		"[c](c.md)":                     "docs/a.md:1: the link c.md: there is no such file",
 		"[b](b.md#no-heading)":          "docs/a.md:1: the link b.md#no-heading: there is no such heading",
-		"`gateway/a.go`":                "", "`gateway/`": "", "`gateway/store`": "", "`other/a.go`": "", "`bin/a.go`": "",
+		"`gateway/a.go`":                "", "`gateway/`": "", "`other/a.go`": "", "`bin/a.go`": "", "`text/plain`": "", "`gateway/a.go` and `b/c`": "",
 		"`gateway/b.go`": "docs/a.md:1: gateway/b.go is not in the tree",
+		"`gateway/b/`":   "docs/a.md:1: gateway/b/ is not in the tree",
 	} {
 		tree := &tree{root: root, headings: map[string]map[string]bool{}}
 		if got := strings.Join(tree.checkReferences("docs/a.md", readable(text)), "; "); got != want {

@@ -13,7 +13,7 @@ import (
 
 var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	quoted  = regexp.MustCompile("`([\\w.-]+(?:/[\\w.-]+)+)`")
+	quoted  = regexp.MustCompile("`([\\w.-]+(?:/[\\w.-]*)+)`")
 	heading = regexp.MustCompile(`^#{1,6} +(.*)$`)
 	linked  = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
 )
@@ -60,16 +60,12 @@ func (t *tree) checkLink(page, target string) string {
 	return ""
 }
 
-// isPath reports whether words with slashes are meant as a file: they begin with a folder of the tree, and end as a file of
-// ours does. What only the build makes, in bin/, is none.
+// isPath reports whether words with slashes are meant as a file or folder of ours: they begin with a folder of the tree. What
+// only the build makes, in bin/, is none.
 func (t *tree) isPath(words string) bool {
 	folder, _, _ := strings.Cut(words, "/")
 	info, err := os.Stat(filepath.Join(t.root, folder))
-	switch path.Ext(words) {
-	case ".go", ".md", ".yaml", ".sh", ".py", ".js":
-		return err == nil && info.IsDir() && folder != "bin"
-	}
-	return false
+	return err == nil && info.IsDir() && folder != "bin"
 }
 
 func (t *tree) exists(name string) bool {
