@@ -190,3 +190,22 @@ func TestTheThreatModelNamesTests(t *testing.T) {
 		t.Errorf("only %d bounds are found in docs/threat-model.md", len(rows))
 	}
 }
+
+// A figure is worth as much as the command that gives it: what the last column names is the text of a test.
+func TestTheMeasurementsNameTests(t *testing.T) {
+	var sources strings.Builder
+	for _, file := range append(glob(t, "test/process/*_test.go"), glob(t, "gateway/*_test.go")...) {
+		sources.Write(read(t, file))
+	}
+	_, promises, _ := strings.Cut(documents(t)["docs/measurements.md"], "\n## Promises\n")
+	promises, _, _ = strings.Cut(promises, "\n### ")
+	named := regexp.MustCompile("(?m) \\| `([a-z ]+)`(?: \\(.*\\))? \\|$").FindAllStringSubmatch(promises, -1)
+	for _, name := range named {
+		if !strings.HasPrefix(name[1], "make ") && !strings.Contains(sources.String(), name[1]) {
+			t.Errorf("docs/measurements.md names %q, which is no test", name[1])
+		}
+	}
+	if len(named) < 15 {
+		t.Errorf("only %d tests are named in docs/measurements.md", len(named))
+	}
+}
