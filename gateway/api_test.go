@@ -24,7 +24,7 @@ func operations() map[string]*huma.Operation {
 
 // A deadline of huma's would go on after the body is read, and end the context of a
 // request that takes longer: net/http takes it for a client that has hung up.
-func TestNoOperationHasADeadlineOfItsOwnForItsBody(t *testing.T) {
+func TestNoOperationHasADeadlineForItsBody(t *testing.T) {
 	all := operations()
 	if len(all) < 15 {
 		t.Fatalf("%d operations, want all", len(all))

@@ -38,8 +38,8 @@ rules:
 - level: None
 `
 
-// audited is what the audit log says of a write.
-type audited struct {
+// auditEntry is what the audit log says of a write.
+type auditEntry struct {
 	User struct {
 		Username string `json:"username"`
 	} `json:"user"`
@@ -54,8 +54,8 @@ type audited struct {
 	} `json:"responseStatus"`
 }
 
-// writes lists what the audit log holds, as "user verb resource".
-func writes(namespace string) (all []string) {
+// listWrites lists what the audit log holds, as "user verb resource".
+func listWrites(namespace string) (all []string) {
 	GinkgoHelper()
 	file, err := os.Open(cluster.AuditLog())
 	Expect(err).NotTo(HaveOccurred())
@@ -63,7 +63,7 @@ func writes(namespace string) (all []string) {
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var one audited
+		var one auditEntry
 		Expect(json.Unmarshal(lines.Bytes(), &one)).To(Succeed())
 		if one.Object.Namespace == namespace || namespace == "" {
 			what := strings.TrimSuffix(one.Object.Resource+"/"+one.Object.Subresource, "/")
@@ -77,22 +77,22 @@ func writes(namespace string) (all []string) {
 const gatewayUser = "system:serviceaccount:bbmcp-system:bbmcp-gateway"
 
 var _ = Describe("the audit log of the API server", func() {
-	It("shows the caller for every change, and the gateway for deliveries alone", func(ctx SpecContext) {
+	It("names the caller for every change, and the gateway for deliveries only", func(ctx SpecContext) {
 		t := newTenant(ctx)
-		caller := as(account(ctx, t.namespace, "caller", editor, publisher))
+		caller := clientFor(newAccount(ctx, t.namespace, "caller", editor, publisher))
 		path := "/v1/webhooks/" + t.webhook
-		decode[rest.Webhook](caller.call(ctx, http.MethodPost, "/v1/webhooks", newHook), http.StatusCreated)
-		decode[rest.Webhook](put(ctx, caller, t.webhook, newNote), http.StatusOK)
+		decode[rest.Webhook](caller.call(ctx, http.MethodPost, "/v1/webhooks", anotherWebhook), http.StatusCreated)
+		decode[rest.Webhook](putWebhook(ctx, caller, t.webhook, newDescription), http.StatusOK)
 		for _, verb := range []string{"/suspend", "/resume", "/enable", "/rotate-secret"} {
-			decode[rest.Webhook](post(ctx, caller, path+verb), http.StatusOK)
+			decode[rest.Webhook](postAction(ctx, caller, path+verb), http.StatusOK)
 		}
-		decode[rest.Delivery](post(ctx, caller, "/v1/deliveries/"+t.delivery+"/retry"), http.StatusAccepted)
-		decode[rest.Delivery](caller.call(ctx, http.MethodPost, path+"/test", ofOneType), http.StatusAccepted)
+		decode[rest.Delivery](postAction(ctx, caller, "/v1/deliveries/"+t.delivery+"/retry"), http.StatusAccepted)
+		decode[rest.Delivery](caller.call(ctx, http.MethodPost, path+"/test", testOfOneType), http.StatusAccepted)
 		Expect(caller.call(ctx, http.MethodDelete, path, nil).status).To(Equal(http.StatusNoContent))
 
 		byCaller := "system:serviceaccount:" + t.namespace + ":caller "
 		var changed, own []string
-		for _, write := range writes(t.namespace) {
+		for _, write := range listWrites(t.namespace) {
 			if what, ok := strings.CutPrefix(write, byCaller); ok {
 				changed = append(changed, what)
 			}
@@ -107,8 +107,8 @@ var _ = Describe("the audit log of the API server", func() {
 		Expect(own).To(Equal([]string{"create webhookdeliveries"}), "the test event")
 	})
 
-	It("has never seen the gateway write anything else, whatever was asked of it", func() {
-		others := slices.DeleteFunc(writes(""), func(write string) bool {
+	It("contains no other write of the gateway, whatever its callers did", func() {
+		others := slices.DeleteFunc(listWrites(""), func(write string) bool {
 			return !strings.HasPrefix(write, gatewayUser+" ") || write == gatewayUser+" create webhookdeliveries" ||
 				write == gatewayUser+" update webhookdeliveries/status" // of a first attempt that was handed over
 		})
@@ -124,21 +124,21 @@ var _ = Describe("the gateway's own rights", func() {
 		"get secrets", // to sign first attempts
 	}
 
-	It("are too few to manage anything", func(ctx SpecContext) {
+	It("do not suffice to change webhooks, Secrets, event types or roles", func(ctx SpecContext) {
 		for group, resources := range map[string][]string{
 			v1alpha1.GroupVersion.Group: {"webhooks", "webhookdeliveries", "eventtypes"},
 			"":                          {"secrets", "serviceaccounts"}, "rbac.authorization.k8s.io": {"rolebindings"},
 		} {
 			for _, resource := range resources {
 				for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "publish", "impersonate", "bind"} {
-					Expect(mayGateway(ctx, group, resource, verb)).To(Equal(slices.Contains(own, verb+" "+resource)), verb+" "+resource)
+					Expect(isGatewayAllowed(ctx, group, resource, verb)).To(Equal(slices.Contains(own, verb+" "+resource)), verb+" "+resource)
 				}
 			}
 		}
 	})
 })
 
-func mayGateway(ctx context.Context, group, resource, verb string) bool {
+func isGatewayAllowed(ctx context.Context, group, resource, verb string) bool {
 	GinkgoHelper()
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: gatewayUser, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:bbmcp-system", "system:authenticated"},
@@ -149,23 +149,23 @@ func mayGateway(ctx context.Context, group, resource, verb string) bool {
 }
 
 var _ = Describe("secrets", func() {
-	It("stand in the answers that hand them out, and nowhere else", func(ctx SpecContext) {
+	It("are in the answers that hand them out, and in no other answer, log or audit entry", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
+		token := newAccount(ctx, namespace, "editor", editor)
 		given := "the-secret-of-" + namespace
-		webhook := created(ctx, token, hookFor(namespace).with(object{"secret": given}))
+		webhook := createWebhook(ctx, token, webhookBody(namespace).withMembers(object{"secret": given}))
 		path := "/v1/webhooks/" + webhook.WebhookID
-		secret := rotated(ctx, token, webhook.WebhookID, "")
-		handled(ctx, namespace, webhook.Name)
+		secret := rotateSecret(ctx, token, webhook.WebhookID, "")
+		awaitRotation(ctx, namespace, webhook.Name)
 		for _, got := range []answer{
-			as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"secret": given})),                            // taken
-			as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"secret": given + "\n"})),                     // not well formed
-			as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"secret": []string{given}})),                  // of another type
-			as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"Secret": given})),                            // misspelt
-			as(token).call(ctx, http.MethodPost, "/v1/webhooks", `{"secret":"`+given+`",`),                                                    // cut off
-			as(token).call(ctx, http.MethodPost, "/v1/webhooks", `{"secret":"`+given+`","secret":"`+given+`"}`),                               // twice
-			as(token).call(ctx, http.MethodPut, path, object{"description": strings.Repeat(given, 100), "url": "https://10.1.2.3/?" + given}), // elsewhere
-			as(token).call(ctx, http.MethodGet, path, nil), as(token).call(ctx, http.MethodGet, "/v1/webhooks", nil),
+			clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace).withMembers(object{"secret": given})),                 // taken
+			clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace).withMembers(object{"secret": given + "\n"})),          // not well formed
+			clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace).withMembers(object{"secret": []string{given}})),       // of another type
+			clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace).withMembers(object{"Secret": given})),                 // misspelt
+			clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", `{"secret":"`+given+`",`),                                                    // cut off
+			clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", `{"secret":"`+given+`","secret":"`+given+`"}`),                               // twice
+			clientFor(token).call(ctx, http.MethodPut, path, object{"description": strings.Repeat(given, 100), "url": "https://10.1.2.3/?" + given}), // elsewhere
+			clientFor(token).call(ctx, http.MethodGet, path, nil), clientFor(token).call(ctx, http.MethodGet, "/v1/webhooks", nil),
 		} {
 			Expect(got.body).NotTo(SatisfyAny(ContainSubstring(given), ContainSubstring(secret), ContainSubstring(token)))
 		}

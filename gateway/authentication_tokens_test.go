@@ -19,9 +19,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-// invented makes tokens that nobody has signed: of no shape, of the cluster's issuer and
+// inventTokens makes tokens that nobody has signed: of no shape, of the cluster's issuer and
 // key with another signature, or of another issuer.
-func invented(good string) []func(n int) string {
+func inventTokens(good string) []func(n int) string {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	header, rest, _ := strings.Cut(good, ".")
 	claims, signature, _ := strings.Cut(rest, ".")
@@ -36,8 +36,8 @@ func invented(good string) []func(n int) string {
 	}
 }
 
-// try asks for the catalogue, which any valid token may read, and returns the status.
-func try(ctx context.Context, through *http.Client, base, token string) int {
+// requestCatalogue asks for the catalogue, which any valid token may read, and returns the status.
+func requestCatalogue(ctx context.Context, through *http.Client, base, token string) int {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/event-types", nil)
 	if err != nil {
 		return 0
@@ -52,9 +52,9 @@ func try(ctx context.Context, through *http.Client, base, token string) int {
 	return response.StatusCode
 }
 
-// flood sends invented tokens over 16 connections until stop is called, and says then
+// floodTokens sends invented tokens over 16 connections until stop is called, and says then
 // how many they were.
-func flood(ctx context.Context, base string, token func(n int) string) (stop func() int) {
+func floodTokens(ctx context.Context, base string, token func(n int) string) (stop func() int) {
 	ctx, cancel := context.WithCancel(ctx)
 	var sent atomic.Int64
 	var senders sync.WaitGroup
@@ -62,7 +62,7 @@ func flood(ctx context.Context, base string, token func(n int) string) (stop fun
 		senders.Go(func() {
 			through := &http.Client{Transport: &http.Transport{}}
 			for ctx.Err() == nil {
-				try(ctx, through, base, token(int(sent.Add(1))))
+				requestCatalogue(ctx, through, base, token(int(sent.Add(1))))
 			}
 		})
 	}
@@ -79,28 +79,28 @@ var _ = Describe("invented tokens over 16 connections", func() {
 		GinkgoHelper()
 		namespace := newNamespace(ctx)
 		for range n {
-			tokens = append(tokens, account(ctx, namespace, "valid"))
+			tokens = append(tokens, newAccount(ctx, namespace, "valid"))
 		}
 		return tokens
 	}
 
-	It("keep no valid token out, of those that are new", func(ctx SpecContext) {
+	It("do not keep new valid tokens from being accepted", func(ctx SpecContext) {
 		const n = 100
 		front, err := cluster.StartGateway(ctx, gatewayOptions())
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(front.Kill)
-		for kind, token := range invented(account(ctx, newNamespace(ctx), "copied")) {
+		for kind, token := range inventTokens(newAccount(ctx, newNamespace(ctx), "copied")) {
 			tokens := valid(ctx, n)
-			before := reviews(ctx, front)
-			stop := flood(ctx, front.URL, token)
+			before := countReviews(ctx, front)
+			stop := floodTokens(ctx, front.URL, token)
 			served := 0
 			for _, token := range tokens {
-				if try(ctx, http.DefaultClient, front.URL, token) == http.StatusOK {
+				if requestCatalogue(ctx, http.DefaultClient, front.URL, token) == http.StatusOK {
 					served++
 				}
 			}
 			sent := stop()
-			reviewed := reviews(ctx, front) - before
+			reviewed := countReviews(ctx, front) - before
 			AddReportEntry(fmt.Sprintf("kind %d: %d of %d valid tokens were served beside %d invented ones, which cost %.0f reviews", kind, served, n, sent, reviewed-n), ReportEntryVisibilityAlways)
 			Expect(served).To(Equal(n))
 			Expect(sent).To(BeNumerically(">", 200), "there is something to withstand")
@@ -113,14 +113,14 @@ var _ = Describe("invented tokens over 16 connections", func() {
 		Expect(samples.Sum("bbmcp_token_keys")).To(BeNumerically(">", 0), "the gateway's ServiceAccount may read the keys")
 	}, SpecTimeout(2*time.Minute))
 
-	It("of another issuer are limited for the address that they come from, behind a proxy too", func(ctx SpecContext) {
+	It("of another issuer are limited by client address, behind a proxy too", func(ctx SpecContext) {
 		front, err := cluster.StartGateway(ctx, gatewayOptions("--trusted-proxies=127.0.0.0/8"))
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(front.Kill)
-		token := invented(account(ctx, newNamespace(ctx), "copied"))[2]
+		token := inventTokens(newAccount(ctx, newNamespace(ctx), "copied"))[2]
 		from := func(address string, n int) int {
 			GinkgoHelper()
-			return api{base: front.URL, token: token(n)}.with("X-Forwarded-For", "203.0.113.9, "+address).call(ctx, http.MethodGet, "/v1/event-types", nil).status
+			return apiClient{base: front.URL, token: token(n)}.withHeader("X-Forwarded-For", "203.0.113.9, "+address).call(ctx, http.MethodGet, "/v1/event-types", nil).status
 		}
 		limited := 0
 		for n := range 200 {
@@ -133,8 +133,8 @@ var _ = Describe("invented tokens over 16 connections", func() {
 	}, SpecTimeout(time.Minute))
 })
 
-// reviews is how many tokens a gateway had the API server review.
-func reviews(ctx context.Context, front *stack.Gateway) float64 {
+// countReviews is how many tokens a gateway had the API server review.
+func countReviews(ctx context.Context, front *stack.Gateway) float64 {
 	GinkgoHelper()
 	samples, err := stack.Scrape(ctx, front.MetricsURL)
 	Expect(err).NotTo(HaveOccurred())

@@ -44,44 +44,44 @@ type right struct {
 var roles = [...]string{"nobody", viewer, deliveryViewer, editor, publisher, admin, "one-type"}
 
 const (
-	created201 = http.StatusCreated
-	accepted   = http.StatusAccepted
-	gone204    = http.StatusNoContent
-	ok200      = http.StatusOK
-	no         = http.StatusForbidden
+	created201   = http.StatusCreated
+	accepted202  = http.StatusAccepted
+	gone204      = http.StatusNoContent
+	ok200        = http.StatusOK
+	forbidden403 = http.StatusForbidden
 )
 
 // The table of CONTRACT.md, section 3, by role.
 //
 //	nobody  viewer  delivery-viewer  editor  publisher  admin  one-type
 var rights = []right{
-	{"POST /v1/webhooks", newHook, [...]int{no, no, no, created201, no, created201, no}},
-	{"GET /v1/webhooks", nil, [...]int{no, ok200, no, ok200, no, ok200, no}},
-	{"GET /v1/webhooks/{webhook}", nil, [...]int{no, ok200, no, ok200, no, ok200, no}},
-	{"PUT /v1/webhooks/{webhook}", newNote, [...]int{no, no, no, ok200, no, ok200, no}},
-	{"PATCH /v1/webhooks/{webhook}", newNote, [...]int{no, no, no, ok200, no, ok200, no}},
-	{"GET /v1/webhooks/{webhook}/deliveries", nil, [...]int{no, no, ok200, ok200, no, ok200, no}},
-	{"GET /v1/deliveries/{delivery}", nil, [...]int{no, no, ok200, ok200, no, ok200, no}},
-	{"POST /v1/deliveries/{delivery}/retry", nil, [...]int{no, no, no, accepted, no, accepted, no}},
-	{"POST /v1/webhooks/{webhook}/test", ofOneType, [...]int{no, no, no, no, accepted, no, accepted}},
-	{"POST /v1/webhooks/{webhook}/test", ofAnother, [...]int{no, no, no, no, accepted, no, no}},
-	{"POST /v1/events", publishOneType, [...]int{no, no, no, no, accepted, no, accepted}},
-	{"POST /v1/events", publishAnother, [...]int{no, no, no, no, accepted, no, no}},
-	{"POST /v1/events", eventBody(""), [...]int{no, no, no, no, accepted, no, accepted}},
-	{"POST /v1/events", anotherEvent, [...]int{no, no, no, no, accepted, no, no}},
-	{"POST /v1/webhooks/{webhook}/suspend", nil, [...]int{no, no, no, ok200, no, ok200, no}},
-	{"POST /v1/webhooks/{webhook}/resume", nil, [...]int{no, no, no, ok200, no, ok200, no}},
-	{"POST /v1/webhooks/{webhook}/enable", nil, [...]int{no, no, no, ok200, no, ok200, no}},
-	{"POST /v1/webhooks/{webhook}/rotate-secret", nil, [...]int{no, no, no, ok200, no, ok200, no}},
+	{"POST /v1/webhooks", anotherWebhook, [...]int{forbidden403, forbidden403, forbidden403, created201, forbidden403, created201, forbidden403}},
+	{"GET /v1/webhooks", nil, [...]int{forbidden403, ok200, forbidden403, ok200, forbidden403, ok200, forbidden403}},
+	{"GET /v1/webhooks/{webhook}", nil, [...]int{forbidden403, ok200, forbidden403, ok200, forbidden403, ok200, forbidden403}},
+	{"PUT /v1/webhooks/{webhook}", newDescription, [...]int{forbidden403, forbidden403, forbidden403, ok200, forbidden403, ok200, forbidden403}},
+	{"PATCH /v1/webhooks/{webhook}", newDescription, [...]int{forbidden403, forbidden403, forbidden403, ok200, forbidden403, ok200, forbidden403}},
+	{"GET /v1/webhooks/{webhook}/deliveries", nil, [...]int{forbidden403, forbidden403, ok200, ok200, forbidden403, ok200, forbidden403}},
+	{"GET /v1/deliveries/{delivery}", nil, [...]int{forbidden403, forbidden403, ok200, ok200, forbidden403, ok200, forbidden403}},
+	{"POST /v1/deliveries/{delivery}/retry", nil, [...]int{forbidden403, forbidden403, forbidden403, accepted202, forbidden403, accepted202, forbidden403}},
+	{"POST /v1/webhooks/{webhook}/test", testOfOneType, [...]int{forbidden403, forbidden403, forbidden403, forbidden403, accepted202, forbidden403, accepted202}},
+	{"POST /v1/webhooks/{webhook}/test", testOfAnotherType, [...]int{forbidden403, forbidden403, forbidden403, forbidden403, accepted202, forbidden403, forbidden403}},
+	{"POST /v1/events", publishOneType, [...]int{forbidden403, forbidden403, forbidden403, forbidden403, accepted202, forbidden403, accepted202}},
+	{"POST /v1/events", publishAnother, [...]int{forbidden403, forbidden403, forbidden403, forbidden403, accepted202, forbidden403, forbidden403}},
+	{"POST /v1/events", eventBody(""), [...]int{forbidden403, forbidden403, forbidden403, forbidden403, accepted202, forbidden403, accepted202}},
+	{"POST /v1/events", anotherEvent, [...]int{forbidden403, forbidden403, forbidden403, forbidden403, accepted202, forbidden403, forbidden403}},
+	{"POST /v1/webhooks/{webhook}/suspend", nil, [...]int{forbidden403, forbidden403, forbidden403, ok200, forbidden403, ok200, forbidden403}},
+	{"POST /v1/webhooks/{webhook}/resume", nil, [...]int{forbidden403, forbidden403, forbidden403, ok200, forbidden403, ok200, forbidden403}},
+	{"POST /v1/webhooks/{webhook}/enable", nil, [...]int{forbidden403, forbidden403, forbidden403, ok200, forbidden403, ok200, forbidden403}},
+	{"POST /v1/webhooks/{webhook}/rotate-secret", nil, [...]int{forbidden403, forbidden403, forbidden403, ok200, forbidden403, ok200, forbidden403}},
 	{"GET /v1/event-types", nil, [...]int{ok200, ok200, ok200, ok200, ok200, ok200, ok200}},
-	{"DELETE /v1/webhooks/{webhook}", nil, [...]int{no, no, no, gone204, no, gone204, no}},
+	{"DELETE /v1/webhooks/{webhook}", nil, [...]int{forbidden403, forbidden403, forbidden403, gone204, forbidden403, gone204, forbidden403}},
 }
 
 var (
-	newHook   = object{"name": "another", "url": "https://example.com/hook", "events": []string{"*"}}
-	newNote   = object{"description": "a note"}
-	ofOneType = object{"event": "context.created"}
-	ofAnother = object{"event": "context.failed"}
+	anotherWebhook    = object{"name": "another", "url": "https://example.com/hook", "events": []string{"*"}}
+	newDescription    = object{"description": "a note"}
+	testOfOneType     = object{"event": "context.created"}
+	testOfAnotherType = object{"event": "context.failed"}
 
 	publishOneType = eventBody("")
 	publishAnother = `{"event":"context.failed","data":{"context_id":"ctx_1","agent_id":"a","transaction_hash":"0x1","context_hash":"0x2","status":"failed","error":{"code":"E","message":"m"}}}`
@@ -99,15 +99,15 @@ type tenant struct {
 func newTenant(ctx context.Context) tenant {
 	GinkgoHelper()
 	t := tenant{namespace: newNamespace(ctx)}
-	t.owner = account(ctx, t.namespace, "owner", editor)
+	t.owner = newAccount(ctx, t.namespace, "owner", editor)
 	endpoint.Script("/"+t.namespace, receiver.Step{Status: http.StatusInternalServerError})
-	webhook := created(ctx, t.owner, hookFor(t.namespace))
+	webhook := createWebhook(ctx, t.owner, webhookBody(t.namespace))
 	t.webhook = webhook.WebhookID
-	kept := objectOf(ctx, t.namespace, webhook)
+	kept := readWebhook(ctx, t.namespace, webhook)
 	patient := []byte(`{"spec":{"retryPolicy":{"delays":["24h","24h"]}}}`)
 	Expect(cluster.Client.Patch(ctx, kept, client.RawPatch(types.MergePatchType, patient))).To(Succeed())
-	collect(ctx, kept, 0, 1)
-	t.delivery = deliveryIn(ctx, t.owner, t.webhook, rest.DeliveryRetrying).DeliveryID
+	createDeliveries(ctx, kept, 0, 1)
+	t.delivery = awaitDeliveryState(ctx, t.owner, t.webhook, rest.DeliveryRetrying).DeliveryID
 	return t
 }
 
@@ -116,13 +116,13 @@ func (t tenant) member(ctx context.Context, role string) string {
 	GinkgoHelper()
 	switch role {
 	case "nobody":
-		return account(ctx, t.namespace, role)
+		return newAccount(ctx, t.namespace, role)
 	case "one-type":
-		return accountMay(ctx, t.namespace, role, rbacv1.PolicyRule{
+		return newAccountWithRules(ctx, t.namespace, role, rbacv1.PolicyRule{
 			APIGroups: []string{"bbmcp.quietstack.com"}, Resources: []string{"eventtypes"}, ResourceNames: []string{"context.created"}, Verbs: []string{"publish"},
 		})
 	}
-	return account(ctx, t.namespace, role, role)
+	return newAccount(ctx, t.namespace, role, role)
 }
 
 // path fills in what a call is about; query names the namespace.
@@ -131,34 +131,34 @@ func (r right) request(webhook, delivery, query string) (method, path string) {
 	return method, strings.NewReplacer("{webhook}", webhook, "{delivery}", delivery).Replace(path) + query
 }
 
-// isAboutOne reports whether a call names an object.
-func (r right) isAboutOne() bool { return strings.Contains(r.call, "{") }
+// namesObject reports whether a call names an object.
+func (r right) namesObject() bool { return strings.Contains(r.call, "{") }
 
 var requestID = regexp.MustCompile(`"request_id":"[^"]*"`)
 
-// learned is what a caller can learn from a refusal.
-func learned(got answer) string {
+// refusalText is what a caller can learn from a refusal.
+func refusalText(got answer) string {
 	return fmt.Sprint(got.status, requestID.ReplaceAllString(got.body, ""))
 }
 
 // Ids that no object has.
 var (
-	noWebhook  = identity.WebhookID("nowhere", "nothing")
-	noDelivery = identity.DeliveryID("nothing", "nowhere")
+	missingWebhook  = identity.WebhookID("nowhere", "nothing")
+	missingDelivery = identity.DeliveryID("nothing", "nowhere")
 )
 
 var _ = Describe("rights", func() {
 	for column, role := range roles {
 		It("of "+role+" are those of the table", func(ctx SpecContext) {
 			t := newTenant(ctx)
-			caller := as(t.member(ctx, role))
+			caller := clientFor(t.member(ctx, role))
 			for _, r := range rights {
-				if r.isAboutOne() {
-					method, path := r.request(noWebhook, noDelivery, "")
+				if r.namesObject() {
+					method, path := r.request(missingWebhook, missingDelivery, "")
 					missing := caller.call(ctx, method, path, r.body)
-					if r.want[column] == no {
+					if r.want[column] == forbidden403 {
 						method, path = r.request(t.webhook, t.delivery, "")
-						Expect(learned(missing)).To(Equal(learned(caller.call(ctx, method, path, r.body))), "%s: nobody learns what exists", r.call)
+						Expect(refusalText(missing)).To(Equal(refusalText(caller.call(ctx, method, path, r.body))), "%s: nobody learns what exists", r.call)
 					} else {
 						Expect(missing.status).To(Equal(http.StatusNotFound), "%s: %s", r.call, missing.body)
 					}
@@ -166,74 +166,74 @@ var _ = Describe("rights", func() {
 				method, path := r.request(t.webhook, t.delivery, "")
 				got := caller.call(ctx, method, path, r.body)
 				Expect(got.status).To(Equal(r.want[column]), "%s: %s", r.call, got.body)
-				if got.status == no {
-					Expect(refusal(got, no).Reason).To(Equal("Forbidden"))
+				if got.status == forbidden403 {
+					Expect(decodeProblem(got, forbidden403).Reason).To(Equal("Forbidden"))
 				}
 			}
 		}, SpecTimeout(2*time.Minute))
 	}
 
-	It("end at the namespace, whatever they are in one's own", func(ctx SpecContext) {
+	It("end at the namespace, however many a caller has in its own", func(ctx SpecContext) {
 		ours, theirs := newTenant(ctx), newTenant(ctx)
-		caller := as(account(ctx, ours.namespace, "all", viewer, deliveryViewer, editor, publisher, admin))
+		caller := clientFor(newAccount(ctx, ours.namespace, "all", viewer, deliveryViewer, editor, publisher, admin))
 		before := fingerprint(ctx, theirs)
 		for _, r := range rights {
 			if strings.Contains(r.call, "event-types") {
 				continue
 			}
-			if r.isAboutOne() {
+			if r.namesObject() {
 				method, path := r.request(theirs.webhook, theirs.delivery, "")
 				existing := caller.call(ctx, method, path, r.body)
-				method, path = r.request(noWebhook, noDelivery, "")
+				method, path = r.request(missingWebhook, missingDelivery, "")
 				Expect(existing.status).To(Equal(http.StatusNotFound), r.call)
-				Expect(learned(existing)).To(Equal(learned(caller.call(ctx, method, path, r.body))), r.call)
+				Expect(refusalText(existing)).To(Equal(refusalText(caller.call(ctx, method, path, r.body))), r.call)
 			}
 			for _, namespace := range []string{theirs.namespace, "default", "no-such-namespace"} {
 				method, path := r.request(theirs.webhook, theirs.delivery, "?namespace="+namespace)
 				existing := caller.call(ctx, method, path, r.body)
-				Expect(existing.status).To(Equal(no), "%s in %s: %s", r.call, namespace, existing.body)
-				method, path = r.request(noWebhook, noDelivery, "?namespace="+namespace)
-				Expect(learned(existing)).To(Equal(learned(caller.call(ctx, method, path, r.body))), r.call)
+				Expect(existing.status).To(Equal(forbidden403), "%s in %s: %s", r.call, namespace, existing.body)
+				method, path = r.request(missingWebhook, missingDelivery, "?namespace="+namespace)
+				Expect(refusalText(existing)).To(Equal(refusalText(caller.call(ctx, method, path, r.body))), r.call)
 			}
 		}
 		Expect(fingerprint(ctx, theirs)).To(Equal(before))
 		for _, r := range rights { // and their owner may still do everything but publish
 			if method, path := r.request(theirs.webhook, theirs.delivery, ""); method == http.MethodGet {
-				Expect(as(theirs.owner).call(ctx, method, path, nil).status).To(Equal(ok200), r.call)
+				Expect(clientFor(theirs.owner).call(ctx, method, path, nil).status).To(Equal(ok200), r.call)
 			}
 		}
 	}, SpecTimeout(2*time.Minute))
 
-	It("reach into another namespace where a binding there says so", func(ctx SpecContext) {
+	It("reach into another namespace by a RoleBinding there", func(ctx SpecContext) {
 		ours, theirs := newTenant(ctx), newTenant(ctx)
 		token := ours.member(ctx, "nobody")
-		Expect(cluster.Client.Create(ctx, bindingTo(theirs.namespace, viewer, ours.namespace, "nobody"))).To(Succeed())
-		got := as(token).call(ctx, http.MethodGet, "/v1/webhooks/"+theirs.webhook+"?namespace="+theirs.namespace, nil)
+		Expect(cluster.Client.Create(ctx, newRoleBinding(theirs.namespace, viewer, ours.namespace, "nobody"))).To(Succeed())
+		got := clientFor(token).call(ctx, http.MethodGet, "/v1/webhooks/"+theirs.webhook+"?namespace="+theirs.namespace, nil)
 		Expect(decode[rest.Webhook](got, ok200).WebhookID).To(Equal(theirs.webhook))
-		refusal(as(token).call(ctx, http.MethodPut, "/v1/webhooks/"+theirs.webhook+"?namespace="+theirs.namespace, newNote), no)
+		decodeProblem(clientFor(token).call(ctx, http.MethodPut, "/v1/webhooks/"+theirs.webhook+"?namespace="+theirs.namespace, newDescription), forbidden403)
 	})
 
-	It("narrowed to the name of one webhook are so here", func(ctx SpecContext) {
+	It("narrowed to one webhook's name hold for that webhook only", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		owner := account(ctx, namespace, "owner", editor)
-		mine, other := created(ctx, owner, hookFor(namespace).with(object{"name": "mine"})), created(ctx, owner, hookFor(namespace).with(object{"name": "other"}))
-		rule := may("webhooks", "get", "patch")
+		owner := newAccount(ctx, namespace, "owner", editor)
+		mine, other := createWebhook(ctx, owner, webhookBody(namespace).withMembers(object{"name": "mine"})), createWebhook(ctx, owner, webhookBody(namespace).withMembers(object{"name": "other"}))
+		rule := ruleFor("webhooks", "get", "patch")
 		rule.ResourceNames = []string{"mine"}
-		caller := as(accountMay(ctx, namespace, "narrow", rule))
-		decode[rest.Webhook](put(ctx, caller, mine.WebhookID, newNote), ok200)
-		refused := put(ctx, caller, other.WebhookID, newNote)
-		Expect(learned(refused)).To(Equal(learned(put(ctx, caller, noWebhook, newNote))))
+		caller := clientFor(newAccountWithRules(ctx, namespace, "narrow", rule))
+		decode[rest.Webhook](putWebhook(ctx, caller, mine.WebhookID, newDescription), ok200)
+		refused := putWebhook(ctx, caller, other.WebhookID, newDescription)
+		Expect(refusalText(refused)).To(Equal(refusalText(putWebhook(ctx, caller, missingWebhook, newDescription))))
 		Expect(refused.body).NotTo(ContainSubstring("other"))
 	})
 })
 
 var _ = Describe("a caller without rights", func() {
-	It("cannot tell an id that exists from one that does not by what the answer takes", func(ctx SpecContext) {
+	It("cannot learn from the number of access reviews whether an id exists", func(ctx SpecContext) {
 		front, err := cluster.StartGateway(ctx, gatewayOptions())
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(front.Kill)
 		t := newTenant(ctx)
-		caller := api{base: front.URL, token: account(ctx, newNamespace(ctx), "stranger")}
+		caller := apiClient{base: front.URL, token: newAccount(ctx, newNamespace(ctx), "stranger")}
 		questions := func() float64 {
 			GinkgoHelper()
 			samples, err := stack.Scrape(ctx, front.MetricsURL)
@@ -243,7 +243,7 @@ var _ = Describe("a caller without rights", func() {
 		cost := func(path string) float64 {
 			GinkgoHelper()
 			before := questions()
-			refusal(caller.call(ctx, http.MethodGet, path+"?namespace="+t.namespace, nil), no)
+			decodeProblem(caller.call(ctx, http.MethodGet, path+"?namespace="+t.namespace, nil), forbidden403)
 			return questions() - before
 		}
 		for _, kind := range []struct{ path, there, other, another string }{
@@ -259,7 +259,7 @@ var _ = Describe("a caller without rights", func() {
 	}, SpecTimeout(time.Minute))
 })
 
-func bindingTo(namespace, role, accountNamespace, accountName string) *rbacv1.RoleBinding {
+func newRoleBinding(namespace, role, accountNamespace, accountName string) *rbacv1.RoleBinding {
 	binding := &rbacv1.RoleBinding{
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: accountNamespace, Name: accountName}},
@@ -271,13 +271,13 @@ func bindingTo(namespace, role, accountNamespace, accountName string) *rbacv1.Ro
 // fingerprint is all that a tenant has, as its owner sees it.
 func fingerprint(ctx context.Context, t tenant) string {
 	GinkgoHelper()
-	webhooks := as(t.owner).call(ctx, http.MethodGet, "/v1/webhooks", nil)
-	delivery := as(t.owner).call(ctx, http.MethodGet, "/v1/deliveries/"+t.delivery, nil)
-	return webhooks.body + delivery.body + fmt.Sprint(len(deliveriesOf(ctx, t.owner, t.webhook)), data(secretOf(ctx, t.namespace, "orders")))
+	webhooks := clientFor(t.owner).call(ctx, http.MethodGet, "/v1/webhooks", nil)
+	delivery := clientFor(t.owner).call(ctx, http.MethodGet, "/v1/deliveries/"+t.delivery, nil)
+	return webhooks.body + delivery.body + fmt.Sprint(len(listWebhookDeliveries(ctx, t.owner, t.webhook)), secretData(readSecret(ctx, t.namespace, "orders")))
 }
 
-// shifted is a token as the API server would have signed it some time ago.
-func shifted(token string, by time.Duration) string {
+// shiftToken is a token as the API server would have signed it some time ago.
+func shiftToken(token string, by time.Duration) string {
 	GinkgoHelper()
 	text, err := os.ReadFile(filepath.Join(cluster.ControlPlane.Dir(), "serviceaccount.key"))
 	Expect(err).NotTo(HaveOccurred())
@@ -310,7 +310,7 @@ func shifted(token string, by time.Duration) string {
 
 var _ = Describe("a token", func() {
 	// refusedEverywhere tries every call of the table, and finds one answer.
-	refusedEverywhere := func(ctx context.Context, t tenant, caller api) {
+	refusedEverywhere := func(ctx context.Context, t tenant, caller apiClient) {
 		GinkgoHelper()
 		for _, r := range rights {
 			for _, query := range []string{"", "?namespace=" + t.namespace} {
@@ -319,27 +319,27 @@ var _ = Describe("a token", func() {
 				}
 				method, path := r.request(t.webhook, t.delivery, query)
 				got := caller.call(ctx, method, path, r.body)
-				said := refusal(got, http.StatusUnauthorized)
-				Expect(said.Reason).To(Equal("Unauthenticated"), r.call)
+				problem := decodeProblem(got, http.StatusUnauthorized)
+				Expect(problem.Reason).To(Equal("Unauthenticated"), r.call)
 				Expect(got.header.Get("WWW-Authenticate")).To(HavePrefix("Bearer"), r.call)
 			}
 		}
 	}
 
-	It("is needed, and must be one", func(ctx SpecContext) {
+	It("is needed, and must be well formed and signed", func(ctx SpecContext) {
 		t := newTenant(ctx)
 		good := t.member(ctx, editor)
 		header, body, _ := strings.Cut(good, ".")
 		body, signature, _ := strings.Cut(body, ".")
-		for about, caller := range map[string]api{
-			"none":             as(""),
-			"garbage":          as("garbage"),
-			"shaped like one":  as("a.b.c"),
-			"without its end":  as(good[:len(good)-8]),
-			"another's ending": as(header + "." + body + "." + signature[:len(signature)-4] + "AAAA"),
-			"of another kind":  as("").with("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("a:"+good))),
-			"an empty bearer":  as("").with("Authorization", "Bearer "),
-			"of endless size":  as(strings.Repeat("a", 20<<10) + ".b.c"),
+		for about, caller := range map[string]apiClient{
+			"none":             clientFor(""),
+			"garbage":          clientFor("garbage"),
+			"shaped like one":  clientFor("a.b.c"),
+			"without its end":  clientFor(good[:len(good)-8]),
+			"another's ending": clientFor(header + "." + body + "." + signature[:len(signature)-4] + "AAAA"),
+			"of another kind":  clientFor("").withHeader("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("a:"+good))),
+			"an empty bearer":  clientFor("").withHeader("Authorization", "Bearer "),
+			"of endless size":  clientFor(strings.Repeat("a", 20<<10) + ".b.c"),
 		} {
 			By(about)
 			refusedEverywhere(ctx, t, caller)
@@ -351,27 +351,27 @@ var _ = Describe("a token", func() {
 		t.member(ctx, admin)
 		token, err := cluster.Token(ctx, t.namespace, admin, nil, "https://vault.example.com")
 		Expect(err).NotTo(HaveOccurred())
-		refusedEverywhere(ctx, t, as(token))
+		refusedEverywhere(ctx, t, clientFor(token))
 	})
 
 	It("must not have expired", func(ctx SpecContext) {
 		t := newTenant(ctx)
 		token := t.member(ctx, editor)
-		Expect(as(shifted(token, -time.Minute)).call(ctx, http.MethodGet, "/v1/webhooks", nil).status).To(Equal(ok200), "its signature is good")
-		refusedEverywhere(ctx, t, as(shifted(token, -25*time.Hour)))
-		refusedEverywhere(ctx, t, as(shifted(token, time.Hour)))
+		Expect(clientFor(shiftToken(token, -time.Minute)).call(ctx, http.MethodGet, "/v1/webhooks", nil).status).To(Equal(ok200), "its signature is good")
+		refusedEverywhere(ctx, t, clientFor(shiftToken(token, -25*time.Hour)))
+		refusedEverywhere(ctx, t, clientFor(shiftToken(token, time.Hour)))
 	})
 
-	It("is not needed for what says nothing of anyone", func(ctx SpecContext) {
+	It("is not needed for the OpenAPI document and the probes", func(ctx SpecContext) {
 		for _, path := range []string{"/openapi.json", "/healthz", "/readyz"} {
-			Expect(anonymous(ctx, path)).To(Equal(ok200), path)
+			Expect(getWithoutToken(ctx, path)).To(Equal(ok200), path)
 		}
 	})
 })
 
-func anonymous(ctx context.Context, path string) int {
+func getWithoutToken(ctx context.Context, path string) int {
 	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, shared.URL+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, sharedGateway.URL+path, nil)
 	Expect(err).NotTo(HaveOccurred())
 	response, err := http.DefaultClient.Do(request)
 	Expect(err).NotTo(HaveOccurred())

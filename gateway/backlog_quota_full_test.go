@@ -25,12 +25,12 @@ import (
 )
 
 // startLimitedGateway starts a gateway for a spec and returns how to call it.
-func startLimitedGateway(ctx context.Context, token string, args ...string) api {
+func startLimitedGateway(ctx context.Context, token string, args ...string) apiClient {
 	GinkgoHelper()
 	own, err := cluster.StartGateway(ctx, gatewayOptions(args...))
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(own.Kill)
-	return api{base: own.URL, token: token}
+	return apiClient{base: own.URL, token: token}
 }
 
 // tightQuotaFlags are limits that a few events reach: 4 for a webhook, 20 for a
@@ -53,9 +53,9 @@ func countUnfinished(ctx context.Context) (n int) {
 }
 
 // publishAndCount are the deliveries and the skipped webhooks of one more event.
-func publishAndCount(ctx context.Context, on api) (deliveries, skipped int) {
+func publishAndCount(ctx context.Context, api apiClient) (deliveries, skipped int) {
 	GinkgoHelper()
-	got := publishEvent(ctx, on, eventBody(""))
+	got := publishEvent(ctx, api, eventBody(""))
 	return len(got.Deliveries), len(got.Skipped)
 }
 
@@ -63,104 +63,104 @@ var _ = Describe("publishing into a full backlog", func() {
 	var namespace, token string
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
-		token = account(ctx, namespace, "publisher", publisher, viewer)
+		token = newAccount(ctx, namespace, "publisher", publisher, viewer)
 	})
 
 	It("leaves out the webhook that is full, and says so", func(ctx SpecContext) {
-		on := startLimitedGateway(ctx, token, tightQuotaFlags()...)
-		webhooks := createSuspendedWebhooks(ctx, on, namespace, "one", "two")
+		api := startLimitedGateway(ctx, token, tightQuotaFlags()...)
+		webhooks := createSuspendedWebhooks(ctx, api, namespace, "one", "two")
 		change(ctx, webhooks[0], `{"spec":{"events":["context.*"]}}`)
 		change(ctx, webhooks[1], `{"spec":{"events":["context.failed"]}}`)
-		Eventually(ctx, func() string { return on.call(ctx, http.MethodGet, "/v1/webhooks", nil).body }).
-			WithTimeout(soon).WithPolling(pollEvery).Should(And(ContainSubstring("context.*"), ContainSubstring("context.failed")))
-		first := publishEvent(ctx, on, eventBody(`,"id":"e0"`))
+		Eventually(ctx, func() string { return api.call(ctx, http.MethodGet, "/v1/webhooks", nil).body }).
+			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(And(ContainSubstring("context.*"), ContainSubstring("context.failed")))
+		first := publishEvent(ctx, api, eventBody(`,"id":"e0"`))
 		for range 3 {
-			Expect(publishEvent(ctx, on, eventBody("")).Skipped).To(BeEmpty())
+			Expect(publishEvent(ctx, api, eventBody("")).Skipped).To(BeEmpty())
 		}
 		change(ctx, webhooks[1], `{"spec":{"events":["*"]}}`)
 		full := []rest.SkippedWebhook{{WebhookID: identity.WebhookID(namespace, webhooks[0].Name), Reason: rest.SkippedBacklogFull}}
 		Eventually(ctx, func(g Gomega) {
-			got := publishEvent(ctx, on, eventBody(""))
+			got := publishEvent(ctx, api, eventBody(""))
 			g.Expect(got.Skipped).To(Equal(full))
 			g.Expect(got.Deliveries).To(HaveLen(1), "the other goes on")
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
-		again := publishEvent(ctx, on, eventBody(`,"id":"e0"`))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Succeed())
+		again := publishEvent(ctx, api, eventBody(`,"id":"e0"`))
 		Expect(again.Deliveries).To(ContainElement(first.Deliveries[0]), "what exists is not skipped")
 		Expect(again.Skipped).To(BeEmpty())
 
 		change(ctx, webhooks[0], `{"spec":{"overflow":"Refuse"}}`)
-		Eventually(ctx, func() int { return on.call(ctx, http.MethodPost, "/v1/events", eventBody("")).status }).
-			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(http.StatusTooManyRequests))
+		Eventually(ctx, func() int { return api.call(ctx, http.MethodPost, "/v1/events", eventBody("")).status }).
+			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(http.StatusTooManyRequests))
 		before := len(listDeliveries(ctx, namespace))
-		got := on.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
-		said := refusal(got, http.StatusTooManyRequests)
-		Expect(said.Reason).To(Equal("BacklogFull"))
-		Expect(said.Detail).To(ContainSubstring(full[0].WebhookID))
-		Expect(said.EventID).To(HavePrefix("evt_"))
+		got := api.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
+		problem := decodeProblem(got, http.StatusTooManyRequests)
+		Expect(problem.Reason).To(Equal("BacklogFull"))
+		Expect(problem.Detail).To(ContainSubstring(full[0].WebhookID))
+		Expect(problem.EventID).To(HavePrefix("evt_"))
 		Expect(got.header.Get("Retry-After")).To(Equal("10"))
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(before))
 	})
 
 	It("tells the owner of the webhook what passed it by", func(ctx SpecContext) {
-		on := startLimitedGateway(ctx, token, tightQuotaFlags()...)
-		createSuspendedWebhooks(ctx, on, namespace, "one")
+		api := startLimitedGateway(ctx, token, tightQuotaFlags()...)
+		createSuspendedWebhooks(ctx, api, namespace, "one")
 		for range 7 { // four fit
-			publishEvent(ctx, on, eventBody(""))
+			publishEvent(ctx, api, eventBody(""))
 		}
 		var webhook v1alpha1.Webhook
 		Eventually(ctx, func() (int64, error) {
 			err := cluster.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "one"}, &webhook)
 			return webhook.Status.DeliveriesSkipped, err
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(int64(3)))
-		Expect(webhook.Status.LastSkippedTime.Time).To(BeTemporally("~", time.Now(), soon))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(int64(3)))
+		Expect(webhook.Status.LastSkippedTime.Time).To(BeTemporally("~", time.Now(), eventualTimeout))
 		Expect(webhook.Status.Conditions).To(ContainElement(And(
 			HaveField("Type", v1alpha1.ConditionBacklogFull), HaveField("Status", metav1.ConditionTrue), HaveField("Reason", v1alpha1.ReasonDeliveriesSkipped))))
-		Eventually(ctx, func() []string { return eventReasons(ctx, namespace) }).WithTimeout(soon).WithPolling(pollEvery).
+		Eventually(ctx, func() []string { return eventReasons(ctx, namespace) }).WithTimeout(eventualTimeout).WithPolling(pollEvery).
 			Should(ContainElement(v1alpha1.ReasonDeliveriesSkipped))
-		shown := decode[rest.Webhook](on.call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.Status.WebhookID, nil), http.StatusOK)
+		shown := decode[rest.Webhook](api.call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.Status.WebhookID, nil), http.StatusOK)
 		Expect(shown.DeliveriesSkipped).To(Equal(int64(3)))
 		Expect(shown.LastSkippedAt).NotTo(BeNil())
-		publishEvent(ctx, on, eventBody(""))
+		publishEvent(ctx, api, eventBody(""))
 		var reports corev1.ConfigMap
 		Eventually(ctx, func() (map[string]string, error) { // told, taken, and emptied
 			err := cluster.Client.Get(ctx, client.ObjectKey{Namespace: stack.SystemNamespace, Name: "bbmcp-skipped"}, &reports)
 			return reports.Data, err
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveEach(ContainSubstring("taken")))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveEach(ContainSubstring("taken")))
 	})
 
 	It("refuses what the namespace cannot take, whatever others do", func(ctx SpecContext) {
-		on := startLimitedGateway(ctx, token, tightQuotaFlags("--backlog-per-webhook=1000")...)
+		api := startLimitedGateway(ctx, token, tightQuotaFlags("--backlog-per-webhook=1000")...)
 		var names []string
 		for i := range 7 {
 			names = append(names, fmt.Sprintf("hook-%d", i))
 		}
-		createSuspendedWebhooks(ctx, on, namespace, names...)
+		createSuspendedWebhooks(ctx, api, namespace, names...)
 		for range 2 {
-			Expect(publishEvent(ctx, on, eventBody("")).Deliveries).To(HaveLen(7))
+			Expect(publishEvent(ctx, api, eventBody("")).Deliveries).To(HaveLen(7))
 		}
-		got := on.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"e3"`))
-		said := refusal(got, http.StatusTooManyRequests)
-		Expect(said.Reason).To(Equal("NamespaceBacklogFull"))
-		Expect(said.EventID).To(Equal("e3"))
+		got := api.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"e3"`))
+		problem := decodeProblem(got, http.StatusTooManyRequests)
+		Expect(problem.Reason).To(Equal("NamespaceBacklogFull"))
+		Expect(problem.EventID).To(Equal("e3"))
 		Expect(got.header.Get("Retry-After")).NotTo(BeEmpty())
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(14), "nothing of it")
 
 		other := newNamespace(ctx)
-		there := on
-		there.token = account(ctx, other, "publisher", publisher, viewer)
+		there := api
+		there.token = newAccount(ctx, other, "publisher", publisher, viewer)
 		createSuspendedWebhooks(ctx, there, other, names...)
 		Expect(publishEvent(ctx, there, eventBody("")).Deliveries).To(HaveLen(7), "another namespace has room")
 	})
 
 	It("counts bytes as well", func(ctx SpecContext) {
-		on := startLimitedGateway(ctx, token, "--backlog-bytes-per-namespace=50000") // 10,000 for a webhook
-		createSuspendedWebhooks(ctx, on, namespace, "one")
+		api := startLimitedGateway(ctx, token, "--backlog-bytes-per-namespace=50000") // 10,000 for a webhook
+		createSuspendedWebhooks(ctx, api, namespace, "one")
 		big := `{"event":"context.created","data":` + eventData(`,"s":"`+strings.Repeat("x", 4000)+`"`) + `}`
 		for range 2 {
-			Expect(publishEvent(ctx, on, big).Deliveries).To(HaveLen(1))
+			Expect(publishEvent(ctx, api, big).Deliveries).To(HaveLen(1))
 		}
-		Expect(publishEvent(ctx, on, big).Skipped).To(HaveLen(1))
-		Expect(publishEvent(ctx, on, eventBody("")).Deliveries).To(HaveLen(1), "a small one fits")
+		Expect(publishEvent(ctx, api, big).Skipped).To(HaveLen(1))
+		Expect(publishEvent(ctx, api, eventBody("")).Deliveries).To(HaveLen(1), "a small one fits")
 	})
 
 	It("leaves a newcomer its share of the cluster", func(ctx SpecContext) {
@@ -168,13 +168,13 @@ var _ = Describe("publishing into a full backlog", func() {
 		// half of the limit: so twice what they have is taken off.
 		others := countUnfinished(ctx)
 		limit := 2*others + 40
-		on := startLimitedGateway(ctx, token, fmt.Sprintf("--backlog=%d", limit), "--backlog-per-webhook=10000", "--backlog-per-namespace=50000") // a webhook has a fifth of its namespace's
-		createSuspendedWebhooks(ctx, on, namespace, "one")
+		api := startLimitedGateway(ctx, token, fmt.Sprintf("--backlog=%d", limit), "--backlog-per-webhook=10000", "--backlog-per-namespace=50000") // a webhook has a fifth of its namespace's
+		createSuspendedWebhooks(ctx, api, namespace, "one")
 		n := 0
 		for ; n < others+40; n++ {
-			got := on.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
+			got := api.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 			if got.status == http.StatusTooManyRequests {
-				Expect(refusal(got, http.StatusTooManyRequests).Reason).To(Equal("ClusterBacklogFull"))
+				Expect(decodeProblem(got, http.StatusTooManyRequests).Reason).To(Equal("ClusterBacklogFull"))
 				break
 			}
 		}
@@ -182,8 +182,8 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(n).To(And(BeNumerically(">=", (limit-others)/2-2), BeNumerically("<=", (limit-(countUnfinished(ctx)-n))/2+2)),
 			"half of what is free goes to the only one")
 		other := newNamespace(ctx)
-		there := on
-		there.token = account(ctx, other, "publisher", publisher, viewer)
+		there := api
+		there.token = newAccount(ctx, other, "publisher", publisher, viewer)
 		createSuspendedWebhooks(ctx, there, other, "one")
 		Expect(publishEvent(ctx, there, eventBody("")).Deliveries).To(HaveLen(1))
 	})
@@ -201,14 +201,14 @@ var _ = Describe("publishing into a full backlog", func() {
 				},
 			})).To(Succeed())
 		}
-		on := startLimitedGateway(ctx, token, fmt.Sprintf("--backlog=%d", limit), "--backlog-per-webhook=1000", "--backlog-per-namespace=1000")
-		createSuspendedWebhooks(ctx, on, namespace, "one")
-		Expect(publishEvent(ctx, on, eventBody("")).Deliveries).To(HaveLen(1), "at most %d may be, and a neighbour has made %d by hand", limit, byHand)
+		api := startLimitedGateway(ctx, token, fmt.Sprintf("--backlog=%d", limit), "--backlog-per-webhook=1000", "--backlog-per-namespace=1000")
+		createSuspendedWebhooks(ctx, api, namespace, "one")
+		Expect(publishEvent(ctx, api, eventBody("")).Deliveries).To(HaveLen(1), "at most %d may be, and a neighbour has made %d by hand", limit, byHand)
 	})
 
 	It("heeds a ResourceQuota of the namespace", func(ctx SpecContext) {
-		on := as(token)
-		createSuspendedWebhooks(ctx, on, namespace, "one")
+		api := clientFor(token)
+		createSuspendedWebhooks(ctx, api, namespace, "one")
 		quota := &corev1.ResourceQuota{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "few"},
 			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/webhookdeliveries.bbmcp.quietstack.com": resource.MustParse("1")}},
@@ -216,24 +216,24 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(cluster.Client.Create(ctx, quota)).To(Succeed())
 		var got answer
 		Eventually(ctx, func() int {
-			got = on.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
+			got = api.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 			return got.status
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(http.StatusTooManyRequests))
-		said := refusal(got, http.StatusTooManyRequests)
-		Expect(said.Reason).To(Equal("QuotaExceeded"))
-		Expect(said.Detail).To(ContainSubstring("few"), "which quota")
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(http.StatusTooManyRequests))
+		problem := decodeProblem(got, http.StatusTooManyRequests)
+		Expect(problem.Reason).To(Equal("QuotaExceeded"))
+		Expect(problem.Detail).To(ContainSubstring("few"), "which quota")
 		Expect(got.header.Get("Retry-After")).NotTo(BeEmpty())
 	})
 
 	It("does not overshoot in a burst", func(ctx SpecContext) {
-		on := startLimitedGateway(ctx, token, tightQuotaFlags()...)
-		createSuspendedWebhooks(ctx, on, namespace, "one")
+		api := startLimitedGateway(ctx, token, tightQuotaFlags()...)
+		createSuspendedWebhooks(ctx, api, namespace, "one")
 		var made, left atomic.Int64
 		var wg sync.WaitGroup
 		for range 40 {
 			wg.Go(func() {
 				defer GinkgoRecover()
-				deliveries, skipped := publishAndCount(ctx, on)
+				deliveries, skipped := publishAndCount(ctx, api)
 				made.Add(int64(deliveries))
 				left.Add(int64(skipped))
 			})

@@ -76,7 +76,7 @@ func BenchmarkPublish(b *testing.B) {
 		handler.ServeHTTP(recorder, request)
 		return recorder
 	}
-	for deadline := time.Now().Add(soon); send().Code != http.StatusAccepted; {
+	for deadline := time.Now().Add(eventualTimeout); send().Code != http.StatusAccepted; {
 		if time.Now().After(deadline) {
 			b.Fatal(send().Body)
 		}

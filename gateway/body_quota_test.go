@@ -64,7 +64,7 @@ func TestBodyQuota(t *testing.T) {
 	}
 }
 
-func TestACallerWithoutRightsHasLittle(t *testing.T) {
+func TestRefusedCallerHasASmallQuota(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	q := fixedQuota(&now)
 	one := bodyOwner{"system:serviceaccount:a:one", "a"}
@@ -105,7 +105,7 @@ func TestACallerWithoutRightsHasLittle(t *testing.T) {
 	}
 }
 
-func TestCallersOfBodiesAreForgotten(t *testing.T) {
+func TestIdleCallersAreEvicted(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	q := fixedQuota(&now)
 	busy := bodyOwner{name: "busy"}

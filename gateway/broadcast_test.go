@@ -9,7 +9,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 )
 
-func TestFollowersHearOnceOfWhatTheyFollow(t *testing.T) {
+func TestSubscribersGetOneNoticeOfTheirTopic(t *testing.T) {
 	n := newBroadcaster()
 	orders := identity.WebhookID("shop", "orders")
 	whole, _ := n.subscribe("shop", dashboard.Topic{})
@@ -48,7 +48,7 @@ func TestFollowersHearOnceOfWhatTheyFollow(t *testing.T) {
 	stop()
 	n.notify("shop", "orders", "")
 	expect("a webhook that nobody follows any more", "whole")
-	(*broadcaster)(nil).notify("shop", "orders", "") // as in a ledger that stands alone
+	(*broadcaster)(nil).notify("shop", "orders", "") // as in an index without subscribers
 	if len(n.subscribers) != 2 {
 		t.Errorf("%d namespaces are followed", len(n.subscribers))
 	}

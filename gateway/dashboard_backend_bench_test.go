@@ -90,7 +90,7 @@ func BenchmarkPages(b *testing.B) {
 	}
 	known := newToken()
 	last := "/webhooks/" + identity.WebhookID("bench", fmt.Sprintf("webhook-%03d", benchWebhooks-1))
-	for deadline := time.Now().Add(soon); open(known, last).Code != http.StatusOK; {
+	for deadline := time.Now().Add(eventualTimeout); open(known, last).Code != http.StatusOK; {
 		if time.Now().After(deadline) {
 			b.Fatal(open(known, last).Body)
 		}

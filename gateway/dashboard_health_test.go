@@ -16,9 +16,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/dashboard"
 )
 
-// TestWorthALook changes deliveries at random and compares what the indexes say
+// TestOverviewMatchesAFullScan changes deliveries at random and compares what the indexes say
 // with what all deliveries say.
-func TestWorthALook(t *testing.T) {
+func TestOverviewMatchesAFullScan(t *testing.T) {
 	const names, changes = 40, 3000
 	random := rand.New(rand.NewPCG(1, 2))
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -40,11 +40,11 @@ func TestWorthALook(t *testing.T) {
 		}
 		var b dashboard.Backlog
 		oldest, failed := x.selectForOverview("shop", &b)
-		wantOldest, wantFailed, wantCount := lookThrough(stored)
-		if got := namesOf(oldest); !slices.Equal(got, wantOldest) {
+		wantOldest, wantFailed, wantCount := scanDeliveries(stored)
+		if got := entryNames(oldest); !slices.Equal(got, wantOldest) {
 			t.Fatalf("change %d: the oldest are %v, want %v", version, got, wantOldest)
 		}
-		if got := namesOf(failed); !slices.Equal(got, wantFailed) {
+		if got := entryNames(failed); !slices.Equal(got, wantFailed) {
 			t.Fatalf("change %d: the latest failures are %v, want %v", version, got, wantFailed)
 		}
 		if b.Count != wantCount {
@@ -68,8 +68,8 @@ func deliveryAt(name string, version int, created time.Time, state v1alpha1.Deli
 	return delivery
 }
 
-// lookThrough finds the same by looking at every delivery.
-func lookThrough(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed []string, count int) {
+// scanDeliveries finds the same by looking at every delivery.
+func scanDeliveries(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed []string, count int) {
 	var waiting, lost []*deliveryEntry
 	for _, delivery := range stored {
 		switch r := newDeliveryEntry(delivery, time.Now()); {
@@ -86,12 +86,12 @@ func lookThrough(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed []
 			}
 			return 1
 		})
-		return namesOf(list[:min(len(list), overviewCount)])
+		return entryNames(list[:min(len(list), overviewCount)])
 	}
 	return order(waiting, acceptedBefore), order(lost, endedAfter), len(waiting)
 }
 
-func namesOf(list []*deliveryEntry) []string {
+func entryNames(list []*deliveryEntry) []string {
 	names := make([]string, 0, len(list))
 	for _, r := range list {
 		names = append(names, r.name)
@@ -101,7 +101,7 @@ func namesOf(list []*deliveryEntry) []string {
 
 // How deliveries ended is known however many newer ones wait, and a record of the
 // gateway stands for the successes that have none.
-func TestStandingLooksBehindTheBacklog(t *testing.T) {
+func TestWebhookSummaryLooksBehindTheBacklog(t *testing.T) {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	x := newDeliveryIndex(func() time.Time { return start })
 	version := 0

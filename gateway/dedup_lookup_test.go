@@ -44,30 +44,30 @@ func change(ctx context.Context, webhook *v1alpha1.Webhook, patch string) {
 var _ = Describe("publishing with an id", func() {
 	var (
 		namespace string
-		on        api
+		api       apiClient
 		webhooks  []*v1alpha1.Webhook
 	)
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
-		on = as(account(ctx, namespace, "publisher", publisher, viewer))
-		webhooks = createSuspendedWebhooks(ctx, on, namespace, "one", "two", "three")
+		api = clientFor(newAccount(ctx, namespace, "publisher", publisher, viewer))
+		webhooks = createSuspendedWebhooks(ctx, api, namespace, "one", "two", "three")
 	})
-	repeat := func(ctx context.Context, on api, body string) rest.Problem {
+	repeat := func(ctx context.Context, api apiClient, body string) rest.Problem {
 		GinkgoHelper()
-		return refusal(on.call(ctx, http.MethodPost, "/v1/events", body), http.StatusConflict)
+		return decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", body), http.StatusConflict)
 	}
 
 	It("makes nothing twice, and keeps the first timestamp", func(ctx SpecContext) {
-		first := publishEvent(ctx, on, eventBody(`,"id":"e1"`))
+		first := publishEvent(ctx, api, eventBody(`,"id":"e1"`))
 		Expect(first.Deliveries).To(HaveLen(3))
 		before := listDeliveries(ctx, namespace)
 		Expect(payloadTimestamps(before)).To(HaveLen(1))
-		Expect(publishEvent(ctx, on, eventBody(`,"id":"e1"`))).To(Equal(first))
-		Expect(publishEvent(ctx, on.with("Idempotency-Key", "e1"), eventBody(""))).To(Equal(first), "by the header")
-		Expect(publishEvent(ctx, on.with("Idempotency-Key", "e1"), eventBody(`,"id":"e1"`))).To(Equal(first), "by both")
-		Expect(publishEvent(ctx, on, eventBody(`,"id":"e1","timestamp":"`+payloadTimestamps(before)[0]+`"`))).To(Equal(first), "with the same timestamp")
+		Expect(publishEvent(ctx, api, eventBody(`,"id":"e1"`))).To(Equal(first))
+		Expect(publishEvent(ctx, api.withHeader("Idempotency-Key", "e1"), eventBody(""))).To(Equal(first), "by the header")
+		Expect(publishEvent(ctx, api.withHeader("Idempotency-Key", "e1"), eventBody(`,"id":"e1"`))).To(Equal(first), "by both")
+		Expect(publishEvent(ctx, api, eventBody(`,"id":"e1","timestamp":"`+payloadTimestamps(before)[0]+`"`))).To(Equal(first), "with the same timestamp")
 		respelt := strings.ReplaceAll(eventBody(`,"id":"e1"`), `"ctx_1"`, ` "ctx\u005f1" `)
-		Expect(publishEvent(ctx, on, respelt)).To(Equal(first), "in another spelling")
+		Expect(publishEvent(ctx, api, respelt)).To(Equal(first), "in another spelling")
 		after := listDeliveries(ctx, namespace)
 		Expect(after).To(HaveLen(len(before)))
 		for i, delivery := range after {
@@ -76,43 +76,43 @@ var _ = Describe("publishing with an id", func() {
 	})
 
 	It("refuses another event, other data and another timestamp", func(ctx SpecContext) {
-		publishEvent(ctx, on, eventBody(`,"id":"e1"`))
+		publishEvent(ctx, api, eventBody(`,"id":"e1"`))
 		for name, body := range map[string]string{
 			"event":     `{"id":"e1","event":"context.failed","data":{"context_id":"ctx_1","agent_id":"a","status":"failed","error":{"code":"E","message":"m"}}}`,
 			"data":      `{"id":"e1","event":"context.created","data":` + eventData(`,"n":1`) + `}`,
 			"timestamp": eventBody(`,"id":"e1","timestamp":"2024-01-15T10:30:00Z"`),
 		} {
-			said := repeat(ctx, on, body)
-			Expect(said.Reason).To(Equal("EventIDTaken"), name)
-			Expect(said.Errors[0].Field).To(Equal("id"))
+			problem := repeat(ctx, api, body)
+			Expect(problem.Reason).To(Equal("EventIDTaken"), name)
+			Expect(problem.Errors[0].Field).To(Equal("id"))
 		}
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(3))
 	})
 
 	It("completes a fan-out that was cut short, with its timestamp", func(ctx SpecContext) {
-		first := publishEvent(ctx, on, eventBody(`,"id":"e1"`))
+		first := publishEvent(ctx, api, eventBody(`,"id":"e1"`))
 		stamp := payloadTimestamps(listDeliveries(ctx, namespace))
 		lost := &v1alpha1.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: identity.DeliveryName("e1", string(webhooks[0].UID))}}
 		Expect(cluster.Client.Delete(ctx, lost)).To(Succeed())
-		viewing := as(account(ctx, namespace, "viewing", deliveryViewer))
+		viewing := clientFor(newAccount(ctx, namespace, "viewing", deliveryViewer))
 		Eventually(ctx, func() int {
 			return viewing.call(ctx, http.MethodGet, "/v1/deliveries/"+first.Deliveries[0].DeliveryID, nil).status
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(http.StatusNotFound))
-		Expect(publishEvent(ctx, on, eventBody(`,"id":"e1"`))).To(Equal(first))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(http.StatusNotFound))
+		Expect(publishEvent(ctx, api, eventBody(`,"id":"e1"`))).To(Equal(first))
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(3))
 		Expect(payloadTimestamps(listDeliveries(ctx, namespace))).To(Equal(stamp))
 	})
 
 	It("reports what exists also for webhooks that take no more", func(ctx SpecContext) {
-		first := publishEvent(ctx, on, eventBody(`,"id":"e1"`))
+		first := publishEvent(ctx, api, eventBody(`,"id":"e1"`))
 		endpoint.Script("/"+namespace, receiver.Step{Status: http.StatusGone})
 		change(ctx, webhooks[0], `{"spec":{"suspend":false,"url":"`+endpoint.URL("/"+namespace)+`"}}`)
 		change(ctx, webhooks[1], `{"spec":{"events":["other"]}}`)
-		Eventually(ctx, func() []rest.PublishedDelivery { return publishEvent(ctx, on, eventBody("")).Deliveries }).
-			WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1), "the first is disabled, the second wants other events")
+		Eventually(ctx, func() []rest.PublishedDelivery { return publishEvent(ctx, api, eventBody("")).Deliveries }).
+			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveLen(1), "the first is disabled, the second wants other events")
 		first.Deliveries[0].Status = rest.DeliveryFailed
-		Expect(publishEvent(ctx, on, eventBody(`,"id":"e1"`)).Deliveries).To(ConsistOf(first.Deliveries))
-		got := publishEvent(ctx, on, eventBody(""))
+		Expect(publishEvent(ctx, api, eventBody(`,"id":"e1"`)).Deliveries).To(ConsistOf(first.Deliveries))
+		got := publishEvent(ctx, api, eventBody(""))
 		Expect(got.Skipped).To(Equal([]rest.SkippedWebhook{{WebhookID: identity.WebhookID(namespace, webhooks[0].Name), Reason: rest.SkippedDisabled}}))
 	})
 
@@ -141,7 +141,7 @@ var _ = Describe("publishing with an id", func() {
 			object.Spec.EventID = name
 			squat(object)
 			Expect(cluster.Client.Create(ctx, object)).To(Succeed(), name)
-			Expect(repeat(ctx, on, eventBody(`,"id":"`+name+`"`)).Reason).To(Equal("EventIDTaken"), name)
+			Expect(repeat(ctx, api, eventBody(`,"id":"`+name+`"`)).Reason).To(Equal("EventIDTaken"), name)
 		}
 		for _, delivery := range listDeliveries(ctx, namespace) {
 			Expect(delivery.Labels).NotTo(HaveKey(v1alpha1.OriginLabel), "nothing was created beside %s", delivery.Spec.EventID)
@@ -157,6 +157,6 @@ var _ = Describe("publishing with an id", func() {
 			},
 		}
 		Expect(cluster.Client.Create(ctx, byHand)).To(Succeed())
-		Expect(publishEvent(ctx, on, eventBody(`,"id":"e1"`)).Deliveries).To(HaveLen(3))
+		Expect(publishEvent(ctx, api, eventBody(`,"id":"e1"`)).Deliveries).To(HaveLen(3))
 	})
 })

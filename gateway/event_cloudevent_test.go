@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	structured = "application/cloudevents+json"
-	batched    = "application/cloudevents-batch+json"
+	mediaStructured = "application/cloudevents+json"
+	mediaBatch      = "application/cloudevents-batch+json"
 )
 
 // cloudEvent is one in the JSON format; more is members to add.
@@ -28,42 +28,42 @@ var _ = Describe("publishing CloudEvents", func() {
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	var (
 		namespace string
-		on        api
+		api       apiClient
 	)
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
-		on = as(account(ctx, namespace, "publisher", publisher, viewer))
-		createSuspendedWebhooks(ctx, on, namespace, "one")
+		api = clientFor(newAccount(ctx, namespace, "publisher", publisher, viewer))
+		createSuspendedWebhooks(ctx, api, namespace, "one")
 	})
 
 	It("takes the same event in structured and in binary mode", func(ctx SpecContext) {
 		all := `,"time":"2024-01-15T10:30:00.5Z","subject":"s","dataschema":"https://example.com/s","datacontenttype":"application/json; charset=UTF-8","traceparent":"` + trace + `","flag":true,"n":-7,"unset":null,"data":` + eventData("")
-		got := publishEvent(ctx, on.with("Content-Type", structured+"; charset=utf-8"), cloudEvent("e ü", all))
+		got := publishEvent(ctx, api.withHeader("Content-Type", mediaStructured+"; charset=utf-8"), cloudEvent("e ü", all))
 		Expect(got.EventID).To(Equal(identity.CloudEventID("/orders", "e ü")))
 		spec := listDeliveries(ctx, namespace)[0].Spec
 		Expect(spec.Payload).To(Equal(`{"event":"context.created","timestamp":"2024-01-15T10:30:00.500Z","data":` + eventData("") + `}`))
 		Expect(spec.TraceParent).To(Equal(trace))
 
-		binary := on.with("Ce-Specversion", "1.0").with("Ce-Id", "e%20%C3%BC").with("Ce-Source", "/orders").with("Ce-Type", eventType).
-			with("Ce-Time", "2024-01-15T10:30:00.5Z").with("Ce-Subject", "s").with("Content-Type", "application/json")
+		binary := api.withHeader("Ce-Specversion", "1.0").withHeader("Ce-Id", "e%20%C3%BC").withHeader("Ce-Source", "/orders").withHeader("Ce-Type", eventType).
+			withHeader("Ce-Time", "2024-01-15T10:30:00.5Z").withHeader("Ce-Subject", "s").withHeader("Content-Type", "application/json")
 		Expect(publishEvent(ctx, binary, eventData("")).EventID).To(Equal(got.EventID))
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(1))
-		said := refusal(binary.call(ctx, http.MethodPost, "/v1/events", eventData(`,"n":1`)), http.StatusConflict)
-		Expect(said.Reason).To(Equal("EventIDTaken"))
+		problem := decodeProblem(binary.call(ctx, http.MethodPost, "/v1/events", eventData(`,"n":1`)), http.StatusConflict)
+		Expect(problem.Reason).To(Equal("EventIDTaken"))
 	})
 
-	It("makes the present the timestamp if there is no time, once", func(ctx SpecContext) {
-		first := publishEvent(ctx, on.with("Content-Type", structured), cloudEvent("e1", `,"data":`+eventData("")))
-		Expect(publishEvent(ctx, on.with("Content-Type", structured), cloudEvent("e1", `,"data":`+eventData("")))).To(Equal(first))
+	It("get the time of acceptance as timestamp if they have none, and keep it when repeated", func(ctx SpecContext) {
+		first := publishEvent(ctx, api.withHeader("Content-Type", mediaStructured), cloudEvent("e1", `,"data":`+eventData("")))
+		Expect(publishEvent(ctx, api.withHeader("Content-Type", mediaStructured), cloudEvent("e1", `,"data":`+eventData("")))).To(Equal(first))
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(1))
 	})
 
-	DescribeTable("refuses one that cannot be carried, and stores nothing",
+	DescribeTable("refuses an event that cannot be delivered, and stores nothing",
 		func(ctx SpecContext, body string, status int, field, reason string) {
-			got := on.with("Content-Type", structured).call(ctx, http.MethodPost, "/v1/events", body)
-			said := refusal(got, status)
-			Expect(said.Errors).To(HaveLen(1), got.body)
-			Expect([]string{said.Errors[0].Field, said.Reason}).To(Equal([]string{field, reason}), got.body)
+			got := api.withHeader("Content-Type", mediaStructured).call(ctx, http.MethodPost, "/v1/events", body)
+			problem := decodeProblem(got, status)
+			Expect(problem.Errors).To(HaveLen(1), got.body)
+			Expect([]string{problem.Errors[0].Field, problem.Reason}).To(Equal([]string{field, reason}), got.body)
 			Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 		},
 		Entry("no JSON", `{"specversion"`, 400, "specversion", "InvalidJSON"),
@@ -89,15 +89,15 @@ var _ = Describe("publishing CloudEvents", func() {
 		Entry("a number that JavaScript would change", cloudEvent("x", `,"data":`+eventData(`,"n":0.1234567890123456789`)), 422, "data.n", "NumberNotExact"),
 	)
 
-	DescribeTable("refuses headers of binary mode that are wrong",
+	DescribeTable("refuses invalid headers in binary mode",
 		func(ctx SpecContext, name, value, field, reason string) {
-			binary := on.with("Ce-Specversion", "1.0").with("Ce-Id", "x").with("Ce-Source", "/orders").with("Ce-Type", eventType).with(name, value)
+			binary := api.withHeader("Ce-Specversion", "1.0").withHeader("Ce-Id", "x").withHeader("Ce-Source", "/orders").withHeader("Ce-Type", eventType).withHeader(name, value)
 			if value == "" {
 				delete(binary.header, name)
 			}
 			got := binary.call(ctx, http.MethodPost, "/v1/events", eventData(""))
-			said := refusal(got, http.StatusUnprocessableEntity)
-			Expect([]string{said.Errors[0].Field, said.Reason}).To(Equal([]string{field, reason}), got.body)
+			problem := decodeProblem(got, http.StatusUnprocessableEntity)
+			Expect([]string{problem.Errors[0].Field, problem.Reason}).To(Equal([]string{field, reason}), got.body)
 			Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 		},
 		Entry("no version", "Ce-Specversion", "", "header.Ce-Specversion", "MissingMember"),
@@ -108,15 +108,15 @@ var _ = Describe("publishing CloudEvents", func() {
 		Entry("a key of its own", "Idempotency-Key", "x", "header.Idempotency-Key", "InvalidEventID"),
 	)
 
-	It("answers for each event of a batch", func(ctx SpecContext) {
-		on := on.with("Content-Type", batched)
+	It("answers for each event of a batch separately", func(ctx SpecContext) {
+		api := api.withHeader("Content-Type", mediaBatch)
 		good := `,"data":` + eventData("")
-		all := decode[rest.BatchPublished](on.call(ctx, http.MethodPost, "/v1/events", "["+cloudEvent("a", good)+","+cloudEvent("b", good)+","+cloudEvent("a", good)+"]"), http.StatusAccepted)
+		all := decode[rest.BatchPublished](api.call(ctx, http.MethodPost, "/v1/events", "["+cloudEvent("a", good)+","+cloudEvent("b", good)+","+cloudEvent("a", good)+"]"), http.StatusAccepted)
 		Expect(all.Results).To(HaveLen(3))
 		Expect(all.Results[0].Published).To(Equal(all.Results[2].Published), "the same event")
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(2))
 
-		mixed := decode[rest.BatchPublished](on.call(ctx, http.MethodPost, "/v1/events",
+		mixed := decode[rest.BatchPublished](api.call(ctx, http.MethodPost, "/v1/events",
 			"["+strings.Join([]string{cloudEvent("c", good), cloudEvent("d", `,"data":[]`), `7`, cloudEvent("e", `,"id":"f"`), cloudEvent("a", `,"data":`+eventData(`,"n":1`))}, ",")+"]"), http.StatusMultiStatus)
 		var statuses []int
 		for _, result := range mixed.Results {
@@ -129,15 +129,15 @@ var _ = Describe("publishing CloudEvents", func() {
 		}
 		Expect(statuses).To(Equal([]int{202, 422, 422, 422, 409}))
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(3))
-		Expect(decode[rest.BatchPublished](on.call(ctx, http.MethodPost, "/v1/events", "[]"), http.StatusAccepted).Results).To(BeEmpty())
+		Expect(decode[rest.BatchPublished](api.call(ctx, http.MethodPost, "/v1/events", "[]"), http.StatusAccepted).Results).To(BeEmpty())
 	})
 
-	It("refuses a batch that is none, whole", func(ctx SpecContext) {
-		on := on.with("Content-Type", batched)
-		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", "["+cloudEvent("a", "")+","), http.StatusBadRequest).Reason).To(Equal("InvalidJSON"))
-		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", cloudEvent("a", "")), http.StatusUnprocessableEntity).Reason).To(Equal("NotAnObject"))
+	It("refuses a malformed batch as a whole", func(ctx SpecContext) {
+		api := api.withHeader("Content-Type", mediaBatch)
+		Expect(decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", "["+cloudEvent("a", "")+","), http.StatusBadRequest).Reason).To(Equal("InvalidJSON"))
+		Expect(decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", cloudEvent("a", "")), http.StatusUnprocessableEntity).Reason).To(Equal("NotAnObject"))
 		many := "[" + strings.TrimSuffix(strings.Repeat(cloudEvent("a", "")+",", 101), ",") + "]"
-		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", many), http.StatusRequestEntityTooLarge).Errors[0].Detail).To(ContainSubstring("100"))
+		Expect(decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", many), http.StatusRequestEntityTooLarge).Errors[0].Detail).To(ContainSubstring("100"))
 		Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 	})
 })

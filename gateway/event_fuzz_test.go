@@ -58,21 +58,21 @@ func FuzzEvent(f *testing.F) {
 			if err == nil {
 				cost.Linear.Within(t, len(body), func() { _, err = payload.Build(p.eventType, time.Unix(0, 0), p.data) })
 			}
-			tellsLittle(t, err, nil)
+			checkProblemSize(t, err, nil)
 		}
 		cost.Linear.Within(t, len(body), func() {
 			items, err := payload.Items(body, wholeBody, maxBatchItems)
-			tellsLittle(t, err, nil)
+			checkProblemSize(t, err, nil)
 			for _, item := range items {
 				_, err := parseCloudEvent(item)
-				tellsLittle(t, err, nil)
+				checkProblemSize(t, err, nil)
 			}
 		})
 	})
 }
 
-// tellsLittle fails if a problem is longer than a person reads.
-func tellsLittle(t *testing.T, err error, fields map[string]string) {
+// checkProblemSize fails if a problem is longer than a person reads.
+func checkProblemSize(t *testing.T, err error, fields map[string]string) {
 	t.Helper()
 	const most = 1024
 	if err == nil {
@@ -105,34 +105,34 @@ func FuzzHeaders(f *testing.F) {
 		request.Header = header
 		cost.Linear.Within(t, size, func() {
 			_, err := parseBinaryCloudEvent(header, []byte("{}"))
-			tellsLittle(t, err, nil)
+			checkProblemSize(t, err, nil)
 		})
 		cost.Linear.Within(t, size, func() { _ = parsePrefer(header, time.Second) })
 		cost.Linear.Within(t, size, func() { _ = (Precondition{IfMatch: header.Get("If-Match")}).holds(webhook) })
 		cost.Linear.Within(t, size, func() {
 			in := &PublishRequest{request: request}
 			_, err := in.detectFormat()
-			tellsLittle(t, err, nil)
+			checkProblemSize(t, err, nil)
 			p := &parsedEvent{}
-			tellsLittle(t, p.applyIdempotencyKey(header), nil)
+			checkProblemSize(t, p.applyIdempotencyKey(header), nil)
 			p.applyTraceParent(header)
-			tellsLittle(t, in.refuseIdempotencyKey(), nil)
+			checkProblemSize(t, in.refuseIdempotencyKey(), nil)
 			_ = isRequestID(header.Get(requestIDHeader))
 		})
 	})
 }
 
-func TestAProblemNamesAFewFieldsInAFewWords(t *testing.T) {
+func TestProblemIsBounded(t *testing.T) {
 	var wrong []error
 	for i := range 2_000 {
 		wrong = append(wrong, &huma.ErrorDetail{Location: fmt.Sprintf("body.m%d%s", i, strings.Repeat("x", i)), Message: strings.Repeat("y", i)})
 	}
 	p := problemFromHuma(nil, http.StatusUnprocessableEntity, "validation failed", wrong...)
-	said, ok := p.(*problem)
-	if !ok || len(said.Errors) != maxProblemFields || said.Errors[0].Field != "m0" || said.Detail != "m0: " {
+	problem, ok := p.(*problem)
+	if !ok || len(problem.Errors) != maxProblemFields || problem.Errors[0].Field != "m0" || problem.Detail != "m0: " {
 		t.Fatalf("got %.300v", p)
 	}
-	if text, err := json.Marshal(said); err != nil || len(text) > 16<<10 {
+	if text, err := json.Marshal(problem); err != nil || len(text) > 16<<10 {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
 }
@@ -147,7 +147,7 @@ func FuzzCursor(f *testing.F) {
 		var position deliveryPosition
 		cost.Linear.Within(t, len(list)+len(cursor), func() {
 			err := decodeCursor(list, cursor, &position)
-			tellsLittle(t, err, nil)
+			checkProblemSize(t, err, nil)
 			if err == nil && *encodeCursor(list, position) != cursor {
 				t.Errorf("%q is taken for %+v", cursor, position)
 			}

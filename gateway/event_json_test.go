@@ -25,7 +25,7 @@ var eventSeeds = []string{
 	`{"specversion":"1.0","id":"1","source":"/a","type":"a","":1,"A":2,"dataschema":"x"}`,
 }
 
-func FuzzParseEnvelope(f *testing.F) {
+func FuzzParseJSONEvent(f *testing.F) {
 	for _, seed := range eventSeeds {
 		f.Add([]byte(seed))
 	}
@@ -35,7 +35,7 @@ func FuzzParseEnvelope(f *testing.F) {
 		if !bytes.Equal(before, body) {
 			t.Fatalf("changed its input %q to %q", before, body)
 		}
-		expectPublication(t, p, err)
+		expectParsedEvent(t, p, err)
 	})
 }
 
@@ -45,7 +45,7 @@ func FuzzParseCloudEvent(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p, err := parseCloudEvent(body)
-		expectPublication(t, p, err)
+		expectParsedEvent(t, p, err)
 		if err == nil && !strings.HasPrefix(p.id, "ce_") {
 			t.Fatalf("the id is %q", p.id)
 		}
@@ -60,22 +60,22 @@ func FuzzParseBinaryCloudEvent(f *testing.F) {
 			"Ce-Specversion": {version}, "Ce-Id": {id}, "Ce-Source": {source}, "Ce-Type": {kind}, "Ce-Time": {when},
 			"Content-Type": {contentType}, "Ce-Traceparent": {extension},
 		}, body)
-		expectPublication(t, p, err)
+		expectParsedEvent(t, p, err)
 	})
 }
 
-// expectPublication holds what was read, or why not, against what the rest of
+// expectParsedEvent holds what was read, or why not, against what the rest of
 // the gateway relies on.
-func expectPublication(t *testing.T, p *parsedEvent, err error) {
+func expectParsedEvent(t *testing.T, p *parsedEvent, err error) {
 	t.Helper()
 	if err != nil {
 		found, ok := errors.AsType[*payload.Error](err)
 		if !ok || found.Field == "" || found.Detail == "" || found.Reason == "" {
 			t.Fatalf("the error %T %+v", err, err)
 		}
-		said, ok := errors.AsType[*problem](problemFromPayload(err, nil))
-		if !ok || said.Status < 400 || said.Status > 499 {
-			t.Fatalf("the problem %+v", said)
+		problem, ok := errors.AsType[*problem](problemFromPayload(err, nil))
+		if !ok || problem.Status < 400 || problem.Status > 499 {
+			t.Fatalf("the problem %+v", problem)
 		}
 		return
 	}

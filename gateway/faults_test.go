@@ -27,11 +27,11 @@ const publishers = 8
 
 // publishUntilAccepted publishes until the answer is 202, as a publisher does that repeats
 // with the same id whatever else happens.
-func publishUntilAccepted(ctx context.Context, on api, body string) (got rest.Published, tries int) {
+func publishUntilAccepted(ctx context.Context, api apiClient, body string) (got rest.Published, tries int) {
 	GinkgoHelper()
 	Eventually(ctx, func() (int, error) {
 		tries++
-		answered, err := on.try(ctx, http.MethodPost, "/v1/events", body)
+		answered, err := api.try(ctx, http.MethodPost, "/v1/events", body)
 		if err == nil && answered.status == http.StatusAccepted {
 			got = decode[rest.Published](answered, http.StatusAccepted)
 		} else if err == nil && answered.status < http.StatusInternalServerError {
@@ -79,7 +79,7 @@ var _ = Describe("publishing while things break", func() {
 	var namespace, token string
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
-		token = account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+		token = newAccount(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
 	})
 	start := func(ctx context.Context, proxy *stack.APIProxy) *stack.Gateway {
 		GinkgoHelper()
@@ -90,21 +90,21 @@ var _ = Describe("publishing while things break", func() {
 		DeferCleanup(own.Kill)
 		return own
 	}
-	behindProxy := func(ctx context.Context) (*stack.APIProxy, api) {
+	behindProxy := func(ctx context.Context) (*stack.APIProxy, apiClient) {
 		GinkgoHelper()
 		proxy, err := cluster.StartAPIProxy()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(proxy.Close)
-		return proxy, api{base: start(ctx, proxy).URL, token: token}
+		return proxy, apiClient{base: start(ctx, proxy).URL, token: token}
 	}
 
 	DescribeTable("delivers all that it took to three endpoints, killed and started again", func(ctx SpecContext, prefer string) {
-		n := size(200, 2000)
+		n := testSize(200, 2000)
 		arriving, err := receiver.Start(receiver.Options{Keep: 4 * n})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(arriving.Close)
 		own := start(ctx, nil)
-		on := api{base: own.URL, token: token}.with("Prefer", prefer)
+		api := apiClient{base: own.URL, token: token}.withHeader("Prefer", prefer)
 		stores := prefer == "respond-async"
 		for _, name := range []string{"a", "b", "c"} {
 			Expect(cluster.Client.Create(ctx, &v1alpha1.Webhook{
@@ -112,7 +112,7 @@ var _ = Describe("publishing while things break", func() {
 				Spec:       v1alpha1.WebhookSpec{URL: arriving.URL("/" + name), Events: []string{"*"}},
 			})).To(Succeed())
 		}
-		awaitWebhooks(ctx, on, 3)
+		awaitWebhooks(ctx, api, 3)
 
 		began := time.Now()
 		var done, repeated atomic.Int64
@@ -126,7 +126,7 @@ var _ = Describe("publishing while things break", func() {
 			}
 		})
 		inParallel(ctx, n, func(i int) {
-			got, tries := publishUntilAccepted(ctx, on, numberedEvent(i))
+			got, tries := publishUntilAccepted(ctx, api, numberedEvent(i))
 			Expect(got.Deliveries).To(HaveLen(3))
 			repeated.Add(int64(min(tries-1, 1)))
 			done.Add(1)
@@ -153,7 +153,7 @@ var _ = Describe("publishing while things break", func() {
 			}
 		}
 		Expect(repeated.Load()).To(BeNumerically(">", 0), "the kills hit requests")
-		measured("%d events to 3 endpoints, gateway killed 3 times: %d POSTs, %d duplicates, %d events repeated, %s", n, counts.Posts, counts.Duplicates, repeated.Load(), time.Since(began).Round(100*time.Millisecond))
+		reportFigure("%d events to 3 endpoints, gateway killed 3 times: %d POSTs, %d duplicates, %d events repeated, %s", n, counts.Posts, counts.Duplicates, repeated.Load(), time.Since(began).Round(100*time.Millisecond))
 	},
 		Entry("stored first", SpecTimeout(10*time.Minute), "respond-async"),
 		Entry("attempted first", SpecTimeout(10*time.Minute), "wait=5"),
@@ -161,122 +161,122 @@ var _ = Describe("publishing while things break", func() {
 
 	It("agrees with another replica that is asked the same at once", func(ctx SpecContext) {
 		first, second := start(ctx, nil), start(ctx, nil)
-		on := []api{{base: first.URL, token: token}, {base: second.URL, token: token}}
-		createSuspendedWebhooks(ctx, on[0], namespace, "a", "b", "c")
-		awaitWebhooks(ctx, on[1], 3)
-		n := size(100, 1000)
+		api := []apiClient{{base: first.URL, token: token}, {base: second.URL, token: token}}
+		createSuspendedWebhooks(ctx, api[0], namespace, "a", "b", "c")
+		awaitWebhooks(ctx, api[1], 3)
+		n := testSize(100, 1000)
 		inParallel(ctx, n, func(i int) {
 			var got [2]rest.Published
 			var both sync.WaitGroup
-			for replica := range on {
+			for replica := range api {
 				both.Go(func() {
 					defer GinkgoRecover()
-					got[replica] = publishEvent(ctx, on[replica], numberedEvent(i))
+					got[replica] = publishEvent(ctx, api[replica], numberedEvent(i))
 				})
 			}
 			both.Wait()
 			Expect(got[0].Deliveries).To(ConsistOf(got[1].Deliveries))
 		})
 		expectEachOnce(ctx, namespace, n, 3)
-		measured("%d events published on two replicas at once: %d deliveries", n, 3*n)
+		reportFigure("%d events published on two replicas at once: %d deliveries", n, 3*n)
 	}, SpecTimeout(5*time.Minute))
 
 	It("makes nothing twice although answers to creates get lost", func(ctx SpecContext) {
-		proxy, on := behindProxy(ctx)
-		createSuspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		proxy, api := behindProxy(ctx)
+		createSuspendedWebhooks(ctx, api, namespace, "a", "b", "c")
 		proxy.LoseCreates(5)
-		n := size(40, 400)
+		n := testSize(40, 400)
 		inParallel(ctx, n, func(i int) {
-			got, _ := publishUntilAccepted(ctx, on, numberedEvent(i))
+			got, _ := publishUntilAccepted(ctx, api, numberedEvent(i))
 			Expect(got.Deliveries).To(HaveLen(3))
 		})
 		Expect(proxy.Lost()).To(BeNumerically(">=", 3*n/5))
 		proxy.LoseCreates(0)
 		expectEachOnce(ctx, namespace, n, 3)
-		measured("%d events, %d answers to creates lost: %d deliveries", n, proxy.Lost(), 3*n)
+		reportFigure("%d events, %d answers to creates lost: %d deliveries", n, proxy.Lost(), 3*n)
 	}, SpecTimeout(5*time.Minute))
 
 	It("takes a lost answer in its stride, within the request", func(ctx SpecContext) {
-		proxy, on := behindProxy(ctx)
-		createSuspendedWebhooks(ctx, on, namespace, "a")
+		proxy, api := behindProxy(ctx)
+		createSuspendedWebhooks(ctx, api, namespace, "a")
 		proxy.LoseCreates(2) // never two in a row: one publisher, one webhook
 		const n = 6
 		for i := range n {
-			Expect(publishEvent(ctx, on, numberedEvent(i)).Deliveries).To(HaveLen(1), "without being asked again")
+			Expect(publishEvent(ctx, api, numberedEvent(i)).Deliveries).To(HaveLen(1), "without being asked again")
 		}
 		Expect(proxy.Lost()).To(BeNumerically(">=", n-1))
 		expectEachOnce(ctx, namespace, n, 1)
 	})
 
 	It("says what to repeat when no answer comes, and repeating completes it", func(ctx SpecContext) {
-		proxy, on := behindProxy(ctx)
-		createSuspendedWebhooks(ctx, on, namespace, "a", "b", "c")
+		proxy, api := behindProxy(ctx)
+		createSuspendedWebhooks(ctx, api, namespace, "a", "b", "c")
 		proxy.LoseCreates(1)
-		got := on.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
-		said := refusal(got, http.StatusServiceUnavailable)
-		Expect(said.EventID).To(HavePrefix("evt_"))
+		got := api.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
+		problem := decodeProblem(got, http.StatusServiceUnavailable)
+		Expect(problem.EventID).To(HavePrefix("evt_"))
 		Expect(got.header.Get("Retry-After")).NotTo(BeEmpty())
 		proxy.LoseCreates(0)
-		again := publishEvent(ctx, on.with("Idempotency-Key", said.EventID), eventBody(""))
+		again := publishEvent(ctx, api.withHeader("Idempotency-Key", problem.EventID), eventBody(""))
 		Expect(again.Deliveries).To(HaveLen(3))
 		expectEachOnce(ctx, namespace, 1, 3)
 	})
 
 	It("answers 503 in time while the API server hangs", func(ctx SpecContext) {
-		proxy, on := behindProxy(ctx)
-		createSuspendedWebhooks(ctx, on, namespace, "a", "b", "c")
-		publishEvent(ctx, on, eventBody(`,"id":"before"`)) // rights are known now
+		proxy, api := behindProxy(ctx)
+		createSuspendedWebhooks(ctx, api, namespace, "a", "b", "c")
+		publishEvent(ctx, api, eventBody(`,"id":"before"`)) // rights are known now
 		release := proxy.Hold()
 		DeferCleanup(release)
 		began := time.Now()
-		said := refusal(on.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"e1"`)), http.StatusServiceUnavailable)
+		problem := decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"e1"`)), http.StatusServiceUnavailable)
 		took := time.Since(began)
-		Expect([]string{said.Reason, said.EventID}).To(Equal([]string{"Unavailable", "e1"}))
+		Expect([]string{problem.Reason, problem.EventID}).To(Equal([]string{"Unavailable", "e1"}))
 		Expect(took).To(BeNumerically("<", 15*time.Second))
 		release()
-		got, _ := publishUntilAccepted(ctx, on, eventBody(`,"id":"e1"`))
+		got, _ := publishUntilAccepted(ctx, api, eventBody(`,"id":"e1"`))
 		Expect(got.Deliveries).To(HaveLen(3))
 		expectEachOnce(ctx, namespace, 2, 3)
-		measured("an API server that hangs: 503 after %s", took.Round(100*time.Millisecond))
+		reportFigure("an API server that hangs: 503 after %s", took.Round(100*time.Millisecond))
 	}, SpecTimeout(2*time.Minute))
 
 	It("delivers to ten webhooks at once while the API server hangs, also when their secrets are due to be read", func(ctx SpecContext) {
-		proxy, on := behindProxy(ctx)
+		proxy, api := behindProxy(ctx)
 		for i := range 10 {
 			createActiveWebhook(ctx, namespace, fmt.Sprintf("w%d", i))
 		}
-		awaitWebhooks(ctx, on, 10)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 10)
+		warmUp(ctx, api)
 		release := proxy.Hold()
 		DeferCleanup(release)
 		slowest := time.Duration(0)
 		Consistently(ctx, func(g Gomega) {
 			began := time.Now()
-			g.Expect(deliveryStates(publishEvent(ctx, on, eventBody("")))).To(HaveEach(rest.DeliverySucceeded))
+			g.Expect(deliveryStates(publishEvent(ctx, api, eventBody("")))).To(HaveEach(rest.DeliverySucceeded))
 			slowest = max(slowest, time.Since(began))
 			g.Expect(slowest).To(BeNumerically("<", time.Second))
 		}).WithTimeout(35 * time.Second).WithPolling(200 * time.Millisecond).Should(Succeed()) // secrets count as new for 30 s
-		measured("events to 10 webhooks while the API server hangs: the slowest took %s", slowest.Round(time.Millisecond))
+		reportFigure("events to 10 webhooks while the API server hangs: the slowest took %s", slowest.Round(time.Millisecond))
 	}, SpecTimeout(2*time.Minute))
 
 	It("answers 503 when the API server is away, and another replica completes it", func(ctx SpecContext) {
-		proxy, on := behindProxy(ctx)
-		createSuspendedWebhooks(ctx, on, namespace, "a", "b", "c")
-		first := publishEvent(ctx, on, eventBody(`,"id":"before"`))
+		proxy, api := behindProxy(ctx)
+		createSuspendedWebhooks(ctx, api, namespace, "a", "b", "c")
+		first := publishEvent(ctx, api, eventBody(`,"id":"before"`))
 		proxy.Close()
-		said := refusal(on.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"e1"`)), http.StatusServiceUnavailable)
-		Expect(said.EventID).To(Equal("e1"))
+		problem := decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"e1"`)), http.StatusServiceUnavailable)
+		Expect(problem.EventID).To(Equal("e1"))
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(3))
-		Expect(publishEvent(ctx, on, eventBody(`,"id":"before"`))).To(Equal(first), "what is known is told")
-		got, _ := publishUntilAccepted(ctx, as(token), eventBody(`,"id":"e1"`))
+		Expect(publishEvent(ctx, api, eventBody(`,"id":"before"`))).To(Equal(first), "what is known is told")
+		got, _ := publishUntilAccepted(ctx, clientFor(token), eventBody(`,"id":"e1"`))
 		Expect(got.Deliveries).To(HaveLen(3))
 		expectEachOnce(ctx, namespace, 2, 3)
 	})
 
 	It("writes once for each delivery, and reads nothing", func(ctx SpecContext) {
-		on := api{base: start(ctx, nil).URL, token: token}
-		createSuspendedWebhooks(ctx, on, namespace, "a", "b", "c")
-		publishEvent(ctx, on, eventBody(`,"id":"before"`)) // rights are known now
+		api := apiClient{base: start(ctx, nil).URL, token: token}
+		createSuspendedWebhooks(ctx, api, namespace, "a", "b", "c")
+		publishEvent(ctx, api, eventBody(`,"id":"before"`)) // rights are known now
 		requests := func(verb, resource string) float64 {
 			samples, err := cluster.APIServerSamples(ctx)
 			Expect(err).NotTo(HaveOccurred())
@@ -290,11 +290,11 @@ var _ = Describe("publishing while things break", func() {
 			return all
 		}
 		before := count()
-		n := size(100, 1000)
+		n := testSize(100, 1000)
 		took := make([]time.Duration, n)
 		inParallel(ctx, n, func(i int) {
 			began := time.Now()
-			publishEvent(ctx, on, numberedEvent(i))
+			publishEvent(ctx, api, numberedEvent(i))
 			took[i] = time.Since(began)
 		})
 		after := count()
@@ -304,7 +304,7 @@ var _ = Describe("publishing while things break", func() {
 		Expect(after[:2]).To(Equal([]float64{float64(3 * n), 0}), "creates and reads of deliveries")
 		Expect(after[2]+after[3]).To(BeNumerically("<", 10), "reviews")
 		slices.Sort(took)
-		measured("%d events to 3 webhooks, %d publishers: %v requests to the API server (create, get, access review, token review); p50 %s, p99 %s", n, publishers, after,
+		reportFigure("%d events to 3 webhooks, %d publishers: %v requests to the API server (create, get, access review, token review); p50 %s, p99 %s", n, publishers, after,
 			took[n/2].Round(100*time.Microsecond), took[n*99/100].Round(100*time.Microsecond))
 	}, SpecTimeout(5*time.Minute))
 })

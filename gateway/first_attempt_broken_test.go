@@ -20,31 +20,31 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 	var namespace, token string
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
-		token = account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+		token = newAccount(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
 	})
 	// begun starts a gateway, publishes an event whose first post hangs, and
 	// returns once it is out.
-	begunThrough := func(ctx context.Context, proxy *stack.APIProxy, first receiver.Step, wait string) (*stack.Gateway, api, chan error) {
+	begunThrough := func(ctx context.Context, proxy *stack.APIProxy, first receiver.Step, wait string) (*stack.Gateway, apiClient, chan error) {
 		GinkgoHelper()
 		options := gatewayOptions(append(noRecordFlags(), "--first-attempt-wait="+wait)...)
 		options.Proxy = proxy
 		own := startGateway(ctx, options)
-		on := api{base: own.URL, token: token}
+		api := apiClient{base: own.URL, token: token}
 		createActiveWebhook(ctx, namespace, "one", withRetries(time.Second, time.Second))
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, first, receiver.Step{})
 		answered := make(chan error, 1)
 		go func() {
 			defer GinkgoRecover()
-			_, err := on.try(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"x"`))
+			_, err := api.try(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"x"`))
 			answered <- err
 		}()
-		Eventually(ctx, func() []string { return attemptNumbers(path, "x") }).WithTimeout(soon).WithPolling(time.Millisecond).Should(HaveLen(1))
-		return own, on, answered
+		Eventually(ctx, func() []string { return attemptNumbers(path, "x") }).WithTimeout(eventualTimeout).WithPolling(time.Millisecond).Should(HaveLen(1))
+		return own, api, answered
 	}
-	begun := func(ctx context.Context, first receiver.Step, wait string) (*stack.Gateway, api, chan error) {
+	begun := func(ctx context.Context, first receiver.Step, wait string) (*stack.Gateway, apiClient, chan error) {
 		GinkgoHelper()
 		return begunThrough(ctx, nil, first, wait)
 	}
@@ -53,7 +53,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		proxy, err := cluster.StartAPIProxy()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(proxy.Close)
-		own, on, answered := begunThrough(ctx, proxy, receiver.Step{Delay: 700 * time.Millisecond, Status: 500}, "5s")
+		own, api, answered := begunThrough(ctx, proxy, receiver.Step{Delay: 700 * time.Millisecond, Status: 500}, "5s")
 		release := proxy.Hold()
 		defer release()
 		Consistently(answered).WithTimeout(1500*time.Millisecond).ShouldNot(Receive(), "the create does not come through")
@@ -62,20 +62,20 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Expect(findDelivery(ctx, namespace, "x")).To(BeNil())
 		release()
 		Expect(own.Restart(ctx)).To(Succeed())
-		publishUntilAccepted(ctx, on, eventBody(`,"id":"x"`))
+		publishUntilAccepted(ctx, api, eventBody(`,"id":"x"`))
 		Eventually(ctx, func() int { return len(attemptNumbers(specPath(namespace, "one"), "x")) }).
-			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(2), "the one that failed, and its repetition")
+			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(2), "the one that failed, and its repetition")
 	})
 
 	It("killed during the attempt, before anything is stored", func(ctx SpecContext) {
-		own, on, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond}, "5s")
+		own, api, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond}, "5s")
 		own.Process.Stop(0)
 		Expect(<-answered).To(HaveOccurred(), "so the publisher repeats")
 		Expect(findDelivery(ctx, namespace, "x")).To(BeNil())
 		Expect(own.Restart(ctx)).To(Succeed())
-		publishUntilAccepted(ctx, on, eventBody(`,"id":"x"`))
+		publishUntilAccepted(ctx, api, eventBody(`,"id":"x"`))
 		Eventually(ctx, func() int { return len(attemptNumbers(specPath(namespace, "one"), "x")) }).
-			WithTimeout(soon).WithPolling(pollEvery).Should(Equal(2), "the attempt that nobody knows of, and its repetition")
+			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(2), "the attempt that nobody knows of, and its repetition")
 	})
 
 	It("killed after the attempt was handed over", func(ctx SpecContext) {
@@ -106,7 +106,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 			samples, err := stack.Scrape(ctx, own.MetricsURL)
 			Expect(err).NotTo(HaveOccurred())
 			return samples.Sum("bbmcp_gateway_hand_overs_total", "outcome", "taken") + samples.Sum("bbmcp_gateway_hand_overs_total", "outcome", "settled")
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(1.0))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(1.0))
 		Expect(findDelivery(ctx, namespace, "x").Status).To(Equal(object.Status))
 		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
 	})
@@ -146,25 +146,25 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		DeferCleanup(proxy.Close)
 		options := gatewayOptions(noRecordFlags()...)
 		options.Proxy = proxy
-		on := api{base: startGateway(ctx, options).URL, token: token}
+		api := apiClient{base: startGateway(ctx, options).URL, token: token}
 		createActiveWebhook(ctx, namespace, "one")
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		release := proxy.Hold()
 		defer release()
 		for i := range 20 {
-			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, api, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
 		}
-		said := on.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"stored"`))
-		Expect(said.status).To(Equal(http.StatusServiceUnavailable), "what needs an object")
-		Expect(said.header.Get("Retry-After")).NotTo(BeEmpty())
+		problem := api.withHeader("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"stored"`))
+		Expect(problem.status).To(Equal(http.StatusServiceUnavailable), "what needs an object")
+		Expect(problem.header.Get("Retry-After")).NotTo(BeEmpty())
 		endpoint.Script(specPath(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
-		refusal(on.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"failed"`)), http.StatusServiceUnavailable)
+		decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"failed"`)), http.StatusServiceUnavailable)
 		release()
-		publishUntilAccepted(ctx, on, eventBody(`,"id":"failed"`))
-		publishUntilAccepted(ctx, on, eventBody(`,"id":"stored"`))
+		publishUntilAccepted(ctx, api, eventBody(`,"id":"failed"`))
+		publishUntilAccepted(ctx, api, eventBody(`,"id":"stored"`))
 		Eventually(ctx, func() int {
 			return len(attemptNumbers(specPath(namespace, "one"), "failed")) + len(attemptNumbers(specPath(namespace, "one"), "stored"))
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(3), "one of them twice")
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(3), "one of them twice")
 	})
 })

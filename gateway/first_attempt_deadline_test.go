@@ -22,14 +22,14 @@ var _ = Describe("first attempts", func() {
 	var (
 		namespace string
 		own       *stack.Gateway
-		on        api
+		api       apiClient
 	)
 	start := func(ctx SpecContext, args ...string) {
 		GinkgoHelper()
 		namespace = newNamespace(ctx)
-		token := account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+		token := newAccount(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
 		own = startGateway(ctx, gatewayOptions(args...))
-		on = api{base: own.URL, token: token}
+		api = apiClient{base: own.URL, token: token}
 	}
 
 	It("of a batch end with the time of its request", func(ctx SpecContext) {
@@ -43,7 +43,7 @@ var _ = Describe("first attempts", func() {
 			items = append(items, fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"/late","type":"late.%s","datacontenttype":"application/json","data":{}}`, i, name))
 		}
 		began := time.Now()
-		got := on.with("Content-Type", batched).with("Prefer", "wait=10").call(ctx, http.MethodPost, "/v1/events", "["+strings.Join(items, ",")+"]")
+		got := api.withHeader("Content-Type", mediaBatch).withHeader("Prefer", "wait=10").call(ctx, http.MethodPost, "/v1/events", "["+strings.Join(items, ",")+"]")
 		took := time.Since(began)
 		answer := decode[rest.BatchPublished](got, http.StatusAccepted)
 		Expect(answer.Results).To(HaveLen(events))
@@ -54,21 +54,21 @@ var _ = Describe("first attempts", func() {
 	It("go on to an endpoint that refuses one of many events", func(ctx SpecContext) {
 		start(ctx, noRecordFlags()...)
 		webhook := createActiveWebhook(ctx, namespace, "well", withRetries(time.Second))
-		warmUp(ctx, on)
+		warmUp(ctx, api)
 		endpoint.Script(specPath(namespace, "well"), receiver.Step{Status: http.StatusUnprocessableEntity})
-		refused := publishEvent(ctx, on, eventBody(`,"id":"refused"`))
+		refused := publishEvent(ctx, api, eventBody(`,"id":"refused"`))
 		Expect(deliveryStates(refused)).To(Equal([]string{rest.DeliveryRetrying}))
 		endpoint.Script(specPath(namespace, "well"))
 		awaitDelivery(ctx, namespace, "refused", v1alpha1.DeliveryFailed)
 		Eventually(ctx, func() v1alpha1.WebhookState {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookFailing))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookFailing))
 		Eventually(ctx, func() int { // known here
-			return int(decode[rest.Webhook](on.call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.Status.WebhookID, nil), http.StatusOK).Status[0])
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(int('f')))
+			return int(decode[rest.Webhook](api.call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.Status.WebhookID, nil), http.StatusOK).Status[0])
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(int('f')))
 		for range 20 {
-			got := publishEvent(ctx, on, eventBody(""))
+			got := publishEvent(ctx, api, eventBody(""))
 			Expect(got.Skipped).To(BeEmpty())
 			Expect(deliveryStates(got)).To(Equal([]string{rest.DeliverySucceeded}), "no object, no wait")
 		}

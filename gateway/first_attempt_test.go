@@ -49,7 +49,7 @@ func createActiveWebhook(ctx context.Context, namespace, name string, edit ...fu
 		g.Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 		g.Expect(webhook.Status.State).To(Equal(v1alpha1.WebhookActive))
 		g.Expect(webhook.Status.Conditions).To(ContainElement(And(HaveField("Type", "Ready"), HaveField("Status", metav1.ConditionTrue))))
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+	}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Succeed())
 	return webhook
 }
 
@@ -57,12 +57,12 @@ func specPath(namespace, name string) string { return "/" + namespace + "/" + na
 
 // warmUp publishes until every delivery is made at once by the gateway itself, and
 // returns how many events that took.
-func warmUp(ctx context.Context, on api) (n int) {
+func warmUp(ctx context.Context, api apiClient) (n int) {
 	GinkgoHelper()
 	Eventually(ctx, func() []string {
 		n++
-		return deliveryStates(publishEvent(ctx, on, eventBody("")))
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveEach(rest.DeliverySucceeded))
+		return deliveryStates(publishEvent(ctx, api, eventBody("")))
+	}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveEach(rest.DeliverySucceeded))
 	return n
 }
 
@@ -93,7 +93,7 @@ func awaitDelivery(ctx context.Context, namespace, eventID string, should ...any
 		object = findDelivery(ctx, namespace, eventID)
 		g.Expect(object).NotTo(BeNil())
 		g.Expect(object.Status.State).To(BeElementOf(should...))
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+	}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Succeed())
 	return object
 }
 
@@ -130,23 +130,23 @@ var _ = Describe("the first attempt", func() {
 	var (
 		namespace, token string
 		own              *stack.Gateway
-		on               api
+		api              apiClient
 	)
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
-		token = account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+		token = newAccount(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
 		own = startGateway(ctx, gatewayOptions(noRecordFlags()...))
-		on = api{base: own.URL, token: token}
+		api = apiClient{base: own.URL, token: token}
 	})
 
 	It("delivers, and stores nothing", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one")
 		createActiveWebhook(ctx, namespace, "two")
-		awaitWebhooks(ctx, on, 2)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 2)
+		warmUp(ctx, api)
 		before := len(listDeliveries(ctx, namespace))
 		for i := range 20 {
-			got := publishEvent(ctx, on, numberedEvent(i))
+			got := publishEvent(ctx, api, numberedEvent(i))
 			Expect(deliveryStates(got)).To(Equal([]string{rest.DeliverySucceeded, rest.DeliverySucceeded}))
 			for _, name := range []string{"one", "two"} {
 				Expect(attemptNumbers(specPath(namespace, name), got.EventID)).To(Equal([]string{"1"}), "delivered when the answer comes")
@@ -158,18 +158,18 @@ var _ = Describe("the first attempt", func() {
 	It("is signed as every attempt is", func(ctx SpecContext) {
 		webhook := createActiveWebhook(ctx, namespace, "one")
 		shareSecret(ctx, webhook)
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		counts := endpoint.Counts(specPath(namespace, "one"))
 		Expect(counts.Verified).To(Equal(counts.Posts))
 	})
 
 	It("is stored with the delivery if it fails, and the controller goes on", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one", withRetries(time.Second, time.Second))
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		endpoint.Script(specPath(namespace, "one"), receiver.Step{Status: 500}, receiver.Step{})
-		got := publishEvent(ctx, on, eventBody(`,"id":"failing"`))
+		got := publishEvent(ctx, api, eventBody(`,"id":"failing"`))
 		Expect(deliveryStates(got)).To(Equal([]string{rest.DeliveryRetrying}))
 		object := awaitDelivery(ctx, namespace, "failing", v1alpha1.DeliverySucceeded)
 		Expect(object.Spec.FirstAttempt).To(HaveField("Reason", "HTTPStatus"))
@@ -182,27 +182,27 @@ var _ = Describe("the first attempt", func() {
 
 	It("that is answered by 410 ends the delivery and disables the webhook", func(ctx SpecContext) {
 		webhook := createActiveWebhook(ctx, namespace, "one")
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		endpoint.Script(specPath(namespace, "one"), receiver.Step{Status: 410})
-		publishEvent(ctx, on, eventBody(`,"id":"gone"`))
+		publishEvent(ctx, api, eventBody(`,"id":"gone"`))
 		object := awaitDelivery(ctx, namespace, "gone", v1alpha1.DeliveryFailed)
 		Expect(object.Status.Attempts).To(BeEquivalentTo(1))
 		Eventually(ctx, func() v1alpha1.WebhookState {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookDisabled))
-		Eventually(ctx, func() []rest.SkippedWebhook { return publishEvent(ctx, on, eventBody("")).Skipped }).
-			WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookDisabled))
+		Eventually(ctx, func() []rest.SkippedWebhook { return publishEvent(ctx, api, eventBody("")).Skipped }).
+			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveLen(1))
 	})
 
 	It("waits as long as the publisher prefers", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one")
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		ask := func(prefer string) (rest.Published, http.Header) {
 			GinkgoHelper()
-			got := on.with("Prefer", prefer).call(ctx, http.MethodPost, "/v1/events", eventBody(""))
+			got := api.withHeader("Prefer", prefer).call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 			return decode[rest.Published](got, http.StatusAccepted), got.header
 		}
 		for _, c := range []struct{ prefer, applied, state string }{
@@ -225,18 +225,18 @@ var _ = Describe("the first attempt", func() {
 
 	It("is handed over if it outlasts the wait, and made once", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one")
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Delay: 2 * time.Second}, receiver.Step{})
 		began := time.Now()
-		got := publishEvent(ctx, on, eventBody(`,"id":"slow"`))
+		got := publishEvent(ctx, api, eventBody(`,"id":"slow"`))
 		Expect(time.Since(began)).To(BeNumerically("~", time.Second, 700*time.Millisecond))
 		Expect(deliveryStates(got)).To(Equal([]string{rest.DeliveryPending}))
 
 		By("leaving an endpoint alone that is slow")
 		again := time.Now()
-		Expect(deliveryStates(publishEvent(ctx, on, eventBody(`,"id":"next"`)))).To(Equal([]string{rest.DeliveryPending}))
+		Expect(deliveryStates(publishEvent(ctx, api, eventBody(`,"id":"next"`)))).To(Equal([]string{rest.DeliveryPending}))
 		Expect(time.Since(again)).To(BeNumerically("<", 900*time.Millisecond), "nobody waits for it")
 
 		object := awaitDelivery(ctx, namespace, "slow", v1alpha1.DeliverySucceeded)
@@ -249,11 +249,11 @@ var _ = Describe("the first attempt", func() {
 
 	It("that fails after it was handed over is followed by the second", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one", withRetries(10*time.Second, time.Second))
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Delay: 1500 * time.Millisecond, Status: 503}, receiver.Step{})
-		publishEvent(ctx, on, eventBody(`,"id":"slow"`))
+		publishEvent(ctx, api, eventBody(`,"id":"slow"`))
 		object := awaitDelivery(ctx, namespace, "slow", v1alpha1.DeliverySucceeded)
 		Expect(object.Status.AttemptLog).To(HaveLen(2))
 		Expect(attemptNumbers(path, "slow")).To(Equal([]string{"1", "2"}))
@@ -261,53 +261,53 @@ var _ = Describe("the first attempt", func() {
 
 	It("is not made for webhooks that are suspended or failing", func(ctx SpecContext) {
 		webhook := createActiveWebhook(ctx, namespace, "one", withRetries(time.Second))
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Status: 500}, receiver.Step{})
-		publishEvent(ctx, on, eventBody(`,"id":"lost"`))
+		publishEvent(ctx, api, eventBody(`,"id":"lost"`))
 		awaitDelivery(ctx, namespace, "lost", v1alpha1.DeliveryFailed)
 		Eventually(ctx, func() v1alpha1.WebhookState {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookFailing))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookFailing))
 		By("recovering: the success that ends the failing is the controller's to see")
 		Eventually(ctx, func() int {
-			publishEvent(ctx, on, eventBody(""))
+			publishEvent(ctx, api, eventBody(""))
 			return len(listDeliveries(ctx, namespace))
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(BeNumerically(">", 1))
-		warmUp(ctx, on) // what the gateway saw a moment ago counts more than the state
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(BeNumerically(">", 1))
+		warmUp(ctx, api) // what the gateway saw a moment ago counts more than the state
 		Eventually(ctx, func() v1alpha1.WebhookState {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookActive))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookActive))
 		change(ctx, webhook, `{"spec":{"suspend":true}}`)
-		Eventually(ctx, func() []string { return deliveryStates(publishEvent(ctx, on, eventBody(""))) }).
-			WithTimeout(soon).WithPolling(pollEvery).Should(Equal([]string{rest.DeliveryPending}))
+		Eventually(ctx, func() []string { return deliveryStates(publishEvent(ctx, api, eventBody(""))) }).
+			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal([]string{rest.DeliveryPending}))
 	})
 
 	It("is not made while the endpoint asks to be left alone", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one")
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Status: 429, Header: map[string]string{"Retry-After": "3"}}, receiver.Step{})
-		publishEvent(ctx, on, eventBody(`,"id":"throttled"`))
+		publishEvent(ctx, api, eventBody(`,"id":"throttled"`))
 		began := time.Now()
-		Expect(deliveryStates(publishEvent(ctx, on, eventBody(`,"id":"after"`)))).To(Equal([]string{rest.DeliveryPending}))
+		Expect(deliveryStates(publishEvent(ctx, api, eventBody(`,"id":"after"`)))).To(Equal([]string{rest.DeliveryPending}))
 		awaitDelivery(ctx, namespace, "after", v1alpha1.DeliverySucceeded)
 		Expect(time.Since(began)).To(BeNumerically(">", 1500*time.Millisecond))
-		warmUp(ctx, on)
+		warmUp(ctx, api)
 	})
 
 	DescribeTable("is left to the controller where it cannot or shall not be made", func(ctx SpecContext, prepare func(context.Context) []string) {
 		createActiveWebhook(ctx, namespace, "one")
 		args := prepare(ctx)
 		other := startGateway(ctx, gatewayOptions(args...))
-		on := api{base: other.URL, token: token}
-		awaitWebhooks(ctx, on, 1)
+		api := apiClient{base: other.URL, token: token}
+		awaitWebhooks(ctx, api, 1)
 		for i := range 3 {
-			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(i)))).To(Equal([]string{rest.DeliveryPending}))
+			Expect(deliveryStates(publishEvent(ctx, api, numberedEvent(i)))).To(Equal([]string{rest.DeliveryPending}))
 			awaitDelivery(ctx, namespace, "e"+strconv.Itoa(i), v1alpha1.DeliverySucceeded)
 		}
 		Expect(endpoint.Counts(specPath(namespace, "one")).Posts).To(Equal(3))

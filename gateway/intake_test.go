@@ -24,14 +24,14 @@ import (
 const crowdSize = 500
 
 // publishCrowd publishes so many events at the same time.
-func publishCrowd(ctx context.Context, on api, id string) []answer {
+func publishCrowd(ctx context.Context, api apiClient, id string) []answer {
 	GinkgoHelper()
 	answers := make([]answer, crowdSize)
 	var all sync.WaitGroup
 	for i := range answers {
 		all.Go(func() {
 			defer GinkgoRecover()
-			answers[i] = on.call(ctx, http.MethodPost, "/v1/events", eventBody(fmt.Sprintf(`,"id":"%s-%d"`, id, i)))
+			answers[i] = api.call(ctx, http.MethodPost, "/v1/events", eventBody(fmt.Sprintf(`,"id":"%s-%d"`, id, i)))
 		})
 	}
 	all.Wait()
@@ -41,19 +41,19 @@ func publishCrowd(ctx context.Context, on api, id string) []answer {
 var _ = Describe("a crowd of events for an endpoint that fails", func() {
 	It("stores what it can, says what it leaves out, and delivers to the others", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		on := as(account(ctx, namespace, "publisher", publisher, viewer))
+		api := clientFor(newAccount(ctx, namespace, "publisher", publisher, viewer))
 		broken := createActiveWebhook(ctx, namespace, "broken", withRetries(time.Second, time.Minute))
 		createActiveWebhook(ctx, namespace, "well")
-		awaitWebhooks(ctx, on, 2)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 2)
+		warmUp(ctx, api)
 		endpoint.Script(specPath(namespace, "broken"), receiver.Step{Status: http.StatusInternalServerError})
 		for range 5 {
-			publishEvent(ctx, on, eventBody(""))
+			publishEvent(ctx, api, eventBody(""))
 		}
 
 		skipped := map[string]bool{}
 		began := time.Now()
-		for i, got := range publishCrowd(ctx, on, "skip") {
+		for i, got := range publishCrowd(ctx, api, "skip") {
 			id := fmt.Sprintf("skip-%d", i)
 			published := decode[rest.Published](got, http.StatusAccepted)
 			Expect(len(published.Deliveries)+len(published.Skipped)).To(Equal(2), got.body)
@@ -81,15 +81,15 @@ var _ = Describe("a crowd of events for an endpoint that fails", func() {
 		round := 0
 		Eventually(ctx, func() (refused []answer) {
 			round++
-			for _, got := range publishCrowd(ctx, on, fmt.Sprintf("refuse-%d", round)) {
+			for _, got := range publishCrowd(ctx, api, fmt.Sprintf("refuse-%d", round)) {
 				if got.status != http.StatusAccepted {
 					refused = append(refused, got)
 				}
 			}
 			return refused
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(And(Not(BeEmpty()), HaveEach(Satisfy(func(got answer) bool {
-			said := refusal(got, http.StatusTooManyRequests)
-			return said.Reason == "BacklogFull" && strings.Contains(said.Detail, identity.WebhookID(namespace, "broken")) && got.header.Get("Retry-After") != ""
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(And(Not(BeEmpty()), HaveEach(Satisfy(func(got answer) bool {
+			problem := decodeProblem(got, http.StatusTooManyRequests)
+			return problem.Reason == "BacklogFull" && strings.Contains(problem.Detail, identity.WebhookID(namespace, "broken")) && got.header.Get("Retry-After") != ""
 		}))))
 	})
 })
@@ -102,8 +102,8 @@ var _ = Describe("the right to publish", func() {
 		DeferCleanup(proxy.Close)
 		options := gatewayOptions()
 		options.Proxy = proxy
-		on := api{base: startGateway(ctx, options).URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
-		Expect(on.call(ctx, http.MethodGet, "/v1/webhooks", nil).status).To(Equal(http.StatusOK), "the token is known")
+		api := apiClient{base: startGateway(ctx, options).URL, token: newAccount(ctx, namespace, "publisher", publisher, viewer)}
+		Expect(api.call(ctx, http.MethodGet, "/v1/webhooks", nil).status).To(Equal(http.StatusOK), "the token is known")
 		reviews := func() float64 {
 			samples, err := cluster.APIServerSamples(ctx)
 			Expect(err).NotTo(HaveOccurred())
@@ -112,7 +112,7 @@ var _ = Describe("the right to publish", func() {
 		before := reviews()
 		release := proxy.Hold()
 		time.AfterFunc(time.Second, release)
-		for _, got := range publishCrowd(ctx, on, "") {
+		for _, got := range publishCrowd(ctx, api, "") {
 			Expect(got.status).To(Equal(http.StatusAccepted), got.body)
 		}
 		Expect(reviews()-before).To(BeNumerically("<=", 5), "this, and what the rest of the cluster asks meanwhile")

@@ -15,7 +15,7 @@ import (
 )
 
 var _ = Describe("the metrics over TLS", func() {
-	It("are for callers that RBAC lets read them", func(ctx SpecContext) {
+	It("are served only to callers with the RBAC right to read them", func(ctx SpecContext) {
 		front, err := cluster.StartGateway(ctx, gatewayOptions("--metrics-secure=true"))
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(front.Kill)
@@ -33,7 +33,7 @@ var _ = Describe("the metrics over TLS", func() {
 			Expect(response.Body.Close()).To(Succeed())
 			return response.StatusCode
 		}
-		nobody, reader := account(ctx, namespace, "nobody"), account(ctx, namespace, "reader")
+		nobody, reader := newAccount(ctx, namespace, "nobody"), newAccount(ctx, namespace, "reader")
 		Expect(cluster.Client.Create(ctx, &rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: namespace + "-metrics-reader"},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "bbmcp-metrics-reader"},

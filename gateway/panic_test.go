@@ -50,7 +50,7 @@ func newBrokenGateway(t *testing.T) (g *Gateway, recovered func(panics.Place) fl
 	}
 }
 
-func TestAPanicInOneRequestIsItsAnswer(t *testing.T) {
+func TestPanicInARequestAnswers500(t *testing.T) {
 	g, recovered := newBrokenGateway(t)
 	begun := false
 	server := httptest.NewServer(g.logRequests(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -74,12 +74,12 @@ func TestAPanicInOneRequestIsItsAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	var said rest.Problem
-	if err := json.NewDecoder(response.Body).Decode(&said); err != nil {
+	var problem rest.Problem
+	if err := json.NewDecoder(response.Body).Decode(&problem); err != nil {
 		t.Fatal(err)
 	}
-	if response.StatusCode != http.StatusInternalServerError || said.Reason != reasonInternal || said.RequestID == "" || said.RequestID != response.Header.Get(requestIDHeader) {
-		t.Errorf("got %d %+v", response.StatusCode, said)
+	if response.StatusCode != http.StatusInternalServerError || problem.Reason != reasonInternal || problem.RequestID == "" || problem.RequestID != response.Header.Get(requestIDHeader) {
+		t.Errorf("got %d %+v", response.StatusCode, problem)
 	}
 	if response.Header.Get("Etag") != "" {
 		t.Error("the answer has headers of the one that never came")
@@ -101,7 +101,7 @@ func TestAPanicInOneRequestIsItsAnswer(t *testing.T) {
 	}
 }
 
-func TestAPanicInOneEventOfABatchIsItsAnswer(t *testing.T) {
+func TestPanicInAnEventFailsOnlyItsItem(t *testing.T) {
 	g, recovered := newBrokenGateway(t)
 	const batch = `[{"specversion":"1.0","id":"a","source":"/x","type":"a"},7,{"specversion":"1.0","id":"b","source":"/x","type":"a"}]`
 	in := &PublishRequest{request: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/events", http.NoBody)}
@@ -118,12 +118,12 @@ func TestAPanicInOneEventOfABatchIsItsAnswer(t *testing.T) {
 	}
 }
 
-func TestAPanicInOneDeliveryIsTheEventsAnswer(t *testing.T) {
+func TestPanicInADeliveryFailsItsEvent(t *testing.T) {
 	g, recovered := newBrokenGateway(t)
 	p := &pipeline{g: g, existing: map[string]*deliveryEntry{}, eventID: "evt_1"}
 	err := p.storeAll(context.Background(), []*target{{released: true}, {released: true}})
-	said, ok := err.(*problem) //nolint:errorlint // as it is returned
-	if !ok || said.Status != http.StatusInternalServerError {
+	problem, ok := err.(*problem) //nolint:errorlint // as it is returned
+	if !ok || problem.Status != http.StatusInternalServerError {
 		t.Fatalf("got %v", err)
 	}
 	if n := recovered(panics.Delivery); n < 1 {

@@ -37,13 +37,13 @@ func eventBody(more string) string {
 // createSuspendedWebhooks makes webhooks that collect, and waits until a gateway knows
 // them. They come in the order in which answers name them: those of the same
 // second by UID.
-func createSuspendedWebhooks(ctx context.Context, on api, namespace string, names ...string) []*v1alpha1.Webhook {
+func createSuspendedWebhooks(ctx context.Context, api apiClient, namespace string, names ...string) []*v1alpha1.Webhook {
 	GinkgoHelper()
 	var all []*v1alpha1.Webhook
 	for _, name := range names {
-		all = append(all, suspended(ctx, namespace, name))
+		all = append(all, createSuspended(ctx, namespace, name))
 	}
-	awaitWebhooks(ctx, on, len(names))
+	awaitWebhooks(ctx, api, len(names))
 	slices.SortFunc(all, func(a, b *v1alpha1.Webhook) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
 	})
@@ -52,15 +52,15 @@ func createSuspendedWebhooks(ctx context.Context, on api, namespace string, name
 
 // awaitWebhooks waits until a gateway knows so many webhooks of the caller's
 // namespace.
-func awaitWebhooks(ctx context.Context, on api, n int) {
+func awaitWebhooks(ctx context.Context, api apiClient, n int) {
 	GinkgoHelper()
 	Eventually(ctx, func() int {
-		got, err := on.try(ctx, http.MethodGet, "/v1/webhooks?limit=100", nil)
+		got, err := api.try(ctx, http.MethodGet, "/v1/webhooks?limit=100", nil)
 		if err != nil || got.status != http.StatusOK {
 			return -1
 		}
 		return len(decode[rest.WebhookList](got, http.StatusOK).Data)
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(n))
+	}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(n))
 }
 
 // listDeliveries are the deliveries of a namespace, as the API server has them.
@@ -72,33 +72,33 @@ func listDeliveries(ctx context.Context, namespace string) []v1alpha1.WebhookDel
 }
 
 // publishEvent publishes and expects this status.
-func publishEvent(ctx context.Context, on api, body any) rest.Published {
+func publishEvent(ctx context.Context, api apiClient, body any) rest.Published {
 	GinkgoHelper()
-	return decode[rest.Published](on.call(ctx, http.MethodPost, "/v1/events", body), http.StatusAccepted)
+	return decode[rest.Published](api.call(ctx, http.MethodPost, "/v1/events", body), http.StatusAccepted)
 }
 
 var _ = Describe("publishing", func() {
 	var (
 		namespace string
-		on        api
+		api       apiClient
 	)
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
-		on = as(account(ctx, namespace, "publisher", publisher, viewer))
+		api = clientFor(newAccount(ctx, namespace, "publisher", publisher, viewer))
 	})
 
 	It("stores one delivery for each webhook that wants the event, exactly", func(ctx SpecContext) {
-		all := createSuspendedWebhooks(ctx, on, namespace, "one", "two")
+		all := createSuspendedWebhooks(ctx, api, namespace, "one", "two")
 		other := &v1alpha1.Webhook{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "other"},
 			Spec:       v1alpha1.WebhookSpec{URL: endpoint.URL("/other"), Events: []string{"context.failed", "verification.*"}},
 		}
 		Expect(cluster.Client.Create(ctx, other)).To(Succeed())
-		awaitWebhooks(ctx, on, 3)
+		awaitWebhooks(ctx, api, 3)
 		const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 		body := fmt.Sprintf(`{"data": %s, "timestamp":"2024-01-15T11:30:00.1239+01:00", "id":"order_1", "event":%q}`, eventData(`,"b":1.0,"10":1,"9":[1e2]`), eventType)
 		before := time.Now()
-		got := publishEvent(ctx, on.with("traceparent", trace), body)
+		got := publishEvent(ctx, api.withHeader("traceparent", trace), body)
 
 		var want []rest.PublishedDelivery
 		payload := `{"event":"context.created","timestamp":"2024-01-15T10:30:00.123Z","data":{"9":[100],"10":1,"context_id":"ctx_1","agent_id":"agent","transaction_hash":"0x1","context_hash":"0x2","status":"pending","b":1}}`
@@ -123,15 +123,15 @@ var _ = Describe("publishing", func() {
 	})
 
 	It("generates an id and takes the present as the timestamp", func(ctx SpecContext) {
-		createSuspendedWebhooks(ctx, on, namespace, "one")
-		got := publishEvent(ctx, on, eventBody(""))
+		createSuspendedWebhooks(ctx, api, namespace, "one")
+		got := publishEvent(ctx, api, eventBody(""))
 		Expect(got.EventID).To(MatchRegexp(`^evt_[0-9A-HJKMNP-TV-Z]{26}$`))
-		Expect(publishEvent(ctx, on, eventBody("")).EventID).NotTo(Equal(got.EventID))
+		Expect(publishEvent(ctx, api, eventBody("")).EventID).NotTo(Equal(got.EventID))
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(2))
 	})
 
 	It("takes an event that no webhook wants", func(ctx SpecContext) {
-		got := publishEvent(ctx, on, eventBody(`,"id":"e1"`))
+		got := publishEvent(ctx, api, eventBody(`,"id":"e1"`))
 		Expect(got).To(Equal(rest.Published{EventID: "e1", Deliveries: []rest.PublishedDelivery{}, Skipped: []rest.SkippedWebhook{}}))
 	})
 
@@ -141,29 +141,29 @@ var _ = Describe("publishing", func() {
 			Spec:       v1alpha1.WebhookSpec{URL: endpoint.URL("/" + namespace), Events: []string{"context.*"}},
 		}
 		Expect(cluster.Client.Create(ctx, webhook)).To(Succeed())
-		awaitWebhooks(ctx, on, 1)
-		got := publishEvent(ctx, on, eventBody(`,"timestamp":"2024-01-15T10:30:00Z"`))
-		Eventually(ctx, func() int { return endpoint.Counts("/" + namespace).Posts }).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(1))
+		awaitWebhooks(ctx, api, 1)
+		got := publishEvent(ctx, api, eventBody(`,"timestamp":"2024-01-15T10:30:00Z"`))
+		Eventually(ctx, func() int { return endpoint.Counts("/" + namespace).Posts }).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(1))
 		arrived := endpoint.Received("/" + namespace)[0]
 		Expect(arrived.EventID).To(Equal(got.EventID))
 		Expect(arrived.Delivery).To(Equal(got.Deliveries[0].DeliveryID))
 		Expect(arrived.Body).To(Equal(`{"event":"context.created","timestamp":"2024-01-15T10:30:00Z","data":` + eventData("") + `}`))
 		Eventually(ctx, func() string {
-			return publishEvent(ctx, on, eventBody(`,"id":"`+got.EventID+`"`)).Deliveries[0].Status
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(rest.DeliverySucceeded), "repeating tells how it went")
+			return publishEvent(ctx, api, eventBody(`,"id":"`+got.EventID+`"`)).Deliveries[0].Status
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(rest.DeliverySucceeded), "repeating tells how it went")
 	})
 
 	DescribeTable("refuses what cannot be delivered as it is, and stores nothing",
 		func(ctx SpecContext, body string, status int, field, reason string) {
-			createSuspendedWebhooks(ctx, on, namespace, "one")
-			got := on.call(ctx, http.MethodPost, "/v1/events", body)
-			said := refusal(got, status)
-			Expect(said.Errors).To(HaveLen(1), got.body)
-			Expect(said.Errors[0].Field).To(Equal(field), got.body)
-			Expect(said.Errors[0].Reason).To(Equal(reason))
-			Expect(said.Reason).To(Equal(reason))
-			Expect(said.Detail).To(Equal(field + ": " + said.Errors[0].Detail))
-			Expect(said.RequestID).NotTo(BeEmpty())
+			createSuspendedWebhooks(ctx, api, namespace, "one")
+			got := api.call(ctx, http.MethodPost, "/v1/events", body)
+			problem := decodeProblem(got, status)
+			Expect(problem.Errors).To(HaveLen(1), got.body)
+			Expect(problem.Errors[0].Field).To(Equal(field), got.body)
+			Expect(problem.Errors[0].Reason).To(Equal(reason))
+			Expect(problem.Reason).To(Equal(reason))
+			Expect(problem.Detail).To(Equal(field + ": " + problem.Errors[0].Detail))
+			Expect(problem.RequestID).NotTo(BeEmpty())
 			Expect(len(got.body)).To(BeNumerically("<", 2048), "what was sent is not repeated")
 			Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 		},
@@ -196,7 +196,7 @@ var _ = Describe("publishing", func() {
 		Entry("an unknown event type", `{"event":"context.unheard","data":{}}`, 422, "event", "EventTypeNotRegistered"),
 		Entry("data against the schema", `{"event":"context.created","data":`+strings.Replace(eventData(""), "pending", "done", 1)+`}`, 422, "data.status", "SchemaViolated"),
 		Entry("an id that is a number", eventBody(`,"id":7`), 422, "id", "InvalidEventID"),
-		Entry("an id that is empty", eventBody(`,"id":""`), 422, "id", "InvalidEventID"),
+		Entry("an empty id in a path", eventBody(`,"id":""`), 422, "id", "InvalidEventID"),
 		Entry("an id that ends its line", eventBody(`,"id":"a\r\nb"`), 422, "id", "InvalidEventID"),
 		Entry("an id with dots", eventBody(`,"id":"../a"`), 422, "id", "InvalidEventID"),
 		Entry("an id of 65 bytes", eventBody(`,"id":"`+strings.Repeat("a", 65)+`"`), 422, "id", "InvalidEventID"),
@@ -206,10 +206,10 @@ var _ = Describe("publishing", func() {
 
 	DescribeTable("refuses headers that say something else",
 		func(ctx SpecContext, name, value string, status int, field, reason string) {
-			createSuspendedWebhooks(ctx, on, namespace, "one")
-			said := refusal(on.with(name, value).call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"a"`)), status)
-			Expect(said.Errors).To(HaveLen(1))
-			Expect([]string{said.Errors[0].Field, said.Reason}).To(Equal([]string{field, reason}))
+			createSuspendedWebhooks(ctx, api, namespace, "one")
+			problem := decodeProblem(api.withHeader(name, value).call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"a"`)), status)
+			Expect(problem.Errors).To(HaveLen(1))
+			Expect([]string{problem.Errors[0].Field, problem.Reason}).To(Equal([]string{field, reason}))
 			Expect(listDeliveries(ctx, namespace)).To(BeEmpty())
 		},
 		Entry("another id", "Idempotency-Key", "b", 422, "header.Idempotency-Key", "InvalidEventID"),
@@ -223,25 +223,25 @@ var _ = Describe("publishing", func() {
 		broken := &v1alpha1.EventType{ObjectMeta: metav1.ObjectMeta{Name: namespace + ".broken"}, Spec: v1alpha1.EventTypeSpec{Schema: `{"type":"objekt"}`}}
 		Expect(cluster.Client.Create(ctx, broken)).To(Succeed())
 		known := func(ctx context.Context) bool {
-			return strings.Contains(on.call(ctx, http.MethodGet, "/v1/event-types", nil).body, broken.Name)
+			return strings.Contains(api.call(ctx, http.MethodGet, "/v1/event-types", nil).body, broken.Name)
 		}
 		DeferCleanup(func(ctx SpecContext) {
 			Expect(cluster.Client.Delete(ctx, broken)).To(Succeed())
-			Eventually(known).WithContext(ctx).WithTimeout(soon).WithPolling(pollEvery).Should(BeFalse())
+			Eventually(known).WithContext(ctx).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(BeFalse())
 		})
-		Eventually(known).WithContext(ctx).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue())
-		said := refusal(on.call(ctx, http.MethodPost, "/v1/events", `{"event":"`+broken.Name+`","data":{}}`), http.StatusUnprocessableEntity)
-		Expect(said.Reason).To(Equal("EventTypeInvalid"))
-		Expect(said.Detail).To(And(ContainSubstring(broken.Name), ContainSubstring("operator")))
+		Eventually(known).WithContext(ctx).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(BeTrue())
+		problem := decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", `{"event":"`+broken.Name+`","data":{}}`), http.StatusUnprocessableEntity)
+		Expect(problem.Reason).To(Equal("EventTypeInvalid"))
+		Expect(problem.Detail).To(And(ContainSubstring(broken.Name), ContainSubstring("operator")))
 	})
 
 	It("needs the right to publish the type in the namespace", func(ctx SpecContext) {
 		for _, roles := range [][]string{{}, {viewer}, {deliveryViewer}, {editor}} {
-			token := account(ctx, namespace, "other"+strings.Join(roles, ""), roles...)
-			said := refusal(as(token).call(ctx, http.MethodPost, "/v1/events", `{"event":"no.such.type","data":{}}`), http.StatusForbidden)
-			Expect(said.Reason).To(Equal("Forbidden"), "and not whether the type exists")
+			token := newAccount(ctx, namespace, "other"+strings.Join(roles, ""), roles...)
+			problem := decodeProblem(clientFor(token).call(ctx, http.MethodPost, "/v1/events", `{"event":"no.such.type","data":{}}`), http.StatusForbidden)
+			Expect(problem.Reason).To(Equal("Forbidden"), "and not whether the type exists")
 		}
 		elsewhere := newNamespace(ctx)
-		refusal(on.call(ctx, http.MethodPost, "/v1/events?namespace="+elsewhere, eventBody("")), http.StatusForbidden)
+		decodeProblem(api.call(ctx, http.MethodPost, "/v1/events?namespace="+elsewhere, eventBody("")), http.StatusForbidden)
 	})
 })

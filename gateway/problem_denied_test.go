@@ -24,8 +24,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// policed lets an admission webhook look at what is written in a namespace.
-func policed(ctx context.Context, namespace string, resources ...string) *admission.Server {
+// installPolicy lets an admission webhook look at what is written in a namespace.
+func installPolicy(ctx context.Context, namespace string, resources ...string) *admission.Server {
 	GinkgoHelper()
 	server, err := admission.Start()
 	Expect(err).NotTo(HaveOccurred())
@@ -57,27 +57,27 @@ var policyAnswers = []struct {
 }
 
 var _ = Describe("a policy of the cluster that refuses a write", func() {
-	It("is quoted to whoever wanted it, whatever its code", func(ctx SpecContext) {
+	It("is quoted to the caller of every operation, whatever the policy's code", func(ctx SpecContext) {
 		t := newTenant(ctx)
-		caller := as(account(ctx, t.namespace, "caller", editor, publisher))
+		caller := clientFor(newAccount(ctx, t.namespace, "caller", editor, publisher))
 		path := "/v1/webhooks/" + t.webhook
-		policy := policed(ctx, t.namespace, "webhooks", "secrets", "webhookdeliveries")
+		policy := installPolicy(ctx, t.namespace, "webhooks", "secrets", "webhookdeliveries")
 		for _, write := range []struct {
 			what      string
 			resource  string
 			operation admissionv1.Operation
 			call      func() answer
 		}{
-			{"create a webhook", "webhooks", "CREATE", func() answer { return caller.call(ctx, http.MethodPost, "/v1/webhooks", newHook) }},
-			{"create its secret", "secrets", "CREATE", func() answer { return caller.call(ctx, http.MethodPost, "/v1/webhooks", newHook) }},
-			{"change a webhook", "webhooks", "UPDATE", func() answer { return put(ctx, caller, t.webhook, newNote) }},
-			{"suspend a webhook", "webhooks", "UPDATE", func() answer { return post(ctx, caller, path+"/suspend") }},
-			{"enable a webhook", "webhooks", "UPDATE", func() answer { return post(ctx, caller, path+"/enable") }},
-			{"rotate a secret", "secrets", "UPDATE", func() answer { return post(ctx, caller, path+"/rotate-secret") }},
-			{"retry a delivery", "webhookdeliveries", "UPDATE", func() answer { return post(ctx, caller, "/v1/deliveries/"+t.delivery+"/retry") }},
-			{"send a test event", "webhookdeliveries", "CREATE", func() answer { return caller.call(ctx, http.MethodPost, path+"/test", ofOneType) }},
+			{"create a webhook", "webhooks", "CREATE", func() answer { return caller.call(ctx, http.MethodPost, "/v1/webhooks", anotherWebhook) }},
+			{"create its secret", "secrets", "CREATE", func() answer { return caller.call(ctx, http.MethodPost, "/v1/webhooks", anotherWebhook) }},
+			{"change a webhook", "webhooks", "UPDATE", func() answer { return putWebhook(ctx, caller, t.webhook, newDescription) }},
+			{"suspend a webhook", "webhooks", "UPDATE", func() answer { return postAction(ctx, caller, path+"/suspend") }},
+			{"enable a webhook", "webhooks", "UPDATE", func() answer { return postAction(ctx, caller, path+"/enable") }},
+			{"rotate a secret", "secrets", "UPDATE", func() answer { return postAction(ctx, caller, path+"/rotate-secret") }},
+			{"retry a delivery", "webhookdeliveries", "UPDATE", func() answer { return postAction(ctx, caller, "/v1/deliveries/"+t.delivery+"/retry") }},
+			{"send a test event", "webhookdeliveries", "CREATE", func() answer { return caller.call(ctx, http.MethodPost, path+"/test", testOfOneType) }},
 			{"publish", "webhookdeliveries", "CREATE", func() answer {
-				return caller.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", eventBody(""))
+				return caller.withHeader("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 			}},
 			{"delete a webhook", "webhooks", "DELETE", func() answer { return caller.call(ctx, http.MethodDelete, path, nil) }},
 		} {
@@ -89,79 +89,79 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 					return tt.verdict
 				})
 				about := fmt.Sprintf("%s: %+v", write.what, tt.verdict)
-				said := refusal(write.call(), tt.status)
+				problem := decodeProblem(write.call(), tt.status)
 				words := `denied the request: not here`
 				if tt.verdict.Code == 0 {
 					words = `failed calling webhook "` + policy.Name() + `"`
 				}
-				Expect(said.Reason).To(Equal(tt.reason), about)
-				Expect(said.Detail).To(ContainSubstring(words), about)
-				Expect(said.Detail).NotTo(ContainSubstring("role"), about)
+				Expect(problem.Reason).To(Equal(tt.reason), about)
+				Expect(problem.Detail).To(ContainSubstring(words), about)
+				Expect(problem.Detail).NotTo(ContainSubstring("role"), about)
 			}
 		}
 		policy.Allow()
 		Expect(caller.call(ctx, http.MethodDelete, path, nil).status).To(Equal(http.StatusNoContent))
 	}, SpecTimeout(3*time.Minute))
 
-	It("costs one attempt of an event that could not be stored, however often it is repeated", func(ctx SpecContext) {
+	It("costs one attempt of an event that could not be stored, however often the event is repeated", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		on := api{base: startGateway(ctx, gatewayOptions(noRecordFlags()...)).URL, token: account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)}
+		api := apiClient{base: startGateway(ctx, gatewayOptions(noRecordFlags()...)).URL, token: newAccount(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)}
 		createActiveWebhook(ctx, namespace, "well")
 		createActiveWebhook(ctx, namespace, "down", withRetries(5*time.Second, time.Minute))
-		awaitWebhooks(ctx, on, 2)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 2)
+		warmUp(ctx, api)
 		endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 500})
-		policy := policed(ctx, namespace, "webhookdeliveries")
+		policy := installPolicy(ctx, namespace, "webhookdeliveries")
 		n := 0
 		for _, verdict := range []admission.Verdict{admission.Deny(422, "not here"), admission.Deny(403, "not here"), admission.Deny(503, "not here"), {HangUp: true}} {
 			policy.Answer(verdict)
 			for _, id := range []string{"", fmt.Sprintf("given-%d", n)} {
 				n++
-				said := rest.Problem{EventID: id}
+				problem := rest.Problem{EventID: id}
 				for range 3 {
-					repeated := on
-					if said.EventID != "" {
-						repeated = on.with("Idempotency-Key", said.EventID)
+					repeated := api
+					if problem.EventID != "" {
+						repeated = api.withHeader("Idempotency-Key", problem.EventID)
 					}
 					got := repeated.call(ctx, http.MethodPost, "/v1/events", eventBody(""))
-					said = refusal(got, map[int32]int{422: 422, 403: 403, 503: 503, 0: 503}[verdict.Code])
-					Expect(said.Detail).To(ContainSubstring(policy.Name()), "the policy's words")
-					Expect(said.EventID).To(Or(Equal(id), HavePrefix("evt_")))
-					Expect(said.Deliveries).To(HaveLen(1), "what was delivered is told")
+					problem = decodeProblem(got, map[int32]int{422: 422, 403: 403, 503: 503, 0: 503}[verdict.Code])
+					Expect(problem.Detail).To(ContainSubstring(policy.Name()), "the policy's words")
+					Expect(problem.EventID).To(Or(Equal(id), HavePrefix("evt_")))
+					Expect(problem.Deliveries).To(HaveLen(1), "what was delivered is told")
 				}
-				Expect(attemptNumbers(specPath(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
-				Expect(attemptNumbers(specPath(namespace, "well"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				Expect(attemptNumbers(specPath(namespace, "down"), problem.EventID)).To(HaveLen(1), "%+v", verdict)
+				Expect(attemptNumbers(specPath(namespace, "well"), problem.EventID)).To(HaveLen(1), "%+v", verdict)
 				policy.Allow()
-				Expect(deliveryStates(publishEvent(ctx, on.with("Idempotency-Key", said.EventID), eventBody("")))).To(ConsistOf(rest.DeliverySucceeded, rest.DeliveryRetrying))
-				Expect(awaitDelivery(ctx, namespace, said.EventID, v1alpha1.DeliveryRetrying).Status.Attempts).To(Equal(int32(1)))
-				Expect(attemptNumbers(specPath(namespace, "down"), said.EventID)).To(HaveLen(1), "%+v", verdict)
+				Expect(deliveryStates(publishEvent(ctx, api.withHeader("Idempotency-Key", problem.EventID), eventBody("")))).To(ConsistOf(rest.DeliverySucceeded, rest.DeliveryRetrying))
+				Expect(awaitDelivery(ctx, namespace, problem.EventID, v1alpha1.DeliveryRetrying).Status.Attempts).To(Equal(int32(1)))
+				Expect(attemptNumbers(specPath(namespace, "down"), problem.EventID)).To(HaveLen(1), "%+v", verdict)
 				endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 200}) // keeps its circuit closed
-				Eventually(ctx, func() []string { return deliveryStates(publishEvent(ctx, on, eventBody(""))) }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveEach(rest.DeliverySucceeded))
+				Eventually(ctx, func() []string { return deliveryStates(publishEvent(ctx, api, eventBody(""))) }).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveEach(rest.DeliverySucceeded))
 				endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 500})
 				policy.Answer(verdict)
 			}
 		}
 	}, SpecTimeout(3*time.Minute))
 
-	It("makes publishing slower and stops nothing where it takes longer than a write may at first", func(ctx SpecContext) {
+	It("makes publishing slower and stops nothing, if it takes longer than a write's first time limit", func(ctx SpecContext) {
 		const takes, n = 2500 * time.Millisecond, 20
 		namespace := newNamespace(ctx)
-		on := api{base: startGateway(ctx, gatewayOptions()).URL, token: account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)}
+		api := apiClient{base: startGateway(ctx, gatewayOptions()).URL, token: newAccount(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)}
 		webhook := createActiveWebhook(ctx, namespace, "taker")
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		before := endpoint.Counts(specPath(namespace, "taker")).Accepted
-		policy := policed(ctx, namespace, "webhookdeliveries", "webhookdeliveries/status", "webhooks/status")
+		policy := installPolicy(ctx, namespace, "webhookdeliveries", "webhookdeliveries/status", "webhooks/status")
 		policy.Answer(admission.Verdict{After: takes})
 		began := time.Now()
 		var refused, slowest atomic.Int64
 		inParallel(ctx, n, func(i int) {
 			asked := time.Now()
-			_, tries := publishUntilAccepted(ctx, on.with("Prefer", "respond-async"), numberedEvent(i))
+			_, tries := publishUntilAccepted(ctx, api.withHeader("Prefer", "respond-async"), numberedEvent(i))
 			refused.Add(int64(tries - 1))
 			slowest.Store(max(slowest.Load(), int64(time.Since(asked))))
 		})
-		measured("a policy takes %s: of %d events %d times refused, the slowest took %s", takes, n, refused.Load(), time.Duration(slowest.Load()).Round(100*time.Millisecond))
+		reportFigure("a policy takes %s: of %d events %d times refused, the slowest took %s", takes, n, refused.Load(), time.Duration(slowest.Load()).Round(100*time.Millisecond))
 		Expect(refused.Load()).To(BeZero())
 		byHand := &v1alpha1.WebhookDelivery{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "by-hand"},
@@ -173,12 +173,12 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 		Expect(cluster.Client.Create(ctx, byHand)).To(Succeed())
 		Expect(endpoint.Wait(ctx, specPath(namespace, "taker"), func(c receiver.Counts) bool { return c.Accepted == before+n+1 })).To(Succeed())
 		awaitDelivery(ctx, namespace, byHand.Spec.EventID, v1alpha1.DeliverySucceeded)
-		measured("and all were delivered and written after %s", time.Since(began).Round(100*time.Millisecond))
+		reportFigure("and all were delivered and written after %s", time.Since(began).Round(100*time.Millisecond))
 	}, SpecTimeout(3*time.Minute))
 
-	It("is quoted by the webhook that has no secret because of it", func(ctx SpecContext) {
+	It("is quoted in the status of a webhook that has no secret because of it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
+		token := newAccount(ctx, namespace, "editor", editor)
 		quota := &corev1.ResourceQuota{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "few"},
 			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"secrets": resource.MustParse("0")}},
@@ -187,28 +187,28 @@ var _ = Describe("a policy of the cluster that refuses a write", func() {
 		Eventually(ctx, func() corev1.ResourceList {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(quota), quota)).To(Succeed())
 			return quota.Status.Hard
-		}).WithTimeout(soon).WithPolling(pollEvery).ShouldNot(BeEmpty())
-		said := refusal(as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace)), http.StatusForbidden)
-		Expect([]string{said.Reason, said.Detail}).To(HaveExactElements("QuotaExceeded", And(ContainSubstring("exceeded quota: few"), Not(ContainSubstring("role")))))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).ShouldNot(BeEmpty())
+		problem := decodeProblem(clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace)), http.StatusForbidden)
+		Expect([]string{problem.Reason, problem.Detail}).To(HaveExactElements("QuotaExceeded", And(ContainSubstring("exceeded quota: few"), Not(ContainSubstring("role")))))
 
-		webhook := suspended(ctx, namespace, "applied")
-		awaitWebhooks(ctx, as(token), 1)
+		webhook := createSuspended(ctx, namespace, "applied")
+		awaitWebhooks(ctx, clientFor(token), 1)
 		shown := func() *rest.WebhookProblem {
-			return decode[rest.Webhook](as(token).call(ctx, http.MethodGet, "/v1/webhooks/"+identity.WebhookID(namespace, webhook.Name), nil), http.StatusOK).Problem
+			return decode[rest.Webhook](clientFor(token).call(ctx, http.MethodGet, "/v1/webhooks/"+identity.WebhookID(namespace, webhook.Name), nil), http.StatusOK).Problem
 		}
-		Eventually(ctx, shown).WithTimeout(soon).WithPolling(pollEvery).Should(And(Not(BeNil()), HaveField("Reason", "SecretRefused"), HaveField("Message", ContainSubstring("exceeded quota: few"))))
+		Eventually(ctx, shown).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(And(Not(BeNil()), HaveField("Reason", "SecretRefused"), HaveField("Message", ContainSubstring("exceeded quota: few"))))
 		Expect(cluster.Client.Delete(ctx, quota)).To(Succeed())
 		Eventually(ctx, shown).WithTimeout(time.Minute).WithPolling(pollEvery).Should(BeNil())
 	}, SpecTimeout(2*time.Minute))
 
-	It("is quoted where it is an immutable Secret that cannot be rotated", func(ctx SpecContext) {
+	It("is quoted by a rotation of an immutable Secret", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
-		webhook := created(ctx, token, hookFor(namespace))
-		secret := secretOf(ctx, namespace, webhook.Name)
+		token := newAccount(ctx, namespace, "editor", editor)
+		webhook := createWebhook(ctx, token, webhookBody(namespace))
+		secret := readSecret(ctx, namespace, webhook.Name)
 		secret.Immutable = new(true)
 		Expect(cluster.Client.Update(ctx, secret)).To(Succeed())
-		said := refusal(post(ctx, as(token), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusUnprocessableEntity)
-		Expect([]string{said.Reason, said.Detail}).To(HaveExactElements("SecretRefused", ContainSubstring("field is immutable")))
+		problem := decodeProblem(postAction(ctx, clientFor(token), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusUnprocessableEntity)
+		Expect([]string{problem.Reason, problem.Detail}).To(HaveExactElements("SecretRefused", ContainSubstring("field is immutable")))
 	})
 })

@@ -18,14 +18,14 @@ var _ = Describe("records in a namespace whose admission webhook hangs", func() 
 		const events = 10
 		hangs, other := newNamespace(ctx), newNamespace(ctx)
 		own := startGateway(ctx, gatewayOptions())
-		onHanging := api{base: own.URL, token: account(ctx, hangs, "publisher", publisher, viewer)}
-		on := api{base: own.URL, token: account(ctx, other, "publisher", publisher, viewer)}
+		onHanging := apiClient{base: own.URL, token: newAccount(ctx, hangs, "publisher", publisher, viewer)}
+		api := apiClient{base: own.URL, token: newAccount(ctx, other, "publisher", publisher, viewer)}
 		createActiveWebhook(ctx, hangs, "one")
 		createActiveWebhook(ctx, other, "one")
 		awaitWebhooks(ctx, onHanging, 1)
-		awaitWebhooks(ctx, on, 1)
+		awaitWebhooks(ctx, api, 1)
 		warmUp(ctx, onHanging)
-		before := warmUp(ctx, on)
+		before := warmUp(ctx, api)
 
 		server, err := admission.Start()
 		Expect(err).NotTo(HaveOccurred())
@@ -40,11 +40,11 @@ var _ = Describe("records in a namespace whose admission webhook hangs", func() 
 		for i := range events {
 			Expect(deliveryStates(publishEvent(ctx, onHanging, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
 		}
-		Eventually(ctx, func() int { return server.Count("webhookdeliveries", "CREATE") }).WithTimeout(soon).WithPolling(pollEvery).
+		Eventually(ctx, func() int { return server.Count("webhookdeliveries", "CREATE") }).WithTimeout(eventualTimeout).WithPolling(pollEvery).
 			Should(BeNumerically(">=", 2), "as many as one namespace may have at once")
 		for i := range events {
-			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, api, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
 		}
-		Eventually(ctx, func() int { return len(listDeliveries(ctx, other)) }).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(before + events))
+		Eventually(ctx, func() int { return len(listDeliveries(ctx, other)) }).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(before + events))
 	})
 })

@@ -39,23 +39,23 @@ var _ = Describe("records of what was delivered at once", func() {
 	var namespace, token string
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
-		token = account(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
+		token = newAccount(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
 	})
 	recording := func(policy v1alpha1.RecordPolicy) func(*v1alpha1.WebhookSpec) {
 		return func(spec *v1alpha1.WebhookSpec) { spec.Retention = &v1alpha1.Retention{Record: policy} }
 	}
-	start := func(ctx context.Context, args ...string) api {
+	start := func(ctx context.Context, args ...string) apiClient {
 		GinkgoHelper()
-		return api{base: startGateway(ctx, gatewayOptions(args...)).URL, token: token}
+		return apiClient{base: startGateway(ctx, gatewayOptions(args...)).URL, token: token}
 	}
 
 	It("are all there in small use, as finished deliveries", func(ctx SpecContext) {
-		on := start(ctx)
+		api := start(ctx)
 		createActiveWebhook(ctx, namespace, "one")
-		awaitWebhooks(ctx, on, 1)
-		n := warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		n := warmUp(ctx, api)
 		for i := range 10 {
-			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, api, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
 		}
 		Eventually(ctx, func(g Gomega) {
 			all := listDeliveries(ctx, namespace)
@@ -64,26 +64,26 @@ var _ = Describe("records of what was delivered at once", func() {
 				g.Expect(delivery.Status.State).To(Equal(v1alpha1.DeliverySucceeded))
 				g.Expect(delivery.Status.AttemptLog).To(HaveLen(1))
 			}
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Succeed())
 		object := findDelivery(ctx, namespace, "e3")
 		Expect(object.Spec.FirstAttempt).To(Equal(&object.Status.AttemptLog[0]))
 		Expect(endpoint.Counts(specPath(namespace, "one")).Duplicates).To(BeZero())
-		got := decode[rest.Delivery](on.call(ctx, http.MethodGet, "/v1/deliveries/"+publishEvent(ctx, on, numberedEvent(3)).Deliveries[0].DeliveryID, nil), http.StatusOK)
+		got := decode[rest.Delivery](api.call(ctx, http.MethodGet, "/v1/deliveries/"+publishEvent(ctx, api, numberedEvent(3)).Deliveries[0].DeliveryID, nil), http.StatusOK)
 		Expect([]any{got.Status, got.Attempts, *got.ResponseStatus}).To(Equal([]any{rest.DeliverySucceeded, 1, 200}))
 	})
 
 	It("are a sample under load, which tells how many there are no records of", func(ctx SpecContext) {
-		on := start(ctx, "--record-rate=1", "--record-burst=5")
+		api := start(ctx, "--record-rate=1", "--record-burst=5")
 		webhook := createActiveWebhook(ctx, namespace, "one")
-		awaitWebhooks(ctx, on, 1)
-		n := warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		n := warmUp(ctx, api)
 		for i := range 50 {
-			publishEvent(ctx, on, numberedEvent(i))
+			publishEvent(ctx, api, numberedEvent(i))
 		}
 		Eventually(ctx, func() int {
 			all := listDeliveries(ctx, namespace)
 			return len(all) + sumUnrecorded(all)
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(n+50), "the last one is recorded when there is room")
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(n+50), "the last one is recorded when there is room")
 		Expect(len(listDeliveries(ctx, namespace))).To(BeNumerically("<", 30))
 		Eventually(ctx, func() int64 {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
@@ -93,13 +93,13 @@ var _ = Describe("records of what was delivered at once", func() {
 	})
 
 	It("are none where the webhook wants none, and all where it wants all", func(ctx SpecContext) {
-		on := start(ctx, "--record-rate=0", "--record-burst=0")
+		api := start(ctx, "--record-rate=0", "--record-burst=0")
 		createActiveWebhook(ctx, namespace, "never", recording(v1alpha1.RecordNever))
 		createActiveWebhook(ctx, namespace, "always", recording(v1alpha1.RecordAlways))
-		awaitWebhooks(ctx, on, 2)
-		n := warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 2)
+		n := warmUp(ctx, api)
 		for i := range 20 {
-			publishEvent(ctx, on, numberedEvent(i))
+			publishEvent(ctx, api, numberedEvent(i))
 		}
 		Eventually(ctx, func() map[string]int {
 			count := map[string]int{}
@@ -107,7 +107,7 @@ var _ = Describe("records of what was delivered at once", func() {
 				count[delivery.Spec.WebhookRef.Name]++
 			}
 			return count
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(map[string]int{"always": n + 20}))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(map[string]int{"always": n + 20}))
 	})
 
 	It("are stored before the answer where all are wanted, or the publisher is told", SpecTimeout(3*time.Minute), func(ctx SpecContext) {
@@ -116,20 +116,20 @@ var _ = Describe("records of what was delivered at once", func() {
 		DeferCleanup(proxy.Close)
 		options := gatewayOptions("--record-rate=0", "--record-burst=0")
 		options.Proxy = proxy
-		on := api{base: startGateway(ctx, options).URL, token: token}
+		api := apiClient{base: startGateway(ctx, options).URL, token: token}
 		createActiveWebhook(ctx, namespace, "always", recording(v1alpha1.RecordAlways))
-		awaitWebhooks(ctx, on, 1)
-		before := warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		before := warmUp(ctx, api)
 
 		By("while the controller is behind")
-		policy := policed(ctx, namespace, "webhookdeliveries/status")
+		policy := installPolicy(ctx, namespace, "webhookdeliveries/status")
 		policy.Answer(admission.Deny(503, "not now"))
 		const n = 300 // more than wait for the controller otherwise
 		inParallel(ctx, n, func(i int) {
-			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, api, numberedEvent(i)))).To(Equal([]string{rest.DeliverySucceeded}))
 		})
 		recorded := len(listDeliveries(ctx, namespace)) - before
-		measured("record: Always, the controller is behind: %d of %d recorded when the last answer came", recorded, n)
+		reportFigure("record: Always, the controller is behind: %d of %d recorded when the last answer came", recorded, n)
 		Expect(recorded).To(Equal(n))
 		policy.Allow()
 
@@ -137,70 +137,70 @@ var _ = Describe("records of what was delivered at once", func() {
 		release := proxy.Hold()
 		DeferCleanup(release)
 		for range 2 {
-			refusal(on.call(ctx, http.MethodPost, "/v1/events", numberedEvent(n)), http.StatusServiceUnavailable)
+			decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", numberedEvent(n)), http.StatusServiceUnavailable)
 		}
 		release()
-		got, _ := publishUntilAccepted(ctx, on, numberedEvent(n))
+		got, _ := publishUntilAccepted(ctx, api, numberedEvent(n))
 		Expect(deliveryStates(got)).To(Equal([]string{rest.DeliverySucceeded}))
 		Expect(findDelivery(ctx, namespace, fmt.Sprint("e", n))).NotTo(BeNil())
 		Expect(attemptNumbers(specPath(namespace, "always"), fmt.Sprint("e", n))).To(HaveLen(1), "it was sent once")
 	})
 
 	It("are made of a success that ends a failure, though the webhook wants none", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
-		on := start(ctx, "--record-rate=0", "--record-burst=0")
+		api := start(ctx, "--record-rate=0", "--record-burst=0")
 		webhook := createActiveWebhook(ctx, namespace, "never", recording(v1alpha1.RecordNever), func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{{Duration: time.Hour}}}
 		})
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		healthy := func() string {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy).Reason
 		}
 		endpoint.Script(specPath(namespace, "never"), receiver.Step{Status: http.StatusInternalServerError}, receiver.Step{Status: http.StatusOK})
-		Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(1)))).To(Equal([]string{rest.DeliveryRetrying}))
+		Expect(deliveryStates(publishEvent(ctx, api, numberedEvent(1)))).To(Equal([]string{rest.DeliveryRetrying}))
 		Eventually(ctx, healthy).WithTimeout(30 * time.Second).WithPolling(pollEvery).Should(Equal(v1alpha1.ReasonAttemptsFailing))
 		Eventually(ctx, func() *bool {
-			return decode[rest.WebhookList](on.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK).Data[0].EndpointHealth.Healthy
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveValue(BeFalse()))
-		Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(2)))).To(Equal([]string{rest.DeliverySucceeded}))
-		Eventually(ctx, healthy).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.ReasonDelivering))
+			return decode[rest.WebhookList](api.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK).Data[0].EndpointHealth.Healthy
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveValue(BeFalse()))
+		Expect(deliveryStates(publishEvent(ctx, api, numberedEvent(2)))).To(Equal([]string{rest.DeliverySucceeded}))
+		Eventually(ctx, healthy).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(v1alpha1.ReasonDelivering))
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(2))
 	})
 
 	It("need none for an id to make nothing twice", func(ctx SpecContext) {
-		on := start(ctx, noRecordFlags()...)
+		api := start(ctx, noRecordFlags()...)
 		createActiveWebhook(ctx, namespace, "one")
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		path := specPath(namespace, "one")
-		first := on.call(ctx, http.MethodPost, "/v1/events", numberedEvent(1))
-		Expect(on.call(ctx, http.MethodPost, "/v1/events", numberedEvent(1)).body).To(Equal(first.body), "the same answer")
+		first := api.call(ctx, http.MethodPost, "/v1/events", numberedEvent(1))
+		Expect(api.call(ctx, http.MethodPost, "/v1/events", numberedEvent(1)).body).To(Equal(first.body), "the same answer")
 		Expect(attemptNumbers(path, "e1")).To(HaveLen(1))
 		By("refusing another event under the id")
 		other := `{"event":"` + eventType + `","id":"e1","data":` + eventData(`,"n":2`) + `}`
-		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", other), http.StatusConflict).Reason).To(Equal("EventIDTaken"))
+		Expect(decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", other), http.StatusConflict).Reason).To(Equal("EventIDTaken"))
 		late := `{"event":"` + eventType + `","id":"e1","timestamp":"2020-01-01T00:00:00Z","data":` + eventData(`,"n":1`) + `}`
-		Expect(refusal(on.call(ctx, http.MethodPost, "/v1/events", late), http.StatusConflict).Reason).To(Equal("EventIDTaken"))
+		Expect(decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", late), http.StatusConflict).Reason).To(Equal("EventIDTaken"))
 		By("completing for a webhook that is new")
 		createActiveWebhook(ctx, namespace, "two")
-		awaitWebhooks(ctx, on, 2)
-		Expect(publishEvent(ctx, on, numberedEvent(1)).Deliveries).To(HaveLen(2))
-		Eventually(ctx, func() []string { return attemptNumbers(specPath(namespace, "two"), "e1") }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
+		awaitWebhooks(ctx, api, 2)
+		Expect(publishEvent(ctx, api, numberedEvent(1)).Deliveries).To(HaveLen(2))
+		Eventually(ctx, func() []string { return attemptNumbers(specPath(namespace, "two"), "e1") }).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveLen(1))
 		Expect(attemptNumbers(path, "e1")).To(HaveLen(1))
 		Expect(receivedBodies(path, "e1")).To(Equal(receivedBodies(specPath(namespace, "two"), "e1")), "with the first timestamp")
 	})
 
 	It("sends one of many requests with one id", func(ctx SpecContext) {
-		on := start(ctx, noRecordFlags()...)
+		api := start(ctx, noRecordFlags()...)
 		createActiveWebhook(ctx, namespace, "one")
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		path := specPath(namespace, "one")
 		endpoint.Script(path, receiver.Step{Delay: 200 * time.Millisecond})
 		inParallel(ctx, publishers, func(int) {
 			defer GinkgoRecover()
-			Expect(deliveryStates(publishEvent(ctx, on, numberedEvent(7)))).To(Equal([]string{rest.DeliverySucceeded}))
+			Expect(deliveryStates(publishEvent(ctx, api, numberedEvent(7)))).To(Equal([]string{rest.DeliverySucceeded}))
 		})
 		Expect(attemptNumbers(path, "e7")).To(Equal([]string{"1"}))
 	})

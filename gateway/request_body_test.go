@@ -29,7 +29,7 @@ func newBody(content io.Reader, length int64) *requestBody {
 	return b
 }
 
-func TestABodyCountsUntilItsRequestEnds(t *testing.T) {
+func TestBodyCountsUntilItsRequestEnds(t *testing.T) {
 	for name, length := range map[string]int64{"of a known length": 300_000, "of an unknown length": -1} {
 		t.Run(name, func(t *testing.T) {
 			b := newBody(strings.NewReader(strings.Repeat("x", 300_000)), length)
@@ -52,7 +52,7 @@ func TestABodyCountsUntilItsRequestEnds(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsNotTaken(t *testing.T) {
+func TestBodyIsRefused(t *testing.T) {
 	hungUp := errors.New("connection reset by peer")
 	tests := []struct {
 		name    string

@@ -33,14 +33,14 @@ var _ = Describe("an endpoint that answers 500 to 2,000 events", func() {
 	It("has a webhook that says how many it did not get, until that is over", func(ctx SpecContext) {
 		const events = 2000
 		namespace := newNamespace(ctx)
-		on := startLimitedGateway(ctx, account(ctx, namespace, "publisher", publisher, viewer), "--backlog-per-webhook=200")
+		api := startLimitedGateway(ctx, newAccount(ctx, namespace, "publisher", publisher, viewer), "--backlog-per-webhook=200")
 		webhook := createActiveWebhook(ctx, namespace, "down")
-		awaitWebhooks(ctx, on, 1)
+		awaitWebhooks(ctx, api, 1)
 		endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: http.StatusInternalServerError})
 
 		var told atomic.Int64
 		inParallel(ctx, events, func(int) {
-			got := publishEvent(ctx, on, eventBody(""))
+			got := publishEvent(ctx, api, eventBody(""))
 			Expect(len(got.Deliveries) + len(got.Skipped)).To(Equal(1))
 			for _, each := range got.Skipped {
 				Expect(each.Reason).To(Equal(rest.SkippedBacklogFull))
@@ -49,14 +49,14 @@ var _ = Describe("an endpoint that answers 500 to 2,000 events", func() {
 		})
 		Expect(told.Load()).To(BeNumerically(">", events/2))
 
-		status := func() v1alpha1.WebhookStatus { return fresh(ctx, webhook).Status }
+		status := func() v1alpha1.WebhookStatus { return readObject(ctx, webhook).Status }
 		full := func() bool { return meta.IsStatusConditionTrue(status().Conditions, v1alpha1.ConditionBacklogFull) }
-		Eventually(ctx, full).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue())
-		Eventually(ctx, func() []string { return eventReasons(ctx, namespace) }).WithTimeout(soon).WithPolling(pollEvery).
+		Eventually(ctx, full).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(BeTrue())
+		Eventually(ctx, func() []string { return eventReasons(ctx, namespace) }).WithTimeout(eventualTimeout).WithPolling(pollEvery).
 			Should(ContainElement(v1alpha1.ReasonDeliveriesSkipped))
-		Eventually(ctx, full).WithTimeout(backlogFullFor+soon).WithPolling(pollEvery).Should(BeFalse(), "nothing was skipped since")
+		Eventually(ctx, full).WithTimeout(backlogFullFor+eventualTimeout).WithPolling(pollEvery).Should(BeFalse(), "nothing was skipped since")
 		Expect(status().DeliveriesSkipped).To(Equal(told.Load()), "what publishers were told")
-		shown := decode[rest.Webhook](on.call(ctx, http.MethodGet, "/v1/webhooks/"+status().WebhookID, nil), http.StatusOK)
+		shown := decode[rest.Webhook](api.call(ctx, http.MethodGet, "/v1/webhooks/"+status().WebhookID, nil), http.StatusOK)
 		Expect(shown.LastSkippedAt).NotTo(BeNil())
 		Expect(shown.DeliveriesSkipped).To(Equal(told.Load()))
 	})

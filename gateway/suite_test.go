@@ -30,10 +30,10 @@ import (
 const (
 	// pollEvery is the pause between two looks at something that takes a while.
 	pollEvery = 20 * time.Millisecond
-	// soon is for what takes moments on a machine that is not busy.
-	soon = 30 * time.Second
-	// slowPage is the longest that a page of a list may take, at the 99th percentile.
-	slowPage = 50 * time.Millisecond
+	// eventualTimeout is for what takes moments on a machine that is not busy.
+	eventualTimeout = 30 * time.Second
+	// maxPageTime is the longest that a page of a list may take, at the 99th percentile.
+	maxPageTime = 50 * time.Millisecond
 	// backlogFullFor is how long the manager calls a backlog full after a delivery was
 	// skipped.
 	backlogFullFor = 15 * time.Second
@@ -42,13 +42,13 @@ const (
 var (
 	// cluster is the one control plane that all specs share.
 	cluster *stack.Stack
-	// shared is the gateway of the specs that do not need one of their own.
-	shared *stack.Gateway
+	// sharedGateway is the gateway of the specs that do not need one of their own.
+	sharedGateway *stack.Gateway
 	// endpoint takes what is sent.
 	endpoint *receiver.Receiver
-	// promised is what the OpenAPI document says of answers; every answer of
+	// validator is what the OpenAPI document says of answers; every answer of
 	// every spec is held against it.
-	promised *openapi.Validator
+	validator *openapi.Validator
 )
 
 func TestGateway(t *testing.T) {
@@ -58,7 +58,7 @@ func TestGateway(t *testing.T) {
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	var err error
-	promised, err = openapi.Load("../docs/reference/openapi.json")
+	validator, err = openapi.Load("../docs/reference/openapi.json")
 	Expect(err).NotTo(HaveOccurred())
 	cluster, err = stack.Start(ctx, stack.Options{
 		ControlPlane: controlplane.Options{UnsafeNoFsync: true},
@@ -70,7 +70,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	// Some specs count what is stored: nothing may be swept away meanwhile.
 	_, err = cluster.StartManager(ctx, stack.ManagerOptions{Supervise: true, Args: []string{"--retain-count=100000", "--backlog-full-for=" + backlogFullFor.String()}})
 	Expect(err).NotTo(HaveOccurred())
-	shared, err = cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true})
+	sharedGateway, err = cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true})
 	Expect(err).NotTo(HaveOccurred())
 	endpoint, err = receiver.Start(receiver.Options{})
 	Expect(err).NotTo(HaveOccurred())
@@ -94,8 +94,8 @@ func newNamespace(ctx context.Context) string {
 	return namespace.Name
 }
 
-// account makes a ServiceAccount with these roles and returns its token.
-func account(ctx context.Context, namespace, name string, roles ...string) string {
+// newAccount makes a ServiceAccount with these roles and returns its token.
+func newAccount(ctx context.Context, namespace, name string, roles ...string) string {
 	GinkgoHelper()
 	token, err := cluster.Token(ctx, namespace, name, roles)
 	Expect(err).NotTo(HaveOccurred())
@@ -114,17 +114,17 @@ func gatewayOptions(args ...string) stack.GatewayOptions {
 	return stack.GatewayOptions{Supervise: true, Args: args}
 }
 
-// api calls the REST API.
-type api struct {
+// apiClient calls the REST API.
+type apiClient struct {
 	base, token string
 	header      http.Header
 }
 
-// as calls the shared gateway with a token; "": with none.
-func as(token string) api { return api{base: shared.URL, token: token} }
+// clientFor calls the shared gateway with a token; "": with none.
+func clientFor(token string) apiClient { return apiClient{base: sharedGateway.URL, token: token} }
 
-// with adds a header.
-func (a api) with(name, value string) api {
+// withHeader adds a header.
+func (a apiClient) withHeader(name, value string) apiClient {
 	header := a.header.Clone()
 	if header == nil {
 		header = http.Header{}
@@ -142,7 +142,7 @@ type answer struct {
 }
 
 // call sends a request; body is sent as it is if it is a string, else as JSON.
-func (a api) call(ctx context.Context, method, path string, body any) answer {
+func (a apiClient) call(ctx context.Context, method, path string, body any) answer {
 	GinkgoHelper()
 	got, err := a.try(ctx, method, path, body)
 	Expect(err).NotTo(HaveOccurred())
@@ -150,7 +150,7 @@ func (a api) call(ctx context.Context, method, path string, body any) answer {
 }
 
 // try is call for a gateway that may be away.
-func (a api) try(ctx context.Context, method, path string, body any) (answer, error) {
+func (a apiClient) try(ctx context.Context, method, path string, body any) (answer, error) {
 	var content io.Reader
 	switch typed := body.(type) {
 	case nil:
@@ -183,7 +183,7 @@ func (a api) try(ctx context.Context, method, path string, body any) (answer, er
 	if err != nil {
 		return answer{}, fmt.Errorf("read the answer: %w", err)
 	}
-	if err := promised.Check(method, path, response.StatusCode, response.Header, text); err != nil && !isProbe(path) {
+	if err := validator.Check(method, path, response.StatusCode, response.Header, text); err != nil && !isProbe(path) {
 		return answer{}, err
 	}
 	return answer{status: response.StatusCode, header: response.Header, body: string(text)}, nil
@@ -201,8 +201,8 @@ func decode[T any](got answer, status int) T {
 	return value
 }
 
-// refusal reads a problem that must have this status.
-func refusal(got answer, status int) rest.Problem {
+// decodeProblem reads a problem that must have this status.
+func decodeProblem(got answer, status int) rest.Problem {
 	GinkgoHelper()
 	Expect(got.header.Get("Content-Type")).To(Equal("application/problem+json"), got.body)
 	return decode[rest.Problem](got, status)

@@ -20,10 +20,10 @@ import (
 var _ = Describe("a namespace that is being deleted", func() {
 	It("gets one first attempt at most, and then none", func(ctx SpecContext) {
 		namespace, home := newNamespace(ctx), newNamespace(ctx)
-		on := api{base: startGateway(ctx, gatewayOptions(noRecordFlags()...)).URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
+		api := apiClient{base: startGateway(ctx, gatewayOptions(noRecordFlags()...)).URL, token: newAccount(ctx, namespace, "publisher", publisher, viewer)}
 		webhook := createActiveWebhook(ctx, namespace, "down", withRetries(5*time.Second, time.Minute))
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 500})
 
 		// The webhook and its namespace end together when the finalizer goes.
@@ -34,7 +34,7 @@ var _ = Describe("a namespace that is being deleted", func() {
 		finalizers(ctx, `["example.com/hold"]`)
 		DeferCleanup(func(ctx SpecContext) { finalizers(ctx, "null") })
 		// Rights in the namespace go with it; these do not.
-		on.token = account(ctx, home, "publisher")
+		api.token = newAccount(ctx, home, "publisher")
 		binding := &rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: home},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: publisher},
@@ -42,13 +42,13 @@ var _ = Describe("a namespace that is being deleted", func() {
 		}
 		Expect(cluster.Client.Create(ctx, binding)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(cluster.Client.Delete(ctx, binding)).To(Succeed()) })
-		on = on.with("Prefer", "wait=5")
+		api = api.withHeader("Prefer", "wait=5")
 		Expect(cluster.Client.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})).To(Succeed())
 
 		before := endpoint.Counts(specPath(namespace, "down")).Posts
 		for range 5 {
-			said := refusal(on.call(ctx, http.MethodPost, "/v1/events?namespace="+namespace, eventBody("")), http.StatusConflict)
-			Expect(said.Reason).To(Equal("NamespaceTerminating"))
+			problem := decodeProblem(api.call(ctx, http.MethodPost, "/v1/events?namespace="+namespace, eventBody("")), http.StatusConflict)
+			Expect(problem.Reason).To(Equal("NamespaceTerminating"))
 		}
 		Expect(endpoint.Counts(specPath(namespace, "down")).Posts).To(BeNumerically("<=", before+1))
 	}, SpecTimeout(time.Minute))

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestBrowsersStayWithTLS(t *testing.T) {
+func TestBrowsersAreToldToStayWithTLS(t *testing.T) {
 	handler := requireTransportSecurity(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for url, want := range map[string]string{
 		"https://hooks.example.com/dashboard/": strictTransport,

@@ -26,13 +26,13 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-const goodSecret = "correct horse battery staple"
+const validSecret = "correct horse battery staple"
 
 // object is the body of a request, as callers write it.
 type object map[string]any
 
-// with is the object with some members changed; nil removes one.
-func (o object) with(changes object) object {
+// withMembers is the object with some members changed; nil removes one.
+func (o object) withMembers(changes object) object {
 	next := maps.Clone(o)
 	for key, value := range changes {
 		if next[key] = value; value == nil {
@@ -42,34 +42,34 @@ func (o object) with(changes object) object {
 	return next
 }
 
-// hookFor is a webhook to create whose endpoint has the namespace's name.
-func hookFor(namespace string) object {
+// webhookBody is a webhook to create whose endpoint has the namespace's name.
+func webhookBody(namespace string) object {
 	return object{"name": "orders", "url": endpoint.URL("/" + namespace), "events": []string{"*"}}
 }
 
-// created makes a webhook by the REST API.
-func created(ctx context.Context, token string, body object) rest.Webhook {
+// createWebhook makes a webhook by the REST API.
+func createWebhook(ctx context.Context, token string, body object) rest.Webhook {
 	GinkgoHelper()
-	return decode[rest.Webhook](as(token).call(ctx, http.MethodPost, "/v1/webhooks", body), http.StatusCreated)
+	return decode[rest.Webhook](clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", body), http.StatusCreated)
 }
 
-// objectOf is the Webhook behind an answer.
-func objectOf(ctx context.Context, namespace string, webhook rest.Webhook) *v1alpha1.Webhook {
+// readWebhook is the Webhook behind an answer.
+func readWebhook(ctx context.Context, namespace string, webhook rest.Webhook) *v1alpha1.Webhook {
 	GinkgoHelper()
-	return fresh(ctx, &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: webhook.Name}})
+	return readObject(ctx, &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: webhook.Name}})
 }
 
-// fresh reads an object as it is now.
-func fresh[T client.Object](ctx context.Context, object T) T {
+// readObject reads an object as it is now.
+func readObject[T client.Object](ctx context.Context, object T) T {
 	GinkgoHelper()
 	Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
 	return object
 }
 
-// secretOf is the signing Secret of a webhook.
-func secretOf(ctx context.Context, namespace, webhook string) *corev1.Secret {
+// readSecret is the signing Secret of a webhook.
+func readSecret(ctx context.Context, namespace, webhook string) *corev1.Secret {
 	GinkgoHelper()
-	return fresh(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: webhook + "-signing"}})
+	return readObject(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: webhook + "-signing"}})
 }
 
 // readiness is the condition Ready of a webhook, for Eventually.
@@ -104,8 +104,8 @@ func expectStored(ctx context.Context, namespace string, names ...string) {
 	Expect(stored).To(ConsistOf(names))
 }
 
-// accountMay makes a ServiceAccount with rights of its own.
-func accountMay(ctx context.Context, namespace, name string, rules ...rbacv1.PolicyRule) string {
+// newAccountWithRules makes a ServiceAccount with rights of its own.
+func newAccountWithRules(ctx context.Context, namespace, name string, rules ...rbacv1.PolicyRule) string {
 	GinkgoHelper()
 	about := metav1.ObjectMeta{Namespace: namespace, Name: name}
 	Expect(cluster.Client.Create(ctx, &rbacv1.Role{ObjectMeta: about, Rules: rules})).To(Succeed())
@@ -113,31 +113,31 @@ func accountMay(ctx context.Context, namespace, name string, rules ...rbacv1.Pol
 		ObjectMeta: about, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
 		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: namespace, Name: name}},
 	})).To(Succeed())
-	return account(ctx, namespace, name)
+	return newAccount(ctx, namespace, name)
 }
 
-// may is a right on a resource of ours.
-func may(resource string, verbs ...string) rbacv1.PolicyRule {
+// ruleFor is a right on a resource of ours.
+func ruleFor(resource string, verbs ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{resource}, Verbs: verbs}
 }
 
-// maySecrets is a right on Secrets.
-func maySecrets(verbs ...string) rbacv1.PolicyRule {
+// ruleForSecrets is a right on Secrets.
+func ruleForSecrets(verbs ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: verbs}
 }
 
 var _ = Describe("creating a webhook", func() {
-	for about, secret := range map[string]string{"the secret that was given": goodSecret, "the secret that was made": ""} {
+	for about, secret := range map[string]string{"the secret that was given": validSecret, "the secret that was made": ""} {
 		It("signs with "+about, func(ctx SpecContext) {
 			namespace := newNamespace(ctx)
-			token := account(ctx, namespace, "editor", editor)
-			body := hookFor(namespace).with(object{"description": "for <tests> & people"})
+			token := newAccount(ctx, namespace, "editor", editor)
+			body := webhookBody(namespace).withMembers(object{"description": "for <tests> & people"})
 			if secret != "" {
 				body["secret"] = secret
 			}
-			got := as(token).call(ctx, http.MethodPost, "/v1/webhooks", body)
+			got := clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", body)
 			webhook := decode[rest.Webhook](got, http.StatusCreated)
-			kept := objectOf(ctx, namespace, webhook)
+			kept := readWebhook(ctx, namespace, webhook)
 
 			Expect(webhook.Secret).NotTo(BeNil())
 			if secret == "" {
@@ -149,58 +149,58 @@ var _ = Describe("creating a webhook", func() {
 				WebhookID: webhook.WebhookID, Name: "orders", URL: endpoint.URL("/" + namespace), Events: []string{"*"},
 				Description: new("for <tests> & people"), Secret: webhook.Secret, Status: rest.WebhookActive, CreatedAt: kept.CreationTimestamp.UTC(),
 				EndpointHealth: rest.EndpointHealth{Reason: "NoDeliveries", Message: "no delivery has finished yet"},
-				RetryPolicy:    standard.RetryPolicy, DeliveryDeadline: standard.DeliveryDeadline, Overflow: standard.Overflow, Retention: standard.Retention,
+				RetryPolicy:    defaultSettings.RetryPolicy, DeliveryDeadline: defaultSettings.DeliveryDeadline, Overflow: defaultSettings.Overflow, Retention: defaultSettings.Retention,
 			}))
 			Expect(got.header.Get("Location")).To(Equal("/v1/webhooks/" + webhook.WebhookID))
 			Expect(got.header.Get("Cache-Control")).To(Equal("no-store"))
 
-			at := as(token).call(ctx, http.MethodGet, got.header.Get("Location"), nil)
+			at := clientFor(token).call(ctx, http.MethodGet, got.header.Get("Location"), nil)
 			webhook.Secret = nil
 			Expect(decode[rest.Webhook](at, http.StatusOK)).To(Equal(webhook), "read at once, without the secret")
 			Expect(at.header.Get("ETag")).To(Equal(got.header.Get("ETag")))
 
-			Eventually(readiness(ctx, namespace, "orders")).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
-			Expect(endpoint.Secrets("/"+namespace, string(secretOf(ctx, namespace, "orders").Data[v1alpha1.SecretKey]))).To(Succeed())
-			collect(ctx, kept, 0, 1)
+			Eventually(readiness(ctx, namespace, "orders")).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal("True Ready"))
+			Expect(endpoint.Secrets("/"+namespace, string(readSecret(ctx, namespace, "orders").Data[v1alpha1.SecretKey]))).To(Succeed())
+			createDeliveries(ctx, kept, 0, 1)
 			Expect(endpoint.Wait(ctx, "/"+namespace, func(c receiver.Counts) bool { return c.Verified == 1 })).To(Succeed())
 		}, SpecTimeout(time.Minute))
 	}
 
-	It("stores a Secret as the controller would, and leaves no trace of the way", func(ctx SpecContext) {
+	It("stores the Secret that the controller would store, and leaves no annotation behind", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace).with(object{"name": nil, "secret": goodSecret}))
+		webhook := createWebhook(ctx, newAccount(ctx, namespace, "editor", editor), webhookBody(namespace).withMembers(object{"name": nil, "secret": validSecret}))
 		Expect(webhook.Name).To(MatchRegexp(`^wh-[a-z2-7]{16}$`), "a name is made")
-		kept := objectOf(ctx, namespace, webhook)
+		kept := readWebhook(ctx, namespace, webhook)
 		Expect(kept.Annotations).To(BeEmpty())
-		secret := secretOf(ctx, namespace, webhook.Name)
+		secret := readSecret(ctx, namespace, webhook.Name)
 		Expect(secret.Labels).To(Equal(map[string]string{v1alpha1.SigningSecretLabel: "true", v1alpha1.WebhookLabel: webhook.Name}))
 		Expect(metav1.IsControlledBy(secret, kept)).To(BeTrue())
-		Expect(secret.Data).To(Equal(map[string][]byte{v1alpha1.SecretKey: []byte(goodSecret)}))
-		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
-		Expect(secretOf(ctx, namespace, webhook.Name).ResourceVersion).To(Equal(secret.ResourceVersion), "the controller has kept its hands off")
+		Expect(secret.Data).To(Equal(map[string][]byte{v1alpha1.SecretKey: []byte(validSecret)}))
+		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal("True Ready"))
+		Expect(readSecret(ctx, namespace, webhook.Name).ResourceVersion).To(Equal(secret.ResourceVersion), "the controller has kept its hands off")
 	})
 
-	It("tells nobody of a secret that is missing for a moment", func(ctx SpecContext) {
+	It("emits no Event about a secret that is missing for a moment", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
+		token := newAccount(ctx, namespace, "editor", editor)
 		for i := range 10 {
-			created(ctx, token, hookFor(namespace).with(object{"name": fmt.Sprint("orders-", i)}))
+			createWebhook(ctx, token, webhookBody(namespace).withMembers(object{"name": fmt.Sprint("orders-", i)}))
 		}
 		for i := range 10 {
-			Eventually(readiness(ctx, namespace, fmt.Sprint("orders-", i))).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
+			Eventually(readiness(ctx, namespace, fmt.Sprint("orders-", i))).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal("True Ready"))
 		}
 		var events corev1.EventList
 		Expect(cluster.Client.List(ctx, &events, client.InNamespace(namespace))).To(Succeed())
 		Expect(events.Items).To(BeEmpty())
 	})
 
-	DescribeTable("refuses, storing nothing,",
+	DescribeTable("is refused without storing anything, given",
 		func(ctx SpecContext, changes object, field, detail string) {
 			namespace := newNamespace(ctx)
-			token := account(ctx, namespace, "editor", editor)
-			got := as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(changes))
-			said := refusal(got, http.StatusUnprocessableEntity)
-			Expect(said.Errors).To(ContainElement(SatisfyAll(HaveField("Field", field), HaveField("Detail", ContainSubstring(detail)))), got.body)
+			token := newAccount(ctx, namespace, "editor", editor)
+			got := clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace).withMembers(changes))
+			problem := decodeProblem(got, http.StatusUnprocessableEntity)
+			Expect(problem.Errors).To(ContainElement(SatisfyAll(HaveField("Field", field), HaveField("Detail", ContainSubstring(detail)))), got.body)
 			if secret, ok := changes["secret"].(string); ok && secret != "" {
 				Expect(got.body).NotTo(ContainSubstring(secret))
 			}
@@ -225,9 +225,9 @@ var _ = Describe("creating a webhook", func() {
 		Entry("a short secret", object{"secret": "fifteen-bytes-x"}, "secret", "shorter than 16"),
 		Entry("an empty secret", object{"secret": ""}, "secret", "length"),
 		Entry("a long secret", object{"secret": strings.Repeat("s", 257)}, "secret", "256"),
-		Entry("a secret with a line break", object{"secret": goodSecret + "\n"}, "secret", "white space"),
+		Entry("a secret with a line break", object{"secret": validSecret + "\n"}, "secret", "white space"),
 		Entry("a whsec_ that is none", object{"secret": "whsec_hardly-base64-at-all"}, "secret", "whsec_"),
-		Entry("a secret in quotes", object{"secret": `"` + goodSecret + `"`}, "secret", "quotes"),
+		Entry("a secret in quotes", object{"secret": `"` + validSecret + `"`}, "secret", "quotes"),
 		Entry("a secret that is encoded", object{"secret": "d2hzZWNfQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="}, "secret", "base64 of"),
 		Entry("a secret that is no text", object{"secret": 1234567890123456}, "secret", "string"),
 		Entry("upper case in the name", object{"name": "Orders"}, "name", "lower case"),
@@ -238,21 +238,21 @@ var _ = Describe("creating a webhook", func() {
 		Entry("what only the controller writes", object{"status": "active"}, "status", "unexpected"),
 	)
 
-	It("takes a name and a secret of the largest size", func(ctx SpecContext) {
+	It("accepts a name and a secret of the largest size", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		name := strings.Repeat("a", 63)
-		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace).with(object{"name": name, "secret": strings.Repeat("s", 256)}))
+		webhook := createWebhook(ctx, newAccount(ctx, namespace, "editor", editor), webhookBody(namespace).withMembers(object{"name": name, "secret": strings.Repeat("s", 256)}))
 		Expect(webhook.Name).To(Equal(name))
-		Eventually(readiness(ctx, namespace, name)).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
+		Eventually(readiness(ctx, namespace, name)).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal("True Ready"))
 	})
 
-	It("refuses a name that is taken, whoever comes first", func(ctx SpecContext) {
+	It("is refused for a name that is taken, also when callers create at once", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
+		token := newAccount(ctx, namespace, "editor", editor)
 		results := make(chan answer, 8)
 		for range cap(results) {
 			go func() {
-				got, _ := as(token).try(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace))
+				got, _ := clientFor(token).try(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace))
 				results <- got
 			}()
 		}
@@ -263,72 +263,72 @@ var _ = Describe("creating a webhook", func() {
 				made = append(made, decode[rest.Webhook](got, http.StatusCreated))
 				continue
 			}
-			said := refusal(got, http.StatusConflict)
-			Expect(said.Reason).To(Equal("AlreadyExists"))
-			Expect(said.Errors).To(HaveExactElements(HaveField("Field", "name")))
+			problem := decodeProblem(got, http.StatusConflict)
+			Expect(problem.Reason).To(Equal("AlreadyExists"))
+			Expect(problem.Errors).To(HaveExactElements(HaveField("Field", "name")))
 		}
 		Expect(made).To(HaveLen(1))
-		Expect(string(secretOf(ctx, namespace, "orders").Data[v1alpha1.SecretKey])).To(Equal(*made[0].Secret), "the secret is that of who has won")
+		Expect(string(readSecret(ctx, namespace, "orders").Data[v1alpha1.SecretKey])).To(Equal(*made[0].Secret), "the secret is that of who has won")
 	})
 
-	It("leaves a Secret alone that belongs to somebody else", func(ctx SpecContext) {
+	It("leaves a Secret alone that has another owner", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders-signing"}, StringData: map[string]string{"secret": "of somebody else"}}
 		Expect(cluster.Client.Create(ctx, foreign)).To(Succeed())
-		token := account(ctx, namespace, "editor", editor)
-		said := refusal(as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace)), http.StatusConflict)
-		Expect(said.Detail).To(ContainSubstring(`"orders-signing" exists already`))
+		token := newAccount(ctx, namespace, "editor", editor)
+		problem := decodeProblem(clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace)), http.StatusConflict)
+		Expect(problem.Detail).To(ContainSubstring(`"orders-signing" exists already`))
 		expectStored(ctx, namespace, "secret orders-signing")
-		Expect(fresh(ctx, foreign).Data).To(Equal(map[string][]byte{"secret": []byte("of somebody else")}))
+		Expect(readObject(ctx, foreign).Data).To(Equal(map[string][]byte{"secret": []byte("of somebody else")}))
 	})
 
-	It("stores nothing for a caller who may not create Secrets, nor delete", func(ctx SpecContext) {
+	It("stores nothing for a caller who may neither create Secrets nor delete webhooks", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := accountMay(ctx, namespace, "half", may("webhooks", "get", "list", "create"))
-		said := refusal(as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace)), http.StatusForbidden)
-		Expect(said.Detail).To(SatisfyAll(ContainSubstring("secrets"), ContainSubstring("bbmcp-editor")))
+		token := newAccountWithRules(ctx, namespace, "half", ruleFor("webhooks", "get", "list", "create"))
+		problem := decodeProblem(clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace)), http.StatusForbidden)
+		Expect(problem.Detail).To(SatisfyAll(ContainSubstring("secrets"), ContainSubstring("bbmcp-editor")))
 		expectStored(ctx, namespace)
 	})
 
-	It("needs no right but to create both", func(ctx SpecContext) {
+	It("needs only the rights to create webhooks and Secrets", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := accountMay(ctx, namespace, "creator", may("webhooks", "create"), maySecrets("create"))
-		webhook := created(ctx, token, hookFor(namespace).with(object{"secret": goodSecret}))
-		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
-		Expect(string(secretOf(ctx, namespace, "orders").Data[v1alpha1.SecretKey])).To(Equal(goodSecret))
+		token := newAccountWithRules(ctx, namespace, "creator", ruleFor("webhooks", "create"), ruleForSecrets("create"))
+		webhook := createWebhook(ctx, token, webhookBody(namespace).withMembers(object{"secret": validSecret}))
+		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal("True Ready"))
+		Expect(string(readSecret(ctx, namespace, "orders").Data[v1alpha1.SecretKey])).To(Equal(validSecret))
 	})
 
-	It("gets a secret by the controller when its author has died before storing one", func(ctx SpecContext) {
+	It("is completed by the controller, if the gateway dies before it stores the Secret", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		half := suspended(ctx, namespace, "whole")
+		half := createSuspended(ctx, namespace, "whole")
 		half = &v1alpha1.Webhook{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "half", Annotations: map[string]string{v1alpha1.SecretFollowsAnnotation: "true"}},
 			Spec:       half.Spec,
 		}
 		Expect(cluster.Client.Create(ctx, half)).To(Succeed())
-		Eventually(readiness(ctx, namespace, "half")).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("Unknown Progressing"))
+		Eventually(readiness(ctx, namespace, "half")).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal("Unknown Progressing"))
 		Eventually(readiness(ctx, namespace, "half")).WithTimeout(time.Minute).WithPolling(pollEvery).Should(Equal("True Suspended"))
-		secret := secretOf(ctx, namespace, "half")
+		secret := readSecret(ctx, namespace, "half")
 		Expect(secret.CreationTimestamp.Sub(half.CreationTimestamp.Time)).To(BeNumerically(">=", 29*time.Second))
 	})
 })
 
-var _ = Describe("a gateway whose dispatcher is strict", func() {
-	It("refuses http, and an endpoint on this machine", func(ctx SpecContext) {
+var _ = Describe("a gateway whose dispatcher allows no exceptions", func() {
+	It("refuses http URLs and loopback endpoints", func(ctx SpecContext) {
 		strict, err := cluster.StartGateway(ctx, stack.GatewayOptions{DispatcherArgs: []string{"--allow-http=false", "--allow-cidr="}})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(strict.Stop)
 		namespace := newNamespace(ctx)
-		caller := as(account(ctx, namespace, "editor", editor))
+		caller := clientFor(newAccount(ctx, namespace, "editor", editor))
 		caller.base = strict.URL
-		said := refusal(caller.call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"url": "http://example.com/hook"})), http.StatusUnprocessableEntity)
-		Expect(said.Errors).To(HaveExactElements(SatisfyAll(HaveField("Field", "url"), HaveField("Reason", "SchemeForbidden"))))
-		said = refusal(caller.call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(object{"url": "https://[::1]/hook"})), http.StatusUnprocessableEntity)
-		Expect(said.Errors).To(HaveExactElements(SatisfyAll(HaveField("Field", "url"), HaveField("Reason", "AddressForbidden"))))
+		problem := decodeProblem(caller.call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace).withMembers(object{"url": "http://example.com/hook"})), http.StatusUnprocessableEntity)
+		Expect(problem.Errors).To(HaveExactElements(SatisfyAll(HaveField("Field", "url"), HaveField("Reason", "SchemeForbidden"))))
+		problem = decodeProblem(caller.call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace).withMembers(object{"url": "https://[::1]/hook"})), http.StatusUnprocessableEntity)
+		Expect(problem.Errors).To(HaveExactElements(SatisfyAll(HaveField("Field", "url"), HaveField("Reason", "AddressForbidden"))))
 		expectStored(ctx, namespace)
 
 		strict.Dispatcher().Stop(0)
-		refusal(caller.call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace)), http.StatusServiceUnavailable)
+		decodeProblem(caller.call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace)), http.StatusServiceUnavailable)
 		expectStored(ctx, namespace)
 	})
 })

@@ -24,32 +24,32 @@ import (
 
 var secretKind = schema.GroupVersionKind{Version: "v1", Kind: "SecretList"}
 
-// rotated asks for a new secret and returns it; key may be "".
-func rotated(ctx context.Context, token, webhookID, key string) string {
+// rotateSecret asks for a new secret and returns it; key may be "".
+func rotateSecret(ctx context.Context, token, webhookID, key string) string {
 	GinkgoHelper()
-	caller := as(token)
+	caller := clientFor(token)
 	if key != "" {
-		caller = caller.with("Idempotency-Key", key)
+		caller = caller.withHeader("Idempotency-Key", key)
 	}
-	got := post(ctx, caller, "/v1/webhooks/"+webhookID+"/rotate-secret")
+	got := postAction(ctx, caller, "/v1/webhooks/"+webhookID+"/rotate-secret")
 	webhook := decode[rest.Webhook](got, http.StatusOK)
 	Expect(webhook.Secret).NotTo(BeNil())
 	Expect(got.header.Get("Cache-Control")).To(Equal("no-store"))
 	return *webhook.Secret
 }
 
-// handled waits until the controller has handled every request to rotate.
-func handled(ctx context.Context, namespace, name string) {
+// awaitRotation waits until the controller has handled every request to rotate.
+func awaitRotation(ctx context.Context, namespace, name string) {
 	GinkgoHelper()
 	Eventually(ctx, func(g Gomega) {
-		webhook := fresh(ctx, &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})
+		webhook := readObject(ctx, &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})
 		g.Expect(webhook.Status.LastHandledRotateAt).NotTo(BeEmpty())
 		g.Expect(webhook.Status.LastHandledRotateAt).To(Equal(webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation]))
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+	}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Succeed())
 }
 
-// data is what a signing Secret holds.
-func data(secret *corev1.Secret) map[string]string {
+// secretData is what a signing Secret holds.
+func secretData(secret *corev1.Secret) map[string]string {
 	all := map[string]string{}
 	for key, value := range secret.Data {
 		all[key] = string(value)
@@ -58,17 +58,17 @@ func data(secret *corev1.Secret) map[string]string {
 }
 
 var _ = Describe("rotating a secret", func() {
-	It("returns the new one, and both sign", func(ctx SpecContext) {
+	It("returns the new secret, and both sign", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
-		webhook := created(ctx, token, hookFor(namespace))
-		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
-		secret := rotated(ctx, token, webhook.WebhookID, "")
+		token := newAccount(ctx, namespace, "editor", editor)
+		webhook := createWebhook(ctx, token, webhookBody(namespace))
+		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal("True Ready"))
+		secret := rotateSecret(ctx, token, webhook.WebhookID, "")
 		Expect(secret).To(MatchRegexp(`^whsec_[A-Za-z0-9+/]{43}=$`))
 		Expect(secret).NotTo(Equal(*webhook.Secret))
-		handled(ctx, namespace, webhook.Name)
-		Expect(data(secretOf(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": secret, "previous": *webhook.Secret}), "rotated once")
-		end := fresh(ctx, &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: webhook.Name}}).Status.Signing.OverlapEndTime
+		awaitRotation(ctx, namespace, webhook.Name)
+		Expect(secretData(readSecret(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": secret, "previous": *webhook.Secret}), "rotated once")
+		end := readObject(ctx, &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: webhook.Name}}).Status.Signing.OverlapEndTime
 		Expect(end.Time).To(BeTemporally("~", time.Now().Add(24*time.Hour), time.Minute))
 	})
 
@@ -76,158 +76,158 @@ var _ = Describe("rotating a secret", func() {
 		"the old": func(old, _ string) string { return old },
 		"the new": func(_, fresh string) string { return fresh },
 	} {
-		It("loses nothing for a receiver that knows "+about+" one", func(ctx SpecContext) {
+		It("loses no delivery for a receiver that knows "+about+" one", func(ctx SpecContext) {
 			namespace := newNamespace(ctx)
-			token := account(ctx, namespace, "editor", editor)
+			token := newAccount(ctx, namespace, "editor", editor)
 			path := "/" + namespace
 			endpoint.Script(path, receiver.Step{Fault: receiver.CheckSignature})
-			webhook := created(ctx, token, hookFor(namespace))
+			webhook := createWebhook(ctx, token, webhookBody(namespace))
 			Expect(endpoint.Secrets(path, *webhook.Secret)).To(Succeed())
-			kept := objectOf(ctx, namespace, webhook)
-			collect(ctx, kept, 0, 5)
-			secret := rotated(ctx, token, webhook.WebhookID, "")
-			collect(ctx, kept, 5, 5)
+			kept := readWebhook(ctx, namespace, webhook)
+			createDeliveries(ctx, kept, 0, 5)
+			secret := rotateSecret(ctx, token, webhook.WebhookID, "")
+			createDeliveries(ctx, kept, 5, 5)
 			Expect(endpoint.Secrets(path, knows(*webhook.Secret, secret))).To(Succeed())
-			collect(ctx, kept, 10, 5)
+			createDeliveries(ctx, kept, 10, 5)
 			Expect(endpoint.Wait(ctx, path, func(c receiver.Counts) bool { return c.Accepted == 15 })).To(Succeed())
 			Expect(endpoint.Counts(path).Duplicates).To(BeZero())
 		}, SpecTimeout(time.Minute))
 	}
 
-	It("drops a leaked secret at once", func(ctx SpecContext) {
+	It("drops the old secret at once, if the overlap is zero", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
-		webhook := created(ctx, token, hookFor(namespace))
+		token := newAccount(ctx, namespace, "editor", editor)
+		webhook := createWebhook(ctx, token, webhookBody(namespace))
 		leaked := []byte(`{"spec":{"signing":{"overlap":"0s"}}}`)
-		Expect(cluster.Client.Patch(ctx, objectOf(ctx, namespace, webhook), client.RawPatch(types.MergePatchType, leaked))).To(Succeed())
-		secret := rotated(ctx, token, webhook.WebhookID, "")
-		handled(ctx, namespace, webhook.Name)
-		Expect(data(secretOf(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": secret}))
+		Expect(cluster.Client.Patch(ctx, readWebhook(ctx, namespace, webhook), client.RawPatch(types.MergePatchType, leaked))).To(Succeed())
+		secret := rotateSecret(ctx, token, webhook.WebhookID, "")
+		awaitRotation(ctx, namespace, webhook.Name)
+		Expect(secretData(readSecret(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": secret}))
 	})
 
-	It("happens once for each key", func(ctx SpecContext) {
+	It("happens once for each idempotency key", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
-		webhook := created(ctx, token, hookFor(namespace))
-		first := rotated(ctx, token, webhook.WebhookID, "first")
+		token := newAccount(ctx, namespace, "editor", editor)
+		webhook := createWebhook(ctx, token, webhookBody(namespace))
+		first := rotateSecret(ctx, token, webhook.WebhookID, "first")
 		for range 3 {
-			Expect(rotated(ctx, token, webhook.WebhookID, "first")).To(Equal(first))
+			Expect(rotateSecret(ctx, token, webhook.WebhookID, "first")).To(Equal(first))
 		}
-		handled(ctx, namespace, webhook.Name)
-		Expect(rotated(ctx, token, webhook.WebhookID, "first")).To(Equal(first), "also after the controller has seen it")
-		second := rotated(ctx, token, webhook.WebhookID, "second")
+		awaitRotation(ctx, namespace, webhook.Name)
+		Expect(rotateSecret(ctx, token, webhook.WebhookID, "first")).To(Equal(first), "also after the controller has seen it")
+		second := rotateSecret(ctx, token, webhook.WebhookID, "second")
 		Expect(second).NotTo(Equal(first))
-		said := refusal(post(ctx, as(token).with("Idempotency-Key", "first"), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusConflict)
-		Expect(said.Reason).To(Equal("IdempotencyKeyUsed"))
-		handled(ctx, namespace, webhook.Name)
-		Expect(data(secretOf(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": second, "previous": first}))
+		problem := decodeProblem(postAction(ctx, clientFor(token).withHeader("Idempotency-Key", "first"), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusConflict)
+		Expect(problem.Reason).To(Equal("IdempotencyKeyUsed"))
+		awaitRotation(ctx, namespace, webhook.Name)
+		Expect(secretData(readSecret(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": second, "previous": first}))
 		for _, key := range []string{"with space", strings.Repeat("k", 129), "umläut"} {
-			refusal(post(ctx, as(token).with("Idempotency-Key", key), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusUnprocessableEntity)
+			decodeProblem(postAction(ctx, clientFor(token).withHeader("Idempotency-Key", key), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusUnprocessableEntity)
 		}
 	})
 
-	It("gives everyone who rotates at once a secret that signs", func(ctx SpecContext) {
+	It("gives each of several concurrent callers a secret that signs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
-		webhook := created(ctx, token, hookFor(namespace))
+		token := newAccount(ctx, namespace, "editor", editor)
+		webhook := createWebhook(ctx, token, webhookBody(namespace))
 		for range 5 {
 			var all sync.WaitGroup
 			secrets := make([]string, 2)
 			for i := range secrets {
 				all.Go(func() {
 					defer GinkgoRecover()
-					secrets[i] = rotated(ctx, token, webhook.WebhookID, "")
+					secrets[i] = rotateSecret(ctx, token, webhook.WebhookID, "")
 				})
 			}
 			all.Wait()
-			handled(ctx, namespace, webhook.Name)
-			kept := data(secretOf(ctx, namespace, webhook.Name))
+			awaitRotation(ctx, namespace, webhook.Name)
+			kept := secretData(readSecret(ctx, namespace, webhook.Name))
 			Expect([]string{kept["secret"], kept["previous"]}).To(ConsistOf(secrets), "nobody has rotated a third time")
 		}
 	})
 
-	It("takes turns with requests by annotation", func(ctx SpecContext) {
+	It("takes turns with rotations requested by annotation", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
-		webhook := created(ctx, token, hookFor(namespace))
-		kept := objectOf(ctx, namespace, webhook)
+		token := newAccount(ctx, namespace, "editor", editor)
+		webhook := createWebhook(ctx, token, webhookBody(namespace))
+		kept := readWebhook(ctx, namespace, webhook)
 		for _, request := range []string{"one", "two", "three", "four", "five"} {
 			asked := []byte(`{"metadata":{"annotations":{"` + v1alpha1.RotateRequestedAtAnnotation + `":"` + request + `"}}}`)
 			Expect(cluster.Client.Patch(ctx, kept.DeepCopy(), client.RawPatch(types.MergePatchType, asked))).To(Succeed())
-			secret := rotated(ctx, token, webhook.WebhookID, "")
-			handled(ctx, namespace, webhook.Name)
-			Expect(data(secretOf(ctx, namespace, webhook.Name))).To(HaveKeyWithValue("secret", secret), "what was handed out last is what signs")
+			secret := rotateSecret(ctx, token, webhook.WebhookID, "")
+			awaitRotation(ctx, namespace, webhook.Name)
+			Expect(secretData(readSecret(ctx, namespace, webhook.Name))).To(HaveKeyWithValue("secret", secret), "what was handed out last is what signs")
 		}
 	})
 
 	It("makes a Secret that is missing", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
-		webhook := created(ctx, token, hookFor(namespace))
-		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
-		Expect(cluster.Client.Delete(ctx, secretOf(ctx, namespace, webhook.Name))).To(Succeed())
-		secret := rotated(ctx, token, webhook.WebhookID, "")
-		handled(ctx, namespace, webhook.Name)
-		Expect(data(secretOf(ctx, namespace, webhook.Name))).To(HaveKeyWithValue("secret", secret))
-		Expect(metav1.IsControlledBy(secretOf(ctx, namespace, webhook.Name), objectOf(ctx, namespace, webhook))).To(BeTrue())
+		token := newAccount(ctx, namespace, "editor", editor)
+		webhook := createWebhook(ctx, token, webhookBody(namespace))
+		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal("True Ready"))
+		Expect(cluster.Client.Delete(ctx, readSecret(ctx, namespace, webhook.Name))).To(Succeed())
+		secret := rotateSecret(ctx, token, webhook.WebhookID, "")
+		awaitRotation(ctx, namespace, webhook.Name)
+		Expect(secretData(readSecret(ctx, namespace, webhook.Name))).To(HaveKeyWithValue("secret", secret))
+		Expect(metav1.IsControlledBy(readSecret(ctx, namespace, webhook.Name), readWebhook(ctx, namespace, webhook))).To(BeTrue())
 	})
 
 	It("is refused for a Secret that its owner manages, and for a foreign one", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
-		webhook := created(ctx, token, hookFor(namespace))
+		token := newAccount(ctx, namespace, "editor", editor)
+		webhook := createWebhook(ctx, token, webhookBody(namespace))
 		own := []byte(`{"spec":{"signing":{"secretRef":{"name":"keys"}}}}`)
-		kept := objectOf(ctx, namespace, webhook)
+		kept := readWebhook(ctx, namespace, webhook)
 		Expect(cluster.Client.Patch(ctx, kept, client.RawPatch(types.MergePatchType, own))).To(Succeed())
 		path := "/v1/webhooks/" + webhook.WebhookID + "/rotate-secret"
-		said := refusal(post(ctx, as(token), path), http.StatusConflict)
-		Expect([]string{said.Reason, said.Detail}).To(HaveExactElements(Equal("SecretUserManaged"), ContainSubstring(`"keys"`)))
+		problem := decodeProblem(postAction(ctx, clientFor(token), path), http.StatusConflict)
+		Expect([]string{problem.Reason, problem.Detail}).To(HaveExactElements(Equal("SecretUserManaged"), ContainSubstring(`"keys"`)))
 
-		other := suspended(ctx, namespace, "other")
+		other := createSuspended(ctx, namespace, "other")
 		Expect(cluster.Client.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "third-signing"}})).To(Succeed())
 		third := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "third"}, Spec: other.Spec}
 		Expect(cluster.Client.Create(ctx, third)).To(Succeed())
-		said = refusal(post(ctx, as(token), "/v1/webhooks/"+seen(ctx, token, third)+"/rotate-secret"), http.StatusConflict)
-		Expect(said.Reason).To(Equal("SecretNotPermitted"))
+		problem = decodeProblem(postAction(ctx, clientFor(token), "/v1/webhooks/"+awaitWebhook(ctx, token, third)+"/rotate-secret"), http.StatusConflict)
+		Expect(problem.Reason).To(Equal("SecretNotPermitted"))
 	})
 
-	It("changes nothing for a caller who may not write Secrets", func(ctx SpecContext) {
+	It("changes nothing for a caller without the right to write Secrets", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace))
+		webhook := createWebhook(ctx, newAccount(ctx, namespace, "editor", editor), webhookBody(namespace))
 		for name, secrets := range map[string][]string{"none": {"list"}, "reads": {"get"}, "makes": {"create"}, "patches": {"get", "patch"}} {
-			token := accountMay(ctx, namespace, name, may("webhooks", "get", "patch"), maySecrets(secrets...))
-			said := refusal(post(ctx, as(token), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusForbidden)
-			Expect(said.Detail).To(ContainSubstring(`may not update secrets "orders-signing"`), name)
-			Expect(objectOf(ctx, namespace, webhook).Annotations).NotTo(HaveKey(v1alpha1.RotateRequestedAtAnnotation), name)
-			Expect(data(secretOf(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": *webhook.Secret}), name)
+			token := newAccountWithRules(ctx, namespace, name, ruleFor("webhooks", "get", "patch"), ruleForSecrets(secrets...))
+			problem := decodeProblem(postAction(ctx, clientFor(token), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusForbidden)
+			Expect(problem.Detail).To(ContainSubstring(`may not update secrets "orders-signing"`), name)
+			Expect(readWebhook(ctx, namespace, webhook).Annotations).NotTo(HaveKey(v1alpha1.RotateRequestedAtAnnotation), name)
+			Expect(secretData(readSecret(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": *webhook.Secret}), name)
 		}
 	})
 
-	It("needs no right to read Secrets, and shows none but the new one", func(ctx SpecContext) {
+	It("needs no right to read Secrets, and shows only the new secret", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace))
-		token := accountMay(ctx, namespace, "writer", may("webhooks", "get", "patch"), maySecrets("update"))
-		secret := rotated(ctx, token, webhook.WebhookID, "mine")
-		handled(ctx, namespace, webhook.Name)
-		Expect(data(secretOf(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": secret, "previous": *webhook.Secret}))
-		Expect(rotated(ctx, token, webhook.WebhookID, "mine")).To(Equal(secret), "the same caller may ask again")
+		webhook := createWebhook(ctx, newAccount(ctx, namespace, "editor", editor), webhookBody(namespace))
+		token := newAccountWithRules(ctx, namespace, "writer", ruleFor("webhooks", "get", "patch"), ruleForSecrets("update"))
+		secret := rotateSecret(ctx, token, webhook.WebhookID, "mine")
+		awaitRotation(ctx, namespace, webhook.Name)
+		Expect(secretData(readSecret(ctx, namespace, webhook.Name))).To(Equal(map[string]string{"secret": secret, "previous": *webhook.Secret}))
+		Expect(rotateSecret(ctx, token, webhook.WebhookID, "mine")).To(Equal(secret), "the same caller may ask again")
 
-		other := accountMay(ctx, namespace, "other", may("webhooks", "get", "patch"), maySecrets("update"))
-		asked := objectOf(ctx, namespace, webhook).Annotations[v1alpha1.RotateRequestedAtAnnotation]
+		other := newAccountWithRules(ctx, namespace, "other", ruleFor("webhooks", "get", "patch"), ruleForSecrets("update"))
+		asked := readWebhook(ctx, namespace, webhook).Annotations[v1alpha1.RotateRequestedAtAnnotation]
 		for _, key := range []string{"mine", asked} {
-			Expect(rotated(ctx, other, webhook.WebhookID, key)).NotTo(Equal(secret), "by the key of somebody else nobody is shown what signs")
+			Expect(rotateSecret(ctx, other, webhook.WebhookID, key)).NotTo(Equal(secret), "by the key of somebody else nobody is shown what signs")
 		}
 	})
 
-	It("takes the caller's right to read where the gateway has none", func(ctx SpecContext) {
+	It("uses the caller's right to read Secrets, if the gateway has none", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		webhook := created(ctx, account(ctx, namespace, "editor", editor), hookFor(namespace))
-		writer := accountMay(ctx, namespace, "writer", may("webhooks", "get", "patch"), maySecrets("update"))
-		reader := accountMay(ctx, namespace, "reader", may("webhooks", "get", "patch"), maySecrets("get", "update"))
+		webhook := createWebhook(ctx, newAccount(ctx, namespace, "editor", editor), webhookBody(namespace))
+		writer := newAccountWithRules(ctx, namespace, "writer", ruleFor("webhooks", "get", "patch"), ruleForSecrets("update"))
+		reader := newAccountWithRules(ctx, namespace, "reader", ruleFor("webhooks", "get", "patch"), ruleForSecrets("get", "update"))
 		forbidSecrets(ctx)
-		said := refusal(post(ctx, as(writer), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusForbidden)
-		Expect(said.Detail).To(ContainSubstring(`cannot get resource "secrets"`))
-		Expect(said.Detail).To(ContainSubstring("bbmcp-gateway-signing"))
-		Expect(rotated(ctx, reader, webhook.WebhookID, "")).NotTo(Equal(*webhook.Secret))
+		problem := decodeProblem(postAction(ctx, clientFor(writer), "/v1/webhooks/"+webhook.WebhookID+"/rotate-secret"), http.StatusForbidden)
+		Expect(problem.Detail).To(ContainSubstring(`cannot get resource "secrets"`))
+		Expect(problem.Detail).To(ContainSubstring("bbmcp-gateway-signing"))
+		Expect(rotateSecret(ctx, reader, webhook.WebhookID, "")).NotTo(Equal(*webhook.Secret))
 	})
 })

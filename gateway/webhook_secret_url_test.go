@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestURLsThatShowASecretAreTold(t *testing.T) {
+func TestURLsWithSecretsGetAWarning(t *testing.T) {
 	for endpoint, want := range map[string]string{
 		"https://example.com/hooks/bbmcp":                                            "",
 		"https://example.com/hooks?tenant=a&keyboard=qwerty&design=b":                "",

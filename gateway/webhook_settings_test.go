@@ -14,8 +14,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// standard are the settings of a webhook that sets none.
-var standard = rest.Webhook{
+// defaultSettings are the settings of a webhook that sets none.
+var defaultSettings = rest.Webhook{
 	RetryPolicy: rest.RetryPolicy{Delays: []string{"5s", "15s", "45s", "2m"}, Timeout: "10s"}, DeliveryDeadline: "72h", Overflow: rest.OverflowSkip,
 	Retention: rest.Retention{Record: rest.RecordBudgeted},
 }
@@ -24,7 +24,7 @@ var _ = Describe("the settings of a webhook", func() {
 	var namespace, token string
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
-		token = account(ctx, namespace, "editor", editor)
+		token = newAccount(ctx, namespace, "editor", editor)
 	})
 	seconds := func(all ...int) *[]metav1.Duration {
 		list := []metav1.Duration{}
@@ -57,58 +57,58 @@ var _ = Describe("the settings of a webhook", func() {
 		}))
 	}
 
-	It("are set when it is created", func(ctx SpecContext) {
-		webhook := created(ctx, token, hookFor(namespace).with(everything))
+	It("can be set when it is created", func(ctx SpecContext) {
+		webhook := createWebhook(ctx, token, webhookBody(namespace).withMembers(everything))
 		same(webhook, shown)
-		stored(objectOf(ctx, namespace, webhook).Spec)
-		same(decode[rest.Webhook](as(token).call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.WebhookID, nil), http.StatusOK), shown)
+		stored(readWebhook(ctx, namespace, webhook).Spec)
+		same(decode[rest.Webhook](clientFor(token).call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.WebhookID, nil), http.StatusOK), shown)
 	})
 
-	It("are the default's if nothing is said", func(ctx SpecContext) {
-		webhook := created(ctx, token, hookFor(namespace))
-		same(webhook, standard)
-		same(created(ctx, token, hookFor(namespace).with(object{
+	It("have their defaults if none are given", func(ctx SpecContext) {
+		webhook := createWebhook(ctx, token, webhookBody(namespace))
+		same(webhook, defaultSettings)
+		same(createWebhook(ctx, token, webhookBody(namespace).withMembers(object{
 			"name": "second", "retry_policy": nil, "delivery_deadline": nil, "overflow": nil, "retention": object{"succeeded": nil},
-		})), standard)
+		})), defaultSettings)
 	})
 
 	for _, method := range []string{http.MethodPut, http.MethodPatch} {
-		It("are changed by "+method+", one by one, and null brings the default back", func(ctx SpecContext) {
-			webhook := created(ctx, token, hookFor(namespace))
+		It("are changed one by one by "+method+", and null restores the default", func(ctx SpecContext) {
+			webhook := createWebhook(ctx, token, webhookBody(namespace))
 			change := func(body object) rest.Webhook {
 				GinkgoHelper()
-				return decode[rest.Webhook](as(token).call(ctx, method, "/v1/webhooks/"+webhook.WebhookID, body), http.StatusOK)
+				return decode[rest.Webhook](clientFor(token).call(ctx, method, "/v1/webhooks/"+webhook.WebhookID, body), http.StatusOK)
 			}
 			same(change(everything), shown)
-			stored(objectOf(ctx, namespace, webhook).Spec)
+			stored(readWebhook(ctx, namespace, webhook).Spec)
 
 			want := shown
 			want.RetryPolicy.Timeout, want.Retention.MaxCount = "7s", nil
 			same(change(object{"retry_policy": object{"timeout": "7s"}, "retention": object{"max_count": nil}}), want)
 			want.RetryPolicy.Delays = []string{}
 			same(change(object{"retry_policy": object{"delays": []string{}}}), want)
-			want.RetryPolicy = standard.RetryPolicy
+			want.RetryPolicy = defaultSettings.RetryPolicy
 			same(change(object{"retry_policy": nil}), want)
-			same(change(object{"delivery_deadline": nil, "overflow": nil, "retention": nil}), standard)
-			Expect(objectOf(ctx, namespace, webhook).Spec.URL).To(Equal(webhook.URL))
+			same(change(object{"delivery_deadline": nil, "overflow": nil, "retention": nil}), defaultSettings)
+			Expect(readWebhook(ctx, namespace, webhook).Spec.URL).To(Equal(webhook.URL))
 		})
 	}
 
-	It("are part of the version that a change may ask for", func(ctx SpecContext) {
-		got := as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace))
+	It("are part of the version in ETag and If-Match", func(ctx SpecContext) {
+		got := clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace))
 		webhook, first := decode[rest.Webhook](got, http.StatusCreated), got.header.Get("ETag")
-		decode[rest.Webhook](put(ctx, as(token), webhook.WebhookID, object{"overflow": "Refuse"}), http.StatusOK)
-		refusal(put(ctx, as(token).with("If-Match", first), webhook.WebhookID, object{"overflow": "Skip"}), http.StatusPreconditionFailed)
+		decode[rest.Webhook](putWebhook(ctx, clientFor(token), webhook.WebhookID, object{"overflow": "Refuse"}), http.StatusOK)
+		decodeProblem(putWebhook(ctx, clientFor(token).withHeader("If-Match", first), webhook.WebhookID, object{"overflow": "Skip"}), http.StatusPreconditionFailed)
 	})
 
-	DescribeTable("are refused, changing nothing, with the field and the way out:",
+	DescribeTable("are refused without any change, with the field and a remedy, given",
 		func(ctx SpecContext, body object, field, detail string) {
 			matches := ContainElement(SatisfyAll(HaveField("Field", field), HaveField("Detail", ContainSubstring(detail))))
-			Expect(refusal(as(token).call(ctx, http.MethodPost, "/v1/webhooks", hookFor(namespace).with(body).with(object{"name": "refused"})), http.StatusUnprocessableEntity).Errors).To(matches)
-			webhook := created(ctx, token, hookFor(namespace))
-			generation := objectOf(ctx, namespace, webhook).Generation
-			Expect(refusal(put(ctx, as(token), webhook.WebhookID, body), http.StatusUnprocessableEntity).Errors).To(matches)
-			Expect(objectOf(ctx, namespace, webhook).Generation).To(Equal(generation))
+			Expect(decodeProblem(clientFor(token).call(ctx, http.MethodPost, "/v1/webhooks", webhookBody(namespace).withMembers(body).withMembers(object{"name": "refused"})), http.StatusUnprocessableEntity).Errors).To(matches)
+			webhook := createWebhook(ctx, token, webhookBody(namespace))
+			generation := readWebhook(ctx, namespace, webhook).Generation
+			Expect(decodeProblem(putWebhook(ctx, clientFor(token), webhook.WebhookID, body), http.StatusUnprocessableEntity).Errors).To(matches)
+			Expect(readWebhook(ctx, namespace, webhook).Generation).To(Equal(generation))
 		},
 		Entry("a delay that is no duration", object{"retry_policy": object{"delays": []string{"5s", "soon"}}}, "retry_policy.delays[1]", `such as "10s"`),
 		Entry("a number in place of a duration", object{"retry_policy": object{"timeout": 10}}, "retry_policy.timeout", "expected string"),
@@ -127,21 +127,21 @@ var _ = Describe("the settings of a webhook", func() {
 	)
 })
 
-var _ = Describe("an event type that nobody knows", func() {
-	It("is accepted and told of, with the one that may be meant", func(ctx SpecContext) {
+var _ = Describe("an event type that is not in the catalogue", func() {
+	It("is accepted with a warning, and a similar type is suggested", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "editor", editor)
+		token := newAccount(ctx, namespace, "editor", editor)
 		events := []string{"context.created", "context.craeted", "contxt.*", "*"}
-		webhook := created(ctx, token, hookFor(namespace).with(object{"events": events}))
+		webhook := createWebhook(ctx, token, webhookBody(namespace).withMembers(object{"events": events}))
 		want := HaveExactElements(
 			rest.Warning{Field: "events[1]", Reason: "EventTypeNotRegistered", Detail: `"context.craeted" is no event type of the catalogue; did you mean "context.created"?`},
 			rest.Warning{Field: "events[2]", Reason: "EventTypeNotRegistered", Detail: `no event type of the catalogue begins with "contxt."; did you mean "context.*"?`},
 		)
 		Expect(webhook.Warnings).To(want)
-		Expect(decode[rest.Webhook](as(token).call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.WebhookID, nil), http.StatusOK).Warnings).To(want)
-		mended := decode[rest.Webhook](put(ctx, as(token), webhook.WebhookID, object{"events": []string{"context.created"}}), http.StatusOK)
+		Expect(decode[rest.Webhook](clientFor(token).call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.WebhookID, nil), http.StatusOK).Warnings).To(want)
+		mended := decode[rest.Webhook](putWebhook(ctx, clientFor(token), webhook.WebhookID, object{"events": []string{"context.created"}}), http.StatusOK)
 		Expect(mended.Warnings).To(BeEmpty())
-		broken := decode[rest.Webhook](put(ctx, as(token), webhook.WebhookID, object{"events": []string{"verification.complete"}}), http.StatusOK)
+		broken := decode[rest.Webhook](putWebhook(ctx, clientFor(token), webhook.WebhookID, object{"events": []string{"verification.complete"}}), http.StatusOK)
 		Expect(broken.Warnings).To(HaveExactElements(HaveField("Detail", ContainSubstring(`did you mean "verification.completed"?`))))
 	})
 })

@@ -20,9 +20,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// laterCRD gives Webhooks one more member for the rest of the spec, as a later
+// addCRDMember gives Webhooks one more member for the rest of the spec, as a later
 // version might: spec.filter.
-func laterCRD(ctx context.Context) {
+func addCRDMember(ctx context.Context) {
 	GinkgoHelper()
 	definition := &unstructured.Unstructured{}
 	definition.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
@@ -36,22 +36,22 @@ func laterCRD(ctx context.Context) {
 }
 
 var _ = Describe("a webhook with members that this version does not know", func() {
-	It("gets nothing until they are known or gone, and says why", func(ctx SpecContext) {
-		laterCRD(ctx)
+	It("gets no attempts until the members are known or gone, and its deliveries say why", func(ctx SpecContext) {
+		addCRDMember(ctx)
 		namespace := newNamespace(ctx)
-		publisherToken := account(ctx, namespace, "publisher", publisher)
-		owner := account(ctx, namespace, "editor", editor)
-		webhook := created(ctx, owner, hookFor(namespace))
-		kept := objectOf(ctx, namespace, webhook)
-		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
-		read := func() *v1alpha1.Webhook { return fresh(ctx, kept.DeepCopy()) }
+		publisherToken := newAccount(ctx, namespace, "publisher", publisher)
+		owner := newAccount(ctx, namespace, "editor", editor)
+		webhook := createWebhook(ctx, owner, webhookBody(namespace))
+		kept := readWebhook(ctx, namespace, webhook)
+		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal("True Ready"))
+		read := func() *v1alpha1.Webhook { return readObject(ctx, kept.DeepCopy()) }
 		// Watches that were open go on for a moment without the member, and would not
 		// tell of it again.
 		for i, ready := 0, readiness(ctx, namespace, webhook.Name); ready() != "False ManagerTooOld"; i++ {
 			Expect(i).To(BeNumerically("<", 200), "the manager never finds the member")
 			filter := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"filter":"data.total > %d"}}`, i))
 			Expect(cluster.Client.Patch(ctx, kept.DeepCopy(), filter)).To(Succeed())
-			Eventually(func() bool { w := read(); return w.Status.ObservedGeneration == w.Generation }).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue())
+			Eventually(func() bool { w := read(); return w.Status.ObservedGeneration == w.Generation }).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(BeTrue())
 		}
 		Expect(read().Spec.UnknownMembers).To(Equal([]string{"filter"}))
 		Expect(meta.FindStatusCondition(read().Status.Conditions, v1alpha1.ConditionReady).Message).To(ContainSubstring("(filter)"))
@@ -59,14 +59,14 @@ var _ = Describe("a webhook with members that this version does not know", func(
 		note := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"description":"after that"}}`))
 		Expect(cluster.Client.Patch(ctx, kept.DeepCopy(), note)).To(Succeed())
 		Eventually(func() *string {
-			return decode[rest.Webhook](as(owner).call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.WebhookID, nil), http.StatusOK).Description
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveValue(Equal("after that")))
+			return decode[rest.Webhook](clientFor(owner).call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.WebhookID, nil), http.StatusOK).Description
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveValue(Equal("after that")))
 
 		// By the shared gateway, and by one whose list has the member already.
 		late := startGateway(ctx, gatewayOptions())
-		awaitWebhooks(ctx, api{base: late.URL, token: owner}, 1)
-		for i, on := range []api{as(publisherToken), {base: late.URL, token: publisherToken}} {
-			published := publishEvent(ctx, on, numberedEvent(i))
+		awaitWebhooks(ctx, apiClient{base: late.URL, token: owner}, 1)
+		for i, api := range []apiClient{clientFor(publisherToken), {base: late.URL, token: publisherToken}} {
+			published := publishEvent(ctx, api, numberedEvent(i))
 			Expect(deliveryStates(published)).To(Equal([]string{rest.DeliveryPending}))
 			Eventually(func(g Gomega) {
 				var list v1alpha1.WebhookDeliveryList
@@ -79,13 +79,13 @@ var _ = Describe("a webhook with members that this version does not know", func(
 					g.Expect(condition).NotTo(BeNil())
 					g.Expect(condition.Reason).To(Equal(v1alpha1.ReasonWebhookTooNew))
 				}
-			}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+			}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Succeed())
 		}
 		Expect(endpoint.Counts("/" + namespace).Posts).To(BeZero())
 
 		gone := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"filter":null}}`))
 		Expect(cluster.Client.Patch(ctx, kept.DeepCopy(), gone)).To(Succeed())
-		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(soon).WithPolling(pollEvery).Should(Equal("True Ready"))
-		Eventually(func() int { return endpoint.Counts("/" + namespace).Accepted }).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(2))
+		Eventually(readiness(ctx, namespace, webhook.Name)).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal("True Ready"))
+		Eventually(func() int { return endpoint.Counts("/" + namespace).Accepted }).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(2))
 	}, SpecTimeout(2*time.Minute))
 })

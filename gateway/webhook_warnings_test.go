@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestUnknownEvents(t *testing.T) {
+func TestUnknownPatternsAreExplained(t *testing.T) {
 	known := []string{"context.confirmed", "context.created", "context.failed", "order.line.added", "verification.completed"}
 	tests := []struct{ pattern, want string }{
 		{"*", ""},
@@ -36,7 +36,7 @@ func TestUnknownEvents(t *testing.T) {
 	}
 }
 
-func TestTypos(t *testing.T) {
+func TestEditDistance(t *testing.T) {
 	tests := []struct {
 		a, b   string
 		enough int
@@ -55,17 +55,17 @@ func TestTypos(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if got := editDistance(tt.a, tt.b, tt.enough); got != tt.want {
-			t.Errorf("typos(%q, %q, %d) is %d, want %d", tt.a, tt.b, tt.enough, got, tt.want)
+			t.Errorf("editDistance(%q, %q, %d) is %d, want %d", tt.a, tt.b, tt.enough, got, tt.want)
 		}
 		if got := editDistance(tt.b, tt.a, tt.enough); got != tt.want {
-			t.Errorf("typos(%q, %q, %d) is %d, want %d", tt.b, tt.a, tt.enough, got, tt.want)
+			t.Errorf("editDistance(%q, %q, %d) is %d, want %d", tt.b, tt.a, tt.enough, got, tt.want)
 		}
 	}
 }
 
 // The largest list of the longest names beside a large catalogue of names like
 // them costs milliseconds.
-func BenchmarkWarnings(b *testing.B) {
+func BenchmarkUnknownPatterns(b *testing.B) {
 	var known []string
 	for i := range 2000 {
 		known = append(known, strings.Repeat("a", 100)+string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676)))
@@ -77,8 +77,8 @@ func BenchmarkWarnings(b *testing.B) {
 	}
 }
 
-// TestTyposInABand compares with the whole table, on short texts of few letters.
-func TestTyposInABand(t *testing.T) {
+// TestEditDistanceMatchesAFullTable compares with the whole table, on short texts of few letters.
+func TestEditDistanceMatchesAFullTable(t *testing.T) {
 	whole := func(a, b string) int {
 		d := make([][]int, len(a)+1)
 		for i := range d {
@@ -110,7 +110,7 @@ func TestTyposInABand(t *testing.T) {
 	for range 20000 {
 		a, b, enough := text(), text(), 1+r.IntN(4)
 		if got, want := editDistance(a, b, enough), min(enough, whole(a, b)); got != want {
-			t.Fatalf("typos(%q, %q, %d) is %d, want %d", a, b, enough, got, want)
+			t.Fatalf("editDistance(%q, %q, %d) is %d, want %d", a, b, enough, got, want)
 		}
 	}
 }

@@ -22,17 +22,17 @@ var _ = Describe("a namespace that has many deliveries stored", func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(front.Kill)
 		loud, quiet := newNamespace(ctx), newNamespace(ctx)
-		publisherIn := func(namespace string) api {
-			created(ctx, account(ctx, namespace, "owner", editor), hookFor(namespace))
-			return api{base: front.URL, token: account(ctx, namespace, "publisher", publisher)}
+		publisherIn := func(namespace string) apiClient {
+			createWebhook(ctx, newAccount(ctx, namespace, "owner", editor), webhookBody(namespace))
+			return apiClient{base: front.URL, token: newAccount(ctx, namespace, "publisher", publisher)}
 		}
 		ours, theirs := publisherIn(loud), publisherIn(quiet)
-		store := func(a api) answer {
-			return a.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", eventBody(""))
+		store := func(a apiClient) answer {
+			return a.withHeader("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", eventBody(""))
 		}
 		Eventually(func() []rest.PublishedDelivery { // until the gateway knows the webhook
 			return decode[rest.Published](store(ours), http.StatusAccepted).Deliveries
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveLen(1))
 		var refused answer
 		for range 20 {
 			if got := store(ours); got.status != http.StatusAccepted {
@@ -40,15 +40,15 @@ var _ = Describe("a namespace that has many deliveries stored", func() {
 				break
 			}
 		}
-		said := refusal(refused, http.StatusTooManyRequests)
-		Expect(said.Reason).To(Equal("TooManyRequests"))
-		Expect(said.EventID).NotTo(BeEmpty(), "it can be repeated under the same id")
-		Expect(said.Deliveries).To(BeEmpty())
+		problem := decodeProblem(refused, http.StatusTooManyRequests)
+		Expect(problem.Reason).To(Equal("TooManyRequests"))
+		Expect(problem.EventID).NotTo(BeEmpty(), "it can be repeated under the same id")
+		Expect(problem.Deliveries).To(BeEmpty())
 		Expect(refused.header.Get("Retry-After")).To(Equal("1"))
 		Eventually(func() []rest.PublishedDelivery {
 			return decode[rest.Published](store(theirs), http.StatusAccepted).Deliveries
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
-		Eventually(func() int { return store(ours).status }).WithTimeout(soon).WithPolling(10 * pollEvery).Should(Equal(http.StatusAccepted))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveLen(1))
+		Eventually(func() int { return store(ours).status }).WithTimeout(eventualTimeout).WithPolling(10 * pollEvery).Should(Equal(http.StatusAccepted))
 	}, SpecTimeout(time.Minute))
 
 	It("is told so sooner if they are large", func(ctx SpecContext) {
@@ -56,14 +56,14 @@ var _ = Describe("a namespace that has many deliveries stored", func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(front.Kill)
 		namespace := newNamespace(ctx)
-		created(ctx, account(ctx, namespace, "owner", editor), hookFor(namespace))
-		on := api{base: front.URL, token: account(ctx, namespace, "publisher", publisher)}.with("Prefer", "respond-async")
+		createWebhook(ctx, newAccount(ctx, namespace, "owner", editor), webhookBody(namespace))
+		api := apiClient{base: front.URL, token: newAccount(ctx, namespace, "publisher", publisher)}.withHeader("Prefer", "respond-async")
 		large := `{"event":"context.created","data":` + eventData(`,"s":"`+strings.Repeat("x", 240<<10)+`"`) + `}`
 		Eventually(func() []rest.PublishedDelivery { // until the gateway knows the webhook
-			return decode[rest.Published](on.call(ctx, http.MethodPost, "/v1/events", eventBody("")), http.StatusAccepted).Deliveries
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
+			return decode[rest.Published](api.call(ctx, http.MethodPost, "/v1/events", eventBody("")), http.StatusAccepted).Deliveries
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveLen(1))
 		stored := 0
-		for on.call(ctx, http.MethodPost, "/v1/events", large).status == http.StatusAccepted {
+		for api.call(ctx, http.MethodPost, "/v1/events", large).status == http.StatusAccepted {
 			stored++
 			Expect(stored).To(BeNumerically("<=", 5), "each is worth sixteen small ones")
 		}
@@ -75,26 +75,26 @@ var _ = Describe("a namespace whose payloads are large", func() {
 	// A payload of 200 KiB; a bucket holds four seconds of 256 KiB: five of them.
 	const bytesPerSecond = 256 << 10
 	large := `{"event":"context.created","data":` + eventData(`,"s":"`+strings.Repeat("x", 200<<10)+`"`) + `}`
-	start := func(ctx SpecContext, scripted ...receiver.Step) (on api, namespace string) {
+	start := func(ctx SpecContext, scripted ...receiver.Step) (api apiClient, namespace string) {
 		GinkgoHelper()
 		own := startGateway(ctx, gatewayOptions(append(noRecordFlags(), fmt.Sprint("--write-bytes-per-namespace=", bytesPerSecond))...))
 		namespace = newNamespace(ctx)
 		createActiveWebhook(ctx, namespace, "one")
-		on = api{base: own.URL, token: account(ctx, namespace, "publisher", publisher, viewer)}
-		awaitWebhooks(ctx, on, 1)
-		warmUp(ctx, on)
+		api = apiClient{base: own.URL, token: newAccount(ctx, namespace, "publisher", publisher, viewer)}
+		awaitWebhooks(ctx, api, 1)
+		warmUp(ctx, api)
 		endpoint.Script(specPath(namespace, "one"), scripted...)
-		return on, namespace
+		return api, namespace
 	}
 
 	It("is told to wait before what hangs is stored, and its small events with it", func(ctx SpecContext) {
-		on, _ := start(ctx, receiver.Step{Fault: receiver.Hang})
+		api, _ := start(ctx, receiver.Step{Fault: receiver.Hang})
 		answers := make(chan answer)
 		const many = 12
 		for range many {
 			go func() {
 				defer GinkgoRecover()
-				answers <- on.with("Prefer", "wait=2").call(ctx, http.MethodPost, "/v1/events", large)
+				answers <- api.withHeader("Prefer", "wait=2").call(ctx, http.MethodPost, "/v1/events", large)
 			}()
 		}
 		var refused []answer
@@ -108,63 +108,63 @@ var _ = Describe("a namespace whose payloads are large", func() {
 		}
 		Expect(accepted).To(BeNumerically(">=", 5))
 		Expect(accepted).To(BeNumerically("<=", 9), "those that hang are counted before they are stored")
-		said := refusal(refused[0], http.StatusTooManyRequests)
-		Expect(said.Reason).To(Equal("TooManyRequests"))
-		Expect(said.Detail).To(ContainSubstring("--write-bytes-per-namespace"))
+		problem := decodeProblem(refused[0], http.StatusTooManyRequests)
+		Expect(problem.Reason).To(Equal("TooManyRequests"))
+		Expect(problem.Detail).To(ContainSubstring("--write-bytes-per-namespace"))
 		Expect(refused[0].header.Get("Retry-After")).NotTo(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
 	It("sends as much as its endpoints take at once", func(ctx SpecContext) {
-		on, namespace := start(ctx)
+		api, namespace := start(ctx)
 		before := len(listDeliveries(ctx, namespace))
 		for range 30 { // six times what may be stored at once
-			got := decode[rest.Published](on.with("Prefer", "wait=10").call(ctx, http.MethodPost, "/v1/events", large), http.StatusAccepted)
+			got := decode[rest.Published](api.withHeader("Prefer", "wait=10").call(ctx, http.MethodPost, "/v1/events", large), http.StatusAccepted)
 			Expect(deliveryStates(got)).To(Equal([]string{rest.DeliverySucceeded}))
 		}
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(before))
 	}, SpecTimeout(time.Minute))
 
 	It("pays for no delivery that is refused", func(ctx SpecContext) {
-		on, namespace := start(ctx)
-		hooks := decode[rest.WebhookList](on.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK)
-		policed(ctx, namespace, "webhookdeliveries").Answer(admission.Deny(http.StatusForbidden, "not here"))
+		api, namespace := start(ctx)
+		hooks := decode[rest.WebhookList](api.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK)
+		installPolicy(ctx, namespace, "webhookdeliveries").Answer(admission.Deny(http.StatusForbidden, "not here"))
 		for range 12 { // more than twice what may be stored at once
-			for path, method := range map[string]api{"/v1/events": on.with("Prefer", "respond-async"), "/v1/webhooks/" + hooks.Data[0].WebhookID + "/test": on} {
-				Expect(refusal(method.call(ctx, http.MethodPost, path, large), http.StatusForbidden).Reason).To(Equal("PolicyDenied"), path)
+			for path, method := range map[string]apiClient{"/v1/events": api.withHeader("Prefer", "respond-async"), "/v1/webhooks/" + hooks.Data[0].WebhookID + "/test": api} {
+				Expect(decodeProblem(method.call(ctx, http.MethodPost, path, large), http.StatusForbidden).Reason).To(Equal("PolicyDenied"), path)
 			}
 		}
 	}, SpecTimeout(time.Minute))
 
 	It("pays for a delivery that is stored when its event is repeated", func(ctx SpecContext) {
-		on, namespace := start(ctx, receiver.Step{Fault: receiver.Hang})
-		policy := policed(ctx, namespace, "webhookdeliveries")
+		api, namespace := start(ctx, receiver.Step{Fault: receiver.Hang})
+		policy := installPolicy(ctx, namespace, "webhookdeliveries")
 		policy.Answer(admission.Deny(http.StatusForbidden, "not here"))
 		publishAll := func(status int) {
 			inParallel(ctx, 5, func(i int) {
 				defer GinkgoRecover()
 				withID := strings.Replace(large, "{", fmt.Sprintf(`{"id":"large-%d",`, i), 1)
-				Expect(on.with("Prefer", "wait=1").call(ctx, http.MethodPost, "/v1/events", withID).status).To(Equal(status))
+				Expect(api.withHeader("Prefer", "wait=1").call(ctx, http.MethodPost, "/v1/events", withID).status).To(Equal(status))
 			})
 		}
 		publishAll(http.StatusForbidden)
 		policy.Allow()
 		publishAll(http.StatusAccepted)
 		left := 0
-		for on.with("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", large).status == http.StatusAccepted {
+		for api.withHeader("Prefer", "respond-async").call(ctx, http.MethodPost, "/v1/events", large).status == http.StatusAccepted {
 			left++
 			Expect(left).To(BeNumerically("<=", 4), "what came in the meantime, not the six of a full bucket")
 		}
 	}, SpecTimeout(time.Minute))
 
 	It("has test events counted as well", func(ctx SpecContext) {
-		on, _ := start(ctx)
-		hooks := decode[rest.WebhookList](on.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK)
+		api, _ := start(ctx)
+		hooks := decode[rest.WebhookList](api.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK)
 		var got answer
 		for range 12 {
-			if got = on.call(ctx, http.MethodPost, "/v1/webhooks/"+hooks.Data[0].WebhookID+"/test", large); got.status != http.StatusAccepted {
+			if got = api.call(ctx, http.MethodPost, "/v1/webhooks/"+hooks.Data[0].WebhookID+"/test", large); got.status != http.StatusAccepted {
 				break
 			}
 		}
-		Expect(refusal(got, http.StatusTooManyRequests).Reason).To(Equal("TooManyRequests"))
+		Expect(decodeProblem(got, http.StatusTooManyRequests).Reason).To(Equal("TooManyRequests"))
 	}, SpecTimeout(time.Minute))
 })
