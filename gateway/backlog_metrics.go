@@ -4,20 +4,20 @@ package gateway
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Backlog is how many deliveries of all namespaces are unfinished, and the bytes
-// of their payloads, as far as this replica knows.
+// Backlog is the number of unfinished deliveries of all namespaces and the bytes of their payloads, as far as this
+// replica knows.
 func (g *Gateway) Backlog() (deliveries int, bytes int64) {
 	g.deliveries.View(func() { deliveries, bytes = g.deliveries.total.count, g.deliveries.total.bytes })
 	return deliveries, bytes
 }
 
-// BacklogCollector shows how near the backlog is to its limits.
+// BacklogCollector exposes the backlog and its quotas as metrics.
 type BacklogCollector struct {
 	Backlog func() (deliveries int, bytes int64)
 	Limits  Limits
 }
 
-// backlogGauges are the figures, in the order of BacklogCollector.values.
+// backlogGauges are the gauges, in the order of the values in Collect.
 var backlogGauges = []*prometheus.Desc{ //nolint:gochecknoglobals // never changed
 	prometheus.NewDesc("bbmcp_gateway_backlog_deliveries", "Unfinished deliveries of all namespaces together.", nil, nil),
 	prometheus.NewDesc("bbmcp_gateway_backlog_deliveries_limit", "The bound of bbmcp_gateway_backlog_deliveries.", nil, nil),
@@ -41,8 +41,7 @@ func (c BacklogCollector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// countPendingOutcomes is how many deliveries of a namespace have succeeded of which the
-// controller has not written so yet.
+// countPendingOutcomes is how many deliveries of a namespace have succeeded without the controller having written it.
 func (x *deliveryIndex) countPendingOutcomes(namespace string) (n int) {
 	x.View(func() {
 		if of := x.namespaces[namespace]; of != nil {

@@ -8,27 +8,24 @@ import (
 	"net/http"
 )
 
-// namespaceShare is the part of a namespace's limits that one webhook may use:
-// a fifth.
+// namespaceShare is the part of a namespace's quota that one webhook may use: a fifth.
 const namespaceShare = 5
 
-// Limits bound what is unfinished, in number and in bytes of payload.
+// Limits bound the unfinished deliveries, in number and in bytes of payload, and the writes of a namespace.
 type Limits struct {
-	// PerWebhook is the number for one webhook, beside a fifth of its
-	// namespace's number and bytes.
+	// PerWebhook is the quota of one webhook, which also has at most a fifth of its namespace's quota.
 	PerWebhook int
-	// PerNamespace and PerNamespaceBytes are for one namespace.
+	// PerNamespace and PerNamespaceBytes are the quota of one namespace.
 	PerNamespace      int
 	PerNamespaceBytes int64
-	// Cluster and ClusterBytes are for all namespaces together.
+	// Cluster and ClusterBytes are the quota of all namespaces together.
 	Cluster      int
 	ClusterBytes int64
-	// WritesPerNamespace is how many deliveries of one namespace are stored a second,
-	// in the long run; writesBurst times as many at once. One counts once more for each
-	// bytesPerWrite of its payload.
+	// WritesPerNamespace is how many deliveries of one namespace are stored a second in the long run; writesBurst times
+	// as many at once. One counts once more for each bytesPerWrite of its payload.
 	WritesPerNamespace float64
-	// WriteBytesPerNamespace is how many bytes of payload of one namespace are, or may
-	// have to be, stored a second; writeBytesBurst times as many at once.
+	// WriteBytesPerNamespace is how many bytes of payload of one namespace are, or may have to be, stored a second;
+	// writeBytesBurst times as many at once.
 	WriteBytesPerNamespace int64
 }
 
@@ -42,30 +39,29 @@ func DefaultLimits() Limits {
 	}
 }
 
-// quotaRequest is a webhook that is to get a delivery.
+// quotaRequest asks for a delivery to one webhook.
 type quotaRequest struct {
-	webhook      string // of the Webhook
+	webhook      string // name
 	webhookID    string // webhook_id
 	used         usage
 	refuseIfFull bool // spec.overflow is Refuse
 }
 
-// quotaDecision is what becomes of the wishes.
+// quotaDecision is the answer to the quota requests of one event.
 type quotaDecision struct {
 	granted []quotaRequest
-	full    []quotaRequest // whose webhooks are skipped
-	refused *problem       // nil: granted may be created
+	full    []quotaRequest // their webhooks are skipped
+	refused *problem       // nil: the granted deliveries may be made
 }
 
-// quotaUsage is what is unfinished in all namespaces, in the one that wants more, and in
-// each of the others.
+// quotaUsage is what is unfinished in all namespaces, in the requesting one, and in each of the others.
 type quotaUsage struct {
 	cluster, namespace usage
 	others             iter.Seq[usage]
 }
 
-// decide decides which webhooks get a delivery of so many bytes. A namespace may use
-// no more of the cluster's limits than is left free after it, see shared.
+// decide decides which webhooks get a delivery of so many bytes. A namespace may use no more of the cluster's quota
+// than is left free afterwards, see sharedQuota.
 func (l Limits) decide(bytes int64, current quotaUsage, requests []quotaRequest) quotaDecision {
 	var decision quotaDecision
 	var added usage
@@ -101,7 +97,7 @@ func (l Limits) decide(bytes int64, current quotaUsage, requests []quotaRequest)
 	return decision
 }
 
-// clusterHasRoom reports whether the cluster's limits have room for so much of a namespace.
+// clusterHasRoom reports whether the cluster's quota admits that the namespace raises its use to after.
 func (l Limits) clusterHasRoom(current quotaUsage, after usage) bool {
 	counts := func(yield func(int64) bool) {
 		current.others(func(u usage) bool { return yield(int64(u.count)) })
@@ -120,10 +116,10 @@ func (l Limits) webhookQuota() int {
 
 func (l Limits) webhookByteQuota() int64 { return l.PerNamespaceBytes / namespaceShare }
 
-// noOtherUsage is a cluster in which nobody else has anything unfinished.
+// noOtherUsage is a cluster in which no other namespace has anything unfinished.
 func noOtherUsage(func(usage) bool) {}
 
-// exceedsQuota says that to repeat an event is of no use.
+// exceedsQuota is the problem of an event that can never fit.
 func exceedsQuota(detail string) *problem {
 	return newProblem(http.StatusUnprocessableEntity, reasonExceedsLimits, detail)
 }
@@ -132,8 +128,8 @@ func quotaReached(reason, detail string) *problem {
 	return newProblem(http.StatusTooManyRequests, reason, detail+"; repeat this later").setRetryAfter(retryFull)
 }
 
-// reservations are deliveries that are being created: they count as if they
-// existed, so that a burst does not overshoot.
+// reservations are deliveries that are being made: they count as if they existed, so that a burst does not overshoot
+// the quota.
 type reservations struct {
 	total      usage
 	namespaces map[string]*namespaceReservations
@@ -165,7 +161,7 @@ func (r *reservations) add(namespace, webhook string, u usage, sign int) {
 	}
 }
 
-// reserve decides which webhooks get a delivery and counts those until release.
+// reserve decides which webhooks get a delivery, and counts those until release.
 func (x *deliveryIndex) reserve(limits Limits, namespace string, bytes int64, requests []quotaRequest) (decision quotaDecision) {
 	x.Change(func() {
 		n, r := x.namespaces[namespace], x.reserved.namespaces[namespace]
@@ -185,7 +181,7 @@ func (x *deliveryIndex) reserve(limits Limits, namespace string, bytes int64, re
 	return decision
 }
 
-// namespaceUsage is what is unfinished in a namespace, what is reserved included.
+// namespaceUsage is what is unfinished or reserved in a namespace.
 func (x *deliveryIndex) namespaceUsage(namespace string) (u usage) {
 	if n := x.namespaces[namespace]; n != nil {
 		u = n.usage
@@ -196,7 +192,7 @@ func (x *deliveryIndex) namespaceUsage(namespace string) (u usage) {
 	return u
 }
 
-// otherUsage is what is unfinished in each namespace but one.
+// otherUsage is what is unfinished or reserved in each of the other namespaces.
 func (x *deliveryIndex) otherUsage(namespace string) iter.Seq[usage] {
 	return func(yield func(usage) bool) {
 		for name := range x.namespaces {

@@ -12,31 +12,29 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Window bounds what is remembered of deliveries that have no object.
+// Window bounds the dedup window.
 type Window struct {
 	// For is how long an event id is remembered, if there are not too many.
 	For time.Duration
-	// Most is how many ids are remembered at most, Bytes what they may take in
-	// memory. Of the namespace that has most, the oldest are forgotten first; the
-	// latest half of what all may have always is remembered where only one has any.
+	// Most is how many ids are remembered at most, Bytes what they may take in memory. The namespace with most ids
+	// forgets its oldest first. A namespace that is alone always keeps the latest half of what fits.
 	Most  int
 	Bytes int64
 }
 
 const (
-	// namespaceGenerations is in how many generations the ids of a namespace are, about:
-	// a part of them is forgotten at a time.
+	// namespaceGenerations is about how many generations the ids of a namespace are in: one generation is forgotten at
+	// a time.
 	namespaceGenerations = 3
-	// maxGenerations bounds that number where a namespace has few ids: a generation has
-	// at least so small a part of Window.Most.
+	// maxGenerations bounds that number for a namespace with few ids: a generation takes at least this fraction of
+	// Window.Most.
 	maxGenerations = 1024
 )
 
-// dedupWindow remembers the events that first attempts delivered, so that repeating
-// one with its id makes no second attempt. Each namespace has generations of its own,
-// the oldest of which is dropped when it is old, or when there are too many ids and no
-// namespace has more: so a flood of ids pushes out its own. What a generation holds of
-// an event has no pointers, so that a million ids cost the garbage collector nothing.
+// dedupWindow remembers the events that first attempts delivered, so that publishing one again under its id sends
+// nothing. Each namespace has its own generations. Its oldest is dropped when it is old, or when there are too many ids
+// and no namespace has more: so a flood of ids pushes out only its own. The entries of a generation have no pointers,
+// so that a million ids cost the garbage collector nothing.
 type dedupWindow struct {
 	limits Window
 	now    func() time.Time
@@ -45,19 +43,19 @@ type dedupWindow struct {
 	namespaces map[string]*namespaceWindow
 	events     int
 	bytes      int64
-	lastSweep  time.Time                  // when namespaces were last looked through for what is old
-	inProgress map[eventKey]chan struct{} // ids that are being published now
+	lastSweep  time.Time                  // when old generations were last dropped
+	inProgress map[eventKey]chan struct{} // event ids that are being published now
 }
 
-// namespaceWindow is what is remembered of one namespace: in generations, the oldest first.
-// Events are remembered in the last one.
+// namespaceWindow is the dedup window of one namespace: its generations, the oldest first. New events go into the last
+// one.
 type namespaceWindow struct {
 	generations []*generation
 	events      int
 	bytes       int64
 }
 
-// eventKey stands for a namespace and an event id.
+// eventKey is a hash of namespace and event id.
 type eventKey [16]byte
 
 func newEventKey(namespace, eventID string) (key eventKey) {
@@ -66,33 +64,32 @@ func newEventKey(namespace, eventID string) (key eventKey) {
 	return key
 }
 
-// rememberedEvent is what is remembered of an event.
+// rememberedEvent is an entry of the dedup window.
 type rememberedEvent struct {
 	digest    [sha256.Size]byte // of its payload
-	timestamp int64             // of its timestamp: Unix milliseconds
-	webhooks  int32             // who got it: a set of the generation's
+	timestamp int64             // of its payload: Unix milliseconds
+	webhooks  int32             // that got it: index of a set in generation.sets
 }
 
 const (
-	// rememberedEventBytes is what an event takes in memory beside its set, about: maps are
-	// never full.
+	// rememberedEventBytes is about what an event takes in memory without its set: maps are never full.
 	rememberedEventBytes = 112
-	// generationBytes is what a generation takes beside its events.
+	// generationBytes is what a generation takes without its events.
 	generationBytes = 512
 )
 
 type generation struct {
-	began, ended time.Time // ended: of one that is not the last
+	began, ended time.Time // ended: zero for the last one
 	events       map[eventKey]rememberedEvent
 	sets         *webhookSets
 }
 
-// bytes is what all of it takes in memory, about.
+// bytes is about what the generation takes in memory.
 func (g *generation) bytes() int64 {
 	return generationBytes + rememberedEventBytes*int64(len(g.events)) + g.sets.bytes
 }
 
-// isOld reports whether all of it was remembered for so long.
+// isOld reports whether the generation ended so long ago that all its events may be forgotten.
 func (g *generation) isOld(after time.Duration, now time.Time) bool {
 	return !g.ended.IsZero() && now.Sub(g.ended) >= after
 }
@@ -101,7 +98,7 @@ func newDedupWindow(limits Window, now func() time.Time) *dedupWindow {
 	return &dedupWindow{limits: limits, now: now, namespaces: map[string]*namespaceWindow{}, inProgress: map[eventKey]chan struct{}{}}
 }
 
-// remember notes that first attempts of one event have delivered.
+// remember adds first attempts of one event that succeeded.
 func (w *dedupWindow) remember(attempts ...*firstAttempt) {
 	if len(attempts) == 0 || w.limits.Most <= 0 || w.limits.Bytes <= 0 || w.limits.For <= 0 {
 		return
@@ -133,7 +130,7 @@ func (w *dedupWindow) remember(attempts ...*firstAttempt) {
 	w.charge(window, len(g.events)-events, g.bytes()-bytes)
 }
 
-// charge counts what a namespace has more, or less.
+// charge counts what a namespace takes more, or less.
 func (w *dedupWindow) charge(window *namespaceWindow, events int, bytes int64) {
 	window.events += events
 	window.bytes += bytes
@@ -141,7 +138,7 @@ func (w *dedupWindow) charge(window *namespaceWindow, events int, bytes int64) {
 	w.bytes += bytes
 }
 
-// currentGeneration returns the generation in which the events of a namespace are remembered now.
+// currentGeneration returns the generation that takes new events of a namespace.
 func (w *dedupWindow) currentGeneration(namespace string, now time.Time) (*namespaceWindow, *generation) {
 	window := w.namespaces[namespace]
 	if window == nil {
@@ -161,14 +158,14 @@ func (w *dedupWindow) currentGeneration(namespace string, now time.Time) (*names
 	return window, g
 }
 
-// isFull reports whether the next event of a namespace begins a generation.
+// isFull reports whether the next event of a namespace begins another generation.
 func (w *dedupWindow) isFull(window *namespaceWindow, g *generation) bool {
 	return len(g.events) >= max(1, w.limits.Most/maxGenerations, window.events/namespaceGenerations) ||
 		len(g.events) >= (w.limits.Most+1)/2 || g.bytes() >= (w.limits.Bytes+1)/2
 }
 
-// sweep drops what is old, now and then: an event is remembered for as long as it
-// should be, and for twice and a half as long at most.
+// sweep drops old generations, now and then: an event is remembered for Window.For, and for two and a half times as
+// long at most.
 func (w *dedupWindow) sweep(now time.Time) {
 	if now.Sub(w.lastSweep) < w.limits.For/2 {
 		return
@@ -185,7 +182,7 @@ func (w *dedupWindow) sweep(now time.Time) {
 	}
 }
 
-// largestNamespace is the namespace that has most of what there is too much of.
+// largestNamespace is the namespace that has most of what there is too much of: ids or bytes.
 func (w *dedupWindow) largestNamespace() (namespace string) {
 	tooMany, most := w.events >= w.limits.Most, int64(-1)
 	for name, window := range w.namespaces {
@@ -211,7 +208,7 @@ func (w *dedupWindow) dropOldest(namespace string) {
 	}
 }
 
-// lookUp returns what is remembered of an event, and who got it; nil: nothing is.
+// lookUp returns the entry of an event and the webhooks that got it; nil: the event is not remembered.
 func (w *dedupWindow) lookUp(namespace string, key eventKey) (remembered rememberedEvent, uids []types.UID) {
 	window := w.namespaces[namespace]
 	if window == nil {
@@ -225,8 +222,8 @@ func (w *dedupWindow) lookUp(namespace string, key eventKey) (remembered remembe
 	return rememberedEvent{}, nil
 }
 
-// find returns what is remembered of an event, without the webhooks that got
-// it, and these; nil: nothing is.
+// find returns a remembered event as a delivery without a webhook, and the webhooks that got it; nil: the event is not
+// remembered.
 func (w *dedupWindow) find(namespace, eventID string) (*deliveryEntry, []types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -237,8 +234,8 @@ func (w *dedupWindow) find(namespace, eventID string) (*deliveryEntry, []types.U
 	return &deliveryEntry{namespace: namespace, eventID: eventID, timestamp: time.UnixMilli(remembered.timestamp).UTC(), digest: remembered.digest}, uids
 }
 
-// lockEventID waits until nobody here is publishing the same event id, and keeps others
-// from it until leave.
+// lockEventID waits until no other request of this replica publishes the same event id, and keeps others waiting until
+// unlock.
 func (w *dedupWindow) lockEventID(ctx context.Context, namespace, eventID string) (unlock func(), err error) {
 	key := newEventKey(namespace, eventID)
 	for {

@@ -12,8 +12,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-// findExisting finds the deliveries that this event has already, and refuses an event
-// that is not the one they are of.
+// findExisting finds the deliveries that exist for this event, and refuses an event whose id belongs to another one.
 func (p *pipeline) findExisting() error {
 	g := p.g
 	for _, webhook := range g.webhooks.listMatching(p.namespace, p.event.eventType) {
@@ -32,7 +31,7 @@ func (p *pipeline) findExisting() error {
 	return nil
 }
 
-// findObjects finds those that have an object.
+// findObjects finds the deliveries that have an object.
 func (p *pipeline) findObjects() error {
 	g := p.g
 	for name, r := range g.deliveries.listByEvent(p.namespace, p.eventID) {
@@ -53,7 +52,7 @@ func (p *pipeline) findObjects() error {
 	return nil
 }
 
-// findRemembered finds those that were delivered here and have none.
+// findRemembered finds the deliveries in the dedup window: they succeeded here and have no object.
 func (p *pipeline) findRemembered() error {
 	entry, uids := p.g.dedup.find(p.namespace, p.eventID)
 	if entry == nil {
@@ -76,8 +75,7 @@ func (p *pipeline) findRemembered() error {
 	return nil
 }
 
-// findUnstored finds the first attempts of deliveries that could not be stored
-// when this event was published before.
+// findUnstored finds the first attempts of deliveries that could not be stored when this event was published before.
 func (p *pipeline) findUnstored() {
 	p.priorAttempts = map[string]*firstAttempt{}
 	for _, t := range p.candidates {
@@ -93,8 +91,8 @@ func (p *pipeline) findUnstored() {
 	}
 }
 
-// adoptTimestamp gives what is created the timestamp of what exists, the earliest if a
-// webhook that was deleted meanwhile left two of them.
+// adoptTimestamp gives new deliveries the timestamp of an existing one; the earlier if two differ, which a webhook
+// deleted meanwhile can leave behind.
 func (p *pipeline) adoptTimestamp(r *deliveryEntry) {
 	if p.event.timestamp == nil && (len(p.existing) == 0 || r.timestamp.Before(p.timestamp)) {
 		p.setTimestamp(r.timestamp)
@@ -102,7 +100,7 @@ func (p *pipeline) adoptTimestamp(r *deliveryEntry) {
 }
 
 func (p *pipeline) setTimestamp(stamp time.Time) {
-	if body, err := payload.Build(p.event.eventType, stamp, p.event.data); err == nil { // as it did before
+	if body, err := payload.Build(p.event.eventType, stamp, p.event.data); err == nil { // as before
 		p.timestamp, p.payload = stamp, body
 	}
 }

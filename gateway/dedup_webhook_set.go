@@ -10,24 +10,22 @@ import (
 )
 
 const (
-	// webhookBytes and setBytes are what a webhook, and a set beside its text, takes in
-	// memory, about.
+	// webhookBytes and setBytes are about what a webhook, and a set without its text, takes in memory.
 	webhookBytes = 192
 	setBytes     = 96
 )
 
-// webhookSets holds sets of webhooks, each once, for as long as something refers to
-// it. A set is kept as runs of the numbers of its webhooks: those of an event
-// follow each other, but for a few, so that a set takes some bytes however many
-// webhooks are in it.
+// webhookSets holds sets of webhooks, each once, for as long as something refers to it. A set is kept as runs of the
+// numbers of its webhooks. Most of those of an event have consecutive numbers, so that a set takes a few bytes even for
+// many webhooks.
 type webhookSets struct {
 	webhooks []types.UID
-	numbers  map[types.UID]uint64 // in hooks
+	numbers  map[types.UID]uint64 // index in webhooks
 
 	sets        []webhookSet
-	indexes     map[string]int32 // in sets, by the runs
-	freeIndexes []int32          // places of sets that nothing refers to
-	bytes       int64            // that all take in memory, about
+	indexes     map[string]int32 // index in sets, by runs
+	freeIndexes []int32          // of sets without references
+	bytes       int64            // about what all take in memory
 }
 
 type webhookSet struct {
@@ -39,7 +37,7 @@ func newWebhookSets() *webhookSets {
 	return &webhookSets{numbers: map[types.UID]uint64{}, indexes: map[string]int32{}}
 }
 
-// add refers to a set, which release gives back.
+// add returns the index of a set and adds a reference to it; release gives the reference back.
 func (s *webhookSets) add(uids []types.UID) int32 {
 	runs := s.encode(uids)
 	if index, ok := s.indexes[runs]; ok {
@@ -58,7 +56,7 @@ func (s *webhookSets) add(uids []types.UID) int32 {
 	return index
 }
 
-// release lets a set go that nothing else refers to.
+// release gives a reference back, and drops the set with the last one.
 func (s *webhookSets) release(index int32) {
 	set := &s.sets[index]
 	set.references--
@@ -85,8 +83,7 @@ func (s *webhookSets) get(index int32) (uids []types.UID) {
 	return uids
 }
 
-// encode is the runs of a set: how many numbers are not in it, how many are, how
-// many are not, …
+// encode returns the runs of a set: how many numbers are not in it, how many are, how many are not, …
 func (s *webhookSets) encode(uids []types.UID) string {
 	numbers := make([]uint64, 0, len(uids))
 	for _, uid := range uids {
@@ -101,7 +98,7 @@ func (s *webhookSets) encode(uids []types.UID) string {
 	slices.Sort(numbers)
 	numbers = slices.Compact(numbers)
 	var runs []byte
-	next := uint64(0) // the first number that is not dealt with
+	next := uint64(0) // the first number that is not encoded
 	for i := 0; i < len(numbers); {
 		end := i + 1
 		for end < len(numbers) && numbers[end] == numbers[end-1]+1 {

@@ -21,29 +21,29 @@ import (
 )
 
 const (
-	// createTries and createPause bound how long one delivery is tried for
-	// within a request: three times, with a pause that doubles.
+	// createTries and createPause bound the tries to create one delivery within a request: three, with a pause that
+	// doubles.
 	createTries = 3
 	createPause = 100 * time.Millisecond
-	// maxPublisherBytes is what spec.publishedBy holds.
+	// maxPublisherBytes is the maximum length of spec.publishedBy.
 	maxPublisherBytes = 512
-	// storingDeliveries is what was done when it failed, for a problem.
+	// storingDeliveries says what failed, in a problem.
 	storingDeliveries = "storing the deliveries"
 )
 
-// deliveryDraft is a delivery that is to exist.
+// deliveryDraft is a delivery before its object exists.
 type deliveryDraft struct {
 	webhook     *v1alpha1.Webhook
-	objectName  string // of the object; "": not worked out yet
+	objectName  string // "": not derived yet
 	eventID     string
 	eventType   string
 	payload     []byte
-	timestamp   time.Time // in the payload
+	timestamp   time.Time // of the payload
 	accepted    time.Time
 	publishedBy string
 	traceParent string // "" or valid
 	test        bool
-	reservation *byteReservation // nil: there is none
+	reservation *byteReservation // nil: none
 }
 
 func (d *deliveryDraft) name() string {
@@ -78,19 +78,19 @@ func (d *deliveryDraft) object() *v1alpha1.WebhookDelivery {
 	return object
 }
 
-// matches reports whether an object is this delivery, whoever wrote it and when.
+// matches reports whether an object is this delivery, regardless of who wrote it and when.
 func (d *deliveryDraft) matches(object *v1alpha1.WebhookDelivery) bool {
 	return d.matchesEvent(object) && object.Spec.Payload == string(d.payload)
 }
 
-// matchesEvent is matches whatever the payload.
+// matchesEvent is matches without comparing the payload.
 func (d *deliveryDraft) matchesEvent(object *v1alpha1.WebhookDelivery) bool {
 	owner := metav1.GetControllerOf(object)
 	return owner != nil && owner.UID == d.webhook.UID && object.Spec.WebhookRef.Name == d.webhook.Name &&
 		object.Spec.EventID == d.eventID && object.Spec.EventType == d.eventType && object.Spec.Test == d.test
 }
 
-// newEventID is a prefix such as "evt_" and a ULID.
+// newEventID returns a ULID behind a prefix such as "evt_".
 func (g *Gateway) newEventID(prefix string) (string, error) {
 	id, err := ulid.New(ulid.Timestamp(g.now()), g.random)
 	if err != nil {
@@ -99,11 +99,9 @@ func (g *Gateway) newEventID(prefix string) (string, error) {
 	return prefix + id.String(), nil
 }
 
-// createDelivery makes a delivery durable, with the gateway's own rights: the
-// caller has been asked for the right to publish before. It is there already:
-// that is success. Something else is there: a problem, 409. Every error is a
-// problem; after those of 5xx it may exist all the same, and repeating with the
-// same event id is safe.
+// createDelivery stores a delivery with the gateway's own rights; the caller's right to publish was checked before. An
+// equal delivery that exists is success; another object of its name is a problem, 409. Every error is a problem. After
+// a 5xx the delivery may exist all the same, and repeating with the same event id is safe.
 func (g *Gateway) createDelivery(ctx context.Context, draft deliveryDraft) (*deliveryEntry, error) {
 	stored, err := g.createObject(ctx, draft.object(), draft.reservation)
 	if err != nil {
@@ -115,22 +113,21 @@ func (g *Gateway) createDelivery(ctx context.Context, draft deliveryDraft) (*del
 	return g.indexDelivery(stored), nil
 }
 
-// indexDelivery makes what the API server has stored known to this replica.
+// indexDelivery adds what the API server has stored to the index of this replica.
 func (g *Gateway) indexDelivery(stored *v1alpha1.WebhookDelivery) *deliveryEntry {
 	g.deliveries.ApplyWrite(stored)
 	return newDeliveryEntry(stored, g.now())
 }
 
-// bytesPerWrite is what a payload may have for one write: one of 256 KiB costs the API
-// server some seventeen times as much as a small one.
+// bytesPerWrite is how many bytes of payload count as one write: a payload of 256 KiB costs the API server some
+// seventeen times as much as a small one.
 const bytesPerWrite = 16 << 10
 
 func countWrites(payload string) int { return 1 + len(payload)/bytesPerWrite }
 
-// createObject returns what the API server holds under an object's name: the object,
-// or what was there before. It counts against the writes of the namespace, and is done
-// all the same: its event is admitted. The bytes that were reserved for it are spent,
-// unless it is refused.
+// createObject returns what the API server holds under an object's name: the object, or what was there before. The
+// write counts against the write budget of the namespace but is made in any case, as its event is admitted. The
+// reserved bytes are spent, unless the write is refused.
 func (g *Gateway) createObject(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
 	release, err := g.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
 	if err != nil {
@@ -153,8 +150,7 @@ func (g *Gateway) createObject(ctx context.Context, object *v1alpha1.WebhookDeli
 	}
 }
 
-// isKnownUnstored reports whether it is known that a create has stored nothing, by the
-// problem that was made of its error.
+// isKnownUnstored reports whether the error of a create proves that nothing was stored.
 func isKnownUnstored(err error) bool {
 	p, ok := errors.AsType[*problem](err)
 	return ok && p.Status < http.StatusInternalServerError
@@ -175,8 +171,8 @@ func (g *Gateway) tryCreate(ctx context.Context, object *v1alpha1.WebhookDeliver
 	return stored, g.client.Get(ctx, client.ObjectKeyFromObject(object), stored)
 }
 
-// isTransient reports whether the next try may do better. Not found is what was
-// there a moment ago when it was in the way.
+// isTransient reports whether the next try may succeed. Not found means that the object which was in the way a moment
+// ago is gone.
 func isTransient(err error) bool {
 	if denial.Of(err) != denial.None {
 		return denial.Of(err) == denial.Broken
@@ -190,8 +186,7 @@ func isTransient(err error) bool {
 		code == http.StatusConflict || code == http.StatusNotFound
 }
 
-// createProblem makes a problem of why a delivery could not be created, with the
-// gateway's own rights.
+// createProblem turns the error of a create, made with the gateway's own rights, into a problem.
 func createProblem(err error) *problem {
 	switch denial.Of(err) {
 	case denial.Quota:
@@ -205,7 +200,7 @@ func createProblem(err error) *problem {
 	return unavailable(storingDeliveries, err)
 }
 
-// eventIDTaken says that an event id stands for something else.
+// eventIDTaken is the problem of an event id that belongs to something else.
 func eventIDTaken(eventID string) *problem {
 	return newFieldProblem(http.StatusConflict, reasonEventIDTaken, "id",
 		fmt.Sprintf("%s stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id", eventID))

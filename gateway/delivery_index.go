@@ -21,8 +21,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
-// deliveryEntry is what the ledger keeps of a delivery: all but its payload and the
-// log of its attempts. It is shared and must not be changed.
+// deliveryEntry is what the index holds of a delivery: all but its payload and the log of its attempts. It is shared
+// and must not be changed.
 type deliveryEntry struct {
 	namespace, name string
 	uid             types.UID
@@ -40,12 +40,12 @@ type deliveryEntry struct {
 	created        time.Time
 	nextAttempt    *metav1.MicroTime
 	completed      *metav1.MicroTime
-	lastDuration   time.Duration   // the latest attempt
-	pendingOutcome bool            // it has succeeded, and the controller has not written so
-	observed       observedAttempt // of the latest attempt
-	unrecorded     int64           // successes without an object that it tells of
+	lastDuration   time.Duration // of the latest attempt
+	pendingOutcome bool          // the delivery has succeeded, and the controller has not written that
+	observed       observedAttempt
+	unrecorded     int64 // successes that it is the record for, beyond itself
 
-	timestamp time.Time         // in the payload; zero if that is no payload of ours
+	timestamp time.Time         // of the payload; zero if we did not make the payload
 	bytes     int64             // of the payload
 	digest    [sha256.Size]byte // of the payload
 }
@@ -54,7 +54,7 @@ func (r *deliveryEntry) isUnfinished() bool {
 	return r.state != v1alpha1.DeliverySucceeded && r.state != v1alpha1.DeliveryFailed
 }
 
-// webhookKey is the webhook that a delivery says something about.
+// webhookKey is the webhook that the delivery counts for.
 func (r *deliveryEntry) webhookKey() webhookKey {
 	return webhookKey{namespace: r.namespace, name: r.webhook, uid: r.owner}
 }
@@ -80,7 +80,7 @@ func newDeliveryEntry(delivery *v1alpha1.WebhookDelivery, now time.Time) *delive
 	return r
 }
 
-// unrecordedCount is how many successes without an object a record of a gateway tells of.
+// unrecordedCount is the number of unrecorded successes that a gateway's record carries.
 func unrecordedCount(delivery *v1alpha1.WebhookDelivery) int64 {
 	if delivery.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway {
 		return 0
@@ -95,8 +95,8 @@ func unrecordedCount(delivery *v1alpha1.WebhookDelivery) int64 {
 // maxUnrecorded is more than a gateway counts between two records.
 const maxUnrecorded = 1e9
 
-// applyPendingOutcome takes an attempt into account that the controller has not decided about
-// yet: of the gateway that created the object, or handed it over.
+// applyPendingOutcome applies an attempt that the controller has not decided about yet: of the gateway that created the
+// object, or handed the delivery over.
 func (r *deliveryEntry) applyPendingOutcome(delivery *v1alpha1.WebhookDelivery, now time.Time) {
 	attempt := delivery.Spec.FirstAttempt
 	if log := delivery.Status.AttemptLog; attempt == nil && len(log) == 1 {
@@ -113,18 +113,18 @@ func (r *deliveryEntry) applyPendingOutcome(delivery *v1alpha1.WebhookDelivery, 
 	}
 }
 
-// payloadTimestamp reads the timestamp out of a payload, without reading all of it.
+// payloadTimestamp reads the timestamp out of a payload, without parsing all of it.
 func payloadTimestamp(spec *v1alpha1.WebhookDeliverySpec) time.Time {
 	rest, ok := strings.CutPrefix(spec.Payload, `{"event":"`+spec.EventType+`","timestamp":"`)
 	text, _, found := strings.Cut(rest[:min(len(rest), 32)], `"`)
 	if !ok || !found {
 		return time.Time{}
 	}
-	stamp, _ := payload.ParseTimestamp(text) // zero if it is none
+	stamp, _ := payload.ParseTimestamp(text) // zero if it is invalid
 	return stamp
 }
 
-// createdAt is when the event was accepted, where the object says so.
+// createdAt is when the event was accepted; when the object was created, if it does not say.
 func createdAt(delivery *v1alpha1.WebhookDelivery) time.Time {
 	created := delivery.CreationTimestamp.UTC()
 	if accepted := delivery.Spec.AcceptedTime; accepted != nil && accepted.Time.Before(created.Add(time.Second)) {
@@ -133,7 +133,7 @@ func createdAt(delivery *v1alpha1.WebhookDelivery) time.Time {
 	return created
 }
 
-// usage is how much is unfinished.
+// usage is what is unfinished.
 type usage struct {
 	count int
 	bytes int64
@@ -148,17 +148,17 @@ func (u usage) plus(other usage) usage {
 	return usage{count: u.count + other.count, bytes: u.bytes + other.bytes}
 }
 
-// deliveryIndex is every delivery, indexed as callers ask for them.
+// deliveryIndex holds every delivery that this replica knows, indexed as callers look them up.
 type deliveryIndex struct {
 	*watchcache.Cache[*v1alpha1.WebhookDelivery, *deliveryEntry]
 
-	broadcaster *broadcaster // nil: nobody is told
+	broadcaster *broadcaster // nil: none
 	now         func() time.Time
 
 	// All that follows is read under View and changed under Change.
 
 	total           usage
-	pendingOutcomes int // see recorded
+	pendingOutcomes int // see deliveryEntry
 	observe         func(webhook webhookKey, what observedAttempt, now time.Time)
 	namespaces      map[string]*namespaceDeliveries
 	reserved        reservations
@@ -167,38 +167,38 @@ type deliveryIndex struct {
 type namespaceDeliveries struct {
 	usage
 
-	pendingOutcomes int // see recorded
+	pendingOutcomes int // see deliveryEntry
 	byID            map[string]*deliveryEntry
-	byEvent         map[string]map[string]*deliveryEntry // event id → name
-	byWebhook       map[string]*webhookDeliveries        // name of the webhook
-	unfinished      *btree.BTreeG[*deliveryEntry]        // unfinished, the oldest first
+	byEvent         map[string]map[string]*deliveryEntry // by event id, then name
+	byWebhook       map[string]*webhookDeliveries        // by name
+	unfinished      *btree.BTreeG[*deliveryEntry]        // the oldest first
 	failed          *btree.BTreeG[*deliveryEntry]        // for good, the latest first
 }
 
 type webhookDeliveries struct {
 	usage
 
-	listed     *btree.BTreeG[*deliveryEntry] // as they are listed
-	unfinished *btree.BTreeG[*deliveryEntry] // unfinished, the oldest first
+	listed     *btree.BTreeG[*deliveryEntry] // the newest first
+	unfinished *btree.BTreeG[*deliveryEntry] // the oldest first
 	finished   *btree.BTreeG[*deliveryEntry] // the latest first
 }
 
-// listedBefore reports whether a stands before b in a list: the newest first.
+// listedBefore orders a list: the newest first.
 func listedBefore(a, b *deliveryEntry) bool {
 	return cmp.Or(b.created.Compare(a.created), cmp.Compare(a.name, b.name)) < 0
 }
 
-// acceptedBefore reports whether a has waited longer than b.
+// acceptedBefore orders by waiting time: the longest first.
 func acceptedBefore(a, b *deliveryEntry) bool {
 	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.name, b.name)) < 0
 }
 
-// endedAfter reports whether a ended later than b.
+// endedAfter orders by end: the latest first.
 func endedAfter(a, b *deliveryEntry) bool {
 	return cmp.Or(b.endTime().Compare(a.endTime()), cmp.Compare(a.name, b.name)) < 0
 }
 
-// treeDegree is the usual one for small items; nothing depends on it.
+// treeDegree is the usual degree for small items; nothing depends on it.
 const treeDegree = 32
 
 func newDeliveryIndex(now func() time.Time) *deliveryIndex {
@@ -332,8 +332,8 @@ func (x *deliveryIndex) listByEvent(namespace, eventID string) (found map[string
 	return found
 }
 
-// listByWebhook returns up to limit deliveries of one webhook that want passes, the
-// newest first, those after a position only. after may be nil.
+// listByWebhook returns up to limit deliveries of one webhook that want accepts, the newest first, beginning behind
+// after; nil: from the first.
 func (x *deliveryIndex) listByWebhook(namespace, webhook string, after *deliveryEntry, limit int, want func(*deliveryEntry) bool) (found []*deliveryEntry) {
 	x.View(func() {
 		n := x.namespaces[namespace]
@@ -355,8 +355,7 @@ func (x *deliveryIndex) listByWebhook(namespace, webhook string, after *delivery
 	return found
 }
 
-// hasWaiting reports whether a delivery of a webhook waits for its turn that came in
-// before a time.
+// hasWaiting reports whether a due delivery of a webhook, accepted no later than before, waits for an attempt.
 func (x *deliveryIndex) hasWaiting(webhook webhookKey, before, now time.Time) (found bool) {
 	x.View(func() {
 		n := x.namespaces[webhook.namespace]
@@ -367,7 +366,7 @@ func (x *deliveryIndex) hasWaiting(webhook webhookKey, before, now time.Time) (f
 			if r.created.After(before) {
 				return false
 			}
-			owned := r.owner == "" || r.owner == webhook.uid // it will be adopted, or is
+			owned := r.owner == "" || r.owner == webhook.uid // adopted already, or to be adopted
 			found = owned && (r.nextAttempt == nil || !r.nextAttempt.After(now))
 			return !found
 		})
@@ -375,8 +374,8 @@ func (x *deliveryIndex) hasWaiting(webhook webhookKey, before, now time.Time) (f
 	return found
 }
 
-// isControllerBehind reports whether the controller has not written yet that so many deliveries
-// have succeeded that a namespace gets no more records for now.
+// isControllerBehind reports whether the controller has so many records of a namespace to acknowledge that the
+// namespace gets no more for now.
 func (x *deliveryIndex) isControllerBehind(namespace string) (behind bool) {
 	x.View(func() {
 		have := int64(0)

@@ -71,9 +71,8 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	return answer, nil
 }
 
-// refuseLarge refuses what is large while its namespace may have nothing more stored:
-// to keep and check it costs more than to read it away. Callers of other namespaces
-// are asked for their rights first.
+// refuseLarge refuses a large body while the byte budget of the caller's namespace is used up: keeping and checking it
+// costs more than reading it away. Callers of other namespaces are asked for their rights first.
 func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher *caller, namespace string, limit int64) error {
 	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || publisher.Namespace != namespace {
 		return nil
@@ -87,14 +86,12 @@ func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher
 	return refused
 }
 
-// requestTime is how long a request may take to store its deliveries: longer where
-// writes take long.
+// requestTime is how long a request may take to store its deliveries: longer where writes take long.
 func (g *Gateway) requestTime(namespace string) time.Duration {
 	return publishTimeout + g.writeTimeouts.Of(namespace) - writelimit.Least
 }
 
-// permitHeader asks for the right to publish an event whose attributes are in the
-// header, before any of the body is read.
+// permitHeader checks the right to publish an event whose attributes are in the header, before any of the body is read.
 func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, publisher *caller, namespace string) error {
 	event, err := in.parseEvent(formatBinary, nil)
 	if err != nil {

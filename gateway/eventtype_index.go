@@ -17,8 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
-// eventTypeEntry is an EventType with its schema compiled. It is shared and must
-// not be changed.
+// eventTypeEntry is an EventType with its schema compiled. It is shared and must not be changed.
 type eventTypeEntry struct {
 	name        string
 	uid         types.UID
@@ -30,7 +29,7 @@ type eventTypeEntry struct {
 	shownSchema, shownExample json.RawMessage // null: none that can be shown
 
 	schema  rules.Schema
-	invalid error // why the schema is no schema; nil: it is one
+	invalid error // why the schema cannot be compiled; nil: it can
 }
 
 func newEventTypeEntry(object *v1alpha1.EventType) *eventTypeEntry {
@@ -46,15 +45,15 @@ func newEventTypeEntry(object *v1alpha1.EventType) *eventTypeEntry {
 	return r
 }
 
-// largeData is how much data is much: checks of less do not wait for each other.
+// largeData is the size from which data is validated a few at a time.
 const largeData = 16 << 10
 
-// eventTypeIndex is every event type. Of two objects with one type the older counts.
+// eventTypeIndex holds every event type. Of two objects for one type the older counts.
 type eventTypeIndex struct {
 	*watchcache.Cache[*v1alpha1.EventType, *eventTypeEntry]
 
 	byType map[string][]*eventTypeEntry // the oldest first
-	// largeChecks holds a place for each check of much data: these use memory as well.
+	// largeChecks has a slot for each validation of large data: these use memory as well.
 	largeChecks chan struct{}
 }
 
@@ -81,7 +80,7 @@ func (x *eventTypeIndex) applyChange(before, after **eventTypeEntry) {
 	}
 }
 
-// validate holds data against the schema of a type.
+// validate validates data against the schema of a type.
 func (x *eventTypeIndex) validate(ctx context.Context, entry *eventTypeEntry, data []byte) error {
 	if len(data) > largeData {
 		select {

@@ -21,14 +21,14 @@ import (
 // fanOutWidth is how many deliveries of one event are created at once.
 const fanOutWidth = 8
 
-// fanOut gets a delivery on its way for every webhook that matches, is not
-// disabled, has room and has none yet: by a first attempt, or as an object.
+// fanOut makes a delivery for every candidate that is not disabled, within its quota and without one: by a first
+// attempt, or as an object.
 func (p *pipeline) fanOut(ctx context.Context) error {
 	targets, err := p.admitTargets()
 	if err != nil {
 		return err
 	}
-	defer releaseTargets(targets) // also of what was never begun
+	defer releaseTargets(targets) // including those never begun
 	p.admitted = true
 	until := p.g.now().Add(attemptWait(ctx, p.preference.wait))
 	attempts, durable := p.attemptTargets(ctx, targets)
@@ -55,7 +55,7 @@ func (p *pipeline) fanOut(ctx context.Context) error {
 	return err
 }
 
-// admitTargets reserves places for those that get a delivery.
+// admitTargets reserves quota and budget for the candidates that get a delivery.
 func (p *pipeline) admitTargets() ([]*target, error) {
 	var requests []quotaRequest
 	byName := map[string]candidate{}
@@ -106,19 +106,19 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 	return targets, nil
 }
 
-// target is one delivery to get on its way.
+// target is one delivery to make.
 type target struct {
 	candidate
 
 	index         *deliveryIndex
-	reservedBytes int64 // reserved
+	reservedBytes int64
 	reservation   *byteReservation
 	released      bool
-	storeBegun    bool          // to be stored
-	attempt       *firstAttempt // its first attempt; nil: none is made here
+	storeBegun    bool          // its object is being created
+	attempt       *firstAttempt // nil: none is made here
 }
 
-// release ends the reservations, but for the bytes of an object.
+// release ends the reservations, except for the bytes of an object.
 func (t *target) release() {
 	t.reservation.release()
 	if !t.released {
@@ -133,7 +133,7 @@ func releaseTargets(targets []*target) {
 	}
 }
 
-// storeDeliveries creates objects that need no first attempt.
+// storeDeliveries creates the objects of deliveries without a first attempt.
 func (p *pipeline) storeDeliveries(ctx context.Context, targets []*target) error {
 	for p.needsArbiter() && len(targets) > 1 {
 		r, err := p.storeDelivery(ctx, targets[0])
@@ -148,15 +148,14 @@ func (p *pipeline) storeDeliveries(ctx context.Context, targets []*target) error
 	return p.storeAll(ctx, targets)
 }
 
-// needsArbiter reports whether another replica may be publishing the same event
-// with another timestamp. Then the API server decides whose counts, by who
-// creates the delivery of the oldest webhook.
+// needsArbiter reports whether another replica may be publishing the same event with another timestamp. Then the API
+// server decides: the timestamp of the first delivery of the oldest webhook counts.
 func (p *pipeline) needsArbiter() bool {
 	return p.event.id != "" && p.event.timestamp == nil && len(p.existing) == 0
 }
 
-// storeAll begins nothing more once something failed. The error is the one
-// that repeating does not mend, if there is one.
+// storeAll stores deliveries, several at once, and begins no more after an error. It returns a permanent error if there
+// was one.
 func (p *pipeline) storeAll(ctx context.Context, targets []*target) error {
 	var (
 		wg     sync.WaitGroup
@@ -186,14 +185,14 @@ func (p *pipeline) storeAll(ctx context.Context, targets []*target) error {
 	return failed
 }
 
-// isPermanent reports whether repeating the event later mends nothing.
+// isPermanent reports whether publishing the event again later would fail as well.
 func isPermanent(err error) bool {
 	p, ok := errors.AsType[*problem](err)
 	return ok && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests
 }
 
-// storeDelivery creates one delivery, or finds the one that another request created;
-// nil and no error: its webhook was skipped.
+// storeDelivery creates one delivery, or finds the one that another request created; nil and no error: its webhook was
+// skipped.
 func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *deliveryEntry, err error) {
 	defer t.release()
 	if storing := p.g.storeThrottle(t.webhook); storing != nil {
@@ -231,20 +230,20 @@ func (p *pipeline) acceptStored(draft *deliveryDraft, stored *v1alpha1.WebhookDe
 	return r, nil
 }
 
-// skippedWebhook is a webhook that gets no delivery, and why.
+// skippedWebhook is a candidate that gets no delivery, and why.
 type skippedWebhook struct {
 	candidate
 	reason string
 }
 
-// skipWebhook makes a webhook that gets no delivery part of the answer.
+// skipWebhook adds a webhook that gets no delivery to the answer.
 func (p *pipeline) skipWebhook(t candidate, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.skipped = append(p.skipped, skippedWebhook{t, reason})
 }
 
-// addDelivery makes a delivery part of the answer.
+// addDelivery adds a delivery to the answer.
 func (p *pipeline) addDelivery(r *deliveryEntry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -259,9 +258,8 @@ func (p *pipeline) newDraft(t *target) *deliveryDraft {
 	}
 }
 
-// isSameEvent reports whether a delivery is of this very event: type, data, and the
-// timestamp if the publisher gave one. The data is compared with the delivery's
-// own timestamp around it, since only the whole is known of it.
+// isSameEvent reports whether a delivery is of this very event: type, data, and the timestamp if the publisher gave
+// one. Only the digest of the whole payload is known, so the data is compared within the delivery's own timestamp.
 func (p *pipeline) isSameEvent(r *deliveryEntry) bool {
 	event := p.event
 	if r.eventType != event.eventType || r.test {
@@ -280,8 +278,7 @@ func (p *pipeline) isSameEvent(r *deliveryEntry) bool {
 	return sha256.Sum256(body) == r.digest
 }
 
-// hasDerivedName reports whether the name of a delivery is the one that its event and
-// its owner give it.
+// hasDerivedName reports whether a delivery has the name that is derived from its event and its owner.
 func hasDerivedName(r *deliveryEntry) bool {
 	return r.owner != "" && r.name == identity.DeliveryName(r.eventID, string(r.owner))
 }

@@ -24,26 +24,23 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// defaultTimeout bounds an attempt where the Webhook does not say.
+// defaultTimeout bounds an attempt where the Webhook sets no timeout.
 const defaultTimeout = 10 * time.Second
 
-// FirstAttempts say how the gateway makes first attempts itself. The zero value
-// makes none: every delivery is stored first.
+// FirstAttempts configure the first attempts of a gateway. The zero value makes none: every delivery is stored first.
 type FirstAttempts struct {
-	// Wait is how long a publisher that says nothing else waits for the answers
-	// of endpoints; 0: none are made.
+	// Wait is how long a publisher without a preference waits for the answers of endpoints; 0: no first attempts.
 	Wait time.Duration
-	// Slots is how many may be out, PerWebhook to one webhook, PerDestination to
-	// one host:port. Webhooks that are not known to answer in time share half as
-	// many slots beside these.
+	// Slots is how many first attempts may be under way, PerWebhook to one webhook, PerDestination to one host:port.
+	// Webhooks that are not known to answer in time share half as many slots in addition.
 	Slots, PerWebhook, PerDestination int
-	// Window bounds what is remembered of deliveries without an object.
+	// Window bounds the dedup window.
 	Window Window
-	// Records bound how many successes get an object.
+	// Records bound how many successes are recorded.
 	Records Records
 }
 
-// DefaultFirstAttempts wait a second, for 512 attempts at a time.
+// DefaultFirstAttempts wait a second, with 512 slots.
 func DefaultFirstAttempts() FirstAttempts {
 	return FirstAttempts{
 		Wait: time.Second, Slots: 512, PerWebhook: 64, PerDestination: 128,
@@ -57,37 +54,36 @@ type attempter struct {
 	sender    Dispatcher
 	secrets   *signingsecret.Reader
 	limiter   *limiter
-	wait      time.Duration // 0: none are made
+	wait      time.Duration // 0: no first attempts
 	forbidden func() []netip.Prefix
 	metrics   *Metrics
 	panics    *panics.Guard
 	logger    *slog.Logger
 	now       func() time.Time
 
-	unsettled sync.WaitGroup // what was handed over and is not settled
+	unsettled sync.WaitGroup // handed over, and the outcome not acknowledged
 }
 
-// firstAttempt is one first attempt.
+// firstAttempt is the first attempt of one delivery.
 type firstAttempt struct {
 	attempter        *attempter
 	draft            *deliveryDraft
 	slot             *slot
 	request          dispatcher.Request
 	primaryKey       v1alpha1.SigningKey
-	endpointRevision string // of the endpoint
+	endpointRevision string
 	startTime        time.Time
 	digest           [sha256.Size]byte // of the payload
-	// done is closed once result and err are there.
+	// done is closed once result and err are set.
 	done   chan struct{}
 	result dispatcher.Result
-	err    error // nothing is known of the attempt
+	err    error // the attempt was lost
 }
 
-// acquireFunc finds a slot for an attempt; see slots.take.
-type acquireFunc func(webhook *v1alpha1.Webhook, pending func(before time.Time) bool) (*slot, refusal)
+// acquireFunc acquires a slot for an attempt; see limiter.acquire.
+type acquireFunc func(webhook *v1alpha1.Webhook, hasWaiting func(acceptedBefore time.Time) bool) (*slot, refusal)
 
-// start makes the first attempt of a delivery, in the background, if it may be
-// made here; nil and why, if not.
+// start makes the first attempt of a delivery, in the background; nil and the reason if the gateway makes none.
 func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, acquire acquireFunc, hasWaiting func(before time.Time) bool) (*firstAttempt, refusal) {
 	webhook := draft.webhook
 	if len(webhook.Spec.UnknownMembers) > 0 {
@@ -125,9 +121,9 @@ func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, acquir
 	return a, ""
 }
 
-// canAttempt reports whether the controller finds nothing wrong with a webhook, as it
-// is now, but for failures that this process knows to be over. All others are the
-// controller's, so that it sees how they do.
+// canAttempt reports whether the gateway may make first attempts for a webhook: the controller finds nothing wrong with
+// it as it is now, except failures that this process knows to be over. All other deliveries are the controller's, so
+// that it sees how the webhook does.
 func (f *attempter) canAttempt(webhook *v1alpha1.Webhook) bool {
 	status, now := &webhook.Status, f.now()
 	return !webhook.Spec.Suspend && status.ObservedGeneration == webhook.Generation &&
@@ -135,8 +131,8 @@ func (f *attempter) canAttempt(webhook *v1alpha1.Webhook) bool {
 		(status.State == v1alpha1.WebhookActive || status.State == v1alpha1.WebhookFailing && f.limiter.isHealthy(webhook, now))
 }
 
-// isReady reports whether a webhook works as it is configured. Where a rotation is
-// refused the present secret signs on.
+// isReady reports whether a webhook works as configured. Where a rotation is refused, the present secret goes on
+// signing.
 func isReady(status *v1alpha1.WebhookStatus) bool {
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 	return ready != nil && (ready.Status == metav1.ConditionTrue || ready.Reason == v1alpha1.ReasonRotationRefused)
@@ -149,8 +145,7 @@ func timeoutOf(webhook *v1alpha1.Webhook) time.Duration {
 	return defaultTimeout
 }
 
-// finish takes what became of the attempt. It waits for nothing: the sender's other
-// attempts wait for it.
+// finish takes the result of the attempt. It must not wait: the sender's other attempts would wait for it.
 func (a *firstAttempt) finish(result dispatcher.Result, err error) {
 	defer close(a.done)
 	if panicked := a.attempter.panics.Do(panics.Delivery, func() { a.account(result, err) }); panicked != nil {
@@ -181,8 +176,8 @@ func (a *firstAttempt) account(result dispatcher.Result, err error) {
 	go func() { _ = a.attempter.panics.Do(panics.Delivery, a.logFailure) }()
 }
 
-// logFailure writes the line that debugging a failed attempt needs. Successes are
-// counted only: the line of the request stands for them.
+// logFailure writes the line that debugging a failed attempt needs. Successes are counted only: the line of the request
+// stands for them.
 func (a *firstAttempt) logFailure() {
 	a.attempter.logger.LogAttrs(context.Background(), slog.LevelInfo, "first attempt",
 		slog.String("namespace", a.draft.webhook.Namespace), slog.String("webhook", a.draft.webhook.Name), slog.String("delivery", a.draft.name()),
@@ -191,7 +186,7 @@ func (a *firstAttempt) logFailure() {
 		slog.String("reason", string(a.result.Reason)), slog.String("message", a.result.Message))
 }
 
-// hasEnded reports whether the answer is there, or will never be.
+// hasEnded reports whether the attempt has a result, or was lost.
 func (a *firstAttempt) hasEnded() bool {
 	select {
 	case <-a.done:
@@ -206,18 +201,17 @@ func (a *firstAttempt) hasSucceeded() bool {
 	return a.hasEnded() && a.err == nil && a.result.Succeeded()
 }
 
-// mustRecord reports whether the delivery is stored before its publisher has an
-// answer, though the endpoint has taken it.
+// mustRecord reports whether the delivery is stored before the answer to its publisher, even if the attempt succeeds.
 func (a *firstAttempt) mustRecord() bool {
 	return recordPolicy(a.draft.webhook) == v1alpha1.RecordAlways
 }
 
-// logEntry is the attempt, once it has ended, as objects hold it.
+// logEntry returns the attempt as objects hold it. It must have ended.
 func (a *firstAttempt) logEntry() v1alpha1.Attempt {
 	return attemptlog.Entry(1, &a.result, a.primaryKey, a.endpointRevision)
 }
 
-// awaitAttempts waits for first attempts to end, for this long in all. Those that have not
+// awaitAttempts waits for first attempts to end, at most for wait in all. Those still under way then are overdue, and
 // are handed over.
 func awaitAttempts(attempts []*firstAttempt, wait time.Duration) {
 	timer := time.NewTimer(wait)
@@ -236,12 +230,11 @@ func awaitAttempts(attempts []*firstAttempt, wait time.Duration) {
 	}
 }
 
-// storeReserve is what first attempts leave of a request's time, for storing what
-// they do not deliver.
+// storeReserve is what first attempts leave of a request's time for storing deliveries.
 const storeReserve = 10 * time.Second
 
-// attemptWait is how long a request may wait for first attempts, at most as long as its
-// publisher prefers: one of many events in a request may have its turn late.
+// attemptWait is how long a request may wait for first attempts: at most as long as its publisher prefers, less for the
+// late events of a large batch.
 func attemptWait(ctx context.Context, prefers time.Duration) time.Duration {
 	deadline, ok := ctx.Deadline()
 	switch {
@@ -253,8 +246,8 @@ func attemptWait(ctx context.Context, prefers time.Duration) time.Duration {
 	return min(prefers, time.Until(deadline)-storeReserve)
 }
 
-// attemptTargets begins the first attempts that may be made here; the other deliveries
-// are durable first. What was attempted before is not attempted again.
+// attemptTargets starts the first attempts and returns them, with the targets that are stored first. An attempt that an
+// earlier request for the same event made is not repeated.
 func (p *pipeline) attemptTargets(ctx context.Context, targets []*target) (attempts []*firstAttempt, durable []*target) {
 	var unattempted []*target
 	for _, t := range targets {
@@ -271,7 +264,7 @@ func (p *pipeline) attemptTargets(ctx context.Context, targets []*target) (attem
 	return attempts, durable
 }
 
-// startAttempts returns the tasks that get no first attempt.
+// startAttempts returns the targets that get no first attempt.
 func (p *pipeline) startAttempts(ctx context.Context, targets []*target) (durable []*target) {
 	f := p.g.attempter
 	reason := refusal("")
@@ -314,8 +307,8 @@ func webhookUIDs(targets []*target) (uids []types.UID) {
 	return uids
 }
 
-// startEach returns those for which there was no free slot, those whose secret is
-// being read, and those that get no first attempt for another reason.
+// startEach returns the targets without a free slot, those whose secret is being read, and those that get no first
+// attempt for another reason.
 func (p *pipeline) startEach(targets []*target, acquire acquireFunc) (full, unread, others []*target) {
 	f := p.g.attempter
 	digest := sha256.Sum256(p.payload)
@@ -339,8 +332,8 @@ func (p *pipeline) startEach(targets []*target, acquire acquireFunc) (full, unre
 	return full, unread, others
 }
 
-// keepSucceeded notes which first attempts delivered, and returns the tasks of the others and
-// of those that must be stored all the same.
+// keepSucceeded notes the deliveries whose first attempts succeeded, and returns the other targets and those that must
+// be stored all the same.
 func (p *pipeline) keepSucceeded(targets []*target) []*target {
 	var delivered []*firstAttempt
 	var others []*target
@@ -361,7 +354,7 @@ func (p *pipeline) keepSucceeded(targets []*target) []*target {
 	return others
 }
 
-// keepSuccess notes a delivery that needs no object after all.
+// keepSuccess notes a delivery that needs no object, as its first attempt has succeeded after all.
 func (p *pipeline) keepSuccess(a *firstAttempt) *deliveryEntry {
 	r := a.indexEntry()
 	p.addDelivery(r)
@@ -370,7 +363,7 @@ func (p *pipeline) keepSuccess(a *firstAttempt) *deliveryEntry {
 	return r
 }
 
-// indexEntry is what the ledger would hold of a delivery that was delivered.
+// indexEntry returns a delivery that succeeded as deliveryIndex would hold it.
 func (a *firstAttempt) indexEntry() *deliveryEntry {
 	d, entry := a.draft, a.logEntry()
 	return &deliveryEntry{

@@ -14,26 +14,24 @@ import (
 )
 
 const (
-	// unstoredFor is how long a first attempt is remembered whose delivery could not
-	// be stored, unstoredBytes what all of them may take in memory: the namespace that
-	// has most forgets its oldest first.
+	// unstoredFor is how long a first attempt without a stored delivery is remembered, unstoredBytes what all of them
+	// may take in memory: the namespace that takes most forgets its oldest first.
 	unstoredFor   = 10 * time.Minute
 	unstoredBytes = 16 << 20
-	// unstoredEach is what one takes beside its payload, about.
+	// unstoredEach is about what one takes in memory in addition to its payload.
 	unstoredEach = 2 << 10
 )
 
-// unstoredAttempts remembers first attempts whose deliveries could not be stored. An event
-// that is repeated with its id goes on from what was attempted, instead of being
-// attempted again for each repetition. Safe for concurrent use.
+// unstoredAttempts remembers first attempts whose deliveries could not be stored. When the event is published again
+// under its id, the pipeline goes on from these attempts instead of repeating them. Safe for concurrent use.
 type unstoredAttempts struct {
 	now func() time.Time
 
 	mu               sync.Mutex
-	byDelivery       map[types.NamespacedName]*list.Element // by delivery
-	byAge            list.List                              // of unstoredAttempt, the oldest first
+	byDelivery       map[types.NamespacedName]*list.Element
+	byAge            list.List // of unstoredAttempt, the oldest first
 	bytes            int64
-	bytesByNamespace map[string]int64 // by namespace
+	bytesByNamespace map[string]int64
 }
 
 type unstoredAttempt struct {
@@ -51,7 +49,7 @@ func deliveryKey(webhook *v1alpha1.Webhook, name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: webhook.Namespace, Name: name}
 }
 
-// add remembers an attempt, in place of what was known of its delivery.
+// add remembers an attempt, in place of an earlier one of its delivery.
 func (u *unstoredAttempts) add(a *firstAttempt) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -63,8 +61,7 @@ func (u *unstoredAttempts) add(a *firstAttempt) {
 	u.expire()
 }
 
-// find returns the attempt that was made of a delivery to the endpoint that its
-// webhook has now; nil: none is known.
+// find returns the attempt of a delivery to the endpoint that its webhook has now; nil: none is known.
 func (u *unstoredAttempts) find(webhook *v1alpha1.Webhook, name string) *firstAttempt {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -80,14 +77,14 @@ func (u *unstoredAttempts) find(webhook *v1alpha1.Webhook, name string) *firstAt
 	return a
 }
 
-// remove forgets an attempt whose delivery needs no other.
+// remove forgets an attempt whose delivery is stored, or needs no object.
 func (u *unstoredAttempts) remove(a *firstAttempt) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.drop(u.byDelivery[deliveryKey(a.draft.webhook, a.draft.name())])
 }
 
-// forgetWebhook drops what is known of a webhook that is gone.
+// forgetWebhook drops the attempts of a deleted webhook.
 func (u *unstoredAttempts) forgetWebhook(webhook types.UID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -100,8 +97,7 @@ func (u *unstoredAttempts) forgetWebhook(webhook types.UID) {
 	}
 }
 
-// expire drops what is too old, and where there is too much the oldest of the
-// namespace that has most.
+// expire drops old attempts, and the oldest of the largest namespace while all take too much memory.
 func (u *unstoredAttempts) expire() {
 	for element := u.byAge.Front(); element != nil; element = u.byAge.Front() {
 		if u.now().Sub(unstoredAttemptIn(element).storedAt) < unstoredFor {
@@ -114,7 +110,7 @@ func (u *unstoredAttempts) expire() {
 	}
 }
 
-// largestNamespace is the namespace whose attempts take most.
+// largestNamespace is the namespace whose attempts take most memory.
 func (u *unstoredAttempts) largestNamespace() (largest string) {
 	for namespace, bytes := range u.bytesByNamespace {
 		if bytes > u.bytesByNamespace[largest] {

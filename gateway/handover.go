@@ -15,16 +15,15 @@ import (
 )
 
 const (
-	// handOverMargin is how far beyond the timeout of an attempt that is out the
-	// controller makes one itself: clocks differ, and the result takes a while.
+	// handOverMargin is how long after the timeout of an attempt that was handed over the controller repeats it: clocks
+	// differ, and the result takes a while.
 	handOverMargin = 5 * time.Second
-	// settlePause is the wait before a result is written again.
+	// settlePause is the wait before an outcome is written again.
 	settlePause = 200 * time.Millisecond
 )
 
-// storeAttempted creates the object of a delivery whose first attempt failed,
-// or is still out: then the controller leaves it alone for as long as that can
-// take.
+// storeAttempted creates the object of a delivery whose first attempt failed, or is overdue. For an overdue attempt the
+// object says until when the controller leaves the delivery to this gateway.
 func (p *pipeline) storeAttempted(ctx context.Context, t *target) (*deliveryEntry, error) {
 	a := t.attempt
 	object := a.draft.object()
@@ -33,13 +32,13 @@ func (p *pipeline) storeAttempted(ctx context.Context, t *target) (*deliveryEntr
 	case out:
 		until := p.g.now().Add(a.request.Timeout + handOverMargin)
 		object.Spec.NotBefore = new(metav1.NewMicroTime(until.UTC().Truncate(time.Microsecond)))
-	case a.err != nil: // lost: the controller makes this attempt
-	case a.result.Succeeded() && !a.mustRecord(): // meanwhile
+	case a.err != nil: // lost: the controller repeats it
+	case a.result.Succeeded() && !a.mustRecord(): // the attempt has succeeded meanwhile
 		return p.keepSuccess(a), nil
 	default:
 		object.Spec.FirstAttempt = new(a.logEntry())
 	}
-	stored, err := p.g.createObject(ctx, object, t.reservation) // which is not the flight's where an event is repeated
+	stored, err := p.g.createObject(ctx, object, t.reservation) // not the attempt's reservation if the event is repeated
 	if err != nil {
 		p.abandonAttempt(a)
 		return nil, err
@@ -53,8 +52,7 @@ func (p *pipeline) storeAttempted(ctx context.Context, t *target) (*deliveryEntr
 	return p.acceptStored(a.draft, stored)
 }
 
-// abandonAttempts lets go of first attempts whose publisher gets an error before their
-// objects were begun.
+// abandonAttempts lets go of the first attempts of a request that fails before their objects were begun.
 func (p *pipeline) abandonAttempts(targets []*target) {
 	for _, t := range targets {
 		if !t.storeBegun {
@@ -63,8 +61,8 @@ func (p *pipeline) abandonAttempts(targets []*target) {
 	}
 }
 
-// abandonAttempt remembers a first attempt that has no object, as a delivery if it
-// succeeds after all: an event that is repeated is not attempted again.
+// abandonAttempt remembers a first attempt whose delivery has no object, and the delivery itself once the attempt
+// succeeds: if the event is published again, the attempt is not repeated.
 func (p *pipeline) abandonAttempt(a *firstAttempt) {
 	p.g.unstored.add(a)
 	p.g.attempter.unsettled.Go(func() {
@@ -76,9 +74,8 @@ func (p *pipeline) abandonAttempt(a *firstAttempt) {
 	})
 }
 
-// writeOutcome writes what came of an attempt that was handed over, onto the object as
-// it was when it was created: whoever has written since then goes on from what
-// they know. The controller decides what follows.
+// writeOutcome writes the outcome of an attempt that was handed over onto the object as it was created: if another
+// writer was first, its state counts. The controller decides what follows.
 func (g *Gateway) writeOutcome(a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
 	<-a.done
 	if a.err != nil { // the controller takes over at notBefore
@@ -95,7 +92,7 @@ func (g *Gateway) writeOutcome(a *firstAttempt, stored *v1alpha1.WebhookDelivery
 			LastAttemptTime: new(entry.StartTime), AttemptLog: []v1alpha1.Attempt{entry},
 		},
 	}
-	for { // once at least: the create may have taken all the time there was
+	for { // once at least: the create may have used all the time
 		written := out.DeepCopy()
 		err := g.writeStatus(written)
 		switch {

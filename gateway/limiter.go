@@ -16,31 +16,29 @@ import (
 )
 
 const (
-	// maxUnproven is how many attempts of a webhook may be out of which none has
-	// succeeded lately.
+	// maxUnproven is how many attempts of an unproven webhook may be under way: one of which no attempt has succeeded
+	// lately.
 	maxUnproven = 2
 )
 
-// refusal says why there is no first attempt; "" if there may be one. It is the
-// label of a metric.
+// refusal is the reason why a delivery gets no first attempt; "" if it gets one. It is the label of a metric.
 type refusal string
 
 const (
-	refusedOff         refusal = "off"         // no first attempts are made here
+	refusedOff         refusal = "off"         // the gateway makes no first attempts
 	refusedAsync       refusal = "async"       // the publisher asked not to wait
 	refusedTooOld      refusal = "tooOld"      // this gateway does not know all of the webhook's spec
 	refusedNotActive   refusal = "notActive"   // failing, suspended, or not seen by the controller yet
 	refusedSecret      refusal = "secret"      // no secret at hand
-	refusedCircuitOpen refusal = "circuitOpen" // the endpoint was slow, failed, or asked to be left alone
+	refusedCircuitOpen refusal = "circuitOpen" // the endpoint was slow, failed, or asked for a pause
 	refusedFull        refusal = "full"        // no free slot
-	refusedReading     refusal = "reading"     // its secret is being read: for the moment only
+	refusedReading     refusal = "reading"     // its secret is being read: tried again within the request
 	refusedLate        refusal = "late"        // the request's time is nearly over
 )
 
-// limiter bound the first attempts that are out, and remember which endpoints are
-// not worth one. Webhooks that are not known to answer in time share half as
-// many slots again, beside those of the others: what hangs takes nothing from
-// what does not. Safe for concurrent use; nothing here waits.
+// limiter bounds the first attempts under way and holds the circuits of endpoints. Webhooks that are not known to
+// answer in time share half as many slots again, apart from those of the others: an endpoint that hangs takes no slot
+// from one that answers. Safe for concurrent use; nothing here waits.
 type limiter struct {
 	sizes          [2]int // slots, by kind
 	perWebhook     int
@@ -50,15 +48,15 @@ type limiter struct {
 	mu                sync.Mutex
 	used              [2]int                     // by kind
 	namespaces        map[string]*namespaceSlots // by namespace
-	prompt            list.List                  // of *slot, of attempts that are not late, oldest first
+	prompt            list.List                  // of *slot: attempts under way that do not count as slow, oldest first
 	queue             sharedWaitQueue            // for the bounds that webhooks share
 	endpoints         map[webhookKey]*endpointState
 	destinations      map[string]*destinationSlots
-	observations      map[webhookKey]*endpointObservations // by objects
-	observationsSwept time.Time                            // when what no longer matters of it was last dropped
+	observations      map[webhookKey]*endpointObservations // what objects tell of endpoints
+	observationsSwept time.Time                            // when expired observations were last dropped
 }
 
-// Kinds of slots.
+// Kinds of slots: of webhooks known to answer in time, and of all others.
 const (
 	kindPrompt = iota
 	kindUncertain
@@ -67,7 +65,7 @@ const (
 type destinationSlots struct {
 	address     string
 	underWay    int
-	byNamespace map[string]int // of out
+	byNamespace map[string]int // attempts under way
 	endpoints   int
 }
 
@@ -79,18 +77,18 @@ func newLimiter(total, perWebhook, perDestination int, slowAfter time.Duration) 
 	}
 }
 
-// slot is a place that one attempt holds.
+// slot is the permission for one attempt under way.
 type slot struct {
 	endpoint    *endpointState
 	destination *destinationSlots
 	kind        int
 	began       time.Time
-	element     *list.Element // in slots.young, unless late
+	element     *list.Element // in limiter.prompt, unless slow
 	slow        bool
 }
 
-// acquire gives a webhook a slot. pending reports whether deliveries wait that came
-// in before the time given; it is asked rarely, without the lock.
+// acquire gives a webhook a slot. hasWaiting reports whether deliveries accepted before the given time wait; it is
+// called rarely, and without the lock.
 func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, hasWaiting func(before time.Time) bool) (*slot, refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +98,7 @@ func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, hasWaiting f
 		l.mu.Unlock()
 		waits := hasWaiting(retryAfter)
 		l.mu.Lock()
-		e = l.endpoint(webhook, now) // it may have been forgotten meanwhile
+		e = l.endpoint(webhook, now) // the webhook may have been forgotten meanwhile
 		switch {
 		case waits:
 			e.open(now.Add(minOpen))
@@ -121,7 +119,7 @@ func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, hasWaiting f
 	return s, ""
 }
 
-// maxUnderWay is how many attempts of a webhook may be out.
+// maxUnderWay is how many attempts of a webhook may be under way.
 func (l *limiter) maxUnderWay(e *endpointState, now time.Time) int {
 	switch {
 	case e.isTripped():
@@ -132,8 +130,8 @@ func (l *limiter) maxUnderWay(e *endpointState, now time.Time) int {
 	return l.perWebhook
 }
 
-// endpoint returns what is known of a webhook: if its url or signing is another one, what
-// objects tell of that.
+// endpoint returns the state of a webhook's endpoint. Another url or signing secret is another endpoint: its state
+// begins with what objects tell of it.
 func (l *limiter) endpoint(webhook *v1alpha1.Webhook, now time.Time) *endpointState {
 	key := keyOf(webhook)
 	e := l.endpoints[key]
@@ -178,7 +176,7 @@ func (l *limiter) dropDestination(d *destinationSlots) {
 	}
 }
 
-// forgetWebhook drops what is known of a webhook that is gone.
+// forgetWebhook drops the state of a deleted webhook.
 func (l *limiter) forgetWebhook(webhook webhookKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -189,7 +187,7 @@ func (l *limiter) forgetWebhook(webhook webhookKey) {
 	delete(l.observations, webhook)
 }
 
-// release gives a slot back of which no answer is known.
+// release gives a slot back whose attempt was lost, so that nothing is learned from it.
 func (l *limiter) release(s *slot, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -205,7 +203,7 @@ func (l *limiter) giveBack(s *slot) {
 	l.charge(s, -1)
 }
 
-// releaseWithResult gives a slot back and learns from the result.
+// releaseWithResult gives a slot back and updates the state of the endpoint.
 func (l *limiter) releaseWithResult(s *slot, result *dispatcher.Result, took time.Duration, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -223,7 +221,7 @@ func (l *limiter) releaseWithResult(s *slot, result *dispatcher.Result, took tim
 	case slow && !s.slow:
 		e.observeSlow(now)
 	case slow:
-		e.openForSlow(now) // it was busy until now
+		e.openForSlow(now) // the endpoint was busy until now
 	default:
 		e.consecutiveSlow = 0
 	}
@@ -241,20 +239,20 @@ func (l *limiter) releaseWithResult(s *slot, result *dispatcher.Result, took tim
 		e.applyRetryAfter(result.RetryAfter)
 	case result.Reason == dispatcher.ReasonGone:
 		e.consecutiveFailures = max(e.consecutiveFailures, failuresToOpen)
-		e.open(now.Add(maxOpen)) // the controller disables it meanwhile
+		e.open(now.Add(maxOpen)) // the controller disables the webhook meanwhile
 	case e.consecutiveFailures >= failuresToOpen:
 		e.open(now.Add(min(minOpen<<min(e.consecutiveFailures-failuresToOpen, 8), maxOpen)))
 	}
 }
 
-// underWay is how many attempts are out.
+// underWay is how many attempts are under way.
 func (l *limiter) underWay() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.used[kindPrompt] + l.used[kindUncertain]
 }
 
-// parseDestination is the host:port of a URL, as far as it can be told.
+// parseDestination returns the host:port of a URL; the URL itself if it cannot be parsed.
 func parseDestination(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {

@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// namespaceSemaphore bounds the bytes that each namespace asks of the API server at a
-// time: what is large goes one after the other, what is small hardly ever waits. What
-// is large holds its bytes for twice as long as the API server took: that takes its
-// time for it, and others should have theirs beside it.
+// namespaceSemaphore bounds the bytes that each namespace moves to or from the API server at a time: large payloads go
+// one after the other, small ones hardly ever wait. A large one holds its bytes for twice as long as the API server
+// took, to leave it time for other namespaces.
 type namespaceSemaphore struct {
 	size int64 // bytes
 	now  func() time.Time
@@ -22,7 +21,7 @@ type namespaceSemaphore struct {
 	namespaces map[string]*namespaceBytes
 }
 
-// namespaceBytes is that of one namespace.
+// namespaceBytes is the semaphore of one namespace.
 type namespaceBytes struct {
 	bytes *semaphore.Weighted
 	users int // hold bytes, or wait for them
@@ -32,8 +31,7 @@ func newNamespaceSemaphore(size int64, now func() time.Time) *namespaceSemaphore
 	return &namespaceSemaphore{size: size, now: now, namespaces: map[string]*namespaceBytes{}}
 }
 
-// acquire waits for so many bytes, at most the size of the semaphore; the caller gives
-// them back by release.
+// acquire waits for so many bytes, at most the size of the semaphore; the caller gives them back by release.
 func (n *namespaceSemaphore) acquire(ctx context.Context, namespace string, bytes int) (release func(), err error) {
 	weight := min(int64(bytes), n.size)
 	own := n.join(namespace)
@@ -66,7 +64,7 @@ func (n *namespaceSemaphore) join(namespace string) *namespaceBytes {
 	return own
 }
 
-// leave forgets a namespace of which nothing is held or waits.
+// leave forgets a namespace without users.
 func (n *namespaceSemaphore) leave(namespace string, own *namespaceBytes) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

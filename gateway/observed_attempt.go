@@ -12,9 +12,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 )
 
-// webhookKey is one Webhook. What a delivery says counts only for the Webhook of its
-// own namespace that has the name in its spec and the UID of its owner: anybody can
-// write another UID, or another name, into a delivery.
+// webhookKey identifies one Webhook. A delivery counts only for the Webhook of its own namespace with the name in its
+// spec and the UID of its owner: anyone who may write deliveries can put another UID or another name into them.
 type webhookKey struct {
 	namespace, name string
 	uid             types.UID
@@ -24,17 +23,16 @@ func keyOf(webhook *v1alpha1.Webhook) webhookKey {
 	return webhookKey{namespace: webhook.Namespace, name: webhook.Name, uid: webhook.UID}
 }
 
-// observedAttempt is what an object tells of an endpoint: how the latest attempt of its
-// delivery ended.
+// observedAttempt is the latest attempt of a delivery, as its object tells of it.
 type observedAttempt struct {
-	endTime    time.Time // when it ended; zero: there was none
-	revision   string    // of the endpoint; "": it is not known
+	endTime    time.Time // zero: there was no attempt
+	revision   string    // of the endpoint; "": unknown
 	timedOut   bool
 	succeeded  bool
-	retryAfter time.Time // until when the endpoint asked for a pause; zero: it did not
+	retryAfter time.Time // end of the Retry-After hold; zero: the endpoint asked for none
 }
 
-// observeAttempt reads it off a delivery. Times that somebody made up are within bounds.
+// observeAttempt reads the latest attempt off a delivery. Invented times are brought within bounds.
 func observeAttempt(delivery *v1alpha1.WebhookDelivery, now time.Time) observedAttempt {
 	latest := latestAttempt(delivery)
 	if latest == nil {
@@ -59,7 +57,7 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// latestAttempt is that of a delivery; nil: there was none, or it is not known.
+// latestAttempt returns the latest attempt of a delivery; nil: it had none, or none is known.
 func latestAttempt(delivery *v1alpha1.WebhookDelivery) *v1alpha1.Attempt {
 	if log := delivery.Status.AttemptLog; len(log) > 0 {
 		return &log[len(log)-1]
@@ -67,19 +65,19 @@ func latestAttempt(delivery *v1alpha1.WebhookDelivery) *v1alpha1.Attempt {
 	return delivery.Spec.FirstAttempt
 }
 
-// endpointObservations is what objects tell of the endpoint of one webhook. It is kept for as long
-// as it matters, whether this replica has attempted anything yet or not.
+// endpointObservations are the attempts that objects tell of for the endpoint of one webhook. They are kept as long as
+// they are current, whether or not this replica has attempted anything.
 type endpointObservations struct {
 	latest            observedAttempt // the attempt that ended last
-	longestRetryAfter observedAttempt // the one by whose Retry-After the pause is longest
+	longestRetryAfter observedAttempt // the attempt with the longest Retry-After hold
 }
 
-// isCurrent reports whether anything of it still counts.
+// isCurrent reports whether any of the observations still counts.
 func (o *endpointObservations) isCurrent(now time.Time) bool {
 	return now.Sub(o.latest.endTime) < hangingFor || o.longestRetryAfter.retryAfter.After(now)
 }
 
-// observe takes in how an attempt of a webhook ended, whoever made it.
+// observe updates the state of a webhook's endpoint after an attempt that any process has made.
 func (l *limiter) observe(webhook webhookKey, attempt observedAttempt, now time.Time) {
 	if attempt.endTime.IsZero() || now.Sub(attempt.endTime) >= hangingFor && !attempt.retryAfter.After(now) {
 		return
@@ -108,8 +106,8 @@ func (l *limiter) observe(webhook webhookKey, attempt observedAttempt, now time.
 	}
 }
 
-// isSupersededBy reports whether another attempt decides for how long to pause: the one
-// that ended later if it went to another endpoint, else the one that asked for more.
+// isSupersededBy reports whether the Retry-After hold of another attempt replaces this one: that of the later attempt
+// if they went to different endpoints, else the longer one.
 func (a observedAttempt) isSupersededBy(b observedAttempt) bool {
 	if a.revision != b.revision {
 		return b.endTime.After(a.endTime)
@@ -117,7 +115,7 @@ func (a observedAttempt) isSupersededBy(b observedAttempt) bool {
 	return b.retryAfter.After(a.retryAfter)
 }
 
-// dropExpiredObservations drops, now and then, what no longer matters.
+// dropExpiredObservations drops observations that are not current, now and then.
 func (l *limiter) dropExpiredObservations(now time.Time) {
 	if now.Sub(l.observationsSwept) < hangingFor {
 		return
@@ -130,13 +128,12 @@ func (l *limiter) dropExpiredObservations(now time.Time) {
 	}
 }
 
-// concerns reports whether an attempt says something about the endpoint that the webhook
-// has now.
+// concerns reports whether an attempt went to the endpoint that the webhook has now.
 func (e *endpointState) concerns(attempt observedAttempt) bool {
 	return attempt.revision == "" || attempt.revision == e.revision
 }
 
-// applyObservedRetryAfter leaves an endpoint alone that has asked somebody else for it.
+// applyObservedRetryAfter applies a Retry-After hold that another process was asked for.
 func (e *endpointState) applyObservedRetryAfter(attempt observedAttempt, now time.Time) {
 	if e.concerns(attempt) && attempt.retryAfter.After(now) && attempt.retryAfter.After(e.retryAfter) {
 		e.applyRetryAfter(attempt.retryAfter)

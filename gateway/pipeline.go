@@ -33,11 +33,11 @@ const (
 	outcomeFailed   = "failed"
 )
 
-// errSameID says why a request has waited in vain.
+// errSameID is why a request waited for the lock of its event id in vain.
 var errSameID = errors.New("another request is still publishing the same id")
 
-// pipeline is one event on its way to every webhook that wants it. Make one
-// for each event, and run it once.
+// pipeline takes one event through its stages: check, dedup, quota, attempt, store. Make one for each event, and run it
+// once.
 type pipeline struct {
 	g          *Gateway
 	caller     *caller
@@ -45,24 +45,24 @@ type pipeline struct {
 	event      *parsedEvent
 	preference preference
 
-	eventID   string // of the event
+	eventID   string
 	accepted  time.Time
-	timestamp time.Time // in the payload of what is created
-	payload   []byte    // with that stamp
+	timestamp time.Time // of the payload
+	payload   []byte    // with that timestamp
 	span      tracing.Publishing
 
-	candidates []candidate // the oldest first
+	candidates []candidate // the oldest webhook first
 	skipped    []skippedWebhook
 
 	mu       sync.Mutex
-	existing map[string]*deliveryEntry // deliveries that exist, by name
-	hasNew   bool                      // one of them is new
+	existing map[string]*deliveryEntry // by name
+	hasNew   bool                      // a delivery among existing is new
 
-	admitted      bool                     // attempts begin, and objects are made
-	priorAttempts map[string]*firstAttempt // before, of deliveries that could not be stored, by name
+	admitted      bool                     // quotas are reserved: attempts and objects may exist
+	priorAttempts map[string]*firstAttempt // of deliveries that could not be stored before, by name
 }
 
-// candidate is a webhook and the name of the delivery that it gets.
+// candidate is a webhook that matches the event, and the name of its delivery.
 type candidate struct {
 	webhook      *v1alpha1.Webhook
 	deliveryName string
@@ -91,7 +91,7 @@ func (p *pipeline) run(ctx context.Context) (*rest.Published, error) {
 	return nil, err
 }
 
-// failureReason is why an event was not published, by a name from a closed set.
+// failureReason is the reason why an event was not published, from a closed set.
 func failureReason(err error) string {
 	if said, ok := errors.AsType[*problem](err); ok {
 		return said.Reason
@@ -102,8 +102,7 @@ func failureReason(err error) string {
 	return ""
 }
 
-// isRepeatable reports whether the same event may be sent again later, or did
-// reach some webhooks.
+// isRepeatable reports whether the same event may be published again later, or has reached some webhooks.
 func isRepeatable(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusConflict || status >= http.StatusInternalServerError
 }
@@ -139,8 +138,8 @@ func (p *pipeline) countOutcome() {
 	}
 }
 
-// checkEvent refuses what may not be published, and makes the payload of the rest.
-// Whoever may not publish a type is not told whether it exists.
+// checkEvent refuses an event that may not be published, and makes the payload of any other. A caller without the right
+// to publish a type is not told whether the type exists.
 func (p *pipeline) checkEvent(ctx context.Context) error {
 	g, event := p.g, p.event
 	if err := g.requireRight(ctx, p.caller, verbPublish, resourceEventTypes, p.namespace, event.eventType); err != nil {
@@ -183,8 +182,8 @@ func (p *pipeline) fieldName(name string) string {
 	return name
 }
 
-// checkSchema holds the data of a payload that was built, and so is of bounded
-// size, depth and numbers, against the schema of its type.
+// checkSchema validates the data of a built payload, which so has bounded size, depth and numbers, against the schema
+// of its type.
 func (g *Gateway) checkSchema(ctx context.Context, entry *eventTypeEntry, body []byte) error {
 	if entry.invalid != nil {
 		return newProblem(http.StatusUnprocessableEntity, reasonEventTypeInvalid, fmt.Sprintf(
@@ -202,8 +201,8 @@ func (g *Gateway) checkSchema(ctx context.Context, entry *eventTypeEntry, body [
 	return nil
 }
 
-// presentDeliveries are those that exist: of the webhooks that match, the oldest
-// first, then of others, by name.
+// presentDeliveries returns the existing deliveries as the answer has them: those of candidates, the oldest webhook
+// first, then others, by name.
 func (p *pipeline) presentDeliveries() []rest.PublishedDelivery {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -224,7 +223,7 @@ func (p *pipeline) presentDeliveries() []rest.PublishedDelivery {
 	return all
 }
 
-// presentSkipped are those that get no delivery, as the answer has them.
+// presentSkipped returns the webhooks that get no delivery as the answer has them.
 func (p *pipeline) presentSkipped() []rest.SkippedWebhook {
 	all := make([]rest.SkippedWebhook, len(p.skipped))
 	for i, each := range p.skipped {

@@ -18,47 +18,43 @@ import (
 )
 
 const (
-	// recordThrottleFactor is how many times as long as its last object took a slot rests, or the
-	// namespace where it hung: an API server that is busy takes longer, and what must be
-	// stored goes first.
+	// recordThrottleFactor is how many times as long as its last create took a recorder slot stays empty, or a
+	// namespace whose create hung is left out: a busy API server takes longer, and deliveries that must be stored go
+	// first.
 	recordThrottleFactor = 19
-	// recorderTick is how often what was put off is looked at again.
+	// recorderTick is how often deferred records are looked at again.
 	recorderTick = time.Second
-	// recordTimeout is how long one record may take, recorderGrace how long those may
-	// that wait when the process ends.
+	// recordTimeout bounds one record, recorderGrace all records that wait when the process ends.
 	recordTimeout = 5 * time.Second
 	recorderGrace = 5 * time.Second
-	// maxUnsettledRecords is how many records the controller may be behind with
-	// before no more are made.
+	// maxUnsettledRecords is how many records the controller may have to acknowledge before no more are made.
 	maxUnsettledRecords = 500
-	// recoveryInterval is the least time between two objects of a webhook's successes
-	// that are made, whatever its budget, because its status says that it fails.
+	// recoveryInterval is the least time between two successes of a webhook that are recorded, whatever its budget,
+	// because its status says that the endpoint fails.
 	recoveryInterval = time.Second
-	// maxKeptBytes is the largest payload that is kept in case there will be room
-	// for its record.
+	// maxKeptBytes is the largest payload that is kept for a record that the budget allows later.
 	maxKeptBytes = 8 << 10
 )
 
-// Records bound how many deliveries that succeed at once get an object.
+// Records bound how many deliveries that succeed at once are recorded.
 type Records struct {
 	// Rate is how many a second for one webhook, after Burst at once.
 	Rate  float64
 	Burst int
-	// Total is how many a second for all webhooks of this replica together; namespaces
-	// share it, see sharedBudget.
+	// Total is how many a second for all webhooks of this replica together; namespaces share it, see sharedBudget.
 	Total float64
 }
 
 // totalBurst is how many may be recorded at once for all webhooks together.
 func (r Records) totalBurst() float64 { return float64(2 * r.Burst) }
 
-// recorder makes objects of successes in the background, as many as the budget
-// allows, and counts the others. A record says how many there were since the
-// one before: that is how the controller learns of them.
+// recorder writes objects of immediate successes in the background, as many as the budget allows, and counts the
+// unrecorded ones. A record carries the number of unrecorded successes since the record before it: so the controller
+// learns of them.
 type recorder struct {
 	limits   Records
 	create   func(context.Context, *v1alpha1.WebhookDelivery) error
-	isBehind func(namespace string) bool // the controller, with what it has to write of the namespace
+	isBehind func(namespace string) bool // the controller has too many records of the namespace to acknowledge
 	writes   *writeBudget
 	metrics  *Metrics
 	panics   *panics.Guard
@@ -70,17 +66,16 @@ type recorder struct {
 	webhooks    map[types.UID]*webhookRecords
 }
 
-// webhookRecords is what is known of the records of one webhook.
+// webhookRecords is the state of the records of one webhook.
 type webhookRecords struct {
 	budget     *rate.Limiter
 	unrecorded int64
-	// lastRecovery is when a success last got an object because it ended a failure.
+	// lastRecovery is when a success was last recorded because it ended a failure.
 	lastRecovery time.Time
-	// latest is the latest success without an object: it gets one when there is
-	// room, so that what is counted is told though no more events come.
+	// latest is the latest success, while it is unrecorded: it is recorded when the budget allows, so that the count
+	// reaches the controller even if no more events come.
 	latest *firstAttempt
-	// unconfirmed are records of which nobody knows whether they are stored: what they tell
-	// is counted once that is known.
+	// unconfirmed are records that may or may not be stored: their numbers count once that is known.
 	unconfirmed []*v1alpha1.WebhookDelivery
 }
 
@@ -91,7 +86,7 @@ func newRecorder(limits Records, create func(context.Context, *v1alpha1.WebhookD
 	}
 }
 
-// recordPolicy is what a webhook wants recorded.
+// recordPolicy is the record policy of a webhook, with its default.
 func recordPolicy(webhook *v1alpha1.Webhook) v1alpha1.RecordPolicy {
 	if webhook.Spec.Retention == nil || webhook.Spec.Retention.Record == "" {
 		return v1alpha1.RecordBudgeted
@@ -107,7 +102,7 @@ func (r *recorder) offer(a *firstAttempt) {
 	}
 }
 
-// enqueue lets a success wait for its object, and spends its bytes unless too many wait.
+// enqueue queues a success for its record and spends its bytes; false: too many wait.
 func (r *recorder) enqueue(a *firstAttempt) bool {
 	a.draft.reservation.spend()
 	if !r.queue.enqueue(a) {
@@ -117,8 +112,8 @@ func (r *recorder) enqueue(a *firstAttempt) bool {
 	return true
 }
 
-// endsFailure reports whether a success is news to the controller, which hears of
-// it by its object only: the status still says that the endpoint takes nothing.
+// endsFailure reports whether a success ends a failure in the eyes of the controller, which learns of it only by an
+// object: the status still says that the endpoint fails.
 func (r *recorder) endsFailure(a *firstAttempt) bool {
 	if !meta.IsStatusConditionFalse(a.draft.webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy) {
 		return false
@@ -133,7 +128,7 @@ func (r *recorder) endsFailure(a *firstAttempt) bool {
 	return true
 }
 
-// withinBudget takes one of the budget. What has to be stored goes before what may be.
+// withinBudget takes one record from the budget. Deliveries that must be stored go first.
 func (r *recorder) withinBudget(a *firstAttempt) bool {
 	if r.writes.checkBytes(a.draft.webhook.Namespace) != nil {
 		return false
@@ -159,7 +154,7 @@ func (r *recorder) webhook(uid types.UID) *webhookRecords {
 	return w
 }
 
-// countUnrecorded counts a success that gets no object, unless it may still get one.
+// countUnrecorded counts a success that is not recorded, or keeps it as the latest, which still may be.
 func (r *recorder) countUnrecorded(a *firstAttempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -173,7 +168,7 @@ func (r *recorder) countUnrecorded(a *firstAttempt) {
 	}
 }
 
-// countUnreported is how many successes of a webhook no object has told of yet.
+// countUnreported is how many successes of a webhook no record has carried yet.
 func (r *recorder) countUnreported(webhook types.UID) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -187,7 +182,7 @@ func (r *recorder) countUnreported(webhook types.UID) int64 {
 	return w.unrecorded
 }
 
-// forgetWebhook drops the budget of a webhook that is gone.
+// forgetWebhook drops the state of a deleted webhook.
 func (r *recorder) forgetWebhook(webhook types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -223,7 +218,7 @@ func (r *recorder) run(ctx context.Context) {
 	}
 }
 
-// runWrite makes one record, and rests.
+// runWrite makes one record, and then throttles: its slot, or its namespace if the create hung.
 func (r *recorder) runWrite(ctx context.Context, write *recordWrite) {
 	began := r.now()
 	hangs := time.AfterFunc(recordHangTime, func() { r.queue.markHanging(write) })
@@ -238,7 +233,7 @@ func (r *recorder) runWrite(ctx context.Context, write *recordWrite) {
 	r.queue.release(write, slow, r.now().Add(rest))
 }
 
-// drain makes the records that wait, for a while.
+// drain makes the records that wait, for recorderGrace.
 func (r *recorder) drain(start func(atEnd bool)) {
 	end := time.NewTimer(recorderGrace)
 	defer end.Stop()
@@ -252,7 +247,7 @@ func (r *recorder) drain(start func(atEnd bool)) {
 	}
 }
 
-// recordLatest records the latest success of webhooks whose budget has room again.
+// recordLatest records the latest success of webhooks whose budget allows it again.
 func (r *recorder) recordLatest() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -265,7 +260,7 @@ func (r *recorder) recordLatest() {
 	}
 }
 
-// record makes one object.
+// record makes one record.
 func (r *recorder) record(a *firstAttempt) {
 	if r.isBehind(a.draft.webhook.Namespace) || !r.confirm(a.draft.webhook.UID) {
 		a.draft.reservation.refund()
@@ -308,8 +303,8 @@ func (r *recorder) storeRecord(object *v1alpha1.WebhookDelivery) (stored, known 
 	return false, isKnownUnstored(err)
 }
 
-// confirm finds out about records of a webhook that may be stored, by storing them
-// again under the same name; false: it is still not known.
+// confirm finds out whether unconfirmed records of a webhook are stored, by creating them again under the same name;
+// false: it is still unknown.
 func (r *recorder) confirm(webhook types.UID) bool {
 	r.mu.Lock()
 	var open []*v1alpha1.WebhookDelivery
@@ -336,8 +331,8 @@ func (r *recorder) confirm(webhook types.UID) bool {
 	return true
 }
 
-// confirmAll does so for all webhooks, but for those of a namespace in which it still
-// cannot be known: creates that hang there hold up no other.
+// confirmAll confirms the records of all webhooks. It leaves a namespace at the first record that stays unknown:
+// creates that hang there must not delay other namespaces.
 func (r *recorder) confirmAll() {
 	r.mu.Lock()
 	open := map[string][]types.UID{}
@@ -356,7 +351,7 @@ func (r *recorder) confirmAll() {
 	}
 }
 
-// takeUnrecorded returns how many successes have no object, and begins to count anew.
+// takeUnrecorded returns the number of unrecorded successes and resets it.
 func (r *recorder) takeUnrecorded(webhook types.UID) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -4,18 +4,17 @@ package gateway
 
 import "time"
 
-// minRefill is how many tokens a sharedBudget waits for before it shares them out. So
-// much may be missing where a whole one is asked for.
+// minRefill is how many tokens sharedBudget accumulates before it distributes them. As much may be missing from a whole
+// token.
 const minRefill = 0.1
 
-// sharedBudget is a bucket that namespaces use together. What is missing from it counts
-// for those that took it, and what comes back is shared out evenly among them. Beyond
-// three quarters of the bucket a namespace gets another token only if it has taken no
-// more then than is left: one alone has the whole rate, several have even parts of it,
-// and a newcomer finds a token whatever the others take.
+// sharedBudget is a token bucket that namespaces share. Tokens that were taken count against the namespaces that took
+// them, and returning tokens are distributed evenly among these. Beyond three quarters of the bucket a namespace gets
+// another token only if it has taken no more afterwards than are left. So a namespace alone has the whole rate, several
+// have even parts of it, and a newcomer finds a token in any case.
 type sharedBudget struct {
-	used            float64            // by all
-	usedByNamespace map[string]float64 // by each that uses anything
+	used            float64            // by all namespaces
+	usedByNamespace map[string]float64 // without those that use none
 	filled          time.Time
 }
 
@@ -36,8 +35,7 @@ func (b *sharedBudget) take(namespace string, rate, burst float64, now time.Time
 	return true
 }
 
-// refill brings tokens back. A namespace that uses less than its part leaves the rest
-// to the others.
+// refill returns tokens. A namespace that uses less than its part leaves the rest to the others.
 func (b *sharedBudget) refill(tokens float64) {
 	for tokens > 0 && len(b.usedByNamespace) > 0 {
 		part := tokens / float64(len(b.usedByNamespace))

@@ -8,40 +8,38 @@ import (
 )
 
 const (
-	// recordQueueSize is how many successes may wait for their object.
+	// recordQueueSize is how many successes may wait for their record.
 	recordQueueSize = 256
-	// recordWorkers is how many objects of successes are created at once, those of one
-	// namespace two at a time.
+	// recordWorkers is how many records are created at once, those of one namespace two at a time.
 	recordWorkers = 3
-	// recordHangTime is how long a create may take before others need not wait for it, nor
-	// for the next ones of its namespace, until one is quicker.
+	// recordHangTime is how long a create may hold a slot of recordWorkers. A namespace whose create took longer uses
+	// slots of maxHangingRecords until a create is quicker.
 	recordHangTime = time.Second
-	// maxHangingRecords is how many such creates there may be at once beside
-	// recordWorkers, one of a namespace.
+	// maxHangingRecords is how many slots there are for creates that hang, in addition to recordWorkers; one for a
+	// namespace.
 	maxHangingRecords = 8
 )
 
-// recordQueue holds the successes that wait for their object, by namespace. Namespaces
-// take turns, so that none waits for what another has put in before, and none has more
-// than its share of the slots, so that none waits for what hangs in another. It has
-// no clock and starts nothing.
+// recordQueue holds the successes that wait for their record, by namespace. Namespaces take turns, so that none waits
+// for an earlier flood of another, and have shares of the slots, so that none waits for creates that hang in another.
+// It has no clock and starts no goroutine.
 type recordQueue struct {
 	mu         sync.Mutex
 	namespaces map[string]*namespaceRecords
-	order      []string // namespaces in which something waits, the next one first
+	order      []string // with successes that wait, next first
 	waiting    int
 	used       int // of recordWorkers
 	hanging    int // of maxHangingRecords
-	// changed has something once the queue is worth another look.
+	// changed has a value once the queue is worth another look.
 	changed chan struct{}
 }
 
-// namespaceRecords is what the queue knows of one namespace.
+// namespaceRecords is the state of one namespace in the queue.
 type namespaceRecords struct {
 	waiting []*firstAttempt
 	used    int
 	hanging int
-	// slow says that its last create hung; rest, until when nothing more is created.
+	// slow says that the last create hung; until throttledUntil no more are started.
 	slow           bool
 	throttledUntil time.Time
 }
@@ -65,7 +63,7 @@ func (q *recordQueue) notify() {
 	}
 }
 
-// enqueue adds a success, unless too many wait.
+// enqueue adds a success; false: too many wait.
 func (q *recordQueue) enqueue(a *firstAttempt) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -104,8 +102,8 @@ func (q *recordQueue) size() int {
 	return q.waiting
 }
 
-// dequeue takes the success out whose turn it is and gives it a slot; nil: there is none,
-// or no slot for it. At the end no namespace rests.
+// dequeue removes the next success and gives it a slot; nil: there is none, or no slot for it. At the end no namespace
+// is throttled.
 func (q *recordQueue) dequeue(now time.Time, atEnd bool) *recordWrite {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -144,7 +142,7 @@ func (q *recordQueue) charge(write *recordWrite, sign int) {
 	write.namespace.used += sign
 }
 
-// markHanging notes that a create hangs: its slot is free for others.
+// markHanging moves a create that hangs to a slot of its own kind, so that its slot is free for others.
 func (q *recordQueue) markHanging(write *recordWrite) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -158,7 +156,7 @@ func (q *recordQueue) markHanging(write *recordWrite) {
 	q.notify()
 }
 
-// release gives a slot back. The namespace of a create that hung rests until then.
+// release gives a slot back. The namespace of a create that hung is throttled until the given time.
 func (q *recordQueue) release(write *recordWrite, slow bool, rest time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -170,7 +168,7 @@ func (q *recordQueue) release(write *recordWrite, slow bool, rest time.Time) {
 	q.notify()
 }
 
-// sweep forgets namespaces of which nothing is under way.
+// sweep forgets namespaces without records that wait or are under way.
 func (q *recordQueue) sweep(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -7,23 +7,20 @@ import (
 	"slices"
 )
 
-// sharedQuota is a limit that all namespaces use together.
+// sharedQuota is a quota that all namespaces use together.
 type sharedQuota struct {
 	limit int64
-	// perNamespace is what one namespace may use by a limit of its own.
+	// perNamespace is the quota of one namespace.
 	perNamespace int64
-	// used is what all of them use.
+	// used is the use of all namespaces together.
 	used int64
 }
 
-// admits reports whether a namespace that has so much may want so much: no more than
-// is left free after it. A busy one leaves room for newcomers, and busy ones that
-// finish something share evenly in the end.
-//
-// A namespace can have more than it would have been admitted with, as by objects made
-// by hand. It counts with what it may have, beside those that have more: with no more
-// than its own limit, and with half of what they leave. Whoever kept to this rule
-// counts in full. others are asked for only where that makes a difference.
+// admits reports whether a namespace whose use is have may raise it to want: no further than what is left free
+// afterwards. So a busy namespace leaves room for newcomers, and busy namespaces that finish deliveries share evenly in
+// the end. A namespace can use more than this rule admits, for example by objects made by hand. Of its use at most its
+// own quota counts, and at most half of what larger namespaces leave. The use of a namespace within the rule counts in
+// full. others is iterated only where it makes a difference.
 func (s sharedQuota) admits(have, want int64, others iter.Seq[int64]) bool {
 	if want <= s.limit-s.used {
 		return true

@@ -22,20 +22,20 @@ import (
 )
 
 const (
-	// reportInterval is how often a gateway tells the manager what it has skipped, if it
-	// has: two small requests, whatever the number of events and webhooks.
+	// reportInterval is how often a gateway reports skipped deliveries to the manager, if it has any: two small
+	// requests, whatever the number of events and webhooks.
 	reportInterval = 2 * time.Second
-	// maxReportWait bounds the wait after that failed.
+	// maxReportWait bounds the wait after a failed report.
 	maxReportWait = time.Minute
 )
 
 // +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=bbmcp-skipped,verbs=get;patch,namespace=bbmcp-system
 
-// skipReporter counts the deliveries that webhooks did not get, and tells the manager, which
-// says so in their status. The publishers know; the owners of webhooks would not.
+// skipReporter counts skipped deliveries and reports them to the manager, which writes them into the status of
+// webhooks. The answer to a publish tells the publisher; the report tells the owner of the webhook.
 type skipReporter struct {
 	client  client.Client
-	object  client.ObjectKey // the ConfigMap; without a namespace nobody is told
+	object  client.ObjectKey // the ConfigMap; without a namespace nothing is reported
 	replica string           // the key of this gateway in it
 	panics  *panics.Guard
 	logger  *slog.Logger
@@ -68,7 +68,7 @@ func (s *skipReporter) count(webhook webhookKey, reason string) {
 	s.unreported[key] = s.unreported[key].Plus(count)
 }
 
-// run tells the manager until ctx ends, and then once more.
+// run reports until ctx ends, and then once more.
 func (s *skipReporter) run(ctx context.Context) {
 	if s.object.Namespace == "" {
 		return
@@ -89,11 +89,11 @@ func (s *skipReporter) run(ctx context.Context) {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
 	defer cancel()
-	_ = s.panics.Do(panics.Background, func() { _ = s.report(last) }) // nobody is left to try again
+	_ = s.panics.Do(panics.Background, func() { _ = s.report(last) }) // the process ends: no further try
 }
 
-// report adds what is untold to this gateway's report. Other gateways have their own
-// part of the object, so a conflict is rare.
+// report adds the unreported counts to this gateway's report. Other gateways have their own part of the object, so a
+// conflict is rare.
 func (s *skipReporter) report(ctx context.Context) error {
 	if !s.hasUnreported() {
 		return nil
@@ -105,7 +105,7 @@ func (s *skipReporter) report(ctx context.Context) error {
 		return fmt.Errorf("get ConfigMap %s: %w", s.object, err)
 	}
 	known, err := skipped.Decode(object.Data[s.replica])
-	if err != nil { // there is none
+	if err != nil { // no report yet
 		known = skipped.Report{Counts: map[skipped.Webhook]skipped.Count{}}
 	}
 	s.confirm(known)
@@ -135,7 +135,7 @@ func (s *skipReporter) hasUnreported() bool {
 	return len(s.unreported) > 0
 }
 
-// confirm takes out what was told, if the write that told it is among what is known.
+// confirm removes the pending counts from the unreported ones, if the report in the object contains them.
 func (s *skipReporter) confirm(known skipped.Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,8 +152,8 @@ func (s *skipReporter) confirm(known skipped.Report) {
 	s.pending = nil
 }
 
-// nextReport is the report with what is untold, as much as goes into one. A namespace with
-// thousands of webhooks delays nobody else's.
+// nextReport is the report with as many of the unreported counts as fit. Namespaces take turns: one with thousands of
+// webhooks delays no other.
 func (s *skipReporter) nextReport(known skipped.Report) skipped.Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,12 +176,12 @@ func (s *skipReporter) nextReport(known skipped.Report) skipped.Report {
 		s.pending[webhook] = count
 	}
 	if len(s.pending) == 0 {
-		next.Counts = nil // the manager has not taken the last one yet, and there is no room
+		next.Counts = nil // the manager has not taken the last report yet, and this one has no room
 	}
 	return next
 }
 
-// forgetWebhook drops what is untold of a webhook that is gone: there is nobody left to tell.
+// forgetWebhook drops the counts of a deleted webhook.
 func (s *skipReporter) forgetWebhook(webhook *v1alpha1.Webhook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,20 +4,19 @@ package gateway
 
 import "time"
 
-// A bound that is merely large is no isolation: one namespace would have all of it.
-// Beyond three quarters of a bound that all share, a namespace gets another slot only
-// if it has no more then than are left free.
+// A large bound alone isolates nothing: one namespace could use all of it. Beyond three quarters of a shared bound, a
+// namespace gets another slot only if it has no more afterwards than are left free.
 
-// admitsAnother reports whether a namespace that has so many of a number of slots may take
-// one more.
+// admitsAnother reports whether a namespace that holds own of the size slots, of which total are used, may take one
+// more.
 func admitsAnother(size, total, own int) bool {
 	return total < size && (total < size*3/4 || own < size-total)
 }
 
-// namespaceSlots is what attempts of one namespace hold.
+// namespaceSlots are the slots that attempts of one namespace hold.
 type namespaceSlots struct {
 	used      [2]int // by kind
-	endpoints int    // webhooks known
+	endpoints int    // webhooks with an endpointState
 }
 
 func (l *limiter) namespace(namespace string) *namespaceSlots {
@@ -35,7 +34,7 @@ func (l *limiter) dropNamespace(namespace string) {
 	}
 }
 
-// slotKind is the kind of slot that the next attempt of a webhook needs.
+// slotKind is the kind of slot that the next attempt of a webhook takes.
 func (l *limiter) slotKind(e *endpointState, now time.Time) int {
 	if !e.isProven(now) || e.isTripped() || e.latencyAverage > l.slowAfter/4 {
 		return kindUncertain
@@ -43,15 +42,14 @@ func (l *limiter) slotKind(e *endpointState, now time.Time) int {
 	return kindPrompt
 }
 
-// hasFreeSlot reports whether the bounds that webhooks share have room for one more
-// attempt of this one.
+// hasFreeSlot reports whether the shared bounds leave a slot for one more attempt of this webhook.
 func (l *limiter) hasFreeSlot(e *endpointState, now time.Time) bool {
 	kind, d := l.slotKind(e, now), e.destination
 	return admitsAnother(l.sizes[kind], l.used[kind], l.namespace(e.key.namespace).used[kind]) &&
 		admitsAnother(l.perDestination, d.underWay, d.byNamespace[e.key.namespace])
 }
 
-// charge notes that an attempt of a webhook takes a slot, or gives it back.
+// charge counts a slot as taken, or as given back.
 func (l *limiter) charge(s *slot, sign int) {
 	namespace := s.endpoint.key.namespace
 	l.used[s.kind] += sign
@@ -66,8 +64,8 @@ func (l *limiter) charge(s *slot, sign int) {
 	l.dropDestination(d)
 }
 
-// moveToUncertain moves an attempt to the slots of webhooks that are not known to answer in time.
-// Its destination has it all the while.
+// moveToUncertain charges an attempt under way to the slots of webhooks that are not known to answer in time. Its
+// destination stays charged.
 func (l *limiter) moveToUncertain(s *slot) {
 	n := l.namespace(s.endpoint.key.namespace)
 	l.used[s.kind]--
@@ -77,9 +75,8 @@ func (l *limiter) moveToUncertain(s *slot) {
 	n.used[s.kind]++
 }
 
-// markSlow makes attempts count as slow that have been out for longer than an endpoint
-// may take, however long their publishers wait: their slots are then of those that
-// are not known to answer in time.
+// markSlow counts attempts as slow that have been under way for longer than an endpoint may take, however long their
+// publishers wait, and charges them to the slots of webhooks that are not known to answer in time.
 func (l *limiter) markSlow(now time.Time) {
 	for element := l.prompt.Front(); element != nil; element = l.prompt.Front() {
 		s, _ := element.Value.(*slot)

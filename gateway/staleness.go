@@ -16,14 +16,13 @@ import (
 )
 
 const (
-	// heartbeat is for how long the watches may have nothing to tell before the
-	// API server is asked for a sign of life.
+	// heartbeat is for how long the watches may be silent before the API server is asked for a sign of life.
 	heartbeat = 10 * time.Second
-	// staleAfter is the silence after which nothing is answered from memory.
+	// staleAfter is the staleness from which nothing is answered from memory.
 	staleAfter = time.Minute
 )
 
-// errNotSynced says what a gateway that has just started waits for.
+// errNotSynced is why a gateway that has just started is not ready.
 var errNotSynced = errors.New("webhooks, deliveries and event types are still being read")
 
 // Ready returns nil once everything is in memory.
@@ -34,8 +33,8 @@ func (g *Gateway) Ready() error {
 	return nil
 }
 
-// keepAlive makes the API server say something when the watches have nothing to
-// tell, on the connection that they use: silence means that it is out of reach.
+// keepAlive makes the API server answer when the watches are silent, on the connection that they use: lasting silence
+// then means that it is out of reach.
 func (g *Gateway) keepAlive(ctx context.Context) {
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
@@ -63,7 +62,7 @@ func (g *Gateway) probeAPIServer(ctx context.Context) error {
 	return g.client.List(ctx, &v1alpha1.EventTypeList{}, client.Limit(1), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}})
 }
 
-// checkStaleness returns a problem when what is in memory may be the past.
+// checkStaleness returns a problem if what is in memory may be out of date.
 func (g *Gateway) checkStaleness() error {
 	if err := g.Ready(); err != nil {
 		return unavailable("this", err)

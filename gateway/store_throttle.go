@@ -17,60 +17,54 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// How many deliveries a gateway stores at a time to endpoints that fail, or that
-// are slow, and how many of them of one webhook. Slow ones may be many: where the
-// API server is slow as well, a modest rate needs as much. One namespace has all
-// places but one.
+// Slots to store deliveries to failing endpoints and to slow ones: in all, and of one webhook. Slow ones need many:
+// where the API server is slow as well, a modest rate takes as much. One namespace has all slots but one.
 const (
 	failingStores, failingStoresPerWebhook = 5, 2
 	slowStores, slowStoresPerWebhook       = 33, 16
 )
 
 const (
-	// failingFactor is how many times as long as storing took the place of an endpoint
-	// that fails stays empty then, failingFactorAll that of all such endpoints together,
-	// and maxThrottleWait how long at most: the API server is asked for a part of what it can
-	// do, however much that is.
+	// failingFactor is how many times as long as its store took a webhook's slot for a failing endpoint stays empty,
+	// failingFactorAll the same for the slots that all share, and maxThrottleWait bounds both: deliveries to failing
+	// endpoints take a fraction of what the API server can do, whatever that is.
 	failingFactor, failingFactorAll = 7, 1
 	maxThrottleWait                 = time.Second
-	// maxFailingWait is how long a delivery may have to wait for such a place; those
-	// that would wait longer are too many.
+	// maxFailingWait is how long a delivery may wait for such a slot; one that would wait longer is refused or skipped.
 	maxFailingWait = 2 * time.Second
-	// maxAssumedLatency is the longest that storing is taken to last in a namespace of which
-	// nothing is known yet.
+	// maxAssumedLatency bounds the latency assumed for a namespace without a store so far.
 	maxAssumedLatency = 100 * time.Millisecond
 )
 
-// Why a delivery cannot be stored now.
+// Reasons why a delivery cannot be stored now.
 var (
 	// errStoreQueueFull: the webhook has more than could be stored if it were alone.
 	errStoreQueueFull = errors.New("too many deliveries of the webhook wait to be stored")
-	// errStoreQueueBusy: others wait as well, and the webhook has to pay for it.
+	// errStoreQueueBusy: deliveries of others wait as well, and this one would wait for too long behind them.
 	errStoreQueueBusy = errors.New("too many deliveries to endpoints that fail wait to be stored")
 	// errStalled: nothing has been stored for a while, so the API server is to blame.
 	errStalled = errors.New("no delivery could be stored for a while")
 )
 
-// storeThrottle keeps an endpoint that has just broken from flooding the API server,
-// which all others need as well: its deliveries are stored a few at a time until
-// its backlog is full. Webhooks have places of their own, and share those of all;
-// for these namespaces take turns.
+// storeThrottle keeps an endpoint that has just broken from flooding the API server: its deliveries are stored a few at
+// a time, until its backlog is full. Each webhook has slots of its own, and all share further ones, for which
+// namespaces take turns.
 type storeThrottle struct {
 	storeThrottleLimits
 
 	now func() time.Time
 
 	mu             sync.Mutex
-	used           int // places of all
+	used           int // shared slots
 	namespaces     map[string]*namespaceStores
-	order          []string      // namespaces in which somebody waits for a place of all, next first
-	latencyAverage time.Duration // moving average of a store, anywhere
+	order          []string      // that wait for a shared slot, next first
+	latencyAverage time.Duration // of a store, in any namespace
 }
 
 type storeThrottleLimits struct {
 	all, perWebhook             int
-	factorAll, factorPerWebhook int           // times as long as storing took
-	maxWait                     time.Duration // 0: without end
+	factorAll, factorPerWebhook int           // times as long as the store took
+	maxWait                     time.Duration // 0: unbounded
 }
 
 // failingLimits are for endpoints that fail or hang, slowLimits for slow ones.
@@ -84,27 +78,27 @@ func slowLimits() storeThrottleLimits {
 	return storeThrottleLimits{all: slowStores, perWebhook: slowStoresPerWebhook}
 }
 
-// namespaceStores is what one namespace stores so.
+// namespaceStores are the stores of one namespace.
 type namespaceStores struct {
-	used           int // places of all
-	users          int // of places, and those that wait for one
+	used           int // shared slots
+	users          int // hold a slot, or wait for one
 	webhooks       map[types.UID]*webhookStores
-	queue          list.List     // of chan struct{}, who wait for a place of all
-	latencyAverage time.Duration // moving average of a store
-	lastStored     time.Time     // when something was last stored, or the first of all these came
+	queue          list.List     // of chan struct{}, waiting for a shared slot
+	latencyAverage time.Duration // of a store
+	lastStored     time.Time     // when the last store ended, or the first of the present ones began
 }
 
 type webhookStores struct {
 	slots *semaphore.Weighted
-	users int // of places, and those that wait for one
+	users int // hold a slot, or wait for one
 }
 
 func newStoreThrottle(limits storeThrottleLimits, now func() time.Time) *storeThrottle {
 	return &storeThrottle{storeThrottleLimits: limits, now: now, namespaces: map[string]*namespaceStores{}}
 }
 
-// acquire waits for a place; the caller gives it back with leave, and says whether
-// it has stored the delivery. Unless it must be stored, the line has an end.
+// acquire waits for a slot; the caller gives it back by release, and says whether the delivery was stored. Unless the
+// delivery must be stored, acquire fails where the wait would be too long.
 func (s *storeThrottle) acquire(ctx context.Context, webhook webhookKey, must bool) (release func(stored bool), err error) {
 	stores, slots, err := s.join(webhook, must)
 	if err != nil {
@@ -133,7 +127,7 @@ func (s *storeThrottle) acquire(ctx context.Context, webhook webhookKey, must bo
 	}, nil
 }
 
-// callAfter calls f after d, at once if that is none.
+// callAfter calls f after d, at once if d is 0.
 func callAfter(d time.Duration, f func()) {
 	if d <= 0 {
 		f()
@@ -142,7 +136,7 @@ func callAfter(d time.Duration, f func()) {
 	time.AfterFunc(d, f)
 }
 
-// join takes a place in the line of a webhook.
+// join counts a delivery among those of its webhook, if it may wait.
 func (s *storeThrottle) join(webhook webhookKey, must bool) (*namespaceStores, *webhookStores, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,8 +157,7 @@ func (s *storeThrottle) join(webhook webhookKey, must bool) (*namespaceStores, *
 	return stores, own, nil
 }
 
-// refusal says why whoever joins the line of a webhook would wait for too long; nil:
-// they would not.
+// refusal is why a further delivery of a webhook would wait for too long; nil: it would not.
 func (s *storeThrottle) refusal(stores *namespaceStores, own *webhookStores) error {
 	if s.maxWait <= 0 {
 		return nil
@@ -186,7 +179,7 @@ func (s *storeThrottle) refusal(stores *namespaceStores, own *webhookStores) err
 	return errStoreQueueBusy
 }
 
-// isFull reports whether enter says errStoreQueueFull at the moment.
+// isFull reports whether acquire would fail with errStoreQueueFull now.
 func (s *storeThrottle) isFull(webhook webhookKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,12 +215,12 @@ func (s *storeThrottle) observeLatency(stores *namespaceStores, took time.Durati
 	}
 }
 
-// hasFreeSlot reports whether there is a place of all for one more of a namespace.
+// hasFreeSlot reports whether a namespace may have another shared slot.
 func (s *storeThrottle) hasFreeSlot(stores *namespaceStores) bool {
 	return s.used < s.all && stores.used < max(1, s.all-1)
 }
 
-// acquireShared waits for a place of all.
+// acquireShared waits for a shared slot.
 func (s *storeThrottle) acquireShared(ctx context.Context, namespace string, stores *namespaceStores) error {
 	s.mu.Lock()
 	if stores.queue.Len() == 0 && s.hasFreeSlot(stores) {
@@ -267,8 +260,7 @@ func (s *storeThrottle) releaseShared(stores *namespaceStores) {
 	s.returnSlot(stores)
 }
 
-// returnSlot gives a place of all to the next namespace in which somebody waits and
-// that may have one.
+// returnSlot gives shared slots back, and then to the next namespaces that wait and may have one.
 func (s *storeThrottle) returnSlot(stores *namespaceStores) {
 	s.used--
 	stores.used--
@@ -290,8 +282,8 @@ func (s *storeThrottle) returnSlot(stores *namespaceStores) {
 	}
 }
 
-// storeThrottle is what a delivery must pass to be stored; nil: nothing, as far as is
-// known of the webhook's endpoint.
+// storeThrottle is the throttle that a delivery must pass to be stored; nil: none, as its endpoint is not known to be
+// slow or failing.
 func (g *Gateway) storeThrottle(webhook *v1alpha1.Webhook) *storeThrottle {
 	fails, slow := g.attempter.limiter.classify(webhook, g.now())
 	switch {
@@ -303,14 +295,13 @@ func (g *Gateway) storeThrottle(webhook *v1alpha1.Webhook) *storeThrottle {
 	return nil
 }
 
-// isStoreQueueFull reports whether a webhook gets no delivery because too many of its
-// deliveries wait to be stored.
+// isStoreQueueFull reports whether a webhook gets no delivery because too many of its deliveries wait to be stored.
 func (g *Gateway) isStoreQueueFull(webhook *v1alpha1.Webhook) bool {
 	storing := g.storeThrottle(webhook)
 	return storing != nil && storing.isFull(keyOf(webhook))
 }
 
-// storeQueueFull refuses an event for the sake of such a webhook.
+// storeQueueFull is the problem of an event that such a webhook refuses.
 func storeQueueFull(webhook *v1alpha1.Webhook) *problem {
 	return quotaReached(reasonBacklogFull, fmt.Sprintf(
 		"the endpoint of webhook %s fails, as many of its deliveries wait to be stored as can be in %s, and it refuses events that it cannot take", idOf(webhook), maxFailingWait))

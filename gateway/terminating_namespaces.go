@@ -9,13 +9,12 @@ import (
 	"time"
 )
 
-// terminatingFor is for how long a namespace counts as terminating since the API
-// server last said so: one of the same name may come after it.
+// terminatingFor is for how long a namespace counts as terminating after the API server last said so: another of the
+// same name may follow.
 const terminatingFor = 30 * time.Second
 
-// terminatingNamespaces are those that the API server stores nothing in any more. An
-// event for one gets no first attempt: what came of it could not be kept. The gateway
-// may not watch namespaces, so it learns of one from the first write that is refused.
+// terminatingNamespaces are the namespaces that are being deleted. An event for one gets no first attempt: its outcome
+// could not be stored. The gateway may not watch namespaces, so it learns of one from the first write that is refused.
 type terminatingNamespaces struct {
 	now func() time.Time
 
@@ -27,7 +26,7 @@ func newTerminatingNamespaces(now func() time.Time) *terminatingNamespaces {
 	return &terminatingNamespaces{now: now, until: map[string]time.Time{}}
 }
 
-// add remembers a namespace, and forgets those whose time is over.
+// add remembers a namespace, and drops expired ones.
 func (t *terminatingNamespaces) add(namespace string) {
 	now := t.now()
 	t.mu.Lock()

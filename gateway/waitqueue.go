@@ -10,26 +10,26 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// waiter is a place in a line for a slot of one webhook.
+// waiter waits in a queue for a slot of one webhook.
 type waiter struct {
 	endpoint *endpointState
-	queue    *list.List // the webhook's own, or its namespace's for the bounds that all share
+	queue    *list.List // the webhook's own queue, or its namespace's in sharedWaitQueue
 	element  *list.Element
-	ready    chan struct{} // closed when it is worth trying again
+	ready    chan struct{} // closed when the waiter should try again
 }
 
-// sharedWaitQueue are those who wait for a slot though their webhook may have one more:
-// a line for each namespace, and namespaces take turns.
+// sharedWaitQueue holds the waiters whose webhook may have another slot, but which a shared bound holds back: a queue
+// for each namespace, and namespaces take turns.
 type sharedWaitQueue struct {
-	byNamespace map[string]*list.List // of *turn
-	namespaces  []string              // namespaces, next first; some of them with nobody left
+	byNamespace map[string]*list.List // of *waiter
+	namespaces  []string              // next first; the queue of some may be empty
 }
 
 func newSharedWaitQueue() sharedWaitQueue {
 	return sharedWaitQueue{byNamespace: map[string]*list.List{}}
 }
 
-// push adds a turn of a namespace.
+// push adds a waiter of a namespace.
 func (q *sharedWaitQueue) push(namespace string, w *waiter) {
 	queue := q.byNamespace[namespace]
 	if queue == nil {
@@ -40,7 +40,7 @@ func (q *sharedWaitQueue) push(namespace string, w *waiter) {
 	w.queue, w.element = queue, queue.PushBack(w)
 }
 
-// pop takes out the turn that comes next of those that may have a slot; nil: none.
+// pop removes and returns the next waiter that may have a slot; nil: there is none.
 func (q *sharedWaitQueue) pop(may func(*endpointState) bool) *waiter {
 	for range len(q.namespaces) {
 		namespace := q.namespaces[0]
@@ -60,9 +60,8 @@ func (q *sharedWaitQueue) pop(may func(*endpointState) bool) *waiter {
 	return nil
 }
 
-// enqueue joins a line for a slot of a webhook that has none free. It returns nil
-// where waiting is of no use: the endpoint is slow or failing, or no attempt is out
-// whose end would call the next.
+// enqueue adds a waiter for a slot of a webhook that has none free. It returns nil where waiting is of no use: the
+// endpoint is slow or failing, or no attempt is under way whose end would wake the waiter.
 func (l *limiter) enqueue(webhook *v1alpha1.Webhook, now time.Time) *waiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,19 +76,18 @@ func (l *limiter) enqueue(webhook *v1alpha1.Webhook, now time.Time) *waiter {
 		w.queue, w.element = &e.queue, e.queue.PushBack(w)
 	case !l.hasFreeSlot(e, now):
 		l.queue.push(e.key.namespace, w)
-	default: // by now there is one
+	default: // a slot has become free
 		close(w.ready)
 	}
 	return w
 }
 
-// dequeue gives a place in the line up. Who was called and leaves makes way for the
-// next.
+// dequeue removes a waiter. If it was woken already, the next one is woken in its place.
 func (l *limiter) dequeue(w *waiter, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if w.element != nil {
-		w.queue.Remove(w.element) // nothing, if it was called
+		w.queue.Remove(w.element) // no effect if the waiter was woken
 	}
 	select {
 	case <-w.ready:
@@ -98,9 +96,8 @@ func (l *limiter) dequeue(w *waiter, now time.Time) {
 	}
 }
 
-// wakeNext calls as many as there is room for, now that an attempt has ended: all
-// of the webhook's own line, if waiting is of no use any more, and one of those who
-// wait for what all share.
+// wakeNext wakes as many waiters as there are free slots, now that an attempt has ended: all of the webhook's own queue
+// if waiting is of no use any more, and one of those that a shared bound held back.
 func (l *limiter) wakeNext(e *endpointState, now time.Time) {
 	room := l.maxUnderWay(e, now) - e.underWay
 	if !e.isPrompt(l.slowAfter, now) || e.underWay == 0 {
@@ -116,19 +113,17 @@ func (l *limiter) wakeNext(e *endpointState, now time.Time) {
 	}
 }
 
-// maxSlotWait is how long a publisher stands in line: four such waits are the wait
-// for the answer of an endpoint.
+// maxSlotWait is how long a publisher waits for a slot: a quarter of the wait for the answer of an endpoint.
 func (f *attempter) maxSlotWait() time.Duration { return f.wait / 4 }
 
-// acquireNow takes a slot that is free.
+// acquireNow takes a free slot, without waiting.
 func (f *attempter) acquireNow(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*slot, refusal) {
 	return f.limiter.acquire(webhook, f.now(), hasWaiting)
 }
 
-// acquireQueued waits for a slot until ctx ends where one will be free soon: an
-// attempt that is a moment late is better for everyone than an object. So it is
-// when a gateway has just started and knows no endpoint yet, and when an event is for
-// more webhooks than there are slots.
+// acquireQueued waits for a slot until ctx ends, where one will be free soon: an attempt a moment later costs less than
+// an object. Slots are scarce when a gateway has just started and knows no endpoint yet, and when an event is for more
+// webhooks than there are slots.
 func (f *attempter) acquireQueued(ctx context.Context) acquireFunc {
 	return func(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*slot, refusal) {
 		for {

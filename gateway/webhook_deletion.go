@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// forgetWebhook drops what is known of a webhook that is gone, its secret first of all.
+// forgetWebhook drops the state of a deleted webhook, its secret first of all.
 func (g *Gateway) forgetWebhook(webhook webhookKey) {
 	g.attempter.secrets.Forget(webhook.uid)
 	g.attempter.limiter.forgetWebhook(webhook)
@@ -17,9 +17,8 @@ func (g *Gateway) forgetWebhook(webhook webhookKey) {
 	g.unstored.forgetWebhook(webhook.uid)
 }
 
-// forgetDeletedWebhooks does so for webhooks of which something was requestInfo after they were gone,
-// as by attempts that were under way. What is known comes first, and what exists
-// then: so nothing is dropped of a webhook that is new.
+// forgetDeletedWebhooks does so for webhooks that left state behind after their deletion, for example by attempts that
+// were under way. The webhooks with state are listed before those that exist: so no state of a new webhook is dropped.
 func (g *Gateway) forgetDeletedWebhooks() {
 	known := map[webhookKey]struct{}{}
 	for _, uid := range slices.Concat(g.attempter.secrets.Known(), g.recorder.knownWebhooks(), g.unstored.knownWebhooks()) {

@@ -17,19 +17,19 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
-// webhookIndex are the webhooks, by namespace and id. What it returns is shared and
-// must not be changed.
+// webhookIndex holds the webhooks that this replica knows, by namespace and id. What it returns is shared and must not
+// be changed.
 type webhookIndex struct {
 	*watchcache.Cache[*v1alpha1.Webhook, *v1alpha1.Webhook]
 
 	namespaces  map[string]*namespaceWebhooks
 	changes     chan struct{}           // closed and replaced at every change
-	broadcaster *broadcaster            // nil: nobody is told
-	onDelete    func(*v1alpha1.Webhook) // called for what is deleted
+	broadcaster *broadcaster            // nil: none
+	onDelete    func(*v1alpha1.Webhook) // called for each deleted webhook
 }
 
-// namespaceWebhooks are those of one namespace, as they are looked up: an event
-// costs nothing for a webhook that does not want it.
+// namespaceWebhooks are the webhooks of one namespace, indexed so that an event costs nothing for a webhook that does
+// not match it.
 type namespaceWebhooks struct {
 	byID      map[string]*v1alpha1.Webhook
 	byUID     map[types.UID]*v1alpha1.Webhook
@@ -93,8 +93,7 @@ func (x *webhookIndex) remove(webhook *v1alpha1.Webhook) {
 	}
 }
 
-// viewNamespace runs f with the webhooks of a namespace, if there are any, while nothing
-// changes.
+// viewNamespace calls f with the webhooks of a namespace, if it has any, while nothing changes.
 func (x *webhookIndex) viewNamespace(namespace string, f func(*namespaceWebhooks)) {
 	x.View(func() {
 		if n := x.namespaces[namespace]; n != nil {
@@ -121,8 +120,7 @@ func (x *webhookIndex) findByName(namespace, name string) *v1alpha1.Webhook {
 	return webhook
 }
 
-// awaitState returns the webhook with this id once it is as done says, or as it is
-// when ctx ends; nil: it is gone.
+// awaitState returns the webhook with this id once done accepts it, or as it is when ctx ends; nil: it is gone.
 func (x *webhookIndex) awaitState(ctx context.Context, namespace, id string, done func(*v1alpha1.Webhook) bool) *v1alpha1.Webhook {
 	for {
 		var news chan struct{}
@@ -146,8 +144,7 @@ func (x *webhookIndex) list(namespace string) (all []*v1alpha1.Webhook) {
 	return all
 }
 
-// listMatching returns the webhooks of a namespace that want an event, the oldest
-// first. Those that do not cost nothing.
+// listMatching returns the webhooks of a namespace that match an event type, the oldest first.
 func (x *webhookIndex) listMatching(namespace, eventType string) (wanted []*v1alpha1.Webhook) {
 	x.viewNamespace(namespace, func(n *namespaceWebhooks) {
 		for pattern := range match.Patterns(eventType) {
@@ -161,7 +158,7 @@ func (x *webhookIndex) listMatching(namespace, eventType string) (wanted []*v1al
 	slices.SortFunc(wanted, func(a, b *v1alpha1.Webhook) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
 	})
-	return slices.Compact(wanted) // some want it for more than one reason
+	return slices.Compact(wanted) // some match by several patterns
 }
 
 func idOf(webhook *v1alpha1.Webhook) string {

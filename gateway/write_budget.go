@@ -14,23 +14,20 @@ import (
 )
 
 const (
-	// writesBurst is for how many seconds of writes at once a namespace has room.
+	// writesBurst is how many seconds' worth of writes a namespace may make at once.
 	writesBurst = 10
-	// writeBytesBurst is for how many seconds of bytes: what is large costs the API
-	// server, and whoever shares it, at once.
+	// writeBytesBurst is how many seconds' worth of bytes: a large payload costs the API server, and its other users,
+	// at once.
 	writeBytesBurst = 4
-	// maxConcurrentBytes is what one namespace may have stored at a time: one payload of
-	// the largest size.
+	// maxConcurrentBytes is how many bytes of one namespace are stored at a time: one payload of the largest size.
 	maxConcurrentBytes = payload.MaxBytes
-	// LeastWriteBytes is the least that Limits.WriteBytesPerNamespace may be: one
-	// payload.
+	// LeastWriteBytes is the minimum of Limits.WriteBytesPerNamespace: one payload.
 	LeastWriteBytes = payload.MaxBytes
 )
 
-// writeBudget bounds what a replica stores of each namespace, in number and in bytes
-// of payload. Writes are counted when they are made; bytes are reserved when an event
-// is admitted, and given back for what needs no object after all or is refused: what
-// hangs would otherwise be counted when it is too late to refuse it.
+// writeBudget bounds the writes of each namespace, in number and in bytes of payload. Writes are counted when they are
+// made. Bytes are reserved when an event is admitted, and returned for deliveries that need no object or are refused:
+// deliveries whose attempts hang would otherwise be counted when it is too late to refuse them.
 type writeBudget struct {
 	limits          Limits
 	writes, bytes   *ratelimit.Keyed // by namespace
@@ -46,7 +43,7 @@ func newWriteBudget(limits Limits, now func() time.Time) *writeBudget {
 	}
 }
 
-// check refuses what has to wait, before anything is reserved.
+// check refuses an event whose namespace has used up its writes, before anything is reserved.
 func (b *writeBudget) check(namespace string) *problem {
 	if wait := b.writes.Wait(namespace); wait > 0 {
 		return budgetExceeded(fmt.Sprintf("more than %v deliveries a second of namespace %s had to be stored for a while", b.limits.WritesPerNamespace, namespace), wait)
@@ -54,7 +51,7 @@ func (b *writeBudget) check(namespace string) *problem {
 	return nil
 }
 
-// reserve takes bytes for so many deliveries of an event, one reservation each.
+// reserve takes bytes for the deliveries of an event, one reservation for each.
 func (b *writeBudget) reserve(namespace string, bytes, deliveries int) ([]*byteReservation, *problem) {
 	if deliveries == 0 {
 		return nil, nil
@@ -69,7 +66,7 @@ func (b *writeBudget) reserve(namespace string, bytes, deliveries int) ([]*byteR
 	return all, nil
 }
 
-// checkBytes refuses what has to wait until a namespace has bytes again.
+// checkBytes refuses an event whose namespace has used up its bytes.
 func (b *writeBudget) checkBytes(namespace string) *problem {
 	if wait := b.bytes.Wait(namespace); wait > 0 {
 		return b.tooManyBytes(namespace, wait)
@@ -83,8 +80,8 @@ func (b *writeBudget) tooManyBytes(namespace string, wait time.Duration) *proble
 		b.limits.WriteBytesPerNamespace, namespace), wait)
 }
 
-// beginWrite waits until a write may be made, whose end the caller tells by release,
-// and counts it then. It is made all the same: its event is admitted.
+// beginWrite waits until a write may be made, and counts it; the caller ends it by release. The write is made even
+// beyond the budget: its event is admitted.
 func (b *writeBudget) beginWrite(ctx context.Context, namespace, payload string) (release func(), err error) {
 	if release, err = b.concurrentBytes.acquire(ctx, namespace, len(payload)); err == nil {
 		b.writes.Spend(namespace, countWrites(payload))
@@ -96,8 +93,8 @@ func budgetExceeded(detail string, wait time.Duration) *problem {
 	return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, detail+"; repeat this later").setRetryAfter(wait)
 }
 
-// byteReservation is what one delivery may have to store. Make it with
-// writeBudget.reserve; nil stands for no bytes. Safe for concurrent use.
+// byteReservation is the bytes that one delivery may have to store. Make it with writeBudget.reserve; nil stands for no
+// bytes. Safe for concurrent use.
 type byteReservation struct {
 	budget    *writeBudget
 	namespace string
@@ -112,18 +109,18 @@ const (
 	bytesReturned
 )
 
-// spend keeps the bytes: the delivery becomes an object. Those that were returned,
-// as by a first attempt that succeeds in the same moment, are taken again.
+// spend keeps the bytes, as the delivery becomes an object. Bytes that were returned, for example by a first attempt
+// that succeeds in the same moment, are taken again.
 func (r *byteReservation) spend() {
 	if r != nil && r.state.Swap(bytesSpent) == bytesReturned {
 		r.budget.bytes.Spend(r.namespace, r.bytes)
 	}
 }
 
-// release returns the bytes if they are not spent.
+// release returns the bytes unless they are spent.
 func (r *byteReservation) release() { r.giveBack(bytesReserved) }
 
-// refund returns bytes that were spent on an object that is not stored.
+// refund returns the bytes of an object that was not stored.
 func (r *byteReservation) refund() { r.giveBack(bytesSpent) }
 
 func (r *byteReservation) giveBack(from int32) {
