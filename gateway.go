@@ -127,7 +127,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 		return err
 	}
 	memory.LimitToContainer(logger)
-	memory.Spend()
+	memory.CollectRarely()
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	// What runs beside the server goes on until its last request is answered.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	go memory.GiveBack(background)
+	go memory.ReleaseIdle(background)
 	tracer, stopTraces, err := startTraces(ctx, "bbmcp-gateway", logger)
 	if err != nil {
 		return err

@@ -124,8 +124,8 @@ func (o *managerOptions) run(ctx context.Context) error {
 	}
 	defer stopTraces()
 	memory.LimitToContainer(logger)
-	memory.Save()
-	go memory.GiveBack(ctx)
+	memory.CollectOften()
+	go memory.ReleaseIdle(ctx)
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return err

@@ -55,10 +55,10 @@ func main() {
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: options.logLevel}))
 	slog.SetDefault(logger) // package net/http writes to the default logger
 	memory.LimitToContainer(logger)
-	memory.SpendWithin(headroom)
+	memory.CollectRarelyWithin(headroom)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	go memory.GiveBack(ctx)
+	go memory.ReleaseIdle(ctx)
 	if err := run(ctx, options, logger); err != nil {
 		logger.Error("dispatcher ended", "error", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do

@@ -36,8 +36,8 @@ func TestPoliciesFollowWhatIsInUse(t *testing.T) {
 		policy policy
 		steps  []step
 	}{
-		{"save", saving(), []step{{300 << 20, 24, 34}, {1, 99, 100}}},
-		{"spend", spending(spendHeadroom), []step{{300 << 20, 24, 67}, {1, 399, 400}}},
+		{"save", frequent(), []step{{300 << 20, 24, 34}, {1, 99, 100}}},
+		{"spend", rare(rareHeadroom), []step{{300 << 20, 24, 67}, {1, 399, 400}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-func TestMemoryIsGivenBackOnceAProcessIsQuiet(t *testing.T) {
+func TestAnIdleProcessReleasesMemory(t *testing.T) {
 	const mib = 1 << 20
 	clock := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	now, freed := heap{}, 0
-	g := giver{now: func() time.Time { return clock }}
+	g := idleReleaser{now: func() time.Time { return clock }}
 	g.free = func() { freed, now.resident = freed+1, 30*mib }
 	for i, step := range []struct {
 		allocates, resident uint64
@@ -30,18 +30,18 @@ func TestMemoryIsGivenBackOnceAProcessIsQuiet(t *testing.T) {
 		{100 * mib, 200 * mib, 3}, // busy again
 	} {
 		now.allocated, now.resident = now.allocated+step.allocates, step.resident
-		g.look(func() heap { return now })
+		g.check(func() heap { return now })
 		if freed != step.want {
 			t.Fatalf("step %d: given back %d times, want %d", i, freed, step.want)
 		}
 	}
 }
 
-func TestGivingBackTakesAFiftiethOfTheTimeAtMost(t *testing.T) {
+func TestReleasesTakeAFiftiethOfTheTimeAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const took = time.Second // a large heap
 		now, freed := heap{}, 0
-		g := giver{now: time.Now}
+		g := idleReleaser{now: time.Now}
 		g.free = func() {
 			freed++
 			now.resident = 1 << 30
@@ -50,10 +50,10 @@ func TestGivingBackTakesAFiftiethOfTheTimeAtMost(t *testing.T) {
 		began := time.Now()
 		for time.Since(began) < time.Hour { // bursts and rest in turn
 			now.allocated, now.resident = now.allocated+1<<30, 2<<30
-			g.look(func() heap { return now })
-			time.Sleep(giveBackEvery)
-			g.look(func() heap { return now })
-			time.Sleep(giveBackEvery)
+			g.check(func() heap { return now })
+			time.Sleep(checkInterval)
+			g.check(func() heap { return now })
+			time.Sleep(checkInterval)
 		}
 		if least, most := int(time.Hour/took/100), int(time.Hour/took/50); freed < least || freed > most {
 			t.Errorf("given back %d times in an hour, want %d to %d", freed, least, most)
@@ -63,7 +63,7 @@ func TestGivingBackTakesAFiftiethOfTheTimeAtMost(t *testing.T) {
 
 var kept []byte
 
-func TestWhatABurstLeavesIsGivenBack(t *testing.T) {
+func TestMemoryOfABurstIsReleased(t *testing.T) {
 	kept = make([]byte, 200<<20)
 	for i := range kept {
 		kept[i] = 1
@@ -71,9 +71,9 @@ func TestWhatABurstLeavesIsGivenBack(t *testing.T) {
 	before := readHeap().resident
 	kept = nil
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 3*giveBackEvery)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*checkInterval)
 		defer cancel()
-		GiveBack(ctx)
+		ReleaseIdle(ctx)
 	})
 	if after := readHeap().resident; after > before-150<<20 {
 		t.Errorf("%d MiB are resident, %d MiB were before", after>>20, before>>20)

@@ -19,37 +19,37 @@ type policy struct {
 	headroom uint64
 }
 
-// leastPercent is where collecting would begin to take more CPU than the memory is
+// minPercent is where collecting would begin to take more CPU than the memory is
 // worth.
-const leastPercent = 25
+const minPercent = 25
 
-// Save collects more often the more is in use, for a process that may hold
+// CollectOften collects more often the more is in use, for a process that may hold
 // hundreds of MiB that it hardly touches: at Go's default it would take twice as
 // much. The environment's GOGC (package runtime) goes before it.
-func Save() { saving().apply() }
+func CollectOften() { frequent().apply() }
 
-func saving() policy { return policy{percent: 100, headroom: 100 << 20} }
+func frequent() policy { return policy{percent: 100, headroom: 100 << 20} }
 
-// Spend collects less often, for a process whose requests are small and many: the
+// CollectRarely collects less often, for a process whose requests are small and many: the
 // heap may grow to five times of what is in use, a few MiB. At Go's default of 100
 // a tenth of its CPU goes into collecting them. What is kept for long does not count
 // five times: the heap grows by 200 MiB at most. The environment's GOGC (package
 // runtime) goes before it.
-func Spend() { SpendWithin(spendHeadroom) }
+func CollectRarely() { CollectRarelyWithin(rareHeadroom) }
 
-// SpendWithin is Spend for a heap that grows by so many bytes at most.
-func SpendWithin(headroom uint64) { spending(headroom).apply() }
+// CollectRarelyWithin is CollectRarely for a heap that grows by so many bytes at most.
+func CollectRarelyWithin(headroom uint64) { rare(headroom).apply() }
 
-const spendHeadroom = 200 << 20
+const rareHeadroom = 200 << 20
 
-func spending(headroom uint64) policy { return policy{percent: 400, headroom: headroom} }
+func rare(headroom uint64) policy { return policy{percent: 400, headroom: headroom} }
 
 // apply follows the policy until it is told to stop.
 func (p policy) apply() (stop func()) {
 	var stopped atomic.Bool
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(p.percent)
-		onEachCollection(func() (more bool) {
+		afterEachCollection(func() (more bool) {
 			if stopped.Load() {
 				return false
 			}
@@ -62,7 +62,7 @@ func (p policy) apply() (stop func()) {
 
 // percentFor is GOGC for so many bytes in use.
 func (p policy) percentFor(bytes uint64) int {
-	return min(max(int(p.headroom*100/max(bytes, 1)), leastPercent), p.percent) //nolint:gosec // G115: at most 2e10
+	return min(max(int(p.headroom*100/max(bytes, 1)), minPercent), p.percent) //nolint:gosec // G115: at most 2e10
 }
 
 // inUse is how many bytes of the heap the last collection has left.
@@ -72,15 +72,15 @@ func inUse() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// onEachCollection calls f after every collection from now on, while it wants more.
-func onEachCollection(f func() (more bool)) {
-	runtime.AddCleanup(new(tracer), func(struct{}) {
+// afterEachCollection calls f after every collection from now on, while it wants more.
+func afterEachCollection(f func() (more bool)) {
+	runtime.AddCleanup(new(collectionHook), func(struct{}) {
 		if f() {
-			onEachCollection(f)
+			afterEachCollection(f)
 		}
 	}, struct{}{})
 }
 
-// tracer is garbage from the start: that it is collected tells that something is.
+// collectionHook is garbage from the start: its cleanup runs after a collection.
 // It holds a pointer so that it shares its block with nothing.
-type tracer struct{ _ *tracer }
+type collectionHook struct{ _ *collectionHook }
