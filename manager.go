@@ -36,7 +36,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 // serverGrace is how long a scrape or a probe may still take when the manager ends.
@@ -243,7 +243,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	secrets := signingsecret.NewReader(mgr.GetAPIReader(), time.Now)
 	eventTypes := &controllers.EventTypeReconciler{Client: mgr.GetClient(), Now: time.Now}
 	retainer := &controllers.Retainer{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Sync: filling, WriteLimits: writelimit.New(time.Now),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cached: deliveryCache, Sync: filling, WriteTimeouts: writetimeout.New(time.Now),
 		Observations: observations, Limits: o.retention, Namespaces: o.namespaces, Metrics: meters, Panics: guarded, Now: time.Now,
 	}
 	deliveries := &controllers.DeliveryReconciler{

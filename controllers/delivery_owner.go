@@ -73,7 +73,7 @@ func (r *DeliveryReconciler) patchOwner(ctx context.Context, s *situation) (*v1a
 		return nil, err
 	}
 	adopted := &v1alpha1.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: s.delivery.Namespace, Name: s.delivery.Name}}
-	return adopted, r.pool.writeLimits.Do(ctx, s.delivery.Namespace, func(ctx context.Context) error {
+	return adopted, r.pool.writeTimeouts.Do(ctx, s.delivery.Namespace, func(ctx context.Context) error {
 		return r.Client.Patch(ctx, adopted, client.RawPatch(types.MergePatchType, patch))
 	})
 }

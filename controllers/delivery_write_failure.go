@@ -52,7 +52,7 @@ func (r *DeliveryReconciler) updateStatus(ctx context.Context, delivery *v1alpha
 		},
 		Status: *status,
 	}
-	err := r.pool.writeLimits.Do(ctx, delivery.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, out) })
+	err := r.pool.writeTimeouts.Do(ctx, delivery.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, out) })
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 // fault is what happens to a request that changes something.
@@ -130,7 +130,7 @@ func (o *operator) wire(mgr ctrl.Manager) {
 	o.secrets = signingsecret.NewReader(live, now)
 	o.retainer = &Retainer{
 		Client: cached, Live: live, Cached: o.cache, Sync: &o.filling, Observations: o.observations,
-		Limits: o.limits, Namespaces: []string{o.namespace}, WriteLimits: writelimit.New(now), Metrics: meters, Now: now,
+		Limits: o.limits, Namespaces: []string{o.namespace}, WriteTimeouts: writetimeout.New(now), Metrics: meters, Now: now,
 	}
 	forbidden := func() []netip.Prefix { return nil }
 	o.deliveries = &DeliveryReconciler{

@@ -20,7 +20,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 const (
@@ -61,17 +61,17 @@ type RetentionLimits struct {
 // from one paged list at the start, so that in the long run it costs one request for
 // each delivery. It is safe for concurrent use.
 type Retainer struct {
-	Client       client.Client
-	Live         client.Reader
-	Cached       client.Reader    // deliveries but the succeeded ones
-	Sync         *ProgressiveSync // of Cached
-	Observations *Observations
-	Limits       RetentionLimits
-	Namespaces   []string           // in which to list; empty: all
-	WriteLimits  *writelimit.Limits // how long a delete may take
-	Metrics      *Metrics
-	Panics       *panics.Guard
-	Now          func() time.Time
+	Client        client.Client
+	Live          client.Reader
+	Cached        client.Reader    // deliveries but the succeeded ones
+	Sync          *ProgressiveSync // of Cached
+	Observations  *Observations
+	Limits        RetentionLimits
+	Namespaces    []string               // in which to list; empty: all
+	WriteTimeouts *writetimeout.Timeouts // how long a delete may take
+	Metrics       *Metrics
+	Panics        *panics.Guard
+	Now           func() time.Time
 
 	workers int // of the last tick
 
@@ -203,7 +203,7 @@ func (r *Retainer) countDeletedEarly(ctx context.Context, entry *finishedDeliver
 func (r *Retainer) deleteExactly(ctx context.Context, entry *finishedDelivery) error {
 	object := &v1alpha1.WebhookDelivery{}
 	object.Namespace, object.Name = entry.key.Namespace, entry.key.Name
-	return r.WriteLimits.Do(ctx, entry.key.Namespace, func(ctx context.Context) error {
+	return r.WriteTimeouts.Do(ctx, entry.key.Namespace, func(ctx context.Context) error {
 		return r.Client.Delete(ctx, object, client.Preconditions{UID: &entry.uid, ResourceVersion: &entry.resourceVersion})
 	})
 }

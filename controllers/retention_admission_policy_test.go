@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 // TestRetentionUnderAPolicy deletes what a policy of the cluster judges first.
@@ -42,7 +42,7 @@ func TestRetentionUnderAPolicy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := keeper(t, RetentionLimits{Succeeded: hour, MaxCount: 1, MaxBytes: 1 << 20}, someWebhook(), at(0))
-				r.Now, r.WriteLimits, r.Metrics = time.Now, writelimit.New(time.Now), NewMetrics(prometheus.NewRegistry())
+				r.Now, r.WriteTimeouts, r.Metrics = time.Now, writetimeout.New(time.Now), NewMetrics(prometheus.NewRegistry())
 				deleted := false
 				under := interceptor.Funcs{Delete: func(ctx context.Context, _ client.WithWatch, _ client.Object, _ ...client.DeleteOption) error {
 					select {

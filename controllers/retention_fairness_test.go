@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 // hangingDeletes is an API server with an admission webhook that does not answer for
@@ -50,7 +50,7 @@ func TestRetentionOfANamespaceThatHangsHoldsUpNobody(t *testing.T) {
 	const hanging, well = 2000, 20
 	synctest.Test(t, func(t *testing.T) {
 		r := keeper(t, RetentionLimits{}, someWebhook(), at(0))
-		r.Now, r.WriteLimits = time.Now, writelimit.New(time.Now)
+		r.Now, r.WriteTimeouts = time.Now, writetimeout.New(time.Now)
 		api := &hangingDeletes{Client: r.Client, namespace: "hangs", others: map[string]time.Time{}}
 		r.Client, r.Metrics = api, NewMetrics(prometheus.NewRegistry())
 		r.webhooks, r.byUID = map[types.NamespacedName]*finishedDeliveries{}, map[types.UID]*finishedDelivery{}
@@ -71,7 +71,7 @@ func TestRetentionOfANamespaceThatHangsHoldsUpNobody(t *testing.T) {
 		for pass := range 3 {
 			began := time.Now()
 			r.deleteAll(t.Context(), overdue(pass))
-			if took := time.Since(began); took > writelimit.Most {
+			if took := time.Since(began); took > writetimeout.Max {
 				t.Errorf("pass %d: everything else waits for %s", pass, took)
 			}
 			for name, at := range api.others {

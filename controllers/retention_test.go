@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 // finishedAt is a delivery of the gateway that finished so long after the
@@ -44,7 +44,7 @@ func keeper(t *testing.T, limits RetentionLimits, webhook *v1alpha1.Webhook, now
 	clock := func() time.Time { return now }
 	return &Retainer{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(webhook).Build(),
-		Limits: limits, WriteLimits: writelimit.New(clock), Observations: NewObservations(0, clock), Now: clock,
+		Limits: limits, WriteTimeouts: writetimeout.New(clock), Observations: NewObservations(0, clock), Now: clock,
 	}
 }
 

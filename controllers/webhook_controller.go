@@ -298,7 +298,7 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 	updated := s.webhook.DeepCopy()
 	updated.Status = *status
 	began := r.Now()
-	err := r.pool.writeLimits.Do(ctx, key.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, updated) })
+	err := r.pool.writeTimeouts.Do(ctx, key.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, updated) })
 	if err != nil {
 		// A request that was sent twice conflicts with itself.
 		if !denial.IsNotFound(err) && !denial.IsLasting(err) {

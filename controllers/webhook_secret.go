@@ -92,7 +92,7 @@ func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.
 		return err
 	}
 	secret := signingsecret.NewSecret(webhook, value)
-	err = r.pool.writeLimits.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Create(ctx, secret) })
+	err = r.pool.writeTimeouts.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Create(ctx, secret) })
 	if denial.IsAlreadyExists(err) { // it may have lost its owner or its key
 		if adopted, err := r.adoptSecret(ctx, webhook); adopted || err != nil {
 			return err
@@ -177,5 +177,5 @@ func (r *WebhookReconciler) readSecret(ctx context.Context, key types.Namespaced
 }
 
 func (r *WebhookReconciler) writeSecret(ctx context.Context, secret *corev1.Secret) error {
-	return r.pool.writeLimits.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Update(ctx, secret) })
+	return r.pool.writeTimeouts.Do(ctx, secret.Namespace, func(ctx context.Context) error { return r.Client.Update(ctx, secret) })
 }

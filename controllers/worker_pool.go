@@ -12,7 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 const (
@@ -32,9 +32,9 @@ const (
 // worker wait; namespaces take turns, and within one the first to come is the first
 // served. It is safe for concurrent use.
 type workerPool struct {
-	workers     int
-	now         func() time.Time
-	writeLimits *writelimit.Limits // how long a write may take
+	workers       int
+	now           func() time.Time
+	writeTimeouts *writetimeout.Timeouts // how long a write may take
 	// enqueue puts an object whose pass has waited into the controller's queue.
 	enqueue func(types.NamespacedName)
 
@@ -55,7 +55,7 @@ type namespaceWorkers struct {
 }
 
 func newWorkerPool(workers int, now func() time.Time, wake func(types.NamespacedName)) *workerPool {
-	return &workerPool{workers: workers, now: now, writeLimits: writelimit.New(now), enqueue: wake, namespaces: map[string]*namespaceWorkers{}}
+	return &workerPool{workers: workers, now: now, writeTimeouts: writetimeout.New(now), enqueue: wake, namespaces: map[string]*namespaceWorkers{}}
 }
 
 // acquire gives a pass over an object a worker, and reports false if it must wait: the

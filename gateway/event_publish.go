@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 // publishTimeout is how long one request may take to store its deliveries where writes are quick, in addition to the
@@ -88,7 +88,7 @@ func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher
 
 // requestTime is how long a request may take to store its deliveries: longer where writes take long.
 func (g *Gateway) requestTime(namespace string) time.Duration {
-	return publishTimeout + g.writeTimeouts.Of(namespace) - writelimit.Least
+	return publishTimeout + g.writeTimeouts.Timeout(namespace) - writetimeout.Min
 }
 
 // permitHeader checks the right to publish an event whose attributes are in the header, before any of the body is read.

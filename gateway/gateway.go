@@ -28,7 +28,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 // Dispatcher is the part of the dispatcher sidecar's client that the gateway uses.
@@ -97,8 +97,8 @@ type Gateway struct {
 	limits        Limits
 	bodies        *bodyQuota
 	writes        *writeBudget
-	reads         *namespaceSemaphore // of deliveries with their payloads
-	writeTimeouts *writelimit.Limits  // how long a write may take
+	reads         *namespaceSemaphore    // of deliveries with their payloads
+	writeTimeouts *writetimeout.Timeouts // how long a write may take
 	unregistered  bool
 	metrics       *Metrics
 	panics        *panics.Guard
@@ -146,7 +146,7 @@ func New(o Options) (*Gateway, error) {
 		tokens: o.Tokens, rights: o.Rights, proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
 		writes: newWriteBudget(o.Limits, o.Now), reads: newNamespaceSemaphore(readBytesAtOnce, o.Now),
-		writeTimeouts: writelimit.New(o.Now),
+		writeTimeouts: writetimeout.New(o.Now),
 		unregistered:  o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		webhooks: newWebhookIndex(o.Now), deliveries: newDeliveryIndex(o.Now), eventTypes: newEventTypeIndex(o.Now),
 		broadcaster: newBroadcaster(), terminating: newTerminatingNamespaces(o.Now),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package writelimit_test
+package writetimeout_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"bbmcp.quietstack.com/webhooks/internal/writelimit"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 // taking is a write that takes so long unless it is cut off.
@@ -25,10 +25,10 @@ func taking(d time.Duration) func(context.Context) error {
 	}
 }
 
-func TestALimitGrowsWhileWritesEndByIt(t *testing.T) {
+func TestATimeoutGrowsWhileWritesEndByIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := writelimit.New(time.Now)
-		do := func(d time.Duration) error { return limits.Do(t.Context(), "slow", taking(d)) }
+		timeouts := writetimeout.New(time.Now)
+		do := func(d time.Duration) error { return timeouts.Do(t.Context(), "slow", taking(d)) }
 		for _, step := range []struct {
 			takes  time.Duration
 			fails  bool
@@ -45,45 +45,45 @@ func TestALimitGrowsWhileWritesEndByIt(t *testing.T) {
 			{3 * time.Second, false, 32 * time.Second, 6 * time.Second},
 			{time.Millisecond, false, 6 * time.Second, 2 * time.Second},
 		} {
-			if got := limits.Of("slow"); got != step.before {
+			if got := timeouts.Timeout("slow"); got != step.before {
 				t.Errorf("before a write of %s: %s, want %s", step.takes, got, step.before)
 			}
 			if err := do(step.takes); (err != nil) != step.fails {
 				t.Errorf("a write of %s: %v", step.takes, err)
 			}
-			if got := limits.Of("slow"); got != step.after {
+			if got := timeouts.Timeout("slow"); got != step.after {
 				t.Errorf("after a write of %s: %s, want %s", step.takes, got, step.after)
 			}
 		}
 	})
 }
 
-func TestALimitIsLeftAsItIs(t *testing.T) {
+func TestATimeoutIsLeftAsItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := writelimit.New(time.Now)
-		_ = limits.Do(t.Context(), "slow", taking(time.Minute))
-		if got := limits.Of("other"); got != writelimit.Least {
+		timeouts := writetimeout.New(time.Now)
+		_ = timeouts.Do(t.Context(), "slow", taking(time.Minute))
+		if got := timeouts.Timeout("other"); got != writetimeout.Min {
 			t.Errorf("of another namespace: %s", got)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_ = limits.Do(ctx, "slow", taking(time.Minute))
-		if got := limits.Of("slow"); got != 4*time.Second {
+		_ = timeouts.Do(ctx, "slow", taking(time.Minute))
+		if got := timeouts.Timeout("slow"); got != 4*time.Second {
 			t.Errorf("after a caller went away: %s", got)
 		}
-		_ = limits.Do(t.Context(), "slow", func(context.Context) error { return errors.New("refused") })
-		if got := limits.Of("slow"); got != 4*time.Second {
+		_ = timeouts.Do(t.Context(), "slow", func(context.Context) error { return errors.New("refused") })
+		if got := timeouts.Timeout("slow"); got != 4*time.Second {
 			t.Errorf("after a refusal: %s", got)
 		}
 		time.Sleep(11 * time.Minute)
-		_ = limits.Do(t.Context(), "other", taking(0))
-		if got := limits.Of("slow"); got != writelimit.Least {
+		_ = timeouts.Do(t.Context(), "other", taking(0))
+		if got := timeouts.Timeout("slow"); got != writetimeout.Min {
 			t.Errorf("after eleven minutes without a write: %s", got)
 		}
 	})
 }
 
-func TestWritesUnderWayTogetherChangeALimitOnce(t *testing.T) {
+func TestWritesUnderWayTogetherChangeATimeoutOnce(t *testing.T) {
 	for name, c := range map[string]struct{ others, otherTakes time.Duration }{
 		"all end by it":               {0, time.Minute},
 		"some are done after it grew": {time.Second, 1500 * time.Millisecond},
@@ -91,16 +91,16 @@ func TestWritesUnderWayTogetherChangeALimitOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				limits := writelimit.New(time.Now)
+				timeouts := writetimeout.New(time.Now)
 				var writes sync.WaitGroup
-				do := func(d time.Duration) { writes.Go(func() { _ = limits.Do(t.Context(), "slow", taking(d)) }) }
+				do := func(d time.Duration) { writes.Go(func() { _ = timeouts.Do(t.Context(), "slow", taking(d)) }) }
 				do(time.Minute)
 				time.Sleep(c.others)
 				for range 10 {
 					do(c.otherTakes)
 				}
 				writes.Wait()
-				if got := limits.Of("slow"); got != 4*time.Second {
+				if got := timeouts.Timeout("slow"); got != 4*time.Second {
 					t.Errorf("after writes whose limit was 2 s: %s, want 4 s", got)
 				}
 			})
