@@ -42,7 +42,7 @@ func TestReferencesThatLeadNowhereAreFound(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	for name, text := range map[string]string{
-		"docs/b.md": "# Who `calls`, [when](x.md) & why\n\n```\n# no heading\n```\n", "gateway/a.go": "package gateway\n",
+		"docs/b.md": "# Who `calls`, [when](x.md) & why\n\n```\n# no heading\n```\n", "gateway/a.go": "package gateway\n\nfunc (g *Gateway) run() {}\n",
 	} {
 		file := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -55,6 +55,8 @@ func TestReferencesThatLeadNowhereAreFound(t *testing.T) {
 	for text, want := range map[string]string{
 		"[b](b.md)": "", "[a](../gateway/a.go)": "", "[folder](../gateway)": "", "[elsewhere](https://example.com/x.md)": "",
 		"[b](b.md#who-calls-when--why)": "",
+		"[a](../gateway/a.go), `run`":   "",
+		"[a](../gateway/a.go), `walk`":  "docs/a.md:1: gateway/a.go has no function walk",
 		"[c](c.md)":                     "docs/a.md:1: the link c.md: there is no such file",
 		"[b](b.md#no-heading)":          "docs/a.md:1: the link b.md#no-heading: there is no such heading",
 		"`gateway/a.go`":                "", "`gateway/`": "", "`other/a.go`": "", "`bin/a.go`": "", "`text/plain`": "", "`gateway/a.go` and `b/c`": "",

@@ -15,6 +15,7 @@ var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	quoted  = regexp.MustCompile("`([\\w.-]+(?:/[\\w.-]*)+)`")
 	heading = regexp.MustCompile(`^#{1,6} +(.*)$`)
+	named   = regexp.MustCompile("\\]\\(([^)\\s]+\\.go)\\), `(\\w+)`")
 	linked  = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
 )
 
@@ -30,6 +31,11 @@ func (t *tree) checkReferences(page string, lines []line) (complaints []string) 
 		for _, found := range link.FindAllStringSubmatch(l.text, -1) {
 			if why := t.checkLink(page, found[1]); why != "" {
 				complaints = append(complaints, fmt.Sprintf("%s:%d: the link %s: %s", page, l.number, found[1], why))
+			}
+		}
+		for _, found := range named.FindAllStringSubmatch(l.text, -1) {
+			if file := path.Join(path.Dir(page), found[1]); t.exists(file) && !t.declares(file, found[2]) {
+				complaints = append(complaints, fmt.Sprintf("%s:%d: %s has no function %s", page, l.number, file, found[2]))
 			}
 		}
 		for _, found := range quoted.FindAllStringSubmatch(l.text, -1) {
@@ -71,6 +77,12 @@ func (t *tree) isPath(words string) bool {
 func (t *tree) exists(name string) bool {
 	_, err := os.Stat(filepath.Join(t.root, name))
 	return err == nil
+}
+
+// declares reports whether a Go file has a function or method of that name.
+func (t *tree) declares(file, name string) bool {
+	text, err := os.ReadFile(filepath.Join(t.root, file))
+	return err == nil && regexp.MustCompile(`(?m)^func (\([^)]*\) )?`+name+`\b`).Match(text)
 }
 
 // anchors are the headings of a page in the form in which links name them.
