@@ -91,7 +91,7 @@ func (a *assets) path(name string) (string, error) {
 }
 
 func (d *Dashboard) serveAsset(w http.ResponseWriter, request *http.Request) {
-	d.backend.Note(request.Context(), "dashboard-asset")
+	d.backend.NoteOperation(request.Context(), "dashboard-asset")
 	file, ok := d.assets.files[request.PathValue("file")]
 	if !ok {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -12,13 +12,13 @@ import (
 // Backend is the gateway, as far as pages need more than the REST API tells.
 // Every method checks the rights that the REST API would check, for the caller
 // that Identify has put into the context. Errors that callers may see have a
-// method Document; see problemOf.
+// method Document; see newPageError.
 type Backend interface {
 	// Identify finds out whose token it is. The context that it returns speaks
 	// for that caller.
-	Identify(ctx context.Context, token string) (context.Context, Caller, error)
+	Authenticate(ctx context.Context, token string) (context.Context, Caller, error)
 	// Note names the operation of a request in the access log and the metrics.
-	Note(ctx context.Context, operation string)
+	NoteOperation(ctx context.Context, operation string)
 	// May reports whether the caller has a right. What cannot be found out
 	// counts as no.
 	May(ctx context.Context, namespace string, right Right) bool
@@ -38,7 +38,7 @@ type Backend interface {
 	// Follow tells of changes, at once and without saying which: the channel gets
 	// a value when something has changed since the last one was taken. Whoever
 	// follows checks the rights, and calls stop.
-	Follow(namespace string, topic Topic) (news <-chan struct{}, stop func())
+	Subscribe(namespace string, topic Topic) (news <-chan struct{}, stop func())
 }
 
 // Caller is whose token it is.

@@ -10,16 +10,16 @@ import (
 	"bbmcp.quietstack.com/webhooks/client"
 )
 
-// inProcess serves the requests of a client from a handler: the same
+// handlerTransport serves the requests of a client from a handler: the same
 // authentication, rights, limits, log and errors as over the network.
-type inProcess struct {
+type handlerTransport struct {
 	handler   http.Handler
 	requestID string // of the page, so that the log shows what belongs together
 	remote    string
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
+func (t handlerTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
 	request.RequestURI, request.RemoteAddr = request.URL.RequestURI(), t.remote
 	request.Header.Set("X-Request-Id", t.requestID)
@@ -27,7 +27,7 @@ func (t inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 		request.Body = http.NoBody
 	}
 	defer request.Body.Close()
-	w := &answerWriter{header: http.Header{}, status: http.StatusOK}
+	w := &responseBuffer{header: http.Header{}, status: http.StatusOK}
 	t.handler.ServeHTTP(w, request)
 	return &http.Response{
 		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -35,27 +35,27 @@ func (t inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// answerWriter keeps an answer.
-type answerWriter struct {
-	header http.Header
-	status int
-	wrote  bool
-	body   bytes.Buffer
+// responseBuffer keeps an answer.
+type responseBuffer struct {
+	header     http.Header
+	status     int
+	hasWritten bool
+	body       bytes.Buffer
 }
 
 // Header implements http.ResponseWriter.
-func (w *answerWriter) Header() http.Header { return w.header }
+func (w *responseBuffer) Header() http.Header { return w.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (w *answerWriter) WriteHeader(status int) {
-	if !w.wrote {
-		w.status, w.wrote = status, true
+func (w *responseBuffer) WriteHeader(status int) {
+	if !w.hasWritten {
+		w.status, w.hasWritten = status, true
 	}
 }
 
 // Write implements http.ResponseWriter.
-func (w *answerWriter) Write(p []byte) (int, error) {
-	w.wrote = true
+func (w *responseBuffer) Write(p []byte) (int, error) {
+	w.hasWritten = true
 	return w.body.Write(p)
 }
 
@@ -65,6 +65,6 @@ func (d *Dashboard) restClient(s *session) (*client.Client, error) {
 	return client.New(client.Options{
 		BaseURL: "http://rest.invalid", Token: client.StaticToken(s.token), Namespace: s.namespace, Repeats: -1,
 		UserAgent:  "bbmcp-dashboard",
-		HTTPClient: &http.Client{Transport: inProcess{handler: d.api, requestID: s.requestID, remote: s.remote}},
+		HTTPClient: &http.Client{Transport: handlerTransport{handler: d.api, requestID: s.requestID, remote: s.remote}},
 	})
 }

@@ -30,13 +30,13 @@ type Options struct {
 type Dashboard struct {
 	api      http.Handler
 	backend  Backend
-	secure   func(*http.Request) bool
+	isSecure func(*http.Request) bool
 	now      func() time.Time
 	assets   *assets
 	pages    map[string]*template.Template
 	streams  *streams
 	handler  http.Handler
-	ended    chan struct{}
+	closed   chan struct{}
 	endOnce  sync.Once
 	interval time.Duration // between two messages of a stream, at least
 }
@@ -44,7 +44,7 @@ type Dashboard struct {
 // New reads the templates. It starts nothing.
 func New(o Options) (*Dashboard, error) {
 	d := &Dashboard{
-		api: o.API, backend: o.Backend, secure: o.IsSecure, now: o.Now, ended: make(chan struct{}), interval: time.Second,
+		api: o.API, backend: o.Backend, isSecure: o.IsSecure, now: o.Now, closed: make(chan struct{}), interval: time.Second,
 		streams: newStreams(o.MaxStreams, o.CallerStreams),
 	}
 	var err error
@@ -54,7 +54,7 @@ func New(o Options) (*Dashboard, error) {
 	if d.pages, err = parsePages(d.assets, d.now); err != nil {
 		return nil, fmt.Errorf("set up dashboard: %w", err)
 	}
-	d.handler = d.guarded(d.routes())
+	d.handler = d.protect(d.routes())
 	return d, nil
 }
 
@@ -64,7 +64,7 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 }
 
 // Close ends the live pages' streams, so that the server can shut down.
-func (d *Dashboard) Close() { d.endOnce.Do(func() { close(d.ended) }) }
+func (d *Dashboard) Close() { d.endOnce.Do(func() { close(d.closed) }) }
 
 func (d *Dashboard) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -73,39 +73,39 @@ func (d *Dashboard) routes() http.Handler {
 	mux.HandleFunc("POST /dashboard/sign-in", d.signIn)
 	mux.HandleFunc("POST /dashboard/sign-out", d.signOut)
 	page := func(pattern, operation string, serve func(*visit) error) {
-		mux.HandleFunc(pattern, d.visited("dashboard-"+operation, serve))
+		mux.HandleFunc(pattern, d.servePage("dashboard-"+operation, serve))
 	}
-	page("GET /dashboard/{$}", "home", (*visit).home)
+	page("GET /dashboard/{$}", "home", (*visit).showHome)
 	const namespace = "/dashboard/ns/{namespace}"
-	page("GET "+namespace+"/{$}", "overview", (*visit).overview)
-	page("GET "+namespace+"/live", "live", (*visit).live)
-	page("GET "+namespace+"/event-types", "event-types", (*visit).eventTypes)
-	page("GET "+namespace+"/webhooks", "webhooks", (*visit).webhooks)
-	page("POST "+namespace+"/webhooks", "create", (*visit).create)
-	page("GET "+namespace+"/webhooks/new", "create", (*visit).newWebhook)
-	page("GET "+namespace+"/webhooks/{id}", "webhook", (*visit).webhook)
-	page("GET "+namespace+"/webhooks/{id}/edit", "edit", (*visit).showEdit)
-	page("POST "+namespace+"/webhooks/{id}/edit", "edit", (*visit).edit)
-	page("GET "+namespace+"/webhooks/{id}/test", "test", (*visit).showTest)
-	page("POST "+namespace+"/webhooks/{id}/test", "test", (*visit).test)
+	page("GET "+namespace+"/{$}", "overview", (*visit).showOverview)
+	page("GET "+namespace+"/live", "live", (*visit).serveLive)
+	page("GET "+namespace+"/event-types", "event-types", (*visit).showEventTypes)
+	page("GET "+namespace+"/webhooks", "webhooks", (*visit).showWebhooks)
+	page("POST "+namespace+"/webhooks", "create", (*visit).createWebhook)
+	page("GET "+namespace+"/webhooks/new", "create", (*visit).showNewWebhook)
+	page("GET "+namespace+"/webhooks/{id}", "webhook", (*visit).showWebhook)
+	page("GET "+namespace+"/webhooks/{id}/edit", "edit", (*visit).showUpdate)
+	page("POST "+namespace+"/webhooks/{id}/edit", "edit", (*visit).updateWebhook)
+	page("GET "+namespace+"/webhooks/{id}/test", "test", (*visit).showTestEvent)
+	page("POST "+namespace+"/webhooks/{id}/test", "test", (*visit).sendTestEvent)
 	page("GET "+namespace+"/webhooks/{id}/rotate", "rotate", (*visit).showRotate)
-	page("POST "+namespace+"/webhooks/{id}/rotate", "rotate", (*visit).rotate)
+	page("POST "+namespace+"/webhooks/{id}/rotate", "rotate", (*visit).rotateSecret)
 	page("GET "+namespace+"/webhooks/{id}/delete", "delete", (*visit).showDelete)
-	page("POST "+namespace+"/webhooks/{id}/delete", "delete", (*visit).delete)
-	page("POST "+namespace+"/webhooks/{id}/suspend", "suspend", (*visit).suspend)
-	page("POST "+namespace+"/webhooks/{id}/resume", "resume", (*visit).resume)
-	page("POST "+namespace+"/webhooks/{id}/enable", "enable", (*visit).enable)
-	page("GET "+namespace+"/deliveries/{id}", "delivery", (*visit).delivery)
-	page("GET "+namespace+"/deliveries/{id}/body", "body", (*visit).body)
-	page("POST "+namespace+"/deliveries/{id}/retry", "retry", (*visit).retry)
-	page("GET /dashboard/", "other", func(*visit) error { return nothingHere() })
+	page("POST "+namespace+"/webhooks/{id}/delete", "delete", (*visit).deleteWebhook)
+	page("POST "+namespace+"/webhooks/{id}/suspend", "suspend", (*visit).suspendWebhook)
+	page("POST "+namespace+"/webhooks/{id}/resume", "resume", (*visit).resumeWebhook)
+	page("POST "+namespace+"/webhooks/{id}/enable", "enable", (*visit).enableWebhook)
+	page("GET "+namespace+"/deliveries/{id}", "delivery", (*visit).showDelivery)
+	page("GET "+namespace+"/deliveries/{id}/body", "body", (*visit).downloadPayload)
+	page("POST "+namespace+"/deliveries/{id}/retry", "retry", (*visit).retryDelivery)
+	page("GET /dashboard/", "other", func(*visit) error { return pageNotFound() })
 	mux.HandleFunc("GET /dashboard", func(w http.ResponseWriter, request *http.Request) {
-		d.backend.Note(request.Context(), "dashboard-home")
+		d.backend.NoteOperation(request.Context(), "dashboard-home")
 		http.Redirect(w, request, Root, http.StatusSeeOther)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, request *http.Request) {
-		d.backend.Note(request.Context(), "dashboard-other")
-		d.fail(w, request, nil, nothingHere())
+		d.backend.NoteOperation(request.Context(), "dashboard-other")
+		d.showError(w, request, nil, pageNotFound())
 	})
 	return mux
 }

@@ -20,11 +20,11 @@ type explanation struct {
 	Good           bool // nothing is wrong
 }
 
-// explain tells what is in the way of a delivery; nil: nothing is.
-func explain(delivery *Delivery, webhook *rest.Webhook, base string) *explanation {
+// explainDelivery tells what is in the way of a delivery; nil: nothing is.
+func explainDelivery(delivery *Delivery, webhook *rest.Webhook, base string) *explanation {
 	webhookPath := base + "/webhooks/" + delivery.WebhookID
-	if held := explainHold(delivery, webhookPath); held != nil {
-		return held
+	if hold := explainHold(delivery, webhookPath); hold != nil {
+		return hold
 	}
 	if delivery.Status == rest.DeliverySucceeded || len(delivery.AttemptLog) == 0 {
 		return nil
@@ -33,9 +33,9 @@ func explain(delivery *Delivery, webhook *rest.Webhook, base string) *explanatio
 	if latest.Reason == nil {
 		return nil
 	}
-	e := &explanation{Detail: textOf(latest.Message), Link: webhookPath + "/edit", LinkText: "Change the URL"}
+	e := &explanation{Detail: textFrom(latest.Message), Link: webhookPath + "/edit", LinkText: "Change the URL"}
 	if e.Detail == "" {
-		e.Detail = textOf(delivery.ErrorMessage)
+		e.Detail = textFrom(delivery.ErrorMessage)
 	}
 	e.Title, e.Advice = explainReason(*latest.Reason, latest.ResponseStatus)
 	if strings.EqualFold(e.Detail, e.Title) {
@@ -56,7 +56,7 @@ func explain(delivery *Delivery, webhook *rest.Webhook, base string) *explanatio
 // explainHold is about deliveries that are not attempted, and those that failed
 // for another reason than their attempts.
 func explainHold(delivery *Delivery, webhookPath string) *explanation {
-	e := &explanation{Detail: sentence(delivery.Message), Link: webhookPath, LinkText: "Go to the webhook"}
+	e := &explanation{Detail: toSentence(delivery.Message), Link: webhookPath, LinkText: "Go to the webhook"}
 	switch delivery.Reason {
 	case "WebhookSuspended":
 		e.Title, e.Advice = "Held: the webhook is suspended", "Resume the webhook; this is sent then."

@@ -10,9 +10,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// shownBody is how much of a body a page shows; the rest is there to be
+// maxShownPayload is how much of a body a page shows; the rest is there to be
 // downloaded.
-const shownBody = 16 << 10
+const maxShownPayload = 16 << 10
 
 // deliveryView is one delivery.
 type deliveryView struct {
@@ -24,10 +24,10 @@ type deliveryView struct {
 	Timeline template.HTML
 	Rows     []attemptRow
 	Policy   []policyStep
-	Sent     *sentView // nil: nothing was sent yet
-	Body     string    // the beginning of it
-	BodyLeft int       // bytes that are not shown
-	Pretty   string    // the same in readable lines; "": too long, or too deep
+	Sent     *requestView // nil: nothing was sent yet
+	Body     string       // the beginning of it
+	BodyLeft int          // bytes that are not shown
+	Pretty   string       // the same in readable lines; "": too long, or too deep
 	MayRetry bool
 	// NoRetry says why there is nothing to retry although the caller may.
 	NoRetry string
@@ -44,7 +44,7 @@ type attemptRow struct {
 	Late   time.Duration
 }
 
-func (v *visit) delivery() error {
+func (v *visit) showDelivery() error {
 	delivery, err := v.d.backend.Delivery(v.ctx(), v.namespace, v.id())
 	if err != nil {
 		return err
@@ -62,26 +62,26 @@ func (v *visit) delivery() error {
 	view.Policy = policySteps(delays, timeout)
 	view.Rows = attemptRows(delivery, delays)
 	view.Timeline = drawTimeline(delivery, view.Rows, delays, timeout)
-	view.Why = explain(delivery, view.Webhook, v.base())
-	view.Sent = sent(delivery, view.Webhook)
-	view.Body, view.BodyLeft = cut(delivery.Payload, shownBody)
-	if pretty := readable([]byte(delivery.Payload)); view.BodyLeft == 0 && pretty != delivery.Payload {
+	view.Why = explainDelivery(delivery, view.Webhook, v.basePath())
+	view.Sent = describeRequest(delivery, view.Webhook)
+	view.Body, view.BodyLeft = truncate(delivery.Payload, maxShownPayload)
+	if pretty := indentJSON([]byte(delivery.Payload)); view.BodyLeft == 0 && pretty != delivery.Payload {
 		view.Pretty = pretty
 	}
 	if v.may("patch", "webhookdeliveries", "") {
-		view.MayRetry, view.NoRetry = retriable(delivery, view.Webhook, suspended)
+		view.MayRetry, view.NoRetry = checkRetriable(delivery, view.Webhook, suspended)
 	}
 	if view.Webhook != nil {
 		view.MayEdit = v.may("patch", "webhooks", view.Webhook.Name)
 	}
 	return v.show("delivery", layout{
-		Title: "Delivery of " + plainText(delivery.Event), Nav: "webhooks", Live: v.liveOf(Topic{Delivery: v.id()}), Body: view,
+		Title: "Delivery of " + plainText(delivery.Event), Nav: "webhooks", Live: v.livePath(Topic{Delivery: v.id()}), Body: view,
 	})
 }
 
-// retriable says whether a retry would be taken, and if not, what is in the way.
+// checkRetriable says whether a retry would be taken, and if not, what is in the way.
 // The gateway decides; this spares people a button that only refuses.
-func retriable(delivery *Delivery, webhook *rest.Webhook, suspended bool) (may bool, why string) {
+func checkRetriable(delivery *Delivery, webhook *rest.Webhook, suspended bool) (may bool, why string) {
 	switch {
 	case delivery.Status == rest.DeliverySucceeded:
 		return false, ""
@@ -95,15 +95,15 @@ func retriable(delivery *Delivery, webhook *rest.Webhook, suspended bool) (may b
 	return true, ""
 }
 
-func (v *visit) retry() error {
+func (v *visit) retryDelivery() error {
 	if _, err := v.api.RetryDelivery(v.ctx(), v.id()); err != nil {
 		return err
 	}
 	return v.redirect("/deliveries/"+v.id(), "retried")
 }
 
-// body is the exact bytes, to be saved or copied and never to be shown as a page.
-func (v *visit) body() error {
+// downloadPayload is the exact bytes, to be saved or copied and never to be shown as a page.
+func (v *visit) downloadPayload() error {
 	delivery, err := v.d.backend.Delivery(v.ctx(), v.namespace, v.id())
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func attemptRows(delivery *Delivery, delays []time.Duration) []attemptRow {
 		case attempt.Number-2 >= len(delays):
 			row.ByHand = true // the policy has no such attempt
 		case i > 0 && delivery.AttemptLog[i-1].Number == attempt.Number-1:
-			row.Due = dueAfter(delivery.AttemptLog[i-1], delays[attempt.Number-2])
+			row.Due = nextDue(delivery.AttemptLog[i-1], delays[attempt.Number-2])
 		}
 		if row.Due != nil {
 			row.Late = attempt.StartedAt.Sub(*row.Due)
@@ -143,12 +143,12 @@ func attemptRows(delivery *Delivery, delays []time.Duration) []attemptRow {
 // maxRetryAfter is how far an endpoint can push the next attempt.
 const maxRetryAfter = time.Hour
 
-// dueAfter is when the policy wants the attempt after one.
-func dueAfter(attempt rest.Attempt, delay time.Duration) *time.Time {
+// nextDue is when the policy wants the attempt after one.
+func nextDue(attempt rest.Attempt, delay time.Duration) *time.Time {
 	ended := attempt.StartedAt.Add(time.Duration(attempt.DurationMS) * time.Millisecond)
 	due := ended.Add(delay)
-	if asked := attempt.RetryAfter; asked != nil && asked.After(due) {
-		due = *asked
+	if retryAfter := attempt.RetryAfter; retryAfter != nil && retryAfter.After(due) {
+		due = *retryAfter
 		if latest := ended.Add(maxRetryAfter); due.After(latest) {
 			due = latest
 		}

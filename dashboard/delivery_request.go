@@ -8,8 +8,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// sentView is the latest attempt's request, and how to verify it.
-type sentView struct {
+// requestView is the latest attempt's request, and how to verify it.
+type requestView struct {
 	Attempt  int
 	URL      string // as it is now; "": unknown
 	Headers  []header
@@ -28,14 +28,14 @@ type snippet struct{ Language, Code string }
 // secret, and as good as a forged delivery to whoever has not.
 const cutSignature = "…"
 
-// sent tells the request of the latest attempt. The signatures cannot be told:
+// describeRequest tells the request of the latest attempt. The signatures cannot be told:
 // whoever makes this page has no secret.
-func sent(delivery *Delivery, webhook *rest.Webhook) *sentView {
+func describeRequest(delivery *Delivery, webhook *rest.Webhook) *requestView {
 	if len(delivery.AttemptLog) == 0 {
 		return nil
 	}
 	attempt := delivery.AttemptLog[len(delivery.AttemptLog)-1]
-	view := &sentView{Attempt: attempt.Number, Snippets: snippets()}
+	view := &requestView{Attempt: attempt.Number, Snippets: snippets()}
 	if webhook != nil {
 		view.URL = webhook.URL
 	}

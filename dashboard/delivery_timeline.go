@@ -55,26 +55,26 @@ type lane struct {
 // seconds. Where nothing happens for much longer than the policy ever waits, the
 // axis is cut, and says by how much. There is a drawing for each kind of screen.
 func drawTimeline(delivery *Delivery, rows []attemptRow, delays []time.Duration, timeout time.Duration) template.HTML {
-	lanes := lanesOf(delivery, rows, delays)
+	lanes := newLanes(delivery, rows, delays)
 	if len(lanes) == 0 {
 		return ""
 	}
 	var out strings.Builder
 	for _, m := range []measures{wideMeasures, narrowMeasures} {
-		s := scaleOf(m, delivery.CreatedAt, lanes, delays, timeout)
+		s := newScale(m, delivery.CreatedAt, lanes, delays, timeout)
 		height := axisHeight + len(lanes)*m.row + 6
 		fmt.Fprintf(&out, `<svg class="timeline %s" viewBox="0 0 %d %d" role="img" aria-labelledby="timeline-%s"><title id="timeline-%s">%s</title>`,
-			m.class, m.width, height, m.class, m.class, timelineWords(lanes))
+			m.class, m.width, height, m.class, m.class, describeTimeline(lanes))
 		s.drawAxis(&out, height)
 		for i, l := range lanes {
 			s.drawLane(&out, l, axisHeight+i*m.row, timeout)
 		}
 		out.WriteString(`</svg>`)
 	}
-	return template.HTML(out.String()) //nolint:gosec // numbers and words of our own; results are escaped in lanesOf
+	return template.HTML(out.String()) //nolint:gosec // numbers and words of our own; results are escaped in newLanes
 }
 
-func timelineWords(lanes []lane) string {
+func describeTimeline(lanes []lane) string {
 	made, next := 0, 0
 	for _, l := range lanes {
 		if l.start.IsZero() {
@@ -86,22 +86,22 @@ func timelineWords(lanes []lane) string {
 	return fmt.Sprintf("Time line: attempts made %d, still to come %d. The table below has the times.", made, next)
 }
 
-// lanesOf are the attempts that are known, then those still to come.
-func lanesOf(delivery *Delivery, rows []attemptRow, delays []time.Duration) (lanes []lane) {
+// newLanes are the attempts that are known, then those still to come.
+func newLanes(delivery *Delivery, rows []attemptRow, delays []time.Duration) (lanes []lane) {
 	for _, row := range rows {
 		l := lane{number: row.Number, start: row.StartedAt, class: "bad"}
 		l.end = row.StartedAt.Add(time.Duration(row.DurationMS) * time.Millisecond)
 		if row.Due != nil {
 			l.due = *row.Due
 		}
-		outcome := string(shownText(row.Reason))
+		outcome := string(escapeText(row.Reason))
 		if row.ResponseStatus != nil {
 			outcome = fmt.Sprint(*row.ResponseStatus)
 		}
 		if row.Reason == nil {
 			l.class = "ok"
 		}
-		l.result = outcome + " in " + shownDuration(row.DurationMS)
+		l.result = outcome + " in " + formatDuration(row.DurationMS)
 		lanes = append(lanes, l)
 	}
 	if delivery.NextAttemptAt == nil {
@@ -133,9 +133,9 @@ type scale struct {
 	cut      float64 // pixels of each cut
 }
 
-// scaleOf cuts the axis where nothing happens for much longer than the policy
+// newScale cuts the axis where nothing happens for much longer than the policy
 // waits at most.
-func scaleOf(m measures, origin time.Time, lanes []lane, delays []time.Duration, timeout time.Duration) *scale {
+func newScale(m measures, origin time.Time, lanes []lane, delays []time.Duration, timeout time.Duration) *scale {
 	moments := []time.Time{origin}
 	for _, l := range lanes {
 		for _, at := range []time.Time{l.due, l.start, l.end} {
@@ -214,7 +214,7 @@ func (s *scale) drawAxis(out *strings.Builder, height int) {
 	for i, seg := range s.segments[1:] {
 		x := seg.x - s.cut/2
 		fmt.Fprintf(out, `<path class="cut" d="M%.1f %dl-4 6 8 6 -4 6V%d"/>`, x, axisHeight-8, height-4)
-		s.write(out, &written, x, "+"+shownDuration(seg.from.Sub(s.segments[i].to)))
+		s.write(out, &written, x, "+"+formatDuration(seg.from.Sub(s.segments[i].to)))
 	}
 	step := niceStep(total / time.Duration(s.ticks))
 	first := s.segments[0].from.Sub(s.origin)
@@ -224,7 +224,7 @@ func (s *scale) drawAxis(out *strings.Builder, height int) {
 		}
 		x := s.x(s.origin.Add(at))
 		fmt.Fprintf(out, `<path class="grid" d="M%.1f %dV%d"/>`, x, axisHeight-8, height-4)
-		s.write(out, &written, x, tickWords(at))
+		s.write(out, &written, x, formatTick(at))
 	}
 }
 
@@ -244,11 +244,11 @@ func (s *scale) write(out *strings.Builder, written *texts, x float64, text stri
 	fmt.Fprintf(out, `<text class="tick" x="%.1f" y="12" text-anchor="middle">%s</text>`, x, text)
 }
 
-func tickWords(at time.Duration) string {
+func formatTick(at time.Duration) string {
 	if at == 0 {
 		return "0"
 	}
-	return "+" + shownDuration(at)
+	return "+" + formatDuration(at)
 }
 
 // niceStep is a step that people count in, at least this long.

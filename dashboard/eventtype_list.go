@@ -28,25 +28,25 @@ type eventTypeRow struct {
 // maxSubscribers is how many webhooks the catalogue names for a type.
 const maxSubscribers = 20
 
-// catalogue lists the event types, which belong to no namespace.
-func (v *visit) catalogue() (*rest.EventTypeList, error) {
+// listEventTypes lists the event types, which belong to no namespace.
+func (v *visit) listEventTypes() (*rest.EventTypeList, error) {
 	return v.api.InNamespace("").ListEventTypes(v.ctx())
 }
 
-func (v *visit) eventTypes() error {
-	types, err := v.catalogue()
+func (v *visit) showEventTypes() error {
+	types, err := v.listEventTypes()
 	if err != nil {
 		return err
 	}
 	var view eventTypesView
-	webhooks, err := v.allWebhooks()
+	webhooks, err := v.listAllWebhooks()
 	if err != nil {
 		view.NoWebhooks = true
 	}
 	view.MayCreate = v.may("create", "webhooks", "") && v.may("create", "secrets", "")
-	room := shownCatalogue
+	room := maxShownCatalogue
 	for _, eventType := range types.Data {
-		row := eventTypeRow{EventType: eventType, ShownExample: portion(eventType.Example, &room), ShownSchema: portion(eventType.Schema, &room)}
+		row := eventTypeRow{EventType: eventType, ShownExample: limitJSON(eventType.Example, &room), ShownSchema: limitJSON(eventType.Schema, &room)}
 		for _, webhook := range webhooks {
 			switch {
 			case !match.Matches(webhook.Events, eventType.Type):

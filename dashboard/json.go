@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// shownJSON is how long JSON may become in readable lines: with many levels it
+	// maxShownJSON is how long JSON may become in readable lines: with many levels it
 	// is mostly white space.
-	shownJSON = 64 << 10
-	// shownCatalogue is how much of all schemas and examples the catalogue shows.
-	shownCatalogue = 1 << 20
+	maxShownJSON = 64 << 10
+	// maxShownCatalogue is how much of all schemas and examples the catalogue shows.
+	maxShownCatalogue = 1 << 20
 )
 
-// readable puts JSON into indented lines, unless it has more levels than any
+// indentJSON puts JSON into indented lines, unless it has more levels than any
 // payload, or would be too long; that, and what is no JSON, stays as it is.
-func readable(text []byte) string {
+func indentJSON(text []byte) string {
 	if string(text) == "null" {
 		return ""
 	}
 	var out bytes.Buffer
-	if levels, length := measure(text); levels > payload.MaxDepth || length > shownJSON || json.Indent(&out, text, "", indent) != nil {
+	if levels, length := measureJSON(text); levels > payload.MaxDepth || length > maxShownJSON || json.Indent(&out, text, "", indent) != nil {
 		return string(text)
 	}
 	return out.String()
@@ -34,9 +34,9 @@ func readable(text []byte) string {
 // indent is that of one level.
 const indent = "  "
 
-// measure is how many levels JSON has, and how long it becomes in indented lines,
+// measureJSON is how many levels JSON has, and how long it becomes in indented lines,
 // or a little less.
-func measure(text []byte) (levels, length int) {
+func measureJSON(text []byte) (levels, length int) {
 	open, quoted := 0, false
 	line := func() { length += 1 + len(indent)*max(open, 0) }
 	for i := 0; i < len(text); i++ {
@@ -68,16 +68,16 @@ type jsonPart struct {
 	Left int // bytes that are not shown
 }
 
-// portion is as much of JSON as is shown where room is left for so many bytes.
-func portion(text []byte, room *int) jsonPart {
+// limitJSON is as much of JSON as is shown where room is left for so many bytes.
+func limitJSON(text []byte, room *int) jsonPart {
 	if string(text) == "null" {
 		return jsonPart{}
 	}
-	if whole := readable(text); len(whole) <= min(*room, shownJSON) {
+	if whole := indentJSON(text); len(whole) <= min(*room, maxShownJSON) {
 		*room -= len(whole)
 		return jsonPart{Text: whole}
 	}
-	begin, left := cut(strings.ToValidUTF8(string(text), "\ufffd"), min(*room, shownBody))
+	begin, left := truncate(strings.ToValidUTF8(string(text), "\ufffd"), min(*room, maxShownPayload))
 	*room -= len(begin)
 	return jsonPart{Text: begin, Left: left}
 }

@@ -17,7 +17,7 @@ import (
 func nested(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
 
 func TestReadableLines(t *testing.T) {
-	long := `{"a":"` + strings.Repeat("x", shownJSON) + `"}`
+	long := `{"a":"` + strings.Repeat("x", maxShownJSON) + `"}`
 	wide := "[" + nested(62) + strings.Repeat(`,`+nested(62), 60) + "]"
 	for name, c := range map[string]struct{ text, want string }{
 		"an object":                         {`{"a":[1,{"b":"c,d{"}],"e":{},"f":[ ]}`, "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"c,d{\"\n    }\n  ],\n  \"e\": {},\n  \"f\": []\n}"},
@@ -35,7 +35,7 @@ func TestReadableLines(t *testing.T) {
 		"an object deep in a list stays so": {`[` + strings.Repeat(`{"a":`, 65) + `1` + strings.Repeat("}", 65) + `]`, `[` + strings.Repeat(`{"a":`, 65) + `1` + strings.Repeat("}", 65) + `]`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := readable([]byte(c.text)); got != c.want {
+			if got := indentJSON([]byte(c.text)); got != c.want {
 				t.Errorf("got %.200s, want %.200s", got, c.want)
 			}
 		})
@@ -58,9 +58,9 @@ func FuzzReadableIsBounded(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var got string
-		most := cost.Most{Bytes: 8 * shownJSON, PerByte: 4, CPU: 50 * time.Millisecond, CPUPerByte: time.Microsecond}
-		most.Within(t, len(text), func() { got = readable(text) })
-		if len(got) > max(len(text), shownJSON) {
+		most := cost.Most{Bytes: 8 * maxShownJSON, PerByte: 4, CPU: 50 * time.Millisecond, CPUPerByte: time.Microsecond}
+		most.Within(t, len(text), func() { got = indentJSON(text) })
+		if len(got) > max(len(text), maxShownJSON) {
 			t.Errorf("%d bytes of text are shown as %d", len(text), len(got))
 		}
 		var compact, again bytes.Buffer
@@ -75,15 +75,15 @@ func FuzzReadableIsBounded(f *testing.F) {
 
 func TestACatalogueOfAnySizeMakesAPageOfBoundedSize(t *testing.T) {
 	text := []byte(`{"a":[` + strings.Repeat(`"0123456789",`, 4000) + `1]}`)
-	left, shown := shownCatalogue, 0
+	left, shown := maxShownCatalogue, 0
 	for range 1000 {
-		part := portion(text, &left)
+		part := limitJSON(text, &left)
 		shown += len(part.Text)
-		if part.Text == "" && part.Left != len(text) || part.Text != "" && part.Left != 0 && len(part.Text) > shownBody {
+		if part.Text == "" && part.Left != len(text) || part.Text != "" && part.Left != 0 && len(part.Text) > maxShownPayload {
 			t.Fatalf("%d bytes are shown and %d left of %d", len(part.Text), part.Left, len(text))
 		}
 	}
-	if shown > shownCatalogue || shown < shownCatalogue/2 {
+	if shown > maxShownCatalogue || shown < maxShownCatalogue/2 {
 		t.Errorf("%d bytes are shown", shown)
 	}
 }
@@ -104,8 +104,8 @@ func FuzzPage(f *testing.F) {
 	most := cost.Most{Bytes: 48 << 20, PerByte: 64, CPU: 2 * time.Second, CPUPerByte: 5 * time.Microsecond}
 	f.Fuzz(func(t *testing.T, text string) {
 		most.Within(t, len(text), func() {
-			room := shownCatalogue
-			row := eventTypeRow{EventType: rest.EventType{Type: "a", Description: &text}, ShownExample: portion([]byte(text), &room), ShownSchema: portion([]byte(text), &room)}
+			room := maxShownCatalogue
+			row := eventTypeRow{EventType: rest.EventType{Type: "a", Description: &text}, ShownExample: limitJSON([]byte(text), &room), ShownSchema: limitJSON([]byte(text), &room)}
 			if err := pages["event-types"].ExecuteTemplate(io.Discard, "layout.html", layout{Body: eventTypesView{Types: []eventTypeRow{row}}}); err != nil {
 				t.Error(err)
 			}
@@ -113,8 +113,8 @@ func FuzzPage(f *testing.F) {
 		most.Within(t, len(text), func() {
 			delivery := &Delivery{DeliveryDetail: rest.DeliveryDetail{Payload: text}}
 			view := deliveryView{Delivery: delivery, State: rest.DeliveryFailed}
-			view.Body, view.BodyLeft = cut(text, shownBody)
-			view.Pretty = readable([]byte(text))
+			view.Body, view.BodyLeft = truncate(text, maxShownPayload)
+			view.Pretty = indentJSON([]byte(text))
 			if err := pages["delivery"].ExecuteTemplate(io.Discard, "layout.html", layout{Body: view}); err != nil {
 				t.Error(err)
 			}

@@ -13,9 +13,9 @@ const (
 	// heartbeat keeps connections open that say nothing, and finds those that
 	// are gone.
 	heartbeat = 15 * time.Second
-	// recheck is how often a stream asks again whether its caller may still
+	// recheckInterval is how often a stream asks again whether its caller may still
 	// follow. The answers are kept as long as for any other request.
-	recheck = time.Minute
+	recheckInterval = time.Minute
 	// writeTimeout bounds what a browser that reads nothing costs.
 	writeTimeout = 10 * time.Second
 
@@ -25,7 +25,7 @@ const (
 
 // streams counts live pages.
 type streams struct {
-	most, mostOfCaller int
+	max, maxPerCaller int
 
 	mu         sync.Mutex
 	total      int
@@ -40,15 +40,15 @@ func newStreams(most, mostOfCaller int) *streams {
 	if mostOfCaller == 0 {
 		mostOfCaller = defaultCallerStreams
 	}
-	return &streams{most: most, mostOfCaller: mostOfCaller, callers: map[string]int{}, namespaces: map[string]int{}}
+	return &streams{max: most, maxPerCaller: mostOfCaller, callers: map[string]int{}, namespaces: map[string]int{}}
 }
 
-// enter reports whether there may be one more; then leave ends it. The pages of a
+// acquire reports whether there may be one more; then leave ends it. The pages of a
 // namespace are no more than are left free beside them.
-func (s *streams) enter(caller, namespace string) bool {
+func (s *streams) acquire(caller, namespace string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.callers[caller] >= s.mostOfCaller || s.namespaces[namespace] >= s.most-s.total {
+	if s.callers[caller] >= s.maxPerCaller || s.namespaces[namespace] >= s.max-s.total {
 		return false
 	}
 	s.total++
@@ -57,7 +57,7 @@ func (s *streams) enter(caller, namespace string) bool {
 	return true
 }
 
-func (s *streams) leave(caller, namespace string) {
+func (s *streams) release(caller, namespace string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total--
@@ -73,72 +73,72 @@ func decrement(counts map[string]int, key string) {
 	}
 }
 
-// live tells a page that it is out of date, by server-sent events (the WHATWG's
+// serveLive tells a page that it is out of date, by server-sent events (the WHATWG's
 // HTML, section 9.2). It tells nothing else: the page asks for itself again, with
 // its own rights. A page that gets no stream asks every few seconds instead.
-func (v *visit) live() error {
+func (v *visit) serveLive() error {
 	query := v.request.URL.Query()
 	topic := Topic{Webhook: query.Get("webhook"), Delivery: query.Get("delivery")}
-	if err := v.mayFollow(topic); err != nil {
+	if err := v.requireTopicRight(topic); err != nil {
 		return err
 	}
-	if !v.d.streams.enter(v.caller.Name, v.namespace) {
+	if !v.d.streams.acquire(v.caller.Name, v.namespace) {
 		v.w.Header().Set("Retry-After", "60")
 		http.Error(v.w, "Too many live pages. This one asks for itself again every few seconds instead.", http.StatusTooManyRequests)
 		return nil
 	}
-	defer v.d.streams.leave(v.caller.Name, v.namespace)
-	news, stop := v.d.backend.Follow(v.namespace, topic)
+	defer v.d.streams.release(v.caller.Name, v.namespace)
+	changes, stop := v.d.backend.Subscribe(v.namespace, topic)
 	defer stop()
 	header := v.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("X-Accel-Buffering", "no") // nginx would keep it back
-	if v.say("retry: 5000\nevent: ready\ndata: \n\n") != nil {
+	if v.writeMessage("retry: 5000\nevent: ready\ndata: \n\n") != nil {
 		return nil
 	}
-	v.tell(news, topic)
+	v.writeNotices(changes, topic)
 	_ = http.NewResponseController(v.w).SetWriteDeadline(time.Time{}) // the connection may serve other requests
 	return nil
 }
 
-// tell writes until the browser, the server or the caller's right is gone.
-func (v *visit) tell(news <-chan struct{}, topic Topic) {
+// writeNotices writes until the browser, the server or the caller's right is gone.
+func (v *visit) writeNotices(changes <-chan struct{}, topic Topic) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	check := time.NewTicker(recheck)
+	check := time.NewTicker(recheckInterval)
 	defer check.Stop()
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	<-pause.C
-	listen := news
+	listen := changes
 	for {
 		message := ": beat\n\n"
 		select {
 		case <-v.ctx().Done():
 			return
-		case <-v.d.ended:
+		case <-v.d.closed:
 			return
 		case <-pause.C: // whatever happened meanwhile is one more message
-			listen = news
+			listen = changes
 			continue
 		case <-listen:
 			listen = nil
 			pause.Reset(v.d.interval)
 			message = fmt.Sprintf("event: change\ndata: %d\n\n", v.d.now().UnixMilli())
 		case <-check.C:
-			if _, _, err := v.d.backend.Identify(v.ctx(), v.token); err != nil || v.mayFollow(topic) != nil {
+			if _, _, err := v.d.backend.Authenticate(v.ctx(), v.token); err != nil || v.requireTopicRight(topic) != nil {
 				return
 			}
 			continue
 		case <-beat.C:
 		}
-		if v.say(message) != nil {
+		if v.writeMessage(message) != nil {
 			return
 		}
 	}
 }
 
-func (v *visit) say(message string) error {
+func (v *visit) writeMessage(message string) error {
 	control := http.NewResponseController(v.w)
 	if err := control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
@@ -149,8 +149,8 @@ func (v *visit) say(message string) error {
 	return control.Flush()
 }
 
-// mayFollow is the right to read what a page of that topic shows.
-func (v *visit) mayFollow(topic Topic) error {
+// requireTopicRight is the right to read what a page of that topic shows.
+func (v *visit) requireTopicRight(topic Topic) error {
 	var allowed bool
 	switch {
 	case topic.Delivery != "":
@@ -161,7 +161,7 @@ func (v *visit) mayFollow(topic Topic) error {
 		allowed = v.may("list", "webhooks", "")
 	}
 	if !allowed {
-		return mayNot("follow this", "bbmcp-viewer")
+		return newForbidden("follow this", "bbmcp-viewer")
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ func TestLivePagesOfOneNamespaceLeaveRoomForOthers(t *testing.T) {
 	s := newStreams(100, 5)
 	open := func(namespace string, many int) (opened int) {
 		for i := range many {
-			if s.enter(fmt.Sprintf("%s:%d", namespace, i/5), namespace) {
+			if s.acquire(fmt.Sprintf("%s:%d", namespace, i/5), namespace) {
 				opened++
 			}
 		}
@@ -23,12 +23,12 @@ func TestLivePagesOfOneNamespaceLeaveRoomForOthers(t *testing.T) {
 	if got := open("next", 200); got != 25 {
 		t.Errorf("the next one has %d, want half of the rest", got)
 	}
-	if !s.enter("newcomer", "newcomer") {
+	if !s.acquire("newcomer", "newcomer") {
 		t.Error("a newcomer has none")
 	}
-	s.leave("newcomer", "newcomer")
+	s.release("newcomer", "newcomer")
 	for i := range 50 {
-		s.leave(fmt.Sprintf("busy:%d", i/5), "busy")
+		s.release(fmt.Sprintf("busy:%d", i/5), "busy")
 	}
 	if len(s.namespaces) != 1 || len(s.callers) != 5 || s.total != 25 {
 		t.Errorf("kept of who is gone: %+v", s)

@@ -11,30 +11,30 @@ import (
 )
 
 const (
-	// mostTroubled is how many webhooks the overview lists; there is a page for all.
-	mostTroubled = 20
+	// maxAttention is how many webhooks the overview lists; there is a page for all.
+	maxAttention = 20
 	// nearLimit is the share of a limit, in percent, from which it is worth a word.
 	nearLimit = 80
 )
 
 // overviewView is what needs attention.
 type overviewView struct {
-	Webhooks  int
-	Counts    []stateCount
-	Troubled  []webhookRow
-	More      int // troubled webhooks beyond those
-	Full      []webhookRow
-	Backlog   *Backlog // nil: the caller may not list deliveries
-	CountPart int      // percent
-	BytesPart int
-	Names     map[string]string // of webhooks, by id
-	Summary   summary           // of all webhooks
-	Well      bool              // nothing needs attention
-	MayCreate bool
+	Webhooks      int
+	Counts        []stateCount
+	Attention     []webhookRow
+	MoreAttention int // troubled webhooks beyond those
+	Full          []webhookRow
+	Backlog       *Backlog // nil: the caller may not list deliveries
+	CountPart     int      // percent
+	BytesPart     int
+	Names         map[string]string // of webhooks, by id
+	Summary       summary           // of all webhooks
+	Well          bool              // nothing needs attention
+	MayCreate     bool
 }
 
-func (v *visit) overview() error {
-	all, err := v.allWebhooks()
+func (v *visit) showOverview() error {
+	all, err := v.listAllWebhooks()
 	if err != nil {
 		return err
 	}
@@ -52,31 +52,31 @@ func (v *visit) overview() error {
 		row := webhookRow{Webhook: webhook, State: webhookState(webhook), Health: health[webhook.WebhookID]}
 		counts[row.State]++
 		view.Names[webhook.WebhookID] = webhook.Name
-		row.Summary = summarise(row.Health)
+		row.Summary = summarizeHealth(row.Health)
 		finished += row.Summary.Total
 		view.Summary.Succeeded += row.Summary.Succeeded
 		if row.needsAttention() {
-			view.Troubled = append(view.Troubled, row)
+			view.Attention = append(view.Attention, row)
 		}
-		if share(row.Health.Waiting, row.Health.Limit) >= nearLimit {
+		if percentage(row.Health.Waiting, row.Health.Limit) >= nearLimit {
 			view.Full = append(view.Full, row)
 		}
 	}
-	view.Summary.Total, view.Summary.Share = finished, share(view.Summary.Succeeded, finished)
+	view.Summary.Total, view.Summary.Share = finished, percentage(view.Summary.Succeeded, finished)
 	for _, state := range []string{"active", "failing", "disabled", "suspended"} {
 		view.Counts = append(view.Counts, stateCount{State: state, Count: counts[state]})
 	}
-	view.sortTroubled()
+	view.sortByUrgency()
 	view.Backlog, err = v.d.backend.Backlog(v.ctx(), v.namespace)
-	if err != nil && problemOf(err).Status != http.StatusForbidden {
+	if err != nil && newPageError(err).Status != http.StatusForbidden {
 		return err
 	}
 	if b := view.Backlog; b != nil {
-		view.CountPart = share(b.Count, b.CountLimit)
-		view.BytesPart = share(int(b.Bytes>>10), int(b.BytesLimit>>10))
+		view.CountPart = percentage(b.Count, b.CountLimit)
+		view.BytesPart = percentage(int(b.Bytes>>10), int(b.BytesLimit>>10))
 	}
-	view.Well = len(view.Troubled) == 0 && len(view.Full) == 0 && view.CountPart < nearLimit && view.BytesPart < nearLimit
-	return v.show("overview", layout{Title: "Overview", Nav: "overview", Live: v.liveOf(Topic{}), Body: view})
+	view.Well = len(view.Attention) == 0 && len(view.Full) == 0 && view.CountPart < nearLimit && view.BytesPart < nearLimit
+	return v.show("overview", layout{Title: "Overview", Nav: "overview", Live: v.livePath(Topic{}), Body: view})
 }
 
 // needsAttention reports whether somebody has to look at a webhook.
@@ -84,16 +84,16 @@ func (r webhookRow) needsAttention() bool {
 	return r.State == rest.WebhookFailing || r.State == rest.WebhookDisabled || r.Health.Problem != "" || r.Health.Skipped || r.Suspended && r.Health.Waiting > 0
 }
 
-// sortTroubled puts first what delivers nothing, then what failed last.
-func (o *overviewView) sortTroubled() {
+// sortByUrgency puts first what delivers nothing, then what failed last.
+func (o *overviewView) sortByUrgency() {
 	weight := func(r webhookRow) int {
 		return map[string]int{"disabled": 0, "failing": 1, "active": 2, "suspended": 3}[r.State]
 	}
-	slices.SortStableFunc(o.Troubled, func(a, b webhookRow) int {
-		return cmp.Or(cmp.Compare(weight(a), weight(b)), momentOf(b.Health.LastFailure).Compare(momentOf(a.Health.LastFailure)))
+	slices.SortStableFunc(o.Attention, func(a, b webhookRow) int {
+		return cmp.Or(cmp.Compare(weight(a), weight(b)), timeFrom(b.Health.LastFailure).Compare(timeFrom(a.Health.LastFailure)))
 	})
-	if len(o.Troubled) > mostTroubled {
-		o.More = len(o.Troubled) - mostTroubled
-		o.Troubled = o.Troubled[:mostTroubled]
+	if len(o.Attention) > maxAttention {
+		o.MoreAttention = len(o.Attention) - maxAttention
+		o.Attention = o.Attention[:maxAttention]
 	}
 }

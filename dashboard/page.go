@@ -65,9 +65,9 @@ func parsePages(assets *assets, now func() time.Time) (map[string]*template.Temp
 
 // show renders a page for the caller.
 func (v *visit) show(name string, l layout) error {
-	l.Caller, l.Namespace, l.ByProxy = v.caller, v.namespace, v.byProxy
+	l.Caller, l.Namespace, l.ByProxy = v.caller, v.namespace, v.fromProxy
 	if v.namespace != "" {
-		l.Base = v.base()
+		l.Base = v.basePath()
 	}
 	if l.Notice == "" && v.request.Method == http.MethodGet {
 		l.Notice = notices[v.request.URL.Query().Get("done")]
@@ -108,7 +108,7 @@ func (d *Dashboard) renderFor(w http.ResponseWriter, request *http.Request, stat
 // redirect sends the browser to a page of the namespace after something was
 // done; see notices.
 func (v *visit) redirect(path, done string) error {
-	to := v.base() + path
+	to := v.basePath() + path
 	if done != "" {
 		to += "?done=" + done
 	}
@@ -129,8 +129,8 @@ var notices = map[string]string{ //nolint:gochecknoglobals // never changed
 	"retried":   "One attempt is being made now. This page shows what comes of it.",
 }
 
-// trouble is an error as a page shows it: what is wrong and what to do.
-type trouble struct {
+// pageError is an error as a page shows it: what is wrong and what to do.
+type pageError struct {
 	Status    int
 	Title     string
 	Detail    string
@@ -140,10 +140,10 @@ type trouble struct {
 }
 
 // Error implements error.
-func (t *trouble) Error() string { return t.Title + ": " + t.Detail }
+func (t *pageError) Error() string { return t.Title + ": " + t.Detail }
 
 // has reports what is wrong with a field.
-func (t *trouble) field(name string) string {
+func (t *pageError) fieldDetail(name string) string {
 	if t == nil {
 		return ""
 	}
@@ -155,44 +155,44 @@ func (t *trouble) field(name string) string {
 	return ""
 }
 
-func nothingHere() *trouble {
-	return &trouble{Status: http.StatusNotFound, Title: "There is no such page", Advice: "Begin again at the overview."}
+func pageNotFound() *pageError {
+	return &pageError{Status: http.StatusNotFound, Title: "There is no such page", Advice: "Begin again at the overview."}
 }
 
-func refusedOrigin() *trouble {
-	return &trouble{
+func refusedOrigin() *pageError {
+	return &pageError{
 		Status: http.StatusForbidden, Title: "Refused: another site sent this",
 		Detail: "What changes something is taken from pages of this dashboard only. Nothing was done.",
 		Advice: "If you did want it, open the dashboard and do it there.",
 	}
 }
 
-// documented is an error of the backend that callers may see.
-type documented interface {
+// problemError is an error of the backend that callers may see.
+type problemError interface {
 	error
 	Document() rest.Problem
 }
 
-// problemOf makes an error fit to be shown.
-func problemOf(err error) *trouble {
-	if t, ok := errors.AsType[*trouble](err); ok {
+// newPageError makes an error fit to be shown.
+func newPageError(err error) *pageError {
+	if t, ok := errors.AsType[*pageError](err); ok {
 		return t
 	}
 	if e, ok := errors.AsType[*client.Error](err); ok {
-		return fromProblem(e.Problem, e.Status)
+		return pageErrorFromProblem(e.Problem, e.Status)
 	}
-	if known, ok := errors.AsType[documented](err); ok {
+	if known, ok := errors.AsType[problemError](err); ok {
 		document := known.Document()
-		return fromProblem(document, document.Status)
+		return pageErrorFromProblem(document, document.Status)
 	}
-	return &trouble{
+	return &pageError{
 		Status: http.StatusInternalServerError, Title: "Something is wrong with the dashboard",
 		Advice: "Try again. If it stays, show the request id below to whoever runs it.",
 	}
 }
 
-func fromProblem(p rest.Problem, status int) *trouble {
-	t := &trouble{Status: status, Title: p.Title, Detail: sentence(p.Detail), Fields: p.Errors, RequestID: p.RequestID}
+func pageErrorFromProblem(p rest.Problem, status int) *pageError {
+	t := &pageError{Status: status, Title: p.Title, Detail: toSentence(p.Detail), Fields: p.Errors, RequestID: p.RequestID}
 	switch status {
 	case http.StatusUnauthorized:
 		t.Title, t.Advice = "You are signed out", "Sign in with a new token."
@@ -212,33 +212,33 @@ func fromProblem(p rest.Problem, status int) *trouble {
 	return t
 }
 
-// fail shows an error in place of a page.
-func (d *Dashboard) fail(w http.ResponseWriter, request *http.Request, s *session, err error) {
-	t := problemOf(err)
+// showError shows an error in place of a page.
+func (d *Dashboard) showError(w http.ResponseWriter, request *http.Request, s *session, err error) {
+	t := newPageError(err)
 	if t.RequestID == "" {
 		t.RequestID = w.Header().Get("X-Request-Id")
 	}
-	if t.Status == http.StatusUnauthorized && s != nil && !s.byProxy {
-		setToken(w, request, "")
-		form := signInForm{To: Root, Trouble: t}
+	if t.Status == http.StatusUnauthorized && s != nil && !s.fromProxy {
+		setTokenCookie(w, request, "")
+		form := signInForm{To: Root, Error: t}
 		if request.Method == http.MethodGet {
-			form.To = ours(request.URL.RequestURI())
+			form.To = safeReturnPath(request.URL.RequestURI())
 		}
 		d.renderSignIn(w, request, t.Status, form)
 		return
 	}
 	l := layout{Title: t.Title, Body: t}
 	if s != nil {
-		l.Caller, l.Namespace, l.ByProxy = s.caller, s.namespace, s.byProxy
+		l.Caller, l.Namespace, l.ByProxy = s.caller, s.namespace, s.fromProxy
 		if s.namespace != "" && s.caller.Name != "" {
-			l.Base = baseOf(s.namespace)
+			l.Base = namespacePath(s.namespace)
 		}
 	}
-	d.render(w, t.Status, "trouble", l)
+	d.render(w, t.Status, "error", l)
 }
 
-// home goes to the namespace that was asked for, or to the caller's own.
-func (v *visit) home() error {
+// showHome goes to the namespace that was asked for, or to the caller's own.
+func (v *visit) showHome() error {
 	namespace := v.request.URL.Query().Get("namespace")
 	if namespace == "" {
 		namespace = v.caller.Namespace
@@ -246,12 +246,12 @@ func (v *visit) home() error {
 	if namespace == "" {
 		return v.show("namespace", layout{Title: "Choose a namespace"})
 	}
-	http.Redirect(v.w, v.request, baseOf(namespace)+"/", http.StatusSeeOther)
+	http.Redirect(v.w, v.request, namespacePath(namespace)+"/", http.StatusSeeOther)
 	return nil
 }
 
-// sentence begins with a capital and ends with a full stop.
-func sentence(text string) string {
+// toSentence begins with a capital and ends with a full stop.
+func toSentence(text string) string {
 	if text == "" {
 		return ""
 	}
@@ -263,6 +263,6 @@ func sentence(text string) string {
 }
 
 // live is the path of a page's stream.
-func (v *visit) liveOf(topic Topic) string {
-	return fmt.Sprintf("%s/live?webhook=%s&delivery=%s", v.base(), topic.Webhook, topic.Delivery)
+func (v *visit) livePath(topic Topic) string {
+	return fmt.Sprintf("%s/live?webhook=%s&delivery=%s", v.basePath(), topic.Webhook, topic.Delivery)
 }

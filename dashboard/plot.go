@@ -35,8 +35,8 @@ type summary struct {
 	Ever             bool // all since the webhook exists, because its successes have no objects
 }
 
-// summarise draws the outcomes of a webhook.
-func summarise(h Health) summary {
+// summarizeHealth draws the outcomes of a webhook.
+func summarizeHealth(h Health) summary {
 	recent := h.Recent
 	s := summary{Total: len(recent), Drawn: len(recent), Known: recent != nil}
 	var took []time.Duration
@@ -51,29 +51,29 @@ func summarise(h Health) summary {
 	if s.Known && h.Unsampled {
 		s.Ever, s.Succeeded, s.Total = true, int(h.Succeeded), int(h.Succeeded+h.Failed)
 	}
-	s.Share = share(s.Succeeded, s.Total)
+	s.Share = percentage(s.Succeeded, s.Total)
 	if len(took) > 0 {
 		slices.Sort(took)
 		s.Median, s.Slowest = took[len(took)/2], took[len(took)-1]
 	}
 	if s.Drawn > 0 {
-		s.Plot = plot(recent, s.words())
+		s.Plot = drawPlot(recent, s.describe())
 	}
 	return s
 }
 
-func (s summary) words() string {
+func (s summary) describe() string {
 	words := fmt.Sprintf("Of the last %d deliveries %d succeeded.", s.Total, s.Succeeded)
 	if s.Ever {
 		words = fmt.Sprintf("Of %d deliveries ever %d succeeded.", s.Total, s.Succeeded)
 	}
 	if s.Slowest > 0 {
-		words += fmt.Sprintf(" They took %s in the middle, %s at most.", shownDuration(s.Median), shownDuration(s.Slowest))
+		words += fmt.Sprintf(" They took %s in the middle, %s at most.", formatDuration(s.Median), formatDuration(s.Slowest))
 	}
 	return words
 }
 
-func plot(recent []Outcome, words string) template.HTML {
+func drawPlot(recent []Outcome, words string) template.HTML {
 	recent = recent[max(0, len(recent)-maxPlotted):]
 	var up, down strings.Builder
 	x := (maxPlotted - len(recent)) * (barWidth + barGap) // the newest is always at the right

@@ -21,13 +21,13 @@ const maxSignInBytes = 32 << 10
 // style in the page itself, no frame around it, no form to elsewhere.
 const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
-// guarded sets what holds for every answer, and refuses what another site made
+// protect sets what holds for every answer, and refuses what another site made
 // a browser send.
-func (d *Dashboard) guarded(next http.Handler) http.Handler {
+func (d *Dashboard) protect(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		d.backend.Note(request.Context(), "dashboard-refused")
-		d.fail(w, request, nil, refusedOrigin())
+		d.backend.NoteOperation(request.Context(), "dashboard-refused")
+		d.showError(w, request, nil, refusedOrigin())
 	}))
 	protected := protection.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -48,12 +48,12 @@ func (d *Dashboard) guarded(next http.Handler) http.Handler {
 func readForm(request *http.Request) error {
 	err := request.ParseForm()
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &trouble{Status: http.StatusRequestEntityTooLarge, Title: "That is too much", Advice: "Send less at a time."}
+		return &pageError{Status: http.StatusRequestEntityTooLarge, Title: "That is too much", Advice: "Send less at a time."}
 	}
-	if _, ok := errors.AsType[documented](err); ok || err == nil {
+	if _, ok := errors.AsType[problemError](err); ok || err == nil {
 		return err
 	}
-	return &trouble{Status: http.StatusBadRequest, Title: "The form cannot be read", Advice: "Open the page again and repeat what you did."}
+	return &pageError{Status: http.StatusBadRequest, Title: "The form cannot be read", Advice: "Open the page again and repeat what you did."}
 }
 
 // isLoopback reports whether a request came without TLS from a browser on the

@@ -26,7 +26,7 @@ type session struct {
 	token     string
 	caller    Caller
 	namespace string // that the page is about; "": none
-	byProxy   bool   // the token came in a header, so there is nothing to sign out of
+	fromProxy bool   // the token came in a header, so there is nothing to sign out of
 	requestID string
 	remote    string
 }
@@ -47,19 +47,19 @@ func (v *visit) ctx() context.Context { return v.request.Context() }
 // id is the one in the path.
 func (v *visit) id() string { return v.request.PathValue("id") }
 
-// base is the path of the namespace's pages, without a slash at its end.
-func (v *visit) base() string { return baseOf(v.namespace) }
+// basePath is the path of the namespace's pages, without a slash at its end.
+func (v *visit) basePath() string { return namespacePath(v.namespace) }
 
-func baseOf(namespace string) string { return Root + "ns/" + url.PathEscape(namespace) }
+func namespacePath(namespace string) string { return Root + "ns/" + url.PathEscape(namespace) }
 
 // may reports whether the caller has a right in the namespace of the page.
 func (v *visit) may(verb, resource, name string) bool {
 	return v.d.backend.May(v.ctx(), v.namespace, Right{Verb: verb, Resource: resource, Name: name})
 }
 
-// tokenOf finds the token of a request: that of a proxy in front of us, or else
+// requestToken finds the token of a request: that of a proxy in front of us, or else
 // the cookie's.
-func tokenOf(request *http.Request) (token string, byProxy bool) {
+func requestToken(request *http.Request) (token string, byProxy bool) {
 	if scheme, token, found := strings.Cut(request.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(token), true
 	}
@@ -75,9 +75,9 @@ func tokenOf(request *http.Request) (token string, byProxy bool) {
 	return "", false
 }
 
-// setToken puts a token into the cookie, until the browser ends; an empty one
+// setTokenCookie puts a token into the cookie, until the browser ends; an empty one
 // removes it.
-func setToken(w http.ResponseWriter, request *http.Request, token string) {
+func setTokenCookie(w http.ResponseWriter, request *http.Request, token string) {
 	cookie := &http.Cookie{ //nolint:gosec // Secure is left out on this machine only, see isLoopback
 		Name: secureCookie, Value: token, Path: "/", // as the prefix asks
 		HttpOnly: true, Secure: true, SameSite: http.SameSiteStrictMode,
@@ -91,47 +91,47 @@ func setToken(w http.ResponseWriter, request *http.Request, token string) {
 	http.SetCookie(w, cookie)
 }
 
-// visited finds out who asks, and serves the page or an error.
-func (d *Dashboard) visited(operation string, serve func(*visit) error) http.HandlerFunc {
+// servePage finds out who asks, and serves the page or an error.
+func (d *Dashboard) servePage(operation string, serve func(*visit) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, request *http.Request) {
-		d.backend.Note(request.Context(), operation)
-		token, byProxy := tokenOf(request)
+		d.backend.NoteOperation(request.Context(), operation)
+		token, byProxy := requestToken(request)
 		if token == "" {
-			d.askToSignIn(w, request)
+			d.requestSignIn(w, request)
 			return
 		}
 		s := &session{
-			token: token, namespace: request.PathValue("namespace"), byProxy: byProxy,
+			token: token, namespace: request.PathValue("namespace"), fromProxy: byProxy,
 			requestID: w.Header().Get("X-Request-Id"), remote: request.RemoteAddr,
 		}
-		ctx, caller, err := d.backend.Identify(request.Context(), token)
+		ctx, caller, err := d.backend.Authenticate(request.Context(), token)
 		if err != nil {
-			d.fail(w, request, s, err)
+			d.showError(w, request, s, err)
 			return
 		}
 		s.caller = caller
 		if request.Method == http.MethodPost { // not before it is known whose form it is
 			if err := readForm(request); err != nil {
-				d.fail(w, request, s, err)
+				d.showError(w, request, s, err)
 				return
 			}
 		}
 		api, err := d.restClient(s)
 		if err != nil {
-			d.fail(w, request, s, err)
+			d.showError(w, request, s, err)
 			return
 		}
 		request = request.WithContext(ctx)
 		if err := serve(&visit{session: s, d: d, w: w, request: request, api: api}); err != nil {
-			d.fail(w, request, s, err)
+			d.showError(w, request, s, err)
 		}
 	}
 }
 
-// askToSignIn shows the form in place of the page. A browser that comes from
+// requestSignIn shows the form in place of the page. A browser that comes from
 // another site has kept back its cookie, which is Strict: it is asked to come
 // again, from here.
-func (d *Dashboard) askToSignIn(w http.ResponseWriter, request *http.Request) {
+func (d *Dashboard) requestSignIn(w http.ResponseWriter, request *http.Request) {
 	if request.Method == http.MethodGet && request.Header.Get("Sec-Fetch-Site") == "cross-site" && request.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		d.render(w, http.StatusOK, "bounce", layout{Title: "One moment"})
 		return

@@ -11,15 +11,15 @@ import (
 
 // signInForm is what the sign-in page shows.
 type signInForm struct {
-	To      string // where to go then
-	Trouble *trouble
+	To    string // where to go then
+	Error *pageError
 	// Unencrypted says that the page came without TLS, so that it asks for no token.
 	Unencrypted bool
 }
 
 func (d *Dashboard) renderSignIn(w http.ResponseWriter, request *http.Request, status int, form signInForm) {
 	if form.Unencrypted = !d.isEncrypted(request); form.Unencrypted {
-		form.Trouble = &trouble{
+		form.Error = &pageError{
 			Title:  "Sign in over https only",
 			Detail: "This page came without TLS, and a token that is sent like that can be read on the way.",
 			Advice: "Open the dashboard with https://. Whoever runs it puts TLS in front of it, by --tls-cert-file or a proxy that sets X-Forwarded-Proto.",
@@ -30,22 +30,22 @@ func (d *Dashboard) renderSignIn(w http.ResponseWriter, request *http.Request, s
 
 // isEncrypted reports whether nobody on the way can read what a request holds.
 func (d *Dashboard) isEncrypted(request *http.Request) bool {
-	return d.secure(request) || isLoopback(request)
+	return d.isSecure(request) || isLoopback(request)
 }
 
 // showSignIn is where a browser arrives after it was given the cookie: if it has
 // not kept it, the form says why.
 func (d *Dashboard) showSignIn(w http.ResponseWriter, request *http.Request) {
-	d.backend.Note(request.Context(), "dashboard-sign-in")
-	form := signInForm{To: ours(request.URL.Query().Get("to"))}
-	token, _ := tokenOf(request)
+	d.backend.NoteOperation(request.Context(), "dashboard-sign-in")
+	form := signInForm{To: safeReturnPath(request.URL.Query().Get("to"))}
+	token, _ := requestToken(request)
 	given := request.URL.Query().Has("given")
 	switch {
 	case token != "" && given:
 		http.Redirect(w, request, form.To, http.StatusSeeOther)
 		return
 	case given:
-		form.Trouble = &trouble{
+		form.Error = &pageError{
 			Title:  "Your browser did not keep you signed in",
 			Detail: "The cookie that holds the token travels over TLS only, and this page came without, or cookies are blocked.",
 			Advice: "Open the dashboard with https://, or allow its cookie, and sign in again.",
@@ -55,60 +55,60 @@ func (d *Dashboard) showSignIn(w http.ResponseWriter, request *http.Request) {
 }
 
 func (d *Dashboard) signIn(w http.ResponseWriter, request *http.Request) {
-	d.backend.Note(request.Context(), "dashboard-sign-in")
+	d.backend.NoteOperation(request.Context(), "dashboard-sign-in")
 	if !d.isEncrypted(request) {
 		d.renderSignIn(w, request, http.StatusForbidden, signInForm{To: Root})
 		return
 	}
 	request.Body = http.MaxBytesReader(w, request.Body, maxSignInBytes)
-	unread := readForm(request)
-	form := signInForm{To: ours(request.PostFormValue("to"))}
+	readErr := readForm(request)
+	form := signInForm{To: safeReturnPath(request.PostFormValue("to"))}
 	token := strings.TrimSpace(request.PostFormValue("token"))
 	token = strings.TrimSpace(strings.TrimPrefix(token, "Bearer "))
-	refuse := func(status int, t trouble) {
-		form.Trouble = &t
+	refuse := func(status int, t pageError) {
+		form.Error = &t
 		d.renderSignIn(w, request, status, form)
 	}
 	switch {
-	case unread != nil:
-		t := problemOf(unread)
+	case readErr != nil:
+		t := newPageError(readErr)
 		refuse(t.Status, *t)
 		return
 	case token == "":
-		refuse(http.StatusUnprocessableEntity, trouble{Title: "The token is missing", Advice: "Paste the token of a ServiceAccount. The command below prints one."})
+		refuse(http.StatusUnprocessableEntity, pageError{Title: "The token is missing", Advice: "Paste the token of a ServiceAccount. The command below prints one."})
 		return
 	case len(token) > maxCookieToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ';' || r == ',' || r == '"' || r == '\\' }):
-		refuse(http.StatusUnprocessableEntity, trouble{Title: "This is no token of a ServiceAccount", Advice: "Copy it again, whole and without line breaks. It has three parts with a dot between them."})
+		refuse(http.StatusUnprocessableEntity, pageError{Title: "This is no token of a ServiceAccount", Advice: "Copy it again, whole and without line breaks. It has three parts with a dot between them."})
 		return
 	}
-	if _, _, err := d.backend.Identify(request.Context(), token); err != nil {
-		t := problemOf(err)
+	if _, _, err := d.backend.Authenticate(request.Context(), token); err != nil {
+		t := newPageError(err)
 		if t.Status == http.StatusUnauthorized {
 			t.Title, t.Advice = "This token is not valid", "Get a new one with the command below."
 		}
 		refuse(t.Status, *t)
 		return
 	}
-	setToken(w, request, token)
+	setTokenCookie(w, request, token)
 	http.Redirect(w, request, Root+"sign-in?given&to="+url.QueryEscape(form.To), http.StatusSeeOther)
 }
 
 func (d *Dashboard) signOut(w http.ResponseWriter, request *http.Request) {
-	d.backend.Note(request.Context(), "dashboard-sign-out")
-	setToken(w, request, "")
+	d.backend.NoteOperation(request.Context(), "dashboard-sign-out")
+	setTokenCookie(w, request, "")
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 	http.Redirect(w, request, Root+"sign-in", http.StatusSeeOther)
 }
 
-// ours is a path of the dashboard, whatever it was.
-func ours(to string) string {
-	at, err := url.Parse(to)
-	if err != nil || at.IsAbs() || at.Host != "" || at.User != nil || !strings.HasPrefix(at.Path, Root) || strings.ContainsAny(to, "\\\r\n") ||
-		strings.HasPrefix(at.Path, Root+"sign-in") {
+// safeReturnPath is a path of the dashboard, whatever it was.
+func safeReturnPath(target string) string {
+	parsed, err := url.Parse(target)
+	if err != nil || parsed.IsAbs() || parsed.Host != "" || parsed.User != nil || !strings.HasPrefix(parsed.Path, Root) || strings.ContainsAny(target, "\\\r\n") ||
+		strings.HasPrefix(parsed.Path, Root+"sign-in") {
 		return Root
 	}
-	if strings.TrimSuffix(at.Path, "/") != path.Clean(at.Path) {
+	if strings.TrimSuffix(parsed.Path, "/") != path.Clean(parsed.Path) {
 		return Root // browsers resolve "..", and %2e%2e
 	}
-	return (&url.URL{Path: at.Path, RawPath: at.RawPath, RawQuery: at.RawQuery}).String()
+	return (&url.URL{Path: parsed.Path, RawPath: parsed.RawPath, RawQuery: parsed.RawQuery}).String()
 }

@@ -21,21 +21,21 @@ const maxMarks = 4
 // pageFuncs are what templates call.
 func pageFuncs(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
-		"text":     shownText,
+		"text":     escapeText,
 		"plain":    plainText,
-		"time":     func(at any) template.HTML { return shownTime(at, "") },
-		"relative": func(at any) template.HTML { return shownTime(at, ago(at, now())) },
-		"duration": shownDuration,
-		"bytes":    shownBytes,
-		"count":    shownCount,
+		"time":     func(at any) template.HTML { return formatTime(at, "") },
+		"relative": func(at any) template.HTML { return formatTime(at, relativeTime(at, now())) },
+		"duration": formatDuration,
+		"bytes":    formatBytes,
+		"count":    formatCount,
 		"deref":    deref,
 		"list":     func(items ...string) []string { return items },
 	}
 }
 
-// picture is what stands for a character that is not shown as itself, or "".
+// visibleForm is what stands for a character that is not shown as itself, or "".
 // Some would hide text, turn it around or move it; none does here.
-func picture(r rune) string {
+func visibleForm(r rune) string {
 	switch {
 	case r == '\n' || r == '\t':
 		return ""
@@ -53,12 +53,12 @@ func picture(r rune) string {
 	return ""
 }
 
-// shownText is text of strangers: markup is text, and what cannot be seen or
+// escapeText is text of strangers: markup is text, and what cannot be seen or
 // would change how the rest is read is shown as its picture.
-func shownText(text any) template.HTML {
+func escapeText(text any) template.HTML {
 	var out strings.Builder
 	marks := 0
-	for _, r := range textOf(text) {
+	for _, r := range textFrom(text) {
 		if unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Me, r) {
 			marks++
 			if marks > maxMarks {
@@ -67,7 +67,7 @@ func shownText(text any) template.HTML {
 		} else {
 			marks = 0
 		}
-		if p := picture(r); p != "" {
+		if p := visibleForm(r); p != "" {
 			out.WriteString(`<span class="ctl">` + p + `</span>`)
 			continue
 		}
@@ -92,8 +92,8 @@ func shownText(text any) template.HTML {
 // plainText is the same for attributes, where there can be no markup.
 func plainText(text any) string {
 	var out strings.Builder
-	for _, r := range textOf(text) {
-		if p := picture(r); p != "" {
+	for _, r := range textFrom(text) {
+		if p := visibleForm(r); p != "" {
 			out.WriteString(p)
 			continue
 		}
@@ -102,7 +102,7 @@ func plainText(text any) string {
 	return out.String()
 }
 
-func textOf(value any) string {
+func textFrom(value any) string {
 	switch typed := value.(type) {
 	case string:
 		return typed
@@ -117,10 +117,10 @@ func textOf(value any) string {
 	return fmt.Sprint(value)
 }
 
-// shownTime is a moment in UTC; the script makes it local. words stand in place
+// formatTime is a moment in UTC; the script makes it local. words stand in place
 // of the moment, if they are not empty.
-func shownTime(value any, words string) template.HTML {
-	at := momentOf(value)
+func formatTime(value any, words string) template.HTML {
+	at := timeFrom(value)
 	if at.IsZero() {
 		return `<span class="none">never</span>`
 	}
@@ -134,7 +134,7 @@ func shownTime(value any, words string) template.HTML {
 		at.Format("2006-01-02T15:04:05.000Z"), utc, kind, shown))
 }
 
-func momentOf(value any) time.Time {
+func timeFrom(value any) time.Time {
 	switch typed := value.(type) {
 	case time.Time:
 		return typed
@@ -146,10 +146,10 @@ func momentOf(value any) time.Time {
 	return time.Time{}
 }
 
-// ago says how long ago, or in how long, in one unit. The script has the same
+// relativeTime says how long ago, or in how long, in one unit. The script has the same
 // words; see dashboard.js.
-func ago(value any, now time.Time) string {
-	at := momentOf(value)
+func relativeTime(value any, now time.Time) string {
+	at := timeFrom(value)
 	if at.IsZero() {
 		return ""
 	}
@@ -174,8 +174,8 @@ func ago(value any, now time.Time) string {
 	return words + " ago"
 }
 
-// shownDuration takes a time.Duration or milliseconds.
-func shownDuration(value any) string {
+// formatDuration takes a time.Duration or milliseconds.
+func formatDuration(value any) string {
 	var d time.Duration
 	switch typed := value.(type) {
 	case time.Duration:
@@ -188,7 +188,7 @@ func shownDuration(value any) string {
 	}
 	switch {
 	case d < 0:
-		return "−" + shownDuration(-d)
+		return "−" + formatDuration(-d)
 	case d == 0:
 		return "0 s"
 	case d < time.Second:
@@ -214,7 +214,7 @@ func shownDuration(value any) string {
 	return strings.Join(parts, " ")
 }
 
-func shownBytes(value any) string {
+func formatBytes(value any) string {
 	var n float64
 	switch typed := value.(type) {
 	case int:
@@ -231,8 +231,8 @@ func shownBytes(value any) string {
 	return strconv.FormatFloat(float64(int(n*10))/10, 'f', -1, 64) + " GiB"
 }
 
-// shownCount groups digits by narrow spaces.
-func shownCount(value any) string {
+// formatCount groups digits by narrow spaces.
+func formatCount(value any) string {
 	digits := fmt.Sprint(value)
 	for at := len(digits) - 3; at > 0; at -= 3 {
 		digits = digits[:at] + "\u202f" + digits[at:]
@@ -254,9 +254,9 @@ func deref(value any) any {
 	return ""
 }
 
-// share is a percentage, never 100 unless it is all and never 0 unless it is
+// percentage is a percentage, never 100 unless it is all and never 0 unless it is
 // none.
-func share(part, whole int) int {
+func percentage(part, whole int) int {
 	switch {
 	case whole <= 0 || part <= 0:
 		return 0
@@ -278,8 +278,8 @@ func webhookState(w rest.Webhook) string {
 	return w.Status
 }
 
-// cut is the beginning of a text, at most so many bytes, and how many are left.
-func cut(text string, most int) (begin string, left int) {
+// truncate is the beginning of a text, at most so many bytes, and how many are left.
+func truncate(text string, most int) (begin string, left int) {
 	if len(text) <= most {
 		return text, 0
 	}

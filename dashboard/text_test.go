@@ -31,7 +31,7 @@ func TestTextIsShownAsItIsAndHarmless(t *testing.T) {
 		"bad\xffbyte":                       "bad\ufffdbyte",
 		"z" + strings.Repeat("\u0301", 500): "z" + strings.Repeat("\u0301", maxMarks),
 	} {
-		if got := string(shownText(text)); got != want {
+		if got := string(escapeText(text)); got != want {
 			t.Errorf("shownText(%q) = %q, want %q", text, got, want)
 		}
 	}
@@ -43,7 +43,7 @@ func TestTextIsShownAsItIsAndHarmless(t *testing.T) {
 func FuzzShownTextHasNoMarkupAndNothingHidden(f *testing.F) {
 	f.Add("<a href=x>\u202e\x00\xff")
 	f.Fuzz(func(t *testing.T, text string) {
-		shown := string(shownText(text))
+		shown := string(escapeText(text))
 		rest := strings.ReplaceAll(strings.ReplaceAll(shown, `<span class="ctl">`, ""), "</span>", "")
 		if strings.ContainsAny(rest, "<>\"'") {
 			t.Fatalf("%q gives %q", text, shown)
@@ -62,7 +62,7 @@ func TestDurationsReadLikeSpeech(t *testing.T) {
 		65 * time.Second: "1 min 5 s", 2 * time.Minute: "2 min", 24 * time.Hour: "1 d", 26*time.Hour + 5*time.Minute: "1 d 2 h", 72 * time.Hour: "3 d",
 		time.Hour + 5*time.Second: "1 h",
 	} {
-		if got := shownDuration(d); got != want {
+		if got := formatDuration(d); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)
 		}
 	}
@@ -70,7 +70,7 @@ func TestDurationsReadLikeSpeech(t *testing.T) {
 
 func TestAPartIsNeverAllAndNeverNone(t *testing.T) {
 	for _, c := range []struct{ part, whole, want int }{{0, 0, 0}, {0, 9, 0}, {9, 9, 100}, {999, 1000, 99}, {1, 1000, 1}, {1, 2, 50}, {2, 3, 67}} {
-		if got := share(c.part, c.whole); got != c.want {
+		if got := percentage(c.part, c.whole); got != c.want {
 			t.Errorf("share(%d, %d) = %d, want %d", c.part, c.whole, got, c.want)
 		}
 	}
@@ -124,7 +124,7 @@ func TestATimelineIsDrawnToScaleAndCutWhereNothingHappens(t *testing.T) {
 		d.AttemptLog = append(d.AttemptLog, rest.Attempt{Number: i + 1, StartedAt: at(start), DurationMS: 10, ResponseStatus: &status, Reason: &reason})
 	}
 	rows := attemptRows(d, delays)
-	s := scaleOf(wideMeasures, d.CreatedAt, lanesOf(d, rows, delays), delays, timeout)
+	s := newScale(wideMeasures, d.CreatedAt, newLanes(d, rows, delays), delays, timeout)
 	if len(s.segments) != 2 {
 		t.Fatalf("two hours without anything are not cut out: %v", s.segments)
 	}
@@ -148,7 +148,7 @@ func TestATimelineShowsWhatIsToCome(t *testing.T) {
 	d.AttemptLog = []rest.Attempt{
 		{Number: 1, StartedAt: at(0), DurationMS: 10000, Reason: &reason}, {Number: 2, StartedAt: at(15), DurationMS: 10000, Reason: &reason},
 	}
-	lanes := lanesOf(d, attemptRows(d, delays), delays)
+	lanes := newLanes(d, attemptRows(d, delays), delays)
 	var due []time.Time
 	for _, l := range lanes {
 		due = append(due, l.due)
@@ -162,7 +162,7 @@ func TestATimelineShowsWhatIsToCome(t *testing.T) {
 }
 
 func TestAPlotShowsSharesWithoutColour(t *testing.T) {
-	s := summarise(Health{Recent: []Outcome{{Succeeded: true, Took: 10 * time.Millisecond}, {Took: time.Second}, {Succeeded: true, Took: 10 * time.Second}}})
+	s := summarizeHealth(Health{Recent: []Outcome{{Succeeded: true, Took: 10 * time.Millisecond}, {Took: time.Second}, {Succeeded: true, Took: 10 * time.Second}}})
 	if s.Share != 67 || s.Median != 10*time.Second || s.Slowest != 10*time.Second {
 		t.Errorf("%+v", s)
 	}
@@ -173,7 +173,7 @@ func TestAPlotShowsSharesWithoutColour(t *testing.T) {
 	if !strings.Contains(plot, "Of the last 3 deliveries 2 succeeded.") || strings.Count(plot, "z") != 3 {
 		t.Error(plot)
 	}
-	if s := summarise(Health{}); s.Known {
+	if s := summarizeHealth(Health{}); s.Known {
 		t.Error("what may not be known is shown as known")
 	}
 }
@@ -182,14 +182,14 @@ func TestAPlotShowsSharesWithoutColour(t *testing.T) {
 // within a budget, objects alone would tell of an endpoint that fails often.
 func TestSharesCountWhatHasNoObject(t *testing.T) {
 	recent := []Outcome{{Succeeded: true, Took: time.Second}, {}, {Succeeded: true, Took: time.Second, Untold: 97}}
-	if s := summarise(Health{Recent: recent}); s.Total != 100 || s.Succeeded != 99 || s.Share != 99 || s.Drawn != 3 || !strings.Contains(string(s.Plot), "Of the last 100 deliveries 99 succeeded.") {
+	if s := summarizeHealth(Health{Recent: recent}); s.Total != 100 || s.Succeeded != 99 || s.Share != 99 || s.Drawn != 3 || !strings.Contains(string(s.Plot), "Of the last 100 deliveries 99 succeeded.") {
 		t.Errorf("%+v", s)
 	}
-	s := summarise(Health{Recent: []Outcome{{}}, Unsampled: true, Succeeded: 999, Failed: 1})
+	s := summarizeHealth(Health{Recent: []Outcome{{}}, Unsampled: true, Succeeded: 999, Failed: 1})
 	if s.Total != 1000 || s.Share != 99 || !s.Ever || !strings.Contains(string(s.Plot), "Of 1000 deliveries ever 999 succeeded.") {
 		t.Errorf("of a webhook that records no successes: %+v", s)
 	}
-	if s := summarise(Health{Recent: []Outcome{}, Unsampled: true, Succeeded: 10}); s.Share != 100 || s.Plot != "" {
+	if s := summarizeHealth(Health{Recent: []Outcome{}, Unsampled: true, Succeeded: 10}); s.Share != 100 || s.Plot != "" {
 		t.Errorf("of one that has no objects at all: %+v", s)
 	}
 }
@@ -259,7 +259,7 @@ func TestWhatDeliversNothingComesFirst(t *testing.T) {
 		row("e", rest.WebhookActive, func(r *webhookRow) { r.Health.Problem = "no secret" }),
 		row("f", rest.WebhookDisabled, nil),
 	}
-	slices.SortFunc(rows, func(a, b webhookRow) int { return strings.Compare(a.place(), b.place()) })
+	slices.SortFunc(rows, func(a, b webhookRow) int { return strings.Compare(a.sortKey(), b.sortKey()) })
 	var got []string
 	for _, r := range rows {
 		got = append(got, r.Name+" "+r.State+" "+r.Why())
@@ -295,7 +295,7 @@ func TestSettingsThatAreTyped(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			change, defaults, err := changedSettings(typedSettings(form, tt.now), tt.now)
+			change, defaults, err := diffSettings(readSettings(form, tt.now), tt.now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -305,8 +305,8 @@ func TestSettingsThatAreTyped(t *testing.T) {
 			}
 		})
 	}
-	_, _, err := changedSettings(typedSettings(url.Values{"retry-jitter": {"much"}}, now), now)
-	if wrong := problemOf(err); wrong.field("retry_policy.jitter_percent") == "" || !wrong.isOfForm() {
+	_, _, err := diffSettings(readSettings(url.Values{"retry-jitter": {"much"}}, now), now)
+	if wrong := newPageError(err); wrong.fieldDetail("retry_policy.jitter_percent") == "" || !wrong.isFormError() {
 		t.Errorf("got %+v", wrong)
 	}
 }

@@ -18,37 +18,37 @@ type confirmView struct {
 	Waiting int
 }
 
-func (v *visit) suspend() error {
+func (v *visit) suspendWebhook() error {
 	_, err := v.api.SuspendWebhook(v.ctx(), v.id())
-	return v.then(err, "suspended")
+	return v.redirectToWebhook(err, "suspended")
 }
 
-func (v *visit) resume() error {
+func (v *visit) resumeWebhook() error {
 	_, err := v.api.ResumeWebhook(v.ctx(), v.id())
-	return v.then(err, "resumed")
+	return v.redirectToWebhook(err, "resumed")
 }
 
-func (v *visit) enable() error {
+func (v *visit) enableWebhook() error {
 	_, err := v.api.EnableWebhook(v.ctx(), v.id())
-	return v.then(err, "enabled")
+	return v.redirectToWebhook(err, "enabled")
 }
 
-// then goes back to the webhook.
-func (v *visit) then(err error, done string) error {
+// redirectToWebhook goes back to the webhook.
+func (v *visit) redirectToWebhook(err error, done string) error {
 	if err != nil {
 		return err
 	}
 	return v.redirect("/webhooks/"+v.id(), done)
 }
 
-func (v *visit) confirm(page, title string) error {
+func (v *visit) showConfirmation(page, title string) error {
 	webhook, err := v.api.GetWebhook(v.ctx(), v.id())
 	if err != nil {
 		return err
 	}
-	rights := v.rightsTo(webhook.Name)
+	rights := v.findRights(webhook.Name)
 	if page == "rotate" && !rights.Rotate || page == "delete" && !rights.Delete {
-		return mayNot(page+" this webhook", "bbmcp-editor")
+		return newForbidden(page+" this webhook", "bbmcp-editor")
 	}
 	settings, err := v.d.backend.Settings(v.ctx(), v.namespace, v.id())
 	if err != nil {
@@ -56,7 +56,7 @@ func (v *visit) confirm(page, title string) error {
 	}
 	view := confirmView{Webhook: webhook.Webhook, Key: rand.Text()}
 	if settings.Overlap > 0 {
-		view.Overlap = shownDuration(settings.Overlap)
+		view.Overlap = formatDuration(settings.Overlap)
 	}
 	if health, err := v.d.backend.Health(v.ctx(), v.namespace, v.id()); err == nil {
 		view.Waiting = health[v.id()].Waiting
@@ -64,11 +64,11 @@ func (v *visit) confirm(page, title string) error {
 	return v.show(page, layout{Title: title + webhook.Name, Nav: "webhooks", Body: view})
 }
 
-func (v *visit) showRotate() error { return v.confirm("rotate", "New secret for ") }
+func (v *visit) showRotate() error { return v.showConfirmation("rotate", "New secret for ") }
 
-func (v *visit) showDelete() error { return v.confirm("delete", "Delete ") }
+func (v *visit) showDelete() error { return v.showConfirmation("delete", "Delete ") }
 
-func (v *visit) rotate() error {
+func (v *visit) rotateSecret() error {
 	settings, err := v.d.backend.Settings(v.ctx(), v.namespace, v.id())
 	if err != nil {
 		return err
@@ -77,9 +77,9 @@ func (v *visit) rotate() error {
 	if err != nil {
 		return err
 	}
-	view := secretView{Webhook: rotated.Webhook, Secret: textOf(rotated.Secret), Rotated: true}
+	view := secretView{Webhook: rotated.Webhook, Secret: textFrom(rotated.Secret), Rotated: true}
 	if settings.Overlap > 0 {
-		view.Overlap = shownDuration(settings.Overlap)
+		view.Overlap = formatDuration(settings.Overlap)
 	}
 	return v.showSecret(view)
 }
@@ -88,12 +88,12 @@ func (v *visit) rotate() error {
 // that of the form.
 func (v *visit) rotateOnce(key string) (*client.Webhook, error) {
 	if key == "" {
-		return nil, &trouble{Status: http.StatusUnprocessableEntity, Title: "This form is incomplete", Advice: "Go back to the webhook and rotate from there."}
+		return nil, &pageError{Status: http.StatusUnprocessableEntity, Title: "This form is incomplete", Advice: "Go back to the webhook and rotate from there."}
 	}
 	return v.api.RotateSecretOnce(v.ctx(), v.id(), key)
 }
 
-func (v *visit) delete() error {
+func (v *visit) deleteWebhook() error {
 	if err := v.api.DeleteWebhook(v.ctx(), v.id()); err != nil {
 		return err
 	}

@@ -17,10 +17,10 @@ type webhookForm struct {
 
 	Settings []settingInput
 
-	Base    string // of the namespace's pages
-	Types   []rest.EventType
-	Trouble *trouble
-	Was     rest.Webhook
+	Base  string // of the namespace's pages
+	Types []rest.EventType
+	Error *pageError
+	Was   rest.Webhook
 }
 
 // OpenSettings reports whether the form shows its settings at once: one is wrong, or
@@ -32,7 +32,7 @@ func (f webhookForm) OpenSettings() bool {
 }
 
 // Wrong says what is wrong with a field, or nothing.
-func (f webhookForm) Wrong(field string) string { return f.Trouble.field(field) }
+func (f webhookForm) Wrong(field string) string { return f.Error.fieldDetail(field) }
 
 // secretView shows a new secret, once.
 type secretView struct {
@@ -42,20 +42,20 @@ type secretView struct {
 	Overlap string // for how long the old secret signs too; "": it does not
 }
 
-func (v *visit) newWebhook() error {
+func (v *visit) showNewWebhook() error {
 	if !v.may("create", "webhooks", "") || !v.may("create", "secrets", "") {
-		return mayNot("create webhooks", "bbmcp-editor")
+		return newForbidden("create webhooks", "bbmcp-editor")
 	}
-	return v.showForm("new", http.StatusOK, webhookForm{Events: "*", Settings: settingInputs(nil)})
+	return v.showForm("new", http.StatusOK, webhookForm{Events: "*", Settings: newSettingInputs(nil)})
 }
 
 // showForm shows the form of a webhook, with the catalogue beside it.
 func (v *visit) showForm(name string, status int, form webhookForm) error {
-	types, err := v.catalogue()
+	types, err := v.listEventTypes()
 	if err != nil {
 		return err
 	}
-	form.Types, form.Base = types.Data, v.base()
+	form.Types, form.Base = types.Data, v.basePath()
 	for i := range form.Settings {
 		form.Settings[i].Wrong = form.Wrong(form.Settings[i].Member)
 	}
@@ -63,37 +63,37 @@ func (v *visit) showForm(name string, status int, form webhookForm) error {
 	if name == "edit" {
 		title = "Edit " + form.Was.Name
 	}
-	if form.Trouble != nil {
+	if form.Error != nil {
 		title = "Error: " + title
 	}
 	l := layout{
 		Title: title, Nav: "webhooks", Body: form,
-		Caller: v.caller, Namespace: v.namespace, ByProxy: v.byProxy, Base: v.base(),
+		Caller: v.caller, Namespace: v.namespace, ByProxy: v.fromProxy, Base: v.basePath(),
 	}
 	v.d.renderFor(v.w, v.request, status, name, l)
 	return nil
 }
 
-func (v *visit) create() error {
+func (v *visit) createWebhook() error {
 	form := v.readForm()
-	form.Settings = typedSettings(v.request.PostForm, nil)
-	wanted := rest.WebhookCreate{
-		Name: form.Name, URL: form.URL, Events: eventsOf(form.Events), Description: form.Description,
+	form.Settings = readSettings(v.request.PostForm, nil)
+	body := rest.WebhookCreate{
+		Name: form.Name, URL: form.URL, Events: parseEventTypes(form.Events), Description: form.Description,
 		Secret: v.request.PostFormValue("secret"),
 	}
 	var created *client.Webhook
 	var err error
-	if wanted.SettingsChange, _, err = changedSettings(form.Settings, nil); err == nil {
-		created, err = v.api.CreateWebhook(v.ctx(), wanted)
+	if body.SettingsChange, _, err = diffSettings(form.Settings, nil); err == nil {
+		created, err = v.api.CreateWebhook(v.ctx(), body)
 	}
 	if err != nil {
-		form.Trouble = problemOf(err)
-		if !form.Trouble.isOfForm() {
+		form.Error = newPageError(err)
+		if !form.Error.isFormError() {
 			return err
 		}
-		return v.showForm("new", form.Trouble.Status, form)
+		return v.showForm("new", form.Error.Status, form)
 	}
-	return v.showSecret(secretView{Webhook: created.Webhook, Secret: textOf(created.Secret)})
+	return v.showSecret(secretView{Webhook: created.Webhook, Secret: textFrom(created.Secret)})
 }
 
 // readForm reads what was typed; what browsers do with line ends is undone.
@@ -107,8 +107,8 @@ func (v *visit) readForm() webhookForm {
 	}
 }
 
-// eventsOf reads event types that stand in lines or between commas.
-func eventsOf(text string) []string {
+// parseEventTypes reads event types that stand in lines or between commas.
+func parseEventTypes(text string) []string {
 	events := []string{}
 	for event := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' || r == ' ' || r == '\t' }) {
 		events = append(events, event)
@@ -116,9 +116,9 @@ func eventsOf(text string) []string {
 	return events
 }
 
-// isOfForm reports whether an error is one that the form can show beside what
+// isFormError reports whether an error is one that the form can show beside what
 // was typed, so that it can be put right.
-func (t *trouble) isOfForm() bool {
+func (t *pageError) isFormError() bool {
 	switch t.Status {
 	case http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusTooManyRequests:
 		return true
@@ -137,8 +137,8 @@ func (v *visit) showSecret(view secretView) error {
 	return v.show("secret", layout{Title: title, Nav: "webhooks", Body: view})
 }
 
-func mayNot(what, role string) *trouble {
-	return &trouble{
+func newForbidden(what, role string) *pageError {
+	return &pageError{
 		Status: http.StatusForbidden, Title: "You may not " + what + " here",
 		Advice: "The role " + role + " gives that right. Ask whoever runs the namespace for it; it takes effect within 10 seconds.",
 	}

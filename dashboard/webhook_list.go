@@ -9,8 +9,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// webhooksOfPage is how many webhooks a page shows.
-const webhooksOfPage = 50
+// webhooksPerPage is how many webhooks a page shows.
+const webhooksPerPage = 50
 
 // webhookRow is a webhook in a list.
 type webhookRow struct {
@@ -39,8 +39,8 @@ type stateCount struct {
 	Count int
 }
 
-// allWebhooks reads every webhook of the namespace, by name.
-func (v *visit) allWebhooks() (all []rest.Webhook, err error) {
+// listAllWebhooks reads every webhook of the namespace, by name.
+func (v *visit) listAllWebhooks() (all []rest.Webhook, err error) {
 	for webhook, err := range v.api.Webhooks(v.ctx()) {
 		if err != nil {
 			return nil, err
@@ -50,8 +50,8 @@ func (v *visit) allWebhooks() (all []rest.Webhook, err error) {
 	return all, nil
 }
 
-func (v *visit) webhooks() error {
-	all, err := v.allWebhooks()
+func (v *visit) showWebhooks() error {
+	all, err := v.listAllWebhooks()
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (v *visit) webhooks() error {
 	for _, webhook := range all {
 		row := webhookRow{Webhook: webhook, State: webhookState(webhook)}
 		counts[row.State]++
-		if (view.State == "" || row.State == view.State) && row.mentions(view.Search) {
+		if (view.State == "" || row.State == view.State) && row.matchesSearch(view.Search) {
 			found = append(found, row)
 		}
 	}
@@ -73,27 +73,27 @@ func (v *visit) webhooks() error {
 		view.States = append(view.States, stateCount{State: state, Count: counts[state]})
 	}
 	view.Found = len(found)
-	if err := v.healthInto(found); err != nil {
+	if err := v.loadHealth(found); err != nil {
 		return err
 	}
-	slices.SortFunc(found, func(a, b webhookRow) int { return strings.Compare(a.place(), b.place()) })
+	slices.SortFunc(found, func(a, b webhookRow) int { return strings.Compare(a.sortKey(), b.sortKey()) })
 	if after := query.Get("after"); after != "" {
-		found = slices.DeleteFunc(found, func(row webhookRow) bool { return row.place() <= after })
+		found = slices.DeleteFunc(found, func(row webhookRow) bool { return row.sortKey() <= after })
 	}
-	if len(found) > webhooksOfPage {
-		found = found[:webhooksOfPage]
-		view.After = found[webhooksOfPage-1].place()
+	if len(found) > webhooksPerPage {
+		found = found[:webhooksPerPage]
+		view.After = found[webhooksPerPage-1].sortKey()
 	}
 	for i := range found {
-		found[i].Summary = summarise(found[i].Health)
+		found[i].Summary = summarizeHealth(found[i].Health)
 	}
 	view.Rows = found
-	return v.show("webhooks", layout{Title: "Webhooks", Nav: "webhooks", Live: v.liveOf(Topic{}), Body: view})
+	return v.show("webhooks", layout{Title: "Webhooks", Nav: "webhooks", Live: v.livePath(Topic{}), Body: view})
 }
 
-// place is where a webhook stands in the list: what delivers nothing comes first, the
+// sortKey is where a webhook stands in the list: what delivers nothing comes first, the
 // rest by name.
-func (r webhookRow) place() string {
+func (r webhookRow) sortKey() string {
 	rank := "2"
 	switch {
 	case r.State == rest.WebhookDisabled || r.Health.Problem != "":
@@ -119,8 +119,8 @@ func (r webhookRow) Why() string {
 	return ""
 }
 
-// healthInto finds out how webhooks do.
-func (v *visit) healthInto(rows []webhookRow) error {
+// loadHealth finds out how webhooks do.
+func (v *visit) loadHealth(rows []webhookRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -138,12 +138,12 @@ func (v *visit) healthInto(rows []webhookRow) error {
 	return nil
 }
 
-// mentions reports whether what people look for is in a row.
-func (r webhookRow) mentions(search string) bool {
+// matchesSearch reports whether what people look for is in a row.
+func (r webhookRow) matchesSearch(search string) bool {
 	if search == "" {
 		return true
 	}
 	search = strings.ToLower(search)
-	texts := append([]string{r.Name, r.URL, r.WebhookID, textOf(r.Description)}, r.Events...)
+	texts := append([]string{r.Name, r.URL, r.WebhookID, textFrom(r.Description)}, r.Events...)
 	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(strings.ToLower(text), search) })
 }

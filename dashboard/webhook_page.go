@@ -9,8 +9,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// deliveriesOfPage is how many deliveries a page shows.
-const deliveriesOfPage = 25
+// deliveriesPerPage is how many deliveries a page shows.
+const deliveriesPerPage = 25
 
 // webhookView is one webhook with its deliveries.
 type webhookView struct {
@@ -19,7 +19,7 @@ type webhookView struct {
 	Settings   *Settings
 	Deliveries *rest.DeliveryList
 	// NoDeliveries says why there are none to see; nil: the caller may see them.
-	NoDeliveries *trouble
+	NoDeliveries *pageError
 	Filter       string // a state
 	Event        string
 	Events       []string // to filter by
@@ -32,25 +32,25 @@ type webhookView struct {
 // webhookRights are what the caller may do to a webhook: only that is offered.
 type webhookRights struct{ Change, Delete, Rotate, Test, Retry bool }
 
-// rightsTo asks for the rights that each action needs.
-func (v *visit) rightsTo(name string) webhookRights {
+// findRights asks for the rights that each action needs.
+func (v *visit) findRights(name string) webhookRights {
 	change := v.may("patch", "webhooks", name)
-	secret := v.secretOf(name)
+	secret := v.secretName(name)
 	return webhookRights{
 		Change: change,
 		Delete: v.may("delete", "webhooks", name),
 		Rotate: change && v.may("update", "secrets", secret), // what is replaced the gateway reads
-		Test:   len(v.publishable(1)) > 0,
+		Test:   len(v.listPublishable(1)) > 0,
 		Retry:  v.may("patch", "webhookdeliveries", ""),
 	}
 }
 
-// secretOf is the name of the Secret that the controller makes for a webhook.
-func (v *visit) secretOf(webhook string) string { return webhook + "-signing" }
+// secretName is the name of the Secret that the controller makes for a webhook.
+func (v *visit) secretName(webhook string) string { return webhook + "-signing" }
 
-// publishable are event types that the caller may publish, at most so many.
-func (v *visit) publishable(most int) (types []rest.EventType) {
-	list, err := v.catalogue()
+// listPublishable are event types that the caller may publish, at most so many.
+func (v *visit) listPublishable(most int) (types []rest.EventType) {
+	list, err := v.listEventTypes()
 	if err != nil {
 		return nil
 	}
@@ -65,12 +65,12 @@ func (v *visit) publishable(most int) (types []rest.EventType) {
 	return types
 }
 
-func (v *visit) webhook() error {
+func (v *visit) showWebhook() error {
 	webhook, err := v.api.GetWebhook(v.ctx(), v.id())
 	if err != nil {
 		return err
 	}
-	view := webhookView{May: v.rightsTo(webhook.Name)}
+	view := webhookView{May: v.findRights(webhook.Name)}
 	view.Webhook, view.State = webhook.Webhook, webhookState(webhook.Webhook)
 	if view.Settings, err = v.d.backend.Settings(v.ctx(), v.namespace, v.id()); err != nil {
 		return err
@@ -80,13 +80,13 @@ func (v *visit) webhook() error {
 	health, err := v.d.backend.Health(v.ctx(), v.namespace, webhook.WebhookID)
 	if err == nil { // who may get one webhook may not be allowed to list them
 		view.Health = health[webhook.WebhookID]
-		view.Summary = summarise(view.Health)
+		view.Summary = summarizeHealth(view.Health)
 	}
 	if err := v.deliveriesInto(&view); err != nil {
 		return err
 	}
 	return v.show("webhook", layout{
-		Title: webhook.Name, Nav: "webhooks", Live: v.liveOf(Topic{Webhook: v.id()}), Body: view,
+		Title: webhook.Name, Nav: "webhooks", Live: v.livePath(Topic{Webhook: v.id()}), Body: view,
 	})
 }
 
@@ -96,10 +96,10 @@ func (v *visit) deliveriesInto(view *webhookView) error {
 	view.Filter, view.Event = query.Get("status"), query.Get("event")
 	view.First = query.Get("cursor") == ""
 	list, err := v.d.backend.Deliveries(v.ctx(), v.namespace, v.id(), DeliveryQuery{
-		Status: view.Filter, Event: view.Event, Limit: deliveriesOfPage, Cursor: query.Get("cursor"),
+		Status: view.Filter, Event: view.Event, Limit: deliveriesPerPage, Cursor: query.Get("cursor"),
 	})
 	if err != nil {
-		problem := problemOf(err)
+		problem := newPageError(err)
 		if problem.Status != http.StatusForbidden {
 			return err
 		}
@@ -107,8 +107,8 @@ func (v *visit) deliveriesInto(view *webhookView) error {
 		return nil
 	}
 	view.Deliveries = list
-	view.Next = textOf(list.NextCursor)
-	types, err := v.catalogue()
+	view.Next = textFrom(list.NextCursor)
+	types, err := v.listEventTypes()
 	if err != nil {
 		return err
 	}

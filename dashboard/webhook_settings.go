@@ -26,8 +26,8 @@ type settingInput struct {
 	Wrong                     string
 }
 
-// settingInputs are all of them, with what a webhook says now; nil: nothing.
-func settingInputs(now *rest.Webhook) []settingInput {
+// newSettingInputs are all of them, with what a webhook says now; nil: nothing.
+func newSettingInputs(webhook *rest.Webhook) []settingInput {
 	inputs := []settingInput{
 		{Name: "retry-delays", Member: "retry_policy.delays", Label: "Waits between attempts", Standard: "5s, 15s, 45s, 2m", Hint: "Up to 19, each up to 24h, with commas between them; none is one attempt."},
 		{Name: "retry-timeout", Member: "retry_policy.timeout", Label: "An attempt may take", Standard: "10s", Hint: "From 1s to 30s."},
@@ -39,20 +39,20 @@ func settingInputs(now *rest.Webhook) []settingInput {
 		{Name: "retention-max-count", Member: "retention.max_count", Label: "Keep at most", Standard: "as the operator says", Hint: "Finished deliveries, 10000 at most."},
 		{Name: "retention-record", Member: "retention.record", Label: "Record immediate successes", Standard: rest.RecordBudgeted, Options: []string{rest.RecordBudgeted, rest.RecordAlways, rest.RecordNever}, Hint: "Which deliveries that arrive at once can be seen here later."},
 	}
-	if now == nil {
+	if webhook == nil {
 		return inputs
 	}
-	delays := strings.Join(now.RetryPolicy.Delays, ", ")
+	delays := strings.Join(webhook.RetryPolicy.Delays, ", ")
 	if delays == "" {
 		delays = noRetries
 	}
 	count := ""
-	if now.Retention.MaxCount != nil {
-		count = strconv.Itoa(*now.Retention.MaxCount)
+	if webhook.Retention.MaxCount != nil {
+		count = strconv.Itoa(*webhook.Retention.MaxCount)
 	}
 	for i, value := range []string{
-		delays, now.RetryPolicy.Timeout, strconv.Itoa(now.RetryPolicy.JitterPercent), now.DeliveryDeadline, now.Overflow,
-		textOf(now.Retention.Succeeded), textOf(now.Retention.Failed), count, now.Retention.Record,
+		delays, webhook.RetryPolicy.Timeout, strconv.Itoa(webhook.RetryPolicy.JitterPercent), webhook.DeliveryDeadline, webhook.Overflow,
+		textFrom(webhook.Retention.Succeeded), textFrom(webhook.Retention.Failed), count, webhook.Retention.Record,
 	} {
 		if inputs[i].Options != nil && value == inputs[i].Standard {
 			value = "" // as the choice of the default is sent
@@ -62,9 +62,9 @@ func settingInputs(now *rest.Webhook) []settingInput {
 	return inputs
 }
 
-// typedSettings is what was typed. A form without an input leaves its setting alone.
-func typedSettings(form url.Values, now *rest.Webhook) []settingInput {
-	inputs := settingInputs(now)
+// readSettings is what was typed. A form without an input leaves its setting alone.
+func readSettings(form url.Values, webhook *rest.Webhook) []settingInput {
+	inputs := newSettingInputs(webhook)
 	for i := range inputs {
 		if form.Has(inputs[i].Name) {
 			inputs[i].Value = strings.TrimSpace(form.Get(inputs[i].Name))
@@ -73,11 +73,11 @@ func typedSettings(form url.Values, now *rest.Webhook) []settingInput {
 	return inputs
 }
 
-// changedSettings is what the API is asked for: what is typed otherwise than it is
+// diffSettings is what the API is asked for: what is typed otherwise than it is
 // now. Nothing typed brings the default back.
-func changedSettings(typed []settingInput, now *rest.Webhook) (change rest.SettingsChange, defaults []string, err error) {
+func diffSettings(typed []settingInput, webhook *rest.Webhook) (change rest.SettingsChange, defaults []string, err error) {
 	members := map[string]any{}
-	for i, was := range settingInputs(now) {
+	for i, was := range newSettingInputs(webhook) {
 		input := typed[i]
 		if input.Value == was.Value {
 			continue
@@ -86,7 +86,7 @@ func changedSettings(typed []settingInput, now *rest.Webhook) (change rest.Setti
 			defaults = append(defaults, input.Member)
 			continue
 		}
-		value, err := input.value()
+		value, err := input.restValue()
 		if err != nil {
 			return change, nil, err
 		}
@@ -108,8 +108,8 @@ func changedSettings(typed []settingInput, now *rest.Webhook) (change rest.Setti
 	return change, defaults, json.Unmarshal(text, &change)
 }
 
-// value is what the API is sent.
-func (s settingInput) value() (any, error) {
+// restValue is what the API is sent.
+func (s settingInput) restValue() (any, error) {
 	switch s.Name {
 	case "retry-delays":
 		delays := []string{}
@@ -122,7 +122,7 @@ func (s settingInput) value() (any, error) {
 	case "retry-jitter", "retention-max-count":
 		number, err := strconv.Atoi(s.Value)
 		if err != nil {
-			return nil, &trouble{
+			return nil, &pageError{
 				Status: http.StatusUnprocessableEntity, Title: "Something in this is wrong", Detail: s.Label + ": must be a whole number.",
 				Fields: []rest.ProblemField{{Field: s.Member, Detail: "must be a whole number"}},
 			}

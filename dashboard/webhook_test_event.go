@@ -17,38 +17,38 @@ type testView struct {
 	Types   []rest.EventType // that the caller may publish
 	Chosen  rest.EventType
 	Data    string
-	Trouble *trouble
+	Error   *pageError
 }
 
 // Wrong says what is wrong with the data, or nothing.
 func (f testView) Wrong() string {
-	if f.Trouble == nil {
+	if f.Error == nil {
 		return ""
 	}
-	return f.Trouble.Detail
+	return f.Error.Detail
 }
 
 // maxTestTypes bounds the rights that are asked for.
 const maxTestTypes = 200
 
-func (v *visit) showTest() error {
-	view, err := v.testForm(v.request.URL.Query().Get("event"))
+func (v *visit) showTestEvent() error {
+	view, err := v.newTestView(v.request.URL.Query().Get("event"))
 	if err != nil {
 		return err
 	}
 	return v.show("test", layout{Title: "Test " + view.Webhook.Name, Nav: "webhooks", Body: view})
 }
 
-// testForm has the example of the type chosen, or of the first that the webhook
+// newTestView has the example of the type chosen, or of the first that the webhook
 // wants, in readable lines.
-func (v *visit) testForm(chosen string) (testView, error) {
+func (v *visit) newTestView(chosen string) (testView, error) {
 	webhook, err := v.api.GetWebhook(v.ctx(), v.id())
 	if err != nil {
 		return testView{}, err
 	}
-	view := testView{Webhook: webhook.Webhook, Types: v.publishable(maxTestTypes)}
+	view := testView{Webhook: webhook.Webhook, Types: v.listPublishable(maxTestTypes)}
 	if len(view.Types) == 0 {
-		return testView{}, mayNot("publish events, which sending a test is", "bbmcp-publisher")
+		return testView{}, newForbidden("publish events, which sending a test is", "bbmcp-publisher")
 	}
 	view.Chosen = view.Types[0]
 	for _, eventType := range view.Types {
@@ -57,21 +57,21 @@ func (v *visit) testForm(chosen string) (testView, error) {
 			break
 		}
 	}
-	view.Data = readable(view.Chosen.Example)
+	view.Data = indentJSON(view.Chosen.Example)
 	return view, nil
 }
 
-func (v *visit) test() error {
+func (v *visit) sendTestEvent() error {
 	event, data := v.request.PostFormValue("event"), strings.ReplaceAll(v.request.PostFormValue("data"), "\r\n", "\n")
-	refused := func(t *trouble) error {
-		view, err := v.testForm(event)
+	refused := func(t *pageError) error {
+		view, err := v.newTestView(event)
 		if err != nil {
 			return err
 		}
-		view.Data, view.Trouble = data, t
+		view.Data, view.Error = data, t
 		l := layout{
 			Title: "Error: Test " + view.Webhook.Name, Nav: "webhooks", Body: view,
-			Caller: v.caller, Namespace: v.namespace, ByProxy: v.byProxy, Base: v.base(),
+			Caller: v.caller, Namespace: v.namespace, ByProxy: v.fromProxy, Base: v.basePath(),
 		}
 		v.d.renderFor(v.w, v.request, t.Status, "test", l)
 		return nil
@@ -79,13 +79,13 @@ func (v *visit) test() error {
 	var raw json.RawMessage
 	if strings.TrimSpace(data) != "" {
 		if !json.Valid([]byte(data)) {
-			return refused(&trouble{Status: http.StatusUnprocessableEntity, Title: "This is no JSON", Detail: jsonError(data)})
+			return refused(&pageError{Status: http.StatusUnprocessableEntity, Title: "This is no JSON", Detail: jsonError(data)})
 		}
 		raw = json.RawMessage(data)
 	}
 	delivery, err := v.api.TestWebhook(v.ctx(), v.id(), event, raw)
 	if err != nil {
-		if t := problemOf(err); t.isOfForm() {
+		if t := newPageError(err); t.isFormError() {
 			return refused(t)
 		}
 		return err
@@ -108,5 +108,5 @@ func jsonError(text string) string {
 		at = syntax.Offset
 	}
 	line := 1 + strings.Count(text[:min(int(at), len(text))], "\n")
-	return "The data must be one JSON object. In line " + shownCount(line) + ": " + err.Error() + "."
+	return "The data must be one JSON object. In line " + formatCount(line) + ": " + err.Error() + "."
 }

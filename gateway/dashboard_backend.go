@@ -32,8 +32,8 @@ func (g *Gateway) newDashboard() (*dashboard.Dashboard, error) {
 // Document is the problem's REST representation; see package dashboard.
 func (p *problem) Document() rest.Problem { return p.Problem }
 
-// Identify implements dashboard.Backend.
-func (p dashboardBackend) Identify(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
+// Authenticate implements dashboard.Backend.
+func (p dashboardBackend) Authenticate(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
 	caller, refused := p.g.authenticateToken(ctx, token)
 	if stale, ok := errors.AsType[*problem](p.g.checkStaleness()); ok && refused == nil {
 		refused = stale
@@ -47,8 +47,8 @@ func (p dashboardBackend) Identify(ctx context.Context, token string) (context.C
 	return context.WithValue(ctx, callerKey{}, caller), dashboard.Caller{Name: caller.name(), Namespace: caller.Namespace}, nil
 }
 
-// Note implements dashboard.Backend.
-func (p dashboardBackend) Note(ctx context.Context, operation string) {
+// NoteOperation implements dashboard.Backend.
+func (p dashboardBackend) NoteOperation(ctx context.Context, operation string) {
 	requestInfoOf(ctx).operation = operation
 }
 
@@ -62,8 +62,8 @@ func (p dashboardBackend) May(ctx context.Context, namespace string, right dashb
 	return err == nil && allowed
 }
 
-// Follow implements dashboard.Backend.
-func (p dashboardBackend) Follow(namespace string, topic dashboard.Topic) (heard <-chan struct{}, stop func()) {
+// Subscribe implements dashboard.Backend.
+func (p dashboardBackend) Subscribe(namespace string, topic dashboard.Topic) (heard <-chan struct{}, stop func()) {
 	return p.g.broadcaster.subscribe(namespace, topic)
 }
 
