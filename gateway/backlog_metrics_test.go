@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-func TestBacklogIsShownBesideItsLimits(t *testing.T) {
+func TestBacklogGaugesHaveTheirQuotas(t *testing.T) {
 	collector := BacklogCollector{
 		Backlog: func() (int, int64) { return 7, 4096 },
 		Limits:  Limits{Cluster: 100, ClusterBytes: 1 << 20},

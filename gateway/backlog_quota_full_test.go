@@ -59,14 +59,14 @@ func publishAndCount(ctx context.Context, api apiClient) (deliveries, skipped in
 	return len(got.Deliveries), len(got.Skipped)
 }
 
-var _ = Describe("publishing into a full backlog", func() {
+var _ = Describe("an event for a full backlog", func() {
 	var namespace, token string
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
 		token = newAccount(ctx, namespace, "publisher", publisher, viewer)
 	})
 
-	It("leaves out the webhook that is full, and says so", func(ctx SpecContext) {
+	It("skips a webhook whose backlog is full, and names it in the answer", func(ctx SpecContext) {
 		api := startLimitedGateway(ctx, token, tightQuotaFlags()...)
 		webhooks := createSuspendedWebhooks(ctx, api, namespace, "one", "two")
 		change(ctx, webhooks[0], `{"spec":{"events":["context.*"]}}`)
@@ -101,7 +101,7 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(before))
 	})
 
-	It("tells the owner of the webhook what passed it by", func(ctx SpecContext) {
+	It("counts skipped deliveries in the status of the webhook", func(ctx SpecContext) {
 		api := startLimitedGateway(ctx, token, tightQuotaFlags()...)
 		createSuspendedWebhooks(ctx, api, namespace, "one")
 		for range 7 { // four fit
@@ -128,7 +128,7 @@ var _ = Describe("publishing into a full backlog", func() {
 		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveEach(ContainSubstring("taken")))
 	})
 
-	It("refuses what the namespace cannot take, whatever others do", func(ctx SpecContext) {
+	It("answers 429 when the namespace has used its quota, and other namespaces publish on", func(ctx SpecContext) {
 		api := startLimitedGateway(ctx, token, tightQuotaFlags("--backlog-per-webhook=1000")...)
 		var names []string
 		for i := range 7 {
@@ -152,7 +152,7 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(publishEvent(ctx, there, eventBody("")).Deliveries).To(HaveLen(7), "another namespace has room")
 	})
 
-	It("counts bytes as well", func(ctx SpecContext) {
+	It("counts the bytes of payloads against the quota", func(ctx SpecContext) {
 		api := startLimitedGateway(ctx, token, "--backlog-bytes-per-namespace=50000") // 10,000 for a webhook
 		createSuspendedWebhooks(ctx, api, namespace, "one")
 		big := `{"event":"context.created","data":` + eventData(`,"s":"`+strings.Repeat("x", 4000)+`"`) + `}`
@@ -163,7 +163,7 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(publishEvent(ctx, api, eventBody("")).Deliveries).To(HaveLen(1), "a small one fits")
 	})
 
-	It("leaves a newcomer its share of the cluster", func(ctx SpecContext) {
+	It("leaves a namespace that is new its share of the cluster's quota", func(ctx SpecContext) {
 		// The others' backlogs count too, in full only while none of them has more than
 		// half of the limit: so twice what they have is taken off.
 		others := countUnfinished(ctx)
@@ -188,7 +188,7 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(publishEvent(ctx, there, eventBody("")).Deliveries).To(HaveLen(1))
 	})
 
-	It("lets nobody take what others may have, by deliveries made by hand", func(ctx SpecContext) {
+	It("counts deliveries made by hand only against the quota of their namespace", func(ctx SpecContext) {
 		greedy := newNamespace(ctx)
 		others := countUnfinished(ctx)
 		limit, byHand := 2*others+40, others+60 // all that there are is more than the limit
@@ -206,7 +206,7 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(publishEvent(ctx, api, eventBody("")).Deliveries).To(HaveLen(1), "at most %d may be, and a neighbour has made %d by hand", limit, byHand)
 	})
 
-	It("heeds a ResourceQuota of the namespace", func(ctx SpecContext) {
+	It("answers 429 when a ResourceQuota of the namespace is used up", func(ctx SpecContext) {
 		api := clientFor(token)
 		createSuspendedWebhooks(ctx, api, namespace, "one")
 		quota := &corev1.ResourceQuota{
@@ -225,7 +225,7 @@ var _ = Describe("publishing into a full backlog", func() {
 		Expect(got.header.Get("Retry-After")).NotTo(BeEmpty())
 	})
 
-	It("does not overshoot in a burst", func(ctx SpecContext) {
+	It("stays within the quota in a burst of events", func(ctx SpecContext) {
 		api := startLimitedGateway(ctx, token, tightQuotaFlags()...)
 		createSuspendedWebhooks(ctx, api, namespace, "one")
 		var made, left atomic.Int64

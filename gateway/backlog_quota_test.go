@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-func TestAdmit(t *testing.T) {
+func TestQuotaDecision(t *testing.T) {
 	limits := Limits{PerWebhook: 10, PerNamespace: 100, PerNamespaceBytes: 10_000, Cluster: 300, ClusterBytes: 30_000}
-	hook := func(name string, count int, bytes int64) quotaRequest {
+	request := func(name string, count int, bytes int64) quotaRequest {
 		return quotaRequest{webhook: name, webhookID: "wh_" + name, used: usage{count, bytes}}
 	}
 	refusing := func(w quotaRequest) quotaRequest { w.refuseIfFull = true; return w }
@@ -27,39 +27,39 @@ func TestAdmit(t *testing.T) {
 		refused            string
 		never              bool // refused for good
 	}{
-		"nobody wants it":                           {},
-		"nobody wants it in a full namespace":       {cluster: usage{300, 30_000}, namespace: usage{100, 10_000}},
-		"there is room":                             {bytes: 100, wishes: []quotaRequest{hook("a", 0, 0), hook("b", 9, 0)}, granted: []string{"a", "b"}},
-		"one webhook is full":                       {bytes: 100, wishes: []quotaRequest{hook("a", 10, 0), hook("b", 0, 0)}, granted: []string{"b"}, skipped: []string{"a"}},
-		"one webhook's bytes just fit":              {bytes: 100, wishes: []quotaRequest{hook("a", 1, 1900)}, granted: []string{"a"}},
-		"one webhook's bytes do not":                {bytes: 101, wishes: []quotaRequest{hook("a", 1, 1900)}, skipped: []string{"a"}},
-		"a full webhook refuses":                    {bytes: 1, wishes: []quotaRequest{hook("b", 0, 0), refusing(hook("a", 10, 0))}, refused: reasonBacklogFull},
-		"a webhook that is not full does not":       {bytes: 1, wishes: []quotaRequest{refusing(hook("a", 9, 0))}, granted: []string{"a"}},
-		"a webhook has a fifth of the namespace":    {limits: Limits{PerWebhook: 10, PerNamespace: 20, PerNamespaceBytes: 500, Cluster: 300, ClusterBytes: 999}, bytes: 1, wishes: []quotaRequest{hook("a", 3, 0), hook("b", 4, 0)}, granted: []string{"a"}, skipped: []string{"b"}},
-		"a webhook has at least one":                {limits: Limits{PerWebhook: 10, PerNamespace: 2, PerNamespaceBytes: 500, Cluster: 300, ClusterBytes: 999}, bytes: 1, wishes: []quotaRequest{hook("a", 0, 0), hook("b", 1, 0)}, granted: []string{"a"}, skipped: []string{"b"}},
-		"the namespace just takes it":               {bytes: 1, cluster: usage{98, 98}, namespace: usage{98, 98}, wishes: []quotaRequest{hook("a", 0, 0), hook("b", 0, 0)}, granted: []string{"a", "b"}},
-		"the namespace takes one, not both":         {bytes: 1, cluster: usage{99, 99}, namespace: usage{99, 99}, wishes: []quotaRequest{hook("a", 0, 0), hook("b", 0, 0)}, refused: reasonNamespaceFull},
-		"the namespace's bytes are used":            {bytes: 1001, cluster: usage{9, 9000}, namespace: usage{9, 9000}, wishes: []quotaRequest{hook("a", 0, 0)}, refused: reasonNamespaceFull},
-		"a payload that no webhook may ever have":   {bytes: 2001, wishes: []quotaRequest{hook("a", 0, 0)}, refused: reasonExceedsLimits, never: true},
-		"the largest that one may have":             {bytes: 2000, wishes: []quotaRequest{hook("a", 0, 0)}, granted: []string{"a"}},
-		"nor one that is full and refuses":          {bytes: 2001, wishes: []quotaRequest{refusing(hook("a", 10, 0))}, refused: reasonExceedsLimits, never: true},
-		"that nobody wants is taken":                {bytes: 2001},
-		"more webhooks than a namespace may have":   {bytes: 1, wishes: slices.Repeat([]quotaRequest{hook("a", 0, 0)}, 101), refused: reasonExceedsLimits, never: true},
-		"and than it may have for now":              {bytes: 1, cluster: usage{1, 1}, namespace: usage{1, 1}, wishes: slices.Repeat([]quotaRequest{hook("a", 0, 0)}, 100), refused: reasonNamespaceFull},
-		"more bytes than a namespace may have":      {bytes: 1000, wishes: slices.Repeat([]quotaRequest{hook("a", 0, 0)}, 11), refused: reasonExceedsLimits, never: true},
-		"more than the cluster leaves to anybody":   {limits: Limits{PerWebhook: 10, PerNamespace: 100, PerNamespaceBytes: 10_000, Cluster: 20, ClusterBytes: 30_000}, bytes: 1, wishes: slices.Repeat([]quotaRequest{hook("a", 0, 0)}, 21), refused: reasonExceedsLimits, never: true},
-		"a full namespace, but all skipped":         {bytes: 1, namespace: usage{100, 0}, wishes: []quotaRequest{hook("a", 10, 0)}, skipped: []string{"a"}},
-		"the cluster is nearly full of others":      {bytes: 1, cluster: usage{299, 0}, wishes: []quotaRequest{hook("a", 0, 0)}, granted: []string{"a"}},
-		"one namespace has far more than its share": {bytes: 1, cluster: usage{100_099, 0}, namespace: usage{99, 0}, wishes: []quotaRequest{hook("a", 0, 0)}, granted: []string{"a"}},
-		"one has more than its share of bytes":      {bytes: 1, cluster: usage{1, 1 << 40}, wishes: []quotaRequest{hook("a", 0, 0)}, granted: []string{"a"}},
-		"two have, and count as if they had not":    {bytes: 1, cluster: usage{100_049, 0}, namespace: usage{49, 0}, hogs: []usage{{50_000, 0}, {50_000, 0}}, wishes: []quotaRequest{hook("a", 0, 0)}, granted: []string{"a"}},
-		"beside which this one has its share":       {bytes: 1, cluster: usage{100_050, 0}, namespace: usage{50, 0}, hogs: []usage{{50_000, 0}, {50_000, 0}}, wishes: []quotaRequest{hook("a", 0, 0)}, refused: reasonClusterFull},
-		"six have, and a newcomer gets some":        {bytes: 1, cluster: usage{6e5, 0}, hogs: slices.Repeat([]usage{{1e5, 0}}, 6), wishes: []quotaRequest{hook("a", 0, 0)}, granted: []string{"a"}},
-		"many small ones have it all":               {bytes: 1, cluster: usage{300, 0}, hogs: slices.Repeat([]usage{{1, 0}}, 300), wishes: []quotaRequest{hook("a", 0, 0)}, refused: reasonClusterFull},
-		"a namespace takes what leaves as much":     {bytes: 1, cluster: usage{249, 0}, namespace: usage{50, 0}, wishes: []quotaRequest{hook("a", 0, 0)}, granted: []string{"a"}},
-		"and not more":                              {bytes: 1, cluster: usage{250, 0}, namespace: usage{50, 0}, hogs: []usage{{100, 0}, {100, 0}}, wishes: []quotaRequest{hook("a", 0, 0)}, refused: reasonClusterFull},
-		"a newcomer gets what the busy one may not": {bytes: 1, cluster: usage{250, 0}, wishes: []quotaRequest{hook("a", 0, 0)}, granted: []string{"a"}},
-		"the bytes of the cluster are shared":       {bytes: 1000, cluster: usage{9, 26_000}, namespace: usage{4, 4000}, hogs: []usage{{2, 10_000}, {2, 10_000}, {1, 2000}}, wishes: []quotaRequest{hook("a", 0, 0)}, refused: reasonClusterFull},
+		"no webhook matches":                                     {},
+		"no webhook matches in a full namespace":                 {cluster: usage{300, 30_000}, namespace: usage{100, 10_000}},
+		"all webhooks are within their quota":                    {bytes: 100, wishes: []quotaRequest{request("a", 0, 0), request("b", 9, 0)}, granted: []string{"a", "b"}},
+		"one webhook is full":                                    {bytes: 100, wishes: []quotaRequest{request("a", 10, 0), request("b", 0, 0)}, granted: []string{"b"}, skipped: []string{"a"}},
+		"one webhook's bytes just fit":                           {bytes: 100, wishes: []quotaRequest{request("a", 1, 1900)}, granted: []string{"a"}},
+		"one webhook's bytes exceed its quota":                   {bytes: 101, wishes: []quotaRequest{request("a", 1, 1900)}, skipped: []string{"a"}},
+		"a full webhook refuses":                                 {bytes: 1, wishes: []quotaRequest{request("b", 0, 0), refusing(request("a", 10, 0))}, refused: reasonBacklogFull},
+		"a webhook that refuses is not full":                     {bytes: 1, wishes: []quotaRequest{refusing(request("a", 9, 0))}, granted: []string{"a"}},
+		"a webhook has a fifth of the namespace":                 {limits: Limits{PerWebhook: 10, PerNamespace: 20, PerNamespaceBytes: 500, Cluster: 300, ClusterBytes: 999}, bytes: 1, wishes: []quotaRequest{request("a", 3, 0), request("b", 4, 0)}, granted: []string{"a"}, skipped: []string{"b"}},
+		"a webhook may always have one delivery":                 {limits: Limits{PerWebhook: 10, PerNamespace: 2, PerNamespaceBytes: 500, Cluster: 300, ClusterBytes: 999}, bytes: 1, wishes: []quotaRequest{request("a", 0, 0), request("b", 1, 0)}, granted: []string{"a"}, skipped: []string{"b"}},
+		"the namespace has just enough quota":                    {bytes: 1, cluster: usage{98, 98}, namespace: usage{98, 98}, wishes: []quotaRequest{request("a", 0, 0), request("b", 0, 0)}, granted: []string{"a", "b"}},
+		"the namespace has quota for one of two webhooks":        {bytes: 1, cluster: usage{99, 99}, namespace: usage{99, 99}, wishes: []quotaRequest{request("a", 0, 0), request("b", 0, 0)}, refused: reasonNamespaceFull},
+		"the namespace's bytes are used":                         {bytes: 1001, cluster: usage{9, 9000}, namespace: usage{9, 9000}, wishes: []quotaRequest{request("a", 0, 0)}, refused: reasonNamespaceFull},
+		"a payload that no webhook may ever have":                {bytes: 2001, wishes: []quotaRequest{request("a", 0, 0)}, refused: reasonExceedsLimits, never: true},
+		"the largest payload that a webhook may have":            {bytes: 2000, wishes: []quotaRequest{request("a", 0, 0)}, granted: []string{"a"}},
+		"a payload too large for a webhook that refuses":         {bytes: 2001, wishes: []quotaRequest{refusing(request("a", 10, 0))}, refused: reasonExceedsLimits, never: true},
+		"a payload too large, and no webhook matches":            {bytes: 2001},
+		"more webhooks than a namespace may have":                {bytes: 1, wishes: slices.Repeat([]quotaRequest{request("a", 0, 0)}, 101), refused: reasonExceedsLimits, never: true},
+		"more webhooks than a namespace may have now":            {bytes: 1, cluster: usage{1, 1}, namespace: usage{1, 1}, wishes: slices.Repeat([]quotaRequest{request("a", 0, 0)}, 100), refused: reasonNamespaceFull},
+		"more bytes than a namespace may have":                   {bytes: 1000, wishes: slices.Repeat([]quotaRequest{request("a", 0, 0)}, 11), refused: reasonExceedsLimits, never: true},
+		"more webhooks than the cluster leaves to one namespace": {limits: Limits{PerWebhook: 10, PerNamespace: 100, PerNamespaceBytes: 10_000, Cluster: 20, ClusterBytes: 30_000}, bytes: 1, wishes: slices.Repeat([]quotaRequest{request("a", 0, 0)}, 21), refused: reasonExceedsLimits, never: true},
+		"a full namespace whose webhooks are all skipped":        {bytes: 1, namespace: usage{100, 0}, wishes: []quotaRequest{request("a", 10, 0)}, skipped: []string{"a"}},
+		"the cluster is nearly full of other namespaces":         {bytes: 1, cluster: usage{299, 0}, wishes: []quotaRequest{request("a", 0, 0)}, granted: []string{"a"}},
+		"another namespace has far more than its share":          {bytes: 1, cluster: usage{100_099, 0}, namespace: usage{99, 0}, wishes: []quotaRequest{request("a", 0, 0)}, granted: []string{"a"}},
+		"another namespace has more than its share of bytes":     {bytes: 1, cluster: usage{1, 1 << 40}, wishes: []quotaRequest{request("a", 0, 0)}, granted: []string{"a"}},
+		"two others have more than their share, this one less":   {bytes: 1, cluster: usage{100_049, 0}, namespace: usage{49, 0}, hogs: []usage{{50_000, 0}, {50_000, 0}}, wishes: []quotaRequest{request("a", 0, 0)}, granted: []string{"a"}},
+		"two others have more than their share, this one all":    {bytes: 1, cluster: usage{100_050, 0}, namespace: usage{50, 0}, hogs: []usage{{50_000, 0}, {50_000, 0}}, wishes: []quotaRequest{request("a", 0, 0)}, refused: reasonClusterFull},
+		"six others have more than their share, this one none":   {bytes: 1, cluster: usage{6e5, 0}, hogs: slices.Repeat([]usage{{1e5, 0}}, 6), wishes: []quotaRequest{request("a", 0, 0)}, granted: []string{"a"}},
+		"many small namespaces have all of the cluster":          {bytes: 1, cluster: usage{300, 0}, hogs: slices.Repeat([]usage{{1, 0}}, 300), wishes: []quotaRequest{request("a", 0, 0)}, refused: reasonClusterFull},
+		"a namespace takes as much as it leaves free":            {bytes: 1, cluster: usage{249, 0}, namespace: usage{50, 0}, wishes: []quotaRequest{request("a", 0, 0)}, granted: []string{"a"}},
+		"a namespace takes more than it leaves free":             {bytes: 1, cluster: usage{250, 0}, namespace: usage{50, 0}, hogs: []usage{{100, 0}, {100, 0}}, wishes: []quotaRequest{request("a", 0, 0)}, refused: reasonClusterFull},
+		"a new namespace takes what a busy one may not":          {bytes: 1, cluster: usage{250, 0}, wishes: []quotaRequest{request("a", 0, 0)}, granted: []string{"a"}},
+		"the bytes of the cluster are shared":                    {bytes: 1000, cluster: usage{9, 26_000}, namespace: usage{4, 4000}, hogs: []usage{{2, 10_000}, {2, 10_000}, {1, 2000}}, wishes: []quotaRequest{request("a", 0, 0)}, refused: reasonClusterFull},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.limits == (Limits{}) {
@@ -95,7 +95,7 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-func TestABurstReservesNoMoreThanTheLimit(t *testing.T) {
+func TestBurstReservesNoMoreThanTheQuota(t *testing.T) {
 	x := newDeliveryIndex(time.Now)
 	limits := Limits{PerWebhook: 50, PerNamespace: 1000, PerNamespaceBytes: 1 << 20, Cluster: 10_000, ClusterBytes: 1 << 30}
 	var granted sync.Map

@@ -99,9 +99,9 @@ func (c *changingEndpoint) startOne() refusal {
 	return reason
 }
 
-// TestNothingOfAFormerEndpointCounts changes a webhook at random while attempts to
+// TestFormerEndpointDoesNotOpenTheCircuit changes a webhook at random while attempts to
 // all its endpoints end badly, late and early.
-func TestNothingOfAFormerEndpointCounts(t *testing.T) {
+func TestFormerEndpointDoesNotOpenTheCircuit(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

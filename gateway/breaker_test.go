@@ -68,13 +68,13 @@ func withRetryAfter(until time.Time) func(*v1alpha1.Attempt) {
 	return func(made *v1alpha1.Attempt) { made.RetryAfterTime = new(metav1.NewMicroTime(until)) }
 }
 
-func TestADeliverySpeaksOfItsOwnWebhookOnly(t *testing.T) {
+func TestDeliveryCountsForItsOwnWebhookOnly(t *testing.T) {
 	for name, liar := range map[string]webhookKey{
-		"of another namespace":                      {"liar", "orders", "the uid"},
-		"of another namespace, with another name":   {"liar", "mine", "the uid"},
-		"of another webhook of the namespace":       {"victim", "mine", "the uid"},
-		"of a webhook that had the name before":     {"victim", "orders", "an older uid"},
-		"of another namespace and of no one's name": {"liar", "", "the uid"},
+		"of another namespace":                           {"liar", "orders", "the uid"},
+		"of another namespace, with another name":        {"liar", "mine", "the uid"},
+		"of another webhook of the namespace":            {"victim", "mine", "the uid"},
+		"of a webhook that had the name before":          {"victim", "orders", "an older uid"},
+		"of another namespace, without a webhook's name": {"liar", "", "the uid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newObservedLimiter()
@@ -102,7 +102,7 @@ func TestADeliverySpeaksOfItsOwnWebhookOnly(t *testing.T) {
 }
 
 // Whoever writes nonsense into deliveries of a webhook of their own gets over it.
-func TestNothingIsHeardFromTheFuture(t *testing.T) {
+func TestAttemptsOfTheFutureAreBroughtIntoBounds(t *testing.T) {
 	r := newObservedLimiter()
 	webhook := ordersWebhook()
 	r.observeDelivery(keyOf(webhook), attemptAt(farFuture.Time, "Timeout", withRetryAfter(farFuture.Time), func(made *v1alpha1.Attempt) {
@@ -125,7 +125,7 @@ func TestNothingIsHeardFromTheFuture(t *testing.T) {
 	}
 }
 
-func TestAPauseThatAnotherHasHeardOfIsKept(t *testing.T) {
+func TestObservedRetryAfterHoldIsKept(t *testing.T) {
 	r := newObservedLimiter()
 	webhook := ordersWebhook()
 	r.observeDelivery(keyOf(webhook), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Minute))))
@@ -142,7 +142,7 @@ func TestAPauseThatAnotherHasHeardOfIsKept(t *testing.T) {
 	}
 }
 
-func TestWhatAFormerEndpointAskedForIsPast(t *testing.T) {
+func TestRetryAfterHoldOfAFormerEndpointIsIgnored(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.Webhook){
 		"another url": func(w *v1alpha1.Webhook) { w.Spec.URL = "https://new.example.com/" },
 		"another secret": func(w *v1alpha1.Webhook) {
@@ -174,7 +174,7 @@ func TestWhatAFormerEndpointAskedForIsPast(t *testing.T) {
 	}
 }
 
-func TestHearsayFades(t *testing.T) {
+func TestObservationsExpire(t *testing.T) {
 	r := newObservedLimiter()
 	for i := range 1000 {
 		r.observeDelivery(webhookKey{"liar", "orders", types.UID("invented " + strconv.Itoa(i))}, attemptAt(r.now, "Timeout", withRetryAfter(r.now.Add(time.Minute))))

@@ -41,7 +41,7 @@ func change(ctx context.Context, webhook *v1alpha1.Webhook, patch string) {
 	Expect(cluster.Client.Patch(ctx, webhook, client.RawPatch(types.MergePatchType, []byte(patch)))).To(Succeed())
 }
 
-var _ = Describe("publishing with an id", func() {
+var _ = Describe("an event published again under its id", func() {
 	var (
 		namespace string
 		api       apiClient
@@ -57,7 +57,7 @@ var _ = Describe("publishing with an id", func() {
 		return decodeProblem(api.call(ctx, http.MethodPost, "/v1/events", body), http.StatusConflict)
 	}
 
-	It("makes nothing twice, and keeps the first timestamp", func(ctx SpecContext) {
+	It("makes no second delivery, and keeps the first timestamp", func(ctx SpecContext) {
 		first := publishEvent(ctx, api, eventBody(`,"id":"e1"`))
 		Expect(first.Deliveries).To(HaveLen(3))
 		before := listDeliveries(ctx, namespace)
@@ -75,7 +75,7 @@ var _ = Describe("publishing with an id", func() {
 		}
 	})
 
-	It("refuses another event, other data and another timestamp", func(ctx SpecContext) {
+	It("is refused with another type, other data or another timestamp", func(ctx SpecContext) {
 		publishEvent(ctx, api, eventBody(`,"id":"e1"`))
 		for name, body := range map[string]string{
 			"event":     `{"id":"e1","event":"context.failed","data":{"context_id":"ctx_1","agent_id":"a","status":"failed","error":{"code":"E","message":"m"}}}`,
@@ -89,7 +89,7 @@ var _ = Describe("publishing with an id", func() {
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(3))
 	})
 
-	It("completes a fan-out that was cut short, with its timestamp", func(ctx SpecContext) {
+	It("completes a fan-out that was cut short, with the first timestamp", func(ctx SpecContext) {
 		first := publishEvent(ctx, api, eventBody(`,"id":"e1"`))
 		stamp := payloadTimestamps(listDeliveries(ctx, namespace))
 		lost := &v1alpha1.WebhookDelivery{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: identity.DeliveryName("e1", string(webhooks[0].UID))}}
@@ -103,7 +103,7 @@ var _ = Describe("publishing with an id", func() {
 		Expect(payloadTimestamps(listDeliveries(ctx, namespace))).To(Equal(stamp))
 	})
 
-	It("reports what exists also for webhooks that take no more", func(ctx SpecContext) {
+	It("reports existing deliveries of webhooks that match it no longer", func(ctx SpecContext) {
 		first := publishEvent(ctx, api, eventBody(`,"id":"e1"`))
 		endpoint.Script("/"+namespace, receiver.Step{Status: http.StatusGone})
 		change(ctx, webhooks[0], `{"spec":{"suspend":false,"url":"`+endpoint.URL("/"+namespace)+`"}}`)
@@ -116,7 +116,7 @@ var _ = Describe("publishing with an id", func() {
 		Expect(got.Skipped).To(Equal([]rest.SkippedWebhook{{WebhookID: identity.WebhookID(namespace, webhooks[0].Name), Reason: rest.SkippedDisabled}}))
 	})
 
-	It("does not take somebody else's object for its own", func(ctx SpecContext) {
+	It("is refused where a foreign object has the name of its delivery", func(ctx SpecContext) {
 		owner := metav1.NewControllerRef(webhooks[0], v1alpha1.GroupVersion.WithKind("Webhook"))
 		good := v1alpha1.WebhookDeliverySpec{
 			WebhookRef: v1alpha1.WebhookReference{Name: webhooks[0].Name}, EventType: eventType,
@@ -148,7 +148,7 @@ var _ = Describe("publishing with an id", func() {
 		}
 	})
 
-	It("does not mind an object made by hand for an event of the same id", func(ctx SpecContext) {
+	It("ignores an object made by hand for an event of the same id", func(ctx SpecContext) {
 		byHand := &v1alpha1.WebhookDelivery{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "by-hand"},
 			Spec: v1alpha1.WebhookDeliverySpec{

@@ -15,7 +15,7 @@ func succeededAttemptIn(namespace, eventID string) *firstAttempt {
 	return a
 }
 
-func TestAFloodOfIDsPushesOutNoneOfAnotherNamespace(t *testing.T) {
+func TestFloodOfIDsPushesOutNoneOfAnotherNamespace(t *testing.T) {
 	const most, kept = 4000, 100
 	for name, limits := range map[string]Window{
 		"too many ids":   {For: time.Minute, Most: most, Bytes: 1 << 40},
@@ -49,7 +49,7 @@ func TestAFloodOfIDsPushesOutNoneOfAnotherNamespace(t *testing.T) {
 	}
 }
 
-func TestIDsAreForgottenInTimeWhereNoMoreCome(t *testing.T) {
+func TestIDsExpireWithoutNewOnes(t *testing.T) {
 	now := time.Unix(1000, 0)
 	w := newDedupWindow(Window{For: time.Minute, Most: 1000, Bytes: 1 << 30}, func() time.Time { return now })
 	for i := range 10 {

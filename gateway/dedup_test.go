@@ -26,7 +26,7 @@ func succeededAttempt(webhook, eventID string) *firstAttempt {
 	}
 }
 
-func TestWindowRemembersWhoGotWhat(t *testing.T) {
+func TestDedupWindowRemembersTheWebhooksOfAnEvent(t *testing.T) {
 	now := time.Unix(1000, 0)
 	w := newDedupWindow(Window{For: time.Minute, Most: 100, Bytes: 1 << 20}, func() time.Time { return now })
 	w.remember(succeededAttempt("a", "x"))
@@ -59,7 +59,7 @@ func TestWindowRemembersWhoGotWhat(t *testing.T) {
 	expect("y")
 }
 
-func TestWindowIsBounded(t *testing.T) {
+func TestDedupWindowIsBoundedInEvents(t *testing.T) {
 	w := newDedupWindow(Window{For: time.Hour, Most: 100, Bytes: 1 << 20}, time.Now)
 	for i := range 1000 {
 		w.remember(succeededAttempt("a", fmt.Sprint(i)))
@@ -82,11 +82,11 @@ func newWebhookUIDs(n int) []string {
 }
 
 // An event that 512 webhooks want, of which other ones fail each time.
-func TestWindowRemembersAnEventInFewBytes(t *testing.T) {
+func TestDedupWindowRemembersAnEventInFewBytes(t *testing.T) {
 	const events, share = 300, 50
 	for name, remember := range map[string]func(*dedupWindow, []*firstAttempt){
-		"what was delivered together": func(w *dedupWindow, all []*firstAttempt) { w.remember(all...) },
-		"what was delivered on its own": func(w *dedupWindow, all []*firstAttempt) {
+		"deliveries that succeed together": func(w *dedupWindow, all []*firstAttempt) { w.remember(all...) },
+		"deliveries that succeed one by one": func(w *dedupWindow, all []*firstAttempt) {
 			for _, a := range all[:40] {
 				w.remember(a)
 			}
@@ -130,7 +130,7 @@ func heapBytes() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-func TestWindowIsBoundedInBytes(t *testing.T) {
+func TestDedupWindowIsBoundedInBytes(t *testing.T) {
 	const most = 128 << 10
 	w := newDedupWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: most}, time.Now)
 	hooks := newWebhookUIDs(300)
@@ -154,7 +154,7 @@ func TestWindowIsBoundedInBytes(t *testing.T) {
 	}
 }
 
-func TestSetsThatNothingRefersToAreGone(t *testing.T) {
+func TestWebhookSetsWithoutReferencesAreDropped(t *testing.T) {
 	s := newWebhookSets()
 	random := rand.New(rand.NewPCG(3, 4))
 	uids := make([]types.UID, 40)
@@ -203,7 +203,7 @@ func TestSetsThatNothingRefersToAreGone(t *testing.T) {
 	}
 }
 
-func TestOneRequestAtATimePublishesAnID(t *testing.T) {
+func TestEventIDIsLockedForOneRequestAtATime(t *testing.T) {
 	w := newDedupWindow(Window{}, time.Now)
 	leave, err := w.lockEventID(t.Context(), "shop", "x")
 	if err != nil {

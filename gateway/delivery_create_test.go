@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-func TestWhatBecomesOfACreateThatFails(t *testing.T) {
+func TestProblemOfAFailedCreate(t *testing.T) {
 	deliveries := schema.GroupResource{Group: "bbmcp.quietstack.com", Resource: "webhookdeliveries"}
 	terminating := apierrors.NewForbidden(deliveries, "dlv-a", errors.New("being terminated"))
 	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
@@ -24,17 +24,17 @@ func TestWhatBecomesOfACreateThatFails(t *testing.T) {
 		status  int
 		reason  string
 	}{
-		"the network":            {errors.New("connection refused"), true, 503, reasonUnavailable},
-		"a timeout":              {context.DeadlineExceeded, true, 503, reasonUnavailable},
-		"a server's fault":       {apierrors.NewInternalError(errors.New("etcd")), true, 503, reasonUnavailable},
-		"a busy server":          {apierrors.NewTooManyRequests("slow down", 1), true, 503, reasonUnavailable},
-		"gone before it is read": {apierrors.NewNotFound(deliveries, "dlv-a"), true, 503, reasonUnavailable},
-		"no such namespace":      {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "a"), false, 404, reasonNotFound},
-		"namespace ends":         {terminating, false, 409, reasonNamespaceTerminating},
-		"quota":                  {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("exceeded quota: few")), false, 429, reasonQuotaExceeded},
-		"no right":               {apierrors.NewForbidden(deliveries, "dlv-a", errors.New(`User "gateway" cannot create resource "webhookdeliveries"`)), false, 503, reasonUnavailable},
-		"an admission plugin":    {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("not here")), false, 403, reasonPolicyDenied},
-		"an object too large":    {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), false, 422, reasonFieldInvalid},
+		"the network fails":                               {errors.New("connection refused"), true, 503, reasonUnavailable},
+		"the create times out":                            {context.DeadlineExceeded, true, 503, reasonUnavailable},
+		"the API server fails":                            {apierrors.NewInternalError(errors.New("etcd")), true, 503, reasonUnavailable},
+		"the API server is busy":                          {apierrors.NewTooManyRequests("slow down", 1), true, 503, reasonUnavailable},
+		"the object in the way is gone before it is read": {apierrors.NewNotFound(deliveries, "dlv-a"), true, 503, reasonUnavailable},
+		"the namespace does not exist":                    {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "a"), false, 404, reasonNotFound},
+		"the namespace is being deleted":                  {terminating, false, 409, reasonNamespaceTerminating},
+		"a ResourceQuota is used up":                      {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("exceeded quota: few")), false, 429, reasonQuotaExceeded},
+		"the gateway lacks the right":                     {apierrors.NewForbidden(deliveries, "dlv-a", errors.New(`User "gateway" cannot create resource "webhookdeliveries"`)), false, 503, reasonUnavailable},
+		"an admission plugin refuses":                     {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("not here")), false, 403, reasonPolicyDenied},
+		"the object is too large":                         {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), false, 422, reasonFieldInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if passing := isTransient(c.err); passing != c.passing {

@@ -13,9 +13,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// TestWaits: a delivery that is unfinished and due goes first, whatever has
+// TestHasWaiting: a delivery that is unfinished and due goes first, whatever has
 // finished beside it.
-func TestWaits(t *testing.T) {
+func TestHasWaiting(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	at := func(seconds int) metav1.MicroTime {
 		return metav1.NewMicroTime(start.Add(time.Duration(seconds) * time.Second))

@@ -75,7 +75,7 @@ func expectEachOnce(ctx context.Context, namespace string, events, webhooks int)
 	}
 }
 
-var _ = Describe("publishing while things break", func() {
+var _ = Describe("publishing during faults", func() {
 	var namespace, token string
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
@@ -98,7 +98,7 @@ var _ = Describe("publishing while things break", func() {
 		return proxy, apiClient{base: start(ctx, proxy).URL, token: token}
 	}
 
-	DescribeTable("delivers all that it took to three endpoints, killed and started again", func(ctx SpecContext, prefer string) {
+	DescribeTable("delivers every accepted event to three endpoints while gateways are killed and started", func(ctx SpecContext, prefer string) {
 		n := testSize(200, 2000)
 		arriving, err := receiver.Start(receiver.Options{Keep: 4 * n})
 		Expect(err).NotTo(HaveOccurred())
@@ -155,11 +155,11 @@ var _ = Describe("publishing while things break", func() {
 		Expect(repeated.Load()).To(BeNumerically(">", 0), "the kills hit requests")
 		reportFigure("%d events to 3 endpoints, gateway killed 3 times: %d POSTs, %d duplicates, %d events repeated, %s", n, counts.Posts, counts.Duplicates, repeated.Load(), time.Since(began).Round(100*time.Millisecond))
 	},
-		Entry("stored first", SpecTimeout(10*time.Minute), "respond-async"),
-		Entry("attempted first", SpecTimeout(10*time.Minute), "wait=5"),
+		Entry("when deliveries are stored first", SpecTimeout(10*time.Minute), "respond-async"),
+		Entry("when deliveries are attempted first", SpecTimeout(10*time.Minute), "wait=5"),
 	)
 
-	It("agrees with another replica that is asked the same at once", func(ctx SpecContext) {
+	It("agrees on one timestamp with a replica that publishes the same event at once", func(ctx SpecContext) {
 		first, second := start(ctx, nil), start(ctx, nil)
 		api := []apiClient{{base: first.URL, token: token}, {base: second.URL, token: token}}
 		createSuspendedWebhooks(ctx, api[0], namespace, "a", "b", "c")
@@ -181,7 +181,7 @@ var _ = Describe("publishing while things break", func() {
 		reportFigure("%d events published on two replicas at once: %d deliveries", n, 3*n)
 	}, SpecTimeout(5*time.Minute))
 
-	It("makes nothing twice although answers to creates get lost", func(ctx SpecContext) {
+	It("stores each delivery once though answers to creates get lost", func(ctx SpecContext) {
 		proxy, api := behindProxy(ctx)
 		createSuspendedWebhooks(ctx, api, namespace, "a", "b", "c")
 		proxy.LoseCreates(5)
@@ -196,7 +196,7 @@ var _ = Describe("publishing while things break", func() {
 		reportFigure("%d events, %d answers to creates lost: %d deliveries", n, proxy.Lost(), 3*n)
 	}, SpecTimeout(5*time.Minute))
 
-	It("takes a lost answer in its stride, within the request", func(ctx SpecContext) {
+	It("succeeds within the request when one answer to a create gets lost", func(ctx SpecContext) {
 		proxy, api := behindProxy(ctx)
 		createSuspendedWebhooks(ctx, api, namespace, "a")
 		proxy.LoseCreates(2) // never two in a row: one publisher, one webhook
@@ -208,7 +208,7 @@ var _ = Describe("publishing while things break", func() {
 		expectEachOnce(ctx, namespace, n, 1)
 	})
 
-	It("says what to repeat when no answer comes, and repeating completes it", func(ctx SpecContext) {
+	It("answers 503 with the id when creates get no answer, and publishing again completes the event", func(ctx SpecContext) {
 		proxy, api := behindProxy(ctx)
 		createSuspendedWebhooks(ctx, api, namespace, "a", "b", "c")
 		proxy.LoseCreates(1)
@@ -259,7 +259,7 @@ var _ = Describe("publishing while things break", func() {
 		reportFigure("events to 10 webhooks while the API server hangs: the slowest took %s", slowest.Round(time.Millisecond))
 	}, SpecTimeout(2*time.Minute))
 
-	It("answers 503 when the API server is away, and another replica completes it", func(ctx SpecContext) {
+	It("answers 503 when the API server is away, and another replica completes the event", func(ctx SpecContext) {
 		proxy, api := behindProxy(ctx)
 		createSuspendedWebhooks(ctx, api, namespace, "a", "b", "c")
 		first := publishEvent(ctx, api, eventBody(`,"id":"before"`))
@@ -273,7 +273,7 @@ var _ = Describe("publishing while things break", func() {
 		expectEachOnce(ctx, namespace, 2, 3)
 	})
 
-	It("writes once for each delivery, and reads nothing", func(ctx SpecContext) {
+	It("takes one write and no read of the API server for each delivery", func(ctx SpecContext) {
 		api := apiClient{base: start(ctx, nil).URL, token: token}
 		createSuspendedWebhooks(ctx, api, namespace, "a", "b", "c")
 		publishEvent(ctx, api, eventBody(`,"id":"before"`)) // rights are known now

@@ -16,7 +16,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-var _ = Describe("first attempts of a gateway that breaks", func() {
+var _ = Describe("a first attempt of a gateway that breaks", func() {
 	var namespace, token string
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
@@ -49,7 +49,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		return begunThrough(ctx, nil, first, wait)
 	}
 
-	It("killed between a failed attempt and its create", func(ctx SpecContext) {
+	It("is made again when the gateway is killed before a failed attempt is stored", func(ctx SpecContext) {
 		proxy, err := cluster.StartAPIProxy()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(proxy.Close)
@@ -67,7 +67,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(2), "the one that failed, and its repetition")
 	})
 
-	It("killed during the attempt, before anything is stored", func(ctx SpecContext) {
+	It("is made again when the gateway is killed before anything is stored", func(ctx SpecContext) {
 		own, api, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond}, "5s")
 		own.Process.Stop(0)
 		Expect(<-answered).To(HaveOccurred(), "so the publisher repeats")
@@ -78,7 +78,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(2), "the attempt that nobody knows of, and its repetition")
 	})
 
-	It("killed after the attempt was handed over", func(ctx SpecContext) {
+	It("is repeated by the controller when the gateway is killed after the hand-over", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Fault: receiver.Hang}, "300ms")
 		Expect(<-answered).NotTo(HaveOccurred())
 		own.Kill()
@@ -88,7 +88,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
 	})
 
-	It("killed after the result was written", func(ctx SpecContext) {
+	It("counts when the gateway is killed after its outcome was written", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Delay: 700 * time.Millisecond}, "300ms")
 		Expect(<-answered).NotTo(HaveOccurred())
 		awaitDelivery(ctx, namespace, "x", v1alpha1.DeliverySucceeded)
@@ -96,7 +96,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
 	})
 
-	It("frozen while the controller takes over: what it knows is dropped", func(ctx SpecContext) {
+	It("does not count when the gateway is frozen until the controller has taken over", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond, Status: 500}, "300ms")
 		Expect(<-answered).NotTo(HaveOccurred())
 		Expect(own.Pause()).To(Succeed())
@@ -111,7 +111,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
 	})
 
-	It("frozen for a while only: the result counts", func(ctx SpecContext) {
+	It("counts when the gateway is frozen for a shorter while", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Delay: 700 * time.Millisecond}, "300ms")
 		Expect(<-answered).NotTo(HaveOccurred())
 		Expect(own.Pause()).To(Succeed())
@@ -123,7 +123,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
 	})
 
-	It("asked to end: what is out is settled first", func(ctx SpecContext) {
+	It("is settled before the gateway ends when asked to", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Delay: 900 * time.Millisecond}, "300ms")
 		Expect(<-answered).NotTo(HaveOccurred())
 		own.Stop()
@@ -132,7 +132,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1"}))
 	})
 
-	It("whose dispatcher ends during the attempt leaves it to the controller", func(ctx SpecContext) {
+	It("is left to the controller when the dispatcher ends during it", func(ctx SpecContext) {
 		own, _, answered := begun(ctx, receiver.Step{Fault: receiver.Hang}, "5s")
 		own.Dispatcher().Stop(0)
 		Expect(<-answered).NotTo(HaveOccurred())
@@ -140,7 +140,7 @@ var _ = Describe("first attempts of a gateway that breaks", func() {
 		Expect(attemptNumbers(specPath(namespace, "one"), "x")).To(Equal([]string{"1", "1"}))
 	})
 
-	It("whose API server is away goes on for endpoints that answer", func(ctx SpecContext) {
+	It("delivers to endpoints that answer while the API server is away", func(ctx SpecContext) {
 		proxy, err := cluster.StartAPIProxy()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(proxy.Close)

@@ -18,7 +18,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-var _ = Describe("first attempts", func() {
+var _ = Describe("first attempts of many events", func() {
 	var (
 		namespace string
 		own       *stack.Gateway
@@ -32,7 +32,7 @@ var _ = Describe("first attempts", func() {
 		api = apiClient{base: own.URL, token: token}
 	}
 
-	It("of a batch end with the time of its request", func(ctx SpecContext) {
+	It("in a batch are made within the time of their request", func(ctx SpecContext) {
 		start(ctx, "--allow-unregistered-event-types")
 		const events = 16 // four at a time, each of another webhook that hangs
 		var items []string
@@ -51,7 +51,7 @@ var _ = Describe("first attempts", func() {
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(events))
 	})
 
-	It("go on to an endpoint that refuses one of many events", func(ctx SpecContext) {
+	It("go on for an endpoint that refuses one event among many", func(ctx SpecContext) {
 		start(ctx, noRecordFlags()...)
 		webhook := createActiveWebhook(ctx, namespace, "well", withRetries(time.Second))
 		warmUp(ctx, api)

@@ -126,7 +126,7 @@ func withRetries(timeout time.Duration, delays ...time.Duration) func(*v1alpha1.
 	}
 }
 
-var _ = Describe("the first attempt", func() {
+var _ = Describe("a first attempt", func() {
 	var (
 		namespace, token string
 		own              *stack.Gateway
@@ -139,7 +139,7 @@ var _ = Describe("the first attempt", func() {
 		api = apiClient{base: own.URL, token: token}
 	})
 
-	It("delivers, and stores nothing", func(ctx SpecContext) {
+	It("delivers without storing an object", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one")
 		createActiveWebhook(ctx, namespace, "two")
 		awaitWebhooks(ctx, api, 2)
@@ -155,7 +155,7 @@ var _ = Describe("the first attempt", func() {
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(before))
 	})
 
-	It("is signed as every attempt is", func(ctx SpecContext) {
+	It("is signed like every attempt", func(ctx SpecContext) {
 		webhook := createActiveWebhook(ctx, namespace, "one")
 		shareSecret(ctx, webhook)
 		awaitWebhooks(ctx, api, 1)
@@ -164,7 +164,7 @@ var _ = Describe("the first attempt", func() {
 		Expect(counts.Verified).To(Equal(counts.Posts))
 	})
 
-	It("is stored with the delivery if it fails, and the controller goes on", func(ctx SpecContext) {
+	It("that fails is stored with its delivery, and the controller makes the second attempt", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one", withRetries(time.Second, time.Second))
 		awaitWebhooks(ctx, api, 1)
 		warmUp(ctx, api)
@@ -180,7 +180,7 @@ var _ = Describe("the first attempt", func() {
 		Expect(pause).To(BeNumerically(">=", time.Second), "the delay counts from the end of the first attempt")
 	})
 
-	It("that is answered by 410 ends the delivery and disables the webhook", func(ctx SpecContext) {
+	It("answered by 410 ends the delivery and disables the webhook", func(ctx SpecContext) {
 		webhook := createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, api, 1)
 		warmUp(ctx, api)
@@ -196,7 +196,7 @@ var _ = Describe("the first attempt", func() {
 			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveLen(1))
 	})
 
-	It("waits as long as the publisher prefers", func(ctx SpecContext) {
+	It("is waited for as long as the publisher prefers", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, api, 1)
 		warmUp(ctx, api)
@@ -223,7 +223,7 @@ var _ = Describe("the first attempt", func() {
 		Expect(deliveryStates(got)).To(Equal([]string{rest.DeliverySucceeded}), "longer than usual")
 	})
 
-	It("is handed over if it outlasts the wait, and made once", func(ctx SpecContext) {
+	It("that outlasts the wait is handed over, and made once", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, api, 1)
 		warmUp(ctx, api)
@@ -234,7 +234,7 @@ var _ = Describe("the first attempt", func() {
 		Expect(time.Since(began)).To(BeNumerically("~", time.Second, 700*time.Millisecond))
 		Expect(deliveryStates(got)).To(Equal([]string{rest.DeliveryPending}))
 
-		By("leaving an endpoint alone that is slow")
+		By("leaving the circuit of a slow endpoint open")
 		again := time.Now()
 		Expect(deliveryStates(publishEvent(ctx, api, eventBody(`,"id":"next"`)))).To(Equal([]string{rest.DeliveryPending}))
 		Expect(time.Since(again)).To(BeNumerically("<", 900*time.Millisecond), "nobody waits for it")
@@ -247,7 +247,7 @@ var _ = Describe("the first attempt", func() {
 		awaitDelivery(ctx, namespace, "next", v1alpha1.DeliverySucceeded)
 	})
 
-	It("that fails after it was handed over is followed by the second", func(ctx SpecContext) {
+	It("that fails after its hand-over is followed by the second attempt", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one", withRetries(10*time.Second, time.Second))
 		awaitWebhooks(ctx, api, 1)
 		warmUp(ctx, api)
@@ -259,7 +259,7 @@ var _ = Describe("the first attempt", func() {
 		Expect(attemptNumbers(path, "slow")).To(Equal([]string{"1", "2"}))
 	})
 
-	It("is not made for webhooks that are suspended or failing", func(ctx SpecContext) {
+	It("is not made for suspended or failing webhooks", func(ctx SpecContext) {
 		webhook := createActiveWebhook(ctx, namespace, "one", withRetries(time.Second))
 		awaitWebhooks(ctx, api, 1)
 		warmUp(ctx, api)
@@ -271,7 +271,7 @@ var _ = Describe("the first attempt", func() {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State
 		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookFailing))
-		By("recovering: the success that ends the failing is the controller's to see")
+		By("recovering: the controller makes the attempt whose success ends the failure")
 		Eventually(ctx, func() int {
 			publishEvent(ctx, api, eventBody(""))
 			return len(listDeliveries(ctx, namespace))
@@ -286,7 +286,7 @@ var _ = Describe("the first attempt", func() {
 			WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal([]string{rest.DeliveryPending}))
 	})
 
-	It("is not made while the endpoint asks to be left alone", func(ctx SpecContext) {
+	It("is not made during a Retry-After hold of the endpoint", func(ctx SpecContext) {
 		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, api, 1)
 		warmUp(ctx, api)
@@ -300,7 +300,7 @@ var _ = Describe("the first attempt", func() {
 		warmUp(ctx, api)
 	})
 
-	DescribeTable("is left to the controller where it cannot or shall not be made", func(ctx SpecContext, prepare func(context.Context) []string) {
+	DescribeTable("is left to the controller where the gateway makes none", func(ctx SpecContext, prepare func(context.Context) []string) {
 		createActiveWebhook(ctx, namespace, "one")
 		args := prepare(ctx)
 		other := startGateway(ctx, gatewayOptions(args...))
@@ -312,8 +312,8 @@ var _ = Describe("the first attempt", func() {
 		}
 		Expect(endpoint.Counts(specPath(namespace, "one")).Posts).To(Equal(3))
 	},
-		Entry("by flag", func(context.Context) []string { return []string{"--first-attempt-wait=0"} }),
-		Entry("without the right to read the secrets", func(ctx context.Context) []string {
+		Entry("because a flag turns first attempts off", func(context.Context) []string { return []string{"--first-attempt-wait=0"} }),
+		Entry("because the gateway may not read the signing secret", func(ctx context.Context) []string {
 			forbidSecrets(ctx)
 			return nil
 		}),

@@ -38,8 +38,8 @@ func publishCrowd(ctx context.Context, api apiClient, id string) []answer {
 	return answers
 }
 
-var _ = Describe("a crowd of events for an endpoint that fails", func() {
-	It("stores what it can, says what it leaves out, and delivers to the others", func(ctx SpecContext) {
+var _ = Describe("a burst of events for a failing endpoint", func() {
+	It("is stored in part, names the skipped webhook, and reaches the other endpoints", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		api := clientFor(newAccount(ctx, namespace, "publisher", publisher, viewer))
 		broken := createActiveWebhook(ctx, namespace, "broken", withRetries(time.Second, time.Minute))
@@ -95,7 +95,7 @@ var _ = Describe("a crowd of events for an endpoint that fails", func() {
 })
 
 var _ = Describe("the right to publish", func() {
-	It("is asked for once, however many events come meanwhile", func(ctx SpecContext) {
+	It("is reviewed once for many events that come at the same time", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		proxy, err := cluster.StartAPIProxy()
 		Expect(err).NotTo(HaveOccurred())

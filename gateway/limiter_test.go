@@ -89,7 +89,7 @@ func failedResult() dispatcher.Result {
 	return dispatcher.Result{StatusCode: http.StatusInternalServerError, Reason: dispatcher.ReasonHTTPStatus}
 }
 
-func TestUntriedWebhooksGetFewSlots(t *testing.T) {
+func TestUnprovenWebhooksGetFewSlots(t *testing.T) {
 	f := newLimiterFixture()
 	f.mustAcquire(t, "new")
 	second := f.mustAcquire(t, "new")
@@ -101,7 +101,7 @@ func TestUntriedWebhooksGetFewSlots(t *testing.T) {
 	f.expectRefusal(t, "new", refusedFull)
 }
 
-func TestWhatHangsLeavesTheOthersTheirSlots(t *testing.T) {
+func TestHangingEndpointsLeaveOthersTheirSlots(t *testing.T) {
 	f := newLimiterFixture()
 	f.succeed(t, "well", "also")
 	for _, name := range []string{"hangs/a", "hangs/a", "hangs/b", "too/a"} {
@@ -116,7 +116,7 @@ func TestWhatHangsLeavesTheOthersTheirSlots(t *testing.T) {
 }
 
 // Whatever one namespace does, another finds a slot.
-func TestANamespaceLeavesSlotsToOthers(t *testing.T) {
+func TestNamespaceLeavesSlotsToOthers(t *testing.T) {
 	for _, bound := range []string{"of all", "of a destination"} {
 		t.Run(bound, func(t *testing.T) {
 			f := &limiterFixture{limiter: newLimiter(32, 64, 32, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
@@ -147,7 +147,7 @@ func TestANamespaceLeavesSlotsToOthers(t *testing.T) {
 }
 
 // Publishers may wait for ten seconds: what hangs for that long is not prompt.
-func TestPatientPublishersLeaveThePromptTheirSlots(t *testing.T) {
+func TestSlowAttemptsGiveUpTheSlotsOfPromptOnes(t *testing.T) {
 	f := newLimiterFixture()
 	f.succeed(t, "hangs/a", "hangs/b", "well")
 	for range 3 {
@@ -163,7 +163,7 @@ func TestPatientPublishersLeaveThePromptTheirSlots(t *testing.T) {
 	}
 }
 
-func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
+func TestRecentSuccessCountsMoreThanAStatus(t *testing.T) {
 	failing := webhookNamed("one", "https://one.example.com/")
 	failing.Status = v1alpha1.WebhookStatus{
 		State:      v1alpha1.WebhookFailing,
@@ -173,19 +173,19 @@ func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
 		happens func(f *limiterFixture)
 		well    bool
 	}{
-		"nothing is known here":               {func(*limiterFixture) {}, false},
-		"a success before it is said to fail": {func(f *limiterFixture) { f.succeed(t, "one"); f.now = f.now.Add(-time.Second) }, true},
-		"a success a while before":            {func(f *limiterFixture) { f.succeed(t, "one"); f.now = f.now.Add(healthyFor + 1) }, false},
-		"a success since, and nothing for long": {func(f *limiterFixture) {
+		"the gateway knows no attempt":                       {func(*limiterFixture) {}, false},
+		"a success shortly before the failure of the status": {func(f *limiterFixture) { f.succeed(t, "one"); f.now = f.now.Add(-time.Second) }, true},
+		"a success long before the failure of the status":    {func(f *limiterFixture) { f.succeed(t, "one"); f.now = f.now.Add(healthyFor + 1) }, false},
+		"a success after the failure of the status, and no attempt for long": {func(f *limiterFixture) {
 			f.now = f.now.Add(time.Minute + time.Second)
 			f.succeed(t, "one")
 			f.now = f.now.Add(time.Hour)
 		}, true},
-		"one refusal among successes": {func(f *limiterFixture) {
+		"one failure after a success": {func(f *limiterFixture) {
 			f.succeed(t, "one")
 			f.finish(f.mustAcquire(t, "one"), time.Millisecond, failedResult())
 		}, true},
-		"as many refusals as close it": {func(f *limiterFixture) {
+		"as many failures as open the circuit": {func(f *limiterFixture) {
 			f.succeed(t, "one")
 			for range failuresToOpen {
 				f.finish(f.mustAcquire(t, "one"), time.Millisecond, failedResult())
@@ -208,7 +208,7 @@ func TestWhatWasSeenAMomentAgoCountsMoreThanAState(t *testing.T) {
 	}
 }
 
-func TestADestinationHasItsOwnBound(t *testing.T) {
+func TestDestinationHasItsOwnBound(t *testing.T) {
 	f := newLimiterFixture()
 	take := func(name string) (*slot, refusal) {
 		return f.acquire(webhookNamed(name, "https://shared.example.com/"+name), f.now, func(time.Time) bool { return false })
@@ -227,7 +227,7 @@ func TestADestinationHasItsOwnBound(t *testing.T) {
 	}
 }
 
-func TestSlowEndpointsAreTriedAgainRarely(t *testing.T) {
+func TestSlowEndpointsAreProbedRarely(t *testing.T) {
 	f := newLimiterFixture()
 	f.succeed(t, "slow")
 	for _, pause := range []int{1, 2, 4, 8, 16, 32, 64, 120, 120} {
@@ -250,7 +250,7 @@ func TestSlowEndpointsAreTriedAgainRarely(t *testing.T) {
 	}
 }
 
-func TestASlowAnswerIsForgottenAfterAPromptOne(t *testing.T) {
+func TestPromptAnswerClosesTheCircuitOfASlowEndpoint(t *testing.T) {
 	f := newLimiterFixture()
 	f.succeed(t, "well")
 	late, prompt := f.mustAcquire(t, "well"), f.mustAcquire(t, "well")
@@ -262,7 +262,7 @@ func TestASlowAnswerIsForgottenAfterAPromptOne(t *testing.T) {
 	f.expectRefusal(t, "well", "")
 }
 
-func TestAnImpatientPublisherDoesNotMakeAnEndpointSlow(t *testing.T) {
+func TestShortWaitOfAPublisherDoesNotMakeAnEndpointSlow(t *testing.T) {
 	f := newLimiterFixture()
 	f.succeed(t, "well")
 	s := f.mustAcquire(t, "well")
@@ -274,7 +274,7 @@ func TestAnImpatientPublisherDoesNotMakeAnEndpointSlow(t *testing.T) {
 	f.expectRefusal(t, "well", refusedCircuitOpen)
 }
 
-func TestFailuresInARowCloseForAWhile(t *testing.T) {
+func TestConsecutiveFailuresOpenTheCircuit(t *testing.T) {
 	f := newLimiterFixture()
 	f.succeed(t, "down")
 	for range failuresToOpen - 1 {
@@ -293,7 +293,7 @@ func TestFailuresInARowCloseForAWhile(t *testing.T) {
 	f.expectRefusal(t, "down", "")
 }
 
-func TestWhatWasHeldBackGoesFirst(t *testing.T) {
+func TestDeliveriesOfARetryAfterHoldGoFirst(t *testing.T) {
 	f := newLimiterFixture()
 	f.succeed(t, "busy")
 	busy := failedResult()
@@ -309,7 +309,7 @@ func TestWhatWasHeldBackGoesFirst(t *testing.T) {
 	f.expectRefusal(t, "busy", "")
 }
 
-func TestAnotherURLStartsAfresh(t *testing.T) {
+func TestAnotherURLHasAClosedCircuit(t *testing.T) {
 	f := newLimiterFixture()
 	f.finish(f.mustAcquire(t, "moved"), time.Minute, failedResult())
 	f.expectRefusal(t, "moved", refusedCircuitOpen)
@@ -354,7 +354,7 @@ func TestPreferences(t *testing.T) {
 
 // An endpoint that was down for minutes would else be left alone for half a minute
 // after it has recovered.
-func TestARetryThatSucceedsReopensWhatFailed(t *testing.T) {
+func TestSuccessfulRetryAllowsAProbe(t *testing.T) {
 	succeeded := func(f *limiterFixture, ago time.Duration) {
 		f.observe(keyNamed("one"), observedAttempt{endTime: f.now.Add(-ago), succeeded: true}, f.now)
 	}
@@ -362,15 +362,15 @@ func TestARetryThatSucceedsReopensWhatFailed(t *testing.T) {
 		happens func(f *limiterFixture)
 		want    refusal
 	}{
-		"nothing":                       {func(*limiterFixture) {}, refusedCircuitOpen},
-		"a failure":                     {func(f *limiterFixture) { f.observe(keyNamed("one"), observedAttempt{endTime: f.now}, f.now) }, refusedCircuitOpen},
-		"a success":                     {func(f *limiterFixture) { succeeded(f, 0) }, ""},
-		"a success before the failures": {func(f *limiterFixture) { succeeded(f, 3*time.Second) }, refusedCircuitOpen},
-		"a success, but we shall wait": {func(f *limiterFixture) {
+		"no retry":               {func(*limiterFixture) {}, refusedCircuitOpen},
+		"a retry that failed":    {func(f *limiterFixture) { f.observe(keyNamed("one"), observedAttempt{endTime: f.now}, f.now) }, refusedCircuitOpen},
+		"a retry that succeeded": {func(f *limiterFixture) { succeeded(f, 0) }, ""},
+		"a retry that succeeded before the failures": {func(f *limiterFixture) { succeeded(f, 3*time.Second) }, refusedCircuitOpen},
+		"a retry that succeeded during a Retry-After hold": {func(f *limiterFixture) {
 			f.observe(keyNamed("one"), observedAttempt{endTime: f.now, retryAfter: f.now.Add(time.Minute)}, f.now)
 			succeeded(f, 0)
 		}, refusedCircuitOpen},
-		"a success, while one finds out": {func(f *limiterFixture) { succeeded(f, 0); _, _ = f.tryAcquire("one") }, refusedFull},
+		"a retry that succeeded during a probe": {func(f *limiterFixture) { succeeded(f, 0); _, _ = f.tryAcquire("one") }, refusedFull},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newLimiterFixture()
@@ -386,7 +386,7 @@ func TestARetryThatSucceedsReopensWhatFailed(t *testing.T) {
 	}
 }
 
-func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
+func TestObservedTimeoutOpensTheCircuit(t *testing.T) {
 	tells := func(f *limiterFixture, timedOut bool) {
 		f.observe(keyNamed("one"), observedAttempt{endTime: f.now, timedOut: timedOut}, f.now)
 	}
@@ -394,15 +394,15 @@ func TestWhatTimesOutElsewhereIsLeftToTheController(t *testing.T) {
 		happens func(f *limiterFixture)
 		want    refusal
 	}{
-		"nothing":                  {func(*limiterFixture) {}, ""},
-		"a timeout":                {func(f *limiterFixture) { tells(f, true) }, refusedCircuitOpen},
-		"a failure":                {func(f *limiterFixture) { tells(f, false) }, ""},
-		"a timeout long ago":       {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(hangingFor) }, ""},
-		"a timeout a while ago":    {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(hangingFor - time.Second) }, refusedCircuitOpen},
-		"a timeout, then answers":  {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(time.Second); tells(f, false) }, ""},
-		"heard of in another turn": {func(f *limiterFixture) { tells(f, false); f.now = f.now.Add(-time.Second); tells(f, true) }, ""},
-		"forgotten":                {func(f *limiterFixture) { tells(f, true); f.forgetWebhook(keyNamed("one")) }, ""},
-		"a timeout before our own success": {func(f *limiterFixture) {
+		"no observed attempt":                       {func(*limiterFixture) {}, ""},
+		"a timeout":                                 {func(f *limiterFixture) { tells(f, true) }, refusedCircuitOpen},
+		"a failed attempt":                          {func(f *limiterFixture) { tells(f, false) }, ""},
+		"a timeout long ago":                        {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(hangingFor) }, ""},
+		"a timeout a while ago":                     {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(hangingFor - time.Second) }, refusedCircuitOpen},
+		"a timeout, then answers":                   {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(time.Second); tells(f, false) }, ""},
+		"a timeout observed after a later answer":   {func(f *limiterFixture) { tells(f, false); f.now = f.now.Add(-time.Second); tells(f, true) }, ""},
+		"a timeout of a webhook that was forgotten": {func(f *limiterFixture) { tells(f, true); f.forgetWebhook(keyNamed("one")) }, ""},
+		"a timeout before a success of this gateway": {func(f *limiterFixture) {
 			s := f.mustAcquire(t, "one")
 			tells(f, true)
 			f.finish(s, time.Second/2, succeededResult())

@@ -16,10 +16,10 @@ func TestLargeRequestsOfANamespaceGoOneAfterTheOther(t *testing.T) {
 		namespace string
 		waits     time.Duration
 	}{
-		"a second large one waits, and rests as long":  {large, "team", 2 * took},
-		"a small one beside it does not wait":          {bytesPerWrite, "team", 0},
-		"one that is larger than all waits for all":    {10 * size, "team", 2 * took},
-		"a large one of another namespace has its own": {large, "other", 0},
+		"a second large payload waits, and holds its bytes as long": {large, "team", 2 * took},
+		"a small payload does not wait for a large one":             {bytesPerWrite, "team", 0},
+		"a payload larger than the semaphore waits for all of it":   {10 * size, "team", 2 * took},
+		"a large payload of another namespace does not wait":        {large, "other", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestLargeRequestsOfANamespaceGoOneAfterTheOther(t *testing.T) {
 	}
 }
 
-func TestARequestWhoseCallerGoesLeavesNothing(t *testing.T) {
+func TestCanceledAcquireLeavesNoState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNamespaceSemaphore(bytesPerWrite, time.Now)
 		release, err := n.acquire(t.Context(), "team", bytesPerWrite)

@@ -77,7 +77,7 @@ func publishEvent(ctx context.Context, api apiClient, body any) rest.Published {
 	return decode[rest.Published](api.call(ctx, http.MethodPost, "/v1/events", body), http.StatusAccepted)
 }
 
-var _ = Describe("publishing", func() {
+var _ = Describe("publishing an event", func() {
 	var (
 		namespace string
 		api       apiClient
@@ -87,7 +87,7 @@ var _ = Describe("publishing", func() {
 		api = clientFor(newAccount(ctx, namespace, "publisher", publisher, viewer))
 	})
 
-	It("stores one delivery for each webhook that wants the event, exactly", func(ctx SpecContext) {
+	It("stores exactly one delivery for each webhook that matches", func(ctx SpecContext) {
 		all := createSuspendedWebhooks(ctx, api, namespace, "one", "two")
 		other := &v1alpha1.Webhook{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "other"},
@@ -122,7 +122,7 @@ var _ = Describe("publishing", func() {
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(2))
 	})
 
-	It("generates an id and takes the present as the timestamp", func(ctx SpecContext) {
+	It("generates an id, and takes the time of acceptance as timestamp", func(ctx SpecContext) {
 		createSuspendedWebhooks(ctx, api, namespace, "one")
 		got := publishEvent(ctx, api, eventBody(""))
 		Expect(got.EventID).To(MatchRegexp(`^evt_[0-9A-HJKMNP-TV-Z]{26}$`))
@@ -130,12 +130,12 @@ var _ = Describe("publishing", func() {
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(2))
 	})
 
-	It("takes an event that no webhook wants", func(ctx SpecContext) {
+	It("accepts an event that no webhook matches", func(ctx SpecContext) {
 		got := publishEvent(ctx, api, eventBody(`,"id":"e1"`))
 		Expect(got).To(Equal(rest.Published{EventID: "e1", Deliveries: []rest.PublishedDelivery{}, Skipped: []rest.SkippedWebhook{}}))
 	})
 
-	It("reaches endpoints", func(ctx SpecContext) {
+	It("delivers the event to the endpoints", func(ctx SpecContext) {
 		webhook := &v1alpha1.Webhook{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "live"},
 			Spec:       v1alpha1.WebhookSpec{URL: endpoint.URL("/" + namespace), Events: []string{"context.*"}},
@@ -153,7 +153,7 @@ var _ = Describe("publishing", func() {
 		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(rest.DeliverySucceeded), "repeating tells how it went")
 	})
 
-	DescribeTable("refuses what cannot be delivered as it is, and stores nothing",
+	DescribeTable("refuses an invalid event, and stores nothing",
 		func(ctx SpecContext, body string, status int, field, reason string) {
 			createSuspendedWebhooks(ctx, api, namespace, "one")
 			got := api.call(ctx, http.MethodPost, "/v1/events", body)
@@ -204,7 +204,7 @@ var _ = Describe("publishing", func() {
 		Entry("a timestamp that is a number", eventBody(`,"timestamp":1705314600`), 422, "timestamp", "InvalidTimestamp"),
 	)
 
-	DescribeTable("refuses headers that say something else",
+	DescribeTable("refuses headers that contradict the body",
 		func(ctx SpecContext, name, value string, status int, field, reason string) {
 			createSuspendedWebhooks(ctx, api, namespace, "one")
 			problem := decodeProblem(api.withHeader(name, value).call(ctx, http.MethodPost, "/v1/events", eventBody(`,"id":"a"`)), status)
@@ -219,7 +219,7 @@ var _ = Describe("publishing", func() {
 		Entry("CloudEvents in XML", "Content-Type", "application/cloudevents+xml", 415, "header.Content-Type", "MediaTypeUnknown"),
 	)
 
-	It("tells an operator's mistake from a publisher's", func(ctx SpecContext) {
+	It("blames a schema that cannot be compiled on the operator", func(ctx SpecContext) {
 		broken := &v1alpha1.EventType{ObjectMeta: metav1.ObjectMeta{Name: namespace + ".broken"}, Spec: v1alpha1.EventTypeSpec{Schema: `{"type":"objekt"}`}}
 		Expect(cluster.Client.Create(ctx, broken)).To(Succeed())
 		known := func(ctx context.Context) bool {
@@ -235,7 +235,7 @@ var _ = Describe("publishing", func() {
 		Expect(problem.Detail).To(And(ContainSubstring(broken.Name), ContainSubstring("operator")))
 	})
 
-	It("needs the right to publish the type in the namespace", func(ctx SpecContext) {
+	It("is forbidden without the right to publish the type in the namespace", func(ctx SpecContext) {
 		for _, roles := range [][]string{{}, {viewer}, {deliveryViewer}, {editor}} {
 			token := newAccount(ctx, namespace, "other"+strings.Join(roles, ""), roles...)
 			problem := decodeProblem(clientFor(token).call(ctx, http.MethodPost, "/v1/events", `{"event":"no.such.type","data":{}}`), http.StatusForbidden)

@@ -30,16 +30,16 @@ func (r *slowAPIServer) create(context.Context, *v1alpha1.WebhookDelivery) error
 	return nil
 }
 
-// TestRecordsYield offers more successes than there is a budget for, for ten
+// TestRecorderYieldsToASlowAPIServer offers more successes than there is a budget for, for ten
 // seconds, to API servers that are quick and slow.
-func TestRecordsYield(t *testing.T) {
+func TestRecorderYieldsToASlowAPIServer(t *testing.T) {
 	limits := Records{Rate: 20, Burst: 20, Total: 20}
 	for name, c := range map[string]struct {
 		takes       time.Duration
 		least, most int64
 	}{
-		"quick: the budget":                            {time.Millisecond, 210, 225},
-		"slow: two at a time, a twentieth of the time": {100 * time.Millisecond, 9, 11},
+		"a quick API server takes the whole budget":                       {time.Millisecond, 210, 225},
+		"a slow API server is asked a twentieth of the time, two at once": {100 * time.Millisecond, 9, 11},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestRecordsYield(t *testing.T) {
 
 // TestRecordsCountOnceThoughAnswersGetLost sums up what objects tell and what is still
 // to be told, over an API server whose answers get lost in every way.
-func TestRecordsCountOnceThoughAnswersGetLost(t *testing.T) {
+func TestUnrecordedSuccessesCountOnceThoughAnswersGetLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stored, n := map[string]int64{}, 0
 		create := func(_ context.Context, object *v1alpha1.WebhookDelivery) error {
@@ -113,16 +113,16 @@ func TestRecordsCountOnceThoughAnswersGetLost(t *testing.T) {
 	})
 }
 
-func TestARecordThatIsNotStoredCostsNoBytes(t *testing.T) {
+func TestRecordThatIsNotStoredSpendsNoBytes(t *testing.T) {
 	for name, c := range map[string]struct {
 		err     error
 		behind  bool
 		counted bool
 	}{
-		"stored":                   {nil, false, true},
-		"without an answer":        {unavailable("storing", errors.New("no answer")), false, true},
-		"refused":                  {newProblem(422, reasonPolicyDenied, "not here"), false, false},
-		"the controller is behind": {nil, true, false},
+		"the record is stored":      {nil, false, true},
+		"the create gets no answer": {unavailable("storing", errors.New("no answer")), false, true},
+		"the create is refused":     {newProblem(422, reasonPolicyDenied, "not here"), false, false},
+		"the controller is behind":  {nil, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Unix(1000, 0)
@@ -150,7 +150,7 @@ func TestARecordThatIsNotStoredCostsNoBytes(t *testing.T) {
 	}
 }
 
-func TestRecordsThatMayBeStoredAreClosedWhateverHangsElsewhere(t *testing.T) {
+func TestUnconfirmedRecordsAreConfirmedWhileAnotherNamespaceHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const webhooks = 50
 		hangs := true

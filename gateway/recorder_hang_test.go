@@ -14,7 +14,7 @@ import (
 )
 
 var _ = Describe("records in a namespace whose admission webhook hangs", func() {
-	It("hold up the records of no other namespace", func(ctx SpecContext) {
+	It("do not delay the records of other namespaces", func(ctx SpecContext) {
 		const events = 10
 		hangs, other := newNamespace(ctx), newNamespace(ctx)
 		own := startGateway(ctx, gatewayOptions())

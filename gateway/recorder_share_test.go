@@ -61,7 +61,7 @@ func startRecorder(t *testing.T, limits Records, api *countingAPIServer) (r *rec
 	return r, func() { cancel(); <-ended }
 }
 
-func TestOneNamespaceDoesNotUseUpTheRateOfRecords(t *testing.T) {
+func TestOneNamespaceDoesNotUseUpTheRecordBudget(t *testing.T) {
 	for _, greedy := range []int{1, 2, 6} {
 		t.Run(fmt.Sprint(greedy, " that want all of it"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestOneNamespaceDoesNotUseUpTheRateOfRecords(t *testing.T) {
 	}
 }
 
-func TestCreatesThatHangInOneNamespaceHoldUpNoOther(t *testing.T) {
+func TestHangingCreatesOfANamespaceDelayNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &countingAPIServer{hanging: map[string]bool{"a": true, "b": true, "c": true, "d": true}} // more than recordWorkers
 		r, stop := startRecorder(t, Records{Rate: 5, Burst: 50, Total: 100}, api)

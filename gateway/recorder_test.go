@@ -35,7 +35,7 @@ func sumUnrecorded(deliveries []v1alpha1.WebhookDelivery) (n int) {
 	return n
 }
 
-var _ = Describe("records of what was delivered at once", func() {
+var _ = Describe("records of immediate successes", func() {
 	var namespace, token string
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
@@ -49,7 +49,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		return apiClient{base: startGateway(ctx, gatewayOptions(args...)).URL, token: token}
 	}
 
-	It("are all there in small use, as finished deliveries", func(ctx SpecContext) {
+	It("are complete at a low rate, as finished deliveries", func(ctx SpecContext) {
 		api := start(ctx)
 		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, api, 1)
@@ -72,7 +72,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		Expect([]any{got.Status, got.Attempts, *got.ResponseStatus}).To(Equal([]any{rest.DeliverySucceeded, 1, 200}))
 	})
 
-	It("are a sample under load, which tells how many there are no records of", func(ctx SpecContext) {
+	It("are a sample under load, and carry the number of unrecorded successes", func(ctx SpecContext) {
 		api := start(ctx, "--record-rate=1", "--record-burst=5")
 		webhook := createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, api, 1)
@@ -92,7 +92,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		Expect(webhook.Status.DeliveriesUnrecorded).To(BeNumerically(">", 20))
 	})
 
-	It("are none where the webhook wants none, and all where it wants all", func(ctx SpecContext) {
+	It("follow the record policy of the webhook: Never and Always", func(ctx SpecContext) {
 		api := start(ctx, "--record-rate=0", "--record-burst=0")
 		createActiveWebhook(ctx, namespace, "never", recording(v1alpha1.RecordNever))
 		createActiveWebhook(ctx, namespace, "always", recording(v1alpha1.RecordAlways))
@@ -110,7 +110,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(map[string]int{"always": n + 20}))
 	})
 
-	It("are stored before the answer where all are wanted, or the publisher is told", SpecTimeout(3*time.Minute), func(ctx SpecContext) {
+	It("are stored before the answer with the policy Always, or the event fails", SpecTimeout(3*time.Minute), func(ctx SpecContext) {
 		proxy, err := cluster.StartAPIProxy()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(proxy.Close)
@@ -146,7 +146,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		Expect(attemptNumbers(specPath(namespace, "always"), fmt.Sprint("e", n))).To(HaveLen(1), "it was sent once")
 	})
 
-	It("are made of a success that ends a failure, though the webhook wants none", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
+	It("include a success that ends a failure, with the policy Never too", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
 		api := start(ctx, "--record-rate=0", "--record-burst=0")
 		webhook := createActiveWebhook(ctx, namespace, "never", recording(v1alpha1.RecordNever), func(spec *v1alpha1.WebhookSpec) {
 			spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{{Duration: time.Hour}}}
@@ -168,7 +168,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(2))
 	})
 
-	It("need none for an id to make nothing twice", func(ctx SpecContext) {
+	It("are not needed for an id to be published once only", func(ctx SpecContext) {
 		api := start(ctx, noRecordFlags()...)
 		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, api, 1)
@@ -191,7 +191,7 @@ var _ = Describe("records of what was delivered at once", func() {
 		Expect(receivedBodies(path, "e1")).To(Equal(receivedBodies(specPath(namespace, "two"), "e1")), "with the first timestamp")
 	})
 
-	It("sends one of many requests with one id", func(ctx SpecContext) {
+	It("are not needed for many requests with one id to send one attempt", func(ctx SpecContext) {
 		api := start(ctx, noRecordFlags()...)
 		createActiveWebhook(ctx, namespace, "one")
 		awaitWebhooks(ctx, api, 1)

@@ -30,7 +30,7 @@ func eventReasons(ctx context.Context, namespace string) (reasons []string) {
 }
 
 var _ = Describe("an endpoint that answers 500 to 2,000 events", func() {
-	It("has a webhook that says how many it did not get, until that is over", func(ctx SpecContext) {
+	It("has the skipped deliveries counted in its webhook's status, until the outage is over", func(ctx SpecContext) {
 		const events = 2000
 		namespace := newNamespace(ctx)
 		api := startLimitedGateway(ctx, newAccount(ctx, namespace, "publisher", publisher, viewer), "--backlog-per-webhook=200")

@@ -97,7 +97,7 @@ func (f *reporterFixture) expectReported(t *testing.T, what string, want map[str
 	}
 }
 
-func TestTheManagerIsToldWhatWasSkipped(t *testing.T) {
+func TestSkippedDeliveriesAreReported(t *testing.T) {
 	f := newReporterFixture(t)
 	f.count(teamWebhook("a"), rest.SkippedBacklogFull)
 	f.count(teamWebhook("a"), rest.SkippedBacklogFull)
@@ -122,16 +122,16 @@ func TestTheManagerIsToldWhatWasSkipped(t *testing.T) {
 	f.expectReported(t, "after that", map[string][2]int64{"b": {0, 1}})
 }
 
-func TestWhatWasSkippedIsToldOnceThoughAnswersAreLost(t *testing.T) {
+func TestSkippedDeliveriesAreReportedOnceThoughAnswersAreLost(t *testing.T) {
 	lost := errors.New("no answer")
 	for name, c := range map[string]struct {
 		patch func(carryOut func() error) error
 		taken bool // the manager is quick
 		want  map[string][2]int64
 	}{
-		"carried out":           {func(carryOut func() error) error { _ = carryOut(); return lost }, false, map[string][2]int64{"a": {2, 0}}},
-		"carried out and taken": {func(carryOut func() error) error { _ = carryOut(); return lost }, true, map[string][2]int64{"a": {1, 0}}},
-		"not carried out":       {func(func() error) error { return lost }, false, map[string][2]int64{"a": {2, 0}}},
+		"the write was carried out":                                  {func(carryOut func() error) error { _ = carryOut(); return lost }, false, map[string][2]int64{"a": {2, 0}}},
+		"the write was carried out, and the manager took the report": {func(carryOut func() error) error { _ = carryOut(); return lost }, true, map[string][2]int64{"a": {1, 0}}},
+		"the write was not carried out":                              {func(func() error) error { return lost }, false, map[string][2]int64{"a": {2, 0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newReporterFixture(t)
@@ -156,7 +156,7 @@ func TestWhatWasSkippedIsToldOnceThoughAnswersAreLost(t *testing.T) {
 	}
 }
 
-func TestMoreWebhooksThanOneReportHoldsAreToldInTurn(t *testing.T) {
+func TestWebhooksBeyondOneReportAreReportedInTurn(t *testing.T) {
 	f := newReporterFixture(t)
 	for i := range skipped.MaxWebhooks + 10 {
 		f.count(teamWebhook(types.UID(rune('a'+i%26))+types.UID(time.Duration(i).String())), rest.SkippedBacklogFull)
@@ -182,7 +182,7 @@ func TestMoreWebhooksThanOneReportHoldsAreToldInTurn(t *testing.T) {
 	}
 }
 
-func TestANamespaceWithManySkippedWebhooksDelaysNoOther(t *testing.T) {
+func TestNamespaceWithManySkippedWebhooksDelaysNoOther(t *testing.T) {
 	f := newReporterFixture(t)
 	for i := range 20 * skipped.MaxWebhooks {
 		f.count(teamWebhook(types.UID(strconv.Itoa(i))), rest.SkippedBacklogFull)
@@ -196,7 +196,7 @@ func TestANamespaceWithManySkippedWebhooksDelaysNoOther(t *testing.T) {
 	}
 }
 
-func TestNothingIsToldOfWebhooksThatAreGone(t *testing.T) {
+func TestDeletedWebhooksAreNotReported(t *testing.T) {
 	f := newReporterFixture(t)
 	f.patch = func(func() error) error { return errors.New("no answer") }
 	gone := &v1alpha1.Webhook{}

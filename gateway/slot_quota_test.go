@@ -25,7 +25,7 @@ func noneWaiting(time.Time) bool { return false }
 
 // What is out to a destination counts for it until it has ended, though its webhook is
 // gone, and hangs.
-func TestADestinationCountsWhatHangsOfAWebhookThatIsGone(t *testing.T) {
+func TestDestinationCountsAttemptsOfADeletedWebhook(t *testing.T) {
 	f := newLimiterFixture()
 	gone := f.mustAcquireShared(t, "a/gone", noneWaiting)
 	f.forgetWebhook(keyNamed("a/gone"))
@@ -41,7 +41,7 @@ func TestADestinationCountsWhatHangsOfAWebhookThatIsGone(t *testing.T) {
 }
 
 // A webhook can go while it is asked, without the lock, whether anything of it waits.
-func TestADestinationCountsWhatIsTakenWhileItsWebhookGoes(t *testing.T) {
+func TestDestinationCountsASlotAcquiredDuringADeletion(t *testing.T) {
 	f := newLimiterFixture()
 	paused := f.mustAcquireShared(t, "a/paused", noneWaiting)
 	f.finish(paused, time.Millisecond, dispatcher.Result{StatusCode: http.StatusServiceUnavailable, Reason: dispatcher.ReasonHTTPStatus, RetryAfter: f.now.Add(time.Minute)})

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestDoubtfulDeliveriesAreStoredAFewAtATime(t *testing.T) {
+func TestThrottledDeliveriesAreStoredAFewAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(storeThrottleLimits{all: 5, perWebhook: 2}, time.Now)
 		var leaves []func(bool)
@@ -77,7 +77,7 @@ func acquireForever(t *testing.T, s *storeThrottle, webhook types.UID) (leave fu
 
 // What is asked of the API server follows what it can do: it has a multiple of the
 // time that it took for others.
-func TestPlacesOfWhatFailsRest(t *testing.T) {
+func TestSlotsOfFailingEndpointsStayEmptyForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(storeThrottleLimits{all: 3, perWebhook: 1, factorAll: 1, factorPerWebhook: 7}, time.Now)
 		for _, took := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Minute} {
@@ -105,7 +105,7 @@ func TestPlacesOfWhatFailsRest(t *testing.T) {
 	})
 }
 
-func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
+func TestStoreQueueOfAFailingEndpointIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -150,7 +150,7 @@ func TestTheLineOfWhatFailsHasAnEnd(t *testing.T) {
 
 // When nothing can be stored, nothing is left out for its sake: it can be
 // published again.
-func TestALineThatDoesNotMoveIsNotFull(t *testing.T) {
+func TestStalledStoreQueueIsNotFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
 		leave, _ := acquireForever(t, s, "a")
@@ -182,7 +182,7 @@ func TestALineThatDoesNotMoveIsNotFull(t *testing.T) {
 
 // A webhook is skipped for its own rate alone: beside others that are down as well
 // its events can be repeated.
-func TestWebhooksThatAreDownTogetherAreNotFull(t *testing.T) {
+func TestWebhooksThatFailTogetherAreNotFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
 		count := map[string]map[error]int{"crowd": {}, "other": {}}
@@ -230,7 +230,7 @@ func TestWebhooksThatAreDownTogetherAreNotFull(t *testing.T) {
 }
 
 // Nothing is wrong with an API server that nobody has asked for a while.
-func TestABurstAfterAQuietSpellIsNotTakenForAnOutage(t *testing.T) {
+func TestBurstAfterAnIdleTimeIsNoStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
 		leave, _ := acquireForever(t, s, "a")

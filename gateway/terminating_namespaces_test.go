@@ -18,7 +18,7 @@ import (
 )
 
 var _ = Describe("a namespace that is being deleted", func() {
-	It("gets one first attempt at most, and then none", func(ctx SpecContext) {
+	It("gets at most one first attempt", func(ctx SpecContext) {
 		namespace, home := newNamespace(ctx), newNamespace(ctx)
 		api := apiClient{base: startGateway(ctx, gatewayOptions(noRecordFlags()...)).URL, token: newAccount(ctx, namespace, "publisher", publisher, viewer)}
 		webhook := createActiveWebhook(ctx, namespace, "down", withRetries(5*time.Second, time.Minute))

@@ -27,7 +27,7 @@ func countReady(all []*waiter) (n int) {
 	return n
 }
 
-func TestTheFirstSuccessCallsAsManyAsThereIsRoomFor(t *testing.T) {
+func TestFirstSuccessWakesAsManyWaitersAsThereAreSlots(t *testing.T) {
 	f := newLimiterFixture() // 4 slots of a webhook
 	one, other := f.mustAcquire(t, "new"), f.mustAcquire(t, "new")
 	var waiting []*waiter
@@ -49,7 +49,7 @@ func TestTheFirstSuccessCallsAsManyAsThereIsRoomFor(t *testing.T) {
 	f.dequeue(waiting[1], f.now) // who was called has left already
 }
 
-func TestNobodyWaitsForWhatIsSlowOrFails(t *testing.T) {
+func TestSlowOrFailingEndpointsHaveNoWaiters(t *testing.T) {
 	f := newLimiterFixture()
 	attempts := []*slot{f.mustAcquire(t, "down"), f.mustAcquire(t, "down")}
 	waiting := []*waiter{f.mustEnqueue(t, "down"), f.mustEnqueue(t, "down")}
@@ -86,7 +86,7 @@ func TestNobodyWaitsForWhatIsSlowOrFails(t *testing.T) {
 }
 
 // An event for more webhooks than there are slots would else store most of them.
-func TestWhoWaitsForWhatAllShareIsCalledInTurn(t *testing.T) {
+func TestNamespacesTakeTurnsInTheSharedWaitQueue(t *testing.T) {
 	f := newLimiterFixture() // 8 slots: 6 for one namespace, and 4 for webhooks that are new
 	var out []*slot
 	for i := range 3 {
@@ -120,7 +120,7 @@ func TestWhoWaitsForWhatAllShareIsCalledInTurn(t *testing.T) {
 	}
 }
 
-func TestStandingInLineEndsInTime(t *testing.T) {
+func TestWaitForASlotEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newLimiterFixture()
 		first := &attempter{limiter: f.limiter, wait: time.Second, now: func() time.Time { return f.now }}

@@ -23,9 +23,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// TestNothingIsLeftOfWebhooksThatAreGone lets attempts, records, secrets and what
+// TestDeletedWebhooksLeaveNoState lets attempts, records, secrets and what
 // could not be stored go on while webhooks come and go, at random.
-func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
+func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	scheme := runtime.NewScheme()
@@ -85,7 +85,7 @@ func TestNothingIsLeftOfWebhooksThatAreGone(t *testing.T) {
 	g.forgetDeletedWebhooks()
 	left := map[string]int{
 		"secrets": g.attempter.secrets.Size(), "records": len(g.recorder.webhooks), "unstored": len(g.unstored.byDelivery),
-		"slots": len(g.attempter.limiter.endpoints), "told": len(g.attempter.limiter.observations), "destinations": len(g.attempter.limiter.destinations), "namespaces": len(g.attempter.limiter.namespaces),
+		"slots": len(g.attempter.limiter.endpoints), "observations": len(g.attempter.limiter.observations), "destinations": len(g.attempter.limiter.destinations), "namespaces": len(g.attempter.limiter.namespaces),
 	}
 	for what, n := range left {
 		if n != 0 {

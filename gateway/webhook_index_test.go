@@ -24,9 +24,9 @@ func webhookForEvents(namespace, name string, uid types.UID, version int, events
 	return webhook
 }
 
-// TestEndpointsAreFound compares what is looked up with what asking every webhook
+// TestWebhookIndexFindsWhatASearchFinds compares what is looked up with what asking every webhook
 // says, while webhooks come, change, go and come again under the same name.
-func TestEndpointsAreFound(t *testing.T) {
+func TestWebhookIndexFindsWhatASearchFinds(t *testing.T) {
 	patterns := []string{"*", "a", "b", "a.*", "a.b", "a.b.*", "a.b.c", "b.*", "never.*"}
 	eventTypes := []string{"a", "b", "a.b", "a.b.c", "b.a", "c"}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -89,7 +89,7 @@ func TestEndpointsAreFound(t *testing.T) {
 }
 
 // BenchmarkMatching must not depend on how many webhooks want something else.
-func BenchmarkMatching(b *testing.B) {
+func BenchmarkListMatching(b *testing.B) {
 	for _, others := range []int{0, 100, 10_000} {
 		b.Run(fmt.Sprintf("%d others", others), func(b *testing.B) {
 			x := newWebhookIndex(time.Now)

@@ -10,17 +10,17 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-func TestReservedBytesAreCountedOnceForAnObject(t *testing.T) {
+func TestReservedBytesAreSpentOnceForAnObject(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps   []func(*byteReservation)
 		counted bool
 	}{
-		"needed":                                {[]func(*byteReservation){(*byteReservation).spend, (*byteReservation).release}, true},
-		"not needed":                            {[]func(*byteReservation){(*byteReservation).release, (*byteReservation).release}, false},
-		"not needed, and refused":               {[]func(*byteReservation){(*byteReservation).release, (*byteReservation).refund}, false},
-		"refused":                               {[]func(*byteReservation){(*byteReservation).spend, (*byteReservation).refund, (*byteReservation).release}, false},
-		"needed after they were given back":     {[]func(*byteReservation){(*byteReservation).release, (*byteReservation).spend, (*byteReservation).release}, true},
-		"refused, and stored when it came anew": {[]func(*byteReservation){(*byteReservation).spend, (*byteReservation).refund, (*byteReservation).spend}, true},
+		"the object is stored":                              {[]func(*byteReservation){(*byteReservation).spend, (*byteReservation).release}, true},
+		"no object is needed":                               {[]func(*byteReservation){(*byteReservation).release, (*byteReservation).release}, false},
+		"no object is needed, and a create was refused":     {[]func(*byteReservation){(*byteReservation).release, (*byteReservation).refund}, false},
+		"the create is refused":                             {[]func(*byteReservation){(*byteReservation).spend, (*byteReservation).refund, (*byteReservation).release}, false},
+		"an object is needed after the bytes were returned": {[]func(*byteReservation){(*byteReservation).release, (*byteReservation).spend, (*byteReservation).release}, true},
+		"the create is refused, and a second one succeeds":  {[]func(*byteReservation){(*byteReservation).spend, (*byteReservation).refund, (*byteReservation).spend}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Unix(1000, 0)
@@ -44,7 +44,7 @@ func TestReservedBytesAreCountedOnceForAnObject(t *testing.T) {
 	}
 }
 
-func TestAWriteThatIsNeverMadeCostsNothing(t *testing.T) {
+func TestWriteThatIsNotMadeIsNotCounted(t *testing.T) {
 	now := time.Unix(1000, 0)
 	limits := DefaultLimits()
 	limits.WritesPerNamespace = 1

@@ -16,8 +16,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-var _ = Describe("a namespace that has many deliveries stored", func() {
-	It("is told to wait before anything of an event is sent, and others are not", func(ctx SpecContext) {
+var _ = Describe("a namespace that has used its write budget", func() {
+	It("gets 429 before any attempt, while other namespaces publish", func(ctx SpecContext) {
 		front, err := cluster.StartGateway(ctx, gatewayOptions("--writes-per-namespace=1"))
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(front.Kill)
@@ -51,7 +51,7 @@ var _ = Describe("a namespace that has many deliveries stored", func() {
 		Eventually(func() int { return store(ours).status }).WithTimeout(eventualTimeout).WithPolling(10 * pollEvery).Should(Equal(http.StatusAccepted))
 	}, SpecTimeout(time.Minute))
 
-	It("is told so sooner if they are large", func(ctx SpecContext) {
+	It("gets 429 after fewer deliveries if they are large", func(ctx SpecContext) {
 		front, err := cluster.StartGateway(ctx, gatewayOptions("--writes-per-namespace=4")) // 40 at once
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(front.Kill)
@@ -71,7 +71,7 @@ var _ = Describe("a namespace that has many deliveries stored", func() {
 	}, SpecTimeout(time.Minute))
 })
 
-var _ = Describe("a namespace whose payloads are large", func() {
+var _ = Describe("a namespace with large payloads", func() {
 	// A payload of 200 KiB; a bucket holds four seconds of 256 KiB: five of them.
 	const bytesPerSecond = 256 << 10
 	large := `{"event":"context.created","data":` + eventData(`,"s":"`+strings.Repeat("x", 200<<10)+`"`) + `}`
@@ -87,7 +87,7 @@ var _ = Describe("a namespace whose payloads are large", func() {
 		return api, namespace
 	}
 
-	It("is told to wait before what hangs is stored, and its small events with it", func(ctx SpecContext) {
+	It("gets 429 before deliveries whose attempts hang are stored, for small events too", func(ctx SpecContext) {
 		api, _ := start(ctx, receiver.Step{Fault: receiver.Hang})
 		answers := make(chan answer)
 		const many = 12
@@ -114,7 +114,7 @@ var _ = Describe("a namespace whose payloads are large", func() {
 		Expect(refused[0].header.Get("Retry-After")).NotTo(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("sends as much as its endpoints take at once", func(ctx SpecContext) {
+	It("is not limited in deliveries that succeed at once", func(ctx SpecContext) {
 		api, namespace := start(ctx)
 		before := len(listDeliveries(ctx, namespace))
 		for range 30 { // six times what may be stored at once
@@ -124,7 +124,7 @@ var _ = Describe("a namespace whose payloads are large", func() {
 		Expect(listDeliveries(ctx, namespace)).To(HaveLen(before))
 	}, SpecTimeout(time.Minute))
 
-	It("pays for no delivery that is refused", func(ctx SpecContext) {
+	It("does not spend bytes on refused deliveries", func(ctx SpecContext) {
 		api, namespace := start(ctx)
 		hooks := decode[rest.WebhookList](api.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK)
 		installPolicy(ctx, namespace, "webhookdeliveries").Answer(admission.Deny(http.StatusForbidden, "not here"))
@@ -135,7 +135,7 @@ var _ = Describe("a namespace whose payloads are large", func() {
 		}
 	}, SpecTimeout(time.Minute))
 
-	It("pays for a delivery that is stored when its event is repeated", func(ctx SpecContext) {
+	It("spends bytes on a delivery that is stored when its event is published again", func(ctx SpecContext) {
 		api, namespace := start(ctx, receiver.Step{Fault: receiver.Hang})
 		policy := installPolicy(ctx, namespace, "webhookdeliveries")
 		policy.Answer(admission.Deny(http.StatusForbidden, "not here"))
@@ -156,7 +156,7 @@ var _ = Describe("a namespace whose payloads are large", func() {
 		}
 	}, SpecTimeout(time.Minute))
 
-	It("has test events counted as well", func(ctx SpecContext) {
+	It("spends writes on test events", func(ctx SpecContext) {
 		api, _ := start(ctx)
 		hooks := decode[rest.WebhookList](api.call(ctx, http.MethodGet, "/v1/webhooks", nil), http.StatusOK)
 		var got answer
