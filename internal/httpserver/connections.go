@@ -17,12 +17,12 @@ import (
 // that did, of the peer with the most of its kind, and of these the one that has been
 // so for longest. A peer is not bounded by itself: it may be a load balancer.
 type connections struct {
-	most     int
+	limit    int
 	listener string
 	metrics  *Metrics
 
 	mu     sync.Mutex
-	room   *sync.Cond // a connection has closed or become idle, or the listener has
+	freed  *sync.Cond // a connection has closed or become idle, or the listener has
 	open   map[*connection]struct{}
 	counts map[kind]int
 	closed bool
@@ -34,11 +34,11 @@ type kind struct {
 	state http.ConnState
 }
 
-// connection is one of them.
+// connection is an open one and its state.
 type connection struct {
 	net.Conn
 
-	of    *connections
+	set   *connections
 	kind  kind
 	since time.Time // in its state
 	gone  bool
@@ -46,19 +46,19 @@ type connection struct {
 	handlers int  // that have begun and not ended
 	isIdle   bool // to http.Server: no stream is open
 
-	allowance atomic.Pointer[allowance] // nil: not over HTTP/2
+	frameBudget atomic.Pointer[frameBudget] // nil: not over HTTP/2
 }
 
 // Read implements net.Conn.
-func (one *connection) Read(p []byte) (int, error) {
-	n, err := one.Conn.Read(p)
-	one.allowance.Load().spend(n)
+func (tracked *connection) Read(p []byte) (int, error) {
+	n, err := tracked.Conn.Read(p)
+	tracked.frameBudget.Load().spend(n)
 	return n, err
 }
 
-func newConnections(most int, listener string, metrics *Metrics) *connections {
-	c := &connections{most: most, listener: listener, metrics: metrics, open: map[*connection]struct{}{}, counts: map[kind]int{}}
-	c.room = sync.NewCond(&c.mu)
+func newConnections(limit int, listener string, metrics *Metrics) *connections {
+	c := &connections{limit: limit, listener: listener, metrics: metrics, open: map[*connection]struct{}{}, counts: map[kind]int{}}
+	c.freed = sync.NewCond(&c.mu)
 	return c
 }
 
@@ -89,45 +89,45 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 func (l *boundedListener) Close() error {
 	l.connections.mu.Lock()
 	l.connections.closed = true
-	l.connections.room.Broadcast()
+	l.connections.freed.Broadcast()
 	l.connections.mu.Unlock()
 	return l.Listener.Close()
 }
 
 // admit waits for room, which takes as long as every connection serves a request.
 func (c *connections) admit(accepted net.Conn) (net.Conn, error) {
-	one := &connection{Conn: accepted, of: c, kind: kind{peer: peerOf(accepted), state: http.StateNew}, since: time.Now()}
+	tracked := &connection{Conn: accepted, set: c, kind: kind{peer: peerAddress(accepted), state: http.StateNew}, since: time.Now()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.open) >= c.most {
+	for len(c.open) >= c.limit {
 		if c.closed {
 			_ = accepted.Close()
 			return nil, net.ErrClosed
 		}
 		victim := c.leastUseful()
 		if victim == nil {
-			c.room.Wait()
+			c.freed.Wait()
 			continue
 		}
 		c.remove(victim)
-		victim.allowance.Load().close()
+		victim.frameBudget.Load().close()
 		c.metrics.evicted(c.listener, victim.kind.state)
 		_ = victim.Conn.Close()
 	}
-	c.open[one] = struct{}{}
-	c.count(one.kind, 1)
-	return one, nil
+	c.open[tracked] = struct{}{}
+	c.count(tracked.kind, 1)
+	return tracked, nil
 }
 
 // leastUseful is the connection to make room with; nil: each serves a request.
 func (c *connections) leastUseful() *connection {
 	var found *connection
-	for one := range c.open {
-		if one.kind.state != http.StateNew && one.kind.state != http.StateIdle {
+	for tracked := range c.open {
+		if tracked.kind.state != http.StateNew && tracked.kind.state != http.StateIdle {
 			continue
 		}
-		if found == nil || c.isLessUseful(one, found) {
-			found = one
+		if found == nil || c.isLessUseful(tracked, found) {
+			found = tracked
 		}
 	}
 	return found
@@ -143,70 +143,70 @@ func (c *connections) isLessUseful(a, b *connection) bool {
 	return a.since.Before(b.since)
 }
 
-// changed is http.Server's ConnState. It calls a connection active from the first byte
-// of a request on; here it serves one once the header is whole, see serves, and is new
+// stateChanged is http.Server's ConnState. It calls a connection active from the first byte
+// of a request on; here it serves one once the header is whole, see beginRequest, and is new
 // until then: a header that never ends keeps no place from others.
-func (c *connections) changed(conn net.Conn, state http.ConnState) {
-	one := c.find(conn)
-	if one == nil || state == http.StateClosed || state == http.StateHijacked {
+func (c *connections) stateChanged(conn net.Conn, state http.ConnState) {
+	tracked := c.find(conn)
+	if tracked == nil || state == http.StateClosed || state == http.StateHijacked {
 		return // Close tells
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one.isIdle = state == http.StateIdle
+	tracked.isIdle = state == http.StateIdle
 	if state == http.StateActive {
 		state = http.StateNew
 	}
-	c.enter(one, state)
+	c.setState(tracked, state)
 }
 
-// serves is told that a handler has begun, and returns what is to be called when
-// it has ended. A stream of HTTP/2 may have been reset before it began: then
+// beginRequest counts a handler that begins, and returns what to call when it has
+// ended. A stream of HTTP/2 may have been reset before it began: then
 // http.Server has said already that the connection is idle, and does not again.
-func (c *connections) serves(conn net.Conn) (ended func()) {
-	one := c.find(conn)
-	if one == nil {
+func (c *connections) beginRequest(conn net.Conn) (ended func()) {
+	tracked := c.find(conn)
+	if tracked == nil {
 		return func() {}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one.handlers++
-	c.enter(one, http.StateActive)
+	tracked.handlers++
+	c.setState(tracked, http.StateActive)
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		one.handlers--
-		if one.handlers == 0 && one.isIdle {
-			c.enter(one, http.StateIdle)
+		tracked.handlers--
+		if tracked.handlers == 0 && tracked.isIdle {
+			c.setState(tracked, http.StateIdle)
 		}
 	}
 }
 
 func (c *connections) find(conn net.Conn) *connection {
-	one, _ := bare(conn).(*connection)
-	return one
+	tracked, _ := withoutTLS(conn).(*connection)
+	return tracked
 }
 
-func (c *connections) enter(one *connection, state http.ConnState) {
-	if one.gone || one.kind.state == state {
+func (c *connections) setState(tracked *connection, state http.ConnState) {
+	if tracked.gone || tracked.kind.state == state {
 		return
 	}
-	c.count(one.kind, -1)
-	one.kind.state, one.since = state, time.Now()
-	c.count(one.kind, 1)
+	c.count(tracked.kind, -1)
+	tracked.kind.state, tracked.since = state, time.Now()
+	c.count(tracked.kind, 1)
 	if state == http.StateIdle {
-		c.room.Signal()
+		c.freed.Signal()
 	}
 }
 
-func (c *connections) remove(one *connection) {
-	if one.gone {
+func (c *connections) remove(tracked *connection) {
+	if tracked.gone {
 		return
 	}
-	one.gone = true
-	delete(c.open, one)
-	c.count(one.kind, -1)
-	c.room.Signal()
+	tracked.gone = true
+	delete(c.open, tracked)
+	c.count(tracked.kind, -1)
+	c.freed.Signal()
 }
 
 func (c *connections) count(of kind, by int) {
@@ -217,31 +217,31 @@ func (c *connections) count(of kind, by int) {
 }
 
 // Close implements net.Conn.
-func (one *connection) Close() error {
-	one.of.mu.Lock()
-	one.of.remove(one)
-	one.of.mu.Unlock()
-	one.allowance.Load().close()
-	return one.Conn.Close()
+func (tracked *connection) Close() error {
+	tracked.set.mu.Lock()
+	tracked.set.remove(tracked)
+	tracked.set.mu.Unlock()
+	tracked.frameBudget.Load().close()
+	return tracked.Conn.Close()
 }
 
 // CloseWrite lets net/http end its side first, so that the peer gets the answer.
-func (one *connection) CloseWrite() error {
-	if half, ok := one.Conn.(interface{ CloseWrite() error }); ok {
+func (tracked *connection) CloseWrite() error {
+	if half, ok := tracked.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
 }
 
-// bare is a connection without TLS.
-func bare(conn net.Conn) net.Conn {
+// withoutTLS is a connection without TLS.
+func withoutTLS(conn net.Conn) net.Conn {
 	if secured, ok := conn.(*tls.Conn); ok {
 		return secured.NetConn()
 	}
 	return conn
 }
 
-func peerOf(conn net.Conn) netip.Addr {
+func peerAddress(conn net.Conn) netip.Addr {
 	at, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {
 		return netip.Addr{} // a unix socket

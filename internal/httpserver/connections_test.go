@@ -38,7 +38,7 @@ func TestANewConnectionTakesThePlaceOfOneWithoutARequest(t *testing.T) {
 	idle.send(simple)
 	idle.answer()
 	stranger := dial(t, address)
-	waitFor(t, func() bool { return s.connections.in(http.StateNew) == 1 && s.connections.in(http.StateIdle) == 1 })
+	waitFor(t, func() bool { return s.connections.countIn(http.StateNew) == 1 && s.connections.countIn(http.StateIdle) == 1 })
 
 	next := dial(t, address) // in place of the one that sent nothing
 	next.send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -65,8 +65,8 @@ func TestANewConnectionTakesThePlaceOfOneWithoutARequest(t *testing.T) {
 	waitFor(t, func() bool { return testutil.ToFloat64(s.metrics.open.WithLabelValues("api", "active")) == 0 })
 }
 
-func TestAnswersThatNobodyReadsAreNotMade(t *testing.T) {
-	const answerBytes, mostBytes = 16 << 10, 512 << 10
+func TestAnswersToAPeerThatReadsNothingAreNotMade(t *testing.T) {
+	const answerBytes, maxBytes = 16 << 10, 512 << 10
 	var made atomic.Int64
 	s := New(Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		made.Add(1)
@@ -84,8 +84,8 @@ func TestAnswersThatNobodyReadsAreNotMade(t *testing.T) {
 		}
 		return last > 0 && time.Since(since) > 200*time.Millisecond
 	})
-	if got := made.Load() * answerBytes; got > mostBytes {
-		t.Errorf("%d bytes of answers were made for a peer that reads none, at most %d may be", got, mostBytes)
+	if got := made.Load() * answerBytes; got > maxBytes {
+		t.Errorf("%d bytes of answers were made for a peer that reads none, at most %d may be", got, maxBytes)
 	}
 }
 
@@ -101,14 +101,14 @@ func TestAHeaderThatNeverEndsKeepsNoPlaceFromOthers(t *testing.T) {
 		return one
 	}
 	neighbour, stranger := admitted(), admitted()
-	c.changed(neighbour, http.StateActive)
-	c.serves(neighbour)
-	c.changed(neighbour, http.StateIdle)
-	c.changed(stranger, http.StateActive) // a byte of a header has come
+	c.stateChanged(neighbour, http.StateActive)
+	c.beginRequest(neighbour)
+	c.stateChanged(neighbour, http.StateIdle)
+	c.stateChanged(stranger, http.StateActive) // a byte of a header has come
 	if got := c.leastUseful(); got != stranger {
 		t.Errorf("the one that has served a request makes room")
 	}
-	c.serves(stranger)
+	c.beginRequest(stranger)
 	if got := c.leastUseful(); got != neighbour {
 		t.Errorf("one that serves a request makes room")
 	}
@@ -135,10 +135,10 @@ func TestAConnectionWhoseRequestsWereResetKeepsNoPlaceFromOthers(t *testing.T) {
 		}
 		go func() { _, _ = io.Copy(io.Discard, stranger) }()
 	}
-	waitFor(t, func() bool { return s.connections.in(http.StateIdle) == most })
+	waitFor(t, func() bool { return s.connections.countIn(http.StateIdle) == most })
 }
 
-func (c *connections) in(state http.ConnState) (n int) {
+func (c *connections) countIn(state http.ConnState) (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for one := range c.open {
@@ -187,7 +187,7 @@ func TestLeastUseful(t *testing.T) {
 			c := newConnections(len(tt.open), "api", nil)
 			index := map[*connection]int{}
 			for i, r := range tt.open {
-				one := &connection{of: c, kind: kind{netip.MustParseAddr(r.peer), r.state}, since: begin.Add(time.Duration(r.since) * time.Second)}
+				one := &connection{set: c, kind: kind{netip.MustParseAddr(r.peer), r.state}, since: begin.Add(time.Duration(r.since) * time.Second)}
 				c.open[one], index[one] = struct{}{}, i
 				c.count(one.kind, 1)
 			}

@@ -23,24 +23,24 @@ type exchange struct {
 	control *http.ResponseController
 	wrote   bool
 
-	conn      net.Conn   // nil: it is not known
-	allowance *allowance // of it; nil: there is none
+	conn        net.Conn     // nil: it is not known
+	frameBudget *frameBudget // of it; nil: there is none
 }
 
-// attach tells on which connection it is.
+// attach sets the connection of an exchange.
 func (e *exchange) attach(conn net.Conn) {
 	e.conn = conn
-	if one, ok := bare(conn).(*connection); ok && e.request.ProtoMajor > 1 {
-		e.allowance = one.allowance.Load()
-		e.allowance.give(headerBytes(e.request))
+	if tracked, ok := withoutTLS(conn).(*connection); ok && e.request.ProtoMajor > 1 {
+		e.frameBudget = tracked.frameBudget.Load()
+		e.frameBudget.refund(headerBytes(e.request))
 	}
 }
 
-// detach takes back what a request brought that its client has given up: to reset what
-// was begun costs a client nothing.
+// detach takes back the refund for a request that its client has given up: a reset
+// costs the client nothing.
 func (e *exchange) detach() {
-	if e.allowance != nil && e.request.Context().Err() != nil {
-		e.allowance.take(float64(headerBytes(e.request)))
+	if e.frameBudget != nil && e.request.Context().Err() != nil {
+		e.frameBudget.take(float64(headerBytes(e.request)))
 	}
 }
 
@@ -66,7 +66,7 @@ func (e *exchange) isUnread() bool {
 func (e *exchange) WriteHeader(status int) {
 	if status >= http.StatusOK && !e.wrote {
 		e.wrote = true
-		if e.isUnread() || e.server.retiring.Load() {
+		if e.isUnread() || e.server.retired.Load() {
 			e.Header().Set("Connection", "close")
 		}
 	}
@@ -81,14 +81,14 @@ func (e *exchange) Write(p []byte) (int, error) {
 	if e.conn == nil {
 		return e.ResponseWriter.Write(p)
 	}
-	taken, over := e.server.load.hold(e.conn, len(p))
+	taken, over := e.server.load.holdAnswer(e.conn, len(p))
 	defer taken()
 	if over != nil {
-		e.server.metrics.unread(e.server.listener)
-		_ = bare(over).Close() // TLS would wait until the peer takes a farewell
+		e.server.metrics.cutOffUnread(e.server.listener)
+		_ = withoutTLS(over).Close() // TLS would wait until the peer takes a farewell
 	}
 	n, err := e.ResponseWriter.Write(p)
-	e.allowance.give(n / answerAllowance)
+	e.frameBudget.refund(n / answerBytesPerFrame)
 	return n, err
 }
 
@@ -106,8 +106,8 @@ func (e *exchange) finish() {
 	// A client that waits for 100 Continue sends nothing after another answer.
 	isAwaited := e.body.begun || e.request.Header.Get("Expect") == ""
 	if isAwaited && !e.body.failed && e.control.Flush() == nil {
-		_ = e.control.SetReadDeadline(time.Now().Add(lingerTimeout))
-		_, _ = io.CopyN(io.Discard, budgeted{e.body.ReadCloser, e.server.lingering}, lingerBytes) // whatever comes
+		_ = e.control.SetReadDeadline(time.Now().Add(discardTimeout))
+		_, _ = io.CopyN(io.Discard, budgeted{e.body.ReadCloser, e.server.discardBudget}, discardBytes) // whatever comes
 	}
 	_ = e.control.SetReadDeadline(time.Now()) // net/http reads no more
 }
@@ -146,7 +146,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
-		b.exchange.allowance.give(n + readAllowance)
+		b.exchange.frameBudget.refund(n + readFrames)
 	}
 	switch {
 	case errors.Is(err, io.EOF):
@@ -157,7 +157,7 @@ func (b *body) Read(p []byte) (int, error) {
 	case err != nil:
 		b.failed = true
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			b.exchange.server.metrics.lateBody(b.exchange.server.listener)
+			b.exchange.server.metrics.bodyTimedOut(b.exchange.server.listener)
 		}
 	}
 	return n, err

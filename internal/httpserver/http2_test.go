@@ -119,7 +119,7 @@ func TestAConnectionThatTakesNoAnswersIsCutOff(t *testing.T) {
 		}
 		_, _ = w.Write(make([]byte, bytes)) // the client sees it
 	})})
-	s.load.mostBytes = large + small/2
+	s.load.maxBytes = large + small/2
 	idle, err := newHTTP2Client(t, trusting).Get("https://" + address + "/large")
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestAConnectionThatTakesNoAnswersIsCutOff(t *testing.T) {
 	}
 }
 
-func TestWhatABodyBringsIsNotSlowed(t *testing.T) {
+func TestABodyIsNotSlowedByTheFrameBudget(t *testing.T) {
 	const bytes = 4 << 20 // at what may be sent beside requests it would take minutes
 	_, address, trusting := startTLS(t, Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
@@ -161,7 +161,7 @@ func TestWhatABodyBringsIsNotSlowed(t *testing.T) {
 	}
 }
 
-func TestRequestsThatAreGivenUpBringNothing(t *testing.T) {
+func TestRequestsThatAreGivenUpRefundNothing(t *testing.T) {
 	const streams = 50
 	var ended atomic.Int64
 	s, address, trusting := startTLS(t, Options{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -185,8 +185,8 @@ func TestRequestsThatAreGivenUpBringNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, func() bool { return ended.Load() == streams && s.underWay.Load() == 0 })
-	left := -s.connections.connected(t).allowance.Load().take(0)
-	if most := float64(allowanceBurst - wire.Len()/2); left > most { // some came again with time
+	left := -s.connections.connected(t).frameBudget.Load().take(0)
+	if most := float64(frameBurst - wire.Len()/2); left > most { // some came again with time
 		t.Errorf("after %d bytes %.0f may be sent at once, want less than %.0f", wire.Len(), left, most)
 	}
 }

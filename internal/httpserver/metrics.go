@@ -64,13 +64,13 @@ func (m *Metrics) refused(listener string) {
 	}
 }
 
-func (m *Metrics) unread(listener string) {
+func (m *Metrics) cutOffUnread(listener string) {
 	if m != nil {
 		m.untaken.WithLabelValues(listener).Inc()
 	}
 }
 
-func (m *Metrics) lateBody(listener string) {
+func (m *Metrics) bodyTimedOut(listener string) {
 	if m != nil {
 		m.late.WithLabelValues(listener).Inc()
 	}

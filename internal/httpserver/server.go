@@ -27,16 +27,16 @@ const (
 	// writeTimeout is how long a request may take from the end of its header to the
 	// end of its answer. Streams set deadlines of their own.
 	writeTimeout = 90 * time.Second
-	// lingerTimeout and lingerBytes bound what is read of a body whose answer is
+	// discardTimeout and discardBytes bound what is read of a body whose answer is
 	// given already: a client that sends before it reads must not meet a closed
 	// connection before it has the answer.
-	lingerTimeout = time.Second
-	lingerBytes   = 16 << 20
-	// lingerRate and lingerBurst bound in bytes, a second and at once, what all
+	discardTimeout = time.Second
+	discardBytes   = 16 << 20
+	// discardRate and discardBurst bound in bytes, a second and at once, what all
 	// connections together may have read away. Reading costs CPU that requests need,
 	// so beyond it a connection closes at once.
-	lingerRate  = 16 << 20
-	lingerBurst = 32 << 20
+	discardRate  = 16 << 20
+	discardBurst = 32 << 20
 	// sendBufferBytes is what the system keeps of answers that a peer does not read.
 	// It lets that grow to megabytes a connection otherwise, all of which handlers
 	// have to make first.
@@ -50,7 +50,7 @@ const (
 	streamBufferBytes     = 256 << 10
 	connectionBufferBytes = 512 << 10
 	// A frame of a body is read whole before its handler gets any of it, so it has to
-	// be smaller than allowanceBurst.
+	// be smaller than frameBurst.
 	maxFrameBytes = 16 << 10
 	maxStreams    = 100
 	pingAfter     = 30 * time.Second
@@ -99,18 +99,18 @@ type connectionKey struct{}
 
 // Server serves HTTP/1.1, and HTTP/2 over TLS. Make it with New.
 type Server struct {
-	http        *http.Server
-	tls         *tls.Config
-	handler     http.Handler
-	connections *connections
-	metrics     *Metrics
-	listener    string
-	lingering   *rate.Limiter
-	load        *load
+	http          *http.Server
+	tls           *tls.Config
+	handler       http.Handler
+	connections   *connections
+	metrics       *Metrics
+	listener      string
+	discardBudget *rate.Limiter
+	load          *requestLoad
 
 	bodyTimeout time.Duration
 
-	retiring atomic.Bool
+	retired  atomic.Bool
 	underWay atomic.Int64
 }
 
@@ -127,10 +127,10 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		handler: o.Handler, metrics: o.Metrics, listener: o.Listener, bodyTimeout: BodyTimeout,
-		lingering:   rate.NewLimiter(lingerRate, lingerBurst),
-		connections: newConnections(o.Connections, o.Listener, o.Metrics),
+		discardBudget: rate.NewLimiter(discardRate, discardBurst),
+		connections:   newConnections(o.Connections, o.Listener, o.Metrics),
 	}
-	s.load = newLoad(o.Connections, answerBytes)
+	s.load = newRequestLoad(o.Connections, answerBytes)
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: o.IdleTimeout, MaxHeaderBytes: MaxHeaderBytes,
@@ -138,7 +138,7 @@ func New(o Options) *Server {
 			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamBufferBytes, MaxReceiveBufferPerConnection: connectionBufferBytes,
 			MaxReadFrameSize: maxFrameBytes, SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
 		},
-		ConnState: s.connections.changed,
+		ConnState: s.connections.stateChanged,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, connectionKey{}, conn)
 		},
@@ -163,7 +163,7 @@ func (s *Server) Serve(listener net.Listener) error {
 	return nil
 }
 
-// Parts are what serves, for a caller that runs servers itself: net/http's server,
+// Parts are what beginRequest, for a caller that runs servers itself: net/http's server,
 // and the listener that it has to be given.
 func (s *Server) Parts(listener net.Listener) (*http.Server, net.Listener) {
 	listener = s.connections.listen(listener)
@@ -180,7 +180,7 @@ func (s *Server) OnShutdown(end func()) { s.http.RegisterOnShutdown(end) }
 // Retire asks every client that sends a request from now on to use another
 // connection for its next one. Connections that are idle stay open: their clients
 // may not know yet that this server ends.
-func (s *Server) Retire() { s.retiring.Store(true) }
+func (s *Server) Retire() { s.retired.Store(true) }
 
 // Shutdown takes no more connections, closes those that are idle, and lets the
 // requests under way end. When ctx ends before them it cuts them off and says how
@@ -204,8 +204,8 @@ func (s *Server) Close() { _ = s.http.Close() }
 
 // allowFrames bounds what a connection over HTTP/2 sends beside requests.
 func allowFrames(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if one, ok := hello.Conn.(*connection); ok && slices.Contains(hello.SupportedProtos, protocolHTTP2) { // then it is spoken
-		one.allowance.Store(newAllowance(time.Now))
+	if tracked, ok := hello.Conn.(*connection); ok && slices.Contains(hello.SupportedProtos, protocolHTTP2) { // then it is spoken
+		tracked.frameBudget.Store(newFrameBudget(time.Now))
 	}
 	return nil, nil //nolint:nilnil // the configuration as it is
 }
@@ -224,7 +224,7 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	defer s.underWay.Add(-1)
 	e := newExchange(s, w, request)
 	if conn, ok := request.Context().Value(connectionKey{}).(net.Conn); ok {
-		defer s.connections.serves(conn)()
+		defer s.connections.beginRequest(conn)()
 		end, ok := s.load.begin(conn)
 		if !ok {
 			s.refuse(w)

@@ -85,7 +85,7 @@ func (c *client) ends() {
 
 func refuse(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusUnauthorized) }
 
-func TestAnAnswerDoesNotWaitForABodyThatNobodyReads(t *testing.T) {
+func TestAnAnswerDoesNotWaitForAnUnreadBody(t *testing.T) {
 	for name, header := range map[string]string{
 		"announced":       "Content-Length: 200000\r\n\r\n",
 		"begun":           "Content-Length: 200000\r\n\r\n{",
@@ -105,7 +105,7 @@ func TestAnAnswerDoesNotWaitForABodyThatNobodyReads(t *testing.T) {
 
 func TestAClientThatSendsBeforeItReadsGetsTheAnswer(t *testing.T) {
 	c := dial(t, start(t, New(Options{Handler: http.HandlerFunc(refuse)})))
-	const size = lingerBytes / 2
+	const size = discardBytes / 2
 	c.send(fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", size))
 	c.send(strings.Repeat("x", size))
 	if got := c.answer(); got.StatusCode != http.StatusUnauthorized {
@@ -114,12 +114,12 @@ func TestAClientThatSendsBeforeItReadsGetsTheAnswer(t *testing.T) {
 	c.ends()
 }
 
-func TestWhatIsReadAwayIsBoundedForAllTogether(t *testing.T) {
+func TestDiscardedBytesAreBoundedForAllConnectionsTogether(t *testing.T) {
 	const burst = 1 << 20
 	budget := rate.NewLimiter(0, burst)
 	var read int64
 	for range 3 {
-		n, err := io.CopyN(io.Discard, budgeted{zeros{}, budget}, lingerBytes)
+		n, err := io.CopyN(io.Discard, budgeted{zeros{}, budget}, discardBytes)
 		if err == nil {
 			t.Fatal("all of it was read")
 		}
@@ -198,7 +198,7 @@ func TestAServerThatRetiresSaysSoAndKeepsIdleConnections(t *testing.T) {
 	}
 }
 
-func TestShutdownCountsWhatItCutsOff(t *testing.T) {
+func TestShutdownCountsTheRequestsItCutsOff(t *testing.T) {
 	begun, ended := make(chan struct{}, 2), make(chan struct{}, 2)
 	s := New(Options{Handler: http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
 		begun <- struct{}{}

@@ -21,7 +21,7 @@ func some(t *testing.T, n int) (all []net.Conn) {
 }
 
 func TestRequestsOfBusyConnectionsGiveWay(t *testing.T) {
-	l := newLoad(40, 100)
+	l := newRequestLoad(40, 100)
 	conns := some(t, 3)
 	var ends []func()
 	begin := func(conn int, want bool) {
@@ -42,19 +42,19 @@ func TestRequestsOfBusyConnectionsGiveWay(t *testing.T) {
 		begin(1, true)
 	}
 	begin(1, false)
-	l.mostRequests = l.requests
+	l.maxRequests = l.requests
 	begin(2, true) // one each in any case
 	begin(2, false)
 	for _, end := range ends {
 		end()
 	}
-	if l.requests != 0 || len(l.each) != 0 {
-		t.Errorf("%d requests are left, of %d connections", l.requests, len(l.each))
+	if l.requests != 0 || len(l.connections) != 0 {
+		t.Errorf("%d requests are left, of %d connections", l.requests, len(l.connections))
 	}
 }
 
-func TestTheMostThatIsNotTakenIsCutOff(t *testing.T) {
-	l := newLoad(40, 100)
+func TestTheConnectionWithTheMostUnreadBytesIsCutOff(t *testing.T) {
+	l := newRequestLoad(40, 100)
 	conns := some(t, 3)
 	for _, conn := range conns {
 		if _, ok := l.begin(conn); !ok {
@@ -63,7 +63,7 @@ func TestTheMostThatIsNotTakenIsCutOff(t *testing.T) {
 	}
 	hold := func(conn, bytes int, want net.Conn) (taken func()) {
 		t.Helper()
-		taken, over := l.hold(conns[conn], bytes)
+		taken, over := l.holdAnswer(conns[conn], bytes)
 		if over != want {
 			t.Fatalf("%d bytes for connection %d: %v is cut off, want %v", bytes, conn, over, want)
 		}
@@ -82,24 +82,24 @@ func TestTheMostThatIsNotTakenIsCutOff(t *testing.T) {
 	}
 }
 
-func TestAnAllowance(t *testing.T) {
+func TestFrameBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAllowance(time.Now)
+		a := newFrameBudget(time.Now)
 		began := time.Now()
-		a.spend(allowanceBurst)
+		a.spend(frameBurst)
 		if took := time.Since(began); took != 0 {
 			t.Errorf("what may be sent at once took %s", took)
 		}
-		a.spend(allowanceRate)
+		a.spend(frameRate)
 		if took := time.Since(began); took < time.Second || took > time.Second+10*time.Millisecond {
 			t.Errorf("what may be sent in a second took %s", took)
 		}
 		began = time.Now()
 		go func() {
 			time.Sleep(time.Millisecond)
-			a.give(allowanceBurst)
+			a.give(frameBurst)
 		}()
-		a.spend(allowanceBurst)
+		a.spend(frameBurst)
 		if took := time.Since(began); took != time.Millisecond {
 			t.Errorf("what is given back was awaited for %s", took)
 		}

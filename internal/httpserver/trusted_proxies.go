@@ -12,7 +12,7 @@ import (
 // forwardedHops bounds how many addresses of a header are looked at.
 const forwardedHops = 32
 
-// Proxies are the addresses of proxies whose word is taken for whom they speak.
+// Proxies are the addresses of proxies whose X-Forwarded headers count.
 type Proxies []netip.Prefix
 
 // ParseProxies reads addresses and ranges.
@@ -52,8 +52,8 @@ func (p Proxies) Client(request *http.Request) netip.Addr {
 }
 
 // IsSecure reports whether a request came over TLS, as far as that is known: to us, or
-// to a proxy that says so. Where no proxies are named everybody's word counts: it is
-// good enough to tell people that they forgot TLS, and for nothing else.
+// to a proxy that says so. Where no proxies are named every
+// header counts: good enough to tell people that they forgot TLS, and for nothing else.
 func (p Proxies) IsSecure(request *http.Request) bool {
 	if request.TLS != nil {
 		return true
