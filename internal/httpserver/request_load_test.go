@@ -97,7 +97,7 @@ func TestFrameBudget(t *testing.T) {
 		began = time.Now()
 		go func() {
 			time.Sleep(time.Millisecond)
-			a.give(frameBurst)
+			a.refund(frameBurst)
 		}()
 		a.spend(frameBurst)
 		if took := time.Since(began); took != time.Millisecond {
