@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -43,17 +42,6 @@ func Apply(ctx context.Context, cfg *rest.Config, paths ...string) error {
 	all, err := readPaths(paths)
 	if err != nil {
 		return err
-	}
-	return applyAll(ctx, cfg, all)
-}
-
-// ApplyFS is [Apply] for files of fsys, such as an embedded folder.
-func ApplyFS(ctx context.Context, cfg *rest.Config, fsys fs.FS, paths ...string) error {
-	var all manifests
-	for _, path := range paths {
-		if err := all.read(fsys, path); err != nil {
-			return fmt.Errorf("read manifests in %q: %w", path, err)
-		}
 	}
 	return applyAll(ctx, cfg, all)
 }

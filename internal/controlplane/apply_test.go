@@ -5,9 +5,9 @@ package controlplane_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -125,8 +125,11 @@ func testRefusals(t *testing.T, cp *controlplane.ControlPlane) {
 		{"a document that is not YAML", "kind: ConfigMap\n---\n{\n", `read manifests in ".": a.yaml: document 2: `},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			fsys := fstest.MapFS{"a.yaml": {Data: []byte(tc.content)}}
-			err := controlplane.ApplyFS(t.Context(), cp.AdminConfig(), fsys, ".")
+			t.Chdir(t.TempDir())
+			if err := os.WriteFile("a.yaml", []byte(tc.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := controlplane.Apply(t.Context(), cp.AdminConfig(), ".")
 			if err == nil || !strings.HasPrefix(err.Error(), tc.want) {
 				t.Errorf("got %v, want an error that begins with %q", err, tc.want)
 			}

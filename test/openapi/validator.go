@@ -121,16 +121,6 @@ func (v *Validator) Check(method, path string, status int, header http.Header, b
 	return nil
 }
 
-// Operations lists every operation of the document that answers may be checked
-// against.
-func (v *Validator) Operations() []string {
-	var names []string
-	for _, op := range v.operations {
-		names = append(names, op.name)
-	}
-	return names
-}
-
 // Name is the operation that a request is for; "" if there is none.
 func (v *Validator) Name(method, path string) string {
 	if op := v.find(method, path); op != nil {
