@@ -18,14 +18,14 @@ import (
 //go:embed assets/*.css assets/*.js assets/*.svg assets/*.woff2
 var assetFiles embed.FS
 
-// asset is one file, as it is sent.
+// asset is one static file.
 type asset struct {
-	content, packed []byte // packed: by gzip; nil: it would gain nothing
+	content, packed []byte // packed: gzipped; nil: compressing gains nothing
 	mediaType       string
 }
 
-// assets are the files, under names that change with what is in them: browsers
-// keep them for ever and ask for none twice.
+// assets holds the static files under names that contain a hash of their content: browsers
+// keep them for ever and request none twice.
 type assets struct {
 	names map[string]string // name in the tree → name in URLs
 	files map[string]asset  // by name in URLs
@@ -81,7 +81,7 @@ func (a *assets) add(name string, content []byte, mediaType string) error {
 	return nil
 }
 
-// path is where pages find a file of the tree.
+// path is the URL path of a file.
 func (a *assets) path(name string) (string, error) {
 	hashed := a.names[name]
 	if hashed == "" {

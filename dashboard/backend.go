@@ -9,10 +9,10 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// Backend is the gateway, as far as pages need more than the REST API tells.
-// Every method checks the rights that the REST API would check, for the caller
-// that Identify has put into the context. Errors that callers may see have a
-// method Document; see newPageError.
+// Backend is what pages need of the gateway in addition to the REST API. Every method
+// checks the rights that the REST API would check, for the caller that Authenticate has
+// put into the context. Errors that callers may see have a method Document; see
+// newPageError.
 type Backend interface {
 	// Identify finds out whose token it is. The context that it returns speaks
 	// for that caller.
@@ -41,7 +41,7 @@ type Backend interface {
 	Subscribe(namespace string, topic Topic) (news <-chan struct{}, stop func())
 }
 
-// Caller is whose token it is.
+// Caller is an authenticated caller.
 type Caller struct {
 	// Name is the user name, such as system:serviceaccount:shop:orders.
 	Name string
@@ -60,14 +60,14 @@ type Right struct {
 // (when both are empty) a whole namespace. The fields are ids.
 type Topic struct{ Webhook, Delivery string }
 
-// Health is how a webhook does.
+// Health is the state of a webhook and of its latest deliveries.
 type Health struct {
 	LastSuccess, LastFailure *time.Time
 	// Problem says why the webhook does not work as it is configured, with its
 	// reason; both are empty if it does.
 	Problem, Reason string
-	// Skipped: events pass it by, now or a moment ago, because it has more deliveries
-	// than can be stored.
+	// Skipped: the webhook is not getting deliveries, now or a moment ago, because its
+	// backlog is full.
 	Skipped bool
 	// Waiting is how many deliveries are unfinished, Limit how many may be.
 	Waiting, Limit int
@@ -83,25 +83,23 @@ type Health struct {
 	Recent []Outcome
 }
 
-// Outcome is how a delivery ended.
+// Outcome is the outcome of a finished delivery.
 type Outcome struct {
 	Succeeded bool
 	// Took is how long its last attempt took.
 	Took time.Duration
-	// Untold are successes before it that have no object.
+	// Untold is the number of preceding successes that have no object.
 	Untold int
 }
 
-// Settings are what is configured and known of a webhook, beside what the REST
-// API shows.
+// Settings are the settings and the status of a webhook that the REST API does not show.
 type Settings struct {
 	// Delays are the waits before attempts 2, 3, …; Timeout bounds an attempt.
 	Delays   []time.Duration
 	Timeout  time.Duration
 	Jitter   int // percent
 	Deadline time.Duration
-	// Refuse says that a full backlog refuses whole publishes, instead of
-	// passing this webhook over.
+	// Refuse: a full backlog refuses the whole publish, instead of skipping this webhook.
 	Refuse bool
 	// SecretName is the Secret that signs; UserSecret: its owner keeps it.
 	SecretName string
@@ -109,7 +107,7 @@ type Settings struct {
 	// OverlapEnd is until when the previous secret signs too; nil: no rotation.
 	OverlapEnd *time.Time
 	Overlap    time.Duration
-	// HeldUntil is when the endpoint asked to be left alone until.
+	// HeldUntil is the end of a pause that the endpoint asked for by Retry-After.
 	HeldUntil *time.Time
 	// Succeeded, Failed, Unrecorded and Skipped count deliveries since the webhook
 	// exists; LastSkipped is when it last did not get one. DeletedEarly counts failed
@@ -119,7 +117,7 @@ type Settings struct {
 	Conditions                                           []Condition
 }
 
-// Condition is one of the conditions of the object.
+// Condition is one condition of the Webhook object.
 type Condition struct {
 	Type, Status, Reason, Message string
 	Since                         time.Time
@@ -132,7 +130,7 @@ type DeliveryQuery struct {
 	Cursor        string
 }
 
-// Delivery is all that is known of one.
+// Delivery is everything that is known of one delivery.
 type Delivery struct {
 	rest.DeliveryDetail
 
@@ -148,7 +146,7 @@ type Delivery struct {
 	Overlapped map[int]bool
 }
 
-// Backlog is what waits in a namespace, and what failed lately.
+// Backlog is the unfinished deliveries of a namespace, and the latest failures.
 type Backlog struct {
 	// Oldest are unfinished deliveries, the oldest first; Failed are those that
 	// failed for good, the newest first.

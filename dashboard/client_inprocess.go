@@ -35,7 +35,7 @@ func (t handlerTransport) RoundTrip(request *http.Request) (*http.Response, erro
 	}, nil
 }
 
-// responseBuffer keeps an answer.
+// responseBuffer is a http.ResponseWriter that keeps the response in memory.
 type responseBuffer struct {
 	header     http.Header
 	status     int
@@ -59,8 +59,8 @@ func (w *responseBuffer) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// restClient calls the REST API as the caller. It repeats nothing: whoever waits
-// for the page can do that better.
+// restClient makes a client of the REST API for the caller. It does not repeat requests:
+// the person who waits for the page can decide that better.
 func (d *Dashboard) restClient(s *session) (*client.Client, error) {
 	return client.New(client.Options{
 		BaseURL: "http://rest.invalid", Token: client.StaticToken(s.token), Namespace: s.namespace, Repeats: -1,

@@ -10,23 +10,24 @@ import (
 	"time"
 )
 
-// Root is where the dashboard is.
+// Root is the path of the dashboard.
 const Root = "/dashboard/"
 
-// Options are what a Dashboard is made of.
+// Options are the dependencies and settings of a Dashboard.
 type Options struct {
 	// API serves the REST API.
 	API     http.Handler
 	Backend Backend
-	// IsSecure says whether a request came over TLS, to us or to a proxy of ours.
+	// IsSecure reports whether a request came over TLS, to this process or to a trusted
+	// proxy.
 	IsSecure func(*http.Request) bool
 	Now      func() time.Time
-	// MaxStreams bounds the live pages of everybody, and CallerStreams those of
-	// one caller; pages beyond that ask again every few seconds. 0: 500 and 20.
+	// MaxStreams bounds the live pages of all callers, and CallerStreams those of one
+	// caller; pages beyond that poll every few seconds. 0: 500 and 20.
 	MaxStreams, CallerStreams int
 }
 
-// Dashboard serves everything under Root.
+// Dashboard serves all paths under Root.
 type Dashboard struct {
 	api      http.Handler
 	backend  Backend
@@ -41,7 +42,7 @@ type Dashboard struct {
 	interval time.Duration // between two messages of a stream, at least
 }
 
-// New reads the templates. It starts nothing.
+// New parses the templates. It starts no goroutine.
 func New(o Options) (*Dashboard, error) {
 	d := &Dashboard{
 		api: o.API, backend: o.Backend, isSecure: o.IsSecure, now: o.Now, closed: make(chan struct{}), interval: time.Second,

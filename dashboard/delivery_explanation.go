@@ -10,17 +10,17 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// explanation says why a delivery is where it is, and what to do.
+// explanation says why a delivery is in its state, and what to do.
 type explanation struct {
 	Title  string
-	Detail string // in the words of whoever saw it
+	Detail string // as the component reported it that saw it
 	Advice string
 	// Link leads to where it can be done; "": it cannot be done here.
 	Link, LinkText string
 	Good           bool // nothing is wrong
 }
 
-// explainDelivery tells what is in the way of a delivery; nil: nothing is.
+// explainDelivery explains what prevents a delivery; nil: nothing does.
 func explainDelivery(delivery *Delivery, webhook *rest.Webhook, base string) *explanation {
 	webhookPath := base + "/webhooks/" + delivery.WebhookID
 	if hold := explainHold(delivery, webhookPath); hold != nil {
@@ -53,8 +53,8 @@ func explainDelivery(delivery *Delivery, webhook *rest.Webhook, base string) *ex
 	return e
 }
 
-// explainHold is about deliveries that are not attempted, and those that failed
-// for another reason than their attempts.
+// explainHold explains deliveries that are held, and those that failed for a reason other
+// than their attempts.
 func explainHold(delivery *Delivery, webhookPath string) *explanation {
 	e := &explanation{Detail: toSentence(delivery.Message), Link: webhookPath, LinkText: "Go to the webhook"}
 	switch delivery.Reason {
@@ -78,7 +78,7 @@ func explainHold(delivery *Delivery, webhookPath string) *explanation {
 	return e
 }
 
-// explainReason says in other words why an attempt failed, and who can do what.
+// explainReason explains why an attempt failed, and who can do what.
 func explainReason(reason string, status *int) (title, advice string) {
 	switch reason {
 	case "HTTPStatus":
@@ -117,7 +117,7 @@ func explainReason(reason string, status *int) (title, advice string) {
 	return "The attempt failed: " + plainText(reason), "Look at what the endpoint says."
 }
 
-// explainStatus is about answers that are neither 2xx nor have a reason of their
+// explainStatus explains HTTP statuses that are neither 2xx nor have a reason of their
 // own.
 func explainStatus(status *int) (title, advice string) {
 	if status == nil {

@@ -10,11 +10,11 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// maxShownPayload is how much of a body a page shows; the rest is there to be
+// maxShownPayload bounds the part of a payload on the page; the whole payload can be
 // downloaded.
 const maxShownPayload = 16 << 10
 
-// deliveryView is one delivery.
+// deliveryView is the content of a delivery's page.
 type deliveryView struct {
 	*Delivery
 
@@ -25,7 +25,7 @@ type deliveryView struct {
 	Rows     []attemptRow
 	Policy   []policyStep
 	Sent     *requestView // nil: nothing was sent yet
-	Body     string       // the beginning of it
+	Body     string       // the beginning of the payload
 	BodyLeft int          // bytes that are not shown
 	Pretty   string       // the same in readable lines; "": too long, or too deep
 	MayRetry bool
@@ -35,7 +35,7 @@ type deliveryView struct {
 	Next    *time.Time
 }
 
-// attemptRow is an attempt against the policy.
+// attemptRow is an attempt, compared with the policy.
 type attemptRow struct {
 	rest.Attempt
 
@@ -79,8 +79,8 @@ func (v *visit) showDelivery() error {
 	})
 }
 
-// checkRetriable says whether a retry would be taken, and if not, what is in the way.
-// The gateway decides; this spares people a button that only refuses.
+// checkRetriable reports whether a retry would be accepted, and if not, why. The gateway
+// decides; this spares people a button that only refuses.
 func checkRetriable(delivery *Delivery, webhook *rest.Webhook, suspended bool) (may bool, why string) {
 	switch {
 	case delivery.Status == rest.DeliverySucceeded:
@@ -102,7 +102,7 @@ func (v *visit) retryDelivery() error {
 	return v.redirect("/deliveries/"+v.id(), "retried")
 }
 
-// downloadPayload is the exact bytes, to be saved or copied and never to be shown as a page.
+// downloadPayload sends the exact payload as a download, never as a page.
 func (v *visit) downloadPayload() error {
 	delivery, err := v.d.backend.Delivery(v.ctx(), v.namespace, v.id())
 	if err != nil {
@@ -116,7 +116,7 @@ func (v *visit) downloadPayload() error {
 	return nil
 }
 
-// attemptRows puts each attempt beside the time that the policy says.
+// attemptRows compares each attempt with the time that the policy schedules.
 func attemptRows(delivery *Delivery, delays []time.Duration) []attemptRow {
 	rows := make([]attemptRow, 0, len(delivery.AttemptLog))
 	for i, attempt := range delivery.AttemptLog {
@@ -140,10 +140,10 @@ func attemptRows(delivery *Delivery, delays []time.Duration) []attemptRow {
 	return rows
 }
 
-// maxRetryAfter is how far an endpoint can push the next attempt.
+// maxRetryAfter bounds how far an endpoint can postpone the next attempt.
 const maxRetryAfter = time.Hour
 
-// nextDue is when the policy wants the attempt after one.
+// nextDue is the time at which the policy schedules the attempt after the given one.
 func nextDue(attempt rest.Attempt, delay time.Duration) *time.Time {
 	ended := attempt.StartedAt.Add(time.Duration(attempt.DurationMS) * time.Millisecond)
 	due := ended.Add(delay)

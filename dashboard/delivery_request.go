@@ -8,7 +8,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// requestView is the latest attempt's request, and how to verify it.
+// requestView is the request of the latest attempt, with code to verify it.
 type requestView struct {
 	Attempt  int
 	URL      string // as it is now; "": unknown
@@ -21,15 +21,15 @@ type header struct {
 	Cut         bool // a signature, which is not kept
 }
 
-// snippet verifies what was sent, in one language.
+// snippet is a program in one language that verifies a request.
 type snippet struct{ Language, Code string }
 
-// cutSignature stands for a signature: it is worth nothing to whoever has the
-// secret, and as good as a forged delivery to whoever has not.
+// cutSignature replaces a signature, with which a reader of the page could forge a
+// delivery.
 const cutSignature = "…"
 
-// describeRequest tells the request of the latest attempt. The signatures cannot be told:
-// whoever makes this page has no secret.
+// describeRequest describes the request of the latest attempt, without the signatures: the
+// dashboard has no secret.
 func describeRequest(delivery *Delivery, webhook *rest.Webhook) *requestView {
 	if len(delivery.AttemptLog) == 0 {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// Measures of both drawings.
+// Measures of the drawings.
 const (
 	breakWidth  = 40
 	axisHeight  = 26
@@ -42,7 +42,7 @@ var (
 	narrowMeasures = measures{class: "narrow", width: 340, left: 8, right: 8, row: 50, ticks: 3, middle: 36, text: 16}               //nolint:gochecknoglobals // never changed
 )
 
-// lane is a line of the drawing: an attempt, made or to come.
+// lane is a line of the drawing: an attempt, made or scheduled.
 type lane struct {
 	number     int
 	due        time.Time // zero: unknown
@@ -51,9 +51,9 @@ type lane struct {
 	result     string
 }
 
-// drawTimeline draws what happened over what the policy says, to one scale in
-// seconds. Where nothing happens for much longer than the policy ever waits, the
-// axis is cut, and says by how much. There is a drawing for each kind of screen.
+// drawTimeline draws the attempts over the policy's schedule, to one scale in seconds.
+// Where nothing happens for much longer than the policy ever waits, the axis is cut and
+// the gap labelled. There is a drawing for each kind of screen.
 func drawTimeline(delivery *Delivery, rows []attemptRow, delays []time.Duration, timeout time.Duration) template.HTML {
 	lanes := newLanes(delivery, rows, delays)
 	if len(lanes) == 0 {
@@ -86,7 +86,7 @@ func describeTimeline(lanes []lane) string {
 	return fmt.Sprintf("Time line: attempts made %d, still to come %d. The table below has the times.", made, next)
 }
 
-// newLanes are the attempts that are known, then those still to come.
+// newLanes makes lanes of the attempts made, then of those scheduled.
 func newLanes(delivery *Delivery, rows []attemptRow, delays []time.Duration) (lanes []lane) {
 	for _, row := range rows {
 		l := lane{number: row.Number, start: row.StartedAt, class: "bad"}
@@ -117,13 +117,13 @@ func newLanes(delivery *Delivery, rows []attemptRow, delays []time.Duration) (la
 	}
 }
 
-// segment is a stretch of time without a cut.
+// segment is a stretch of the axis without a cut.
 type segment struct {
 	from, to time.Time
 	x        float64
 }
 
-// scale turns times into places.
+// scale maps times to positions.
 type scale struct {
 	measures
 
@@ -133,8 +133,8 @@ type scale struct {
 	cut      float64 // pixels of each cut
 }
 
-// newScale cuts the axis where nothing happens for much longer than the policy
-// waits at most.
+// newScale cuts the axis where nothing happens for much longer than the policy's longest
+// wait.
 func newScale(m measures, origin time.Time, lanes []lane, delays []time.Duration, timeout time.Duration) *scale {
 	moments := []time.Time{origin}
 	for _, l := range lanes {
@@ -178,7 +178,7 @@ func newScale(m measures, origin time.Time, lanes []lane, delays []time.Duration
 	return s
 }
 
-// x is the place of a moment, never beyond the end of its segment.
+// x is the position of a time, never beyond the end of its segment.
 func (s *scale) x(at time.Time) float64 {
 	for i, seg := range s.segments {
 		if !at.After(seg.to) || i == len(s.segments)-1 {
@@ -203,8 +203,8 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// drawAxis draws a line every few seconds, minutes or hours, and the cuts. What is
-// written on it keeps clear of what stands there already, the cuts first.
+// drawAxis draws grid lines and cuts. A label is left out where it would overlap an
+// earlier one; the cuts are labelled first.
 func (s *scale) drawAxis(out *strings.Builder, height int) {
 	total := time.Duration(0)
 	for _, seg := range s.segments {
@@ -228,10 +228,10 @@ func (s *scale) drawAxis(out *strings.Builder, height int) {
 	}
 }
 
-// texts are what is written on the axis: from where to where.
+// texts are the extents of the labels on the axis.
 type texts [][2]float64
 
-// write puts a text over the axis where it finds room, or leaves it out.
+// write puts a label on the axis, or leaves it out where there is no room.
 func (s *scale) write(out *strings.Builder, written *texts, x float64, text string) {
 	half := float64(utf8.RuneCountInString(text)) * letterWidth / 2
 	x = max(half, min(x, float64(s.width)-half))
@@ -251,7 +251,7 @@ func formatTick(at time.Duration) string {
 	return "+" + formatDuration(at)
 }
 
-// niceStep is a step that people count in, at least this long.
+// niceStep is a round step of at least this length.
 func niceStep(least time.Duration) time.Duration {
 	steps := []time.Duration{
 		50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond,
@@ -267,8 +267,8 @@ func niceStep(least time.Duration) time.Duration {
 	return least.Round(24*time.Hour) + 24*time.Hour
 }
 
-// drawLane draws the time that an attempt may take as a band, when it was due as
-// a diamond, and the attempt as a bar. A tick or a cross stands before the result.
+// drawLane draws the attempt as a bar, its due time as a diamond, and its longest duration
+// as a band behind both. A tick or a cross stands before the result.
 func (s *scale) drawLane(out *strings.Builder, l lane, y int, timeout time.Duration) {
 	middle, text := float64(y+s.middle), y+s.text
 	from := l.start

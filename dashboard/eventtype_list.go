@@ -7,28 +7,28 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/match"
 )
 
-// eventTypesView is the catalogue.
+// eventTypesView is the content of the catalogue's page.
 type eventTypesView struct {
 	Types []eventTypeRow
-	// NoWebhooks says that the caller may not see who subscribes.
+	// NoWebhooks: the caller may not see the webhooks that select the types.
 	NoWebhooks bool
 	MayCreate  bool
 }
 
-// eventTypeRow is an event type and who wants it.
+// eventTypeRow is an event type and the webhooks that select it.
 type eventTypeRow struct {
 	rest.EventType
 
 	ShownSchema, ShownExample jsonPart
 	Subscribers               []webhookRow
-	// MoreSubscribers is how many there are beside these.
+	// MoreSubscribers is the number of further webhooks.
 	MoreSubscribers int
 }
 
-// maxSubscribers is how many webhooks the catalogue names for a type.
+// maxSubscribers bounds the webhooks that are named for an event type.
 const maxSubscribers = 20
 
-// listEventTypes lists the event types, which belong to no namespace.
+// listEventTypes lists the catalogue, which belongs to no namespace.
 func (v *visit) listEventTypes() (*rest.EventTypeList, error) {
 	return v.api.InNamespace("").ListEventTypes(v.ctx())
 }

@@ -11,15 +11,14 @@ import (
 )
 
 const (
-	// maxShownJSON is how long JSON may become in readable lines: with many levels it
-	// is mostly white space.
+	// maxShownJSON bounds indented JSON: with many levels it is mostly white space.
 	maxShownJSON = 64 << 10
-	// maxShownCatalogue is how much of all schemas and examples the catalogue shows.
+	// maxShownCatalogue bounds all schemas and examples on the page of the catalogue.
 	maxShownCatalogue = 1 << 20
 )
 
-// indentJSON puts JSON into indented lines, unless it has more levels than any
-// payload, or would be too long; that, and what is no JSON, stays as it is.
+// indentJSON indents JSON, unless it has more levels than any payload or would become too
+// long; such JSON, and invalid JSON, stays as it is.
 func indentJSON(text []byte) string {
 	if string(text) == "null" {
 		return ""
@@ -34,8 +33,8 @@ func indentJSON(text []byte) string {
 // indent is that of one level.
 const indent = "  "
 
-// measureJSON is how many levels JSON has, and how long it becomes in indented lines,
-// or a little less.
+// measureJSON returns how many levels JSON has, and about how long it becomes when
+// indented.
 func measureJSON(text []byte) (levels, length int) {
 	open, quoted := 0, false
 	line := func() { length += 1 + len(indent)*max(open, 0) }
@@ -62,13 +61,13 @@ func measureJSON(text []byte) (levels, length int) {
 	return levels, length
 }
 
-// jsonPart is as much of JSON as a page shows.
+// jsonPart is the part of a JSON text that a page shows.
 type jsonPart struct {
 	Text string
 	Left int // bytes that are not shown
 }
 
-// limitJSON is as much of JSON as is shown where room is left for so many bytes.
+// limitJSON returns the part of a JSON text that fits into room, and reduces room by it.
 func limitJSON(text []byte, room *int) jsonPart {
 	if string(text) == "null" {
 		return jsonPart{}

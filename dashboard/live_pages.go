@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	// heartbeat keeps connections open that say nothing, and finds those that
-	// are gone.
+	// heartbeat is the interval of comments that keep an idle connection open and detect a
+	// broken one.
 	heartbeat = 15 * time.Second
-	// recheckInterval is how often a stream asks again whether its caller may still
-	// follow. The answers are kept as long as for any other request.
+	// recheckInterval is how often a stream checks again whether its caller still has the
+	// right. The answers are cached as for any other request.
 	recheckInterval = time.Minute
-	// writeTimeout bounds what a browser that reads nothing costs.
+	// writeTimeout bounds a write to a browser that reads nothing.
 	writeTimeout = 10 * time.Second
 
 	defaultStreams       = 500
 	defaultCallerStreams = 20
 )
 
-// streams counts live pages.
+// streams bounds live pages: in all, of a caller, and of a namespace.
 type streams struct {
 	max, maxPerCaller int
 
@@ -43,8 +43,8 @@ func newStreams(most, mostOfCaller int) *streams {
 	return &streams{max: most, maxPerCaller: mostOfCaller, callers: map[string]int{}, namespaces: map[string]int{}}
 }
 
-// acquire reports whether there may be one more; then leave ends it. The pages of a
-// namespace are no more than are left free beside them.
+// acquire counts one more live page, if there may be one; release ends it. A namespace
+// gets no more pages than remain for all other namespaces.
 func (s *streams) acquire(caller, namespace string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +65,7 @@ func (s *streams) release(caller, namespace string) {
 	decrement(s.namespaces, namespace)
 }
 
-// decrement keeps nothing of what has none left.
+// decrement removes a count that reaches zero.
 func decrement(counts map[string]int, key string) {
 	counts[key]--
 	if counts[key] == 0 {
@@ -101,7 +101,8 @@ func (v *visit) serveLive() error {
 	return nil
 }
 
-// writeNotices writes until the browser, the server or the caller's right is gone.
+// writeNotices writes notices until the browser hangs up, the server ends or the caller
+// loses the right.
 func (v *visit) writeNotices(changes <-chan struct{}, topic Topic) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
@@ -118,7 +119,7 @@ func (v *visit) writeNotices(changes <-chan struct{}, topic Topic) {
 			return
 		case <-v.d.closed:
 			return
-		case <-pause.C: // whatever happened meanwhile is one more message
+		case <-pause.C: // all changes of the pause are one more notice
 			listen = changes
 			continue
 		case <-listen:
@@ -149,7 +150,7 @@ func (v *visit) writeMessage(message string) error {
 	return control.Flush()
 }
 
-// requireTopicRight is the right to read what a page of that topic shows.
+// requireTopicRight checks the right to read the objects of a topic.
 func (v *visit) requireTopicRight(topic Topic) error {
 	var allowed bool
 	switch {

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// maxAttention is how many webhooks the overview lists; there is a page for all.
+	// maxAttention bounds the webhooks that the overview lists.
 	maxAttention = 20
-	// nearLimit is the share of a limit, in percent, from which it is worth a word.
+	// nearLimit is the percentage of a quota from which the overview mentions it.
 	nearLimit = 80
 )
 
-// overviewView is what needs attention.
+// overviewView is the content of the overview.
 type overviewView struct {
 	Webhooks      int
 	Counts        []stateCount
@@ -79,12 +79,12 @@ func (v *visit) showOverview() error {
 	return v.show("overview", layout{Title: "Overview", Nav: "overview", Live: v.livePath(Topic{}), Body: view})
 }
 
-// needsAttention reports whether somebody has to look at a webhook.
+// needsAttention reports whether a person should look at a webhook.
 func (r webhookRow) needsAttention() bool {
 	return r.State == rest.WebhookFailing || r.State == rest.WebhookDisabled || r.Health.Problem != "" || r.Health.Skipped || r.Suspended && r.Health.Waiting > 0
 }
 
-// sortByUrgency puts first what delivers nothing, then what failed last.
+// sortByUrgency orders by state, disabled webhooks first, then by the latest failure.
 func (o *overviewView) sortByUrgency() {
 	weight := func(r webhookRow) int {
 		return map[string]int{"disabled": 0, "failing": 1, "active": 2, "suspended": 3}[r.State]

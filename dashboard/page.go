@@ -20,16 +20,16 @@ import (
 //go:embed templates/*.html
 var templates embed.FS
 
-// layout is what every page has around its Body.
+// layout is the frame of every page.
 type layout struct {
 	Title     string
 	Nav       string // which entry is the current one
 	Caller    Caller
 	Namespace string
 	ByProxy   bool
-	Base      string // of the namespace's pages; "": nobody is signed in
+	Base      string // of the namespace's pages; "": not signed in
 	Notice    string
-	Live      string // where news of this page come from; "": from nowhere
+	Live      string // path of the page's stream of changes; "": none
 	Body      any
 }
 
@@ -80,9 +80,9 @@ func (d *Dashboard) render(w http.ResponseWriter, status int, name string, l lay
 	d.renderFor(w, nil, status, name, l)
 }
 
-// renderFor makes a page whole before any of it is sent, so that what goes wrong
-// is an error and not half a page. It is packed unless a secret is in it, or the
-// browser cannot take that.
+// renderFor renders a page completely before sending any of it, so that an error does not
+// leave half a page. The page is compressed, unless it contains a secret or the browser
+// does not support that.
 func (d *Dashboard) renderFor(w http.ResponseWriter, request *http.Request, status int, name string, l layout) {
 	var page bytes.Buffer
 	if err := d.pages[name].ExecuteTemplate(&page, "layout.html", l); err != nil {
@@ -97,7 +97,7 @@ func (d *Dashboard) renderFor(w http.ResponseWriter, request *http.Request, stat
 		header.Set("Vary", "Accept-Encoding")
 		w.WriteHeader(status)
 		packed, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // the level exists
-		_, _ = packed.Write(page.Bytes())                   // whoever hangs up gets nothing
+		_, _ = packed.Write(page.Bytes())                   // the client may have hung up
 		_ = packed.Close()
 		return
 	}
@@ -105,8 +105,8 @@ func (d *Dashboard) renderFor(w http.ResponseWriter, request *http.Request, stat
 	_, _ = w.Write(page.Bytes())
 }
 
-// redirect sends the browser to a page of the namespace after something was
-// done; see notices.
+// redirect sends the browser to a page of the namespace after an action; done selects the
+// notice.
 func (v *visit) redirect(path, done string) error {
 	to := v.basePath() + path
 	if done != "" {
@@ -116,8 +116,8 @@ func (v *visit) redirect(path, done string) error {
 	return nil
 }
 
-// notices are what pages say after something was done. The query of a page
-// chooses one, so that nobody can put words into it.
+// notices are the messages of pages after an action. The query of a page only selects one,
+// so that no link can put text into a page.
 var notices = map[string]string{ //nolint:gochecknoglobals // never changed
 	"suspended": "Suspended. Deliveries are held; new events are collected.",
 	"resumed":   "Resumed. What was held is being sent, paced.",
@@ -129,7 +129,7 @@ var notices = map[string]string{ //nolint:gochecknoglobals // never changed
 	"retried":   "One attempt is being made now. This page shows what comes of it.",
 }
 
-// pageError is an error as a page shows it: what is wrong and what to do.
+// pageError is an error as a page shows it: the fault and the remedy.
 type pageError struct {
 	Status    int
 	Title     string
@@ -142,7 +142,7 @@ type pageError struct {
 // Error implements error.
 func (t *pageError) Error() string { return t.Title + ": " + t.Detail }
 
-// has reports what is wrong with a field.
+// fieldDetail is the detail of a field's error; "": the field is valid.
 func (t *pageError) fieldDetail(name string) string {
 	if t == nil {
 		return ""
@@ -173,7 +173,7 @@ type problemError interface {
 	Document() rest.Problem
 }
 
-// newPageError makes an error fit to be shown.
+// newPageError makes an error of the backend or the REST API fit for a page.
 func newPageError(err error) *pageError {
 	if t, ok := errors.AsType[*pageError](err); ok {
 		return t
@@ -262,7 +262,7 @@ func toSentence(text string) string {
 	return text
 }
 
-// live is the path of a page's stream.
+// livePath is the path of the stream for a topic.
 func (v *visit) livePath(topic Topic) string {
 	return fmt.Sprintf("%s/live?webhook=%s&delivery=%s", v.basePath(), topic.Webhook, topic.Delivery)
 }

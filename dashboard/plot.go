@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A bar of the plot is a delivery: up from the line, as high as it took long, if
-// it succeeded; down if it failed. So the plot needs no colour to be read.
+// A bar of the plot is a delivery: upwards if it succeeded, the higher the longer it took;
+// downwards if it failed. So the plot can be read without colour.
 const (
 	barWidth, barGap = 3, 1
 	barUp, barDown   = 18, 6
@@ -23,8 +23,8 @@ const (
 	shortestBar      = 2
 )
 
-// summary is how the latest deliveries of a webhook ended, in numbers: those that the
-// plot shows, and the successes without an object that lie between them.
+// summary is the outcomes of a webhook's latest deliveries in numbers: those of the plot,
+// and the successes between them that have no object.
 type summary struct {
 	Total, Succeeded int
 	Drawn            int
@@ -35,7 +35,7 @@ type summary struct {
 	Ever             bool // all since the webhook exists, because its successes have no objects
 }
 
-// summarizeHealth draws the outcomes of a webhook.
+// summarizeHealth computes the summary of a webhook's outcomes and draws the plot.
 func summarizeHealth(h Health) summary {
 	recent := h.Recent
 	s := summary{Total: len(recent), Drawn: len(recent), Known: recent != nil}
@@ -90,7 +90,7 @@ func drawPlot(recent []Outcome, words string) template.HTML {
 		plotWidth, plotHeight, plotWidth, plotHeight, words, barUp, plotWidth, up.String(), down.String()))
 }
 
-// barHeight grows with the logarithm: 10 ms and 10 s are both to be seen.
+// barHeight grows with the logarithm, so that 10 ms and 10 s are both visible.
 func barHeight(took time.Duration) int {
 	took = min(max(took, fastest), slowest)
 	part := math.Log(float64(took)/float64(fastest)) / math.Log(float64(slowest)/float64(fastest))

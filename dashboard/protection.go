@@ -10,19 +10,18 @@ import (
 	"strings"
 )
 
-// maxFormBytes is more than any form: the data of a test event has at most
-// 256 KiB, and every byte of it may be escaped.
+// maxFormBytes bounds a form. The data of a test event has at most 256 KiB, and each of
+// its bytes may be escaped.
 const maxFormBytes = 1 << 20
 
-// maxSignInBytes is more than the form with a token, which anybody may send.
+// maxSignInBytes bounds the sign-in form, which unauthenticated clients may send.
 const maxSignInBytes = 32 << 10
 
-// policy lets a page load what this origin serves and nothing else: no script or
-// style in the page itself, no frame around it, no form to elsewhere.
+// policy lets a page load files of this origin only: no inline script or style, no frame
+// around it, no form to another site.
 const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
-// protect sets what holds for every answer, and refuses what another site made
-// a browser send.
+// protect sets the security headers of every response, and refuses cross-origin posts.
 func (d *Dashboard) protect(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -43,8 +42,8 @@ func (d *Dashboard) protect(next http.Handler) http.Handler {
 	})
 }
 
-// readForm reads what was posted. PostFormValue would take a form that did not arrive
-// for an empty one.
+// readForm parses a posted form. PostFormValue would treat a form that did not arrive as
+// an empty one.
 func readForm(request *http.Request) error {
 	err := request.ParseForm()
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {

@@ -21,18 +21,17 @@ const (
 	maxCookieToken = 3800
 )
 
-// session is who makes a request.
+// session is the caller of a request, and how the request was authenticated.
 type session struct {
 	token     string
 	caller    Caller
-	namespace string // that the page is about; "": none
-	fromProxy bool   // the token came in a header, so there is nothing to sign out of
+	namespace string // of the page; "": none
+	fromProxy bool   // the token came in a proxy's header, so the caller cannot sign out here
 	requestID string
 	remote    string
 }
 
-// visit is one request for a page by a caller, who stands in the context of the
-// request.
+// visit is one request for a page. Its caller is in the context of the request.
 type visit struct {
 	*session
 
@@ -47,7 +46,7 @@ func (v *visit) ctx() context.Context { return v.request.Context() }
 // id is the one in the path.
 func (v *visit) id() string { return v.request.PathValue("id") }
 
-// basePath is the path of the namespace's pages, without a slash at its end.
+// basePath is the path of the namespace's pages, without a trailing slash.
 func (v *visit) basePath() string { return namespacePath(v.namespace) }
 
 func namespacePath(namespace string) string { return Root + "ns/" + url.PathEscape(namespace) }
@@ -57,8 +56,8 @@ func (v *visit) may(verb, resource, name string) bool {
 	return v.d.backend.May(v.ctx(), v.namespace, Right{Verb: verb, Resource: resource, Name: name})
 }
 
-// requestToken finds the token of a request: that of a proxy in front of us, or else
-// the cookie's.
+// requestToken finds the token of a request: in the header that a proxy sets, or else in
+// the cookie.
 func requestToken(request *http.Request) (token string, byProxy bool) {
 	if scheme, token, found := strings.Cut(request.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(token), true
@@ -75,8 +74,7 @@ func requestToken(request *http.Request) (token string, byProxy bool) {
 	return "", false
 }
 
-// setTokenCookie puts a token into the cookie, until the browser ends; an empty one
-// removes it.
+// setTokenCookie sets the cookie for the browser's session; an empty token removes it.
 func setTokenCookie(w http.ResponseWriter, request *http.Request, token string) {
 	cookie := &http.Cookie{ //nolint:gosec // Secure is left out on this machine only, see isLoopback
 		Name: secureCookie, Value: token, Path: "/", // as the prefix asks
@@ -91,7 +89,7 @@ func setTokenCookie(w http.ResponseWriter, request *http.Request, token string) 
 	http.SetCookie(w, cookie)
 }
 
-// servePage finds out who asks, and serves the page or an error.
+// servePage authenticates the caller, and serves the page or an error.
 func (d *Dashboard) servePage(operation string, serve func(*visit) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, request *http.Request) {
 		d.backend.NoteOperation(request.Context(), operation)
@@ -110,7 +108,7 @@ func (d *Dashboard) servePage(operation string, serve func(*visit) error) http.H
 			return
 		}
 		s.caller = caller
-		if request.Method == http.MethodPost { // not before it is known whose form it is
+		if request.Method == http.MethodPost { // after authentication: the form counts against the caller's quota
 			if err := readForm(request); err != nil {
 				d.showError(w, request, s, err)
 				return
@@ -128,9 +126,9 @@ func (d *Dashboard) servePage(operation string, serve func(*visit) error) http.H
 	}
 }
 
-// requestSignIn shows the form in place of the page. A browser that comes from
-// another site has kept back its cookie, which is Strict: it is asked to come
-// again, from here.
+// requestSignIn shows the sign-in form in place of the page. A browser that follows a link
+// from another site withholds the cookie, which is SameSite=Strict: it is sent to the same
+// page again, from this site.
 func (d *Dashboard) requestSignIn(w http.ResponseWriter, request *http.Request) {
 	if request.Method == http.MethodGet && request.Header.Get("Sec-Fetch-Site") == "cross-site" && request.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		d.render(w, http.StatusOK, "bounce", layout{Title: "One moment"})

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// signInForm is what the sign-in page shows.
+// signInForm is the content of the sign-in page.
 type signInForm struct {
 	To    string // where to go then
 	Error *pageError
@@ -28,13 +28,13 @@ func (d *Dashboard) renderSignIn(w http.ResponseWriter, request *http.Request, s
 	d.render(w, status, "sign-in", layout{Title: "Sign in", Body: form})
 }
 
-// isEncrypted reports whether nobody on the way can read what a request holds.
+// isEncrypted reports whether a request cannot be read on the network.
 func (d *Dashboard) isEncrypted(request *http.Request) bool {
 	return d.isSecure(request) || isLoopback(request)
 }
 
-// showSignIn is where a browser arrives after it was given the cookie: if it has
-// not kept it, the form says why.
+// showSignIn shows the sign-in form. A browser also arrives here after it was given the
+// cookie; if it has not kept it, the form says why.
 func (d *Dashboard) showSignIn(w http.ResponseWriter, request *http.Request) {
 	d.backend.NoteOperation(request.Context(), "dashboard-sign-in")
 	form := signInForm{To: safeReturnPath(request.URL.Query().Get("to"))}
@@ -100,7 +100,7 @@ func (d *Dashboard) signOut(w http.ResponseWriter, request *http.Request) {
 	http.Redirect(w, request, Root+"sign-in", http.StatusSeeOther)
 }
 
-// safeReturnPath is a path of the dashboard, whatever it was.
+// safeReturnPath is a path of the dashboard to return to; Root for any target outside it.
 func safeReturnPath(target string) string {
 	parsed, err := url.Parse(target)
 	if err != nil || parsed.IsAbs() || parsed.Host != "" || parsed.User != nil || !strings.HasPrefix(parsed.Path, Root) || strings.ContainsAny(target, "\\\r\n") ||

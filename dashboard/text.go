@@ -18,7 +18,7 @@ import (
 // needs more, and with hundreds a line grows over its neighbours.
 const maxMarks = 4
 
-// pageFuncs are what templates call.
+// pageFuncs are the functions of the templates.
 func pageFuncs(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
 		"text":     escapeText,
@@ -33,8 +33,8 @@ func pageFuncs(now func() time.Time) template.FuncMap {
 	}
 }
 
-// visibleForm is what stands for a character that is not shown as itself, or "".
-// Some would hide text, turn it around or move it; none does here.
+// visibleForm is the visible replacement of a character that would hide, reverse or move
+// text; "": the character is harmless.
 func visibleForm(r rune) string {
 	switch {
 	case r == '\n' || r == '\t':
@@ -53,8 +53,8 @@ func visibleForm(r rune) string {
 	return ""
 }
 
-// escapeText is text of strangers: markup is text, and what cannot be seen or
-// would change how the rest is read is shown as its picture.
+// escapeText makes untrusted text safe for a page: markup is escaped, and invisible or
+// direction-changing characters are replaced by their visible forms.
 func escapeText(text any) template.HTML {
 	var out strings.Builder
 	marks := 0
@@ -89,7 +89,7 @@ func escapeText(text any) template.HTML {
 	return template.HTML(out.String()) //nolint:gosec // every character was escaped above
 }
 
-// plainText is the same for attributes, where there can be no markup.
+// plainText does the same for attributes, where markup has no meaning.
 func plainText(text any) string {
 	var out strings.Builder
 	for _, r := range textFrom(text) {
@@ -117,8 +117,8 @@ func textFrom(value any) string {
 	return fmt.Sprint(value)
 }
 
-// formatTime is a moment in UTC; the script makes it local. words stand in place
-// of the moment, if they are not empty.
+// formatTime formats a time in UTC; the script converts it to local time. words replace
+// the time, if they are not empty.
 func formatTime(value any, words string) template.HTML {
 	at := timeFrom(value)
 	if at.IsZero() {
@@ -146,7 +146,7 @@ func timeFrom(value any) time.Time {
 	return time.Time{}
 }
 
-// relativeTime says how long ago, or in how long, in one unit. The script has the same
+// relativeTime says how long ago, or in how long, in one unit. The script uses the same
 // words; see dashboard.js.
 func relativeTime(value any, now time.Time) string {
 	at := timeFrom(value)
@@ -174,7 +174,7 @@ func relativeTime(value any, now time.Time) string {
 	return words + " ago"
 }
 
-// formatDuration takes a time.Duration or milliseconds.
+// formatDuration formats a time.Duration, or a number of milliseconds.
 func formatDuration(value any) string {
 	var d time.Duration
 	switch typed := value.(type) {
@@ -254,8 +254,7 @@ func deref(value any) any {
 	return ""
 }
 
-// percentage is a percentage, never 100 unless it is all and never 0 unless it is
-// none.
+// percentage is part of whole in percent: 100 only if it is all, 0 only if it is none.
 func percentage(part, whole int) int {
 	switch {
 	case whole <= 0 || part <= 0:
@@ -266,8 +265,8 @@ func percentage(part, whole int) int {
 	return min(99, max(1, (part*100+whole/2)/whole))
 }
 
-// webhookState is suspended beside what the status says, because that is what
-// its owner has to know first, and failing as soon as the endpoint takes nothing.
+// webhookState is the state to show: suspended before the status, because the owner has to
+// know that first, and failing as soon as the endpoint is unhealthy.
 func webhookState(w rest.Webhook) string {
 	if w.Suspended && w.Status != rest.WebhookDisabled {
 		return "suspended"
@@ -278,7 +277,8 @@ func webhookState(w rest.Webhook) string {
 	return w.Status
 }
 
-// truncate is the beginning of a text, at most so many bytes, and how many are left.
+// truncate returns the beginning of a text of at most this many bytes, and how many bytes
+// are left.
 func truncate(text string, most int) (begin string, left int) {
 	if len(text) <= most {
 		return text, 0

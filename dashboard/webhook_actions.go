@@ -10,7 +10,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/client"
 )
 
-// confirmView asks before something that cannot be undone.
+// confirmView asks for confirmation before an action that cannot be undone.
 type confirmView struct {
 	Webhook rest.Webhook
 	Key     string // makes repeating the form harmless
@@ -33,7 +33,7 @@ func (v *visit) enableWebhook() error {
 	return v.redirectToWebhook(err, "enabled")
 }
 
-// redirectToWebhook goes back to the webhook.
+// redirectToWebhook redirects to the webhook after an action.
 func (v *visit) redirectToWebhook(err error, done string) error {
 	if err != nil {
 		return err
@@ -84,8 +84,8 @@ func (v *visit) rotateSecret() error {
 	return v.showSecret(view)
 }
 
-// rotateOnce does nothing more when a browser sends the form again: the key is
-// that of the form.
+// rotateOnce rotates with the form's idempotency key, so that a repeated post has no
+// effect.
 func (v *visit) rotateOnce(key string) (*client.Webhook, error) {
 	if key == "" {
 		return nil, &pageError{Status: http.StatusUnprocessableEntity, Title: "This form is incomplete", Advice: "Go back to the webhook and rotate from there."}

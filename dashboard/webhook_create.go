@@ -11,7 +11,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/client"
 )
 
-// webhookForm is what people typed, for a new webhook or a change.
+// webhookForm is the form for a new webhook or a change.
 type webhookForm struct {
 	ID, Name, URL, Events, Description, ETag string
 
@@ -31,7 +31,7 @@ func (f webhookForm) OpenSettings() bool {
 	})
 }
 
-// Wrong says what is wrong with a field, or nothing.
+// Wrong is the error of a field; "": none.
 func (f webhookForm) Wrong(field string) string { return f.Error.fieldDetail(field) }
 
 // secretView shows a new secret, once.
@@ -49,7 +49,7 @@ func (v *visit) showNewWebhook() error {
 	return v.showForm("new", http.StatusOK, webhookForm{Events: "*", Settings: newSettingInputs(nil)})
 }
 
-// showForm shows the form of a webhook, with the catalogue beside it.
+// showForm shows the form of a webhook, with the catalogue next to it.
 func (v *visit) showForm(name string, status int, form webhookForm) error {
 	types, err := v.listEventTypes()
 	if err != nil {
@@ -96,7 +96,7 @@ func (v *visit) createWebhook() error {
 	return v.showSecret(secretView{Webhook: created.Webhook, Secret: textFrom(created.Secret)})
 }
 
-// readForm reads what was typed; what browsers do with line ends is undone.
+// readForm reads the posted form, with the line ends of browsers normalised.
 func (v *visit) readForm() webhookForm {
 	value := func(name string) string {
 		return strings.ReplaceAll(v.request.PostFormValue(name), "\r\n", "\n")
@@ -107,7 +107,7 @@ func (v *visit) readForm() webhookForm {
 	}
 }
 
-// parseEventTypes reads event types that stand in lines or between commas.
+// parseEventTypes splits event types at line ends, commas and spaces.
 func parseEventTypes(text string) []string {
 	events := []string{}
 	for event := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' || r == ' ' || r == '\t' }) {
@@ -116,8 +116,8 @@ func parseEventTypes(text string) []string {
 	return events
 }
 
-// isFormError reports whether an error is one that the form can show beside what
-// was typed, so that it can be put right.
+// isFormError reports whether the form can show the error next to the input, so that it
+// can be corrected.
 func (t *pageError) isFormError() bool {
 	switch t.Status {
 	case http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusTooManyRequests:
@@ -126,9 +126,9 @@ func (t *pageError) isFormError() bool {
 	return false
 }
 
-// showSecret answers the post itself: a redirect would have to carry the secret.
-// The script puts the webhook's own address into the history, so that neither
-// reloading nor going back asks for it again.
+// showSecret shows a secret in the response to the post itself: a redirect would have to
+// carry the secret. The script replaces the history entry by the webhook's own address, so
+// that neither reloading nor going back repeats the post.
 func (v *visit) showSecret(view secretView) error {
 	title := "Webhook " + view.Webhook.Name + " created"
 	if view.Rotated {

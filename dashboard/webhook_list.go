@@ -9,7 +9,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// webhooksPerPage is how many webhooks a page shows.
+// webhooksPerPage is the number of webhooks on a page.
 const webhooksPerPage = 50
 
 // webhookRow is a webhook in a list.
@@ -21,7 +21,7 @@ type webhookRow struct {
 	Summary summary
 }
 
-// webhooksView is the list.
+// webhooksView is the content of the list of webhooks.
 type webhooksView struct {
 	Rows      []webhookRow
 	All       int // before the filter
@@ -91,8 +91,7 @@ func (v *visit) showWebhooks() error {
 	return v.show("webhooks", layout{Title: "Webhooks", Nav: "webhooks", Live: v.livePath(Topic{}), Body: view})
 }
 
-// sortKey is where a webhook stands in the list: what delivers nothing comes first, the
-// rest by name.
+// sortKey orders webhooks: those that deliver nothing first, the rest by name.
 func (r webhookRow) sortKey() string {
 	rank := "2"
 	switch {
@@ -104,7 +103,8 @@ func (r webhookRow) sortKey() string {
 	return rank + "." + r.Name
 }
 
-// Why says in a line why a webhook delivers nothing; "": it does, or nobody knows.
+// Why says in a line why a webhook delivers nothing; "": it delivers, or the reason is
+// unknown.
 func (r webhookRow) Why() string {
 	switch {
 	case r.Health.Problem != "":
@@ -119,7 +119,7 @@ func (r webhookRow) Why() string {
 	return ""
 }
 
-// loadHealth finds out how webhooks do.
+// loadHealth loads the health of webhooks.
 func (v *visit) loadHealth(rows []webhookRow) error {
 	if len(rows) == 0 {
 		return nil
@@ -138,7 +138,7 @@ func (v *visit) loadHealth(rows []webhookRow) error {
 	return nil
 }
 
-// matchesSearch reports whether what people look for is in a row.
+// matchesSearch reports whether a text of the webhook contains the search.
 func (r webhookRow) matchesSearch(search string) bool {
 	if search == "" {
 		return true

@@ -9,10 +9,10 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// deliveriesPerPage is how many deliveries a page shows.
+// deliveriesPerPage is the number of deliveries on a page.
 const deliveriesPerPage = 25
 
-// webhookView is one webhook with its deliveries.
+// webhookView is the content of a webhook's page.
 type webhookView struct {
 	webhookRow
 
@@ -29,7 +29,8 @@ type webhookView struct {
 	Policy       []policyStep
 }
 
-// webhookRights are what the caller may do to a webhook: only that is offered.
+// webhookRights are the actions that the caller may do to a webhook; the page offers only
+// these.
 type webhookRights struct{ Change, Delete, Rotate, Test, Retry bool }
 
 // findRights asks for the rights that each action needs.
@@ -48,7 +49,7 @@ func (v *visit) findRights(name string) webhookRights {
 // secretName is the name of the Secret that the controller makes for a webhook.
 func (v *visit) secretName(webhook string) string { return webhook + "-signing" }
 
-// listPublishable are event types that the caller may publish, at most so many.
+// listPublishable lists event types that the caller may publish, at most as many as given.
 func (v *visit) listPublishable(most int) (types []rest.EventType) {
 	list, err := v.listEventTypes()
 	if err != nil {

@@ -12,21 +12,20 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// noRetries is what stands in the form for an empty list of delays, since nothing
-// stands for the default.
+// noRetries is the input for an empty list of delays; an empty input means the default.
 const noRetries = "none"
 
 // settingInput is an input of the form for a member of the API's retry_policy,
 // retention and the like.
 type settingInput struct {
 	Name, Member, Label, Hint string
-	Standard                  string   // what counts if nothing is typed
-	Options                   []string // that there are; nil: it is typed
+	Standard                  string   // the default
+	Options                   []string // to choose from; nil: free text
 	Value                     string
 	Wrong                     string
 }
 
-// newSettingInputs are all of them, with what a webhook says now; nil: nothing.
+// newSettingInputs makes all inputs, filled from a webhook; nil: empty.
 func newSettingInputs(webhook *rest.Webhook) []settingInput {
 	inputs := []settingInput{
 		{Name: "retry-delays", Member: "retry_policy.delays", Label: "Waits between attempts", Standard: "5s, 15s, 45s, 2m", Hint: "Up to 19, each up to 24h, with commas between them; none is one attempt."},
@@ -62,7 +61,8 @@ func newSettingInputs(webhook *rest.Webhook) []settingInput {
 	return inputs
 }
 
-// readSettings is what was typed. A form without an input leaves its setting alone.
+// readSettings reads the posted inputs. A setting whose input the form lacks keeps its
+// value.
 func readSettings(form url.Values, webhook *rest.Webhook) []settingInput {
 	inputs := newSettingInputs(webhook)
 	for i := range inputs {
@@ -73,8 +73,8 @@ func readSettings(form url.Values, webhook *rest.Webhook) []settingInput {
 	return inputs
 }
 
-// diffSettings is what the API is asked for: what is typed otherwise than it is
-// now. Nothing typed brings the default back.
+// diffSettings returns the settings that differ from the webhook, as the API takes them.
+// An empty input restores the default.
 func diffSettings(typed []settingInput, webhook *rest.Webhook) (change rest.SettingsChange, defaults []string, err error) {
 	members := map[string]any{}
 	for i, was := range newSettingInputs(webhook) {
@@ -108,7 +108,7 @@ func diffSettings(typed []settingInput, webhook *rest.Webhook) (change rest.Sett
 	return change, defaults, json.Unmarshal(text, &change)
 }
 
-// restValue is what the API is sent.
+// restValue is the value as the API takes it.
 func (s settingInput) restValue() (any, error) {
 	switch s.Name {
 	case "retry-delays":

@@ -20,7 +20,7 @@ type testView struct {
 	Error   *pageError
 }
 
-// Wrong says what is wrong with the data, or nothing.
+// Wrong is the error in the data; "": none.
 func (f testView) Wrong() string {
 	if f.Error == nil {
 		return ""
@@ -28,7 +28,7 @@ func (f testView) Wrong() string {
 	return f.Error.Detail
 }
 
-// maxTestTypes bounds the rights that are asked for.
+// maxTestTypes bounds the event types whose right is checked.
 const maxTestTypes = 200
 
 func (v *visit) showTestEvent() error {
@@ -39,8 +39,8 @@ func (v *visit) showTestEvent() error {
 	return v.show("test", layout{Title: "Test " + view.Webhook.Name, Nav: "webhooks", Body: view})
 }
 
-// newTestView has the example of the type chosen, or of the first that the webhook
-// wants, in readable lines.
+// newTestView fills in the example of the chosen event type, or of the first one that the
+// webhook selects.
 func (v *visit) newTestView(chosen string) (testView, error) {
 	webhook, err := v.api.GetWebhook(v.ctx(), v.id())
 	if err != nil {
@@ -99,7 +99,7 @@ func (v *visit) sendTestEvent() error {
 	return v.redirect("/event-types", "sent")
 }
 
-// jsonError says where JSON ends to be JSON.
+// jsonError says in which line a text stops being valid JSON.
 func jsonError(text string) string {
 	var value json.RawMessage
 	err := json.Unmarshal([]byte(text), &value)

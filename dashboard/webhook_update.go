@@ -24,8 +24,8 @@ func (v *visit) showUpdate() error {
 	})
 }
 
-// updateWebhook sends only what was changed: a field that somebody else owns, as Argo CD
-// does, is no hindrance to changing the others.
+// updateWebhook sends only changed fields: a field with another owner, such as Argo CD,
+// does not prevent changes of the others.
 func (v *visit) updateWebhook() error {
 	form := v.readForm()
 	current, err := v.api.GetWebhook(v.ctx(), v.id())
@@ -47,7 +47,7 @@ func (v *visit) updateWebhook() error {
 			return err
 		}
 		if form.Error.Status == http.StatusPreconditionFailed {
-			form.ETag = current.ETag // whoever sends the form again has seen what it is now
+			form.ETag = current.ETag // a caller who sends the form again has seen the present version
 			form.Error.Advice = "Nothing was saved. Below is what you typed, beside what it is now. Save again to replace that."
 		}
 		return v.showForm("edit", form.Error.Status, form)
@@ -55,7 +55,7 @@ func (v *visit) updateWebhook() error {
 	return v.redirect("/webhooks/"+v.id(), "changed")
 }
 
-// diffWebhook are what was typed otherwise than it was; nil: nothing.
+// diffWebhook returns the fields that differ from the webhook; nil: none.
 func (v *visit) diffWebhook(form webhookForm) (*rest.WebhookUpdate, error) {
 	current := form.Was
 	var change rest.WebhookUpdate

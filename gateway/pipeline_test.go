@@ -196,7 +196,7 @@ var _ = Describe("publishing an event", func() {
 		Entry("an unknown event type", `{"event":"context.unheard","data":{}}`, 422, "event", "EventTypeNotRegistered"),
 		Entry("data against the schema", `{"event":"context.created","data":`+strings.Replace(eventData(""), "pending", "done", 1)+`}`, 422, "data.status", "SchemaViolated"),
 		Entry("an id that is a number", eventBody(`,"id":7`), 422, "id", "InvalidEventID"),
-		Entry("an empty id in a path", eventBody(`,"id":""`), 422, "id", "InvalidEventID"),
+		Entry("an empty id", eventBody(`,"id":""`), 422, "id", "InvalidEventID"),
 		Entry("an id that ends its line", eventBody(`,"id":"a\r\nb"`), 422, "id", "InvalidEventID"),
 		Entry("an id with dots", eventBody(`,"id":"../a"`), 422, "id", "InvalidEventID"),
 		Entry("an id of 65 bytes", eventBody(`,"id":"`+strings.Repeat("a", 65)+`"`), 422, "id", "InvalidEventID"),

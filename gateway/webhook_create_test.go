@@ -128,7 +128,7 @@ func ruleForSecrets(verbs ...string) rbacv1.PolicyRule {
 
 var _ = Describe("creating a webhook", func() {
 	for about, secret := range map[string]string{"the secret that was given": validSecret, "the secret that was made": ""} {
-		It("signs with "+about, func(ctx SpecContext) {
+		It("makes a webhook that signs with "+about, func(ctx SpecContext) {
 			namespace := newNamespace(ctx)
 			token := newAccount(ctx, namespace, "editor", editor)
 			body := webhookBody(namespace).withMembers(object{"description": "for <tests> & people"})
