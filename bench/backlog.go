@@ -12,9 +12,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/bench/internal/procstat"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 	"bbmcp.quietstack.com/webhooks/bench/internal/tally"
+	"bbmcp.quietstack.com/webhooks/test/procstat"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 

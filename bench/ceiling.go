@@ -15,8 +15,8 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/bench/internal/event"
-	"bbmcp.quietstack.com/webhooks/bench/internal/procstat"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
+	"bbmcp.quietstack.com/webhooks/test/procstat"
 )
 
 // ceilingWriters is how many requests are under way at a time.

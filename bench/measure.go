@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/bench/internal/load"
-	"bbmcp.quietstack.com/webhooks/bench/internal/procstat"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
 	"bbmcp.quietstack.com/webhooks/bench/internal/stats"
 	"bbmcp.quietstack.com/webhooks/bench/internal/tally"
+	"bbmcp.quietstack.com/webhooks/test/procstat"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"bbmcp.quietstack.com/webhooks/bench/internal/procstat"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 	"bbmcp.quietstack.com/webhooks/bench/internal/stats"
+	"bbmcp.quietstack.com/webhooks/test/procstat"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 

@@ -7,14 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/test/procstat"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
@@ -76,31 +75,17 @@ func TestManyLargePayloadsFitTheMemoryLimit(t *testing.T) {
 				})
 			}
 			all.Wait()
-			got := peakMiB(t, process.Process.Pid)
+			memory, err := procstat.ReadMemory(process.Process.Pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := memory.Peak >> 20
 			t.Logf("%d attempts of 256 KiB at once: %d MiB at most", attempts, got)
 			if got > mostMiB {
 				t.Errorf("%d MiB, more than %d", got, mostMiB)
 			}
 		})
 	}
-}
-
-// peakMiB is the most memory that a process has ever had (VmHWM).
-func peakMiB(t *testing.T, pid int) int {
-	t.Helper()
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
-	if found == nil {
-		t.Fatalf("no VmHWM in %s", status)
-	}
-	kib, err := strconv.Atoi(string(found[1]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kib >> 10
 }
 
 // build builds the dispatcher and returns the path of the binary.

@@ -3,11 +3,10 @@
 package childprocess
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
+	"slices"
 	"syscall"
+
+	"github.com/prometheus/procfs"
 )
 
 // childAttributes make a child die with its parent, even if that is killed.
@@ -18,20 +17,9 @@ func childAttributes() *syscall.SysProcAttr {
 // stopped reports whether every thread of a process stands still: SIGSTOP
 // reaches them one after the other.
 func stopped(pid int) bool {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-	if err != nil || len(tasks) == 0 {
-		return false
-	}
-	for _, task := range tasks {
-		stat, err := os.ReadFile(task)
-		if err != nil {
-			continue // the thread has ended
-		}
-		text := string(stat)
-		_, state, _ := strings.Cut(text[strings.LastIndexByte(text, ')')+1:], " ")
-		if !strings.HasPrefix(state, "T") {
-			return false
-		}
-	}
-	return true
+	threads, err := procfs.AllThreads(pid)
+	return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, func(thread procfs.Proc) bool {
+		stat, err := thread.Stat()
+		return err == nil && stat.State != "T" // one that cannot be read has ended
+	})
 }

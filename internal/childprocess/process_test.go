@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // parentVariable makes this test binary play a parent that is killed.
@@ -81,12 +83,12 @@ func TestChildDiesWithItsParent(t *testing.T) {
 
 // alive says whether a process runs. One that is dead but not yet reaped does not.
 func alive(pid int) bool {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	process, err := procfs.NewProc(pid)
 	if err != nil {
 		return false
 	}
-	_, state, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+	stat, err := process.Stat()
+	return err == nil && stat.State != "Z" && stat.State != "X"
 }
 
 func TestProcess(t *testing.T) {

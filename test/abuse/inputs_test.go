@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/test/openapi"
+	"bbmcp.quietstack.com/webhooks/test/procstat"
 )
 
 const (
@@ -285,19 +285,11 @@ func (s *sender) resident() map[string]int64 {
 		if i%2 == 1 {
 			name = s.watched[i-1].name + "'s dispatcher"
 		}
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.process().PID()))
+		memory, err := procstat.ReadMemory(w.process().PID())
 		if err != nil {
 			s.Fatal(err)
 		}
-		for line := range strings.SplitSeq(string(status), "\n") {
-			if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-				kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-				if err != nil {
-					s.Fatal(err)
-				}
-				all[name] = kib << 10
-			}
-		}
+		all[name] = memory.Now
 	}
 	return all
 }

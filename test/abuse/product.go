@@ -21,6 +21,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/childprocess"
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/test/procstat"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
@@ -259,13 +260,13 @@ func (p *product) notice(ctx context.Context, window time.Duration, attacker int
 
 // others is the CPU time that everybody else took who is not part of the test.
 func (p *product) others(attacker int) time.Duration {
-	busy, err := busyTime()
+	busy, err := procstat.Busy()
 	if err != nil {
 		return 0
 	}
 	plane := p.stack.ControlPlane.PIDs()
 	for _, pid := range []int{plane.APIServer, plane.Etcd, plane.ControllerManager, os.Getpid(), attacker} {
-		if took, err := cpuTime(pid); err == nil {
+		if took, err := procstat.CPU(pid); err == nil {
 			busy -= took
 		}
 	}
@@ -276,7 +277,7 @@ func (p *product) others(attacker int) time.Duration {
 func (p *product) planeCPU() (all time.Duration) {
 	plane := p.stack.ControlPlane.PIDs()
 	for _, pid := range []int{plane.APIServer, plane.Etcd} {
-		took, _ := cpuTime(pid) // they do not end before us
+		took, _ := procstat.CPU(pid) // they do not end before us
 		all += took
 	}
 	return all
@@ -284,7 +285,7 @@ func (p *product) planeCPU() (all time.Duration) {
 
 func (p *product) cpu() (all time.Duration) {
 	for _, w := range p.watched {
-		took, _ := cpuTime(w.process().PID()) // one that has ended takes none
+		took, _ := procstat.CPU(w.process().PID()) // one that has ended takes none
 		all += took
 	}
 	return all

@@ -31,6 +31,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	sdk "bbmcp.quietstack.com/webhooks/client"
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/test/procstat"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
@@ -304,7 +305,7 @@ func measureFootprint(ctx context.Context) {
 			}
 			for name, of := range map[string]string{role: title, "dispatcher": "dispatcher of " + title} {
 				pid := process(ctx, &pod, name)
-				used, err := cpuTime(pid)
+				used, err := procstat.CPU(pid)
 				Expect(err).NotTo(HaveOccurred())
 				all = append(all, container{of, pid, used})
 			}
@@ -313,10 +314,10 @@ func measureFootprint(ctx context.Context) {
 	pass(ctx, idle)
 	slices.SortFunc(all, func(a, b container) int { return strings.Compare(a.name, b.name) })
 	for _, c := range all {
-		used, err := cpuTime(c.pid)
+		used, err := procstat.CPU(c.pid)
 		Expect(err).NotTo(HaveOccurred())
-		memory, err := residentMemory(c.pid)
+		memory, err := procstat.ReadMemory(c.pid)
 		Expect(err).NotTo(HaveOccurred())
-		said.row("idle for a minute: "+c.name, fmt.Sprintf("%.0f MiB, %.1f millicores", memory, float64(used-c.used)/float64(idle)*1000))
+		said.row("idle for a minute: "+c.name, fmt.Sprintf("%.0f MiB, %.1f millicores", float64(memory.Now)/(1<<20), float64(used-c.used)/float64(idle)*1000))
 	}
 }
