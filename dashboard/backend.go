@@ -14,31 +14,31 @@ import (
 // put into the context. Errors that callers may see have a method Document; see
 // newPageError.
 type Backend interface {
-	// Identify finds out whose token it is. The context that it returns speaks
-	// for that caller.
+	// Authenticate finds out whose a token is. The context that it returns carries
+	// that caller.
 	Authenticate(ctx context.Context, token string) (context.Context, Caller, error)
-	// Note names the operation of a request in the access log and the metrics.
+	// NoteOperation names the operation of a request in the access log and the metrics.
 	NoteOperation(ctx context.Context, operation string)
-	// May reports whether the caller has a right. What cannot be found out
-	// counts as no.
+	// May reports whether the caller has a right; no, if that cannot be found out.
 	May(ctx context.Context, namespace string, right Right) bool
-	// Health says how webhooks of a namespace do, by id; all of them, if none are
-	// named: needs the right to list webhooks. What it tells of deliveries needs
+	// Health is the health of webhooks of a namespace, by id; of all webhooks, if no ids
+	// are given. It needs the right to list webhooks; its members about deliveries need
 	// the right to list those.
 	Health(ctx context.Context, namespace string, ids ...string) (map[string]Health, error)
-	// Settings are those of a webhook that the REST API does not show: needs the
+	// Settings reads the settings of a webhook that the REST API does not show: needs the
 	// right to get it.
 	Settings(ctx context.Context, namespace, id string) (*Settings, error)
-	// Deliveries lists those of a webhook: needs the right to list deliveries.
+	// Deliveries lists deliveries of a webhook: needs the right to list deliveries.
 	Deliveries(ctx context.Context, namespace, id string, query DeliveryQuery) (*rest.DeliveryList, error)
-	// Delivery reads one: needs the right to get it.
+	// Delivery reads one delivery: needs the right to get it.
 	Delivery(ctx context.Context, namespace, id string) (*Delivery, error)
-	// Backlog says what waits in a namespace: needs the right to list deliveries.
+	// Backlog summarises the unfinished deliveries of a namespace: needs the right to
+	// list deliveries.
 	Backlog(ctx context.Context, namespace string) (*Backlog, error)
-	// Follow tells of changes, at once and without saying which: the channel gets
-	// a value when something has changed since the last one was taken. Whoever
-	// follows checks the rights, and calls stop.
-	Subscribe(namespace string, topic Topic) (news <-chan struct{}, stop func())
+	// Subscribe returns a channel of notices without content: it gets a value when an
+	// object of the topic has changed since the last value was taken. The subscriber
+	// checks the rights, and calls stop.
+	Subscribe(namespace string, topic Topic) (changes <-chan struct{}, stop func())
 }
 
 // Caller is an authenticated caller.

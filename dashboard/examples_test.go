@@ -17,8 +17,8 @@ const (
 	title = atom.Title
 )
 
-// exampleOf is the example event of a type.
-func exampleOf(eventType string) string {
+// readExample is the example event of a type.
+func readExample(eventType string) string {
 	GinkgoHelper()
 	text, err := os.ReadFile("../examples/events/" + eventType + ".json")
 	Expect(err).NotTo(HaveOccurred())

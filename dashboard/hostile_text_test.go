@@ -23,11 +23,11 @@ import (
 // hostile is text that would do harm if it were taken for anything but text.
 const hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{.}}</textarea></title><!--\u202egnp.exe\u2066\u200b\ufeff\x7f\u0085\u2028"
 
-// harmless reports whether a page has none of it as anything but text.
-func (p *person) harmless() {
+// expectHarmless reports whether a page has none of it as anything but text.
+func (p *person) expectHarmless() {
 	GinkgoHelper()
-	Expect(all(p.page, atom.Img)).To(BeEmpty(), p.at.String())
-	for _, script := range all(p.page, atom.Script) {
+	Expect(findAll(p.page, atom.Img)).To(BeEmpty(), p.at.String())
+	for _, script := range findAll(p.page, atom.Script) {
 		Expect(attribute(script, "src")).To(HavePrefix("/dashboard/assets/"))
 	}
 	for node := range p.page.Descendants() {
@@ -42,9 +42,9 @@ func (p *person) harmless() {
 	}
 }
 
-// said puts words into the mouth of an endpoint: what those on this machine say
-// is not kept.
-func said(ctx context.Context, namespace, text string) {
+// setAnswer stores an answer in the first delivery of a namespace: answers of loopback
+// endpoints are not stored.
+func setAnswer(ctx context.Context, namespace, text string) {
 	GinkgoHelper()
 	var list v1alpha1.WebhookDeliveryList
 	Expect(cluster.Client.List(ctx, &list, inNamespace(namespace))).To(Succeed())
@@ -54,13 +54,13 @@ func said(ctx context.Context, namespace, text string) {
 	Expect(cluster.Client.Status().Update(ctx, delivery)).To(Succeed())
 }
 
-func cutTo(text string, most int) string {
+func truncateTo(text string, most int) string {
 	runes := []rune(text)
 	return string(runes[:min(len(runes), most)])
 }
 
-var _ = Describe("what strangers wrote", func() {
-	It("is text wherever it is shown", func(ctx SpecContext) {
+var _ = Describe("text that strangers wrote", func() {
+	It("is escaped on every page", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		eventType := &v1alpha1.EventType{
 			ObjectMeta: metav1.ObjectMeta{Name: namespace},
@@ -69,25 +69,25 @@ var _ = Describe("what strangers wrote", func() {
 		Expect(cluster.Client.Create(ctx, eventType)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(cluster.Client.Delete(ctx, eventType)).To(Succeed()) })
 		endpoint.Script("/"+namespace, receiver.Step{Status: http.StatusInternalServerError})
-		id := declare(ctx, namespace, "orders", endpoint.URL("/"+namespace+"?<script>=\"'"), func(w *v1alpha1.Webhook) {
+		id := createWebhook(ctx, namespace, "orders", endpoint.URL("/"+namespace+"?<script>=\"'"), func(w *v1alpha1.Webhook) {
 			w.Spec.Description = hostile
 			w.Spec.URL = endpoint.URL("/" + namespace + "?%3Cscript%3E='alert(5)'")
 		})
-		token := account(ctx, namespace, "person", everything...)
+		token := newAccount(ctx, namespace, "person", everything...)
 		data, err := json.Marshal(map[string]string{"a": hostile, "b": strings.Repeat("W", 200<<10)})
 		Expect(err).NotTo(HaveOccurred())
 		event, err := json.Marshal(map[string]any{"event": eventType.Spec.Type, "data": json.RawMessage(data)})
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(ctx, func() bool {
-			p := signedIn(ctx, token)
+			p := signIn(ctx, token)
 			p.visit(ctx, "/dashboard/ns/"+namespace+"/event-types")
 			return strings.Contains(p.source, eventType.Spec.Type)
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue())
-		publish(ctx, token, string(event))
-		delivery := deliveryOf(ctx, namespace, v1alpha1.DeliveryFailed)
-		said(ctx, namespace, "<b onclick=alert(4)>bold</b> "+cutTo(hostile, 150))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(BeTrue())
+		publishEvent(ctx, token, string(event))
+		delivery := awaitDelivery(ctx, namespace, v1alpha1.DeliveryFailed)
+		setAnswer(ctx, namespace, "<b onclick=alert(4)>bold</b> "+truncateTo(hostile, 150))
 
-		p := signedIn(ctx, token)
+		p := signIn(ctx, token)
 		base := "/dashboard/ns/" + namespace
 		for path, shows := range map[string]string{
 			"/":                                "orders",
@@ -102,11 +102,11 @@ var _ = Describe("what strangers wrote", func() {
 			"/nothing/%3Cscript%3Ealert(7)":                               "There is no such page",
 		} {
 			p.visit(ctx, base+path)
-			Expect(p.reads()).To(ContainSubstring(shows), path)
-			p.harmless()
+			Expect(p.mainText()).To(ContainSubstring(shows), path)
+			p.expectHarmless()
 		}
 		p.visit(ctx, base+"/deliveries/"+delivery)
-		Expect(p.reads()).To(ContainSubstring("U+202E"), "what turns text around is shown as what it is")
+		Expect(p.mainText()).To(ContainSubstring("U+202E"), "what turns text around is shown as what it is")
 		Expect(p.source).To(ContainSubstring("more are in the download"))
 		Expect(len(p.source)).To(BeNumerically("<", 80<<10), "a large body does not make a large page")
 		p.visit(ctx, base+"/deliveries/"+delivery+"/body")
@@ -114,7 +114,7 @@ var _ = Describe("what strangers wrote", func() {
 		Expect(p.answer.Get("Content-Type")).To(Equal("application/octet-stream"))
 	}, SpecTimeout(time.Minute))
 
-	It("costs no more than it is long", func(ctx SpecContext) {
+	It("makes a page of bounded size", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		levels := strings.Repeat("[", 8191) + strings.Repeat("]", 8191)
 		eventType := &v1alpha1.EventType{
@@ -128,13 +128,13 @@ var _ = Describe("what strangers wrote", func() {
 			Spec:       v1alpha1.WebhookDeliverySpec{WebhookRef: v1alpha1.WebhookReference{Name: "orders"}, EventID: "deep", EventType: "context.created", Payload: levels},
 		}
 		Expect(cluster.Client.Create(ctx, made)).To(Succeed())
-		token := account(ctx, namespace, "person", everything...)
-		p := signedIn(ctx, token)
+		token := newAccount(ctx, namespace, "person", everything...)
+		p := signIn(ctx, token)
 		id := identity.DeliveryID(made.Name, string(made.UID))
 		Eventually(ctx, func() bool {
 			p.visit(ctx, "/dashboard/ns/"+namespace+"/event-types")
 			return strings.Contains(p.source, eventType.Spec.Description)
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue())
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(BeTrue())
 		Expect(len(p.source)).To(BeNumerically("<", 256<<10))
 		Expect(p.source).NotTo(ContainSubstring("[[[["), "what is no schema is not shown")
 		began := time.Now()
@@ -144,18 +144,18 @@ var _ = Describe("what strangers wrote", func() {
 			Expect(len(p.source)).To(BeNumerically("<", 64<<10))
 			Expect(p.source).NotTo(ContainSubstring("In readable lines"))
 		}
-		Expect(time.Since(began)).To(BeNumerically("<", soon), "each cost eleven seconds")
+		Expect(time.Since(began)).To(BeNumerically("<", eventualTimeout), "each cost eleven seconds")
 	}, SpecTimeout(time.Minute))
 
-	It("in an address does no harm", func(ctx SpecContext) {
-		p := signedIn(ctx, account(ctx, newNamespace(ctx), "person", everything...))
+	It("in a URL of a page does no harm", func(ctx SpecContext) {
+		p := signIn(ctx, newAccount(ctx, newNamespace(ctx), "person", everything...))
 		for _, path := range []string{
 			"/dashboard/?namespace=%3Cscript%3E", "/dashboard/ns/%3Cscript%3E/", "/dashboard/ns/..%2f..%2fv1/webhooks", "/dashboard/ns/a/webhooks/%00",
 			"/dashboard/ns/kube-system/", "/dashboard/?done=%3Cscript%3E", "/dashboard/sign-in?to=javascript:alert(1)",
 		} {
 			p.visit(ctx, path)
 			Expect(p.status).To(BeNumerically("<", 500), path)
-			p.harmless()
+			p.expectHarmless()
 		}
 	}, SpecTimeout(time.Minute))
 })

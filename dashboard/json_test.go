@@ -16,7 +16,7 @@ import (
 
 func nested(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
 
-func TestReadableLines(t *testing.T) {
+func TestIndentJSON(t *testing.T) {
 	long := `{"a":"` + strings.Repeat("x", maxShownJSON) + `"}`
 	wide := "[" + nested(62) + strings.Repeat(`,`+nested(62), 60) + "]"
 	for name, c := range map[string]struct{ text, want string }{
@@ -52,7 +52,7 @@ func indented(t *testing.T, text string) string {
 }
 
 // What is shown costs memory in proportion to the text, and to what may be shown.
-func FuzzReadableIsBounded(f *testing.F) {
+func FuzzIndentJSONIsBounded(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,2,{"b":null}]}`, nested(64), nested(8191), strings.Repeat("[", 70_000), `"\\\"`, "[" + strings.Repeat("1,", 30_000) + "1]", " [ ] ", `{"a":"` + "\xff" + `"}`} {
 		f.Add([]byte(seed))
 	}
@@ -73,7 +73,7 @@ func FuzzReadableIsBounded(f *testing.F) {
 	})
 }
 
-func TestACatalogueOfAnySizeMakesAPageOfBoundedSize(t *testing.T) {
+func TestPageOfTheCatalogueIsBounded(t *testing.T) {
 	text := []byte(`{"a":[` + strings.Repeat(`"0123456789",`, 4000) + `1]}`)
 	left, shown := maxShownCatalogue, 0
 	for range 1000 {

@@ -45,46 +45,46 @@ func (p *person) stream(ctx context.Context, path string) *stream {
 }
 
 var _ = Describe("a live page", func() {
-	It("hears of what it shows and of nothing else, at most once a second", func(ctx SpecContext) {
+	It("is notified of changes to its own objects only, at most once a second", func(ctx SpecContext) {
 		t, other := newTenant(ctx), newTenant(ctx)
-		p := signedIn(ctx, t.member(ctx, "all"))
+		p := signIn(ctx, t.member(ctx, "all"))
 		base := "/dashboard/ns/" + t.namespace
 		whole, webhook := p.stream(ctx, base+"/live"), p.stream(ctx, base+"/live?webhook="+t.webhook)
 		one, none := p.stream(ctx, base+"/live?delivery="+t.delivery), p.stream(ctx, base+"/live?delivery=dlv_other")
 		for _, s := range []*stream{whole, webhook, one, none} {
 			defer s.stop()
-			Eventually(s.events).WithTimeout(soon).Should(Receive(Equal("ready")))
+			Eventually(s.events).WithTimeout(eventualTimeout).Should(Receive(Equal("ready")))
 		}
-		source := account(ctx, t.namespace, "source", publisher)
+		source := newAccount(ctx, t.namespace, "source", publisher)
 		for range 20 {
-			publish(ctx, source, exampleOf("context.created"))
+			publishEvent(ctx, source, readExample("context.created"))
 		}
-		Eventually(whole.events).WithTimeout(soon).Should(Receive(Equal("change")))
-		Eventually(webhook.events).WithTimeout(soon).Should(Receive(Equal("change")))
+		Eventually(whole.events).WithTimeout(eventualTimeout).Should(Receive(Equal("change")))
+		Eventually(webhook.events).WithTimeout(eventualTimeout).Should(Receive(Equal("change")))
 		p.send(ctx, http.MethodPost, base+"/deliveries/"+t.delivery+"/retry", nil)
-		Eventually(one.events).WithTimeout(soon).Should(Receive(Equal("change")))
-		publish(ctx, account(ctx, other.namespace, "source", publisher), exampleOf("context.created"))
+		Eventually(one.events).WithTimeout(eventualTimeout).Should(Receive(Equal("change")))
+		publishEvent(ctx, newAccount(ctx, other.namespace, "source", publisher), readExample("context.created"))
 		Consistently(none.events).WithTimeout(2 * time.Second).ShouldNot(Receive())
 		Expect(len(whole.events)).To(BeNumerically("<", 12), "changes are told together")
 	}, SpecTimeout(time.Minute))
 
-	It("needs the right to see the page", func(ctx SpecContext) {
+	It("needs the right to see its objects", func(ctx SpecContext) {
 		t := newTenant(ctx)
-		p := signedIn(ctx, t.member(ctx, viewer))
+		p := signIn(ctx, t.member(ctx, viewer))
 		base := "/dashboard/ns/" + t.namespace + "/live"
-		for path, want := range map[string]int{"": ok, "?webhook=" + t.webhook: ok, "?delivery=" + t.delivery: no} {
+		for path, want := range map[string]int{"": ok, "?webhook=" + t.webhook: ok, "?delivery=" + t.delivery: forbidden} {
 			s := p.stream(ctx, base+path)
 			s.stop()
 			Expect(s.status).To(Equal(want), path)
 		}
 		s := p.stream(ctx, "/dashboard/ns/default/live")
 		s.stop()
-		Expect(s.status).To(Equal(no))
+		Expect(s.status).To(Equal(forbidden))
 	}, SpecTimeout(time.Minute))
 
-	It("is one of at most twenty of a caller; the others ask every few seconds", func(ctx SpecContext) {
+	It("is one of at most twenty of a caller; further pages poll", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		p := signedIn(ctx, account(ctx, namespace, "person", viewer))
+		p := signIn(ctx, newAccount(ctx, namespace, "person", viewer))
 		path := "/dashboard/ns/" + namespace + "/live"
 		var open []*stream
 		for range 20 {
@@ -94,7 +94,7 @@ var _ = Describe("a live page", func() {
 		}
 		refused := p.stream(ctx, path)
 		Expect(refused.status).To(Equal(http.StatusTooManyRequests))
-		somebodyElse := signedIn(ctx, account(ctx, namespace, "else", viewer)).stream(ctx, path)
+		somebodyElse := signIn(ctx, newAccount(ctx, namespace, "else", viewer)).stream(ctx, path)
 		Expect(somebodyElse.status).To(Equal(ok))
 		somebodyElse.stop()
 		for _, s := range open {
@@ -104,28 +104,28 @@ var _ = Describe("a live page", func() {
 			s := p.stream(ctx, path)
 			s.stop()
 			return s.status
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(ok))
+		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(ok))
 	}, SpecTimeout(time.Minute))
 
-	It("does not hold up a replica that ends", func(ctx SpecContext) {
+	It("does not delay the shutdown of a replica", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		gateway, err := cluster.StartGateway(ctx, stack.GatewayOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		p := newPerson()
 		p.base = gateway.URL
-		p.header.Set("Authorization", "Bearer "+account(ctx, namespace, "person", viewer))
+		p.header.Set("Authorization", "Bearer "+newAccount(ctx, namespace, "person", viewer))
 		p.visit(ctx, "/dashboard/")
 		Expect(p.status).To(Equal(ok))
-		p.client.Transport = withHeader(p.header)
+		p.client.Transport = headerTransport(p.header)
 		s := p.stream(ctx, "/dashboard/ns/"+namespace+"/live")
-		Eventually(s.events).WithTimeout(soon).Should(Receive(Equal("ready")))
+		Eventually(s.events).WithTimeout(eventualTimeout).Should(Receive(Equal("ready")))
 		began := time.Now()
 		gateway.Stop()
-		Eventually(s.events).WithTimeout(soon).Should(BeClosed())
+		Eventually(s.events).WithTimeout(eventualTimeout).Should(BeClosed())
 		Expect(time.Since(began)).To(BeNumerically("<", 5*time.Second))
 	}, SpecTimeout(time.Minute))
 
-	It("is not there when the operator turns the dashboard off", func(ctx SpecContext) {
+	It("does not exist if the operator turns the dashboard off", func(ctx SpecContext) {
 		gateway, err := cluster.StartGateway(ctx, stack.GatewayOptions{Args: []string{"--dashboard=false"}})
 		Expect(err).NotTo(HaveOccurred())
 		defer gateway.Stop()
@@ -136,10 +136,10 @@ var _ = Describe("a live page", func() {
 	}, SpecTimeout(time.Minute))
 })
 
-// withHeader adds headers to every request.
-type withHeader http.Header
+// headerTransport adds headers to every request.
+type headerTransport http.Header
 
-func (h withHeader) RoundTrip(request *http.Request) (*http.Response, error) {
+func (h headerTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
 	maps.Copy(request.Header, http.Header(h))
 	return http.DefaultTransport.RoundTrip(request)

@@ -17,10 +17,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// cookieOf signs in over a gateway and returns the cookie as it was set.
-func cookieOf(ctx context.Context, token string, header http.Header) *http.Cookie {
+// signInCookie signs in over a gateway and returns the cookie as it was set.
+func signInCookie(ctx context.Context, token string, header http.Header) *http.Cookie {
 	GinkgoHelper()
-	form := readerOf("token=" + token)
+	form := newReader("token=" + token)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, shared.URL+"/dashboard/sign-in", form)
 	Expect(err).NotTo(HaveOccurred())
 	request.Header = header.Clone()
@@ -38,25 +38,25 @@ func cookieOf(ctx context.Context, token string, header http.Header) *http.Cooki
 }
 
 var _ = Describe("a session", func() {
-	It("is a cookie that no script, no other site and no open connection gets", func(ctx SpecContext) {
-		token := account(ctx, newNamespace(ctx), "person", viewer)
+	It("is a cookie hidden from scripts, other sites and connections without TLS", func(ctx SpecContext) {
+		token := newAccount(ctx, newNamespace(ctx), "person", viewer)
 		for _, header := range []http.Header{
 			{"X-Forwarded-Proto": {"https"}}, {"Forwarded": {"proto=https"}}, {"Host": {"webhooks.example.com"}, "X-Forwarded-Proto": {"https"}},
 		} {
-			cookie := cookieOf(ctx, token, header)
+			cookie := signInCookie(ctx, token, header)
 			Expect(*cookie).To(And(
 				HaveField("Name", "__Host-bbmcp-token"), HaveField("Value", token), HaveField("Path", "/"),
 				HaveField("HttpOnly", true), HaveField("Secure", true), HaveField("SameSite", http.SameSiteStrictMode),
 				HaveField("MaxAge", 0), HaveField("Domain", ""),
 			), "%v", header)
 		}
-		local := cookieOf(ctx, token, http.Header{})
+		local := signInCookie(ctx, token, http.Header{})
 		Expect(*local).To(And(HaveField("Secure", false), HaveField("HttpOnly", true), HaveField("SameSite", http.SameSiteStrictMode)))
 	}, SpecTimeout(time.Minute))
 
-	It("that goes without Secure counts on this machine only", func(ctx SpecContext) {
+	It("without the attribute Secure is accepted on loopback only", func(ctx SpecContext) {
 		p := newPerson()
-		p.header.Set("Cookie", "bbmcp-token="+account(ctx, newNamespace(ctx), "person", viewer))
+		p.header.Set("Cookie", "bbmcp-token="+newAccount(ctx, newNamespace(ctx), "person", viewer))
 		p.visit(ctx, "/dashboard/")
 		Expect(p.status).To(Equal(http.StatusOK))
 		p.header.Set("X-Forwarded-Proto", "https")
@@ -64,20 +64,20 @@ var _ = Describe("a session", func() {
 		Expect(p.status).To(Equal(http.StatusUnauthorized))
 	}, SpecTimeout(time.Minute))
 
-	It("comes from a proxy's header as well, and then cannot be ended here", func(ctx SpecContext) {
+	It("can come from a proxy's header, and then cannot be ended by signing out", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		p := newPerson()
-		p.header.Set("Authorization", "Bearer "+account(ctx, namespace, "person", viewer))
+		p.header.Set("Authorization", "Bearer "+newAccount(ctx, namespace, "person", viewer))
 		p.visit(ctx, "/dashboard/")
 		Expect(p.at.Path).To(Equal("/dashboard/ns/" + namespace + "/"))
 		Expect(p.status).To(Equal(http.StatusOK))
-		Expect(p.offers("Sign out")).To(BeFalse())
+		Expect(p.hasControl("Sign out")).To(BeFalse())
 		p.header.Set("Authorization", "Bearer not.a.token")
 		p.visit(ctx, "/dashboard/")
 		Expect(p.status).To(Equal(http.StatusUnauthorized))
 	}, SpecTimeout(time.Minute))
 
-	It("is refused with a token that is none, is not valid or was revoked, and says what to do", func(ctx SpecContext) {
+	It("is refused with a malformed, invalid or revoked token, with advice", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		other, err := cluster.Token(ctx, namespace, "other", nil, "https://elsewhere.example")
 		Expect(err).NotTo(HaveOccurred())
@@ -86,8 +86,8 @@ var _ = Describe("a session", func() {
 			p.visit(ctx, "/dashboard/sign-in")
 			p.submit(ctx, "Sign in", fields{"token": token})
 			Expect(p.status).To(BeElementOf(http.StatusUnauthorized, http.StatusUnprocessableEntity), token)
-			Expect(p.reads()).To(MatchRegexp("token|Token"))
-			Expect(p.formOf("Sign in")).NotTo(BeNil())
+			Expect(p.mainText()).To(MatchRegexp("token|Token"))
+			Expect(p.findForm("Sign in")).NotTo(BeNil())
 			if len(token) > 8 {
 				Expect(p.source).NotTo(ContainSubstring(token))
 			}
@@ -96,7 +96,7 @@ var _ = Describe("a session", func() {
 		p.visit(ctx, "/dashboard/sign-in")
 		p.submit(ctx, "Sign in", fields{"token": strings.Repeat("x", 40<<10)})
 		Expect(p.status).To(Equal(http.StatusRequestEntityTooLarge), "anybody may send this form")
-		token := account(ctx, namespace, "gone", viewer)
+		token := newAccount(ctx, namespace, "gone", viewer)
 		Expect(cluster.Client.Delete(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gone"}})).To(Succeed())
 		p = newPerson()
 		p.visit(ctx, "/dashboard/sign-in")
@@ -104,38 +104,38 @@ var _ = Describe("a session", func() {
 		Expect(p.status).To(Equal(http.StatusUnauthorized))
 	}, SpecTimeout(time.Minute))
 
-	It("is not begun without TLS, but on this machine", func(ctx SpecContext) {
-		token := account(ctx, newNamespace(ctx), "person", viewer)
+	It("is not begun without TLS, except on loopback", func(ctx SpecContext) {
+		token := newAccount(ctx, newNamespace(ctx), "person", viewer)
 		for _, header := range []http.Header{{"X-Forwarded-Proto": {"http"}}, {"Forwarded": {"proto=http"}}} {
 			p := newPerson()
 			p.header = header
 			p.visit(ctx, "/dashboard/")
 			Expect(p.status).To(Equal(http.StatusUnauthorized))
-			Expect(p.reads()).To(ContainSubstring("Sign in over https only"))
-			Expect(p.formOf("Sign in")).To(BeNil(), "nobody is led to type a token")
+			Expect(p.mainText()).To(ContainSubstring("Sign in over https only"))
+			Expect(p.findForm("Sign in")).To(BeNil(), "nobody is led to type a token")
 			p.send(ctx, http.MethodPost, "/dashboard/sign-in", url.Values{"token": {token}})
 			Expect(p.status).To(Equal(http.StatusForbidden))
 			Expect(p.answer.Values("Set-Cookie")).To(BeEmpty())
 		}
 	}, SpecTimeout(time.Minute))
 
-	It("cannot be set from a host beside", func(ctx SpecContext) {
+	It("cannot be set by a neighbouring host", func(ctx SpecContext) {
 		p := newPerson()
 		p.header = http.Header{"X-Forwarded-Proto": {"https"}}
-		p.header.Set("Cookie", "__Secure-bbmcp-token="+account(ctx, newNamespace(ctx), "person", viewer))
+		p.header.Set("Cookie", "__Secure-bbmcp-token="+newAccount(ctx, newNamespace(ctx), "person", viewer))
 		p.visit(ctx, "/dashboard/")
 		Expect(p.status).To(Equal(http.StatusUnauthorized), "browsers let other hosts of the domain set this one")
 	}, SpecTimeout(time.Minute))
 
-	It("says why when the browser did not keep it", func(ctx SpecContext) {
+	It("explains itself if the browser did not keep the cookie", func(ctx SpecContext) {
 		p := newPerson()
 		p.visit(ctx, "/dashboard/sign-in?given&to=%2Fdashboard%2F")
-		Expect(p.reads()).To(ContainSubstring("Open the dashboard with https://"))
+		Expect(p.mainText()).To(ContainSubstring("Open the dashboard with https://"))
 	}, SpecTimeout(time.Minute))
 
-	It("leads back to where it began, and nowhere else", func(ctx SpecContext) {
+	It("leads back to the page where it began, and to no other site", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "person", viewer)
+		token := newAccount(ctx, namespace, "person", viewer)
 		p := newPerson()
 		p.visit(ctx, "/dashboard/ns/"+namespace+"/webhooks?state=failing")
 		p.submit(ctx, "Sign in", fields{"token": token})
@@ -148,7 +148,7 @@ var _ = Describe("a session", func() {
 		}
 	}, SpecTimeout(time.Minute))
 
-	It("is found again by a browser that comes from another site", func(ctx SpecContext) {
+	It("is found again after a link from another site", func(ctx SpecContext) {
 		p := newPerson()
 		p.header = http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}}
 		p.visit(ctx, "/dashboard/ns/shop/webhooks")
@@ -157,10 +157,10 @@ var _ = Describe("a session", func() {
 	}, SpecTimeout(time.Minute))
 })
 
-var _ = Describe("every answer", func() {
-	It("forbids what pages do not need", func(ctx SpecContext) {
+var _ = Describe("every response of the dashboard", func() {
+	It("forbids foreign content, frames and caching", func(ctx SpecContext) {
 		t := newTenant(ctx)
-		p := signedIn(ctx, t.member(ctx, "all"))
+		p := signIn(ctx, t.member(ctx, "all"))
 		base := "/dashboard/ns/" + t.namespace
 		for _, path := range []string{
 			"/dashboard/sign-in", base + "/", base + "/webhooks", base + "/webhooks/" + t.webhook, base + "/deliveries/" + t.delivery,
@@ -171,22 +171,22 @@ var _ = Describe("every answer", func() {
 			Expect(policy).To(And(HavePrefix("default-src 'self';"), ContainSubstring("frame-ancestors 'none'"), Not(ContainSubstring("unsafe"))), path)
 			Expect(p.answer.Get("X-Content-Type-Options")).To(Equal("nosniff"))
 			Expect(p.answer.Get("Cache-Control")).To(Equal("no-store"), path)
-			for _, node := range all(p.page, atom.Script) {
+			for _, node := range findAll(p.page, atom.Script) {
 				Expect(attribute(node, "src")).NotTo(BeEmpty(), "%s has a script in it", path)
 			}
-			Expect(all(p.page, atom.Style)).To(BeEmpty(), path)
+			Expect(findAll(p.page, atom.Style)).To(BeEmpty(), path)
 			Expect(p.source).NotTo(ContainSubstring(" style="), path)
 			Expect(p.source).NotTo(MatchRegexp(`\son[a-z]+="`), path)
 		}
 		Expect(p.status).To(Equal(http.StatusNotFound))
-		Expect(p.reads()).To(ContainSubstring("Begin again"))
+		Expect(p.mainText()).To(ContainSubstring("Begin again"))
 	}, SpecTimeout(time.Minute))
 
-	It("of a file may be kept for ever, because its name changes with it", func(ctx SpecContext) {
+	It("may be cached for ever if it is a static file, whose name has its hash", func(ctx SpecContext) {
 		p := newPerson()
 		p.visit(ctx, "/dashboard/sign-in")
 		files := 0
-		for _, node := range append(all(p.page, atom.Link), all(p.page, atom.Script)...) {
+		for _, node := range append(findAll(p.page, atom.Link), findAll(p.page, atom.Script)...) {
 			path := attribute(node, "href") + attribute(node, "src")
 			p.visit(ctx, path)
 			Expect(p.status).To(Equal(http.StatusOK), path)
@@ -202,9 +202,9 @@ var _ = Describe("every answer", func() {
 })
 
 var _ = Describe("a post from another site", func() {
-	It("does nothing, whatever the cookie says", func(ctx SpecContext) {
+	It("changes nothing, even with a valid cookie", func(ctx SpecContext) {
 		t := newTenant(ctx)
-		p := signedIn(ctx, t.member(ctx, "all"))
+		p := signIn(ctx, t.member(ctx, "all"))
 		before := fingerprint(ctx, t)
 		for _, header := range []http.Header{
 			{"Sec-Fetch-Site": {"cross-site"}}, {"Sec-Fetch-Site": {"same-site"}},
@@ -213,46 +213,46 @@ var _ = Describe("a post from another site", func() {
 			p.header = header
 			for _, r := range rights {
 				if strings.HasPrefix(r.call, "POST ") {
-					Expect(p.call(ctx, r, t, t.namespace)).To(Equal(no), "%s with %v", r.call, header)
-					Expect(p.reads()).To(ContainSubstring("another site sent this"))
+					Expect(p.call(ctx, r, t, t.namespace)).To(Equal(forbidden), "%s with %v", r.call, header)
+					Expect(p.mainText()).To(ContainSubstring("another site sent this"))
 				}
 			}
 			p.send(ctx, http.MethodPost, "/dashboard/sign-out", nil)
-			Expect(p.status).To(Equal(no))
+			Expect(p.status).To(Equal(forbidden))
 			p.send(ctx, http.MethodPost, "/dashboard/sign-in", map[string][]string{"token": {"a.b.c"}})
-			Expect(p.status).To(Equal(no), "nobody is signed in as somebody else")
+			Expect(p.status).To(Equal(forbidden), "nobody is signed in as somebody else")
 		}
 		Expect(fingerprint(ctx, t)).To(Equal(before))
 	}, SpecTimeout(time.Minute))
 })
 
 var _ = Describe("secrets and tokens", func() {
-	It("are shown once or never, and are in no log", func(ctx SpecContext) {
+	It("are shown at most once, and are in no log", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		token := account(ctx, namespace, "person", everything...)
-		p := signedIn(ctx, token)
+		token := newAccount(ctx, namespace, "person", everything...)
+		p := signIn(ctx, token)
 		base := "/dashboard/ns/" + namespace
 		p.visit(ctx, base+"/webhooks/new")
 		p.submit(ctx, "Create webhook", fields{"name": "orders", "url": endpoint.URL("/" + namespace), "events": "*"})
-		created := secretText.FindString(p.text())
-		Expect(strings.Count(p.text(), created)).To(Equal(1))
+		created := secretText.FindString(p.pageText())
+		Expect(strings.Count(p.pageText(), created)).To(Equal(1))
 		Expect(p.at.String()).NotTo(ContainSubstring("whsec"))
 		p.follow(ctx, "I have copied it, go to the webhook")
 		p.follow(ctx, "Rotate secret")
 		p.submit(ctx, "Make a new secret", nil)
-		rotated := secretText.FindString(p.text())
+		rotated := secretText.FindString(p.pageText())
 		Expect(rotated).NotTo(BeElementOf("", created))
 		own := "my-own-secret-of-32-characters--"
 		p.visit(ctx, base+"/webhooks/new")
 		p.submit(ctx, "Create webhook", fields{"name": "own", "url": "ftp://wrong", "events": "*", "secret": own})
 		Expect(p.status).To(Equal(http.StatusUnprocessableEntity))
 		Expect(p.source).NotTo(ContainSubstring(own), "what was typed as a secret is not sent back")
-		publish(ctx, token, exampleOf("context.created"))
+		publishEvent(ctx, token, readExample("context.created"))
 
 		p.visit(ctx, base+"/webhooks")
 		p.follow(ctx, "orders")
 		webhook := p.at.Path
-		Eventually(ctx, func() string { p.visit(ctx, webhook); return p.source }).WithTimeout(soon).WithPolling(pollEvery).Should(ContainSubstring("dlv_"))
+		Eventually(ctx, func() string { p.visit(ctx, webhook); return p.source }).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(ContainSubstring("dlv_"))
 		p.follow(ctx, "context.created")
 		delivery := p.at.Path
 		for _, path := range []string{
@@ -262,7 +262,7 @@ var _ = Describe("secrets and tokens", func() {
 			p.visit(ctx, path)
 			Expect(p.status).To(Equal(http.StatusOK), path)
 			for _, secret := range []string{created, rotated, token} {
-				Expect(p.text()).NotTo(ContainSubstring(secret), path)
+				Expect(p.pageText()).NotTo(ContainSubstring(secret), path)
 			}
 		}
 		logs, err := cluster.Logs()

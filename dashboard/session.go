@@ -13,7 +13,7 @@ import (
 
 // The cookie holds the token and nothing else; no replica keeps sessions. The
 // prefix makes browsers refuse it from a page that came without TLS, and from any
-// other host: one beside ours, as under a common domain, could set it for us.
+// other host: a neighbour under a common domain could set it otherwise.
 const (
 	secureCookie   = "__Host-bbmcp-token"
 	loopbackCookie = "bbmcp-token"

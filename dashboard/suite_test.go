@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	pollEvery = 20 * time.Millisecond
-	soon      = 30 * time.Second
+	pollEvery       = 20 * time.Millisecond
+	eventualTimeout = 30 * time.Second
 )
 
 var (
@@ -97,17 +97,17 @@ func newNamespace(ctx context.Context) string {
 	return namespace.Name
 }
 
-// account makes a ServiceAccount with these roles and returns its token.
-func account(ctx context.Context, namespace, name string, roles ...string) string {
+// newAccount makes a ServiceAccount with these roles and returns its token.
+func newAccount(ctx context.Context, namespace, name string, roles ...string) string {
 	GinkgoHelper()
 	token, err := cluster.Token(ctx, namespace, name, roles)
 	Expect(err).NotTo(HaveOccurred())
 	return token
 }
 
-// declare makes a webhook as kubectl would, with one attempt for a delivery, and
+// createWebhook makes a webhook as kubectl would, with one attempt for a delivery, and
 // waits until it is ready.
-func declare(ctx context.Context, namespace, name, url string, change ...func(*v1alpha1.Webhook)) string {
+func createWebhook(ctx context.Context, namespace, name, url string, change ...func(*v1alpha1.Webhook)) string {
 	GinkgoHelper()
 	webhook := &v1alpha1.Webhook{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -122,22 +122,22 @@ func declare(ctx context.Context, namespace, name, url string, change ...func(*v
 		var now v1alpha1.Webhook
 		g.Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), &now)).To(Succeed())
 		g.Expect(now.Status.Signing).NotTo(BeNil())
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+	}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Succeed())
 	return id
 }
 
-// oneAttempt makes deliveries of a webhook fail at once.
-func oneAttempt(ctx context.Context, namespace, name string) {
+// setOneAttempt makes deliveries of a webhook fail at once.
+func setOneAttempt(ctx context.Context, namespace, name string) {
 	GinkgoHelper()
 	webhook := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"retryPolicy":{"delays":[]}}}`))
 	Expect(cluster.Client.Patch(ctx, webhook, patch)).To(Succeed())
 }
 
-// publish sends an event through the gateway.
-func publish(ctx context.Context, token, body string) {
+// publishEvent sends an event through the gateway.
+func publishEvent(ctx context.Context, token, body string) {
 	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, shared.URL+"/v1/events", readerOf(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, shared.URL+"/v1/events", newReader(body))
 	Expect(err).NotTo(HaveOccurred())
 	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Content-Type", "application/json")
@@ -147,9 +147,9 @@ func publish(ctx context.Context, token, body string) {
 	Expect(response.StatusCode).To(Equal(http.StatusAccepted))
 }
 
-// deliveryOf waits for the only delivery of a webhook to be in a state, and
+// awaitDelivery waits for the only delivery of a webhook to be in a state, and
 // returns its id.
-func deliveryOf(ctx context.Context, namespace string, state v1alpha1.DeliveryState) (id string) {
+func awaitDelivery(ctx context.Context, namespace string, state v1alpha1.DeliveryState) (id string) {
 	GinkgoHelper()
 	Eventually(ctx, func(g Gomega) {
 		var list v1alpha1.WebhookDeliveryList
@@ -157,6 +157,6 @@ func deliveryOf(ctx context.Context, namespace string, state v1alpha1.DeliverySt
 		g.Expect(list.Items).To(HaveLen(1))
 		g.Expect(list.Items[0].Status.State).To(Equal(state))
 		id = identity.DeliveryID(list.Items[0].Name, string(list.Items[0].UID))
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+	}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Succeed())
 	return id
 }

@@ -20,7 +20,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 )
 
-func TestTextIsShownAsItIsAndHarmless(t *testing.T) {
+func TestTextIsEscaped(t *testing.T) {
 	for text, want := range map[string]string{
 		"<b>&\"'":                           "&lt;b&gt;&amp;&#34;&#39;",
 		"a\u202eb":                          `a<span class="ctl">U+202E</span>b`,
@@ -40,7 +40,7 @@ func TestTextIsShownAsItIsAndHarmless(t *testing.T) {
 	}
 }
 
-func FuzzShownTextHasNoMarkupAndNothingHidden(f *testing.F) {
+func FuzzEscapeText(f *testing.F) {
 	f.Add("<a href=x>\u202e\x00\xff")
 	f.Fuzz(func(t *testing.T, text string) {
 		shown := string(escapeText(text))
@@ -56,7 +56,7 @@ func FuzzShownTextHasNoMarkupAndNothingHidden(f *testing.F) {
 	})
 }
 
-func TestDurationsReadLikeSpeech(t *testing.T) {
+func TestFormatDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0 s", 35 * time.Millisecond: "35 ms", 1250 * time.Millisecond: "1.25 s", 5 * time.Second: "5 s", 59600 * time.Millisecond: "60 s",
 		65 * time.Second: "1 min 5 s", 2 * time.Minute: "2 min", 24 * time.Hour: "1 d", 26*time.Hour + 5*time.Minute: "1 d 2 h", 72 * time.Hour: "3 d",
@@ -68,7 +68,7 @@ func TestDurationsReadLikeSpeech(t *testing.T) {
 	}
 }
 
-func TestAPartIsNeverAllAndNeverNone(t *testing.T) {
+func TestPercentageRoundsInwards(t *testing.T) {
 	for _, c := range []struct{ part, whole, want int }{{0, 0, 0}, {0, 9, 0}, {9, 9, 100}, {999, 1000, 99}, {1, 1000, 1}, {1, 2, 50}, {2, 3, 67}} {
 		if got := percentage(c.part, c.whole); got != c.want {
 			t.Errorf("share(%d, %d) = %d, want %d", c.part, c.whole, got, c.want)
@@ -76,7 +76,7 @@ func TestAPartIsNeverAllAndNeverNone(t *testing.T) {
 	}
 }
 
-func TestEveryReasonOfAFailureIsExplained(t *testing.T) {
+func TestEveryFailureReasonIsExplained(t *testing.T) {
 	_, unknown := explainReason("no such reason", nil)
 	for _, reason := range dispatcher.Reasons() {
 		title, advice := explainReason(string(reason), new(http.StatusTeapot))
@@ -91,7 +91,7 @@ func TestEveryReasonOfAFailureIsExplained(t *testing.T) {
 	}
 }
 
-func TestACookieGoesWithoutSecureOnThisMachineOnly(t *testing.T) {
+func TestCookieIsInsecureOnLoopbackOnly(t *testing.T) {
 	for _, c := range []struct {
 		host, remote, forwarded string
 		want                    bool
@@ -115,7 +115,7 @@ func at(seconds float64) time.Time {
 	return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
 }
 
-func TestATimelineIsDrawnToScaleAndCutWhereNothingHappens(t *testing.T) {
+func TestTimelineIsToScaleWithCuts(t *testing.T) {
 	delays, timeout := defaultPolicy()
 	status := 500
 	reason := "HTTPStatus"
@@ -141,7 +141,7 @@ func TestATimelineIsDrawnToScaleAndCutWhereNothingHappens(t *testing.T) {
 	}
 }
 
-func TestATimelineShowsWhatIsToCome(t *testing.T) {
+func TestTimelineShowsScheduledAttempts(t *testing.T) {
 	delays, timeout := defaultPolicy()
 	reason := "Timeout"
 	d := &Delivery{DeliveryDetail: rest.DeliveryDetail{Delivery: rest.Delivery{CreatedAt: at(0), Attempts: 2, NextAttemptAt: new(at(40))}}}
@@ -161,7 +161,7 @@ func TestATimelineShowsWhatIsToCome(t *testing.T) {
 	}
 }
 
-func TestAPlotShowsSharesWithoutColour(t *testing.T) {
+func TestPlotIsReadableWithoutColour(t *testing.T) {
 	s := summarizeHealth(Health{Recent: []Outcome{{Succeeded: true, Took: 10 * time.Millisecond}, {Took: time.Second}, {Succeeded: true, Took: 10 * time.Second}}})
 	if s.Share != 67 || s.Median != 10*time.Second || s.Slowest != 10*time.Second {
 		t.Errorf("%+v", s)
@@ -180,7 +180,7 @@ func TestAPlotShowsSharesWithoutColour(t *testing.T) {
 
 // What has no object counts too: with failures on record always and successes only
 // within a budget, objects alone would tell of an endpoint that fails often.
-func TestSharesCountWhatHasNoObject(t *testing.T) {
+func TestSummaryCountsUnrecordedSuccesses(t *testing.T) {
 	recent := []Outcome{{Succeeded: true, Took: time.Second}, {}, {Succeeded: true, Took: time.Second, Untold: 97}}
 	if s := summarizeHealth(Health{Recent: recent}); s.Total != 100 || s.Succeeded != 99 || s.Share != 99 || s.Drawn != 3 || !strings.Contains(string(s.Plot), "Of the last 100 deliveries 99 succeeded.") {
 		t.Errorf("%+v", s)
@@ -197,7 +197,7 @@ func TestSharesCountWhatHasNoObject(t *testing.T) {
 // tickTexts are where the texts over an axis are, and what they say.
 var tickTexts = regexp.MustCompile(`<text class="tick" x="([0-9.]+)" y="12" text-anchor="middle">([^<]+)</text>`)
 
-func TestTheTextsOfAnAxisKeepClearOfEachOther(t *testing.T) {
+func TestAxisLabelsDoNotOverlap(t *testing.T) {
 	reason := "ConnectionRefused"
 	delays := []time.Duration{time.Second, 2 * time.Second, time.Minute, time.Hour, 24 * time.Hour}
 	for _, starts := range [][]float64{{0}, {0, 1, 3}, {0, 1, 3, 63, 3663}, {0, 200000, 400000, 600000, 800000}, {0, 7220}, {0, 0.05, 0.1}} {
@@ -240,7 +240,7 @@ func number(t *testing.T, text string) float64 {
 	return n
 }
 
-func TestWhatDeliversNothingComesFirst(t *testing.T) {
+func TestWebhooksThatDeliverNothingComeFirst(t *testing.T) {
 	row := func(name, status string, change func(*webhookRow)) webhookRow {
 		r := webhookRow{Webhook: rest.Webhook{Name: name, Status: status}}
 		if change != nil {
@@ -269,7 +269,7 @@ func TestWhatDeliversNothingComesFirst(t *testing.T) {
 	}
 }
 
-func TestSettingsThatAreTyped(t *testing.T) {
+func TestReadSettings(t *testing.T) {
 	now := &rest.Webhook{
 		RetryPolicy: rest.RetryPolicy{Delays: []string{"5s", "1m"}, Timeout: "10s"}, DeliveryDeadline: "72h", Overflow: "Skip",
 		Retention: rest.Retention{Failed: new("48h"), MaxCount: new(5), Record: "Budgeted"},

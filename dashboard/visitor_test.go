@@ -39,8 +39,8 @@ func newPerson() *person {
 	return &person{client: &http.Client{Jar: jar}, base: shared.URL, header: http.Header{}}
 }
 
-// signedIn is a person who has come in with a token.
-func signedIn(ctx context.Context, token string) *person {
+// signIn is a person who has come in with a token.
+func signIn(ctx context.Context, token string) *person {
 	GinkgoHelper()
 	p := newPerson()
 	p.visit(ctx, "/dashboard/")
@@ -90,7 +90,7 @@ type fields map[string]string
 // submit presses a button. The form's other fields stay as they are.
 func (p *person) submit(ctx context.Context, button string, typed fields) {
 	GinkgoHelper()
-	form := p.formOf(button)
+	form := p.findForm(button)
 	Expect(form).NotTo(BeNil(), "there is no button %q on %s:\n%s", button, p.at, p.source)
 	values := formValues(form)
 	for name, value := range typed {
@@ -110,8 +110,8 @@ func (p *person) submit(ctx context.Context, button string, typed fields) {
 // follow clicks a link.
 func (p *person) follow(ctx context.Context, text string) {
 	GinkgoHelper()
-	for _, link := range all(p.page, atom.A) {
-		if words(link) == text {
+	for _, link := range findAll(p.page, atom.A) {
+		if textOf(link) == text {
 			to, err := p.at.Parse(attribute(link, "href"))
 			Expect(err).NotTo(HaveOccurred())
 			p.send(ctx, http.MethodGet, to.String(), nil)
@@ -121,26 +121,26 @@ func (p *person) follow(ctx context.Context, text string) {
 	Fail("there is no link " + text + " on " + p.at.String() + ":\n" + p.source)
 }
 
-// offers reports whether there is a button or link with these words.
-func (p *person) offers(text string) bool {
-	for _, node := range slices.Concat(all(p.page, atom.A), all(p.page, atom.Button)) {
-		if words(node) == text {
+// hasControl reports whether there is a button or link with these words.
+func (p *person) hasControl(text string) bool {
+	for _, node := range slices.Concat(findAll(p.page, atom.A), findAll(p.page, atom.Button)) {
+		if textOf(node) == text {
 			return true
 		}
 	}
 	return false
 }
 
-// text is the source of the page without its escapes.
-func (p *person) text() string { return html.UnescapeString(p.source) }
+// pageText is the source of the page without its escapes.
+func (p *person) pageText() string { return html.UnescapeString(p.source) }
 
-// reads is the text of the page.
-func (p *person) reads() string { return words(first(p.page, atom.Main)) }
+// mainText is the text of the page.
+func (p *person) mainText() string { return textOf(findFirst(p.page, atom.Main)) }
 
-func (p *person) formOf(button string) *html.Node {
-	for _, form := range all(p.page, atom.Form) {
-		for _, b := range all(form, atom.Button) {
-			if words(b) == button {
+func (p *person) findForm(button string) *html.Node {
+	for _, form := range findAll(p.page, atom.Form) {
+		for _, b := range findAll(form, atom.Button) {
+			if textOf(b) == button {
 				return form
 			}
 		}
@@ -150,23 +150,23 @@ func (p *person) formOf(button string) *html.Node {
 
 func formValues(form *html.Node) url.Values {
 	values := url.Values{}
-	for _, input := range all(form, atom.Input) {
+	for _, input := range findAll(form, atom.Input) {
 		values.Set(attribute(input, "name"), attribute(input, "value"))
 	}
-	for _, area := range all(form, atom.Textarea) {
+	for _, area := range findAll(form, atom.Textarea) {
 		var text strings.Builder
 		for child := range area.ChildNodes() {
 			text.WriteString(child.Data)
 		}
 		values.Set(attribute(area, "name"), strings.TrimPrefix(text.String(), "\n"))
 	}
-	for _, choice := range all(form, atom.Select) {
-		for i, option := range all(choice, atom.Option) {
-			value, given := lookup(option, "value")
+	for _, choice := range findAll(form, atom.Select) {
+		for i, option := range findAll(choice, atom.Option) {
+			value, given := lookUpAttribute(option, "value")
 			if !given {
-				value = words(option)
+				value = textOf(option)
 			}
-			if _, selected := lookup(option, "selected"); selected || i == 0 {
+			if _, selected := lookUpAttribute(option, "selected"); selected || i == 0 {
 				values.Set(attribute(choice, "name"), value)
 			}
 		}
@@ -174,7 +174,7 @@ func formValues(form *html.Node) url.Values {
 	return values
 }
 
-func all(root *html.Node, kind atom.Atom) (found []*html.Node) {
+func findAll(root *html.Node, kind atom.Atom) (found []*html.Node) {
 	for node := range root.Descendants() {
 		if node.DataAtom == kind {
 			found = append(found, node)
@@ -183,14 +183,14 @@ func all(root *html.Node, kind atom.Atom) (found []*html.Node) {
 	return found
 }
 
-func first(root *html.Node, kind atom.Atom) *html.Node {
-	if found := all(root, kind); len(found) > 0 {
+func findFirst(root *html.Node, kind atom.Atom) *html.Node {
+	if found := findAll(root, kind); len(found) > 0 {
 		return found[0]
 	}
 	return root
 }
 
-func lookup(node *html.Node, name string) (string, bool) {
+func lookUpAttribute(node *html.Node, name string) (string, bool) {
 	for _, a := range node.Attr {
 		if a.Key == name {
 			return a.Val, true
@@ -200,12 +200,12 @@ func lookup(node *html.Node, name string) (string, bool) {
 }
 
 func attribute(node *html.Node, name string) string {
-	value, _ := lookup(node, name)
+	value, _ := lookUpAttribute(node, name)
 	return value
 }
 
-// words is the text of a node, without what is not shown, with single spaces.
-func words(node *html.Node) string {
+// textOf is the text of a node, without what is not shown, with single spaces.
+func textOf(node *html.Node) string {
 	var text strings.Builder
 	for n := range node.Descendants() {
 		if n.Type == html.TextNode && n.Parent.DataAtom != atom.Script && n.Parent.DataAtom != atom.Style {
@@ -215,4 +215,4 @@ func words(node *html.Node) string {
 	return strings.Join(strings.Fields(text.String()), " ")
 }
 
-func readerOf(text string) io.Reader { return strings.NewReader(text) }
+func newReader(text string) io.Reader { return strings.NewReader(text) }

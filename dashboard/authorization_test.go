@@ -23,8 +23,8 @@ import (
 var roles = [...]string{"nobody", viewer, deliveryViewer, editor, publisher, admin, "all"}
 
 const (
-	ok = http.StatusOK
-	no = http.StatusForbidden
+	ok        = http.StatusOK
+	forbidden = http.StatusForbidden
 )
 
 // right is what each role gets of a page, or for a post, sent as a page would
@@ -38,26 +38,26 @@ type right struct {
 
 // nobody viewer delivery-viewer editor publisher admin all
 var rights = []right{
-	{"GET /", nil, [...]int{no, ok, no, ok, no, ok, ok}},
-	{"GET /webhooks", nil, [...]int{no, ok, no, ok, no, ok, ok}},
-	{"GET /webhooks/new", nil, [...]int{no, no, no, ok, no, ok, ok}},
-	{"GET /webhooks/{webhook}", nil, [...]int{no, ok, no, ok, no, ok, ok}},
-	{"GET /webhooks/{webhook}/edit", nil, [...]int{no, no, no, ok, no, ok, ok}},
-	{"GET /webhooks/{webhook}/rotate", nil, [...]int{no, no, no, ok, no, ok, ok}},
-	{"GET /webhooks/{webhook}/delete", nil, [...]int{no, no, no, ok, no, ok, ok}},
-	{"GET /webhooks/{webhook}/test", nil, [...]int{no, no, no, no, no, no, ok}},
-	{"GET /deliveries/{delivery}", nil, [...]int{no, no, ok, ok, no, ok, ok}},
-	{"GET /deliveries/{delivery}/body", nil, [...]int{no, no, ok, ok, no, ok, ok}},
+	{"GET /", nil, [...]int{forbidden, ok, forbidden, ok, forbidden, ok, ok}},
+	{"GET /webhooks", nil, [...]int{forbidden, ok, forbidden, ok, forbidden, ok, ok}},
+	{"GET /webhooks/new", nil, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"GET /webhooks/{webhook}", nil, [...]int{forbidden, ok, forbidden, ok, forbidden, ok, ok}},
+	{"GET /webhooks/{webhook}/edit", nil, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"GET /webhooks/{webhook}/rotate", nil, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"GET /webhooks/{webhook}/delete", nil, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"GET /webhooks/{webhook}/test", nil, [...]int{forbidden, forbidden, forbidden, forbidden, forbidden, forbidden, ok}},
+	{"GET /deliveries/{delivery}", nil, [...]int{forbidden, forbidden, ok, ok, forbidden, ok, ok}},
+	{"GET /deliveries/{delivery}/body", nil, [...]int{forbidden, forbidden, ok, ok, forbidden, ok, ok}},
 	{"GET /event-types", nil, [...]int{ok, ok, ok, ok, ok, ok, ok}},
-	{"POST /webhooks", url.Values{"name": {"another"}, "url": {"https://example.com/"}, "events": {"*"}}, [...]int{no, no, no, ok, no, ok, ok}},
-	{"POST /webhooks/{webhook}/edit", url.Values{"url": {"{url}"}, "events": {"*"}, "description": {"a note"}}, [...]int{no, no, no, ok, no, ok, ok}},
-	{"POST /webhooks/{webhook}/test", url.Values{"event": {"context.created"}}, [...]int{no, no, no, no, ok, no, ok}},
-	{"POST /deliveries/{delivery}/retry", nil, [...]int{no, no, no, ok, no, ok, ok}},
-	{"POST /webhooks/{webhook}/suspend", nil, [...]int{no, no, no, ok, no, ok, ok}},
-	{"POST /webhooks/{webhook}/resume", nil, [...]int{no, no, no, ok, no, ok, ok}},
-	{"POST /webhooks/{webhook}/enable", nil, [...]int{no, no, no, ok, no, ok, ok}},
-	{"POST /webhooks/{webhook}/rotate", url.Values{"key": {"once"}}, [...]int{no, no, no, ok, no, ok, ok}},
-	{"POST /webhooks/{webhook}/delete", nil, [...]int{no, no, no, ok, no, ok, ok}},
+	{"POST /webhooks", url.Values{"name": {"another"}, "url": {"https://example.com/"}, "events": {"*"}}, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"POST /webhooks/{webhook}/edit", url.Values{"url": {"{url}"}, "events": {"*"}, "description": {"a note"}}, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"POST /webhooks/{webhook}/test", url.Values{"event": {"context.created"}}, [...]int{forbidden, forbidden, forbidden, forbidden, ok, forbidden, ok}},
+	{"POST /deliveries/{delivery}/retry", nil, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"POST /webhooks/{webhook}/suspend", nil, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"POST /webhooks/{webhook}/resume", nil, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"POST /webhooks/{webhook}/enable", nil, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"POST /webhooks/{webhook}/rotate", url.Values{"key": {"once"}}, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
+	{"POST /webhooks/{webhook}/delete", nil, [...]int{forbidden, forbidden, forbidden, ok, forbidden, ok, ok}},
 }
 
 // actions are what is offered on the pages of a webhook and of a delivery, by
@@ -75,9 +75,9 @@ func newTenant(ctx context.Context) tenant {
 	GinkgoHelper()
 	t := tenant{namespace: newNamespace(ctx)}
 	endpoint.Script("/"+t.namespace, receiver.Step{Status: http.StatusInternalServerError})
-	t.webhook = declare(ctx, t.namespace, "orders", endpoint.URL("/"+t.namespace))
-	publish(ctx, account(ctx, t.namespace, "source", publisher), exampleOf("context.created"))
-	t.delivery = deliveryOf(ctx, t.namespace, v1alpha1.DeliveryFailed)
+	t.webhook = createWebhook(ctx, t.namespace, "orders", endpoint.URL("/"+t.namespace))
+	publishEvent(ctx, newAccount(ctx, t.namespace, "source", publisher), readExample("context.created"))
+	t.delivery = awaitDelivery(ctx, t.namespace, v1alpha1.DeliveryFailed)
 	return t
 }
 
@@ -85,11 +85,11 @@ func (t tenant) member(ctx context.Context, role string) string {
 	GinkgoHelper()
 	switch role {
 	case "nobody":
-		return account(ctx, t.namespace, role)
+		return newAccount(ctx, t.namespace, role)
 	case "all":
-		return account(ctx, t.namespace, role, everything...)
+		return newAccount(ctx, t.namespace, role, everything...)
 	}
-	return account(ctx, t.namespace, role, role)
+	return newAccount(ctx, t.namespace, role, role)
 }
 
 // call does what a row says, to the objects of a tenant, in a namespace.
@@ -142,16 +142,16 @@ var _ = Describe("rights", func() {
 					p.visit(ctx, "/dashboard/ns/"+t.namespace+"/webhooks/"+t.webhook)
 				}
 				seen := p.status == ok
-				Expect(p.offers(action)).To(Equal(seen && may[call]), "%s for %s", action, role)
+				Expect(p.hasControl(action)).To(Equal(seen && may[call]), "%s for %s", action, role)
 			}
 			Expect(onWebhook).To(Equal(may["GET /webhooks/{webhook}"]))
 
 			before := fingerprint(ctx, t)
 			for _, r := range rights {
-				Expect(p.call(ctx, r, t, t.namespace)).To(Equal(r.want[column]), "%s for %s: %s", r.call, role, p.reads())
-				if r.want[column] == no {
-					Expect(p.reads()).To(ContainSubstring("You may not"), r.call)
-					Expect(p.reads()).To(ContainSubstring("bbmcp-"), "%s: the role is named", r.call)
+				Expect(p.call(ctx, r, t, t.namespace)).To(Equal(r.want[column]), "%s for %s: %s", r.call, role, p.mainText())
+				if r.want[column] == forbidden {
+					Expect(p.mainText()).To(ContainSubstring("You may not"), r.call)
+					Expect(p.mainText()).To(ContainSubstring("bbmcp-"), "%s: the role is named", r.call)
 					if !may["POST /webhooks/{webhook}/edit"] && !may["POST /webhooks/{webhook}/test"] {
 						Expect(fingerprint(ctx, t)).To(Equal(before), r.call)
 					}
@@ -160,36 +160,36 @@ var _ = Describe("rights", func() {
 		}, SpecTimeout(2*time.Minute))
 	}
 
-	It("end at the namespace", func(ctx SpecContext) {
+	It("end at the namespace, on every page", func(ctx SpecContext) {
 		ours, theirs := newTenant(ctx), newTenant(ctx)
-		p := signedIn(ctx, account(ctx, ours.namespace, "all", everything...))
+		p := signIn(ctx, newAccount(ctx, ours.namespace, "all", everything...))
 		before := fingerprint(ctx, theirs)
 		missing := tenant{webhook: identity.WebhookID("nowhere", "nothing"), delivery: identity.DeliveryID("nothing", "nowhere")}
 		for _, r := range rights {
 			if strings.Contains(r.call, "event-types") {
 				continue
 			}
-			Expect(p.call(ctx, r, theirs, theirs.namespace)).To(Equal(no), r.call)
-			refused := withoutID(p.reads())
+			Expect(p.call(ctx, r, theirs, theirs.namespace)).To(Equal(forbidden), r.call)
+			refused := withoutID(p.mainText())
 			p.call(ctx, r, missing, theirs.namespace)
-			Expect(withoutID(p.reads())).To(Equal(refused), "%s: nobody learns what exists", r.call)
+			Expect(withoutID(p.mainText())).To(Equal(refused), "%s: nobody learns what exists", r.call)
 			if strings.Contains(r.call, "{") {
-				Expect(p.call(ctx, r, theirs, ours.namespace)).To(Equal(http.StatusNotFound), "%s: %s", r.call, p.reads())
+				Expect(p.call(ctx, r, theirs, ours.namespace)).To(Equal(http.StatusNotFound), "%s: %s", r.call, p.mainText())
 			}
 		}
 		Expect(fingerprint(ctx, theirs)).To(Equal(before))
 		p.visit(ctx, "/dashboard/ns/"+theirs.namespace+"/event-types")
-		Expect(p.reads()).To(ContainSubstring("You may not see who wants it"))
-		Expect(p.reads()).NotTo(ContainSubstring("orders"))
+		Expect(p.mainText()).To(ContainSubstring("You may not see who wants it"))
+		Expect(p.mainText()).NotTo(ContainSubstring("orders"))
 	}, SpecTimeout(2*time.Minute))
 
-	It("of a viewer of webhooks do not reach into deliveries", func(ctx SpecContext) {
+	It("of a viewer of webhooks do not include deliveries", func(ctx SpecContext) {
 		t := newTenant(ctx)
-		p := signedIn(ctx, t.member(ctx, viewer))
-		Expect(p.reads()).To(ContainSubstring("bbmcp-delivery-viewer"))
+		p := signIn(ctx, t.member(ctx, viewer))
+		Expect(p.mainText()).To(ContainSubstring("bbmcp-delivery-viewer"))
 		Expect(p.source).NotTo(ContainSubstring("dlv_"))
 		p.visit(ctx, "/dashboard/ns/"+t.namespace+"/webhooks/"+t.webhook)
-		Expect(p.reads()).To(And(ContainSubstring("bbmcp-delivery-viewer"), ContainSubstring("not shown to you")))
+		Expect(p.mainText()).To(And(ContainSubstring("bbmcp-delivery-viewer"), ContainSubstring("not shown to you")))
 		Expect(p.source).NotTo(ContainSubstring("dlv_"))
 		Expect(p.source).NotTo(ContainSubstring("<svg class=\"plot\""))
 	}, SpecTimeout(time.Minute))
