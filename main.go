@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"bbmcp.quietstack.com/webhooks/internal/app"
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
 
@@ -33,6 +34,6 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	command.AddCommand(newManagerCommand(), newGatewayCommand())
+	command.AddCommand(app.NewManagerCommand(), app.NewGatewayCommand())
 	return command
 }

@@ -28,9 +28,9 @@ const (
 	payloadBytesAnnotation = "bbmcp.quietstack.com/payload-bytes"
 )
 
-// DeliveryCacheOptions are the options of the cache of deliveries: it holds all but the
+// deliveryCacheOptions are the options of the cache of deliveries: it holds all but the
 // succeeded ones, stripped of what is large and not needed.
-func DeliveryCacheOptions(options cache.Options, filling *ProgressiveSync) cache.Options {
+func deliveryCacheOptions(options cache.Options, filling *ProgressiveSync) cache.Options {
 	options.NewInformer = filling.NewInformer
 	options.DefaultTransform = cache.TransformStripManagedFields()
 	options.ByObject = map[client.Object]cache.ByObject{
@@ -42,9 +42,9 @@ func DeliveryCacheOptions(options cache.Options, filling *ProgressiveSync) cache
 	return options
 }
 
-// IndexDeliveries makes the cached deliveries of a webhook listable, and those
+// indexDeliveries makes the cached deliveries of a webhook listable, and those
 // that have failed for good.
-func IndexDeliveries(ctx context.Context, indexer client.FieldIndexer) error {
+func indexDeliveries(ctx context.Context, indexer client.FieldIndexer) error {
 	return errors.Join(
 		indexer.IndexField(ctx, &v1alpha1.WebhookDelivery{}, v1alpha1.FieldWebhookName, func(object client.Object) []string {
 			return []string{object.(*v1alpha1.WebhookDelivery).Spec.WebhookRef.Name}

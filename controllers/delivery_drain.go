@@ -103,8 +103,3 @@ func (d drainer) Start(ctx context.Context) error {
 	<-ctx.Done()
 	return d.reconciler.Drain(context.WithoutCancel(ctx), d.grace)
 }
-
-// DrainOnStop makes the manager drain when it stops; grace bounds it.
-func (r *DeliveryReconciler) DrainOnStop(mgr ctrl.Manager, grace time.Duration) error {
-	return mgr.Add(drainer{reconciler: r, grace: grace})
-}

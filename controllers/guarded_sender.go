@@ -10,16 +10,12 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
-// guardedSender turns a panic in an attempt into the loss of that attempt.
+// guardedSender turns a panic in an attempt into the loss of that attempt: it must not
+// end all others.
 type guardedSender struct {
 	attempt.Sender
 
 	panics *panics.Guard
-}
-
-// GuardSender keeps a panic in one attempt from ending all others.
-func GuardSender(sender attempt.Sender, guard *panics.Guard) attempt.Sender {
-	return guardedSender{Sender: sender, panics: guard}
 }
 
 // Send implements attempt.Sender.

@@ -24,14 +24,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
-	"bbmcp.quietstack.com/webhooks/internal/attempt"
-	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
-	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 // fault is what happens to a request that changes something.
@@ -63,18 +59,13 @@ type setup struct {
 	ahead time.Duration
 }
 
-// operator is one process of the manager: all of it but main.
+// operator is one process of the manager.
 type operator struct {
 	setup
-	deliveries   *DeliveryReconciler
-	webhooks     *WebhookReconciler
-	observations *Observations
-	secrets      *signingsecret.Reader
-	retainer     *Retainer
-	cache        *laggingCache
-	filling      ProgressiveSync
-	registry     *prometheus.Registry
-	runner       *attempt.Runner
+	*Controllers
+
+	cache    *laggingCache
+	registry *prometheus.Registry
 
 	changes atomic.Int64
 	dead    atomic.Bool
@@ -100,13 +91,17 @@ func startOperator(options setup) *operator {
 		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &v1alpha1.WebhookDelivery{}}}},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	deliveryCache, err := cache.New(mgr.GetConfig(), DeliveryCacheOptions(cache.Options{
-		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(), DefaultNamespaces: namespaces,
-	}, &o.filling))
+	deliveryCache, sync, err := NewDeliveryCache(context.Background(), mgr, cache.Options{DefaultNamespaces: namespaces})
 	Expect(err).NotTo(HaveOccurred())
-	Expect(IndexDeliveries(context.Background(), deliveryCache)).To(Succeed())
 	o.cache = &laggingCache{Cache: deliveryCache, shows: map[types.NamespacedName]*v1alpha1.WebhookDelivery{}}
-	o.wire(mgr)
+	now := func() time.Time { return time.Now().Add(o.ahead) }
+	o.Controllers, err = Setup(mgr, Options{
+		Client: interceptor.NewClient(watching{mgr.GetClient()}, o.interceptors()), Live: mortal{mgr.GetAPIReader(), &o.dead},
+		Deliveries: o.cache, Sync: sync, Sender: o, URLs: world.sender, Forbidden: func() []netip.Prefix { return nil },
+		Namespaces: []string{o.namespace}, Workers: 4, DisableAfter: o.disableAfter, BacklogLimit: 2000, BacklogFullFor: 5 * time.Minute,
+		Retention: o.limits, Registry: o.registry, Now: now, Random: rand.Reader,
+	})
+	Expect(err).NotTo(HaveOccurred())
 
 	ctx, cancel := context.WithCancel(context.Background())
 	o.cancel = cancel
@@ -117,44 +112,6 @@ func startOperator(options setup) *operator {
 	}()
 	DeferCleanup(o.stop)
 	return o
-}
-
-// wire puts the parts together as main does.
-func (o *operator) wire(mgr ctrl.Manager) {
-	GinkgoHelper()
-	now := func() time.Time { return time.Now().Add(o.ahead) }
-	cached := interceptor.NewClient(watching{mgr.GetClient()}, o.interceptors())
-	live := mortal{mgr.GetAPIReader(), &o.dead}
-	meters := NewMetrics(o.registry)
-	o.observations = NewObservations(o.disableAfter, now)
-	o.secrets = signingsecret.NewReader(live, now)
-	o.retainer = &Retainer{
-		Client: cached, Live: live, Cached: o.cache, Sync: &o.filling, Observations: o.observations,
-		Limits: o.limits, Namespaces: []string{o.namespace}, WriteTimeouts: writetimeout.New(now), Metrics: meters, Now: now,
-	}
-	forbidden := func() []netip.Prefix { return nil }
-	o.deliveries = &DeliveryReconciler{
-		Deliveries: o.cache, Client: cached, Live: live, Secrets: o.secrets, Observations: o.observations,
-		Retainer: o.retainer, Metrics: meters, Forbidden: forbidden, Now: now, Workers: 4,
-	}
-	o.runner = attempt.New(attempt.Options{Sender: o, Wake: o.deliveries.Wake})
-	o.deliveries.Runner = o.runner
-	o.webhooks = &WebhookReconciler{
-		Client: cached, Live: live, Deliveries: o.cache, Sync: &o.filling, Dispatcher: world.sender, Secrets: o.secrets,
-		Observations: o.observations, Metrics: meters, Recorder: mgr.GetEventRecorder("test"), BacklogLimit: 2000, BacklogFullFor: 5 * time.Minute,
-		Forbidden: forbidden, Now: now, Random: rand.Reader,
-	}
-	eventTypes := &EventTypeReconciler{Client: cached, Now: now}
-	for _, step := range []func() error{
-		func() error { return mgr.Add(o.cache.Cache) },
-		func() error { return mgr.Add(manager.RunnableFunc(o.runner.Run)) },
-		func() error { return mgr.Add(o.retainer) },
-		func() error { return o.deliveries.SetupWithManager(mgr) },
-		func() error { return o.webhooks.SetupWithManager(mgr) },
-		func() error { return eventTypes.SetupWithManager(mgr) },
-	} {
-		Expect(step()).To(Succeed())
-	}
 }
 
 // stop ends the operator as kill does: nothing is drained.

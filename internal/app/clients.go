@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package app
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
-	"time"
 
-	"github.com/go-logr/logr"
-	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,15 +14,10 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/onepass"
-	"bbmcp.quietstack.com/webhooks/internal/panics"
-	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/version"
 )
 
@@ -89,57 +77,4 @@ func newClient(config *rest.Config, options client.Options) (client.WithWatch, e
 		return nil, err
 	}
 	return onepass.NewClient(inner, config, options.HTTPClient)
-}
-
-// startTraces makes a Tracer if the environment asks for traces; nil if not. stop
-// sends the last spans.
-func startTraces(ctx context.Context, service string, logger *slog.Logger) (tracer *tracing.Tracer, stop func(), err error) {
-	tracer, err = tracing.Start(ctx, service, os.Getenv, logger)
-	return tracer, func() {
-		if err := tracer.Close(); err != nil {
-			logger.Warn("the last spans are lost", "cause", err)
-		}
-	}, err
-}
-
-// guard keeps a panic over one input from ending the process, also where client-go
-// handles it: its goroutines would end the process after they have logged what was
-// panicked with, which may hold anything.
-func guard(logger *slog.Logger) *panics.Guard {
-	guard := panics.New(metrics.Registry, logger)
-	utilruntime.ReallyCrash = false
-	utilruntime.PanicHandlers = []func(context.Context, any){func(_ context.Context, value any) { _ = guard.Recovered(panics.Background, value) }}
-	return guard
-}
-
-// setLogger makes everything log JSON lines to stderr.
-func setLogger(level string) (*slog.Logger, error) {
-	logger, err := newLogger(os.Stderr, level)
-	if err != nil {
-		return nil, err
-	}
-	ctrl.SetLogger(logr.FromSlogHandler(logger.Handler()))
-	klog.SetLogger(logr.FromSlogHandler(logger.Handler()))
-	return logger, nil
-}
-
-func newLogger(w io.Writer, level string) (*slog.Logger, error) {
-	var parsed slog.Level
-	if err := parsed.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level %q: use debug, info, warn or error", level)
-	}
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: parsed})), nil
-}
-
-const (
-	accessLogBytes = 64 << 10
-	accessLogDelay = 100 * time.Millisecond
-)
-
-// newAccessLog writes lines that come by the thousand a second with few system
-// calls, at most accessLogDelay late; flush writes those that are left.
-func newAccessLog(level string) (logger *slog.Logger, flush func(), err error) {
-	buffered := &zapcore.BufferedWriteSyncer{WS: zapcore.Lock(os.Stderr), Size: accessLogBytes, FlushInterval: accessLogDelay}
-	logger, err = newLogger(buffered, level)
-	return logger, func() { _ = buffered.Stop() }, err // nobody is left to tell
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package app
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 )
 
 // sidecarTimeout bounds the question to the dispatcher within a probe.
@@ -39,7 +41,7 @@ func askDispatcher(ctx context.Context, sidecar *dispatcher.Client) error {
 	return nil
 }
 
-// readiness is that of a gateway, beside what it has in memory.
+// readiness is the readiness of a gateway, apart from its caches.
 func readiness(sidecar *dispatcher.Client, draining *atomic.Bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if draining.Load() {
@@ -87,4 +89,29 @@ func checkCaches(ctx context.Context, mgr manager.Manager, deliveryCache cache.C
 		}
 		return nil
 	}, nil
+}
+
+// probes are what kubelet asks a manager.
+type probes struct{ live, ready map[string]healthz.Checker }
+
+func (p probes) handler() http.Handler {
+	mux := http.NewServeMux()
+	for path, checks := range map[string]map[string]healthz.Checker{"/healthz": p.live, "/readyz": p.ready} {
+		all := http.StripPrefix(path, &healthz.Handler{Checks: checks})
+		mux.Handle(path, all)
+		mux.Handle(path+"/", all)
+	}
+	return mux
+}
+
+// listen begins to listen, and returns what answers; nil: there are no probes.
+func (p probes) listen(address string, serverMetrics *httpserver.Metrics) (*httpserver.Server, net.Listener, error) {
+	if address == "0" || address == "" {
+		return nil, nil, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--probe-address %s: %w", address, err)
+	}
+	return httpserver.New(httpserver.Options{Listener: "probes", Handler: p.handler(), Metrics: serverMetrics}), listener, nil
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package app
 
 import (
 	"errors"
@@ -17,13 +17,13 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 )
 
-// access finds out who callers are and what they may.
-type access struct {
+// callerAccess finds out who callers are and what they may.
+type callerAccess struct {
 	tokens *authn.Reviewer
 	rights *authz.Authorizer
 }
 
-func newAccess(config *rest.Config) (*access, error) {
+func newCallerAccess(config *rest.Config) (*callerAccess, error) {
 	tokens, err := authn.New(config, authn.NewMetrics(metrics.Registry), time.Now)
 	if err != nil {
 		return nil, err
@@ -32,13 +32,13 @@ func newAccess(config *rest.Config) (*access, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &access{tokens, rights}, nil
+	return &callerAccess{tokens, rights}, nil
 }
 
-// onlyForReaders lets in callers who may read /metrics.
-func (a *access) onlyForReaders(next http.Handler) http.Handler {
+// authorize lets in callers who may read /metrics.
+func (a *callerAccess) authorize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		status := a.mayRead(request)
+		status := a.status(request)
 		if status == http.StatusOK {
 			next.ServeHTTP(w, request)
 			return
@@ -47,20 +47,20 @@ func (a *access) onlyForReaders(next http.Handler) http.Handler {
 	})
 }
 
-// mayRead returns 200, or the status of the refusal.
-func (a *access) mayRead(request *http.Request) int {
+// status returns 200, or the status of the refusal.
+func (a *callerAccess) status(request *http.Request) int {
 	scheme, token, _ := strings.Cut(request.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return http.StatusUnauthorized
 	}
 	peer, _ := netip.ParseAddrPort(request.RemoteAddr) // the zero one is as good as any for a limit
-	who, err := a.tokens.Identify(request.Context(), token, httpserver.Source(peer.Addr().Unmap()))
+	caller, err := a.tokens.Identify(request.Context(), token, httpserver.Source(peer.Addr().Unmap()))
 	if _, ok := errors.AsType[*authn.InvalidError](err); ok {
 		return http.StatusUnauthorized
 	}
 	var allowed bool
 	if err == nil {
-		allowed, err = a.rights.May(request.Context(), who, authz.Question{Verb: "get", Path: "/metrics"})
+		allowed, err = a.rights.May(request.Context(), caller, authz.Question{Verb: "get", Path: "/metrics"})
 	}
 	_, unknown := errors.AsType[*authn.LimitError](err)
 	_, asked := errors.AsType[*authz.LimitError](err)

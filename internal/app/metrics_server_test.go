@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package app
 
 import (
 	"crypto/tls"
@@ -29,7 +29,7 @@ func TestMetricsAreServedWithTheCertificateThatWasGiven(t *testing.T) {
 	}
 	o := metricsOptions{address: "127.0.0.1:0", secure: true}
 	o.certificate, o.key = writePair(t, issued)
-	server, listener, err := o.listen(t.Context(), &access{}, nil, nil)
+	server, listener, err := o.listen(t.Context(), &callerAccess{}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestTheCertificateOfMetricsIsWhole(t *testing.T) {
 		{certificate: "only"}, {key: "only"}, {certificate: "missing", key: "missing"},
 	} {
 		o.address, o.secure = "127.0.0.1:0", true
-		if _, _, err := o.listen(t.Context(), &access{}, nil, nil); err == nil || !strings.Contains(err.Error(), "--metrics-cert-file") {
+		if _, _, err := o.listen(t.Context(), &callerAccess{}, nil, nil); err == nil || !strings.Contains(err.Error(), "--metrics-cert-file") {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package app
 
 import (
 	"context"
@@ -15,8 +15,6 @@ import (
 	"github.com/spf13/pflag"
 	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
@@ -42,14 +40,14 @@ func (o *metricsOptions) addFlags(flags *pflag.FlagSet) {
 }
 
 // listen begins to listen, and returns what answers; nil: /metrics is off.
-func (o *metricsOptions) listen(ctx context.Context, who *access, counted *httpserver.Metrics, logger *slog.Logger) (*httpserver.Server, net.Listener, error) {
+func (o *metricsOptions) listen(ctx context.Context, access *callerAccess, serverMetrics *httpserver.Metrics, logger *slog.Logger) (*httpserver.Server, net.Listener, error) {
 	if o.address == "0" || o.address == "" {
 		return nil, nil, nil
 	}
-	var handler http.Handler = promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce})
-	options := httpserver.Options{Listener: "metrics", Metrics: counted, Logger: logger}
+	handler := promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce})
+	options := httpserver.Options{Listener: "metrics", Metrics: serverMetrics, Logger: logger}
 	if o.secure {
-		handler = who.onlyForReaders(handler)
+		handler = access.authorize(handler)
 		var err error
 		if options.TLS, err = o.tls(ctx); err != nil {
 			return nil, nil, err
@@ -101,38 +99,4 @@ func selfSigned() (*tls.Config, error) {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
-}
-
-// probes are what kubelet asks a manager.
-type probes struct{ live, ready map[string]healthz.Checker }
-
-func (p probes) handler() http.Handler {
-	mux := http.NewServeMux()
-	for path, checks := range map[string]map[string]healthz.Checker{"/healthz": p.live, "/readyz": p.ready} {
-		all := http.StripPrefix(path, &healthz.Handler{Checks: checks})
-		mux.Handle(path, all)
-		mux.Handle(path+"/", all)
-	}
-	return mux
-}
-
-// listen begins to listen, and returns what answers; nil: there are no probes.
-func (p probes) listen(address string, counted *httpserver.Metrics) (*httpserver.Server, net.Listener, error) {
-	if address == "0" || address == "" {
-		return nil, nil, nil
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--probe-address %s: %w", address, err)
-	}
-	return httpserver.New(httpserver.Options{Listener: "probes", Handler: p.handler(), Metrics: counted}), listener, nil
-}
-
-// addServer lets a manager run a server until all else has ended.
-func addServer(mgr manager.Manager, name string, server *httpserver.Server, listener net.Listener) error {
-	if server == nil {
-		return nil
-	}
-	standard, bounded := server.Parts(listener)
-	return mgr.Add(&manager.Server{Name: name, Server: standard, Listener: bounded, ShutdownTimeout: new(serverGrace)})
 }

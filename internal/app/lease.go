@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package app
 
 import (
 	"cmp"
@@ -26,9 +26,9 @@ const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespac
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=bbmcp-system
 
-// lease is the leader's lease, which also knows how fresh it is. A process that
-// was stopped and goes on later must not start attempts in the moment before it
-// learns that another one leads.
+// lease is the leader's Lease with the time of its last renewal. A process that was
+// stopped and goes on later must not start attempts before it learns that another
+// process leads.
 type lease struct {
 	resourcelock.Interface
 
@@ -75,15 +75,15 @@ func (o *managerOptions) newLease(config *rest.Config) (*lease, error) {
 
 // Create implements resourcelock.Interface.
 func (l *lease) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
-	return l.note(func() error { return l.Interface.Create(ctx, record) })
+	return l.noteRenewal(func() error { return l.Interface.Create(ctx, record) })
 }
 
 // Update implements resourcelock.Interface.
 func (l *lease) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
-	return l.note(func() error { return l.Interface.Update(ctx, record) })
+	return l.noteRenewal(func() error { return l.Interface.Update(ctx, record) })
 }
 
-func (l *lease) note(write func() error) error {
+func (l *lease) noteRenewal(write func() error) error {
 	began := time.Since(l.base)
 	err := write()
 	if err == nil {
@@ -92,8 +92,8 @@ func (l *lease) note(write func() error) error {
 	return err
 }
 
-// isFresh reports whether nobody else can have become leader; always true
-// without leader election.
+// isFresh reports whether no other replica can have become leader; always true without
+// leader election.
 func (l *lease) isFresh() bool {
 	if l == nil {
 		return true

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/controllers"
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/apiserver"
+	"bbmcp.quietstack.com/webhooks/internal/httpserver"
+	"bbmcp.quietstack.com/webhooks/internal/memory"
+	"bbmcp.quietstack.com/webhooks/internal/panics"
+	"bbmcp.quietstack.com/webhooks/internal/profiling"
+	"bbmcp.quietstack.com/webhooks/internal/tracing"
+)
+
+// serverGrace is how long a scrape or a probe may still take when the manager ends.
+const serverGrace = 5 * time.Second
+
+func (o *managerOptions) run(ctx context.Context) error {
+	logger, err := setLogger(o.logLevel)
+	if err != nil {
+		return err
+	}
+	tracer, stopTraces, err := startTraces(ctx, "bbmcp-manager", logger)
+	if err != nil {
+		return err
+	}
+	defer stopTraces()
+	memory.LimitToContainer(logger)
+	memory.CollectOften()
+	go memory.ReleaseIdle(ctx)
+	config, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	lease, err := o.newLease(config)
+	if err != nil {
+		return err
+	}
+	mgr, err := o.newManager(config, lease)
+	if err != nil {
+		return fmt.Errorf("set up manager: %w", err)
+	}
+	all, err := o.setUp(ctx, mgr, lease, tracer, newGuard(logger))
+	if err != nil {
+		return err
+	}
+	stopProfiles, err := profiling.Serve(ctx, o.pprofAddress)
+	if err != nil {
+		return fmt.Errorf("--pprof-address %w", err)
+	}
+	defer stopProfiles()
+	err = mgr.Start(ctx)
+	// A manager that loses leadership stops at once. Attempts under way still end, and
+	// their outcomes are written, in what is left of the same time.
+	if drainErr := all.Drain(context.WithoutCancel(ctx), o.drainGrace); err == nil {
+		err = drainErr
+	}
+	return err
+}
+
+func (o *managerOptions) newManager(config *rest.Config, lease *lease) (manager.Manager, error) {
+	options := ctrl.Options{
+		Scheme:         newScheme(),
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return newMapper(), nil },
+		NewClient: func(config *rest.Config, options client.Options) (client.Client, error) {
+			return newClient(config, options)
+		},
+		Cache:                   o.cacheOptions(),
+		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &v1alpha1.WebhookDelivery{}}}},
+		HealthProbeBindAddress:  "0", // its servers, and that of metrics, let peers take any time they like
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		GracefulShutdownTimeout: new(o.drainGrace + serverGrace),
+	}
+	if lease != nil {
+		options.LeaderElection = true
+		options.LeaderElectionResourceLockInterface = lease
+		options.LeaderElectionID = leaseName
+		options.LeaderElectionReleaseOnCancel = true
+		options.LeaseDuration, options.RenewDeadline, options.RetryPeriod = &o.leaseDuration, &o.renewDeadline, &o.retryPeriod
+	}
+	return ctrl.NewManager(config, options)
+}
+
+func (o *managerOptions) cacheOptions() cache.Options {
+	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	for _, namespace := range o.namespaces {
+		if options.DefaultNamespaces == nil {
+			options.DefaultNamespaces = map[string]cache.Config{}
+		}
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	return options
+}
+
+// serve adds the servers of metrics and of probes.
+func (o *managerOptions) serve(ctx context.Context, mgr manager.Manager, p probes) error {
+	serverMetrics := httpserver.NewMetrics(metrics.Registry)
+	access, err := newCallerAccess(mgr.GetConfig())
+	if err != nil {
+		return err
+	}
+	server, listener, err := o.metrics.listen(ctx, access, serverMetrics, nil)
+	if err != nil {
+		return err
+	}
+	if err := addServer(mgr, "metrics", server, listener); err != nil {
+		return err
+	}
+	if server, listener, err = p.listen(o.probeAddress, serverMetrics); err != nil {
+		return err
+	}
+	return addServer(mgr, "probes", server, listener)
+}
+
+// setUp adds the controllers, their servers and probes to the manager.
+func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *lease, tracer *tracing.Tracer, guard *panics.Guard) (*controllers.Controllers, error) {
+	deliveryCache, sync, err := controllers.NewDeliveryCache(ctx, mgr, o.cacheOptions())
+	if err != nil {
+		return nil, err
+	}
+	cachesReady, err := checkCaches(ctx, mgr, deliveryCache)
+	if err != nil {
+		return nil, err
+	}
+	sidecar := dispatcher.NewClient(o.dispatcherSocket)
+	addresses := &apiserver.Addresses{Live: mgr.GetAPIReader(), Hosts: apiserver.Hosts(mgr.GetConfig().Host, os.Getenv)}
+	if err := mgr.Add(addresses); err != nil {
+		return nil, fmt.Errorf("set up manager: %w", err)
+	}
+	all, err := controllers.Setup(mgr, controllers.Options{
+		Deliveries: deliveryCache, Sync: sync, Sender: tracer.Sender(sidecar), URLs: sidecar,
+		Gate:      func() bool { return lease.isFresh() && addresses.Complete() },
+		Forbidden: addresses.Forbidden, Namespaces: o.namespaces,
+		Unsettled: o.unsettled, PerWebhook: o.perWebhook, PerDestination: o.perDestination, Workers: o.workers, DrainGrace: o.drainGrace,
+		DisableAfter: o.disableAfter, BacklogLimit: o.backlog, BacklogFullFor: o.fullFor, Retention: o.retention,
+		Skipped:  client.ObjectKey{Namespace: cmp.Or(o.leaderElectionNamespace, podNamespace()), Name: o.skippedName},
+		Registry: metrics.Registry, Panics: guard, Now: time.Now, Random: rand.Reader,
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = o.serve(ctx, mgr, probes{
+		live:  map[string]healthz.Checker{"ping": healthz.Ping},
+		ready: map[string]healthz.Checker{"caches": cachesReady, "dispatcher": checkDispatcher(sidecar)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up manager: %w", err)
+	}
+	return all, nil
+}
+
+// addServer lets a manager run a server until all else has ended.
+func addServer(mgr manager.Manager, name string, server *httpserver.Server, listener net.Listener) error {
+	if server == nil {
+		return nil
+	}
+	standard, bounded := server.Parts(listener)
+	return mgr.Add(&manager.Server{Name: name, Server: standard, Listener: bounded, ShutdownTimeout: new(serverGrace)})
+}
