@@ -147,13 +147,12 @@ check-alerts: ## Check the alerts and let each fire once (needs promtool)
 SCENARIO ?=
 SIZE ?= full
 PROFILE ?=
-CHART ?=
 
 .PHONY: bench
 bench: control-plane ## Measure the product beside references, at most 25 minutes (SCENARIO=inline,forwarder: some)
 	@mkdir -p bin
 	go build -o bin/bench ./bench
-	bin/bench --scenario='$(SCENARIO)' --size='$(SIZE)' --profile='$(PROFILE)' --chart='$(CHART)'
+	bin/bench --scenario='$(SCENARIO)' --size='$(SIZE)' --profile='$(PROFILE)'
 
 ##@ Tools
 

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"bbmcp.quietstack.com/webhooks/bench/internal/chart"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 )
 
@@ -46,27 +45,15 @@ func run(ctx context.Context, args []string) error {
 	only := flags.String("scenario", "", "run these scenarios only, separated by commas: "+strings.Join(scenarioNames(), ", "))
 	sizeName := flags.String("size", "full", "full: as README.md says; short: a fifth of it, for a look; tiny: to see that it works")
 	profiles := flags.String("profile", "", "write CPU profiles of our processes into this `folder`; costs a few per cent")
-	svg := flags.String("chart", "", "draw the figures into this SVG `file`")
-	from := flags.String("from", "", "run nothing; print and draw the report whose JSON line is the last one of this `file`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	found, err := func() (*report.Report, error) {
-		if *from != "" {
-			return report.Read(*from)
-		}
-		return measure(ctx, *only, *sizeName, *profiles)
-	}()
+	found, err := measure(ctx, *only, *sizeName, *profiles)
 	if err != nil {
 		return err
-	}
-	if *svg != "" {
-		if err := os.WriteFile(*svg, chart.Draw(found), 0o644); err != nil { //nolint:gosec // a picture for everyone
-			return err
-		}
 	}
 	line, err := found.Line()
 	if err != nil {

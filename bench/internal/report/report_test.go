@@ -129,26 +129,3 @@ func TestFieldFindsTheFirst(t *testing.T) {
 		t.Errorf("got %d", got)
 	}
 }
-
-func TestParseReadsWhatLineWrote(t *testing.T) {
-	line, err := example().Line()
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := Parse(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := parsed.Line()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(line), string(again)); diff != "" {
-		t.Error(diff)
-	}
-	for _, bad := range []string{"", "{", `{"scenarios":{"x":{"p50_ms":"slow"}}}`} {
-		if _, err := Parse([]byte(bad)); err == nil {
-			t.Errorf("%s was read", bad)
-		}
-	}
-}
