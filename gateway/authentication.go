@@ -34,7 +34,7 @@ func (g *Gateway) authenticateHeader(request *http.Request) (*caller, *problem) 
 
 // authenticateToken finds out whose token it is.
 func (g *Gateway) authenticateToken(ctx context.Context, token string) (*caller, *problem) {
-	identity, err := g.tokens.Identify(ctx, token, requestInfoOf(ctx).address)
+	identity, err := g.tokens.Authenticate(ctx, token, requestInfoOf(ctx).address)
 	if err == nil {
 		return &caller{identity, token}, nil
 	}

@@ -54,7 +54,7 @@ func (a *callerAccess) status(request *http.Request) int {
 		return http.StatusUnauthorized
 	}
 	peer, _ := netip.ParseAddrPort(request.RemoteAddr) // the zero one is as good as any for a limit
-	caller, err := a.tokens.Identify(request.Context(), token, httpserver.Source(peer.Addr().Unmap()))
+	caller, err := a.tokens.Authenticate(request.Context(), token, httpserver.Source(peer.Addr().Unmap()))
 	if _, ok := errors.AsType[*authn.InvalidError](err); ok {
 		return http.StatusUnauthorized
 	}

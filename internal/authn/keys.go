@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// keysEvery is how often the keys are read at most: again when a token names one
+	// minKeysInterval is how often the keys are read at most: again when a token names one
 	// that is not among them.
-	keysEvery = 10 * time.Second
+	minKeysInterval = 10 * time.Second
 	// leeway is by how much clocks may differ.
 	leeway = time.Minute
 	// legacyIssuer is that of tokens in Secrets of type
@@ -52,48 +52,48 @@ type keySet struct {
 	all    []jose.JSONWebKey
 }
 
-// checked is what a token says, and whether a key of the cluster stands for it.
-type checked struct {
+// checkedToken is what a token says, and whether a key of the cluster stands for it.
+type checkedToken struct {
 	jwt.Claims
 
 	verified bool
 }
 
 // isForPublishing reports whether the token is of PublishingAudience and no other.
-func (c checked) isForPublishing() bool {
+func (c checkedToken) isForPublishing() bool {
 	return len(c.Audience) == 1 && c.Audience[0] == PublishingAudience
 }
 
 // check finds out what the keys say of a token. *InvalidError says that it cannot be one
 // of this cluster.
-func (k *keys) check(ctx context.Context, token string) (checked, error) {
+func (k *keys) check(ctx context.Context, token string) (checkedToken, error) {
 	parsed, err := jwt.ParseSigned(token, algorithms)
 	if err != nil {
-		return checked{}, &InvalidError{"this is no token of a ServiceAccount"}
+		return checkedToken{}, &InvalidError{"this is no token of a ServiceAccount"}
 	}
 	var claims jwt.Claims
 	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
-		return checked{}, &InvalidError{"this is no token of a ServiceAccount"}
+		return checkedToken{}, &InvalidError{"this is no token of a ServiceAccount"}
 	}
 	id := parsed.Headers[0].KeyID
 	set := k.current(ctx, id)
 	if set == nil {
-		return checked{Claims: claims}, nil
+		return checkedToken{Claims: claims}, nil
 	}
 	if !set.verify(parsed, id) {
 		if claims.Issuer == set.issuer || claims.Issuer == legacyIssuer {
-			return checked{}, &InvalidError{"the token is not signed by this cluster"}
+			return checkedToken{}, &InvalidError{"the token is not signed by this cluster"}
 		}
-		return checked{Claims: claims}, nil
+		return checkedToken{Claims: claims}, nil
 	}
 	now := k.now()
 	switch {
 	case claims.Expiry != nil && now.After(claims.Expiry.Time().Add(leeway)):
-		return checked{}, &InvalidError{"the token has expired"}
+		return checkedToken{}, &InvalidError{"the token has expired"}
 	case claims.NotBefore != nil && now.Before(claims.NotBefore.Time().Add(-leeway)):
-		return checked{}, &InvalidError{"the token is not valid yet"}
+		return checkedToken{}, &InvalidError{"the token is not valid yet"}
 	}
-	return checked{claims, true}, nil
+	return checkedToken{claims, true}, nil
 }
 
 // verify reports whether one of the keys made the signature.
@@ -109,7 +109,7 @@ func (s *keySet) verify(token *jwt.JSONWebToken, id string) bool {
 	return false
 }
 
-func (s *keySet) has(id string) bool {
+func (s *keySet) contains(id string) bool {
 	for i := range s.all {
 		if id == "" || s.all[i].KeyID == id {
 			return true
@@ -124,7 +124,7 @@ func (k *keys) current(ctx context.Context, id string) *keySet {
 	k.mu.Lock()
 	set, tried := k.set, k.tried
 	k.mu.Unlock()
-	if set != nil && set.has(id) || k.now().Sub(tried) < keysEvery {
+	if set != nil && set.contains(id) || k.now().Sub(tried) < minKeysInterval {
 		return set
 	}
 	_, _, _ = k.reading.Do("", func() (any, error) { // what fails is tried again later

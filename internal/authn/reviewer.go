@@ -29,10 +29,10 @@ const (
 	AnswerTTL = time.Minute
 	// RefusalTTL is for how long a negative answer of the API server is kept.
 	RefusalTTL = 10 * time.Second
-	// knownFor is for how long a token that was valid is reviewed before others.
-	knownFor = time.Hour
-	// knownMost and refusedMost bound the tokens that are remembered.
-	knownMost, refusedMost = 20_000, 5_000
+	// knownTTL is for how long a token that was valid is reviewed before others.
+	knownTTL = time.Hour
+	// maxKnown and maxRefused bound the tokens that are remembered.
+	maxKnown, maxRefused = 20_000, 5_000
 	// reviewTimeout bounds one question to the API server.
 	reviewTimeout = 3 * time.Second
 
@@ -117,8 +117,8 @@ func New(config *rest.Config, metrics *Metrics, now func() time.Time) (*Reviewer
 func newReviewer(reviews authenticationclient.TokenReviewInterface, get func(context.Context, string) ([]byte, error), metrics *Metrics, now func() time.Time) *Reviewer {
 	return &Reviewer{
 		reviews: reviews, keys: &keys{get: get, now: now, metrics: metrics}, now: now, metrics: metrics,
-		known:       faircache.New[[sha256.Size]byte, known](knownMost, now),
-		refused:     faircache.New[[sha256.Size]byte, struct{}](refusedMost, now),
+		known:       faircache.New[[sha256.Size]byte, known](maxKnown, now),
+		refused:     faircache.New[[sha256.Size]byte, struct{}](maxRefused, now),
 		byNamespace: ratelimit.New(namespaceRate, namespaceBurst, now),
 		byAddress:   ratelimit.New(addressRate, addressBurst, now),
 		unchecked:   ratelimit.New(uncheckedRate, uncheckedBurst, now),
@@ -128,15 +128,15 @@ func newReviewer(reviews authenticationclient.TokenReviewInterface, get func(con
 // ReadKeys reads the keys of the cluster before the first token comes.
 func (r *Reviewer) ReadKeys(ctx context.Context) { r.keys.current(ctx, "") }
 
-// Identify finds out whose token it is, which came from an address. *InvalidError says
+// Authenticate finds out whose token it is, which came from an address. *InvalidError says
 // that it is nobody's, *LimitError that it was not found out; any other error that the
 // API server could not be asked.
-func (r *Reviewer) Identify(ctx context.Context, token, address string) (*Identity, error) {
+func (r *Reviewer) Authenticate(ctx context.Context, token, address string) (*Identity, error) {
 	digest := sha256.Sum256([]byte(token))
-	before, isKnown := r.known.Get(digest)
-	if isKnown && r.now().Before(before.until) {
+	cached, isKnown := r.known.Get(digest)
+	if isKnown && r.now().Before(cached.until) {
 		r.metrics.token(tokenRemembered)
-		return before.identity, nil
+		return cached.identity, nil
 	}
 	if _, isRefused := r.refused.Get(digest); isRefused {
 		r.metrics.token(tokenRemembered)
@@ -146,20 +146,20 @@ func (r *Reviewer) Identify(ctx context.Context, token, address string) (*Identi
 		r.metrics.token(tokenImpossible)
 		return nil, &InvalidError{"this is no token of a ServiceAccount"}
 	}
-	found, err := r.keys.check(ctx, token)
+	claims, err := r.keys.check(ctx, token)
 	if err != nil {
 		r.metrics.token(tokenImpossible)
 		r.known.Delete(digest)
 		return nil, err
 	}
 	if !isKnown {
-		if err := r.admit(found, address); err != nil {
+		if err := r.allowReview(claims, address); err != nil {
 			r.metrics.token(tokenLimited)
 			return nil, err
 		}
 	}
 	answer, err, _ := r.flights.Do(string(digest[:]), func() (any, error) {
-		return r.review(context.WithoutCancel(ctx), token, digest, found, address) // others wait for it as well
+		return r.review(context.WithoutCancel(ctx), token, digest, claims, address) // others wait for it as well
 	})
 	if err != nil {
 		return nil, err
@@ -168,10 +168,10 @@ func (r *Reviewer) Identify(ctx context.Context, token, address string) (*Identi
 	return identity, nil
 }
 
-// admit says whether there is room for a review of a token that is not known.
-func (r *Reviewer) admit(found checked, address string) error {
-	if found.verified {
-		namespace, _, _ := serviceaccount.SplitUsername(found.Subject) // of what the API server signed
+// allowReview says whether there is room for a review of a token that is not known.
+func (r *Reviewer) allowReview(claims checkedToken, address string) error {
+	if claims.verified {
+		namespace, _, _ := serviceaccount.SplitUsername(claims.Subject) // of what the API server signed
 		if wait, ok := r.byNamespace.Allow(namespace); !ok {
 			return &LimitError{Wait: wait}
 		}
@@ -188,15 +188,15 @@ func (r *Reviewer) admit(found checked, address string) error {
 }
 
 // review asks the API server, and keeps its answer.
-func (r *Reviewer) review(ctx context.Context, token string, digest [sha256.Size]byte, found checked, address string) (*Identity, error) {
+func (r *Reviewer) review(ctx context.Context, token string, digest [sha256.Size]byte, claims checkedToken, address string) (*Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
-	asked := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}} // no audience: the API server's own
-	forPublishing := found.isForPublishing()
+	request := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}} // no audience: the API server's own
+	forPublishing := claims.isForPublishing()
 	if forPublishing {
-		asked.Spec.Audiences = []string{PublishingAudience}
+		request.Spec.Audiences = []string{PublishingAudience}
 	}
-	review, err := r.reviews.Create(ctx, asked, metav1.CreateOptions{})
+	review, err := r.reviews.Create(ctx, request, metav1.CreateOptions{})
 	if err != nil {
 		r.metrics.token(tokenFailed)
 		return nil, fmt.Errorf("review token: %w", err)
@@ -205,8 +205,8 @@ func (r *Reviewer) review(ctx context.Context, token string, digest [sha256.Size
 	// An authenticator that knows nothing of audiences names none.
 	if !review.Status.Authenticated || forPublishing && !slices.Contains(review.Status.Audiences, PublishingAudience) {
 		owner := address
-		if found.verified {
-			owner = found.Subject
+		if claims.verified {
+			owner = claims.Subject
 		}
 		r.known.Delete(digest)
 		r.refused.Put(owner, digest, struct{}{}, RefusalTTL)
@@ -216,24 +216,24 @@ func (r *Reviewer) review(ctx context.Context, token string, digest [sha256.Size
 	identity.ForPublishing = forPublishing
 	now := r.now()
 	until := now.Add(AnswerTTL)
-	if found.verified && found.Expiry != nil && found.Expiry.Time().Before(until) {
-		until = found.Expiry.Time()
+	if claims.verified && claims.Expiry != nil && claims.Expiry.Time().Before(until) {
+		until = claims.Expiry.Time()
 	}
-	r.known.Put(identity.User.GetName(), digest, known{identity, until}, knownFor)
+	r.known.Put(identity.User.GetName(), digest, known{identity, until}, knownTTL)
 	return identity, nil
 }
 
-func newIdentity(said authenticationv1.UserInfo) *Identity {
-	extra := make(map[string][]string, len(said.Extra))
-	for key, values := range said.Extra {
+func newIdentity(info authenticationv1.UserInfo) *Identity {
+	extra := make(map[string][]string, len(info.Extra))
+	for key, values := range info.Extra {
 		extra[key] = values
 	}
-	i := &Identity{User: &user.DefaultInfo{Name: said.Username, UID: said.UID, Groups: said.Groups, Extra: extra}}
-	if namespace, _, err := serviceaccount.SplitUsername(said.Username); err == nil {
+	i := &Identity{User: &user.DefaultInfo{Name: info.Username, UID: info.UID, Groups: info.Groups, Extra: extra}}
+	if namespace, _, err := serviceaccount.SplitUsername(info.Username); err == nil {
 		i.Namespace = namespace
 	}
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%q %q %q", said.Username, said.UID, said.Groups)
+	fmt.Fprintf(hash, "%q %q %q", info.Username, info.UID, info.Groups)
 	for _, key := range slices.Sorted(maps.Keys(extra)) {
 		fmt.Fprintf(hash, " %q=%q", key, extra[key])
 	}

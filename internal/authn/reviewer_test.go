@@ -133,7 +133,7 @@ type asking struct {
 func (a asking) want(what, token, address, refusal string, reviews int) {
 	a.t.Helper()
 	before := a.c.reviews
-	who, err := a.r.Identify(a.t.Context(), token, address)
+	who, err := a.r.Authenticate(a.t.Context(), token, address)
 	var got string
 	switch {
 	case err == nil:
@@ -219,15 +219,15 @@ func TestAnswersAreKept(t *testing.T) {
 
 func TestIdentity(t *testing.T) {
 	c, r := newCluster(t)
-	who, err := r.Identify(t.Context(), c.token("first", one), "")
+	who, err := r.Authenticate(t.Context(), c.token("first", one), "")
 	if err != nil || who.User.GetName() != one || who.Namespace != "a" {
 		t.Errorf("%+v, %v", who, err)
 	}
-	same, err := r.Identify(t.Context(), c.token("first", one), "")
+	same, err := r.Authenticate(t.Context(), c.token("first", one), "")
 	if err != nil || same.Digest != who.Digest {
 		t.Errorf("another token of it: %+v, %v", same, err)
 	}
-	different, err := r.Identify(t.Context(), c.token("first", other), "")
+	different, err := r.Authenticate(t.Context(), c.token("first", other), "")
 	if err != nil || different.Digest == who.Digest || different.Namespace != "b" {
 		t.Errorf("somebody else: %+v, %v", different, err)
 	}
@@ -243,14 +243,14 @@ func TestKeysAreReadAgainForOneThatIsNotKnown(t *testing.T) {
 	c.addKey("second", true)
 	rotated := c.token("second", one)
 	a.want("within 10 s", rotated, "", "invalid", 0)
-	c.now = c.now.Add(keysEvery)
+	c.now = c.now.Add(minKeysInterval)
 	a.want("after them", rotated, "", "", 1)
 	c.addKey("third", false)
 	for range 100 {
 		a.want("a key that is not there", c.token("third", one), "", "invalid", 0)
 	}
 	c.away = errors.New("away")
-	c.now = c.now.Add(keysEvery)
+	c.now = c.now.Add(minKeysInterval)
 	a.want("a key that is not there", c.token("third", one), "", "invalid", 0)
 	a.want("while they cannot be read", c.token("second", one), "", "", 1)
 	if c.read != 2 {
@@ -263,7 +263,7 @@ func (a asking) exhaust(address string, token func() string) (reviewed int) {
 	a.t.Helper()
 	before := a.c.reviews
 	for range 2000 {
-		if _, err := a.r.Identify(a.t.Context(), token(), address); as[*LimitError](err) {
+		if _, err := a.r.Authenticate(a.t.Context(), token(), address); as[*LimitError](err) {
 			return a.c.reviews - before
 		}
 	}
@@ -350,7 +350,7 @@ func TestAudiences(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, r := newCluster(t)
-			who, err := r.Identify(t.Context(), c.token("first", one, of(tt.audiences...)), "")
+			who, err := r.Authenticate(t.Context(), c.token("first", one, of(tt.audiences...)), "")
 			if (err == nil) != tt.valid || tt.valid && who.ForPublishing != tt.forPublishing {
 				t.Errorf("%+v, %v", who, err)
 			}

@@ -26,8 +26,8 @@ const (
 	AnswerTTL = time.Minute
 	// RefusalTTL is for how long a negative answer of the API server is kept.
 	RefusalTTL = 10 * time.Second
-	// answersMost bounds the answers that are kept.
-	answersMost = 16_384
+	// maxAnswers bounds the answers that are kept.
+	maxAnswers = 16_384
 	// reviewTimeout bounds one question to the API server, repeated once after
 	// retryAfter where it fails.
 	reviewTimeout = 3 * time.Second
@@ -77,7 +77,7 @@ func New(config *rest.Config, metrics *Metrics, now func() time.Time) (*Authoriz
 
 func newAuthorizer(reviews authorizationclient.SubjectAccessReviewInterface, metrics *Metrics, now func() time.Time) *Authorizer {
 	return &Authorizer{
-		reviews: reviews, metrics: metrics, answers: faircache.New[[sha256.Size]byte, bool](answersMost, now),
+		reviews: reviews, metrics: metrics, answers: faircache.New[[sha256.Size]byte, bool](maxAnswers, now),
 		byCaller: ratelimit.New(callerRate, callerBurst, now), byNamespace: ratelimit.New(namespaceRate, namespaceBurst, now),
 	}
 }
@@ -86,22 +86,22 @@ func newAuthorizer(reviews authorizationclient.SubjectAccessReviewInterface, met
 // any other error that the API server could not be asked. A question is asked once at a
 // time: when its answer has just expired, a publisher of many events would ask for each
 // of them.
-func (a *Authorizer) May(ctx context.Context, who *authn.Identity, q Question) (bool, error) {
-	key := keyOf(who, q)
+func (a *Authorizer) May(ctx context.Context, identity *authn.Identity, question Question) (bool, error) {
+	key := keyOf(identity, question)
 	if allowed, ok := a.answers.Get(key); ok {
 		return allowed, nil
 	}
 	answer, err, _ := a.flights.Do(string(key[:]), func() (any, error) {
-		return a.ask(context.WithoutCancel(ctx), who, q, key) // others wait for it as well
+		return a.reviewAccess(context.WithoutCancel(ctx), identity, question, key) // others wait for it as well
 	})
 	allowed, _ := answer.(bool)
 	return allowed && err == nil, err
 }
 
-func (a *Authorizer) ask(ctx context.Context, who *authn.Identity, q Question, key [sha256.Size]byte) (bool, error) {
-	wait, ok := a.byCaller.Allow(who.User.GetName())
-	if ok && who.Namespace != "" {
-		wait, ok = a.byNamespace.Allow(who.Namespace)
+func (a *Authorizer) reviewAccess(ctx context.Context, identity *authn.Identity, question Question, key [sha256.Size]byte) (bool, error) {
+	wait, ok := a.byCaller.Allow(identity.User.GetName())
+	if ok && identity.Namespace != "" {
+		wait, ok = a.byNamespace.Allow(identity.Namespace)
 	}
 	if !ok {
 		a.metrics.review(reviewLimited)
@@ -109,13 +109,13 @@ func (a *Authorizer) ask(ctx context.Context, who *authn.Identity, q Question, k
 	}
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
-	review, err := a.reviews.Create(ctx, reviewOf(who, q), metav1.CreateOptions{})
+	review, err := a.reviews.Create(ctx, newReview(identity, question), metav1.CreateOptions{})
 	if err != nil {
 		timer := time.NewTimer(retryAfter)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			review, err = a.reviews.Create(ctx, reviewOf(who, q), metav1.CreateOptions{})
+			review, err = a.reviews.Create(ctx, newReview(identity, question), metav1.CreateOptions{})
 		case <-ctx.Done():
 		}
 	}
@@ -129,32 +129,32 @@ func (a *Authorizer) ask(ctx context.Context, who *authn.Identity, q Question, k
 		lasts = AnswerTTL
 	}
 	a.metrics.review(reviewAnswered)
-	a.answers.Put(who.User.GetName(), key, allowed, lasts)
+	a.answers.Put(identity.User.GetName(), key, allowed, lasts)
 	return allowed, nil
 }
 
-func keyOf(who *authn.Identity, q Question) [sha256.Size]byte {
+func keyOf(identity *authn.Identity, question Question) [sha256.Size]byte {
 	text := make([]byte, 0, 256)
-	text = append(text, who.Digest[:]...)
-	for _, part := range []string{q.Verb, q.Group, q.Resource, q.Namespace, q.Name, q.Path} {
+	text = append(text, identity.Digest[:]...)
+	for _, part := range []string{question.Verb, question.Group, question.Resource, question.Namespace, question.Name, question.Path} {
 		text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
 	}
 	return sha256.Sum256(text)
 }
 
-func reviewOf(who *authn.Identity, q Question) *authorizationv1.SubjectAccessReview {
+func newReview(identity *authn.Identity, question Question) *authorizationv1.SubjectAccessReview {
 	spec := authorizationv1.SubjectAccessReviewSpec{
-		User: who.User.GetName(), UID: who.User.GetUID(), Groups: who.User.GetGroups(),
-		Extra: make(map[string]authorizationv1.ExtraValue, len(who.User.GetExtra())),
+		User: identity.User.GetName(), UID: identity.User.GetUID(), Groups: identity.User.GetGroups(),
+		Extra: make(map[string]authorizationv1.ExtraValue, len(identity.User.GetExtra())),
 	}
-	for key, values := range who.User.GetExtra() {
+	for key, values := range identity.User.GetExtra() {
 		spec.Extra[key] = values
 	}
-	if q.Path != "" {
-		spec.NonResourceAttributes = &authorizationv1.NonResourceAttributes{Path: q.Path, Verb: q.Verb}
+	if question.Path != "" {
+		spec.NonResourceAttributes = &authorizationv1.NonResourceAttributes{Path: question.Path, Verb: question.Verb}
 	} else {
 		spec.ResourceAttributes = &authorizationv1.ResourceAttributes{
-			Verb: q.Verb, Group: q.Group, Version: q.Version, Resource: q.Resource, Namespace: q.Namespace, Name: q.Name,
+			Verb: question.Verb, Group: question.Group, Version: question.Version, Resource: question.Resource, Namespace: question.Namespace, Name: question.Name,
 		}
 	}
 	return &authorizationv1.SubjectAccessReview{Spec: spec}

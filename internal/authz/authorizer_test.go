@@ -39,11 +39,11 @@ func (f *fakeReviews) Create(_ context.Context, review *authorizationv1.SubjectA
 	return review, nil
 }
 
-func identity(namespace, name string) *authn.Identity {
-	who := fmt.Sprintf("system:serviceaccount:%s:%s", namespace, name)
+func newIdentity(namespace, name string) *authn.Identity {
+	identity := fmt.Sprintf("system:serviceaccount:%s:%s", namespace, name)
 	return &authn.Identity{
-		User:      &user.DefaultInfo{Name: who, UID: "u", Groups: []string{"g"}, Extra: map[string][]string{"pod": {"p"}}},
-		Namespace: namespace, Digest: sha256.Sum256([]byte(who)),
+		User:      &user.DefaultInfo{Name: identity, UID: "u", Groups: []string{"g"}, Extra: map[string][]string{"pod": {"p"}}},
+		Namespace: namespace, Digest: sha256.Sum256([]byte(identity)),
 	}
 }
 
@@ -66,10 +66,10 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-func (f *fixture) want(what string, who *authn.Identity, q Question, allowed bool, questions int) {
+func (f *fixture) want(what string, identity *authn.Identity, question Question, allowed bool, questions int) {
 	f.t.Helper()
 	before := len(f.asked)
-	got, err := f.May(f.t.Context(), who, q)
+	got, err := f.May(f.t.Context(), identity, question)
 	if err != nil || got != allowed || len(f.asked)-before != questions {
 		f.t.Errorf("%s: %t, %v after %d questions, want %t after %d", what, got, err, len(f.asked)-before, allowed, questions)
 	}
@@ -77,7 +77,7 @@ func (f *fixture) want(what string, who *authn.Identity, q Question, allowed boo
 
 func TestAnswersAreKept(t *testing.T) {
 	f := newFixture(t)
-	one := identity("a", "one")
+	one := newIdentity("a", "one")
 	f.want("the first time", one, publish("x"), true, 1)
 	f.want("again", one, publish("x"), true, 0)
 	f.want("another name", one, publish("y"), true, 1)
@@ -87,7 +87,7 @@ func TestAnswersAreKept(t *testing.T) {
 	shifted := publish("x")
 	shifted.Resource, shifted.Namespace = "eventtypesa", ""
 	f.want("the same letters, elsewhere", one, shifted, true, 1)
-	f.want("another caller", identity("a", "two"), publish("x"), true, 1)
+	f.want("another caller", newIdentity("a", "two"), publish("x"), true, 1)
 	f.allow = false
 	f.now = f.now.Add(AnswerTTL - time.Second)
 	f.want("before the minute is over", one, publish("x"), true, 0)
@@ -101,8 +101,8 @@ func TestAnswersAreKept(t *testing.T) {
 
 func TestTheQuestionIsAboutTheCaller(t *testing.T) {
 	f := newFixture(t)
-	f.want("a resource", identity("a", "one"), publish("x"), true, 1)
-	f.want("a path", identity("a", "one"), Question{Verb: "get", Path: "/metrics"}, true, 1)
+	f.want("a resource", newIdentity("a", "one"), publish("x"), true, 1)
+	f.want("a path", newIdentity("a", "one"), Question{Verb: "get", Path: "/metrics"}, true, 1)
 	for i, want := range []authorizationv1.SubjectAccessReviewSpec{
 		{ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "publish", Group: "g", Version: "v1", Resource: "eventtypes", Namespace: "a", Name: "x"}},
 		{NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: "/metrics", Verb: "get"}},
@@ -118,19 +118,19 @@ func TestTheQuestionIsAboutTheCaller(t *testing.T) {
 func TestAnAPIServerThatFails(t *testing.T) {
 	f := newFixture(t)
 	f.failing = 1
-	f.want("once", identity("a", "one"), publish("x"), true, 2)
+	f.want("once", newIdentity("a", "one"), publish("x"), true, 2)
 	f.failing = 2
-	if allowed, err := f.May(t.Context(), identity("a", "one"), publish("y")); allowed || err == nil {
+	if allowed, err := f.May(t.Context(), newIdentity("a", "one"), publish("y")); allowed || err == nil {
 		t.Errorf("%t, %v", allowed, err)
 	}
-	f.want("nothing is kept of it", identity("a", "one"), publish("y"), true, 1)
+	f.want("nothing is kept of it", newIdentity("a", "one"), publish("y"), true, 1)
 }
 
 // ask asks different questions until there are too many.
-func (f *fixture) exhaust(who *authn.Identity) (answered int) {
+func (f *fixture) exhaust(identity *authn.Identity) (answered int) {
 	f.t.Helper()
 	for n := range 10_000 {
-		if _, err := f.May(f.t.Context(), who, publish(fmt.Sprint("different", n))); err != nil {
+		if _, err := f.May(f.t.Context(), identity, publish(fmt.Sprint("different", n))); err != nil {
 			limited, ok := errors.AsType[*LimitError](err)
 			if !ok || limited.Wait <= 0 {
 				f.t.Errorf("got %v", err)
@@ -144,7 +144,7 @@ func (f *fixture) exhaust(who *authn.Identity) (answered int) {
 
 func TestDifferentQuestionsAreBounded(t *testing.T) {
 	f := newFixture(t)
-	one, neighbour := identity("a", "one"), identity("a", "two")
+	one, neighbour := newIdentity("a", "one"), newIdentity("a", "two")
 	f.want("one that is kept", one, publish("x"), true, 1)
 	if got := f.exhaust(one); got != callerBurst-1 {
 		t.Errorf("%d questions of one caller were answered", got)
@@ -152,12 +152,12 @@ func TestDifferentQuestionsAreBounded(t *testing.T) {
 	f.want("what memory can answer", one, publish("x"), true, 0)
 	f.want("a neighbour", neighbour, publish("x"), true, 1)
 	for n := range namespaceBurst / callerBurst {
-		f.exhaust(identity("a", fmt.Sprint("more", n)))
+		f.exhaust(newIdentity("a", fmt.Sprint("more", n)))
 	}
-	if _, err := f.May(t.Context(), identity("a", "last"), publish("x")); err == nil {
+	if _, err := f.May(t.Context(), newIdentity("a", "last"), publish("x")); err == nil {
 		t.Error("the callers of one namespace have no bound")
 	}
-	f.want("of another namespace", identity("b", "one"), publish("x"), true, 1)
+	f.want("of another namespace", newIdentity("b", "one"), publish("x"), true, 1)
 	f.now = f.now.Add(10 * time.Second)
 	f.want("a while later", one, publish("z"), true, 1)
 	if got := testutil.ToFloat64(f.metrics.reviews.WithLabelValues(reviewLimited)); got < 3 {
@@ -167,10 +167,10 @@ func TestDifferentQuestionsAreBounded(t *testing.T) {
 
 func TestNobodyPushesOutTheAnswersOfOthers(t *testing.T) {
 	f := newFixture(t)
-	f.want("the quiet one", identity("b", "quiet"), publish("x"), true, 1)
-	loud := identity("a", "loud")
-	for n := range 2 * answersMost {
+	f.want("the quiet one", newIdentity("b", "quiet"), publish("x"), true, 1)
+	loud := newIdentity("a", "loud")
+	for n := range 2 * maxAnswers {
 		f.answers.Put(loud.User.GetName(), keyOf(loud, publish(fmt.Sprint(n))), true, AnswerTTL)
 	}
-	f.want("the quiet one", identity("b", "quiet"), publish("x"), true, 0)
+	f.want("the quiet one", newIdentity("b", "quiet"), publish("x"), true, 0)
 }

@@ -28,7 +28,7 @@ type System struct {
 // context ends, what is under way is finished or given up in good order.
 func Main(ctx context.Context, system System, args []string) int {
 	a := &app{System: system}
-	root := a.root()
+	root := a.newRootCommand()
 	root.SetArgs(args)
 	root.SetIn(system.In)
 	root.SetOut(system.Out)
@@ -39,7 +39,7 @@ func Main(ctx context.Context, system System, args []string) int {
 
 // Root returns the tree of commands, for documentation.
 func Root() *cobra.Command {
-	return (&app{System: System{Getenv: os.Getenv, Now: time.Now}}).root()
+	return (&app{System: System{Getenv: os.Getenv, Now: time.Now}}).newRootCommand()
 }
 
 // app is one run.
@@ -77,7 +77,7 @@ const rootExample = `  export BBMCP_API_URL=https://bbmcp.example.com BBMCP_API_
   bbmcp webhooks test orders --event context.created
   bbmcp deliveries list orders --watch`
 
-func (a *app) root() *cobra.Command {
+func (a *app) newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:     "bbmcp",
 		Short:   "Manage webhooks and publish events",
@@ -101,24 +101,24 @@ func (a *app) root() *cobra.Command {
 	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long one request may take")
 	root.MarkFlagsMutuallyExclusive("api-key", "api-key-file")
 	register(root, "output", cobra.FixedCompletions([]string{"table", "wide", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(a.webhooks(), a.deliveries(), a.events(), a.eventTypes(), a.keys(), a.verify(), a.version())
+	root.AddCommand(a.newWebhooksCommand(), a.newDeliveriesCommand(), a.newEventsCommand(), a.newEventTypesCommand(), a.newKeysCommand(), a.newVerifyCommand(), a.newVersionCommand())
 	return root
 }
 
-func (a *app) version() *cobra.Command {
+func (a *app) newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program",
 		Args:  cobra.NoArgs,
-		RunE: a.run(func(*cobra.Command, []string) error {
+		RunE: a.runGuarded(func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(a.Out, "bbmcp %s\n", version.Version)
 			return err
 		}),
 	}
 }
 
-// group makes a command that only holds others.
-func group(use, short string, aliases []string, commands ...*cobra.Command) *cobra.Command {
+// newGroup makes a command that only holds others.
+func newGroup(use, short string, aliases []string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{Use: use, Short: short, Aliases: aliases, Args: cobra.NoArgs, RunE: showHelp}
 	g.AddCommand(commands...)
 	return g
@@ -126,9 +126,9 @@ func group(use, short string, aliases []string, commands ...*cobra.Command) *cob
 
 func showHelp(command *cobra.Command, _ []string) error { return command.Help() }
 
-// run wraps what a command does, so that its errors are told from errors of
+// runGuarded wraps what a command does, so that its errors are told from errors of
 // usage.
-func (a *app) run(do func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+func (a *app) runGuarded(do func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(command *cobra.Command, args []string) error {
 		a.ran = true
 		return do(command, args)
@@ -147,7 +147,7 @@ func (a *app) connect(change ...func(*client.Options)) (*client.Client, error) {
 	if options.BaseURL == "" {
 		return nil, usageError{"no API URL: set " + client.EnvBaseURL + " or --api-url"}
 	}
-	options.Token = a.token()
+	options.Token = a.tokenSource()
 	if options.Token == nil {
 		return nil, usageError{"no API key: set " + client.EnvToken + ", " + client.EnvTokenFile + ", --api-key or --api-key-file"}
 	}
@@ -161,8 +161,8 @@ func (a *app) connect(change ...func(*client.Options)) (*client.Client, error) {
 	return c, nil
 }
 
-// token is the source of the key: flags before the environment.
-func (a *app) token() func(context.Context) (string, error) {
+// tokenSource is the source of the key: flags before the environment.
+func (a *app) tokenSource() func(context.Context) (string, error) {
 	switch {
 	case a.apiKey != "":
 		return client.StaticToken(a.apiKey)
@@ -176,8 +176,8 @@ func (a *app) token() func(context.Context) (string, error) {
 	return nil
 }
 
-// note tells people something that is not part of the output.
-func (a *app) note(text string, args ...any) { fmt.Fprintf(a.Err, text+"\n", args...) }
+// printNote tells people something that is not part of the output.
+func (a *app) printNote(text string, args ...any) { fmt.Fprintf(a.Err, text+"\n", args...) }
 
 // terminalWidth is the width of the terminal that a writer is, or 0 if it is
 // none.

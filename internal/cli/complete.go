@@ -65,7 +65,7 @@ func (a *app) completeEventType(command *cobra.Command, args []string, word stri
 			if err != nil {
 				break
 			}
-			offers = append(offers, cobra.CompletionWithDesc(eventType.Type, oneLine(text(eventType.Description))))
+			offers = append(offers, cobra.CompletionWithDesc(eventType.Type, oneLine(formatText(eventType.Description))))
 		}
 		return offers
 	})(command, args, word)

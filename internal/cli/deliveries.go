@@ -14,9 +14,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/client"
 )
 
-func (a *app) deliveries() *cobra.Command {
-	return group("deliveries", "Look at deliveries and retry them", []string{"delivery"},
-		a.deliveriesList(), a.deliveriesGet(), a.deliveriesRetry())
+func (a *app) newDeliveriesCommand() *cobra.Command {
+	return newGroup("deliveries", "Look at deliveries and retry them", []string{"delivery"},
+		a.newDeliveriesListCommand(), a.newDeliveriesGetCommand(), a.newDeliveriesRetryCommand())
 }
 
 func deliveryView() view[rest.Delivery] {
@@ -28,13 +28,13 @@ func deliveryView() view[rest.Delivery] {
 			{"EVENT", false, func(d rest.Delivery, _ time.Time) string { return d.Event }},
 			{"STATUS", false, func(d rest.Delivery, _ time.Time) string { return d.Status }},
 			{"ATTEMPTS", false, func(d rest.Delivery, _ time.Time) string { return fmt.Sprint(d.Attempts) }},
-			{"CODE", false, func(d rest.Delivery, _ time.Time) string { return number(d.ResponseStatus) }},
-			{"NEXT", false, func(d rest.Delivery, now time.Time) string { return until(d.NextAttemptAt, now) }},
-			{"AGE", false, func(d rest.Delivery, now time.Time) string { return age(d.CreatedAt, now) }},
+			{"CODE", false, func(d rest.Delivery, _ time.Time) string { return formatNumber(d.ResponseStatus) }},
+			{"NEXT", false, func(d rest.Delivery, now time.Time) string { return formatUntil(d.NextAttemptAt, now) }},
+			{"AGE", false, func(d rest.Delivery, now time.Time) string { return formatAge(d.CreatedAt, now) }},
 			{"EVENT ID", true, func(d rest.Delivery, _ time.Time) string { return d.EventID }},
 			{"WEBHOOK", true, func(d rest.Delivery, _ time.Time) string { return d.WebhookID }},
-			{"COMPLETED", true, func(d rest.Delivery, _ time.Time) string { return stamp(d.CompletedAt) }},
-			{"ERROR", true, func(d rest.Delivery, _ time.Time) string { return text(d.ErrorMessage) }},
+			{"COMPLETED", true, func(d rest.Delivery, _ time.Time) string { return formatTime(d.CompletedAt) }},
+			{"ERROR", true, func(d rest.Delivery, _ time.Time) string { return formatText(d.ErrorMessage) }},
 		},
 	}
 }
@@ -55,19 +55,19 @@ func attemptView() view[rest.Attempt] {
 		kind: "attempts",
 		columns: []column[rest.Attempt]{
 			{"ATTEMPT", false, func(t rest.Attempt, _ time.Time) string { return fmt.Sprint(t.Number) }},
-			{"STARTED", false, func(t rest.Attempt, _ time.Time) string { return stamp(&t.StartedAt) }},
+			{"STARTED", false, func(t rest.Attempt, _ time.Time) string { return formatTime(&t.StartedAt) }},
 			{"TOOK", false, func(t rest.Attempt, _ time.Time) string {
 				return (time.Duration(t.DurationMS) * time.Millisecond).String()
 			}},
-			{"CODE", false, func(t rest.Attempt, _ time.Time) string { return number(t.ResponseStatus) }},
-			{"REASON", false, func(t rest.Attempt, _ time.Time) string { return text(t.Reason) }},
-			{"MESSAGE", false, func(t rest.Attempt, _ time.Time) string { return text(t.Message) }},
-			{"ANSWER", true, func(t rest.Attempt, _ time.Time) string { return text(t.Answer) }},
+			{"CODE", false, func(t rest.Attempt, _ time.Time) string { return formatNumber(t.ResponseStatus) }},
+			{"REASON", false, func(t rest.Attempt, _ time.Time) string { return formatText(t.Reason) }},
+			{"MESSAGE", false, func(t rest.Attempt, _ time.Time) string { return formatText(t.Message) }},
+			{"ANSWER", true, func(t rest.Attempt, _ time.Time) string { return formatText(t.Answer) }},
 		},
 	}
 }
 
-func (a *app) deliveriesList() *cobra.Command {
+func (a *app) newDeliveriesListCommand() *cobra.Command {
 	var (
 		status   string
 		limit    int
@@ -81,11 +81,11 @@ func (a *app) deliveriesList() *cobra.Command {
 		Aliases:           []string{"ls"},
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWebhook,
-		RunE: a.run(func(command *cobra.Command, args []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
 			if limit < 0 {
 				return usageError{"--limit: 0 is all, otherwise 1 or more"}
 			}
-			c, id, err := a.webhook(command.Context(), args[0])
+			c, id, err := a.connectToWebhook(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -104,7 +104,7 @@ func (a *app) deliveriesList() *cobra.Command {
 	command.Flags().IntVar(&limit, "limit", 20, "how many at most; 0: all")
 	register(command, "status", cobra.FixedCompletions(
 		[]string{rest.DeliveryPending, rest.DeliveryRetrying, rest.DeliverySucceeded, rest.DeliveryFailed}, cobra.ShellCompDirectiveNoFileComp))
-	watching.add(command)
+	watching.addFlags(command)
 	return command
 }
 
@@ -130,14 +130,14 @@ func newestDeliveries(ctx context.Context, c *client.Client, webhookID, status s
 	return all, nil
 }
 
-func (a *app) deliveriesGet() *cobra.Command {
+func (a *app) newDeliveriesGetCommand() *cobra.Command {
 	var watching watchFlags
 	command := &cobra.Command{
 		Use:   "get DELIVERY",
 		Short: "Show a delivery and its attempts",
 		Long:  "Show a delivery and its attempts; -o wide adds what the endpoint answered and the payload.",
 		Args:  cobra.ExactArgs(1),
-		RunE: a.run(func(command *cobra.Command, args []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
 				return err
@@ -158,7 +158,7 @@ func (a *app) deliveriesGet() *cobra.Command {
 			return a.printDelivery(delivery)
 		}),
 	}
-	watching.add(command)
+	watching.addFlags(command)
 	return command
 }
 
@@ -180,7 +180,7 @@ func (a *app) printDelivery(delivery *rest.DeliveryDetail) error {
 	return nil
 }
 
-func (a *app) deliveriesRetry() *cobra.Command {
+func (a *app) newDeliveriesRetryCommand() *cobra.Command {
 	var waiting waitFlag
 	command := &cobra.Command{
 		Use:   "retry DELIVERY...",
@@ -189,7 +189,7 @@ func (a *app) deliveriesRetry() *cobra.Command {
 pending or retrying is tried now instead of later. It is printed as it is before
 that attempt; with --wait as it is after it, and the exit code is 1 if it failed.`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: a.run(func(command *cobra.Command, args []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
 				return err
@@ -205,7 +205,7 @@ that attempt; with --wait as it is after it, and the exit code is 1 if it failed
 			if len(retried) == 0 {
 				return err
 			}
-			if waiting.on() {
+			if waiting.isSet() {
 				return cmp.Or(a.awaitAttempts(command.Context(), c, waiting, retried...), err)
 			}
 			if len(args) == 1 {
@@ -217,6 +217,6 @@ that attempt; with --wait as it is after it, and the exit code is 1 if it failed
 			return err
 		}),
 	}
-	waiting.add(command)
+	waiting.addFlag(command)
 	return command
 }

@@ -12,8 +12,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-func (a *app) events() *cobra.Command {
-	return group("events", "Publish events", []string{"event"}, a.eventsPublish())
+func (a *app) newEventsCommand() *cobra.Command {
+	return newGroup("events", "Publish events", []string{"event"}, a.newEventsPublishCommand())
 }
 
 const publishLong = `Publish one event, with its data as JSON, or many from a file with one JSON object
@@ -50,7 +50,7 @@ type publishFlags struct {
 	concurrency          int
 }
 
-func (a *app) eventsPublish() *cobra.Command {
+func (a *app) newEventsPublishCommand() *cobra.Command {
 	var flags publishFlags
 	command := &cobra.Command{
 		Use:   "publish [TYPE]",
@@ -62,7 +62,7 @@ func (a *app) eventsPublish() *cobra.Command {
   some-program | bbmcp events publish context.created --from - --batch nightly-2026-01-15`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeEventType,
-		RunE: a.run(func(command *cobra.Command, args []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
 			eventType := ""
 			if len(args) == 1 {
 				eventType = args[0]

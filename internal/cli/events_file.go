@@ -72,7 +72,7 @@ func (a *app) publishFile(ctx context.Context, eventType string, flags *publishF
 		return err
 	}
 	defer notes.close()
-	target, err := a.target(ctx)
+	target, err := a.publishTarget(ctx)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (p *filePublisher) run(ctx context.Context) *summary {
 		if o.settled() {
 			o.err = p.notes.add(o.line)
 		}
-		if o.err != nil && o.line.err == nil && !ofLine(o.err) {
+		if o.err != nil && o.line.err == nil && !isLineError(o.err) {
 			s.stop(o)
 			stop()
 			continue
@@ -189,9 +189,9 @@ func (p *filePublisher) publish(ctx context.Context, line eventLine) outcome {
 	return outcome{line: line, published: published, err: err}
 }
 
-// ofLine reports whether an error is about the line and not about the way to
+// isLineError reports whether an error is about the line and not about the way to
 // the API: the next line may well work.
-func ofLine(err error) bool {
+func isLineError(err error) bool {
 	switch status := client.StatusOf(err); status {
 	case http.StatusUnauthorized, http.StatusNotFound, http.StatusTooManyRequests:
 		return false

@@ -109,14 +109,14 @@ func (r *lineReader) event(content []byte) eventLine {
 	if id != "" {
 		line.id, line.given = id, true
 	} else {
-		line.id = "line_" + digest(r.batch, strconv.FormatUint(uint64(before), 10), string(line.body))
+		line.id = "line_" + lineID(r.batch, strconv.FormatUint(uint64(before), 10), string(line.body))
 	}
-	line.mark = digest(r.target, line.id, string(line.body))
+	line.mark = lineID(r.target, line.id, string(line.body))
 	return line
 }
 
-// digest is 128 bits of the hash of several texts, in hexadecimal.
-func digest(parts ...string) string {
+// lineID is 128 bits of the hash of several texts, in hexadecimal.
+func lineID(parts ...string) string {
 	hash := sha256.New()
 	for _, part := range parts {
 		fmt.Fprintf(hash, "%d:%s", len(part), part)

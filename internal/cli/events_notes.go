@@ -67,7 +67,7 @@ func (n *noteFile) load() error {
 				return nil
 			}
 			// Close off what was cut short, so that it cannot run into what follows.
-			return n.closeOff(int64(len(line)))
+			return n.endTornLine(int64(len(line)))
 		}
 		if err != nil {
 			return err
@@ -75,8 +75,8 @@ func (n *noteFile) load() error {
 	}
 }
 
-// closeOff removes the last bytes of the file.
-func (n *noteFile) closeOff(torn int64) error {
+// endTornLine removes the last bytes of the file.
+func (n *noteFile) endTornLine(torn int64) error {
 	info, err := n.file.Stat()
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func (p *progress) show(s *summary) {
 		if now.Sub(p.last) >= barEvery || s.done() == p.total {
 			p.last, p.drawn = now, true
 			// Back to the beginning of the line, and clear it.
-			fmt.Fprintf(p.w, "\r\x1b[K%s", p.bar(s, now))
+			fmt.Fprintf(p.w, "\r\x1b[K%s", p.drawBar(s, now))
 		}
 	case reportPlain:
 		step := 0
@@ -71,7 +71,7 @@ func (p *progress) show(s *summary) {
 		}
 		if step > p.step || now.Sub(p.last) >= plainEvery {
 			p.step, p.last = step, now
-			fmt.Fprintln(p.w, p.words(s, now))
+			fmt.Fprintln(p.w, p.describe(s, now))
 		}
 	}
 }
@@ -83,8 +83,8 @@ func (p *progress) end() {
 	}
 }
 
-// words is progress without a bar.
-func (p *progress) words(s *summary, now time.Time) string {
+// describe is progress without a bar.
+func (p *progress) describe(s *summary, now time.Time) string {
 	text := fmt.Sprintf("%d events", s.done())
 	if p.total > 0 {
 		text = fmt.Sprintf("%d/%d events", s.done(), p.total)
@@ -98,9 +98,9 @@ func (p *progress) words(s *summary, now time.Time) string {
 	return text
 }
 
-// bar is progress as a bar that fits the terminal.
-func (p *progress) bar(s *summary, now time.Time) string {
-	text := p.words(s, now)
+// drawBar is progress as a bar that fits the terminal.
+func (p *progress) drawBar(s *summary, now time.Time) string {
+	text := p.describe(s, now)
 	if p.total == 0 {
 		return text
 	}

@@ -71,11 +71,11 @@ func (a *app) summarize(source string, s *summary) error {
 	slices.SortFunc(s.skipped, byLine)
 	slices.SortFunc(s.failed, byLine)
 	for _, r := range s.skipped {
-		a.note("line %d: skipped: %s", r.Line, oneLine(strings.Join(r.Reasons, ", ")))
+		a.printNote("line %d: skipped: %s", r.Line, oneLine(strings.Join(r.Reasons, ", ")))
 	}
 	for _, r := range s.failed {
 		for _, reason := range r.Reasons {
-			a.note("line %d: failed: %s", r.Line, oneLine(reason))
+			a.printNote("line %d: failed: %s", r.Line, oneLine(reason))
 		}
 	}
 	if err := a.printSummary(source, s); err != nil {
@@ -83,10 +83,10 @@ func (a *app) summarize(source string, s *summary) error {
 	}
 	switch {
 	case s.interrupted:
-		a.note("bbmcp: interrupted before the end; run the same command again to go on")
+		a.printNote("bbmcp: interrupted before the end; run the same command again to go on")
 		return errInterrupted
 	case s.stopped != nil:
-		a.note("bbmcp: stopped before the end; run the same command again to go on")
+		a.printNote("bbmcp: stopped before the end; run the same command again to go on")
 		return s.stopped
 	case len(s.failed) > 0:
 		return errSilent // each line was told
@@ -121,18 +121,18 @@ func (a *app) printSummary(source string, s *summary) error {
 	return err
 }
 
-// target tells one API and namespace from another in progress files. Without
+// publishTarget tells one API and namespace from another in progress files. Without
 // --namespace the key decides the namespace, so its account is part of it.
-func (a *app) target(ctx context.Context) (string, error) {
+func (a *app) publishTarget(ctx context.Context) (string, error) {
 	url := cmp.Or(a.apiURL, a.Getenv(client.EnvBaseURL))
 	if a.namespace != "" {
-		return digest(strings.TrimRight(url, "/"), a.namespace), nil
+		return lineID(strings.TrimRight(url, "/"), a.namespace), nil
 	}
-	token, err := a.token()(ctx)
+	token, err := a.tokenSource()(ctx)
 	if err != nil {
 		return "", err
 	}
-	return digest(strings.TrimRight(url, "/"), tokenNamespace(token)), nil
+	return lineID(strings.TrimRight(url, "/"), tokenNamespace(token)), nil
 }
 
 // tokenNamespace reads the namespace that a ServiceAccount token says it is of,
@@ -146,13 +146,13 @@ func tokenNamespace(token string) string {
 	if err != nil {
 		return ""
 	}
-	var said struct {
+	var message struct {
 		Subject string `json:"sub"` // system:serviceaccount:namespace:name
 	}
-	if json.Unmarshal(claims, &said) != nil {
+	if json.Unmarshal(claims, &message) != nil {
 		return ""
 	}
-	account, ok := strings.CutPrefix(said.Subject, "system:serviceaccount:")
+	account, ok := strings.CutPrefix(message.Subject, "system:serviceaccount:")
 	if !ok {
 		return ""
 	}

@@ -11,12 +11,12 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-func (a *app) eventTypes() *cobra.Command {
-	return group("event-types", "The catalogue of event types", []string{"event-type", "types"}, a.eventTypesList())
+func (a *app) newEventTypesCommand() *cobra.Command {
+	return newGroup("event-types", "The catalogue of event types", []string{"event-type", "types"}, a.newEventTypesListCommand())
 }
 
 func eventTypeView() view[rest.EventType] {
-	given := func(document []byte) string {
+	argument := func(document []byte) string {
 		if len(document) == 0 || string(document) == "null" {
 			return "no"
 		}
@@ -27,21 +27,21 @@ func eventTypeView() view[rest.EventType] {
 		id:   func(t rest.EventType) string { return t.Type },
 		columns: []column[rest.EventType]{
 			{"TYPE", false, func(t rest.EventType, _ time.Time) string { return t.Type }},
-			{"SCHEMA", true, func(t rest.EventType, _ time.Time) string { return given(t.Schema) }},
-			{"EXAMPLE", true, func(t rest.EventType, _ time.Time) string { return given(t.Example) }},
-			{"DESCRIPTION", false, func(t rest.EventType, _ time.Time) string { return text(t.Description) }},
+			{"SCHEMA", true, func(t rest.EventType, _ time.Time) string { return argument(t.Schema) }},
+			{"EXAMPLE", true, func(t rest.EventType, _ time.Time) string { return argument(t.Example) }},
+			{"DESCRIPTION", false, func(t rest.EventType, _ time.Time) string { return formatText(t.Description) }},
 		},
 	}
 }
 
-func (a *app) eventTypesList() *cobra.Command {
+func (a *app) newEventTypesListCommand() *cobra.Command {
 	var watching watchFlags
 	command := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List event types; -o json shows their schemas and examples",
 		Args:    cobra.NoArgs,
-		RunE: a.run(func(command *cobra.Command, _ []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {
 				return err
@@ -66,6 +66,6 @@ func (a *app) eventTypesList() *cobra.Command {
 			return printList(a, eventTypeView(), all)
 		}),
 	}
-	watching.add(command)
+	watching.addFlags(command)
 	return command
 }

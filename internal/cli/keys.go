@@ -59,17 +59,17 @@ type kubernetes struct {
 	rbac      rbacv1client.RbacV1Interface
 }
 
-func (a *app) keys() *cobra.Command {
+func (a *app) newKeysCommand() *cobra.Command {
 	access := &keyAccess{}
-	command := group("keys", "Make, renew, list and revoke API keys, with a kubeconfig", []string{"key"},
-		a.keysCreate(access), a.keysToken(access), a.keysList(access), a.keysRevoke(access))
+	command := newGroup("keys", "Make, renew, list and revoke API keys, with a kubeconfig", []string{"key"},
+		a.newKeysCreateCommand(access), a.newKeysTokenCommand(access), a.newKeysListCommand(access), a.newKeysRevokeCommand(access))
 	command.Long = keysLong
 	command.PersistentFlags().StringVar(&access.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: $KUBECONFIG, ~/.kube/config, or the Pod's ServiceAccount)")
 	command.PersistentFlags().StringVar(&access.context, "context", "", "`name` of the kubeconfig's context (default: the current one)")
 	return command
 }
 
-func (a *app) kubernetes(access *keyAccess) (*kubernetes, error) {
+func (a *app) connectToKubernetes(access *keyAccess) (*kubernetes, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = access.kubeconfig
 	overrides := &clientcmd.ConfigOverrides{CurrentContext: access.context}
@@ -118,7 +118,7 @@ name are noted; give keys with more rights a namespace of their own.
 Programs in the cluster need no key: they mount a projected ServiceAccount token,
 which Kubernetes renews, and set BBMCP_API_KEY_FILE to its path.`
 
-func (a *app) keysCreate(access *keyAccess) *cobra.Command {
+func (a *app) newKeysCreateCommand(access *keyAccess) *cobra.Command {
 	var roles []string
 	life := lifetime{duration: defaultLifetime}
 	command := &cobra.Command{
@@ -129,7 +129,7 @@ func (a *app) keysCreate(access *keyAccess) *cobra.Command {
   bbmcp keys create partner --role publisher --long-lived
   bbmcp keys create console --role editor --role delivery-viewer -o json`,
 		Args: cobra.ExactArgs(1),
-		RunE: a.run(func(command *cobra.Command, args []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
 			for _, role := range roles {
 				if !slices.Contains(roleNames(), role) {
 					return usageError{fmt.Sprintf("--role: there is no role %q; want one of %s", role, strings.Join(roleNames(), ", "))}
@@ -138,28 +138,28 @@ func (a *app) keysCreate(access *keyAccess) *cobra.Command {
 			if err := errors.Join(checkKeyName(args[0]), life.check()); err != nil {
 				return err
 			}
-			k, err := a.kubernetes(access)
+			k, err := a.connectToKubernetes(access)
 			if err != nil {
 				return err
 			}
 			slices.Sort(roles)
-			made, err := k.createKey(command.Context(), args[0], slices.Compact(roles), life)
+			key, err := k.createKey(command.Context(), args[0], slices.Compact(roles), life)
 			if err != nil {
 				return err
 			}
-			if err := a.printKey(made, life); err != nil {
+			if err := a.printKey(key, life); err != nil {
 				return err
 			}
-			a.note("made key %s in namespace %s with %s; revoke it with: bbmcp keys revoke %s -n %s",
-				made.Name, made.Namespace, strings.Join(made.Roles, ", "), made.Name, made.Namespace)
-			a.noteImpersonators(command.Context(), k, made)
+			a.printNote("made key %s in namespace %s with %s; revoke it with: bbmcp keys revoke %s -n %s",
+				key.Name, key.Namespace, strings.Join(key.Roles, ", "), key.Name, key.Namespace)
+			a.noteImpersonators(command.Context(), k, key)
 			return nil
 		}),
 	}
 	command.Flags().StringSliceVar(&roles, "role", nil, "what the key may do: "+strings.Join(roleNames(), ", ")+"; may be repeated")
 	_ = command.MarkFlagRequired("role")
 	register(command, "role", cobra.FixedCompletions(roleNames(), cobra.ShellCompDirectiveNoFileComp))
-	life.register(command)
+	life.addFlags(command)
 	command.Flags().BoolVar(&life.long, "long-lived", false, "make a token that works until it is revoked, and keep it in a Secret")
 	command.MarkFlagsMutuallyExclusive("duration", "long-lived")
 	command.MarkFlagsMutuallyExclusive("audience", "long-lived") // Kubernetes gives those none
@@ -167,24 +167,24 @@ func (a *app) keysCreate(access *keyAccess) *cobra.Command {
 }
 
 // printKey prints a token that was just made, and notes when it ends.
-func (a *app) printKey(made *key, life lifetime) error {
+func (a *app) printKey(key *key, life lifetime) error {
 	if a.output == formatJSON || a.output == formatYAML {
-		return a.printValue(made)
+		return a.printValue(key)
 	}
-	if _, err := fmt.Fprintln(a.Out, made.Token); err != nil {
+	if _, err := fmt.Fprintln(a.Out, key.Token); err != nil {
 		return err
 	}
-	if made.ExpiresAt != nil {
-		next := fmt.Sprintf("bbmcp keys token %s -n %s", made.Name, made.Namespace)
+	if key.ExpiresAt != nil {
+		next := fmt.Sprintf("bbmcp keys token %s -n %s", key.Name, key.Namespace)
 		if life.audience != "" { // or the next one could do more than this one
 			next += " --audience " + life.audience
 		}
-		a.note("the token ends at %s; take the next one with: %s", made.ExpiresAt.Format(time.RFC3339), next)
+		a.printNote("the token ends at %s; take the next one with: %s", key.ExpiresAt.Format(time.RFC3339), next)
 	}
 	return nil
 }
 
-func (l *lifetime) register(command *cobra.Command) {
+func (l *lifetime) addFlags(command *cobra.Command) {
 	command.Flags().DurationVar(&l.duration, "duration", defaultLifetime, "how long the token works, from 10m; the API server may give less")
 	command.Flags().StringVar(&l.audience, "audience", "", "bbmcp: good for publishing and reading here, and worth nothing at the API server (default: the API server's own)")
 	register(command, "audience", cobra.FixedCompletions([]string{publishingAudience}, cobra.ShellCompDirectiveNoFileComp))
@@ -200,7 +200,7 @@ func (l *lifetime) check() error {
 	return nil
 }
 
-func (a *app) keysToken(access *keyAccess) *cobra.Command {
+func (a *app) newKeysTokenCommand(access *keyAccess) *cobra.Command {
 	life := lifetime{duration: defaultLifetime}
 	command := &cobra.Command{
 		Use:   "token NAME",
@@ -208,26 +208,26 @@ func (a *app) keysToken(access *keyAccess) *cobra.Command {
 		Long: `Print another token of a key. Those before it work on until they end; only
 revoking the key ends them all at once.`,
 		Args: cobra.ExactArgs(1),
-		RunE: a.run(func(command *cobra.Command, args []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
 			if err := life.check(); err != nil {
 				return err
 			}
-			k, err := a.kubernetes(access)
+			k, err := a.connectToKubernetes(access)
 			if err != nil {
 				return err
 			}
-			made, err := k.renewKey(command.Context(), args[0], life)
+			key, err := k.renewKey(command.Context(), args[0], life)
 			if err != nil {
 				return err
 			}
-			return a.printKey(made, life)
+			return a.printKey(key, life)
 		}),
 	}
-	life.register(command)
+	life.addFlags(command)
 	return command
 }
 
-func (a *app) keysList(access *keyAccess) *cobra.Command {
+func (a *app) newKeysListCommand(access *keyAccess) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -236,8 +236,8 @@ func (a *app) keysList(access *keyAccess) *cobra.Command {
 last used; it is unknown if you may not list Secrets, and a key that was made
 within the last day and used may still show none.`,
 		Args: cobra.NoArgs,
-		RunE: a.run(func(command *cobra.Command, _ []string) error {
-			k, err := a.kubernetes(access)
+		RunE: a.runGuarded(func(command *cobra.Command, _ []string) error {
+			k, err := a.connectToKubernetes(access)
 			if err != nil {
 				return err
 			}
@@ -250,7 +250,7 @@ within the last day and used may still show none.`,
 	}
 }
 
-func (a *app) keysRevoke(access *keyAccess) *cobra.Command {
+func (a *app) newKeysRevokeCommand(access *keyAccess) *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke NAME...",
 		Short: "Delete keys",
@@ -258,8 +258,8 @@ func (a *app) keysRevoke(access *keyAccess) *cobra.Command {
 revoked token after 10 seconds, the REST API, which remembers for a minute whom it
 knows, after 75 seconds at most.`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: a.run(func(command *cobra.Command, args []string) error {
-			k, err := a.kubernetes(access)
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
+			k, err := a.connectToKubernetes(access)
 			if err != nil {
 				return err
 			}

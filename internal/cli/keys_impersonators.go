@@ -15,13 +15,13 @@ import (
 )
 
 // noteImpersonators tells who else can act as a key that was just made.
-func (a *app) noteImpersonators(ctx context.Context, k *kubernetes, made *key) {
+func (a *app) noteImpersonators(ctx context.Context, k *kubernetes, key *key) {
 	others, err := k.impersonators(ctx)
 	switch {
 	case err != nil:
-		a.note("who reads Secrets or takes tokens in namespace %s can act as this key; who that is cannot be told: %v", made.Namespace, err)
+		a.printNote("who reads Secrets or takes tokens in namespace %s can act as this key; who that is cannot be told: %v", key.Namespace, err)
 	case len(others) > 0:
-		a.note("these read Secrets or take tokens of ServiceAccounts in namespace %s, so they can act as this key: %s", made.Namespace, strings.Join(others, ", "))
+		a.printNote("these read Secrets or take tokens of ServiceAccounts in namespace %s, so they can act as this key: %s", key.Namespace, strings.Join(others, ", "))
 	}
 }
 
@@ -37,7 +37,7 @@ func (k *kubernetes) impersonators(ctx context.Context) ([]string, error) {
 	for _, binding := range bindings.Items {
 		takes, isKnown := known[binding.RoleRef]
 		if !isKnown {
-			if takes, err = k.takesTokens(ctx, binding.RoleRef); err != nil {
+			if takes, err = k.roleTakesTokens(ctx, binding.RoleRef); err != nil {
 				return nil, err
 			}
 			known[binding.RoleRef] = takes
@@ -52,8 +52,8 @@ func (k *kubernetes) impersonators(ctx context.Context) ([]string, error) {
 	return slices.Compact(found), nil
 }
 
-// takesTokens reports whether a role gets at tokens of ServiceAccounts.
-func (k *kubernetes) takesTokens(ctx context.Context, ref rbacv1.RoleRef) (bool, error) {
+// roleTakesTokens reports whether a role gets at tokens of ServiceAccounts.
+func (k *kubernetes) roleTakesTokens(ctx context.Context, ref rbacv1.RoleRef) (bool, error) {
 	var rules []rbacv1.PolicyRule
 	if ref.Kind == "ClusterRole" {
 		if slices.Contains([]string{"edit", "admin", "cluster-admin"}, ref.Name) { // of Kubernetes; not all may read ClusterRoles
@@ -77,12 +77,12 @@ func (k *kubernetes) takesTokens(ctx context.Context, ref rbacv1.RoleRef) (bool,
 		}
 		rules = role.Rules
 	}
-	return slices.ContainsFunc(rules, takesToken), nil
+	return slices.ContainsFunc(rules, ruleTakesToken), nil
 }
 
-// takesToken reports whether a rule lets somebody read Secrets, ask for tokens, or
+// ruleTakesToken reports whether a rule lets somebody read Secrets, ask for tokens, or
 // act as a ServiceAccount without one. The answer to a patch is the whole object.
-func takesToken(rule rbacv1.PolicyRule) bool {
+func ruleTakesToken(rule rbacv1.PolicyRule) bool {
 	if !slices.Contains(rule.APIGroups, corev1.GroupName) && !slices.Contains(rule.APIGroups, rbacv1.APIGroupAll) {
 		return false
 	}

@@ -61,8 +61,8 @@ func keyView() view[key] {
 			{"NAME", false, func(k key, _ time.Time) string { return k.Name }},
 			{"ROLES", false, func(k key, _ time.Time) string { return strings.Join(k.Roles, ",") }},
 			{"SERVICE ACCOUNT", false, func(k key, _ time.Time) string { return k.ServiceAccount }},
-			{"AGE", false, func(k key, now time.Time) string { return age(k.CreatedAt, now) }},
-			{"LAST USED", false, func(k key, _ time.Time) string { return text(k.LastUsed) }},
+			{"AGE", false, func(k key, now time.Time) string { return formatAge(k.CreatedAt, now) }},
+			{"LAST USED", false, func(k key, _ time.Time) string { return formatText(k.LastUsed) }},
 			{"NAMESPACE", true, func(k key, _ time.Time) string { return k.Namespace }},
 		},
 	}
@@ -89,21 +89,21 @@ func (k *kubernetes) createKey(ctx context.Context, name string, roles []string,
 	if err != nil {
 		return nil, fmt.Errorf("create ServiceAccount: %w", err)
 	}
-	made := &key{Name: name, Namespace: k.namespace, Roles: roles, ServiceAccount: account.Name, CreatedAt: account.CreationTimestamp.UTC()}
-	if err := k.equip(ctx, account, made, life); err != nil {
+	key := &key{Name: name, Namespace: k.namespace, Roles: roles, ServiceAccount: account.Name, CreatedAt: account.CreationTimestamp.UTC()}
+	if err := k.completeKey(ctx, account, key, life); err != nil {
 		// Also after an interrupt, so that no half of a key is left.
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWait)
 		defer cancel()
 		return nil, errors.Join(err, k.revokeKey(undo, name))
 	}
-	return made, nil
+	return key, nil
 }
 
-// equip gives the ServiceAccount of a key its rights and its token.
-func (k *kubernetes) equip(ctx context.Context, account *corev1.ServiceAccount, made *key, life lifetime) (err error) {
-	for _, role := range made.Roles {
+// completeKey gives the ServiceAccount of a key its rights and its token.
+func (k *kubernetes) completeKey(ctx context.Context, account *corev1.ServiceAccount, key *key, life lifetime) (err error) {
+	for _, role := range key.Roles {
 		binding := &rbacv1.RoleBinding{
-			ObjectMeta: keyMeta(account.Name+"-"+role, made.Name, account),
+			ObjectMeta: keyMeta(account.Name+"-"+role, key.Name, account),
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: rolePrefix + role},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: k.namespace, Name: account.Name}},
 		}
@@ -112,10 +112,10 @@ func (k *kubernetes) equip(ctx context.Context, account *corev1.ServiceAccount, 
 		}
 	}
 	if life.long {
-		made.Token, err = k.storeToken(ctx, account, made.Name)
+		key.Token, err = k.storeToken(ctx, account, key.Name)
 		return err
 	}
-	made.Token, made.ExpiresAt, err = k.requestToken(ctx, account.Name, life)
+	key.Token, key.ExpiresAt, err = k.requestToken(ctx, account.Name, life)
 	return err
 }
 
@@ -174,13 +174,13 @@ func keyMeta(object, name string, owner *corev1.ServiceAccount) metav1.ObjectMet
 
 // renewKey takes another token of a key.
 func (k *kubernetes) renewKey(ctx context.Context, name string, life lifetime) (*key, error) {
-	account, err := k.account(ctx, name)
+	account, err := k.findAccount(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	made := &key{Name: name, Namespace: k.namespace, Roles: []string{}, ServiceAccount: account.Name, CreatedAt: account.CreationTimestamp.UTC()}
-	made.Token, made.ExpiresAt, err = k.requestToken(ctx, account.Name, life)
-	return made, err
+	key := &key{Name: name, Namespace: k.namespace, Roles: []string{}, ServiceAccount: account.Name, CreatedAt: account.CreationTimestamp.UTC()}
+	key.Token, key.ExpiresAt, err = k.requestToken(ctx, account.Name, life)
+	return key, err
 }
 
 // listKeys returns the keys of the namespace, by name.
@@ -234,8 +234,8 @@ func (k *kubernetes) lastUsed(ctx context.Context, selector metav1.ListOptions) 
 	return used, nil
 }
 
-// account is the ServiceAccount of a key.
-func (k *kubernetes) account(ctx context.Context, name string) (*corev1.ServiceAccount, error) {
+// findAccount is the ServiceAccount of a key.
+func (k *kubernetes) findAccount(ctx context.Context, name string) (*corev1.ServiceAccount, error) {
 	account, err := k.core.ServiceAccounts(k.namespace).Get(ctx, objectPrefix+name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && account.Labels[labelKey] != name {
 		return nil, notFoundError{fmt.Sprintf("there is no key %q in namespace %s", name, k.namespace)}
@@ -250,7 +250,7 @@ func (k *kubernetes) account(ctx context.Context, name string) (*corev1.ServiceA
 // has the name or the label of one. What is gone already is passed over, so that a
 // revocation that was cut short can be repeated.
 func (k *kubernetes) revokeKey(ctx context.Context, name string) error {
-	account, err := k.account(ctx, name)
+	account, err := k.findAccount(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -265,11 +265,11 @@ func (k *kubernetes) revokeKey(ctx context.Context, name string) error {
 		if !isOwnedBy(&binding, account) {
 			continue
 		}
-		if err := k.rbac.RoleBindings(k.namespace).Delete(ctx, binding.Name, only(binding.UID)); err != nil && !apierrors.IsNotFound(err) {
+		if err := k.rbac.RoleBindings(k.namespace).Delete(ctx, binding.Name, preconditionUID(binding.UID)); err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete RoleBinding: %w", err)
 		}
 	}
-	if err := k.core.ServiceAccounts(k.namespace).Delete(ctx, account.Name, only(account.UID)); err != nil && !apierrors.IsNotFound(err) {
+	if err := k.core.ServiceAccounts(k.namespace).Delete(ctx, account.Name, preconditionUID(account.UID)); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete ServiceAccount: %w", err)
 	}
 	return nil
@@ -285,7 +285,7 @@ func (k *kubernetes) deleteToken(ctx context.Context, account *corev1.ServiceAcc
 	if err != nil {
 		return fmt.Errorf("get Secret: %w", err)
 	}
-	if err := k.core.Secrets(k.namespace).Delete(ctx, secret.Name, only(secret.UID)); err != nil && !apierrors.IsNotFound(err) {
+	if err := k.core.Secrets(k.namespace).Delete(ctx, secret.Name, preconditionUID(secret.UID)); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete Secret: %w", err)
 	}
 	return nil
@@ -298,7 +298,7 @@ func isOwnedBy(object metav1.Object, account *corev1.ServiceAccount) bool {
 	})
 }
 
-// only deletes the object that was read, and none that has its name by now.
-func only(uid types.UID) metav1.DeleteOptions {
+// preconditionUID deletes the object that was read, and none that has its name by now.
+func preconditionUID(uid types.UID) metav1.DeleteOptions {
 	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
 }

@@ -78,7 +78,7 @@ func printList[T any](a *app, v view[T], items []T) error {
 		return a.printValue(list[T]{Data: append([]T{}, items...)})
 	}
 	if len(items) == 0 {
-		a.note("no %s", v.kind)
+		a.printNote("no %s", v.kind)
 		return nil
 	}
 	return printRows(a.Out, v, items, a.output == formatWide, true, a.Now())
@@ -149,10 +149,10 @@ func printRows[T any](w io.Writer, v view[T], items []T, wide, headers bool, now
 	return printers.NewTablePrinter(printers.PrintOptions{NoHeaders: !headers}).PrintObj(table, w)
 }
 
-func age(at, now time.Time) string { return duration.HumanDuration(now.Sub(at)) }
+func formatAge(at, now time.Time) string { return duration.HumanDuration(now.Sub(at)) }
 
-// until is how far away a time is, or nothing.
-func until(at *time.Time, now time.Time) string {
+// formatUntil is how far away a time is, or nothing.
+func formatUntil(at *time.Time, now time.Time) string {
 	if at == nil {
 		return nothing
 	}
@@ -162,21 +162,21 @@ func until(at *time.Time, now time.Time) string {
 	return "in " + duration.HumanDuration(at.Sub(now))
 }
 
-func text(value *string) string {
+func formatText(value *string) string {
 	if value == nil {
 		return nothing
 	}
 	return *value
 }
 
-func number(value *int) string {
+func formatNumber(value *int) string {
 	if value == nil {
 		return nothing
 	}
 	return fmt.Sprint(*value)
 }
 
-func stamp(at *time.Time) string {
+func formatTime(at *time.Time) string {
 	if at == nil {
 		return nothing
 	}

@@ -49,7 +49,7 @@ func namedHeaders() [5][2]string {
 	}
 }
 
-func (a *app) verify() *cobra.Command {
+func (a *app) newVerifyCommand() *cobra.Command {
 	var flags verifyFlags
 	command := &cobra.Command{
 		Use:   "verify [BODY]",
@@ -59,8 +59,8 @@ func (a *app) verify() *cobra.Command {
   bbmcp verify --signature 80ec8a89… --secret-file secret.txt < body.json
   bbmcp verify body.json --headers headers.txt --secret-file secret.txt --at 2026-01-15T10:30:00Z`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: a.run(func(_ *cobra.Command, args []string) error {
-			capture, err := a.captured(args, &flags)
+		RunE: a.runGuarded(func(_ *cobra.Command, args []string) error {
+			capture, err := a.readCapture(args, &flags)
 			if err != nil {
 				return err
 			}
@@ -85,8 +85,8 @@ func (a *app) verify() *cobra.Command {
 	return command
 }
 
-// captured collects what is to be checked.
-func (a *app) captured(args []string, flags *verifyFlags) (*capture, error) {
+// readCapture collects what is to be checked.
+func (a *app) readCapture(args []string, flags *verifyFlags) (*capture, error) {
 	c := &capture{tolerance: flags.tolerance, at: a.Now()}
 	if flags.at != "" {
 		at, err := time.Parse(time.RFC3339, flags.at)
@@ -98,12 +98,12 @@ func (a *app) captured(args []string, flags *verifyFlags) (*capture, error) {
 	if flags.tolerance < 0 {
 		return nil, usageError{"--tolerance: not below 0"}
 	}
-	secret, err := a.verifySecret(flags)
+	secret, err := a.readVerifySecret(flags)
 	if err != nil {
 		return nil, err
 	}
 	c.secret = secret
-	if c.header, err = a.verifyHeaders(flags); err != nil {
+	if c.header, err = a.readVerifyHeaders(flags); err != nil {
 		return nil, err
 	}
 	path := "-"
@@ -116,7 +116,7 @@ func (a *app) captured(args []string, flags *verifyFlags) (*capture, error) {
 	return c, nil
 }
 
-func (a *app) verifySecret(flags *verifyFlags) (string, error) {
+func (a *app) readVerifySecret(flags *verifyFlags) (string, error) {
 	secret := flags.secret
 	if flags.secretFile != "" {
 		if flags.secretFile == "-" {
@@ -140,7 +140,7 @@ func (a *app) verifySecret(flags *verifyFlags) (string, error) {
 	return secret, nil
 }
 
-func (a *app) verifyHeaders(flags *verifyFlags) (http.Header, error) {
+func (a *app) readVerifyHeaders(flags *verifyFlags) (http.Header, error) {
 	header := http.Header{}
 	if flags.headersFile != "" {
 		content, err := a.readFile(flags.headersFile)
@@ -207,7 +207,7 @@ func (a *app) printChecks(checks []check) error {
 		return err
 	}
 	if !verified {
-		a.note("bbmcp: not verified")
+		a.printNote("bbmcp: not verified")
 		return errSilent
 	}
 	return nil

@@ -45,9 +45,9 @@ func (c *capture) check() ([]check, error) {
 		return nil, usageError{fmt.Sprintf("no signature to check: give %s or %s with --headers, --header or the flags of their names",
 			signature.HeaderSignature, signature.HeaderWebhookSignature)}
 	}
-	checks := []check{c.checkOurs()}
+	checks := []check{c.checkBBMCPSignature()}
 	if c.header.Get(signature.HeaderSignatureNext) != "" {
-		checks = append(checks, c.checkNext())
+		checks = append(checks, c.checkNextSignature())
 	}
 	// While a rotation overlaps a receiver may know the secret of either.
 	if len(checks) == 2 && checks[0].Result != checks[1].Result {
@@ -66,42 +66,42 @@ func (c *capture) expect(secret string, body []byte, id string, unix int64) (sig
 	return signature.Keys{Primary: signature.NewSecret(secret)}.Sign(id, time.Unix(unix, 0), body)
 }
 
-func (c *capture) checkOurs() check {
+func (c *capture) checkBBMCPSignature() check {
 	return c.checkHex(signature.HeaderSignature)
 }
 
-func (c *capture) checkNext() check {
+func (c *capture) checkNextSignature() check {
 	return c.checkHex(signature.HeaderSignatureNext)
 }
 
 func (c *capture) checkHex(name string) check {
-	given := c.header.Get(name)
-	if given == "" {
+	argument := c.header.Get(name)
+	if argument == "" {
 		return check{name, resultNone, "not checked"}
 	}
 	matches := func(secret string, body []byte) bool {
 		want, err := c.expect(secret, body, "", 0)
-		return err == nil && hmac.Equal([]byte(want.Signature), []byte(given))
+		return err == nil && hmac.Equal([]byte(want.Signature), []byte(argument))
 	}
 	if matches(c.secret, c.body) {
 		return check{name, resultOK, "HMAC-SHA256 of the body"}
 	}
-	switch lower := strings.ToLower(given); {
+	switch lower := strings.ToLower(argument); {
 	case len(c.header.Values(name)) > 1:
 		return check{name, resultFailed, "the header is there more than once"}
 	case strings.HasPrefix(lower, "sha256="):
 		return check{name, resultFailed, "begins with sha256=, which this product does not send"}
-	case len(given) != 64 || strings.Trim(lower, "0123456789abcdef") != "":
-		return check{name, resultFailed, fmt.Sprintf("is not 64 hexadecimal digits but %d characters: was it cut or encoded otherwise?", len(given))}
-	case lower != given:
+	case len(argument) != 64 || strings.Trim(lower, "0123456789abcdef") != "":
+		return check{name, resultFailed, fmt.Sprintf("is not 64 hexadecimal digits but %d characters: was it cut or encoded otherwise?", len(argument))}
+	case lower != argument:
 		return check{name, resultFailed, "has upper-case letters: it was changed on the way"}
 	}
-	return check{name, resultFailed, c.whyNot(matches, "the body is not what was signed, or the secret is another")}
+	return check{name, resultFailed, c.explainMismatch(matches, "the body is not what was signed, or the secret is another")}
 }
 
-// whyNot names the usual mistake that explains a signature, or else says so.
-func (c *capture) whyNot(matches func(secret string, body []byte) bool, otherwise string) string {
-	for _, usual := range c.usualMistakes() {
+// explainMismatch names the usual mistake that explains a signature, or else says so.
+func (c *capture) explainMismatch(matches func(secret string, body []byte) bool, otherwise string) string {
+	for _, usual := range c.listCommonMistakes() {
 		if matches(usual.secret, usual.body) {
 			return usual.means
 		}
@@ -115,7 +115,7 @@ type mistake struct {
 	means  string
 }
 
-func (c *capture) usualMistakes() []mistake {
+func (c *capture) listCommonMistakes() []mistake {
 	var mistakes []mistake
 	body := func(changed []byte, means string) {
 		if !bytes.Equal(changed, c.body) {
@@ -140,10 +140,10 @@ func (c *capture) usualMistakes() []mistake {
 // checkStandard checks webhook-signature and webhook-timestamp.
 func (c *capture) checkStandard() (signed, stamp check) {
 	const name = signature.HeaderWebhookSignature
-	id, given := c.header.Get(signature.HeaderWebhookID), c.header.Get(name)
+	id, argument := c.header.Get(signature.HeaderWebhookID), c.header.Get(name)
 	unix, stamp := c.checkTimestamp()
 	switch {
-	case given == "":
+	case argument == "":
 		return check{name, resultNone, "not checked"}, stamp
 	case id == "":
 		return check{name, resultFailed, "cannot be checked without " + signature.HeaderWebhookID + ", which is signed too"}, stamp
@@ -155,7 +155,7 @@ func (c *capture) checkStandard() (signed, stamp check) {
 		if err != nil {
 			return false
 		}
-		for one := range strings.FieldsSeq(given) {
+		for one := range strings.FieldsSeq(argument) {
 			if hmac.Equal([]byte(one), []byte(want.WebhookSignature)) {
 				return true
 			}
@@ -165,10 +165,10 @@ func (c *capture) checkStandard() (signed, stamp check) {
 	if matches(c.secret, c.body) {
 		return check{name, resultOK, "HMAC-SHA256 of id.timestamp.body (Standard Webhooks)"}, stamp
 	}
-	if !hasVersion1(given) {
+	if !hasVersion1(argument) {
 		return check{name, resultFailed, "holds no signature of the form v1,<base64>"}, stamp
 	}
-	return check{name, resultFailed, c.whyNot(matches, "body, webhook-id or webhook-timestamp is not what was signed, or the secret is another")}, stamp
+	return check{name, resultFailed, c.explainMismatch(matches, "body, webhook-id or webhook-timestamp is not what was signed, or the secret is another")}, stamp
 }
 
 func hasVersion1(header string) bool {
@@ -185,13 +185,13 @@ func hasVersion1(header string) bool {
 // checkTimestamp checks webhook-timestamp and returns it, if it is one.
 func (c *capture) checkTimestamp() (*int64, check) {
 	const name = signature.HeaderWebhookTimestamp
-	given := c.header.Get(name)
-	if given == "" {
+	argument := c.header.Get(name)
+	if argument == "" {
 		return nil, check{name, resultNone, "not checked"}
 	}
-	unix, err := strconv.ParseInt(given, 10, 64)
-	if err != nil || strconv.FormatInt(unix, 10) != given {
-		return nil, check{name, resultFailed, fmt.Sprintf("%q is not a number of seconds since 1970", given)}
+	unix, err := strconv.ParseInt(argument, 10, 64)
+	if err != nil || strconv.FormatInt(unix, 10) != argument {
+		return nil, check{name, resultFailed, fmt.Sprintf("%q is not a number of seconds since 1970", argument)}
 	}
 	at := time.Unix(unix, 0)
 	if c.tolerance == 0 {

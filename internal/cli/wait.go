@@ -27,19 +27,19 @@ const (
 )
 
 // waitFlag is --wait.
-type waitFlag struct{ most time.Duration }
+type waitFlag struct{ max time.Duration }
 
-func (w *waitFlag) add(command *cobra.Command) {
-	command.Flags().DurationVar(&w.most, "wait", 0, "wait until the attempt is over, for so long at most; --wait alone: "+waitByDefault.String())
+func (w *waitFlag) addFlag(command *cobra.Command) {
+	command.Flags().DurationVar(&w.max, "wait", 0, "wait until the attempt is over, for so long at most; --wait alone: "+waitByDefault.String())
 	command.Flags().Lookup("wait").NoOptDefVal = waitByDefault.String()
 }
 
-func (w *waitFlag) on() bool { return w.most > 0 }
+func (w *waitFlag) isSet() bool { return w.max > 0 }
 
 // awaitAttempts waits until each delivery has had one attempt more, prints them, and
 // returns an error if one of those attempts failed or has not come.
 func (a *app) awaitAttempts(ctx context.Context, c *client.Client, wait waitFlag, deliveries ...rest.Delivery) error {
-	limited, cancel := context.WithTimeout(ctx, wait.most)
+	limited, cancel := context.WithTimeout(ctx, wait.max)
 	defer cancel()
 	var failed error
 	after := make([]*rest.DeliveryDetail, 0, len(deliveries))
@@ -49,9 +49,9 @@ func (a *app) awaitAttempts(ctx context.Context, c *client.Client, wait waitFlag
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case limited.Err() != nil && delivery == nil:
-			err = fmt.Errorf("%s: no attempt was over within %s; see: bbmcp deliveries get %[1]s --watch", before.DeliveryID, wait.most)
+			err = fmt.Errorf("%s: no attempt was over within %s; see: bbmcp deliveries get %[1]s --watch", before.DeliveryID, wait.max)
 		case err == nil && delivery.Status != rest.DeliverySucceeded:
-			err = fmt.Errorf("%s: the attempt failed: %s", delivery.DeliveryID, text(delivery.ErrorMessage))
+			err = fmt.Errorf("%s: the attempt failed: %s", delivery.DeliveryID, formatText(delivery.ErrorMessage))
 		}
 		if delivery != nil {
 			after = append(after, delivery)
@@ -63,7 +63,7 @@ func (a *app) awaitAttempts(ctx context.Context, c *client.Client, wait waitFlag
 			return err
 		}
 	}
-	return a.tellEach(failed)
+	return a.printEach(failed)
 }
 
 func (a *app) printAwaited(deliveries []*rest.DeliveryDetail) error {
@@ -77,8 +77,8 @@ func (a *app) printAwaited(deliveries []*rest.DeliveryDetail) error {
 	return printList(a, detailView(), list)
 }
 
-// tellEach tells each of several errors in a line of its own.
-func (a *app) tellEach(err error) error {
+// printEach tells each of several errors in a line of its own.
+func (a *app) printEach(err error) error {
 	several, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return err
@@ -86,7 +86,7 @@ func (a *app) tellEach(err error) error {
 	all := several.Unwrap()
 	for _, one := range all[1:] {
 		for _, line := range explain(one) {
-			a.note("bbmcp: %s", line)
+			a.printNote("bbmcp: %s", line)
 		}
 	}
 	return all[0]
@@ -110,7 +110,7 @@ func awaitAttempt(ctx context.Context, c *client.Client, before rest.Delivery) (
 				return nil, err
 			default:
 			}
-		case err != nil && lasting(err):
+		case err != nil && isPermanent(err):
 			return nil, err
 		}
 		select {

@@ -25,7 +25,7 @@ type watchFlags struct {
 
 const minInterval = 100 * time.Millisecond
 
-func (w *watchFlags) add(command *cobra.Command) {
+func (w *watchFlags) addFlags(command *cobra.Command) {
 	command.Flags().BoolVarP(&w.on, "watch", "w", false, "go on, and print what changes until interrupted; json: one object a line")
 	command.Flags().DurationVar(&w.interval, "interval", 2*time.Second, "with --watch: how often to look")
 }
@@ -60,12 +60,12 @@ func watch[T any](ctx context.Context, a *app, flags watchFlags, window bool, v 
 			return nil
 		case w.seen != nil && client.StatusOf(err) == http.StatusNotFound:
 			return w.gone(err)
-		case err != nil && (w.seen == nil || lasting(err)):
+		case err != nil && (w.seen == nil || isPermanent(err)):
 			return err
 		case err != nil:
 			if why := explain(err)[0]; why != failing {
 				failing = why
-				a.note("bbmcp: %s; trying again", why)
+				a.printNote("bbmcp: %s; trying again", why)
 			}
 		default:
 			failing = ""
@@ -81,8 +81,8 @@ func watch[T any](ctx context.Context, a *app, flags watchFlags, window bool, v 
 	}
 }
 
-// lasting errors end a watch: waiting does not help.
-func lasting(err error) bool {
+// isPermanent errors end a watch: waiting does not help.
+func isPermanent(err error) bool {
 	status := client.StatusOf(err)
 	return status/100 == 4 && status != http.StatusTooManyRequests || errors.Is(err, client.ErrNoToken)
 }
@@ -104,12 +104,12 @@ func (w *watcher[T]) show(items []T) error {
 	}
 	for id := range w.seen {
 		if _, still := now[id]; !still && !w.window {
-			w.app.note("%s is gone", id)
+			w.app.printNote("%s is gone", id)
 		}
 	}
 	w.seen = now
 	if first && len(items) == 0 {
-		w.app.note("no %s yet", w.view.kind)
+		w.app.printNote("no %s yet", w.view.kind)
 	}
 	return w.print(changed, now)
 }
@@ -118,7 +118,7 @@ func (w *watcher[T]) show(items []T) error {
 // more. That ends a watch, and is no error.
 func (w *watcher[T]) gone(err error) error {
 	if w.window || len(w.seen) == 0 {
-		w.app.note("%s", explain(err)[0])
+		w.app.printNote("%s", explain(err)[0])
 		return nil
 	}
 	return w.show(nil)

@@ -15,16 +15,16 @@ import (
 	"bbmcp.quietstack.com/webhooks/client"
 )
 
-func (a *app) webhooks() *cobra.Command {
-	return group("webhooks", "Manage webhooks: endpoints and what they want to hear of", []string{"webhook", "wh"},
-		a.webhooksCreate(), a.webhooksList(), a.webhooksGet(), a.webhooksUpdate(), a.webhooksDelete(), a.webhooksTest(),
-		a.webhookAction("enable", "Make a webhook active again that was disabled",
+func (a *app) newWebhooksCommand() *cobra.Command {
+	return newGroup("webhooks", "Manage webhooks: endpoints and what they want to hear of", []string{"webhook", "wh"},
+		a.newWebhooksCreateCommand(), a.newWebhooksListCommand(), a.newWebhooksGetCommand(), a.newWebhooksUpdateCommand(), a.newWebhooksDeleteCommand(), a.newWebhooksTestCommand(),
+		a.newWebhookActionCommand("enable", "Make a webhook active again that was disabled",
 			`A webhook is disabled after its endpoint answered 410, or when its deliveries
 have failed for five days without a success. Nothing is created for it then.`, (*client.Client).EnableWebhook),
-		a.webhookAction("suspend", "Hold a webhook's deliveries",
+		a.newWebhookActionCommand("suspend", "Hold a webhook's deliveries",
 			`New events are collected and sent after bbmcp webhooks resume.`, (*client.Client).SuspendWebhook),
-		a.webhookAction("resume", "Send what was held since a webhook was suspended", "", (*client.Client).ResumeWebhook),
-		a.webhooksRotate())
+		a.newWebhookActionCommand("resume", "Send what was held since a webhook was suspended", "", (*client.Client).ResumeWebhook),
+		a.newWebhooksRotateCommand())
 }
 
 func webhookView() view[rest.Webhook] {
@@ -40,22 +40,22 @@ func webhookView() view[rest.Webhook] {
 				}
 				return w.Status
 			}},
-			{"HEALTHY", false, func(w rest.Webhook, _ time.Time) string { return healthy(w) }},
+			{"HEALTHY", false, func(w rest.Webhook, _ time.Time) string { return formatHealth(w) }},
 			{"EVENTS", false, func(w rest.Webhook, _ time.Time) string { return strings.Join(w.Events, ",") }},
 			{"URL", false, func(w rest.Webhook, _ time.Time) string { return w.URL }},
-			{"AGE", false, func(w rest.Webhook, now time.Time) string { return age(w.CreatedAt, now) }},
-			{"CREATED", true, func(w rest.Webhook, _ time.Time) string { return stamp(&w.CreatedAt) }},
-			{"DESCRIPTION", true, func(w rest.Webhook, _ time.Time) string { return text(w.Description) }},
-			{"ENDPOINT", true, func(w rest.Webhook, _ time.Time) string { return explained(w) }},
+			{"AGE", false, func(w rest.Webhook, now time.Time) string { return formatAge(w.CreatedAt, now) }},
+			{"CREATED", true, func(w rest.Webhook, _ time.Time) string { return formatTime(&w.CreatedAt) }},
+			{"DESCRIPTION", true, func(w rest.Webhook, _ time.Time) string { return formatText(w.Description) }},
+			{"ENDPOINT", true, func(w rest.Webhook, _ time.Time) string { return describeHealth(w) }},
 			{"SKIPPED", true, func(w rest.Webhook, _ time.Time) string { return strconv.FormatInt(w.DeliveriesSkipped, 10) }},
-			{"LAST SKIPPED", true, func(w rest.Webhook, _ time.Time) string { return stamp(w.LastSkippedAt) }},
+			{"LAST SKIPPED", true, func(w rest.Webhook, _ time.Time) string { return formatTime(w.LastSkippedAt) }},
 			{"DELETED EARLY", true, func(w rest.Webhook, _ time.Time) string { return strconv.FormatInt(w.DeliveriesDeletedEarly, 10) }},
 		},
 	}
 }
 
-// healthy says how a webhook does: yes, or why not.
-func healthy(w rest.Webhook) string {
+// formatHealth says how a webhook does: yes, or why not.
+func formatHealth(w rest.Webhook) string {
 	switch {
 	case w.Problem != nil:
 		return w.Problem.Reason
@@ -67,8 +67,8 @@ func healthy(w rest.Webhook) string {
 	return w.EndpointHealth.Reason
 }
 
-// explained says more about how a webhook does.
-func explained(w rest.Webhook) string {
+// describeHealth says more about how a webhook does.
+func describeHealth(w rest.Webhook) string {
 	if w.Problem != nil {
 		return w.Problem.Message
 	}
@@ -78,7 +78,7 @@ func explained(w rest.Webhook) string {
 // withSecret is the view of a webhook whose secret was just made.
 func withSecret() view[rest.Webhook] {
 	v := webhookView()
-	v.columns = append(v.columns, column[rest.Webhook]{"SECRET", false, func(w rest.Webhook, _ time.Time) string { return text(w.Secret) }})
+	v.columns = append(v.columns, column[rest.Webhook]{"SECRET", false, func(w rest.Webhook, _ time.Time) string { return formatText(w.Secret) }})
 	return v
 }
 
@@ -89,14 +89,14 @@ func withETag(etag string) view[rest.Webhook] {
 	return v
 }
 
-func (a *app) webhooksList() *cobra.Command {
+func (a *app) newWebhooksListCommand() *cobra.Command {
 	var watching watchFlags
 	command := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List webhooks, by name",
 		Args:    cobra.NoArgs,
-		RunE: a.run(func(command *cobra.Command, _ []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {
 				return err
@@ -121,11 +121,11 @@ func (a *app) webhooksList() *cobra.Command {
 			return printList(a, webhookView(), all)
 		}),
 	}
-	watching.add(command)
+	watching.addFlags(command)
 	return command
 }
 
-func (a *app) webhooksGet() *cobra.Command {
+func (a *app) newWebhooksGetCommand() *cobra.Command {
 	var watching watchFlags
 	command := &cobra.Command{
 		Use:               "get WEBHOOK",
@@ -133,8 +133,8 @@ func (a *app) webhooksGet() *cobra.Command {
 		Long:              "Show a webhook, given by id or name, without its secret. -o wide shows its ETag.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWebhook,
-		RunE: a.run(func(command *cobra.Command, args []string) error {
-			c, id, err := a.webhook(command.Context(), args[0])
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
+			c, id, err := a.connectToWebhook(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -154,33 +154,33 @@ func (a *app) webhooksGet() *cobra.Command {
 			return printOne(a, withETag(webhook.ETag), webhook.Webhook)
 		}),
 	}
-	watching.add(command)
+	watching.addFlags(command)
 	return command
 }
 
-// webhook makes a client and finds the id of a webhook given by id or name.
-func (a *app) webhook(ctx context.Context, given string) (*client.Client, string, error) {
+// connectToWebhook makes a client and finds the id of a webhook given by id or name.
+func (a *app) connectToWebhook(ctx context.Context, argument string) (*client.Client, string, error) {
 	c, err := a.connect()
 	if err != nil {
 		return nil, "", err
 	}
-	id, err := webhookID(ctx, c, given)
+	id, err := webhookID(ctx, c, argument)
 	return c, id, err
 }
 
 // webhookID finds the id of a webhook given by id or name. No name has the
 // underscore that is in every id.
-func webhookID(ctx context.Context, c *client.Client, given string) (string, error) {
-	if given == "" || strings.Contains(given, "_") {
-		return given, nil
+func webhookID(ctx context.Context, c *client.Client, argument string) (string, error) {
+	if argument == "" || strings.Contains(argument, "_") {
+		return argument, nil
 	}
 	for webhook, err := range c.Webhooks(ctx) {
 		if err != nil {
 			return "", err
 		}
-		if webhook.Name == given {
+		if webhook.Name == argument {
 			return webhook.WebhookID, nil
 		}
 	}
-	return "", notFoundError{fmt.Sprintf("there is no webhook with the name or id %q in this namespace", given)}
+	return "", notFoundError{fmt.Sprintf("there is no webhook with the name or id %q in this namespace", argument)}
 }

@@ -17,7 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/client"
 )
 
-func (a *app) webhooksCreate() *cobra.Command {
+func (a *app) newWebhooksCreateCommand() *cobra.Command {
 	var (
 		webhook    rest.WebhookCreate
 		secretFile string
@@ -31,7 +31,7 @@ time but after rotate-secret.`,
   bbmcp webhooks create --url https://example.com/hooks/bbmcp --events '*' --retry-delays 10s,1m,10m,1h --retry-timeout 20s
   bbmcp webhooks create --url https://example.com/hooks/bbmcp --events '*' -o json | jq -r .secret`,
 		Args: cobra.NoArgs,
-		RunE: a.run(func(command *cobra.Command, _ []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, _ []string) error {
 			if secretFile != "" {
 				secret, err := a.readFile(secretFile)
 				if err != nil {
@@ -54,7 +54,7 @@ time but after rotate-secret.`,
 			if err != nil {
 				return err
 			}
-			a.warn(created.Warnings)
+			a.printWarnings(created.Warnings)
 			return printOne(a, withSecret(), created.Webhook)
 		}),
 	}
@@ -73,7 +73,7 @@ time but after rotate-secret.`,
 	return command
 }
 
-func (a *app) webhooksUpdate() *cobra.Command {
+func (a *app) newWebhooksUpdateCommand() *cobra.Command {
 	var (
 		url, description, etag string
 		events                 []string
@@ -88,7 +88,7 @@ webhook since; bbmcp webhooks get -o wide shows the ETag.`,
   bbmcp webhooks update orders --retry-delays none --retry-timeout default`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWebhook,
-		RunE: a.run(func(command *cobra.Command, args []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
 			var change rest.WebhookUpdate
 			if command.Flags().Changed("url") {
 				change.URL = &url
@@ -104,7 +104,7 @@ webhook since; bbmcp webhooks get -o wide shows the ETag.`,
 			if change.SettingsChange, change.Defaults, err = readSettings(command); err != nil {
 				return err
 			}
-			c, id, err := a.webhook(command.Context(), args[0])
+			c, id, err := a.connectToWebhook(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -112,7 +112,7 @@ webhook since; bbmcp webhooks get -o wide shows the ETag.`,
 			if err != nil {
 				return err
 			}
-			a.warn(updated.Warnings)
+			a.printWarnings(updated.Warnings)
 			return printOne(a, withETag(updated.ETag), updated.Webhook)
 		}),
 	}
@@ -126,22 +126,22 @@ webhook since; bbmcp webhooks get -o wide shows the ETag.`,
 	return command
 }
 
-func (a *app) webhooksDelete() *cobra.Command {
+func (a *app) newWebhooksDeleteCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "delete WEBHOOK...",
 		Short:             "Delete webhooks with their deliveries, unfinished ones too",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeWebhooks,
-		RunE: a.run(func(command *cobra.Command, args []string) error {
-			return a.forEach(args, func(given string) error {
-				c, id, err := a.webhook(command.Context(), given)
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
+			return a.forEach(args, func(argument string) error {
+				c, id, err := a.connectToWebhook(command.Context(), argument)
 				if err != nil {
 					return err
 				}
 				if err := c.DeleteWebhook(command.Context(), id); err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(a.Out, "%s deleted\n", given)
+				_, err = fmt.Fprintf(a.Out, "%s deleted\n", argument)
 				return err
 			})
 		}),
@@ -160,15 +160,15 @@ func (a *app) forEach(args []string, do func(string) error) error {
 			first = err
 		default:
 			for _, line := range explain(err) {
-				a.note("bbmcp: %s", line)
+				a.printNote("bbmcp: %s", line)
 			}
 		}
 	}
 	return first
 }
 
-// webhookAction makes a command that does one thing to a webhook and shows it.
-func (a *app) webhookAction(verb, short, long string, do func(*client.Client, context.Context, string) (*client.Webhook, error)) *cobra.Command {
+// newWebhookActionCommand makes a command that does one thing to a webhook and shows it.
+func (a *app) newWebhookActionCommand(verb, short, long string, do func(*client.Client, context.Context, string) (*client.Webhook, error)) *cobra.Command {
 	if long != "" {
 		long = short + ".\n\n" + long
 	}
@@ -178,8 +178,8 @@ func (a *app) webhookAction(verb, short, long string, do func(*client.Client, co
 		Long:              long,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWebhook,
-		RunE: a.run(func(command *cobra.Command, args []string) error {
-			c, id, err := a.webhook(command.Context(), args[0])
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
+			c, id, err := a.connectToWebhook(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -192,7 +192,7 @@ func (a *app) webhookAction(verb, short, long string, do func(*client.Client, co
 	}
 }
 
-func (a *app) webhooksRotate() *cobra.Command {
+func (a *app) newWebhooksRotateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate-secret WEBHOOK",
 		Short: "Replace a webhook's signing secret and show the new one, once",
@@ -202,8 +202,8 @@ receiver that knows either loses nothing. A second rotation inside the overlap
 drops the oldest secret.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWebhook,
-		RunE: a.run(func(command *cobra.Command, args []string) error {
-			c, id, err := a.webhook(command.Context(), args[0])
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
+			c, id, err := a.connectToWebhook(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -216,7 +216,7 @@ drops the oldest secret.`,
 	}
 }
 
-func (a *app) webhooksTest() *cobra.Command {
+func (a *app) newWebhooksTestCommand() *cobra.Command {
 	var (
 		event, data string
 		waiting     waitFlag
@@ -232,12 +232,12 @@ attempt, and the exit code is 1 if that failed.`,
   bbmcp webhooks test orders --event verification.completed --data '{"verification_id":"ver_1","transaction_hash":"0x1a2b","verified":true}'`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWebhook,
-		RunE: a.run(func(command *cobra.Command, args []string) error {
+		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
 			content, err := a.readData(data)
 			if err != nil {
 				return err
 			}
-			c, id, err := a.webhook(command.Context(), args[0])
+			c, id, err := a.connectToWebhook(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -245,19 +245,19 @@ attempt, and the exit code is 1 if that failed.`,
 			if err != nil {
 				return err
 			}
-			if waiting.on() {
+			if waiting.isSet() {
 				return a.awaitAttempts(command.Context(), c, waiting, *delivery)
 			}
 			if err := printOne(a, deliveryView(), *delivery); err != nil {
 				return err
 			}
-			a.note("see what comes of it: bbmcp deliveries get %s", delivery.DeliveryID)
+			a.printNote("see what comes of it: bbmcp deliveries get %s", delivery.DeliveryID)
 			return nil
 		}),
 	}
 	command.Flags().StringVar(&event, "event", "", "event `type`")
 	command.Flags().StringVar(&data, "data", "", "member data of the event: JSON, @file, or - for standard input (default: the type's example)")
-	waiting.add(command)
+	waiting.addFlag(command)
 	_ = command.MarkFlagRequired("event")
 	register(command, "event", a.completeEventType)
 	return command

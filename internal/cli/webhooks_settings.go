@@ -109,9 +109,9 @@ func (f settingFlag) value(text string) (any, error) {
 	return text, nil
 }
 
-// warn tells what the API accepted and finds odd.
-func (a *app) warn(warnings []rest.Warning) {
+// printWarnings tells what the API accepted and finds odd.
+func (a *app) printWarnings(warnings []rest.Warning) {
 	for _, warning := range warnings {
-		a.note("warning: %s", oneLine(warning.Field+": "+warning.Detail))
+		a.printNote("warning: %s", oneLine(warning.Field+": "+warning.Detail))
 	}
 }
