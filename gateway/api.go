@@ -5,7 +5,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"reflect"
@@ -103,8 +102,8 @@ func (g *Gateway) authenticateRequest(ctx huma.Context, next func(huma.Context))
 	n := requestInfoOf(request.Context())
 	n.operation = ctx.Operation().OperationID
 	caller, p := g.authenticateHeader(request)
-	if stale, ok := errors.AsType[*problem](g.checkStaleness()); ok && p == nil {
-		p = stale
+	if err := g.checkStaleness(); err != nil && p == nil {
+		p = problemFromError(err)
 	}
 	if p != nil {
 		logProblem(request.Context(), p)
@@ -134,10 +133,7 @@ var jsonFormat = huma.Format{ //nolint:gochecknoglobals // never changed
 
 // failRequest makes the problem that a handler returns, and notes it for the access log.
 func failRequest(ctx context.Context, err error) error {
-	p, ok := errors.AsType[*problem](err)
-	if !ok {
-		p = internalProblem(err)
-	}
+	p := problemFromError(err)
 	logProblem(ctx, p)
 	return p
 }

@@ -5,7 +5,6 @@ package gateway
 import (
 	"fmt"
 	"iter"
-	"net/http"
 )
 
 // namespaceShare is the part of a namespace's quota that one webhook may use: a fifth.
@@ -51,7 +50,7 @@ type quotaRequest struct {
 type quotaDecision struct {
 	granted []quotaRequest
 	full    []quotaRequest // their webhooks are skipped
-	refused *problem       // nil: the granted deliveries may be made
+	refused *quotaError    // nil: the granted deliveries may be made
 }
 
 // quotaUsage is what is unfinished in all namespaces, in the requesting one, and in each of the others.
@@ -77,8 +76,8 @@ func (l Limits) decide(bytes int64, current quotaUsage, requests []quotaRequest)
 			continue
 		}
 		if w.refuseIfFull {
-			return quotaDecision{refused: quotaReached(reasonBacklogFull, fmt.Sprintf(
-				"webhook %s has %d unfinished deliveries, its limit, and refuses events that it cannot take", w.webhookID, w.used.count))}
+			return quotaDecision{refused: &quotaError{reasonBacklogFull, fmt.Sprintf(
+				"webhook %s has %d unfinished deliveries, its limit, and refuses events that it cannot take", w.webhookID, w.used.count)}}
 		}
 		decision.full = append(decision.full, w)
 	}
@@ -89,10 +88,10 @@ func (l Limits) decide(bytes int64, current quotaUsage, requests []quotaRequest)
 		return quotaDecision{refused: exceedsQuota(fmt.Sprintf(
 			"%d webhooks want this event, with %d bytes in all, more than a namespace may ever have unfinished; send a reference to the content, or have the operator raise --backlog-per-namespace, --backlog-bytes-per-namespace, --backlog or --backlog-bytes", added.count, added.bytes))}
 	case after.count > l.PerNamespace || after.bytes > l.PerNamespaceBytes:
-		return quotaDecision{refused: quotaReached(reasonNamespaceFull, fmt.Sprintf(
-			"the namespace has %d unfinished deliveries with %d bytes, at most %d with %d bytes may be", namespace.count, namespace.bytes, l.PerNamespace, l.PerNamespaceBytes))}
+		return quotaDecision{refused: &quotaError{reasonNamespaceFull, fmt.Sprintf(
+			"the namespace has %d unfinished deliveries with %d bytes, at most %d with %d bytes may be", namespace.count, namespace.bytes, l.PerNamespace, l.PerNamespaceBytes)}}
 	case !l.clusterHasRoom(current, after):
-		return quotaDecision{refused: quotaReached(reasonClusterFull, "all namespaces together have many unfinished deliveries, and this one has its share of them")}
+		return quotaDecision{refused: &quotaError{reasonClusterFull, "all namespaces together have many unfinished deliveries, and this one has its share of them"}}
 	}
 	return decision
 }
@@ -119,13 +118,9 @@ func (l Limits) webhookByteQuota() int64 { return l.PerNamespaceBytes / namespac
 // noOtherUsage is a cluster in which no other namespace has anything unfinished.
 func noOtherUsage(func(usage) bool) {}
 
-// exceedsQuota is the problem of an event that can never fit.
-func exceedsQuota(detail string) *problem {
-	return newProblem(http.StatusUnprocessableEntity, reasonExceedsLimits, detail)
-}
-
-func quotaReached(reason, detail string) *problem {
-	return newProblem(http.StatusTooManyRequests, reason, detail+"; repeat this later").setRetryAfter(retryFull)
+// exceedsQuota is the error of an event that can never fit.
+func exceedsQuota(detail string) *quotaError {
+	return &quotaError{reason: reasonExceedsLimits, detail: detail}
 }
 
 // reservations are deliveries that are being made: they count as if they existed, so that a burst does not overshoot

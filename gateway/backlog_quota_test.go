@@ -79,13 +79,14 @@ func TestQuotaDecision(t *testing.T) {
 			}
 			refused := ""
 			if got.refused != nil {
-				refused = got.refused.Reason
+				shown := problemFromError(got.refused)
+				refused = shown.Reason
 				status, later := 429, true
 				if c.never {
 					status, later = 422, false
 				}
-				if got.refused.Status != status || (got.refused.header.Get("Retry-After") != "") != later {
-					t.Errorf("refused with %d, %v", got.refused.Status, got.refused.header)
+				if shown.Status != status || (shown.header.Get("Retry-After") != "") != later {
+					t.Errorf("refused with %d, %v", shown.Status, shown.header)
 				}
 			}
 			if !reflect.DeepEqual(granted, c.granted) || !reflect.DeepEqual(skipped, c.skipped) || refused != c.refused {

@@ -142,7 +142,7 @@ func (q *bodyQuota) evictCallers() {
 	}
 }
 
-// isKnownUnstored reports whether all answers of the last minute were refusals, of which
+// isRefused reports whether all answers of the last minute were refusals, of which
 // there is one.
 func (c *bodyCaller) isRefused(now time.Time) bool {
 	return now.Sub(c.refusedAt) < refusalPeriod && now.Sub(c.grantedAt) >= refusalPeriod

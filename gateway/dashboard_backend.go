@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -35,8 +34,8 @@ func (p *problem) Document() rest.Problem { return p.Problem }
 // Authenticate implements dashboard.Backend.
 func (p dashboardBackend) Authenticate(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
 	caller, refused := p.g.authenticateToken(ctx, token)
-	if stale, ok := errors.AsType[*problem](p.g.checkStaleness()); ok && refused == nil {
-		refused = stale
+	if err := p.g.checkStaleness(); err != nil && refused == nil {
+		refused = problemFromError(err)
 	}
 	if refused != nil {
 		logProblem(ctx, refused)

@@ -39,14 +39,14 @@ func (p *pipeline) findObjects() error {
 			continue // made by hand, for an event of the same id
 		}
 		if owner := g.webhooks.findByUID(p.namespace, r.owner); owner != nil && owner.Name != r.webhook || !p.isSameEvent(r) {
-			return eventIDTaken(p.eventID)
+			return &eventIDTakenError{p.eventID}
 		}
 		p.adoptTimestamp(r)
 		p.existing[name] = r
 	}
 	for _, t := range p.candidates {
 		if _, taken := g.deliveries.Get(types.NamespacedName{Namespace: p.namespace, Name: t.deliveryName}); taken && p.existing[t.deliveryName] == nil {
-			return eventIDTaken(p.eventID)
+			return &eventIDTakenError{p.eventID}
 		}
 	}
 	return nil
@@ -60,7 +60,7 @@ func (p *pipeline) findRemembered() error {
 	}
 	entry.eventType = p.event.eventType // the digest covers it
 	if !p.isSameEvent(entry) {
-		return eventIDTaken(p.eventID)
+		return &eventIDTakenError{p.eventID}
 	}
 	p.adoptTimestamp(entry)
 	entry.state, entry.attempts = v1alpha1.DeliverySucceeded, 1

@@ -100,15 +100,15 @@ func (g *Gateway) newEventID(prefix string) (string, error) {
 }
 
 // createDelivery stores a delivery with the gateway's own rights; the caller's right to publish was checked before. An
-// equal delivery that exists is success; another object of its name is a problem, 409. Every error is a problem. After
-// a 5xx the delivery may exist all the same, and repeating with the same event id is safe.
+// equal delivery that exists is success; another object of its name is an eventIDTakenError. After a failure of the
+// platform the delivery may exist all the same, and repeating with the same event id is safe.
 func (g *Gateway) createDelivery(ctx context.Context, draft deliveryDraft) (*deliveryEntry, error) {
 	stored, err := g.createObject(ctx, draft.object(), draft.reservation)
 	if err != nil {
 		return nil, err
 	}
 	if !draft.matches(stored) {
-		return nil, eventIDTaken(draft.eventID)
+		return nil, &eventIDTakenError{draft.eventID}
 	}
 	return g.indexDelivery(stored), nil
 }
@@ -131,7 +131,7 @@ func countWrites(payload string) int { return 1 + len(payload)/bytesPerWrite }
 func (g *Gateway) createObject(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
 	release, err := g.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
 	if err != nil {
-		return nil, unavailable(storingDeliveries, err)
+		return nil, &unavailableError{storingDeliveries, err}
 	}
 	defer release()
 	reserved.spend()
@@ -141,20 +141,17 @@ func (g *Gateway) createObject(ctx context.Context, object *v1alpha1.WebhookDeli
 			return stored, nil
 		}
 		if try == createTries || !isTransient(err) || !sleep(ctx, createPause<<(try-1)) {
-			refused := createProblem(err)
-			if isKnownUnstored(refused) {
+			err = &createError{err}
+			if isKnownUnstored(err) {
 				reserved.refund()
 			}
-			return nil, refused
+			return nil, err
 		}
 	}
 }
 
 // isKnownUnstored reports whether the error of a create proves that nothing was stored.
-func isKnownUnstored(err error) bool {
-	p, ok := errors.AsType[*problem](err)
-	return ok && p.Status < http.StatusInternalServerError
-}
+func isKnownUnstored(err error) bool { return classOf(err) != failurePlatform }
 
 func (g *Gateway) tryCreate(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
 	stored := object.DeepCopy()
@@ -184,26 +181,6 @@ func isTransient(err error) bool {
 	code := status.Status().Code
 	return code >= http.StatusInternalServerError || code == http.StatusTooManyRequests ||
 		code == http.StatusConflict || code == http.StatusNotFound
-}
-
-// createProblem turns the error of a create, made with the gateway's own rights, into a problem.
-func createProblem(err error) *problem {
-	switch denial.Of(err) {
-	case denial.Quota:
-		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+denialText(err)).setRetryAfter(retryFull)
-	case denial.Object:
-		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, storingDeliveries+" is refused: "+denialText(err))
-	}
-	if p := problemFromDenial(err, storingDeliveries); p != nil {
-		return p
-	}
-	return unavailable(storingDeliveries, err)
-}
-
-// eventIDTaken is the problem of an event id that belongs to something else.
-func eventIDTaken(eventID string) *problem {
-	return newFieldProblem(http.StatusConflict, reasonEventIDTaken, "id",
-		fmt.Sprintf("%s stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id", eventID))
 }
 
 // sleep waits; false: ctx has ended.

@@ -40,7 +40,11 @@ func TestProblemOfAFailedCreate(t *testing.T) {
 			if passing := isTransient(c.err); passing != c.passing {
 				t.Errorf("passing: %t, want %t", passing, c.passing)
 			}
-			got := createProblem(c.err)
+			failed := &createError{c.err}
+			got := problemFromError(failed)
+			if failed.class() != got.class() || failed.reasonName() != got.Reason {
+				t.Errorf("the error has class %d and reason %s, its problem %d and %s", failed.class(), failed.reasonName(), got.class(), got.Reason)
+			}
 			if got.Status != c.status || got.Reason != c.reason {
 				t.Errorf("got %d %s, want %d %s", got.Status, got.Reason, c.status, c.reason)
 			}

@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -87,9 +86,6 @@ func (b batchPublisher) publishItem(ctx context.Context, header http.Header, ite
 }
 
 func refuseItem(err error) (rest.BatchResult, *problem) {
-	p, ok := errors.AsType[*problem](err)
-	if !ok {
-		p = internalProblem(err)
-	}
+	p := problemFromError(err)
 	return rest.BatchResult{Status: p.Status, Problem: &p.Problem}, p
 }

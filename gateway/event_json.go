@@ -120,6 +120,10 @@ func problemFromPayload(err error, fieldNames map[string]string) error {
 	if !ok {
 		return err
 	}
+	return payloadProblem(found, fieldNames)
+}
+
+func payloadProblem(found *payload.Error, fieldNames map[string]string) *problem {
 	status := http.StatusUnprocessableEntity
 	switch found.Reason {
 	case payload.InvalidJSON, payload.TrailingData:

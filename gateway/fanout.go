@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 
@@ -39,7 +38,7 @@ func (p *pipeline) fanOut(ctx context.Context) error {
 	if len(durable) > 0 {
 		storing.Go(func() {
 			if panicked := p.g.panics.Do(panics.Delivery, func() { err = p.storeDeliveries(ctx, durable) }); panicked != nil {
-				err = internalProblem(panicked)
+				err = panicked
 			}
 		})
 	}
@@ -67,8 +66,8 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.isStoreQueueFull(t.webhook):
 			return nil, storeQueueFull(t.webhook)
 		case recordPolicy(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.countPendingOutcomes(p.namespace) >= p.g.limits.PerNamespace:
-			return nil, quotaReached(reasonNamespaceFull, fmt.Sprintf(
-				"the controller has not taken in yet that %d deliveries of the namespace have succeeded, and webhook %s wants every one recorded", p.g.limits.PerNamespace, idOf(t.webhook)))
+			return nil, &quotaError{reasonNamespaceFull, fmt.Sprintf(
+				"the controller has not taken in yet that %d deliveries of the namespace have succeeded, and webhook %s wants every one recorded", p.g.limits.PerNamespace, idOf(t.webhook))}
 		default:
 			byName[t.webhook.Name] = t
 			requests = append(requests, quotaRequest{webhook: t.webhook.Name, webhookID: idOf(t.webhook), refuseIfFull: t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse})
@@ -78,7 +77,7 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 		return nil, nil
 	}
 	if p.g.terminating.contains(p.namespace) {
-		return nil, namespaceTerminating()
+		return nil, terminatingError{}
 	}
 	if refused := p.g.writes.check(p.namespace); refused != nil {
 		return nil, refused
@@ -168,7 +167,7 @@ func (p *pipeline) storeAll(ctx context.Context, targets []*target) error {
 			for i := int(next.Add(1)) - 1; i < len(targets); i = int(next.Add(1)) - 1 {
 				var err error
 				if panicked := p.g.panics.Do(panics.Delivery, func() { _, err = p.storeDelivery(ctx, targets[i]) }); panicked != nil {
-					err = internalProblem(panicked)
+					err = panicked
 				}
 				if err != nil {
 					next.Store(int64(len(targets)))
@@ -187,8 +186,8 @@ func (p *pipeline) storeAll(ctx context.Context, targets []*target) error {
 
 // isPermanent reports whether publishing the event again later would fail as well.
 func isPermanent(err error) bool {
-	p, ok := errors.AsType[*problem](err)
-	return ok && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests
+	class := classOf(err)
+	return class == failurePermanent || class == failureConflict
 }
 
 // storeDelivery creates one delivery, or finds the one that another request created; nil and no error: its webhook was
@@ -204,7 +203,7 @@ func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *deliveryEnt
 			p.skipWebhook(t.candidate, rest.SkippedBacklogFull)
 			return nil, nil
 		case err != nil:
-			return nil, unavailable(storingDeliveries, err)
+			return nil, &unavailableError{storingDeliveries, err}
 		}
 		defer func() { leave(r != nil) }()
 	}
@@ -224,7 +223,7 @@ func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *deliveryEnt
 func (p *pipeline) acceptStored(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery) (*deliveryEntry, error) {
 	r := p.g.indexDelivery(stored)
 	if !draft.matchesEvent(stored) || !p.isSameEvent(r) {
-		return nil, eventIDTaken(p.eventID)
+		return nil, &eventIDTakenError{p.eventID}
 	}
 	p.addDelivery(r)
 	return r, nil

@@ -122,8 +122,7 @@ func TestPanicInADeliveryFailsItsEvent(t *testing.T) {
 	g, recovered := newBrokenGateway(t)
 	p := &pipeline{g: g, existing: map[string]*deliveryEntry{}, eventID: "evt_1"}
 	err := p.storeAll(context.Background(), []*target{{released: true}, {released: true}})
-	problem, ok := err.(*problem) //nolint:errorlint // as it is returned
-	if !ok || problem.Status != http.StatusInternalServerError {
+	if err == nil || problemFromError(err).Status != http.StatusInternalServerError {
 		t.Fatalf("got %v", err)
 	}
 	if n := recovered(panics.Delivery); n < 1 {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -68,43 +67,27 @@ type candidate struct {
 	deliveryName string
 }
 
-// run publishes the event; every error is a problem or a bug.
+// run publishes the event; every error is a failure or a bug.
 func (p *pipeline) run(ctx context.Context) (*rest.Published, error) {
 	var err error
 	if panicked := p.g.panics.Do(panics.Event, func() { err = p.runStages(ctx) }); panicked != nil {
-		err = internalProblem(panicked)
+		err = panicked
 	}
-	p.span.End(failureReason(err), len(p.existing))
+	p.span.End(reasonOf(err), len(p.existing))
 	if err == nil {
 		p.countOutcome()
 		return &rest.Published{EventID: p.eventID, Deliveries: p.presentDeliveries(), Skipped: p.presentSkipped()}, nil
 	}
-	said, ok := errors.AsType[*problem](err)
-	if !ok || said.Status >= http.StatusInternalServerError {
+	class := classOf(err)
+	if class == failurePlatform {
 		p.g.metrics.published(outcomeFailed)
 	} else {
 		p.g.metrics.published(outcomeRefused)
 	}
-	if ok && p.eventID != "" && (p.admitted || isRepeatable(said.Status)) {
-		said.EventID, said.Deliveries = p.eventID, p.presentDeliveries()
+	if p.eventID != "" && (p.admitted || class != failurePermanent) {
+		err = &publishError{cause: err, eventID: p.eventID, deliveries: p.presentDeliveries()}
 	}
 	return nil, err
-}
-
-// failureReason is the reason why an event was not published, from a closed set.
-func failureReason(err error) string {
-	if said, ok := errors.AsType[*problem](err); ok {
-		return said.Reason
-	}
-	if err != nil {
-		return reasonInternal
-	}
-	return ""
-}
-
-// isRepeatable reports whether the same event may be published again later, or has reached some webhooks.
-func isRepeatable(status int) bool {
-	return status == http.StatusTooManyRequests || status == http.StatusConflict || status >= http.StatusInternalServerError
 }
 
 func (p *pipeline) runStages(ctx context.Context) error {
@@ -116,7 +99,7 @@ func (p *pipeline) runStages(ctx context.Context) error {
 	if p.event.id != "" {
 		leave, err := p.g.dedup.lockEventID(ctx, p.namespace, p.eventID)
 		if err != nil {
-			return unavailable("publishing", errSameID)
+			return &unavailableError{"publishing", errSameID}
 		}
 		defer leave()
 	}
@@ -146,12 +129,12 @@ func (p *pipeline) checkEvent(ctx context.Context) error {
 		return err
 	}
 	if len(g.namespaces) > 0 && !slices.Contains(g.namespaces, p.namespace) {
-		return newFieldProblem(http.StatusNotFound, reasonNotFound, "query.namespace", "this gateway does not serve the namespace")
+		return &eventError{reasonNotFound, "query.namespace", "this gateway does not serve the namespace"}
 	}
 	entry := g.eventTypes.find(event.eventType)
 	if entry == nil && !g.unregistered {
-		return newFieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, p.fieldName("event"),
-			fmt.Sprintf("%s is not in the catalogue; GET /v1/event-types lists what is, and an operator adds an EventType", event.eventType))
+		return &eventError{reasonTypeNotRegistered, p.fieldName("event"),
+			fmt.Sprintf("%s is not in the catalogue; GET /v1/event-types lists what is, and an operator adds an EventType", event.eventType)}
 	}
 	p.accepted = g.now().UTC()
 	p.timestamp = p.accepted
@@ -160,7 +143,10 @@ func (p *pipeline) checkEvent(ctx context.Context) error {
 	}
 	var err error
 	if p.payload, err = payload.Build(event.eventType, p.timestamp, event.data); err != nil {
-		return problemFromPayload(err, event.fieldNames)
+		if cause, ok := errors.AsType[*payload.Error](err); ok {
+			return &payloadError{cause, event.fieldNames}
+		}
+		return err
 	}
 	if entry != nil {
 		if err := g.checkSchema(ctx, entry, p.payload); err != nil {
@@ -186,17 +172,17 @@ func (p *pipeline) fieldName(name string) string {
 // of its type.
 func (g *Gateway) checkSchema(ctx context.Context, entry *eventTypeEntry, body []byte) error {
 	if entry.invalid != nil {
-		return newProblem(http.StatusUnprocessableEntity, reasonEventTypeInvalid, fmt.Sprintf(
-			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.name, entry.invalid))
+		return &eventError{reason: reasonEventTypeInvalid, detail: fmt.Sprintf(
+			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.name, entry.invalid)}
 	}
 	err := g.eventTypes.validate(ctx, entry, payload.DataOf(body))
 	switch found, ok := errors.AsType[*rules.Error](err); {
 	case ok && found.TooCostly:
-		return newFieldProblem(http.StatusUnprocessableEntity, reasonSchemaTooCostly, found.Field, found.Detail)
+		return &eventError{reasonSchemaTooCostly, found.Field, found.Detail}
 	case ok:
-		return newFieldProblem(http.StatusUnprocessableEntity, reasonSchemaViolated, found.Field, found.Detail)
+		return &eventError{reasonSchemaViolated, found.Field, found.Detail}
 	case err != nil: // the request has ended
-		return unavailable("checking the event", err)
+		return &unavailableError{"checking the event", err}
 	}
 	return nil
 }

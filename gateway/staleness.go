@@ -62,13 +62,13 @@ func (g *Gateway) probeAPIServer(ctx context.Context) error {
 	return g.client.List(ctx, &v1alpha1.EventTypeList{}, client.Limit(1), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}})
 }
 
-// checkStaleness returns a problem if what is in memory may be out of date.
+// checkStaleness returns an error if what is in memory may be out of date.
 func (g *Gateway) checkStaleness() error {
 	if err := g.Ready(); err != nil {
-		return unavailable("this", err)
+		return &unavailableError{"this", err}
 	}
 	if silence := max(g.webhooks.Staleness(), g.deliveries.Staleness(), g.eventTypes.Staleness()); silence > staleAfter {
-		return unavailable("this", fmt.Errorf("the API server has been silent for %s", silence.Round(time.Second)))
+		return &unavailableError{"this", fmt.Errorf("the API server has been silent for %s", silence.Round(time.Second))}
 	}
 	return nil
 }

@@ -301,8 +301,8 @@ func (g *Gateway) isStoreQueueFull(webhook *v1alpha1.Webhook) bool {
 	return storing != nil && storing.isFull(keyOf(webhook))
 }
 
-// storeQueueFull is the problem of an event that such a webhook refuses.
-func storeQueueFull(webhook *v1alpha1.Webhook) *problem {
-	return quotaReached(reasonBacklogFull, fmt.Sprintf(
-		"the endpoint of webhook %s fails, as many of its deliveries wait to be stored as can be in %s, and it refuses events that it cannot take", idOf(webhook), maxFailingWait))
+// storeQueueFull is the error of an event that such a webhook refuses.
+func storeQueueFull(webhook *v1alpha1.Webhook) *quotaError {
+	return &quotaError{reasonBacklogFull, fmt.Sprintf(
+		"the endpoint of webhook %s fails, as many of its deliveries wait to be stored as can be in %s, and it refuses events that it cannot take", idOf(webhook), maxFailingWait)}
 }

@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"maps"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -39,8 +38,4 @@ func (t *terminatingNamespaces) contains(namespace string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.now().Before(t.until[namespace])
-}
-
-func namespaceTerminating() *problem {
-	return newProblem(http.StatusConflict, reasonNamespaceTerminating, "the namespace is being deleted; nothing new is stored in it any more")
 }

@@ -5,7 +5,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -44,15 +43,15 @@ func newWriteBudget(limits Limits, now func() time.Time) *writeBudget {
 }
 
 // check refuses an event whose namespace has used up its writes, before anything is reserved.
-func (b *writeBudget) check(namespace string) *problem {
+func (b *writeBudget) check(namespace string) error {
 	if wait := b.writes.Wait(namespace); wait > 0 {
-		return budgetExceeded(fmt.Sprintf("more than %v deliveries a second of namespace %s had to be stored for a while", b.limits.WritesPerNamespace, namespace), wait)
+		return &budgetError{fmt.Sprintf("more than %v deliveries a second of namespace %s had to be stored for a while", b.limits.WritesPerNamespace, namespace), wait}
 	}
 	return nil
 }
 
 // reserve takes bytes for the deliveries of an event, one reservation for each.
-func (b *writeBudget) reserve(namespace string, bytes, deliveries int) ([]*byteReservation, *problem) {
+func (b *writeBudget) reserve(namespace string, bytes, deliveries int) ([]*byteReservation, error) {
 	if deliveries == 0 {
 		return nil, nil
 	}
@@ -67,17 +66,17 @@ func (b *writeBudget) reserve(namespace string, bytes, deliveries int) ([]*byteR
 }
 
 // checkBytes refuses an event whose namespace has used up its bytes.
-func (b *writeBudget) checkBytes(namespace string) *problem {
+func (b *writeBudget) checkBytes(namespace string) error {
 	if wait := b.bytes.Wait(namespace); wait > 0 {
 		return b.tooManyBytes(namespace, wait)
 	}
 	return nil
 }
 
-func (b *writeBudget) tooManyBytes(namespace string, wait time.Duration) *problem {
-	return budgetExceeded(fmt.Sprintf(
+func (b *writeBudget) tooManyBytes(namespace string, wait time.Duration) *budgetError {
+	return &budgetError{fmt.Sprintf(
 		"more than %d bytes a second of namespace %s had, or may have, to be stored for a while; send references to large content, or have the operator raise --write-bytes-per-namespace",
-		b.limits.WriteBytesPerNamespace, namespace), wait)
+		b.limits.WriteBytesPerNamespace, namespace), wait}
 }
 
 // beginWrite waits until a write may be made, and counts it; the caller ends it by release. The write is made even
@@ -87,10 +86,6 @@ func (b *writeBudget) beginWrite(ctx context.Context, namespace, payload string)
 		b.writes.Spend(namespace, countWrites(payload))
 	}
 	return release, err
-}
-
-func budgetExceeded(detail string, wait time.Duration) *problem {
-	return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, detail+"; repeat this later").setRetryAfter(wait)
 }
 
 // byteReservation is the bytes that one delivery may have to store. Make it with writeBudget.reserve; nil stands for no
