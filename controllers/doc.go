@@ -6,5 +6,5 @@
 //
 // A reconcile never waits for an endpoint: attempts run in internal/attempt.
 // The package never opens a connection to anything but the API server and the
-// dispatcher's socket. Only the wiring of the manager imports it.
+// dispatcher's socket. Of the product only internal/app imports it.
 package controllers

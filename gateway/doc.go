@@ -9,6 +9,6 @@
 // done with the caller's token.
 //
 // It never decides about retries or the state of a webhook: the controllers do. It never
-// imports controllers, and never writes a token, a secret or a payload to a log. Only the
-// command (package main) and tests import it.
+// imports controllers, and never writes a token, a secret or a payload to a log. Of the
+// product only internal/app imports it.
 package gateway

@@ -28,5 +28,5 @@
 // delivery at a time.
 //
 // The delivery controller may import this package. It imports the standard
-// library, the types of apimachinery and those of dispatcher.
+// library, internal/retry, the types of apimachinery and those of dispatcher.
 package attempt

@@ -13,6 +13,6 @@
 // each address and in all, so that invented ones neither load the API server nor keep
 // valid ones out. Tokens that were valid within the hour do not count.
 //
-// Gateway, authz and the main package import it. It never logs a token, and keeps
+// Gateway, authz and internal/app import it. It never logs a token, and keeps
 // digests only.
 package authn

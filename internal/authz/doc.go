@@ -8,5 +8,5 @@
 // questions, however many different ones, load the API server or push out the answers
 // that others need.
 //
-// Gateway and the main package import it.
+// Gateway and internal/app import it.
 package authz

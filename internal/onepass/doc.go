@@ -14,7 +14,7 @@
 // rest.Config went through Wrap does so; all others read as client-go does. Writes
 // are read so by a Client.
 //
-// The watch cache of the gateway, the controllers and the main package import it.
+// The watch cache of the gateway, the controllers and internal/app import it.
 //
 // Files: watch.go and decode.go (watches), client.go (writes).
 package onepass

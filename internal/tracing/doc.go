@@ -9,6 +9,6 @@
 // names, numbers and reasons from closed sets. It sets no global of OpenTelemetry,
 // so that no library begins to make spans of its own.
 //
-// The root package and gateway import it. It imports the dispatcher's types and
+// The gateway and internal/app import it. It imports the dispatcher's types and
 // no Kubernetes.
 package tracing
