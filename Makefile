@@ -55,7 +55,7 @@ install.yaml: ## Write all of config/ into bin/install.yaml, and the event types
 	go run ./hack/kustomize config/eventtypes > bin/eventtypes.yaml
 
 .PHONY: control-plane
-control-plane: ## Build kube-apiserver, kube-controller-manager and etcd from their Go modules, once
+control-plane: ## Get kube-apiserver, kube-controller-manager and etcd, once: official releases, else built
 	go run ./hack/ensurecontrolplane
 
 .PHONY: clean

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/controlplane/release"
 )
 
 // assetsVariable names a folder that already holds the binaries, as envtest and kubebuilder use it.
@@ -22,6 +24,9 @@ const (
 	controllerManagerBinary = "kube-controller-manager"
 )
 
+// binaryNames are the three, in the order in which they are built and reported.
+func binaryNames() []string { return []string{etcdBinary, apiServerBinary, controllerManagerBinary} }
+
 // Assets are the binaries of a control plane.
 type Assets struct {
 	// Dir is the folder that holds the three. It is fit for KUBEBUILDER_ASSETS, so envtest can use it too.
@@ -31,89 +36,95 @@ type Assets struct {
 }
 
 // Ensure returns the binaries of the control plane. A folder named by KUBEBUILDER_ASSETS is taken as it is; otherwise they
-// are built from hack/controlplane of the main module around the working directory, once for each version, into
-// bbmcp-webhooks/controlplane in the user's cache folder. That needs the go command and, with an empty build cache, several
-// minutes; progress (nil for none) is told about it every 15 seconds. Of several processes that ask at the same time one
-// builds and the others wait for it. A build that is interrupted leaves nothing that a later call would take for whole. A
-// version takes 250 MB; older ones stay until someone removes them.
+// are downloaded from official releases, as far as the table of releases has a digest for this platform and the network
+// gives them, and the rest is built from hack/controlplane of the main module around the working directory: once for each
+// version, into bbmcp-webhooks/controlplane in the user's cache folder. A build needs the go command and, with an empty
+// build cache, several minutes; progress (nil for none) is told about it every 15 seconds. Of several processes that ask at
+// the same time one downloads and builds and the others wait for it. What is interrupted leaves nothing that a later call
+// would take for whole. A version takes 250 MB; older ones stay until someone removes them.
 func Ensure(ctx context.Context, progress func(string)) (Assets, error) {
 	if progress == nil {
 		progress = func(string) {}
 	}
+	assets, _, err := ensure(ctx, progress)
+	return assets, err
+}
+
+// ensure is Ensure, and tells what it took.
+func ensure(ctx context.Context, progress func(string)) (Assets, effort, error) {
 	if dir := os.Getenv(assetsVariable); dir != "" {
 		assets, err := assetsIn(dir)
 		if err != nil {
-			return Assets{}, fmt.Errorf("%s: %w (an envtest archive has no %s; unset the variable to build all three)",
+			return Assets{}, effort{}, fmt.Errorf("%s: %w (an envtest archive has no %s; unset the variable to get all three)",
 				assetsVariable, err, controllerManagerBinary)
 		}
-		return assets, nil
+		return assets, effort{}, nil
 	}
 	r, err := findRecipe(ctx)
 	if err != nil {
-		return Assets{}, fmt.Errorf("control plane binaries: %w", err)
+		return Assets{}, effort{}, fmt.Errorf("control plane binaries: %w", err)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return Assets{}, fmt.Errorf("control plane binaries: %w", err)
+		return Assets{}, effort{}, fmt.Errorf("control plane binaries: %w", err)
 	}
-	return ensureIn(ctx, filepath.Join(cache, "bbmcp-webhooks", "controlplane"), r, progress)
+	from := origins{builder: r, releases: officialReleases(), downloader: release.Downloader{Hosts: officialHosts(), Patience: patience}}
+	return ensureIn(ctx, filepath.Join(cache, "bbmcp-webhooks", "controlplane"), from, progress)
 }
 
-// builder fills a folder with the binaries. The key changes whenever the binaries would.
-type builder interface {
-	key() string
-	build(ctx context.Context, dir string, progress func(string)) error
-}
-
-func ensureIn(ctx context.Context, root string, b builder, progress func(string)) (Assets, error) {
-	final := filepath.Join(root, b.key())
+// ensureIn returns the binaries in root, which holds a folder for each version, and fills that first if it is not there.
+func ensureIn(ctx context.Context, root string, from origins, progress func(string)) (Assets, effort, error) {
+	final := filepath.Join(root, from.builder.key())
 	if assets, err := assetsIn(final); err == nil {
-		return assets, nil
+		return assets, effort{}, nil
 	}
 	if err := os.MkdirAll(root, 0o755); err != nil {
-		return Assets{}, fmt.Errorf("control plane binaries: %w", err)
+		return Assets{}, effort{}, fmt.Errorf("control plane binaries: %w", err)
 	}
 	unlock, err := waitForLock(ctx, final+".lock", progress)
 	if err != nil {
-		return Assets{}, fmt.Errorf("control plane binaries: %w", err)
+		return Assets{}, effort{}, fmt.Errorf("control plane binaries: %w", err)
 	}
 	defer unlock()
 	if assets, err := assetsIn(final); err == nil {
-		return assets, nil
+		return assets, effort{}, nil
 	}
-	if err := buildInto(ctx, final, b, progress); err != nil {
-		return Assets{}, fmt.Errorf("control plane binaries: %w", err)
+	spent, err := fillFolder(ctx, final, from, progress)
+	if err != nil {
+		return Assets{}, spent, fmt.Errorf("control plane binaries: %w", err)
 	}
-	return assetsIn(final)
+	assets, err := assetsIn(final)
+	return assets, spent, err
 }
 
-// buildInto builds beside the final folder and renames, so that the folder is whole or absent. The caller holds the lock,
-// so whatever an interrupted build left is nobody's.
-func buildInto(ctx context.Context, final string, b builder, progress func(string)) error {
+// fillFolder gets the binaries beside the final folder and renames, so that the folder is whole or absent. The caller holds
+// the lock, so whatever an interrupted download or build left is nobody's.
+func fillFolder(ctx context.Context, final string, from origins, progress func(string)) (effort, error) {
 	leftovers, err := filepath.Glob(final + ".tmp-*")
 	if err != nil {
-		return err
+		return effort{}, err
 	}
 	for _, dir := range append(leftovers, final) {
 		if err := os.RemoveAll(dir); err != nil {
-			return err
+			return effort{}, err
 		}
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(final), filepath.Base(final)+".tmp-")
 	if err != nil {
-		return err
+		return effort{}, err
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 	if err := os.Chmod(tmp, 0o755); err != nil {
-		return err
+		return effort{}, err
 	}
-	if err := b.build(ctx, tmp, progress); err != nil {
-		return err
+	spent, err := from.fill(ctx, tmp, progress)
+	if err != nil {
+		return spent, err
 	}
 	if _, err := assetsIn(tmp); err != nil {
-		return err
+		return spent, err
 	}
-	return os.Rename(tmp, final)
+	return spent, os.Rename(tmp, final)
 }
 
 // assetsIn checks that dir holds the three binaries.
@@ -122,7 +133,7 @@ func assetsIn(dir string) (Assets, error) {
 	if err != nil {
 		return Assets{}, err
 	}
-	for _, name := range []string{etcdBinary, apiServerBinary, controllerManagerBinary} {
+	for _, name := range binaryNames() {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return Assets{}, fmt.Errorf("no %s in %q", name, dir)
@@ -142,7 +153,7 @@ func assetsIn(dir string) (Assets, error) {
 	}, nil
 }
 
-// waitForLock takes the lock that allows one process to build, polling so that ctx is obeyed.
+// waitForLock takes the lock that allows one process to download and build, polling so that ctx is obeyed.
 func waitForLock(ctx context.Context, path string, progress func(string)) (unlock func(), err error) {
 	const poll = 200 * time.Millisecond
 	start := time.Now()
@@ -157,11 +168,11 @@ func waitForLock(ctx context.Context, path string, progress func(string)) (unloc
 		}
 		if time.Since(told) >= reportEvery {
 			told = time.Now()
-			progress(fmt.Sprintf("waiting for another process that builds the control plane, %s", elapsed(start)))
+			progress(fmt.Sprintf("waiting for another process that gets the control plane, %s", elapsed(start)))
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for the process that builds: %w", ctx.Err())
+			return nil, fmt.Errorf("wait for the process that gets the control plane: %w", ctx.Err())
 		case <-time.After(poll):
 		}
 	}

@@ -16,14 +16,18 @@ import (
 // fakeBuilder writes empty binaries.
 type fakeBuilder struct {
 	builds atomic.Int32
+	built  []string     // the last time
 	during func() error // what happens half-way
 }
 
 func (b *fakeBuilder) key() string { return "v1" }
 
-func (b *fakeBuilder) build(_ context.Context, dir string, _ func(string)) error {
+func (b *fakeBuilder) version(string) string { return "v1" }
+
+func (b *fakeBuilder) build(_ context.Context, dir string, names []string, _ func(string)) error {
 	b.builds.Add(1)
-	for _, name := range []string{etcdBinary, apiServerBinary, controllerManagerBinary} {
+	b.built = names
+	for _, name := range names {
 		if name == controllerManagerBinary && b.during != nil {
 			if err := b.during(); err != nil {
 				return err
@@ -38,13 +42,16 @@ func (b *fakeBuilder) build(_ context.Context, dir string, _ func(string)) error
 
 func discard(string) {}
 
+// buildsOnly are origins without a release.
+func buildsOnly(b builder) origins { return origins{builder: b} }
+
 func TestEnsureIn(t *testing.T) {
 	t.Run("of several that ask at once one builds", func(t *testing.T) {
 		root, b := filepath.Join(t.TempDir(), "cache"), new(fakeBuilder)
 		var group sync.WaitGroup
 		for range 8 {
 			group.Go(func() {
-				assets, err := ensureIn(t.Context(), root, b, discard)
+				assets, _, err := ensureIn(t.Context(), root, buildsOnly(b), discard)
 				if want := filepath.Join(root, "v1"); err != nil || assets.Dir != want {
 					t.Errorf("got %q, %v, want %q", assets.Dir, err, want)
 				}
@@ -58,7 +65,7 @@ func TestEnsureIn(t *testing.T) {
 
 	t.Run("a build that fails leaves nothing, and the next call builds again", func(t *testing.T) {
 		root, b := t.TempDir(), &fakeBuilder{during: func() error { return errors.New("disk full") }}
-		if _, err := ensureIn(t.Context(), root, b, discard); err == nil || !strings.Contains(err.Error(), "disk full") {
+		if _, _, err := ensureIn(t.Context(), root, buildsOnly(b), discard); err == nil || !strings.Contains(err.Error(), "disk full") {
 			t.Errorf("got %v, want disk full", err)
 		}
 		left, err := filepath.Glob(filepath.Join(root, "v1*", "*"))
@@ -66,7 +73,7 @@ func TestEnsureIn(t *testing.T) {
 			t.Errorf("left behind: %v, %v", left, err)
 		}
 		b.during = nil
-		if _, err := ensureIn(t.Context(), root, b, discard); err != nil {
+		if _, _, err := ensureIn(t.Context(), root, buildsOnly(b), discard); err != nil {
 			t.Error(err)
 		}
 	})
@@ -81,7 +88,7 @@ func TestEnsureIn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := ensureIn(t.Context(), root, new(fakeBuilder), discard); err != nil {
+		if _, _, err := ensureIn(t.Context(), root, buildsOnly(new(fakeBuilder)), discard); err != nil {
 			t.Fatal(err)
 		}
 		if left, err := filepath.Glob(filepath.Join(root, "v1.tmp-*")); err != nil || len(left) > 0 {
@@ -98,7 +105,7 @@ func TestEnsureIn(t *testing.T) {
 		defer unlock()
 		ctx, cancel := context.WithCancel(t.Context())
 		var said []string
-		_, err = ensureIn(ctx, root, new(fakeBuilder), func(line string) {
+		_, _, err = ensureIn(ctx, root, buildsOnly(new(fakeBuilder)), func(line string) {
 			said = append(said, line)
 			cancel()
 		})
@@ -114,7 +121,7 @@ func TestEnsureIn(t *testing.T) {
 func TestEnsure(t *testing.T) {
 	t.Run("a folder named by the environment is taken as it is", func(t *testing.T) {
 		dir := t.TempDir()
-		if err := new(fakeBuilder).build(t.Context(), dir, discard); err != nil {
+		if err := new(fakeBuilder).build(t.Context(), dir, binaryNames(), discard); err != nil {
 			t.Fatal(err)
 		}
 		t.Setenv(assetsVariable, dir)

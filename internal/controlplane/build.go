@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -86,7 +87,7 @@ func readRecipe(ctx context.Context, module string) (recipe, error) {
 	}
 	sum := sha256.New()
 	sum.Write(gomod)
-	fmt.Fprintln(sum, r.buildArgs(""), r.buildEnv())
+	fmt.Fprintln(sum, r.buildArgs("", binaryNames()), r.buildEnv())
 	r.digest = hex.EncodeToString(sum.Sum(nil))[:12]
 	return r, nil
 }
@@ -97,16 +98,31 @@ func (r recipe) key() string {
 	}, "-")
 }
 
-func (r recipe) buildArgs(dir string) []string {
+// version of the project that a binary is of.
+func (r recipe) version(name string) string {
+	if name == etcdBinary {
+		return r.etcd
+	}
+	return r.kubernetes
+}
+
+func (r recipe) buildArgs(dir string, names []string) []string {
 	major, rest, _ := strings.Cut(strings.TrimPrefix(r.kubernetes, "v"), ".")
 	minor, _, _ := strings.Cut(rest, ".")
 	ldflags := fmt.Sprintf("-s -w -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s",
 		versionPackage, r.kubernetes, major, minor)
-	return []string{
+	args := []string{
 		"build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", ldflags,
 		"-o", dir + string(filepath.Separator),
-		etcdModule, kubernetesModule + "/cmd/" + apiServerBinary, kubernetesModule + "/cmd/" + controllerManagerBinary,
 	}
+	for _, name := range names {
+		if name == etcdBinary {
+			args = append(args, etcdModule)
+		} else {
+			args = append(args, kubernetesModule+"/cmd/"+name)
+		}
+	}
+	return args
 }
 
 // buildEnv pins what the user's environment may otherwise set for other builds.
@@ -114,12 +130,11 @@ func (r recipe) buildEnv() []string {
 	return []string{"CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOOS=" + runtime.GOOS, "GOARCH=" + runtime.GOARCH}
 }
 
-func (r recipe) build(ctx context.Context, dir string, progress func(string)) error {
+func (r recipe) build(ctx context.Context, dir string, names []string, progress func(string)) error {
 	start := time.Now()
-	progress(fmt.Sprintf("building kube-apiserver and kube-controller-manager %s and etcd %s with %s; the first time takes minutes",
-		r.kubernetes, r.etcd, r.goVersion))
+	progress(fmt.Sprintf("building %s with %s; the first time takes minutes", withVersions(names, r.version), r.goVersion))
 	var out buildOutput
-	cmd := exec.Command("go", r.buildArgs(dir)...)
+	cmd := exec.Command("go", r.buildArgs(dir, names)...)
 	cmd.Dir = r.module
 	cmd.Env = append(os.Environ(), r.buildEnv()...)
 	cmd.Stderr = &out
@@ -136,7 +151,10 @@ func (r recipe) build(ctx context.Context, dir string, progress func(string)) er
 			if p.Err() != nil {
 				return fmt.Errorf("go build in %q: %w\n%s", r.module, p.Err(), out.tail())
 			}
-			progress(fmt.Sprintf("built the control plane in %s", elapsed(start)))
+			progress(fmt.Sprintf("built %s in %s", strings.Join(names, ", "), elapsed(start)))
+			if !slices.Contains(names, etcdBinary) {
+				return nil
+			}
 			// The module path of etcd ends in "server/v3", and the go command names a binary after the part before a version.
 			return os.Rename(filepath.Join(dir, "server"), filepath.Join(dir, etcdBinary))
 		case <-ctx.Done():

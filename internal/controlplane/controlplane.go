@@ -50,6 +50,7 @@ type Options struct {
 type ControlPlane struct {
 	options   Options
 	assets    Assets
+	spent     effort // on the binaries
 	temporary bool
 	files     files
 	admin     *rest.Config
@@ -80,11 +81,11 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 	}
 	c := &ControlPlane{options: options, assets: options.Assets}
 	if c.assets == (Assets{}) {
-		assets, err := Ensure(ctx, options.Progress)
+		assets, spent, err := ensure(ctx, options.Progress)
 		if err != nil {
 			return nil, err
 		}
-		c.assets = assets
+		c.assets, c.spent = assets, spent
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -131,6 +132,9 @@ func (c *ControlPlane) start(ctx context.Context) error {
 		return fmt.Errorf("wait for new kinds: %w", err)
 	}
 	c.options.Progress(fmt.Sprintf("control plane ready at %s after %s (etcd %s, API server %s)", c.APIServerURL(), since(), etcdReady, apiReady))
+	if c.spent != (effort{}) {
+		c.options.Progress(fmt.Sprintf("first run of this control plane: %s, start %s", c.spent, since()))
+	}
 	return nil
 }
 

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/controlplane/release"
+)
+
+// patience is how long a release host may be silent. With what comes after it the build begins within five seconds.
+const patience = 4500 * time.Millisecond
+
+// builder makes binaries. The key changes whenever they would.
+type builder interface {
+	key() string
+	version(name string) string
+	build(ctx context.Context, dir string, names []string, progress func(string)) error
+}
+
+// origins are where the binaries come from: official releases, and the builder for what they do not give.
+type origins struct {
+	builder    builder
+	releases   []officialRelease
+	downloader release.Downloader
+}
+
+// effort is what it took to get the binaries.
+type effort struct {
+	downloaded        int64 // bytes
+	download, compile time.Duration
+}
+
+func (e effort) String() string {
+	return fmt.Sprintf("download %s (%s), compile %s", e.download.Round(100*time.Millisecond), release.MiB(e.downloaded), e.compile.Round(100*time.Millisecond))
+}
+
+// fill puts the three binaries into dir.
+func (o origins) fill(ctx context.Context, dir string, progress func(string)) (effort, error) {
+	var spent effort
+	missing, err := o.fetch(ctx, dir, &spent, progress)
+	if err != nil {
+		return spent, err
+	}
+	if len(missing) == 0 {
+		return spent, nil
+	}
+	start := time.Now()
+	err = o.builder.build(ctx, dir, missing, progress)
+	spent.compile = time.Since(start)
+	return spent, err
+}
+
+// fetch downloads what can be had and returns the names of the binaries that are to be built. It fails only if the caller
+// gives up: a release that cannot be had is said in one line.
+func (o origins) fetch(ctx context.Context, dir string, spent *effort, progress func(string)) (missing []string, err error) {
+	missing = binaryNames()
+	wanted := o.wanted()
+	if len(wanted) == 0 {
+		progress(fmt.Sprintf("no official release to download: the tree has no digest of %s for %s", withVersions(missing, o.builder.version), platform()))
+		return missing, nil
+	}
+	progress("downloading " + describe(wanted))
+	start, checked := time.Now(), int64(0)
+	for _, r := range wanted {
+		o.downloader.ReportEvery = reportEvery
+		o.downloader.Report = func(done, total int64) {
+			of := ""
+			if total > 0 {
+				of = " of " + release.MiB(total)
+			}
+			progress(fmt.Sprintf("downloading %s: %s%s, %s", strings.Join(r.Binaries, ", "), release.MiB(done), of, elapsed(start)))
+		}
+		size, err := o.downloader.Fetch(ctx, r.File, dir)
+		spent.downloaded += size
+		spent.download = time.Since(start)
+		if ctx.Err() != nil {
+			return missing, fmt.Errorf("download: %w", ctx.Err())
+		}
+		if err == nil {
+			checked += size
+			missing = slices.DeleteFunc(missing, func(name string) bool { return slices.Contains(r.Binaries, name) })
+			continue
+		}
+		progress(fmt.Sprintf("cannot download %s %s: %s; what is missing is built", strings.Join(r.Binaries, ", "), r.version, oneLine(err)))
+		if errors.Is(err, release.ErrNoAnswer) {
+			break
+		}
+	}
+	if len(missing) < len(binaryNames()) {
+		progress(fmt.Sprintf("downloaded %s in %s, digests as published", release.MiB(checked), elapsed(start)))
+	}
+	return missing, nil
+}
+
+// wanted are the releases of this platform that have a digest and are of the versions that would be built.
+func (o origins) wanted() []officialRelease {
+	return slices.DeleteFunc(slices.Clone(o.releases), func(r officialRelease) bool {
+		other := slices.ContainsFunc(r.Binaries, func(name string) bool { return o.builder.version(name) != r.version })
+		return r.platform != platform() || r.Digest == "" || other
+	})
+}
+
+// platform is this machine's, as the table of releases names it.
+func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
+
+// describe names what is downloaded and from where: "etcd v3.7.3 from github.com".
+func describe(releases []officialRelease) string {
+	parts := make([]string, len(releases))
+	for i, r := range releases {
+		host := ""
+		if u, err := url.Parse(r.URL); err == nil {
+			host = u.Host
+		}
+		parts[i] = fmt.Sprintf("%s %s from %s", strings.Join(r.Binaries, ", "), r.version, host)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// withVersions writes "etcd v3.7.3, kube-apiserver v1.37.2".
+func withVersions(names []string, version func(string) string) string {
+	parts := make([]string, len(names))
+	for i, name := range names {
+		parts[i] = name + " " + version(name)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// oneLine writes an error without line breaks.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

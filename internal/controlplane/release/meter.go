@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package release
+
+import (
+	"context"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+)
+
+// watchdog cancels a context when nothing happened for a while.
+type watchdog struct {
+	patience time.Duration
+	timer    *time.Timer
+	cancel   context.CancelCauseFunc
+}
+
+func newWatchdog(ctx context.Context, patience time.Duration) (context.Context, *watchdog) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	silent := fmt.Errorf("silent for %s", patience)
+	return ctx, &watchdog{patience: patience, cancel: cancel, timer: time.AfterFunc(patience, func() { cancel(silent) })}
+}
+
+// reset begins the wait anew.
+func (w *watchdog) reset() { w.timer.Reset(w.patience) }
+
+func (w *watchdog) stop() {
+	w.timer.Stop()
+	w.cancel(context.Canceled)
+}
+
+// chunk is what has to come within the patience: a host that sends byte after byte is silent as well.
+const chunk = 32 << 10
+
+// meter reads an answer: it computes the digest of everything that passes, bounds it, and tells the watchdog.
+type meter struct {
+	body     io.Reader
+	hash     hash.Hash
+	watchdog *watchdog
+	limit    int64
+	total    int64
+	report   func(done, total int64)
+	every    time.Duration
+
+	done     int64
+	marked   int64
+	reported time.Time
+	err      error
+}
+
+var _ io.Reader = (*meter)(nil)
+
+// Read repeats an error once there was one, so that who unpacks cannot swallow it.
+func (m *meter) Read(b []byte) (int, error) {
+	if m.err != nil {
+		return 0, m.err
+	}
+	n, err := m.body.Read(b)
+	m.done += int64(n)
+	if m.done > m.limit {
+		m.err = fmt.Errorf("more than the %s that are allowed", MiB(m.limit))
+		return 0, m.err
+	}
+	m.hash.Write(b[:n])
+	if m.done-m.marked >= chunk {
+		m.marked = m.done
+		m.watchdog.reset()
+	}
+	if m.report != nil && time.Since(m.reported) >= m.every {
+		m.reported = time.Now()
+		m.report(m.done, m.total)
+	}
+	m.err = err
+	return n, err
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestOfficialReleases(t *testing.T) {
+	r, err := findRecipe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Run("the table is of the versions that are built", func(t *testing.T) {
+		if r.kubernetes != kubernetesRelease || r.etcd != etcdRelease {
+			t.Errorf("hack/controlplane/go.mod has Kubernetes %s and etcd %s, releases.go has %s and %s: change the versions there, and every digest",
+				r.kubernetes, r.etcd, kubernetesRelease, etcdRelease)
+		}
+	})
+
+	// The files that have no digest yet are checked with one of zeros, so that a digest is all that is to be filled in.
+	t.Run("every file can be downloaded but for its digest", func(t *testing.T) {
+		for _, p := range publishedDigests() {
+			file := kubernetesBinary(p.platform, p.binary)
+			if p.binary == etcdBinary {
+				file = etcdArchive(p.platform)
+			}
+			file.Digest = p.digest
+			if p.digest == "" {
+				file.Digest = strings.Repeat("0", 64)
+			}
+			if err := file.Validate(); err != nil {
+				t.Errorf("%s on %s: %v", p.binary, p.platform, err)
+			}
+			if file.version != r.version(p.binary) || !slices.Equal(file.Binaries, []string{p.binary}) {
+				t.Errorf("%s on %s: got %q of version %s", p.binary, p.platform, file.Binaries, file.version)
+			}
+			if u, err := url.Parse(file.URL); err != nil || u.Scheme != "https" || !slices.Contains(officialHosts(), u.Host) {
+				t.Errorf("%s on %s: not from an official host: %s", p.binary, p.platform, file.URL)
+			}
+		}
+	})
+
+	t.Run("a digest has a source, and no file is there twice", func(t *testing.T) {
+		seen := map[string]bool{}
+		for _, p := range publishedDigests() {
+			if (p.digest == "") != (p.source == "") {
+				t.Errorf("%s on %s: digest %q, source %q", p.binary, p.platform, p.digest, p.source)
+			}
+			if key := p.platform + p.binary; seen[key] {
+				t.Errorf("%s on %s is there twice", p.binary, p.platform)
+			} else {
+				seen[key] = true
+			}
+		}
+	})
+
+	t.Run("the page has the same table", func(t *testing.T) {
+		page, err := os.ReadFile(filepath.Join(r.module, "README.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want strings.Builder
+		fmt.Fprintf(&want, "| platform | %s %s | %s %s | %s %s |\n| --- | --- | --- | --- |\n",
+			apiServerBinary, kubernetesRelease, controllerManagerBinary, kubernetesRelease, etcdBinary, etcdRelease)
+		for _, platform := range []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"} {
+			fmt.Fprintf(&want, "| %s |", platform)
+			for _, binary := range []string{apiServerBinary, controllerManagerBinary, etcdBinary} {
+				fmt.Fprintf(&want, " %s |", sourceOf(platform, binary))
+			}
+			want.WriteString("\n")
+		}
+		if !strings.Contains(string(page), want.String()) {
+			t.Errorf("hack/controlplane/README.md does not have this table:\n%s", want.String())
+		}
+	})
+}
+
+// sourceOf is what the page says of a binary.
+func sourceOf(platform, binary string) string {
+	for _, p := range publishedDigests() {
+		if p.platform == platform && p.binary == binary && p.digest != "" {
+			return p.source
+		}
+	}
+	return "builds"
+}
