@@ -8,60 +8,11 @@ const (
 	// firstPause and lastPause bound the pause after the dispatcher was not there.
 	firstPause = 50 * time.Millisecond
 	lastPause  = time.Second
-	// reliefAfter, in times of StallAfter, is for how long nothing must have been
-	// written in vain before one attempt probes the API server.
-	reliefAfter = 5
 	// maxThrottled is how many attempts may be under way, or wait to be acknowledged, for one more
 	// to start while there is a throttle. Those of slow webhooks do not count: they
 	// wait for others.
 	maxThrottled = 2
 )
-
-// home follows whether status writes are taken: of one namespace, or whether the
-// API server can be reached at all.
-type home struct {
-	failing bool
-	since   time.Duration // first failure after the last success
-	latest  time.Duration // latest failure or probe
-}
-
-func (w *home) stalled(now, after time.Duration) bool {
-	return w.failing && now >= w.since+after
-}
-
-func (w *home) fail(now time.Duration) {
-	if !w.failing {
-		w.failing, w.since = true, now
-	}
-	w.latest = now
-}
-
-// mayProbe reports whether, while writes are stalled, one attempt may be the probe
-// of whether they work again. As long as outcomes wait, their writes are the probe.
-func (w *home) mayProbe(unsettled int, now, after time.Duration) bool {
-	return unsettled == 0 && now >= w.latest+reliefAfter*after
-}
-
-// Unreachable says that a write did not reach the API server, for any namespace. Once that has gone on for StallAfter no attempt starts.
-func (r *Runner) Unreachable() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.writes.fail(r.now())
-}
-
-// Reached says that the API server has answered a write, even with an error.
-func (r *Runner) Reached() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.reached()
-}
-
-func (r *Runner) reached() {
-	if r.writes.failing {
-		r.writes = home{}
-		r.signal()
-	}
-}
 
 // dispatcherPause is the time without attempts after the dispatcher was missing, and
 // the time after that, in which one attempt is the probe.
@@ -96,38 +47,66 @@ func (p *dispatcherPause) endIfHandedOver(now time.Duration) {
 }
 
 // startAllowance is how many attempts the platform lets start now.
-func (r *Runner) startAllowance(now time.Duration) int {
+func (u *underWay) startAllowance(s *scheduler, throttled bool, now time.Duration) int {
 	allowed := startBatch
-	if r.stopped || r.draining {
-		allowed = 0
+	if throttled {
+		allowed = min(allowed, max(0, maxThrottled-s.slots.taken()+s.slots.takenBySlow()))
 	}
-	if r.throttle() {
-		allowed = min(allowed, max(0, maxThrottled-r.slots.taken()+r.slots.takenBySlow()))
-	}
-	if r.pause.length > 0 {
+	if u.pause.length > 0 {
 		allowed = min(allowed, 1)
-		if r.pause.probe != nil || now < r.pause.ends() {
+		if u.pause.probe != nil || now < u.pause.ends() {
 			allowed = 0
 		}
 	}
-	if r.writes.stalled(now, r.stallAfter) {
+	if s.apiServer.stalled(now, s.stallAfter) {
 		allowed = min(allowed, 1)
-		if !r.writes.mayProbe(r.slots.taken()+r.stranded, now, r.stallAfter) {
+		if !s.apiServer.mayProbe(s.slots.taken()+s.stranded, now, s.stallAfter) {
 			allowed = 0
 		}
 	}
 	return allowed
 }
 
-// markProbe makes an attempt the probe, where one is due.
-func (r *Runner) markProbe(a *attempt, now time.Duration) {
-	for _, w := range []*home{&r.writes, &a.job.webhook.namespace.writes} {
-		if w.stalled(now, r.stallAfter) {
-			a.probe = true
-			w.latest = now
+// nextChange returns when something changes by itself.
+func (u *underWay) nextChange(s *scheduler, blocked bool, now time.Duration) time.Duration {
+	at := never
+	if a := u.recent.first(); a != nil {
+		at = min(at, a.sent+s.slowAfter)
+	}
+	if len(s.holds) > 0 {
+		at = min(at, s.holds[0].hold.ends)
+	}
+	if job := s.lost.backingOff.first(); job != nil {
+		at = min(at, job.due)
+	}
+	if s.queued > 0 {
+		at = min(at, u.nextStart(s, blocked, now))
+	}
+	return at
+}
+
+// nextStart returns when a job that waits may start though nothing else happens.
+func (u *underWay) nextStart(s *scheduler, blocked bool, now time.Duration) time.Duration {
+	at := s.nextProbe(now)
+	if blocked {
+		at = now + gatePoll
+	}
+	if s.lost.current != nil && s.lost.anyReady() {
+		if free := s.lost.since + s.lostBackoff; free > now {
+			at = min(at, free)
 		}
 	}
-	if r.pause.length > 0 {
-		r.pause.probe = a
+	if u.pause.length > 0 {
+		if u.pause.probe == nil && u.pause.ends() > now {
+			at = min(at, u.pause.ends())
+		} else if u.pause.probe != nil && u.pause.probe.sent != unsent {
+			at = min(at, u.pause.probe.sent+firstPause)
+		}
 	}
+	if s.apiServer.failing && s.slots.taken()+s.stranded == 0 {
+		if relief := s.apiServer.latest + reliefAfter*s.stallAfter; relief > now {
+			at = min(at, relief)
+		}
+	}
+	return at
 }

@@ -9,7 +9,7 @@ type destination struct {
 	address      string
 	slots        slotQuota // under way only: outcomes that wait to be written burden no destination
 	webhookCount int       // webhooks with this destination
-	// ready counts the webhooks in Runner.ready by priority: never more than there
+	// ready counts the webhooks in queues.ready by priority: never more than there
 	// was room for, so that a full destination is in no fair queue.
 	ready [priorities]int
 	// waiting are the webhooks that wait for room; namespaces take turns.
@@ -21,22 +21,6 @@ type destination struct {
 type groupKey struct {
 	namespace *namespace
 	priority  priority
-}
-
-func (r *Runner) destination(address string) *destination {
-	d := r.destinations[address]
-	if d == nil {
-		d = &destination{address: address, slots: newSlotQuota(r.perDestination, 7)}
-		r.destinations[address] = d
-	}
-	return d
-}
-
-// dropDestination removes a destination that nothing refers to.
-func (r *Runner) dropDestination(d *destination) {
-	if d.webhookCount == 0 && d.slots.taken() == 0 && r.destinations[d.address] == d {
-		delete(r.destinations, d.address)
-	}
 }
 
 // hasRoom reports whether one more webhook may join the fair queues of a priority.
@@ -73,20 +57,5 @@ func (d *destination) dequeue(h *webhook) {
 	d.waiting[h.priority].unlink(h.group, h)
 	if h.group.webhooks.n == 0 {
 		delete(d.groups, groupKey{h.namespace, h.priority})
-	}
-}
-
-// admitWaiting lets as many waiting webhooks join the fair queues as there is room for.
-func (r *Runner) admitWaiting(d *destination) {
-	if len(d.groups) == 0 {
-		return
-	}
-	for p := range priority(priorities) {
-		for g := d.waiting[p].head(); g != nil && d.ready[p] < d.slots.available(p); g = d.waiting[p].head() {
-			h := g.webhooks.first()
-			r.unlink(h)
-			d.waiting[p].moveBack(g, r.nextSequence())
-			r.linkReady(h, p)
-		}
 	}
 }

@@ -43,63 +43,14 @@ func (h *webhook) classify(now, slowAfter time.Duration) Class {
 	return Unproven
 }
 
-// updateClass brings the class of a webhook up to date, and with it the slots that
-// its attempts hold. One that was proven long ago starts carefully.
-func (r *Runner) updateClass(h *webhook, now time.Duration) {
-	class := h.classify(now, r.slowAfter)
-	if class == h.class {
-		return
-	}
-	if h.class == Proven && class == Unproven {
-		h.resetLimit()
-	}
-	h.class = class
-	for n := h.attempts.head; n != nil; n = n.next {
-		if a := n.value; a.era == h.era && !a.takesLong {
-			r.moveSlot(a, class)
-		}
-	}
-}
-
-// moveSlot moves the slots of an attempt under way to another class.
-func (r *Runner) moveSlot(a *attempt, class Class) {
-	if a.class == class {
-		return
-	}
-	r.slots.used[a.class]--
-	r.slots.used[class]++
-	a.destination.slots.used[a.class]--
-	a.destination.slots.used[class]++
-	a.class = class
-	r.admitWaiting(a.destination)
-}
-
 // isSlow reports whether attempts of a class take long.
 func (c Class) isSlow() bool { return c == Slow || c == Hanging }
 
-// markSlow makes webhooks slow whose attempts have been under way for SlowAfter.
-func (r *Runner) markSlow(now time.Duration) {
-	for a := r.recent.first(); a != nil && a.sent+r.slowAfter <= now; a = r.recent.first() {
-		a.ageNode.detach()
-		a.takesLong = true
-		if a.class != Hanging {
-			r.moveSlot(a, Slow)
-		}
-		if h := a.job.webhook; a.era == h.era {
-			h.slowAttempts++
-			r.update(h, now)
-		}
-	}
-}
-
 // observeResult processes the result of an attempt that has just ended. The limit grows
 // by successes of attempts during which it was reached.
-func (r *Runner) observeResult(h *webhook, a *attempt, result dispatcher.Result, now time.Duration) {
-	if a.era != h.era {
-		return
-	}
+func (h *webhook) observeResult(a *attempt, result dispatcher.Result, l limits, now time.Duration) {
 	took := now - a.sent
-	quick := took < r.slowAfter
+	quick := took < l.slowAfter
 	e := &h.health
 	if result.StatusCode != 0 && result.Reason != dispatcher.ReasonTimeout {
 		if e.latencyAverage == 0 {
@@ -120,7 +71,7 @@ func (r *Runner) observeResult(h *webhook, a *attempt, result dispatcher.Result,
 			e.suspicion = max(0, e.suspicion-1)
 		}
 		if h.fullAt >= a.start && a.epoch == h.epoch {
-			h.limit = min(h.limit+1, r.perWebhook)
+			h.limit = min(h.limit+1, l.perWebhook)
 		}
 	case result.Reason == dispatcher.ReasonTimeout:
 		e.suspicion = suspicion

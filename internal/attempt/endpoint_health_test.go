@@ -221,6 +221,6 @@ func TestAChangedDestinationStartsAfresh(t *testing.T) {
 		expect(t, "under way", f.underWayOf("ns/hook"), hanging+1)
 		f.wait(time.Minute)
 		expect(t, "class when the old attempts have timed out", f.classOf("ns/hook"), Proven)
-		expect(t, "destinations", len(f.destinations), 1)
+		expect(t, "destinations", len(f.scheduler.destinations), 1)
 	})
 }

@@ -127,7 +127,7 @@ func TestANamespaceThatFailsIsForgottenWithItsWebhooks(t *testing.T) {
 		f.wait(time.Second)
 		f.Withdraw("ns/hook/2")
 		f.ForgetWebhook(f.webhookKey("ns/hook"))
-		expect(t, "namespaces", len(f.namespaces)+len(f.failing), 0)
+		expect(t, "namespaces", len(f.scheduler.namespaces)+len(f.scheduler.failing), 0)
 		f.submit("ns/hook/3")
 		f.wait(time.Second)
 		expect(t, "sent once it is there again", f.count("ns/hook"), 2)

@@ -17,15 +17,15 @@ func (f *runnerFixture) check() {
 func (f *runnerFixture) checkSlots() {
 	f.t.Helper()
 	r := f.Runner
-	if total := r.slots.taken(); total > r.slots.size {
-		f.t.Errorf("%d attempts are unsettled, of %d allowed", total, r.slots.size)
+	if total := r.scheduler.slots.taken(); total > r.scheduler.slots.size {
+		f.t.Errorf("%d attempts are unsettled, of %d allowed", total, r.scheduler.slots.size)
 	}
 	var used [classes]int
 	byDestination := map[*destination][classes]int{}
 	underWay := 0
-	for _, h := range r.webhooks {
-		if h.attempts.n > r.perWebhook {
-			f.t.Errorf("%s has %d attempts under way, %d allowed", h.key, h.attempts.n, r.perWebhook)
+	for _, h := range r.scheduler.webhooks {
+		if h.attempts.n > r.scheduler.perWebhook {
+			f.t.Errorf("%s has %d attempts under way, %d allowed", h.key, h.attempts.n, r.scheduler.perWebhook)
 		}
 		ofEra, slow := 0, 0
 		for n := h.attempts.head; n != nil; n = n.next {
@@ -53,7 +53,7 @@ func (f *runnerFixture) checkSlots() {
 		}
 	}
 	unacknowledged, unsettled, stranded := map[*webhook]int{}, map[*namespace]int{}, 0
-	for n := r.finished.head; n != nil; n = n.next {
+	for n := r.outcomes.finished.head; n != nil; n = n.next {
 		if n.value.outcome.Err != nil {
 			continue
 		}
@@ -65,26 +65,26 @@ func (f *runnerFixture) checkSlots() {
 			used[n.value.slotClass]++
 		}
 	}
-	if stranded != r.stranded {
-		f.t.Errorf("%d outcomes have no slot; the books say %d", stranded, r.stranded)
+	if stranded != r.scheduler.stranded {
+		f.t.Errorf("%d outcomes have no slot; the books say %d", stranded, r.scheduler.stranded)
 	}
-	for _, h := range r.webhooks {
+	for _, h := range r.scheduler.webhooks {
 		unsettled[h.namespace] += h.attempts.n
 	}
-	for _, namespace := range r.namespaces {
+	for _, namespace := range r.scheduler.namespaces {
 		if namespace.unsettled != unsettled[namespace] {
 			f.t.Errorf("%d attempts of %s are unsettled; the books say %d", unsettled[namespace], namespace.name, namespace.unsettled)
 		}
 	}
-	for _, h := range r.webhooks {
+	for _, h := range r.scheduler.webhooks {
 		if h.unacknowledged != unacknowledged[h] {
 			f.t.Errorf("%s: %d outcomes are unacknowledged; the books say %d", h.key, unacknowledged[h], h.unacknowledged)
 		}
 	}
-	if used != r.slots.used || underWay != r.underWay {
-		f.t.Errorf("slots used %v by %d under way; the books say %v, %d", used, underWay, r.slots.used, r.underWay)
+	if used != r.scheduler.slots.used || underWay != r.underWay.n {
+		f.t.Errorf("slots used %v by %d under way; the books say %v, %d", used, underWay, r.scheduler.slots.used, r.underWay.n)
 	}
-	for _, d := range r.destinations {
+	for _, d := range r.scheduler.destinations {
 		if d.slots.used != byDestination[d] {
 			f.t.Errorf("%s: slots used %v; the books say %v", d.address, byDestination[d], d.slots.used)
 		}
@@ -101,15 +101,15 @@ func (f *runnerFixture) checkSlots() {
 func (f *runnerFixture) checkQueues() {
 	f.t.Helper()
 	r := f.Runner
-	lost := r.lostAttempts.backingOff.n
-	for c := range r.lostAttempts.ready {
-		lost += r.lostAttempts.ready[c].n
+	lost := r.scheduler.lost.backingOff.n
+	for c := range r.scheduler.lost.ready {
+		lost += r.scheduler.lost.ready[c].n
 	}
-	for _, d := range r.destinations {
+	for _, d := range r.scheduler.destinations {
 		lost += d.lost.n
 	}
 	queued := 0
-	for _, h := range r.webhooks {
+	for _, h := range r.scheduler.webhooks {
 		queued += h.queue.n
 		lost += h.lost.n
 		for n := h.queue.head; n != nil && n.next != nil; n = n.next {
@@ -126,7 +126,7 @@ func (f *runnerFixture) checkQueues() {
 			jobs[job.webhook]++
 		}
 	}
-	for _, h := range r.webhooks {
+	for _, h := range r.scheduler.webhooks {
 		if h.jobCount != jobs[h] {
 			f.t.Errorf("%s has %d jobs; the books say %d", h.key, jobs[h], h.jobCount)
 		}
@@ -135,10 +135,10 @@ func (f *runnerFixture) checkQueues() {
 	if len(jobs) > 0 {
 		f.t.Errorf("%d webhooks with jobs were dropped", len(jobs))
 	}
-	want := map[Phase]int{Queued: queued + lost, InFlight: r.underWay, Finished: r.finished.n}
+	want := map[Phase]int{Queued: queued + lost, InFlight: r.underWay.n, Finished: r.outcomes.finished.n}
 	maps.DeleteFunc(want, func(_ Phase, n int) bool { return n == 0 })
-	if !maps.Equal(count, want) || queued+lost != r.queued {
-		f.t.Errorf("jobs by phase %v, members of lists %v, queued by the books %d", count, want, r.queued)
+	if !maps.Equal(count, want) || queued+lost != r.scheduler.queued {
+		f.t.Errorf("jobs by phase %v, members of lists %v, queued by the books %d", count, want, r.scheduler.queued)
 	}
 }
 
@@ -150,10 +150,10 @@ func (f *runnerFixture) checkFairQueues() {
 	parked := map[*destination]bool{}
 	ready := map[*namespace]int{}
 	hooks := map[*namespace]int{}
-	for _, h := range r.webhooks {
+	for _, h := range r.scheduler.webhooks {
 		hooks[h.namespace]++
 		waitsForWrites := h.waitNode.list != nil
-		startable := h.queue.n > 0 && r.mayStart(h)
+		startable := h.queue.n > 0 && r.scheduler.mayStart(h, r.now())
 		// Those of a namespace whose writes begin to fail leave when their turn comes.
 		moving := h.namespace.writes.failing && !startable && h.group != nil || startable && h.group == nil && waitsForWrites
 		if startable != (h.group != nil) && !moving {
@@ -174,7 +174,7 @@ func (f *runnerFixture) checkFairQueues() {
 		d[h.priority]++
 		readyByDestination[h.destination] = d
 	}
-	for _, d := range r.destinations {
+	for _, d := range r.scheduler.destinations {
 		if d.ready != readyByDestination[d] {
 			f.t.Errorf("%s: ready %v; the books say %v", d.address, readyByDestination[d], d.ready)
 		}
@@ -190,7 +190,7 @@ func (f *runnerFixture) checkFairQueues() {
 			f.t.Errorf("%s is not used any more", d.address)
 		}
 	}
-	for _, namespace := range r.namespaces {
+	for _, namespace := range r.scheduler.namespaces {
 		if namespace.ready != ready[namespace] || namespace.webhookCount != hooks[namespace] {
 			f.t.Errorf("namespace %s: ready %d, webhooks %d; the books say %d, %d",
 				namespace.name, ready[namespace], hooks[namespace], namespace.ready, namespace.webhookCount)

@@ -283,8 +283,8 @@ func TestForgetWebhookLeavesNothingBehind(t *testing.T) {
 		f.ForgetWebhook(types.NamespacedName{Namespace: "ns", Name: "hook"})
 		f.wait(time.Second)
 		expect(t, "sent: jobs stay", f.count("ns/hook"), 3)
-		expect(t, "webhooks", len(f.webhooks), 0)
-		expect(t, "namespaces", len(f.namespaces), 0)
-		expect(t, "destinations", len(f.destinations), 0)
+		expect(t, "webhooks", len(f.scheduler.webhooks), 0)
+		expect(t, "namespaces", len(f.scheduler.namespaces), 0)
+		expect(t, "destinations", len(f.scheduler.destinations), 0)
 	})
 }

@@ -266,7 +266,7 @@ func (m *model) calmDown() {
 			m.ForgetWebhook(types.NamespacedName{Namespace: fmt.Sprint("ns", n), Name: fmt.Sprint("hook", h)})
 		}
 	}
-	expect(m.t, "webhooks left", len(m.webhooks), 0)
-	expect(m.t, "namespaces left", len(m.namespaces), 0)
-	expect(m.t, "destinations left", len(m.destinations), 0)
+	expect(m.t, "webhooks left", len(m.scheduler.webhooks), 0)
+	expect(m.t, "namespaces left", len(m.scheduler.namespaces), 0)
+	expect(m.t, "destinations left", len(m.scheduler.destinations), 0)
 }

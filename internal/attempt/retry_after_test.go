@@ -120,7 +120,7 @@ func TestARedirectedWebhookStartsAfreshWithItsQueue(t *testing.T) {
 				expect(t, "under way", f.underWayOf("ns/hook"), 1)
 				f.wait(time.Second)
 				expect(t, "sent in all", f.count("ns/hook"), 10)
-				expect(t, "destinations", len(f.destinations), 1)
+				expect(t, "destinations", len(f.scheduler.destinations), 1)
 			})
 		})
 	}
@@ -141,7 +141,7 @@ func TestALateRetryAfterOfTheOldEndpointHoldsNothing(t *testing.T) {
 func TestRedirectingAnUnknownWebhookCreatesNone(t *testing.T) {
 	withRunner(t, Options{}, func(f *runnerFixture) {
 		f.Redirect(types.NamespacedName{Namespace: "ns", Name: "hook"}, "elsewhere.example.com:443")
-		expect(t, "webhooks", len(f.webhooks), 0)
-		expect(t, "destinations", len(f.destinations), 0)
+		expect(t, "webhooks", len(f.scheduler.webhooks), 0)
+		expect(t, "destinations", len(f.scheduler.destinations), 0)
 	})
 }

@@ -348,7 +348,7 @@ func (f *runnerFixture) classOf(hook string) Class {
 	part := strings.SplitN(hook, "/", 2)
 	f.Runner.mu.Lock()
 	defer f.Runner.mu.Unlock()
-	return f.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].classify(f.now(), f.slowAfter)
+	return f.scheduler.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].classify(f.now(), f.scheduler.slowAfter)
 }
 
 // limitOf returns how many attempts of namespace/webhook may be under way.
@@ -356,7 +356,7 @@ func (f *runnerFixture) limitOf(hook string) int {
 	part := strings.SplitN(hook, "/", 2)
 	f.Runner.mu.Lock()
 	defer f.Runner.mu.Unlock()
-	return f.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].limit
+	return f.scheduler.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].limit
 }
 
 func expect[T comparable](t *testing.T, what string, got, want T) {

@@ -46,28 +46,28 @@ type ClassStats struct {
 func (r *Runner) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
+	now, sched := r.now(), &r.scheduler
 	s := Stats{
-		Queued:     r.queued,
-		Lost:       r.queued,
-		InFlight:   r.underWay,
-		Unwritten:  r.finished.n,
-		Unprepared: r.finished.n - r.stranded - (r.slots.taken() - r.underWay),
-		Unsettled:  r.slots.taken(),
-		Slots:      r.slots.size,
-		Remembered: len(r.acknowledgements.known),
-		Held:       len(r.holds),
-		Stranded:   r.stranded,
-		Paused:     r.pause.length > 0,
+		Queued:     sched.queued,
+		Lost:       sched.queued,
+		InFlight:   r.underWay.n,
+		Unwritten:  r.outcomes.finished.n,
+		Unprepared: r.outcomes.finished.n - sched.stranded - (sched.slots.taken() - r.underWay.n),
+		Unsettled:  sched.slots.taken(),
+		Slots:      sched.slots.size,
+		Remembered: len(r.outcomes.known),
+		Held:       len(sched.holds),
+		Stranded:   sched.stranded,
+		Paused:     r.underWay.pause.length > 0,
 	}
 	var all bool
-	s.StalledNamespaces, all = r.stalledHomes(now)
-	s.Stalled = all || r.writes.stalled(now, r.stallAfter)
+	s.StalledNamespaces, all = sched.stalledNamespaces(sched.webhooks, now)
+	s.Stalled = all || sched.apiServer.stalled(now, sched.stallAfter)
 	for class := range s.Classes {
-		s.Classes[class].Unsettled = r.slots.used[class]
+		s.Classes[class].Unsettled = sched.slots.used[class]
 	}
-	for _, h := range r.webhooks {
-		class := h.classify(now, r.slowAfter)
+	for _, h := range sched.webhooks {
+		class := h.classify(now, sched.slowAfter)
 		c := &s.Classes[class]
 		c.Webhooks++
 		c.Queued += h.queue.n
