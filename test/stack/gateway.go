@@ -8,21 +8,13 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
-	"net/url"
-	"path/filepath"
 	"slices"
-	"syscall"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"bbmcp.quietstack.com/webhooks/internal/childprocess"
-	"bbmcp.quietstack.com/webhooks/internal/controlplane"
-	"bbmcp.quietstack.com/webhooks/test/ports"
 )
 
 // GatewayOptions say how to start a gateway and its sidecar.
@@ -51,112 +43,38 @@ type GatewayTLS struct {
 
 // Gateway is a gateway with its dispatcher, as in one Pod.
 type Gateway struct {
-	// Process is the gateway.
-	Process *childprocess.Process
+	*process
+
 	// URL is the base of the REST API, the same after a Restart.
 	URL string
-	// MetricsURL serves the gateway's metrics without TLS.
-	MetricsURL string
-	// DispatcherMetricsURL serves the dispatcher's metrics.
-	DispatcherMetricsURL string
-
-	*sidecar
-
-	args, env []string
-	probe     *http.Client
 }
 
 // StartGateway starts a gateway with its dispatcher and returns once it is
 // ready. It runs with the rights of its ServiceAccount.
 func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gateway, error) {
-	name := fmt.Sprintf("gateway-%d", s.serial())
-	config, err := s.ControlPlane.ServiceAccountConfig(ctx, SystemNamespace, s.installed["gateway"].account, tokenTTL)
+	p, err := s.startProcess(ctx, "gateway", options.Proxy, options.Supervise, options.DispatcherArgs)
 	if err != nil {
 		return nil, err
 	}
-	if options.Proxy != nil {
-		options.Proxy.standIn(config)
-	}
-	kubeconfig := filepath.Join(s.Dir, name+".kubeconfig")
-	if err := controlplane.WriteKubeconfig(kubeconfig, config); err != nil {
-		return nil, err
-	}
-	addresses := make([]string, 3)
-	for i := range addresses {
-		if addresses[i], err = ports.Free(); err != nil {
-			return nil, err
-		}
-	}
-	g := &Gateway{
-		sidecar: s.newSidecar("gateway", name, addresses[2], options.DispatcherArgs),
-		URL:     "http://" + addresses[0], MetricsURL: "http://" + addresses[1] + "/metrics",
-		DispatcherMetricsURL: "http://" + addresses[2] + "/metrics",
-	}
-	if err := g.startSidecar(options.Supervise); err != nil {
-		return nil, err
-	}
-	g.args = slices.Concat(s.installed["gateway"].args, []string{
-		"--kubeconfig=" + kubeconfig, "--dispatcher-socket=" + g.socket, "--address=" + addresses[0],
-		"--metrics-address=" + addresses[1], "--metrics-secure=false", "--drain-delay=0s",
-		"--skipped-namespace=" + SystemNamespace,
+	g := &Gateway{process: p, URL: "http://" + p.address}
+	g.args = slices.Concat(g.args, []string{
+		"--address=" + g.address, "--drain-delay=0s", "--skipped-namespace=" + SystemNamespace,
 	}, options.Args)
-	g.env, g.probe = options.Env, http.DefaultClient
+	probe := http.DefaultClient
 	if own := options.TLS; own != nil {
-		g.URL = "https://" + addresses[0]
+		g.URL = "https://" + g.address
 		g.args = append(g.args, "--tls-cert-file="+own.CertFile, "--tls-key-file="+own.KeyFile)
-		g.probe = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: own.Roots, MinVersion: tls.VersionTLS12}}}
+		probe = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: own.Roots, MinVersion: tls.VersionTLS12}}}
 	}
+	g.env, g.ready = options.Env, readyBy(probe, g.URL+"/readyz")
 	if options.NotReady {
 		return g, g.Launch()
 	}
 	return g, g.Restart(ctx)
 }
 
-// Launch starts the gateway, again if it had ended, as kubelet does with a
-// container.
-func (g *Gateway) Launch() error {
-	process, err := g.stack.launchConfined(g.env, g.stack.installed["gateway"].memory, g.name, g.stack.Binaries.Operator, g.args...)
-	g.Process = process
-	return err
-}
-
-// Restart is Launch that returns once the gateway is ready.
-func (g *Gateway) Restart(ctx context.Context) error {
-	if err := g.Launch(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	return g.Process.WaitFor(ctx, g.name, readyBy(g.probe, g.URL+"/readyz"))
-}
-
-// Stop asks the gateway to end as kubelet does: SIGTERM, a grace period, then
-// its sidecar.
-func (g *Gateway) Stop() {
-	g.Process.Stop(stopGrace)
-	g.endDispatcher()
-}
-
-// Kill ends gateway and sidecar at once, as when a node dies.
-func (g *Gateway) Kill() {
-	g.Process.Stop(0)
-	g.endDispatcher()
-}
-
-// Pause stops the gateway's clock (SIGSTOP); Resume continues it.
-func (g *Gateway) Pause() error { return g.Process.Signal(syscall.SIGSTOP) }
-
-// Resume continues a paused gateway.
-func (g *Gateway) Resume() error { return g.Process.Signal(syscall.SIGCONT) }
-
 // Host is the host:port of the REST API.
-func (g *Gateway) Host() string {
-	base, err := url.Parse(g.URL)
-	if err != nil {
-		return ""
-	}
-	return base.Host
-}
+func (g *Gateway) Host() string { return g.address }
 
 // Token makes a ServiceAccount with these ClusterRoles in a namespace, if it is
 // not there yet, and returns a token of it. audiences as in a TokenRequest;
