@@ -47,7 +47,7 @@ func loopback(port int) string {
 }
 
 func (c *ControlPlane) etcdCommand() *exec.Cmd {
-	client, peer := loopback(c.etcdPort), loopback(c.peerPort)
+	client, peer := loopback(c.ports.etcd), loopback(c.ports.peer)
 	args := []string{
 		"--name=default",
 		"--data-dir=" + filepath.Join(c.files.dir, "etcd"),
@@ -77,14 +77,14 @@ func (c *ControlPlane) EtcdClient() (address string, config *tls.Config, err err
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	return loopback(c.etcdPort), &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	return loopback(c.ports.etcd), &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
 func (c *ControlPlane) apiServerCommand() *exec.Cmd {
 	args := []string{
-		"--etcd-servers=" + loopback(c.etcdPort),
+		"--etcd-servers=" + loopback(c.ports.etcd),
 		"--etcd-cafile=" + c.files.etcdCA, "--etcd-certfile=" + c.files.etcdClientCert, "--etcd-keyfile=" + c.files.etcdClientKey,
-		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(c.apiPort), "--permit-port-sharing",
+		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(c.ports.api), "--permit-port-sharing",
 		"--advertise-address=" + advertised,
 		"--tls-cert-file=" + c.files.servingCert, "--tls-private-key-file=" + c.files.servingKey,
 		"--client-ca-file=" + c.files.clusterCA,
@@ -100,7 +100,7 @@ func (c *ControlPlane) apiServerCommand() *exec.Cmd {
 func (c *ControlPlane) controllerManagerCommand() *exec.Cmd {
 	args := []string{
 		"--kubeconfig=" + c.files.managerKubeconfig,
-		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(c.managerPort), "--permit-port-sharing",
+		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(c.ports.manager), "--permit-port-sharing",
 		"--tls-cert-file=" + c.files.servingCert, "--tls-private-key-file=" + c.files.servingKey,
 		"--controllers=" + controllers,
 		"--use-service-account-credentials",

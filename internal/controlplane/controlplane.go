@@ -56,7 +56,7 @@ type ControlPlane struct {
 	admin     *rest.Config
 	ca        *authority
 
-	etcdPort, peerPort, apiPort, managerPort int
+	ports struct{ etcd, peer, api, manager int }
 
 	etcdProbe, apiEarlyProbe, apiProbe, managerProbe probe
 
@@ -271,7 +271,7 @@ func livePID(p *childprocess.Process) int {
 }
 
 // APIServerURL is the API server's address, "https://127.0.0.1:<port>". It stays the same while the control plane lives.
-func (c *ControlPlane) APIServerURL() string { return loopback(c.apiPort) }
+func (c *ControlPlane) APIServerURL() string { return loopback(c.ports.api) }
 
 // CAData is the certificate, in PEM, that vouches for the API server.
 func (c *ControlPlane) CAData() []byte { return slices.Clone(c.ca.cert) }

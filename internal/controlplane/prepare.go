@@ -21,9 +21,9 @@ func (c *ControlPlane) prepare(now time.Time) error {
 	if err := c.takeFolder(); err != nil {
 		return err
 	}
-	for _, port := range []*int{&c.etcdPort, &c.peerPort, &c.apiPort, &c.managerPort} {
+	for _, port := range []*int{&c.ports.etcd, &c.ports.peer, &c.ports.api, &c.ports.manager} {
 		want := 0
-		if port == &c.apiPort {
+		if port == &c.ports.api {
 			want = c.options.Port
 		}
 		got, release, err := reservePort(want)
@@ -89,7 +89,7 @@ func (c *ControlPlane) issueEtcd(now time.Time) error {
 	if c.files.etcdClientCert, c.files.etcdClientKey, err = client.write(c.files.dir, "etcd-client"); err != nil {
 		return err
 	}
-	c.etcdProbe, err = newProbe(loopback(c.etcdPort)+"/health", ca, client)
+	c.etcdProbe, err = newProbe(loopback(c.ports.etcd)+"/health", ca, client)
 	return err
 }
 
@@ -138,7 +138,7 @@ func (c *ControlPlane) issueCluster(now time.Time) error {
 	if c.apiEarlyProbe, err = newProbe(early, ca, admin); err != nil {
 		return err
 	}
-	c.managerProbe, err = newProbe(loopback(c.managerPort)+"/healthz", ca, admin)
+	c.managerProbe, err = newProbe(loopback(c.ports.manager)+"/healthz", ca, admin)
 	return err
 }
 
