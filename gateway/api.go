@@ -102,7 +102,7 @@ func (g *Gateway) authenticateRequest(ctx huma.Context, next func(huma.Context))
 	n := requestInfoOf(request.Context())
 	n.operation = ctx.Operation().OperationID
 	caller, p := g.authenticateHeader(request)
-	if err := g.checkStaleness(); err != nil && p == nil {
+	if err := g.staleness.check(); err != nil && p == nil {
 		p = problemFromError(err)
 	}
 	if p != nil {

@@ -34,7 +34,7 @@ func (p *problem) Document() rest.Problem { return p.Problem }
 // Authenticate implements dashboard.Backend.
 func (p dashboardBackend) Authenticate(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
 	caller, refused := p.g.authenticateToken(ctx, token)
-	if err := p.g.checkStaleness(); err != nil && refused == nil {
+	if err := p.g.staleness.check(); err != nil && refused == nil {
 		refused = problemFromError(err)
 	}
 	if refused != nil {

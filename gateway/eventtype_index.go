@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
@@ -112,4 +115,23 @@ func (x *eventTypeIndex) list() (all []*eventTypeEntry) {
 	})
 	slices.SortFunc(all, func(a, b *eventTypeEntry) int { return cmp.Compare(a.eventType, b.eventType) })
 	return all
+}
+
+// checkSchema validates the data of a built payload, which so has bounded size, depth and numbers, against the schema
+// of its type.
+func (x *eventTypeIndex) checkSchema(ctx context.Context, entry *eventTypeEntry, body []byte) error {
+	if entry.invalid != nil {
+		return &eventError{reason: reasonEventTypeInvalid, detail: fmt.Sprintf(
+			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.name, entry.invalid)}
+	}
+	err := x.validate(ctx, entry, payload.DataOf(body))
+	switch found, ok := errors.AsType[*rules.Error](err); {
+	case ok && found.TooCostly:
+		return &eventError{reasonSchemaTooCostly, found.Field, found.Detail}
+	case ok:
+		return &eventError{reasonSchemaViolated, found.Field, found.Detail}
+	case err != nil: // the request has ended
+		return &unavailableError{"checking the event", err}
+	}
+	return nil
 }

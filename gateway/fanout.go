@@ -63,7 +63,7 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 		case p.existing[t.deliveryName] != nil:
 		case t.webhook.Status.State == v1alpha1.WebhookDisabled:
 			p.skipWebhook(t, rest.SkippedDisabled)
-		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.isStoreQueueFull(t.webhook):
+		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.throttles.isQueueFull(t.webhook):
 			return nil, storeQueueFull(t.webhook)
 		case recordPolicy(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.countPendingOutcomes(p.namespace) >= p.g.limits.PerNamespace:
 			return nil, &quotaError{reasonNamespaceFull, fmt.Sprintf(
@@ -194,7 +194,7 @@ func isPermanent(err error) bool {
 // skipped.
 func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *deliveryEntry, err error) {
 	defer t.release()
-	if storing := p.g.storeThrottle(t.webhook); storing != nil {
+	if storing := p.g.throttles.find(t.webhook); storing != nil {
 		leave, err := storing.acquire(ctx, keyOf(t.webhook), t.attempt != nil)
 		switch {
 		case errors.Is(err, errStoreQueueFull) && t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse:
@@ -212,7 +212,7 @@ func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *deliveryEnt
 		return p.storeAttempted(ctx, t)
 	}
 	draft := p.newDraft(t)
-	stored, err := p.g.createObject(ctx, draft.object(), draft.reservation)
+	stored, err := p.g.store.create(ctx, draft.object(), draft.reservation)
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +221,7 @@ func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *deliveryEnt
 
 // acceptStored notes what the API server holds of a delivery, if it is of this event.
 func (p *pipeline) acceptStored(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery) (*deliveryEntry, error) {
-	r := p.g.indexDelivery(stored)
+	r := p.g.store.addToIndex(stored)
 	if !draft.matchesEvent(stored) || !p.isSameEvent(r) {
 		return nil, &eventIDTakenError{p.eventID}
 	}

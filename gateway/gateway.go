@@ -122,7 +122,10 @@ type Gateway struct {
 	// terminating get no first attempts.
 	terminating *terminatingNamespaces
 
-	throttleFailing, throttleSlow *storeThrottle
+	store     *deliveryStore
+	throttles *storeThrottles
+	staleness *staleness
+	deletions *deletionSweeper
 
 	background sync.WaitGroup
 }
@@ -150,7 +153,6 @@ func New(o Options) (*Gateway, error) {
 		unregistered:  o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		webhooks: newWebhookIndex(o.Now), deliveries: newDeliveryIndex(o.Now), eventTypes: newEventTypeIndex(o.Now),
 		broadcaster: newBroadcaster(), terminating: newTerminatingNamespaces(o.Now),
-		throttleFailing: newStoreThrottle(failingLimits(), o.Now), throttleSlow: newStoreThrottle(slowLimits(), o.Now),
 	}
 	g.skipReporter = &skipReporter{
 		client: o.Client, object: o.Skipped, replica: o.Replica,
@@ -158,6 +160,8 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.webhooks.Panics, g.deliveries.Panics, g.eventTypes.Panics = o.Panics, o.Panics, o.Panics
 	g.webhooks.broadcaster, g.deliveries.broadcaster = g.broadcaster, g.broadcaster
+	g.store = &deliveryStore{client: o.Client, index: g.deliveries, writes: g.writes, timeouts: g.writeTimeouts, terminating: g.terminating, now: o.Now}
+	g.staleness = &staleness{client: o.Client, webhooks: g.webhooks, deliveries: g.deliveries, eventTypes: g.eventTypes}
 	g.setUpAttempts(o)
 	if o.Dashboard {
 		if g.dashboard, err = g.newDashboard(); err != nil {
@@ -183,16 +187,20 @@ func (g *Gateway) setUpAttempts(o Options) {
 	}
 	g.dedup, g.unstored = newDedupWindow(o.First.Window, o.Now), newUnstoredAttempts(o.Now)
 	create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
-		stored, err := g.createObject(ctx, object, nil) // records have paid for it
+		stored, err := g.store.create(ctx, object, nil) // records have paid for it
 		if err == nil {
-			g.indexDelivery(stored)
+			g.store.addToIndex(stored)
 		}
 		return err
 	}
 	g.recorder = newRecorder(o.First.Records, create, g.deliveries.isControllerBehind, g.writes, o.Metrics, o.Panics, o.Now)
+	g.throttles = newStoreThrottles(g.attempter.limiter, o.Now)
+	g.deletions = &deletionSweeper{
+		webhooks: g.webhooks, secrets: g.attempter.secrets, limiter: g.attempter.limiter, recorder: g.recorder, unstored: g.unstored,
+	}
 	g.deliveries.observe = g.attempter.limiter.observe
 	g.webhooks.onDelete = func(webhook *v1alpha1.Webhook) {
-		g.forgetWebhook(keyOf(webhook))
+		g.deletions.forget(keyOf(webhook))
 		g.skipReporter.forgetWebhook(webhook)
 	}
 }
@@ -211,6 +219,24 @@ func (g *Gateway) Start(ctx context.Context) {
 	g.background.Go(func() { g.recorder.run(ctx) })
 	g.background.Go(func() { g.skipReporter.run(ctx) })
 }
+
+// keepAlive drops the state of deleted webhooks and keeps the watches from going stale, until ctx ends.
+func (g *Gateway) keepAlive(ctx context.Context) {
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		_ = g.panics.Do(panics.Background, g.deletions.sweep)
+		g.staleness.beat(ctx)
+	}
+}
+
+// Ready returns nil once everything is in memory.
+func (g *Gateway) Ready() error { return g.staleness.checkSynced() }
 
 // Drain waits until every first attempt that was handed over is settled. Call it
 // once no request is under way; an error says that ctx ended first, and the

@@ -38,7 +38,7 @@ func (p *pipeline) storeAttempted(ctx context.Context, t *target) (*deliveryEntr
 	default:
 		object.Spec.FirstAttempt = new(a.logEntry())
 	}
-	stored, err := p.g.createObject(ctx, object, t.reservation) // not the attempt's reservation if the event is repeated
+	stored, err := p.g.store.create(ctx, object, t.reservation) // not the attempt's reservation if the event is repeated
 	if err != nil {
 		p.abandonAttempt(a)
 		return nil, err
@@ -46,7 +46,7 @@ func (p *pipeline) storeAttempted(ctx context.Context, t *target) (*deliveryEntr
 	p.g.unstored.remove(a)
 	if out && stored.Spec.NotBefore.Equal(object.Spec.NotBefore) {
 		p.g.attempter.unsettled.Go(func() {
-			_ = p.g.panics.Do(panics.Delivery, func() { p.g.writeOutcome(a, stored) }) // the controller takes over
+			_ = p.g.panics.Do(panics.Delivery, func() { p.g.attempter.writeOutcome(p.g.store, a, stored) }) // the controller takes over
 		})
 	}
 	return p.acceptStored(a.draft, stored)
@@ -76,10 +76,10 @@ func (p *pipeline) abandonAttempt(a *firstAttempt) {
 
 // writeOutcome writes the outcome of an attempt that was handed over onto the object as it was created: if another
 // writer was first, its state counts. The controller decides what follows.
-func (g *Gateway) writeOutcome(a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
+func (f *attempter) writeOutcome(store *deliveryStore, a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
 	<-a.done
 	if a.err != nil { // the controller takes over at notBefore
-		g.metrics.handedOver(handOverTaken)
+		f.metrics.handedOver(handOverTaken)
 		return
 	}
 	entry := a.logEntry()
@@ -94,21 +94,17 @@ func (g *Gateway) writeOutcome(a *firstAttempt, stored *v1alpha1.WebhookDelivery
 	}
 	for { // once at least: the create may have used all the time
 		written := out.DeepCopy()
-		err := g.writeStatus(written)
+		err := store.updateStatus(written)
 		switch {
 		case err == nil:
-			g.deliveries.ApplyWrite(written)
-			g.metrics.handedOver(handOverSettled)
+			store.index.ApplyWrite(written)
+			f.metrics.handedOver(handOverSettled)
 			return
-		case denial.IsConflict(err), denial.IsNotFound(err), denial.IsLasting(err), !g.now().Before(stored.Spec.NotBefore.Time):
-			g.metrics.handedOver(handOverTaken)
+		case denial.IsConflict(err), denial.IsNotFound(err), denial.IsLasting(err), !f.now().Before(stored.Spec.NotBefore.Time):
+			f.metrics.handedOver(handOverTaken)
 			return
 		}
-		g.logger.Debug("write the result of a first attempt; trying again", slog.String("delivery", stored.Name), slog.String("cause", err.Error()))
+		f.logger.Debug("write the result of a first attempt; trying again", slog.String("delivery", stored.Name), slog.String("cause", err.Error()))
 		time.Sleep(settlePause)
 	}
-}
-
-func (g *Gateway) writeStatus(delivery *v1alpha1.WebhookDelivery) error {
-	return g.writeTimeouts.Do(context.Background(), delivery.Namespace, func(ctx context.Context) error { return g.client.Status().Update(ctx, delivery) })
 }

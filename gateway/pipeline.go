@@ -13,7 +13,6 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
@@ -149,7 +148,7 @@ func (p *pipeline) checkEvent(ctx context.Context) error {
 		return err
 	}
 	if entry != nil {
-		if err := g.checkSchema(ctx, entry, p.payload); err != nil {
+		if err := g.eventTypes.checkSchema(ctx, entry, p.payload); err != nil {
 			return err
 		}
 	}
@@ -166,25 +165,6 @@ func (p *pipeline) fieldName(name string) string {
 		return given
 	}
 	return name
-}
-
-// checkSchema validates the data of a built payload, which so has bounded size, depth and numbers, against the schema
-// of its type.
-func (g *Gateway) checkSchema(ctx context.Context, entry *eventTypeEntry, body []byte) error {
-	if entry.invalid != nil {
-		return &eventError{reason: reasonEventTypeInvalid, detail: fmt.Sprintf(
-			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.name, entry.invalid)}
-	}
-	err := g.eventTypes.validate(ctx, entry, payload.DataOf(body))
-	switch found, ok := errors.AsType[*rules.Error](err); {
-	case ok && found.TooCostly:
-		return &eventError{reasonSchemaTooCostly, found.Field, found.Detail}
-	case ok:
-		return &eventError{reasonSchemaViolated, found.Field, found.Detail}
-	case err != nil: // the request has ended
-		return &unavailableError{"checking the event", err}
-	}
-	return nil
 }
 
 // presentDeliveries returns the existing deliveries as the answer has them: those of candidates, the oldest webhook

@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
 const (
@@ -25,50 +24,50 @@ const (
 // errNotSynced is why a gateway that has just started is not ready.
 var errNotSynced = errors.New("webhooks, deliveries and event types are still being read")
 
-// Ready returns nil once everything is in memory.
-func (g *Gateway) Ready() error {
-	if !g.webhooks.Synced() || !g.deliveries.Synced() || !g.eventTypes.Synced() {
+// staleness says how old what the gateway holds in memory may be.
+type staleness struct {
+	client     client.Client
+	webhooks   *webhookIndex
+	deliveries *deliveryIndex
+	eventTypes *eventTypeIndex
+}
+
+// checkSynced returns an error until everything is in memory.
+func (s *staleness) checkSynced() error {
+	if !s.webhooks.Synced() || !s.deliveries.Synced() || !s.eventTypes.Synced() {
 		return errNotSynced
 	}
 	return nil
 }
 
-// keepAlive makes the API server answer when the watches are silent, on the connection that they use: lasting silence
-// then means that it is out of reach.
-func (g *Gateway) keepAlive(ctx context.Context) {
-	tick := time.NewTicker(heartbeat)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		_ = g.panics.Do(panics.Background, g.forgetDeletedWebhooks)
-		if max(g.webhooks.Staleness(), g.deliveries.Staleness(), g.eventTypes.Staleness()) < heartbeat {
-			continue
-		}
-		if g.probeAPIServer(ctx) == nil {
-			g.webhooks.ConfirmFresh()
-			g.deliveries.ConfirmFresh()
-			g.eventTypes.ConfirmFresh()
-		}
-	}
+// silence is the longest time for which one of the watches has been silent.
+func (s *staleness) silence() time.Duration {
+	return max(s.webhooks.Staleness(), s.deliveries.Staleness(), s.eventTypes.Staleness())
 }
 
-func (g *Gateway) probeAPIServer(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	return g.client.List(ctx, &v1alpha1.EventTypeList{}, client.Limit(1), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}})
-}
-
-// checkStaleness returns an error if what is in memory may be out of date.
-func (g *Gateway) checkStaleness() error {
-	if err := g.Ready(); err != nil {
+// check returns an error if what is in memory may be out of date.
+func (s *staleness) check() error {
+	if err := s.checkSynced(); err != nil {
 		return &unavailableError{"this", err}
 	}
-	if silence := max(g.webhooks.Staleness(), g.deliveries.Staleness(), g.eventTypes.Staleness()); silence > staleAfter {
+	if silence := s.silence(); silence > staleAfter {
 		return &unavailableError{"this", fmt.Errorf("the API server has been silent for %s", silence.Round(time.Second))}
 	}
 	return nil
+}
+
+// beat makes the API server answer when the watches are silent, on the connection that they use: lasting silence then
+// means that it is out of reach.
+func (s *staleness) beat(ctx context.Context) {
+	if s.silence() >= heartbeat && s.probeAPIServer(ctx) == nil {
+		s.webhooks.ConfirmFresh()
+		s.deliveries.ConfirmFresh()
+		s.eventTypes.ConfirmFresh()
+	}
+}
+
+func (s *staleness) probeAPIServer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	return s.client.List(ctx, &v1alpha1.EventTypeList{}, client.Limit(1), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}})
 }

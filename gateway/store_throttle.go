@@ -282,23 +282,34 @@ func (s *storeThrottle) returnSlot(stores *namespaceStores) {
 	}
 }
 
-// storeThrottle is the throttle that a delivery must pass to be stored; nil: none, as its endpoint is not known to be
-// slow or failing.
-func (g *Gateway) storeThrottle(webhook *v1alpha1.Webhook) *storeThrottle {
-	fails, slow := g.attempter.limiter.classify(webhook, g.now())
+// storeThrottles are the throttles for failing and for slow endpoints.
+type storeThrottles struct {
+	limiter       *limiter
+	failing, slow *storeThrottle
+	now           func() time.Time
+}
+
+func newStoreThrottles(limiter *limiter, now func() time.Time) *storeThrottles {
+	return &storeThrottles{limiter: limiter, failing: newStoreThrottle(failingLimits(), now), slow: newStoreThrottle(slowLimits(), now), now: now}
+}
+
+// find returns the throttle that a delivery must pass to be stored; nil: none, as its endpoint is not known to be slow
+// or failing.
+func (t *storeThrottles) find(webhook *v1alpha1.Webhook) *storeThrottle {
+	fails, slow := t.limiter.classify(webhook, t.now())
 	switch {
-	case fails || webhook.Status.State == v1alpha1.WebhookFailing && !g.attempter.limiter.isHealthy(webhook, g.now()):
-		return g.throttleFailing
+	case fails || webhook.Status.State == v1alpha1.WebhookFailing && !t.limiter.isHealthy(webhook, t.now()):
+		return t.failing
 	case slow:
-		return g.throttleSlow
+		return t.slow
 	}
 	return nil
 }
 
-// isStoreQueueFull reports whether a webhook gets no delivery because too many of its deliveries wait to be stored.
-func (g *Gateway) isStoreQueueFull(webhook *v1alpha1.Webhook) bool {
-	storing := g.storeThrottle(webhook)
-	return storing != nil && storing.isFull(keyOf(webhook))
+// isQueueFull reports whether a webhook gets no delivery because too many of its deliveries wait to be stored.
+func (t *storeThrottles) isQueueFull(webhook *v1alpha1.Webhook) bool {
+	throttle := t.find(webhook)
+	return throttle != nil && throttle.isFull(keyOf(webhook))
 }
 
 // storeQueueFull is the error of an event that such a webhook refuses.

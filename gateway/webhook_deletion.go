@@ -7,29 +7,40 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// forgetWebhook drops the state of a deleted webhook, its secret first of all.
-func (g *Gateway) forgetWebhook(webhook webhookKey) {
-	g.attempter.secrets.Forget(webhook.uid)
-	g.attempter.limiter.forgetWebhook(webhook)
-	g.recorder.forgetWebhook(webhook.uid)
-	g.unstored.forgetWebhook(webhook.uid)
+// deletionSweeper drops the state of deleted webhooks, wherever the gateway keeps any.
+type deletionSweeper struct {
+	webhooks *webhookIndex
+	secrets  *signingsecret.Reader
+	limiter  *limiter
+	recorder *recorder
+	unstored *unstoredAttempts
 }
 
-// forgetDeletedWebhooks does so for webhooks that left state behind after their deletion, for example by attempts that
-// were under way. The webhooks with state are listed before those that exist: so no state of a new webhook is dropped.
-func (g *Gateway) forgetDeletedWebhooks() {
+// forget drops the state of a deleted webhook, its secret first of all.
+func (d *deletionSweeper) forget(webhook webhookKey) {
+	d.secrets.Forget(webhook.uid)
+	d.limiter.forgetWebhook(webhook)
+	d.recorder.forgetWebhook(webhook.uid)
+	d.unstored.forgetWebhook(webhook.uid)
+}
+
+// sweep forgets webhooks that left state behind after their deletion, for example by attempts that were under way. The
+// webhooks with state are listed before those that exist: so no state of a new webhook is dropped.
+func (d *deletionSweeper) sweep() {
 	known := map[webhookKey]struct{}{}
-	for _, uid := range slices.Concat(g.attempter.secrets.Known(), g.recorder.knownWebhooks(), g.unstored.knownWebhooks()) {
+	for _, uid := range slices.Concat(d.secrets.Known(), d.recorder.knownWebhooks(), d.unstored.knownWebhooks()) {
 		known[webhookKey{uid: uid}] = struct{}{}
 	}
-	for _, key := range g.attempter.limiter.knownWebhooks() {
+	for _, key := range d.limiter.knownWebhooks() {
 		known[key] = struct{}{}
 	}
 	live := map[types.UID]bool{}
-	g.webhooks.View(func() {
-		for _, n := range g.webhooks.namespaces {
+	d.webhooks.View(func() {
+		for _, n := range d.webhooks.namespaces {
 			for uid := range n.byUID {
 				live[uid] = true
 			}
@@ -37,7 +48,7 @@ func (g *Gateway) forgetDeletedWebhooks() {
 	})
 	for key := range known {
 		if !live[key.uid] {
-			g.forgetWebhook(key)
+			d.forget(key)
 		}
 	}
 }

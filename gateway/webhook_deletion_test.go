@@ -33,14 +33,14 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 		t.Fatal(err)
 	}
 	secrets := fake.NewClientBuilder().WithScheme(scheme).Build()
-	g := &Gateway{
-		webhooks: newWebhookIndex(time.Now), unstored: newUnstoredAttempts(time.Now),
-		attempter: &attempter{secrets: signingsecret.NewReader(secrets, time.Now), limiter: newLimiter(64, 8, 16, time.Second)},
-	}
 	store := func(context.Context, *v1alpha1.WebhookDelivery) error { return errors.New("no answer") }
-	g.recorder = newRecorder(Records{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
-		newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
-	g.webhooks.onDelete = func(webhook *v1alpha1.Webhook) { g.forgetWebhook(keyOf(webhook)) }
+	d := &deletionSweeper{
+		webhooks: newWebhookIndex(time.Now), secrets: signingsecret.NewReader(secrets, time.Now),
+		limiter: newLimiter(64, 8, 16, time.Second), unstored: newUnstoredAttempts(time.Now),
+		recorder: newRecorder(Records{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
+			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now),
+	}
+	d.webhooks.onDelete = func(webhook *v1alpha1.Webhook) { d.forget(keyOf(webhook)) }
 
 	var working sync.WaitGroup
 	for worker := range 4 {
@@ -49,21 +49,21 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 			for i := range 300 {
 				webhook := webhookNamed(fmt.Sprintf("team-%d/w%d-%d", random.IntN(3), worker, i), endpointURL(fmt.Sprint("w", random.IntN(9))))
 				webhook.UID, webhook.ResourceVersion = types.UID(fmt.Sprint(worker, "-", i)), "1"
-				g.webhooks.ApplyWrite(webhook)
-				s, _ := g.attempter.limiter.acquire(webhook, time.Now(), func(time.Time) bool { return false })
+				d.webhooks.ApplyWrite(webhook)
+				s, _ := d.limiter.acquire(webhook, time.Now(), func(time.Time) bool { return false })
 				made := &firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
 				steps := []func(){
-					func() { g.webhooks.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID) },
-					func() { g.recorder.offer(made) },
-					func() { g.recorder.record(made) },
-					func() { g.unstored.add(made) },
-					func() { _, _ = g.attempter.secrets.Recent(webhook) },
+					func() { d.webhooks.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID) },
+					func() { d.recorder.offer(made) },
+					func() { d.recorder.record(made) },
+					func() { d.unstored.add(made) },
+					func() { _, _ = d.secrets.Recent(webhook) },
 					func() {
-						g.attempter.limiter.observe(keyOf(webhook), observedAttempt{endTime: time.Now(), timedOut: true}, time.Now())
+						d.limiter.observe(keyOf(webhook), observedAttempt{endTime: time.Now(), timedOut: true}, time.Now())
 					},
 					func() {
-						if late, _ := g.attempter.limiter.acquire(webhook, time.Now(), func(time.Time) bool { return false }); late != nil {
-							g.attempter.limiter.release(late, time.Now())
+						if late, _ := d.limiter.acquire(webhook, time.Now(), func(time.Time) bool { return false }); late != nil {
+							d.limiter.release(late, time.Now())
 						}
 					},
 				}
@@ -72,20 +72,20 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 					step()
 				}
 				if s != nil {
-					g.attempter.limiter.releaseWithResult(s, &dispatcher.Result{StatusCode: 200}, time.Millisecond, time.Now())
+					d.limiter.releaseWithResult(s, &dispatcher.Result{StatusCode: 200}, time.Millisecond, time.Now())
 				}
 			}
 		})
 	}
 	working.Wait()
-	g.attempter.secrets.Await(t.Context(), g.attempter.secrets.Known())
-	if len(g.recorder.webhooks) == 0 || len(g.attempter.limiter.endpoints) == 0 || g.attempter.secrets.Size() == 0 || len(g.unstored.byDelivery) == 0 {
+	d.secrets.Await(t.Context(), d.secrets.Known())
+	if len(d.recorder.webhooks) == 0 || len(d.limiter.endpoints) == 0 || d.secrets.Size() == 0 || len(d.unstored.byDelivery) == 0 {
 		t.Error("nothing was noted of webhooks that were gone: the test tests nothing")
 	}
-	g.forgetDeletedWebhooks()
+	d.sweep()
 	left := map[string]int{
-		"secrets": g.attempter.secrets.Size(), "records": len(g.recorder.webhooks), "unstored": len(g.unstored.byDelivery),
-		"slots": len(g.attempter.limiter.endpoints), "observations": len(g.attempter.limiter.observations), "destinations": len(g.attempter.limiter.destinations), "namespaces": len(g.attempter.limiter.namespaces),
+		"secrets": d.secrets.Size(), "records": len(d.recorder.webhooks), "unstored": len(d.unstored.byDelivery),
+		"slots": len(d.limiter.endpoints), "observations": len(d.limiter.observations), "destinations": len(d.limiter.destinations), "namespaces": len(d.limiter.namespaces),
 	}
 	for what, n := range left {
 		if n != 0 {

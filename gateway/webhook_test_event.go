@@ -74,7 +74,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 		return nil, failRequest(ctx, refused)
 	}
 	defer reserved[0].release()
-	sent, err := g.createDelivery(ctx, deliveryDraft{
+	sent, err := g.store.createDelivery(ctx, deliveryDraft{
 		webhook: webhook, eventID: eventID, eventType: in.Body.Event, payload: body,
 		accepted: now, publishedBy: caller.name(), test: true, reservation: reserved[0],
 	})
@@ -105,5 +105,5 @@ func (g *Gateway) buildTestPayload(ctx context.Context, test *rest.WebhookTest, 
 	if entry == nil {
 		return body, nil
 	}
-	return body, g.checkSchema(ctx, entry, body)
+	return body, g.eventTypes.checkSchema(ctx, entry, body)
 }
