@@ -24,7 +24,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-// startLimitedGateway starts a gateway for a spec and returns how to call it.
+// startLimitedGateway starts a gateway with the given flags for one spec, and returns a client of it.
 func startLimitedGateway(ctx context.Context, token string, args ...string) apiClient {
 	GinkgoHelper()
 	own, err := cluster.StartGateway(ctx, gatewayOptions(args...))
@@ -33,13 +33,12 @@ func startLimitedGateway(ctx context.Context, token string, args ...string) apiC
 	return apiClient{base: own.URL, token: token}
 }
 
-// tightQuotaFlags are limits that a few events reach: 4 for a webhook, 20 for a
-// namespace.
+// tightQuotaFlags set quotas that a few events use up: 4 deliveries for a webhook, 20 for a namespace.
 func tightQuotaFlags(more ...string) []string {
 	return append([]string{"--backlog-per-webhook=4", "--backlog-per-namespace=20", "--backlog=100000"}, more...)
 }
 
-// countUnfinished is how many deliveries of all namespaces are.
+// countUnfinished counts the unfinished deliveries of all namespaces.
 func countUnfinished(ctx context.Context) (n int) {
 	GinkgoHelper()
 	var list v1alpha1.WebhookDeliveryList
@@ -52,7 +51,7 @@ func countUnfinished(ctx context.Context) (n int) {
 	return n
 }
 
-// publishAndCount are the deliveries and the skipped webhooks of one more event.
+// publishAndCount publishes one more event, and counts its deliveries and skipped webhooks.
 func publishAndCount(ctx context.Context, api apiClient) (deliveries, skipped int) {
 	GinkgoHelper()
 	got := publishEvent(ctx, api, eventBody(""))
@@ -122,7 +121,7 @@ var _ = Describe("an event for a full backlog", func() {
 		Expect(shown.LastSkippedAt).NotTo(BeNil())
 		publishEvent(ctx, api, eventBody(""))
 		var reports corev1.ConfigMap
-		Eventually(ctx, func() (map[string]string, error) { // told, taken, and emptied
+		Eventually(ctx, func() (map[string]string, error) { // reported, taken, and emptied
 			err := cluster.Client.Get(ctx, client.ObjectKey{Namespace: stack.SystemNamespace, Name: "bbmcp-skipped"}, &reports)
 			return reports.Data, err
 		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(HaveEach(ContainSubstring("taken")))
@@ -164,8 +163,8 @@ var _ = Describe("an event for a full backlog", func() {
 	})
 
 	It("leaves a namespace that is new its share of the cluster's quota", func(ctx SpecContext) {
-		// The others' backlogs count too, in full only while none of them has more than
-		// half of the limit: so twice what they have is taken off.
+		// The backlogs of other namespaces count too, in full only while none of them has more than half of the quota:
+		// so twice their sum is taken off.
 		others := countUnfinished(ctx)
 		limit := 2*others + 40
 		api := startLimitedGateway(ctx, token, fmt.Sprintf("--backlog=%d", limit), "--backlog-per-webhook=10000", "--backlog-per-namespace=50000") // a webhook has a fifth of its namespace's
@@ -178,7 +177,7 @@ var _ = Describe("an event for a full backlog", func() {
 				break
 			}
 		}
-		// Of the others' some finish meanwhile.
+		// Other namespaces finish some deliveries meanwhile.
 		Expect(n).To(And(BeNumerically(">=", (limit-others)/2-2), BeNumerically("<=", (limit-(countUnfinished(ctx)-n))/2+2)),
 			"half of what is free goes to the only one")
 		other := newNamespace(ctx)
@@ -191,7 +190,7 @@ var _ = Describe("an event for a full backlog", func() {
 	It("counts deliveries made by hand only against the quota of their namespace", func(ctx SpecContext) {
 		greedy := newNamespace(ctx)
 		others := countUnfinished(ctx)
-		limit, byHand := 2*others+40, others+60 // all that there are is more than the limit
+		limit, byHand := 2*others+40, others+60 // all deliveries together exceed the quota
 		for i := range byHand {
 			Expect(cluster.Client.Create(ctx, &v1alpha1.WebhookDelivery{
 				ObjectMeta: metav1.ObjectMeta{Namespace: greedy, Name: fmt.Sprintf("by-hand-%d", i)},

@@ -13,8 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// changingEndpoint is a webhook whose url or secret is changed again and again, and what its
-// endpoints have said.
+// changingEndpoint is a webhook whose url or secret changes again and again, and the attempts to its endpoints.
 type changingEndpoint struct {
 	slots    *limiter
 	webhook  *v1alpha1.Webhook
@@ -22,11 +21,11 @@ type changingEndpoint struct {
 	version  int
 	underWay []*changingAttempt
 	unstored *unstoredAttempts
-	// hasFailed tells that the endpoint that the webhook has now was slow, or refused.
+	// hasFailed says that the present endpoint was slow, or refused an attempt.
 	hasFailed bool
 }
 
-// changingAttempt is an attempt that is under way, or one of which objects will tell.
+// changingAttempt is an attempt under way, or one that an object will tell of.
 type changingAttempt struct {
 	slot     *slot
 	version  int
@@ -45,7 +44,7 @@ func (c *changingEndpoint) changeEndpoint(random *rand.Rand) {
 	}
 }
 
-// failedResult is a bad one, at random.
+// failedResult is a random result of a failed attempt.
 func (c *changingEndpoint) failedResult(random *rand.Rand) *dispatcher.Result {
 	switch random.IntN(4) {
 	case 0:
@@ -58,7 +57,7 @@ func (c *changingEndpoint) failedResult(random *rand.Rand) *dispatcher.Result {
 	return &dispatcher.Result{StatusCode: 500}
 }
 
-// finishOne lets an attempt end badly, whenever it began, or an object tell of one.
+// finishOne lets a random attempt fail, or an object tell of it.
 func (c *changingEndpoint) finishOne(random *rand.Rand) {
 	if len(c.underWay) == 0 {
 		return
@@ -79,7 +78,7 @@ func (c *changingEndpoint) finishOne(random *rand.Rand) {
 	c.hasFailed = c.hasFailed || ended.version == c.version
 }
 
-// noteSlow takes in that the endpoint is slower than one may be.
+// noteSlow sets hasFailed where an attempt to the present endpoint has become slow.
 func (c *changingEndpoint) noteSlow() {
 	for _, one := range c.underWay {
 		if one.slot != nil && one.version == c.version && c.now.Sub(one.slot.began) >= c.slots.slowAfter {
@@ -88,7 +87,7 @@ func (c *changingEndpoint) noteSlow() {
 	}
 }
 
-// startOne makes an attempt, and reports why there is none.
+// startOne starts an attempt, and returns the refusal if there is none.
 func (c *changingEndpoint) startOne() refusal {
 	s, reason := c.slots.acquire(c.webhook, c.now, func(time.Time) bool { return true })
 	if s != nil {
@@ -99,8 +98,8 @@ func (c *changingEndpoint) startOne() refusal {
 	return reason
 }
 
-// TestFormerEndpointDoesNotOpenTheCircuit changes a webhook at random while attempts to
-// all its endpoints end badly, late and early.
+// TestFormerEndpointDoesNotOpenTheCircuit changes a webhook at random while attempts to all its endpoints fail, late
+// and early.
 func TestFormerEndpointDoesNotOpenTheCircuit(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

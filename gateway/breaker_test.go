@@ -14,7 +14,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// observedLimiter are slots that hear what objects tell, as in a gateway.
+// observedLimiter is a limiter that observes the deliveries of an index, as in a gateway.
 type observedLimiter struct {
 	*limiterFixture
 
@@ -29,13 +29,13 @@ func newObservedLimiter() *observedLimiter {
 	return r
 }
 
-// observeDelivery makes a delivery known whose latest attempt is this one.
-func (r *observedLimiter) observeDelivery(of webhookKey, entry v1alpha1.Attempt) {
+// observeDelivery applies a delivery whose latest attempt is entry to the index.
+func (r *observedLimiter) observeDelivery(webhook webhookKey, entry v1alpha1.Attempt) {
 	r.version++
 	delivery := &v1alpha1.WebhookDelivery{}
-	delivery.Namespace, delivery.Name, delivery.ResourceVersion = of.namespace, "d"+strconv.Itoa(r.version), strconv.Itoa(r.version)
-	delivery.OwnerReferences = []metav1.OwnerReference{{Kind: "Webhook", Name: of.name, UID: of.uid, Controller: new(true)}}
-	delivery.Spec.WebhookRef.Name = of.name
+	delivery.Namespace, delivery.Name, delivery.ResourceVersion = webhook.namespace, "d"+strconv.Itoa(r.version), strconv.Itoa(r.version)
+	delivery.OwnerReferences = []metav1.OwnerReference{{Kind: "Webhook", Name: webhook.name, UID: webhook.uid, Controller: new(true)}}
+	delivery.Spec.WebhookRef.Name = webhook.name
 	delivery.Spec.FirstAttempt = &entry
 	r.index.ApplyWrite(delivery)
 }
@@ -101,7 +101,7 @@ func TestDeliveryCountsForItsOwnWebhookOnly(t *testing.T) {
 	}
 }
 
-// Whoever writes nonsense into deliveries of a webhook of their own gets over it.
+// Impossible times in the deliveries of a webhook affect that webhook alone, and not for long.
 func TestAttemptsOfTheFutureAreBroughtIntoBounds(t *testing.T) {
 	r := newObservedLimiter()
 	webhook := ordersWebhook()
@@ -138,7 +138,7 @@ func TestObservedRetryAfterHoldIsKept(t *testing.T) {
 	}
 	r.observeDelivery(keyOf(webhook), attemptAt(r.now.Add(-time.Minute), "Throttled", withRetryAfter(r.now)))
 	if r.endpoints[keyOf(webhook)].retryAfter.Equal(r.now) {
-		t.Error("a pause that is over counts when it is heard of again")
+		t.Error("a Retry-After hold that is over counts when it is observed again")
 	}
 }
 
@@ -160,7 +160,7 @@ func TestRetryAfterHoldOfAFormerEndpointIsIgnored(t *testing.T) {
 			r.observeDelivery(keyOf(now), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Hour)), to(old)))
 			r.observeDelivery(keyOf(now), attemptAt(r.now, "Timeout", to(old)))
 			if reason := r.refusalFor(now); reason != "" {
-				t.Errorf("the new endpoint is left alone: %q", reason)
+				t.Errorf("the new endpoint gets no first attempt: %q", reason)
 			}
 			if hangs, _ := r.classify(now, r.now); hangs {
 				t.Error("the new endpoint counts as one that hangs")

@@ -20,7 +20,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// payloadTimestamps are the timestamps in the payloads of deliveries, without repeats.
+// payloadTimestamps are the distinct timestamps in the payloads of deliveries.
 func payloadTimestamps(deliveries []v1alpha1.WebhookDelivery) (stamps []string) {
 	GinkgoHelper()
 	seen := map[string]bool{}

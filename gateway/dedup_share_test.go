@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// succeededAttemptIn is a first attempt that delivered in a namespace.
+// succeededAttemptIn is a first attempt that succeeded in a namespace.
 func succeededAttemptIn(namespace, eventID string) *firstAttempt {
 	a := succeededAttempt("a", eventID)
 	a.draft.webhook.Namespace = namespace

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/uuid"
 )
 
-// succeededAttempt is a first attempt that delivered.
+// succeededAttempt is a first attempt that succeeded.
 func succeededAttempt(webhook, eventID string) *firstAttempt {
 	object := webhookNamed(webhook, "https://example.com")
 	object.Namespace = "shop"
@@ -50,7 +50,7 @@ func TestDedupWindowRemembersTheWebhooksOfAnEvent(t *testing.T) {
 		t.Error("another namespace has the id")
 	}
 	now = now.Add(time.Minute - time.Second)
-	w.remember(succeededAttempt("c", "x")) // what an older generation knows is kept
+	w.remember(succeededAttempt("c", "x")) // the entry of an older generation is kept
 	expect("x", "a", "b", "c")
 	expect("y", "b")
 	now = now.Add(time.Minute)
@@ -72,7 +72,7 @@ func TestDedupWindowIsBoundedInEvents(t *testing.T) {
 	}
 }
 
-// newWebhookUIDs are UIDs of so many webhooks.
+// newWebhookUIDs are UIDs of n webhooks.
 func newWebhookUIDs(n int) []string {
 	hooks := make([]string, n)
 	for i := range hooks {
@@ -81,7 +81,7 @@ func newWebhookUIDs(n int) []string {
 	return hooks
 }
 
-// An event that 512 webhooks want, of which other ones fail each time.
+// The event matches 512 webhooks, and the attempts of other ones fail each time.
 func TestDedupWindowRemembersAnEventInFewBytes(t *testing.T) {
 	const events, share = 300, 50
 	for name, remember := range map[string]func(*dedupWindow, []*firstAttempt){

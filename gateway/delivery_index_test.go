@@ -13,8 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// TestHasWaiting: a delivery that is unfinished and due goes first, whatever has
-// finished beside it.
+// TestHasWaiting: an unfinished delivery that is due waits, regardless of finished ones beside it.
 func TestHasWaiting(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	at := func(seconds int) metav1.MicroTime {

@@ -34,16 +34,16 @@ func (p *pipeline) fanOut(ctx context.Context) error {
 	if len(attempts) == 0 {
 		return p.storeDeliveries(ctx, durable)
 	}
-	var storing sync.WaitGroup
+	var storesUnderWay sync.WaitGroup
 	if len(durable) > 0 {
-		storing.Go(func() {
+		storesUnderWay.Go(func() {
 			if panicked := p.g.panics.Do(panics.Delivery, func() { err = p.storeDeliveries(ctx, durable) }); panicked != nil {
 				err = panicked
 			}
 		})
 	}
 	awaitAttempts(attempts, until.Sub(p.g.now()))
-	storing.Wait()
+	storesUnderWay.Wait()
 	others := p.keepSucceeded(targets)
 	if err == nil {
 		err = p.storeAll(ctx, others)
@@ -194,8 +194,8 @@ func isPermanent(err error) bool {
 // skipped.
 func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *deliveryEntry, err error) {
 	defer t.release()
-	if storing := p.g.throttles.find(t.webhook); storing != nil {
-		leave, err := storing.acquire(ctx, keyOf(t.webhook), t.attempt != nil)
+	if throttle := p.g.throttles.find(t.webhook); throttle != nil {
+		release, err := throttle.acquire(ctx, keyOf(t.webhook), t.attempt != nil)
 		switch {
 		case errors.Is(err, errStoreQueueFull) && t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse:
 			return nil, storeQueueFull(t.webhook)
@@ -205,7 +205,7 @@ func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *deliveryEnt
 		case err != nil:
 			return nil, &unavailableError{storingDeliveries, err}
 		}
-		defer func() { leave(r != nil) }()
+		defer func() { release(r != nil) }()
 	}
 	t.storeBegun = true
 	if t.attempt != nil {

@@ -25,8 +25,7 @@ import (
 // publishers is how many clients publish at once.
 const publishers = 8
 
-// publishUntilAccepted publishes until the answer is 202, as a publisher does that repeats
-// with the same id whatever else happens.
+// publishUntilAccepted publishes until the answer is 202, as a publisher does that repeats an event under its id.
 func publishUntilAccepted(ctx context.Context, api apiClient, body string) (got rest.Published, tries int) {
 	GinkgoHelper()
 	Eventually(ctx, func() (int, error) {
@@ -42,12 +41,12 @@ func publishUntilAccepted(ctx context.Context, api apiClient, body string) (got 
 	return got, tries
 }
 
-// numberedEvent is an event whose id and data tell its number.
+// numberedEvent is an event whose id and data contain its number.
 func numberedEvent(i int) string {
 	return fmt.Sprintf(`{"event":%q,"id":"e%d","data":%s}`, eventType, i, eventData(fmt.Sprintf(`,"n":%d`, i)))
 }
 
-// inParallel runs f for 0 to n-1 as so many publishers.
+// inParallel calls f for 0 to n-1, by several publishers at once.
 func inParallel(ctx context.Context, n int, f func(i int)) {
 	GinkgoHelper()
 	workqueue.ParallelizeUntil(ctx, publishers, n, func(i int) {
@@ -56,8 +55,8 @@ func inParallel(ctx context.Context, n int, f func(i int)) {
 	})
 }
 
-// expectEachOnce holds what is stored against n events for so many webhooks: each
-// once, with one timestamp an event.
+// expectEachOnce expects that the stored deliveries are n events for so many webhooks: each once, with one timestamp an
+// event.
 func expectEachOnce(ctx context.Context, namespace string, events, webhooks int) {
 	GinkgoHelper()
 	byEvent := map[string][]v1alpha1.WebhookDelivery{}
@@ -148,7 +147,7 @@ var _ = Describe("publishing during faults", func() {
 		}
 		Expect(bodies).To(HaveLen(n))
 		for id, all := range bodies {
-			if stores { // else the timestamp of a repetition is its own
+			if stores { // else the timestamp of a repetition differs
 				Expect(all).To(HaveLen(1), "%s is the same everywhere", id)
 			}
 		}

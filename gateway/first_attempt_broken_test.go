@@ -22,8 +22,7 @@ var _ = Describe("a first attempt of a gateway that breaks", func() {
 		namespace = newNamespace(ctx)
 		token = newAccount(ctx, namespace, "publisher", publisher, viewer, deliveryViewer)
 	})
-	// begun starts a gateway, publishes an event whose first post hangs, and
-	// returns once it is out.
+	// begunThrough starts a gateway, publishes an event whose first attempt hangs, and returns once that is under way.
 	begunThrough := func(ctx context.Context, proxy *stack.APIProxy, first receiver.Step, wait string) (*stack.Gateway, apiClient, chan error) {
 		GinkgoHelper()
 		options := gatewayOptions(append(noRecordFlags(), "--first-attempt-wait="+wait)...)

@@ -34,7 +34,7 @@ var _ = Describe("first attempts of many events", func() {
 
 	It("in a batch are made within the time of their request", func(ctx SpecContext) {
 		start(ctx, "--allow-unregistered-event-types")
-		const events = 16 // four at a time, each of another webhook that hangs
+		const events = 16 // four at a time, each for another webhook that hangs
 		var items []string
 		for i := range events {
 			name := fmt.Sprintf("hangs-%d", i)
@@ -64,7 +64,7 @@ var _ = Describe("first attempts of many events", func() {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State
 		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(v1alpha1.WebhookFailing))
-		Eventually(ctx, func() int { // known here
+		Eventually(ctx, func() int { // the first attempt has succeeded here
 			return int(decode[rest.Webhook](api.call(ctx, http.MethodGet, "/v1/webhooks/"+webhook.Status.WebhookID, nil), http.StatusOK).Status[0])
 		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(Equal(int('f')))
 		for range 20 {

@@ -33,8 +33,8 @@ func startGateway(ctx context.Context, options stack.GatewayOptions) *stack.Gate
 	return own
 }
 
-// createActiveWebhook makes a webhook whose endpoint is the path "/<namespace>/<name>", and
-// waits until the controller finds nothing wrong with it.
+// createActiveWebhook creates a webhook whose endpoint is the path "/<namespace>/<name>", and waits until the
+// controller has made it active and ready.
 func createActiveWebhook(ctx context.Context, namespace, name string, edit ...func(*v1alpha1.WebhookSpec)) *v1alpha1.Webhook {
 	GinkgoHelper()
 	webhook := &v1alpha1.Webhook{
@@ -55,8 +55,7 @@ func createActiveWebhook(ctx context.Context, namespace, name string, edit ...fu
 
 func specPath(namespace, name string) string { return "/" + namespace + "/" + name }
 
-// warmUp publishes until every delivery is made at once by the gateway itself, and
-// returns how many events that took.
+// warmUp publishes until every delivery succeeds at once by a first attempt, and returns how many events that took.
 func warmUp(ctx context.Context, api apiClient) (n int) {
 	GinkgoHelper()
 	Eventually(ctx, func() []string {
@@ -73,8 +72,7 @@ func deliveryStates(published rest.Published) (all []string) {
 	return all
 }
 
-// findDelivery is the delivery of one event as the API server has it, nil if there
-// is none.
+// findDelivery returns the delivery of one event as the API server has it; nil: there is none.
 func findDelivery(ctx context.Context, namespace, eventID string) *v1alpha1.WebhookDelivery {
 	GinkgoHelper()
 	for _, delivery := range listDeliveries(ctx, namespace) {
@@ -85,7 +83,7 @@ func findDelivery(ctx context.Context, namespace, eventID string) *v1alpha1.Webh
 	return nil
 }
 
-// awaitDelivery waits until the delivery of an event is as it should be.
+// awaitDelivery waits until the delivery of an event has one of the given states.
 func awaitDelivery(ctx context.Context, namespace, eventID string, should ...any) *v1alpha1.WebhookDelivery {
 	GinkgoHelper()
 	var object *v1alpha1.WebhookDelivery
@@ -97,7 +95,7 @@ func awaitDelivery(ctx context.Context, namespace, eventID string, should ...any
 	return object
 }
 
-// shareSecret tells the endpoint a webhook's secret.
+// shareSecret gives the endpoint a webhook's signing secret.
 func shareSecret(ctx context.Context, webhook *v1alpha1.Webhook) {
 	GinkgoHelper()
 	var secret corev1.Secret
@@ -105,7 +103,7 @@ func shareSecret(ctx context.Context, webhook *v1alpha1.Webhook) {
 	Expect(endpoint.Secrets(specPath(webhook.Namespace, webhook.Name), string(secret.Data[v1alpha1.SecretKey]))).To(Succeed())
 }
 
-// attemptNumbers are the attempt numbers with which one event arrived at a path.
+// attemptNumbers are the attempt numbers with which an event arrived at a path.
 func attemptNumbers(path, eventID string) (numbers []string) {
 	for _, post := range endpoint.Received(path) {
 		if post.EventID == eventID {
@@ -276,7 +274,7 @@ var _ = Describe("a first attempt", func() {
 			publishEvent(ctx, api, eventBody(""))
 			return len(listDeliveries(ctx, namespace))
 		}).WithTimeout(eventualTimeout).WithPolling(pollEvery).Should(BeNumerically(">", 1))
-		warmUp(ctx, api) // what the gateway saw a moment ago counts more than the state
+		warmUp(ctx, api) // a success that the gateway has just seen counts more than the state
 		Eventually(ctx, func() v1alpha1.WebhookState {
 			Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			return webhook.Status.State

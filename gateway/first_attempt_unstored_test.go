@@ -27,8 +27,8 @@ func (u *unstoredAttempts) hasAttempt(a *firstAttempt) bool {
 	return u.find(a.draft.webhook, a.draft.name()) == a
 }
 
-// A namespace that nothing can be stored in, as by a policy of its own, fills no
-// more memory than there is for that, and makes no other forget.
+// A namespace in which nothing can be stored, for example because of a policy of its own, takes bounded memory, and
+// makes no other namespace forget its attempts.
 func TestUnstoredAttemptsOfOneNamespacePushOutNoneOfAnother(t *testing.T) {
 	now := time.Now()
 	u := newUnstoredAttempts(func() time.Time { return now })

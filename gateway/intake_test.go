@@ -18,12 +18,11 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// crowdSize is how many publishers come at the same time: with two places and a rest of
-// seven times what a create takes, more than can be stored within two seconds, if a
-// create takes longer than a millisecond.
+// crowdSize is how many publishers come at the same time: more than two slots store within two seconds, if a create
+// takes longer than a millisecond and its slot then stays empty for seven times as long.
 const crowdSize = 500
 
-// publishCrowd publishes so many events at the same time.
+// publishCrowd publishes crowdSize events at the same time.
 func publishCrowd(ctx context.Context, api apiClient, id string) []answer {
 	GinkgoHelper()
 	answers := make([]answer, crowdSize)

@@ -17,7 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 )
 
-// limiterFixture is slots, and a clock, and what waits.
+// limiterFixture is a limiter with a clock; hasWaiting says whether older deliveries wait.
 type limiterFixture struct {
 	*limiter
 
@@ -29,7 +29,7 @@ func newLimiterFixture() *limiterFixture {
 	return &limiterFixture{limiter: newLimiter(8, 4, 6, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 }
 
-// webhookNamed is a webhook; what stands before a / is its namespace.
+// webhookNamed is a webhook whose namespace stands in its name before a slash.
 func webhookNamed(name, url string) *v1alpha1.Webhook {
 	namespace, _, _ := strings.Cut(name, "/")
 	if namespace == name {
@@ -49,7 +49,7 @@ func (f *limiterFixture) tryAcquire(name string) (*slot, refusal) {
 	return f.acquire(webhookNamed(name, endpointURL(name)), f.now, func(time.Time) bool { return f.hasWaiting })
 }
 
-// mustAcquire takes a slot that must be there.
+// mustAcquire acquires a slot, and fails the test without one.
 func (f *limiterFixture) mustAcquire(t *testing.T, name string) *slot {
 	t.Helper()
 	s, reason := f.tryAcquire(name)
@@ -70,13 +70,13 @@ func (f *limiterFixture) expectRefusal(t *testing.T, name string, want refusal) 
 	}
 }
 
-// finish lets an attempt end so.
+// finish ends an attempt with a result.
 func (f *limiterFixture) finish(s *slot, took time.Duration, result dispatcher.Result) {
 	f.now = f.now.Add(took)
 	f.releaseWithResult(s, &result, took, f.now)
 }
 
-// succeed makes webhooks whose endpoints answer in time.
+// succeed makes webhooks proven.
 func (f *limiterFixture) succeed(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -115,7 +115,7 @@ func TestHangingEndpointsLeaveOthersTheirSlots(t *testing.T) {
 	f.expectRefusal(t, "well", refusedFull)
 }
 
-// Whatever one namespace does, another finds a slot.
+// A namespace finds a slot whatever another one does.
 func TestNamespaceLeavesSlotsToOthers(t *testing.T) {
 	for _, bound := range []string{"of all", "of a destination"} {
 		t.Run(bound, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestNamespaceLeavesSlotsToOthers(t *testing.T) {
 	}
 }
 
-// Publishers may wait for ten seconds: what hangs for that long is not prompt.
+// Publishers may wait for ten seconds; an attempt that takes so long does not count as prompt.
 func TestSlowAttemptsGiveUpTheSlotsOfPromptOnes(t *testing.T) {
 	f := newLimiterFixture()
 	f.succeed(t, "hangs/a", "hangs/b", "well")
@@ -239,7 +239,7 @@ func TestSlowEndpointsAreProbedRarely(t *testing.T) {
 		f.expectRefusal(t, "slow", refusedCircuitOpen)
 		f.releaseWithResult(s, new(succeededResult()), time.Minute, f.now)
 		f.now = f.now.Add(pause - time.Millisecond)
-		f.expectRefusal(t, "slow", refusedCircuitOpen) // it rests from when it was done
+		f.expectRefusal(t, "slow", refusedCircuitOpen) // open from the end of the attempt on
 		f.now = f.now.Add(time.Millisecond)
 	}
 	one := f.mustAcquire(t, "slow")
@@ -266,7 +266,7 @@ func TestShortWaitOfAPublisherDoesNotMakeAnEndpointSlow(t *testing.T) {
 	f := newLimiterFixture()
 	f.succeed(t, "well")
 	s := f.mustAcquire(t, "well")
-	f.now = f.now.Add(100 * time.Millisecond) // its publisher is gone
+	f.now = f.now.Add(100 * time.Millisecond) // its publisher has its answer
 	f.expectRefusal(t, "well", "")
 	f.finish(s, 800*time.Millisecond, succeededResult())
 	f.expectRefusal(t, "well", "")
@@ -304,7 +304,7 @@ func TestDeliveriesOfARetryAfterHoldGoFirst(t *testing.T) {
 	f.now, f.hasWaiting = f.now.Add(2*time.Second), true
 	f.expectRefusal(t, "busy", refusedCircuitOpen)
 	f.hasWaiting = false
-	f.expectRefusal(t, "busy", refusedCircuitOpen) // looked at once a second
+	f.expectRefusal(t, "busy", refusedCircuitOpen) // waiting deliveries are looked up once a second
 	f.now = f.now.Add(time.Second)
 	f.expectRefusal(t, "busy", "")
 }
@@ -352,8 +352,8 @@ func TestPreferences(t *testing.T) {
 	}
 }
 
-// An endpoint that was down for minutes would else be left alone for half a minute
-// after it has recovered.
+// Without the probe an endpoint that was down for minutes would get no first attempts for half a minute after it has
+// recovered.
 func TestSuccessfulRetryAllowsAProbe(t *testing.T) {
 	succeeded := func(f *limiterFixture, ago time.Duration) {
 		f.observe(keyNamed("one"), observedAttempt{endTime: f.now.Add(-ago), succeeded: true}, f.now)

@@ -96,11 +96,11 @@ func (p *pipeline) runStages(ctx context.Context) error {
 	}
 	p.span = p.g.tracer.Publish(p.event.traceParent, tracing.Event{Namespace: p.namespace, Type: p.event.eventType, ID: p.eventID, Accepted: p.accepted})
 	if p.event.id != "" {
-		leave, err := p.g.dedup.lockEventID(ctx, p.namespace, p.eventID)
+		unlock, err := p.g.dedup.lockEventID(ctx, p.namespace, p.eventID)
 		if err != nil {
 			return &unavailableError{"publishing", errSameID}
 		}
-		defer leave()
+		defer unlock()
 	}
 	if err := p.findExisting(); err != nil {
 		return err

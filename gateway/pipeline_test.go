@@ -24,19 +24,18 @@ import (
 // eventType is what most specs publish.
 const eventType = "context.created"
 
-// eventData is valid for eventType; more is members to add, such as `,"n":1`.
+// eventData is valid data of eventType; more adds members, such as `,"n":1`.
 func eventData(more string) string {
 	return `{"context_id":"ctx_1","agent_id":"agent","transaction_hash":"0x1","context_hash":"0x2","status":"pending"` + more + `}`
 }
 
-// eventBody is the body of a publish; more as in eventData, but beside it.
+// eventBody is the body of a publish; more adds members beside data.
 func eventBody(more string) string {
 	return `{"event":"` + eventType + `","data":` + eventData("") + more + `}`
 }
 
-// createSuspendedWebhooks makes webhooks that collect, and waits until a gateway knows
-// them. They come in the order in which answers name them: those of the same
-// second by UID.
+// createSuspendedWebhooks creates suspended webhooks, and waits until a gateway knows them. It returns them in the
+// order of answers: those of the same second by UID.
 func createSuspendedWebhooks(ctx context.Context, api apiClient, namespace string, names ...string) []*v1alpha1.Webhook {
 	GinkgoHelper()
 	var all []*v1alpha1.Webhook
@@ -50,8 +49,7 @@ func createSuspendedWebhooks(ctx context.Context, api apiClient, namespace strin
 	return all
 }
 
-// awaitWebhooks waits until a gateway knows so many webhooks of the caller's
-// namespace.
+// awaitWebhooks waits until a gateway knows n webhooks of the caller's namespace.
 func awaitWebhooks(ctx context.Context, api apiClient, n int) {
 	GinkgoHelper()
 	Eventually(ctx, func() int {
@@ -71,7 +69,7 @@ func listDeliveries(ctx context.Context, namespace string) []v1alpha1.WebhookDel
 	return list.Items
 }
 
-// publishEvent publishes and expects this status.
+// publishEvent publishes an event, and expects that it is accepted.
 func publishEvent(ctx context.Context, api apiClient, body any) rest.Published {
 	GinkgoHelper()
 	return decode[rest.Published](api.call(ctx, http.MethodPost, "/v1/events", body), http.StatusAccepted)

@@ -18,7 +18,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// slowAPIServer is an API server that takes a while for each object.
+// slowAPIServer is an API server that takes its latency for each create.
 type slowAPIServer struct {
 	latency time.Duration
 	created atomic.Int64
@@ -30,8 +30,8 @@ func (r *slowAPIServer) create(context.Context, *v1alpha1.WebhookDelivery) error
 	return nil
 }
 
-// TestRecorderYieldsToASlowAPIServer offers more successes than there is a budget for, for ten
-// seconds, to API servers that are quick and slow.
+// TestRecorderYieldsToASlowAPIServer offers more successes than the budget allows, for ten seconds, to API servers that
+// are quick and slow.
 func TestRecorderYieldsToASlowAPIServer(t *testing.T) {
 	limits := Records{Rate: 20, Burst: 20, Total: 20}
 	for name, c := range map[string]struct {
@@ -68,15 +68,15 @@ func TestRecorderYieldsToASlowAPIServer(t *testing.T) {
 	}
 }
 
-// TestRecordsCountOnceThoughAnswersGetLost sums up what objects tell and what is still
-// to be told, over an API server whose answers get lost in every way.
+// TestUnrecordedSuccessesCountOnceThoughAnswersGetLost sums up the counts that records carry and those still
+// unreported, with an API server whose answers get lost in every way.
 func TestUnrecordedSuccessesCountOnceThoughAnswersGetLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stored, n := map[string]int64{}, 0
 		create := func(_ context.Context, object *v1alpha1.WebhookDelivery) error {
 			n++
 			switch n % 5 {
-			case 1: // it never arrives
+			case 1: // the create never arrives
 				return unavailable("storing", errors.New("no answer"))
 			case 2:
 				return newProblem(422, reasonPolicyDenied, "not here")
@@ -108,7 +108,7 @@ func TestUnrecordedSuccessesCountOnceThoughAnswersGetLost(t *testing.T) {
 			told += 1 + others
 		}
 		if told != offered {
-			t.Errorf("%d successes are told of, want %d", told, offered)
+			t.Errorf("%d successes are reported, want %d", told, offered)
 		}
 	})
 }
@@ -136,7 +136,7 @@ func TestRecordThatIsNotStoredSpendsNoBytes(t *testing.T) {
 			if refused != nil {
 				t.Fatal(refused)
 			}
-			reserved[0].release() // it has succeeded
+			reserved[0].release() // the attempt has succeeded
 			r.offer(&firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: "e", payload: []byte("{}"), accepted: now, reservation: reserved[0]}})
 			if writes.checkBytes(webhook.Namespace) == nil {
 				t.Error("what waits for its object is not counted")
@@ -176,7 +176,7 @@ func TestUnconfirmedRecordsAreConfirmedWhileAnotherNamespaceHangs(t *testing.T) 
 		began := time.Now()
 		r.confirmAll()
 		if took := time.Since(began); closed.Load() != webhooks || took > recordTimeout {
-			t.Errorf("%d of %d are closed, in %s", closed.Load(), webhooks, took)
+			t.Errorf("%d of %d records are confirmed, in %s", closed.Load(), webhooks, took)
 		}
 	})
 }

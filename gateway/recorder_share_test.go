@@ -16,7 +16,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// countingAPIServer is an API server where creates hang in some namespaces.
+// countingAPIServer is an API server that counts creates, and lets those in some namespaces hang.
 type countingAPIServer struct {
 	hanging map[string]bool
 
@@ -44,14 +44,14 @@ func (r *countingAPIServer) count(namespace string) int {
 	return len(r.createdAt[namespace])
 }
 
-// offerSuccess offers one more success of a webhook.
+// offerSuccess offers the n-th success of a webhook to the recorder.
 func offerSuccess(r *recorder, namespace, webhook string, n int) {
 	object := webhookNamed(webhook, "https://one.example.com/")
 	object.Namespace, object.UID = namespace, types.UID(namespace+"/"+webhook)
 	r.offer(&firstAttempt{draft: &deliveryDraft{webhook: object, eventID: fmt.Sprint("e", n), payload: []byte("{}"), accepted: time.Now()}})
 }
 
-// startRecorder runs records until the test calls stop.
+// startRecorder runs a recorder until the test calls stop.
 func startRecorder(t *testing.T, limits Records, api *countingAPIServer) (r *recorder, stop func()) {
 	t.Helper()
 	r = newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
@@ -83,7 +83,7 @@ func TestOneNamespaceDoesNotUseUpTheRecordBudget(t *testing.T) {
 					all = append(all, api.count(fmt.Sprint("greedy-", n)))
 				}
 				t.Logf("records of the greedy: %v", all)
-				// One may come at the moment at which others have just been given what was left.
+				// A success may come at the moment at which other namespaces have taken what was left of the budget.
 				if made := api.count("modest"); made < seconds*3/4 {
 					t.Errorf("%d records of the %d successes of a namespace that has one a second", made, seconds)
 				}
@@ -114,7 +114,7 @@ func TestHangingCreatesOfANamespaceDelayNoOther(t *testing.T) {
 			}
 			time.Sleep(250 * time.Millisecond)
 			synctest.Wait()
-			// That creates hang in a namespace is not known before recordHangTime.
+			// A create counts as hanging only after recordHangTime.
 			if made, want := api.count("prompt"), (i/4+1)*2; made != want && i >= 3 {
 				t.Errorf("after %d ms there are %d records of %d", (i+1)*250, made, want)
 			}

@@ -21,8 +21,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// sumUnrecorded is how many successes without an object the objects of a namespace tell
-// of.
+// sumUnrecorded sums up the unrecorded successes that the records of a namespace carry.
 func sumUnrecorded(deliveries []v1alpha1.WebhookDelivery) (n int) {
 	GinkgoHelper()
 	for _, delivery := range deliveries {
@@ -206,7 +205,7 @@ var _ = Describe("records of immediate successes", func() {
 	})
 })
 
-// receivedBodies are the bodies with which one event arrived at a path.
+// receivedBodies are the bodies with which an event arrived at a path.
 func receivedBodies(path, eventID string) (bodies []string) {
 	for _, post := range endpoint.Received(path) {
 		if post.EventID == eventID {

@@ -23,12 +23,12 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
 
-// reporterFixture is skips beside an API server in memory, and the manager's part.
+// reporterFixture is a skipReporter with an API server in memory, and the manager's part.
 type reporterFixture struct {
 	*skipReporter
 
 	now    time.Time
-	patch  func(carryOut func() error) error // what becomes of a write
+	patch  func(carryOut func() error) error // carries a write out, or not
 	writes int
 }
 
@@ -50,8 +50,7 @@ func newReporterFixture(t *testing.T) *reporterFixture {
 	return f
 }
 
-// reported is what the report says: of each webhook how many were skipped, full and
-// disabled.
+// reported are the counts in the report: for each webhook how many were skipped, full and disabled.
 func (f *reporterFixture) reported(t *testing.T) map[string][2]int64 {
 	t.Helper()
 	counts := map[string][2]int64{}
@@ -74,7 +73,7 @@ func (f *reporterFixture) decodeReport(t *testing.T) skipped.Report {
 	return report
 }
 
-// takeReport is what the manager does with a report.
+// takeReport takes the report as the manager does.
 func (f *reporterFixture) takeReport(t *testing.T) {
 	t.Helper()
 	report := f.decodeReport(t)
@@ -126,7 +125,7 @@ func TestSkippedDeliveriesAreReportedOnceThoughAnswersAreLost(t *testing.T) {
 	lost := errors.New("no answer")
 	for name, c := range map[string]struct {
 		patch func(carryOut func() error) error
-		taken bool // the manager is quick
+		taken bool // the manager takes the report before the next one
 		want  map[string][2]int64
 	}{
 		"the write was carried out":                                  {func(carryOut func() error) error { _ = carryOut(); return lost }, false, map[string][2]int64{"a": {2, 0}}},
@@ -166,19 +165,19 @@ func TestWebhooksBeyondOneReportAreReportedInTurn(t *testing.T) {
 		if err := f.report(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.report(t.Context()); err != nil { // no room until it is taken
+		if err := f.report(t.Context()); err != nil { // no room until the manager takes it
 			t.Fatal(err)
 		}
 		for _, name := range slices.Collect(maps.Keys(f.reported(t))) {
 			if seen[name] {
-				t.Errorf("%s is told twice", name)
+				t.Errorf("%s is reported twice", name)
 			}
 			seen[name] = true
 		}
 		f.takeReport(t)
 	}
 	if len(seen) != skipped.MaxWebhooks+10 || len(f.unreported) != 0 {
-		t.Errorf("%d webhooks were told of, %d are left", len(seen), len(f.unreported))
+		t.Errorf("%d webhooks were reported, %d are left", len(seen), len(f.unreported))
 	}
 }
 
@@ -192,7 +191,7 @@ func TestNamespaceWithManySkippedWebhooksDelaysNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	if told := f.reported(t); told["orders"] != [2]int64{1, 0} || len(told) != skipped.MaxWebhooks {
-		t.Errorf("%d webhooks were told of, of the neighbour's %v", len(told), told["orders"])
+		t.Errorf("%d webhooks were reported, of the neighbour's %v", len(told), told["orders"])
 	}
 }
 
@@ -206,7 +205,7 @@ func TestDeletedWebhooksAreNotReported(t *testing.T) {
 		t.Fatal("the write was carried out")
 	}
 	f.forgetWebhook(gone)
-	f.count(teamWebhook("a"), rest.SkippedDisabled) // by a publisher that has not heard of it
+	f.count(teamWebhook("a"), rest.SkippedDisabled) // by a publisher that does not know of the deletion yet
 	f.confirm(skipped.Report{Sequence: f.sequence})
 	if len(f.unreported) != 1 || f.unreported[skipped.Webhook{Namespace: gone.Namespace, Name: gone.Name, UID: gone.UID}].Full != 0 {
 		t.Errorf("untold: %v", f.unreported)

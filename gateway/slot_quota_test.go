@@ -23,8 +23,7 @@ func (f *limiterFixture) mustAcquireShared(t *testing.T, name string, pending fu
 
 func noneWaiting(time.Time) bool { return false }
 
-// What is out to a destination counts for it until it has ended, though its webhook is
-// gone, and hangs.
+// An attempt under way counts for its destination until it ends, though its webhook is deleted and the attempt hangs.
 func TestDestinationCountsAttemptsOfADeletedWebhook(t *testing.T) {
 	f := newLimiterFixture()
 	gone := f.mustAcquireShared(t, "a/gone", noneWaiting)
@@ -40,7 +39,7 @@ func TestDestinationCountsAttemptsOfADeletedWebhook(t *testing.T) {
 	}
 }
 
-// A webhook can go while it is asked, without the lock, whether anything of it waits.
+// A webhook can be deleted while acquire asks, without the lock, whether older deliveries of it wait.
 func TestDestinationCountsASlotAcquiredDuringADeletion(t *testing.T) {
 	f := newLimiterFixture()
 	paused := f.mustAcquireShared(t, "a/paused", noneWaiting)

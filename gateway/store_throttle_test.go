@@ -17,45 +17,45 @@ import (
 func TestThrottledDeliveriesAreStoredAFewAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(storeThrottleLimits{all: 5, perWebhook: 2}, time.Now)
-		var leaves []func(bool)
-		enter := func(webhook types.UID) {
-			leave, err := s.acquire(t.Context(), teamWebhook(webhook), false)
+		var releases []func(bool)
+		acquire := func(webhook types.UID) {
+			release, err := s.acquire(t.Context(), teamWebhook(webhook), false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			leaves = append(leaves, leave)
+			releases = append(releases, release)
 		}
 		for range 2 {
-			enter("a")
-			enter("b")
+			acquire("a")
+			acquire("b")
 		}
-		for _, webhook := range []types.UID{"a", "c"} { // its own bound, and that of all
+		for _, webhook := range []types.UID{"a", "c"} { // its own slots, and the shared ones, are taken
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			if _, err := s.acquire(ctx, teamWebhook(webhook), false); err == nil {
-				t.Errorf("%s has a place beyond the bound", webhook)
+				t.Errorf("%s has a slot beyond the bound", webhook)
 			}
 			cancel()
 		}
-		leaves[0](true)
-		enter("c")
-		for _, release := range leaves[1:] {
+		releases[0](true)
+		acquire("c")
+		for _, release := range releases[1:] {
 			release(true)
 		}
 		s.expectEmpty(t)
 	})
 }
 
-// expectEmpty looks whether anything is remembered in vain.
+// expectEmpty fails the test if the throttle holds state without users.
 func (s *storeThrottle) expectEmpty(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.namespaces)+len(s.order)+s.used != 0 {
-		t.Errorf("%d namespaces are remembered in vain, %d wait, %d places are taken", len(s.namespaces), len(s.order), s.used)
+		t.Errorf("%d namespaces have state without users, %d wait, %d slots are taken", len(s.namespaces), len(s.order), s.used)
 	}
 }
 
-// teamWebhook is a webhook of one namespace.
+// teamWebhook is a webhook of the namespace team.
 func teamWebhook(webhook types.UID) webhookKey { return webhookKey{"team", string(webhook), webhook} }
 
 func (s *storeThrottle) countUsers(webhook types.UID) int {
@@ -64,42 +64,41 @@ func (s *storeThrottle) countUsers(webhook types.UID) int {
 	return s.namespaces["team"].webhooks[webhook].users
 }
 
-// acquireForever enters with no end of patience and returns after how long it had a place.
-func acquireForever(t *testing.T, s *storeThrottle, webhook types.UID) (leave func(stored bool), waited time.Duration) {
+// acquireForever acquires without a bound on the wait, and returns how long it waited.
+func acquireForever(t *testing.T, s *storeThrottle, webhook types.UID) (release func(stored bool), waited time.Duration) {
 	t.Helper()
 	began := time.Now()
-	leave, err := s.acquire(t.Context(), teamWebhook(webhook), true)
+	release, err := s.acquire(t.Context(), teamWebhook(webhook), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return leave, time.Since(began)
+	return release, time.Since(began)
 }
 
-// What is asked of the API server follows what it can do: it has a multiple of the
-// time that it took for others.
+// The load on the API server follows its speed: it is left idle for a multiple of the time that each store took.
 func TestSlotsOfFailingEndpointsStayEmptyForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(storeThrottleLimits{all: 3, perWebhook: 1, factorAll: 1, factorPerWebhook: 7}, time.Now)
 		for _, took := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Minute} {
-			leave, _ := acquireForever(t, s, "a")
+			release, _ := acquireForever(t, s, "a")
 			time.Sleep(took)
-			leave(true)
-			leave, waited := acquireForever(t, s, "a")
+			release(true)
+			release, waited := acquireForever(t, s, "a")
 			if want := min(7*took, maxThrottleWait); waited != want {
 				t.Errorf("after %s the next one waits %s, not %s", took, waited, want)
 			}
-			leave(true) // took no time, so there is no rest
+			release(true) // the store took no time, so that the slot is free at once
 		}
 		first, _ := acquireForever(t, s, "a")
 		second, _ := acquireForever(t, s, "b")
 		time.Sleep(10 * time.Millisecond)
 		first(true)
-		leave, waited := acquireForever(t, s, "c")
+		release, waited := acquireForever(t, s, "c")
 		if waited != 10*time.Millisecond {
-			t.Errorf("another webhook waits %s for a place of all", waited)
+			t.Errorf("another webhook waits %s for a shared slot", waited)
 		}
 		second(true)
-		leave(true)
+		release(true)
 		time.Sleep(time.Second)
 		s.expectEmpty(t)
 	})
@@ -119,13 +118,13 @@ func TestStoreQueueOfAFailingEndpointIsBounded(t *testing.T) {
 		for range 20 {
 			store("a", 10*time.Millisecond)
 		}
-		// Two places, each taken for 80 ms: 50 are through within two seconds.
+		// With two slots and 80 ms for each store, 50 are stored within two seconds.
 		for range 200 {
 			go store("a", 10*time.Millisecond)
 		}
 		synctest.Wait()
 		if n := s.countUsers("a"); n < 50 || n > 54 {
-			t.Errorf("%d stand in line", n)
+			t.Errorf("%d wait", n)
 		}
 		if _, err := s.acquire(ctx, teamWebhook("a"), false); !errors.Is(err, errStoreQueueFull) || !s.isFull(teamWebhook("a")) {
 			t.Errorf("one more: %v", err)
@@ -148,8 +147,7 @@ func TestStoreQueueOfAFailingEndpointIsBounded(t *testing.T) {
 	})
 }
 
-// When nothing can be stored, nothing is left out for its sake: it can be
-// published again.
+// While nothing can be stored, no webhook is skipped: the event can be published again.
 func TestStalledStoreQueueIsNotFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
@@ -180,8 +178,8 @@ func TestStalledStoreQueueIsNotFull(t *testing.T) {
 	})
 }
 
-// A webhook is skipped for its own rate alone: beside others that are down as well
-// its events can be repeated.
+// A webhook is skipped for its own rate alone: while other webhooks fail as well, its events are refused and can be
+// published again.
 func TestWebhooksThatFailTogetherAreNotFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
@@ -229,7 +227,7 @@ func TestWebhooksThatFailTogetherAreNotFull(t *testing.T) {
 	})
 }
 
-// Nothing is wrong with an API server that nobody has asked for a while.
+// An API server that was not asked for a while is not stalled.
 func TestBurstAfterAnIdleTimeIsNoStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)

@@ -26,14 +26,14 @@ var _ = Describe("a namespace that is being deleted", func() {
 		warmUp(ctx, api)
 		endpoint.Script(specPath(namespace, "down"), receiver.Step{Status: 500})
 
-		// The webhook and its namespace end together when the finalizer goes.
+		// The webhook and its namespace are gone once the finalizer is.
 		finalizers := func(ctx SpecContext, list string) {
 			patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":`+list+`}}`))
 			Expect(client.IgnoreNotFound(cluster.Client.Patch(ctx, webhook, patch))).To(Succeed())
 		}
 		finalizers(ctx, `["example.com/hold"]`)
 		DeferCleanup(func(ctx SpecContext) { finalizers(ctx, "null") })
-		// Rights in the namespace go with it; these do not.
+		// Rights in the namespace are deleted with it; those of another namespace are not.
 		api.token = newAccount(ctx, home, "publisher")
 		binding := &rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: home},

@@ -37,16 +37,16 @@ func TestFirstSuccessWakesAsManyWaitersAsThereAreSlots(t *testing.T) {
 	f.dequeue(waiting[0], f.now)
 	f.finish(one, time.Millisecond, succeededResult())
 	if n := countReady(waiting[1:4]); n != 3 || countReady(waiting) != 3 {
-		t.Errorf("%d of the first three who wait were called, %d in all", n, countReady(waiting))
+		t.Errorf("%d of the first three waiters were woken, %d in all", n, countReady(waiting))
 	}
 	for range 3 {
 		f.mustAcquire(t, "new")
 	}
 	f.finish(other, time.Millisecond, succeededResult())
 	if n := countReady(waiting); n != 4 {
-		t.Errorf("one attempt ended and %d were called", n-3)
+		t.Errorf("one attempt ended and %d waiters were woken", n-3)
 	}
-	f.dequeue(waiting[1], f.now) // who was called has left already
+	f.dequeue(waiting[1], f.now) // the waiter was woken, and has left already
 }
 
 func TestSlowOrFailingEndpointsHaveNoWaiters(t *testing.T) {
@@ -85,7 +85,7 @@ func TestSlowOrFailingEndpointsHaveNoWaiters(t *testing.T) {
 	}
 }
 
-// An event for more webhooks than there are slots would else store most of them.
+// Without waiting, most deliveries of an event for more webhooks than there are slots would be stored.
 func TestNamespacesTakeTurnsInTheSharedWaitQueue(t *testing.T) {
 	f := newLimiterFixture() // 8 slots: 6 for one namespace, and 4 for webhooks that are new
 	var out []*slot
@@ -104,19 +104,19 @@ func TestNamespacesTakeTurnsInTheSharedWaitQueue(t *testing.T) {
 	}
 	f.finish(out[1], time.Millisecond, succeededResult())
 	if countReady(waiting) != 1 {
-		t.Error("one attempt more has ended, and not one was called")
+		t.Error("one attempt more has ended, and no waiter was woken")
 	}
 	f.finish(out[2], time.Millisecond, succeededResult())
 	if countReady(waiting) != 1 || countReady([]*waiter{other}) != 1 {
 		t.Error("the second namespace has not had its turn")
 	}
-	f.dequeue(other, f.now) // it was called, and does not take the slot
+	f.dequeue(other, f.now) // it was woken, and does not take the slot
 	if countReady(waiting) != 2 {
-		t.Error("nobody takes the place of who was called and left")
+		t.Error("no waiter was woken in place of one that was woken and left")
 	}
 	f.finish(out[3], time.Millisecond, succeededResult())
 	if countReady(waiting) != 3 || f.queue.pop(func(*endpointState) bool { return true }) != nil {
-		t.Error("somebody still stands in line")
+		t.Error("a waiter is still in the queue")
 	}
 }
 
@@ -147,7 +147,7 @@ func TestWaitForASlotEndsInTime(t *testing.T) {
 			t.Errorf("a slot is free and the publisher was refused as %q", reason)
 		}
 		if f.endpoints[keyOf(webhook)].queue.Len() != 0 {
-			t.Error("somebody still stands in line")
+			t.Error("a waiter is still in the queue")
 		}
 	})
 }

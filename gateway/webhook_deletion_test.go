@@ -23,8 +23,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// TestDeletedWebhooksLeaveNoState lets attempts, records, secrets and what
-// could not be stored go on while webhooks come and go, at random.
+// TestDeletedWebhooksLeaveNoState lets attempts, records, reads of secrets and unstored attempts go on while webhooks
+// come and go, at random.
 func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -24,8 +24,8 @@ func webhookForEvents(namespace, name string, uid types.UID, version int, events
 	return webhook
 }
 
-// TestWebhookIndexFindsWhatASearchFinds compares what is looked up with what asking every webhook
-// says, while webhooks come, change, go and come again under the same name.
+// TestWebhookIndexFindsWhatASearchFinds compares look-ups with a search of all webhooks, while webhooks are created,
+// changed, deleted, and created again under the same name.
 func TestWebhookIndexFindsWhatASearchFinds(t *testing.T) {
 	patterns := []string{"*", "a", "b", "a.*", "a.b", "a.b.*", "a.b.c", "b.*", "never.*"}
 	eventTypes := []string{"a", "b", "a.b", "a.b.c", "b.a", "c"}
@@ -88,7 +88,7 @@ func TestWebhookIndexFindsWhatASearchFinds(t *testing.T) {
 	}
 }
 
-// BenchmarkMatching must not depend on how many webhooks want something else.
+// BenchmarkListMatching must not depend on the number of webhooks that do not match.
 func BenchmarkListMatching(b *testing.B) {
 	for _, others := range []int{0, 100, 10_000} {
 		b.Run(fmt.Sprintf("%d others", others), func(b *testing.B) {

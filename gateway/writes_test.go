@@ -72,7 +72,7 @@ var _ = Describe("a namespace that has used its write budget", func() {
 })
 
 var _ = Describe("a namespace with large payloads", func() {
-	// A payload of 200 KiB; a bucket holds four seconds of 256 KiB: five of them.
+	// Payloads have 200 KiB; the budget holds four seconds of 256 KiB: five of them.
 	const bytesPerSecond = 256 << 10
 	large := `{"event":"context.created","data":` + eventData(`,"s":"`+strings.Repeat("x", 200<<10)+`"`) + `}`
 	start := func(ctx SpecContext, scripted ...receiver.Step) (api apiClient, namespace string) {
