@@ -80,7 +80,7 @@ func NewGatewayCommand() *cobra.Command {
 	flags.IntVar(&o.first.Slots, "first-attempts", o.first.Slots, "most first attempts at a time; half as many beside these are for webhooks not known to answer in time")
 	flags.IntVar(&o.first.PerWebhook, "first-attempts-per-webhook", o.first.PerWebhook, "most first attempts of one webhook at a time")
 	flags.IntVar(&o.first.PerDestination, "first-attempts-per-destination", o.first.PerDestination, "most first attempts to one host:port at a time, for all webhooks together")
-	flags.Float64Var(&o.first.Records.Rate, "record-rate", o.first.Records.Rate, "deliveries of one webhook a second that succeed at the first attempt and become objects; the others are serverMetrics")
+	flags.Float64Var(&o.first.Records.Rate, "record-rate", o.first.Records.Rate, "deliveries of one webhook a second that succeed at the first attempt and become objects; the others are counted")
 	flags.IntVar(&o.first.Records.Burst, "record-burst", o.first.Records.Burst, "how many of them may at once; twice as many for all webhooks together")
 	flags.Float64Var(&o.first.Records.Total, "record-rate-total", o.first.Records.Total, "how many of them a second for all webhooks and all replicas together; namespaces that want more share it evenly")
 	flags.StringVar(&o.skippedNamespace, "skipped-namespace", "", "namespace of the ConfigMap by which the manager is told what webhooks did not get (default: the Pod's)")
