@@ -12,14 +12,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Window bounds the dedup window.
-type Window struct {
-	// For is how long an event id is remembered, if there are not too many.
-	For time.Duration
-	// Most is how many ids are remembered at most, Bytes what they may take in memory. The namespace with most ids
+// DedupLimits bound the dedup window.
+type DedupLimits struct {
+	// Duration is how long an event id is remembered, if there are not too many.
+	Duration time.Duration
+	// Events is how many ids are remembered at most, Bytes what they may take in memory. The namespace with most ids
 	// forgets its oldest first. A namespace that is alone always keeps the latest half of what fits.
-	Most  int
-	Bytes int64
+	Events int
+	Bytes  int64
 }
 
 const (
@@ -27,7 +27,7 @@ const (
 	// a time.
 	namespaceGenerations = 3
 	// maxGenerations bounds that number for a namespace with few ids: a generation takes at least this fraction of
-	// Window.Most.
+	// DedupLimits.Events.
 	maxGenerations = 1024
 )
 
@@ -36,7 +36,7 @@ const (
 // and no namespace has more: so a flood of ids pushes out only its own. The entries of a generation have no pointers,
 // so that a million ids cost the garbage collector nothing.
 type dedupWindow struct {
-	limits Window
+	limits DedupLimits
 	now    func() time.Time
 
 	mu         sync.Mutex
@@ -94,13 +94,13 @@ func (g *generation) isOld(after time.Duration, now time.Time) bool {
 	return !g.ended.IsZero() && now.Sub(g.ended) >= after
 }
 
-func newDedupWindow(limits Window, now func() time.Time) *dedupWindow {
+func newDedupWindow(limits DedupLimits, now func() time.Time) *dedupWindow {
 	return &dedupWindow{limits: limits, now: now, namespaces: map[string]*namespaceWindow{}, inProgress: map[eventKey]chan struct{}{}}
 }
 
 // remember adds first attempts of one event that succeeded.
 func (w *dedupWindow) remember(attempts ...*firstAttempt) {
-	if len(attempts) == 0 || w.limits.Most <= 0 || w.limits.Bytes <= 0 || w.limits.For <= 0 {
+	if len(attempts) == 0 || w.limits.Events <= 0 || w.limits.Bytes <= 0 || w.limits.Duration <= 0 {
 		return
 	}
 	first := attempts[0]
@@ -114,7 +114,7 @@ func (w *dedupWindow) remember(attempts ...*firstAttempt) {
 	defer w.mu.Unlock()
 	now := w.now()
 	w.sweep(now)
-	for w.events >= w.limits.Most || w.bytes >= w.limits.Bytes {
+	for w.events >= w.limits.Events || w.bytes >= w.limits.Bytes {
 		w.dropOldest(w.largestNamespace())
 	}
 	if remembered, knownWebhooks := w.lookUp(namespace, key); knownWebhooks != nil && remembered.digest == first.digest {
@@ -147,7 +147,7 @@ func (w *dedupWindow) currentGeneration(namespace string, now time.Time) (*names
 	}
 	if n := len(window.generations); n > 0 {
 		last := window.generations[n-1]
-		if !w.isFull(window, last) && now.Sub(last.began) < w.limits.For/2 {
+		if !w.isFull(window, last) && now.Sub(last.began) < w.limits.Duration/2 {
 			return window, last
 		}
 		last.ended = now
@@ -160,23 +160,23 @@ func (w *dedupWindow) currentGeneration(namespace string, now time.Time) (*names
 
 // isFull reports whether the next event of a namespace begins another generation.
 func (w *dedupWindow) isFull(window *namespaceWindow, g *generation) bool {
-	return len(g.events) >= max(1, w.limits.Most/maxGenerations, window.events/namespaceGenerations) ||
-		len(g.events) >= (w.limits.Most+1)/2 || g.bytes() >= (w.limits.Bytes+1)/2
+	return len(g.events) >= max(1, w.limits.Events/maxGenerations, window.events/namespaceGenerations) ||
+		len(g.events) >= (w.limits.Events+1)/2 || g.bytes() >= (w.limits.Bytes+1)/2
 }
 
-// sweep drops old generations, now and then: an event is remembered for Window.For, and for two and a half times as
-// long at most.
+// sweep drops old generations, now and then: an event is remembered for DedupLimits.Duration, and at most for two and a
+// half times as long.
 func (w *dedupWindow) sweep(now time.Time) {
-	if now.Sub(w.lastSweep) < w.limits.For/2 {
+	if now.Sub(w.lastSweep) < w.limits.Duration/2 {
 		return
 	}
 	w.lastSweep = now
 	for namespace, window := range w.namespaces {
 		last := window.generations[len(window.generations)-1]
-		if last.ended.IsZero() && now.Sub(last.began) >= w.limits.For/2 {
+		if last.ended.IsZero() && now.Sub(last.began) >= w.limits.Duration/2 {
 			last.ended = now
 		}
-		for len(window.generations) > 0 && window.generations[0].isOld(w.limits.For, now) {
+		for len(window.generations) > 0 && window.generations[0].isOld(w.limits.Duration, now) {
 			w.dropOldest(namespace)
 		}
 	}
@@ -184,7 +184,7 @@ func (w *dedupWindow) sweep(now time.Time) {
 
 // largestNamespace is the namespace that has most of what there is too much of: ids or bytes.
 func (w *dedupWindow) largestNamespace() (namespace string) {
-	tooMany, most := w.events >= w.limits.Most, int64(-1)
+	tooMany, most := w.events >= w.limits.Events, int64(-1)
 	for name, window := range w.namespaces {
 		used := window.bytes
 		if tooMany {

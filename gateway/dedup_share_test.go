@@ -17,9 +17,9 @@ func succeededAttemptIn(namespace, eventID string) *firstAttempt {
 
 func TestFloodOfIDsPushesOutNoneOfAnotherNamespace(t *testing.T) {
 	const most, kept = 4000, 100
-	for name, limits := range map[string]Window{
-		"too many ids":   {For: time.Minute, Most: most, Bytes: 1 << 40},
-		"too many bytes": {For: time.Minute, Most: 10 * most, Bytes: 2 * most * rememberedEventBytes},
+	for name, limits := range map[string]DedupLimits{
+		"too many ids":   {Duration: time.Minute, Events: most, Bytes: 1 << 40},
+		"too many bytes": {Duration: time.Minute, Events: 10 * most, Bytes: 2 * most * rememberedEventBytes},
 	} {
 		for _, floods := range []int{1, 3, 20} {
 			t.Run(fmt.Sprint(name, " in ", floods, " namespaces"), func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestFloodOfIDsPushesOutNoneOfAnotherNamespace(t *testing.T) {
 
 func TestIDsExpireWithoutNewOnes(t *testing.T) {
 	now := time.Unix(1000, 0)
-	w := newDedupWindow(Window{For: time.Minute, Most: 1000, Bytes: 1 << 30}, func() time.Time { return now })
+	w := newDedupWindow(DedupLimits{Duration: time.Minute, Events: 1000, Bytes: 1 << 30}, func() time.Time { return now })
 	for i := range 10 {
 		w.remember(succeededAttemptIn(fmt.Sprint("once-", i), "x"))
 	}

@@ -28,7 +28,7 @@ func succeededAttempt(webhook, eventID string) *firstAttempt {
 
 func TestDedupWindowRemembersTheWebhooksOfAnEvent(t *testing.T) {
 	now := time.Unix(1000, 0)
-	w := newDedupWindow(Window{For: time.Minute, Most: 100, Bytes: 1 << 20}, func() time.Time { return now })
+	w := newDedupWindow(DedupLimits{Duration: time.Minute, Events: 100, Bytes: 1 << 20}, func() time.Time { return now })
 	w.remember(succeededAttempt("a", "x"))
 	w.remember(succeededAttempt("b", "x"))
 	w.remember(succeededAttempt("b", "x"))
@@ -60,7 +60,7 @@ func TestDedupWindowRemembersTheWebhooksOfAnEvent(t *testing.T) {
 }
 
 func TestDedupWindowIsBoundedInEvents(t *testing.T) {
-	w := newDedupWindow(Window{For: time.Hour, Most: 100, Bytes: 1 << 20}, time.Now)
+	w := newDedupWindow(DedupLimits{Duration: time.Hour, Events: 100, Bytes: 1 << 20}, time.Now)
 	for i := range 1000 {
 		w.remember(succeededAttempt("a", fmt.Sprint(i)))
 		if n := w.events; n > 100 {
@@ -94,7 +94,7 @@ func TestDedupWindowRemembersAnEventInFewBytes(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newDedupWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: 1 << 30}, time.Now)
+			w := newDedupWindow(DedupLimits{Duration: time.Hour, Events: 1_000_000, Bytes: 1 << 30}, time.Now)
 			hooks, random := newWebhookUIDs(512), rand.New(rand.NewPCG(1, 2))
 			before := heapBytes()
 			var expected []int
@@ -132,7 +132,7 @@ func heapBytes() int64 {
 
 func TestDedupWindowIsBoundedInBytes(t *testing.T) {
 	const most = 128 << 10
-	w := newDedupWindow(Window{For: time.Hour, Most: 1_000_000, Bytes: most}, time.Now)
+	w := newDedupWindow(DedupLimits{Duration: time.Hour, Events: 1_000_000, Bytes: most}, time.Now)
 	hooks := newWebhookUIDs(300)
 	for i := range 800 {
 		var all []*firstAttempt
@@ -204,7 +204,7 @@ func TestWebhookSetsWithoutReferencesAreDropped(t *testing.T) {
 }
 
 func TestEventIDIsLockedForOneRequestAtATime(t *testing.T) {
-	w := newDedupWindow(Window{}, time.Now)
+	w := newDedupWindow(DedupLimits{}, time.Now)
 	leave, err := w.lockEventID(t.Context(), "shop", "x")
 	if err != nil {
 		t.Fatal(err)

@@ -34,18 +34,18 @@ type FirstAttempts struct {
 	// Slots is how many first attempts may be under way, PerWebhook to one webhook, PerDestination to one host:port.
 	// Webhooks that are not known to answer in time share half as many slots in addition.
 	Slots, PerWebhook, PerDestination int
-	// Window bounds the dedup window.
-	Window Window
+	// Dedup bounds the dedup window.
+	Dedup DedupLimits
 	// Records bound how many successes are recorded.
-	Records Records
+	Records RecordBudget
 }
 
 // DefaultFirstAttempts wait a second, with 512 slots.
 func DefaultFirstAttempts() FirstAttempts {
 	return FirstAttempts{
 		Wait: time.Second, Slots: 512, PerWebhook: 64, PerDestination: 128,
-		Window:  Window{For: 10 * time.Minute, Most: 1_000_000, Bytes: 128 << 20},
-		Records: Records{Rate: 5, Burst: 50, Total: 20},
+		Dedup:   DedupLimits{Duration: 10 * time.Minute, Events: 1_000_000, Bytes: 128 << 20},
+		Records: RecordBudget{Rate: 5, Burst: 50, Total: 20},
 	}
 }
 

@@ -185,7 +185,7 @@ func (g *Gateway) setUpAttempts(o Options) {
 		limiter:   newLimiter(o.First.Slots, o.First.PerWebhook, o.First.PerDestination, o.First.Wait),
 		forbidden: o.Forbidden, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, now: o.Now,
 	}
-	g.dedup, g.unstored = newDedupWindow(o.First.Window, o.Now), newUnstoredAttempts(o.Now)
+	g.dedup, g.unstored = newDedupWindow(o.First.Dedup, o.Now), newUnstoredAttempts(o.Now)
 	create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
 		stored, err := g.store.create(ctx, object, nil) // records have paid for it
 		if err == nil {

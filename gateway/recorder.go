@@ -36,8 +36,8 @@ const (
 	maxKeptBytes = 8 << 10
 )
 
-// Records bound how many deliveries that succeed at once are recorded.
-type Records struct {
+// RecordBudget bound how many deliveries that succeed at once are recorded.
+type RecordBudget struct {
 	// Rate is how many a second for one webhook, after Burst at once.
 	Rate  float64
 	Burst int
@@ -46,13 +46,13 @@ type Records struct {
 }
 
 // totalBurst is how many may be recorded at once for all webhooks together.
-func (r Records) totalBurst() float64 { return float64(2 * r.Burst) }
+func (r RecordBudget) totalBurst() float64 { return float64(2 * r.Burst) }
 
 // recorder writes objects of immediate successes in the background, as many as the budget allows, and counts the
 // unrecorded ones. A record carries the number of unrecorded successes since the record before it: so the controller
 // learns of them.
 type recorder struct {
-	limits   Records
+	limits   RecordBudget
 	create   func(context.Context, *v1alpha1.WebhookDelivery) error
 	isBehind func(namespace string) bool // the controller has too many records of the namespace to acknowledge
 	writes   *writeBudget
@@ -79,7 +79,7 @@ type webhookRecords struct {
 	unconfirmed []*v1alpha1.WebhookDelivery
 }
 
-func newRecorder(limits Records, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, writes *writeBudget, metrics *Metrics, guard *panics.Guard, now func() time.Time) *recorder {
+func newRecorder(limits RecordBudget, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, writes *writeBudget, metrics *Metrics, guard *panics.Guard, now func() time.Time) *recorder {
 	return &recorder{
 		limits: limits, create: create, isBehind: behind, writes: writes, metrics: metrics, panics: guard, now: now,
 		queue: newRecordQueue(), webhooks: map[types.UID]*webhookRecords{},

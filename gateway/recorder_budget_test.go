@@ -33,7 +33,7 @@ func (r *slowAPIServer) create(context.Context, *v1alpha1.WebhookDelivery) error
 // TestRecorderYieldsToASlowAPIServer offers more successes than the budget allows, for ten seconds, to API servers that
 // are quick and slow.
 func TestRecorderYieldsToASlowAPIServer(t *testing.T) {
-	limits := Records{Rate: 20, Burst: 20, Total: 20}
+	limits := RecordBudget{Rate: 20, Burst: 20, Total: 20}
 	for name, c := range map[string]struct {
 		takes       time.Duration
 		least, most int64
@@ -87,7 +87,7 @@ func TestUnrecordedSuccessesCountOnceThoughAnswersGetLost(t *testing.T) {
 			stored[object.Name] = unrecordedCount(object)
 			return nil
 		}
-		r := newRecorder(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
+		r := newRecorder(RecordBudget{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
 			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 		webhook := webhookNamed("one", "https://one.example.com/")
 		const offered = 200
@@ -130,7 +130,7 @@ func TestRecordThatIsNotStoredSpendsNoBytes(t *testing.T) {
 			limits.WriteBytesPerNamespace = 1
 			writes := newWriteBudget(limits, func() time.Time { return now })
 			create := func(context.Context, *v1alpha1.WebhookDelivery) error { return c.err }
-			r := newRecorder(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return c.behind }, writes, NewMetrics(prometheus.NewRegistry()), nil, func() time.Time { return now })
+			r := newRecorder(RecordBudget{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return c.behind }, writes, NewMetrics(prometheus.NewRegistry()), nil, func() time.Time { return now })
 			webhook := webhookNamed("one", "https://one.example.com/")
 			reserved, refused := writes.reserve(webhook.Namespace, 100, 1)
 			if refused != nil {
@@ -163,7 +163,7 @@ func TestUnconfirmedRecordsAreConfirmedWhileAnotherNamespaceHangs(t *testing.T) 
 			closed.Add(1)
 			return nil
 		}
-		r := newRecorder(Records{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
+		r := newRecorder(RecordBudget{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
 			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 		for _, namespace := range []string{"hangs", "well"} {
 			for i := range webhooks {

@@ -52,7 +52,7 @@ func offerSuccess(r *recorder, namespace, webhook string, n int) {
 }
 
 // startRecorder runs a recorder until the test calls stop.
-func startRecorder(t *testing.T, limits Records, api *countingAPIServer) (r *recorder, stop func()) {
+func startRecorder(t *testing.T, limits RecordBudget, api *countingAPIServer) (r *recorder, stop func()) {
 	t.Helper()
 	r = newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -66,7 +66,7 @@ func TestOneNamespaceDoesNotUseUpTheRecordBudget(t *testing.T) {
 		t.Run(fmt.Sprint(greedy, " that want all of it"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := &countingAPIServer{}
-				r, stop := startRecorder(t, Records{Rate: 5, Burst: 10, Total: 20}, api)
+				r, stop := startRecorder(t, RecordBudget{Rate: 5, Burst: 10, Total: 20}, api)
 				const seconds, webhooks = 30, 10
 				for i := range seconds * 10 {
 					for n := range greedy * webhooks {
@@ -100,7 +100,7 @@ func TestOneNamespaceDoesNotUseUpTheRecordBudget(t *testing.T) {
 func TestHangingCreatesOfANamespaceDelayNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &countingAPIServer{hanging: map[string]bool{"a": true, "b": true, "c": true, "d": true}} // more than recordWorkers
-		r, stop := startRecorder(t, Records{Rate: 5, Burst: 50, Total: 100}, api)
+		r, stop := startRecorder(t, RecordBudget{Rate: 5, Burst: 50, Total: 100}, api)
 		const seconds = 30
 		for i := range seconds * 4 {
 			for namespace := range api.hanging {

@@ -37,7 +37,7 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 	d := &deletionSweeper{
 		webhooks: newWebhookIndex(time.Now), secrets: signingsecret.NewReader(secrets, time.Now),
 		limiter: newLimiter(64, 8, 16, time.Second), unstored: newUnstoredAttempts(time.Now),
-		recorder: newRecorder(Records{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
+		recorder: newRecorder(RecordBudget{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
 			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now),
 	}
 	d.webhooks.onDelete = func(webhook *v1alpha1.Webhook) { d.forget(keyOf(webhook)) }

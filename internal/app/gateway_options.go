@@ -86,9 +86,9 @@ func NewGatewayCommand() *cobra.Command {
 	flags.StringVar(&o.skippedNamespace, "skipped-namespace", "", "namespace of the ConfigMap by which the manager is told what webhooks did not get (default: the Pod's)")
 	flags.StringVar(&o.skippedName, "skipped-configmap", skipped.ConfigMap, "name of that ConfigMap")
 	flags.IntVar(&o.replicas, "replicas", 1, "number of gateway replicas, which share --record-rate-total evenly")
-	flags.DurationVar(&o.first.Window.For, "remember-for", o.first.Window.For, "how long the id of an event without an object is remembered, so that repeating it sends nothing twice")
-	flags.IntVar(&o.first.Window.Most, "remember-most", o.first.Window.Most, "most ids that are remembered; the namespace that has most of them forgets its oldest first")
-	flags.Int64Var(&o.first.Window.Bytes, "remember-bytes", o.first.Window.Bytes, "most bytes of memory that they may take, with who got each: some 120 an id")
+	flags.DurationVar(&o.first.Dedup.Duration, "remember-for", o.first.Dedup.Duration, "how long the id of an event without an object is remembered, so that repeating it sends nothing twice")
+	flags.IntVar(&o.first.Dedup.Events, "remember-most", o.first.Dedup.Events, "most ids that are remembered; the namespace that has most of them forgets its oldest first")
+	flags.Int64Var(&o.first.Dedup.Bytes, "remember-bytes", o.first.Dedup.Bytes, "most bytes of memory that they may take, with who got each: some 120 an id")
 	command.MarkFlagsRequiredTogether("tls-cert-file", "tls-key-file")
 	return command
 }
