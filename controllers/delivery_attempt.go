@@ -6,9 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,9 +13,11 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/destination"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/settings"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
@@ -42,9 +41,9 @@ func (r *DeliveryReconciler) newJob(delivery *v1alpha1.WebhookDelivery, webhook 
 		UID:         uid,
 		Delivery:    key,
 		Webhook:     webhook.Name,
-		Destination: destination(webhook.Spec.URL),
+		Destination: destination.Parse(webhook.Spec.URL),
 		Number:      number,
-		Timeout:     policyOf(webhook).Timeout,
+		Timeout:     settings.Timeout(webhook),
 		Prepare: func(ctx context.Context) (request dispatcher.Request, note any, err error) {
 			panicked := r.Panics.Do(panics.Delivery, func() { request, note, err = r.prepare(ctx, key, uid, number) })
 			if panicked != nil {
@@ -53,22 +52,6 @@ func (r *DeliveryReconciler) newJob(delivery *v1alpha1.WebhookDelivery, webhook 
 			return request, note, err
 		},
 	}
-}
-
-// destination is the host:port of a URL; the URL itself if it cannot be parsed.
-func destination(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return rawURL
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80"}[u.Scheme]
-	}
-	if port == "" {
-		port = "443"
-	}
-	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
 }
 
 // prepare reads the inputs of one attempt. Its error is errHeld, *signingsecret.Problem,
@@ -117,7 +100,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 		URL:        webhook.Spec.URL,
 		Payload:    body,
 		Keys:       keys,
-		Timeout:    policyOf(webhook).Timeout,
+		Timeout:    settings.Timeout(webhook),
 		Test:       delivery.Spec.Test,
 		Forbidden:  r.Forbidden(),
 		Trace: dispatcher.Trace{

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 const (
@@ -113,7 +114,7 @@ func keepKeys(all map[string]string, keys ...string) map[string]string {
 		if kept == nil {
 			kept = map[string]string{}
 		}
-		kept[key] = strings.Clone(cut(value, 256)) // a substring would keep the whole in memory
+		kept[key] = strings.Clone(text.Truncate(value, 256)) // a substring would keep the whole in memory
 	}
 	return kept
 }

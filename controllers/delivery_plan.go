@@ -13,14 +13,14 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
+	"bbmcp.quietstack.com/webhooks/internal/settings"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 const (
 	// webhookGrace is how long a delivery waits for a Webhook that does not exist.
 	webhookGrace = time.Hour
-	// defaultDeadline is deliveryDeadline where the Webhook does not say.
-	defaultDeadline = 72 * time.Hour
 	// maxHandOver bounds spec.notBefore: after its creation a delivery belongs to its
 	// creator no longer than this.
 	maxHandOver = time.Hour
@@ -119,7 +119,7 @@ func holdReason(s situation) (reason, message string) {
 // does not know.
 func unknownMembersMessage(webhook *v1alpha1.Webhook) string {
 	return fmt.Sprintf("spec of the webhook has members that this version of the manager does not know (%s), so nothing is sent; upgrade the manager, or remove them",
-		cut(strings.Join(webhook.Spec.UnknownMembers, ", "), 256))
+		text.Truncate(strings.Join(webhook.Spec.UnknownMembers, ", "), 256))
 }
 
 // isHandedOver reports whether the creator of the delivery may still be making its
@@ -176,12 +176,12 @@ func nextAttemptTime(s situation, entry *v1alpha1.Attempt) time.Time {
 		notBefore = entry.RetryAfterTime.Time
 	}
 	number := int(entry.Number)
-	next, _ := policyOf(s.webhook).NextAttempt(number, attemptlog.Ended(entry), notBefore, retry.Jitter(string(s.delivery.UID), number))
+	next, _ := settings.RetryPolicy(s.webhook).NextAttempt(number, attemptlog.Ended(entry), notBefore, retry.Jitter(string(s.delivery.UID), number))
 	return next.UTC().Truncate(time.Microsecond)
 }
 
 func retryRequested(delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) bool {
-	request := cut(delivery.Annotations[v1alpha1.RetryRequestedAtAnnotation], 256)
+	request := text.Truncate(delivery.Annotations[v1alpha1.RetryRequestedAtAnnotation], 256)
 	return request != "" && request != status.LastHandledRetryAt
 }
 
@@ -207,47 +207,7 @@ func acceptedTime(delivery *v1alpha1.WebhookDelivery) time.Time {
 }
 
 func deadline(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) time.Time {
-	return acceptedTime(delivery).Add(deadlineOf(webhook))
-}
-
-func deadlineOf(webhook *v1alpha1.Webhook) time.Duration {
-	if webhook != nil && webhook.Spec.DeliveryDeadline != nil {
-		return webhook.Spec.DeliveryDeadline.Duration
-	}
-	return defaultDeadline
-}
-
-// policyOf is the webhook's retry policy with defaults filled in.
-func policyOf(webhook *v1alpha1.Webhook) retry.Policy {
-	policy := retry.Default()
-	if webhook == nil || webhook.Spec.RetryPolicy == nil {
-		return policy
-	}
-	own := webhook.Spec.RetryPolicy
-	if own.Delays != nil {
-		policy.Delays = make([]time.Duration, 0, len(*own.Delays))
-		for _, delay := range *own.Delays {
-			policy.Delays = append(policy.Delays, delay.Duration)
-		}
-	}
-	if own.Timeout != nil {
-		policy.Timeout = own.Timeout.Duration
-	}
-	if own.JitterPercent != nil {
-		policy.JitterPercent = int(*own.JitterPercent)
-	}
-	return policy
-}
-
-// cut shortens text to at most limit bytes at a rune's boundary.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	for limit > 0 && text[limit]&0xC0 == 0x80 {
-		limit--
-	}
-	return text[:limit]
+	return acceptedTime(delivery).Add(settings.Deadline(webhook))
 }
 
 // clockSlack is how far ahead another clock may be.

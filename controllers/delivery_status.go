@@ -16,6 +16,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
+	"bbmcp.quietstack.com/webhooks/internal/settings"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // attemptLogBytes bounds status.attemptLog, measured as JSON.
@@ -94,7 +96,7 @@ func (b *deliveryStatusBuilder) addAttempt(entry v1alpha1.Attempt, reason dispat
 		b.finish(v1alpha1.DeliverySucceeded, metav1.ConditionTrue, v1alpha1.ReasonDelivered, "the endpoint accepted it", ended)
 	case reason == dispatcher.ReasonGone && isOfCurrentEndpoint(&entry, b.webhook):
 		b.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, v1alpha1.ReasonEndpointGone, entry.Message, ended)
-	case byHand || int(entry.Number) >= policyOf(b.webhook).MaxAttempts():
+	case byHand || int(entry.Number) >= settings.RetryPolicy(b.webhook).MaxAttempts():
 		why := v1alpha1.ReasonAttemptsExhausted
 		if reason == dispatcher.ReasonDispatcherLost {
 			why = v1alpha1.ReasonDispatcherLost
@@ -144,7 +146,7 @@ func (b *deliveryStatusBuilder) failIfHopeless() {
 	case b.webhook != nil && ownedByAnother(b.delivery, b.webhook):
 		b.fail(v1alpha1.ReasonWebhookReplaced, fmt.Sprintf("Webhook %q was deleted and made anew; this delivery was made for the old one", b.delivery.Spec.WebhookRef.Name))
 	case !b.now.Before(deadline(b.delivery, b.webhook)):
-		b.fail(v1alpha1.ReasonDeadlineExceeded, fmt.Sprintf("not delivered within %s", deadlineOf(b.webhook)))
+		b.fail(v1alpha1.ReasonDeadlineExceeded, fmt.Sprintf("not delivered within %s", settings.Deadline(b.webhook)))
 	}
 }
 
@@ -208,13 +210,13 @@ func (b *deliveryStatusBuilder) refuseRetry() {
 
 func (b *deliveryStatusBuilder) handleRetry() {
 	if request := b.delivery.Annotations[v1alpha1.RetryRequestedAtAnnotation]; request != "" {
-		b.status.LastHandledRetryAt = cut(request, 256)
+		b.status.LastHandledRetryAt = text.Truncate(request, 256)
 	}
 }
 
 func (b *deliveryStatusBuilder) fail(reason, message string) {
 	b.setNextAttempt(time.Time{})
-	b.status.ErrorMessage = cut(message, 1024)
+	b.status.ErrorMessage = text.Truncate(message, 1024)
 	b.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, reason, message, b.now)
 }
 
@@ -226,7 +228,7 @@ func (b *deliveryStatusBuilder) finish(state v1alpha1.DeliveryState, status meta
 
 func (b *deliveryStatusBuilder) setCondition(status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&b.status.Conditions, metav1.Condition{
-		Type: v1alpha1.ConditionSucceeded, Status: status, Reason: reason, Message: cut(message, 1024),
+		Type: v1alpha1.ConditionSucceeded, Status: status, Reason: reason, Message: text.Truncate(message, 1024),
 		ObservedGeneration: b.delivery.Generation, LastTransitionTime: metav1.NewTime(b.now),
 	})
 }

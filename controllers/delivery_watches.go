@@ -17,6 +17,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
+	"bbmcp.quietstack.com/webhooks/internal/destination"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
@@ -148,7 +149,7 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 				return
 			}
 			if signingsecret.EndpointRevision(e.ObjectOld) != signingsecret.EndpointRevision(e.ObjectNew) {
-				r.Runner.Redirect(keyOf(e.ObjectNew), destination(e.ObjectNew.Spec.URL))
+				r.Runner.Redirect(keyOf(e.ObjectNew), destination.Parse(e.ObjectNew.Spec.URL))
 			}
 			r.Runner.Calm(keyOf(e.ObjectNew))
 			r.enqueueDeliveries(ctx, e.ObjectNew, q)

@@ -23,6 +23,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/catalogue"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // EventTypeReconciler writes whether each EventType is Ready: its schema must be valid,
@@ -91,11 +92,11 @@ func readyCondition(eventType *v1alpha1.EventType, older string) metav1.Conditio
 		condition.Reason = v1alpha1.ReasonDuplicateType
 		condition.Message = fmt.Sprintf("EventType %q is older and has the same type; delete one of them or set another spec.type", older)
 	case bad != nil && bad.Field == catalogue.FieldSchema:
-		condition.Reason, condition.Message = v1alpha1.ReasonSchemaInvalid, "spec.schema: "+cut(bad.Detail, 1000)
+		condition.Reason, condition.Message = v1alpha1.ReasonSchemaInvalid, "spec.schema: "+text.Truncate(bad.Detail, 1000)
 	case err != nil:
-		condition.Reason, condition.Message = v1alpha1.ReasonExampleInvalid, "spec.example: "+cut(err.Error(), 1000)
+		condition.Reason, condition.Message = v1alpha1.ReasonExampleInvalid, "spec.example: "+text.Truncate(err.Error(), 1000)
 		if bad != nil {
-			condition.Message = "spec.example: " + cut(bad.Detail, 1000)
+			condition.Message = "spec.example: " + text.Truncate(bad.Detail, 1000)
 		}
 	default:
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionTrue, v1alpha1.ReasonRegistered, "events of this type can be published"

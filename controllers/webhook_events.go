@@ -11,6 +11,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // emitEvents emits Kubernetes Events on the Webhook for changes of its status. The
@@ -116,5 +117,5 @@ func (r *WebhookReconciler) emitStateEvents(webhook *v1alpha1.Webhook, before, a
 }
 
 func (r *WebhookReconciler) emitEvent(webhook *v1alpha1.Webhook, kind, reason, action, note string) {
-	r.Recorder.Eventf(webhook, nil, kind, reason, action, "%s", cut(note, 1000))
+	r.Recorder.Eventf(webhook, nil, kind, reason, action, "%s", text.Truncate(note, 1000))
 }

@@ -15,6 +15,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // nextWebhookStatus returns the status that a Webhook should have.
@@ -24,9 +25,9 @@ func nextWebhookStatus(s *webhookScope, observations *Observations, bounds backl
 	b.status.WebhookID = identity.WebhookID(s.webhook.Namespace, s.webhook.Name)
 	b.status.EndpointRevision = signingsecret.EndpointRevision(s.webhook)
 	if s.rotated {
-		b.status.LastHandledRotateAt = cut(s.webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256)
+		b.status.LastHandledRotateAt = text.Truncate(s.webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256)
 	}
-	b.status.LastHandledEnableAt = cut(s.webhook.Annotations[v1alpha1.EnableRequestedAtAnnotation], 256)
+	b.status.LastHandledEnableAt = text.Truncate(s.webhook.Annotations[v1alpha1.EnableRequestedAtAnnotation], 256)
 	b.setCounters()
 	b.setSigning(observations)
 	facts := observations.Facts(s.webhook)
@@ -244,20 +245,20 @@ func lastBacklogFull(s *webhookScope) time.Time {
 
 func (b *webhookStatusBuilder) setCondition(name string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&b.status.Conditions, metav1.Condition{
-		Type: name, Status: status, Reason: reason, Message: cut(message, 1024),
+		Type: name, Status: status, Reason: reason, Message: text.Truncate(message, 1024),
 		ObservedGeneration: b.webhook.Generation, LastTransitionTime: metav1.NewTime(b.now.Truncate(time.Second)), // as it is stored
 	})
 }
 
 // enableRequested reports whether a request to enable the webhook is not handled yet.
 func enableRequested(webhook *v1alpha1.Webhook) bool {
-	request := cut(webhook.Annotations[v1alpha1.EnableRequestedAtAnnotation], 256)
+	request := text.Truncate(webhook.Annotations[v1alpha1.EnableRequestedAtAnnotation], 256)
 	return request != "" && request != webhook.Status.LastHandledEnableAt
 }
 
 // rotateRequested reports whether a request for a new secret is not handled yet.
 func rotateRequested(webhook *v1alpha1.Webhook) bool {
-	request := cut(webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256)
+	request := text.Truncate(webhook.Annotations[v1alpha1.RotateRequestedAtAnnotation], 256)
 	return request != "" && request != webhook.Status.LastHandledRotateAt
 }
 

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // maxMarks is how many combining marks may stand on one character: no script
@@ -279,12 +279,7 @@ func webhookState(w rest.Webhook) string {
 
 // truncate returns the beginning of a text of at most this many bytes, and how many bytes
 // are left.
-func truncate(text string, most int) (begin string, left int) {
-	if len(text) <= most {
-		return text, 0
-	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most], len(text) - most
+func truncate(full string, limit int) (beginning string, left int) {
+	beginning = text.Truncate(full, limit)
+	return beginning, len(full) - len(beginning)
 }

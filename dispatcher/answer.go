@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 // snippet makes the beginning of a body fit to be shown: without what we sent
 // and must keep, in printable characters, on one line, at most MaxSnippetBytes.
 func snippet(excerpt []byte, private *echoes) string {
-	return cut(printable(private.blank(excerpt)), MaxSnippetBytes)
+	return text.Truncate(printable(private.blank(excerpt)), MaxSnippetBytes)
 }
 
 // echoes finds what the endpoint knows of us that readers of its answers must
@@ -133,15 +134,4 @@ func printable(text []byte) string {
 		out.WriteRune(r)
 	}
 	return out.String()
-}
-
-// cut shortens text to at most limit bytes without splitting a character.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	for limit > 0 && !utf8.RuneStart(text[limit]) {
-		limit--
-	}
-	return text[:limit]
 }

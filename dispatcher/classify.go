@@ -19,6 +19,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
 	"bbmcp.quietstack.com/webhooks/dispatcher/transport"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // failure is what is told of an attempt that failed. Messages are constants, so
@@ -257,9 +258,9 @@ func redirectedTo(location string) string {
 		return ""
 	}
 	shown := url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path, RawPath: to.RawPath}
-	text := cut(printable([]byte(shown.String())), maxLocationBytes)
-	if text == "" {
+	short := text.Truncate(printable([]byte(shown.String())), maxLocationBytes)
+	if short == "" {
 		return ""
 	}
-	return " to " + text
+	return " to " + short
 }

@@ -17,6 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
 	"bbmcp.quietstack.com/webhooks/dispatcher/transport"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // SenderOptions configure a Sender.
@@ -167,7 +168,7 @@ func (s *Sender) settle(answer *transport.Answer, shown bool, result *Result) {
 
 // fail notes a failure, or success for the zero failure.
 func (r *Result) fail(f failure) {
-	r.Reason, r.Message = f.reason, cut(f.message, MaxMessageBytes)
+	r.Reason, r.Message = f.reason, text.Truncate(f.message, MaxMessageBytes)
 }
 
 // cause prefers the attempt's own timeout to what the transport made of it.

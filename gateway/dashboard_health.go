@@ -13,7 +13,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dashboard"
-	"bbmcp.quietstack.com/webhooks/internal/retry"
+	"bbmcp.quietstack.com/webhooks/internal/settings"
 )
 
 const (
@@ -24,9 +24,6 @@ const (
 	maxExamined = 200
 	// overviewCount is the number of deliveries of each kind on the overview.
 	overviewCount = 5
-	// defaultOverlap and defaultDeadline are the defaults of the CRD.
-	defaultOverlap  = 24 * time.Hour
-	defaultDeadline = 72 * time.Hour
 )
 
 // Health implements dashboard.Backend.
@@ -51,7 +48,7 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.g.limits.webhookQuota(),
 			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.g.recorder.countUnreported(webhook.UID),
 			Failed:    webhook.Status.DeliveriesFailed,
-			Unsampled: recordPolicy(webhook) == v1alpha1.RecordNever,
+			Unsampled: settings.Record(webhook) == v1alpha1.RecordNever,
 		}
 		if !webhook.Spec.Suspend && webhook.Status.State != v1alpha1.WebhookDisabled {
 			if problem := presentProblem(webhook); problem != nil {
@@ -104,35 +101,16 @@ func (p dashboardBackend) Settings(ctx context.Context, namespace, id string) (*
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	policy := retry.Default()
+	policy := settings.RetryPolicy(webhook)
 	s := &dashboard.Settings{
-		Delays: policy.Delays, Timeout: policy.Timeout, Deadline: defaultDeadline, Overlap: defaultOverlap,
+		Delays: policy.Delays, Timeout: policy.Timeout, Jitter: policy.JitterPercent,
+		Deadline: settings.Deadline(webhook), Overlap: settings.Overlap(webhook),
 		Refuse:    webhook.Spec.Overflow == v1alpha1.OverflowRefuse,
 		Succeeded: webhook.Status.DeliveriesSucceeded, Failed: webhook.Status.DeliveriesFailed, Unrecorded: webhook.Status.DeliveriesUnrecorded,
 		Skipped: webhook.Status.DeliveriesSkipped, LastSkipped: presentSeconds(webhook.Status.LastSkippedTime), DeletedEarly: webhook.Status.DeliveriesDeletedEarly,
 	}
-	if spec := webhook.Spec.RetryPolicy; spec != nil {
-		if spec.Delays != nil {
-			s.Delays = nil
-			for _, delay := range *spec.Delays {
-				s.Delays = append(s.Delays, delay.Duration)
-			}
-		}
-		if spec.Timeout != nil {
-			s.Timeout = spec.Timeout.Duration
-		}
-		if spec.JitterPercent != nil {
-			s.Jitter = int(*spec.JitterPercent)
-		}
-	}
-	if deadline := webhook.Spec.DeliveryDeadline; deadline != nil {
-		s.Deadline = deadline.Duration
-	}
 	if signing := webhook.Spec.Signing; signing != nil {
 		s.UserSecret = signing.SecretRef != nil
-		if signing.Overlap != nil {
-			s.Overlap = signing.Overlap.Duration
-		}
 	}
 	if signing := webhook.Status.Signing; signing != nil {
 		s.SecretName = signing.SecretName

@@ -4,12 +4,12 @@ package gateway
 
 import (
 	"time"
-	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 const (
@@ -55,7 +55,7 @@ func (d *deliveryDraft) object() *v1alpha1.WebhookDelivery {
 			WebhookRef: v1alpha1.WebhookReference{Name: d.webhook.Name},
 			EventID:    d.eventID, EventType: d.eventType, Payload: string(d.payload),
 			AcceptedTime: new(metav1.NewMicroTime(d.accepted.UTC().Truncate(time.Microsecond))),
-			Test:         d.test, TraceParent: d.traceParent, PublishedBy: truncateText(d.publishedBy, maxPublisherBytes),
+			Test:         d.test, TraceParent: d.traceParent, PublishedBy: text.Truncate(d.publishedBy, maxPublisherBytes),
 		},
 	}
 	if len(d.webhook.Spec.UnknownMembers) > 0 {
@@ -74,15 +74,4 @@ func (d *deliveryDraft) matchesEvent(object *v1alpha1.WebhookDelivery) bool {
 	owner := metav1.GetControllerOf(object)
 	return owner != nil && owner.UID == d.webhook.UID && object.Spec.WebhookRef.Name == d.webhook.Name &&
 		object.Spec.EventID == d.eventID && object.Spec.EventType == d.eventType && object.Spec.Test == d.test
-}
-
-// truncateText cuts text to n bytes, never within a character.
-func truncateText(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
 }

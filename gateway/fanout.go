@@ -15,6 +15,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/settings"
 )
 
 // fanOutWidth is how many deliveries of one event are created at once.
@@ -65,7 +66,7 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 			p.skipWebhook(t, rest.SkippedDisabled)
 		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.throttles.isQueueFull(t.webhook):
 			return nil, storeQueueFull(t.webhook)
-		case recordPolicy(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.countPendingOutcomes(p.namespace) >= p.g.limits.PerNamespace:
+		case settings.Record(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.countPendingOutcomes(p.namespace) >= p.g.limits.PerNamespace:
 			return nil, &quotaError{reasonNamespaceFull, fmt.Sprintf(
 				"the controller has not taken in yet that %d deliveries of the namespace have succeeded, and webhook %s wants every one recorded", p.g.limits.PerNamespace, idOf(t.webhook))}
 		default:

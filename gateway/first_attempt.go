@@ -21,11 +21,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
+	"bbmcp.quietstack.com/webhooks/internal/settings"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
-
-// defaultTimeout bounds an attempt where the Webhook sets no timeout.
-const defaultTimeout = 10 * time.Second
 
 // FirstAttempts configure the first attempts of a gateway. The zero value makes none: every delivery is stored first.
 type FirstAttempts struct {
@@ -110,7 +108,7 @@ func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, acquir
 		request: dispatcher.Request{
 			DeliveryID: identity.DeliveryID(draft.name(), ""),
 			EventID:    draft.eventID, EventType: draft.eventType, Attempt: 1,
-			URL: webhook.Spec.URL, Payload: draft.payload, Keys: keys, Timeout: timeoutOf(webhook),
+			URL: webhook.Spec.URL, Payload: draft.payload, Keys: keys, Timeout: settings.Timeout(webhook),
 			Forbidden: f.forbidden(),
 			Trace: dispatcher.Trace{
 				Parent: draft.traceParent, Wanted: webhook.Spec.SendTraceParent, Namespace: webhook.Namespace, Webhook: webhook.Name,
@@ -138,13 +136,6 @@ func isReady(status *v1alpha1.WebhookStatus) bool {
 	return ready != nil && (ready.Status == metav1.ConditionTrue || ready.Reason == v1alpha1.ReasonRotationRefused)
 }
 
-func timeoutOf(webhook *v1alpha1.Webhook) time.Duration {
-	if policy := webhook.Spec.RetryPolicy; policy != nil && policy.Timeout != nil {
-		return policy.Timeout.Duration
-	}
-	return defaultTimeout
-}
-
 // finish takes the result of the attempt. It must not wait: the sender's other attempts would wait for it.
 func (a *firstAttempt) finish(result dispatcher.Result, err error) {
 	defer close(a.done)
@@ -163,7 +154,7 @@ func (a *firstAttempt) account(result dispatcher.Result, err error) {
 	}
 	a.attempter.limiter.releaseWithResult(a.slot, &a.result, now.Sub(a.startTime), now)
 	if result.Succeeded() {
-		if recordPolicy(a.draft.webhook) != v1alpha1.RecordAlways {
+		if settings.Record(a.draft.webhook) != v1alpha1.RecordAlways {
 			a.draft.reservation.release()
 		}
 		a.attempter.metrics.firstEnded(firstSucceeded)
@@ -203,7 +194,7 @@ func (a *firstAttempt) hasSucceeded() bool {
 
 // mustRecord reports whether the delivery is stored before the answer to its publisher, even if the attempt succeeds.
 func (a *firstAttempt) mustRecord() bool {
-	return recordPolicy(a.draft.webhook) == v1alpha1.RecordAlways
+	return settings.Record(a.draft.webhook) == v1alpha1.RecordAlways
 }
 
 // logEntry returns the attempt as objects hold it. It must have ended.

@@ -4,14 +4,12 @@ package gateway
 
 import (
 	"container/list"
-	"net"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/destination"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
@@ -143,7 +141,7 @@ func (l *limiter) endpoint(webhook *v1alpha1.Webhook, now time.Time) *endpointSt
 	}
 	e = &endpointState{
 		key: key, url: webhook.Spec.URL, signing: signingsecret.RefOf(webhook), revision: signingsecret.EndpointRevision(webhook),
-		destination: l.destination(parseDestination(webhook.Spec.URL)),
+		destination: l.destination(destination.Parse(webhook.Spec.URL)),
 	}
 	if observed := l.observations[key]; observed != nil {
 		e.applyObservedRetryAfter(observed.longestRetryAfter, now)
@@ -250,20 +248,4 @@ func (l *limiter) underWay() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.used[kindPrompt] + l.used[kindUncertain]
-}
-
-// parseDestination returns the host:port of a URL; the URL itself if it cannot be parsed.
-func parseDestination(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return rawURL
-	}
-	port := u.Port()
-	if port == "" && u.Scheme == "http" {
-		port = "80"
-	}
-	if port == "" {
-		port = "443"
-	}
-	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
 }

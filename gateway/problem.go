@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // Reasons of problems, in addition to those of package payload and of the API server. They
@@ -175,19 +176,11 @@ func (p *problem) addField(field, detail string) {
 	if len(p.Errors) == maxProblemFields {
 		return
 	}
-	field, detail = abbreviate(field, maxFieldText), abbreviate(detail, maxDetailText)
+	field, detail = text.Abbreviate(field, maxFieldText), text.Abbreviate(detail, maxDetailText)
 	if len(p.Errors) == 0 {
 		p.Detail = field + ": " + detail
 	}
 	p.Errors = append(p.Errors, rest.ProblemField{Field: field, Detail: detail, Reason: p.Reason})
-}
-
-// abbreviate is the beginning of a text that is long.
-func abbreviate(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	return truncateText(text, n) + "…"
 }
 
 func logProblemOf(ctx huma.Context, p *problem) *problem {
@@ -222,7 +215,7 @@ func problemFromAPI(err error, doing string) *problem {
 		return p
 	}
 	apiStatus := status.Status()
-	message := abbreviate(strings.ReplaceAll(apiStatus.Message, ".bbmcp.quietstack.com", ""), maxMessageText)
+	message := text.Abbreviate(strings.ReplaceAll(apiStatus.Message, ".bbmcp.quietstack.com", ""), maxMessageText)
 	switch {
 	case apierrors.IsUnauthorized(err):
 		return unauthenticated("the API server does not take this token any more")

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"bbmcp.quietstack.com/webhooks/internal/denial"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // problemFromDenial makes a problem of a write that a policy, a quota or a terminating
@@ -44,7 +45,7 @@ func problemFromDenial(err error, doing string) *problem {
 
 // denialText is the API server's message, with resources named as in the REST API.
 func denialText(err error) string {
-	return abbreviate(strings.ReplaceAll(denial.Sentence(err), ".bbmcp.quietstack.com", ""), maxMessageText)
+	return text.Abbreviate(strings.ReplaceAll(denial.Sentence(err), ".bbmcp.quietstack.com", ""), maxMessageText)
 }
 
 // policyStatus is the HTTP status for the code of a policy. A policy's 404 concerns no

@@ -15,6 +15,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
+	"bbmcp.quietstack.com/webhooks/internal/settings"
 )
 
 const (
@@ -86,17 +87,9 @@ func newRecorder(limits RecordBudget, create func(context.Context, *v1alpha1.Web
 	}
 }
 
-// recordPolicy is the record policy of a webhook, with its default.
-func recordPolicy(webhook *v1alpha1.Webhook) v1alpha1.RecordPolicy {
-	if webhook.Spec.Retention == nil || webhook.Spec.Retention.Record == "" {
-		return v1alpha1.RecordBudgeted
-	}
-	return webhook.Spec.Retention.Record
-}
-
 // offer takes a success that need not be stored. It never waits.
 func (r *recorder) offer(a *firstAttempt) {
-	wanted := r.endsFailure(a) || recordPolicy(a.draft.webhook) != v1alpha1.RecordNever && r.withinBudget(a)
+	wanted := r.endsFailure(a) || settings.Record(a.draft.webhook) != v1alpha1.RecordNever && r.withinBudget(a)
 	if !wanted || !r.enqueue(a) {
 		r.countUnrecorded(a)
 	}
@@ -159,7 +152,7 @@ func (r *recorder) countUnrecorded(a *firstAttempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.webhook(a.draft.webhook.UID)
-	if len(a.draft.payload) <= maxKeptBytes && recordPolicy(a.draft.webhook) != v1alpha1.RecordNever {
+	if len(a.draft.payload) <= maxKeptBytes && settings.Record(a.draft.webhook) != v1alpha1.RecordNever {
 		a, w.latest = w.latest, a
 	}
 	if a != nil {

@@ -139,7 +139,7 @@ func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 		DeliveriesSkipped: webhook.Status.DeliveriesSkipped, LastSkippedAt: presentSeconds(webhook.Status.LastSkippedTime),
 		DeliveriesDeletedEarly: webhook.Status.DeliveriesDeletedEarly,
 	}
-	presentSettings(&webhook.Spec, &shown)
+	presentSettings(webhook, &shown)
 	return shown
 }
 

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
+	"bbmcp.quietstack.com/webhooks/internal/settings"
 )
 
 // setting is a member of requests, apart from url, events and description.
@@ -28,13 +30,13 @@ type setting struct {
 	defaultValue any      // default of the CRD; nil: none
 }
 
-// settings lists every setting.
-func settings() []setting {
+// allSettings lists every setting.
+func allSettings() []setting {
 	return []setting{
 		{[]string{"retry_policy", "delays"}, []string{"retryPolicy", "delays"}, true, nil},
 		{[]string{"retry_policy", "timeout"}, []string{"retryPolicy", "timeout"}, true, formatDuration(retry.Default().Timeout)},
 		{[]string{"retry_policy", "jitter_percent"}, []string{"retryPolicy", "jitterPercent"}, false, int64(0)},
-		{[]string{"delivery_deadline"}, []string{"deliveryDeadline"}, true, formatDuration(defaultDeadline)},
+		{[]string{"delivery_deadline"}, []string{"deliveryDeadline"}, true, formatDuration(settings.Deadline(nil))},
 		{[]string{"overflow"}, []string{"overflow"}, false, rest.OverflowSkip},
 		{[]string{"retention", "succeeded"}, []string{"retention", "succeeded"}, true, nil},
 		{[]string{"retention", "failed"}, []string{"retention", "failed"}, true, nil},
@@ -46,7 +48,7 @@ func settings() []setting {
 // restFieldName is the REST name of a field of the spec, such as retry_policy.delays[1]
 // for retryPolicy.delays[1].
 func restFieldName(field string) string {
-	for _, s := range settings() {
+	for _, s := range allSettings() {
 		if rest, ok := strings.CutPrefix(field, strings.Join(s.path, ".")); ok && (rest == "" || rest[0] == '[') {
 			return strings.Join(s.name, ".") + rest
 		}
@@ -71,7 +73,7 @@ func parseSettings(body []byte) ([]fieldChange, error) {
 		return nil, newProblem(http.StatusBadRequest, reasonBodyInvalid, "body: is not JSON")
 	}
 	var changes []fieldChange
-	for _, s := range settings() {
+	for _, s := range allSettings() {
 		value, given := findMember(members, s.name)
 		if !given {
 			continue
@@ -178,41 +180,18 @@ func equalValues(a, b any) bool {
 
 // presentSettings adds the settings of a webhook to its REST representation, defaults
 // filled in.
-func presentSettings(spec *v1alpha1.WebhookSpec, shown *rest.Webhook) {
-	policy := retry.Default()
-	shown.RetryPolicy = rest.RetryPolicy{Delays: []string{}, Timeout: formatDuration(policy.Timeout)}
-	delays := policy.Delays
-	if given := spec.RetryPolicy; given != nil {
-		if given.Delays != nil {
-			delays = nil
-			for _, delay := range *given.Delays {
-				delays = append(delays, delay.Duration)
-			}
-		}
-		if given.Timeout != nil {
-			shown.RetryPolicy.Timeout = formatDuration(given.Timeout.Duration)
-		}
-		if given.JitterPercent != nil {
-			shown.RetryPolicy.JitterPercent = int(*given.JitterPercent)
-		}
-	}
-	for _, delay := range delays {
+func presentSettings(webhook *v1alpha1.Webhook, shown *rest.Webhook) {
+	policy := settings.RetryPolicy(webhook)
+	shown.RetryPolicy = rest.RetryPolicy{Delays: []string{}, Timeout: formatDuration(policy.Timeout), JitterPercent: policy.JitterPercent}
+	for _, delay := range policy.Delays {
 		shown.RetryPolicy.Delays = append(shown.RetryPolicy.Delays, formatDuration(delay))
 	}
-	shown.DeliveryDeadline, shown.Overflow = formatDuration(defaultDeadline), rest.OverflowSkip
-	if spec.DeliveryDeadline != nil {
-		shown.DeliveryDeadline = formatDuration(spec.DeliveryDeadline.Duration)
-	}
-	if spec.Overflow != "" {
-		shown.Overflow = string(spec.Overflow)
-	}
-	shown.Retention.Record = rest.RecordBudgeted
-	if given := spec.Retention; given != nil {
+	shown.DeliveryDeadline = formatDuration(settings.Deadline(webhook))
+	shown.Overflow = cmp.Or(string(webhook.Spec.Overflow), rest.OverflowSkip)
+	shown.Retention.Record = string(settings.Record(webhook))
+	if given := webhook.Spec.Retention; given != nil {
 		shown.Retention.Succeeded, shown.Retention.Failed = durationOrNull(given.Succeeded), durationOrNull(given.Failed)
 		shown.Retention.MaxCount = presentNumber(given.MaxCount)
-		if given.Record != "" {
-			shown.Retention.Record = string(given.Record)
-		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // maxTextBytes is the most that an entry holds of a message or an answer.
@@ -24,8 +25,8 @@ func Entry(number int, result *dispatcher.Result, primary v1alpha1.SigningKey, r
 		StartTime:            metav1.NewMicroTime(result.StartedAt.UTC().Truncate(time.Microsecond)),
 		DurationMilliseconds: result.Duration.Milliseconds(),
 		Reason:               string(result.Reason),
-		Message:              cut(result.Message),
-		Answer:               cut(result.Snippet),
+		Message:              text.Truncate(result.Message, maxTextBytes),
+		Answer:               text.Truncate(result.Snippet, maxTextBytes),
 		Primary:              primary,
 		EndpointRevision:     revision,
 	}
@@ -40,16 +41,4 @@ func Entry(number int, result *dispatcher.Result, primary v1alpha1.SigningKey, r
 		made.RetryAfterTime = new(metav1.NewMicroTime(until.UTC().Truncate(time.Microsecond)))
 	}
 	return made
-}
-
-// cut shortens text at a rune's boundary.
-func cut(text string) string {
-	limit := maxTextBytes
-	if len(text) <= limit {
-		return text
-	}
-	for limit > 0 && text[limit]&0xC0 == 0x80 {
-		limit--
-	}
-	return text[:limit]
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 const (
@@ -198,10 +200,10 @@ func firstCause(err *jsonschema.ValidationError) *jsonschema.ValidationError {
 // clean makes one line of an error of the library, without our made-up URLs, and
 // with the beginning of what is long.
 func clean(err error) string {
-	text := strings.NewReplacer(schemaURL, "", validURL, "").Replace(err.Error())
-	words := strings.Fields(text)
+	message := strings.NewReplacer(schemaURL, "", validURL, "").Replace(err.Error())
+	words := strings.Fields(message)
 	for i, word := range words {
-		words[i] = cut(word, maxWordBytes)
+		words[i] = text.Abbreviate(word, maxWordBytes)
 	}
-	return cut(strings.Join(words, " "), maxDetailBytes)
+	return text.Abbreviate(strings.Join(words, " "), maxDetailBytes)
 }

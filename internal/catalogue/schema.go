@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // Fields that an Error can speak of.
@@ -136,16 +136,5 @@ func Check(schema, example string) error {
 func describe(err *jsonschema.ValidationError) *Error {
 	err = firstCause(err)
 	field := strings.Join(append([]string{FieldData}, err.InstanceLocation...), ".")
-	return &Error{Field: cut(field, maxFieldBytes), Detail: "does not satisfy the schema: " + clean(err)}
-}
-
-// cut shortens text to n bytes or a little more, between two characters.
-func cut(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n] + "…"
+	return &Error{Field: text.Abbreviate(field, maxFieldBytes), Detail: "does not satisfy the schema: " + clean(err)}
 }

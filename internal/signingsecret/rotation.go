@@ -13,15 +13,14 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/internal/settings"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 const (
 	// RotatedForAnnotation on a generated Secret lists the latest requests that
 	// rotations answered, the newest first, as a JSON array.
 	RotatedForAnnotation = "bbmcp.quietstack.com/rotated-for"
-
-	// DefaultOverlap is spec.signing.overlap where the Webhook does not say.
-	DefaultOverlap = 24 * time.Hour
 
 	// maxRequestBytes is also what a status can hold of a request.
 	maxRequestBytes = 256
@@ -33,7 +32,7 @@ const (
 
 // Request is what stands for a request to rotate, of any length, wherever it
 // is kept.
-func Request(asked string) string { return truncate(asked, maxRequestBytes) }
+func Request(asked string) string { return text.Truncate(asked, maxRequestBytes) }
 
 // Answered reports whether a rotation has answered a request, and whether that
 // was the latest one, so that its secret is the one that is there.
@@ -68,7 +67,7 @@ func Rotate(secret *corev1.Secret, webhook *v1alpha1.Webhook, request string, no
 	old := secret.Data[v1alpha1.SecretKey]
 	secret.Data = map[string][]byte{v1alpha1.SecretKey: []byte(value.Reveal())}
 	delete(secret.Annotations, v1alpha1.PreviousUntilAnnotation)
-	if overlap := overlapOf(webhook); overlap > 0 && signature.Validate(string(old)) == nil {
+	if overlap := settings.Overlap(webhook); overlap > 0 && signature.Validate(string(old)) == nil {
 		secret.Data[v1alpha1.PreviousSecretKey] = old
 		secret.Annotations[v1alpha1.PreviousUntilAnnotation] = now.Add(overlap).UTC().Format(time.RFC3339Nano)
 	}
@@ -108,11 +107,4 @@ func answeredBy(secret *corev1.Secret) []string {
 		return nil
 	}
 	return requests
-}
-
-func overlapOf(webhook *v1alpha1.Webhook) time.Duration {
-	if webhook.Spec.Signing != nil && webhook.Spec.Signing.Overlap != nil {
-		return webhook.Spec.Signing.Overlap.Duration
-	}
-	return DefaultOverlap
 }

@@ -59,14 +59,3 @@ func Adopt(secret *corev1.Secret, webhook *v1alpha1.Webhook) bool {
 	secret.OwnerReferences = NewSecret(webhook, signature.Secret{}).OwnerReferences
 	return true
 }
-
-// truncate shortens text to a number of bytes, between two characters.
-func truncate(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	for limit > 0 && text[limit]&0xC0 == 0x80 {
-		limit--
-	}
-	return text[:limit]
-}

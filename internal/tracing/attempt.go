@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/destination"
 )
 
 // Sender makes attempts, each with a span.
@@ -101,12 +102,9 @@ func describe(request *dispatcher.Request) []attribute.KeyValue {
 	if err != nil {
 		return said
 	}
-	port, err := strconv.Atoi(to.Port())
+	port, err := strconv.Atoi(destination.Port(to))
 	if err != nil {
-		port = map[string]int{"http": 80}[to.Scheme]
-	}
-	if port == 0 {
-		port = 443
+		return said
 	}
 	return append(said, semconv.ServerAddress(to.Hostname()), semconv.ServerPort(port), semconv.URLScheme(to.Scheme))
 }
