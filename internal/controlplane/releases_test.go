@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestOfficialReleases(t *testing.T) {
@@ -59,6 +60,12 @@ func TestOfficialReleases(t *testing.T) {
 			} else {
 				seen[key] = true
 			}
+		}
+	})
+
+	t.Run("silence is noticed within five seconds", func(t *testing.T) {
+		if patience >= 5*time.Second {
+			t.Errorf("a host may be silent for %s", patience)
 		}
 	})
 

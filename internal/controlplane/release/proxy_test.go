@@ -18,7 +18,7 @@ const playVariable = "RELEASE_TEST_BEHIND_PROXY"
 // A process reads the variables of proxies once, so another one plays.
 func TestProxy(t *testing.T) {
 	if os.Getenv(playVariable) != "" {
-		d := &Downloader{Hosts: []string{"release.test"}, Patience: testPatience}
+		d := &Downloader{Hosts: []string{"release.test"}, Patience: ample}
 		f := File{URL: "https://release.test/etcd", Digest: sha256Of(nil), Binaries: []string{"etcd"}, MaxSize: 1}
 		_, err := d.Fetch(t.Context(), f, t.TempDir())
 		t.Fatal(err)
