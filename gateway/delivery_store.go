@@ -32,8 +32,8 @@ type deliveryStore struct {
 	client      client.Client
 	index       *deliveryIndex
 	writes      *writeBudget
-	timeouts    *writetimeout.Timeouts
-	terminating *terminatingNamespaces
+	timeouts    *writetimeout.Timeouts // of writes
+	terminating *terminatingNamespaces // get no first attempts
 	now         func() time.Time
 }
 

@@ -77,7 +77,7 @@ func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher
 	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || publisher.Namespace != namespace {
 		return nil
 	}
-	refused := g.writes.checkBytes(namespace)
+	refused := g.store.writes.checkBytes(namespace)
 	if refused == nil {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher
 
 // requestTime is how long a request may take to store its deliveries: longer where writes take long.
 func (g *Gateway) requestTime(namespace string) time.Duration {
-	return publishTimeout + g.writeTimeouts.Timeout(namespace) - writetimeout.Min
+	return publishTimeout + g.store.timeouts.Timeout(namespace) - writetimeout.Min
 }
 
 // permitHeader checks the right to publish an event whose attributes are in the header, before any of the body is read.

@@ -77,10 +77,10 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 	if len(requests) == 0 {
 		return nil, nil
 	}
-	if p.g.terminating.contains(p.namespace) {
+	if p.g.store.terminating.contains(p.namespace) {
 		return nil, terminatingError{}
 	}
-	if refused := p.g.writes.check(p.namespace); refused != nil {
+	if refused := p.g.store.writes.check(p.namespace); refused != nil {
 		return nil, refused
 	}
 	bytes := int64(len(p.payload))
@@ -95,7 +95,7 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 	for i, granted := range decision.granted {
 		targets[i] = &target{candidate: byName[granted.webhook], index: p.g.deliveries, reservedBytes: bytes}
 	}
-	reserved, refused := p.g.writes.reserve(p.namespace, len(p.payload), len(targets))
+	reserved, refused := p.g.store.writes.reserve(p.namespace, len(p.payload), len(targets))
 	if refused != nil {
 		releaseTargets(targets)
 		return nil, refused

@@ -86,27 +86,25 @@ type Options struct {
 // Gateway serves the REST API. Make it with New, start its caches with Start,
 // and serve Handler.
 type Gateway struct {
-	client        client.WithWatch
-	callerClient  client.Client
-	tokens        *authn.Reviewer
-	rights        *authz.Authorizer
-	proxies       httpserver.Proxies
-	dispatcher    Dispatcher
-	forbidden     func() []netip.Prefix
-	namespaces    []string
-	limits        Limits
-	bodies        *bodyQuota
-	writes        *writeBudget
-	reads         *namespaceSemaphore    // of deliveries with their payloads
-	writeTimeouts *writetimeout.Timeouts // how long a write may take
-	unregistered  bool
-	metrics       *Metrics
-	panics        *panics.Guard
-	logger        *slog.Logger
-	accessLog     *slog.Logger
-	now           func() time.Time
-	random        io.Reader
-	tracer        *tracing.Tracer
+	client       client.WithWatch
+	callerClient client.Client
+	tokens       *authn.Reviewer
+	rights       *authz.Authorizer
+	proxies      httpserver.Proxies
+	dispatcher   Dispatcher
+	forbidden    func() []netip.Prefix
+	namespaces   []string
+	limits       Limits
+	bodies       *bodyQuota
+	reads        *namespaceSemaphore // of deliveries with their payloads
+	unregistered bool
+	metrics      *Metrics
+	panics       *panics.Guard
+	logger       *slog.Logger
+	accessLog    *slog.Logger
+	now          func() time.Time
+	random       io.Reader
+	tracer       *tracing.Tracer
 
 	webhooks    *webhookIndex
 	deliveries  *deliveryIndex
@@ -119,8 +117,6 @@ type Gateway struct {
 	unstored     *unstoredAttempts
 	recorder     *recorder
 	skipReporter *skipReporter
-	// terminating get no first attempts.
-	terminating *terminatingNamespaces
 
 	store     *deliveryStore
 	throttles *storeThrottles
@@ -148,11 +144,10 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, callerClient: callers,
 		tokens: o.Tokens, rights: o.Rights, proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
-		writes: newWriteBudget(o.Limits, o.Now), reads: newNamespaceSemaphore(readBytesAtOnce, o.Now),
-		writeTimeouts: writetimeout.New(o.Now),
-		unregistered:  o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
+		reads:        newNamespaceSemaphore(readBytesAtOnce, o.Now),
+		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
 		webhooks: newWebhookIndex(o.Now), deliveries: newDeliveryIndex(o.Now), eventTypes: newEventTypeIndex(o.Now),
-		broadcaster: newBroadcaster(), terminating: newTerminatingNamespaces(o.Now),
+		broadcaster: newBroadcaster(),
 	}
 	g.skipReporter = &skipReporter{
 		client: o.Client, object: o.Skipped, replica: o.Replica,
@@ -160,7 +155,10 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.webhooks.Panics, g.deliveries.Panics, g.eventTypes.Panics = o.Panics, o.Panics, o.Panics
 	g.webhooks.broadcaster, g.deliveries.broadcaster = g.broadcaster, g.broadcaster
-	g.store = &deliveryStore{client: o.Client, index: g.deliveries, writes: g.writes, timeouts: g.writeTimeouts, terminating: g.terminating, now: o.Now}
+	g.store = &deliveryStore{
+		client: o.Client, index: g.deliveries, writes: newWriteBudget(o.Limits, o.Now), timeouts: writetimeout.New(o.Now),
+		terminating: newTerminatingNamespaces(o.Now), now: o.Now,
+	}
 	g.staleness = &staleness{client: o.Client, webhooks: g.webhooks, deliveries: g.deliveries, eventTypes: g.eventTypes}
 	g.setUpAttempts(o)
 	if o.Dashboard {
@@ -193,7 +191,7 @@ func (g *Gateway) setUpAttempts(o Options) {
 		}
 		return err
 	}
-	g.recorder = newRecorder(o.First.Records, create, g.deliveries.isControllerBehind, g.writes, o.Metrics, o.Panics, o.Now)
+	g.recorder = newRecorder(o.First.Records, create, g.deliveries.isControllerBehind, g.store.writes, o.Metrics, o.Panics, o.Now)
 	g.throttles = newStoreThrottles(g.attempter.limiter, o.Now)
 	g.deletions = &deletionSweeper{
 		webhooks: g.webhooks, secrets: g.attempter.secrets, limiter: g.attempter.limiter, recorder: g.recorder, unstored: g.unstored,

@@ -60,7 +60,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	if refused := g.writes.check(namespace); refused != nil {
+	if refused := g.store.writes.check(namespace); refused != nil {
 		return nil, failRequest(ctx, refused)
 	}
 	// A test fills the backlog like any event, and says so if it cannot.
@@ -69,7 +69,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 		return nil, failRequest(ctx, admitted.refused)
 	}
 	defer g.deliveries.release(namespace, webhook.Name, int64(len(body)))
-	reserved, refused := g.writes.reserve(namespace, len(body), 1)
+	reserved, refused := g.store.writes.reserve(namespace, len(body), 1)
 	if refused != nil {
 		return nil, failRequest(ctx, refused)
 	}
