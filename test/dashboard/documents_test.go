@@ -18,6 +18,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // Every clone carries the image.
@@ -31,16 +32,16 @@ var _ = Describe("the screenshots of the documents", func() {
 		if os.Getenv("DOCUMENTS") == "" {
 			Skip("make screenshots takes them")
 		}
-		namespace := newNamespace(ctx, "shop")
-		token := tokenFor(ctx, namespace, everything...)
+		namespace := cluster.NewNamespace(ctx, "shop")
+		token := cluster.NewAccount(ctx, namespace, "person", everything...)
 		endpoint.Script("/hooks/orders", receiver.Step{Status: http.StatusBadGateway, Body: "upstream orders-db is away", Delay: 400 * time.Millisecond},
 			receiver.Step{Times: 2, Fault: receiver.Hang}, receiver.Step{Status: http.StatusServiceUnavailable, Body: "starting"})
-		declare(ctx, namespace, "orders", endpoint.URL("/hooks/orders"), func(w *v1alpha1.Webhook) {
+		cluster.CreateWebhook(ctx, namespace, "orders", endpoint.URL("/hooks/orders"), func(w *v1alpha1.Webhook) {
 			w.Spec.RetryPolicy.Delays = &[]metav1.Duration{{Duration: 2 * time.Second}, {Duration: 5 * time.Second}, {Duration: 10 * time.Second}, {Duration: 20 * time.Second}}
 			w.Spec.RetryPolicy.Timeout = &metav1.Duration{Duration: 4 * time.Second}
 		})
-		publish(ctx, token, exampleOf("verification.completed"))
-		Eventually(func() int { return endpoint.Counts("/hooks/orders").Posts }).WithTimeout(2 * time.Minute).WithPolling(pollEvery).Should(BeNumerically(">=", 4))
+		suite.Post(ctx, gateway, "/v1/events", token, exampleOf("verification.completed"))
+		Eventually(func() int { return endpoint.Counts("/hooks/orders").Posts }).WithTimeout(2 * time.Minute).Should(BeNumerically(">=", 4))
 		id := deliveries(ctx, namespace, v1alpha1.DeliveryRetrying, 1)[0]
 		t := signedIn(looks[0], token)
 		command(t, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 1280, Height: 860, DeviceScaleFactor: 1.5})

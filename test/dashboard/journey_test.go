@@ -24,10 +24,10 @@ var _ = Describe("the journey", func() {
 			with, how = keyboard{}, ", by keyboard"
 		}
 		It("from a token to a delivery that arrives works in "+l.name+how, func(ctx SpecContext) {
-			namespace := newNamespace(ctx, "shop-"+l.name)
+			namespace := cluster.NewNamespace(ctx, "shop-"+l.name)
 			wrong, right := "/"+namespace+"/hokks", "/"+namespace+"/hooks"
 			endpoint.Script(wrong, receiver.Step{Status: http.StatusNotFound, Body: "404: there is no /hokks here"})
-			token := tokenFor(ctx, namespace, everything...)
+			token := cluster.NewAccount(ctx, namespace, "person", everything...)
 			t := newTab(l)
 
 			t.visit("/dashboard/")
@@ -47,7 +47,7 @@ var _ = Describe("the journey", func() {
 			with.press(t, "Create webhook")
 			t.shows("it is not shown again")
 			t.picture("secret")
-			oneAttempt(ctx, namespace, "orders")
+			cluster.SetOneAttempt(ctx, namespace, "orders")
 			with.press(t, "I have copied it, go to the webhook")
 			t.shows("Nothing was sent yet")
 			t.picture("webhook")

@@ -272,9 +272,9 @@ var _ = Describe("under load", Serial, func() {
 		if err != nil {
 			Skip("a measurement: LIVE=5m, on a machine that does nothing else")
 		}
-		l := &load{namespace: newNamespace(ctx, "load")}
+		l := &load{namespace: cluster.NewNamespace(ctx, "load")}
 		l.seed(ctx, size("WEBHOOKS", 200), size("DELIVERIES", 2000))
-		token := tokenFor(ctx, l.namespace, everything...)
+		token := cluster.NewAccount(ctx, l.namespace, "person", everything...)
 		By("letting what that has set off come to rest")
 		<-time.After(settles)
 		changing, stop := context.WithCancel(ctx)
@@ -284,7 +284,7 @@ var _ = Describe("under load", Serial, func() {
 		base := "/dashboard/ns/" + l.namespace
 		pages := []string{base + "/", base + "/webhooks", base + "/webhooks/" + identity.WebhookID(l.namespace, l.webhooks[0])}
 		for _, path := range pages {
-			waited, p99 := fetchAll(ctx, tokenFor(ctx, l.namespace, everything...), path)
+			waited, p99 := fetchAll(ctx, cluster.NewAccount(ctx, l.namespace, "person", everything...), path)
 			measured("%s, asked for %d times by a program: rights unknown %s, p99 after that %s", path, fetched, waited, p99)
 			Expect(waited).To(BeNumerically("<", slowestPage), path)
 			Expect(p99).To(BeNumerically("<", slowestPage), path)

@@ -28,6 +28,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // signedIn is a tab of a person who has come in.
@@ -42,20 +43,20 @@ func signedIn(l look, token string) *tab {
 
 var _ = Describe("every page", func() {
 	It("holds in each look, with something on it", func(ctx SpecContext) {
-		namespace := newNamespace(ctx, "pages")
-		token := tokenFor(ctx, namespace, everything...)
+		namespace := cluster.NewNamespace(ctx, "pages")
+		token := cluster.NewAccount(ctx, namespace, "person", everything...)
 		endpoint.Script("/pages/failing", receiver.Step{Status: http.StatusInternalServerError, Body: "database is away"})
 		endpoint.Script("/pages/gone", receiver.Step{Status: http.StatusGone})
 		retries := func(w *v1alpha1.Webhook) {
 			w.Spec.RetryPolicy.Delays = &[]metav1.Duration{{Duration: time.Second}, {Duration: 2 * time.Second}, {Duration: time.Hour}}
 		}
-		declare(ctx, namespace, "healthy", endpoint.URL("/pages/ok"))
-		failing := declare(ctx, namespace, "failing", endpoint.URL("/pages/failing"))
-		declare(ctx, namespace, "gone", endpoint.URL("/pages/gone"))
-		declare(ctx, namespace, "retrying", endpoint.URL("/pages/failing"), retries)
-		declare(ctx, namespace, "held", endpoint.URL("/pages/ok"), func(w *v1alpha1.Webhook) { w.Spec.Suspend = true })
+		cluster.CreateWebhook(ctx, namespace, "healthy", endpoint.URL("/pages/ok"))
+		failing := cluster.CreateWebhook(ctx, namespace, "failing", endpoint.URL("/pages/failing"))
+		cluster.CreateWebhook(ctx, namespace, "gone", endpoint.URL("/pages/gone"))
+		cluster.CreateWebhook(ctx, namespace, "retrying", endpoint.URL("/pages/failing"), retries)
+		cluster.CreateWebhook(ctx, namespace, "held", endpoint.URL("/pages/ok"), func(w *v1alpha1.Webhook) { w.Spec.Suspend = true })
 		for range 12 {
-			publish(ctx, token, exampleOf("context.created"))
+			suite.Post(ctx, gateway, "/v1/events", token, exampleOf("context.created"))
 		}
 		failed := deliveries(ctx, namespace, v1alpha1.DeliveryFailed, 13)
 		retrying := deliveries(ctx, namespace, v1alpha1.DeliveryRetrying, 12)
@@ -82,21 +83,21 @@ var _ = Describe("every page", func() {
 	}, SpecTimeout(4*time.Minute))
 
 	It("holds whatever strangers write", func(ctx SpecContext) {
-		namespace := newNamespace(ctx, "hostile")
-		token := tokenFor(ctx, namespace, everything...)
+		namespace := cluster.NewNamespace(ctx, "hostile")
+		token := cluster.NewAccount(ctx, namespace, "person", everything...)
 		seed := GinkgoRandomSeed()
 		random := rand.New(rand.NewPCG(uint64(seed), 1))
 		for i := range 3 {
 			text := hostileText(random)
 			path := fmt.Sprintf("/hostile/%d", i)
 			endpoint.Script(path, receiver.Step{Status: http.StatusInternalServerError, Body: text + strings.Repeat("W", payload.MaxBytes)})
-			declare(ctx, namespace, fmt.Sprintf("w%d", i), endpoint.URL(path)+"?"+strings.Repeat("long", 400), func(w *v1alpha1.Webhook) {
+			cluster.CreateWebhook(ctx, namespace, fmt.Sprintf("w%d", i), endpoint.URL(path)+"?"+strings.Repeat("long", 400), func(w *v1alpha1.Webhook) {
 				w.Spec.Description = cutTo(text, 1000)
 				w.Spec.Events = []string{"context.*", strings.Repeat("a", 120) + ".*"}
 			})
 		}
 		data := hostileData(random)
-		publish(ctx, token, `{"event":"context.failed","timestamp":"`+payload.FormatTimestamp(hostileTime)+`","data":`+data+`}`)
+		suite.Post(ctx, gateway, "/v1/events", token, `{"event":"context.failed","timestamp":"`+payload.FormatTimestamp(hostileTime)+`","data":`+data+`}`)
 		failed := deliveries(ctx, namespace, v1alpha1.DeliveryFailed, 3)
 		said(ctx, namespace, []string{hostileText(random), hostileText(random), strings.Repeat("W", 1024)})
 		for _, l := range looks {
@@ -116,10 +117,10 @@ var _ = Describe("every page", func() {
 	}, SpecTimeout(4*time.Minute))
 
 	It("works without script but for what follows changes", func(ctx SpecContext) {
-		namespace := newNamespace(ctx, "noscript")
-		declare(ctx, namespace, "orders", endpoint.URL("/noscript"))
-		token := tokenFor(ctx, namespace, everything...)
-		publish(ctx, token, exampleOf("context.created"))
+		namespace := cluster.NewNamespace(ctx, "noscript")
+		cluster.CreateWebhook(ctx, namespace, "orders", endpoint.URL("/noscript"))
+		token := cluster.NewAccount(ctx, namespace, "person", everything...)
+		suite.Post(ctx, gateway, "/v1/events", token, exampleOf("context.created"))
 		id := deliveries(ctx, namespace, v1alpha1.DeliverySucceeded, 1)[0]
 		t := signedIn(scriptless, token)
 		t.visit("/dashboard/ns/" + namespace + "/deliveries/" + id)
@@ -187,14 +188,14 @@ func cutTo(text string, most int) string {
 
 var _ = Describe("a page that is open", func() {
 	It("follows what happens, also when it gets no stream", func(ctx SpecContext) {
-		namespace := newNamespace(ctx, "live")
-		id := declare(ctx, namespace, "orders", endpoint.URL("/live"))
-		token := tokenFor(ctx, namespace, everything...)
+		namespace := cluster.NewNamespace(ctx, "live")
+		id := cluster.CreateWebhook(ctx, namespace, "orders", endpoint.URL("/live"))
+		token := cluster.NewAccount(ctx, namespace, "person", everything...)
 		t := signedIn(looks[0], token)
 		t.visit("/dashboard/ns/" + namespace + "/webhooks/" + id)
 		t.shows("Live")
 		ask[bool](t, `(window.same = true)`)
-		publish(ctx, token, exampleOf("context.created"))
+		suite.Post(ctx, gateway, "/v1/events", token, exampleOf("context.created"))
 		t.shows("succeeded context.created")
 		Expect(ask[bool](t, `window.same === true`)).To(BeTrue(), "the page was not loaded again")
 		mouse{}.press(t, "context.created")
@@ -204,36 +205,36 @@ var _ = Describe("a page that is open", func() {
 		command(polling, network.SetBlockedURLs, network.SetBlockedURLsParams{URLPatterns: []*network.BlockPattern{{URLPattern: "*://*:*/*/live?*", Block: true}}})
 		polling.visit("/dashboard/ns/" + namespace + "/webhooks/" + id)
 		polling.shows("Every 10 s")
-		publish(ctx, token, exampleOf("context.failed"))
+		suite.Post(ctx, gateway, "/v1/events", token, exampleOf("context.failed"))
 		polling.shows("context.failed")
 		command(polling, network.SetBlockedURLs, network.SetBlockedURLsParams{})
 		polling.shows("Live")
 	}, SpecTimeout(2*time.Minute))
 
 	It("says what changed to who cannot see it", func(ctx SpecContext) {
-		namespace := newNamespace(ctx, "focus")
+		namespace := cluster.NewNamespace(ctx, "focus")
 		endpoint.Script("/focus", receiver.Step{Status: http.StatusInternalServerError}, receiver.Step{})
-		declare(ctx, namespace, "orders", endpoint.URL("/focus"), func(w *v1alpha1.Webhook) {
+		cluster.CreateWebhook(ctx, namespace, "orders", endpoint.URL("/focus"), func(w *v1alpha1.Webhook) {
 			w.Spec.RetryPolicy.Delays = &[]metav1.Duration{{Duration: time.Hour}}
 		})
-		token := tokenFor(ctx, namespace, everything...)
-		publish(ctx, token, exampleOf("context.created"))
+		token := cluster.NewAccount(ctx, namespace, "person", everything...)
+		suite.Post(ctx, gateway, "/v1/events", token, exampleOf("context.created"))
 		id := deliveries(ctx, namespace, v1alpha1.DeliveryRetrying, 1)[0]
 		t := signedIn(looks[0], token)
 		t.visit("/dashboard/ns/" + namespace + "/deliveries/" + id)
 		t.shows("Live")
-		retry(ctx, token, id)
-		Eventually(func() string { return ask[string](t, `document.getElementById("announce").textContent`) }).WithTimeout(soon).WithPolling(pollEvery).
+		suite.Post(ctx, gateway, "/v1/deliveries/"+id+"/retry", token, "")
+		Eventually(func() string { return ask[string](t, `document.getElementById("announce").textContent`) }).
 			Should(Equal("Delivery succeeded"))
 	}, SpecTimeout(time.Minute))
 })
 
 var _ = Describe("what is to be copied", func() {
 	It("is the exact body, and snippets that verify it", func(ctx SpecContext) {
-		namespace := newNamespace(ctx, "copy")
-		declare(ctx, namespace, "orders", endpoint.URL("/copy"))
-		token := tokenFor(ctx, namespace, everything...)
-		publish(ctx, token, exampleOf("context.created"))
+		namespace := cluster.NewNamespace(ctx, "copy")
+		cluster.CreateWebhook(ctx, namespace, "orders", endpoint.URL("/copy"))
+		token := cluster.NewAccount(ctx, namespace, "person", everything...)
+		suite.Post(ctx, gateway, "/v1/events", token, exampleOf("context.created"))
 		id := deliveries(ctx, namespace, v1alpha1.DeliverySucceeded, 1)[0]
 		t := signedIn(looks[0], token)
 		t.visit("/dashboard/ns/" + namespace + "/deliveries/" + id)
@@ -271,9 +272,9 @@ var _ = Describe("what is to be copied", func() {
 
 var _ = Describe("the history of the browser", func() {
 	It("has neither a token nor a secret in it", func(ctx SpecContext) {
-		namespace := newNamespace(ctx, "history")
-		declare(ctx, namespace, "orders", endpoint.URL("/history"))
-		token := tokenFor(ctx, namespace, everything...)
+		namespace := cluster.NewNamespace(ctx, "history")
+		cluster.CreateWebhook(ctx, namespace, "orders", endpoint.URL("/history"))
+		token := cluster.NewAccount(ctx, namespace, "person", everything...)
 		t := newTab(looks[0])
 		t.visit("/dashboard/sign-in#token=" + token)
 		Expect(t.where()).NotTo(ContainSubstring("token"))

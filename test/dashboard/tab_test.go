@@ -141,7 +141,7 @@ func (t *tab) settled() {
 	GinkgoHelper()
 	Eventually(func() bool {
 		return t.holdsTrue(`document.readyState === "complete" && !!document.querySelector("main") && document.fonts.status === "loaded"`)
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue(), t.where())
+	}).Should(BeTrue(), t.where())
 }
 
 // ask evaluates script in the page.
@@ -163,7 +163,7 @@ func (t *tab) shows(text string) {
 		}
 		t.reload()
 		return false
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue(), "%s does not show %q", t.where(), text)
+	}).Should(BeTrue(), "%s does not show %q", t.where(), text)
 	t.settled()
 }
 
@@ -243,7 +243,7 @@ func (t *tab) turned(before float64) {
 	Eventually(func() bool {
 		now, err := chromedp.Run(t.ctx, chromedp.Evaluate[float64](`performance.timeOrigin`))
 		return err == nil && now != before
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue(), "no other page came from %s", t.where())
+	}).Should(BeTrue(), "no other page came from %s", t.where())
 	t.settled()
 }
 

@@ -13,6 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/admission"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // Whoever may install admission webhooks for a namespace can keep every status in it
@@ -63,18 +64,18 @@ var _ = Describe("an admission webhook of another tenant that is", Ordered, func
 
 			server.Answer(broken.verdict)
 			hostile.publish(ctx, waiting, webhooks...)
-			Eventually(ctx, func() int { return len(server.Reviews()) }).WithTimeout(soon).WithPolling(pollEvery).Should(BeNumerically(">", 0))
+			Eventually(ctx, func() int { return len(server.Reviews()) }).Should(BeNumerically(">", 0))
 			if broken.how != "slow" { // and nothing else is written meanwhile
 				Eventually(ctx, func() (float64, error) {
 					samples, err := stack.Scrape(ctx, manager.MetricsURL)
 					return samples.Sum("bbmcp_runner_stalled_namespaces"), err
-				}).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(1.0))
+				}).Should(Equal(1.0))
 				quiet.publish(ctx, 1, healthy)
-				Eventually(ctx, func() int { return quiet.endpoint.Counts("/" + name).Posts }).WithTimeout(2 * time.Second).WithPolling(pollEvery).Should(Equal(1))
+				Eventually(ctx, func() int { return quiet.endpoint.Counts("/" + name).Posts }).WithTimeout(2 * time.Second).Should(Equal(1))
 			}
 			began, asked := time.Now(), len(server.Reviews())
 			times := percentiles(publishSteadily(ctx, quiet, &watch, healthy, stream, nil))
-			quiet.waitSucceeded(ctx, soon)
+			quiet.waitSucceeded(ctx, suite.Soon)
 			rate := float64(len(server.Reviews())-asked) / time.Since(began).Seconds()
 			measured("%s: the neighbour's %d deliveries: %s; %.1f writes a second were tried in vain", broken.how, stream, times, rate)
 			Expect(times.half).To(BeNumerically("<", 500*time.Millisecond))
@@ -93,7 +94,7 @@ var _ = Describe("an admission webhook of another tenant that is", Ordered, func
 			Eventually(ctx, func() (float64, error) {
 				samples, err := stack.Scrape(ctx, manager.MetricsURL)
 				return samples.Sum("bbmcp_runner_stalled_namespaces") + samples.Sum("bbmcp_runner_stranded"), err
-			}).WithTimeout(soon).WithPolling(pollEvery).Should(BeZero())
+			}).Should(BeZero())
 			Expect(server.Count("webhookdeliveries/status", admissionv1.Update)).To(BeNumerically(">=", waiting))
 		})
 	}

@@ -69,6 +69,6 @@ func publishSteadily(ctx SpecContext, t *tenant, watch *stopwatch, webhook *v1al
 		t.publish(ctx, 1, webhook)
 		<-tick.C
 	}
-	Eventually(ctx, func() int { return len(watch.latencies(t)) }).WithTimeout(time.Minute).WithPolling(pollEvery).Should(Equal(n))
+	Eventually(ctx, func() int { return len(watch.latencies(t)) }).WithTimeout(time.Minute).Should(Equal(n))
 	return watch.latencies(t)
 }

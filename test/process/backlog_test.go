@@ -15,6 +15,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // stopwatch tells how long each delivery took from the API server's yes to its
@@ -92,7 +93,7 @@ var _ = Describe("a restart with a backlog", func() {
 		for n := range fresh {
 			t.publish(ctx, 1, healthy)
 			arrived := func(c receiver.Counts) bool { return c.Posts > n }
-			limited, cancel := context.WithTimeout(ctx, soon)
+			limited, cancel := context.WithTimeout(ctx, suite.Soon)
 			Expect(t.endpoint.Wait(limited, "/healthy", arrived)).To(Succeed())
 			cancel()
 		}

@@ -16,6 +16,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 var _ = Describe("a caller without rights that sends 60 batches of 8 MiB at a time", func() {
@@ -28,8 +29,7 @@ var _ = Describe("a caller without rights that sends 60 batches of 8 MiB at a ti
 			Supervise: true, Args: []string{"--allow-unregistered-event-types"}, Env: []string{fmt.Sprintf("GOMEMLIMIT=%dMiB", limit)},
 		})
 		e.warm(ctx)
-		nobody, err := cluster.Token(ctx, t.namespace, "nobody", nil)
-		Expect(err).NotTo(HaveOccurred())
+		nobody := cluster.NewAccount(ctx, t.namespace, "nobody")
 		items := make([]string, 100)
 		for i := range items {
 			items[i] = fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"/s","type":"order.created","data":{"pad":%q}}`, i, strings.Repeat("x", size/100-100))
@@ -61,7 +61,7 @@ var _ = Describe("a caller without rights that sends 60 batches of 8 MiB at a ti
 			status, answer := e.post(ctx, fmt.Sprintf("beside-%d", n), "wait=5")
 			slowest = max(slowest, time.Since(began))
 			Expect(status).To(Equal(http.StatusAccepted), answer)
-			pass(ctx, pollEvery)
+			pass(ctx, suite.PollEvery)
 		}
 		senders.Wait()
 		measured("most heap %.0f MiB of %d; answers %v; the slowest publish beside it took %s", most/mebi, limit, statuses, slowest.Round(time.Millisecond))

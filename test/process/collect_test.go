@@ -16,6 +16,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 var _ = Describe("what is no longer needed", func() {
@@ -27,8 +28,8 @@ var _ = Describe("what is no longer needed", func() {
 		t.ready(ctx, hook, stays)
 		t.publish(ctx, 120, hook, stays)
 		t.publishEdited(ctx, 10, 0, byHand, hook)
-		t.waitNone(ctx, "status.state=", soon)
-		t.waitNone(ctx, "status.state=Pending", soon)
+		t.waitNone(ctx, "status.state=", suite.Soon)
+		t.waitNone(ctx, "status.state=Pending", suite.Soon)
 
 		began := time.Now()
 		Expect(cluster.Client.Delete(ctx, hook, client.PropagationPolicy(metav1.DeletePropagationBackground))).To(Succeed()) // as kubectl does
@@ -36,7 +37,7 @@ var _ = Describe("what is no longer needed", func() {
 		Eventually(ctx, func() bool {
 			err := cluster.Client.Get(ctx, types.NamespacedName{Namespace: t.namespace, Name: "hook-signing"}, &corev1.Secret{})
 			return apierrors.IsNotFound(err)
-		}).WithTimeout(time.Minute).WithPolling(pollEvery).Should(BeTrue())
+		}).WithTimeout(time.Minute).Should(BeTrue())
 		measured("70 deliveries, finished, waiting and made by hand, and the secret were gone after %s", since(began, time.Now()))
 		left, err := t.list(ctx, "")
 		Expect(err).NotTo(HaveOccurred())
@@ -93,7 +94,7 @@ var _ = Describe("what is no longer needed", func() {
 				}
 			}
 			return have, err
-		}).WithTimeout(time.Minute).WithPolling(10 * pollEvery).Should(Equal(want))
+		}).WithTimeout(time.Minute).WithPolling(10 * suite.PollEvery).Should(Equal(want))
 		measured("%d finished deliveries (all finished after %s) were within their bounds %s later", 3*each+failures,
 			since(began, finished), since(finished, time.Now()))
 		t.expectVerified()

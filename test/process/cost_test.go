@@ -13,6 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // requests are what the API server has been asked about deliveries.
@@ -83,7 +84,7 @@ var _ = Describe("what deliveries cost", func() {
 				}
 			}
 			return true
-		}).WithTimeout(2*time.Minute).WithPolling(10*pollEvery).Should(BeTrue(), "at first %v, still %v", base, &after)
+		}).WithTimeout(2*time.Minute).WithPolling(10*suite.PollEvery).Should(BeTrue(), "at first %v, still %v", base, &after)
 		t.expectVerified()
 	})
 })

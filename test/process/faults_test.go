@@ -16,6 +16,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // unsettledBound is U: how many deliveries a crash may repeat.
@@ -139,7 +140,7 @@ func pauseLeader(ctx context.Context, r *run) {
 	posts := r.endpoint.Counts("").Posts
 	Expect(r.endpoint.Wait(ctx, "", func(c receiver.Counts) bool { return c.Posts > posts })).To(Succeed())
 	Expect(r.leader.Resume()).To(Succeed())
-	Eventually(ctx, r.leader.Process.Done()).WithTimeout(soon).Should(BeClosed(), "a leader that was deposed ends")
+	Eventually(ctx, r.leader.Process.Done()).Should(BeClosed(), "a leader that was deposed ends")
 }
 
 func killSidecar(_ context.Context, r *run) { r.leader.Dispatcher().Stop(0) }
@@ -173,7 +174,7 @@ func annotate(ctx context.Context, r *run) {
 	var annotators sync.WaitGroup
 	annotators.Go(func() {
 		for round := 0; ctx.Err() == nil; round++ {
-			pass(ctx, pollEvery)
+			pass(ctx, suite.PollEvery)
 			list, _ := r.list(ctx, "status.state!=Succeeded")
 			patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{"example.com/round":"%d"}}}`, round))
 			for i := range list {
@@ -205,7 +206,7 @@ func lagAndLose(_ context.Context, r *run) {
 		Eventually(ctx, func() (float64, error) {
 			samples, err := stack.Scrape(ctx, r.leader.MetricsURL)
 			return samples.Sum("bbmcp_deliveries_total", "outcome", "succeeded"), err
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(BeEquivalentTo(r.endpoint.Counts("").Unique),
+		}).Should(BeEquivalentTo(r.endpoint.Counts("").Unique),
 			"deliveries that are accounted for, whatever became of the answer")
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // emitter publishes over REST.
@@ -39,8 +40,7 @@ func newEmitter(ctx context.Context, t *tenant, args ...string) *emitter {
 func newEmitterOf(ctx context.Context, t *tenant, options stack.GatewayOptions) *emitter {
 	GinkgoHelper()
 	front := startGateway(ctx, options)
-	token, err := cluster.Token(ctx, t.namespace, "publisher", []string{"bbmcp-publisher"})
-	Expect(err).NotTo(HaveOccurred())
+	token := cluster.NewAccount(ctx, t.namespace, "publisher", suite.Publisher)
 	return &emitter{front: front, url: front.URL, token: token}
 }
 
@@ -90,8 +90,7 @@ func postEvent(ctx context.Context, through *http.Client, url, token, kind, id, 
 // warm publishes until the gateway delivers at once.
 func (e *emitter) warm(ctx context.Context) {
 	GinkgoHelper()
-	Eventually(ctx, func() []string { return e.publish(ctx, "wait=5") }).
-		WithTimeout(soon).WithPolling(pollEvery).Should(Equal([]string{rest.DeliverySucceeded}))
+	Eventually(ctx, func() []string { return e.publish(ctx, "wait=5") }).Should(Equal([]string{rest.DeliverySucceeded}))
 }
 
 var _ = Describe("what published deliveries cost", func() {
@@ -112,8 +111,7 @@ var _ = Describe("what published deliveries cost", func() {
 		for range batch {
 			e.publish(ctx, prefer)
 		}
-		Eventually(ctx, func() int { return t.endpoint.Counts("/hook").Accepted }).
-			WithTimeout(soon).WithPolling(pollEvery).Should(BeNumerically(">", batch))
+		Eventually(ctx, func() int { return t.endpoint.Counts("/hook").Accepted }).Should(BeNumerically(">", batch))
 		t.waitSucceeded(ctx, time.Minute)
 		used = deliveryRequests(ctx).minus(before)
 		measured("%d deliveries with Prefer: %s and %v: %+v", batch, prefer, args, used)
@@ -134,12 +132,12 @@ var _ = Describe("what published deliveries cost", func() {
 		Eventually(ctx, func(g Gomega) { // the latest is recorded a moment later
 			used := all()
 			g.Expect(used).To(Equal(requests{creates: used.creates, statusUpdates: used.creates}))
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+		}).Should(Succeed())
 	})
 
 	It("is one create and one status write for one that is stored first", SpecTimeout(2*time.Minute), func(ctx SpecContext) {
 		_, all, e, _ := cost(ctx, "respond-async")
 		n := float64(e.serial) // those before it are records, or were stored first too
-		Eventually(ctx, all).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(requests{creates: n, statusUpdates: n}))
+		Eventually(ctx, all).Should(Equal(requests{creates: n, statusUpdates: n}))
 	})
 })

@@ -20,6 +20,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // changingWebhook is one whose url, secret and policy change under load, and the
@@ -136,14 +137,13 @@ var _ = Describe("a webhook whose endpoint changes at random under load", func()
 			load.Wait()
 			GinkgoWriter.Println(by)
 
-			Eventually(ctx, func(g Gomega) { m.isWell(ctx, g) }).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed(), by)
-			Eventually(ctx, func() []string { return m.emitter.publish(ctx, "wait=5") }).
-				WithTimeout(soon).WithPolling(pollEvery).Should(Equal([]string{"succeeded"}), by)
+			Eventually(ctx, func(g Gomega) { m.isWell(ctx, g) }).Should(Succeed(), by)
+			Eventually(ctx, func() []string { return m.emitter.publish(ctx, "wait=5") }).Should(Equal([]string{"succeeded"}), by)
 			Consistently(ctx, func(g Gomega) {
 				m.isWell(ctx, g)
 				g.Expect(m.emitter.publish(ctx, "wait=5")).To(Equal([]string{"succeeded"}))
 			}).WithTimeout(4*time.Second).WithPolling(100*time.Millisecond).Should(Succeed(), by)
-			m.waitNone(ctx, "status.state!=Succeeded,status.state!=Failed", soon)
+			m.waitNone(ctx, "status.state!=Succeeded,status.state!=Failed", suite.Soon)
 			formerPosts += m.endpoint.Counts(former).Posts
 		}
 		Expect(formerPosts).To(BeNumerically(">", 0), "no former endpoint was sent anything, which proves nothing")

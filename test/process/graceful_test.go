@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 var _ = Describe("a leader that is asked to stop", func() {
@@ -40,12 +41,12 @@ var _ = Describe("a leader that is asked to stop", func() {
 		asked := time.Now()
 		Expect(leader.Process.Signal(syscall.SIGTERM)).To(Succeed())
 		t.endpoint.Script("", receiver.Step{}) // for what arrives from now on
-		Eventually(ctx, leaseHolder).WithTimeout(soon).WithPolling(pollEvery / 2).ShouldNot(Equal(before))
+		Eventually(ctx, leaseHolder).WithPolling(suite.PollEvery / 2).ShouldNot(Equal(before))
 		released := time.Now()
 		mu.Lock()
 		last := arrivals[len(arrivals)-1]
 		mu.Unlock()
-		Eventually(ctx, leader.Process.Done()).WithTimeout(soon).Should(BeClosed())
+		Eventually(ctx, leader.Process.Done()).Should(BeClosed())
 		ended := time.Now()
 		waitLeads(ctx, heir)
 		took := time.Now()
@@ -82,11 +83,11 @@ var _ = Describe("a leader that is asked to stop", func() {
 		t.publish(ctx, total, hook)
 		arrived := func(c receiver.Counts) bool { return c.Posts > 0 }
 		Expect(t.endpoint.Wait(ctx, "", arrived)).To(Succeed())
-		Eventually(ctx, proxy.Refused).WithTimeout(soon).WithPolling(pollEvery).Should(BeNumerically(">", 0))
+		Eventually(ctx, proxy.Refused).Should(BeNumerically(">", 0))
 
 		asked := time.Now()
 		Expect(leader.Process.Signal(syscall.SIGTERM)).To(Succeed())
-		Eventually(ctx, leader.Process.Done()).WithTimeout(soon).Should(BeClosed())
+		Eventually(ctx, leader.Process.Done()).Should(BeClosed())
 		ended := time.Now()
 		measured("with --drain-grace=%s and results that cannot be written it ended %s after SIGTERM", grace, since(asked, ended))
 		Expect(ended).To(BeTemporally("<", asked.Add(grace+grace/2)), "it does not begin to wait anew")
@@ -108,7 +109,7 @@ var _ = Describe("a gateway that is asked to stop", func() {
 		t.ready(ctx, t.declare(ctx, "hook"))
 		e := newEmitter(ctx, t, "--drain-delay=1s")
 		e.warm(ctx)
-		t.waitSucceeded(ctx, soon)
+		t.waitSucceeded(ctx, suite.Soon)
 		before := t.endpoint.Counts("")
 		t.endpoint.Script("/hook", receiver.Step{Delay: answerTime})
 
@@ -129,11 +130,11 @@ var _ = Describe("a gateway that is asked to stop", func() {
 		asked := time.Now()
 		Expect(e.front.Process.Signal(syscall.SIGTERM)).To(Succeed())
 		publishers.Wait()
-		Eventually(ctx, e.front.Process.Done()).WithTimeout(soon).Should(BeClosed())
+		Eventually(ctx, e.front.Process.Done()).Should(BeClosed())
 		Expect(e.front.Process.Err()).NotTo(HaveOccurred(), "it ends as asked")
 		measured("with %d events under way it ended %s after SIGTERM", 3*each, since(asked, time.Now()))
 		t.endpoint.Script("/hook", receiver.Step{})
-		t.waitSucceeded(ctx, soon)
+		t.waitSucceeded(ctx, suite.Soon)
 
 		total := before.Unique + 3*each
 		Expect(t.endpoint.Counts("")).To(Equal(receiver.Counts{Posts: total, Verified: total, Unique: total, Accepted: total}))

@@ -16,6 +16,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // toldWithin is how soon people must see that an endpoint takes nothing.
@@ -73,7 +74,7 @@ var _ = Describe("an endpoint that takes nothing", func() {
 				}
 			}
 			return waiting
-		}).WithTimeout(toldWithin).WithPolling(5 * pollEvery).Should(BeEmpty())
+		}).WithTimeout(toldWithin).WithPolling(5 * suite.PollEvery).Should(BeEmpty())
 		GinkgoWriter.Println("told after:", took)
 		AddReportEntry("told after", took)
 		Expect(healthOf(ctx, broken).Message).To(ContainSubstring("the latest with HTTPStatus 500"))
@@ -83,13 +84,13 @@ var _ = Describe("an endpoint that takes nothing", func() {
 		Expect(reasons(ctx, broken)).To(ContainElement(v1alpha1.ReasonAttemptsFailing))
 
 		By("being mended")
-		Eventually(ctx, func() string { return healthOf(ctx, mended).Reason }).WithTimeout(soon + toldWithin).WithPolling(5 * pollEvery).Should(Equal(v1alpha1.ReasonDelivering))
-		Eventually(ctx, func() []string { return reasons(ctx, mended) }).WithTimeout(soon).WithPolling(pollEvery).Should(ContainElement("Recovered"))
+		Eventually(ctx, func() string { return healthOf(ctx, mended).Reason }).WithTimeout(suite.Soon + toldWithin).WithPolling(5 * suite.PollEvery).Should(Equal(v1alpha1.ReasonDelivering))
+		Eventually(ctx, func() []string { return reasons(ctx, mended) }).Should(ContainElement("Recovered"))
 
 		By("getting another url")
 		broken.Spec.URL = t.endpoint.URL("/new")
 		Expect(cluster.Client.Update(ctx, broken)).To(Succeed())
-		Eventually(ctx, func() string { return healthOf(ctx, broken).Reason }).WithTimeout(soon).WithPolling(pollEvery).Should(Equal(v1alpha1.ReasonNoDeliveries))
+		Eventually(ctx, func() string { return healthOf(ctx, broken).Reason }).Should(Equal(v1alpha1.ReasonNoDeliveries))
 		Expect(reasons(ctx, broken)).NotTo(ContainElement("Recovered"))
 	})
 })

@@ -53,7 +53,7 @@ var _ = Describe("endpoints that hang, more than there are slots", func() {
 			<-tick.C
 		}
 		Expect(creates.Wait()).To(Succeed())
-		Eventually(ctx, func() int { return len(watch.since(began)) }).WithTimeout(2 * time.Minute).WithPolling(pollEvery).Should(Equal(len(began)))
+		Eventually(ctx, func() int { return len(watch.since(began)) }).WithTimeout(2 * time.Minute).Should(Equal(len(began)))
 
 		left, err := t.list(ctx, "status.state!=Succeeded,status.state!=Failed")
 		Expect(err).NotTo(HaveOccurred())

@@ -13,6 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 var _ = Describe("a payload that kills the dispatcher", func() {
@@ -44,9 +45,9 @@ var _ = Describe("a payload that kills the dispatcher", func() {
 			t.publish(ctx, 1, healthy)
 			<-tick.C
 		}
-		t.waitNone(ctx, "status.state=", soon)
-		t.waitNone(ctx, "spec.webhookRef.name=healthy,status.state!=Succeeded", soon)
-		t.waitNone(ctx, "spec.webhookRef.name=poison,status.state!=Failed", soon)
+		t.waitNone(ctx, "status.state=", suite.Soon)
+		t.waitNone(ctx, "spec.webhookRef.name=healthy,status.state!=Succeeded", suite.Soon)
+		t.waitNone(ctx, "spec.webhookRef.name=poison,status.state!=Failed", suite.Soon)
 
 		list, err := t.list(ctx, "spec.webhookRef.name=poison")
 		Expect(err).NotTo(HaveOccurred())

@@ -17,6 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/childprocess"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // replica is a manager or a gateway, as far as kubelet knows it.
@@ -63,7 +64,7 @@ func (r seen) probe(ctx context.Context, path string) string {
 // becomes waits for an answer of a probe.
 func (r seen) becomes(ctx context.Context, path string, what types.GomegaMatcher) {
 	GinkgoHelper()
-	Eventually(ctx, func() string { return r.probe(ctx, path) }).WithTimeout(2 * soon).WithPolling(pollEvery).Should(what)
+	Eventually(ctx, func() string { return r.probe(ctx, path) }).WithTimeout(2 * suite.Soon).Should(what)
 }
 
 func beOK() types.GomegaMatcher { return HavePrefix("200 ") }
@@ -82,7 +83,7 @@ var _ = Describe("the probes", func() {
 			r := start(ctx, proxy)
 			r.becomes(ctx, "/healthz", beOK())
 			Consistently(ctx, func() string { return r.probe(ctx, "/readyz") }).
-				WithTimeout(2*time.Second).WithPolling(pollEvery).ShouldNot(beOK(), "before it has read anything")
+				WithTimeout(2*time.Second).ShouldNot(beOK(), "before it has read anything")
 			goOn()
 			r.becomes(ctx, "/readyz", beOK())
 
@@ -109,7 +110,7 @@ var _ = Describe("the probes", func() {
 		running := []seen{seeManager(leader), seeGateway(e.front)}
 		starting := []seen{seeManager(startManager(ctx, supervised(patient()...))), seeGateway(startGateway(ctx, stack.GatewayOptions{}))}
 		for _, r := range starting {
-			r.process().Stop(soon)
+			r.process().Stop(suite.Soon)
 		}
 		Expect(cluster.ControlPlane.KillAPIServer()).To(Succeed())
 		began := time.Now()
@@ -128,7 +129,7 @@ var _ = Describe("the probes", func() {
 				Expect(r.probe(ctx, "/healthz")).To(beOK())
 				Expect(r.process().Running()).To(BeTrue(), "it waits for the API server")
 			}
-			pass(ctx, pollEvery)
+			pass(ctx, suite.PollEvery)
 		}
 		Expect(cluster.ControlPlane.StartAPIServer(ctx)).To(Succeed())
 		back := time.Now()

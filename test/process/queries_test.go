@@ -22,6 +22,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 const monitoring = "../../charts/bbmcp-webhooks/monitoring/"
@@ -156,7 +157,7 @@ var _ = Describe("the queries of alerts and dashboard", func() {
 			g.Expect(gone.Status.State).To(Equal(v1alpha1.WebhookDisabled))
 			g.Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(failing), failing)).To(Succeed())
 			g.Expect(meta.IsStatusConditionFalse(failing.Status.Conditions, v1alpha1.ConditionEndpointHealthy)).To(BeTrue())
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+		}).Should(Succeed())
 
 		// Only writes that the API server refuses for good are counted so.
 		rare := []string{"refused"}
@@ -172,6 +173,6 @@ var _ = Describe("the queries of alerts and dashboard", func() {
 					g.Expect(all.unmet(query, rare)).To(BeEmpty(), "%s: %s", name, query)
 				}
 			}
-		}).WithTimeout(soon).WithPolling(10 * pollEvery).Should(Succeed())
+		}).WithPolling(10 * suite.PollEvery).Should(Succeed())
 	})
 })

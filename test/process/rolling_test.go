@@ -18,6 +18,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 const (
@@ -154,7 +155,7 @@ func (s *stream) publish(ctx context.Context, kind, id string) {
 		s.mu.Lock()
 		s.repeats[said]++
 		s.mu.Unlock()
-		pass(ctx, pollEvery)
+		pass(ctx, suite.PollEvery)
 	}
 }
 
@@ -201,8 +202,7 @@ var _ = Describe("a rolling update under 50 events/s", func() {
 		some := func(spec *v1alpha1.WebhookSpec) { spec.Events = []string{troublesome} }
 		hooks := []*v1alpha1.Webhook{t.declare(ctx, "well"), t.declare(ctx, "flaky", some, quickly), t.declare(ctx, "slow", some)}
 		t.ready(ctx, hooks...)
-		token, err := cluster.Token(ctx, t.namespace, "publisher", []string{"bbmcp-publisher"})
-		Expect(err).NotTo(HaveOccurred())
+		token := cluster.NewAccount(ctx, t.namespace, "publisher", suite.Publisher)
 
 		s := &stream{service: service, token: token, through: &http.Client{Timeout: 20 * time.Second}, repeats: map[string]int{}}
 		done, published := make(chan struct{}), make(chan sent, 1)

@@ -16,6 +16,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // stored is the number of a namespace's deliveries and their bytes as JSON.
@@ -68,7 +69,7 @@ var _ = Describe("webhooks that fail by the dozen", func() {
 		Eventually(ctx, func() (_ int64, err error) {
 			count, after, err = t.stored(ctx)
 			return after, err
-		}).WithTimeout(time.Minute).WithPolling(10 * pollEvery).Should(BeNumerically("<=", room))
+		}).WithTimeout(time.Minute).WithPolling(10 * suite.PollEvery).Should(BeNumerically("<=", room))
 		measured("%d webhooks with %d failed deliveries of 256 KiB each, kept for 720h: %.1f MiB stored; with a room of %d MiB for the namespace %.1f MiB, %s later",
 			hooks, each, float64(before)/(1<<20), room>>20, float64(after)/(1<<20), since(began, time.Now()))
 		Expect(after).To(BeNumerically(">", room/2), "the room is used")
@@ -85,7 +86,7 @@ var _ = Describe("webhooks that fail by the dozen", func() {
 				gone += hook.Status.DeliveriesDeletedEarly
 			}
 			return gone, nil
-		}).WithTimeout(2*time.Minute).WithPolling(10*pollEvery).Should(BeNumerically("==", hooks*each+small-count), "each is counted on its webhook")
+		}).WithTimeout(2*time.Minute).WithPolling(10*suite.PollEvery).Should(BeNumerically("==", hooks*each+small-count), "each is counted on its webhook")
 		var events eventsv1.EventList
 		Expect(cluster.Client.List(ctx, &events, client.InNamespace(t.namespace))).To(Succeed())
 		Expect(events.Items).To(ContainElement(And(

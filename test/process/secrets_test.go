@@ -90,8 +90,7 @@ func liveThrough(ctx context.Context, t *tenant, manager *stack.Manager, own, sh
 	var made []string
 	for _, hook := range hooks[:4] {
 		var both []string
-		Eventually(ctx, func() []string { both = t.share(ctx, hook); return both }).
-			WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(2), "both secrets of a rotation")
+		Eventually(ctx, func() []string { both = t.share(ctx, hook); return both }).Should(HaveLen(2), "both secrets of a rotation")
 		made = append(made, both...)
 	}
 	t.publish(ctx, 20, hooks...)
@@ -124,7 +123,7 @@ func everythingSaid(ctx context.Context, t *tenant, manager *stack.Manager) map[
 	Eventually(ctx, func(g Gomega) { // they are sent in the background
 		g.Expect(cluster.Client.List(ctx, &events, in)).To(Succeed())
 		g.Expect(asJSON(events.Items)).To(ContainSubstring("SecretRotated"))
-	}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+	}).Should(Succeed())
 	Expect(cluster.Client.List(ctx, &webhooks, in)).To(Succeed())
 	Expect(cluster.Client.List(ctx, &deliveries, in)).To(Succeed())
 	said["events"], said["webhooks"], said["webhookdeliveries"] = asJSON(events.Items), asJSON(webhooks.Items), asJSON(deliveries.Items)

@@ -12,6 +12,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // weight is memory in use: what the process has from the kernel, and of that
@@ -48,7 +49,7 @@ var _ = Describe("deliveries that wait", func() {
 		Eventually(ctx, func() (float64, error) {
 			samples, err := stack.Scrape(ctx, front.MetricsURL)
 			return samples.Sum("bbmcp_gateway_backlog_deliveries"), err
-		}).WithTimeout(time.Minute).WithPolling(4 * pollEvery).Should(BeNumerically(">=", n))
+		}).WithTimeout(time.Minute).WithPolling(4 * suite.PollEvery).Should(BeNumerically(">=", n))
 
 		// Of some moments: garbage of a moment may be in use at a collection.
 		least := func(url string) weight {

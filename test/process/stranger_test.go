@@ -18,6 +18,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // announce begins a request with a body of 200 kB and sends none of it.
@@ -62,7 +63,7 @@ var _ = Describe("a peer that announces a body and sends none", func() {
 		t.ready(ctx, t.declare(ctx, "hook"))
 		e := newEmitter(ctx, t, fmt.Sprintf("--drain-grace=%s", grace))
 		e.warm(ctx)
-		t.waitSucceeded(ctx, soon)
+		t.waitSucceeded(ctx, suite.Soon)
 		before := t.endpoint.Counts("")
 		t.endpoint.Script("/hook", receiver.Step{Delay: answerTime})
 		announce(e.url, "/v1/events", "Authorization: Bearer "+e.token+"\r\nContent-Type: application/json\r\n")
@@ -70,12 +71,12 @@ var _ = Describe("a peer that announces a body and sends none", func() {
 
 		asked := time.Now()
 		Expect(e.front.Process.Signal(syscall.SIGTERM)).To(Succeed())
-		Eventually(ctx, e.front.Process.Done()).WithTimeout(soon).Should(BeClosed())
+		Eventually(ctx, e.front.Process.Done()).Should(BeClosed())
 		measured("with a body that does not arrive, and an attempt under way, it ended %s after SIGTERM", since(asked, time.Now()))
 		Expect(e.front.Process.Err()).To(HaveOccurred(), "it tells that it had to cut something off")
 		Expect(e.front.Process.LogTail()).To(ContainSubstring("1 requests were still under way"))
 		t.endpoint.Script("/hook", receiver.Step{})
-		t.waitSucceeded(ctx, soon)
+		t.waitSucceeded(ctx, suite.Soon)
 		Expect(t.endpoint.Counts("").Posts-before.Posts).To(Equal(1), "nobody has to send it again")
 	})
 })
@@ -102,9 +103,9 @@ var _ = Describe("a load balancer that keeps connections", func() {
 		Expect(ask().Close).To(BeFalse())
 		Expect(front.Process.Signal(syscall.SIGTERM)).To(Succeed())
 		isDraining := func(ctx context.Context) string { return seeGateway(front).probe(ctx, "/readyz") }
-		Eventually(ctx, isDraining).WithTimeout(soon).WithPolling(pollEvery).ShouldNot(beOK())
+		Eventually(ctx, isDraining).ShouldNot(beOK())
 		Expect(ask().Close).To(BeTrue())
-		Eventually(ctx, front.Process.Done()).WithTimeout(soon).Should(BeClosed())
+		Eventually(ctx, front.Process.Done()).Should(BeClosed())
 		Expect(front.Process.Err()).NotTo(HaveOccurred())
 	})
 })

@@ -17,37 +17,22 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"bbmcp.quietstack.com/webhooks/internal/controlplane"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // fullVariable, set to anything, makes tests as large as what they claim.
 const fullVariable = "PROCESS_FULL"
 
-const (
-	// pollEvery is the pause between two looks at something that takes a while.
-	pollEvery = 50 * time.Millisecond
-	// soon is for what takes moments on a machine that is not busy.
-	soon = 30 * time.Second
-)
-
 // cluster is the one control plane that all specs share.
-var cluster *stack.Stack
+var cluster *suite.Cluster
 
 func TestProcess(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "Process")
 }
 
-var _ = BeforeSuite(func(ctx SpecContext) {
-	var err error
-	cluster, err = stack.Start(ctx, stack.Options{
-		ControlPlane: controlplane.Options{UnsafeNoFsync: true},
-		Progress:     func(text string) { GinkgoWriter.Println(text) },
-	})
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return cluster.Stop() })
-}, NodeTimeout(20*time.Minute))
+var _ = BeforeSuite(func(ctx SpecContext) { cluster = suite.Start(ctx, stack.Options{}) }, NodeTimeout(suite.StartTimeout))
 
 // size is how many deliveries a test makes: as many as it claims, or a number
 // that fits a run of all tests.
@@ -118,8 +103,7 @@ func startLeader(ctx context.Context, options stack.ManagerOptions) *stack.Manag
 
 func waitLeads(ctx context.Context, manager *stack.Manager) {
 	GinkgoHelper()
-	Eventually(ctx, func() (bool, error) { return manager.Leads(ctx) }).
-		WithTimeout(soon).WithPolling(pollEvery).Should(BeTrue())
+	Eventually(ctx, func() (bool, error) { return manager.Leads(ctx) }).Should(BeTrue())
 }
 
 // leaseHolder is who holds the lease; "" after it was released.

@@ -24,6 +24,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 // tenant is one spec's part of the cluster: a namespace and the endpoint of its
@@ -40,13 +41,12 @@ type tenant struct {
 // newTenant makes a namespace and a receiver.
 func newTenant(ctx context.Context, options receiver.Options) *tenant {
 	GinkgoHelper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "process-"}}
-	Expect(cluster.Client.Create(ctx, namespace)).To(Succeed())
+	namespace := cluster.NewNamespace(ctx, "process-")
 	endpoint, err := receiver.Start(options)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(endpoint.Close)
-	DeferCleanup(func(ctx SpecContext) { abandon(ctx, namespace.Name) })
-	return &tenant{namespace: namespace.Name, endpoint: endpoint, created: map[string]time.Time{}}
+	DeferCleanup(func(ctx SpecContext) { abandon(ctx, namespace) })
+	return &tenant{namespace: namespace, endpoint: endpoint, created: map[string]time.Time{}}
 }
 
 // abandon deletes what would be retried while other specs count what is written.
@@ -81,7 +81,7 @@ func (t *tenant) ready(ctx context.Context, webhooks ...*v1alpha1.Webhook) {
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(cluster.Client.Get(ctx, client.ObjectKeyFromObject(webhook), webhook)).To(Succeed())
 			g.Expect(meta.IsStatusConditionTrue(webhook.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
-		}).WithTimeout(soon).WithPolling(pollEvery).Should(Succeed())
+		}).Should(Succeed())
 		t.share(ctx, webhook)
 	}
 }
@@ -200,7 +200,7 @@ func (t *tenant) waitNone(ctx context.Context, selector string, timeout time.Dur
 			left[fmt.Sprintf("%s of %s after %d attempts", list[i].Status.State, list[i].Spec.WebhookRef.Name, list[i].Status.Attempts)]++
 		}
 		return left, err
-	}).WithTimeout(timeout).WithPolling(4*pollEvery).Should(BeEmpty(), selector)
+	}).WithTimeout(timeout).WithPolling(4*suite.PollEvery).Should(BeEmpty(), selector)
 }
 
 // expectVerified says that every post was signed rightly, twice.

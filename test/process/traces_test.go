@@ -17,6 +17,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/collector"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 const (
@@ -47,9 +48,8 @@ var _ = Describe("traces", func() {
 		e := newEmitterOf(ctx, t, stack.GatewayOptions{
 			Supervise: true, Args: []string{"--allow-unregistered-event-types"}, Env: traces.Env("http/protobuf"),
 		})
-		Eventually(ctx, func() []string { return e.publish(ctx, "wait=5") }).
-			WithTimeout(soon).WithPolling(pollEvery).Should(HaveExactElements(rest.DeliverySucceeded, rest.DeliverySucceeded))
-		t.waitSucceeded(ctx, soon)
+		Eventually(ctx, func() []string { return e.publish(ctx, "wait=5") }).Should(HaveExactElements(rest.DeliverySucceeded, rest.DeliverySucceeded))
+		t.waitSucceeded(ctx, suite.Soon)
 
 		// The gateway makes the first attempt, one manager the second, another the third.
 		before := t.endpoint.Counts("/flaky").Posts
@@ -59,11 +59,11 @@ var _ = Describe("traces", func() {
 		Expect(status).To(Equal(http.StatusAccepted), answer)
 		second := func(c receiver.Counts) bool { return c.Posts >= before+2 }
 		Expect(t.endpoint.Wait(ctx, "/flaky", second)).To(Succeed())
-		t.waitNone(ctx, "spec.webhookRef.name=flaky,status.state=Pending", soon)
+		t.waitNone(ctx, "spec.webhookRef.name=flaky,status.state=Pending", suite.Soon)
 		leader.Stop()
 		Expect(leader.StartDispatcher()).To(Succeed())
 		Expect(leader.Restart(ctx)).To(Succeed())
-		t.waitNone(ctx, "spec.webhookRef.name=flaky,status.state!=Succeeded", soon)
+		t.waitNone(ctx, "spec.webhookRef.name=flaky,status.state!=Succeeded", suite.Soon)
 
 		attempts := func(webhook string) (all []collector.Span) {
 			for _, span := range traces.Trace(traceID) {
@@ -73,8 +73,8 @@ var _ = Describe("traces", func() {
 			}
 			return all
 		}
-		Eventually(ctx, func() []collector.Span { return attempts("flaky") }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(3))
-		Eventually(ctx, func() []collector.Span { return attempts("silent") }).WithTimeout(soon).WithPolling(pollEvery).Should(HaveLen(1))
+		Eventually(ctx, func() []collector.Span { return attempts("flaky") }).Should(HaveLen(3))
+		Eventually(ctx, func() []collector.Span { return attempts("silent") }).Should(HaveLen(1))
 
 		published := traces.Trace(traceID)[indexOf(traces.Trace(traceID), "publish order.created")]
 		want := collector.Span{
@@ -137,7 +137,7 @@ var _ = Describe("traces", func() {
 			status, answer := e.post(ctx, id, "wait=5")
 			Expect(status).To(Equal(http.StatusAccepted), answer)
 		}
-		t.waitSucceeded(ctx, soon)
+		t.waitSucceeded(ctx, suite.Soon)
 		seen := map[string]int{}
 		for _, one := range t.endpoint.Received("") {
 			if one.Header.Get("traceparent") == "" {
