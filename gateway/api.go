@@ -14,6 +14,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 )
 
 // NewAPI registers every operation of the REST API. With a zero Gateway the OpenAPI
@@ -99,25 +100,26 @@ func allowMoreMembers(document *huma.OpenAPI) {
 // requests, and answers 503 while the indexes are stale.
 func (g *Gateway) authenticateRequest(ctx huma.Context, next func(huma.Context)) {
 	request, w := humago.Unwrap(ctx)
-	n := requestInfoOf(request.Context())
-	n.operation = ctx.Operation().OperationID
-	caller, p := g.authenticateHeader(request)
-	if err := g.staleness.check(); err != nil && p == nil {
-		p = problemFromError(err)
-	}
-	if p != nil {
+	requestInfoOf(request.Context()).operation = ctx.Operation().OperationID
+	refuse := func(p *problem) {
 		logProblem(request.Context(), p)
 		p.write(w, p.RequestID)
+	}
+	token, err := auth.BearerToken(request.Header)
+	if err != nil {
+		refuse(problemFromError(err))
 		return
 	}
-	n.user = caller.name()
-	n.body.setOwner(caller)
+	asCaller, _, err := g.authenticate(ctx.Context(), token)
+	if err != nil {
+		refuse(problemFromError(err))
+		return
+	}
 	if p := refuseAmbiguous(request); p != nil {
-		logProblem(request.Context(), p)
-		p.write(w, p.RequestID)
+		refuse(p)
 		return
 	}
-	next(huma.WithValue(ctx, callerKey{}, caller))
+	next(huma.WithContext(ctx, asCaller))
 }
 
 // jsonFormat reads strictly (a repeated member or invalid UTF-8 is an error) and writes <

@@ -4,78 +4,38 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"bbmcp.quietstack.com/webhooks/internal/authn"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 )
 
-// caller is who sent a request.
-type caller struct {
-	*authn.Identity
-
-	token string
-}
-
-// name is the user name, such as system:serviceaccount:shop:orders.
-func (c *caller) name() string { return c.User.GetName() }
-
-// authenticateHeader finds out who sent a request.
-func (g *Gateway) authenticateHeader(request *http.Request) (*caller, *problem) {
-	token, p := bearerToken(request)
-	if p != nil {
-		return nil, p
-	}
-	return g.authenticateToken(request.Context(), token)
-}
-
-// authenticateToken finds out whose token it is.
-func (g *Gateway) authenticateToken(ctx context.Context, token string) (*caller, *problem) {
-	identity, err := g.tokens.Authenticate(ctx, token, requestInfoOf(ctx).address)
+// authenticate finds out whose a token is, refuses the request while the indexes are
+// stale, and attributes it to the caller. The context that it returns carries the caller.
+func (g *Gateway) authenticate(ctx context.Context, token string) (context.Context, *auth.Caller, error) {
+	info := requestInfoOf(ctx)
+	caller, err := g.authenticator.Authenticate(ctx, token, info.address)
 	if err == nil {
-		return &caller{identity, token}, nil
+		err = g.staleness.check()
 	}
-	if invalid, ok := errors.AsType[*authn.InvalidError](err); ok {
-		return nil, unauthenticated(invalid.Detail)
+	if err != nil {
+		return nil, nil, err
 	}
-	if limited, ok := errors.AsType[*authn.LimitError](err); ok {
-		detail := "too many new tokens of this namespace are being used; try again"
-		if limited.Unchecked {
-			detail = "too many tokens that this cluster has not signed are being tried; try again"
-		}
-		return nil, newProblem(http.StatusTooManyRequests, reasonTooManyRequests, detail).setRetryAfter(limited.Wait)
-	}
-	return nil, unavailable("checking the token", err)
+	info.user = caller.Name()
+	info.body.setOwner(caller)
+	return auth.WithCaller(ctx, caller), caller, nil
 }
 
-func bearerToken(request *http.Request) (string, *problem) {
-	header := request.Header.Get("Authorization")
-	if len(request.Header.Values("Authorization")) > 1 { // a proxy may have read another one
-		return "", unauthenticated("the header Authorization is there more than once; send it once")
-	}
-	scheme, token, _ := strings.Cut(header, " ")
-	token = strings.TrimSpace(token)
-	if header == "" {
-		return "", unauthenticated("the header Authorization is missing; send \"Authorization: Bearer <token of a ServiceAccount>\"")
-	}
-	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return "", unauthenticated("the header Authorization must be \"Bearer <token of a ServiceAccount>\"")
-	}
-	return token, nil
-}
-
-// Scope is the namespace that a request speaks of. It is exported, as what
-// embeds it, because the OpenAPI library passes over what is not.
+// Scope is the namespace of a request. It is exported, like the structs that embed it,
+// because the OpenAPI library ignores unexported ones.
 type Scope struct {
 	Namespace string `query:"namespace" doc:"Namespace; default: that of the caller's ServiceAccount"`
 }
 
 // resolveScope returns the caller and the namespace.
-func (s Scope) resolveScope(ctx context.Context) (*caller, string, error) {
-	caller := callerFrom(ctx)
+func (s Scope) resolveScope(ctx context.Context) (*auth.Caller, string, error) {
+	caller := auth.CallerFrom(ctx)
 	if caller == nil {
 		return nil, "", unauthenticated("nobody is signed in")
 	}
@@ -91,11 +51,4 @@ func (s Scope) resolveScope(ctx context.Context) (*caller, string, error) {
 	}
 	requestInfoOf(ctx).namespace = s.Namespace
 	return caller, s.Namespace, nil
-}
-
-type callerKey struct{}
-
-func callerFrom(ctx context.Context) *caller {
-	caller, _ := ctx.Value(callerKey{}).(*caller)
-	return caller
 }

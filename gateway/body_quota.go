@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 )
 
 const (
@@ -56,11 +58,11 @@ func newBodyQuota(limit int64, now func() time.Time) *bodyQuota {
 // not authenticated yet.
 type bodyOwner struct{ name, namespace string }
 
-func bodyOwnerOf(caller *caller) bodyOwner {
+func bodyOwnerOf(caller *auth.Caller) bodyOwner {
 	if caller == nil {
 		return bodyOwner{}
 	}
-	return bodyOwner{name: caller.name(), namespace: caller.Namespace}
+	return bodyOwner{name: caller.Name(), namespace: caller.Namespace}
 }
 
 // reserve counts more bytes of a body of a known or expected size, or returns the bound

@@ -14,6 +14,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dashboard"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 )
 
 // dashboardBackend implements the queries of the dashboard that the REST API lacks. Each
@@ -33,17 +34,11 @@ func (p *problem) Document() rest.Problem { return p.Problem }
 
 // Authenticate implements dashboard.Backend.
 func (p dashboardBackend) Authenticate(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
-	caller, refused := p.g.authenticateToken(ctx, token)
-	if err := p.g.staleness.check(); err != nil && refused == nil {
-		refused = problemFromError(err)
+	asCaller, caller, err := p.g.authenticate(ctx, token)
+	if err != nil {
+		return nil, dashboard.Caller{}, failRequest(ctx, err)
 	}
-	if refused != nil {
-		logProblem(ctx, refused)
-		return nil, dashboard.Caller{}, refused
-	}
-	requestInfoOf(ctx).user = caller.name()
-	requestInfoOf(ctx).body.setOwner(caller)
-	return context.WithValue(ctx, callerKey{}, caller), dashboard.Caller{Name: caller.name(), Namespace: caller.Namespace}, nil
+	return asCaller, dashboard.Caller{Name: caller.Name(), Namespace: caller.Namespace}, nil
 }
 
 // NoteOperation implements dashboard.Backend.
@@ -53,11 +48,11 @@ func (p dashboardBackend) NoteOperation(ctx context.Context, operation string) {
 
 // May implements dashboard.Backend.
 func (p dashboardBackend) May(ctx context.Context, namespace string, right dashboard.Right) bool {
-	caller := callerFrom(ctx)
-	if caller == nil || len(validation.IsDNS1123Label(namespace)) > 0 || caller.ForPublishing && isDoneAsCaller(right.Verb) {
+	caller := auth.CallerFrom(ctx)
+	if caller == nil || len(validation.IsDNS1123Label(namespace)) > 0 {
 		return false
 	}
-	allowed, err := p.g.rights.May(ctx, caller.Identity, newQuestion(right.Verb, right.Resource, namespace, right.Name))
+	allowed, err := p.g.authorizer.May(ctx, caller, auth.Right{Verb: right.Verb, Resource: right.Resource, Namespace: namespace, Name: right.Name})
 	return err == nil && allowed
 }
 
@@ -72,7 +67,7 @@ func (p dashboardBackend) requireNamespaceRight(ctx context.Context, namespace, 
 	if err != nil {
 		return failRequest(ctx, err)
 	}
-	if err := p.g.requireRight(ctx, caller, verb, resource, namespace, ""); err != nil {
+	if err := p.g.requireRight(ctx, caller, auth.Right{Verb: verb, Resource: resource, Namespace: namespace}); err != nil {
 		return failRequest(ctx, err)
 	}
 	return nil
@@ -80,7 +75,7 @@ func (p dashboardBackend) requireNamespaceRight(ctx context.Context, namespace, 
 
 // Deliveries implements dashboard.Backend.
 func (p dashboardBackend) Deliveries(ctx context.Context, namespace, id string, query dashboard.DeliveryQuery) (*rest.DeliveryList, error) {
-	if err := p.requireNamespaceRight(ctx, namespace, "list", resourceDeliveries); err != nil {
+	if err := p.requireNamespaceRight(ctx, namespace, "list", auth.Deliveries); err != nil {
 		return nil, err
 	}
 	webhook := p.g.webhooks.find(namespace, id)

@@ -13,6 +13,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dashboard"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/settings"
 )
 
@@ -28,10 +29,10 @@ const (
 
 // Health implements dashboard.Backend.
 func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...string) (map[string]dashboard.Health, error) {
-	if err := p.requireNamespaceRight(ctx, namespace, "list", resourceWebhooks); err != nil {
+	if err := p.requireNamespaceRight(ctx, namespace, "list", auth.Webhooks); err != nil {
 		return nil, err
 	}
-	mayList := p.May(ctx, namespace, dashboard.Right{Verb: "list", Resource: resourceDeliveries})
+	mayList := p.May(ctx, namespace, dashboard.Right{Verb: "list", Resource: auth.Deliveries})
 	var all []*v1alpha1.Webhook
 	if len(ids) == 0 {
 		all = p.g.webhooks.list(namespace)
@@ -134,7 +135,7 @@ func presentSeconds(t *metav1.Time) *time.Time {
 
 // Backlog implements dashboard.Backend.
 func (p dashboardBackend) Backlog(ctx context.Context, namespace string) (*dashboard.Backlog, error) {
-	if err := p.requireNamespaceRight(ctx, namespace, "list", resourceDeliveries); err != nil {
+	if err := p.requireNamespaceRight(ctx, namespace, "list", auth.Deliveries); err != nil {
 		return nil, err
 	}
 	b := &dashboard.Backlog{CountLimit: p.g.limits.PerNamespace, BytesLimit: p.g.limits.PerNamespaceBytes}

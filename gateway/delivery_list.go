@@ -15,6 +15,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
@@ -66,7 +67,7 @@ func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	if err := g.requireRight(ctx, caller, "list", resourceDeliveries, namespace, ""); err != nil {
+	if err := g.requireRight(ctx, caller, auth.Right{Verb: "list", Resource: auth.Deliveries, Namespace: namespace}); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	webhook := g.webhooks.find(namespace, in.ID)
@@ -121,7 +122,7 @@ func (g *Gateway) findPermittedDelivery(ctx context.Context, in *DeliveryPath, v
 	if entry != nil {
 		name = entry.name
 	}
-	if err := g.requireRightOnObject(ctx, caller, verb, resourceDeliveries, namespace, name); err != nil {
+	if err := g.requireRightOnObject(ctx, caller, auth.Right{Verb: verb, Resource: auth.Deliveries, Namespace: namespace, Name: name}); err != nil {
 		return nil, err
 	}
 	if entry == nil {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
@@ -55,7 +56,7 @@ func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, publishe
 // preference that all of them share.
 type batchPublisher struct {
 	g          *Gateway
-	caller     *caller
+	caller     *auth.Caller
 	namespace  string
 	preference preference
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
@@ -73,7 +74,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 
 // refuseLarge refuses a large body while the byte budget of the caller's namespace is used up: keeping and checking it
 // costs more than reading it away. Callers of other namespaces are asked for their rights first.
-func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher *caller, namespace string, limit int64) error {
+func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string, limit int64) error {
 	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || publisher.Namespace != namespace {
 		return nil
 	}
@@ -92,11 +93,11 @@ func (g *Gateway) requestTime(namespace string) time.Duration {
 }
 
 // permitHeader checks the right to publish an event whose attributes are in the header, before any of the body is read.
-func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, publisher *caller, namespace string) error {
+func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string) error {
 	event, err := in.parseEvent(formatBinary, nil)
 	if err != nil {
 		g.metrics.published(outcomeRefused)
 		return err
 	}
-	return g.requireRight(ctx, publisher, verbPublish, resourceEventTypes, namespace, event.eventType)
+	return g.requireRight(ctx, publisher, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: event.eventType})
 }

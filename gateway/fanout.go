@@ -254,7 +254,7 @@ func (p *pipeline) addDelivery(r *deliveryEntry) {
 func (p *pipeline) newDraft(t *target) *deliveryDraft {
 	return &deliveryDraft{
 		webhook: t.webhook, objectName: t.deliveryName, eventID: p.eventID, eventType: p.event.eventType, payload: p.payload, timestamp: p.timestamp,
-		accepted: p.accepted, publishedBy: p.caller.name(), traceParent: p.span.TraceParent(p.event.traceParent), reservation: t.reservation,
+		accepted: p.accepted, publishedBy: p.caller.Name(), traceParent: p.span.TraceParent(p.event.traceParent), reservation: t.reservation,
 	}
 }
 

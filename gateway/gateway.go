@@ -20,6 +20,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dashboard"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/authn"
 	"bbmcp.quietstack.com/webhooks/internal/authz"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
@@ -86,25 +87,26 @@ type Options struct {
 // Gateway serves the REST API. Make it with New, start its caches with Start,
 // and serve Handler.
 type Gateway struct {
-	client       client.WithWatch
-	callerClient client.Client
-	tokens       *authn.Reviewer
-	rights       *authz.Authorizer
-	proxies      httpserver.Proxies
-	dispatcher   Dispatcher
-	forbidden    func() []netip.Prefix
-	namespaces   []string
-	limits       Limits
-	bodies       *bodyQuota
-	reads        *namespaceSemaphore // of deliveries with their payloads
-	unregistered bool
-	metrics      *Metrics
-	panics       *panics.Guard
-	logger       *slog.Logger
-	accessLog    *slog.Logger
-	now          func() time.Time
-	random       io.Reader
-	tracer       *tracing.Tracer
+	client        client.WithWatch
+	callerClient  client.Client
+	tokens        *authn.Reviewer
+	authenticator *auth.Authenticator
+	authorizer    *auth.Authorizer
+	proxies       httpserver.Proxies
+	dispatcher    Dispatcher
+	forbidden     func() []netip.Prefix
+	namespaces    []string
+	limits        Limits
+	bodies        *bodyQuota
+	reads         *namespaceSemaphore // of deliveries with their payloads
+	unregistered  bool
+	metrics       *Metrics
+	panics        *panics.Guard
+	logger        *slog.Logger
+	accessLog     *slog.Logger
+	now           func() time.Time
+	random        io.Reader
+	tracer        *tracing.Tracer
 
 	webhooks    *webhookIndex
 	deliveries  *deliveryIndex
@@ -136,13 +138,13 @@ type Gateway struct {
 
 // New makes a gateway whose watches have not started.
 func New(o Options) (*Gateway, error) {
-	callers, err := newCallerClient(o.Config, o.Client.Scheme())
+	callers, err := auth.NewCallerClient(o.Config, o.Client.Scheme())
 	if err != nil {
 		return nil, err
 	}
 	g := &Gateway{
 		client: o.Client, callerClient: callers,
-		tokens: o.Tokens, rights: o.Rights, proxies: o.TrustedProxies,
+		tokens: o.Tokens, authenticator: auth.NewAuthenticator(o.Tokens), authorizer: auth.NewAuthorizer(o.Rights), proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
 		reads:        newNamespaceSemaphore(readBytesAtOnce, o.Now),
 		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,

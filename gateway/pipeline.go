@@ -13,6 +13,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
@@ -38,7 +39,7 @@ var errSameID = errors.New("another request is still publishing the same id")
 // once.
 type pipeline struct {
 	g          *Gateway
-	caller     *caller
+	caller     *auth.Caller
 	namespace  string
 	event      *parsedEvent
 	preference preference
@@ -124,7 +125,7 @@ func (p *pipeline) countOutcome() {
 // to publish a type is not told whether the type exists.
 func (p *pipeline) checkEvent(ctx context.Context) error {
 	g, event := p.g, p.event
-	if err := g.requireRight(ctx, p.caller, verbPublish, resourceEventTypes, p.namespace, event.eventType); err != nil {
+	if err := g.requireRight(ctx, p.caller, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: p.namespace, Name: event.eventType}); err != nil {
 		return err
 	}
 	if len(g.namespaces) > 0 && !slices.Contains(g.namespaces, p.namespace) {

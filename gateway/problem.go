@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
@@ -204,8 +205,8 @@ func requestField(location string) string {
 // problemFromAPI makes a problem of an API server's error to a request with the caller's
 // token. doing completes "… is not possible".
 func problemFromAPI(err error, doing string) *problem {
-	if existing, ok := errors.AsType[*problem](err); ok {
-		return existing // of callerTransport
+	if p := problemFromAuth(err); p != nil {
+		return p
 	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
@@ -252,6 +253,26 @@ func problemFromInvalid(apiStatus metav1.Status, message string) *problem {
 		p.addField(field, cause.Message)
 	}
 	return p
+}
+
+// problemFromAuth makes the problem of an error of package auth; nil: it is another one.
+func problemFromAuth(err error) *problem {
+	if errors.Is(err, auth.ErrAudienceTooNarrow) {
+		return newProblem(http.StatusForbidden, reasonAudienceTooNarrow, auth.ErrAudienceTooNarrow.Error())
+	}
+	if e, ok := errors.AsType[*auth.Unauthenticated](err); ok {
+		return unauthenticated(e.Detail)
+	}
+	if e, ok := errors.AsType[*auth.Forbidden](err); ok {
+		return newProblem(http.StatusForbidden, reasonForbidden, e.Detail)
+	}
+	if e, ok := errors.AsType[*auth.LimitExceeded](err); ok {
+		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, e.Detail).setRetryAfter(e.Wait)
+	}
+	if e, ok := errors.AsType[*auth.Unavailable](err); ok {
+		return unavailable(e.Action, e.Cause)
+	}
+	return nil
 }
 
 func unauthenticated(why string) *problem {

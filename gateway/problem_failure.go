@@ -10,7 +10,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
-// problemFromError turns every error of the pipeline and the indexes into a problem; an unknown error is a bug.
+// problemFromError turns every error of the pipeline, the indexes and package auth into a problem; an unknown error is
+// a bug.
 func problemFromError(err error) *problem {
 	if e, ok := errors.AsType[*publishError](err); ok {
 		p := problemFromError(e.cause)
@@ -18,6 +19,9 @@ func problemFromError(err error) *problem {
 		return p
 	}
 	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if p := problemFromAuth(err); p != nil {
 		return p
 	}
 	f, ok := errors.AsType[failure](err)

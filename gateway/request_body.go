@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
@@ -43,7 +44,7 @@ func (g *Gateway) newRequestBody(request *http.Request) *requestBody {
 
 // setOwner attributes the body to a caller. Bytes that were read before are attributed to
 // none.
-func (b *requestBody) setOwner(caller *caller) {
+func (b *requestBody) setOwner(caller *auth.Caller) {
 	if b != nil && b.taken == 0 {
 		b.owner = bodyOwnerOf(caller)
 	}

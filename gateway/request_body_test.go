@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/authn"
 )
 
@@ -25,7 +26,7 @@ func newBody(content io.Reader, length int64) *requestBody {
 	b := &requestBody{
 		ReadCloser: io.NopCloser(content), quota: fixedQuota(&now), metrics: NewMetrics(prometheus.NewRegistry()), length: length, limit: mebi,
 	}
-	b.setOwner(&caller{Identity: &authn.Identity{User: &user.DefaultInfo{Name: "system:serviceaccount:a:one"}, Namespace: "a"}})
+	b.setOwner(&auth.Caller{Identity: &authn.Identity{User: &user.DefaultInfo{Name: "system:serviceaccount:a:one"}, Namespace: "a"}})
 	return b
 }
 

@@ -26,6 +26,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/match"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
@@ -75,7 +76,7 @@ func (g *Gateway) createWebhook(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	if err := g.requireRight(ctx, caller, "create", resourceWebhooks, namespace, ""); err != nil {
+	if err := g.requireRight(ctx, caller, auth.Right{Verb: "create", Resource: auth.Webhooks, Namespace: namespace}); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	secret, err := g.checkCreate(ctx, &in.Body)

@@ -12,6 +12,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 )
 
 // WebhookPath is the path of a request for one webhook.
@@ -56,7 +57,7 @@ func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	if err := g.requireRight(ctx, caller, "list", resourceWebhooks, namespace, ""); err != nil {
+	if err := g.requireRight(ctx, caller, auth.Right{Verb: "list", Resource: auth.Webhooks, Namespace: namespace}); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	list := "webhooks/" + namespace
@@ -89,13 +90,13 @@ func (g *Gateway) getWebhook(ctx context.Context, in *WebhookPath) (*webhookAnsw
 }
 
 // findReadableWebhook returns the webhook of a request, if the caller may read it.
-func (g *Gateway) findReadableWebhook(ctx context.Context, in *WebhookPath) (*caller, *v1alpha1.Webhook, error) {
+func (g *Gateway) findReadableWebhook(ctx context.Context, in *WebhookPath) (*auth.Caller, *v1alpha1.Webhook, error) {
 	return g.findPermittedWebhook(ctx, in, "get")
 }
 
 // findPermittedWebhook returns the webhook of a request, if the caller may use the verb on
 // it. A caller without the right does not learn whether the webhook exists.
-func (g *Gateway) findPermittedWebhook(ctx context.Context, in *WebhookPath, verb string) (*caller, *v1alpha1.Webhook, error) {
+func (g *Gateway) findPermittedWebhook(ctx context.Context, in *WebhookPath, verb string) (*auth.Caller, *v1alpha1.Webhook, error) {
 	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -105,7 +106,7 @@ func (g *Gateway) findPermittedWebhook(ctx context.Context, in *WebhookPath, ver
 	if webhook != nil {
 		name = webhook.Name
 	}
-	if err := g.requireRightOnObject(ctx, caller, verb, resourceWebhooks, namespace, name); err != nil {
+	if err := g.requireRightOnObject(ctx, caller, auth.Right{Verb: verb, Resource: auth.Webhooks, Namespace: namespace, Name: name}); err != nil {
 		return nil, nil, err
 	}
 	if webhook == nil {

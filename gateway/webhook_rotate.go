@@ -19,6 +19,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
@@ -73,8 +74,8 @@ func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAn
 // rotationRequest is the caller's key as it is stored on the Webhook, readable by all who
 // may read that. It contains a hash of the caller's name, so that the key of another
 // caller reveals no secret.
-func rotationRequest(caller *caller, key string) string {
-	digest := sha256.Sum256([]byte(caller.name()))
+func rotationRequest(caller *auth.Caller, key string) string {
+	digest := sha256.Sum256([]byte(caller.Name()))
 	return fmt.Sprintf("%s/%x", key, digest[:8])
 }
 
@@ -164,7 +165,7 @@ func (g *Gateway) writeRotatedSecret(ctx context.Context, webhook *v1alpha1.Webh
 // it; if there is none, it returns a new one.
 func (g *Gateway) readSigningSecret(ctx context.Context, webhook *v1alpha1.Webhook) (*corev1.Secret, error) {
 	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signingsecret.SecretName(webhook)}
-	if err := g.requireRight(ctx, callerFrom(ctx), "update", resourceSecrets, key.Namespace, key.Name); err != nil {
+	if err := g.requireRight(ctx, auth.CallerFrom(ctx), auth.Right{Verb: "update", Resource: auth.Secrets, Namespace: key.Namespace, Name: key.Name}); err != nil {
 		return nil, err
 	}
 	var stored corev1.Secret

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -44,7 +45,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err := payload.ValidateEventType(in.Body.Event); err != nil {
 		return nil, failRequest(ctx, problemFromPayload(err, nil))
 	}
-	if err := g.requireRight(ctx, caller, verbPublish, resourceEventTypes, namespace, in.Body.Event); err != nil {
+	if err := g.requireRight(ctx, caller, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: in.Body.Event}); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	webhook := g.webhooks.find(namespace, in.ID)
@@ -76,7 +77,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	defer reserved[0].release()
 	sent, err := g.store.createDelivery(ctx, deliveryDraft{
 		webhook: webhook, eventID: eventID, eventType: in.Body.Event, payload: body,
-		accepted: now, publishedBy: caller.name(), test: true, reservation: reserved[0],
+		accepted: now, publishedBy: caller.Name(), test: true, reservation: reserved[0],
 	})
 	if err != nil {
 		return nil, failRequest(ctx, err)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gateway
+package auth
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -17,26 +16,10 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// apiTimeout bounds one small request to the API server: one that is accepted
-// while the server starts hangs until its own timeout.
-const apiTimeout = 2 * time.Second
-
-// fieldManager is the name under which the API server notes what callers change
-// through the gateway.
-const fieldManager = "bbmcp-gateway"
-
-// requestManager is that of the annotations that ask the controller for
-// something. It is another one, because what fieldManager owns it must repeat
-// in every change, or it is removed.
-const requestManager = "bbmcp-gateway-requests"
-
-// errNoCaller says that a request had no caller. It keeps the gateway's own
-// rights out of what callers ask for, whatever bug there may be.
-var errNoCaller = errors.New("no caller in the context of a request that needs the caller's token")
-
-// newCallerClient returns a client whose requests carry the token of the caller
-// in their context, and never any other identity.
-func newCallerClient(config *rest.Config, scheme *runtime.Scheme) (client.Client, error) {
+// NewCallerClient makes a client whose requests carry the token of the caller in their
+// context, and never any other identity. Without a caller they fail with ErrNoCaller,
+// with one for publishing only with ErrAudienceTooNarrow.
+func NewCallerClient(config *rest.Config, scheme *runtime.Scheme) (client.Client, error) {
 	anonymous := rest.AnonymousClientConfig(config)
 	anonymous.QPS = -1
 	anonymous.UserAgent = config.UserAgent
@@ -47,11 +30,11 @@ func newCallerClient(config *rest.Config, scheme *runtime.Scheme) (client.Client
 		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
-	as, err := client.New(anonymous, client.Options{Scheme: scheme, Mapper: mapper})
+	callerClient, err := client.New(anonymous, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
 		return nil, fmt.Errorf("set up requests with the caller's token: %w", err)
 	}
-	return as, nil
+	return callerClient, nil
 }
 
 // callerTransport puts the caller's token on a request.
@@ -59,12 +42,12 @@ type callerTransport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (t callerTransport) RoundTrip(request *http.Request) (*http.Response, error) {
-	caller := callerFrom(request.Context())
+	caller := CallerFrom(request.Context())
 	if caller == nil || caller.token == "" {
-		return nil, errNoCaller
+		return nil, ErrNoCaller
 	}
 	if caller.ForPublishing {
-		return nil, audienceTooNarrow()
+		return nil, ErrAudienceTooNarrow
 	}
 	request = request.Clone(request.Context())
 	request.Header.Set("Authorization", "Bearer "+caller.token)
