@@ -5,11 +5,9 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/oklog/ulid/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -35,15 +33,6 @@ type deliveryStore struct {
 	timeouts    *writetimeout.Timeouts // of writes
 	terminating *terminatingNamespaces // get no first attempts
 	now         func() time.Time
-}
-
-// newEventID returns a ULID behind a prefix such as "evt_".
-func (g *Gateway) newEventID(prefix string) (string, error) {
-	id, err := ulid.New(ulid.Timestamp(g.now()), g.random)
-	if err != nil {
-		return "", fmt.Errorf("make an event id: %w", err)
-	}
-	return prefix + id.String(), nil
 }
 
 // createDelivery stores a delivery with the gateway's own rights; the caller's right to publish was checked before. An

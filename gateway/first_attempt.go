@@ -149,7 +149,7 @@ func (a *firstAttempt) account(result dispatcher.Result, err error) {
 	now := a.attempter.now()
 	if err != nil {
 		a.attempter.limiter.release(a.slot, now)
-		a.attempter.metrics.firstEnded(firstLost)
+		a.attempter.metrics.firstAttemptEnded(firstAttemptLost)
 		return
 	}
 	a.attempter.limiter.releaseWithResult(a.slot, &a.result, now.Sub(a.startTime), now)
@@ -157,10 +157,10 @@ func (a *firstAttempt) account(result dispatcher.Result, err error) {
 		if settings.Record(a.draft.webhook) != v1alpha1.RecordAlways {
 			a.draft.reservation.release()
 		}
-		a.attempter.metrics.firstEnded(firstSucceeded)
+		a.attempter.metrics.firstAttemptEnded(firstAttemptSucceeded)
 		return
 	}
-	a.attempter.metrics.firstEnded(firstFailed)
+	a.attempter.metrics.firstAttemptEnded(firstAttemptFailed)
 	if signingsecret.DoubtsSignature(a.logEntry().ResponseStatus) {
 		a.attempter.secrets.Invalidate(a.draft.webhook.UID)
 	}
@@ -213,7 +213,7 @@ func awaitAttempts(attempts []*firstAttempt, wait time.Duration) {
 		case <-timer.C:
 			for _, other := range attempts[i:] {
 				if !other.hasEnded() {
-					other.attempter.metrics.firstOverdue()
+					other.attempter.metrics.firstAttemptOverdue()
 				}
 			}
 			return
@@ -268,7 +268,7 @@ func (p *pipeline) startAttempts(ctx context.Context, targets []*target) (durabl
 		reason = refusedLate
 	}
 	if reason != "" {
-		f.metrics.firstRefused(reason, len(targets))
+		f.metrics.firstAttemptRefused(reason, len(targets))
 		return targets
 	}
 	full, unread, durable := p.startEach(targets, f.acquireNow)
@@ -277,15 +277,15 @@ func (p *pipeline) startAttempts(ctx context.Context, targets []*target) (durabl
 		f.secrets.Await(waiting, webhookUIDs(unread))
 		cancel()
 		late, unread, left := p.startEach(unread, f.acquireNow)
-		f.metrics.firstRefused(refusedSecret, len(unread))
+		f.metrics.firstAttemptRefused(refusedSecret, len(unread))
 		full, durable = append(full, late...), slices.Concat(durable, unread, left)
 	}
 	if len(full) > 0 {
 		waiting, cancel := context.WithTimeout(ctx, min(f.maxSlotWait(), p.preference.wait))
 		defer cancel()
 		full, unread, left := p.startEach(full, f.acquireQueued(waiting))
-		f.metrics.firstRefused(refusedFull, len(full))
-		f.metrics.firstRefused(refusedSecret, len(unread))
+		f.metrics.firstAttemptRefused(refusedFull, len(full))
+		f.metrics.firstAttemptRefused(refusedSecret, len(unread))
 		durable = slices.Concat(durable, full, unread, left)
 	}
 	return durable
@@ -316,7 +316,7 @@ func (p *pipeline) startEach(targets []*target, acquire acquireFunc) (full, unre
 		case reason == refusedReading:
 			unread = append(unread, t)
 		default:
-			f.metrics.firstRefused(reason, 1)
+			f.metrics.firstAttemptRefused(reason, 1)
 			others = append(others, t)
 		}
 	}

@@ -120,6 +120,7 @@ type Gateway struct {
 	recorder     *recorder
 	skipReporter *skipReporter
 
+	eventIDs  *eventIDs
 	store     *deliveryStore
 	throttles *storeThrottles
 	staleness *staleness
@@ -157,6 +158,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.webhooks.Panics, g.deliveries.Panics, g.eventTypes.Panics = o.Panics, o.Panics, o.Panics
 	g.webhooks.broadcaster, g.deliveries.broadcaster = g.broadcaster, g.broadcaster
+	g.eventIDs = &eventIDs{now: o.Now, random: o.Random}
 	g.store = &deliveryStore{
 		client: o.Client, index: g.deliveries, writes: newWriteBudget(o.Limits, o.Now), timeouts: writetimeout.New(o.Now),
 		terminating: newTerminatingNamespaces(o.Now), now: o.Now,

@@ -79,7 +79,7 @@ func (p *pipeline) abandonAttempt(a *firstAttempt) {
 func (f *attempter) writeOutcome(store *deliveryStore, a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
 	<-a.done
 	if a.err != nil { // the controller takes over at notBefore
-		f.metrics.handedOver(handOverTaken)
+		f.metrics.handedOver(handOverTakenOver)
 		return
 	}
 	entry := a.logEntry()
@@ -101,7 +101,7 @@ func (f *attempter) writeOutcome(store *deliveryStore, a *firstAttempt, stored *
 			f.metrics.handedOver(handOverSettled)
 			return
 		case denial.IsConflict(err), denial.IsNotFound(err), denial.IsLasting(err), !f.now().Before(stored.Spec.NotBefore.Time):
-			f.metrics.handedOver(handOverTaken)
+			f.metrics.handedOver(handOverTakenOver)
 			return
 		}
 		f.logger.Debug("write the result of a first attempt; trying again", slog.String("delivery", stored.Name), slog.String("cause", err.Error()))

@@ -17,8 +17,8 @@ type Metrics struct {
 	events   *prometheus.CounterVec
 	skipped  *prometheus.CounterVec
 
-	firsts        *prometheus.CounterVec
-	firstsRefused *prometheus.CounterVec
+	firstAttempts *prometheus.CounterVec
+	storedFirst   *prometheus.CounterVec
 	handOvers     *prometheus.CounterVec
 	records       *prometheus.CounterVec
 
@@ -28,15 +28,15 @@ type Metrics struct {
 
 // Outcomes of a first attempt, for the metric.
 const (
-	firstSucceeded = "succeeded"
-	firstFailed    = "failed"
-	firstLost      = "lost"
+	firstAttemptSucceeded = "succeeded"
+	firstAttemptFailed    = "failed"
+	firstAttemptLost      = "lost"
 )
 
 // Outcomes of a hand-over, for the metric.
 const (
-	handOverSettled = "settled"
-	handOverTaken   = "taken"
+	handOverSettled   = "settled"
+	handOverTakenOver = "taken"
 )
 
 // NewMetrics registers the metrics.
@@ -64,11 +64,11 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help: "Webhooks that matched an event and got no delivery, by reason: Disabled or BacklogFull.",
 		}, []string{"reason"}),
 	}
-	m.firsts = prometheus.NewCounterVec(prometheus.CounterOpts{
+	m.firstAttempts = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bbmcp_gateway_first_attempts_total",
 		Help: "First attempts that the gateway made, by outcome: succeeded, failed or lost (with the dispatcher).",
 	}, []string{"outcome"})
-	m.firstsRefused = prometheus.NewCounterVec(prometheus.CounterOpts{
+	m.storedFirst = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bbmcp_gateway_stored_first_total",
 		Help: "Deliveries that were stored before their first attempt, by reason: off (by flag), async (as the publisher preferred), notActive (the webhook), tooOld (this gateway does not know all of the webhook's spec), secret (none at hand), circuitOpen (the endpoint was slow, failed or asked for a pause), full (no free slot) or late (the request's time was nearly over).",
 	}, []string{"reason"})
@@ -88,17 +88,17 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		Name: "bbmcp_gateway_bodies_refused_total",
 		Help: "Requests answered 503 because too many bytes of bodies are in memory, by whose bound it was: replica, namespace, caller, or refused (a caller without rights).",
 	}, []string{"bound"})
-	registry.MustRegister(m.bodies, m.bodiesRefused, m.requests, m.seconds, m.underWay, m.events, m.skipped, m.firsts, m.firstsRefused, m.handOvers, m.records)
+	registry.MustRegister(m.bodies, m.bodiesRefused, m.requests, m.seconds, m.underWay, m.events, m.skipped, m.firstAttempts, m.storedFirst, m.handOvers, m.records)
 	return m
 }
 
-func (m *Metrics) firstEnded(outcome string) { m.firsts.WithLabelValues(outcome).Inc() }
+func (m *Metrics) firstAttemptEnded(outcome string) { m.firstAttempts.WithLabelValues(outcome).Inc() }
 
-func (m *Metrics) firstRefused(reason refusal, n int) {
-	m.firstsRefused.WithLabelValues(string(reason)).Add(float64(n))
+func (m *Metrics) firstAttemptRefused(reason refusal, n int) {
+	m.storedFirst.WithLabelValues(string(reason)).Add(float64(n))
 }
 
-func (m *Metrics) firstOverdue() { m.handOvers.WithLabelValues("begun").Inc() }
+func (m *Metrics) firstAttemptOverdue() { m.handOvers.WithLabelValues("begun").Inc() }
 
 func (m *Metrics) handedOver(outcome string) { m.handOvers.WithLabelValues(outcome).Inc() }
 

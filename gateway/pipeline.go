@@ -155,7 +155,7 @@ func (p *pipeline) checkEvent(ctx context.Context) error {
 	}
 	p.eventID = event.id
 	if p.eventID == "" {
-		p.eventID, err = g.newEventID("evt_")
+		p.eventID, err = g.eventIDs.generate("evt_")
 	}
 	return err
 }

@@ -57,7 +57,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	eventID, err := g.newEventID("test_")
+	eventID, err := g.eventIDs.generate("test_")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
