@@ -127,20 +127,20 @@ func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedNam
 		s.disabled = r.Observations.Disabled(webhook)
 		s.signingProblem = r.Secrets.Problem(webhook)
 	}
-	view := r.Runner.View(delivery.UID)
-	s.phase = view.Phase
-	if view.Phase == attempt.Finished {
-		s.outcome = &view.Outcome
+	state := r.Runner.State(delivery.UID)
+	s.phase = state.Phase
+	if state.Phase == attempt.Finished {
+		s.outcome = &state.Outcome
 		return s, nil
 	}
 	if isBeingDeleted(delivery) {
-		r.Runner.Withdraw(delivery.UID)
+		r.Runner.Cancel(delivery.UID)
 		return nil, nil // the outcome of an attempt under way is written first
 	}
 	if s.deferred = r.pending.deferredStatus(delivery.UID); s.deferred != nil {
 		return s, nil
 	}
-	if int(delivery.Status.Attempts) < view.Attempts {
+	if int(delivery.Status.Attempts) < state.Attempts {
 		return nil, nil // the cache is behind what was written; its event will come
 	}
 	return s, nil
@@ -169,7 +169,7 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 		s.outcome = nil
 		return reconcile.Result{}, false, nil
 	}
-	r.Runner.Dropped(s.delivery.UID)
+	r.Runner.Acknowledge(s.delivery.UID, attempt.Ack{Dropped: true})
 	r.pending.confirm(s.delivery)
 	s.outcome, s.phase = nil, attempt.None
 	if _, isSecret := errors.AsType[*signingsecret.Problem](failure); failure == nil || isSecret {
@@ -198,7 +198,7 @@ func (r *DeliveryReconciler) accountUnconfirmed(ctx context.Context, s *situatio
 // act carries out a plan.
 func (r *DeliveryReconciler) act(ctx context.Context, s *situation, p plan) (reconcile.Result, error) {
 	if p.withdraw {
-		r.Runner.Withdraw(s.delivery.UID)
+		r.Runner.Cancel(s.delivery.UID)
 	}
 	if p.start {
 		if result, done, err := r.adopt(ctx, s); done {

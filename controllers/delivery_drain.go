@@ -33,25 +33,25 @@ func (r *DeliveryReconciler) Drain(ctx context.Context, grace time.Duration) err
 	defer cancel()
 	r.draining.Lock()
 	defer r.draining.Unlock()
-	if err := r.Runner.Drain(ctx); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "attempts are still under way; the next leader may repeat them", "unsettled", len(r.Runner.Unsettled()))
+	left, err := r.Runner.Drain(ctx)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "attempts are still under way; the next leader may repeat them", "unsettled", len(left))
 	}
 	for {
-		left := r.Runner.Unsettled()
 		if len(left) == 0 {
 			return nil
 		}
 		failure := r.writeOutcomes(ctx, left)
-		still := len(r.Runner.Unsettled())
-		if still == 0 {
+		left, _ = r.Runner.Drain(ctx) // nothing is under way: it only tells what is left
+		if len(left) == 0 {
 			return nil
 		}
 		if failure != nil && ctx.Err() == nil {
-			ctrl.LoggerFrom(ctx).Error(failure, "write results while draining; trying again", "unsettled", still)
+			ctrl.LoggerFrom(ctx).Error(failure, "write results while draining; trying again", "unsettled", len(left))
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d results are not written: %w", still, ctx.Err())
+			return fmt.Errorf("%d results are not written: %w", len(left), ctx.Err())
 		case <-time.After(drainPause):
 		}
 	}

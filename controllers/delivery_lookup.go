@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/attempt"
 )
 
 // lookup returns the newest known version of a delivery, and its webhook; nil
@@ -28,7 +29,7 @@ func (r *DeliveryReconciler) lookup(ctx context.Context, key types.NamespacedNam
 	}
 	delivery, caughtUp := r.pending.newest(&cached)
 	if caughtUp {
-		r.Runner.Observed(delivery.UID, int(delivery.Status.Attempts))
+		r.Runner.Acknowledge(delivery.UID, attempt.Ack{Attempts: int(delivery.Status.Attempts), Cached: true})
 	}
 	webhook, err := r.lookupWebhook(ctx, delivery)
 	return delivery, webhook, err
@@ -41,7 +42,7 @@ func (r *DeliveryReconciler) lookupLive(ctx context.Context, key types.Namespace
 		return nil, nil, err
 	}
 	if gone := r.pending.confirmGone(key, delivery); gone != "" {
-		r.Runner.Dropped(gone)
+		r.Runner.Acknowledge(gone, attempt.Ack{Dropped: true})
 	}
 	if delivery == nil {
 		return nil, nil, nil

@@ -65,7 +65,7 @@ func nextPlan(s situation) plan {
 	start := plan{start: !queued, number: int(status.Attempts) + 1}
 	requested := retryRequested(s.delivery, status)
 	switch {
-	case s.phase == attempt.InFlight:
+	case s.phase == attempt.UnderWay:
 		return plan{}
 	case isBeingDeleted(s.delivery):
 		return plan{withdraw: queued}

@@ -96,7 +96,7 @@ func TestFold(t *testing.T) {
 		{"the deadline is over", func(s *situation) { s.webhook.Spec.DeliveryDeadline = duration(second) },
 			failed(v1alpha1.ReasonDeadlineExceeded, "not delivered within 1s")},
 		{"the deadline is over, but an attempt is in flight", func(s *situation) {
-			s.webhook.Spec.DeliveryDeadline, s.phase = duration(second), attempt.InFlight
+			s.webhook.Spec.DeliveryDeadline, s.phase = duration(second), attempt.UnderWay
 		}, v1alpha1.WebhookDeliveryStatus{}},
 		{"suspended", func(s *situation) { s.webhook.Spec.Suspend = true },
 			pending(v1alpha1.ReasonWebhookSuspended, "spec.suspend of the webhook holds it; set it to false to go on")},
@@ -160,7 +160,7 @@ func TestNext(t *testing.T) {
 	}{
 		{"new: start at once", nil, plan{start: true, number: 1, lookAgain: end}},
 		{"queued: stay so", []func(*situation){func(s *situation) { s.phase = attempt.Queued }}, plan{number: 1, lookAgain: end}},
-		{"in flight: its end wakes us", []func(*situation){func(s *situation) { s.phase = attempt.InFlight }}, plan{}},
+		{"in flight: its end wakes us", []func(*situation){func(s *situation) { s.phase = attempt.UnderWay }}, plan{}},
 		{"not due yet: look then", []func(*situation){retrying}, plan{lookAgain: at(5500 * time.Millisecond)}},
 		{"not due and queued: take it out", []func(*situation){retrying, func(s *situation) { s.phase = attempt.Queued }}, plan{withdraw: true, lookAgain: at(5500 * time.Millisecond)}},
 		{"due: start", []func(*situation){retrying, func(s *situation) { s.now = at(5500 * time.Millisecond) }}, plan{start: true, number: 2, lookAgain: end}},

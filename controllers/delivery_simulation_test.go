@@ -124,7 +124,7 @@ func (l *life) start(number int) {
 	if met.err == nil {
 		l.begun = append(l.begun, begun{number, l.s.now.Sub(at(0))})
 	}
-	l.flight, l.number, l.lands, l.s.phase = &met, number, l.s.now.Add(met.takes), attempt.InFlight
+	l.flight, l.number, l.lands, l.s.phase = &met, number, l.s.now.Add(met.takes), attempt.UnderWay
 }
 
 func (l *life) land() {

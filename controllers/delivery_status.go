@@ -31,7 +31,7 @@ func nextDeliveryStatus(s situation) *v1alpha1.WebhookDeliveryStatus {
 	switch {
 	case b.isFinished():
 		b.refuseRetry()
-	case s.phase == attempt.InFlight, isHandedOver(s), isBeingDeleted(s.delivery):
+	case s.phase == attempt.UnderWay, isHandedOver(s), isBeingDeleted(s.delivery):
 	default:
 		b.failIfHopeless()
 		if !b.isFinished() {
@@ -180,7 +180,7 @@ func (b *deliveryStatusBuilder) refuseRetry() {
 		b.status.ErrorMessage = "retry refused: " + emptyRequest(v1alpha1.RetryRequestedAtAnnotation)
 		return
 	}
-	if !retryRequested(b.delivery, b.status) || b.phase == attempt.InFlight {
+	if !retryRequested(b.delivery, b.status) || b.phase == attempt.UnderWay {
 		return
 	}
 	var why string

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/destination"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
@@ -88,7 +89,7 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 				r.holdRetryAfter(ctx, e.ObjectNew)
 			}
 			if r.pending.isEcho(e.ObjectNew.UID, e.ObjectNew.ResourceVersion) {
-				r.Runner.Observed(e.ObjectNew.UID, int(e.ObjectNew.Status.Attempts))
+				r.Runner.Acknowledge(e.ObjectNew.UID, attempt.Ack{Attempts: int(e.ObjectNew.Status.Attempts), Cached: true})
 				return
 			}
 			enqueue(q, keyOf(e.ObjectNew))
@@ -100,7 +101,7 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 				enqueue(q, keyOf(e.Object))
 				return
 			}
-			r.Runner.Forget(e.Object.UID)
+			r.Runner.Acknowledge(e.Object.UID, attempt.Ack{Gone: true})
 			r.pending.drop(e.Object.UID)
 		},
 	}
@@ -149,9 +150,9 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 				return
 			}
 			if signingsecret.EndpointRevision(e.ObjectOld) != signingsecret.EndpointRevision(e.ObjectNew) {
-				r.Runner.Redirect(keyOf(e.ObjectNew), destination.Parse(e.ObjectNew.Spec.URL))
+				r.Runner.Reset(keyOf(e.ObjectNew), attempt.WebhookChange{Destination: destination.Parse(e.ObjectNew.Spec.URL)})
 			}
-			r.Runner.Calm(keyOf(e.ObjectNew))
+			r.Runner.Reset(keyOf(e.ObjectNew), attempt.WebhookChange{})
 			r.enqueueDeliveries(ctx, e.ObjectNew, q)
 		},
 		DeleteFunc: func(ctx context.Context, e event.TypedDeleteEvent[*v1alpha1.Webhook], q queue) {

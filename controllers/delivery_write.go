@@ -31,7 +31,7 @@ func (r *DeliveryReconciler) writeStatus(ctx context.Context, s *situation, stat
 		return r.handleWriteError(ctx, s, status, err)
 	}
 	r.pool.noteSuccess(before.Namespace)
-	r.Runner.WriteSucceeded(before.Namespace)
+	r.Runner.PlatformHealth(before.Namespace, attempt.WriteTaken)
 	r.Metrics.statusWrite("written")
 	r.settleAttempt(s, &written.Status)
 	r.pending.deferStatus(written.UID, nil)
@@ -52,9 +52,9 @@ func (r *DeliveryReconciler) settleAttempt(s *situation, status *v1alpha1.Webhoo
 	case s.outcome == nil:
 		return
 	case s.hasAttempt():
-		r.Runner.Written(s.delivery.UID, int(status.Attempts), status.State == v1alpha1.DeliverySucceeded)
+		r.Runner.Acknowledge(s.delivery.UID, attempt.Ack{Attempts: int(status.Attempts), Final: status.State == v1alpha1.DeliverySucceeded})
 	default:
-		r.Runner.Dropped(s.delivery.UID)
+		r.Runner.Acknowledge(s.delivery.UID, attempt.Ack{Dropped: true})
 	}
 	s.phase = attempt.None
 }

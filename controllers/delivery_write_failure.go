@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
@@ -104,14 +105,17 @@ func (r *DeliveryReconciler) noteWriteError(delivery *v1alpha1.WebhookDelivery, 
 		result = "refused"
 	}
 	r.Metrics.statusWrite(result)
+	write := attempt.WriteUnanswered
+	if _, answered := errors.AsType[*apierrors.StatusError](err); answered {
+		write = attempt.WriteRefused
+	}
 	if isUnreachable(err) {
-		r.Runner.Unreachable()
+		write = attempt.WriteUnreachable
+	}
+	r.Runner.PlatformHealth(delivery.Namespace, write)
+	if write == attempt.WriteUnreachable {
 		return
 	}
-	if _, answered := errors.AsType[*apierrors.StatusError](err); answered {
-		r.Runner.Reached()
-	}
-	r.Runner.WriteFailed(delivery.Namespace)
 	r.pool.noteFailure(keyOf(delivery))
 }
 
@@ -125,14 +129,14 @@ func (r *DeliveryReconciler) reread(ctx context.Context, delivery *v1alpha1.Webh
 	case err != nil:
 		return reconcile.Result{}, false, fmt.Errorf("after a write that did not meet it: %w", err)
 	case fresh == nil || fresh.UID != delivery.UID:
-		r.Runner.Dropped(delivery.UID)
+		r.Runner.Acknowledge(delivery.UID, attempt.Ack{Dropped: true})
 		r.pending.drop(delivery.UID)
 		return reconcile.Result{}, true, nil
 	case fresh.ResourceVersion == delivery.ResourceVersion:
 		return reconcile.Result{}, false, nil
 	}
 	r.Metrics.statusWrite("conflict")
-	r.Runner.Reached()
+	r.Runner.PlatformHealth(delivery.Namespace, attempt.WriteConflicted)
 	r.pending.keepWritten(fresh)
 	wait := min(overtakenRetryMin<<min(r.pending.countOvertaken(delivery.UID), 16), platformRetryMax)
 	return reconcile.Result{RequeueAfter: wait, Priority: new(priorityOutcome)}, true, nil

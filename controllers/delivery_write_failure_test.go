@@ -163,7 +163,7 @@ func TestStatusThatTheAPIServerRefuses(t *testing.T) {
 				var unsettled, kept []int
 				for _, for_ := range []time.Duration{second, 9 * second, 110 * second, 3 * minute} {
 					b.work(t, keyOf(delivery), for_)
-					unsettled, kept = append(unsettled, b.Runner.Stats().Unsettled), append(kept, len(b.Runner.Unsettled()))
+					unsettled, kept = append(unsettled, b.Runner.Stats().Unsettled), append(kept, b.Runner.Stats().Unwritten-b.Runner.Stats().Unprepared)
 				}
 				same(t, unsettled, tt.unsettled)
 				same(t, kept, tt.kept)

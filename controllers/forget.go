@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/internal/attempt"
 )
 
 // What is known of a webhook is dropped when it goes. A pass that began before
@@ -20,7 +21,7 @@ import (
 // forgetWebhook drops what is known of a webhook that is gone.
 func (r *DeliveryReconciler) forgetWebhook(webhook *v1alpha1.Webhook) {
 	key := keyOf(webhook)
-	r.Runner.ForgetWebhook(key)
+	r.Runner.Reset(key, attempt.WebhookChange{Gone: true})
 	r.Secrets.Forget(webhook.UID)
 	r.Observations.Forget(key)
 	r.Retainer.ForgetWebhook(key)

@@ -35,7 +35,7 @@ var _ = Describe("Somebody who may create deliveries", func() {
 		}))
 		Eventually(func() int { return world.receiver.Counts("/" + namespace).Posts }).Should(Equal(1)) // and is answered a second later
 		Expect(world.admin.Delete(ctx, delivery)).To(Succeed())
-		Eventually(o.runner.Stats).Should(And(HaveField("InFlight", 0), HaveField("Unsettled", 0)))
+		Eventually(o.runner.Stats).Should(And(HaveField("UnderWay", 0), HaveField("Unsettled", 0)))
 		Eventually(state(ctx, delivery)).Should(Equal("Retrying RetryScheduled 1"))
 		Consistently(func() int { return world.receiver.Counts("/" + namespace).Posts }, "500ms").Should(Equal(1))
 		change(ctx, delivery, func(d *v1alpha1.WebhookDelivery) { d.Finalizers = nil })
@@ -50,7 +50,7 @@ var _ = Describe("Somebody who may create deliveries", func() {
 		Eventually(func() int { return world.receiver.Counts("/" + namespace).Posts }).Should(Equal(1))
 		Eventually(func() float64 { return o.metric("bbmcp_status_writes_total", map[string]string{"result": "refused"}) }).Should(BeNumerically(">", 0))
 		Expect(fresh(ctx, full).Status.Attempts).To(BeZero())
-		Eventually(o.runner.Stats).Should(And(HaveField("InFlight", 0), HaveField("Unsettled", 0)))
+		Eventually(o.runner.Stats).Should(And(HaveField("UnderWay", 0), HaveField("Unsettled", 0)))
 		other := create(ctx, deliveryIn(namespace, "b"))
 		Eventually(state(ctx, other)).Should(Equal("Succeeded Delivered 1"))
 		Expect(o.runner.Stats().Stalled).To(BeFalse())

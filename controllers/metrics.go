@@ -149,7 +149,7 @@ var runnerGauges = []struct { //nolint:gochecknoglobals // never changed
 	value func(attempt.Stats) float64
 }{
 	{gauge("queued", "Attempts that are due and wait for a slot."), func(s attempt.Stats) float64 { return float64(s.Queued) }},
-	{gauge("in_flight", "Attempts under way."), func(s attempt.Stats) float64 { return float64(s.InFlight) }},
+	{gauge("in_flight", "Attempts under way."), func(s attempt.Stats) float64 { return float64(s.UnderWay) }},
 	{gauge("unsettled", "Attempts whose result the API server has not acknowledged."), func(s attempt.Stats) float64 { return float64(s.Unsettled) }},
 	{gauge("unsettled_limit", "The bound of bbmcp_runner_unsettled."), func(s attempt.Stats) float64 { return float64(s.Slots) }},
 	{gauge("lost", "Attempts that were lost with the dispatcher and wait to be repeated."), func(s attempt.Stats) float64 { return float64(s.Lost) }},

@@ -78,6 +78,13 @@ func (m *acknowledgements) expireSoon(uid types.UID, attempts int, now time.Dura
 	m.expiring.pushBack(&w.node)
 }
 
+// shown notes that the cache shows so many attempts.
+func (m *acknowledgements) shown(uid types.UID, attempts int, now time.Duration) {
+	if w := m.known[uid]; w != nil && w.attempts <= attempts {
+		m.expireSoon(uid, attempts, now)
+	}
+}
+
 // dropExpired drops what has expired.
 func (m *acknowledgements) dropExpired(now time.Duration) {
 	for _, c := range []*list[acknowledgement]{&m.expiring, &m.finals} {
@@ -89,13 +96,13 @@ func (m *acknowledgements) dropExpired(now time.Duration) {
 }
 
 // state is what is known of a delivery without a job.
-func (m *acknowledgements) state(uid types.UID) View {
+func (m *acknowledgements) state(uid types.UID) State {
 	w := m.known[uid]
 	switch {
 	case w == nil:
-		return View{}
+		return State{}
 	case w.inCache:
-		return View{Phase: None, Attempts: w.attempts}
+		return State{Phase: None, Attempts: w.attempts}
 	}
-	return View{Phase: Written, Attempts: w.attempts}
+	return State{Phase: Written, Attempts: w.attempts}
 }

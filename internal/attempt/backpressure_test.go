@@ -51,10 +51,10 @@ func TestAnAttemptInPreparationIsReturnedWhenTheGateCloses(t *testing.T) {
 		f.prepare = func(context.Context, types.UID) error { time.Sleep(time.Second); return nil }
 		f.submit("ns/hook/a", "ns/hook/b")
 		f.settleDown()
-		expect(t, "phase", f.View("ns/hook/a").Phase, InFlight)
+		expect(t, "phase", f.State("ns/hook/a").Phase, UnderWay)
 		open.Store(false)
 		f.wait(time.Second)
-		expect(t, "phase", f.View("ns/hook/a").Phase, Queued)
+		expect(t, "phase", f.State("ns/hook/a").Phase, Queued)
 		open.Store(true)
 		f.wait(time.Minute)
 		expectList(t, "sent", f.order(), []string{"ns/hook/a", "ns/hook/b"})
@@ -66,21 +66,21 @@ func TestNothingStartsWhileTheAPIServerCannotBeReached(t *testing.T) {
 		f.silent = true
 		f.submit("ns/waits/to-be-written")
 		f.wait(time.Second)
-		f.Unreachable()
+		f.PlatformHealth("", WriteUnreachable)
 		f.wait(2*time.Second - ms)
 		f.submit("ns/hook/a")
 		f.settleDown()
 		expect(t, "sent after less than 2 s", f.count("ns/hook"), 1)
-		f.Unreachable()
+		f.PlatformHealth("", WriteUnreachable)
 		f.wait(ms)
 		expect(t, "stalled", f.Stats().Stalled, true)
 		f.submit("other/hook/b")
 		f.wait(time.Hour)
 		expect(t, "sent after 2 s", f.count("other/hook"), 0)
-		f.Reached()
+		f.PlatformHealth("", WriteConflicted)
 		f.settleDown()
 		expect(t, "sent after the first answer", f.count("other/hook"), 1)
-		f.Unreachable()
+		f.PlatformHealth("", WriteUnreachable)
 		f.wait(time.Second)
 		f.submit("other/hook/c")
 		f.settleDown()
@@ -90,8 +90,8 @@ func TestNothingStartsWhileTheAPIServerCannotBeReached(t *testing.T) {
 
 func TestAPreparedAttemptIsNotSentWhenWritesHaveBeenFailing(t *testing.T) {
 	for name, fail := range map[string]func(f *runnerFixture){
-		"of all":           func(f *runnerFixture) { f.Unreachable() },
-		"of the namespace": func(f *runnerFixture) { f.WriteFailed("ns") },
+		"of all":           func(f *runnerFixture) { f.PlatformHealth("", WriteUnreachable) },
+		"of the namespace": func(f *runnerFixture) { f.PlatformHealth("ns", WriteUnanswered) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			withRunner(t, Options{}, func(f *runnerFixture) {
@@ -101,8 +101,8 @@ func TestAPreparedAttemptIsNotSentWhenWritesHaveBeenFailing(t *testing.T) {
 				fail(f)
 				f.wait(4 * time.Second)
 				expect(t, "sent", f.total(), 0)
-				expect(t, "phase", f.View("ns/hook/a").Phase, Queued)
-				f.WriteSucceeded("ns")
+				expect(t, "phase", f.State("ns/hook/a").Phase, Queued)
+				f.PlatformHealth("ns", WriteTaken)
 				f.wait(4 * time.Second)
 				expect(t, "sent", f.total(), 1)
 			})
@@ -114,7 +114,7 @@ func TestAPreparedAttemptIsNotSentWhenWritesHaveBeenFailing(t *testing.T) {
 func TestOneAttemptProbesTheAPIServerWhenNoOutcomeWaits(t *testing.T) {
 	withRunner(t, Options{}, func(f *runnerFixture) {
 		f.silent = true
-		f.Unreachable()
+		f.PlatformHealth("", WriteUnreachable)
 		f.wait(2 * time.Second)
 		f.submit("a/hook/1", "b/hook/1")
 		f.wait(8*time.Second - ms)
@@ -124,14 +124,14 @@ func TestOneAttemptProbesTheAPIServerWhenNoOutcomeWaits(t *testing.T) {
 		f.wait(time.Hour)
 		f.submit("a/other/1")
 		f.settleDown()
-		f.Withdraw("a/other/1")
+		f.Cancel("a/other/1")
 		expect(t, "sent while that waits to be written", f.total(), 1)
-		f.Dropped("a/hook/1")
+		f.Acknowledge("a/hook/1", Ack{Dropped: true})
 		f.settleDown()
 		expect(t, "sent when that was dropped", f.total(), 2)
-		f.Unreachable()
+		f.PlatformHealth("", WriteUnreachable)
 		f.wait(time.Second)
-		f.Dropped("b/hook/1")
+		f.Acknowledge("b/hook/1", Ack{Dropped: true})
 		f.submit("c/hook/1")
 		f.settleDown()
 		expect(t, "sent right after another failure", f.total(), 2)
@@ -268,7 +268,7 @@ func TestCalmStartsOneByOneAgain(t *testing.T) {
 	withRunner(t, Options{}, func(f *runnerFixture) {
 		f.many("ns/hook", "a", 50)
 		f.wait(time.Second)
-		f.Calm(types.NamespacedName{Namespace: "ns", Name: "hook"})
+		f.Reset(types.NamespacedName{Namespace: "ns", Name: "hook"}, WebhookChange{})
 		f.many("ns/hook", "b", 50)
 		f.settleDown()
 		expect(t, "under way", f.underWayOf("ns/hook"), 1)

@@ -56,8 +56,8 @@ func BenchmarkJob(b *testing.B) {
 	done := make(chan struct{})
 	var r *Runner
 	r = New(Options{Sender: instant{}, Wake: func(name types.NamespacedName) {
-		r.Written(types.UID(name.Name), 1, true)
-		r.Observed(types.UID(name.Name), 1)
+		r.Acknowledge(types.UID(name.Name), Ack{Attempts: 1, Final: true})
+		r.Acknowledge(types.UID(name.Name), Ack{Attempts: 1, Cached: true})
 		if i := next.Add(1) - 1; i < int64(len(jobs)) {
 			r.Submit(jobs[i])
 		}

@@ -5,7 +5,11 @@
 //
 // A caller submits a [Job]; the [Runner] starts it when it may, sends it
 // through a [Sender], keeps the [Outcome] and wakes the caller, who writes the
-// outcome and says so with [Runner.Written].
+// outcome and says so with [Runner.Acknowledge].
+//
+// The scheduler decides which job starts next and has no goroutine, clock or lock;
+// underWay has the attempts that were started; outcomes are kept until they are
+// acknowledged. Runner is the lock and the loop around the three.
 //
 // Three promises shape the code:
 //

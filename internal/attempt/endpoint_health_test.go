@@ -196,7 +196,7 @@ func TestBusyWebhooksThatBeginToHangLeaveSlotsToOthers(t *testing.T) {
 		}
 		open.Store(true)
 		f.wait(gatePoll)
-		expect(t, "under way", f.Stats().InFlight, 32)
+		expect(t, "under way", f.Stats().UnderWay, 32)
 		f.submit("ours/hook/second")
 		f.settleDown()
 		expect(t, "sent at once", f.count("ours/hook"), 2)

@@ -135,7 +135,7 @@ func (f *runnerFixture) checkQueues() {
 	if len(jobs) > 0 {
 		f.t.Errorf("%d webhooks with jobs were dropped", len(jobs))
 	}
-	want := map[Phase]int{Queued: queued + lost, InFlight: r.underWay.n, Finished: r.outcomes.finished.n}
+	want := map[Phase]int{Queued: queued + lost, UnderWay: r.underWay.n, Finished: r.outcomes.finished.n}
 	maps.DeleteFunc(want, func(_ Phase, n int) bool { return n == 0 })
 	if !maps.Equal(count, want) || queued+lost != r.scheduler.queued {
 		f.t.Errorf("jobs by phase %v, members of lists %v, queued by the books %d", count, want, r.scheduler.queued)

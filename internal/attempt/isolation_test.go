@@ -66,7 +66,7 @@ func TestHangingWebhooksDoNotDelayHealthyOnes(t *testing.T) {
 
 		before := f.elapsed()
 		f.many("shared/good0", "backlog", 3200)
-		for f.View("shared/good0/backlog3199").Phase != None {
+		for f.State("shared/good0/backlog3199").Phase != None {
 			f.wait(20 * ms)
 		}
 		if took := f.elapsed() - before; took > 2100*ms { // 32 at a time, 20 ms each: 2 s

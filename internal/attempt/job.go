@@ -62,8 +62,8 @@ const (
 	None Phase = iota
 	// Queued: the job waits for its turn, or to be repeated after a loss.
 	Queued
-	// InFlight: the attempt is being made.
-	InFlight
+	// UnderWay: the attempt is being made.
+	UnderWay
 	// Finished: the outcome waits to be written.
 	Finished
 	// Written: the outcome was written; the cache has not caught up.
@@ -77,8 +77,8 @@ func (p Phase) String() string {
 		return "None"
 	case Queued:
 		return "Queued"
-	case InFlight:
-		return "InFlight"
+	case UnderWay:
+		return "UnderWay"
 	case Finished:
 		return "Finished"
 	case Written:
@@ -87,8 +87,8 @@ func (p Phase) String() string {
 	return "Unknown"
 }
 
-// View is what the runner knows about a delivery.
-type View struct {
+// State is what the runner knows about a delivery.
+type State struct {
 	Phase Phase
 	// Attempts is how many attempts are known to have been made. A cached object
 	// that shows fewer is stale. It can stay set for a while in phase None.
@@ -96,3 +96,52 @@ type View struct {
 	// Outcome is set in phase Finished only.
 	Outcome Outcome
 }
+
+// Ack says what became of the attempts of a delivery. The zero kind, neither
+// Cached nor Dropped nor Gone, is a status that the API server took: it frees the
+// slot of an outcome that it includes, and the number is remembered until the cache
+// shows it; if it is final, for 15 minutes at most.
+type Ack struct {
+	// Attempts is how many attempts the status shows.
+	Attempts int
+	// Final tells that no attempt follows by itself.
+	Final bool
+	// Cached: the cache shows these attempts. A job that waits to make one of them,
+	// because another process made it, is withdrawn.
+	Cached bool
+	// Dropped: the outcome will not be written, as another process has written it, or
+	// no attempt was made. An attempt that was made is not made again for a minute.
+	Dropped bool
+	// Gone: the object was deleted. A queued job is withdrawn, an outcome dropped, and
+	// that of an attempt under way is dropped when it ends, without a call of Wake.
+	Gone bool
+}
+
+// WebhookChange says why what was learned about the endpoint of a webhook counts no
+// more. The zero one: the webhook was resumed or enabled, so its attempts start one
+// by one until one succeeds.
+type WebhookChange struct {
+	// Destination is the host:port of a new endpoint, maybe the same: nothing is known
+	// about it, and queued jobs need not wait for what the old one asked for.
+	Destination string
+	// Gone: the webhook was deleted. It is dropped once nothing of it is queued or
+	// under way. Queued jobs stay.
+	Gone bool
+}
+
+// WriteResult is how the write of a delivery's status went.
+type WriteResult uint8
+
+const (
+	// WriteTaken: the API server took it.
+	WriteTaken WriteResult = iota
+	// WriteConflicted: the API server has answered, and says nothing about other writes,
+	// as where another process had written the status.
+	WriteConflicted
+	// WriteRefused: the API server has answered, and did not take it.
+	WriteRefused
+	// WriteUnanswered: it failed, or took too long.
+	WriteUnanswered
+	// WriteUnreachable: the API server could not be reached, for any namespace.
+	WriteUnreachable
+)

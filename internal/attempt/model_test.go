@@ -49,7 +49,7 @@ type model struct {
 	open *atomic.Bool
 	rand *rand.Rand
 	uids []types.UID
-	// known is how many attempts somebody said were made, beside the runner.
+	// known is how many attempts other processes have made.
 	known map[types.UID]int
 	want  map[types.UID]int  // number of the attempt whose outcome must come
 	gone  map[types.UID]bool // deleted
@@ -141,7 +141,7 @@ func (m *model) submitNext(uid types.UID) {
 	if outcome := m.outcome(string(uid)); outcome.Number > 0 {
 		m.known[uid] = max(m.known[uid], outcome.attempts())
 	}
-	job := m.job(string(uid), max(m.View(uid).Attempts, m.known[uid])+1)
+	job := m.job(string(uid), max(m.State(uid).Attempts, m.known[uid])+1)
 	if m.rand.IntN(100) == 0 {
 		job.Destination = fmt.Sprintf("moved%d.example.com:443", m.rand.IntN(3))
 	} else if m.rand.IntN(3) > 0 {
@@ -161,12 +161,12 @@ func (m *model) remove(how func(types.UID)) {
 	m.gone[uid] = true
 }
 
-// elsewhere is what happens when somebody else writes a status.
+// elsewhere is what happens when another process writes a status.
 func (m *model) elsewhere(uid types.UID, attempts int) {
 	if m.rand.IntN(2) == 0 {
-		m.Written(uid, attempts, false)
+		m.Acknowledge(uid, Ack{Attempts: attempts})
 	}
-	m.Observed(uid, attempts)
+	m.Acknowledge(uid, Ack{Attempts: attempts, Cached: true})
 	m.known[uid] = max(m.known[uid], attempts)
 	if attempts >= m.want[uid] {
 		delete(m.want, uid)
@@ -187,28 +187,28 @@ func (m *model) step() {
 			m.submitNext(uid)
 		}
 	case n < 49:
-		if uid := m.some(); m.Withdraw(uid) {
+		if uid := m.some(); m.Cancel(uid) {
 			delete(m.want, uid)
 		}
 	case n < 52:
-		m.remove(m.Forget)
+		m.remove(func(uid types.UID) { m.Acknowledge(uid, Ack{Gone: true}) })
 	case n < 54:
 		m.Hold(m.key(), time.Now().Add(time.Duration(m.rand.IntN(5000))*ms))
 	case n < 55:
 		if m.rand.IntN(3) == 0 {
-			m.Redirect(m.key(), fmt.Sprintf("moved%d.example.com:443", m.rand.IntN(3)))
+			m.Reset(m.key(), WebhookChange{Destination: fmt.Sprintf("moved%d.example.com:443", m.rand.IntN(3))})
 		}
-		m.Calm(m.key())
+		m.Reset(m.key(), WebhookChange{})
 	case n < 56:
-		m.ForgetWebhook(m.key())
+		m.Reset(m.key(), WebhookChange{Gone: true})
 	case n < 58:
-		m.WriteFailed(m.key().Namespace)
+		m.PlatformHealth(m.key().Namespace, WriteUnanswered)
 	case n < 59:
-		m.WriteSucceeded(m.key().Namespace)
+		m.PlatformHealth(m.key().Namespace, WriteTaken)
 	case n < 60:
-		m.Unreachable()
+		m.PlatformHealth("", WriteUnreachable)
 		if m.rand.IntN(2) == 0 {
-			m.Reached()
+			m.PlatformHealth("", WriteConflicted)
 		}
 	case n < 61:
 		m.open.Store(m.rand.IntN(3) > 0)
@@ -218,7 +218,7 @@ func (m *model) step() {
 		uid := m.some()
 		m.elsewhere(uid, m.known[uid]+m.rand.IntN(3))
 	case n < 64:
-		m.remove(func(uid types.UID) { m.Dropped(uid); m.Withdraw(uid) })
+		m.remove(func(uid types.UID) { m.Acknowledge(uid, Ack{Dropped: true}); m.Cancel(uid) })
 	case n < 66:
 		m.Stats()
 	case n < 67:
@@ -240,11 +240,11 @@ func (m *model) calmDown() {
 	m.alone.Store(false)
 	m.open.Store(true)
 	for n := range modelNamespaces {
-		m.WriteSucceeded(fmt.Sprint("ns", n))
+		m.PlatformHealth(fmt.Sprint("ns", n), WriteTaken)
 	}
 	m.wait(time.Minute)
 	stats := m.Stats()
-	if stats.Queued+stats.InFlight+stats.Unwritten+stats.Lost+stats.Held > 0 {
+	if stats.Queued+stats.UnderWay+stats.Unwritten+stats.Lost+stats.Held > 0 {
 		m.t.Errorf("left over: %+v", stats)
 	}
 	for uid, number := range m.want {
@@ -263,7 +263,7 @@ func (m *model) calmDown() {
 	}
 	for n := range modelNamespaces {
 		for h := range modelWebhooks {
-			m.ForgetWebhook(types.NamespacedName{Namespace: fmt.Sprint("ns", n), Name: fmt.Sprint("hook", h)})
+			m.Reset(types.NamespacedName{Namespace: fmt.Sprint("ns", n), Name: fmt.Sprint("hook", h)}, WebhookChange{Gone: true})
 		}
 	}
 	expect(m.t, "webhooks left", len(m.scheduler.webhooks), 0)

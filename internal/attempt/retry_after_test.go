@@ -68,7 +68,7 @@ func TestAnAttemptInPreparationIsReturnedWhenItsWebhookIsHeld(t *testing.T) {
 		f.settleDown()
 		f.Hold(types.NamespacedName{Namespace: "ns", Name: "hook"}, time.Now().Add(10*time.Second))
 		f.wait(time.Second)
-		expect(t, "phase", f.View("ns/hook/a").Phase, Queued)
+		expect(t, "phase", f.State("ns/hook/a").Phase, Queued)
 		expect(t, "sent of another webhook", f.count("ns/other"), 1)
 		f.wait(9*time.Second - ms)
 		expect(t, "sent while it is held", f.count("ns/hook"), 0)
@@ -114,7 +114,7 @@ func TestARedirectedWebhookStartsAfreshWithItsQueue(t *testing.T) {
 				expect(t, "sent to the old endpoint", f.count("ns/hook"), 2)
 				expect(t, "class before", f.classOf("ns/hook"), Slow)
 				f.answer("ns/hook", status(200, ms))
-				f.Redirect(hook, address)
+				f.Reset(hook, WebhookChange{Destination: address})
 				f.settleDown()
 				expect(t, "class after", f.classOf("ns/hook"), Unproven)
 				expect(t, "under way", f.underWayOf("ns/hook"), 1)
@@ -132,7 +132,7 @@ func TestALateRetryAfterOfTheOldEndpointHoldsNothing(t *testing.T) {
 		f.answer("ns/hook", inTurn(throttles(429, time.Hour, 2*time.Second), status(200, ms)))
 		f.submit("ns/hook/a", "ns/hook/b", "ns/hook/c")
 		f.wait(time.Second)
-		f.Redirect(types.NamespacedName{Namespace: "ns", Name: "hook"}, "ns.hook:443")
+		f.Reset(types.NamespacedName{Namespace: "ns", Name: "hook"}, WebhookChange{Destination: "ns.hook:443"})
 		f.wait(5 * time.Second)
 		expect(t, "sent", f.count("ns/hook"), 3)
 	})
@@ -140,7 +140,7 @@ func TestALateRetryAfterOfTheOldEndpointHoldsNothing(t *testing.T) {
 
 func TestRedirectingAnUnknownWebhookCreatesNone(t *testing.T) {
 	withRunner(t, Options{}, func(f *runnerFixture) {
-		f.Redirect(types.NamespacedName{Namespace: "ns", Name: "hook"}, "elsewhere.example.com:443")
+		f.Reset(types.NamespacedName{Namespace: "ns", Name: "hook"}, WebhookChange{Destination: "elsewhere.example.com:443"})
 		expect(t, "webhooks", len(f.scheduler.webhooks), 0)
 		expect(t, "destinations", len(f.scheduler.destinations), 0)
 	})

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-
-	"bbmcp.quietstack.com/webhooks/dispatcher"
 )
 
 const (
@@ -200,7 +198,7 @@ func (r *Runner) process(a *attempt, e ending, now time.Duration) (wake func(typ
 		job.losses++
 	}
 	if e.kind == answered {
-		r.learn(a, e.outcome.Result, now)
+		a.learn(s, e.outcome.Result, time.Now(), now)
 	}
 	wake = wakeNone
 	switch {
@@ -223,21 +221,6 @@ func (r *Runner) process(a *attempt, e ending, now time.Duration) (wake func(typ
 	s.update(h, now)
 	s.retire(h)
 	return wake
-}
-
-// learn applies what a result says about the endpoint, unless that has changed.
-func (r *Runner) learn(a *attempt, result dispatcher.Result, now time.Duration) {
-	s, h := &r.scheduler, a.job.webhook
-	if a.era == h.era {
-		h.observeResult(a, result, s.limits, now)
-		if until := retryAfter(result, time.Now()); !until.IsZero() {
-			s.holds.hold(h, until, now+time.Until(until), now)
-		}
-	}
-	s.update(h, now)
-	if a.era == h.era {
-		s.moveOutcomeSlot(a.job, h.class)
-	}
 }
 
 // wakeNone is called for an outcome without a delivery.

@@ -137,7 +137,7 @@ func withRunner(t *testing.T, options Options, test func(f *runnerFixture)) {
 		<-ended
 		drainCtx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if err := f.Drain(drainCtx); err != nil {
+		if _, err := f.Drain(drainCtx); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
@@ -202,7 +202,7 @@ func (f *runnerFixture) submitJob(job Job) {
 	f.submitted[job.UID] = f.elapsed()
 	f.mu.Unlock()
 	if !f.Submit(job) {
-		f.t.Fatalf("Submit(%s, %d) was refused: %+v", job.UID, job.Number, f.View(job.UID))
+		f.t.Fatalf("Submit(%s, %d) was refused: %+v", job.UID, job.Number, f.State(job.UID))
 	}
 }
 
@@ -255,20 +255,27 @@ func (f *runnerFixture) onWake(name types.NamespacedName) {
 // write acknowledges an outcome as the controller would.
 func (f *runnerFixture) write(uid types.UID) {
 	time.Sleep(f.latency)
-	view := f.View(uid)
+	view := f.State(uid)
 	if view.Phase != Finished {
 		return // deleted meanwhile
 	}
 	f.mu.Lock()
 	f.outcomes[uid] = view.Outcome
 	f.mu.Unlock()
-	f.Written(uid, view.Attempts, view.Outcome.Result.Succeeded())
-	f.Observed(uid, view.Attempts)
+	f.Acknowledge(uid, Ack{Attempts: view.Attempts, Final: view.Outcome.Result.Succeeded()})
+	f.Acknowledge(uid, Ack{Attempts: view.Attempts, Cached: true})
+}
+
+// unsettled returns the deliveries whose outcome waits to be written.
+func (f *runnerFixture) unsettled() []types.NamespacedName {
+	f.Runner.mu.Lock()
+	defer f.Runner.mu.Unlock()
+	return f.Runner.outcomes.unsettled()
 }
 
 // writeAll acknowledges everything that is finished.
 func (f *runnerFixture) writeAll() {
-	for _, name := range f.Unsettled() {
+	for _, name := range f.unsettled() {
 		f.write(types.UID(name.Name))
 	}
 }

@@ -180,7 +180,7 @@ func (s *scheduler) start(job *trackedJob, now time.Duration) *attempt {
 	h := job.webhook
 	a := &attempt{job: job, destination: h.destination, class: h.class, era: h.era, epoch: h.epoch, sent: unsent}
 	a.webhookNode.value, a.ageNode.value = a, a
-	job.phase = InFlight
+	job.phase = UnderWay
 	s.queued--
 	s.slots.used[a.class]++
 	a.destination.slots.used[a.class]++

@@ -8,8 +8,8 @@ import "time"
 type Stats struct {
 	// Queued jobs, of which Lost wait to be repeated.
 	Queued, Lost int
-	// InFlight attempts.
-	InFlight int
+	// UnderWay attempts.
+	UnderWay int
 	// Unwritten outcomes, of which Unprepared are not of an attempt.
 	Unwritten, Unprepared int
 	// Unsettled is how many slots are taken, of Slots.
@@ -37,7 +37,7 @@ type Stats struct {
 // ClassStats is a count of what the webhooks of one class hold. Lost jobs are
 // not among those queued here.
 type ClassStats struct {
-	Webhooks, Queued, InFlight, Unsettled int
+	Webhooks, Queued, UnderWay, Unsettled int
 	OldestQueued                          time.Duration
 }
 
@@ -50,7 +50,7 @@ func (r *Runner) Stats() Stats {
 	s := Stats{
 		Queued:     sched.queued,
 		Lost:       sched.queued,
-		InFlight:   r.underWay.n,
+		UnderWay:   r.underWay.n,
 		Unwritten:  r.outcomes.finished.n,
 		Unprepared: r.outcomes.finished.n - sched.stranded - (sched.slots.taken() - r.underWay.n),
 		Unsettled:  sched.slots.taken(),
@@ -71,7 +71,7 @@ func (r *Runner) Stats() Stats {
 		c := &s.Classes[class]
 		c.Webhooks++
 		c.Queued += h.queue.n
-		c.InFlight += h.attempts.n
+		c.UnderWay += h.attempts.n
 		s.Lost -= h.queue.n
 		if job := h.queue.first(); job != nil {
 			c.OldestQueued = max(c.OldestQueued, now-job.queuedAt)

@@ -98,6 +98,22 @@ func (a *attempt) run(ctx context.Context, r *Runner) {
 	}
 }
 
+// learn applies what a result says about the endpoint, unless that has changed. The
+// end of a hold is a time of the wall clock.
+func (a *attempt) learn(s *scheduler, result dispatcher.Result, wall time.Time, now time.Duration) {
+	h := a.job.webhook
+	if a.era == h.era {
+		h.observeResult(a, result, s.limits, now)
+		if until := retryAfter(result, wall); !until.IsZero() {
+			s.holds.hold(h, until, now+until.Sub(wall), now)
+		}
+	}
+	s.update(h, now)
+	if a.era == h.era {
+		s.moveOutcomeSlot(a.job, h.class)
+	}
+}
+
 // underWay has the attempts that were started and have not ended, as far as they
 // say something about time and about the dispatcher.
 type underWay struct {
