@@ -30,9 +30,9 @@ type failure struct {
 }
 
 // classify names an error of the transport, given how far the attempt had come.
-func classify(err error, at transport.Seen) failure {
+func classify(err error, at transport.Snapshot) failure {
 	if refusal, ok := errors.AsType[*netguard.Refusal](err); ok {
-		return refused(refusal)
+		return refusalFailure(refusal)
 	}
 	if isTimeout(err) {
 		return timedOut(at)
@@ -51,23 +51,23 @@ func classify(err error, at transport.Seen) failure {
 	case at.Stage <= transport.StageConnect:
 		return connectFailure(err)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return reset(at)
+		return connectionReset(at)
 	case at.Stage == transport.StageTLS:
 		return failure{ReasonTLSFailed, "TLS handshake failed"}
 	case errors.Is(err, transport.ErrRefused):
 		return failure{ReasonConnectionReset, "the endpoint turned the request away unprocessed, twice"}
 	}
 	if _, ok := errors.AsType[*net.OpError](err); ok || at.HTTP2 {
-		return reset(at)
+		return connectionReset(at)
 	}
 	if at.Stage == transport.StageRequest {
-		return reset(at) // the connection broke, and the transport's error has no type
+		return connectionReset(at) // the connection broke, and the transport's error has no type
 	}
 	return failure{ReasonResponseInvalid, "the endpoint's answer is not valid HTTP, or its headers are too large"}
 }
 
-// refused turns a refusal of the guard into what users are told.
-func refused(refusal *netguard.Refusal) failure {
+// refusalFailure turns a refusal of the guard into what users are told.
+func refusalFailure(refusal *netguard.Refusal) failure {
 	reason := ReasonURLInvalid
 	switch {
 	case refusal.AboutAddress():
@@ -96,7 +96,7 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-func timedOut(at transport.Seen) failure {
+func timedOut(at transport.Snapshot) failure {
 	during := "before anything was sent"
 	switch at.Stage {
 	case transport.StageLookup:
@@ -104,7 +104,7 @@ func timedOut(at transport.Seen) failure {
 	case transport.StageConnect:
 		during = "while connecting"
 	case transport.StageTLS:
-		during = "during the TLS handshake" + unanswered(at)
+		during = "during the TLS handshake" + firstMessageHint(at)
 	case transport.StageRequest:
 		during = "while sending the request"
 	case transport.StageAnswer:
@@ -113,9 +113,9 @@ func timedOut(at transport.Seen) failure {
 	return failure{ReasonTimeout, "timed out " + during}
 }
 
-// unanswered names the likely cause if nothing came in answer to the first message of
+// firstMessageHint names the likely cause if nothing came in answer to the first message of
 // TLS, whose share of a post-quantum key makes it larger than a packet.
-func unanswered(at transport.Seen) string {
+func firstMessageHint(at transport.Snapshot) string {
 	if !at.Unanswered {
 		return ""
 	}
@@ -151,7 +151,7 @@ func tlsFailure(err error) (failure, bool) {
 		return failure{ReasonTLSFailed, "the endpoint does not speak TLS on this port"}, true
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
-		return failure{ReasonTLSFailed, alerted(op)}, true
+		return failure{ReasonTLSFailed, alertMessage(op)}, true
 	}
 	return failure{}, false
 }
@@ -179,21 +179,21 @@ const (
 	alertCertificateRequired  tls.AlertError = 116
 )
 
-// alerted names the likely cause of an alert. Package crypto/tls shows its number in
+// alertMessage names the likely cause of an alert. Package crypto/tls shows its number in
 // its text only, which is the same in both of its types.
-func alerted(op *net.OpError) string {
-	is := func(alerts ...tls.AlertError) bool {
+func alertMessage(op *net.OpError) string {
+	isAlert := func(alerts ...tls.AlertError) bool {
 		return op.Op == "remote error" && slices.ContainsFunc(alerts, func(a tls.AlertError) bool { return a.Error() == op.Err.Error() })
 	}
 	switch {
-	case is(alertHandshakeFailure, alertInsufficientSecurity):
+	case isAlert(alertHandshakeFailure, alertInsufficientSecurity):
 		return "the endpoint refused the TLS handshake: it has no cipher in common with us, as where it only knows the key exchange of RSA " +
 			"(GODEBUG=tlsrsakex=1 allows that), or requires a client certificate"
-	case is(alertProtocolVersion):
+	case isAlert(alertProtocolVersion):
 		return "the endpoint refused the TLS handshake: it does not speak TLS 1.2 or later"
-	case is(alertUnrecognizedName):
+	case isAlert(alertUnrecognizedName):
 		return "the endpoint refused the TLS handshake: it serves no host of this name"
-	case is(alertBadCertificate, alertCertificateRequired):
+	case isAlert(alertBadCertificate, alertCertificateRequired):
 		return "the endpoint requires a client certificate"
 	}
 	return "TLS handshake refused: no common version, cipher or name, or a client certificate is required"
@@ -210,36 +210,36 @@ func connectFailure(err error) failure {
 	}
 }
 
-func reset(at transport.Seen) failure {
+func connectionReset(at transport.Snapshot) failure {
 	during := "before the request was complete"
 	switch at.Stage {
 	case transport.StageTLS:
-		during = "during the TLS handshake" + unanswered(at)
+		during = "during the TLS handshake" + firstMessageHint(at)
 	case transport.StageRequest, transport.StageAnswer:
 		during = "before it answered"
 	}
 	return failure{ReasonConnectionReset, "the endpoint closed the connection " + during}
 }
 
-// judge names what an answer's status means. Retry-After counts with 429 and
+// classifyStatus names what an answer's status means. Retry-After counts with 429 and
 // 503 only, Location with 3xx.
-func judge(status int, retryAfter time.Time, location string) failure {
+func classifyStatus(status int, retryAfter time.Time, location string) failure {
 	switch {
 	case status >= 200 && status <= 299:
 		return failure{}
 	case status == http.StatusGone:
 		return failure{ReasonGone, "the endpoint answered 410 Gone: it wants no more deliveries"}
 	case status >= 300 && status <= 399:
-		return failure{ReasonRedirected, answered(status) + redirectedTo(location) + "; redirects are not followed"}
+		return failure{ReasonRedirected, statusMessage(status) + redirectedTo(location) + "; redirects are not followed"}
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && !retryAfter.IsZero():
-		return failure{ReasonThrottled, answered(status)}
+		return failure{ReasonThrottled, statusMessage(status)}
 	default:
-		return failure{ReasonHTTPStatus, answered(status)}
+		return failure{ReasonHTTPStatus, statusMessage(status)}
 	}
 }
 
-// answered leaves out the endpoint's own phrase: it can be anything.
-func answered(status int) string {
+// statusMessage leaves out the endpoint's own phrase: it can be anything.
+func statusMessage(status int) string {
 	message := "the endpoint answered " + strconv.Itoa(status)
 	if text := http.StatusText(status); text != "" {
 		message += " " + text

@@ -6,7 +6,7 @@ import "net/netip"
 
 // ShowAllAnswers makes a Sender show answers from allow-listed addresses too:
 // tests have no other.
-func ShowAllAnswers(s *Sender) { s.shown = func(netip.Addr) bool { return true } }
+func ShowAllAnswers(s *Sender) { s.mayShow = func(netip.Addr) bool { return true } }
 
 // CloseIdle makes the next attempt open a connection of its own.
 func CloseIdle(s *Sender) { s.transport.Close() }

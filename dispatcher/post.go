@@ -76,9 +76,9 @@ func authority(to *url.URL) string {
 	return to.Host
 }
 
-// post makes the POST of an attempt. Header names are spelled as in the contract,
+// newPost makes the POST of an attempt. Header names are spelled as in the contract,
 // since some receivers compare them so.
-func post(r *Request, to *url.URL, signed signature.Headers, userAgent string) *transport.Request {
+func newPost(r *Request, to *url.URL, signed signature.Headers, userAgent string) *transport.Request {
 	header := make([]transport.Field, 0, 13)
 	set := func(name, value string) { header = append(header, transport.Field{Name: name, Value: value}) }
 	set("User-Agent", userAgent)

@@ -51,14 +51,14 @@ type Resolver = transport.Resolver
 
 // Sender makes attempts. It is safe for concurrent use.
 type Sender struct {
-	policy    *netguard.Policy
-	transport *transport.Transport
-	userAgent string
-	shown     func(netip.Addr) bool // whether answers from there may be shown
-	explained bool                  // also what is wrong at addresses that the policy allows
-	metrics   *metrics
-	logger    *slog.Logger
-	now       func() time.Time
+	policy         *netguard.Policy
+	transport      *transport.Transport
+	userAgent      string
+	mayShow        func(netip.Addr) bool // whether answers from there may be shown
+	explainAllowed bool                  // also what is wrong at addresses that the policy allows
+	metrics        *metrics
+	logger         *slog.Logger
+	now            func() time.Time
 }
 
 // NewSender makes a Sender. It fails if the metrics cannot be registered.
@@ -68,14 +68,14 @@ func NewSender(options SenderOptions) (*Sender, error) {
 		return nil, err
 	}
 	s := &Sender{
-		policy:    options.Policy,
-		transport: transport.New(transport.Options{Policy: options.Policy, Resolver: options.Resolver, RootCAs: options.RootCAs}),
-		userAgent: options.UserAgent,
-		shown:     func(from netip.Addr) bool { return options.Snippets && from.IsValid() && !options.Policy.Allowed(from) },
-		explained: options.ExplainAllowed,
-		metrics:   recorded,
-		logger:    options.Logger,
-		now:       options.Now,
+		policy:         options.Policy,
+		transport:      transport.New(transport.Options{Policy: options.Policy, Resolver: options.Resolver, RootCAs: options.RootCAs}),
+		userAgent:      options.UserAgent,
+		mayShow:        func(from netip.Addr) bool { return options.Snippets && from.IsValid() && !options.Policy.Allowed(from) },
+		explainAllowed: options.ExplainAllowed,
+		metrics:        recorded,
+		logger:         options.Logger,
+		now:            options.Now,
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
@@ -96,13 +96,13 @@ func (s *Sender) Send(ctx context.Context, request Request) Result {
 	at, err := s.attempt(ctx, &request, &result)
 	result.Duration = s.now().Sub(result.StartedAt)
 	s.metrics.attemptEnded(result)
-	told := s.discreet(request.URL, at.Addresses, result, err)
+	disclosed := s.disclose(request.URL, at.Addresses, result, err)
 	level := slog.LevelDebug
-	if told != result {
+	if disclosed != result {
 		level = slog.LevelInfo
 	}
 	s.log(level, &request, &result, err)
-	return told
+	return disclosed
 }
 
 // CheckURL says whether a URL can be an endpoint, as far as that can be said
@@ -110,7 +110,7 @@ func (s *Sender) Send(ctx context.Context, request Request) Result {
 func (s *Sender) CheckURL(url string, forbidden []netip.Prefix) error {
 	err := s.policy.CheckURL(url, forbidden)
 	if refusal, ok := errors.AsType[*netguard.Refusal](err); ok {
-		f := refused(refusal)
+		f := refusalFailure(refusal)
 		return &URLError{Reason: f.reason, Message: f.message}
 	}
 	return err
@@ -118,40 +118,40 @@ func (s *Sender) CheckURL(url string, forbidden []netip.Prefix) error {
 
 // attempt fills in the result with all that is known. The error is the cause of a
 // failure, for logs.
-func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) (transport.Seen, error) {
+func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) (transport.Snapshot, error) {
 	to, err := s.policy.ParseURL(request.URL, request.Forbidden)
 	if refusal, ok := errors.AsType[*netguard.Refusal](err); ok {
-		result.fail(refused(refusal))
-		return transport.Seen{}, err
+		result.fail(refusalFailure(refusal))
+		return transport.Snapshot{}, err
 	}
 	if err := validate(request); err != nil {
 		result.fail(invalidRequest(err))
-		return transport.Seen{}, err
+		return transport.Snapshot{}, err
 	}
 	signed, err := request.Keys.Sign(request.EventID, result.StartedAt, request.Payload)
 	if err != nil {
 		result.fail(invalidRequest(err))
-		return transport.Seen{}, err
+		return transport.Snapshot{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, request.Timeout)
 	defer cancel()
-	answer, at, err := s.transport.Post(ctx, post(request, to, signed, s.userAgent))
+	answer, at, err := s.transport.Post(ctx, newPost(request, to, signed, s.userAgent))
 	result.Timings = Timings(at.Timings)
 	if err != nil {
 		result.fail(classify(cause(ctx, err), at))
 		result.CertificateNotAfter = unverifiedExpiry(err)
 		return at, err
 	}
-	shown := s.shown(at.Remote)
-	s.settle(&answer, shown, result)
+	shown := s.mayShow(at.Remote)
+	s.recordAnswer(&answer, shown, result)
 	if len(answer.Excerpt) > 0 && answer.ContentEncoding == "" && shown {
-		result.Snippet = snippet(answer.Excerpt, newEchoes(request.Keys, signed))
+		result.Snippet = snippet(answer.Excerpt, newRedactor(request.Keys, signed))
 	}
 	return at, nil
 }
 
-// settle notes what an answer says. Nothing of its body matters.
-func (s *Sender) settle(answer *transport.Answer, shown bool, result *Result) {
+// recordAnswer notes what an answer says. Nothing of its body matters.
+func (s *Sender) recordAnswer(answer *transport.Answer, shown bool, result *Result) {
 	result.StatusCode = answer.StatusCode
 	result.CertificateNotAfter = answer.CertificateNotAfter
 	if answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable {
@@ -163,7 +163,7 @@ func (s *Sender) settle(answer *transport.Answer, shown bool, result *Result) {
 	if shown {
 		location = answer.Location
 	}
-	result.fail(judge(answer.StatusCode, result.RetryAfter, location))
+	result.fail(classifyStatus(answer.StatusCode, result.RetryAfter, location))
 }
 
 // fail notes a failure, or success for the zero failure.

@@ -13,17 +13,17 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher/multiplex"
 )
 
-// maxCalls is far beyond what callers have in flight; they bound themselves.
+// maxCalls is far beyond what callers have under way; they bound themselves.
 const maxCalls = 16 << 10
 
 var (
-	errCutOff = errors.New("attempts were still in flight at the end of the grace period")
+	errCutOff = errors.New("attempts were still under way at the end of the grace period")
 	errMethod = errors.New("no such method")
 )
 
 // Server offers a Sender on a unix socket. It keeps nothing between requests.
 type Server struct {
-	// PayloadBytes is how many bytes the payloads of attempts in flight may have
+	// PayloadBytes is how many bytes the payloads of attempts under way may have
 	// together, those of up to 16 KiB not counted; 0 for no bound. It must be set
 	// before Serve. Attempts beyond it wait with their client.
 	PayloadBytes int64
@@ -41,7 +41,7 @@ func NewServer(sender *Sender, logger *slog.Logger) *Server {
 }
 
 // Serve takes attempts from the listener until ctx ends. Then it takes no new
-// connection, lets the attempts in flight end and hands over their results. If
+// connection, lets the attempts under way end and hands over their results. If
 // that takes longer than grace it cuts them off and returns an error.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
 	// Attempts do not end with the connection they came on: the endpoint should

@@ -71,7 +71,7 @@ func readFrame(r io.Reader) (head [9]byte, body []byte, err error) {
 }
 
 var _ = Describe("Over the socket", func() {
-	It("an attempt is what it is without", func(ctx SpecContext) {
+	It("an attempt has the same result as without the socket", func(ctx SpecContext) {
 		r := startReceiver(receiver.Options{})
 		r.Script("/", receiver.Step{Status: 429, Header: map[string]string{"Retry-After": "9"}})
 		sender := newSender(dispatcher.SenderOptions{Now: frozen})
@@ -111,7 +111,7 @@ var _ = Describe("Over the socket", func() {
 		Expect(r.Counts("").Posts).To(Equal(1))
 	})
 
-	It("a frame that the dispatcher cannot read is a result, too", func(ctx SpecContext) {
+	It("a frame that the dispatcher cannot read gets a result", func(ctx SpecContext) {
 		path := newSocketPath()
 		fakeDispatcher(path, func(call [4]byte) []byte { return frameOf(call, kindMalformed, "") })
 		client := dispatcher.NewClient(path)
@@ -119,7 +119,7 @@ var _ = Describe("Over the socket", func() {
 		Expect(client.CheckURL(ctx, "https://example.com", nil)).To(MatchError(dispatcher.ErrUnavailable))
 	})
 
-	It("a secret that is not UTF-8 signs as it is", func(ctx SpecContext) {
+	It("a secret that is not UTF-8 signs byte for byte", func(ctx SpecContext) {
 		const odd = "sixteen bytes \xff\xfe and \x00"
 		r := startReceiver(receiver.Options{})
 		Expect(r.Secrets("/", odd)).To(Succeed())
@@ -130,7 +130,7 @@ var _ = Describe("Over the socket", func() {
 		Expect(r.Counts("").Verified).To(Equal(1))
 	})
 
-	It("nothing is handed over where nobody listens", func(ctx SpecContext) {
+	It("nothing is handed over where no dispatcher listens", func(ctx SpecContext) {
 		client := dispatcher.NewClient(newSocketPath())
 		_, err := client.Send(ctx, attemptAt("https://example.com"))
 		Expect(err).To(MatchError(dispatcher.ErrUnavailable))
@@ -187,7 +187,7 @@ var _ = Describe("Over the socket", func() {
 		Expect(r.Counts("").Posts).To(Equal(2))
 	})
 
-	It("many attempts at once keep apart", func(ctx SpecContext) {
+	It("many attempts at once get their own results", func(ctx SpecContext) {
 		r := startReceiver(receiver.Options{})
 		r.Script("/bad", receiver.Step{Status: 500})
 		s := serve(newSocketPath(), newSender(dispatcher.SenderOptions{}), time.Second)
@@ -207,7 +207,7 @@ var _ = Describe("Over the socket", func() {
 		Expect(r.Counts("")).To(HaveField("Verified", 200))
 	})
 
-	It("a drain hands over what is in flight, and is bounded", func(ctx SpecContext) {
+	It("a drain hands over attempts under way, and is bounded", func(ctx SpecContext) {
 		r := startReceiver(receiver.Options{})
 		r.Script("/slow", receiver.Step{Delay: 200 * time.Millisecond})
 		r.Script("/hang", receiver.Step{Fault: receiver.Hang})

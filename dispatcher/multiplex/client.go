@@ -43,7 +43,7 @@ func NewClient(dial func() (net.Conn, error), maxAnswer int) *Client {
 	return &Client{dial: dial, maxAnswer: maxAnswer}
 }
 
-// Close closes the connection. Calls in flight are lost; the client stays usable.
+// Close closes the connection. Calls under way are lost; the client stays usable.
 func (c *Client) Close() {
 	c.mu.Lock()
 	conn := c.conn
@@ -58,7 +58,7 @@ func (c *Client) Close() {
 // body of the answer. Both may change once it has returned. One that the server has
 // no room for waits, at most 3 s beyond the timeout. Its errors wrap
 // ErrNotTaken, ErrLost or ErrMalformed; at the end of ctx or timeout also the
-// context's error. A timeout may be noticed sweepEvery later.
+// context's error. A timeout may be noticed expiryInterval later.
 func (c *Client) Call(ctx context.Context, timeout time.Duration, method byte, head, payload []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotTaken, err)
@@ -93,7 +93,7 @@ func (c *Client) Start(timeout time.Duration, method byte, head, payload []byte,
 // start returns a nil connection where it could not even open one.
 func (c *Client) start(timeout time.Duration, method byte, head, payload []byte, done func([]byte, error)) (*clientConn, uint32) {
 	made := call{timeout: timeout, done: done}
-	if len(head)+len(payload) > freeBytes {
+	if len(head)+len(payload) > uncountedBytes {
 		made.request = &request{method: method, head: slices.Clone(head), payload: payload}
 	}
 	conn, id, queued, err := c.begin(made)
@@ -152,9 +152,9 @@ func (c *Client) begin(made call) (conn *clientConn, id uint32, queued bool, err
 	return c.conn, id, queued, nil
 }
 
-// sweepEvery is how often a connection looks for calls beyond their deadline: a
+// expiryInterval is how often a connection looks for calls beyond their deadline: a
 // timer for each of thousands would cost more than the rest of the call.
-const sweepEvery = 100 * time.Millisecond
+const expiryInterval = 100 * time.Millisecond
 
 // write ends with the connection. Its error is of no interest: where writing
 // fails the peer has gone, and read says what that means for the calls.
@@ -173,18 +173,18 @@ func (c *clientConn) read(maxAnswer int) {
 		}
 		switch head.kind {
 		case kindAnswer:
-			c.settle(head.call, body, nil)
+			c.complete(head.call, body, nil)
 			continue
 		case kindMalformed:
-			c.settle(head.call, nil, ErrMalformed)
+			c.complete(head.call, nil, ErrMalformed)
 			continue
 		case kindFull:
-			if most, ok := decodeRoom(body); ok {
+			if most, ok := decodeBudget(body); ok {
 				c.makeWait(head.call, most)
 				continue
 			}
 		case kindNotTaken:
-			c.settle(head.call, nil, fmt.Errorf("%w: %w", ErrNotTaken, errBusy))
+			c.complete(head.call, nil, fmt.Errorf("%w: %w", ErrNotTaken, errBusy))
 			continue
 		case kindBye:
 			end = fmt.Errorf("%w: %w", ErrNotTaken, errClosed)

@@ -18,9 +18,9 @@ type clientConn struct {
 	mu       sync.Mutex
 	last     uint32
 	pending  map[uint32]call // nil once broken
-	room     room
+	budget   byteBudget
 	queue    waitQueue // of pending calls that are not sent yet
-	sweeping bool      // while calls are pending
+	expiring bool      // while calls are pending
 }
 
 // begin numbers a call; ok is false on a connection that is broken. One that has
@@ -33,7 +33,7 @@ func (c *clientConn) begin(made call) (id uint32, queued, ok bool) {
 	}
 	c.last++ // four billion calls later the number is free again
 	id = c.last
-	queued = made.request != nil && (len(c.queue.calls) > 0 || !c.room.take(made.request.size()))
+	queued = made.request != nil && (len(c.queue.calls) > 0 || !c.budget.acquire(made.request.size()))
 	if queued {
 		made.deadline = time.Now().Add(maxQueued)
 		c.queue.push(id)
@@ -41,9 +41,9 @@ func (c *clientConn) begin(made call) (id uint32, queued, ok bool) {
 		made.deadline = time.Now().Add(made.timeout)
 	}
 	c.pending[id] = made
-	if !c.sweeping {
-		c.sweeping = true
-		time.AfterFunc(sweepEvery, c.sweep)
+	if !c.expiring {
+		c.expiring = true
+		time.AfterFunc(expiryInterval, c.expireCalls)
 	}
 	return id, queued, true
 }
@@ -56,19 +56,19 @@ func (c *clientConn) send(id uint32, method byte, head, payload []byte) {
 	c.out.put(made)
 }
 
-// makeWait takes in that the server had no room for a call, and how much it has.
-func (c *clientConn) makeWait(id uint32, most int64) {
+// makeWait notes that the server had no room for a call, and how much it has.
+func (c *clientConn) makeWait(id uint32, limit int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.room.most = most
+	c.budget.limit = limit
 	made, waits := c.pending[id]
 	if !waits || made.request == nil {
 		return
 	}
-	c.room.giveBack(made.request.size())
+	c.budget.release(made.request.size())
 	made.deadline = time.Now().Add(maxQueued)
 	c.pending[id] = made
-	c.queue.pushFirst(id) // for the next call that ends, or the next sweep: the server may hold what this client has given up
+	c.queue.pushFirst(id) // for the next call that ends, or the next expiry: the server may hold what this client has given up
 }
 
 // sendQueued sends what there is room for. The lock is held.
@@ -76,7 +76,7 @@ func (c *clientConn) sendQueued() {
 	for len(c.queue.calls) > 0 {
 		id := c.queue.calls[0]
 		made := c.pending[id]
-		if !c.room.take(made.request.size()) {
+		if !c.budget.acquire(made.request.size()) {
 			return
 		}
 		c.queue.remove(id)
@@ -86,8 +86,8 @@ func (c *clientConn) sendQueued() {
 	}
 }
 
-// sweep ends calls that are beyond their deadline.
-func (c *clientConn) sweep() {
+// expireCalls ends calls that are beyond their deadline.
+func (c *clientConn) expireCalls() {
 	now := time.Now()
 	type expiry struct {
 		made  call
@@ -101,8 +101,8 @@ func (c *clientConn) sweep() {
 		}
 	}
 	c.sendQueued()
-	if c.sweeping = len(c.pending) > 0; c.sweeping {
-		time.AfterFunc(sweepEvery, c.sweep)
+	if c.expiring = len(c.pending) > 0; c.expiring {
+		time.AfterFunc(expiryInterval, c.expireCalls)
 	}
 	c.mu.Unlock()
 	for _, one := range expired {
@@ -127,7 +127,7 @@ func (c *clientConn) drop(id uint32, made call) error {
 // release gives back what a call took of the room. The lock is held.
 func (c *clientConn) release(made call) {
 	if made.request != nil {
-		c.room.giveBack(made.request.size())
+		c.budget.release(made.request.size())
 		c.sendQueued()
 	}
 }
@@ -147,8 +147,8 @@ func (c *clientConn) forget(id uint32) (waited bool, state error) {
 	return true, c.drop(id, made)
 }
 
-// settle hands an outcome to a call that still waits.
-func (c *clientConn) settle(id uint32, body []byte, err error) {
+// complete hands an outcome to a call that still waits.
+func (c *clientConn) complete(id uint32, body []byte, err error) {
 	c.mu.Lock()
 	made, waits := c.pending[id]
 	if waits {

@@ -17,7 +17,7 @@ import (
 )
 
 var _ = Describe("Calls", func() {
-	It("at once keep apart, whatever their size", func(ctx SpecContext) {
+	It("at the same time get their own answers, whatever their size", func(ctx SpecContext) {
 		w := start(newPath(), 1024, time.Second)
 		var all sync.WaitGroup
 		for caller := range 64 {
@@ -35,7 +35,7 @@ var _ = Describe("Calls", func() {
 		all.Wait()
 	})
 
-	It("that take long hold no other up", func(ctx SpecContext) {
+	It("are not delayed by a slow call", func(ctx SpecContext) {
 		w := start(newPath(), 1024, time.Second)
 		var slow []<-chan answer
 		for range 100 {
@@ -51,7 +51,7 @@ var _ = Describe("Calls", func() {
 		}
 	})
 
-	It("that the handler cannot read, or that are too long, fail alone", func(ctx SpecContext) {
+	It("that are malformed or too long fail without affecting others", func(ctx SpecContext) {
 		w := start(newPath(), 1024, time.Second)
 		Eventually(ctx, call(ctx, w.client, timeout, fail, "x")).Should(Receive(failsWith(multiplex.ErrMalformed)))
 		Expect(w.client.Call(ctx, timeout, echo, nil, []byte("x"))).To(BeEquivalentTo("x"))
@@ -61,7 +61,7 @@ var _ = Describe("Calls", func() {
 		Expect(w.client.Call(ctx, timeout, echo, nil, []byte("x"))).To(BeEquivalentTo("x"), "on another connection")
 	})
 
-	It("beyond the most that may be in flight are not taken", func(ctx SpecContext) {
+	It("beyond the limit of calls under way are not taken", func(ctx SpecContext) {
 		w := start(newPath(), 2, time.Second)
 		first, second := call(ctx, w.client, timeout, block, "1"), call(ctx, w.client, timeout, block, "2")
 		Eventually(ctx, w.begun).Should(Receive())
@@ -73,7 +73,7 @@ var _ = Describe("Calls", func() {
 		Expect(w.client.Call(ctx, timeout, echo, nil, []byte("4"))).To(BeEquivalentTo("4"))
 	})
 
-	It("end when their callers give up, and are answered in vain", func(ctx SpecContext) {
+	It("end when their callers give up, and their late answers are dropped", func(ctx SpecContext) {
 		w := start(newPath(), 1024, time.Second)
 		short, cancel := context.WithCancel(ctx)
 		came := call(short, w.client, timeout, block, "x")
@@ -101,9 +101,9 @@ var _ = Describe("Calls", func() {
 })
 
 var _ = Describe("A server that ends", func() {
-	It("answers what it took, and takes nothing else", func(ctx SpecContext) {
+	It("answers the calls it took, and takes no others", func(ctx SpecContext) {
 		w := start(newPath(), 1024, timeout)
-		came := call(ctx, w.client, timeout, block, "in flight")
+		came := call(ctx, w.client, timeout, block, "under way")
 		Eventually(ctx, w.begun).Should(Receive())
 		w.cancel()
 		Eventually(ctx, func() <-chan answer { return call(ctx, clientOf(w.path), timeout, echo, "x") }).
@@ -111,16 +111,16 @@ var _ = Describe("A server that ends", func() {
 		Eventually(ctx, call(ctx, w.client, timeout, echo, "x")).Should(Receive(failsWith(multiplex.ErrNotTaken)))
 		Expect(w.served).NotTo(Receive())
 		close(w.release)
-		Eventually(ctx, came).Should(Receive(Equal(answer{body: "in flight"})))
+		Eventually(ctx, came).Should(Receive(Equal(answer{body: "under way"})))
 		Eventually(ctx, w.served).Should(Receive(BeNil()))
 		Eventually(ctx, call(ctx, w.client, timeout, echo, "x")).Should(Receive(failsWith(multiplex.ErrNotTaken)))
 		start(w.path, 1024, time.Second)
 		Expect(w.client.Call(ctx, timeout, echo, nil, []byte("again"))).To(BeEquivalentTo("again"))
 	})
 
-	It("loses what it has not answered by the end of the grace period", func(ctx SpecContext) {
+	It("loses calls that are unanswered at the end of the grace period", func(ctx SpecContext) {
 		w := start(newPath(), 1024, 50*time.Millisecond)
-		came := call(ctx, w.client, timeout, block, "in flight")
+		came := call(ctx, w.client, timeout, block, "under way")
 		Eventually(ctx, w.begun).Should(Receive())
 		w.cancel()
 		Eventually(ctx, came).Should(Receive(failsWith(multiplex.ErrLost)))
@@ -128,7 +128,7 @@ var _ = Describe("A server that ends", func() {
 		close(w.release)
 	})
 
-	It("without a word loses what it was sent", func(ctx SpecContext) {
+	It("without a bye frame loses the calls it was sent", func(ctx SpecContext) {
 		path := newPath()
 		conns := byHand(path)
 		client := clientOf(path)
@@ -141,7 +141,7 @@ var _ = Describe("A server that ends", func() {
 		Eventually(ctx, second).Should(Receive(failsWith(multiplex.ErrLost)))
 	})
 
-	It("with bye has not taken what it did not answer", func(ctx SpecContext) {
+	It("with a bye frame has not taken the calls it did not answer", func(ctx SpecContext) {
 		path := newPath()
 		conns := byHand(path)
 		client := clientOf(path)
@@ -156,7 +156,7 @@ var _ = Describe("A server that ends", func() {
 		Expect(got[:]).To(ConsistOf(Equal(answer{body: "answer"}), failsWith(multiplex.ErrNotTaken)))
 	})
 
-	It("with nonsense ends the connection", func(ctx SpecContext) {
+	It("with an invalid frame ends the connection", func(ctx SpecContext) {
 		path := newPath()
 		conns := byHand(path)
 		came := call(ctx, clientOf(path), timeout, echo, "1")
@@ -182,7 +182,7 @@ var _ = Describe("A server", func() {
 		Expect(w.client.Call(ctx, timeout, echo, nil, []byte("x"))).To(BeEquivalentTo("x"))
 	})
 
-	It("finishes what a client that is gone has asked for", func(ctx SpecContext) {
+	It("finishes the calls of a client that is gone", func(ctx SpecContext) {
 		w := start(newPath(), 1024, timeout)
 		came := call(ctx, w.client, timeout, block, "x")
 		Eventually(ctx, w.begun).Should(Receive())

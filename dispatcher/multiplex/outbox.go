@@ -35,7 +35,7 @@ func (o *outbox) put(f *frame) {
 		o.waiting = append(o.waiting, f)
 	}
 	o.mu.Unlock()
-	o.nudge()
+	o.signal()
 }
 
 // withdraw takes the frame of a call back. It returns false if that is not
@@ -56,10 +56,10 @@ func (o *outbox) close() {
 	o.mu.Lock()
 	o.closed = true
 	o.mu.Unlock()
-	o.nudge()
+	o.signal()
 }
 
-func (o *outbox) nudge() {
+func (o *outbox) signal() {
 	select {
 	case o.wake <- struct{}{}:
 	default:

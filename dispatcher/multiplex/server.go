@@ -16,7 +16,7 @@ import (
 
 // ErrCutOff says that calls were still being answered at the end of the grace
 // period.
-var ErrCutOff = errors.New("calls were still in flight at the end of the grace period")
+var ErrCutOff = errors.New("calls were still under way at the end of the grace period")
 
 // maxIdle is how many goroutines wait for the next request. One that has made a
 // call before has the stack for it; that of a new one has to grow step by step.
@@ -34,10 +34,10 @@ type Server struct {
 	// MaxRequest is how many bytes the body of a request may have. A connection
 	// on which a longer one comes is closed.
 	MaxRequest int
-	// MaxCalls is how many calls may be in flight, over all connections. More
+	// MaxCalls is how many calls may be under way, over all connections. More
 	// are not taken, rather than made to wait where their callers cannot see it.
 	MaxCalls int
-	// MaxBytes is how many bytes the bodies of requests in flight may have together,
+	// MaxBytes is how many bytes the bodies of requests under way may have together,
 	// those of up to 16 KiB not counted; 0 for no bound. One that has no room is read
 	// past, costs no memory, and waits with its client.
 	MaxBytes int64
@@ -54,9 +54,9 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[*serverConn]struct{}
 	inFlight int
-	room     room
+	budget   byteBudget
 	draining bool
-	drained  chan struct{} // closed when draining and nothing is in flight
+	drained  chan struct{} // closed when draining and nothing is under way
 }
 
 // Serve answers calls until ctx ends. Then it takes no more, and hands over the
@@ -66,7 +66,7 @@ type Server struct {
 func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
 	s.conns, s.drained = map[*serverConn]struct{}{}, make(chan struct{})
 	s.calls, s.ended = make(chan taken), make(chan struct{})
-	s.room = room{most: s.MaxBytes}
+	s.budget = byteBudget{limit: s.MaxBytes}
 	defer close(s.ended)
 	failed := make(chan error, 1)
 	go func() { failed <- s.accept(listener) }()
@@ -119,7 +119,7 @@ func (s *Server) write(c *serverConn) {
 	_ = c.net.Close()
 }
 
-// read takes calls until the connection ends. Those in flight go on: what they
+// read takes calls until the connection ends. Those under way go on: what they
 // began should end whole.
 func (s *Server) read(c *serverConn) {
 	r := bufio.NewReaderSize(c.net, bufferBytes)
@@ -210,7 +210,7 @@ func (s *Server) answer(call taken) {
 func (s *Server) reply(c *serverConn, call uint32, kind byte) {
 	made := s.frames.get(call, kind)
 	if kind == kindFull {
-		made.bytes = appendRoom(made.bytes, s.MaxBytes)
+		made.bytes = appendBudget(made.bytes, s.MaxBytes)
 	}
 	made.seal()
 	c.out.put(made)
@@ -224,7 +224,7 @@ func (s *Server) begin(size int) (refused byte) {
 	switch {
 	case s.draining || s.inFlight >= s.MaxCalls:
 		return kindNotTaken
-	case !s.room.take(size):
+	case !s.budget.acquire(size):
 		if s.OnFull != nil {
 			s.OnFull()
 		}
@@ -239,7 +239,7 @@ func (s *Server) end(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inFlight--
-	s.room.giveBack(size)
+	s.budget.release(size)
 	if s.draining && s.inFlight == 0 {
 		close(s.drained)
 	}

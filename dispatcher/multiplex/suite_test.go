@@ -43,8 +43,8 @@ const (
 
 var errFail = errors.New("no such thing")
 
-// world is a server on a socket, and a client of it.
-type world struct {
+// fixture is a server on a socket, and a client of it.
+type fixture struct {
 	path    string
 	client  *multiplex.Client
 	begun   chan struct{} // one for each call that blocks
@@ -78,23 +78,23 @@ func clientOf(path string) *multiplex.Client {
 	return client
 }
 
-func start(path string, maxCalls int, grace time.Duration) *world {
+func start(path string, maxCalls int, grace time.Duration) *fixture {
 	GinkgoHelper()
-	return startWithRoom(path, maxCalls, 0, grace)
+	return startWithBudget(path, maxCalls, 0, grace)
 }
 
-func startWithRoom(path string, maxCalls int, room int64, grace time.Duration) *world {
+func startWithBudget(path string, maxCalls int, room int64, grace time.Duration) *fixture {
 	GinkgoHelper()
 	listener := listen(path)
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &world{path: path, client: clientOf(path), begun: make(chan struct{}, 1024), release: make(chan struct{}), cancel: cancel, served: make(chan error, 1)}
+	w := &fixture{path: path, client: clientOf(path), begun: make(chan struct{}, 1024), release: make(chan struct{}), cancel: cancel, served: make(chan error, 1)}
 	server := &multiplex.Server{Handler: w.handle, MaxRequest: maxBytes, MaxCalls: maxCalls, MaxBytes: room, OnFull: func() { w.refused.Add(1) }, Logger: slog.New(slog.DiscardHandler)}
 	go func() { w.served <- server.Serve(ctx, listener, grace) }()
 	DeferCleanup(cancel)
 	return w
 }
 
-func (w *world) handle(method byte, body, answer []byte) ([]byte, error) {
+func (w *fixture) handle(method byte, body, answer []byte) ([]byte, error) {
 	switch method {
 	case fail:
 		return nil, errFail

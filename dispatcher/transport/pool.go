@@ -70,8 +70,8 @@ func newPool() *pool {
 	return &pool{now: time.Now, destinations: map[string]*destination{}}
 }
 
-// at returns what is known of a destination. The lock is held.
-func (p *pool) at(key string) *destination {
+// destination returns what is known of a destination. The lock is held.
+func (p *pool) destination(key string) *destination {
 	d, ok := p.destinations[key]
 	if !ok {
 		d = &destination{}
@@ -137,7 +137,7 @@ func (p *pool) foundEnded(key string, c *http1Conn) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := p.at(key)
+	d := p.destination(key)
 	switch {
 	case d.keeps:
 		d.keeps = false
@@ -164,7 +164,7 @@ func (d *destination) limit(c *http1Conn) time.Duration {
 func (p *pool) put(key string, c *http1Conn) {
 	c.idleSince = p.now()
 	p.mu.Lock()
-	d := p.at(key)
+	d := p.destination(key)
 	d.keeps = d.keeps || c.answers > 1 || c.announced > 0
 	keep := len(d.idle) < maxIdlePerDestination && p.idle < maxIdle && !p.now().Before(d.closes)
 	if keep {
@@ -184,7 +184,7 @@ func (p *pool) put(key string, c *http1Conn) {
 func (p *pool) closedIdle(key string, c *http1Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if d := p.at(key); c.idle < provingTime {
+	if d := p.destination(key); c.idle < provingTime {
 		d.keeps = false
 	} else {
 		d.idleTime, d.learned = c.idle/2, p.now()
@@ -216,7 +216,7 @@ func (p *pool) reserve(key string) *http2Conn {
 func (p *pool) add(key string, c *http2Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := p.at(key)
+	d := p.destination(key)
 	c.underWay++
 	d.shared = append(d.shared, c)
 	p.sweepLater()
@@ -235,7 +235,7 @@ func (p *pool) release(c *http2Conn, retire bool) {
 func (p *pool) forgoHTTP2(key string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.at(key).overHTTP1 = p.now().Add(rememberFor)
+	p.destination(key).overHTTP1 = p.now().Add(rememberFor)
 }
 
 // beginDial returns a channel if the caller should wait for a connection that
@@ -244,7 +244,7 @@ func (p *pool) forgoHTTP2(key string) {
 func (p *pool) beginDial(key string, mayShare bool) (overHTTP1 bool, wait <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := p.at(key)
+	d := p.destination(key)
 	overHTTP1 = p.now().Before(d.overHTTP1)
 	if mayShare && d.dialing > 0 && d.protocol != protocolHTTP1 && !overHTTP1 {
 		return overHTTP1, d.dialed
@@ -260,7 +260,7 @@ func (p *pool) beginDial(key string, mayShare bool) (overHTTP1 bool, wait <-chan
 func (p *pool) endDial(key, protocol string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := p.at(key)
+	d := p.destination(key)
 	if protocol != "" {
 		d.protocol = protocol
 	}

@@ -30,8 +30,8 @@ type Timings struct {
 	FirstByte         time.Duration // from the request written to the answer's first byte
 }
 
-// Seen is what is known of an attempt at its end.
-type Seen struct {
+// Snapshot is what is known of an attempt at its end.
+type Snapshot struct {
 	Stage   Stage
 	Timings Timings
 	Remote  netip.Addr
@@ -47,7 +47,7 @@ type Seen struct {
 // may outlive the attempt.
 type progress struct {
 	mu    sync.Mutex
-	seen  Seen
+	seen  Snapshot
 	since time.Time // when the stage began
 }
 
@@ -55,7 +55,7 @@ type progress struct {
 func (p *progress) restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.seen, p.since = Seen{Addresses: p.seen.Addresses}, time.Now()
+	p.seen, p.since = Snapshot{Addresses: p.seen.Addresses}, time.Now()
 }
 
 // found notes what the host resolved to.
@@ -116,7 +116,7 @@ func (p *progress) unanswered() {
 	p.seen.Unanswered = true
 }
 
-func (p *progress) snapshot() Seen {
+func (p *progress) snapshot() Snapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seen

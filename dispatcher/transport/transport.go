@@ -74,7 +74,7 @@ const maxConnections = 3
 //
 // The request goes out again, once and at once, only if the endpoint says that it
 // has not processed it, or has closed the connection before it can have arrived.
-func (t *Transport) Post(ctx context.Context, r *Request) (Answer, Seen, error) {
+func (t *Transport) Post(ctx context.Context, r *Request) (Answer, Snapshot, error) {
 	p := &progress{}
 	var err error
 	again := false // it was sent

@@ -38,7 +38,9 @@ func TestANewConnectionTakesThePlaceOfOneWithoutARequest(t *testing.T) {
 	idle.send(simple)
 	idle.answer()
 	stranger := dial(t, address)
-	waitFor(t, func() bool { return s.connections.countIn(http.StateNew) == 1 && s.connections.countIn(http.StateIdle) == 1 })
+	waitFor(t, func() bool {
+		return s.connections.countIn(http.StateNew) == 1 && s.connections.countIn(http.StateIdle) == 1
+	})
 
 	next := dial(t, address) // in place of the one that sent nothing
 	next.send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n")

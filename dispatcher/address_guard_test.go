@@ -157,7 +157,7 @@ var _ = Describe("The guard", func() {
 		Expect(sender.Send(ctx, attemptAt("http://down.example"+port))).To(HaveField("Reason", dispatcher.ReasonConnectionRefused))
 	})
 
-	It("does not go where a redirect leads", func(ctx SpecContext) {
+	It("does not follow a redirect", func(ctx SpecContext) {
 		c := startCanary()
 		r := startReceiver(receiver.Options{})
 		sender := newSender(dispatcher.SenderOptions{})
@@ -170,7 +170,7 @@ var _ = Describe("The guard", func() {
 		Expect(c.visited.Load()).To(BeZero())
 	})
 
-	It("says no to literal addresses when a webhook is written", func(ctx SpecContext) {
+	It("refuses literal addresses when a webhook is written", func(ctx SpecContext) {
 		s := serve(newSocketPath(), newSender(dispatcher.SenderOptions{Policy: netguard.New(netguard.Options{})}), time.Second)
 		for url, want := range map[string]*dispatcher.URLError{
 			"https://example.com/hook":    nil,

@@ -13,28 +13,28 @@ import (
 )
 
 const (
-	// echoBytes is how long a piece of a secret or signature must be to be
+	// minRedactedBytes is how long a piece of a secret or signature must be to be
 	// blanked. Shorter ones occur by chance.
-	echoBytes = 8
-	gramBytes = 4
-	redacted  = "[redacted]"
+	minRedactedBytes = 8
+	gramBytes        = 4
+	redacted         = "[redacted]"
 )
 
 // snippet makes the beginning of a body fit to be shown: without what we sent
 // and must keep, in printable characters, on one line, at most MaxSnippetBytes.
-func snippet(excerpt []byte, private *echoes) string {
-	return text.Truncate(printable(private.blank(excerpt)), MaxSnippetBytes)
+func snippet(excerpt []byte, private *redactor) string {
+	return text.Truncate(printable(private.redact(excerpt)), MaxSnippetBytes)
 }
 
-// echoes finds what the endpoint knows of us that readers of its answers must
+// redactor finds what the endpoint knows of us that readers of its answers must
 // not: the secrets and the signatures.
-type echoes struct {
+type redactor struct {
 	values []string // in lower case
 	grams  [64]uint64
 }
 
-func newEchoes(keys signature.Keys, signed signature.Headers) *echoes {
-	e := &echoes{values: append(make([]string, 0, 6), signed.Signature, signed.SignatureNext, keys.Primary.Reveal(), keys.Secondary.Reveal())}
+func newRedactor(keys signature.Keys, signed signature.Headers) *redactor {
+	e := &redactor{values: append(make([]string, 0, 6), signed.Signature, signed.SignatureNext, keys.Primary.Reveal(), keys.Secondary.Reveal())}
 	for part := range strings.SplitSeq(signed.WebhookSignature, " ") {
 		e.values = append(e.values, strings.TrimPrefix(part, "v1,"))
 	}
@@ -56,17 +56,17 @@ func gram[T string | []byte](four T) (word int, bit uint64) {
 	return int(hash >> 6), 1 << (hash & 63)
 }
 
-// blank replaces every run of bytes that repeats a part of a value, in whatever
+// redact replaces every run of bytes that repeats a part of a value, in whatever
 // case.
-func (e *echoes) blank(text []byte) []byte {
+func (e *redactor) redact(text []byte) []byte {
 	lower := lowerASCII(text)
 	var out []byte
 	shown := 0 // text before it is in out
-	for i := 0; i+echoBytes <= len(lower); i++ {
+	for i := 0; i+minRedactedBytes <= len(lower); i++ {
 		if word, bit := gram(lower[i : i+gramBytes]); e.grams[word]&bit == 0 {
 			continue
 		}
-		length := e.longest(lower[i:])
+		length := e.longestMatch(lower[i:])
 		if length == 0 {
 			continue
 		}
@@ -80,11 +80,11 @@ func (e *echoes) blank(text []byte) []byte {
 	return append(out, text[shown:]...)
 }
 
-// longest returns how many bytes at the beginning of text occur somewhere in a
-// value; 0 if they are fewer than echoBytes.
-func (e *echoes) longest(text []byte) int {
+// longestMatch returns how many bytes at the beginning of text occur somewhere in a
+// value; 0 if they are fewer than minRedactedBytes.
+func (e *redactor) longestMatch(text []byte) int {
 	longest := 0
-	piece := string(text[:echoBytes])
+	piece := string(text[:minRedactedBytes])
 	for _, value := range e.values {
 		for from := 0; ; {
 			at := strings.Index(value[from:], piece)
@@ -92,7 +92,7 @@ func (e *echoes) longest(text []byte) int {
 				break
 			}
 			from += at
-			n := echoBytes
+			n := minRedactedBytes
 			for n < len(text) && from+n < len(value) && text[n] == value[from+n] {
 				n++
 			}

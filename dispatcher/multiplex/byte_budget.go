@@ -9,36 +9,36 @@ import (
 )
 
 const (
-	// freeBytes is how large the body of a request may be to count for nothing: as
-	// many as may be in flight hold little, and so no ordinary call waits for large
+	// uncountedBytes is how large the body of a request may be to count for nothing: as
+	// many as may be under way hold little, and so no ordinary call waits for large
 	// ones.
-	freeBytes = 16 << 10
+	uncountedBytes = 16 << 10
 	// maxQueued is how long a call may wait for room. It is less than what callers
 	// allow beyond the time of the call itself.
 	maxQueued = 3 * time.Second
 )
 
-// room is how many bytes requests in flight hold, and how many they may. Those of
-// up to freeBytes do not count. It is not safe for concurrent use.
-type room struct {
-	most int64 // 0: no bound is known
-	used int64
+// byteBudget is how many bytes requests under way hold, and how many they may. Those of
+// up to uncountedBytes do not count. It is not safe for concurrent use.
+type byteBudget struct {
+	limit int64 // 0: no bound is known
+	used  int64
 }
 
-// take takes what a request needs. One alone is always taken.
-func (r *room) take(size int) bool {
-	if size <= freeBytes {
+// acquire takes what a request needs. One alone is always taken.
+func (r *byteBudget) acquire(size int) bool {
+	if size <= uncountedBytes {
 		return true
 	}
-	if r.most > 0 && r.used > 0 && r.used+int64(size) > r.most {
+	if r.limit > 0 && r.used > 0 && r.used+int64(size) > r.limit {
 		return false
 	}
 	r.used += int64(size)
 	return true
 }
 
-func (r *room) giveBack(size int) {
-	if size > freeBytes {
+func (r *byteBudget) release(size int) {
+	if size > uncountedBytes {
 		r.used -= int64(size)
 	}
 }
@@ -69,11 +69,11 @@ func (q *waitQueue) remove(id uint32) bool {
 	return true
 }
 
-func appendRoom(b []byte, most int64) []byte {
+func appendBudget(b []byte, most int64) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(most)) //nolint:gosec // G115: positive
 }
 
-func decodeRoom(body []byte) (most int64, ok bool) {
+func decodeBudget(body []byte) (most int64, ok bool) {
 	if len(body) != 8 {
 		return 0, false
 	}

@@ -49,7 +49,7 @@ func TestSnippet(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if got := snippet([]byte(test.body), newEchoes(keys, signed)); got != test.want {
+			if got := snippet([]byte(test.body), newRedactor(keys, signed)); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
@@ -68,7 +68,7 @@ func TestRedirectsSayWhereTo(t *testing.T) {
 		"https://[::1":                        "",
 		"https://e.example/" + strings.Repeat("a", 3000): " to https://e.example/" + strings.Repeat("a", maxLocationBytes-len("https://e.example/")),
 	} {
-		got := judge(308, time.Time{}, location)
+		got := classifyStatus(308, time.Time{}, location)
 		if got.reason != ReasonRedirected || got.message != "the endpoint answered 308 Permanent Redirect"+want+"; redirects are not followed" {
 			t.Errorf("%q: %+v", location, got)
 		}
@@ -84,10 +84,10 @@ func FuzzSnippet(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	values := newEchoes(keys, signed)
+	values := newRedactor(keys, signed)
 	f.Add([]byte("a"), []byte("b"), 0, 64)
 	f.Fuzz(func(t *testing.T, before, after []byte, from, to int) {
-		if from < 0 || to > len(signed.Signature) || to-from < echoBytes {
+		if from < 0 || to > len(signed.Signature) || to-from < minRedactedBytes {
 			return
 		}
 		piece := signed.Signature[from:to]
@@ -95,7 +95,7 @@ func FuzzSnippet(f *testing.F) {
 		if len(got) > MaxSnippetBytes || !utf8.ValidString(got) || strings.IndexFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
 			t.Errorf("not fit to be shown: %q", got)
 		}
-		if strings.Contains(strings.ToLower(got), piece[:echoBytes]) {
+		if strings.Contains(strings.ToLower(got), piece[:minRedactedBytes]) {
 			t.Errorf("%q shows %q", got, piece)
 		}
 	})
@@ -107,6 +107,6 @@ func BenchmarkSnippet(b *testing.B) {
 	body := []byte(strings.Repeat("an ordinary answer of an endpoint. ", 30))
 	b.ReportAllocs()
 	for b.Loop() {
-		snippet(body, newEchoes(keys, signed))
+		snippet(body, newRedactor(keys, signed))
 	}
 }

@@ -13,12 +13,12 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher/multiplex"
 )
 
-var _ = Describe("Requests that hold much", func() {
+var _ = Describe("Large requests", func() {
 	const room = 1 << 20
 	large := strings.Repeat("x", 300<<10) // three of them have room
 
-	It("wait with their client, and are all answered", func(ctx SpecContext) {
-		w := startWithRoom(newPath(), 1024, room, time.Second)
+	It("wait with their client until the budget has room, and are all answered", func(ctx SpecContext) {
+		w := startWithBudget(newPath(), 1024, room, time.Second)
 		var came []<-chan answer
 		for range 12 {
 			came = append(came, call(ctx, w.client, timeout, block, large))
@@ -43,11 +43,11 @@ var _ = Describe("Requests that hold much", func() {
 		for _, one := range came {
 			Eventually(ctx, one).Should(Receive(Equal(answer{body: large})))
 		}
-		Expect(w.refused.Load()).To(Equal(refused), "the client knows the room now")
+		Expect(w.refused.Load()).To(Equal(refused), "the client knows the budget now")
 	})
 
-	It("are taken whatever the room, one at a time", func(ctx SpecContext) {
-		w := startWithRoom(newPath(), 1024, 1, time.Second)
+	It("are taken one at a time, even if larger than the budget", func(ctx SpecContext) {
+		w := startWithBudget(newPath(), 1024, 1, time.Second)
 		close(w.release)
 		var came []<-chan answer
 		for range 5 {
@@ -59,8 +59,8 @@ var _ = Describe("Requests that hold much", func() {
 		Expect(w.most.Load()).To(BeEquivalentTo(len(large)))
 	})
 
-	It("are not taken if there is no room for long, or nobody waits any more", func(ctx SpecContext) {
-		w := startWithRoom(newPath(), 1024, 1, time.Second)
+	It("are not taken if the budget stays used up, or their caller has given up", func(ctx SpecContext) {
+		w := startWithBudget(newPath(), 1024, 1, time.Second)
 		defer close(w.release)
 		held := call(ctx, w.client, timeout, block, large)
 		Eventually(ctx, w.begun).Should(Receive())
@@ -75,7 +75,7 @@ var _ = Describe("Requests that hold much", func() {
 	})
 
 	It("are not taken by a server that ends", func(ctx SpecContext) {
-		w := startWithRoom(newPath(), 1024, 1, 0)
+		w := startWithBudget(newPath(), 1024, 1, 0)
 		held := call(ctx, w.client, timeout, block, large)
 		Eventually(ctx, w.begun).Should(Receive())
 		waiting := call(ctx, w.client, timeout, echo, large)
@@ -86,8 +86,8 @@ var _ = Describe("Requests that hold much", func() {
 		close(w.release)
 	})
 
-	It("wait no longer than for those that their client gave up", func(ctx SpecContext) {
-		w := startWithRoom(newPath(), 1024, 1, time.Second)
+	It("wait only as long as the server works on requests that their client gave up", func(ctx SpecContext) {
+		w := startWithBudget(newPath(), 1024, 1, time.Second)
 		short, cancel := context.WithCancel(ctx)
 		given := call(short, w.client, timeout, block, large)
 		Eventually(ctx, w.begun).Should(Receive())

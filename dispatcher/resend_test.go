@@ -94,8 +94,8 @@ func goAwayBefore(framer *http2.Framer, stream uint32) {
 	_ = framer.WriteGoAway(last, http2.ErrCodeNo, nil)
 }
 
-var _ = Describe("Within one attempt nothing is sent twice", func() {
-	DescribeTable("but for what an HTTP/2 endpoint says it has not processed, which goes out once more",
+var _ = Describe("The requests of one attempt", func() {
+	DescribeTable("are sent once more if an HTTP/2 endpoint says that it has not processed them",
 		func(ctx SpecContext, away func(framer *http2.Framer, stream uint32), fresh bool) {
 			e := startHTTP2(func(framer *http2.Framer, stream uint32, request int64) {
 				if request == 1 && !fresh || request == 2 && fresh || request == 3 {
@@ -121,7 +121,7 @@ var _ = Describe("Within one attempt nothing is sent twice", func() {
 		Entry("REFUSED_STREAM, on a connection in use", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeRefusedStream) }, false),
 	)
 
-	DescribeTable("when an HTTP/2 endpoint turns a request away",
+	DescribeTable("are not repeated further when an HTTP/2 endpoint turns them away",
 		func(ctx SpecContext, away func(framer *http2.Framer, stream uint32), fresh bool, requests int) {
 			e := startHTTP2(func(framer *http2.Framer, stream uint32, request int64) {
 				if !fresh && request == 1 {
@@ -151,7 +151,7 @@ var _ = Describe("Within one attempt nothing is sent twice", func() {
 		Entry("INTERNAL_ERROR, on a connection in use", func(f *http2.Framer, s uint32) { _ = f.WriteRSTStream(s, http2.ErrCodeInternal) }, false, 1),
 	)
 
-	It("and headers without end over HTTP/2 fail by name", func(ctx SpecContext) {
+	It("fail by name when an HTTP/2 endpoint sends headers without end", func(ctx SpecContext) {
 		e := startHTTP2(func(framer *http2.Framer, stream uint32, _ int64) {
 			var block bytes.Buffer
 			encoder := hpack.NewEncoder(&block)
@@ -170,7 +170,7 @@ var _ = Describe("Within one attempt nothing is sent twice", func() {
 		Expect(e.requests.Load()).To(BeEquivalentTo(1))
 	})
 
-	It("takes another connection after a GOAWAY that let the request end", func(ctx SpecContext) {
+	It("use another connection after a GOAWAY that let a request end", func(ctx SpecContext) {
 		e := startHTTP2(func(framer *http2.Framer, stream uint32, _ int64) {
 			_ = framer.WriteGoAway(stream, http2.ErrCodeNo, nil)
 			answer204(framer, stream)
@@ -183,7 +183,7 @@ var _ = Describe("Within one attempt nothing is sent twice", func() {
 		Expect([]int64{e.requests.Load(), e.conns.Load()}).To(Equal([]int64{3, 3}))
 	})
 
-	It("when an HTTP/1.1 endpoint closes a connection in use instead of answering", func(ctx SpecContext) {
+	It("are not repeated when an HTTP/1.1 endpoint closes a connection in use instead of answering", func(ctx SpecContext) {
 		var posts atomic.Int64
 		address, conns := accept(func(conn net.Conn) {
 			reader := bufio.NewReader(conn)
@@ -209,7 +209,7 @@ var _ = Describe("Within one attempt nothing is sent twice", func() {
 		Expect([]int64{posts.Load(), conns.Load()}).To(Equal([]int64{4, 2}))
 	})
 
-	It("and an idle connection that the endpoint closed is replaced", func(ctx SpecContext) {
+	It("replace an idle connection that the endpoint closed", func(ctx SpecContext) {
 		var posts atomic.Int64
 		closed := make(chan struct{}, 10)
 		address, _ := accept(func(conn net.Conn) {

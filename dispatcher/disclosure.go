@@ -21,22 +21,22 @@ const (
 	messageTimedOut      = "timed out"
 )
 
-// discreet returns what users are told of an attempt: who may create Webhooks must not
+// disclose returns what users are told of an attempt: who may create Webhooks must not
 // learn by failures which names exist inside, which addresses the operator protects,
 // or which ports are open where --allow-cidr lets attempts through.
-func (s *Sender) discreet(rawURL string, addresses []netip.Addr, result Result, cause error) Result {
+func (s *Sender) disclose(rawURL string, addresses []netip.Addr, result Result, cause error) Result {
 	if result.StatusCode != 0 || result.Reason == ReasonNone {
 		return result
 	}
 	if slices.ContainsFunc(addresses, s.policy.Allowed) && !isForbiddenAddress(addresses, cause) {
-		if s.explained {
+		if s.explainAllowed {
 			return result
 		}
 		if result.Reason == ReasonTimeout {
 			result.Message, result.Timings = messageTimedOut, Timings{}
 			return result
 		}
-		return withheld(result, failure{ReasonConnectionFailed, messageUnexplained})
+		return withhold(result, failure{ReasonConnectionFailed, messageUnexplained})
 	}
 	host := hostOf(rawURL)
 	_, isAddress := netguard.ParseLiteral(host)
@@ -46,17 +46,17 @@ func (s *Sender) discreet(rawURL string, addresses []netip.Addr, result Result, 
 	case result.Reason != ReasonAddressForbidden && result.Reason != ReasonNameNotResolved:
 		return result
 	case s.policy.IsInternal(host):
-		return withheld(result, failure{ReasonAddressForbidden, messageInternalName})
+		return withhold(result, failure{ReasonAddressForbidden, messageInternalName})
 	case result.Reason == ReasonAddressForbidden:
-		return withheld(result, failure{ReasonAddressForbidden, messageForbiddenName})
+		return withhold(result, failure{ReasonAddressForbidden, messageForbiddenName})
 	}
 	return result
 }
 
-// withheld replaces what an attempt failed for. How long it took would tell as much:
+// withhold replaces what an attempt failed for. How long it took would tell as much:
 // only whole seconds are left.
-func withheld(result Result, told failure) Result {
-	result.fail(told)
+func withhold(result Result, disclosed failure) Result {
+	result.fail(disclosed)
 	result.Timings, result.CertificateNotAfter = Timings{}, time.Time{}
 	result.Duration = result.Duration.Truncate(time.Second)
 	return result

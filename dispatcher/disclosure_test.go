@@ -56,7 +56,7 @@ func speaks(handle func(net.Conn)) string {
 	return listener.Addr().String()
 }
 
-var _ = Describe("What an attempt tells of networks that are not public", func() {
+var _ = Describe("The result of an attempt to a network that is not public", func() {
 	It("does not tell whether a name inside exists", func(ctx SpecContext) {
 		inside := names{
 			"postgres": {{"10.0.0.1"}}, "postgres.shop": {{"10.0.0.1"}}, "postgres.shop.svc": {{"10.0.0.1"}}, "postgres.shop.svc.cluster.local": {{"10.0.0.1"}},
@@ -159,7 +159,7 @@ var _ = Describe("What an attempt tells of networks that are not public", func()
 		Expect(logged.String()).NotTo(ContainSubstring(secretText))
 	})
 
-	It("does not tell how far an attempt came that timed out there", func(ctx SpecContext) {
+	It("does not tell how far an attempt came that timed out", func(ctx SpecContext) {
 		hangs := startReceiver(receiver.Options{})
 		hangs.Script("/", receiver.Step{Fault: receiver.Hang})
 		release := make(chan struct{})
@@ -173,7 +173,7 @@ var _ = Describe("What an attempt tells of networks that are not public", func()
 		}
 	})
 
-	It("tells all of it where the operator wants that", func(ctx SpecContext) {
+	It("tells everything with --explain-allowed", func(ctx SpecContext) {
 		listening, roots := ports()
 		sender := newSender(dispatcher.SenderOptions{RootCAs: roots})
 		said := map[dispatcher.Reason]bool{}
