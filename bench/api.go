@@ -37,7 +37,7 @@ type api struct {
 
 // newAPI makes one that has all rights. The API server decides about each
 // request all the same.
-func (w *world) newAPI(owner *v1alpha1.Webhook) (*api, error) {
+func (w *deployment) newAPI(owner *v1alpha1.Webhook) (*api, error) {
 	config := w.stack.ControlPlane.AdminConfig()
 	tls, err := rest.TLSConfigFor(config)
 	if err != nil {

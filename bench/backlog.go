@@ -33,7 +33,7 @@ const (
 // cluster allow to arise, kills it among them and starts it again.
 func runBacklog(ctx context.Context, r *round) (err error) {
 	b, s := r.b, r.scenario("backlog")
-	w, err := b.newWorld(ctx, worldOptions{bare: true})
+	w, err := b.newDeployment(ctx, deploymentOptions{bare: true})
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func runBacklog(ctx context.Context, r *round) (err error) {
 	return w.judgeBacklog(ctx, s, backlog, seen, second, max(peak.Peak, again.Peak))
 }
 
-func (w *world) judgeBacklog(ctx context.Context, s *report.Scenario, backlog *backlog, seen window, resumed time.Duration, peak int64) error {
+func (w *deployment) judgeBacklog(ctx context.Context, s *report.Scenario, backlog *backlog, seen window, resumed time.Duration, peak int64) error {
 	outcome, err := w.accountFor(ctx, backlog)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (w *world) judgeBacklog(ctx context.Context, s *report.Scenario, backlog *b
 
 // resume waits until the manager leads, then until the next POST arrives, and
 // returns how long that took.
-func (w *world) resume(ctx context.Context) (time.Duration, error) {
+func (w *deployment) resume(ctx context.Context) (time.Duration, error) {
 	err := poll(ctx, "the manager to lead", func() (bool, error) {
 		leads, err := w.manager.Leads(ctx)
 		return leads && err == nil, nil // metrics come with the process
@@ -127,7 +127,7 @@ func (w *world) resume(ctx context.Context) (time.Duration, error) {
 
 // accountFor compares what is delivered and what is still pending with what
 // there was.
-func (w *world) accountFor(ctx context.Context, backlog *backlog) (outcome tally.Outcome, err error) {
+func (w *deployment) accountFor(ctx context.Context, backlog *backlog) (outcome tally.Outcome, err error) {
 	w.manager.Kill() // what is in flight ends as well
 	pending, err := w.unfinished(ctx)
 	if err != nil {
@@ -138,10 +138,10 @@ func (w *world) accountFor(ctx context.Context, backlog *backlog) (outcome tally
 		return outcome, err
 	}
 	for _, one := range backlog.parts {
-		received := counts[one.hook.path()]
+		received := counts[one.webhook.path()]
 		states := make([]tally.State, one.count)
 		for i := range states {
-			if !pending[one.hook.space()+"/"+one.name(i)] {
+			if !pending[one.webhook.namespaceName()+"/"+one.name(i)] {
 				states[i] = tally.Accepted // it says that it is delivered, so it must be
 			}
 		}
@@ -151,7 +151,7 @@ func (w *world) accountFor(ctx context.Context, backlog *backlog) (outcome tally
 }
 
 // unfinished are the deliveries that are neither Succeeded nor Failed.
-func (w *world) unfinished(ctx context.Context) (map[string]bool, error) {
+func (w *deployment) unfinished(ctx context.Context) (map[string]bool, error) {
 	all := map[string]bool{}
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))

@@ -27,16 +27,16 @@ const ceilingWriters = 16
 // write by itself, then create, status and delete of one object after the other
 // as deliveries need them.
 func (b *bench) ceiling(ctx context.Context) (f figures, err error) {
-	w, err := b.newWorld(ctx, worldOptions{bare: true})
+	w, err := b.newDeployment(ctx, deploymentOptions{bare: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = firstOf(err, w.close()) }()
-	hooks, err := w.owners(ctx, hook{name: "owner", class: "ok", types: []string{eventType}})
+	webhooks, err := w.owners(ctx, webhookSpec{name: "owner", class: "ok", types: []string{eventType}})
 	if err != nil {
 		return nil, err
 	}
-	api, err := w.newAPI(hooks[0])
+	api, err := w.newAPI(webhooks[0])
 	if err != nil {
 		return nil, err
 	}
@@ -48,14 +48,14 @@ func (b *bench) ceiling(ctx context.Context) (f figures, err error) {
 }
 
 // owners declares webhooks and returns them as they are stored.
-func (w *world) owners(ctx context.Context, hooks ...hook) ([]*v1alpha1.Webhook, error) {
-	if err := w.declare(ctx, hooks...); err != nil {
+func (w *deployment) owners(ctx context.Context, webhooks ...webhookSpec) ([]*v1alpha1.Webhook, error) {
+	if err := w.declare(ctx, webhooks...); err != nil {
 		return nil, err
 	}
 	var all []*v1alpha1.Webhook
-	for _, h := range hooks {
+	for _, h := range webhooks {
 		var one v1alpha1.Webhook
-		if err := w.stack.Client.Get(ctx, types.NamespacedName{Namespace: h.space(), Name: h.name}, &one); err != nil {
+		if err := w.stack.Client.Get(ctx, types.NamespacedName{Namespace: h.namespaceName(), Name: h.name}, &one); err != nil {
 			return nil, fmt.Errorf("get webhook %s: %w", h.name, err)
 		}
 		all = append(all, &one)
@@ -179,7 +179,7 @@ func (a *api) steps(ctx context.Context, s size) []step {
 }
 
 // measure takes the steps. Per delivery are figures of the last one.
-func (a *api) measure(ctx context.Context, s size, w *world) (figures, error) {
+func (a *api) measure(ctx context.Context, s size, w *deployment) (figures, error) {
 	f := figures{}
 	pids := w.pids()
 	for _, one := range a.steps(ctx, s) {
@@ -212,7 +212,7 @@ func (a *api) measure(ctx context.Context, s size, w *world) (figures, error) {
 
 // allocations is how many objects the API server has allocated so far. Unlike its
 // time, it hardly depends on the machine.
-func (w *world) allocations(ctx context.Context) (float64, error) {
+func (w *deployment) allocations(ctx context.Context) (float64, error) {
 	samples, err := w.stack.APIServerSamples(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read the API server's metrics: %w", err)

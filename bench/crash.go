@@ -36,7 +36,7 @@ func (r *round) crash(ctx context.Context) (err error) {
 	b, s := r.b, r.scenario("crash")
 	started := time.Now()
 	defer func() { s.Seconds = time.Since(started).Seconds() }()
-	w, err := b.newWorld(ctx, worldOptions{manager: stack.ManagerOptions{Args: []string{
+	w, err := b.newDeployment(ctx, deploymentOptions{manager: stack.ManagerOptions{Args: []string{
 		"--unsettled=" + strconv.Itoa(crashUnsettled),
 		"--lease-duration=6s", "--renew-deadline=4s", "--retry-period=1s", // the next one leads before it is killed as well
 	}}})
@@ -44,7 +44,7 @@ func (r *round) crash(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = firstOf(err, w.close()) }()
-	if err := w.declare(ctx, hook{name: "one", class: healthyClass, types: []string{eventType}}); err != nil {
+	if err := w.declare(ctx, webhookSpec{name: "one", class: healthyClass, types: []string{eventType}}); err != nil {
 		return err
 	}
 	if err := w.known(ctx, namespace, eventType, 1); err != nil {
@@ -82,7 +82,7 @@ func (r *round) crash(ctx context.Context) (err error) {
 
 // killAtRandom kills processes, one every few seconds, and starts them again as
 // kubelet does.
-func (w *world) killAtRandom(ctx context.Context, d time.Duration) (k kills, err error) {
+func (w *deployment) killAtRandom(ctx context.Context, d time.Duration) (k kills, err error) {
 	random := rand.New(rand.NewPCG(1, uint64(w.b.began.UnixNano()))) //nolint:gosec // no secret
 	w.b.say("killing processes at random for %s", d)
 	for end := time.Now().Add(d); time.Now().Before(end); {
@@ -113,7 +113,7 @@ func (w *world) killAtRandom(ctx context.Context, d time.Duration) (k kills, err
 }
 
 // judgeCrash counts what arrived once nothing is left to come.
-func (w *world) judgeCrash(ctx context.Context, s *report.Scenario, k kills, runs []int, results []*load.Result) error {
+func (w *deployment) judgeCrash(ctx context.Context, s *report.Scenario, k kills, runs []int, results []*load.Result) error {
 	var outcome tally.Outcome
 	deadline := time.Now().Add(crashSettle)
 	for {
@@ -157,7 +157,7 @@ func (w *world) judgeCrash(ctx context.Context, s *report.Scenario, k kills, run
 // withoutAPI stops the API server for a while and publishes both ways. The
 // rights of the publisher are checked just before, as those of every publisher
 // that has published within the last minute are.
-func (w *world) withoutAPI(ctx context.Context, s *report.Scenario) error {
+func (w *deployment) withoutAPI(ctx context.Context, s *report.Scenario) error {
 	if err := poll(ctx, "the gateway to accept both ways", func() (bool, error) {
 		for _, prefer := range []string{"", respondAsync} {
 			if status, err := w.post(ctx, w.tokens[namespace], prefer); err != nil || status != http.StatusAccepted {

@@ -62,7 +62,7 @@ func runDurable(ctx context.Context, r *round) error {
 
 // durable measures one product for events that go to one webhook and to five.
 func (b *bench) durable(ctx context.Context) (f figures, err error) {
-	w, err := b.newWorld(ctx, worldOptions{addresses: fanOut})
+	w, err := b.newDeployment(ctx, deploymentOptions{addresses: fanOut})
 	if err != nil {
 		return nil, err
 	}
@@ -102,16 +102,16 @@ func (f figures) add(prefix string, others figures) {
 
 // declareFanOut makes one webhook for the usual events and five for wide ones,
 // each at a destination of its own, and returns the lanes of those.
-func (w *world) declareFanOut(ctx context.Context, keep int32) (wide []string, err error) {
+func (w *deployment) declareFanOut(ctx context.Context, keep int32) (wide []string, err error) {
 	if err := w.declareTypes(ctx, wideType); err != nil {
 		return nil, err
 	}
-	hooks := []hook{{name: "one", class: healthyClass, types: []string{eventType}, keep: keep}}
+	webhooks := []webhookSpec{{name: "one", class: healthyClass, types: []string{eventType}, keep: keep}}
 	for i := range fanOut {
-		h := hook{name: fmt.Sprintf("wide-%d", i), class: healthyClass, types: []string{wideType}, keep: keep, host: sink.Address(i)}
-		hooks, wide = append(hooks, h), append(wide, h.path())
+		h := webhookSpec{name: fmt.Sprintf("wide-%d", i), class: healthyClass, types: []string{wideType}, keep: keep, host: sink.Address(i)}
+		webhooks, wide = append(webhooks, h), append(wide, h.path())
 	}
-	if err := w.declare(ctx, hooks...); err != nil {
+	if err := w.declare(ctx, webhooks...); err != nil {
 		return nil, err
 	}
 	if err := w.known(ctx, namespace, eventType, 1); err != nil {

@@ -36,11 +36,11 @@ type backlog struct {
 
 // part is the backlog of one webhook.
 type part struct {
-	hook   hook
-	owner  *v1alpha1.Webhook
-	bytes  int
-	prefix string
-	count  int
+	webhook webhookSpec
+	owner   *v1alpha1.Webhook
+	bytes   int
+	prefix  string
+	count   int
 }
 
 func (b *backlog) count() int {
@@ -56,16 +56,16 @@ func (p *part) name(i int) string { return fmt.Sprintf("dlv-%s-%024d", p.prefix,
 // fill makes the backlog. The API server would need minutes for so many
 // objects, so they go straight into etcd, as a restore would put them there, in
 // the form in which the API server itself has stored the first of each webhook.
-func (w *world) fill(ctx context.Context) (*backlog, error) {
+func (w *deployment) fill(ctx context.Context) (*backlog, error) {
 	size := w.b.size
 	all := &backlog{run: w.b.nextRun()}
 	all.add("small", size.backlogSmall, smallEach, kib)
 	all.add("large", size.backlogLarge, largeEach, largeBytes)
-	var hooks []hook
+	var webhooks []webhookSpec
 	for _, one := range all.parts {
-		hooks = append(hooks, one.hook)
+		webhooks = append(webhooks, one.webhook)
 	}
-	owners, err := w.owners(ctx, hooks...)
+	owners, err := w.owners(ctx, webhooks...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (w *world) fill(ctx context.Context) (*backlog, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.b.say("putting %d deliveries to %d webhooks into etcd", all.count(), len(hooks))
+	w.b.say("putting %d deliveries to %d webhooks into etcd", all.count(), len(webhooks))
 	err = inParallelBy(fillers, len(all.parts), func(i int) error {
 		all.parts[i].owner = owners[i]
 		return w.fillPart(ctx, store, all.run, all.parts[i])
@@ -94,7 +94,7 @@ func (b *backlog) add(name string, total, each, payload int) {
 		n := min(each, total)
 		total -= n
 		b.parts = append(b.parts, &part{
-			hook: hook{
+			webhook: webhookSpec{
 				namespace: fmt.Sprintf("bench-%s-%d", name, i/hooksEach), name: fmt.Sprintf("%s-%d", name, i),
 				class: healthyClass, types: []string{eventType},
 			},
@@ -104,7 +104,7 @@ func (b *backlog) add(name string, total, each, payload int) {
 }
 
 // fillPart creates the first delivery through the API server and copies it.
-func (w *world) fillPart(ctx context.Context, store *store, run int, p *part) error {
+func (w *deployment) fillPart(ctx context.Context, store *store, run int, p *part) error {
 	template := event.New(eventType, p.bytes)
 	payload := func(i int) string {
 		return template.Payload(event.Mark{Run: run, Number: i, Sent: time.Now()})
@@ -160,7 +160,7 @@ type store struct {
 
 type put struct{ key, value string }
 
-func (w *world) newStore() (*store, error) {
+func (w *deployment) newStore() (*store, error) {
 	base, config, err := w.stack.ControlPlane.EtcdClient()
 	if err != nil {
 		return nil, err

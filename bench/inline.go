@@ -55,7 +55,7 @@ func runInline(ctx context.Context, r *round) error {
 // of records that it may have is written, and to five, which have more than can
 // be written.
 func (b *bench) inline(ctx context.Context) (f figures, err error) {
-	w, err := b.newWorld(ctx, worldOptions{addresses: fanOut})
+	w, err := b.newDeployment(ctx, deploymentOptions{addresses: fanOut})
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func runIsolation(ctx context.Context, r *round) error {
 // neighbours measures the healthy webhooks of one product, by themselves and then
 // with others that hang or are slow.
 func (b *bench) neighbours(ctx context.Context) (rounds []figures, err error) {
-	w, err := b.newWorld(ctx, worldOptions{addresses: b.size.hanging + b.size.slow})
+	w, err := b.newDeployment(ctx, deploymentOptions{addresses: b.size.hanging + b.size.slow})
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (b *bench) neighbours(ctx context.Context) (rounds []figures, err error) {
 
 // bothWays measures the healthy webhooks paced and flat out, inline and durable,
 // once for every round.
-func (w *world) bothWays(ctx context.Context, healthy map[string]string, neighbours string, rounds []figures) error {
+func (w *deployment) bothWays(ctx context.Context, healthy map[string]string, neighbours string, rounds []figures) error {
 	for _, f := range rounds {
 		for _, way := range []struct{ name, prefer string }{{"inline_", ""}, {"durable_", respondAsync}} {
 			for _, pace := range []struct {
@@ -119,18 +119,18 @@ func (w *world) bothWays(ctx context.Context, healthy map[string]string, neighbo
 
 // declareHealthy makes webhooks that answer at once, each with a type of its
 // own, and returns the types by lane.
-func (w *world) declareHealthy(ctx context.Context) (map[string]string, error) {
-	var hooks []hook
+func (w *deployment) declareHealthy(ctx context.Context) (map[string]string, error) {
+	var webhooks []webhookSpec
 	byLane := map[string]string{}
 	for i := range w.b.size.healthy {
-		h := hook{name: fmt.Sprintf("healthy-%d", i), class: healthyClass, types: []string{fmt.Sprintf("bench.healthy-%d", i)}}
-		hooks = append(hooks, h)
+		h := webhookSpec{name: fmt.Sprintf("healthy-%d", i), class: healthyClass, types: []string{fmt.Sprintf("bench.healthy-%d", i)}}
+		webhooks = append(webhooks, h)
 		byLane[h.path()] = h.types[0]
 	}
 	if err := w.declareTypes(ctx, append(slices.Sorted(maps.Values(byLane)), hangingType, slowType)...); err != nil {
 		return nil, err
 	}
-	if err := w.declare(ctx, hooks...); err != nil {
+	if err := w.declare(ctx, webhooks...); err != nil {
 		return nil, err
 	}
 	for _, kind := range byLane {
@@ -142,7 +142,7 @@ func (w *world) declareHealthy(ctx context.Context) (map[string]string, error) {
 }
 
 // healthyUnderLoad publishes to the healthy webhooks in turn.
-func (w *world) healthyUnderLoad(ctx context.Context, healthy map[string]string, prefer string, rate float64, warmup, d time.Duration) (figures, error) {
+func (w *deployment) healthyUnderLoad(ctx context.Context, healthy map[string]string, prefer string, rate float64, warmup, d time.Duration) (figures, error) {
 	kinds := slices.Sorted(maps.Values(healthy))
 	spec := w.spec(kinds...)
 	spec.Prefer, spec.Rate = prefer, rate
@@ -154,7 +154,7 @@ func (w *world) healthyUnderLoad(ctx context.Context, healthy map[string]string,
 
 // addBadNeighbours declares webhooks that hang and such that are slow, gives the
 // first their backlog and both new events until stop is called.
-func (w *world) addBadNeighbours(ctx context.Context) (stop func(), err error) {
+func (w *deployment) addBadNeighbours(ctx context.Context) (stop func(), err error) {
 	for class, answer := range map[string]sink.Answer{
 		hangingClass: {Status: http.StatusServiceUnavailable, Delay: hangsFor}, slowClass: {Status: http.StatusOK, Delay: slowness},
 	} {
@@ -163,14 +163,14 @@ func (w *world) addBadNeighbours(ctx context.Context) (stop func(), err error) {
 		}
 	}
 	size := w.b.size
-	var hooks []hook
+	var webhooks []webhookSpec
 	for i := range size.hanging {
-		hooks = append(hooks, hook{name: fmt.Sprintf("hanging-%d", i), class: hangingClass, types: []string{hangingType}, host: sink.Address(i)})
+		webhooks = append(webhooks, webhookSpec{name: fmt.Sprintf("hanging-%d", i), class: hangingClass, types: []string{hangingType}, host: sink.Address(i)})
 	}
 	for i := range size.slow {
-		hooks = append(hooks, hook{name: fmt.Sprintf("slow-%d", i), class: slowClass, types: []string{slowType}, host: sink.Address(size.hanging + i)})
+		webhooks = append(webhooks, webhookSpec{name: fmt.Sprintf("slow-%d", i), class: slowClass, types: []string{slowType}, host: sink.Address(size.hanging + i)})
 	}
-	if err := w.declare(ctx, hooks...); err != nil {
+	if err := w.declare(ctx, webhooks...); err != nil {
 		return nil, err
 	}
 	if err := w.known(ctx, namespace, slowType, size.slow); err != nil {
@@ -197,7 +197,7 @@ func (w *world) addBadNeighbours(ctx context.Context) (stop func(), err error) {
 }
 
 // keepPublishing publishes at these rates until stop is called.
-func (w *world) keepPublishing(ctx context.Context, specs ...load.Spec) (stop func(), err error) {
+func (w *deployment) keepPublishing(ctx context.Context, specs ...load.Spec) (stop func(), err error) {
 	var running []*publishing
 	stop = func() {
 		for _, p := range running {
@@ -218,7 +218,7 @@ func (w *world) keepPublishing(ctx context.Context, specs ...load.Spec) (stop fu
 }
 
 // pending is how many deliveries are not finished.
-func (w *world) pending(ctx context.Context) (int, error) {
+func (w *deployment) pending(ctx context.Context) (int, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))
 	unfinished := fields.AndSelectors(

@@ -14,12 +14,12 @@ const latencyRate = 20
 // runLatency times events from the publisher to the endpoint, both ways in turn.
 func runLatency(ctx context.Context, r *round) (err error) {
 	b := r.b
-	w, err := b.newWorld(ctx, worldOptions{})
+	w, err := b.newDeployment(ctx, deploymentOptions{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = firstOf(err, w.close()) }()
-	one := hook{name: "one", class: healthyClass, types: []string{eventType}}
+	one := webhookSpec{name: "one", class: healthyClass, types: []string{eventType}}
 	if err := w.declare(ctx, one); err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func (w window) figures(processes ...string) figures {
 // counted is what the API server has been asked about deliveries.
 type counted struct{ writes, deletes float64 }
 
-func (w *world) counted(ctx context.Context) (counted, error) {
+func (w *deployment) counted(ctx context.Context) (counted, error) {
 	samples, err := w.stack.APIServerSamples(ctx)
 	if err != nil {
 		return counted{}, err
@@ -123,7 +123,7 @@ func countRequests(samples stack.Samples) counted {
 // underLoad measures a load from the end of its warming up, then ends it, waits
 // for what is still to come and counts. Every lane gets every event; all are of
 // healthyClass.
-func (w *world) underLoad(ctx context.Context, spec load.Spec, warmup, d time.Duration, lanes ...lane) (figures, error) {
+func (w *deployment) underLoad(ctx context.Context, spec load.Spec, warmup, d time.Duration, lanes ...lane) (figures, error) {
 	spec.Duration = warmup + d + time.Minute // it is stopped
 	p, err := w.b.startLoad(ctx, spec)
 	if err != nil {
@@ -176,7 +176,7 @@ type snapshot struct {
 	delivered int
 }
 
-func (w *world) snapshot(ctx context.Context) (s snapshot, err error) {
+func (w *deployment) snapshot(ctx context.Context) (s snapshot, err error) {
 	if s.counted, err = w.counted(ctx); err != nil {
 		return s, err
 	}

@@ -42,7 +42,7 @@ const (
 // in its namespace and in another.
 func runOutage(ctx context.Context, r *round) (err error) {
 	b, s := r.b, r.scenario("outage")
-	w, err := b.newWorld(ctx, worldOptions{})
+	w, err := b.newDeployment(ctx, deploymentOptions{})
 	if err != nil {
 		return err
 	}
@@ -89,14 +89,14 @@ func runOutage(ctx context.Context, r *round) (err error) {
 }
 
 // declareOutage makes the broken webhook and its healthy neighbours.
-func (w *world) declareOutage(ctx context.Context) error {
+func (w *deployment) declareOutage(ctx context.Context) error {
 	if err := w.declareTypes(ctx, brokenType); err != nil {
 		return err
 	}
 	err := w.declare(ctx,
-		hook{name: "broken", class: brokenClass, types: []string{brokenType}},
-		hook{name: "healthy", class: healthyClass, types: []string{eventType}},
-		hook{namespace: otherNamespace, name: "neighbour", class: neighbourClass, types: []string{eventType}},
+		webhookSpec{name: "broken", class: brokenClass, types: []string{brokenType}},
+		webhookSpec{name: "healthy", class: healthyClass, types: []string{eventType}},
+		webhookSpec{namespace: otherNamespace, name: "neighbour", class: neighbourClass, types: []string{eventType}},
 	)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ type outageLoads struct {
 	running []*publishing
 }
 
-func (w *world) startOutageLoads(ctx context.Context) (*outageLoads, error) {
+func (w *deployment) startOutageLoads(ctx context.Context) (*outageLoads, error) {
 	all := &outageLoads{}
 	for _, one := range []struct {
 		space, kind string
@@ -146,7 +146,7 @@ func (l *outageLoads) stop() (results []*load.Result, err error) {
 }
 
 // phase lets the endpoint answer so from now on and times all others.
-func (w *world) phase(ctx context.Context, label string, warmup, d time.Duration, answer sink.Answer) (map[string]stats.Latency, error) {
+func (w *deployment) phase(ctx context.Context, label string, warmup, d time.Duration, answer sink.Answer) (map[string]stats.Latency, error) {
 	if err := w.sink.Answer(ctx, brokenClass, answer); err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ type stored struct {
 
 // watchStore looks at the number of deliveries and the size of etcd every second
 // until the returned function is called.
-func (w *world) watchStore(ctx context.Context) (stop func() (stored, error)) {
+func (w *deployment) watchStore(ctx context.Context) (stop func() (stored, error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	var most stored
 	var failure error
@@ -201,7 +201,7 @@ func (w *world) watchStore(ctx context.Context) (stop func() (stored, error)) {
 }
 
 // judgeOutage accounts for every event.
-func (w *world) judgeOutage(ctx context.Context, s *report.Scenario, specs []load.Spec, results []*load.Result, most stored) error {
+func (w *deployment) judgeOutage(ctx context.Context, s *report.Scenario, specs []load.Spec, results []*load.Result, most stored) error {
 	broken := results[0]
 	kept, err := w.keptEvents(ctx, "broken")
 	if err != nil {
@@ -258,7 +258,7 @@ func (w *world) judgeOutage(ctx context.Context, s *report.Scenario, specs []loa
 
 // keptEvents are the events of the stored deliveries of a webhook that have not
 // succeeded.
-func (w *world) keptEvents(ctx context.Context, name string) (map[event.Mark]bool, error) {
+func (w *deployment) keptEvents(ctx context.Context, name string) (map[event.Mark]bool, error) {
 	var list v1alpha1.WebhookDeliveryList
 	if err := w.stack.Client.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)

@@ -22,7 +22,7 @@ import (
 )
 
 // addProfiling lets our processes offer profiles, if that is asked for.
-func (w *world) addProfiling(options *worldOptions) error {
+func (w *deployment) addProfiling(options *deploymentOptions) error {
 	if w.b.profiles == "" {
 		return nil
 	}
@@ -42,7 +42,7 @@ func (w *world) addProfiling(options *worldOptions) error {
 
 // profile takes CPU profiles for d, and notes what the API server is asked
 // meanwhile; the returned function waits until they are written.
-func (w *world) profile(ctx context.Context, label string, d time.Duration) (wait func()) {
+func (w *deployment) profile(ctx context.Context, label string, d time.Duration) (wait func()) {
 	if w.b.profiles == "" {
 		return func() {}
 	}
@@ -72,7 +72,7 @@ func (w *world) profile(ctx context.Context, label string, d time.Duration) (wai
 }
 
 // sayRequests lists what the API server has answered between two looks.
-func (w *world) sayRequests(label string, before, after stack.Samples) {
+func (w *deployment) sayRequests(label string, before, after stack.Samples) {
 	answered := map[string]float64{}
 	add := func(samples stack.Samples, sign float64) {
 		for _, metric := range samples["apiserver_request_total"].GetMetric() {
@@ -93,7 +93,7 @@ func (w *world) sayRequests(label string, before, after stack.Samples) {
 	}
 }
 
-func (w *world) takeProfile(ctx context.Context, client *http.Client, base, name string, d time.Duration) {
+func (w *deployment) takeProfile(ctx context.Context, client *http.Client, base, name string, d time.Duration) {
 	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", base, max(1, int(d.Seconds())))
 	if err := download(ctx, client, url, filepath.Join(w.b.profiles, name)); err != nil {
 		w.b.say("profile: %v", err)

@@ -48,7 +48,7 @@ func runLoad(ctx context.Context) error {
 func runReceiver(ctx context.Context, args []string) error {
 	var options sink.Options
 	flags := flag.NewFlagSet(roleReceiver, flag.ContinueOnError)
-	flags.StringVar(&options.Hooks, "hooks", "", "address of the endpoints")
+	flags.StringVar(&options.Hooks, "webhooks", "", "address of the endpoints")
 	flags.StringVar(&options.Control, "control", "", "address of the control API")
 	flags.IntVar(&options.Addresses, "addresses", 0, "further endpoints at 127.1.0.1 and so on")
 	if err := flags.Parse(args); err != nil {
@@ -77,7 +77,7 @@ type endpoint struct {
 
 // startEndpoint starts a receiver.
 func (b *bench) startEndpoint(ctx context.Context, addresses int) (*endpoint, error) {
-	hooks, err := ports.Free()
+	webhooks, err := ports.Free()
 	if err != nil {
 		return nil, err
 	}
@@ -85,11 +85,11 @@ func (b *bench) startEndpoint(ctx context.Context, addresses int) (*endpoint, er
 	if err != nil {
 		return nil, err
 	}
-	process, err := b.launch(roleReceiver, "--hooks="+hooks, "--control="+control, fmt.Sprintf("--addresses=%d", addresses))
+	process, err := b.launch(roleReceiver, "--webhooks="+webhooks, "--control="+control, fmt.Sprintf("--addresses=%d", addresses))
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoint{Client: sink.Client{Base: "http://" + control}, process: process, port: hooks[strings.LastIndexByte(hooks, ':'):]}
+	e := &endpoint{Client: sink.Client{Base: "http://" + control}, process: process, port: webhooks[strings.LastIndexByte(webhooks, ':'):]}
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	if err := process.WaitFor(ctx, roleReceiver, e.Ready); err != nil {

@@ -64,12 +64,12 @@ func (r *round) soak(ctx context.Context) (err error) {
 	b, s := r.b, r.scenario("soak")
 	started := time.Now()
 	defer func() { s.Seconds = time.Since(started).Seconds() }()
-	w, err := b.newWorld(ctx, worldOptions{})
+	w, err := b.newDeployment(ctx, deploymentOptions{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = firstOf(err, w.close()) }()
-	one := hook{name: "one", class: healthyClass, types: []string{eventType}}
+	one := webhookSpec{name: "one", class: healthyClass, types: []string{eventType}}
 	if err := w.declare(ctx, one); err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (r *round) soak(ctx context.Context) (err error) {
 
 // soakRate is what to publish: a share of what the scenario inline found, or of
 // what a moment flat out shows.
-func (w *world) soakRate(ctx context.Context) (float64, error) {
+func (w *deployment) soakRate(ctx context.Context) (float64, error) {
 	if w.b.capacity > 0 {
 		return soakShare * w.b.capacity, nil
 	}
@@ -150,7 +150,7 @@ func judgeGrowth(s *report.Scenario, series map[string][]float64) {
 }
 
 // sample looks at all processes several times within d.
-func (w *world) sample(ctx context.Context, d time.Duration) (map[string][]float64, error) {
+func (w *deployment) sample(ctx context.Context, d time.Duration) (map[string][]float64, error) {
 	series := map[string][]float64{}
 	end := time.Now().Add(d)
 	for i := range soakSamples {
@@ -164,7 +164,7 @@ func (w *world) sample(ctx context.Context, d time.Duration) (map[string][]float
 	return series, nil
 }
 
-func (w *world) sampleOnce(ctx context.Context, series map[string][]float64) error {
+func (w *deployment) sampleOnce(ctx context.Context, series map[string][]float64) error {
 	add := func(name string, value float64) { series[name] = append(series[name], value) }
 	pids := w.pids()
 	for name, metrics := range map[string]string{

@@ -21,7 +21,7 @@ type names struct {
 	counts map[string]int
 }
 
-func (n *names) of(kind, value string) string {
+func (n *names) placeholder(kind, value string) string {
 	if name, ok := n.given[value]; ok {
 		return name
 	}
@@ -57,7 +57,7 @@ func norm(ts *testscript.TestScript, _ bool, args []string) {
 	text = request.ReplaceAllString(text, "REQUEST")
 	text = identifier.ReplaceAllStringFunc(text, func(id string) string {
 		kind, _, _ := strings.Cut(id, "_")
-		return known.of(kind, id)
+		return known.placeholder(kind, id)
 	})
 	text = duration.ReplaceAllString(text, "DURATION")
 	text = took.ReplaceAllString(text, `"duration_ms": DURATION`)

@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"bbmcp": main})
 }
 
-// world is the one running product that all scripts share.
-type world struct {
+// installation is the one running product that all scripts share.
+type installation struct {
 	cluster  *stack.Stack
 	gateway  *stack.Gateway
 	endpoint *receiver.Receiver
@@ -44,11 +44,11 @@ type world struct {
 	mu sync.Mutex // one script at a time makes accounts
 }
 
-func startWorld(t *testing.T) *world {
+func startInstallation(t *testing.T) *installation {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
-	w := &world{}
+	w := &installation{}
 	var err error
 	must := func() {
 		t.Helper()
@@ -77,7 +77,7 @@ func startWorld(t *testing.T) *world {
 }
 
 func TestScripts(t *testing.T) {
-	w := startWorld(t)
+	w := startInstallation(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		UpdateScripts:       *update,
@@ -85,7 +85,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               w.setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"as":       w.as,
+			"as":       w.switchRole,
 			"arrived":  w.arrived,
 			"captured": w.captured,
 			"exits":    exits,
@@ -102,7 +102,7 @@ func TestScripts(t *testing.T) {
 }
 
 // setup gives each script a namespace of its own.
-func (w *world) setup(env *testscript.Env) error {
+func (w *installation) setup(env *testscript.Env) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "cli-"}}
 	if err := w.cluster.Client.Create(context.Background(), namespace); err != nil {
 		return err
@@ -115,10 +115,10 @@ func (w *world) setup(env *testscript.Env) error {
 	return nil
 }
 
-// as sets the key to that of an account with these roles, in the script's
+// switchRole is the command "as": it sets the key to that of an account with these roles, in the script's
 // namespace: as editor publisher. "as nobody" takes it away, and "as stranger"
 // is an account of another namespace that may do everything there.
-func (w *world) as(ts *testscript.TestScript, _ bool, roles []string) {
+func (w *installation) switchRole(ts *testscript.TestScript, _ bool, roles []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	namespace, name := ts.Getenv("NAMESPACE"), strings.Join(roles, "-")
@@ -140,7 +140,7 @@ func (w *world) as(ts *testscript.TestScript, _ bool, roles []string) {
 
 // secret makes a Secret of the script's namespace that is of no key, or checks
 // whether one is there: secret NAME make, secret NAME there, secret NAME missing.
-func (w *world) secret(ts *testscript.TestScript, _ bool, args []string) {
+func (w *installation) secret(ts *testscript.TestScript, _ bool, args []string) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ts.Getenv("NAMESPACE"), Name: args[0]}}
 	if args[1] == "make" {
 		ts.Check(w.cluster.Client.Create(context.Background(), secret))
@@ -154,7 +154,7 @@ func (w *world) secret(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // bind gives a group a ClusterRole in the script's namespace: bind team edit.
-func (w *world) bind(ts *testscript.TestScript, _ bool, args []string) {
+func (w *installation) bind(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(w.cluster.Client.Create(context.Background(), &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ts.Getenv("NAMESPACE"), Name: args[0]},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: args[1]},
@@ -164,7 +164,7 @@ func (w *world) bind(ts *testscript.TestScript, _ bool, args []string) {
 
 // script sets how posts to the script's namespace are answered, as package
 // receiver reads it: receiver 500 x2, 200.
-func (w *world) script(ts *testscript.TestScript, _ bool, words []string) {
+func (w *installation) script(ts *testscript.TestScript, _ bool, words []string) {
 	steps, err := receiver.ParseScript(strings.Join(words, " "))
 	ts.Check(err)
 	w.endpoint.Script("/"+ts.Getenv("NAMESPACE"), steps...)
@@ -172,7 +172,7 @@ func (w *world) script(ts *testscript.TestScript, _ bool, words []string) {
 
 // arrived waits until so many deliveries were accepted by the endpoint, and
 // fails if any came twice.
-func (w *world) arrived(ts *testscript.TestScript, _ bool, args []string) {
+func (w *installation) arrived(ts *testscript.TestScript, _ bool, args []string) {
 	var want int
 	if _, err := fmt.Sscan(args[0], &want); err != nil {
 		ts.Fatalf("arrived: %v", err)
@@ -194,7 +194,7 @@ func (w *world) arrived(ts *testscript.TestScript, _ bool, args []string) {
 
 // captured writes the latest post to the script's namespace into two files, as
 // an endpoint would that keeps what it gets: captured body.json headers.txt
-func (w *world) captured(ts *testscript.TestScript, _ bool, files []string) {
+func (w *installation) captured(ts *testscript.TestScript, _ bool, files []string) {
 	posts := w.endpoint.Received("/" + ts.Getenv("NAMESPACE"))
 	if len(posts) == 0 {
 		ts.Fatalf("nothing has arrived")

@@ -37,17 +37,17 @@ const (
 	writers = 8
 )
 
-// worldOptions say what a world has beside a control plane and a receiver.
-type worldOptions struct {
+// deploymentOptions say what a deployment has beside a control plane and a receiver.
+type deploymentOptions struct {
 	manager   stack.ManagerOptions
 	gateway   stack.GatewayOptions
 	addresses int  // further ones of the receiver
 	bare      bool // no process of the product yet
 }
 
-// world is the running product with a receiver, all of it new: no scenario sees
+// deployment is the running product with a receiver, all of it new: no scenario sees
 // what another one has left behind.
-type world struct {
+type deployment struct {
 	b       *bench
 	stack   *stack.Stack
 	manager *stack.Manager
@@ -58,16 +58,16 @@ type world struct {
 	pprof map[string]string // addresses, by process
 }
 
-// newWorld starts one. The caller calls close.
-func (b *bench) newWorld(ctx context.Context, options worldOptions) (*world, error) {
-	w := &world{b: b, tokens: map[string]string{}, pprof: map[string]string{}}
+// newDeployment starts one. The caller calls close.
+func (b *bench) newDeployment(ctx context.Context, options deploymentOptions) (*deployment, error) {
+	w := &deployment{b: b, tokens: map[string]string{}, pprof: map[string]string{}}
 	if err := w.start(ctx, options); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
 }
 
-func (w *world) start(ctx context.Context, options worldOptions) (err error) {
+func (w *deployment) start(ctx context.Context, options deploymentOptions) (err error) {
 	// The zero value of the control plane's options lets etcd wait for the disk.
 	control := controlplane.Options{
 		EtcdArgs: []string{"--quota-backend-bytes=4294967296"}, // the backlog is larger than the default with its history
@@ -85,7 +85,7 @@ func (w *world) start(ctx context.Context, options worldOptions) (err error) {
 	return w.startProcesses(ctx, options)
 }
 
-func (w *world) startProcesses(ctx context.Context, options worldOptions) (err error) {
+func (w *deployment) startProcesses(ctx context.Context, options deploymentOptions) (err error) {
 	options.manager.Supervise, options.gateway.Supervise = true, true
 	if err := w.addProfiling(&options); err != nil {
 		return err
@@ -98,7 +98,7 @@ func (w *world) startProcesses(ctx context.Context, options worldOptions) (err e
 }
 
 // close ends everything at once: nothing in it is needed any more.
-func (w *world) close() error {
+func (w *deployment) close() error {
 	if w.gateway != nil {
 		w.gateway.Kill()
 	}
@@ -115,7 +115,7 @@ func (w *world) close() error {
 }
 
 // pids are the processes of the product, the control plane's included.
-func (w *world) pids() map[string]int {
+func (w *deployment) pids() map[string]int {
 	plane := w.stack.ControlPlane.PIDs()
 	all := map[string]int{"api_server": plane.APIServer, "etcd": plane.Etcd, "controller_manager": plane.ControllerManager}
 	if w.manager != nil {
@@ -127,8 +127,8 @@ func (w *world) pids() map[string]int {
 	return all
 }
 
-// hook is a webhook to declare.
-type hook struct {
+// webhookSpec is a webhook to declare.
+type webhookSpec struct {
 	namespace, name string // namespace "" is the usual one
 	class           string // of the receiver
 	types           []string
@@ -136,7 +136,7 @@ type hook struct {
 	keep            int32  // finished deliveries; 0: as many as the operator says
 }
 
-func (h hook) space() string {
+func (h webhookSpec) namespaceName() string {
 	if h.namespace == "" {
 		return namespace
 	}
@@ -144,16 +144,16 @@ func (h hook) space() string {
 }
 
 // path is the receiver's.
-func (h hook) path() string { return "/" + h.class + "/" + h.name }
+func (h webhookSpec) path() string { return "/" + h.class + "/" + h.name }
 
 // declare makes webhooks and waits until they are Ready.
-func (w *world) declare(ctx context.Context, hooks ...hook) error {
-	for _, h := range hooks {
-		if err := w.ensureNamespace(ctx, h.space()); err != nil {
+func (w *deployment) declare(ctx context.Context, webhooks ...webhookSpec) error {
+	for _, h := range webhooks {
+		if err := w.ensureNamespace(ctx, h.namespaceName()); err != nil {
 			return err
 		}
 	}
-	err := inParallel(len(hooks), func(i int) error { return w.stack.Client.Create(ctx, w.webhook(hooks[i])) })
+	err := inParallel(len(webhooks), func(i int) error { return w.stack.Client.Create(ctx, w.webhook(webhooks[i])) })
 	if err != nil {
 		return fmt.Errorf("declare a webhook: %w", err)
 	}
@@ -174,9 +174,9 @@ func (w *world) declare(ctx context.Context, hooks ...hook) error {
 	})
 }
 
-func (w *world) webhook(h hook) *v1alpha1.Webhook {
+func (w *deployment) webhook(h webhookSpec) *v1alpha1.Webhook {
 	object := &v1alpha1.Webhook{
-		ObjectMeta: metav1.ObjectMeta{Namespace: h.space(), Name: h.name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: h.namespaceName(), Name: h.name},
 		Spec:       v1alpha1.WebhookSpec{URL: w.sink.url(h.host, h.class, h.name), Events: h.types},
 	}
 	if h.keep > 0 {
@@ -185,7 +185,7 @@ func (w *world) webhook(h hook) *v1alpha1.Webhook {
 	return object
 }
 
-func (w *world) ensureNamespace(ctx context.Context, name string) error {
+func (w *deployment) ensureNamespace(ctx context.Context, name string) error {
 	if w.tokens[name] != "" {
 		return nil
 	}
@@ -199,7 +199,7 @@ func (w *world) ensureNamespace(ctx context.Context, name string) error {
 }
 
 // declareTypes makes event types with the schema of the usual one.
-func (w *world) declareTypes(ctx context.Context, names ...string) error {
+func (w *deployment) declareTypes(ctx context.Context, names ...string) error {
 	var usual v1alpha1.EventType
 	if err := w.stack.Client.Get(ctx, types.NamespacedName{Name: eventType}, &usual); err != nil {
 		return fmt.Errorf("get event type %s: %w", eventType, err)
@@ -213,7 +213,7 @@ func (w *world) declareTypes(ctx context.Context, names ...string) error {
 
 // known waits until the gateway sends events of a type to so many webhooks. What
 // it publishes for that is of run 0, which nobody counts.
-func (w *world) known(ctx context.Context, space, kind string, want int) error {
+func (w *deployment) known(ctx context.Context, space, kind string, want int) error {
 	spec := w.spec(kind)
 	spec.Run, spec.Publishers, spec.Count, spec.Token = 0, 1, 1, w.tokens[space]
 	last := ""
@@ -232,7 +232,7 @@ func (w *world) known(ctx context.Context, space, kind string, want int) error {
 }
 
 // spec publishes events of 1 KiB in the usual namespace.
-func (w *world) spec(kinds ...string) load.Spec {
+func (w *deployment) spec(kinds ...string) load.Spec {
 	return load.Spec{
 		URL: w.gateway.URL + "/v1/events", Token: w.tokens[namespace], Types: kinds,
 		PayloadBytes: kib, Run: w.b.nextRun(), Publishers: publishers, Duration: readyWithin,
@@ -240,7 +240,7 @@ func (w *world) spec(kinds ...string) load.Spec {
 }
 
 // deliveries is how many WebhookDeliveries there are.
-func (w *world) deliveries(ctx context.Context) (int, error) {
+func (w *deployment) deliveries(ctx context.Context) (int, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))
 	if err := w.stack.Client.List(ctx, list, client.Limit(1)); err != nil {
@@ -254,7 +254,7 @@ func (w *world) deliveries(ctx context.Context) (int, error) {
 }
 
 // post is one request with the usual token, for what a load cannot see.
-func (w *world) post(ctx context.Context, token, prefer string) (status int, err error) {
+func (w *deployment) post(ctx context.Context, token, prefer string) (status int, err error) {
 	body := event.New(eventType, kib).Render(nil, event.Mark{Sent: time.Now()})
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.gateway.URL+"/v1/events", strings.NewReader(string(body)))
 	if err != nil {
