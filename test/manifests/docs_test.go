@@ -209,3 +209,23 @@ func TestTheMeasurementsNameTests(t *testing.T) {
 		t.Errorf("only %d tests are named in docs/measurements.md", len(named))
 	}
 }
+
+// Who looks for something begins with that page, so it names every package but the parts of tests and tools.
+func TestTheArchitectureNamesEveryPackage(t *testing.T) {
+	architecture := documents(t)["docs/architecture.md"]
+	for _, pattern := range []string{"*/doc.go", "api/*/doc.go", "cmd/*/doc.go", "dispatcher/*/doc.go", "gateway/*/doc.go", "internal/*/doc.go", "test/*/doc.go"} {
+		matches, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range matches {
+			name, err := filepath.Rel(root, filepath.Dir(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(architecture, "`"+filepath.ToSlash(name)+"`") {
+				t.Errorf("docs/architecture.md does not name the package %s", name)
+			}
+		}
+	}
+}
