@@ -91,9 +91,9 @@ func (c *changingEndpoint) noteSlow() {
 func (c *changingEndpoint) startOne() refusal {
 	s, reason := c.slots.acquire(c.webhook, c.now, func(time.Time) bool { return true })
 	if s != nil {
-		made := &changingAttempt{s, c.version, s.endpoint.revision}
-		c.underWay = append(c.underWay, made)
-		c.unstored.add(&firstAttempt{draft: &deliveryDraft{webhook: c.webhook, objectName: "dlv"}, endpointRevision: made.revision})
+		attempt := &changingAttempt{s, c.version, s.endpoint.revision}
+		c.underWay = append(c.underWay, attempt)
+		c.unstored.add(&firstAttempt{draft: &deliveryDraft{webhook: c.webhook, objectName: "dlv"}, endpointRevision: attempt.revision})
 	}
 	return reason
 }

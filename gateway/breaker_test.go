@@ -65,7 +65,7 @@ func attemptAt(at time.Time, reason string, more ...func(*v1alpha1.Attempt)) v1a
 }
 
 func withRetryAfter(until time.Time) func(*v1alpha1.Attempt) {
-	return func(made *v1alpha1.Attempt) { made.RetryAfterTime = new(metav1.NewMicroTime(until)) }
+	return func(attempt *v1alpha1.Attempt) { attempt.RetryAfterTime = new(metav1.NewMicroTime(until)) }
 }
 
 func TestDeliveryCountsForItsOwnWebhookOnly(t *testing.T) {

@@ -35,18 +35,18 @@ func TestDedupWindowRemembersTheWebhooksOfAnEvent(t *testing.T) {
 	w.remember(succeededAttempt("b", "y"))
 	expect := func(eventID string, want ...types.UID) {
 		t.Helper()
-		past, uids := w.find("shop", eventID)
+		entry, uids := w.find("shop", eventID)
 		if !slices.Equal(uids, want) {
 			t.Errorf("%s: got %q, want %q", eventID, uids, want)
 		}
-		if past != nil && (past.digest != [32]byte{1} || past.timestamp.UnixMilli() != 1700000000123) {
-			t.Errorf("%s: got %+v", eventID, past)
+		if entry != nil && (entry.digest != [32]byte{1} || entry.timestamp.UnixMilli() != 1700000000123) {
+			t.Errorf("%s: got %+v", eventID, entry)
 		}
 	}
 	expect("x", "a", "b")
 	expect("y", "b")
 	expect("z")
-	if past, _ := w.find("elsewhere", "x"); past != nil {
+	if entry, _ := w.find("elsewhere", "x"); entry != nil {
 		t.Error("another namespace has the id")
 	}
 	now = now.Add(time.Minute - time.Second)
@@ -74,11 +74,11 @@ func TestDedupWindowIsBoundedInEvents(t *testing.T) {
 
 // newWebhookUIDs are UIDs of n webhooks.
 func newWebhookUIDs(n int) []string {
-	hooks := make([]string, n)
-	for i := range hooks {
-		hooks[i] = string(uuid.NewUUID())
+	uids := make([]string, n)
+	for i := range uids {
+		uids[i] = string(uuid.NewUUID())
 	}
-	return hooks
+	return uids
 }
 
 // The event matches 512 webhooks, and the attempts of other ones fail each time.
@@ -95,14 +95,14 @@ func TestDedupWindowRemembersAnEventInFewBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newDedupWindow(DedupLimits{Duration: time.Hour, Events: 1_000_000, Bytes: 1 << 30}, time.Now)
-			hooks, random := newWebhookUIDs(512), rand.New(rand.NewPCG(1, 2))
+			uids, random := newWebhookUIDs(512), rand.New(rand.NewPCG(1, 2))
 			before := heapBytes()
 			var expected []int
 			for i := range events {
 				var all []*firstAttempt
-				for _, hook := range hooks {
+				for _, uid := range uids {
 					if random.IntN(share) > 0 {
-						all = append(all, succeededAttempt(hook, fmt.Sprint(i)))
+						all = append(all, succeededAttempt(uid, fmt.Sprint(i)))
 					}
 				}
 				expected = append(expected, len(all))
@@ -133,12 +133,12 @@ func heapBytes() int64 {
 func TestDedupWindowIsBoundedInBytes(t *testing.T) {
 	const most = 128 << 10
 	w := newDedupWindow(DedupLimits{Duration: time.Hour, Events: 1_000_000, Bytes: most}, time.Now)
-	hooks := newWebhookUIDs(300)
+	uids := newWebhookUIDs(300)
 	for i := range 800 {
 		var all []*firstAttempt
-		for j, hook := range hooks { // as uneven as can be
+		for j, uid := range uids { // as uneven as can be
 			if (i>>(j%11)^j)&1 == 0 {
-				all = append(all, succeededAttempt(hook, fmt.Sprint(i)))
+				all = append(all, succeededAttempt(uid, fmt.Sprint(i)))
 			}
 		}
 		w.remember(all...)
@@ -174,9 +174,9 @@ func TestWebhookSetsWithoutReferencesAreDropped(t *testing.T) {
 			continue
 		}
 		var set []types.UID
-		for _, hook := range uids {
+		for _, uid := range uids {
 			if random.IntN(8) > 0 == (len(held)%2 == 0) {
-				set = append(set, hook)
+				set = append(set, uid)
 			}
 		}
 		random.Shuffle(len(set), func(i, j int) { set[i], set[j] = set[j], set[i] })
@@ -205,7 +205,7 @@ func TestWebhookSetsWithoutReferencesAreDropped(t *testing.T) {
 
 func TestEventIDIsLockedForOneRequestAtATime(t *testing.T) {
 	w := newDedupWindow(DedupLimits{}, time.Now)
-	leave, err := w.lockEventID(t.Context(), "shop", "x")
+	unlock, err := w.lockEventID(t.Context(), "shop", "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,12 +216,12 @@ func TestEventIDIsLockedForOneRequestAtATime(t *testing.T) {
 	}
 	entered := make(chan struct{})
 	go func() {
-		if leave, err := w.lockEventID(context.Background(), "shop", "x"); err == nil {
-			leave()
+		if unlock, err := w.lockEventID(context.Background(), "shop", "x"); err == nil {
+			unlock()
 		}
 		close(entered)
 	}()
-	leave()
+	unlock()
 	<-entered
 	if len(w.inProgress) != 0 {
 		t.Error("something is left")

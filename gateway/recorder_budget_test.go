@@ -55,8 +55,8 @@ func TestRecorderYieldsToASlowAPIServer(t *testing.T) {
 					}})
 					time.Sleep(20 * time.Millisecond)
 				}
-				if made := api.created.Load(); made < c.least || made > c.most {
-					t.Errorf("%d records in ten seconds, want %d to %d", made, c.least, c.most)
+				if created := api.created.Load(); created < c.least || created > c.most {
+					t.Errorf("%d records in ten seconds, want %d to %d", created, c.least, c.most)
 				}
 				if waiting := r.queue.size(); waiting > int(limits.totalBurst()) {
 					t.Errorf("%d records wait, more than are allowed at once", waiting)
@@ -92,23 +92,23 @@ func TestUnrecordedSuccessesCountOnceThoughAnswersGetLost(t *testing.T) {
 		webhook := webhookNamed("one", "https://one.example.com/")
 		const offered = 200
 		for i := range offered {
-			made := &firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
+			success := &firstAttempt{draft: &deliveryDraft{webhook: webhook, eventID: fmt.Sprint("e", i), payload: []byte("{}"), accepted: time.Now()}}
 			if i%7 == 0 {
-				r.record(made)
+				r.record(success)
 			} else {
-				r.countUnrecorded(made)
+				r.countUnrecorded(success)
 			}
 			time.Sleep(time.Second)
 		}
 		for !r.confirm(webhook.UID) {
 			time.Sleep(time.Second)
 		}
-		told := r.countUnreported(webhook.UID)
+		reported := r.countUnreported(webhook.UID)
 		for _, others := range stored {
-			told += 1 + others
+			reported += 1 + others
 		}
-		if told != offered {
-			t.Errorf("%d successes are reported, want %d", told, offered)
+		if reported != offered {
+			t.Errorf("%d successes are reported, want %d", reported, offered)
 		}
 	})
 }

@@ -84,12 +84,12 @@ func TestOneNamespaceDoesNotUseUpTheRecordBudget(t *testing.T) {
 				}
 				t.Logf("records of the greedy: %v", all)
 				// A success may come at the moment at which other namespaces have taken what was left of the budget.
-				if made := api.count("modest"); made < seconds*3/4 {
-					t.Errorf("%d records of the %d successes of a namespace that has one a second", made, seconds)
+				if created := api.count("modest"); created < seconds*3/4 {
+					t.Errorf("%d records of the %d successes of a namespace that has one a second", created, seconds)
 				}
-				for _, made := range all {
-					if least := (20*seconds - seconds) / greedy * 2 / 3; made < least {
-						t.Errorf("a greedy namespace has %d records, less than %d", made, least)
+				for _, created := range all {
+					if least := (20*seconds - seconds) / greedy * 2 / 3; created < least {
+						t.Errorf("a greedy namespace has %d records, less than %d", created, least)
 					}
 				}
 			})

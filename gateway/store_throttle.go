@@ -148,8 +148,8 @@ func (s *storeThrottle) join(webhook webhookKey, must bool) (*namespaceStores, *
 	if own == nil {
 		own = &webhookStores{slots: semaphore.NewWeighted(int64(s.perWebhook))}
 	}
-	if why := s.refusal(stores, own); !must && why != nil {
-		return nil, nil, why
+	if reason := s.refusal(stores, own); !must && reason != nil {
+		return nil, nil, reason
 	}
 	s.namespaces[webhook.namespace], stores.webhooks[webhook.uid] = stores, own
 	own.users++

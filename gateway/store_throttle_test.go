@@ -109,10 +109,10 @@ func TestStoreQueueOfAFailingEndpointIsBounded(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
 		ctx, cancel := context.WithCancel(t.Context())
 		store := func(webhook types.UID, took time.Duration) {
-			leave, err := s.acquire(ctx, teamWebhook(webhook), false)
+			release, err := s.acquire(ctx, teamWebhook(webhook), false)
 			if err == nil {
 				time.Sleep(took)
-				leave(true)
+				release(true)
 			}
 		}
 		for range 20 {
@@ -133,10 +133,10 @@ func TestStoreQueueOfAFailingEndpointIsBounded(t *testing.T) {
 			t.Error("another webhook has to pay for it")
 		}
 		began := time.Now()
-		if leave, err := s.acquire(ctx, teamWebhook("a"), true); err != nil {
+		if release, err := s.acquire(ctx, teamWebhook("a"), true); err != nil {
 			t.Errorf("what has been attempted: %v", err)
 		} else {
-			leave(true)
+			release(true)
 		}
 		if waited := time.Since(began); waited > maxFailingWait+200*time.Millisecond {
 			t.Errorf("it waited for %s", waited)
@@ -151,16 +151,16 @@ func TestStoreQueueOfAFailingEndpointIsBounded(t *testing.T) {
 func TestStalledStoreQueueIsNotFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
-		leave, _ := acquireForever(t, s, "a")
+		release, _ := acquireForever(t, s, "a")
 		time.Sleep(100 * time.Millisecond)
-		leave(true)
+		release(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 20 {
 			go func() {
-				leave, err := s.acquire(ctx, teamWebhook("a"), true)
+				release, err := s.acquire(ctx, teamWebhook("a"), true)
 				if err == nil {
 					<-ctx.Done()
-					leave(false)
+					release(false)
 				}
 			}()
 		}
@@ -195,10 +195,10 @@ func TestWebhooksThatFailTogetherAreNotFull(t *testing.T) {
 			for range 60 { // one a second
 				all.Go(func() {
 					began := time.Now()
-					leave, err := s.acquire(ctx, key, false)
+					release, err := s.acquire(ctx, key, false)
 					if err == nil {
 						time.Sleep(100 * time.Millisecond)
-						leave(true)
+						release(true)
 					}
 					mu.Lock()
 					defer mu.Unlock()
@@ -231,18 +231,18 @@ func TestWebhooksThatFailTogetherAreNotFull(t *testing.T) {
 func TestBurstAfterAnIdleTimeIsNoStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStoreThrottle(failingLimits(), time.Now)
-		leave, _ := acquireForever(t, s, "a")
+		release, _ := acquireForever(t, s, "a")
 		time.Sleep(10 * time.Millisecond)
-		leave(true)
+		release(true)
 		time.Sleep(time.Hour)
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 200 {
 			go func() {
-				leave, err := s.acquire(ctx, teamWebhook("a"), false)
+				release, err := s.acquire(ctx, teamWebhook("a"), false)
 				switch {
 				case err == nil:
 					time.Sleep(10 * time.Millisecond)
-					leave(true)
+					release(true)
 				case !errors.Is(err, errStoreQueueFull) && ctx.Err() == nil:
 					t.Errorf("one of a burst: %v", err)
 				}
