@@ -78,7 +78,7 @@ func TestAnAttemptInPreparationIsReturnedWhenItsWebhookIsHeld(t *testing.T) {
 }
 
 // Each delivery that gets a 410 has failed for good, and those that are held
-// until somebody enables the webhook have not.
+// until the webhook is enabled have not.
 func TestNothingFollowsA410BeforeItIsWritten(t *testing.T) {
 	withRunner(t, Options{}, func(f *runnerFixture) {
 		f.many("ns/hook", "before", 40)
@@ -92,7 +92,7 @@ func TestNothingFollowsA410BeforeItIsWritten(t *testing.T) {
 		f.settleDown()
 		atOnce := f.underWayOf("ns/hook")
 		f.wait(goneHold)
-		expect(t, "sent before somebody may have said that it is disabled", f.count("ns/hook"), 40+atOnce)
+		expect(t, "sent before it may be known to be disabled", f.count("ns/hook"), 40+atOnce)
 		f.writeAll()
 		f.wait(maxThrottle + 20*ms)
 		expect(t, "sent then, as after a 410 to a test event", f.count("ns/hook"), 41+atOnce)

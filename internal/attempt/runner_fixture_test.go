@@ -83,24 +83,32 @@ type sent struct {
 // writes outcomes. It lives in a synctest bubble, so its time is made up.
 type runnerFixture struct {
 	*Runner
+	fakeController
+	fakeSender
 	t     *testing.T
 	begin time.Time
-	// silent leaves outcomes unacknowledged.
-	silent bool
-	// latency is how long a write takes.
-	latency time.Duration
 	// prepare, if set, runs before an attempt.
 	prepare func(context.Context, types.UID) error
 
-	mu        sync.Mutex
+	mu        sync.Mutex // of all below and of what is embedded
+	submitted map[types.UID]time.Duration
+}
+
+// fakeController writes outcomes as the controller of deliveries does.
+type fakeController struct {
+	silent  bool                  // leaves outcomes unacknowledged
+	latency time.Duration         // how long a write takes
+	written map[types.UID]Outcome // so far
+	woken   []types.NamespacedName
+}
+
+// fakeSender has the endpoints, and what was sent to them.
+type fakeSender struct {
 	answers   map[string]answer // by namespace/webhook
 	otherwise answer
-	submitted map[types.UID]time.Duration
 	sends     []sent
-	outcomes  map[types.UID]Outcome // written
-	woken     []types.NamespacedName
 	sending   map[types.UID]bool
-	byHook    map[string]int
+	byHook    map[string]int // under way, by namespace/webhook
 	peak      map[string]int
 	most      int
 }
@@ -110,15 +118,17 @@ func withRunner(t *testing.T, options Options, test func(f *runnerFixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &runnerFixture{
-			t:         t,
-			begin:     time.Now(),
-			answers:   map[string]answer{},
-			otherwise: status(200, 20*time.Millisecond),
-			submitted: map[types.UID]time.Duration{},
-			outcomes:  map[types.UID]Outcome{},
-			sending:   map[types.UID]bool{},
-			byHook:    map[string]int{},
-			peak:      map[string]int{},
+			t:              t,
+			begin:          time.Now(),
+			submitted:      map[types.UID]time.Duration{},
+			fakeController: fakeController{written: map[types.UID]Outcome{}},
+			fakeSender: fakeSender{
+				answers:   map[string]answer{},
+				otherwise: status(200, 20*time.Millisecond),
+				sending:   map[types.UID]bool{},
+				byHook:    map[string]int{},
+				peak:      map[string]int{},
+			},
 		}
 		options.Sender = f
 		options.Wake = f.onWake
@@ -260,7 +270,7 @@ func (f *runnerFixture) write(uid types.UID) {
 		return // deleted meanwhile
 	}
 	f.mu.Lock()
-	f.outcomes[uid] = view.Outcome
+	f.written[uid] = view.Outcome
 	f.mu.Unlock()
 	f.Acknowledge(uid, Ack{Attempts: view.Attempts, Final: view.Outcome.Result.Succeeded()})
 	f.Acknowledge(uid, Ack{Attempts: view.Attempts, Cached: true})
@@ -342,7 +352,7 @@ func (f *runnerFixture) underWayOf(hook string) int {
 func (f *runnerFixture) outcome(uid string) Outcome {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.outcomes[types.UID(uid)]
+	return f.written[types.UID(uid)]
 }
 
 func (f *runnerFixture) webhookKey(hook string) types.NamespacedName {
