@@ -69,12 +69,12 @@ func newChecker(document any) (*checker, error) {
 	}
 	chain := 0
 	for _, s := range all {
-		if len(inPlace(s)) > 0 {
+		if len(sameValueSchemas(s)) > 0 {
 			chain++
 		}
 	}
 	for _, s := range all {
-		c.hook(s, weigh(s, chain))
+		c.hook(s, costOfSchema(s, chain))
 	}
 	return c, nil
 }
@@ -82,7 +82,7 @@ func newChecker(document any) (*checker, error) {
 // hook has a schema count the cost of a value before it looks at it. The format
 // is what the library asks for first, and of every kind of value. What is equal
 // among items is looked for here, too.
-func (c *checker) hook(s *jsonschema.Schema, w weight) {
+func (c *checker) hook(s *jsonschema.Schema, w schemaCost) {
 	format, unique := s.Format, s.UniqueItems
 	s.UniqueItems = false
 	hooked := &jsonschema.Format{Name: "uniqueItems"}
@@ -90,7 +90,7 @@ func (c *checker) hook(s *jsonschema.Schema, w weight) {
 		hooked.Name = format.Name
 	}
 	hooked.Validate = func(value any) error {
-		c.meter.spend(w.of(value))
+		c.meter.spend(w.forValue(value))
 		if items, ok := value.([]any); ok && unique {
 			return c.meter.checkUnique(items)
 		}

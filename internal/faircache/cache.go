@@ -11,8 +11,8 @@ import (
 // Cache keeps values by key, each for an owner and until it expires. Make it with New;
 // it may be used by many at once.
 type Cache[K comparable, V any] struct {
-	most int
-	now  func() time.Time
+	limit int
+	now   func() time.Time
 
 	mu     sync.Mutex
 	all    map[K]*list.Element
@@ -27,8 +27,8 @@ type entry[K comparable, V any] struct {
 }
 
 // New makes a cache of at most so many entries.
-func New[K comparable, V any](most int, now func() time.Time) *Cache[K, V] {
-	return &Cache[K, V]{most: most, now: now, all: map[K]*list.Element{}, owners: map[string]*list.List{}}
+func New[K comparable, V any](limit int, now func() time.Time) *Cache[K, V] {
+	return &Cache[K, V]{limit: limit, now: now, all: map[K]*list.Element{}, owners: map[string]*list.List{}}
 }
 
 // Get returns what is kept under a key and has not expired.
@@ -55,15 +55,15 @@ func (c *Cache[K, V]) Put(owner string, key K, value V, lasts time.Duration) {
 	if element := c.all[key]; element != nil {
 		c.remove(element)
 	}
-	for len(c.all) >= c.most {
+	for len(c.all) >= c.limit {
 		c.remove(c.largest().Back())
 	}
-	of := c.owners[owner]
-	if of == nil {
-		of = list.New()
-		c.owners[owner] = of
+	owned := c.owners[owner]
+	if owned == nil {
+		owned = list.New()
+		c.owners[owner] = owned
 	}
-	c.all[key] = of.PushFront(&entry[K, V]{owner: owner, key: key, value: value, expires: c.now().Add(lasts)})
+	c.all[key] = owned.PushFront(&entry[K, V]{owner: owner, key: key, value: value, expires: c.now().Add(lasts)})
 }
 
 // Delete drops what is kept under a key.
@@ -83,9 +83,9 @@ func (c *Cache[K, V]) Len() int {
 }
 
 func (c *Cache[K, V]) largest() (found *list.List) {
-	for _, of := range c.owners {
-		if found == nil || of.Len() > found.Len() {
-			found = of
+	for _, owned := range c.owners {
+		if found == nil || owned.Len() > found.Len() {
+			found = owned
 		}
 	}
 	return found
@@ -94,9 +94,9 @@ func (c *Cache[K, V]) largest() (found *list.List) {
 func (c *Cache[K, V]) remove(element *list.Element) {
 	gone := entryOf[K, V](element)
 	delete(c.all, gone.key)
-	of := c.owners[gone.owner]
-	of.Remove(element)
-	if of.Len() == 0 {
+	owned := c.owners[gone.owner]
+	owned.Remove(element)
+	if owned.Len() == 0 {
 		delete(c.owners, gone.owner)
 	}
 }

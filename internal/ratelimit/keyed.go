@@ -10,9 +10,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// mostKeys bounds the keys that are remembered. Those whose bucket is full again are
+// maxKeys bounds the keys that are remembered. Those whose bucket is full again are
 // forgotten first, which changes nothing for them.
-const mostKeys = 10_000
+const maxKeys = 10_000
 
 // Keyed has a bucket for each key. Make it with New; it may be used by many at once.
 type Keyed struct {
@@ -38,7 +38,7 @@ func (k *Keyed) Allow(key string) (wait time.Duration, ok bool) {
 	if bucket.AllowN(now, 1) {
 		return 0, true
 	}
-	return k.missing(bucket, now), false
+	return k.waitFor(bucket, now), false
 }
 
 // Spend takes n, at most what a bucket holds, from the bucket of a key even if there
@@ -58,7 +58,7 @@ func (k *Keyed) Take(key string, n int) (wait time.Duration, ok bool) {
 	defer k.mu.Unlock()
 	now := k.now()
 	bucket := k.bucket(key, now)
-	if wait := k.missing(bucket, now); wait > 0 {
+	if wait := k.waitFor(bucket, now); wait > 0 {
 		return wait, false
 	}
 	for n > 0 {
@@ -85,13 +85,13 @@ func (k *Keyed) Wait(key string) time.Duration {
 	if bucket == nil {
 		return 0
 	}
-	return k.missing(bucket, k.now())
+	return k.waitFor(bucket, k.now())
 }
 
 func (k *Keyed) bucket(key string, now time.Time) *rate.Limiter {
 	bucket := k.buckets[key]
 	if bucket == nil {
-		if len(k.buckets) >= mostKeys {
+		if len(k.buckets) >= maxKeys {
 			k.forget(now)
 		}
 		bucket = rate.NewLimiter(k.rate, k.burst)
@@ -100,7 +100,7 @@ func (k *Keyed) bucket(key string, now time.Time) *rate.Limiter {
 	return bucket
 }
 
-func (k *Keyed) missing(bucket *rate.Limiter, now time.Time) time.Duration {
+func (k *Keyed) waitFor(bucket *rate.Limiter, now time.Time) time.Duration {
 	missing := 1 - bucket.TokensAt(now)
 	return max(0, time.Duration(math.Ceil(missing/float64(k.rate)*float64(time.Second))))
 }
@@ -108,7 +108,7 @@ func (k *Keyed) missing(bucket *rate.Limiter, now time.Time) time.Duration {
 // forget drops keys whose bucket is full, and if these are few others too.
 func (k *Keyed) forget(now time.Time) {
 	for key, bucket := range k.buckets {
-		if bucket.TokensAt(now) >= float64(k.burst) || len(k.buckets) > mostKeys*3/4 {
+		if bucket.TokensAt(now) >= float64(k.burst) || len(k.buckets) > maxKeys*3/4 {
 			delete(k.buckets, key)
 		}
 	}

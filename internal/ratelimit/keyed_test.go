@@ -95,17 +95,17 @@ func TestWhatIsNotNeededIsPutBack(t *testing.T) {
 func TestKeysAreBounded(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	k := New(1, 2, func() time.Time { return now })
-	for n := range 3 * mostKeys {
+	for n := range 3 * maxKeys {
 		k.Allow(fmt.Sprint(n))
 	}
-	if len(k.buckets) > mostKeys {
+	if len(k.buckets) > maxKeys {
 		t.Errorf("%d keys", len(k.buckets))
 	}
 	now = now.Add(time.Hour)
-	for n := len(k.buckets); n <= mostKeys; n++ {
+	for n := len(k.buckets); n <= maxKeys; n++ {
 		k.Allow(fmt.Sprint("later", n))
 	}
-	if len(k.buckets) > mostKeys/4+1 {
+	if len(k.buckets) > maxKeys/4+1 {
 		t.Errorf("%d keys, though the buckets of most are full again", len(k.buckets))
 	}
 }

@@ -27,44 +27,44 @@ const (
 	chainPerStep = 64
 )
 
-// weight is what it costs to hold a value against one schema, without what is
-// then held against the schemas in it: these have weights of their own, but for
+// schemaCost is what it costs to hold a value against one schema, without what is
+// then held against the schemas in it: these have costs of their own, but for
 // how they begin, which is counted here, because the library does not ask us when
 // a value fails at once.
-type weight struct {
+type schemaCost struct {
 	fixed   int // whatever the value is
 	member  int // for each member of an object
 	item    int // for each item of an array
 	numbers int // for a number, if it is plain
 }
 
-// weigh is the weight of a schema. chain is how many schemas there are that have
+// costOfSchema is the cost of a schema. chain is how many schemas there are that have
 // others apply to the same value.
-func weigh(s *jsonschema.Schema, chain int) weight {
-	w := weight{fixed: 1 + chain/chainPerStep, member: 1 + 2*len(s.PatternProperties), item: 1}
-	for _, sub := range inPlace(s) {
-		w.fixed += first(sub)
+func costOfSchema(s *jsonschema.Schema, chain int) schemaCost {
+	w := schemaCost{fixed: 1 + chain/chainPerStep, member: 1 + 2*len(s.PatternProperties), item: 1}
+	for _, sub := range sameValueSchemas(s) {
+		w.fixed += initialCost(sub)
 	}
 	if s.DynamicRef != nil || s.RecursiveRef != nil {
 		w.fixed += 16 + chain/smallPerStep
 	}
-	w.fixed += looks(len(s.Required) + len(s.DependentRequired) + len(s.DependentSchemas) + len(s.Dependencies) + len(s.PrefixItems))
+	w.fixed += smallSteps(len(s.Required) + len(s.DependentRequired) + len(s.DependentSchemas) + len(s.Dependencies) + len(s.PrefixItems))
 	for _, names := range s.DependentRequired {
-		w.fixed += looks(len(names))
+		w.fixed += smallSteps(len(names))
 	}
 	for _, sub := range s.PrefixItems {
-		w.fixed += first(sub)
+		w.fixed += initialCost(sub)
 	}
 	heaviest := 0
 	for _, sub := range s.Properties {
-		heaviest = max(heaviest, first(sub))
+		heaviest = max(heaviest, initialCost(sub))
 	}
 	w.member += heaviest
 	for _, sub := range s.PatternProperties {
-		w.member += first(sub)
+		w.member += initialCost(sub)
 	}
-	w.member += firstOf(s.AdditionalProperties) + first(s.PropertyNames) + first(s.UnevaluatedProperties)
-	w.item += firstOf(s.Items) + firstOf(s.AdditionalItems) + first(s.Items2020) + first(s.Contains) + first(s.UnevaluatedItems)
+	w.member += initialCostOfMember(s.AdditionalProperties) + initialCost(s.PropertyNames) + initialCost(s.UnevaluatedProperties)
+	w.item += initialCostOfMember(s.Items) + initialCostOfMember(s.AdditionalItems) + initialCost(s.Items2020) + initialCost(s.Contains) + initialCost(s.UnevaluatedItems)
 	for _, given := range []bool{
 		s.Minimum != nil, s.Maximum != nil, s.ExclusiveMinimum != nil, s.ExclusiveMaximum != nil, s.MultipleOf != nil,
 		s.Types != nil && !s.Types.IsEmpty(),
@@ -76,8 +76,8 @@ func weigh(s *jsonschema.Schema, chain int) weight {
 	return w
 }
 
-// inPlace are the schemas in a schema that apply to the same value.
-func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
+// sameValueSchemas are the schemas in a schema that apply to the same value.
+func sameValueSchemas(s *jsonschema.Schema) []*jsonschema.Schema {
 	var all []*jsonschema.Schema
 	for _, several := range [][]*jsonschema.Schema{s.AllOf, s.AnyOf, s.OneOf, {s.Ref, s.RecursiveRef, s.Not, s.If, s.Then, s.Else}} {
 		for _, sub := range several {
@@ -100,30 +100,30 @@ func inPlace(s *jsonschema.Schema) []*jsonschema.Schema {
 	return all
 }
 
-// first is what a schema costs before it asks us: type, const and enum.
-func first(s *jsonschema.Schema) int {
+// initialCost is what a schema costs before it asks us: type, const and enum.
+func initialCost(s *jsonschema.Schema) int {
 	if s == nil {
 		return 0
 	}
 	steps := beginSteps
 	if s.Const != nil {
-		steps += comparing(*s.Const)
+		steps += comparisonCost(*s.Const)
 	}
 	if s.Enum != nil {
-		steps += comparing(s.Enum.Values)
+		steps += comparisonCost(s.Enum.Values)
 	}
 	return steps
 }
 
-// firstOf is first of a member of a schema that may be something else.
-func firstOf(value any) int {
+// initialCostOfMember is initialCost of a member of a schema that may be something else.
+func initialCostOfMember(value any) int {
 	switch value := value.(type) {
 	case *jsonschema.Schema:
-		return first(value)
+		return initialCost(value)
 	case []*jsonschema.Schema:
 		heaviest := 0
 		for _, sub := range value {
-			heaviest = max(heaviest, first(sub))
+			heaviest = max(heaviest, initialCost(sub))
 		}
 		return heaviest
 	default:
@@ -131,10 +131,10 @@ func firstOf(value any) int {
 	}
 }
 
-// comparing is what it costs to compare something with a value of a schema.
-func comparing(value any) int {
+// comparisonCost is what it costs to compare something with a value of a schema.
+func comparisonCost(value any) int {
 	numbers, others := count(value)
-	return numbers + looks(others)
+	return numbers + smallSteps(others)
 }
 
 // count is how much there is to compare: steps for numbers, and how many other
@@ -157,8 +157,8 @@ func count(value any) (numbers, others int) {
 	return numbers, others + 1
 }
 
-// looks is how many steps so many quick looks make.
-func looks(n int) int { return (n + smallPerStep - 1) / smallPerStep }
+// smallSteps is how many steps so many quick comparisons make.
+func smallSteps(n int) int { return (n + smallPerStep - 1) / smallPerStep }
 
 // numberSteps is what it costs to compare a number.
 func numberSteps(n json.Number) int {
@@ -168,8 +168,8 @@ func numberSteps(n json.Number) int {
 	return plainNumberSteps
 }
 
-// of is the weight of a schema for one value.
-func (w weight) of(value any) int {
+// forValue is the cost of a schema for one value.
+func (w schemaCost) forValue(value any) int {
 	switch value := value.(type) {
 	case map[string]any:
 		return w.fixed + len(value)*w.member
