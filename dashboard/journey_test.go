@@ -31,7 +31,7 @@ var _ = Describe("a person without script", func() {
 		Expect(p.status).To(Equal(http.StatusOK), p.source)
 		Expect(p.mainText()).To(ContainSubstring("it is not shown again"))
 		Expect(secretText.FindAllString(p.pageText(), -1)).To(HaveLen(1))
-		setOneAttempt(ctx, namespace, "orders")
+		cluster.SetOneAttempt(ctx, namespace, "orders")
 
 		By("sending a test event")
 		p.follow(ctx, "I have copied it, go to the webhook")

@@ -21,17 +21,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
-	"bbmcp.quietstack.com/webhooks/internal/controlplane"
 	"bbmcp.quietstack.com/webhooks/test/openapi"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 	"bbmcp.quietstack.com/webhooks/test/stack"
+	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
 const (
 	// pollEvery is the pause between two looks at something that takes a while.
-	pollEvery = 20 * time.Millisecond
+	pollEvery = suite.PollEvery
 	// eventualTimeout is for what takes moments on a machine that is not busy.
-	eventualTimeout = 30 * time.Second
+	eventualTimeout = suite.Soon
 	// maxPageTime is the longest that a page of a list may take, at the 99th percentile.
 	maxPageTime = 50 * time.Millisecond
 	// backlogFullFor is how long the manager calls a backlog full after a delivery was
@@ -41,7 +41,7 @@ const (
 
 var (
 	// cluster is the one control plane that all specs share.
-	cluster *stack.Stack
+	cluster *suite.Cluster
 	// sharedGateway is the gateway of the specs that do not need one of their own.
 	sharedGateway *stack.Gateway
 	// endpoint takes what is sent.
@@ -60,46 +60,26 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	var err error
 	validator, err = openapi.Load("../docs/reference/openapi.json")
 	Expect(err).NotTo(HaveOccurred())
-	cluster, err = stack.Start(ctx, stack.Options{
-		ControlPlane: controlplane.Options{UnsafeNoFsync: true},
-		AuditPolicy:  auditPolicy,
-		Progress:     func(text string) { GinkgoWriter.Println(text) },
-	})
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return cluster.Stop() })
+	cluster = suite.Start(ctx, stack.Options{AuditPolicy: auditPolicy})
 	// Some specs count what is stored: nothing may be swept away meanwhile.
-	_, err = cluster.StartManager(ctx, stack.ManagerOptions{Supervise: true, Args: []string{"--retain-count=100000", "--backlog-full-for=" + backlogFullFor.String()}})
-	Expect(err).NotTo(HaveOccurred())
-	sharedGateway, err = cluster.StartGateway(ctx, stack.GatewayOptions{Supervise: true})
-	Expect(err).NotTo(HaveOccurred())
-	endpoint, err = receiver.Start(receiver.Options{})
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(endpoint.Close)
-}, NodeTimeout(20*time.Minute))
+	sharedGateway, endpoint = cluster.StartProduct(ctx, []string{"--retain-count=100000", "--backlog-full-for=" + backlogFullFor.String()}, nil)
+}, NodeTimeout(suite.StartTimeout))
 
 // The five roles.
 const (
-	viewer         = "bbmcp-viewer"
-	deliveryViewer = "bbmcp-delivery-viewer"
-	editor         = "bbmcp-editor"
-	publisher      = "bbmcp-publisher"
-	admin          = "bbmcp-admin"
+	viewer         = suite.Viewer
+	deliveryViewer = suite.DeliveryViewer
+	editor         = suite.Editor
+	publisher      = suite.Publisher
+	admin          = suite.Admin
 )
 
 // newNamespace makes one for a spec.
-func newNamespace(ctx context.Context) string {
-	GinkgoHelper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "gateway-"}}
-	Expect(cluster.Client.Create(ctx, namespace)).To(Succeed())
-	return namespace.Name
-}
+func newNamespace(ctx context.Context) string { return cluster.NewNamespace(ctx, "gateway-") }
 
 // newAccount makes a ServiceAccount with these roles and returns its token.
 func newAccount(ctx context.Context, namespace, name string, roles ...string) string {
-	GinkgoHelper()
-	token, err := cluster.Token(ctx, namespace, name, roles)
-	Expect(err).NotTo(HaveOccurred())
-	return token
+	return cluster.NewAccount(ctx, namespace, name, roles...)
 }
 
 // deleteAccount deletes a ServiceAccount, which revokes its tokens.
