@@ -82,7 +82,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if err != nil {
 		return dispatcher.Request{}, nil, err
 	}
-	defer r.forgetIfGone(ctx, webhook)
+	defer r.Registry.dropIfGone(ctx, webhook)
 	secrets, err := r.Secrets.Read(ctx, webhook)
 	if err != nil {
 		return dispatcher.Request{}, nil, err

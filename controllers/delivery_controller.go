@@ -57,6 +57,7 @@ type DeliveryReconciler struct {
 	Secrets      *signingsecret.Reader
 	Observations *Observations
 	Retainer     *Retainer
+	Registry     *webhookRegistry
 	Metrics      *Metrics
 	// Panics recovers those of one delivery.
 	Panics *panics.Guard
@@ -109,7 +110,7 @@ func (r *DeliveryReconciler) Reconcile(ctx context.Context, req reconcile.Reques
 	if err != nil || s == nil {
 		return reconcile.Result{}, err
 	}
-	defer r.forgetIfGone(ctx, s.webhook)
+	defer r.Registry.dropIfGone(ctx, s.webhook)
 	if result, done, err := r.settle(ctx, s); done || err != nil {
 		return result, err
 	}

@@ -156,7 +156,7 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 			r.enqueueDeliveries(ctx, e.ObjectNew, q)
 		},
 		DeleteFunc: func(ctx context.Context, e event.TypedDeleteEvent[*v1alpha1.Webhook], q queue) {
-			r.forgetWebhook(e.Object)
+			r.Registry.drop(e.Object)
 			r.enqueueDeliveries(ctx, e.Object, q)
 		},
 	}

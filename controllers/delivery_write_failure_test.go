@@ -75,6 +75,7 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 	observations := NewObservations(0, time.Now)
 	meters := NewMetrics(prometheus.NewRegistry())
 	b.DeliveryReconciler = &DeliveryReconciler{
+		Registry:   &webhookRegistry{cached: b.api},
 		Deliveries: readerCache{Reader: b.api}, Client: b.api, Live: b.api, Secrets: signingsecret.NewReader(b.api, time.Now), Observations: observations,
 		Retainer: &Retainer{Client: b.api, Live: b.api, Observations: observations, Metrics: meters, Now: time.Now},
 		Metrics:  meters, Forbidden: func() []netip.Prefix { return nil }, Now: time.Now, pending: newPendingWrites(), outcomeAdmission: newFairAdmission(1), slowOutcomeAdmission: newFairAdmission(1), releasedAdmission: newFairAdmission(1),

@@ -105,6 +105,7 @@ func Setup(mgr manager.Manager, options Options) (*Controllers, error) {
 		options.Live = mgr.GetAPIReader()
 	}
 	metrics := NewMetrics(options.Registry)
+	registry := &webhookRegistry{cached: options.Client}
 	c := &Controllers{
 		observations: NewObservations(options.DisableAfter, options.Now),
 		secrets:      signingsecret.NewReader(options.Live, options.Now),
@@ -115,7 +116,7 @@ func Setup(mgr manager.Manager, options Options) (*Controllers, error) {
 	}
 	c.deliveries = &DeliveryReconciler{
 		Deliveries: options.Deliveries, Client: options.Client, Live: options.Live,
-		Secrets: c.secrets, Observations: c.observations, Retainer: c.retainer, Metrics: metrics, Panics: options.Panics,
+		Secrets: c.secrets, Observations: c.observations, Retainer: c.retainer, Registry: registry, Metrics: metrics, Panics: options.Panics,
 		Forbidden: options.Forbidden, Now: options.Now, Workers: options.Workers,
 	}
 	c.runner = attempt.New(attempt.Options{
@@ -126,10 +127,13 @@ func Setup(mgr manager.Manager, options Options) (*Controllers, error) {
 	c.deliveries.Runner = c.runner
 	c.webhooks = &WebhookReconciler{
 		Client: options.Client, Live: options.Live, Deliveries: options.Deliveries, Sync: options.Sync,
-		Dispatcher: options.URLs, Secrets: c.secrets, Observations: c.observations, Metrics: metrics,
+		Dispatcher: options.URLs, Secrets: c.secrets, Observations: c.observations, Registry: registry, Metrics: metrics,
 		Recorder: mgr.GetEventRecorder("bbmcp-webhooks"), BacklogLimit: options.BacklogLimit, BacklogFullFor: options.BacklogFullFor,
 		Forbidden: options.Forbidden, Now: options.Now, Random: options.Random,
 	}
+	registry.onDelete(func(webhook types.NamespacedName) { c.runner.Reset(webhook, attempt.WebhookChange{Gone: true}) }, c.retainer.ForgetWebhook)
+	registry.onAbsent(c.observations.Forget, metrics.forgetWebhook, c.webhooks.dropEntries)
+	registry.onDeleteUID(c.secrets.Forget)
 	options.Registry.MustRegister(RunnerCollector{Stats: c.runner.Stats}, options.Sync.Collector())
 	if err := c.addTo(mgr, options, metrics); err != nil {
 		return nil, fmt.Errorf("set up controllers: %w", err)

@@ -65,6 +65,7 @@ type WebhookReconciler struct {
 	Dispatcher   URLChecker
 	Secrets      *signingsecret.Reader
 	Observations *Observations
+	Registry     *webhookRegistry
 	Recorder     recorder.EventRecorder
 	Metrics      *Metrics
 	// BacklogLimit is how many unfinished deliveries a webhook may have.
@@ -180,7 +181,7 @@ func (r *WebhookReconciler) pass(ctx context.Context, req reconcile.Request) (re
 	if webhook == nil || !webhook.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil
 	}
-	defer r.forgetIfGone(ctx, webhook)
+	defer r.Registry.dropIfGone(ctx, webhook)
 	r.emitEmptyRequests(webhook)
 	s, err := r.gather(ctx, webhook)
 	if err != nil {
@@ -213,18 +214,21 @@ func (r *WebhookReconciler) lookup(ctx context.Context, key types.NamespacedName
 		r.unconfirmed.Delete(key)
 	}
 	if err != nil {
-		r.lastWrites.Delete(key)
-		r.lastFailing.Delete(key)
-		r.refusals.Delete(key)
-		for _, annotation := range []string{v1alpha1.EnableRequestedAtAnnotation, v1alpha1.RotateRequestedAtAnnotation} {
-			r.emptyReported.Delete(emptyRequestKey{key, annotation})
-		}
-		r.counterThrottle.cancel(key)
-		r.Observations.Forget(key) // an observation noted since enqueued this pass
-		r.Metrics.forgetWebhook(key)
+		r.Registry.dropAbsent(key) // a pass or an observation may have added entries since the deletion
 		return nil, nil
 	}
 	return &webhook, nil
+}
+
+// dropEntries drops the entries of a webhook that is gone.
+func (r *WebhookReconciler) dropEntries(webhook types.NamespacedName) {
+	r.lastWrites.Delete(webhook)
+	r.lastFailing.Delete(webhook)
+	r.refusals.Delete(webhook)
+	for _, annotation := range []string{v1alpha1.EnableRequestedAtAnnotation, v1alpha1.RotateRequestedAtAnnotation} {
+		r.emptyReported.Delete(emptyRequestKey{webhook, annotation})
+	}
+	r.counterThrottle.cancel(webhook)
 }
 
 func (r *WebhookReconciler) gather(ctx context.Context, webhook *v1alpha1.Webhook) (*webhookScope, error) {
