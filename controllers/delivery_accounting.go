@@ -81,7 +81,7 @@ func (r *DeliveryReconciler) applyNewAttempts(s *situation, before, written *v1a
 			r.Secrets.Invalidate(s.webhook.UID)
 		}
 		if entry.RetryAfterTime != nil && entry.RetryAfterTime.After(s.now) {
-			until := earliest(entry.RetryAfterTime.Time, s.now.Add(retry.MaxRetryAfter))
+			until := retry.BoundRetryAfter(entry.RetryAfterTime.Time, s.now)
 			r.Runner.Hold(keyOf(s.webhook), until)
 			r.Observations.HoldRetryAfter(s.webhook, until)
 		}

@@ -6,9 +6,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -68,27 +68,16 @@ func (r *DeliveryReconciler) drainDeadline(grace time.Duration) time.Time {
 
 // writeOutcomes makes one pass over each delivery and returns one of the errors.
 func (r *DeliveryReconciler) writeOutcomes(ctx context.Context, deliveries []types.NamespacedName) error {
-	work := make(chan reconcile.Request)
-	failures := make(chan error, len(deliveries))
-	var workers sync.WaitGroup
-	for range drainWorkers {
-		workers.Go(func() {
-			for request := range work {
-				var err error
-				panicked := r.Panics.Do(panics.Delivery, func() { _, err = r.Reconcile(ctx, request) })
-				if err = cmp.Or(panicked, err); err != nil {
-					failures <- err
-				}
-			}
+	var passes errgroup.Group
+	passes.SetLimit(drainWorkers)
+	for _, key := range deliveries {
+		passes.Go(func() error {
+			var err error
+			panicked := r.Panics.Do(panics.Delivery, func() { _, err = r.Reconcile(ctx, reconcile.Request{NamespacedName: key}) })
+			return cmp.Or(panicked, err)
 		})
 	}
-	for _, key := range deliveries {
-		work <- reconcile.Request{NamespacedName: key}
-	}
-	close(work)
-	workers.Wait()
-	close(failures)
-	return <-failures
+	return passes.Wait()
 }
 
 // drainer drains when the manager is asked to stop, before the lease is

@@ -139,7 +139,7 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 	return handler.TypedFuncs[*v1alpha1.Webhook, reconcile.Request]{
 		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*v1alpha1.Webhook], q queue) {
 			if until, now := e.Object.Status.RetryAfterTime, r.Now(); until != nil && until.After(now) && !endpointChanged(e.Object) {
-				r.Runner.Hold(keyOf(e.Object), earliest(until.Time, now.Add(retry.MaxRetryAfter)))
+				r.Runner.Hold(keyOf(e.Object), retry.BoundRetryAfter(until.Time, now))
 			}
 			if !e.IsInInitialList {
 				r.enqueueDeliveries(ctx, e.Object, q)

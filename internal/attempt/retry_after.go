@@ -30,10 +30,7 @@ func retryAfter(result dispatcher.Result, now time.Time) time.Time {
 	if result.Reason == dispatcher.ReasonGone {
 		return now.Add(goneHold)
 	}
-	if latest := now.Add(retry.MaxRetryAfter); result.RetryAfter.After(latest) {
-		return latest
-	}
-	return result.RetryAfter
+	return retry.BoundRetryAfter(result.RetryAfter, now)
 }
 
 // holdHeap has the webhooks that are held. It implements heap.Interface, by the end

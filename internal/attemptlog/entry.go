@@ -34,11 +34,7 @@ func Entry(number int, result *dispatcher.Result, primary v1alpha1.SigningKey, r
 		made.ResponseStatus = new(int32(result.StatusCode))
 	}
 	if ended := result.StartedAt.Add(result.Duration); result.RetryAfter.After(ended) {
-		until := result.RetryAfter
-		if latest := ended.Add(retry.MaxRetryAfter); until.After(latest) {
-			until = latest
-		}
-		made.RetryAfterTime = new(metav1.NewMicroTime(until.UTC().Truncate(time.Microsecond)))
+		made.RetryAfterTime = new(microTime(retry.BoundRetryAfter(result.RetryAfter, ended)))
 	}
 	return made
 }

@@ -20,11 +20,10 @@ func Bounded(made v1alpha1.Attempt, now time.Time) v1alpha1.Attempt {
 	if made.StartTime.After(now) || made.StartTime.IsZero() { // or the other clock is ahead; zero would be written as null
 		made.StartTime = microTime(now)
 	}
-	switch latest := now.Add(retry.MaxRetryAfter); {
-	case made.RetryAfterTime.IsZero():
+	if made.RetryAfterTime.IsZero() {
 		made.RetryAfterTime = nil
-	case made.RetryAfterTime.After(latest):
-		made.RetryAfterTime = new(microTime(latest))
+	} else if end := retry.BoundRetryAfter(made.RetryAfterTime.Time, now); !end.Equal(made.RetryAfterTime.Time) {
+		made.RetryAfterTime = new(microTime(end))
 	}
 	return made
 }

@@ -73,10 +73,7 @@ func (p Policy) NextAttempt(attempt int, ended, notBefore time.Time, jitter floa
 		delay += time.Duration(float64(delay) * share)
 	}
 	at = ended.Add(delay)
-	if limit := ended.Add(MaxRetryAfter); notBefore.After(limit) {
-		notBefore = limit
-	}
-	if notBefore.After(at) {
+	if notBefore = BoundRetryAfter(notBefore, ended); notBefore.After(at) {
 		at = notBefore
 	}
 	return at, true

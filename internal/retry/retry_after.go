@@ -61,10 +61,16 @@ func bound(t, now time.Time) time.Time {
 	if t.Before(now) {
 		return now
 	}
-	if limit := now.Add(MaxRetryAfter); t.After(limit) {
+	return BoundRetryAfter(t, now)
+}
+
+// BoundRetryAfter is the end of a pause that an endpoint asked for, at most MaxRetryAfter
+// after a time. Whatever takes a Retry-After from an answer or an object bounds it so.
+func BoundRetryAfter(end, from time.Time) time.Time {
+	if limit := from.Add(MaxRetryAfter); end.After(limit) {
 		return limit
 	}
-	return t
+	return end
 }
 
 func isDigits(s string) bool {
