@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	// minKeysInterval is how often the keys are read at most: again when a token names one
-	// that is not among them.
+	// minKeysInterval is the shortest time between two readings of the keys; they are read
+	// again when a token names an unknown key.
 	minKeysInterval = 10 * time.Second
-	// leeway is by how much clocks may differ.
+	// leeway is how much clocks may differ.
 	leeway = time.Minute
-	// legacyIssuer is that of tokens in Secrets of type
+	// legacyIssuer is the issuer of tokens in Secrets of type
 	// kubernetes.io/service-account-token, which the same keys sign.
 	legacyIssuer = "kubernetes/serviceaccount"
 
@@ -28,12 +28,13 @@ const (
 	keysPath          = "/openid/v1/jwks"
 )
 
-// algorithms are those that an API server, or what signs for it, may use.
+// algorithms are the signature algorithms that an API server, or its external signer, may
+// use.
 var algorithms = []jose.SignatureAlgorithm{ //nolint:gochecknoglobals // never changed
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512,
 }
 
-// keys are those that tokens of this cluster are signed with.
+// keys caches the keys that sign the tokens of this cluster.
 type keys struct {
 	get     func(ctx context.Context, path string) ([]byte, error)
 	now     func() time.Time
@@ -46,13 +47,13 @@ type keys struct {
 	tried time.Time // when the latest reading ended
 }
 
-// keySet is what was read at a time.
+// keySet is one reading of the keys.
 type keySet struct {
 	issuer string
 	all    []jose.JSONWebKey
 }
 
-// checkedToken is what a token says, and whether a key of the cluster stands for it.
+// checkedToken is the claims of a token, and whether a key of the cluster verifies them.
 type checkedToken struct {
 	jwt.Claims
 
@@ -64,8 +65,8 @@ func (c checkedToken) isForPublishing() bool {
 	return len(c.Audience) == 1 && c.Audience[0] == PublishingAudience
 }
 
-// check finds out what the keys say of a token. *InvalidError says that it cannot be one
-// of this cluster.
+// check verifies a token by the keys. *InvalidError says that it cannot be a token of this
+// cluster.
 func (k *keys) check(ctx context.Context, token string) (checkedToken, error) {
 	parsed, err := jwt.ParseSigned(token, algorithms)
 	if err != nil {
@@ -118,7 +119,7 @@ func (s *keySet) contains(id string) bool {
 	return false
 }
 
-// current returns the keys, read again if the one that is needed is not among them; nil:
+// current returns the keys, and reads them again if the key with this id is missing; nil:
 // they cannot be read.
 func (k *keys) current(ctx context.Context, id string) *keySet {
 	k.mu.Lock()

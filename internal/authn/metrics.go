@@ -4,7 +4,7 @@ package authn
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// What became of a token, for the metric.
+// Results of a token, for the metric.
 const (
 	tokenRemembered = "remembered"
 	tokenReviewed   = "reviewed"
@@ -13,7 +13,7 @@ const (
 	tokenFailed     = "failed"
 )
 
-// Metrics are what is counted of tokens.
+// Metrics are the metrics of tokens.
 type Metrics struct {
 	tokens *prometheus.CounterVec
 	keys   prometheus.Gauge

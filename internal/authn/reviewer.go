@@ -24,65 +24,64 @@ import (
 )
 
 const (
-	// AnswerTTL is for how long a positive answer of the API server is kept. It keeps a review for 10 s itself, so
-	// a token that is revoked works for 70 s at most.
+	// AnswerTTL is how long a positive review is cached. The API server itself caches a
+	// review for 10 s, so a revoked token works for 70 s at most.
 	AnswerTTL = time.Minute
-	// RefusalTTL is for how long a negative answer of the API server is kept.
+	// RefusalTTL is how long a negative review is cached.
 	RefusalTTL = 10 * time.Second
-	// knownTTL is for how long a token that was valid is reviewed before others.
+	// knownTTL is how long a token that was valid is reviewed without a rate limit.
 	knownTTL = time.Hour
-	// maxKnown and maxRefused bound the tokens that are remembered.
+	// maxKnown and maxRefused bound the cached tokens.
 	maxKnown, maxRefused = 20_000, 5_000
-	// reviewTimeout bounds one question to the API server.
+	// reviewTimeout bounds one review by the API server.
 	reviewTimeout = 3 * time.Second
 
-	// PublishingAudience is that of tokens which are good for publishing and reading here,
-	// and for nothing at the API server.
+	// PublishingAudience is the audience of tokens that are valid for publishing and
+	// reading at the gateway, and for nothing at the API server.
 	PublishingAudience = "bbmcp"
 
-	// MaxTokenBytes is more than any token of a ServiceAccount has.
+	// MaxTokenBytes is larger than any token of a ServiceAccount.
 	MaxTokenBytes = 16 << 10
 
-	// Of the ServiceAccounts of one namespace so many new tokens are reviewed a second,
-	// and so many at once.
+	// Reviews of new tokens a second, and at once, for the ServiceAccounts of one
+	// namespace.
 	namespaceRate, namespaceBurst = 50, 500
-	// Tokens that no key says anything about cost a review each: so many from one
-	// address, and in all.
+	// Reviews of tokens that no key of the cluster verifies, from one address and in all.
 	addressRate, addressBurst     = 25, 50
 	uncheckedRate, uncheckedBurst = 100, 200
 )
 
-// InvalidError says why a token is none that is taken. Its text is for the caller.
+// InvalidError says why a token is invalid. Its text is for the caller.
 type InvalidError struct{ Detail string }
 
 // Error implements error.
 func (e *InvalidError) Error() string { return e.Detail }
 
-// LimitError says that there are too many tokens of a kind to review them all.
+// LimitError says that too many tokens of a kind are being tried for all to be reviewed.
 type LimitError struct {
-	// Wait is when there is room again.
+	// Wait is the time until the limit allows the next review.
 	Wait time.Duration
-	// Unchecked says that no key of the cluster stands for the token.
+	// Unchecked: no key of the cluster verifies the token.
 	Unchecked bool
 }
 
 // Error implements error.
 func (e *LimitError) Error() string { return "too many tokens are being tried" }
 
-// Identity is whose a token is.
+// Identity is the owner of a token.
 type Identity struct {
 	User user.Info
-	// Namespace is that of the ServiceAccount; "": it is none.
+	// Namespace is the namespace of the ServiceAccount; "": the owner is none.
 	Namespace string
-	// ForPublishing says that the token is of PublishingAudience alone: the API server
-	// does not take it, so nothing can be done with it that is done with the caller's own.
+	// ForPublishing: the token is of PublishingAudience alone. The API server rejects it,
+	// so no request can be made with the caller's own token.
 	ForPublishing bool
-	// Digest is of all that the API server says of the caller: what it may is the same
-	// for the same digest.
+	// Digest is a hash of everything that the API server says of the owner: equal digests
+	// have equal rights.
 	Digest [sha256.Size]byte
 }
 
-// Reviewer finds out whose tokens are. Make it with New; it may be used by many at once.
+// Reviewer authenticates tokens. Make it with New; it is safe for concurrent use.
 type Reviewer struct {
 	reviews authenticationclient.TokenReviewInterface
 	keys    *keys
@@ -125,12 +124,12 @@ func newReviewer(reviews authenticationclient.TokenReviewInterface, get func(con
 	}
 }
 
-// ReadKeys reads the keys of the cluster before the first token comes.
+// ReadKeys reads the keys of the cluster before the first token arrives.
 func (r *Reviewer) ReadKeys(ctx context.Context) { r.keys.current(ctx, "") }
 
-// Authenticate finds out whose token it is, which came from an address. *InvalidError says
-// that it is nobody's, *LimitError that it was not found out; any other error that the
-// API server could not be asked.
+// Authenticate returns the owner of a token that came from an address. *InvalidError says
+// that the token is invalid, *LimitError that it was not reviewed; any other error that
+// the API server could not be asked.
 func (r *Reviewer) Authenticate(ctx context.Context, token, address string) (*Identity, error) {
 	digest := sha256.Sum256([]byte(token))
 	cached, isKnown := r.known.Get(digest)
@@ -168,7 +167,8 @@ func (r *Reviewer) Authenticate(ctx context.Context, token, address string) (*Id
 	return identity, nil
 }
 
-// allowReview says whether there is room for a review of a token that is not known.
+// allowReview returns an error if the rate limits allow no review of a token that is not
+// known.
 func (r *Reviewer) allowReview(claims checkedToken, address string) error {
 	if claims.verified {
 		namespace, _, _ := serviceaccount.SplitUsername(claims.Subject) // of what the API server signed
@@ -187,7 +187,7 @@ func (r *Reviewer) allowReview(claims checkedToken, address string) error {
 	return nil
 }
 
-// review asks the API server, and keeps its answer.
+// review asks the API server, and caches the answer.
 func (r *Reviewer) review(ctx context.Context, token string, digest [sha256.Size]byte, claims checkedToken, address string) (*Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()

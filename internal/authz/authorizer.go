@@ -22,40 +22,40 @@ import (
 )
 
 const (
-	// AnswerTTL is for how long a positive answer of the API server is kept.
+	// AnswerTTL is how long a positive review is cached.
 	AnswerTTL = time.Minute
-	// RefusalTTL is for how long a negative answer of the API server is kept.
+	// RefusalTTL is how long a negative review is cached.
 	RefusalTTL = 10 * time.Second
-	// maxAnswers bounds the answers that are kept.
+	// maxAnswers bounds the cached reviews.
 	maxAnswers = 16_384
-	// reviewTimeout bounds one question to the API server, repeated once after
-	// retryAfter where it fails.
+	// reviewTimeout bounds one review by the API server, which is repeated once after
+	// retryAfter if it fails.
 	reviewTimeout = 3 * time.Second
 	retryAfter    = 100 * time.Millisecond
 
-	// Questions that memory cannot answer: so many a second of one caller, and so many
-	// at once; and of the ServiceAccounts of one namespace.
+	// Reviews a second, and at once, of one caller, and of the ServiceAccounts of one
+	// namespace.
 	callerRate, callerBurst       = 20, 200
 	namespaceRate, namespaceBurst = 100, 500
 )
 
 // LimitError says that a caller asks too many different questions.
 type LimitError struct {
-	// Wait is when there is room again.
+	// Wait is the time until the limit allows the next review.
 	Wait time.Duration
 }
 
 // Error implements error.
 func (e *LimitError) Error() string { return "too many different rights are asked for" }
 
-// Question is about a right on a resource, or, with Path alone, on a path.
+// Question is a right on a resource, or, with Path only, on a path.
 type Question struct {
 	Verb, Group, Version, Resource, Namespace, Name string
 	Path                                            string
 }
 
-// Authorizer finds out what callers may do. Make it with New; it may be used by many at
-// once.
+// Authorizer finds out what callers may do. Make it with New; it is safe for concurrent
+// use.
 type Authorizer struct {
 	reviews authorizationclient.SubjectAccessReviewInterface
 	metrics *Metrics
@@ -82,10 +82,10 @@ func newAuthorizer(reviews authorizationclient.SubjectAccessReviewInterface, met
 	}
 }
 
-// May reports whether a caller has a right. *LimitError says that it was not found out;
-// any other error that the API server could not be asked. A question is asked once at a
-// time: when its answer has just expired, a publisher of many events would ask for each
-// of them.
+// May reports whether a caller has a right. *LimitError says that it was not reviewed; any
+// other error that the API server could not be asked. Concurrent callers share one review
+// of a question: when an answer has just expired, a publisher of many events would
+// otherwise cause a review for each.
 func (a *Authorizer) May(ctx context.Context, identity *authn.Identity, question Question) (bool, error) {
 	key := keyOf(identity, question)
 	if allowed, ok := a.answers.Get(key); ok {
