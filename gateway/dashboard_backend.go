@@ -5,7 +5,6 @@ package gateway
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -75,35 +74,16 @@ func (p dashboardBackend) requireNamespaceRight(ctx context.Context, namespace, 
 
 // Deliveries implements dashboard.Backend.
 func (p dashboardBackend) Deliveries(ctx context.Context, namespace, id string, query dashboard.DeliveryQuery) (*rest.DeliveryList, error) {
-	if err := p.requireNamespaceRight(ctx, namespace, "list", auth.Deliveries); err != nil {
-		return nil, err
-	}
-	webhook := p.g.webhooks.find(namespace, id)
-	if webhook == nil {
-		return nil, failRequest(ctx, notFound("webhook"))
-	}
-	list := strings.Join([]string{"pages", namespace, id, query.Status, query.Event}, "/")
-	var after *deliveryEntry
-	if query.Cursor != "" {
-		var position deliveryPosition
-		if err := decodeCursor(list, query.Cursor, &position); err != nil {
-			return nil, failRequest(ctx, err)
-		}
-		after = &deliveryEntry{created: time.UnixMicro(position.Created), name: position.Name}
-	}
-	answer := &rest.DeliveryList{Data: []rest.Delivery{}}
-	found := p.g.deliveries.listByWebhook(namespace, webhook.Name, after, query.Limit+1, func(entry *deliveryEntry) bool {
-		return (query.Status == "" || presentState(entry.state) == query.Status) && (query.Event == "" || entry.eventType == query.Event)
+	list, err := p.g.readDeliveryPage(ctx, Scope{Namespace: namespace}, deliveryQuery{
+		kind: "pages", webhookID: id, filters: []string{query.Status, query.Event}, page: Page{Limit: query.Limit, Cursor: query.Cursor},
+		matches: func(entry *deliveryEntry) bool {
+			return (query.Status == "" || presentState(entry.state) == query.Status) && (query.Event == "" || entry.eventType == query.Event)
+		},
 	})
-	for i, entry := range found {
-		if i == query.Limit {
-			last := found[i-1]
-			answer.NextCursor = encodeCursor(list, deliveryPosition{Created: last.created.UnixMicro(), Name: last.name})
-			break
-		}
-		answer.Data = append(answer.Data, presentDelivery(entry))
+	if err != nil {
+		return nil, failRequest(ctx, err)
 	}
-	return answer, nil
+	return list, nil
 }
 
 // Delivery implements dashboard.Backend.

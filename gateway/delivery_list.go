@@ -63,39 +63,59 @@ func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
 	Status string `query:"status" enum:"pending,retrying,succeeded,failed" doc:"Only deliveries in this state"`
 },
 ) (*deliveriesAnswer, error) {
-	caller, namespace, err := in.resolveScope(ctx)
+	list, err := g.readDeliveryPage(ctx, in.Scope, deliveryQuery{
+		kind: "deliveries", webhookID: in.ID, filters: []string{in.Status}, page: in.Page,
+		matches: func(entry *deliveryEntry) bool { return in.Status == "" || presentState(entry.state) == in.Status },
+	})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
+	return &deliveriesAnswer{Body: *list}, nil
+}
+
+// deliveryQuery selects a page of a webhook's deliveries.
+type deliveryQuery struct {
+	kind      string // of the list: cursors of another kind are refused
+	webhookID string
+	filters   []string // that matches applies
+	page      Page
+	matches   func(*deliveryEntry) bool
+}
+
+// readDeliveryPage reads a page of a webhook's deliveries, for a caller with the right to
+// list deliveries.
+func (g *Gateway) readDeliveryPage(ctx context.Context, scope Scope, query deliveryQuery) (*rest.DeliveryList, error) {
+	caller, namespace, err := scope.resolveScope(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := g.requireRight(ctx, caller, auth.Right{Verb: "list", Resource: auth.Deliveries, Namespace: namespace}); err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, err
 	}
-	webhook := g.webhooks.find(namespace, in.ID)
+	webhook := g.webhooks.find(namespace, query.webhookID)
 	if webhook == nil {
-		return nil, failRequest(ctx, notFound("webhook"))
+		return nil, notFound("webhook")
 	}
-	list := strings.Join([]string{"deliveries", namespace, in.ID, in.Status}, "/")
+	name := strings.Join(append([]string{query.kind, namespace, query.webhookID}, query.filters...), "/")
 	var after *deliveryEntry
-	if in.Cursor != "" {
+	if query.page.Cursor != "" {
 		var position deliveryPosition
-		if err := decodeCursor(list, in.Cursor, &position); err != nil {
-			return nil, failRequest(ctx, err)
+		if err := decodeCursor(name, query.page.Cursor, &position); err != nil {
+			return nil, err
 		}
 		after = &deliveryEntry{created: time.UnixMicro(position.Created), name: position.Name}
 	}
-	answer := &deliveriesAnswer{Body: rest.DeliveryList{Data: []rest.Delivery{}}}
-	found := g.deliveries.listByWebhook(namespace, webhook.Name, after, in.Limit+1, func(entry *deliveryEntry) bool {
-		return in.Status == "" || presentState(entry.state) == in.Status
-	})
+	list := &rest.DeliveryList{Data: []rest.Delivery{}}
+	found := g.deliveries.listByWebhook(namespace, webhook.Name, after, query.page.Limit+1, query.matches)
 	for i, entry := range found {
-		if i == in.Limit {
+		if i == query.page.Limit {
 			last := found[i-1]
-			answer.Body.NextCursor = encodeCursor(list, deliveryPosition{Created: last.created.UnixMicro(), Name: last.name})
+			list.NextCursor = encodeCursor(name, deliveryPosition{Created: last.created.UnixMicro(), Name: last.name})
 			break
 		}
-		answer.Body.Data = append(answer.Body.Data, presentDelivery(entry))
+		list.Data = append(list.Data, presentDelivery(entry))
 	}
-	return answer, nil
+	return list, nil
 }
 
 func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryAnswer, error) {
