@@ -56,12 +56,14 @@ type eventTypeIndex struct {
 	*watchcache.Cache[*v1alpha1.EventType, *eventTypeEntry]
 
 	byType map[string][]*eventTypeEntry // the oldest first
+	// allowUnregistered lets events be published whose types are not here.
+	allowUnregistered bool
 	// largeChecks has a slot for each validation of large data: these use memory as well.
 	largeChecks chan struct{}
 }
 
-func newEventTypeIndex(now func() time.Time) *eventTypeIndex {
-	x := &eventTypeIndex{byType: map[string][]*eventTypeEntry{}, largeChecks: make(chan struct{}, runtime.GOMAXPROCS(0))}
+func newEventTypeIndex(now func() time.Time, allowUnregistered bool) *eventTypeIndex {
+	x := &eventTypeIndex{byType: map[string][]*eventTypeEntry{}, allowUnregistered: allowUnregistered, largeChecks: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	x.Cache = watchcache.New(newEventTypeEntry, x.applyChange, now)
 	return x
 }

@@ -89,7 +89,6 @@ type Options struct {
 type Gateway struct {
 	client        client.WithWatch
 	callerClient  client.Client
-	tokens        *authn.Reviewer
 	authenticator *auth.Authenticator
 	authorizer    *auth.Authorizer
 	proxies       httpserver.Proxies
@@ -99,7 +98,6 @@ type Gateway struct {
 	limits        Limits
 	bodies        *bodyQuota
 	reads         *namespaceSemaphore // of deliveries with their payloads
-	unregistered  bool
 	metrics       *Metrics
 	panics        *panics.Guard
 	logger        *slog.Logger
@@ -145,11 +143,11 @@ func New(o Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		client: o.Client, callerClient: callers,
-		tokens: o.Tokens, authenticator: auth.NewAuthenticator(o.Tokens), authorizer: auth.NewAuthorizer(o.Rights), proxies: o.TrustedProxies,
+		authenticator: auth.NewAuthenticator(o.Tokens), authorizer: auth.NewAuthorizer(o.Rights), proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
-		reads:        newNamespaceSemaphore(readBytesAtOnce, o.Now),
-		unregistered: o.AllowUnregistered, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
-		webhooks: newWebhookIndex(o.Now), deliveries: newDeliveryIndex(o.Now), eventTypes: newEventTypeIndex(o.Now),
+		reads:   newNamespaceSemaphore(readBytesAtOnce, o.Now),
+		metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
+		webhooks: newWebhookIndex(o.Now), deliveries: newDeliveryIndex(o.Now), eventTypes: newEventTypeIndex(o.Now, o.AllowUnregistered),
 		broadcaster: newBroadcaster(),
 	}
 	g.skipReporter = &skipReporter{
@@ -216,7 +214,7 @@ func (g *Gateway) Start(ctx context.Context) {
 	source.List, source.Example = &v1alpha1.WebhookDeliveryList{}, &v1alpha1.WebhookDelivery{}
 	g.deliveries.Start(ctx, source)
 	g.eventTypes.Start(ctx, watchcache.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
-	go g.tokens.ReadKeys(ctx)
+	go g.authenticator.ReadKeys(ctx)
 	go g.keepAlive(ctx)
 	g.background.Go(func() { g.recorder.run(ctx) })
 	g.background.Go(func() { g.skipReporter.run(ctx) })

@@ -132,7 +132,7 @@ func (p *pipeline) checkEvent(ctx context.Context) error {
 		return &eventError{reasonNotFound, "query.namespace", "this gateway does not serve the namespace"}
 	}
 	entry := g.eventTypes.find(event.eventType)
-	if entry == nil && !g.unregistered {
+	if entry == nil && !g.eventTypes.allowUnregistered {
 		return &eventError{reasonTypeNotRegistered, p.fieldName("event"),
 			fmt.Sprintf("%s is not in the catalogue; GET /v1/event-types lists what is, and an operator adds an EventType", event.eventType)}
 	}

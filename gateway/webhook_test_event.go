@@ -89,7 +89,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 // event type's example.
 func (g *Gateway) buildTestPayload(ctx context.Context, test *rest.WebhookTest, now time.Time) ([]byte, error) {
 	entry := g.eventTypes.find(test.Event)
-	if entry == nil && !g.unregistered {
+	if entry == nil && !g.eventTypes.allowUnregistered {
 		return nil, newFieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, "event", test.Event+" is not in the catalogue; see GET /v1/event-types")
 	}
 	data := []byte(test.Data)

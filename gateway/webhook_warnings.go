@@ -28,7 +28,7 @@ func (g *Gateway) unknownTypeWarnings(events []string) (warnings []rest.Warning)
 			break
 		}
 		detail, isTypo := explainUnknownPattern(pattern, known)
-		if detail == "" || g.unregistered && !isTypo {
+		if detail == "" || g.eventTypes.allowUnregistered && !isTypo {
 			continue
 		}
 		warnings = append(warnings, rest.Warning{Field: fmt.Sprintf("events[%d]", i), Detail: detail, Reason: reasonTypeNotRegistered})

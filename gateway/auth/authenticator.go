@@ -14,6 +14,7 @@ import (
 // TokenReviewer finds out whose a token is; see authn.Reviewer.
 type TokenReviewer interface {
 	Authenticate(ctx context.Context, token, address string) (*authn.Identity, error)
+	ReadKeys(ctx context.Context)
 }
 
 // Authenticator authenticates callers by their tokens.
@@ -21,6 +22,9 @@ type Authenticator struct{ tokens TokenReviewer }
 
 // NewAuthenticator makes an Authenticator.
 func NewAuthenticator(tokens TokenReviewer) *Authenticator { return &Authenticator{tokens} }
+
+// ReadKeys reads the keys of the cluster before the first token arrives.
+func (a *Authenticator) ReadKeys(ctx context.Context) { a.tokens.ReadKeys(ctx) }
 
 // Authenticate returns the caller whose token it is. address is the client's, for rate
 // limits. Errors are *Unauthenticated, *LimitExceeded and *Unavailable.

@@ -19,6 +19,8 @@ type fakeTokens struct {
 	err      error
 }
 
+func (fakeTokens) ReadKeys(context.Context) {}
+
 func (f fakeTokens) Authenticate(context.Context, string, string) (*authn.Identity, error) {
 	return f.identity, f.err
 }
