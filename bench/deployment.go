@@ -9,9 +9,9 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -278,28 +278,10 @@ func (w *deployment) post(ctx context.Context, token, prefer string) (status int
 func inParallel(n int, do func(int) error) error { return inParallelBy(writers, n, do) }
 
 func inParallelBy(width, n int, do func(int) error) error {
-	var (
-		next    int
-		failure error
-		mu      sync.Mutex
-		running sync.WaitGroup
-	)
-	take := func(err error) (int, bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		if failure == nil {
-			failure = err
-		}
-		next++
-		return next - 1, next <= n && failure == nil
+	group, failed := errgroup.WithContext(context.Background())
+	group.SetLimit(width)
+	for i := 0; i < n && failed.Err() == nil; i++ {
+		group.Go(func() error { return do(i) })
 	}
-	for range width {
-		running.Go(func() {
-			for i, ok := take(nil); ok; {
-				i, ok = take(do(i))
-			}
-		})
-	}
-	running.Wait()
-	return failure
+	return group.Wait()
 }

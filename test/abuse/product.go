@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -364,26 +365,10 @@ func (p *product) keepLogs() error {
 
 // inParallel calls do for 0 … n-1, so many at a time, and returns the first error.
 func inParallel(width, n int, do func(int) error) error {
-	numbers := make(chan int, n)
-	for i := range n {
-		numbers <- i
+	group, failed := errgroup.WithContext(context.Background())
+	group.SetLimit(width)
+	for i := 0; i < n && failed.Err() == nil; i++ {
+		group.Go(func() error { return do(i) })
 	}
-	close(numbers)
-	var (
-		running sync.WaitGroup
-		once    sync.Once
-		failure error
-	)
-	for range width {
-		running.Go(func() {
-			for i := range numbers {
-				if err := do(i); err != nil {
-					once.Do(func() { failure = err })
-					return
-				}
-			}
-		})
-	}
-	running.Wait()
-	return failure
+	return group.Wait()
 }
