@@ -57,7 +57,7 @@ func try(ctx context.Context, object *unstructured.Unstructured) error {
 	if object.GetKind() != "EventType" {
 		object.SetNamespace("default")
 	}
-	return world.admin.Create(ctx, object, client.DryRunAll)
+	return cluster.admin.Create(ctx, object, client.DryRunAll)
 }
 
 func refusedWith(message string) func(SpecContext, manifest, string) {
@@ -68,7 +68,7 @@ func refusedWith(message string) func(SpecContext, manifest, string) {
 	}
 }
 
-var _ = Describe("What the API server refuses, and what it says", func() {
+var _ = Describe("The API server refuses, with a message that says what to do,", func() {
 	const url = "must be an absolute https URL such as https://example.com/hooks"
 	long := strings.Repeat("a", 2100)
 	table := func(m manifest, patch, message string) func(SpecContext) {
@@ -144,7 +144,7 @@ var _ = Describe("What the API server refuses, and what it says", func() {
 		It(about, check, SpecTimeout(soon))
 	}
 
-	It("no url that can be sent to", func(ctx SpecContext) {
+	It("no url to which the dispatcher can send", func(ctx SpecContext) {
 		for _, url := range []string{
 			"https://example.com", "https://example.com.", "HTTPS://EXAMPLE.com:443/", "https://example.com:/x", "https://example.com:65535?q", "https://a_b.example/",
 			"https://xn--bcher-kva.example/", "https://8.8.8.8/", "https://[2606:4700:4700::1111]:443/", "http://receiver.demo.svc/",
@@ -155,17 +155,17 @@ var _ = Describe("What the API server refuses, and what it says", func() {
 	}, SpecTimeout(soon))
 
 	It("any change of a delivery", func(ctx SpecContext) {
-		delivery := create(ctx, deliveryIn(newNamespace(ctx), "a"))
+		delivery := create(ctx, newDeliveryIn(newNamespace(ctx), "a"))
 		for _, patch := range []string{
 			`{"spec":{"payload":"{}"}}`, `{"spec":{"webhookRef":{"name":"other"}}}`, `{"spec":{"notBefore":"2026-03-01T12:00:00.000000Z"}}`, `{"spec":{"test":true}}`,
 		} {
-			err := world.admin.Patch(ctx, delivery.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
+			err := cluster.admin.Patch(ctx, delivery.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
 			Expect(err).To(MatchError(ContainSubstring("a delivery cannot be changed, its bytes may be signed and sent already; create a new WebhookDelivery instead")))
 		}
 	}, SpecTimeout(soon))
 })
 
-var _ = Describe("What the API server takes", func() {
+var _ = Describe("The API server accepts", func() {
 	for about, text := range map[string][2]string{
 		"plain http, which the operator may allow":    {string(webhookManifest), `{"spec":{"url":"http://127.0.0.1:8080/hook?token=a@b"}}`},
 		"a url whose path has an at sign":             {string(webhookManifest), `{"spec":{"url":"https://example.com/@me"}}`},
@@ -185,10 +185,10 @@ var _ = Describe("What the API server takes", func() {
 
 	// Entries for each field cost the API server a sixth of what it allocates for a
 	// delivery; see docs/adr/0010-own-a-delivery-as-a-whole.md.
-	It("notes who wrote the spec and the status of a delivery, and not each field of them", func(ctx SpecContext) {
-		delivery := create(ctx, deliveryIn(newNamespace(ctx), "a"))
+	It("a delivery and keeps the writers of its spec and status, not of each field", func(ctx SpecContext) {
+		delivery := create(ctx, newDeliveryIn(newNamespace(ctx), "a"))
 		delivery.Status = v1alpha1.WebhookDeliveryStatus{State: v1alpha1.DeliveryRetrying, Attempts: 1}
-		Expect(world.admin.Status().Update(ctx, delivery)).To(Succeed())
+		Expect(cluster.admin.Status().Update(ctx, delivery)).To(Succeed())
 		var owned []string
 		for _, entry := range delivery.ManagedFields {
 			owned = append(owned, entry.FieldsV1.GetRawString())
@@ -196,10 +196,10 @@ var _ = Describe("What the API server takes", func() {
 		Expect(owned).To(ConsistOf(ContainSubstring(`"f:spec":{}`), `{"f:status":{}}`))
 	}, SpecTimeout(soon))
 
-	It("fills in the defaults", func(ctx SpecContext) {
+	It("a Webhook without settings and fills in the defaults", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		object := webhookManifest.with(`{"metadata":{"namespace":"` + namespace + `"},"spec":{"signing":{"secretRef":{"name":"keys"}},"retryPolicy":{},"retention":{}},"status":{"state":"Disabled"}}`)
-		Expect(world.admin.Create(ctx, object)).To(Succeed())
+		Expect(cluster.admin.Create(ctx, object)).To(Succeed())
 		var want map[string]any
 		Expect(json.Unmarshal([]byte(`{
 			"spec": {
@@ -214,10 +214,10 @@ var _ = Describe("What the API server takes", func() {
 		Expect(got).To(MatchJSON(mustJSON(want)), "a status given on creation is dropped")
 
 		event := eventTypeManifest.with(`{"metadata":{"name":"` + namespace + `"}}`)
-		Expect(world.admin.Create(ctx, event)).To(Succeed())
-		DeferCleanup(func(ctx context.Context) error { return world.admin.Delete(ctx, event) })
+		Expect(cluster.admin.Create(ctx, event)).To(Succeed())
+		DeferCleanup(func(ctx context.Context) error { return cluster.admin.Delete(ctx, event) })
 		Expect(event.Object["status"]).To(Equal(map[string]any{"observedGeneration": int64(-1)}))
-		Expect(create(ctx, deliveryIn(namespace, "a")).Status).To(Equal(v1alpha1.WebhookDeliveryStatus{}))
+		Expect(create(ctx, newDeliveryIn(namespace, "a")).Status).To(Equal(v1alpha1.WebhookDeliveryStatus{}))
 	}, SpecTimeout(soon))
 })
 

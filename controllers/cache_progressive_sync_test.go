@@ -107,7 +107,7 @@ func partlyFilled(t *testing.T, s *streams) (*ProgressiveSync, toolscache.Shared
 	return f, informer, stream
 }
 
-func TestFewAreReadAsUsual(t *testing.T) {
+func TestAShortListIsReadAsUsual(t *testing.T) {
 	s := &streams{}
 	f, informer := filling(t, s)
 	stream := <-s.opened
@@ -125,7 +125,7 @@ func TestFewAreReadAsUsual(t *testing.T) {
 	}
 }
 
-func TestWorkBeginsBeforeAllIsRead(t *testing.T) {
+func TestWorkBeginsBeforeTheListIsComplete(t *testing.T) {
 	s := &streams{}
 	f, informer, stream := partlyFilled(t, s)
 	if f.Done() {

@@ -37,7 +37,7 @@ func failure() *attempt.Outcome {
 	}}
 }
 
-func TestFold(t *testing.T) {
+func TestNextDeliveryStatus(t *testing.T) {
 	pending := func(reason, message string) v1alpha1.WebhookDeliveryStatus {
 		return v1alpha1.WebhookDeliveryStatus{State: v1alpha1.DeliveryPending, Conditions: succeeded(metav1.ConditionUnknown, reason, message, second)}
 	}
@@ -147,7 +147,7 @@ func TestFold(t *testing.T) {
 	}
 }
 
-func TestNext(t *testing.T) {
+func TestNextPlan(t *testing.T) {
 	retrying := func(s *situation) { s.delivery.Status = failedOnce() }
 	finished := func(state v1alpha1.DeliveryState) func(*situation) {
 		return func(s *situation) { s.delivery.Status.State, s.delivery.Status.Attempts = state, 5 }
@@ -198,7 +198,7 @@ func TestNext(t *testing.T) {
 	}
 }
 
-func TestOnlyTheEndpointOfNowIsGoneForGood(t *testing.T) {
+func TestOnly410OfThePresentEndpointEndsADelivery(t *testing.T) {
 	webhook := someWebhook()
 	for revision, want := range map[string]v1alpha1.DeliveryState{
 		signingsecret.EndpointRevision(webhook): v1alpha1.DeliveryFailed,
@@ -236,7 +236,7 @@ func hourAsked(next time.Duration, revision string) v1alpha1.WebhookDeliveryStat
 // unknownEndpoint makes the attempt one of a version that noted no revision.
 func unknownEndpoint(s *situation) { s.delivery.Status.AttemptLog[0].EndpointRevision = "" }
 
-func TestRecord(t *testing.T) {
+func TestLogEntry(t *testing.T) {
 	long := strings.Repeat("€", 100) // 300 bytes
 	made := logEntry(attempt.Outcome{Number: 3, Result: dispatcher.Result{
 		StartedAt: at(1999 * time.Nanosecond), Duration: 1999 * time.Microsecond, StatusCode: 429,

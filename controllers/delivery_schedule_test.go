@@ -21,8 +21,8 @@ const (
 )
 
 // table is the schedule of the contract, without the attempts' own time.
-func table() []begun {
-	return []begun{{1, 0}, {2, 5 * second}, {3, 20 * second}, {4, 65 * second}, {5, 185 * second}}
+func table() []startedAttempt {
+	return []startedAttempt{{1, 0}, {2, 5 * second}, {3, 20 * second}, {4, 65 * second}, {5, 185 * second}}
 }
 
 func TestRetryTableForEveryOutcome(t *testing.T) {
@@ -64,7 +64,7 @@ func TestDelaysCountFromTheEndOfAnAttempt(t *testing.T) {
 	timeout := answer{reason: dispatcher.ReasonTimeout, takes: 10 * second}
 	got := newLife(t, timeout).live(100 * hour)
 	same(t, got, story{
-		[]begun{{1, 0}, {2, 15 * second}, {3, 40 * second}, {4, 95 * second}, {5, 225 * second}},
+		[]startedAttempt{{1, 0}, {2, 15 * second}, {3, 40 * second}, {4, 95 * second}, {5, 225 * second}},
 		v1alpha1.DeliveryFailed, v1alpha1.ReasonAttemptsExhausted, 235 * second,
 	})
 }
@@ -74,25 +74,25 @@ func TestPoliciesOfWebhooks(t *testing.T) {
 		return (delay + time.Duration(float64(delay)*0.5*retry.Jitter("delivery-1", attempt))).Truncate(time.Microsecond)
 	}
 	nineteen := slices.Repeat([]time.Duration{24 * hour}, 19)
-	daily := make([]begun, 20)
+	daily := make([]startedAttempt, 20)
 	for i := range daily {
-		daily[i] = begun{i + 1, time.Duration(i) * 24 * hour}
+		daily[i] = startedAttempt{i + 1, time.Duration(i) * 24 * hour}
 	}
 	tests := []struct {
 		name     string
 		policy   *v1alpha1.RetryPolicy
 		deadline time.Duration
-		want     []begun
+		want     []startedAttempt
 	}{
 		{"no delays mean one attempt", delays(), 0, table()[:1]},
 		{"unset delays mean the table", &v1alpha1.RetryPolicy{Timeout: duration(second)}, 0, table()},
-		{"delays of its own", delays(second, 10*second), 0, []begun{{1, 0}, {2, second}, {3, 11 * second}}},
-		{"a delay of nothing", delays(0), 0, []begun{{1, 0}, {2, 0}}},
+		{"delays of its own", delays(second, 10*second), 0, []startedAttempt{{1, 0}, {2, second}, {3, 11 * second}}},
+		{"a delay of nothing", delays(0), 0, []startedAttempt{{1, 0}, {2, 0}}},
 		{"nineteen delays of a day", delays(nineteen...), 720 * hour, daily},
 		{
 			"jitter lengthens each delay by its own share",
 			&v1alpha1.RetryPolicy{Delays: delays(10*second, minute).Delays, JitterPercent: new(int32(50))}, 0,
-			[]begun{{1, 0}, {2, jitter(1, 10*second)}, {3, jitter(1, 10*second) + jitter(2, minute)}},
+			[]startedAttempt{{1, 0}, {2, jitter(1, 10*second)}, {3, jitter(1, 10*second) + jitter(2, minute)}},
 		},
 	}
 	for _, tt := range tests {
@@ -115,12 +115,12 @@ func TestRetryAfter(t *testing.T) {
 	tests := []struct {
 		name    string
 		answers []answer
-		want    []begun
+		want    []startedAttempt
 	}{
-		{"later than the policy's time wins", []answer{throttled(minute), taken}, []begun{{1, 0}, {2, minute}}},
-		{"earlier than the policy's time does not", []answer{throttled(second), taken}, []begun{{1, 0}, {2, 5 * second}}},
-		{"counts from the end of the attempt", []answer{{status: 503, reason: dispatcher.ReasonThrottled, takes: 2 * second, retryAfter: minute}, taken}, []begun{{1, 0}, {2, 62 * second}}},
-		{"reaches one hour ahead at most", []answer{throttled(20 * hour), taken}, []begun{{1, 0}, {2, hour}}},
+		{"later than the policy's time wins", []answer{throttled(minute), taken}, []startedAttempt{{1, 0}, {2, minute}}},
+		{"earlier than the policy's time does not", []answer{throttled(second), taken}, []startedAttempt{{1, 0}, {2, 5 * second}}},
+		{"counts from the end of the attempt", []answer{{status: 503, reason: dispatcher.ReasonThrottled, takes: 2 * second, retryAfter: minute}, taken}, []startedAttempt{{1, 0}, {2, 62 * second}}},
+		{"reaches one hour ahead at most", []answer{throttled(20 * hour), taken}, []startedAttempt{{1, 0}, {2, hour}}},
 		{"adds no attempt", []answer{broken, broken, broken, broken, throttled(minute)}, table()},
 	}
 	for _, tt := range tests {
@@ -134,35 +134,35 @@ func TestDeadline(t *testing.T) {
 	slow := func(base answer) answer { base.takes = 30 * second; return base }
 	tests := []struct {
 		name    string
-		change  func(*life)
+		change  func(*simulation)
 		answers []answer
 		want    story
 	}{
 		{
-			"ends the waiting at its very moment", func(l *life) { l.s.webhook.Spec.DeliveryDeadline = duration(minute) }, []answer{broken},
+			"ends the waiting at its very moment", func(l *simulation) { l.s.webhook.Spec.DeliveryDeadline = duration(minute) }, []answer{broken},
 			story{table()[:3], v1alpha1.DeliveryFailed, v1alpha1.ReasonDeadlineExceeded, minute},
 		},
 		{
-			"lets an attempt in flight fail first", func(l *life) { l.s.webhook.Spec.DeliveryDeadline = duration(25 * second) }, []answer{broken, broken, slow(broken)},
+			"lets an attempt in flight fail first", func(l *simulation) { l.s.webhook.Spec.DeliveryDeadline = duration(25 * second) }, []answer{broken, broken, slow(broken)},
 			story{table()[:3], v1alpha1.DeliveryFailed, v1alpha1.ReasonDeadlineExceeded, 50 * second},
 		},
 		{
-			"lets an attempt in flight succeed", func(l *life) { l.s.webhook.Spec.DeliveryDeadline = duration(25 * second) }, []answer{broken, broken, slow(taken)},
+			"lets an attempt in flight succeed", func(l *simulation) { l.s.webhook.Spec.DeliveryDeadline = duration(25 * second) }, []answer{broken, broken, slow(taken)},
 			story{table()[:3], v1alpha1.DeliverySucceeded, v1alpha1.ReasonDelivered, 50 * second},
 		},
 		{
-			"counts from the acceptance of the event", func(l *life) {
+			"counts from the acceptance of the event", func(l *simulation) {
 				l.s.webhook.Spec.DeliveryDeadline = duration(minute)
 				l.s.delivery.Spec.AcceptedTime = micro(-50 * second)
 			}, []answer{broken},
 			story{table()[:2], v1alpha1.DeliveryFailed, v1alpha1.ReasonDeadlineExceeded, 10 * second},
 		},
 		{
-			"is 72 h unless the webhook says otherwise", func(l *life) { l.s.webhook.Spec.Suspend = true }, []answer{taken},
+			"is 72 h unless the webhook says otherwise", func(l *simulation) { l.s.webhook.Spec.Suspend = true }, []answer{taken},
 			story{nil, v1alpha1.DeliveryFailed, v1alpha1.ReasonDeadlineExceeded, 72 * hour},
 		},
 		{
-			"ends the waiting for a secret", func(l *life) {
+			"ends the waiting for a secret", func(l *simulation) {
 				l.s.signingProblem = &signingsecret.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "not found", LookAgain: at(1000 * hour)}
 			}, []answer{taken},
 			story{nil, v1alpha1.DeliveryFailed, v1alpha1.ReasonDeadlineExceeded, 72 * hour},
@@ -178,20 +178,20 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestHoldAndRelease(t *testing.T) {
-	suspend := func(l *life) { l.s.webhook.Spec.Suspend = true }
-	resume := func(l *life) { l.s.webhook.Spec.Suspend = false }
+	suspend := func(l *simulation) { l.s.webhook.Spec.Suspend = true }
+	resume := func(l *simulation) { l.s.webhook.Spec.Suspend = false }
 	tests := []struct {
 		name    string
 		test    bool
-		changes []happening
-		want    []begun
+		changes []externalChange
+		want    []startedAttempt
 	}{
-		{"suspended before the first attempt", false, []happening{{0, suspend}, {hour, resume}}, []begun{{1, hour}, {2, hour + 5*second}}},
-		{"suspended while it waits, resumed before it is due", false, []happening{{second, suspend}, {2 * second, resume}}, []begun{{1, 0}, {2, 5 * second}}},
-		{"suspended while it waits, resumed long after", false, []happening{{second, suspend}, {minute, resume}}, []begun{{1, 0}, {2, minute}}},
-		{"disabled and enabled", false, []happening{{second, func(l *life) { l.s.disabled = true }}, {minute, func(l *life) { l.s.disabled = false }}}, []begun{{1, 0}, {2, minute}}},
-		{"a test event goes out while suspended and disabled", true, []happening{{0, func(l *life) { suspend(l); l.s.disabled = true }}}, []begun{{1, 0}, {2, 5 * second}}},
-		{"a Webhook that appears within the hour", false, []happening{{0, func(l *life) { l.s.webhook = nil }}, {59 * minute, func(l *life) { l.s.webhook = someWebhook() }}}, []begun{{1, 59 * minute}, {2, 59*minute + 5*second}}},
+		{"suspended before the first attempt", false, []externalChange{{0, suspend}, {hour, resume}}, []startedAttempt{{1, hour}, {2, hour + 5*second}}},
+		{"suspended while it waits, resumed before it is due", false, []externalChange{{second, suspend}, {2 * second, resume}}, []startedAttempt{{1, 0}, {2, 5 * second}}},
+		{"suspended while it waits, resumed long after", false, []externalChange{{second, suspend}, {minute, resume}}, []startedAttempt{{1, 0}, {2, minute}}},
+		{"disabled and enabled", false, []externalChange{{second, func(l *simulation) { l.s.disabled = true }}, {minute, func(l *simulation) { l.s.disabled = false }}}, []startedAttempt{{1, 0}, {2, minute}}},
+		{"a test event goes out while suspended and disabled", true, []externalChange{{0, func(l *simulation) { suspend(l); l.s.disabled = true }}}, []startedAttempt{{1, 0}, {2, 5 * second}}},
+		{"a Webhook that appears within the hour", false, []externalChange{{0, func(l *simulation) { l.s.webhook = nil }}, {59 * minute, func(l *simulation) { l.s.webhook = someWebhook() }}}, []startedAttempt{{1, 59 * minute}, {2, 59*minute + 5*second}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -220,35 +220,35 @@ func TestMissingSecretUsesUpNoAttempt(t *testing.T) {
 	// The reader of secrets forgets a problem once it is time to look again.
 	got := l.live(
 		hour,
-		happening{0, func(l *life) { l.s.signingProblem = missing }},
-		happening{15 * second, func(l *life) { l.s.signingProblem = nil }},
-		happening{15 * second, func(l *life) {
+		externalChange{0, func(l *simulation) { l.s.signingProblem = missing }},
+		externalChange{15 * second, func(l *simulation) { l.s.signingProblem = nil }},
+		externalChange{15 * second, func(l *simulation) {
 			missing.LookAgain = at(45 * second)
 			l.s.signingProblem = missing
 		}},
-		happening{45 * second, func(l *life) { l.s.signingProblem = nil }},
+		externalChange{45 * second, func(l *simulation) { l.s.signingProblem = nil }},
 	)
-	same(t, got, story{[]begun{{1, 45 * second}, {2, 50 * second}}, v1alpha1.DeliverySucceeded, v1alpha1.ReasonDelivered, 50 * second})
+	same(t, got, story{[]startedAttempt{{1, 45 * second}, {2, 50 * second}}, v1alpha1.DeliverySucceeded, v1alpha1.ReasonDelivered, 50 * second})
 }
 
 func TestFailureToPrepareUsesUpNoAttempt(t *testing.T) {
 	l := newLife(t, answer{err: errors.New("the API server is away"), takes: second}, taken)
-	same(t, l.live(hour), story{[]begun{{1, second}}, v1alpha1.DeliverySucceeded, v1alpha1.ReasonDelivered, second})
+	same(t, l.live(hour), story{[]startedAttempt{{1, second}}, v1alpha1.DeliverySucceeded, v1alpha1.ReasonDelivered, second})
 }
 
 // TestHandOver: the gateway creates a delivery, makes its first attempt itself
 // and writes what came of it; notBefore keeps the controller away meanwhile.
 func TestHandOver(t *testing.T) {
-	settled := func(l *life) { l.s.delivery.Status = failedOnce() }
+	settled := func(l *simulation) { l.s.delivery.Status = failedOnce() }
 	tests := []struct {
 		name       string
-		happenings []happening
-		want       []begun
+		happenings []externalChange
+		want       []startedAttempt
 	}{
-		{"the gateway died: the controller takes over then", nil, []begun{{1, 15 * second}, {2, 20 * second}}},
-		{"the gateway settled a failure: the policy goes on", []happening{{second, settled}}, []begun{{2, 5500 * time.Millisecond}}},
-		{"a retry asked for meanwhile adds nothing", []happening{{second, func(l *life) { asked("now")(l.s.delivery) }}}, []begun{{1, 15 * second}, {2, 20 * second}}},
-		{"suspended meanwhile", []happening{{second, func(l *life) { l.s.webhook.Spec.Suspend = true }}, {minute, func(l *life) { l.s.webhook.Spec.Suspend = false }}}, []begun{{1, minute}, {2, minute + 5*second}}},
+		{"the gateway died: the controller takes over then", nil, []startedAttempt{{1, 15 * second}, {2, 20 * second}}},
+		{"the gateway settled a failure: the policy goes on", []externalChange{{second, settled}}, []startedAttempt{{2, 5500 * time.Millisecond}}},
+		{"a retry asked for meanwhile adds nothing", []externalChange{{second, func(l *simulation) { asked("now")(l.s.delivery) }}}, []startedAttempt{{1, 15 * second}, {2, 20 * second}}},
+		{"suspended meanwhile", []externalChange{{second, func(l *simulation) { l.s.webhook.Spec.Suspend = true }}, {minute, func(l *simulation) { l.s.webhook.Spec.Suspend = false }}}, []startedAttempt{{1, minute}, {2, minute + 5*second}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -286,5 +286,5 @@ func TestNothingIsWrittenBeforeTheHandOver(t *testing.T) {
 func TestNotBeforeByHand(t *testing.T) {
 	l := newLife(t, taken)
 	l.s.delivery.Spec.NotBefore = micro(1000 * hour)
-	same(t, l.live(2000*hour), story{[]begun{{1, hour}}, v1alpha1.DeliverySucceeded, v1alpha1.ReasonDelivered, hour})
+	same(t, l.live(2000*hour), story{[]startedAttempt{{1, hour}}, v1alpha1.DeliverySucceeded, v1alpha1.ReasonDelivered, hour})
 }

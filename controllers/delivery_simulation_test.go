@@ -22,41 +22,41 @@ type answer struct {
 	err        error         // of Prepare: no attempt takes place
 }
 
-// happening is something that changes from outside.
-type happening struct {
+// externalChange is something that changes from outside.
+type externalChange struct {
 	at     time.Duration
-	change func(*life)
+	change func(*simulation)
 }
 
-// begun is an attempt that was started.
-type begun struct {
+// startedAttempt is an attempt that was started.
+type startedAttempt struct {
 	Number int
 	At     time.Duration
 }
 
 // story is what can be seen of a life from outside.
 type story struct {
-	Begun  []begun
+	Begun  []startedAttempt
 	State  v1alpha1.DeliveryState
 	Reason string
 	Ended  time.Duration // CompletionTime; zero: not ended
 }
 
-// life takes one delivery from its creation to its end as the reconciler and
+// simulation takes one delivery from its creation to its end as the reconciler and
 // the runner do, with a clock that jumps: nothing but fold and next decides.
-type life struct {
+type simulation struct {
 	t       *testing.T
 	s       situation
 	answers []answer // the last one for ever
 	flight  *answer
 	number  int
 	lands   time.Time
-	begun   []begun
+	begun   []startedAttempt
 	writes  int
 }
 
 // live runs a delivery until the given time and returns its story.
-func (l *life) live(until time.Duration, happenings ...happening) story {
+func (l *simulation) live(until time.Duration, happenings ...externalChange) story {
 	l.t.Helper()
 	l.s.now = at(0)
 	for range 10_000 {
@@ -88,7 +88,7 @@ func (l *life) live(until time.Duration, happenings ...happening) story {
 }
 
 // pass is one reconcile: fold, write, next, act.
-func (l *life) pass() time.Time {
+func (l *simulation) pass() time.Time {
 	l.t.Helper()
 	status := nextDeliveryStatus(l.s)
 	if !equality.Semantic.DeepEqual(status, &l.s.delivery.Status) {
@@ -112,7 +112,7 @@ func (l *life) pass() time.Time {
 }
 
 // start is the runner with a place free: it prepares and sends at once.
-func (l *life) start(number int) {
+func (l *simulation) start(number int) {
 	l.t.Helper()
 	if l.s.phase != attempt.None {
 		l.t.Fatalf("attempt %d starts while another is %s", number, l.s.phase)
@@ -122,12 +122,12 @@ func (l *life) start(number int) {
 		l.answers = l.answers[1:]
 	}
 	if met.err == nil {
-		l.begun = append(l.begun, begun{number, l.s.now.Sub(at(0))})
+		l.begun = append(l.begun, startedAttempt{number, l.s.now.Sub(at(0))})
 	}
 	l.flight, l.number, l.lands, l.s.phase = &met, number, l.s.now.Add(met.takes), attempt.UnderWay
 }
 
-func (l *life) land() {
+func (l *simulation) land() {
 	met := *l.flight
 	l.flight, l.s.phase = nil, attempt.Finished
 	outcome := attempt.Outcome{Number: l.number, Err: met.err}
@@ -145,7 +145,7 @@ func (l *life) land() {
 	l.s.outcome = &outcome
 }
 
-func (l *life) story() story {
+func (l *simulation) story() story {
 	status := l.s.delivery.Status
 	told := story{Begun: l.begun, State: status.State, Reason: succeededReason(l.s.delivery)}
 	if status.CompletionTime != nil {
@@ -155,8 +155,8 @@ func (l *life) story() story {
 }
 
 // newLife is that of someDelivery to someWebhook.
-func newLife(t *testing.T, answers ...answer) *life {
-	return &life{t: t, s: situation{delivery: someDelivery(), webhook: someWebhook()}, answers: answers}
+func newLife(t *testing.T, answers ...answer) *simulation {
+	return &simulation{t: t, s: situation{delivery: someDelivery(), webhook: someWebhook()}, answers: answers}
 }
 
 var (

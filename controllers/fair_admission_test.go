@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestPaceLetsAFewBeginAndKeepsTheOrderOfTheRest(t *testing.T) {
+func TestFairAdmissionKeepsTheOrder(t *testing.T) {
 	p := newFairAdmission(2)
 	name := func(i int) types.NamespacedName {
 		return types.NamespacedName{Namespace: "ns", Name: fmt.Sprint(i)}
@@ -37,7 +37,7 @@ func TestPaceLetsAFewBeginAndKeepsTheOrderOfTheRest(t *testing.T) {
 	}
 }
 
-func TestPaceGivesNoTurnForAReconcileThatHadNone(t *testing.T) {
+func TestFairAdmissionReleasesOnlyTheAdmitted(t *testing.T) {
 	p := newFairAdmission(1)
 	first, second, other := types.NamespacedName{Name: "first"}, types.NamespacedName{Name: "second"}, types.NamespacedName{Name: "other"}
 	if !p.admit(first) || p.admit(second) {
@@ -54,13 +54,13 @@ func TestPaceGivesNoTurnForAReconcileThatHadNone(t *testing.T) {
 	}
 }
 
-func TestPaceHasRoomForOneAtLeast(t *testing.T) {
+func TestFairAdmissionAdmitsAtLeastOne(t *testing.T) {
 	if !newFairAdmission(0).admit(types.NamespacedName{Name: "only"}) {
 		t.Error("nothing may ever begin")
 	}
 }
 
-func TestPaceLetsNamespacesTakeTurns(t *testing.T) {
+func TestFairAdmissionLetsNamespacesTakeTurns(t *testing.T) {
 	p := newFairAdmission(1)
 	name := func(namespace string, i int) types.NamespacedName {
 		return types.NamespacedName{Namespace: namespace, Name: fmt.Sprint(i)}

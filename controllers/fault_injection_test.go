@@ -23,7 +23,7 @@ const lifeWrites = 6
 
 // A Webhook and a delivery by hand whose first attempt is refused and whose
 // second is taken; at each request in turn something goes wrong.
-var _ = Describe("A life in which one request meets a fault", func() {
+var _ = Describe("The life of a delivery in which one request meets a fault", func() {
 	for _, met := range []fault{failsBefore, failsAfter, conflicts, diesBefore, diesAfter} {
 		It(string(met), func(ctx SpecContext) {
 			var lives sync.WaitGroup
@@ -41,27 +41,27 @@ var _ = Describe("A life in which one request meets a fault", func() {
 
 func liveWithFault(ctx context.Context, namespace string, n int64, met fault) {
 	GinkgoHelper()
-	world.receiver.Script("/"+namespace, receiver.Step{Status: 500}, receiver.Step{Status: 200})
-	o := startOperator(setup{namespace: namespace, fault: func(number int64, _ string, _ client.Object) fault {
+	cluster.receiver.Script("/"+namespace, receiver.Step{Status: 500}, receiver.Step{Status: 200})
+	o := startOperator(operatorOptions{namespace: namespace, fault: func(number int64, _ string, _ client.Object) fault {
 		if number == n {
 			return met
 		}
 		return carriedOut
 	}})
-	webhook := create(ctx, hookIn(namespace))
-	delivery := create(ctx, deliveryIn(namespace, "a"))
+	webhook := create(ctx, newWebhookIn(namespace))
+	delivery := create(ctx, newDeliveryIn(namespace, "a"))
 	dies := met == diesBefore || met == diesAfter
 	about := fmt.Sprintf("request %d: %s", n, met)
 	done := func() bool { return fresh(ctx, delivery).Status.State == v1alpha1.DeliverySucceeded }
 	if dies {
 		Eventually(func() bool { return o.dead.Load() || done() }).Should(BeTrue(), about)
 		o.stop()
-		o = startOperator(setup{namespace: namespace})
+		o = startOperator(operatorOptions{namespace: namespace})
 	}
 	Eventually(done).Should(BeTrue(), about)
 	Eventually(func() bool { return fresh(ctx, webhook).Status.LastSuccessTime != nil }).Should(BeTrue(), about)
 
-	counts := world.receiver.Counts("/" + namespace)
+	counts := cluster.receiver.Counts("/" + namespace)
 	Expect(counts.Accepted).To(Equal(1), about)
 	if dies {
 		Expect(counts.Repeated).To(BeNumerically("<=", 1), about)
@@ -78,6 +78,6 @@ func liveWithFault(ctx context.Context, namespace string, n int64, met fault) {
 	Expect(delivery.OwnerReferences).To(HaveLen(1), about)
 	Expect(delivery.OwnerReferences[0].UID).To(Equal(webhook.UID), about)
 	var secrets corev1.SecretList
-	Expect(world.admin.List(ctx, &secrets, client.InNamespace(namespace))).To(Succeed())
+	Expect(cluster.admin.List(ctx, &secrets, client.InNamespace(namespace))).To(Succeed())
 	Expect(secrets.Items).To(HaveLen(1), about)
 }

@@ -20,7 +20,7 @@ import (
 
 const eternity = 1e6 * hour
 
-func TestTimesThatSomebodyWroteEnd(t *testing.T) {
+func TestForgedTimesPostponeNothing(t *testing.T) {
 	s := situation{now: at(0), webhook: someWebhook()}
 	s.delivery = someDelivery(func(d *v1alpha1.WebhookDelivery) { d.Spec.NotBefore = micro(eternity) })
 	same(t, nextPlan(s), plan{lookAgain: at(hour)})
@@ -53,7 +53,7 @@ func TestADeliveryThatHasHadAllAttemptsThereAreFails(t *testing.T) {
 	same(t, nextPlan(s), plan{})
 }
 
-var _ = Describe("A pause that a delivery tells of", func() {
+var _ = Describe("A Retry-After in the status of a delivery", func() {
 	// forged has an attempt that ended just now by the answer 429.
 	forged := func(changes ...func(*v1alpha1.WebhookDelivery)) func(*v1alpha1.WebhookDelivery) {
 		return func(d *v1alpha1.WebhookDelivery) {
@@ -71,8 +71,8 @@ var _ = Describe("A pause that a delivery tells of", func() {
 	var webhook *v1alpha1.Webhook
 	BeforeEach(func(ctx SpecContext) {
 		namespace = newNamespace(ctx)
-		o = startOperator(setup{namespace: namespace})
-		webhook = create(ctx, hookIn(namespace))
+		o = startOperator(operatorOptions{namespace: namespace})
+		webhook = create(ctx, newWebhookIn(namespace))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 	})
 	// handled waits until the operator has looked at a delivery that was made.
@@ -82,7 +82,7 @@ var _ = Describe("A pause that a delivery tells of", func() {
 	}
 
 	It("holds its webhook for an hour at most", func(ctx SpecContext) {
-		handled(ctx, create(ctx, deliveryIn(namespace, "a", owned(webhook), forged())))
+		handled(ctx, create(ctx, newDeliveryIn(namespace, "a", owned(webhook), forged())))
 		Expect(o.runner.HoldUntil(keyOf(webhook))).To(BeTemporally("~", time.Now().Add(time.Hour), time.Minute))
 	}, SpecTimeout(soon))
 
@@ -92,10 +92,10 @@ var _ = Describe("A pause that a delivery tells of", func() {
 		"another endpoint asked for it": func(d *v1alpha1.WebhookDelivery) { d.Spec.FirstAttempt.EndpointRevision = "former" },
 	} {
 		It("holds nothing if "+about, func(ctx SpecContext) {
-			handled(ctx, create(ctx, deliveryIn(namespace, "a", owned(webhook), forged(change))))
+			handled(ctx, create(ctx, newDeliveryIn(namespace, "a", owned(webhook), forged(change))))
 			Expect(o.runner.HoldUntil(keyOf(webhook))).To(BeZero())
 			Expect(o.runner.Stats().Held).To(BeZero(), "webhooks that do not exist included")
-			Eventually(state(ctx, create(ctx, deliveryIn(namespace, "b")))).Should(Equal("Succeeded Delivered 1"))
+			Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, "b")))).Should(Equal("Succeeded Delivered 1"))
 		}, SpecTimeout(soon))
 	}
 })
@@ -112,19 +112,19 @@ var _ = Describe("A first attempt to the former url", func() {
 	} {
 		It("says nothing about the new one: "+c.answer, func(ctx SpecContext) {
 			namespace := newNamespace(ctx)
-			startOperator(setup{namespace: namespace})
-			webhook := create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) {
-				w.Spec.URL, w.Spec.RetryPolicy = world.receiver.URL("/former"), delays()
+			startOperator(operatorOptions{namespace: namespace})
+			webhook := create(ctx, newWebhookIn(namespace, func(w *v1alpha1.Webhook) {
+				w.Spec.URL, w.Spec.RetryPolicy = cluster.receiver.URL("/former"), delays()
 			}))
 			Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 			former := signingsecret.EndpointRevision(webhook)
-			change(ctx, webhook, func(w *v1alpha1.Webhook) { w.Spec.URL = world.receiver.URL("/" + namespace) })
+			change(ctx, webhook, func(w *v1alpha1.Webhook) { w.Spec.URL = cluster.receiver.URL("/" + namespace) })
 			Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 			c.first.Number, c.first.StartTime, c.first.EndpointRevision = 1, metav1.NowMicro(), former
-			Eventually(state(ctx, create(ctx, deliveryIn(namespace, "a", owned(webhook), func(d *v1alpha1.WebhookDelivery) {
+			Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, "a", owned(webhook), func(d *v1alpha1.WebhookDelivery) {
 				d.Spec.FirstAttempt = &c.first
 			})))).Should(Equal(c.ends))
-			Eventually(state(ctx, create(ctx, deliveryIn(namespace, "b")))).Should(Equal("Succeeded Delivered 1"))
+			Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, "b")))).Should(Equal("Succeeded Delivered 1"))
 			Eventually(func() int64 {
 				return fresh(ctx, webhook).Status.DeliveriesFailed + fresh(ctx, webhook).Status.DeliveriesSucceeded
 			}).Should(BeNumerically(">", 0))

@@ -37,16 +37,16 @@ const (
 	carriedOut  fault = ""
 	failsBefore fault = "it fails and changes nothing"
 	failsAfter  fault = "it is carried out and the answer is lost"
-	conflicts   fault = "somebody else writes the object just before"
+	conflicts   fault = "another client writes the object just before"
 	diesBefore  fault = "the process dies just before"
 	diesAfter   fault = "the process dies just after"
 )
 
 var errFault = errors.New("injected fault")
 
-// setup says how an operator is started. The zero value but for the namespace
+// operatorOptions says how an operator is started. The zero value but for the namespace
 // is a good one.
-type setup struct {
+type operatorOptions struct {
 	namespace string
 	// fault decides what becomes of the nth request that changes something.
 	fault func(n int64, verb string, object client.Object) fault
@@ -55,37 +55,37 @@ type setup struct {
 	limits  RetentionLimits
 	// disableAfter as in NewObservations; zero: never.
 	disableAfter time.Duration
-	// ahead is how far the reconcilers' clock is ahead.
-	ahead time.Duration
+	// clockAhead is how far the reconcilers' clock is ahead.
+	clockAhead time.Duration
 }
 
 // operator is one process of the manager.
 type operator struct {
-	setup
+	operatorOptions
 	*Controllers
 
-	cache    *laggingCache
+	cache    *staleCache
 	registry *prometheus.Registry
 
-	changes atomic.Int64
-	dead    atomic.Bool
-	stopped sync.Once
-	cancel  context.CancelFunc
-	ended   chan struct{}
+	mutations atomic.Int64
+	dead      atomic.Bool
+	stopped   sync.Once
+	cancel    context.CancelFunc
+	ended     chan struct{}
 }
 
 // startOperator starts an operator that is stopped after the spec at the latest.
-func startOperator(options setup) *operator {
+func startOperator(options operatorOptions) *operator {
 	GinkgoHelper()
-	o := &operator{setup: options, registry: prometheus.NewRegistry(), ended: make(chan struct{})}
+	o := &operator{operatorOptions: options, registry: prometheus.NewRegistry(), ended: make(chan struct{})}
 	if o.limits == (RetentionLimits{}) {
 		o.limits = RetentionLimits{Succeeded: time.Hour, Failed: time.Hour, MaxCount: 1000, MaxBytes: 1 << 30}
 	}
-	restConfig := world.cp.AdminConfig()
+	restConfig := cluster.cp.AdminConfig()
 	restConfig.QPS = -1
 	namespaces := map[string]cache.Config{o.namespace: {}}
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
-		Scheme: world.scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+		Scheme: cluster.scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: new(true)},
 		Cache:      cache.Options{DefaultNamespaces: namespaces, DefaultTransform: cache.TransformStripManagedFields()},
 		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &v1alpha1.WebhookDelivery{}}}},
@@ -93,11 +93,11 @@ func startOperator(options setup) *operator {
 	Expect(err).NotTo(HaveOccurred())
 	deliveryCache, sync, err := NewDeliveryCache(context.Background(), mgr, cache.Options{DefaultNamespaces: namespaces})
 	Expect(err).NotTo(HaveOccurred())
-	o.cache = &laggingCache{Cache: deliveryCache, shows: map[types.NamespacedName]*v1alpha1.WebhookDelivery{}}
-	now := func() time.Time { return time.Now().Add(o.ahead) }
+	o.cache = &staleCache{Cache: deliveryCache, shows: map[types.NamespacedName]*v1alpha1.WebhookDelivery{}}
+	now := func() time.Time { return time.Now().Add(o.clockAhead) }
 	o.Controllers, err = Setup(mgr, Options{
 		Client: interceptor.NewClient(watching{mgr.GetClient()}, o.interceptors()), Live: mortal{mgr.GetAPIReader(), &o.dead},
-		Deliveries: o.cache, Sync: sync, Sender: o, URLs: world.sender, Forbidden: func() []netip.Prefix { return nil },
+		Deliveries: o.cache, Sync: sync, Sender: o, URLs: cluster.sender, Forbidden: func() []netip.Prefix { return nil },
 		Namespaces: []string{o.namespace}, Workers: 4, DisableAfter: o.disableAfter, BacklogLimit: 2000, BacklogFullFor: 5 * time.Minute,
 		Retention: o.limits, Registry: o.registry, Now: now, Random: rand.Reader,
 	})
@@ -128,7 +128,7 @@ func (o *operator) Send(ctx context.Context, request dispatcher.Request) (dispat
 	if o.dead.Load() {
 		return dispatcher.Result{}, dispatcher.ErrUnavailable
 	}
-	return world.sender.Send(ctx, request)
+	return cluster.sender.Send(ctx, request)
 }
 
 // interceptors puts every request that changes something through the fault.
@@ -172,7 +172,7 @@ func (o *operator) request(ctx context.Context, verb string, object client.Objec
 	}
 	var met fault
 	if o.fault != nil {
-		met = o.fault(o.changes.Add(1), verb, object)
+		met = o.fault(o.mutations.Add(1), verb, object)
 	}
 	switch met {
 	case failsBefore:
@@ -193,11 +193,11 @@ func (o *operator) request(ctx context.Context, verb string, object client.Objec
 	return err
 }
 
-// disturb is somebody else who writes an object.
+// disturb writes an object as another client.
 func disturb(ctx context.Context, object client.Object) {
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"disturbed":"%d"}}}`, world.serial.Add(1))
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"disturbed":"%d"}}}`, cluster.serial.Add(1))
 	other := object.DeepCopyObject().(client.Object)
-	err := world.admin.Patch(ctx, other, client.RawPatch(types.MergePatchType, patch))
+	err := cluster.admin.Patch(ctx, other, client.RawPatch(types.MergePatchType, patch))
 	Expect(client.IgnoreNotFound(err)).To(Succeed())
 }
 
@@ -226,7 +226,7 @@ func (o *operator) metric(name string, labels map[string]string) float64 {
 	return sum
 }
 
-// watching lets the manager's client be intercepted; nobody watches with it.
+// watching lets the manager's client be intercepted; it cannot watch.
 type watching struct{ client.Client }
 
 func (watching) Watch(context.Context, client.ObjectList, ...client.ListOption) (watch.Interface, error) {

@@ -48,7 +48,7 @@ func TestNewest(t *testing.T) {
 	}
 }
 
-func TestEcho(t *testing.T) {
+func TestIsEcho(t *testing.T) {
 	tests := []struct {
 		name, ours, event string
 		want, left        bool
@@ -72,7 +72,7 @@ func TestEcho(t *testing.T) {
 
 // TestDoubt: a write without an answer is in doubt until it is known what became
 // of it.
-func TestDoubt(t *testing.T) {
+func TestUnconfirmedWrite(t *testing.T) {
 	before, key := version("9", 0), keyOf(someDelivery())
 	anew := someDelivery(func(d *v1alpha1.WebhookDelivery) { d.UID = "delivery-2" })
 	tests := []struct {

@@ -20,7 +20,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
-// TestRetentionUnderAPolicy deletes what a policy of the cluster judges first.
+// TestRetentionUnderAPolicy deletes objects that an admission policy of the cluster checks.
 func TestRetentionUnderAPolicy(t *testing.T) {
 	denies := func(code int32, reason metav1.StatusReason) error {
 		return &apierrors.StatusError{ErrStatus: metav1.Status{

@@ -44,9 +44,9 @@ func (h *hangingDeletes) Delete(ctx context.Context, object client.Object, _ ...
 	return ctx.Err()
 }
 
-// TestRetentionOfANamespaceThatHangsHoldsUpNobody deletes what is overdue in two
+// TestRetentionOfAHangingNamespaceDelaysNoOther deletes what is overdue in two
 // namespaces, in one of which no delete gets an answer.
-func TestRetentionOfANamespaceThatHangsHoldsUpNobody(t *testing.T) {
+func TestRetentionOfAHangingNamespaceDelaysNoOther(t *testing.T) {
 	const hanging, well = 2000, 20
 	synctest.Test(t, func(t *testing.T) {
 		r := keeper(t, RetentionLimits{}, someWebhook(), at(0))

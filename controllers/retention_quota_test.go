@@ -36,7 +36,7 @@ func (h kept) add(r *Retainer) {
 	}
 }
 
-func TestRoomGoesToThoseWithLess(t *testing.T) {
+func TestQuotasSpareThoseWithLess(t *testing.T) {
 	const succeeded, failed = v1alpha1.DeliverySucceeded, v1alpha1.DeliveryFailed
 	wide := RetentionLimits{Succeeded: hour, Failed: 168 * hour, MaxCount: 1000, MaxBytes: 1 << 30}
 	tests := []struct {
@@ -111,7 +111,7 @@ func TestRoomGoesToThoseWithLess(t *testing.T) {
 	}
 }
 
-func TestLevel(t *testing.T) {
+func TestFairShare(t *testing.T) {
 	for _, tt := range []struct {
 		bound int64
 		all   []int64
@@ -130,7 +130,7 @@ func TestLevel(t *testing.T) {
 
 // A failed delivery that went before its time is told on its webhook; one whose
 // time was over is not.
-func TestWhatGoesEarlyIsCounted(t *testing.T) {
+func TestEarlyDeletionsAreCounted(t *testing.T) {
 	webhook := someWebhook()
 	r := keeper(t, RetentionLimits{Succeeded: hour, Failed: hour, MaxCount: 2, MaxBytes: 1 << 20}, webhook, at(hour))
 	r.Metrics = NewMetrics(prometheus.NewRegistry())

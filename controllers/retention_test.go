@@ -164,7 +164,7 @@ func TestRetentionBounds(t *testing.T) {
 	}
 }
 
-func TestRetentionHearsThatADeliveryChanged(t *testing.T) {
+func TestRetentionReadsAChangedDeliveryAnew(t *testing.T) {
 	limits := RetentionLimits{Succeeded: hour, Failed: hour, MaxCount: 10, MaxBytes: 1 << 20}
 	r := keeper(t, limits, someWebhook(), at(90*minute))
 	r.Add(finishedAt("a", v1alpha1.DeliveryFailed, 0))
@@ -193,7 +193,7 @@ func TestRetentionTriesAgain(t *testing.T) {
 	same(t, r.byUID["a"].state, v1alpha1.DeliverySucceeded)
 }
 
-func TestForgetWebhookFreesWhatWasKnown(t *testing.T) {
+func TestForgetWebhookDropsItsEntries(t *testing.T) {
 	r := keeper(t, RetentionLimits{MaxCount: 10, MaxBytes: 1 << 20}, someWebhook(), at(0))
 	for _, name := range []string{"a", "b"} {
 		r.Add(finishedAt(name, v1alpha1.DeliveryFailed, 0))
@@ -204,7 +204,7 @@ func TestForgetWebhookFreesWhatWasKnown(t *testing.T) {
 
 // TestAdmit: a former process may have died between the end of a delivery and
 // the status of its webhook.
-func TestAdmit(t *testing.T) {
+func TestAddListed(t *testing.T) {
 	ended := func(state v1alpha1.DeliveryState, reason string, changes ...func(*v1alpha1.WebhookDelivery)) *v1alpha1.WebhookDelivery {
 		return finishedAt("a", state, minute, append(changes, func(d *v1alpha1.WebhookDelivery) {
 			d.Status.Conditions = succeeded(metav1.ConditionFalse, reason, "", minute)
@@ -240,7 +240,7 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-func TestRetentionForgetsWhatSomebodyElseDeleted(t *testing.T) {
+func TestRetentionDropsWhatAnotherClientDeleted(t *testing.T) {
 	now := at(hour)
 	r := &Retainer{Now: func() time.Time { return now }}
 	for i := range 100 {

@@ -58,15 +58,15 @@ var _ = Describe("A receiver that knows one secret", func() {
 		"switches late in the overlap":        overlap * 2 / 3,
 		"switches only when the overlap ends": overlap,
 	} {
-		It("loses nothing if it "+about, func(ctx SpecContext) {
+		It("loses no delivery if it "+about, func(ctx SpecContext) {
 			namespace := newNamespace(ctx)
 			path := "/" + namespace
-			world.receiver.Script(path, receiver.Step{Fault: receiver.CheckSignature})
-			startOperator(setup{namespace: namespace})
-			webhook := create(ctx, hookIn(namespace, rotating(overlap)))
+			cluster.receiver.Script(path, receiver.Step{Fault: receiver.CheckSignature})
+			startOperator(operatorOptions{namespace: namespace})
+			webhook := create(ctx, newWebhookIn(namespace, rotating(overlap)))
 			Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 			before := generated(ctx, webhook)
-			Expect(world.receiver.Secrets(path, current(before))).To(Succeed())
+			Expect(cluster.receiver.Secrets(path, current(before))).To(Succeed())
 
 			owner := webhook.DeepCopy()
 			publishing, stop := context.WithCancel(ctx)
@@ -77,21 +77,21 @@ var _ = Describe("A receiver that knows one secret", func() {
 				defer GinkgoRecover()
 				defer close(done)
 				for publishing.Err() == nil {
-					published = append(published, create(ctx, deliveryIn(namespace, fmt.Sprintf("d%d", len(published)), byGateway(owner))))
+					published = append(published, create(ctx, newDeliveryIn(namespace, fmt.Sprintf("d%d", len(published)), byGateway(owner))))
 					select {
 					case <-publishing.Done():
 					case <-time.After(30 * time.Millisecond):
 					}
 				}
 			}()
-			Eventually(func() int { return world.receiver.Counts(path).Accepted }).Should(BeNumerically(">=", 3))
+			Eventually(func() int { return cluster.receiver.Counts(path).Accepted }).Should(BeNumerically(">=", 3))
 			next := rotated(ctx, webhook, "now")
 			Expect(string(next.Data[v1alpha1.PreviousSecretKey])).To(Equal(current(before)))
 			end, err := time.Parse(time.RFC3339, next.Annotations[v1alpha1.PreviousUntilAnnotation])
 			Expect(err).NotTo(HaveOccurred())
 
 			Eventually(time.Now).Should(BeTemporally(">=", end.Add(after-overlap)))
-			Expect(world.receiver.Secrets(path, current(next))).To(Succeed())
+			Expect(cluster.receiver.Secrets(path, current(next))).To(Succeed())
 			Eventually(func() map[string][]byte { return generated(ctx, webhook).Data }).
 				Should(Equal(map[string][]byte{v1alpha1.SecretKey: next.Data[v1alpha1.SecretKey]}), "the old one is pruned")
 			Expect(time.Now()).To(BeTemporally(">=", end))
@@ -100,7 +100,7 @@ var _ = Describe("A receiver that knows one secret", func() {
 			for _, delivery := range published {
 				Eventually(state(ctx, delivery)).Should(HavePrefix("Succeeded "))
 			}
-			counts := world.receiver.Counts(path)
+			counts := cluster.receiver.Counts(path)
 			Expect([]int{counts.Unique, counts.Accepted, counts.Duplicates}).To(Equal([]int{len(published), len(published), 0}))
 			Expect(fresh(ctx, webhook).Status.Signing).To(Equal(&v1alpha1.SigningStatus{SecretName: "orders-signing"}))
 		}, SpecTimeout(soon))
@@ -111,36 +111,36 @@ var _ = Describe("A rotation", func() {
 	It("signs with both secrets, and with the new one first once that was accepted", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		path := "/" + namespace
-		world.receiver.Script(path, receiver.Step{Fault: receiver.CheckSignature})
-		startOperator(setup{namespace: namespace})
-		webhook := create(ctx, hookIn(namespace, rotating(time.Hour)))
+		cluster.receiver.Script(path, receiver.Step{Fault: receiver.CheckSignature})
+		startOperator(operatorOptions{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace, rotating(time.Hour)))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		old := current(generated(ctx, webhook))
 		now := current(rotated(ctx, webhook, "now"))
 		Expect(now).NotTo(Equal(old))
 		Expect(fresh(ctx, webhook).Status.Signing.Primary).To(Equal(v1alpha1.SigningKeyPrevious))
-		Expect(world.receiver.Secrets(path, now)).To(Succeed())
+		Expect(cluster.receiver.Secrets(path, now)).To(Succeed())
 		for i, want := range []string{"Succeeded Delivered 2", "Succeeded Delivered 1"} {
-			Eventually(state(ctx, create(ctx, deliveryIn(namespace, fmt.Sprintf("d%d", i))))).Should(Equal(want))
+			Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, fmt.Sprintf("d%d", i))))).Should(Equal(want))
 		}
 		Eventually(func() v1alpha1.SigningKey { return fresh(ctx, webhook).Status.Signing.Primary }).Should(Equal(v1alpha1.SigningKeyCurrent))
 		type signs struct{ Ours, Next, Standard bool }
 		var got []signs
-		for _, post := range world.receiver.Received(path) {
+		for _, post := range cluster.receiver.Received(path) {
 			got = append(got, signs{post.Ours, post.Next, post.Standard})
 			Expect(strings.Fields(post.Header.Get("Webhook-Signature"))).To(HaveLen(2))
 		}
 		Expect(got).To(Equal([]signs{{false, true, true}, {true, false, true}, {true, false, true}}))
 
 		// The next process knows it from the status.
-		startOperator(setup{namespace: namespace})
-		Eventually(state(ctx, create(ctx, deliveryIn(namespace, "d2")))).Should(Equal("Succeeded Delivered 1"))
+		startOperator(operatorOptions{namespace: namespace})
+		Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, "d2")))).Should(Equal("Succeeded Delivered 1"))
 	}, SpecTimeout(soon))
 
 	It("within an overlap drops the oldest secret; without one the old", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		startOperator(setup{namespace: namespace})
-		webhook := create(ctx, hookIn(namespace, rotating(time.Hour)))
+		startOperator(operatorOptions{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace, rotating(time.Hour)))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		first := rotated(ctx, webhook, "first")
 		second := rotated(ctx, webhook, "second")
@@ -155,9 +155,9 @@ var _ = Describe("A rotation", func() {
 
 	It("of a Secret that its owner keeps is refused and changes nothing", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		startOperator(setup{namespace: namespace})
+		startOperator(operatorOptions{namespace: namespace})
 		secret := create(ctx, ownSecret(namespace))
-		webhook := create(ctx, hookIn(namespace, usesKeys))
+		webhook := create(ctx, newWebhookIn(namespace, usesKeys))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		annotate(ctx, webhook, v1alpha1.RotateRequestedAtAnnotation, "now")
 		Eventually(func() string { return fresh(ctx, webhook).Status.LastHandledRotateAt }).Should(Equal("now"))
@@ -165,10 +165,10 @@ var _ = Describe("A rotation", func() {
 		Expect(fresh(ctx, secret).ResourceVersion).To(Equal(before))
 	}, SpecTimeout(soon))
 
-	It("replaces a generated secret that somebody made unfit to sign", func(ctx SpecContext) {
+	It("replaces a generated secret that is unfit to sign", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		o := startOperator(setup{namespace: namespace})
-		webhook := create(ctx, hookIn(namespace))
+		o := startOperator(operatorOptions{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		change(ctx, generated(ctx, webhook), func(s *corev1.Secret) { s.Data[v1alpha1.SecretKey] = []byte("short") })
 		o.secrets.Invalidate(webhook.UID)
@@ -199,14 +199,14 @@ func rotateWithFault(ctx context.Context, namespace string, n int, met fault) {
 	GinkgoHelper()
 	var armed, hit atomic.Bool
 	about := fmt.Sprintf("request %d: %s", n, met)
-	o := startOperator(setup{namespace: namespace, fault: func(_ int64, verb string, object client.Object) fault {
+	o := startOperator(operatorOptions{namespace: namespace, fault: func(_ int64, verb string, object client.Object) fault {
 		_, isSecret := object.(*corev1.Secret)
 		if isSecret == (n == 0) && armed.Load() && hit.CompareAndSwap(false, true) {
 			return met
 		}
 		return carriedOut
 	}})
-	webhook := create(ctx, hookIn(namespace))
+	webhook := create(ctx, newWebhookIn(namespace))
 	Eventually(ready(ctx, webhook)).Should(Equal("True Ready"), about)
 	before := current(generated(ctx, webhook))
 	armed.Store(true)
@@ -214,7 +214,7 @@ func rotateWithFault(ctx context.Context, namespace string, n int, met fault) {
 	Eventually(hit.Load).Should(BeTrue(), about)
 	if met == diesBefore || met == diesAfter {
 		o.stop()
-		startOperator(setup{namespace: namespace})
+		startOperator(operatorOptions{namespace: namespace})
 	}
 	Eventually(func() string { return fresh(ctx, webhook).Status.LastHandledRotateAt }).Should(Equal("now"), about)
 	after := generated(ctx, webhook)

@@ -14,34 +14,34 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// laggingCache is a cache of deliveries that can be kept from hearing of one:
+// staleCache is a cache of deliveries that can be kept from hearing of one:
 // it shows what was and holds the events back, until it catches up.
-type laggingCache struct {
+type staleCache struct {
 	cache.Cache
 
-	mu    sync.Mutex
-	shows map[types.NamespacedName]*v1alpha1.WebhookDelivery
-	late  []func() // events
+	mu         sync.Mutex
+	shows      map[types.NamespacedName]*v1alpha1.WebhookDelivery
+	heldEvents []func() // events
 }
 
 // show makes the cache show this object until catchUp.
-func (c *laggingCache) show(delivery *v1alpha1.WebhookDelivery) {
+func (c *staleCache) show(delivery *v1alpha1.WebhookDelivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shows[keyOf(delivery)] = delivery.DeepCopy()
 }
 
-func (c *laggingCache) catchUp() {
+func (c *staleCache) catchUp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.shows)
-	for _, event := range c.late {
+	for _, event := range c.heldEvents {
 		event()
 	}
-	c.late = nil
+	c.heldEvents = nil
 }
 
-func (c *laggingCache) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+func (c *staleCache) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 	c.mu.Lock()
 	shown := c.shows[key]
 	c.mu.Unlock()
@@ -52,17 +52,17 @@ func (c *laggingCache) Get(ctx context.Context, key client.ObjectKey, object cli
 	return c.Cache.Get(ctx, key, object, options...)
 }
 
-func (c *laggingCache) GetInformer(ctx context.Context, object client.Object, options ...cache.InformerGetOption) (cache.Informer, error) {
+func (c *staleCache) GetInformer(ctx context.Context, object client.Object, options ...cache.InformerGetOption) (cache.Informer, error) {
 	informer, err := c.Cache.GetInformer(ctx, object, options...)
 	return laggingInformer{informer, c}, err
 }
 
 // event passes an event on, now or late.
-func (c *laggingCache) event(object any, pass func()) {
+func (c *staleCache) event(object any, pass func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if delivery, ok := object.(*v1alpha1.WebhookDelivery); ok && c.shows[keyOf(delivery)] != nil {
-		c.late = append(c.late, pass)
+		c.heldEvents = append(c.heldEvents, pass)
 		return
 	}
 	pass()
@@ -70,7 +70,7 @@ func (c *laggingCache) event(object any, pass func()) {
 
 type laggingInformer struct {
 	cache.Informer
-	cache *laggingCache
+	cache *staleCache
 }
 
 func (i laggingInformer) AddEventHandlerWithOptions(handler toolscache.ResourceEventHandler, options toolscache.HandlerOptions) (toolscache.ResourceEventHandlerRegistration, error) {

@@ -29,9 +29,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// world is what all specs share: a control plane, a receiver and a dispatcher.
+// cluster is what all specs share: a control plane, a receiver and a dispatcher.
 // Each spec has a namespace and paths of its own.
-var world struct {
+var cluster struct {
 	cp       *controlplane.ControlPlane
 	admin    client.Client // all rights, no cache
 	scheme   *runtime.Scheme
@@ -57,28 +57,28 @@ func TestReconcilers(t *testing.T) {
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	ctrl.SetLogger(GinkgoLogr)
-	world.scheme = runtime.NewScheme()
-	Expect(clientgoscheme.AddToScheme(world.scheme)).To(Succeed())
-	Expect(v1alpha1.AddToScheme(world.scheme)).To(Succeed())
+	cluster.scheme = runtime.NewScheme()
+	Expect(clientgoscheme.AddToScheme(cluster.scheme)).To(Succeed())
+	Expect(v1alpha1.AddToScheme(cluster.scheme)).To(Succeed())
 
 	var err error
-	world.cp, err = controlplane.Start(ctx, controlplane.Options{
+	cluster.cp, err = controlplane.Start(ctx, controlplane.Options{
 		UnsafeNoFsync: true, Manifests: []string{"../config/crd/bases"},
 		Progress: func(text string) { GinkgoWriter.Println(text) },
 	})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() error { return world.cp.Stop() })
-	config := world.cp.AdminConfig()
+	DeferCleanup(func() error { return cluster.cp.Stop() })
+	config := cluster.cp.AdminConfig()
 	config.QPS = -1
-	world.admin, err = client.New(config, client.Options{Scheme: world.scheme})
+	cluster.admin, err = client.New(config, client.Options{Scheme: cluster.scheme})
 	Expect(err).NotTo(HaveOccurred())
 	for _, list := range []client.ObjectList{&v1alpha1.WebhookList{}, &v1alpha1.WebhookDeliveryList{}, &v1alpha1.EventTypeList{}} {
-		Eventually(func() error { return world.admin.List(ctx, list) }).Should(Succeed(), "discovery shows a new group a little later")
+		Eventually(func() error { return cluster.admin.List(ctx, list) }).Should(Succeed(), "discovery shows a new group a little later")
 	}
 
-	world.receiver, err = receiver.Start(receiver.Options{})
+	cluster.receiver, err = receiver.Start(receiver.Options{})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(world.receiver.Close)
+	DeferCleanup(cluster.receiver.Close)
 	startDispatcher()
 }, NodeTimeout(20*time.Minute))
 
@@ -97,7 +97,7 @@ func startDispatcher() {
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- dispatcher.NewServer(sender, nil).Serve(ctx, listener, time.Second) }()
-	world.sender = dispatcher.NewClient(socket)
+	cluster.sender = dispatcher.NewClient(socket)
 	DeferCleanup(func() error {
 		stop()
 		<-served // attempts that specs left hanging are cut off
@@ -108,18 +108,18 @@ func startDispatcher() {
 // newNamespace makes a namespace; its name is also a path of the receiver.
 func newNamespace(ctx context.Context) string {
 	GinkgoHelper()
-	name := fmt.Sprintf("spec-%d", world.serial.Add(1))
-	Expect(world.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
+	name := fmt.Sprintf("spec-%d", cluster.serial.Add(1))
+	Expect(cluster.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
 	return name
 }
 
-// hookIn is a Webhook whose endpoint is the receiver's path of the namespace.
+// newWebhookIn is a Webhook whose endpoint is the receiver's path of the namespace.
 // Its retries come quickly.
-func hookIn(namespace string, changes ...func(*v1alpha1.Webhook)) *v1alpha1.Webhook {
+func newWebhookIn(namespace string, changes ...func(*v1alpha1.Webhook)) *v1alpha1.Webhook {
 	webhook := &v1alpha1.Webhook{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders"},
 		Spec: v1alpha1.WebhookSpec{
-			URL: world.receiver.URL("/" + namespace), Events: []string{"*"},
+			URL: cluster.receiver.URL("/" + namespace), Events: []string{"*"},
 			RetryPolicy: delays(10*time.Millisecond, 10*time.Millisecond, 10*time.Millisecond, 10*time.Millisecond),
 		},
 	}
@@ -129,8 +129,8 @@ func hookIn(namespace string, changes ...func(*v1alpha1.Webhook)) *v1alpha1.Webh
 	return webhook
 }
 
-// deliveryIn is a delivery to hookIn, as applied by hand.
-func deliveryIn(namespace, name string, changes ...func(*v1alpha1.WebhookDelivery)) *v1alpha1.WebhookDelivery {
+// newDeliveryIn is a delivery to hookIn, as applied by hand.
+func newDeliveryIn(namespace, name string, changes ...func(*v1alpha1.WebhookDelivery)) *v1alpha1.WebhookDelivery {
 	delivery := &v1alpha1.WebhookDelivery{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.WebhookDeliverySpec{
@@ -156,14 +156,14 @@ func byGateway(webhook *v1alpha1.Webhook) func(*v1alpha1.WebhookDelivery) {
 
 func create[T client.Object](ctx context.Context, object T) T {
 	GinkgoHelper()
-	Expect(world.admin.Create(ctx, object)).To(Succeed())
+	Expect(cluster.admin.Create(ctx, object)).To(Succeed())
 	return object
 }
 
 // fresh returns the object as it is now.
 func fresh[T client.Object](ctx context.Context, object T) T {
 	GinkgoHelper()
-	Expect(world.admin.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+	Expect(cluster.admin.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
 	return object
 }
 
@@ -171,11 +171,11 @@ func fresh[T client.Object](ctx context.Context, object T) T {
 func change[T client.Object](ctx context.Context, object T, apply func(T)) {
 	GinkgoHelper()
 	Eventually(func() error {
-		if err := world.admin.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+		if err := cluster.admin.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
 			return err
 		}
 		apply(object)
-		return world.admin.Update(ctx, object)
+		return cluster.admin.Update(ctx, object)
 	}).Should(Succeed())
 }
 
@@ -195,7 +195,7 @@ func annotate(ctx context.Context, object client.Object, key, value string) {
 func state(ctx context.Context, delivery *v1alpha1.WebhookDelivery) func() string {
 	return func() string {
 		var now v1alpha1.WebhookDelivery
-		if err := world.admin.Get(ctx, client.ObjectKeyFromObject(delivery), &now); err != nil {
+		if err := cluster.admin.Get(ctx, client.ObjectKeyFromObject(delivery), &now); err != nil {
 			return err.Error()
 		}
 		return fmt.Sprintf("%s %s %d", now.Status.State, succeededReason(&now), now.Status.Attempts)
@@ -206,7 +206,7 @@ func state(ctx context.Context, delivery *v1alpha1.WebhookDelivery) func() strin
 func ready(ctx context.Context, webhook *v1alpha1.Webhook) func() string {
 	return func() string {
 		var now v1alpha1.Webhook
-		if err := world.admin.Get(ctx, client.ObjectKeyFromObject(webhook), &now); err != nil {
+		if err := cluster.admin.Get(ctx, client.ObjectKeyFromObject(webhook), &now); err != nil {
 			return err.Error()
 		}
 		condition := findCondition(now.Status.Conditions, v1alpha1.ConditionReady)

@@ -21,7 +21,7 @@ import (
 // One object that the API server takes and Go cannot decode stops the informer
 // of its kind, and with it every tenant. So each spelling of a value must be
 // either refused or decoded.
-var _ = Describe("A spelling that somebody may have got past the schema", func() {
+var _ = Describe("A value whose spelling may pass the schema", func() {
 	durations := []string{
 		`"1h1h"`, `"0.0000001s"`, `"999999999999h"`, `"1.5.5s"`, `"1.s"`, `".5s"`, `"5"`, `"0"`, `""`, `"-1s"`, `"+5s"`, `"5S"`, `"5µs"`, `"5us"`, `"5ns"`, `"1d"`,
 		`" 5s"`, `"5s\n"`, `"٥s"`, `"2562047h47m16.854775807s"`, `"2562048h"`, `"9223372036854775808ms"`, `"0.00000000000000000000000000s"`, `"00000000000000000000000000005s"`, `5`, `5000000000`, `null`, `{}`, `[]`, `true`, `["5s"]`,
@@ -77,7 +77,7 @@ var _ = Describe("A spelling that somebody may have got past the schema", func()
 		{"EventType", "status", []string{"status", "conditions"}, conditions},
 	}
 	for _, f := range fields {
-		It("is refused or decoded: "+f.kind+" "+strings.Join(f.path, "."), func(ctx SpecContext) {
+		It("is refused by the API server or decoded: "+f.kind+" "+strings.Join(f.path, "."), func(ctx SpecContext) {
 			namespace := newNamespace(ctx)
 			var broken []string
 			taken := 0
@@ -139,16 +139,16 @@ func rawObject(kind, namespace, name string, path []string, value string) *unstr
 func put(ctx context.Context, object *unstructured.Unstructured, subresource string) error {
 	GinkgoHelper()
 	if subresource == "" {
-		return world.admin.Create(ctx, object)
+		return cluster.admin.Create(ctx, object)
 	}
 	status := object.Object["status"]
 	delete(object.Object, "status")
-	Expect(world.admin.Create(ctx, object)).To(Succeed())
+	Expect(cluster.admin.Create(ctx, object)).To(Succeed())
 	object.Object["status"] = status
 	DeferCleanup(func(ctx SpecContext) { // EventTypes belong to no namespace
-		Expect(client.IgnoreNotFound(world.admin.Delete(ctx, object))).To(Succeed())
+		Expect(client.IgnoreNotFound(cluster.admin.Delete(ctx, object))).To(Succeed())
 	}, NodeTimeout(soon))
-	return world.admin.Status().Update(ctx, object)
+	return cluster.admin.Status().Update(ctx, object)
 }
 
 // decodes reads an object as the informers do.
@@ -160,7 +160,7 @@ func decodes(ctx context.Context, object *unstructured.Unstructured) error {
 	case "EventType":
 		typed = &v1alpha1.EventType{}
 	}
-	err := world.admin.Get(ctx, types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}, typed)
+	err := cluster.admin.Get(ctx, types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}, typed)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

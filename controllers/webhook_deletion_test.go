@@ -16,32 +16,32 @@ import (
 )
 
 // What is known of a webhook goes with it, whatever was under way.
-var _ = Describe("Webhooks that come and go with attempts in flight", func() {
-	It("leave nothing behind", func(ctx SpecContext) {
+var _ = Describe("Webhooks that are created and deleted with attempts under way", func() {
+	It("leave no entry in any table", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		world.receiver.Script("/"+namespace, receiver.Step{Delay: 300 * time.Millisecond, Status: 429, Header: map[string]string{"Retry-After": "1"}})
-		o := startOperator(setup{namespace: namespace})
+		cluster.receiver.Script("/"+namespace, receiver.Step{Delay: 300 * time.Millisecond, Status: 429, Header: map[string]string{"Retry-After": "1"}})
+		o := startOperator(operatorOptions{namespace: namespace})
 		for round := range 3 {
 			var webhooks []*v1alpha1.Webhook
 			for i := range 10 {
-				webhook := create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) {
+				webhook := create(ctx, newWebhookIn(namespace, func(w *v1alpha1.Webhook) {
 					w.Name = fmt.Sprintf("w%d-%d", round, i)
 					w.Annotations = map[string]string{v1alpha1.EnableRequestedAtAnnotation: ""}
 				}))
-				create(ctx, deliveryIn(namespace, webhook.Name, func(d *v1alpha1.WebhookDelivery) {
+				create(ctx, newDeliveryIn(namespace, webhook.Name, func(d *v1alpha1.WebhookDelivery) {
 					d.Spec.WebhookRef.Name = webhook.Name
 					d.Spec.TTLAfterFinished = duration(hour)
 				}))
 				webhooks = append(webhooks, webhook)
 			}
-			Eventually(func() int { return world.receiver.Counts("/" + namespace).Posts }).Should(BeNumerically(">=", 10*(round+1)))
+			Eventually(func() int { return cluster.receiver.Counts("/" + namespace).Posts }).Should(BeNumerically(">=", 10*(round+1)))
 			for _, webhook := range webhooks {
-				Expect(world.admin.Delete(ctx, webhook)).To(Succeed())
+				Expect(cluster.admin.Delete(ctx, webhook)).To(Succeed())
 			}
 		}
 		Eventually(func() int {
 			var list v1alpha1.WebhookDeliveryList
-			Expect(world.admin.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
+			Expect(cluster.admin.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
 			return len(list.Items)
 		}).Should(BeZero())
 		Eventually(o.leftovers).Should(BeEmpty())

@@ -12,7 +12,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-func TestEventsOfAnEndpoint(t *testing.T) {
+func TestEventsForChangesOfTheState(t *testing.T) {
 	status := func(state v1alpha1.WebhookState, healthy metav1.ConditionStatus, reason string) *v1alpha1.WebhookStatus {
 		return &v1alpha1.WebhookStatus{State: state, Conditions: []metav1.Condition{
 			{Type: v1alpha1.ConditionEndpointHealthy, Status: healthy, Reason: reason, Message: "it says why"},
@@ -59,7 +59,7 @@ func TestEventsOfAnEndpoint(t *testing.T) {
 }
 
 // A request by an empty annotation is answered, once for each time that it is made.
-func TestEmptyRequestsAreTold(t *testing.T) {
+func TestEmptyRequestsAreReportedOnce(t *testing.T) {
 	recorder := events.NewFakeRecorder(8)
 	r := &WebhookReconciler{Recorder: recorder}
 	for _, annotations := range []map[string]string{

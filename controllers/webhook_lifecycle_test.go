@@ -21,14 +21,14 @@ import (
 )
 
 func posts(namespace string) func() int {
-	return func() int { return world.receiver.Counts("/" + namespace).Posts }
+	return func() int { return cluster.receiver.Counts("/" + namespace).Posts }
 }
 
 // names polls the deliveries that there are.
 func names(ctx context.Context, namespace string) func() []string {
 	return func() []string {
 		var list v1alpha1.WebhookDeliveryList
-		Expect(world.admin.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
+		Expect(cluster.admin.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
 		var all []string
 		for i := range list.Items {
 			all = append(all, list.Items[i].Name)
@@ -40,9 +40,9 @@ func names(ctx context.Context, namespace string) func() []string {
 var _ = Describe("A signing Secret", func() {
 	It("signs only once it is there, labelled and fit", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		o := startOperator(setup{namespace: namespace})
-		webhook := create(ctx, hookIn(namespace, usesKeys))
-		delivery := create(ctx, deliveryIn(namespace, "a"))
+		o := startOperator(operatorOptions{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace, usesKeys))
+		delivery := create(ctx, newDeliveryIn(namespace, "a"))
 		look := func() { // what the reader of secrets does by itself after 15 s and more
 			o.secrets.Forget(webhook.UID)
 			annotate(ctx, webhook, "wake", time.Now().String())
@@ -58,13 +58,13 @@ var _ = Describe("A signing Secret", func() {
 		Eventually(ready(ctx, webhook)).Should(Equal("False SecretInvalid"))
 		Consistently(posts(namespace), "200ms").Should(BeZero())
 		change(ctx, secret, func(s *corev1.Secret) { s.Data[v1alpha1.SecretKey] = []byte(newSecret) })
-		Expect(world.receiver.Secrets("/"+namespace, newSecret)).To(Succeed())
+		Expect(cluster.receiver.Secrets("/"+namespace, newSecret)).To(Succeed())
 		look()
 		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 1"))
-		Expect(world.receiver.Counts("/" + namespace)).To(Equal(receiver.Counts{Posts: 1, Verified: 1, Unique: 1, Accepted: 1}))
+		Expect(cluster.receiver.Counts("/" + namespace)).To(Equal(receiver.Counts{Posts: 1, Verified: 1, Unique: 1, Accepted: 1}))
 	}, SpecTimeout(soon))
 
-	It("that was restored without its owner is adopted and signs on", func(ctx SpecContext) {
+	It("that was restored without its owner is adopted and goes on signing", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		restored := create(ctx, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{
@@ -73,20 +73,20 @@ var _ = Describe("A signing Secret", func() {
 			},
 			Data: map[string][]byte{v1alpha1.SecretKey: []byte(newSecret)},
 		})
-		Expect(world.receiver.Secrets("/"+namespace, newSecret)).To(Succeed())
-		webhook := create(ctx, hookIn(namespace))
-		startOperator(setup{namespace: namespace})
-		delivery := create(ctx, deliveryIn(namespace, "a"))
+		Expect(cluster.receiver.Secrets("/"+namespace, newSecret)).To(Succeed())
+		webhook := create(ctx, newWebhookIn(namespace))
+		startOperator(operatorOptions{namespace: namespace})
+		delivery := create(ctx, newDeliveryIn(namespace, "a"))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 1"))
 		Expect(metav1.IsControlledBy(fresh(ctx, restored), webhook)).To(BeTrue())
 		Expect(restored.Data).To(Equal(map[string][]byte{v1alpha1.SecretKey: []byte(newSecret)}))
-		Expect(world.receiver.Counts("/" + namespace).Verified).To(Equal(1))
+		Expect(cluster.receiver.Counts("/" + namespace).Verified).To(Equal(1))
 	}, SpecTimeout(soon))
 
 	It("that was restored with an owner that is gone is collected, and the webhook gets another", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		webhook := create(ctx, hookIn(namespace))
+		webhook := create(ctx, newWebhookIn(namespace))
 		restored := create(ctx, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: namespace, Name: "orders-signing",
@@ -98,20 +98,20 @@ var _ = Describe("A signing Secret", func() {
 			Data: map[string][]byte{v1alpha1.SecretKey: []byte(newSecret)},
 		})
 		Eventually(func() bool {
-			return apierrors.IsNotFound(world.admin.Get(ctx, client.ObjectKeyFromObject(restored), &corev1.Secret{}))
+			return apierrors.IsNotFound(cluster.admin.Get(ctx, client.ObjectKeyFromObject(restored), &corev1.Secret{}))
 		}).Should(BeTrue(), "though the webhook is there: it has another uid")
-		startOperator(setup{namespace: namespace})
+		startOperator(operatorOptions{namespace: namespace})
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		made := &corev1.Secret{}
-		Expect(world.admin.Get(ctx, client.ObjectKeyFromObject(restored), made)).To(Succeed())
+		Expect(cluster.admin.Get(ctx, client.ObjectKeyFromObject(restored), made)).To(Succeed())
 		Expect(metav1.IsControlledBy(made, webhook)).To(BeTrue())
 	}, SpecTimeout(soon))
 
-	It("that was made by somebody else is not adopted, and the way out keeps it", func(ctx SpecContext) {
+	It("that another client created is not adopted, and the documented way out keeps it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		foreign := create(ctx, ownSecret(namespace, func(s *corev1.Secret) { s.Name = "orders-signing" }))
-		webhook := create(ctx, hookIn(namespace))
-		o := startOperator(setup{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace))
+		o := startOperator(operatorOptions{namespace: namespace})
 		Eventually(ready(ctx, webhook)).Should(Equal("False SecretNotPermitted"))
 		Expect(fresh(ctx, foreign).OwnerReferences).To(BeEmpty())
 		change(ctx, foreign, func(s *corev1.Secret) { s.Labels[v1alpha1.WebhookLabel] = "orders" })
@@ -123,36 +123,36 @@ var _ = Describe("A signing Secret", func() {
 
 	It("of another Webhook never signs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		startOperator(setup{namespace: namespace})
-		owner := create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) { w.Name = "billing" }))
+		startOperator(operatorOptions{namespace: namespace})
+		owner := create(ctx, newWebhookIn(namespace, func(w *v1alpha1.Webhook) { w.Name = "billing" }))
 		Eventually(ready(ctx, owner)).Should(Equal("True Ready"))
-		thief := create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) {
+		thief := create(ctx, newWebhookIn(namespace, func(w *v1alpha1.Webhook) {
 			w.Spec.Signing = &v1alpha1.Signing{SecretRef: &v1alpha1.SecretKeyReference{Name: "billing-signing"}}
 		}))
-		delivery := create(ctx, deliveryIn(namespace, "a"))
+		delivery := create(ctx, newDeliveryIn(namespace, "a"))
 		Eventually(ready(ctx, thief)).Should(Equal("False SecretNotPermitted"))
 		Eventually(state(ctx, delivery)).Should(Equal("Pending SigningSecretUnavailable 0"))
 		Consistently(posts(namespace), "200ms").Should(BeZero())
 	}, SpecTimeout(soon))
 
-	It("that is deleted is missed by the first attempt: its webhook says so, or makes a new one", func(ctx SpecContext) {
+	It("that is deleted is missed by the first attempt: the webhook's status says so, or a new one is created", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		o := startOperator(setup{namespace: namespace})
-		generated := create(ctx, hookIn(namespace))
-		own := create(ctx, hookIn(namespace, usesKeys, func(w *v1alpha1.Webhook) { w.Name = "billing" }))
+		o := startOperator(operatorOptions{namespace: namespace})
+		generated := create(ctx, newWebhookIn(namespace))
+		own := create(ctx, newWebhookIn(namespace, usesKeys, func(w *v1alpha1.Webhook) { w.Name = "billing" }))
 		secret := create(ctx, ownSecret(namespace))
 		for _, webhook := range []*v1alpha1.Webhook{generated, own} {
 			o.secrets.Forget(webhook.UID)
 			annotate(ctx, webhook, "wake", "now")
 			Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		}
-		Expect(world.admin.Delete(ctx, secret)).To(Succeed())
-		Expect(world.admin.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders-signing"}})).To(Succeed())
+		Expect(cluster.admin.Delete(ctx, secret)).To(Succeed())
+		Expect(cluster.admin.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders-signing"}})).To(Succeed())
 		for _, webhook := range []*v1alpha1.Webhook{generated, own} {
 			o.secrets.Forget(webhook.UID) // as after 30 s
 		}
-		first := create(ctx, deliveryIn(namespace, "a"))
-		second := create(ctx, deliveryIn(namespace, "b", func(d *v1alpha1.WebhookDelivery) { d.Spec.WebhookRef.Name = "billing" }))
+		first := create(ctx, newDeliveryIn(namespace, "a"))
+		second := create(ctx, newDeliveryIn(namespace, "b", func(d *v1alpha1.WebhookDelivery) { d.Spec.WebhookRef.Name = "billing" }))
 		Eventually(ready(ctx, own)).Should(Equal("False SecretNotFound"))
 		Eventually(state(ctx, second)).Should(Equal("Pending SigningSecretUnavailable 0"))
 		Eventually(state(ctx, first)).WithTimeout(2*soon).Should(Equal("Succeeded Delivered 1"), "once it looks again after 15 s")
@@ -161,14 +161,14 @@ var _ = Describe("A signing Secret", func() {
 
 	It("is read again once an endpoint refuses a signature", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		world.receiver.Script("/"+namespace, receiver.Step{Fault: receiver.CheckSignature})
-		startOperator(setup{namespace: namespace})
+		cluster.receiver.Script("/"+namespace, receiver.Step{Fault: receiver.CheckSignature})
+		startOperator(operatorOptions{namespace: namespace})
 		secret := create(ctx, ownSecret(namespace))
-		webhook := create(ctx, hookIn(namespace, usesKeys))
+		webhook := create(ctx, newWebhookIn(namespace, usesKeys))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		change(ctx, secret, func(s *corev1.Secret) { s.Data[v1alpha1.SecretKey] = []byte(oldSecret) })
-		Expect(world.receiver.Secrets("/"+namespace, oldSecret)).To(Succeed())
-		Eventually(state(ctx, create(ctx, deliveryIn(namespace, "a")))).Should(Equal("Succeeded Delivered 2"))
+		Expect(cluster.receiver.Secrets("/"+namespace, oldSecret)).To(Succeed())
+		Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, "a")))).Should(Equal("Succeeded Delivered 2"))
 	}, SpecTimeout(soon))
 })
 
@@ -177,27 +177,27 @@ var _ = Describe("Retention", func() {
 
 	It("deletes what the gateway made, the oldest first, also after a restart", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		webhook := create(ctx, hookIn(namespace))
-		first := startOperator(setup{namespace: namespace})
-		create(ctx, deliveryIn(namespace, "by-hand"))
+		webhook := create(ctx, newWebhookIn(namespace))
+		first := startOperator(operatorOptions{namespace: namespace})
+		create(ctx, newDeliveryIn(namespace, "by-hand"))
 		for i := range 5 {
-			delivery := create(ctx, deliveryIn(namespace, fmt.Sprintf("d%d", i), byGateway(webhook)))
+			delivery := create(ctx, newDeliveryIn(namespace, fmt.Sprintf("d%d", i), byGateway(webhook)))
 			Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 1"))
 		}
 		Expect(names(ctx, namespace)()).To(HaveLen(6))
 		first.stop()
-		startOperator(setup{namespace: namespace, limits: limits}) // knows them from its list
+		startOperator(operatorOptions{namespace: namespace, limits: limits}) // knows them from its list
 		Eventually(names(ctx, namespace)).Should(Equal([]string{"by-hand", "d3", "d4"}))
-		Eventually(state(ctx, create(ctx, deliveryIn(namespace, "d5", byGateway(webhook))))).Should(Equal("Succeeded Delivered 1"))
+		Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, "d5", byGateway(webhook))))).Should(Equal("Succeeded Delivered 1"))
 		Eventually(names(ctx, namespace)).Should(Equal([]string{"by-hand", "d4", "d5"}))
 	}, SpecTimeout(soon))
 
 	It("carries out a retry request that arrives just before the delete", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		world.receiver.Script("/"+namespace, receiver.Step{Status: 500}, receiver.Step{Status: 200})
-		webhook := create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) { w.Spec.RetryPolicy = delays() }))
+		cluster.receiver.Script("/"+namespace, receiver.Step{Status: 500}, receiver.Step{Status: 200})
+		webhook := create(ctx, newWebhookIn(namespace, func(w *v1alpha1.Webhook) { w.Spec.RetryPolicy = delays() }))
 		var asked atomic.Bool
-		startOperator(setup{
+		startOperator(operatorOptions{
 			namespace: namespace, limits: RetentionLimits{Failed: time.Millisecond, Succeeded: time.Hour, MaxCount: 10, MaxBytes: 1 << 20},
 			fault: func(_ int64, verb string, object client.Object) fault {
 				if verb == "delete" && asked.CompareAndSwap(false, true) {
@@ -206,16 +206,16 @@ var _ = Describe("Retention", func() {
 				return carriedOut
 			},
 		})
-		delivery := create(ctx, deliveryIn(namespace, "a", byGateway(webhook)))
+		delivery := create(ctx, newDeliveryIn(namespace, "a", byGateway(webhook)))
 		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 2"))
 	}, SpecTimeout(soon))
 
 	for _, met := range []fault{failsBefore, failsAfter, conflicts} {
 		It("deletes in the end although: "+string(met), func(ctx SpecContext) {
 			namespace := newNamespace(ctx)
-			webhook := create(ctx, hookIn(namespace))
+			webhook := create(ctx, newWebhookIn(namespace))
 			var hit atomic.Bool
-			o := startOperator(setup{
+			o := startOperator(operatorOptions{
 				namespace: namespace, limits: RetentionLimits{Succeeded: time.Millisecond, MaxCount: 10, MaxBytes: 1 << 20},
 				fault: func(_ int64, verb string, _ client.Object) fault {
 					if verb == "delete" && hit.CompareAndSwap(false, true) {
@@ -224,7 +224,7 @@ var _ = Describe("Retention", func() {
 					return carriedOut
 				},
 			})
-			create(ctx, deliveryIn(namespace, "a", byGateway(webhook)))
+			create(ctx, newDeliveryIn(namespace, "a", byGateway(webhook)))
 			Eventually(hit.Load).Should(BeTrue())
 			Eventually(names(ctx, namespace)).Should(BeEmpty())
 			Eventually(func() float64 { return o.metric("bbmcp_retention_deletes_total", nil) }).Should(Equal(1.0))
@@ -233,33 +233,33 @@ var _ = Describe("Retention", func() {
 })
 
 var _ = Describe("Deleting a Webhook", func() {
-	It("deletes its Secret and its deliveries, those by hand too", func(ctx SpecContext) {
+	It("deletes its Secret and its deliveries, also those created by hand", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		startOperator(setup{namespace: namespace})
-		webhook := create(ctx, hookIn(namespace))
-		Eventually(state(ctx, create(ctx, deliveryIn(namespace, "by-hand")))).Should(Equal("Succeeded Delivered 1"))
-		Eventually(state(ctx, create(ctx, deliveryIn(namespace, "a", byGateway(webhook))))).Should(Equal("Succeeded Delivered 1"))
+		startOperator(operatorOptions{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace))
+		Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, "by-hand")))).Should(Equal("Succeeded Delivered 1"))
+		Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, "a", byGateway(webhook))))).Should(Equal("Succeeded Delivered 1"))
 		secret := generated(ctx, webhook)
-		Expect(world.admin.Delete(ctx, webhook)).To(Succeed())
+		Expect(cluster.admin.Delete(ctx, webhook)).To(Succeed())
 		Eventually(names(ctx, namespace)).Should(BeEmpty())
 		Eventually(func() bool {
-			return apierrors.IsNotFound(world.admin.Get(ctx, client.ObjectKeyFromObject(secret), secret))
+			return apierrors.IsNotFound(cluster.admin.Get(ctx, client.ObjectKeyFromObject(secret), secret))
 		}).Should(BeTrue())
 	}, SpecTimeout(soon))
 
-	It("and making it anew gives it another Secret and lets nothing of the old one through", func(ctx SpecContext) {
+	It("and creating it anew gives it another Secret and sends no delivery of the old one", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		o := startOperator(setup{namespace: namespace})
-		webhook := create(ctx, hookIn(namespace, func(w *v1alpha1.Webhook) { w.Spec.Suspend = true }))
+		o := startOperator(operatorOptions{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace, func(w *v1alpha1.Webhook) { w.Spec.Suspend = true }))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Suspended"))
-		old := create(ctx, deliveryIn(namespace, "old", byGateway(webhook)))
+		old := create(ctx, newDeliveryIn(namespace, "old", byGateway(webhook)))
 		before := current(generated(ctx, webhook))
-		Expect(world.admin.Delete(ctx, webhook)).To(Succeed())
-		anew := create(ctx, hookIn(namespace))
+		Expect(cluster.admin.Delete(ctx, webhook)).To(Succeed())
+		anew := create(ctx, newWebhookIn(namespace))
 		// Left over from the one before, or already gone: in no case sent.
 		Eventually(func() bool {
 			s := state(ctx, old)()
-			return s == "Failed WebhookReplaced 0" || apierrors.IsNotFound(world.admin.Get(ctx, client.ObjectKeyFromObject(old), old.DeepCopy()))
+			return s == "Failed WebhookReplaced 0" || apierrors.IsNotFound(cluster.admin.Get(ctx, client.ObjectKeyFromObject(old), old.DeepCopy()))
 		}).Should(BeTrue())
 		Eventually(func() string {
 			o.secrets.Forget(anew.UID) // what takes 15 s and more
@@ -267,7 +267,7 @@ var _ = Describe("Deleting a Webhook", func() {
 			return ready(ctx, anew)()
 		}, soon, 200*time.Millisecond).Should(Equal("True Ready"))
 		Expect(current(generated(ctx, anew))).NotTo(Equal(before))
-		Eventually(state(ctx, create(ctx, deliveryIn(namespace, "new")))).Should(Equal("Succeeded Delivered 1"))
+		Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, "new")))).Should(Equal("Succeeded Delivered 1"))
 		Expect(posts(namespace)()).To(Equal(1))
 	}, SpecTimeout(soon))
 })
@@ -276,5 +276,5 @@ var _ = Describe("Deleting a Webhook", func() {
 func patchURL(ctx context.Context, webhook *v1alpha1.Webhook, url string) {
 	GinkgoHelper()
 	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"url":%q}}`, url))
-	Expect(world.admin.Patch(ctx, webhook.DeepCopy(), patch)).To(Succeed())
+	Expect(cluster.admin.Patch(ctx, webhook.DeepCopy(), patch)).To(Succeed())
 }

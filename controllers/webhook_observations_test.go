@@ -192,7 +192,7 @@ func TestConfirmingARotation(t *testing.T) {
 }
 
 // The owner of a Secret puts no end to an overlap, and rotates again without a
-// pause between: the new secret is another one, and nobody has confirmed it.
+// pause between: the new secret is another one, and is not confirmed.
 func TestConfirmingOneOfTwoRotationsWithoutAnEnd(t *testing.T) {
 	now := at(0)
 	o, calls := watched(&now)

@@ -36,7 +36,7 @@ func says(ctx context.Context, webhook *v1alpha1.Webhook) func() string {
 func noted(ctx context.Context, webhook *v1alpha1.Webhook) func() []string {
 	return func() (reasons []string) {
 		var list eventsv1.EventList
-		Expect(world.admin.List(ctx, &list, client.InNamespace(webhook.Namespace))).To(Succeed())
+		Expect(cluster.admin.List(ctx, &list, client.InNamespace(webhook.Namespace))).To(Succeed())
 		for _, event := range list.Items {
 			if event.Regarding.UID == webhook.UID {
 				reasons = append(reasons, event.Reason)
@@ -54,7 +54,7 @@ func policed(ctx context.Context, resources ...string) (string, *admission.Serve
 	server, err := admission.Start()
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(server.Close)
-	remove, err := server.Install(ctx, world.admin, admission.Rule{
+	remove, err := server.Install(ctx, cluster.admin, admission.Rule{
 		Namespace: namespace, Resources: resources, Seconds: 30,
 		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update, admissionregistrationv1.Delete},
 	})
@@ -64,32 +64,32 @@ func policed(ctx context.Context, resources ...string) (string, *admission.Serve
 }
 
 var _ = Describe("A signing secret that the API server refuses to store", func() {
-	It("is told, and stored soon after the quota leaves room", func(ctx SpecContext) {
+	It("is reported in the status, and stored soon after the quota leaves room", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		quota := create(ctx, &corev1.ResourceQuota{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "few"},
 			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"secrets": resource.MustParse("0")}},
 		})
 		Eventually(func() corev1.ResourceList { return fresh(ctx, quota).Status.Hard }).ShouldNot(BeEmpty())
-		startOperator(setup{namespace: namespace})
-		webhook := create(ctx, hookIn(namespace))
+		startOperator(operatorOptions{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace))
 		Eventually(says(ctx, webhook)).Should(And(HavePrefix("False SecretRefused: "), ContainSubstring(`"orders-signing"`), ContainSubstring("exceeded quota: few")))
 		Eventually(noted(ctx, webhook)).Should(ContainElement("SecretRefused"))
-		delivery := create(ctx, deliveryIn(namespace, "a"))
+		delivery := create(ctx, newDeliveryIn(namespace, "a"))
 		Eventually(state(ctx, delivery)).Should(HavePrefix("Pending SigningSecretUnavailable"))
 		Eventually(func() string {
 			return findCondition(fresh(ctx, delivery).Status.Conditions, v1alpha1.ConditionSucceeded).Message
 		}).
 			Should(ContainSubstring("exceeded quota: few"), "what is to be done, there too")
 
-		Expect(world.admin.Delete(ctx, quota)).To(Succeed())
+		Expect(cluster.admin.Delete(ctx, quota)).To(Succeed())
 		lifted := time.Now()
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		AddReportEntry(fmt.Sprintf("Ready %s after the quota was lifted", time.Since(lifted).Round(100*time.Millisecond)), ReportEntryVisibilityAlways)
 		Eventually(state(ctx, delivery)).WithTimeout(time.Minute).Should(HavePrefix("Succeeded"))
 	}, SpecTimeout(2*time.Minute))
 
-	It("is told whatever the code and the reason are that a policy denies with", func(ctx SpecContext) {
+	It("is reported in the status for any code and reason of a policy", func(ctx SpecContext) {
 		var all sync.WaitGroup
 		verdicts := []admission.Verdict{{Code: 409, Reason: metav1.StatusReasonAlreadyExists, Message: "secrets come from the vault"}}
 		for _, code := range []int32{400, 401, 403, 404, 409, 413, 422, 429, 500, 503} {
@@ -100,8 +100,8 @@ var _ = Describe("A signing secret that the API server refuses to store", func()
 			policy.Answer(verdict)
 			all.Go(func() {
 				defer GinkgoRecover()
-				startOperator(setup{namespace: namespace})
-				webhook := create(ctx, hookIn(namespace))
+				startOperator(operatorOptions{namespace: namespace})
+				webhook := create(ctx, newWebhookIn(namespace))
 				about := fmt.Sprintf("%d %s", verdict.Code, verdict.Reason)
 				Eventually(says(ctx, webhook)).Should(And(HavePrefix("False SecretRefused: "), ContainSubstring("denied the request: secrets come from the vault")), about)
 				Eventually(noted(ctx, webhook)).Should(ContainElement("SecretRefused"), about)
@@ -112,11 +112,11 @@ var _ = Describe("A signing secret that the API server refuses to store", func()
 		all.Wait()
 	}, SpecTimeout(2*time.Minute))
 
-	It("is told when a policy has not answered for a while", func(ctx SpecContext) {
+	It("is reported in the status once a policy has not answered for a while", func(ctx SpecContext) {
 		namespace, policy := policed(ctx, "secrets")
 		policy.Answer(admission.Verdict{HangUp: true})
-		startOperator(setup{namespace: namespace})
-		webhook := create(ctx, hookIn(namespace))
+		startOperator(operatorOptions{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace))
 		Eventually(says(ctx, webhook)).Should(HavePrefix("Unknown Progressing: "), "at first it may be starting")
 		Eventually(says(ctx, webhook)).WithTimeout(time.Minute + refusedGrace).Should(And(HavePrefix("False SecretRefused: "), HaveSuffix(`failed calling webhook "`+policy.Name()+`"`)))
 		policy.Allow()
@@ -125,10 +125,10 @@ var _ = Describe("A signing secret that the API server refuses to store", func()
 })
 
 var _ = Describe("A rotation that the API server refuses", func() {
-	It("is told, while the secret that there is signs on, and made later", func(ctx SpecContext) {
+	It("is reported in the status while the present secret goes on signing, and made later", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		startOperator(setup{namespace: namespace})
-		webhook := create(ctx, hookIn(namespace, rotating(time.Hour)))
+		startOperator(operatorOptions{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace, rotating(time.Hour)))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		before := generated(ctx, webhook)
 		change(ctx, before, func(secret *corev1.Secret) { secret.Immutable = new(true) })
@@ -136,12 +136,12 @@ var _ = Describe("A rotation that the API server refuses", func() {
 		Eventually(says(ctx, webhook)).Should(And(HavePrefix("False RotationRefused: "), ContainSubstring(`field is immutable when `)))
 		Eventually(noted(ctx, webhook)).Should(ContainElement("RotationRefused"))
 		Expect(webhook.Status.LastHandledRotateAt).To(BeEmpty())
-		delivery := create(ctx, deliveryIn(namespace, "a"))
+		delivery := create(ctx, newDeliveryIn(namespace, "a"))
 		Eventually(state(ctx, delivery)).Should(HavePrefix("Succeeded"))
 
 		By("as its author makes it anew")
 		owner := before.OwnerReferences
-		Expect(world.admin.Delete(ctx, before)).To(Succeed())
+		Expect(cluster.admin.Delete(ctx, before)).To(Succeed())
 		create(ctx, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: before.Name, Labels: before.Labels, OwnerReferences: owner}, Data: before.Data,
 		})
@@ -152,8 +152,8 @@ var _ = Describe("A rotation that the API server refuses", func() {
 
 	It("leaves an old secret where it cannot be taken out, and says so", func(ctx SpecContext) {
 		namespace, policy := policed(ctx, "secrets")
-		startOperator(setup{namespace: namespace})
-		webhook := create(ctx, hookIn(namespace, rotating(time.Second)))
+		startOperator(operatorOptions{namespace: namespace})
+		webhook := create(ctx, newWebhookIn(namespace, rotating(time.Second)))
 		Eventually(ready(ctx, webhook)).Should(Equal("True Ready"))
 		rotated(ctx, webhook, "now")
 		policy.Answer(admission.Deny(403, "hands off"))

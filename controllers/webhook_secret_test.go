@@ -16,8 +16,8 @@ import (
 )
 
 // A cache that is behind shows a request to rotate that another one has
-// followed. The gateway has answered that one, and somebody holds the secret.
-func TestRotateHeedsTheLatestRequest(t *testing.T) {
+// followed. The gateway has answered that one and handed the secret out.
+func TestRotateAnswersTheLatestRequest(t *testing.T) {
 	wants := func(request, handled string) func(*v1alpha1.Webhook) {
 		return func(w *v1alpha1.Webhook) {
 			metav1.SetMetaDataAnnotation(&w.ObjectMeta, v1alpha1.RotateRequestedAtAnnotation, request)

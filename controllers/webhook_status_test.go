@@ -57,7 +57,7 @@ func TestKstatusBeforeItIsSeen(t *testing.T) {
 	same(t, kstatusOf(t, webhook), status.InProgressStatus)
 }
 
-func TestJudge(t *testing.T) {
+func TestNextWebhookStatus(t *testing.T) {
 	type verdict struct {
 		State      v1alpha1.WebhookState
 		Conditions []string
@@ -236,7 +236,7 @@ func cutAt(condition string) (name, state, reason string) {
 	return condition, "", ""
 }
 
-func TestJudgeWholeStatus(t *testing.T) {
+func TestNextWebhookStatusAsAWhole(t *testing.T) {
 	s := goodScope()
 	now := at(0)
 	o := NewObservations(0, func() time.Time { return now })
@@ -283,11 +283,11 @@ func TestAChangedEndpointIsNotHeld(t *testing.T) {
 	s.webhook.Status.RetryAfterTime = new(metav1.NewTime(at(minute)))
 	o.HoldRetryAfter(s.webhook, at(hour))
 	s.enabled, s.endpointMoved, s.observed = true, true, o.snapshot(s.webhook)
-	judged := nextWebhookStatus(s, o, someBounds)
-	same(t, judged.RetryAfterTime, (*metav1.Time)(nil))
-	r.account(s, judged)
+	status := nextWebhookStatus(s, o, someBounds)
+	same(t, status.RetryAfterTime, (*metav1.Time)(nil))
+	r.account(s, status)
 	s = goodScope()
-	s.webhook.Status, s.observed = *judged, o.snapshot(s.webhook)
+	s.webhook.Status, s.observed = *status, o.snapshot(s.webhook)
 	same(t, nextWebhookStatus(s, o, someBounds).RetryAfterTime, (*metav1.Time)(nil))
 
 	o.HoldRetryAfter(s.webhook, at(2*hour)) // by the new one

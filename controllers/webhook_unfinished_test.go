@@ -72,7 +72,7 @@ func TestUnfinished(t *testing.T) {
 }
 
 // An endpoint that takes a delivery now and then is not told of at each of them.
-func TestFailingAttemptsAreToldOnceAMinute(t *testing.T) {
+func TestFailingAttemptsAreWrittenOnceAMinute(t *testing.T) {
 	condition := func(reason, message string) func(*v1alpha1.Webhook) {
 		return func(w *v1alpha1.Webhook) {
 			w.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEndpointHealthy, Reason: reason, Message: message}}
@@ -100,7 +100,7 @@ func TestFailingAttemptsAreToldOnceAMinute(t *testing.T) {
 
 // How the latest attempt failed is what a person needs: where a status says that
 // the endpoint fails before that is known, it follows at once.
-func TestTheFirstReasonIsToldAtOnce(t *testing.T) {
+func TestTheFirstFailureReasonIsWrittenAtOnce(t *testing.T) {
 	failing := func(message string) *v1alpha1.Webhook {
 		return someWebhook(func(w *v1alpha1.Webhook) {
 			w.Status.Conditions = []metav1.Condition{{

@@ -53,7 +53,7 @@ func (s *street) take(namespace string) (n int) {
 	return n
 }
 
-func TestANamespaceLeavesWorkersToOthers(t *testing.T) {
+func TestWorkerPoolLeavesWorkersToOtherNamespaces(t *testing.T) {
 	s := newStreet(16)
 	same(t, []int{s.take("a"), s.take("b"), s.take("c"), s.take("d")}, []int{12, 2, 1, 1})
 	s.release(inTown("a", 0))
@@ -67,7 +67,7 @@ func TestANamespaceLeavesWorkersToOthers(t *testing.T) {
 	same(t, slices.Contains(woken, inTown("a", 12)), false)
 }
 
-func TestANamespaceWhoseWritesFailHasOneWorkerNowAndThen(t *testing.T) {
+func TestWorkerPoolGivesAFailingNamespaceOneWorkerAfterARest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreet(16)
 		for i, rest := range []int{50, 100, 200, 400, 800, 1600, 2000, 2000} {
@@ -98,7 +98,7 @@ func TestANamespaceWhoseWritesFailHasOneWorkerNowAndThen(t *testing.T) {
 	})
 }
 
-func TestNamespacesWhoseWritesFailShareAQuarterOfTheWorkers(t *testing.T) {
+func TestWorkerPoolGivesFailingNamespacesAQuarter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreet(16)
 		var doubted []string
@@ -123,7 +123,7 @@ func TestNamespacesWhoseWritesFailShareAQuarterOfTheWorkers(t *testing.T) {
 }
 
 // Whatever waits is woken, whatever happens meanwhile.
-func TestNothingThatWaitsForAPlaceIsLost(t *testing.T) {
+func TestWorkerPoolLosesNoWaitingPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreet(4)
 		done := map[types.NamespacedName]int{}
