@@ -227,7 +227,7 @@ var _ = Describe("Over the socket", func() {
 				Eventually(s.served).Should(Receive(BeNil()))
 			} else {
 				Expect(err).To(MatchError(end.err))
-				Eventually(s.served).Should(Receive(MatchError(ContainSubstring("still in flight"))))
+				Eventually(s.served).Should(Receive(MatchError(ContainSubstring("still under way"))))
 			}
 		}
 	})
