@@ -40,6 +40,9 @@ const (
 	// dispatcherRetry is the wait before the next check of a URL while the dispatcher
 	// is not there.
 	dispatcherRetry = 5 * time.Second
+	// failurePoll is how often the cache is asked for the attempt by which an endpoint
+	// failed within statusInterval, until it shows it: a delivery wakes no webhook.
+	failurePoll = time.Second
 	// webhookRetryMax bounds the wait after a pass that failed.
 	webhookRetryMax = 30 * time.Second
 	// resync is how often a Webhook is reconciled without an event: its Secret is not
@@ -55,8 +58,7 @@ type URLChecker interface {
 }
 
 // WebhookReconciler gives each Webhook its id and signing secret, rotates the secret,
-// and writes the status. It is the only
-// writer of that status.
+// and writes the status. It is the only writer of that status.
 type WebhookReconciler struct {
 	Client       client.Client
 	Live         client.Reader
@@ -358,6 +360,9 @@ func (r *WebhookReconciler) requeueDelay(s *webhookScope) time.Duration {
 	}
 	if !s.urlChecked {
 		after = min(after, dispatcherRetry)
+	}
+	if s.unfinished.latest.Reason == "" && s.now.Sub(r.Observations.Facts(s.webhook).LastFailure) < statusInterval {
+		after = min(after, failurePoll)
 	}
 	if end := s.secrets.OverlapEnd; end.After(s.now) {
 		after = min(after, end.Sub(s.now))

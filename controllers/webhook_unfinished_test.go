@@ -120,3 +120,27 @@ func TestTheFirstFailureReasonIsWrittenAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// The cache may show the failed attempt of a delivery after its outcome is observed, and
+// a delivery that shows wakes no webhook.
+func TestAFailureThatTheCacheDoesNotShowIsLookedForAgain(t *testing.T) {
+	timedOut := v1alpha1.Attempt{Reason: "Timeout"}
+	for name, tt := range map[string]struct {
+		latest v1alpha1.Attempt
+		failed time.Duration // ago
+		isSoon bool
+	}{
+		"a failure of just now that is not known": {v1alpha1.Attempt{}, second, true},
+		"a failure of just now that is known":     {timedOut, second, false},
+		"a failure whose delivery was deleted":    {v1alpha1.Attempt{}, 61 * second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &WebhookReconciler{Observations: NewObservations(0, func() time.Time { return at(0) })}
+			webhook := someWebhook(func(w *v1alpha1.Webhook) { w.Status.LastFailureTime = microTime(at(-tt.failed)) })
+			s := &webhookScope{webhook: webhook, now: at(0), urlChecked: true, unfinished: unfinished{latest: tt.latest}}
+			if got := r.requeueDelay(s); (got <= second) != tt.isSoon {
+				t.Errorf("the next pass is due after %s", got)
+			}
+		})
+	}
+}
