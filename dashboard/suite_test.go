@@ -72,21 +72,27 @@ const (
 // everything lets a person use all of the dashboard.
 var everything = []string{viewer, deliveryViewer, editor, publisher}
 
-func newNamespace(ctx context.Context) string { return cluster.NewNamespace(ctx, "dashboard-") }
+func newNamespace(ctx context.Context) string {
+	GinkgoHelper()
+	return cluster.NewNamespace(ctx, "dashboard-")
+}
 
 // newAccount makes a ServiceAccount with these roles and returns its token.
 func newAccount(ctx context.Context, namespace, name string, roles ...string) string {
+	GinkgoHelper()
 	return cluster.NewAccount(ctx, namespace, name, roles...)
 }
 
 // createWebhook makes a webhook as kubectl would, with one attempt for a delivery, and
 // waits until it is ready.
 func createWebhook(ctx context.Context, namespace, name, url string, change ...func(*v1alpha1.Webhook)) string {
+	GinkgoHelper()
 	return cluster.CreateWebhook(ctx, namespace, name, url, change...)
 }
 
 // publishEvent sends an event through the gateway.
 func publishEvent(ctx context.Context, token, body string) {
+	GinkgoHelper()
 	suite.Post(ctx, shared, "/v1/events", token, body)
 }
 

@@ -75,10 +75,14 @@ const (
 )
 
 // newNamespace makes one for a spec.
-func newNamespace(ctx context.Context) string { return cluster.NewNamespace(ctx, "gateway-") }
+func newNamespace(ctx context.Context) string {
+	GinkgoHelper()
+	return cluster.NewNamespace(ctx, "gateway-")
+}
 
 // newAccount makes a ServiceAccount with these roles and returns its token.
 func newAccount(ctx context.Context, namespace, name string, roles ...string) string {
+	GinkgoHelper()
 	return cluster.NewAccount(ctx, namespace, name, roles...)
 }
 
