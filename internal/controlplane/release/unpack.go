@@ -76,7 +76,7 @@ func (f File) unpack(content io.Reader, staged *staging) error {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	archive := tar.NewReader(&bounded{from: unzipped, left: f.MaxUnpacked})
-	missing := slices.Clone(f.Binaries)
+	missing, left := slices.Clone(f.Binaries), f.MaxUnpacked
 	for len(missing) > 0 {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -96,6 +96,9 @@ func (f File) unpack(content io.Reader, staged *staging) error {
 		if header.Typeflag != tar.TypeReg {
 			return fmt.Errorf("unpack: %s is no file", header.Name)
 		}
+		if left -= header.Size; left < 0 { // the holes of a sparse file come out of nothing
+			return fmt.Errorf("unpack %s: %w", name, errUnbounded)
+		}
 		if err := staged.write(name, archive); err != nil {
 			return fmt.Errorf("unpack %s: %w", name, err)
 		}
@@ -103,6 +106,8 @@ func (f File) unpack(content io.Reader, staged *staging) error {
 	}
 	return nil
 }
+
+var errUnbounded = errors.New("it holds more than is allowed")
 
 // bounded reads at most so many bytes, and then fails: io.LimitReader would feign an end.
 type bounded struct {
@@ -112,7 +117,7 @@ type bounded struct {
 
 func (b *bounded) Read(to []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, errors.New("it holds more than is allowed")
+		return 0, errUnbounded
 	}
 	n, err := b.from.Read(to[:min(int64(len(to)), b.left)])
 	b.left -= int64(n)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -39,6 +40,27 @@ func archive(t *testing.T, entries ...entry) []byte {
 		}
 	}
 	if err := errors.Join(tarred.Close(), zipped.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return packed.Bytes()
+}
+
+// sparseArchive packs a file that is one hole of this size, which takes no bytes of the archive. The library reads such
+// archives and writes none, so the names of the records are put in afterwards.
+func sparseArchive(t *testing.T, name string, size int64) []byte {
+	t.Helper()
+	var unzipped, packed bytes.Buffer
+	tarred := tar.NewWriter(&unzipped)
+	records := map[string]string{
+		"GNU_sparse.major": "0", "GNU_sparse.minor": "1", "GNU_sparse.numblocks": "0", "GNU_sparse.size": strconv.FormatInt(size, 10),
+	}
+	err := tarred.WriteHeader(&tar.Header{Name: name, Mode: 0o777, Typeflag: tar.TypeReg, Format: tar.FormatPAX, PAXRecords: records})
+	if err := errors.Join(err, tarred.Close()); err != nil {
+		t.Fatal(err)
+	}
+	zipped := gzip.NewWriter(&packed)
+	_, err = zipped.Write(bytes.ReplaceAll(unzipped.Bytes(), []byte("GNU_sparse"), []byte("GNU.sparse")))
+	if err := errors.Join(err, zipped.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return packed.Bytes()
@@ -92,6 +114,15 @@ func TestFetchArchive(t *testing.T) {
 			expectRefused(t, dir, err, tc.want)
 		})
 	}
+
+	t.Run("an archive whose binary is a hole is refused although its digest is right", func(t *testing.T) {
+		packed := sparseArchive(t, "a/bin/etcd", 8<<20)
+		server := host(t, serve(packed))
+		f := archiveFile(server, packed)
+		f.Binaries = f.Binaries[:1]
+		dir, _, err := fetch(t, downloaderFor(server), f)
+		expectRefused(t, dir, err, "holds more than is allowed")
+	})
 
 	t.Run("what is no archive", func(t *testing.T) {
 		page := []byte("<html>sign in</html>")
