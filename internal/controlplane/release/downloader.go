@@ -60,6 +60,7 @@ func (d *Downloader) Fetch(ctx context.Context, f File, dir string) (size int64,
 	if err != nil {
 		return 0, err
 	}
+	w.pause()
 	defer response.Body.Close()
 	size, err = d.receive(ctx, f, response, w, dir)
 	if err != nil {
@@ -85,7 +86,8 @@ func (d *Downloader) client(w *watchdog) *http.Client {
 				return fmt.Errorf("%w: %w", errRedirect, err)
 			}
 			r.Header.Del("Referer")
-			w.reset()
+			w.renew()
+			w.resume()
 			return nil
 		},
 	}

@@ -10,21 +10,39 @@ import (
 	"time"
 )
 
-// watchdog cancels a context when nothing happened for a while.
+// watchdog cancels a context when a host was waited for too long. What the caller does between two reads, on a disk that is
+// full of work or for a terminal that stands still, is no silence of the host.
 type watchdog struct {
 	patience time.Duration
+	left     time.Duration // of the patience, while nobody waits
+	since    time.Time     // while somebody does
 	timer    *time.Timer
 	cancel   context.CancelCauseFunc
 }
 
+// newWatchdog begins to wait.
 func newWatchdog(ctx context.Context, patience time.Duration) (context.Context, *watchdog) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	silent := fmt.Errorf("silent for %s", patience)
-	return ctx, &watchdog{patience: patience, cancel: cancel, timer: time.AfterFunc(patience, func() { cancel(silent) })}
+	w := &watchdog{patience: patience, left: patience, since: time.Now(), cancel: cancel}
+	w.timer = time.AfterFunc(patience, func() { cancel(silent) })
+	return ctx, w
 }
 
-// reset begins the wait anew.
-func (w *watchdog) reset() { w.timer.Reset(w.patience) }
+// renew grants the whole patience again.
+func (w *watchdog) renew() { w.left = w.patience }
+
+// resume goes on waiting.
+func (w *watchdog) resume() {
+	w.since = time.Now()
+	w.timer.Reset(w.left)
+}
+
+// pause ends the wait for now.
+func (w *watchdog) pause() {
+	w.timer.Stop()
+	w.left -= time.Since(w.since)
+}
 
 func (w *watchdog) stop() {
 	w.timer.Stop()
@@ -57,7 +75,9 @@ func (m *meter) Read(b []byte) (int, error) {
 	if m.err != nil {
 		return 0, m.err
 	}
+	m.watchdog.resume()
 	n, err := m.body.Read(b)
+	m.watchdog.pause()
 	m.done += int64(n)
 	if m.done > m.limit {
 		m.err = fmt.Errorf("more than the %s that are allowed", MiB(m.limit))
@@ -66,7 +86,7 @@ func (m *meter) Read(b []byte) (int, error) {
 	m.hash.Write(b[:n])
 	if m.done-m.marked >= chunk {
 		m.marked = m.done
-		m.watchdog.reset()
+		m.watchdog.renew()
 	}
 	if m.report != nil && time.Since(m.reported) >= m.every {
 		m.reported = time.Now()
