@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"strings"
 )
 
 // File is one file of a release: a binary, or a tar.gz that holds binaries.
@@ -29,6 +30,9 @@ type File struct {
 func (f File) hash() (h hash.Hash, name string, err error) {
 	if _, err := hex.DecodeString(f.Digest); err != nil {
 		return nil, "", fmt.Errorf("digest %q: %w", f.Digest, err)
+	}
+	if f.Digest != strings.ToLower(f.Digest) {
+		return nil, "", fmt.Errorf("digest %q is not in lower case", f.Digest)
 	}
 	switch len(f.Digest) {
 	case hex.EncodedLen(sha256.Size):

@@ -20,6 +20,7 @@ func TestValidate(t *testing.T) {
 		{"without a digest", func(f *File) { f.Digest = "" }, "neither SHA-256 nor SHA-512"},
 		{"with SHA-1", func(f *File) { f.Digest = strings.Repeat("0a", 20) }, "neither SHA-256 nor SHA-512"},
 		{"with another text", func(f *File) { f.Digest = strings.Repeat("xy", 32) }, "invalid byte"},
+		{"with capital letters", func(f *File) { f.Digest = strings.Repeat("0A", 32) }, "not in lower case"},
 		{"without a bound", func(f *File) { f.MaxSize = 0 }, "no bound for the size"},
 		{"without binaries", func(f *File) { f.Binaries = nil }, "no binaries"},
 		{"with two binaries and no archive", func(f *File) { f.Binaries = []string{"a", "b"} }, "no archive"},
