@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"bbmcp.quietstack.com/webhooks/internal/controlplane/release"
 )
@@ -133,5 +134,20 @@ func withVersions(names []string, version func(string) string) string {
 	return strings.Join(parts, ", ")
 }
 
-// oneLine writes an error without line breaks.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// maxErrorRunes bounds what is said of an error: hosts and proxies have a say in it.
+const maxErrorRunes = 300
+
+// oneLine writes an error without line breaks and without anything that a terminal obeys.
+func oneLine(err error) string {
+	printable := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, err.Error())
+	text := []rune(strings.Join(strings.Fields(printable), " "))
+	if len(text) > maxErrorRunes {
+		return string(text[:maxErrorRunes]) + "…"
+	}
+	return string(text)
+}

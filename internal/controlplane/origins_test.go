@@ -25,6 +25,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"bbmcp.quietstack.com/webhooks/internal/controlplane/release"
 )
@@ -287,6 +288,28 @@ func TestReleasesThatCannotBeHadAreBuilt(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("what a host says is no command to a terminal", func(t *testing.T) {
+		h, b := newReleaseHost(t), new(fakeBuilder)
+		from := h.origins(t, b)
+		h.answer = func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "HTTP/1.1 404 \x1b]0;forged\a\x1b[2J%s\r\nContent-Length: 0\r\n\r\n", strings.Repeat("x", 10_000))
+		}
+		var said lines
+		if _, _, err := ensureIn(t.Context(), t.TempDir(), from, said.add); err != nil {
+			t.Fatal(err)
+		}
+		line := said.with(t, "cannot download etcd v1: 127.0.0.1:")
+		if strings.ContainsFunc(line, unicode.IsControl) || len(line) > 500 || !strings.Contains(line, "answers 404 ]0;forged") {
+			t.Errorf("said %q", line)
+		}
+	})
 
 	t.Run("a caller that gives up meanwhile gets an error and nothing is built", func(t *testing.T) {
 		h, b, root := newReleaseHost(t), new(fakeBuilder), t.TempDir()
