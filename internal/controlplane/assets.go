@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/internal/controlplane/release"
@@ -100,16 +101,19 @@ func ensureIn(ctx context.Context, root string, from origins, progress func(stri
 // fillFolder gets the binaries beside the final folder and renames, so that the folder is whole or absent. The caller holds
 // the lock, so whatever an interrupted download or build left is nobody's.
 func fillFolder(ctx context.Context, final string, from origins, progress func(string)) (effort, error) {
-	leftovers, err := filepath.Glob(final + ".tmp-*")
+	root, unfinished := filepath.Dir(final), filepath.Base(final)+".tmp-"
+	entries, err := os.ReadDir(root)
 	if err != nil {
 		return effort{}, err
 	}
-	for _, dir := range append(leftovers, final) {
-		if err := os.RemoveAll(dir); err != nil {
-			return effort{}, err
+	for _, entry := range entries {
+		if entry.Name() == filepath.Base(final) || strings.HasPrefix(entry.Name(), unfinished) {
+			if err := os.RemoveAll(filepath.Join(root, entry.Name())); err != nil {
+				return effort{}, err
+			}
 		}
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(final), filepath.Base(final)+".tmp-")
+	tmp, err := os.MkdirTemp(root, unfinished)
 	if err != nil {
 		return effort{}, err
 	}
