@@ -74,6 +74,19 @@ func TestWhatIsLargerThanTheLimitsIsFound(t *testing.T) {
 	}
 }
 
+func TestTheLargestOfStructsWithOneNameCounts(t *testing.T) {
+	t.Parallel()
+	large, small := "package a\ntype s struct {\n"+numbered(13, "\tf%d int\n")+"}\n", "package a\ntype s struct{}\n"
+	for _, files := range [][]*sources.File{
+		{file(t, "a/a.go", large), file(t, "a/a_test.go", small)},
+		{file(t, "a/a.go", small), file(t, "a/a_test.go", large)},
+	} {
+		if got, want := oversized(files), (map[thing]int{{fieldsOfStruct, "a.s"}: 13}); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}
+
 func TestExceptionsCanOnlyShrink(t *testing.T) {
 	t.Parallel()
 	of := thing{methodsOfType, "a.t"}
