@@ -163,7 +163,7 @@ func (s *Server) Serve(listener net.Listener) error {
 	return nil
 }
 
-// Parts are what beginRequest, for a caller that runs servers itself: net/http's server,
+// Parts are what Serve serves with, for a caller that runs servers itself: net/http's server,
 // and the listener that it has to be given.
 func (s *Server) Parts(listener net.Listener) (*http.Server, net.Listener) {
 	listener = s.connections.listen(listener)
