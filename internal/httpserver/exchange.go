@@ -100,16 +100,51 @@ func (e *exchange) finish() {
 	if !e.wrote {
 		e.WriteHeader(http.StatusOK)
 	}
+	if e.frameBudget != nil {
+		e.refundUnread()
+	}
 	if !e.isUnread() {
 		return
 	}
-	// A client that waits for 100 Continue sends nothing after another answer.
-	isAwaited := e.body.begun || e.request.Header.Get("Expect") == ""
-	if isAwaited && !e.body.failed && e.control.Flush() == nil {
+	if e.mayArrive() && e.control.Flush() == nil {
 		_ = e.control.SetReadDeadline(time.Now().Add(discardTimeout))
 		_, _ = io.CopyN(io.Discard, budgeted{e.body.ReadCloser, e.server.discardBudget}, discardBytes) // whatever comes
 	}
 	_ = e.control.SetReadDeadline(time.Now()) // net/http reads no more
+}
+
+// mayArrive reports whether more of the body may come: a client that waits for 100
+// Continue sends nothing after another answer.
+func (e *exchange) mayArrive() bool {
+	return !e.body.failed && (e.body.begun || e.request.Header.Get("Expect") == "")
+}
+
+// refundUnread refunds what has arrived, or does so in a moment, of a body that the
+// handler did not read: it belongs to a request, and other requests of the connection
+// would wait for it.
+func (e *exchange) refundUnread() {
+	if e.body == nil || e.body.ended || !e.mayArrive() {
+		return
+	}
+	_ = e.control.SetReadDeadline(time.Now().Add(unreadTimeout))
+	rest := refunding{budgeted{e.body.ReadCloser, e.server.discardBudget}, e.frameBudget}
+	_, _ = io.CopyN(io.Discard, rest, streamBufferBytes) // whatever comes
+}
+
+// refunding refunds what it reads, and no more: frames of a byte each cost what they are.
+type refunding struct {
+	io.Reader
+
+	frameBudget *frameBudget
+}
+
+// Read implements io.Reader.
+func (r refunding) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 && !errors.Is(err, io.ErrShortBuffer) {
+		r.frameBudget.refund(n)
+	}
+	return n, err
 }
 
 // budgeted reads until the budget that all connections share is used up.

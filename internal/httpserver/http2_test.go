@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -158,6 +159,29 @@ func TestABodyIsNotSlowedByTheFrameBudget(t *testing.T) {
 		if err != nil || string(got) != fmt.Sprint(size) {
 			t.Errorf("%s of %d bytes arrived, %v", got, size, err)
 		}
+	}
+}
+
+// Many requests of a proxy come over one connection: those that are refused may not
+// hold up others.
+func TestBodiesThatAreNotReadDoNotSlowOtherRequests(t *testing.T) {
+	const requests, bytes = 40, 10 << 10 // beside requests it would take 20 s
+	_, address, trusting := startTLS(t, Options{Handler: http.HandlerFunc(refuse)})
+	client := newHTTP2Client(t, trusting)
+	began := time.Now()
+	for range requests {
+		response, err := client.Post("https://"+address, "text/plain", strings.NewReader(strings.Repeat("x", bytes)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusUnauthorized {
+			t.Errorf("got %d", response.StatusCode)
+		}
+	}
+	if took := time.Since(began); took > patience {
+		t.Errorf("%d requests that are refused took %s", requests, took)
 	}
 }
 

@@ -32,6 +32,9 @@ const (
 	// connection before it has the answer.
 	discardTimeout = time.Second
 	discardBytes   = 16 << 20
+	// unreadTimeout is how long a body over HTTP/2 whose answer is given may take to
+	// arrive, not to count as frames beside requests.
+	unreadTimeout = 10 * time.Millisecond
 	// discardRate and discardBurst bound in bytes, a second and at once, what all
 	// connections together may have read away. Reading costs CPU that requests need,
 	// so beyond it a connection closes at once.
