@@ -50,6 +50,9 @@ func newExchange(s *Server, w http.ResponseWriter, request *http.Request) *excha
 		e.body = &body{ReadCloser: request.Body, exchange: e}
 		e.request = request.WithContext(request.Context())
 		e.request.Body = e.body
+		if request.ProtoMajor > 1 && (request.Method == http.MethodGet || request.Method == http.MethodHead) {
+			_ = request.Body.Close() // HTTP/2 would keep what comes of it for as long as the answer takes
+		}
 	}
 	return e
 }

@@ -185,6 +185,35 @@ func TestBodiesThatAreNotReadDoNotSlowOtherRequests(t *testing.T) {
 	}
 }
 
+// A page that follows changes is open for hours: a peer may not fill its buffer meanwhile.
+func TestABodyOfAGetIsNotKept(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	_, address, trusting := startTLS(t, Options{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })})
+	stranger := tls.Client(dial(t, address).Conn, trusting)
+	var wire bytes.Buffer
+	wire.WriteString(http2.ClientPreface)
+	framer := http2.NewFramer(&wire, stranger)
+	_ = framer.WriteSettings()
+	_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: header(), EndHeaders: true})
+	for range 3 {
+		_ = framer.WriteData(1, false, make([]byte, maxFrameBytes))
+	}
+	if _, err := stranger.Write(wire.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	const initial = 64<<10 - 1 // RFC 9113, section 6.9.2
+	for window := initial - 3*maxFrameBytes; window <= connectionBufferBytes-maxFrameBytes; {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("%d bytes are kept of a body that nobody reads: %v", connectionBufferBytes-window, err)
+		}
+		if update, ok := frame.(*http2.WindowUpdateFrame); ok && update.StreamID == 0 {
+			window += int(update.Increment)
+		}
+	}
+}
+
 func TestRequestsThatAreGivenUpRefundNothing(t *testing.T) {
 	const streams = 50
 	var ended atomic.Int64
