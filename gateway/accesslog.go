@@ -155,9 +155,9 @@ func (w *statusWriter) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (w *statusWriter) Write(p []byte) (int, error) {
 	w.hasWritten = true
-	info, err := w.ResponseWriter.Write(p)
-	w.bytes += int64(info)
-	return info, err
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.
