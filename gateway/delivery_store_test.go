@@ -18,6 +18,11 @@ func TestProblemOfAFailedCreate(t *testing.T) {
 	deliveries := schema.GroupResource{Group: "bbmcp.quietstack.com", Resource: "webhookdeliveries"}
 	terminating := apierrors.NewForbidden(deliveries, "dlv-a", errors.New("being terminated"))
 	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	policy := func(code int32) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: code, Message: `admission webhook "policy.example" denied the request: not here`,
+		}}
+	}
 	for name, c := range map[string]struct {
 		err     error
 		passing bool
@@ -34,6 +39,11 @@ func TestProblemOfAFailedCreate(t *testing.T) {
 		"a ResourceQuota is used up":                      {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("exceeded quota: few")), false, 429, reasonQuotaExceeded},
 		"the gateway lacks the right":                     {apierrors.NewForbidden(deliveries, "dlv-a", errors.New(`User "gateway" cannot create resource "webhookdeliveries"`)), false, 503, reasonUnavailable},
 		"an admission plugin refuses":                     {apierrors.NewForbidden(deliveries, "dlv-a", errors.New("not here")), false, 403, reasonPolicyDenied},
+		"a policy refuses":                                {policy(400), false, 400, reasonPolicyDenied},
+		"a policy refuses with the code of a conflict":    {policy(409), false, 422, reasonPolicyDenied},
+		"a policy refuses for a while":                    {policy(429), false, 429, reasonTooManyRequests},
+		"a policy fails":                                  {policy(500), false, 503, reasonUnavailable},
+		"an admission webhook does not answer":            {apierrors.NewInternalError(errors.New(`failed calling webhook "policy.example": failed to call webhook: EOF`)), true, 503, reasonUnavailable},
 		"the object is too large":                         {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), false, 422, reasonFieldInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
