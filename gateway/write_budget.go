@@ -18,7 +18,8 @@ const (
 	// writeBytesBurst is how many seconds' worth of bytes: a large payload costs the API server, and its other users,
 	// at once.
 	writeBytesBurst = 4
-	// maxConcurrentBytes is how many bytes of one namespace are stored at a time: one payload of the largest size.
+	// maxConcurrentBytes is how many bytes of one namespace are stored at a time: one payload of the largest size, or
+	// sixteen that are small, as each counts for bytesPerWrite at least.
 	maxConcurrentBytes = payload.MaxBytes
 	// LeastWriteBytes is the minimum of Limits.WriteBytesPerNamespace: one payload.
 	LeastWriteBytes = payload.MaxBytes
@@ -82,7 +83,7 @@ func (b *writeBudget) tooManyBytes(namespace string, wait time.Duration) *budget
 // beginWrite waits until a write may be made, and counts it; the caller ends it by release. The write is made even
 // beyond the budget: its event is admitted.
 func (b *writeBudget) beginWrite(ctx context.Context, namespace, payload string) (release func(), err error) {
-	if release, err = b.concurrentBytes.acquire(ctx, namespace, len(payload)); err == nil {
+	if release, err = b.concurrentBytes.acquire(ctx, namespace, max(len(payload), bytesPerWrite)); err == nil {
 		b.writes.Spend(namespace, countWrites(payload))
 	}
 	return release, err

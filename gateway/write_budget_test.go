@@ -4,7 +4,9 @@ package gateway
 
 import (
 	"context"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
@@ -65,4 +67,48 @@ func TestWriteThatIsNotMadeIsNotCounted(t *testing.T) {
 	if refused := b.check("team"); refused != nil {
 		t.Errorf("after writes that were not made: %v", refused)
 	}
+}
+
+// Forty deliveries that are handed over in the same moment would keep the API server busy for everyone.
+func TestSmallWritesOfANamespaceAreFewAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = maxConcurrentBytes / bytesPerWrite
+		b := newWriteBudget(DefaultLimits(), time.Now)
+		var underWay, peak int
+		var mu sync.Mutex
+		count := func(by int) {
+			mu.Lock()
+			defer mu.Unlock()
+			underWay += by
+			peak = max(peak, underWay)
+		}
+		var writes sync.WaitGroup
+		for range 3 * most {
+			writes.Go(func() {
+				release, err := b.beginWrite(t.Context(), "team", "small")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				count(1)
+				time.Sleep(time.Millisecond)
+				count(-1)
+				release()
+			})
+		}
+		synctest.Wait()
+		if release, err := b.beginWrite(t.Context(), "other", "small"); err != nil {
+			t.Error(err)
+		} else {
+			release()
+		}
+		if mu.Lock(); underWay != most {
+			t.Errorf("%d writes are under way, want %d", underWay, most)
+		}
+		mu.Unlock()
+		writes.Wait()
+		if peak != most {
+			t.Errorf("%d writes were under way at a time, want %d", peak, most)
+		}
+	})
 }

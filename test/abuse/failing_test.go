@@ -66,7 +66,7 @@ func publishToDown(a *attacker) { a.publishAll(1, 20) }
 // declareManyHanging declares more webhooks that hang than a publisher is let wait
 // for at a time.
 func declareManyHanging(s *scene) {
-	many := size(20, 100)
+	many := size(40, 100)
 	var hooks []*v1alpha1.Webhook
 	for i := range many {
 		r := s.endpoint(i, receiver.Step{Fault: receiver.Hang})
