@@ -102,7 +102,8 @@ func TestSmallWritesOfANamespaceAreFewAtATime(t *testing.T) {
 		} else {
 			release()
 		}
-		if mu.Lock(); underWay != most {
+		mu.Lock()
+		if underWay != most {
 			t.Errorf("%d writes are under way, want %d", underWay, most)
 		}
 		mu.Unlock()
