@@ -3,7 +3,6 @@
 package dashboard
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -76,7 +75,7 @@ func readSettings(form url.Values, webhook *rest.Webhook) []settingInput {
 // diffSettings returns the settings that differ from the webhook, as the API takes them.
 // An empty input restores the default.
 func diffSettings(typed []settingInput, webhook *rest.Webhook) (change rest.SettingsChange, defaults []string, err error) {
-	members := map[string]any{}
+	values := map[string]any{}
 	for i, was := range newSettingInputs(webhook) {
 		input := typed[i]
 		if input.Value == was.Value {
@@ -90,22 +89,10 @@ func diffSettings(typed []settingInput, webhook *rest.Webhook) (change rest.Sett
 		if err != nil {
 			return change, nil, err
 		}
-		object, last := members, input.Member
-		if outer, inner, nested := strings.Cut(input.Member, "."); nested {
-			object, _ = members[outer].(map[string]any)
-			if object == nil {
-				object = map[string]any{}
-				members[outer] = object
-			}
-			last = inner
-		}
-		object[last] = value
+		values[input.Member] = value
 	}
-	text, err := json.Marshal(members)
-	if err != nil {
-		return change, nil, err
-	}
-	return change, defaults, json.Unmarshal(text, &change)
+	change, err = rest.NewSettingsChange(values)
+	return change, defaults, err
 }
 
 // restValue is the value as the API takes it.

@@ -2,6 +2,11 @@
 
 package rest
 
+import (
+	"encoding/json"
+	"strings"
+)
+
 // What overflow can be: what publishers see when a webhook takes no more.
 const (
 	OverflowSkip   = "Skip"
@@ -37,6 +42,29 @@ type SettingsChange struct {
 	DeliveryDeadline *string            `json:"delivery_deadline,omitempty" nullable:"true" maxLength:"32" doc:"Age at which a delivery fails that has not succeeded, from 1s to 720h; null: 72h" example:"72h"`
 	Overflow         *string            `json:"overflow,omitempty" nullable:"true" enum:"Skip,Refuse" doc:"When the webhook takes no more: Skip passes it over and tells the publisher, Refuse answers 429 to the whole publish; null: Skip"`
 	Retention        *RetentionChange   `json:"retention,omitempty" doc:"What is kept of finished deliveries; null: the default"`
+}
+
+// NewSettingsChange returns a change of the members at these paths, such as
+// "retry_policy.timeout". The error is that of a value of another type than the member's.
+func NewSettingsChange(values map[string]any) (change SettingsChange, err error) {
+	members := map[string]any{}
+	for path, value := range values {
+		object, last := members, path
+		if outer, inner, nested := strings.Cut(path, "."); nested {
+			object, _ = members[outer].(map[string]any)
+			if object == nil {
+				object = map[string]any{}
+				members[outer] = object
+			}
+			last = inner
+		}
+		object[last] = value
+	}
+	text, err := json.Marshal(members)
+	if err != nil {
+		return change, err
+	}
+	return change, json.Unmarshal(text, &change)
 }
 
 // RetryPolicyChange is what a request says of a retry policy.

@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -53,7 +52,7 @@ func addSettings(command *cobra.Command) (names []string) {
 // readSettings reads the flags that are given, and which members get their default
 // back.
 func readSettings(command *cobra.Command) (change rest.SettingsChange, defaults []string, err error) {
-	members := map[string]any{}
+	values := map[string]any{}
 	for _, flag := range settingFlags() {
 		if !command.Flags().Changed(flag.name) {
 			continue
@@ -70,22 +69,10 @@ func readSettings(command *cobra.Command) (change rest.SettingsChange, defaults 
 		if err != nil {
 			return change, nil, err
 		}
-		object, last := members, flag.member
-		if outer, inner, nested := strings.Cut(flag.member, "."); nested {
-			object, _ = members[outer].(map[string]any)
-			if object == nil {
-				object = map[string]any{}
-				members[outer] = object
-			}
-			last = inner
-		}
-		object[last] = value
+		values[flag.member] = value
 	}
-	encoded, err := json.Marshal(members)
-	if err != nil {
-		return change, nil, err
-	}
-	return change, defaults, json.Unmarshal(encoded, &change)
+	change, err = rest.NewSettingsChange(values)
+	return change, defaults, err
 }
 
 // value is what the API is sent. Whether it is a good one is for the API to say.
