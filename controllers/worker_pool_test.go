@@ -13,27 +13,27 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// street is homes and who was woken.
-type street struct {
+// poolFixture is a workerPool and the objects that it woke.
+type poolFixture struct {
 	*workerPool
 	wokenMu sync.Mutex // timers wake too
 	woken   []types.NamespacedName
 }
 
-func newStreet(workers int) *street {
-	s := &street{}
+func newPoolFixture(workers int) *poolFixture {
+	s := &poolFixture{}
 	s.workerPool = newWorkerPool(workers, time.Now, s.noteWoken)
 	return s
 }
 
-func (s *street) noteWoken(object types.NamespacedName) {
+func (s *poolFixture) noteWoken(object types.NamespacedName) {
 	s.wokenMu.Lock()
 	defer s.wokenMu.Unlock()
 	s.woken = append(s.woken, object)
 }
 
 // takeWoken returns who was woken since the last call.
-func (s *street) takeWoken() []types.NamespacedName {
+func (s *poolFixture) takeWoken() []types.NamespacedName {
 	s.wokenMu.Lock()
 	defer s.wokenMu.Unlock()
 	woken := s.woken
@@ -41,42 +41,42 @@ func (s *street) takeWoken() []types.NamespacedName {
 	return woken
 }
 
-func inTown(namespace string, n int) types.NamespacedName {
+func objectOf(namespace string, n int) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: fmt.Sprint(n)}
 }
 
 // take begins as many passes of a namespace as it may have.
-func (s *street) take(namespace string) (n int) {
-	for s.acquire(inTown(namespace, n)) {
+func (s *poolFixture) take(namespace string) (n int) {
+	for s.acquire(objectOf(namespace, n)) {
 		n++
 	}
 	return n
 }
 
 func TestWorkerPoolLeavesWorkersToOtherNamespaces(t *testing.T) {
-	s := newStreet(16)
+	s := newPoolFixture(16)
 	same(t, []int{s.take("a"), s.take("b"), s.take("c"), s.take("d")}, []int{12, 2, 1, 1})
-	s.release(inTown("a", 0))
+	s.release(objectOf("a", 0))
 	same(t, len(s.takeWoken()), 0)
 	same(t, s.take("newcomer"), 1)
-	s.release(inTown("a", 1))
-	s.release(inTown("a", 2))
-	s.release(inTown("a", 3))
+	s.release(objectOf("a", 1))
+	s.release(objectOf("a", 2))
+	s.release(objectOf("a", 3))
 	woken := s.takeWoken()
-	same(t, slices.Contains(woken, inTown("b", 2)), true)
-	same(t, slices.Contains(woken, inTown("a", 12)), false)
+	same(t, slices.Contains(woken, objectOf("b", 2)), true)
+	same(t, slices.Contains(woken, objectOf("a", 12)), false)
 }
 
 func TestWorkerPoolGivesAFailingNamespaceOneWorkerAfterARest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStreet(16)
+		s := newPoolFixture(16)
 		for i, rest := range []int{50, 100, 200, 400, 800, 1600, 2000, 2000} {
-			if !s.acquire(inTown("a", 0)) {
+			if !s.acquire(objectOf("a", 0)) {
 				t.Fatalf("no place after %d failures", i)
 			}
-			s.noteFailure(inTown("a", 0))
-			same(t, s.acquire(inTown("a", 1)), false)
-			s.release(inTown("a", 0))
+			s.noteFailure(objectOf("a", 0))
+			same(t, s.acquire(objectOf("a", 1)), false)
+			s.release(objectOf("a", 0))
 			s.takeWoken()
 			time.Sleep(time.Duration(rest)*time.Millisecond - time.Nanosecond)
 			synctest.Wait()
@@ -86,34 +86,34 @@ func TestWorkerPoolGivesAFailingNamespaceOneWorkerAfterARest(t *testing.T) {
 			same(t, len(s.takeWoken()) > 0, true)
 			same(t, s.take("b"), 12)
 			for i := range 12 {
-				s.release(inTown("b", i))
+				s.release(objectOf("b", i))
 			}
 		}
-		same(t, s.acquire(inTown("a", 0)), true)
-		same(t, s.acquire(inTown("a", 1)), false)
+		same(t, s.acquire(objectOf("a", 0)), true)
+		same(t, s.acquire(objectOf("a", 1)), false)
 		s.noteSuccess("a")
-		same(t, s.acquire(inTown("a", 1)), true)
-		s.release(inTown("a", 0))
-		s.release(inTown("a", 1))
+		same(t, s.acquire(objectOf("a", 1)), true)
+		s.release(objectOf("a", 0))
+		s.release(objectOf("a", 1))
 	})
 }
 
 func TestWorkerPoolGivesFailingNamespacesAQuarter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStreet(16)
+		s := newPoolFixture(16)
 		var doubted []string
 		for i := range 10 {
 			name := fmt.Sprint("bad", i)
-			s.acquire(inTown(name, 0))
-			s.noteFailure(inTown(name, 0))
-			s.release(inTown(name, 0))
+			s.acquire(objectOf(name, 0))
+			s.noteFailure(objectOf(name, 0))
+			s.release(objectOf(name, 0))
 			doubted = append(doubted, name)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
 		busy := 0
 		for _, name := range doubted {
-			if s.acquire(inTown(name, 0)) {
+			if s.acquire(objectOf(name, 0)) {
 				busy++
 			}
 		}
@@ -125,12 +125,12 @@ func TestWorkerPoolGivesFailingNamespacesAQuarter(t *testing.T) {
 // Whatever waits is woken, whatever happens meanwhile.
 func TestWorkerPoolLosesNoWaitingPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStreet(4)
+		s := newPoolFixture(4)
 		done := map[types.NamespacedName]int{}
 		queue := []types.NamespacedName{}
 		for n := range 5 {
 			for i := range 40 {
-				queue = append(queue, inTown(fmt.Sprint("ns", n), i))
+				queue = append(queue, objectOf(fmt.Sprint("ns", n), i))
 			}
 		}
 		all := len(queue)
