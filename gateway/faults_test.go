@@ -300,7 +300,9 @@ var _ = Describe("publishing during faults", func() {
 		for i := range after {
 			after[i] -= before[i]
 		}
-		Expect(after[:2]).To(Equal([]float64{float64(3 * n), 0}), "creates and reads of deliveries")
+		Expect(after[0]).To(Equal(float64(3*n)), "creates of deliveries")
+		// The manager may read what earlier specs left, and delete it.
+		Expect(after[1]).To(BeNumerically("<", 10), "reads of deliveries")
 		Expect(after[2]+after[3]).To(BeNumerically("<", 10), "reviews")
 		slices.Sort(took)
 		reportFigure("%d events to 3 webhooks, %d publishers: %v requests to the API server (create, get, access review, token review); p50 %s, p99 %s", n, publishers, after,
