@@ -5,6 +5,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,9 @@ const (
 	// maxConcurrentBytes is how many bytes of one namespace are stored at a time: one payload of the largest size, or
 	// sixteen that are small, as each counts for bytesPerWrite at least.
 	maxConcurrentBytes = payload.MaxBytes
+	// smallWriteHold is how long a small write counts among those at a time: one that takes longer waits for an
+	// admission webhook, as a rule, and keeps nobody else busy.
+	smallWriteHold = 100 * time.Millisecond
 	// LeastWriteBytes is the minimum of Limits.WriteBytesPerNamespace: one payload.
 	LeastWriteBytes = payload.MaxBytes
 )
@@ -83,10 +87,20 @@ func (b *writeBudget) tooManyBytes(namespace string, wait time.Duration) *budget
 // beginWrite waits until a write may be made, and counts it; the caller ends it by release. The write is made even
 // beyond the budget: its event is admitted.
 func (b *writeBudget) beginWrite(ctx context.Context, namespace, payload string) (release func(), err error) {
-	if release, err = b.concurrentBytes.acquire(ctx, namespace, max(len(payload), bytesPerWrite)); err == nil {
-		b.writes.Spend(namespace, countWrites(payload))
+	release, err = b.concurrentBytes.acquire(ctx, namespace, max(len(payload), bytesPerWrite))
+	if err != nil {
+		return nil, err
 	}
-	return release, err
+	b.writes.Spend(namespace, countWrites(payload))
+	if len(payload) > bytesPerWrite {
+		return release, nil
+	}
+	end := sync.OnceFunc(release)
+	hold := time.AfterFunc(smallWriteHold, end)
+	return func() {
+		hold.Stop()
+		end()
+	}, nil
 }
 
 // byteReservation is the bytes that one delivery may have to store. Make it with writeBudget.reserve; nil stands for no

@@ -113,3 +113,30 @@ func TestSmallWritesOfANamespaceAreFewAtATime(t *testing.T) {
 		}
 	})
 }
+
+func TestSmallWritesThatTakeLongHoldUpOthersForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = maxConcurrentBytes / bytesPerWrite
+		b := newWriteBudget(DefaultLimits(), time.Now)
+		began := time.Now()
+		var releases []func()
+		for i := range 2*most + 1 {
+			release, err := b.beginWrite(t.Context(), "team", "small")
+			if err != nil {
+				t.Fatal(err)
+			}
+			releases = append(releases, release)
+			if waited, want := time.Since(began), time.Duration(i/most)*smallWriteHold; waited != want {
+				t.Errorf("write %d waited %s, want %s", i, waited, want)
+			}
+		}
+		for _, release := range releases {
+			release()
+		}
+		time.Sleep(2 * smallWriteHold)
+		synctest.Wait()
+		if len(b.concurrentBytes.namespaces) != 0 {
+			t.Error("a namespace is left")
+		}
+	})
+}
