@@ -41,12 +41,19 @@ type Cluster struct {
 	*stack.Stack
 }
 
+// setDefaults sets how long Eventually waits and pauses. Gomega lets one with a
+// context wait until that ends, which is never for a spec without a timeout.
+func setDefaults() {
+	gomega.SetDefaultEventuallyTimeout(Soon)
+	gomega.SetDefaultEventuallyPollingInterval(PollEvery)
+	gomega.EnforceDefaultTimeoutsWhenUsingContexts()
+}
+
 // Start starts a cluster that ends with the suite, and sets what Eventually does
 // in it.
 func Start(ctx context.Context, options stack.Options) *Cluster {
 	ginkgo.GinkgoHelper()
-	gomega.SetDefaultEventuallyTimeout(Soon)
-	gomega.SetDefaultEventuallyPollingInterval(PollEvery)
+	setDefaults()
 	options.ControlPlane = controlplane.Options{UnsafeNoFsync: true}
 	options.Progress = func(text string) { ginkgo.GinkgoWriter.Println(text) }
 	cluster, err := stack.Start(ctx, options)
