@@ -3,6 +3,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -17,12 +18,13 @@ import (
 type fakeBuilder struct {
 	builds atomic.Int32
 	built  []string     // the last time
+	pinned string       // the version that it makes; "v1" if it is empty
 	during func() error // what happens half-way
 }
 
 func (b *fakeBuilder) key() string { return "v1" }
 
-func (b *fakeBuilder) version(string) string { return "v1" }
+func (b *fakeBuilder) version(string) string { return cmp.Or(b.pinned, "v1") }
 
 func (b *fakeBuilder) build(_ context.Context, dir string, names []string, _ func(string)) error {
 	b.builds.Add(1)

@@ -101,18 +101,24 @@ func (o origins) fetch(ctx context.Context, dir string, spent *effort, progress 
 	return missing, nil
 }
 
-// wanted are the releases of this platform that have a digest and are of the versions that would be built.
+// wanted are the releases of this platform that have a digest and are of the minor versions that would be built.
 func (o origins) wanted() []officialRelease {
 	return slices.DeleteFunc(slices.Clone(o.releases), func(r officialRelease) bool {
-		other := slices.ContainsFunc(r.Binaries, func(name string) bool { return o.builder.version(name) != r.version })
+		other := slices.ContainsFunc(r.Binaries, func(name string) bool { return minorOf(o.builder.version(name)) != minorOf(r.version) })
 		return r.platform != platform() || r.Digest == "" || other
 	})
+}
+
+// minorOf is a version without its patch: "v1.37" of "v1.37.2".
+func minorOf(version string) string {
+	parts := strings.SplitN(version, ".", 3)
+	return strings.Join(parts[:min(len(parts), 2)], ".")
 }
 
 // platform is this machine's, as the table of releases names it.
 func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
 
-// describe names what is downloaded and from where: "etcd v3.7.3 from github.com".
+// describe names what is downloaded and from where: "etcd v3.7.1 from github.com".
 func describe(releases []officialRelease) string {
 	parts := make([]string, len(releases))
 	for i, r := range releases {
@@ -125,7 +131,7 @@ func describe(releases []officialRelease) string {
 	return strings.Join(parts, ", ")
 }
 
-// withVersions writes "etcd v3.7.3, kube-apiserver v1.37.2".
+// withVersions writes "etcd v3.7.1, kube-apiserver v1.37.1".
 func withVersions(names []string, version func(string) string) string {
 	parts := make([]string, len(names))
 	for i, name := range names {

@@ -180,6 +180,22 @@ func TestReleasesAreDownloaded(t *testing.T) {
 		}
 	})
 
+	t.Run("releases of another patch than would be built are taken, and said", func(t *testing.T) {
+		h, b := newReleaseHost(t), &fakeBuilder{pinned: "v1.37.2"}
+		from := h.origins(t, b)
+		from.releases[0].version, from.releases[1].version = "v1.37.1", "v1.37.3"
+		var said lines
+		if _, _, err := ensureIn(t.Context(), t.TempDir(), from, said.add); err != nil {
+			t.Fatal(err)
+		}
+		if b.builds.Load() != 0 {
+			t.Errorf("built %q", b.built)
+		}
+		if line := said.with(t, "downloading kube-apiserver, kube-controller-manager v1.37.1 from 127.0.0.1:"); !strings.Contains(line, "etcd v1.37.3 from") {
+			t.Errorf("said %q", line)
+		}
+	})
+
 	t.Run("of several that ask at once one downloads", func(t *testing.T) {
 		h, b, root := newReleaseHost(t), new(fakeBuilder), t.TempDir()
 		from := h.origins(t, b)
@@ -248,6 +264,10 @@ func TestReleasesThatCannotBeHadAreBuilt(t *testing.T) {
 			all, "no official release to download: the tree has no digest of ", 0},
 		{"a table of another version", func(_ *testing.T, _ *releaseHost, o *origins) { o.releases[0].version = "v2" },
 			kubernetes, "downloaded ", 1},
+		{"a table of another minor version", func(_ *testing.T, _ *releaseHost, o *origins) {
+			o.builder.(*fakeBuilder).pinned = "v1.37.2"
+			o.releases[0].version, o.releases[1].version = "v1.38.2", "v1.37.0"
+		}, kubernetes, "downloaded ", 1},
 		{"a digest that is cut", func(_ *testing.T, _ *releaseHost, o *origins) { o.releases[1].Digest = "0a" },
 			[]string{etcdBinary}, "cannot download etcd v1: ", 1},
 	} {

@@ -9,10 +9,19 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/controlplane/release"
 )
 
-// Versions that the table is of: those of hack/controlplane/go.mod. A release of another version is not downloaded.
+// Versions that the table is of. They may be another patch than hack/controlplane/go.mod has, since a digest comes to
+// light later than a module; a release of another minor version is not downloaded.
 const (
-	kubernetesRelease = "v1.37.2"
-	etcdRelease       = "v3.7.3"
+	kubernetesRelease = "v1.37.1"
+	etcdRelease       = "v3.7.1"
+)
+
+// Where digests were found, as owner/repository and file.
+const (
+	kopsAssets     = "kubernetes/kops `pkg/assets/assetdata/k8s-1.37.yaml`"
+	chefEtcd       = "sous-chefs/etcd `resources/etcd_installation_binary.rb`"
+	pgsentryEtcd   = "nhatminh06/pgsentry `scripts/etcd/common.sh`"
+	hostwrightEtcd = "hostwright/hostwright `Sources/HostwrightCluster/ManagedEtcdArtifact.swift`"
 )
 
 // officialRelease is a row of the table of official releases.
@@ -34,22 +43,40 @@ func officialHosts() []string {
 type published struct {
 	platform, binary string
 	digest           string // empty: this binary is built on this platform
-	source           string // where the project publishes it
+	source           string // where it was found
 }
 
-// publishedDigests are of the versions above. A digest comes from what the project itself publishes, and got here by another
-// way than the download; it is never computed of what was downloaded. What has none is built.
+// publishedDigests are of the versions above. A digest got here by another way than the download; it is never computed of
+// what was downloaded. What has none is built. hack/controlplane/README.md has this table for people, says how the digests
+// were checked against each other, and a test compares the two.
 //
 // For Kubernetes it is that of the binary at dl.k8s.io, for etcd that of the archive, from SHA256SUMS of the release.
-// hack/controlplane/README.md has this table for people; a test compares the two.
 func publishedDigests() []published {
 	return []published{
-		{platform: "linux/amd64", binary: apiServerBinary},
-		{platform: "linux/amd64", binary: controllerManagerBinary},
-		{platform: "linux/amd64", binary: etcdBinary},
-		{platform: "linux/arm64", binary: apiServerBinary},
-		{platform: "linux/arm64", binary: controllerManagerBinary},
-		{platform: "linux/arm64", binary: etcdBinary},
+		{
+			platform: "linux/amd64", binary: apiServerBinary, source: kopsAssets,
+			digest: "de9b1b43c10143f448408b3aaf15f44fd5248b97a56301417a1fe2f1fc47a691",
+		},
+		{
+			platform: "linux/amd64", binary: controllerManagerBinary, source: kopsAssets,
+			digest: "acd67c8f8871d4594f307d2816bf11aa972f47617ee6e1f84b0ce92a091f7290",
+		},
+		{
+			platform: "linux/amd64", binary: etcdBinary, source: chefEtcd + ", " + pgsentryEtcd,
+			digest: "e8cd3fa8064c98137c5dbd78b76f969417ace84efb83c481041d7a52ffdd8fb9",
+		},
+		{
+			platform: "linux/arm64", binary: apiServerBinary, source: kopsAssets,
+			digest: "c3c240bc4a0fbe3ad311ac3d74ca1d19ac411628130ea825049550fd856020d9",
+		},
+		{
+			platform: "linux/arm64", binary: controllerManagerBinary, source: kopsAssets,
+			digest: "b470c3730cd8e49622c656c47ac16ef994e2edf14ba905be2dad05bc34a4e353",
+		},
+		{
+			platform: "linux/arm64", binary: etcdBinary, source: chefEtcd + ", " + hostwrightEtcd,
+			digest: "d7e25e08f694b6ed7792fc7b7a891fe2c3f3d3dccfe2f3bfdb1547b0eb75b6da",
+		},
 	}
 }
 
