@@ -20,6 +20,12 @@ PACKAGES ?= ./...
 IMAGE ?= registry.quietstack.com/bbmcp-webhooks:0.1.0
 PLATFORMS ?=
 
+# make release: KEY=file signs, DIRTY=1 takes changes that are not committed, OUT is the folder, BUILDER the URI of the machine.
+KEY ?=
+DIRTY ?=
+OUT ?= dist
+BUILDER ?=
+
 # ONCE is passed on as it is given: make demo ONCE=1 stops when all has arrived.
 ONCE ?=
 
@@ -53,6 +59,11 @@ install.yaml: ## Write all of config/ into bin/install.yaml, and the event types
 	@mkdir -p bin
 	go run ./hack/kustomize config > bin/install.yaml
 	go run ./hack/kustomize config/eventtypes > bin/eventtypes.yaml
+
+.PHONY: release
+release: ## Make all files of a release in dist/ (VERSION=1.2.3; KEY=key.pem signs; PLATFORMS=linux/amd64,… makes some)
+	cd hack/release && go run -trimpath . make --version='$(VERSION)' --platforms='$(PLATFORMS)' --out='$(abspath $(OUT))' \
+	  $(if $(KEY),--key='$(abspath $(KEY))') $(if $(BUILDER),--builder='$(BUILDER)') $(if $(filter-out 0 false,$(DIRTY)),--dirty)
 
 .PHONY: control-plane
 control-plane: ## Get kube-apiserver, kube-controller-manager and etcd, once: official releases, else built

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// workFolder is where what is not for users lies meanwhile, in the folder of the release.
+const workFolder = ".work"
+
+// options are what the user says.
+type options struct {
+	tree, out, version, key string
+	// builderID is the URI of the machine that builds, for the provenance.
+	builderID string
+	platforms platforms
+	dirty     bool
+}
+
+// versionPattern is a semantic version, without the build metadata that names of images cannot have.
+var versionPattern = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?$`)
+
+// release is one that is being made.
+type release struct {
+	options
+	commit  commit
+	license []byte
+	// work takes what is not for users; it is removed at the end.
+	work string
+	// repository is where the image belongs, as the chart names it.
+	repository string
+	// signer is nil where there is no key.
+	signer *signer
+
+	image       named
+	imageDigest v1.Hash
+	chart       named
+	// programs are those in the image and the command line, on each platform.
+	programs []binary
+}
+
+func newRelease(ctx context.Context, o options) (*release, error) {
+	if !versionPattern.MatchString(o.version) {
+		return nil, fmt.Errorf("version %q is not a semantic version such as 1.2.3 or 1.2.3-rc.1", o.version)
+	}
+	if len(o.platforms) == 0 {
+		o.platforms = allPlatforms()
+	}
+	r := &release{options: o}
+	var err error
+	if r.commit, err = readCommit(ctx, o.tree, o.version, o.dirty); err != nil {
+		return nil, err
+	}
+	if r.license, err = os.ReadFile(filepath.Join(o.tree, "LICENSE")); err != nil {
+		return nil, err
+	}
+	if r.out, err = filepath.Abs(o.out); err != nil {
+		return nil, err
+	}
+	chart, err := r.loadChart()
+	if err != nil {
+		return nil, err
+	}
+	image, _ := chart.Values["image"].(map[string]any)
+	if r.repository, _ = image["repository"].(string); r.repository == "" {
+		return nil, errors.New("the chart names no image.repository")
+	}
+	if o.key != "" {
+		if r.signer, err = readSigner(o.key); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// chartRepository is beside the image's, which may have the same name as the chart.
+func (r *release) chartRepository() string {
+	host, name, _ := strings.Cut(r.repository, "/")
+	return host + "/charts/" + name
+}
+
+// make writes all files of the release.
+func (r *release) make(ctx context.Context) error {
+	return r.take(ctx, r.makeCommandLine, r.makeImage, r.makeChart, r.makeManifests, r.makeBill,
+		r.makeSignatures, r.makeNotes, r.makeProvenance, r.makeChecksums)
+}
+
+// makeAlone writes the image only.
+func (r *release) makeAlone(ctx context.Context) error { return r.take(ctx, r.makeImage) }
+
+// take takes steps in an empty folder, each on those before it.
+func (r *release) take(ctx context.Context, steps ...func(context.Context) error) error {
+	if err := clearFolder(r.out); err != nil {
+		return err
+	}
+	r.work = filepath.Join(r.out, workFolder)
+	if err := os.MkdirAll(r.work, 0o755); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(r.work) }()
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes a file of the release and says so.
+func (r *release) write(name string, content []byte) error {
+	if err := os.WriteFile(filepath.Join(r.out, name), content, 0o644); err != nil {
+		return err
+	}
+	fmt.Printf("%s  %9d  %s\n", digest(content)[:12], len(content), name)
+	return nil
+}
+
+func (r *release) builder() builder {
+	return builder{tree: r.tree, version: r.version, work: r.work}
+}
+
+// makeCommandLine makes an archive of bbmcp for each platform.
+func (r *release) makeCommandLine(ctx context.Context) error {
+	for _, target := range r.platforms {
+		built, err := r.builder().build(ctx, commandLine(), target)
+		if err != nil {
+			return err
+		}
+		r.programs = append(r.programs, built)
+		pack, ending := packTarGzip, ".tar.gz"
+		if target.os == "windows" {
+			pack, ending = packZip, ".zip"
+		}
+		folder := fmt.Sprintf("%s_%s_%s_%s", built.name, r.version, target.os, target.arch)
+		archive, err := pack([]entry{
+			{folder + "/LICENSE", 0o644, r.license},
+			{folder + "/" + built.file(), 0o755, built.content},
+		}, r.commit.time)
+		if err != nil {
+			return err
+		}
+		if err := r.write(folder+ending, archive); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeImage makes an index of the image for each platform that it can have.
+func (r *release) makeImage(ctx context.Context) error {
+	targets, err := r.platforms.linux()
+	if err != nil {
+		return err
+	}
+	index, programs, err := imageBuilder{r.builder(), r.commit, r.license}.build(ctx, targets)
+	if err != nil {
+		return err
+	}
+	r.programs = append(r.programs, programs...)
+	r.image = named{name: r.repository + ":" + r.version, index: index}
+	if r.imageDigest, err = index.Digest(); err != nil {
+		return err
+	}
+	return r.writeLayout("image", r.image)
+}
+
+// writeLayout writes an archive of what belongs into a registry.
+func (r *release) writeLayout(kind string, all ...named) error {
+	archive, err := packLayout(r.work, r.commit.time, all...)
+	if err != nil {
+		return err
+	}
+	return r.write("bbmcp-webhooks-"+r.version+"-"+kind+".oci.tar", archive)
+}
+
+// clearFolder removes a folder that holds files only, as one of a release does: a mistaken --out costs nobody a tree.
+func clearFolder(folder string) error {
+	found, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, each := range found {
+		if each.IsDir() && each.Name() != workFolder {
+			return fmt.Errorf("%s is not emptied: it holds the folder %s", folder, each.Name())
+		}
+	}
+	return os.RemoveAll(folder)
+}

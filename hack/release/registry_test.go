@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// What is packed, unpacked and pushed has the digests that it had when it was signed.
+func TestRegistryHasWhatWasPacked(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0).UTC()
+	programs := []binary{{program: program{name: "one"}, content: []byte("1")}, {program: program{name: "two"}, content: []byte("2")}}
+	image := must(imageBuilder{commit: commit{time: at}}.image(platform{"linux", "arm64"}, programs))(t)
+	s := &signer{must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)}
+	hash := must(image.Digest())(t)
+	signature := must(s.signImage("registry.example/some/image", hash))(t)
+
+	folder := t.TempDir()
+	for kind, what := range map[string]named{"image": {name: "registry.example/some/image:1.2.3", image: image}, "signatures": signature} {
+		archive := must(packLayout(t.TempDir(), at, what))(t)
+		if err := os.WriteFile(filepath.Join(folder, "x-"+kind+".oci.tar"), archive, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := httptest.NewServer(registry.New())
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	if err := push(t.Context(), folder, host); err != nil {
+		t.Fatal(err)
+	}
+	for tag, want := range map[string]string{
+		"1.2.3":                       hash.String(),
+		"sha256-" + hash.Hex + ".sig": must(signature.image.Digest())(t).String(),
+	} {
+		found := must(remote.Get(must(name.ParseReference(host + "/some/image:" + tag))(t)))(t)
+		if got := found.Digest.String(); got != want {
+			t.Errorf("%s has the digest %s, want %s", tag, got, want)
+		}
+	}
+	config := must(image.ConfigFile())(t)
+	if config.Config.User != "65532:65532" || config.Config.Entrypoint[0] != "/one" || !config.Created.Equal(at) {
+		t.Errorf("configuration %+v", config)
+	}
+}
+
+func TestPushOfNothingIsAnError(t *testing.T) {
+	if err := push(t.Context(), t.TempDir(), "127.0.0.1:1"); err == nil {
+		t.Error("pushed")
+	}
+}
