@@ -46,13 +46,9 @@ func (b *broadcaster) subscribe(namespace string, topic dashboard.Topic) (heard 
 	}
 }
 
-// notify sends a notice to the subscribers of a webhook and a delivery. It never waits: it
-// is called under the lock of a watch cache. delivery is empty if the webhook itself has
-// changed.
+// notify sends a notice to the subscribers of a webhook and a delivery. It never waits.
+// delivery is empty if the webhook itself has changed.
 func (b *broadcaster) notify(namespace, webhook, delivery string) {
-	if b == nil {
-		return
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.subscribers[namespace]) == 0 {

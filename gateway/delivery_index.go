@@ -152,14 +152,10 @@ func (u usage) plus(other usage) usage {
 type deliveryIndex struct {
 	*watchcache.Cache[*v1alpha1.WebhookDelivery, *deliveryEntry]
 
-	broadcaster *broadcaster // nil: none
-	now         func() time.Time
-
 	// All that follows is read under View and changed under Change.
 
 	total           usage
 	pendingOutcomes int // see deliveryEntry
-	observe         func(webhook webhookKey, what observedAttempt, now time.Time)
 	namespaces      map[string]*namespaceDeliveries
 	reserved        reservations
 }
@@ -205,8 +201,6 @@ func newDeliveryIndex(now func() time.Time) *deliveryIndex {
 	x := &deliveryIndex{
 		namespaces: map[string]*namespaceDeliveries{},
 		reserved:   reservations{namespaces: map[string]*namespaceReservations{}},
-		observe:    func(webhookKey, observedAttempt, time.Time) {},
-		now:        now,
 	}
 	reduce := func(delivery *v1alpha1.WebhookDelivery) *deliveryEntry { return newDeliveryEntry(delivery, now()) }
 	x.Cache = watchcache.New(reduce, x.applyChange, now)
@@ -219,9 +213,18 @@ func (x *deliveryIndex) applyChange(before, after **deliveryEntry) {
 	}
 	if after != nil {
 		x.insert(*after)
-		before = after
 	}
-	x.broadcaster.notify((*before).namespace, (*before).webhook, (*before).id)
+}
+
+// subscribe calls changed after every change of a delivery: with the delivery as it is now, or as it was last and gone.
+func (x *deliveryIndex) subscribe(changed func(r *deliveryEntry, gone bool)) {
+	x.Subscribe(func(before, after **deliveryEntry) {
+		if after == nil {
+			changed(*before, true)
+			return
+		}
+		changed(*after, false)
+	})
 }
 
 func (x *deliveryIndex) insert(r *deliveryEntry) {
@@ -237,7 +240,6 @@ func (x *deliveryIndex) insert(r *deliveryEntry) {
 		x.pendingOutcomes++
 		n.pendingOutcomes++
 	}
-	x.observe(r.webhookKey(), r.observed, x.now())
 	switch {
 	case r.isUnfinished():
 		x.total.add(r, 1)

@@ -155,7 +155,6 @@ func New(o Options) (*Gateway, error) {
 		panics: o.Panics, logger: o.Logger, now: o.Now, unreported: map[skipped.Webhook]skipped.Count{},
 	}
 	g.webhooks.Panics, g.deliveries.Panics, g.eventTypes.Panics = o.Panics, o.Panics, o.Panics
-	g.webhooks.broadcaster, g.deliveries.broadcaster = g.broadcaster, g.broadcaster
 	g.eventIDs = &eventIDs{now: o.Now, random: o.Random}
 	g.store = &deliveryStore{
 		client: o.Client, index: g.deliveries, writes: newWriteBudget(o.Limits, o.Now), timeouts: writetimeout.New(o.Now),
@@ -163,6 +162,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.staleness = &staleness{client: o.Client, webhooks: g.webhooks, deliveries: g.deliveries, eventTypes: g.eventTypes}
 	g.setUpAttempts(o)
+	g.subscribe()
 	if o.Dashboard {
 		if g.dashboard, err = g.newDashboard(); err != nil {
 			return nil, err
@@ -198,11 +198,21 @@ func (g *Gateway) setUpAttempts(o Options) {
 	g.deletions = &deletionSweeper{
 		webhooks: g.webhooks, secrets: g.attempter.secrets, limiter: g.attempter.limiter, recorder: g.recorder, unstored: g.unstored,
 	}
-	g.deliveries.observe = g.attempter.limiter.observe
-	g.webhooks.onDelete = func(webhook *v1alpha1.Webhook) {
+}
+
+// subscribe lets the parts of the gateway that depend on what is in memory know of its changes.
+func (g *Gateway) subscribe() {
+	g.webhooks.subscribeDeletions(func(webhook *v1alpha1.Webhook) {
 		g.deletions.forget(keyOf(webhook))
 		g.skipReporter.forgetWebhook(webhook)
-	}
+	})
+	g.webhooks.subscribe(func(webhook *v1alpha1.Webhook) { g.broadcaster.notify(webhook.Namespace, webhook.Name, "") })
+	g.deliveries.subscribe(func(r *deliveryEntry, gone bool) {
+		if !gone {
+			g.attempter.limiter.observe(r.webhookKey(), r.observed, g.now())
+		}
+		g.broadcaster.notify(r.namespace, r.webhook, r.id)
+	})
 }
 
 // Start follows the API server in the background until ctx ends.

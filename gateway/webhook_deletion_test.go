@@ -40,7 +40,7 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 		recorder: newRecorder(RecordBudget{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
 			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now),
 	}
-	d.webhooks.onDelete = func(webhook *v1alpha1.Webhook) { d.forget(keyOf(webhook)) }
+	d.webhooks.subscribeDeletions(func(webhook *v1alpha1.Webhook) { d.forget(keyOf(webhook)) })
 
 	var working sync.WaitGroup
 	for worker := range 4 {

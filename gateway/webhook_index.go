@@ -22,10 +22,8 @@ import (
 type webhookIndex struct {
 	*watchcache.Cache[*v1alpha1.Webhook, *v1alpha1.Webhook]
 
-	namespaces  map[string]*namespaceWebhooks
-	changes     chan struct{}           // closed and replaced at every change
-	broadcaster *broadcaster            // nil: none
-	onDelete    func(*v1alpha1.Webhook) // called for each deleted webhook
+	namespaces map[string]*namespaceWebhooks
+	changes    chan struct{} // closed and replaced at every change
 }
 
 // namespaceWebhooks are the webhooks of one namespace, indexed so that an event costs nothing for a webhook that does
@@ -37,7 +35,7 @@ type namespaceWebhooks struct {
 }
 
 func newWebhookIndex(now func() time.Time) *webhookIndex {
-	x := &webhookIndex{namespaces: map[string]*namespaceWebhooks{}, changes: make(chan struct{}), onDelete: func(*v1alpha1.Webhook) {}}
+	x := &webhookIndex{namespaces: map[string]*namespaceWebhooks{}, changes: make(chan struct{})}
 	reduce := func(webhook *v1alpha1.Webhook) *v1alpha1.Webhook { return webhook }
 	x.Cache = watchcache.New(reduce, x.applyChange, now)
 	return x
@@ -48,15 +46,29 @@ func (x *webhookIndex) applyChange(before, after **v1alpha1.Webhook) {
 	x.changes = make(chan struct{})
 	if before != nil {
 		x.remove(*before)
-		if after == nil || (*after).UID != (*before).UID {
-			x.onDelete(*before)
-		}
 	}
 	if after != nil {
 		x.insert(*after)
-		before = after
 	}
-	x.broadcaster.notify((*before).Namespace, (*before).Name, "")
+}
+
+// subscribe calls changed after every change of a webhook: with the webhook as it is now, or as it was last.
+func (x *webhookIndex) subscribe(changed func(*v1alpha1.Webhook)) {
+	x.Subscribe(func(before, after **v1alpha1.Webhook) {
+		if after == nil {
+			after = before
+		}
+		changed(*after)
+	})
+}
+
+// subscribeDeletions calls deleted after every deletion of a webhook, also if another one has its name now.
+func (x *webhookIndex) subscribeDeletions(deleted func(*v1alpha1.Webhook)) {
+	x.Subscribe(func(before, after **v1alpha1.Webhook) {
+		if before != nil && (after == nil || (*after).UID != (*before).UID) {
+			deleted(*before)
+		}
+	})
 }
 
 func (x *webhookIndex) insert(webhook *v1alpha1.Webhook) {

@@ -40,8 +40,8 @@ func newerThan(a, b string) bool {
 	return err != nil || order > 0
 }
 
-// Index is told of every change, under the lock of the cache. Each of before and
-// after is nil where there is none.
+// Index is told of every change, under the lock of the cache, and calls nothing that
+// locks: others subscribe. Each of before and after is nil where there is none.
 type Index[E any] func(before, after *E)
 
 // Cache holds an entry of type E for each object of type O. It is safe for
@@ -58,6 +58,8 @@ type Cache[O client.Object, E any] struct {
 	entries map[types.NamespacedName]*cached[E]
 	gone    map[types.UID]time.Time // deleted by us; the watch may not know yet
 	watches map[string]*progress    // by namespace; "" watches all
+
+	feed feed[E]
 }
 
 // progress is how far one watch has come.
@@ -148,6 +150,7 @@ func (c *Cache[O, E]) ConfirmFresh() {
 // ApplyWrite takes an object as the API server answered to a write of this process.
 // Older than what is known, it is ignored.
 func (c *Cache[O, E]) ApplyWrite(object O) {
+	defer c.passChanges()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	identity := IdentityOf(object)
@@ -169,6 +172,7 @@ func (c *Cache[O, E]) hasSeen(identity Identity) bool {
 // ApplyDelete drops an object that this process deleted, for good: what the watch
 // still says of it is the past.
 func (c *Cache[O, E]) ApplyDelete(key types.NamespacedName, uid types.UID) {
+	defer c.passChanges()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if known := c.entries[key]; known != nil && known.identity.UID == uid {
@@ -205,10 +209,11 @@ func (c *Cache[O, E]) remove(known *cached[E]) {
 	c.reindex(&known.entry, nil)
 }
 
-// reindex changes the index. An object whose change makes the index panic is not
-// found through it.
+// reindex changes the index and notes the change for subscribers. An object whose change
+// makes the index panic is not found through it.
 func (c *Cache[O, E]) reindex(before, after *E) {
 	_ = c.Panics.Do(panics.Object, func() { c.index(before, after) })
+	c.feed.append(before, after)
 }
 
 // store is the cache as one reflector of client-go fills it.
@@ -247,6 +252,7 @@ func (s store[O, E]) Update(object any) error {
 	if !ok {
 		return fmt.Errorf("watchcache: the watch sent a %T", object)
 	}
+	defer s.passChanges()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put(IdentityOf(typed), typed)
@@ -260,6 +266,7 @@ func (s store[O, E]) Delete(object any) error {
 	if !ok {
 		return fmt.Errorf("watchcache: the watch sent a %T", object)
 	}
+	defer s.passChanges()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.gone, typed.GetUID())
@@ -273,6 +280,7 @@ func (s store[O, E]) Delete(object any) error {
 // Replace implements cache.ReflectorStore. What this process wrote after the
 // list was made is kept.
 func (s store[O, E]) Replace(objects []any, version string) error {
+	defer s.passChanges()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	listed := make(map[types.NamespacedName]bool, len(objects))

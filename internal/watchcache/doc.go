@@ -9,5 +9,8 @@
 // through ApplyWrite and ApplyDelete. And it tells its staleness, because a
 // cache without contact to the API server may show the past.
 //
+// Subscribers are told of changes in their order, after the lock of the cache is
+// released.
+//
 // It never writes to the API server. The gateway imports it.
 package watchcache
