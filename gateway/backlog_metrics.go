@@ -7,8 +7,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // Backlog is the number of unfinished deliveries of all namespaces and the bytes of their payloads, as far as this
 // replica knows.
 func (g *Gateway) Backlog() (deliveries int, bytes int64) {
-	g.deliveries.View(func() { deliveries, bytes = g.deliveries.total.count, g.deliveries.total.bytes })
-	return deliveries, bytes
+	return g.deliveries.countUnfinished()
 }
 
 // BacklogCollector exposes the backlog and its quotas as metrics.
@@ -39,14 +38,4 @@ func (c BacklogCollector) Collect(metrics chan<- prometheus.Metric) {
 	for i, desc := range backlogGauges {
 		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, values[i])
 	}
-}
-
-// countPendingOutcomes is how many deliveries of a namespace have succeeded without the controller having written it.
-func (x *deliveryIndex) countPendingOutcomes(namespace string) (n int) {
-	x.View(func() {
-		if of := x.namespaces[namespace]; of != nil {
-			n = of.pendingOutcomes
-		}
-	})
-	return n
 }

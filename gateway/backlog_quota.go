@@ -76,7 +76,7 @@ func (l Limits) decide(bytes int64, current quotaUsage, requests []quotaRequest)
 			continue
 		}
 		if w.refuseIfFull {
-			return quotaDecision{refused: &quotaError{reasonBacklogFull, fmt.Sprintf(
+			return quotaDecision{refused: &quotaError{quotaWebhookFull, fmt.Sprintf(
 				"webhook %s has %d unfinished deliveries, its limit, and refuses events that it cannot take", w.webhookID, w.used.count)}}
 		}
 		decision.full = append(decision.full, w)
@@ -88,10 +88,10 @@ func (l Limits) decide(bytes int64, current quotaUsage, requests []quotaRequest)
 		return quotaDecision{refused: exceedsQuota(fmt.Sprintf(
 			"%d webhooks want this event, with %d bytes in all, more than a namespace may ever have unfinished; send a reference to the content, or have the operator raise --backlog-per-namespace, --backlog-bytes-per-namespace, --backlog or --backlog-bytes", added.count, added.bytes))}
 	case after.count > l.PerNamespace || after.bytes > l.PerNamespaceBytes:
-		return quotaDecision{refused: &quotaError{reasonNamespaceFull, fmt.Sprintf(
+		return quotaDecision{refused: &quotaError{quotaNamespaceFull, fmt.Sprintf(
 			"the namespace has %d unfinished deliveries with %d bytes, at most %d with %d bytes may be", namespace.count, namespace.bytes, l.PerNamespace, l.PerNamespaceBytes)}}
 	case !l.clusterHasRoom(current, after):
-		return quotaDecision{refused: &quotaError{reasonClusterFull, "all namespaces together have many unfinished deliveries, and this one has its share of them"}}
+		return quotaDecision{refused: &quotaError{quotaClusterFull, "all namespaces together have many unfinished deliveries, and this one has its share of them"}}
 	}
 	return decision
 }
@@ -120,7 +120,7 @@ func noOtherUsage(func(usage) bool) {}
 
 // exceedsQuota is the error of an event that can never fit.
 func exceedsQuota(detail string) *quotaError {
-	return &quotaError{reason: reasonExceedsLimits, detail: detail}
+	return &quotaError{reason: quotaExceedsLimits, detail: detail}
 }
 
 // reservations are deliveries that are being made: they count as if they existed, so that a burst does not overshoot

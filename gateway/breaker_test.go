@@ -25,7 +25,7 @@ type observedLimiter struct {
 func newObservedLimiter() *observedLimiter {
 	r := &observedLimiter{limiterFixture: newLimiterFixture()}
 	r.index = newDeliveryIndex(func() time.Time { return r.now })
-	r.index.subscribe(func(entry *deliveryEntry, _ bool) { r.limiter.observe(entry.webhookKey(), entry.observed, r.now) })
+	r.index.subscribe(func(entry *deliveryEntry, _ bool) { r.limiter.observeDelivery(entry, r.now) })
 	return r
 }
 

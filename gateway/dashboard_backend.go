@@ -5,7 +5,6 @@ package gateway
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -116,13 +115,4 @@ func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*
 		shown.Deadline = entry.created.Add(webhook.Spec.DeliveryDeadline.Duration)
 	}
 	return shown, nil
-}
-
-// latestDuration is the duration of the latest attempt.
-func latestDuration(delivery *v1alpha1.WebhookDelivery) time.Duration {
-	log := delivery.Status.AttemptLog
-	if len(log) == 0 {
-		return 0
-	}
-	return time.Duration(log[len(log)-1].DurationMilliseconds) * time.Millisecond
 }

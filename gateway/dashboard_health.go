@@ -4,10 +4,8 @@ package gateway
 
 import (
 	"context"
-	"slices"
 	"time"
 
-	"github.com/google/btree"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -21,8 +19,6 @@ const (
 	// recentOutcomes is the number of finished deliveries from which a webhook's health is
 	// shown.
 	recentOutcomes = 40
-	// maxExamined bounds the deliveries that are examined to find the latest failed one.
-	maxExamined = 200
 	// overviewCount is the number of deliveries of each kind on the overview.
 	overviewCount = 5
 )
@@ -59,41 +55,21 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 		full := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionBacklogFull)
 		h.Skipped = full != nil && full.Status == metav1.ConditionTrue && webhook.Spec.Overflow != v1alpha1.OverflowRefuse
 		if mayList {
-			h.Waiting, h.Recent, h.Latest = p.g.deliveries.summarizeWebhook(namespace, webhook.Name)
+			summary := p.g.deliveries.summarizeWebhook(namespace, webhook.Name, recentOutcomes)
+			h.Waiting, h.Recent, h.Latest = summary.unfinished, presentOutcomes(summary.recent), summary.latestError
 		}
 		health[idOf(webhook)] = h
 	}
 	return health, nil
 }
 
-// summarizeWebhook counts the unfinished deliveries of a webhook, and returns the outcomes
-// of its latest finished ones, the oldest first, and the error of the newest delivery that
-// has not succeeded. Test events do not count.
-func (x *deliveryIndex) summarizeWebhook(namespace, webhook string) (waiting int, recent []dashboard.Outcome, latest string) {
-	recent = []dashboard.Outcome{}
-	x.View(func() {
-		n := x.namespaces[namespace]
-		if n == nil || n.byWebhook[webhook] == nil {
-			return
-		}
-		w, looked := n.byWebhook[webhook], 0
-		waiting = w.count
-		w.finished.Ascend(func(r *deliveryEntry) bool {
-			if !r.test {
-				recent = append(recent, dashboard.Outcome{Succeeded: r.state == v1alpha1.DeliverySucceeded, Took: r.lastDuration, Untold: int(r.unrecorded)})
-			}
-			return len(recent) < recentOutcomes
-		})
-		w.listed.Ascend(func(r *deliveryEntry) bool {
-			looked++
-			if r.state != v1alpha1.DeliverySucceeded && !r.test {
-				latest = r.errorMessage
-			}
-			return latest == "" && looked < maxExamined
-		})
-	})
-	slices.Reverse(recent)
-	return waiting, recent, latest
+// presentOutcomes returns finished deliveries as pages show them.
+func presentOutcomes(finished []*deliveryEntry) []dashboard.Outcome {
+	outcomes := []dashboard.Outcome{}
+	for _, r := range finished {
+		outcomes = append(outcomes, dashboard.Outcome{Succeeded: r.state == v1alpha1.DeliverySucceeded, Took: r.lastDuration, Untold: int(r.unrecorded)})
+	}
+	return outcomes
 }
 
 // Settings implements dashboard.Backend.
@@ -138,40 +114,15 @@ func (p dashboardBackend) Backlog(ctx context.Context, namespace string) (*dashb
 	if err := p.requireNamespaceRight(ctx, namespace, "list", auth.Deliveries); err != nil {
 		return nil, err
 	}
-	b := &dashboard.Backlog{CountLimit: p.g.limits.PerNamespace, BytesLimit: p.g.limits.PerNamespaceBytes}
-	oldest, failed := p.g.deliveries.selectForOverview(namespace, b)
-	for _, r := range oldest {
+	summary := p.g.deliveries.summarizeNamespace(namespace, overviewCount)
+	b := &dashboard.Backlog{
+		Count: summary.unfinished, Bytes: summary.unfinishedBytes, CountLimit: p.g.limits.PerNamespace, BytesLimit: p.g.limits.PerNamespaceBytes,
+	}
+	for _, r := range summary.oldest {
 		b.Oldest = append(b.Oldest, presentDelivery(r))
 	}
-	for _, r := range failed {
+	for _, r := range summary.failed {
 		b.Failed = append(b.Failed, presentDelivery(r))
 	}
 	return b, nil
-}
-
-// selectForOverview returns the deliveries that have waited longest and those that failed
-// last, and sets the size of the backlog.
-func (x *deliveryIndex) selectForOverview(namespace string, b *dashboard.Backlog) (oldest, failed []*deliveryEntry) {
-	first := func(tree *btree.BTreeG[*deliveryEntry]) (list []*deliveryEntry) {
-		tree.Ascend(func(r *deliveryEntry) bool {
-			list = append(list, r)
-			return len(list) < overviewCount
-		})
-		return list
-	}
-	x.View(func() {
-		if n := x.namespaces[namespace]; n != nil {
-			b.Count, b.Bytes = n.count, n.bytes
-			oldest, failed = first(n.unfinished), first(n.failed)
-		}
-	})
-	return oldest, failed
-}
-
-// endTime is when a delivery finished, or was created if that is unknown.
-func (r *deliveryEntry) endTime() time.Time {
-	if r.completed == nil {
-		return r.created
-	}
-	return r.completed.Time
 }

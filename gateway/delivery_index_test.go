@@ -33,9 +33,10 @@ func TestHasWaiting(t *testing.T) {
 		}
 		x.ApplyWrite(delivery)
 	}
+	one := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "one", UID: "uid"}}
 	check := func(what string, before, now int, want bool) {
 		t.Helper()
-		if got := x.hasWaiting(webhookKey{"team", "one", "uid"}, at(before).Time, at(now).Time); got != want {
+		if got := x.hasWaiting(one, at(before).Time, at(now).Time); got != want {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}

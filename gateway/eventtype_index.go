@@ -6,16 +6,15 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	rules "bbmcp.quietstack.com/webhooks/internal/catalogue"
+	"bbmcp.quietstack.com/webhooks/internal/catalogue"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
@@ -31,7 +30,7 @@ type eventTypeEntry struct {
 
 	shownSchema, shownExample json.RawMessage // null: none that can be shown
 
-	schema  rules.Schema
+	schema  catalogue.Schema
 	invalid error // why the schema cannot be compiled; nil: it can
 }
 
@@ -44,7 +43,7 @@ func newEventTypeEntry(object *v1alpha1.EventType) *eventTypeEntry {
 	if r.eventType == "" {
 		r.eventType = object.Name
 	}
-	r.schema, r.invalid = rules.Compile(object.Spec.Schema)
+	r.schema, r.invalid = catalogue.Compile(object.Spec.Schema)
 	return r
 }
 
@@ -85,7 +84,7 @@ func (x *eventTypeIndex) applyChange(before, after **eventTypeEntry) {
 	}
 }
 
-// validate validates data against the schema of a type.
+// validate validates data against the schema of a type. Errors are *catalogue.Error and that of a context that ended.
 func (x *eventTypeIndex) validate(ctx context.Context, entry *eventTypeEntry, data []byte) error {
 	if len(data) > largeData {
 		select {
@@ -119,21 +118,11 @@ func (x *eventTypeIndex) list() (all []*eventTypeEntry) {
 	return all
 }
 
-// checkSchema validates the data of a built payload, which so has bounded size, depth and numbers, against the schema
-// of its type.
-func (x *eventTypeIndex) checkSchema(ctx context.Context, entry *eventTypeEntry, body []byte) error {
-	if entry.invalid != nil {
-		return &eventError{reason: reasonEventTypeInvalid, detail: fmt.Sprintf(
-			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.name, entry.invalid)}
+// jsonOrNull returns a JSON text of an EventType; null for invalid JSON and for more
+// levels than clients can be expected to read. The EventType's condition reports both.
+func jsonOrNull(text string) json.RawMessage {
+	if !payload.IsShallow([]byte(text)) || !utf8.ValidString(text) {
+		return json.RawMessage("null")
 	}
-	err := x.validate(ctx, entry, payload.DataOf(body))
-	switch found, ok := errors.AsType[*rules.Error](err); {
-	case ok && found.TooCostly:
-		return &eventError{reasonSchemaTooCostly, found.Field, found.Detail}
-	case ok:
-		return &eventError{reasonSchemaViolated, found.Field, found.Detail}
-	case err != nil: // the request has ended
-		return &unavailableError{"checking the event", err}
-	}
-	return nil
+	return json.RawMessage(text)
 }

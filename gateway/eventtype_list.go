@@ -4,14 +4,11 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
-	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
 type eventTypesAnswer struct {
@@ -34,13 +31,4 @@ func (g *Gateway) listEventTypes(context.Context, *struct{}) (*eventTypesAnswer,
 		})
 	}
 	return answer, nil
-}
-
-// jsonOrNull returns a JSON text of an EventType; null for invalid JSON and for more
-// levels than clients can be expected to read. The EventType's condition reports both.
-func jsonOrNull(text string) json.RawMessage {
-	if !payload.IsShallow([]byte(text)) || !utf8.ValidString(text) {
-		return json.RawMessage("null")
-	}
-	return json.RawMessage(text)
 }

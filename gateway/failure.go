@@ -15,7 +15,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-// failure is a typed error of the pipeline and the indexes, which know no HTTP. problemFromError turns it into a problem.
+// failure is a typed error of the pipeline, which knows no HTTP. problemFromError turns it into a problem.
 type failure interface {
 	error
 	// class says what a publisher can do about the failure.
@@ -43,6 +43,12 @@ func classOf(err error) failureClass {
 	if f, ok := errors.AsType[failure](err); ok {
 		return f.class()
 	}
+	if refused, ok := errors.AsType[*quotaError](err); ok {
+		if refused.reason == quotaExceedsLimits {
+			return failurePermanent
+		}
+		return failureLater
+	}
 	return failurePlatform
 }
 
@@ -50,6 +56,12 @@ func classOf(err error) failureClass {
 func reasonOf(err error) string {
 	if f, ok := errors.AsType[failure](err); ok {
 		return f.reasonName()
+	}
+	if refused, ok := errors.AsType[*quotaError](err); ok {
+		return refused.reason
+	}
+	if _, ok := errors.AsType[*staleError](err); ok {
+		return reasonUnavailable
 	}
 	if err != nil {
 		return reasonInternal
@@ -97,18 +109,6 @@ func (e *eventIDTakenError) Error() string {
 }
 func (e *eventIDTakenError) class() failureClass { return failureConflict }
 func (e *eventIDTakenError) reasonName() string  { return reasonEventIDTaken }
-
-// quotaError refuses an event because of a backlog quota: for good if reason is reasonExceedsLimits.
-type quotaError struct{ reason, detail string }
-
-func (e *quotaError) Error() string { return e.detail }
-func (e *quotaError) class() failureClass {
-	if e.reason == reasonExceedsLimits {
-		return failurePermanent
-	}
-	return failureLater
-}
-func (e *quotaError) reasonName() string { return e.reason }
 
 // budgetError refuses an event until the write budget of its namespace has recovered.
 type budgetError struct {

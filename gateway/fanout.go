@@ -67,7 +67,7 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.throttles.isQueueFull(t.webhook):
 			return nil, storeQueueFull(t.webhook)
 		case settings.Record(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.countPendingOutcomes(p.namespace) >= p.g.limits.PerNamespace:
-			return nil, &quotaError{reasonNamespaceFull, fmt.Sprintf(
+			return nil, &quotaError{quotaNamespaceFull, fmt.Sprintf(
 				"the controller has not taken in yet that %d deliveries of the namespace have succeeded, and webhook %s wants every one recorded", p.g.limits.PerNamespace, idOf(t.webhook))}
 		default:
 			byName[t.webhook.Name] = t

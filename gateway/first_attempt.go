@@ -305,7 +305,7 @@ func (p *pipeline) startEach(targets []*target, acquire acquireFunc) (full, unre
 	digest := sha256.Sum256(p.payload)
 	for _, t := range targets {
 		hasWaiting := func(before time.Time) bool {
-			return p.g.deliveries.hasWaiting(keyOf(t.webhook), before, f.now())
+			return p.g.deliveries.hasWaiting(t.webhook, before, f.now())
 		}
 		attempt, reason := f.start(p.newDraft(t), digest, acquire, hasWaiting)
 		switch {

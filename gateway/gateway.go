@@ -160,7 +160,7 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, index: g.deliveries, writes: newWriteBudget(o.Limits, o.Now), timeouts: writetimeout.New(o.Now),
 		terminating: newTerminatingNamespaces(o.Now), now: o.Now,
 	}
-	g.staleness = &staleness{client: o.Client, webhooks: g.webhooks, deliveries: g.deliveries, eventTypes: g.eventTypes}
+	g.staleness = newStaleness(o.Client, g.webhooks, g.deliveries, g.eventTypes)
 	g.setUpAttempts(o)
 	g.subscribe()
 	if o.Dashboard {
@@ -209,7 +209,7 @@ func (g *Gateway) subscribe() {
 	g.webhooks.subscribe(func(webhook *v1alpha1.Webhook) { g.broadcaster.notify(webhook.Namespace, webhook.Name, "") })
 	g.deliveries.subscribe(func(r *deliveryEntry, gone bool) {
 		if !gone {
-			g.attempter.limiter.observe(r.webhookKey(), r.observed, g.now())
+			g.attempter.limiter.observeDelivery(r, g.now())
 		}
 		g.broadcaster.notify(r.namespace, r.webhook, r.id)
 	})

@@ -8,8 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/dispatcher"
-	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 )
 
 // webhookKey identifies one Webhook. A delivery counts only for the Webhook of its own namespace with the name in its
@@ -23,7 +21,7 @@ func keyOf(webhook *v1alpha1.Webhook) webhookKey {
 	return webhookKey{namespace: webhook.Namespace, name: webhook.Name, uid: webhook.UID}
 }
 
-// observedAttempt is the latest attempt of a delivery, as its object tells of it.
+// observedAttempt is an attempt that the object of a delivery tells of.
 type observedAttempt struct {
 	endTime    time.Time // zero: there was no attempt
 	revision   string    // of the endpoint; "": unknown
@@ -32,37 +30,12 @@ type observedAttempt struct {
 	retryAfter time.Time // end of the Retry-After hold; zero: the endpoint asked for none
 }
 
-// observeAttempt reads the latest attempt off a delivery. Invented times are brought within bounds.
-func observeAttempt(delivery *v1alpha1.WebhookDelivery, now time.Time) observedAttempt {
-	latest := latestAttempt(delivery)
-	if latest == nil {
-		return observedAttempt{}
-	}
-	entry := attemptlog.Bounded(*latest, now)
-	observed := observedAttempt{
-		endTime: earliest(attemptlog.Ended(&entry), now), revision: entry.EndpointRevision,
-		timedOut:  entry.Reason == string(dispatcher.ReasonTimeout),
-		succeeded: delivery.Status.State == v1alpha1.DeliverySucceeded,
-	}
-	if entry.RetryAfterTime != nil {
-		observed.retryAfter = entry.RetryAfterTime.Time
-	}
-	return observed
-}
-
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// latestAttempt returns the latest attempt of a delivery; nil: it had none, or none is known.
-func latestAttempt(delivery *v1alpha1.WebhookDelivery) *v1alpha1.Attempt {
-	if log := delivery.Status.AttemptLog; len(log) > 0 {
-		return &log[len(log)-1]
-	}
-	return delivery.Spec.FirstAttempt
+// observeDelivery updates the state of the endpoint that a delivery is for.
+func (l *limiter) observeDelivery(r *deliveryEntry, now time.Time) {
+	latest := r.latest
+	l.observe(webhookKey{namespace: r.namespace, name: r.webhook, uid: r.owner}, observedAttempt{
+		endTime: latest.endTime, revision: latest.revision, timedOut: latest.timedOut, succeeded: latest.succeeded, retryAfter: latest.retryAfter,
+	}, now)
 }
 
 // endpointObservations are the attempts that objects tell of for the endpoint of one webhook. They are kept as long as

@@ -149,7 +149,7 @@ func (p *pipeline) checkEvent(ctx context.Context) error {
 		return err
 	}
 	if entry != nil {
-		if err := g.eventTypes.checkSchema(ctx, entry, p.payload); err != nil {
+		if err := checkSchema(ctx, g.eventTypes, entry, p.payload); err != nil {
 			return err
 		}
 	}

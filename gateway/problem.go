@@ -47,10 +47,6 @@ const (
 	reasonEventIDTaken         = "EventIDTaken"
 	reasonEventTypeInvalid     = "EventTypeInvalid"
 	reasonMediaTypeUnknown     = "MediaTypeUnknown"
-	reasonBacklogFull          = "BacklogFull"
-	reasonNamespaceFull        = "NamespaceBacklogFull"
-	reasonClusterFull          = "ClusterBacklogFull"
-	reasonExceedsLimits        = "ExceedsLimits"
 )
 
 // retryShortly is the Retry-After of a momentary failure.

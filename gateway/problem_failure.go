@@ -24,6 +24,9 @@ func problemFromError(err error) *problem {
 	if p := problemFromAuth(err); p != nil {
 		return p
 	}
+	if p := problemFromStore(err); p != nil {
+		return p
+	}
 	f, ok := errors.AsType[failure](err)
 	if !ok {
 		return internalProblem(err)
@@ -36,11 +39,6 @@ func problemFromError(err error) *problem {
 	case *eventIDTakenError:
 		return newFieldProblem(http.StatusConflict, reasonEventIDTaken, "id", fmt.Sprintf(
 			"%s stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id", e.eventID))
-	case *quotaError:
-		if e.reason == reasonExceedsLimits {
-			return newProblem(http.StatusUnprocessableEntity, e.reason, e.detail)
-		}
-		return newProblem(http.StatusTooManyRequests, e.reason, e.detail+"; repeat this later").setRetryAfter(retryFull)
 	case *budgetError:
 		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, e.detail+"; repeat this later").setRetryAfter(e.wait)
 	case terminatingError:
@@ -51,6 +49,20 @@ func problemFromError(err error) *problem {
 		return problemFromCreate(e.cause)
 	}
 	return internalProblem(err)
+}
+
+// problemFromStore makes the problem of an error of the indexes; nil: it is another one.
+func problemFromStore(err error) *problem {
+	if e, ok := errors.AsType[*quotaError](err); ok {
+		if e.reason == quotaExceedsLimits {
+			return newProblem(http.StatusUnprocessableEntity, e.reason, e.detail)
+		}
+		return newProblem(http.StatusTooManyRequests, e.reason, e.detail+"; repeat this later").setRetryAfter(retryFull)
+	}
+	if e, ok := errors.AsType[*staleError](err); ok {
+		return unavailable("this", e.cause)
+	}
+	return nil
 }
 
 func problemFromEvent(e *eventError) *problem {

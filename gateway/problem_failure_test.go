@@ -49,12 +49,24 @@ func TestProblemFromError(t *testing.T) {
 			detail: "id: e1 stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id",
 		},
 		"an event that can never fit": {
-			err:    exceedsQuota("too many bytes"),
+			err:    &quotaError{quotaExceedsLimits, "too many bytes"},
 			status: 422, reason: "ExceedsLimits", detail: "too many bytes",
 		},
 		"a quota that is used up": {
-			err: &quotaError{reasonNamespaceFull, "the namespace is full"}, class: failureLater,
+			err: &quotaError{quotaNamespaceFull, "the namespace is full"}, class: failureLater,
 			status: 429, reason: "NamespaceBacklogFull", detail: "the namespace is full; repeat this later", retryAfter: "10",
+		},
+		"a webhook whose backlog is full": {
+			err: &quotaError{quotaWebhookFull, "the webhook is full"}, class: failureLater,
+			status: 429, reason: "BacklogFull", detail: "the webhook is full; repeat this later", retryAfter: "10",
+		},
+		"a cluster whose backlog is full": {
+			err: &quotaError{quotaClusterFull, "the cluster is full"}, class: failureLater,
+			status: 429, reason: "ClusterBacklogFull", detail: "the cluster is full; repeat this later", retryAfter: "10",
+		},
+		"what is in memory may be out of date": {
+			err: &staleError{down}, class: failurePlatform, cause: down,
+			status: 503, reason: "Unavailable", detail: "this is not possible at the moment; try again", retryAfter: "1",
 		},
 		"a write budget that is used up": {
 			err: &budgetError{"too many writes", 3 * time.Second}, class: failureLater,

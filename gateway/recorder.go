@@ -28,8 +28,6 @@ const (
 	// recordTimeout bounds one record, recorderGrace all records that wait when the process ends.
 	recordTimeout = 5 * time.Second
 	recorderGrace = 5 * time.Second
-	// maxUnsettledRecords is how many records the controller may have to acknowledge before no more are made.
-	maxUnsettledRecords = 500
 	// recoveryInterval is the least time between two successes of a webhook that are recorded, whatever its budget,
 	// because its status says that the endpoint fails.
 	recoveryInterval = time.Second

@@ -19,10 +19,21 @@ const (
 	heartbeat = 10 * time.Second
 	// staleAfter is the staleness from which nothing is answered from memory.
 	staleAfter = time.Minute
+	// probeTimeout bounds the question for a sign of life.
+	probeTimeout = 2 * time.Second
 )
 
 // errNotSynced is why a gateway that has just started is not ready.
 var errNotSynced = errors.New("webhooks, deliveries and event types are still being read")
+
+// staleError says that what the gateway holds in memory may be out of date.
+type staleError struct{ cause error }
+
+// Error implements error.
+func (e *staleError) Error() string { return "what is in memory may be out of date: " + e.cause.Error() }
+
+// Unwrap implements errors.Unwrap.
+func (e *staleError) Unwrap() error { return e.cause }
 
 // staleness says how old what the gateway holds in memory may be.
 type staleness struct {
@@ -30,6 +41,10 @@ type staleness struct {
 	webhooks   *webhookIndex
 	deliveries *deliveryIndex
 	eventTypes *eventTypeIndex
+}
+
+func newStaleness(reader client.Client, webhooks *webhookIndex, deliveries *deliveryIndex, eventTypes *eventTypeIndex) *staleness {
+	return &staleness{client: reader, webhooks: webhooks, deliveries: deliveries, eventTypes: eventTypes}
 }
 
 // checkSynced returns an error until everything is in memory.
@@ -48,10 +63,10 @@ func (s *staleness) silence() time.Duration {
 // check returns an error if what is in memory may be out of date.
 func (s *staleness) check() error {
 	if err := s.checkSynced(); err != nil {
-		return &unavailableError{"this", err}
+		return &staleError{err}
 	}
 	if silence := s.silence(); silence > staleAfter {
-		return &unavailableError{"this", fmt.Errorf("the API server has been silent for %s", silence.Round(time.Second))}
+		return &staleError{fmt.Errorf("the API server has been silent for %s", silence.Round(time.Second))}
 	}
 	return nil
 }
@@ -67,7 +82,7 @@ func (s *staleness) beat(ctx context.Context) {
 }
 
 func (s *staleness) probeAPIServer(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	return s.client.List(ctx, &v1alpha1.EventTypeList{}, client.Limit(1), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}})
 }

@@ -314,6 +314,6 @@ func (t *storeThrottles) isQueueFull(webhook *v1alpha1.Webhook) bool {
 
 // storeQueueFull is the error of an event that such a webhook refuses.
 func storeQueueFull(webhook *v1alpha1.Webhook) *quotaError {
-	return &quotaError{reasonBacklogFull, fmt.Sprintf(
+	return &quotaError{quotaWebhookFull, fmt.Sprintf(
 		"the endpoint of webhook %s fails, as many of its deliveries wait to be stored as can be in %s, and it refuses events that it cannot take", idOf(webhook), maxFailingWait)}
 }

@@ -38,14 +38,7 @@ func (d *deletionSweeper) sweep() {
 	for _, key := range d.limiter.knownWebhooks() {
 		known[key] = struct{}{}
 	}
-	live := map[types.UID]bool{}
-	d.webhooks.View(func() {
-		for _, n := range d.webhooks.namespaces {
-			for uid := range n.byUID {
-				live[uid] = true
-			}
-		}
-	})
+	live := d.webhooks.uids()
 	for key := range known {
 		if !live[key.uid] {
 			d.forget(key)

@@ -156,6 +156,19 @@ func (x *webhookIndex) list(namespace string) (all []*v1alpha1.Webhook) {
 	return all
 }
 
+// uids returns the UIDs of all webhooks.
+func (x *webhookIndex) uids() map[types.UID]bool {
+	uids := map[types.UID]bool{}
+	x.View(func() {
+		for _, n := range x.namespaces {
+			for uid := range n.byUID {
+				uids[uid] = true
+			}
+		}
+	})
+	return uids
+}
+
 // listMatching returns the webhooks of a namespace that match an event type, the oldest first.
 func (x *webhookIndex) listMatching(namespace, eventType string) (wanted []*v1alpha1.Webhook) {
 	x.viewNamespace(namespace, func(n *namespaceWebhooks) {

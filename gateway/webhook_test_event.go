@@ -106,5 +106,5 @@ func (g *Gateway) buildTestPayload(ctx context.Context, test *rest.WebhookTest, 
 	if entry == nil {
 		return body, nil
 	}
-	return body, g.eventTypes.checkSchema(ctx, entry, body)
+	return body, checkSchema(ctx, g.eventTypes, entry, body)
 }

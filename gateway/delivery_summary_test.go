@@ -13,8 +13,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/dashboard"
 )
+
+// shownEach is how many deliveries of each kind a summary shows.
+const shownEach = 5
 
 // TestOverviewMatchesAFullScan changes deliveries at random and compares what the indexes say
 // with what all deliveries say.
@@ -38,17 +40,16 @@ func TestOverviewMatchesAFullScan(t *testing.T) {
 			stored[name] = delivery
 			x.ApplyWrite(delivery)
 		}
-		var b dashboard.Backlog
-		oldest, failed := x.selectForOverview("shop", &b)
+		summary := x.summarizeNamespace("shop", shownEach)
 		wantOldest, wantFailed, wantCount := scanDeliveries(stored)
-		if got := entryNames(oldest); !slices.Equal(got, wantOldest) {
+		if got := entryNames(summary.oldest); !slices.Equal(got, wantOldest) {
 			t.Fatalf("change %d: the oldest are %v, want %v", version, got, wantOldest)
 		}
-		if got := entryNames(failed); !slices.Equal(got, wantFailed) {
+		if got := entryNames(summary.failed); !slices.Equal(got, wantFailed) {
 			t.Fatalf("change %d: the latest failures are %v, want %v", version, got, wantFailed)
 		}
-		if b.Count != wantCount {
-			t.Fatalf("change %d: %d wait, want %d", version, b.Count, wantCount)
+		if summary.unfinished != wantCount {
+			t.Fatalf("change %d: %d wait, want %d", version, summary.unfinished, wantCount)
 		}
 	}
 }
@@ -86,7 +87,7 @@ func scanDeliveries(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed
 			}
 			return 1
 		})
-		return entryNames(list[:min(len(list), overviewCount)])
+		return entryNames(list[:min(len(list), shownEach)])
 	}
 	return order(waiting, acceptedBefore), order(lost, endedAfter), len(waiting)
 }
@@ -127,22 +128,22 @@ func TestWebhookSummaryLooksBehindTheBacklog(t *testing.T) {
 	for range 1000 {
 		note(v1alpha1.DeliveryPending, nil)
 	}
-	waiting, recent, latest := x.summarizeWebhook("shop", "orders")
-	untold, succeeded := 0, 0
-	for _, o := range recent {
-		untold += o.Untold
-		if o.Succeeded {
+	summary := x.summarizeWebhook("shop", "orders", 40)
+	unrecorded, succeeded := int64(0), 0
+	for _, r := range summary.recent {
+		unrecorded += r.unrecorded
+		if r.state == v1alpha1.DeliverySucceeded {
 			succeeded++
 		}
 	}
-	if waiting != 1001 || len(recent) != 4 || succeeded != 3 || untold != 120 {
-		t.Errorf("%d wait, of %d that ended %d succeeded, with %d beside them", waiting, len(recent), succeeded, untold)
+	if summary.unfinished != 1001 || len(summary.recent) != 4 || succeeded != 3 || unrecorded != 120 {
+		t.Errorf("%d wait, of %d that ended %d succeeded, with %d beside them", summary.unfinished, len(summary.recent), succeeded, unrecorded)
 	}
-	if latest != "" {
+	if latest := summary.latestError; latest != "" {
 		t.Errorf("looked at more than the newest %d: %q", maxExamined, latest)
 	}
 	note(v1alpha1.DeliveryRetrying, func(d *v1alpha1.WebhookDelivery) { d.Status.ErrorMessage = "the endpoint answered 503" })
-	if _, _, latest = x.summarizeWebhook("shop", "orders"); latest != "the endpoint answered 503" {
+	if latest := x.summarizeWebhook("shop", "orders", 40).latestError; latest != "the endpoint answered 503" {
 		t.Errorf("got %q", latest)
 	}
 }

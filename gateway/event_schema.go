@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"bbmcp.quietstack.com/webhooks/internal/catalogue"
+	"bbmcp.quietstack.com/webhooks/internal/payload"
+)
+
+// checkSchema validates the data of a built payload, which so has bounded size, depth and numbers, against the schema
+// of its type.
+func checkSchema(ctx context.Context, eventTypes *eventTypeIndex, entry *eventTypeEntry, body []byte) error {
+	if entry.invalid != nil {
+		return &eventError{reason: reasonEventTypeInvalid, detail: fmt.Sprintf(
+			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.name, entry.invalid)}
+	}
+	err := eventTypes.validate(ctx, entry, payload.DataOf(body))
+	switch found, ok := errors.AsType[*catalogue.Error](err); {
+	case ok && found.TooCostly:
+		return &eventError{reasonSchemaTooCostly, found.Field, found.Detail}
+	case ok:
+		return &eventError{reasonSchemaViolated, found.Field, found.Detail}
+	case err != nil: // the request has ended
+		return &unavailableError{"checking the event", err}
+	}
+	return nil
+}
