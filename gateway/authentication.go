@@ -17,7 +17,7 @@ func (g *Gateway) authenticate(ctx context.Context, token string) (context.Conte
 	info := requestInfoOf(ctx)
 	caller, err := g.authenticator.Authenticate(ctx, token, info.address)
 	if err == nil {
-		err = g.staleness.check()
+		err = g.staleness.Check()
 	}
 	if err != nil {
 		return nil, nil, err

@@ -2,18 +2,22 @@
 
 package gateway
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bbmcp.quietstack.com/webhooks/gateway/store"
+)
 
 // Backlog is the number of unfinished deliveries of all namespaces and the bytes of their payloads, as far as this
 // replica knows.
 func (g *Gateway) Backlog() (deliveries int, bytes int64) {
-	return g.deliveries.countUnfinished()
+	return g.deliveries.CountUnfinished()
 }
 
 // BacklogCollector exposes the backlog and its quotas as metrics.
 type BacklogCollector struct {
 	Backlog func() (deliveries int, bytes int64)
-	Limits  Limits
+	Limits  store.Limits
 }
 
 // backlogGauges are the gauges, in the order of the values in Collect.

@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
 
 func TestBacklogGaugesHaveTheirQuotas(t *testing.T) {
 	collector := BacklogCollector{
 		Backlog: func() (int, int64) { return 7, 4096 },
-		Limits:  Limits{Cluster: 100, ClusterBytes: 1 << 20},
+		Limits:  store.Limits{Cluster: 100, ClusterBytes: 1 << 20},
 	}
 	want := `
 # HELP bbmcp_gateway_backlog_bytes Bytes of payload of unfinished deliveries.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
@@ -18,14 +19,14 @@ import (
 type observedLimiter struct {
 	*limiterFixture
 
-	index   *deliveryIndex
+	index   *store.DeliveryIndex
 	version int
 }
 
 func newObservedLimiter() *observedLimiter {
 	r := &observedLimiter{limiterFixture: newLimiterFixture()}
-	r.index = newDeliveryIndex(func() time.Time { return r.now })
-	r.index.subscribe(func(entry *deliveryEntry, _ bool) { r.limiter.observeDelivery(entry, r.now) })
+	r.index = store.NewDeliveryIndex(func() time.Time { return r.now })
+	r.index.OnChange(func(entry *store.DeliveryEntry, _ bool) { r.limiter.observeDelivery(entry, r.now) })
 	return r
 }
 

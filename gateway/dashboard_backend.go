@@ -13,6 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dashboard"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
 
 // dashboardBackend implements the queries of the dashboard that the REST API lacks. Each
@@ -75,8 +76,8 @@ func (p dashboardBackend) requireNamespaceRight(ctx context.Context, namespace, 
 func (p dashboardBackend) Deliveries(ctx context.Context, namespace, id string, query dashboard.DeliveryQuery) (*rest.DeliveryList, error) {
 	list, err := p.g.readDeliveryPage(ctx, Scope{Namespace: namespace}, deliveryQuery{
 		kind: "pages", webhookID: id, filters: []string{query.Status, query.Event}, page: Page{Limit: query.Limit, Cursor: query.Cursor},
-		matches: func(entry *deliveryEntry) bool {
-			return (query.Status == "" || presentState(entry.state) == query.Status) && (query.Event == "" || entry.eventType == query.Event)
+		matches: func(entry *store.DeliveryEntry) bool {
+			return (query.Status == "" || presentState(entry.State) == query.Status) && (query.Event == "" || entry.EventType == query.Event)
 		},
 	})
 	if err != nil {
@@ -91,7 +92,7 @@ func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	delivery, err := p.g.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.namespace, Name: entry.name})
+	delivery, err := p.g.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -107,12 +108,12 @@ func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*
 	for _, entry := range delivery.Status.AttemptLog {
 		shown.Overlapped[int(entry.Number)] = entry.Primary != ""
 	}
-	webhook := p.g.webhooks.findByName(namespace, entry.webhook)
+	webhook := p.g.webhooks.FindByName(namespace, entry.Webhook)
 	if webhook != nil && webhook.Spec.SendTraceParent {
 		shown.TraceParent = delivery.Spec.TraceParent
 	}
-	if webhook != nil && webhook.Spec.DeliveryDeadline != nil && entry.isUnfinished() {
-		shown.Deadline = entry.created.Add(webhook.Spec.DeliveryDeadline.Duration)
+	if webhook != nil && webhook.Spec.DeliveryDeadline != nil && entry.IsUnfinished() {
+		shown.Deadline = entry.Created.Add(webhook.Spec.DeliveryDeadline.Duration)
 	}
 	return shown, nil
 }

@@ -12,6 +12,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dashboard"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/settings"
 )
 
@@ -31,10 +32,10 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 	mayList := p.May(ctx, namespace, dashboard.Right{Verb: "list", Resource: auth.Deliveries})
 	var all []*v1alpha1.Webhook
 	if len(ids) == 0 {
-		all = p.g.webhooks.list(namespace)
+		all = p.g.webhooks.List(namespace)
 	}
 	for _, id := range ids {
-		if webhook := p.g.webhooks.find(namespace, id); webhook != nil {
+		if webhook := p.g.webhooks.FindByID(namespace, id); webhook != nil {
 			all = append(all, webhook)
 		}
 	}
@@ -42,7 +43,7 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 	for _, webhook := range all {
 		h := dashboard.Health{
 			LastSuccess: presentTime(webhook.Status.LastSuccessTime), LastFailure: presentTime(webhook.Status.LastFailureTime),
-			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.g.limits.webhookQuota(),
+			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.g.limits.WebhookQuota(),
 			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.g.recorder.countUnreported(webhook.UID),
 			Failed:    webhook.Status.DeliveriesFailed,
 			Unsampled: settings.Record(webhook) == v1alpha1.RecordNever,
@@ -55,19 +56,19 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 		full := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionBacklogFull)
 		h.Skipped = full != nil && full.Status == metav1.ConditionTrue && webhook.Spec.Overflow != v1alpha1.OverflowRefuse
 		if mayList {
-			summary := p.g.deliveries.summarizeWebhook(namespace, webhook.Name, recentOutcomes)
-			h.Waiting, h.Recent, h.Latest = summary.unfinished, presentOutcomes(summary.recent), summary.latestError
+			summary := p.g.deliveries.SummarizeWebhook(namespace, webhook.Name, recentOutcomes)
+			h.Waiting, h.Recent, h.Latest = summary.Unfinished, presentOutcomes(summary.Recent), summary.LatestError
 		}
-		health[idOf(webhook)] = h
+		health[store.WebhookID(webhook)] = h
 	}
 	return health, nil
 }
 
 // presentOutcomes returns finished deliveries as pages show them.
-func presentOutcomes(finished []*deliveryEntry) []dashboard.Outcome {
+func presentOutcomes(finished []*store.DeliveryEntry) []dashboard.Outcome {
 	outcomes := []dashboard.Outcome{}
 	for _, r := range finished {
-		outcomes = append(outcomes, dashboard.Outcome{Succeeded: r.state == v1alpha1.DeliverySucceeded, Took: r.lastDuration, Untold: int(r.unrecorded)})
+		outcomes = append(outcomes, dashboard.Outcome{Succeeded: r.State == v1alpha1.DeliverySucceeded, Took: r.LastDuration, Untold: int(r.Unrecorded)})
 	}
 	return outcomes
 }
@@ -114,14 +115,14 @@ func (p dashboardBackend) Backlog(ctx context.Context, namespace string) (*dashb
 	if err := p.requireNamespaceRight(ctx, namespace, "list", auth.Deliveries); err != nil {
 		return nil, err
 	}
-	summary := p.g.deliveries.summarizeNamespace(namespace, overviewCount)
+	summary := p.g.deliveries.SummarizeNamespace(namespace, overviewCount)
 	b := &dashboard.Backlog{
-		Count: summary.unfinished, Bytes: summary.unfinishedBytes, CountLimit: p.g.limits.PerNamespace, BytesLimit: p.g.limits.PerNamespaceBytes,
+		Count: summary.Unfinished, Bytes: summary.UnfinishedBytes, CountLimit: p.g.limits.PerNamespace, BytesLimit: p.g.limits.PerNamespaceBytes,
 	}
-	for _, r := range summary.oldest {
+	for _, r := range summary.Oldest {
 		b.Oldest = append(b.Oldest, presentDelivery(r))
 	}
-	for _, r := range summary.failed {
+	for _, r := range summary.Failed {
 		b.Failed = append(b.Failed, presentDelivery(r))
 	}
 	return b, nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
 
 // DedupLimits bound the dedup window.
@@ -224,14 +226,14 @@ func (w *dedupWindow) lookUp(namespace string, key eventKey) (remembered remembe
 
 // find returns a remembered event as a delivery without a webhook, and the webhooks that got it; nil: the event is not
 // remembered.
-func (w *dedupWindow) find(namespace, eventID string) (*deliveryEntry, []types.UID) {
+func (w *dedupWindow) find(namespace, eventID string) (*store.DeliveryEntry, []types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	remembered, uids := w.lookUp(namespace, newEventKey(namespace, eventID))
 	if uids == nil {
 		return nil, nil
 	}
-	return &deliveryEntry{namespace: namespace, eventID: eventID, timestamp: time.UnixMilli(remembered.timestamp).UTC(), digest: remembered.digest}, uids
+	return &store.DeliveryEntry{Namespace: namespace, EventID: eventID, Timestamp: time.UnixMilli(remembered.timestamp).UTC(), Digest: remembered.digest}, uids
 }
 
 // lockEventID waits until no other request of this replica publishes the same event id, and keeps others waiting until

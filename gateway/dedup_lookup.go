@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
@@ -15,7 +16,7 @@ import (
 // findExisting finds the deliveries that exist for this event, and refuses an event whose id belongs to another one.
 func (p *pipeline) findExisting() error {
 	g := p.g
-	for _, webhook := range g.webhooks.listMatching(p.namespace, p.event.eventType) {
+	for _, webhook := range g.webhooks.ListMatching(p.namespace, p.event.eventType) {
 		p.candidates = append(p.candidates, candidate{webhook, identity.DeliveryName(p.eventID, string(webhook.UID))})
 	}
 	if p.event.id == "" {
@@ -34,11 +35,11 @@ func (p *pipeline) findExisting() error {
 // findObjects finds the deliveries that have an object.
 func (p *pipeline) findObjects() error {
 	g := p.g
-	for name, r := range g.deliveries.listByEvent(p.namespace, p.eventID) {
+	for name, r := range g.deliveries.ListByEvent(p.namespace, p.eventID) {
 		if !hasDerivedName(r) {
 			continue // made by hand, for an event of the same id
 		}
-		if owner := g.webhooks.findByUID(p.namespace, r.owner); owner != nil && owner.Name != r.webhook || !p.isSameEvent(r) {
+		if owner := g.webhooks.FindByUID(p.namespace, r.Owner); owner != nil && owner.Name != r.Webhook || !p.isSameEvent(r) {
 			return &eventIDTakenError{p.eventID}
 		}
 		p.adoptTimestamp(r)
@@ -58,17 +59,17 @@ func (p *pipeline) findRemembered() error {
 	if entry == nil {
 		return nil
 	}
-	entry.eventType = p.event.eventType // the digest covers it
+	entry.EventType = p.event.eventType // the digest covers it
 	if !p.isSameEvent(entry) {
 		return &eventIDTakenError{p.eventID}
 	}
 	p.adoptTimestamp(entry)
-	entry.state, entry.attempts = v1alpha1.DeliverySucceeded, 1
+	entry.State, entry.Attempts = v1alpha1.DeliverySucceeded, 1
 	for _, uid := range uids {
-		name, webhook := identity.DeliveryName(p.eventID, string(uid)), p.g.webhooks.findByUID(p.namespace, uid)
+		name, webhook := identity.DeliveryName(p.eventID, string(uid)), p.g.webhooks.FindByUID(p.namespace, uid)
 		if webhook != nil && p.existing[name] == nil {
 			r := *entry
-			r.name, r.id, r.webhook, r.owner = name, identity.DeliveryID(name, ""), webhook.Name, webhook.UID
+			r.Name, r.ID, r.Webhook, r.Owner = name, identity.DeliveryID(name, ""), webhook.Name, webhook.UID
 			p.existing[name] = &r
 		}
 	}
@@ -83,7 +84,7 @@ func (p *pipeline) findUnstored() {
 		if a == nil || p.existing[t.deliveryName] != nil {
 			continue
 		}
-		entry := &deliveryEntry{eventType: a.draft.eventType, timestamp: a.draft.timestamp, digest: a.digest}
+		entry := &store.DeliveryEntry{EventType: a.draft.eventType, Timestamp: a.draft.timestamp, Digest: a.digest}
 		if p.isSameEvent(entry) {
 			p.adoptTimestamp(entry)
 			p.priorAttempts[t.deliveryName] = a
@@ -93,9 +94,9 @@ func (p *pipeline) findUnstored() {
 
 // adoptTimestamp gives new deliveries the timestamp of an existing one; the earlier if two differ, which a webhook
 // deleted meanwhile can leave behind.
-func (p *pipeline) adoptTimestamp(r *deliveryEntry) {
-	if p.event.timestamp == nil && (len(p.existing) == 0 || r.timestamp.Before(p.timestamp)) {
-		p.setTimestamp(r.timestamp)
+func (p *pipeline) adoptTimestamp(r *store.DeliveryEntry) {
+	if p.event.timestamp == nil && (len(p.existing) == 0 || r.Timestamp.Before(p.timestamp)) {
+		p.setTimestamp(r.Timestamp)
 	}
 }
 

@@ -39,7 +39,7 @@ func TestDedupWindowRemembersTheWebhooksOfAnEvent(t *testing.T) {
 		if !slices.Equal(uids, want) {
 			t.Errorf("%s: got %q, want %q", eventID, uids, want)
 		}
-		if entry != nil && (entry.digest != [32]byte{1} || entry.timestamp.UnixMilli() != 1700000000123) {
+		if entry != nil && (entry.Digest != [32]byte{1} || entry.Timestamp.UnixMilli() != 1700000000123) {
 			t.Errorf("%s: got %+v", eventID, entry)
 		}
 	}

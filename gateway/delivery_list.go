@@ -16,6 +16,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
@@ -65,7 +66,9 @@ func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
 ) (*deliveriesAnswer, error) {
 	list, err := g.readDeliveryPage(ctx, in.Scope, deliveryQuery{
 		kind: "deliveries", webhookID: in.ID, filters: []string{in.Status}, page: in.Page,
-		matches: func(entry *deliveryEntry) bool { return in.Status == "" || presentState(entry.state) == in.Status },
+		matches: func(entry *store.DeliveryEntry) bool {
+			return in.Status == "" || presentState(entry.State) == in.Status
+		},
 	})
 	if err != nil {
 		return nil, failRequest(ctx, err)
@@ -79,7 +82,7 @@ type deliveryQuery struct {
 	webhookID string
 	filters   []string // that matches applies
 	page      Page
-	matches   func(*deliveryEntry) bool
+	matches   func(*store.DeliveryEntry) bool
 }
 
 // readDeliveryPage reads a page of a webhook's deliveries, for a caller with the right to
@@ -92,25 +95,25 @@ func (g *Gateway) readDeliveryPage(ctx context.Context, scope Scope, query deliv
 	if err := g.requireRight(ctx, caller, auth.Right{Verb: "list", Resource: auth.Deliveries, Namespace: namespace}); err != nil {
 		return nil, err
 	}
-	webhook := g.webhooks.find(namespace, query.webhookID)
+	webhook := g.webhooks.FindByID(namespace, query.webhookID)
 	if webhook == nil {
 		return nil, notFound("webhook")
 	}
 	name := strings.Join(append([]string{query.kind, namespace, query.webhookID}, query.filters...), "/")
-	var after *deliveryEntry
+	var after *store.DeliveryEntry
 	if query.page.Cursor != "" {
 		var position deliveryPosition
 		if err := decodeCursor(name, query.page.Cursor, &position); err != nil {
 			return nil, err
 		}
-		after = &deliveryEntry{created: time.UnixMicro(position.Created), name: position.Name}
+		after = &store.DeliveryEntry{Created: time.UnixMicro(position.Created), Name: position.Name}
 	}
 	list := &rest.DeliveryList{Data: []rest.Delivery{}}
-	found := g.deliveries.listByWebhook(namespace, webhook.Name, after, query.page.Limit+1, query.matches)
+	found := g.deliveries.ListByWebhook(namespace, webhook.Name, after, query.page.Limit+1, query.matches)
 	for i, entry := range found {
 		if i == query.page.Limit {
 			last := found[i-1]
-			list.NextCursor = encodeCursor(name, deliveryPosition{Created: last.created.UnixMicro(), Name: last.name})
+			list.NextCursor = encodeCursor(name, deliveryPosition{Created: last.Created.UnixMicro(), Name: last.Name})
 			break
 		}
 		list.Data = append(list.Data, presentDelivery(entry))
@@ -123,7 +126,7 @@ func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryA
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	delivery, err := g.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.namespace, Name: entry.name})
+	delivery, err := g.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -132,15 +135,15 @@ func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryA
 
 // findPermittedDelivery returns the delivery of a request, if the caller may use the verb
 // on it. A caller without the right does not learn whether the delivery exists.
-func (g *Gateway) findPermittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*deliveryEntry, error) {
+func (g *Gateway) findPermittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*store.DeliveryEntry, error) {
 	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, err
 	}
-	entry := g.deliveries.find(namespace, in.ID)
+	entry := g.deliveries.Find(namespace, in.ID)
 	name := in.ID
 	if entry != nil {
-		name = entry.name
+		name = entry.Name
 	}
 	if err := g.requireRightOnObject(ctx, caller, auth.Right{Verb: verb, Resource: auth.Deliveries, Namespace: namespace, Name: name}); err != nil {
 		return nil, err
@@ -157,7 +160,7 @@ func (g *Gateway) readLiveDelivery(ctx context.Context, key types.NamespacedName
 	defer cancel()
 	size := 0
 	if entry, ok := g.deliveries.Get(key); ok {
-		size = int(entry.bytes)
+		size = int(entry.Bytes)
 	}
 	release, err := g.reads.acquire(ctx, key.Namespace, size)
 	if err != nil {
@@ -182,18 +185,18 @@ func presentState(state v1alpha1.DeliveryState) string {
 	return strings.ToLower(string(state))
 }
 
-func presentDelivery(entry *deliveryEntry) rest.Delivery {
+func presentDelivery(entry *store.DeliveryEntry) rest.Delivery {
 	return rest.Delivery{
-		DeliveryID: entry.id, WebhookID: identity.WebhookID(entry.namespace, entry.webhook),
-		Event: entry.eventType, EventID: entry.eventID, Status: presentState(entry.state), Attempts: int(entry.attempts),
-		ResponseStatus: presentNumber(entry.responseStatus), ErrorMessage: orNull(entry.errorMessage),
-		CreatedAt: entry.created, NextAttemptAt: presentTime(entry.nextAttempt), CompletedAt: presentTime(entry.completed),
+		DeliveryID: entry.ID, WebhookID: identity.WebhookID(entry.Namespace, entry.Webhook),
+		Event: entry.EventType, EventID: entry.EventID, Status: presentState(entry.State), Attempts: int(entry.Attempts),
+		ResponseStatus: presentNumber(entry.ResponseStatus), ErrorMessage: orNull(entry.ErrorMessage),
+		CreatedAt: entry.Created, NextAttemptAt: presentTime(entry.NextAttempt), CompletedAt: presentTime(entry.Completed),
 	}
 }
 
 func presentDetail(delivery *v1alpha1.WebhookDelivery, now time.Time) rest.DeliveryDetail {
 	detail := rest.DeliveryDetail{
-		Delivery: presentDelivery(newDeliveryEntry(delivery, now)), AttemptLog: []rest.Attempt{}, Payload: delivery.Spec.Payload,
+		Delivery: presentDelivery(store.NewDeliveryEntry(delivery, now)), AttemptLog: []rest.Attempt{}, Payload: delivery.Spec.Payload,
 	}
 	log := delivery.Status.AttemptLog
 	if first := delivery.Spec.FirstAttempt; first != nil && len(log) == 0 { // the controller has not copied it yet

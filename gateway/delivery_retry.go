@@ -16,6 +16,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
@@ -46,7 +47,7 @@ func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*accepte
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	key := types.NamespacedName{Namespace: entry.namespace, Name: entry.name}
+	key := types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}
 	for range maxChangeTries {
 		delivery, err := g.readLiveDelivery(ctx, key)
 		if err != nil {
@@ -66,7 +67,7 @@ func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*accepte
 			return nil, failRequest(ctx, problemFromAPI(err, "asking for a retry"))
 		}
 		g.deliveries.ApplyWrite(delivery)
-		return &acceptedAnswer{presentDelivery(newDeliveryEntry(delivery, g.now()))}, nil
+		return &acceptedAnswer{presentDelivery(store.NewDeliveryEntry(delivery, g.now()))}, nil
 	}
 	return nil, failRequest(ctx, contended())
 }

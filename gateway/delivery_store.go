@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
@@ -28,7 +29,7 @@ const (
 // deliveryStore writes deliveries to the API server, with the gateway's own rights, and to the index of this replica.
 type deliveryStore struct {
 	client      client.Client
-	index       *deliveryIndex
+	index       *store.DeliveryIndex
 	writes      *writeBudget
 	timeouts    *writetimeout.Timeouts // of writes
 	terminating *terminatingNamespaces // get no first attempts
@@ -38,7 +39,7 @@ type deliveryStore struct {
 // createDelivery stores a delivery with the gateway's own rights; the caller's right to publish was checked before. An
 // equal delivery that exists is success; another object of its name is an eventIDTakenError. After a failure of the
 // platform the delivery may exist all the same, and repeating with the same event id is safe.
-func (s *deliveryStore) createDelivery(ctx context.Context, draft deliveryDraft) (*deliveryEntry, error) {
+func (s *deliveryStore) createDelivery(ctx context.Context, draft deliveryDraft) (*store.DeliveryEntry, error) {
 	stored, err := s.create(ctx, draft.object(), draft.reservation)
 	if err != nil {
 		return nil, err
@@ -50,9 +51,9 @@ func (s *deliveryStore) createDelivery(ctx context.Context, draft deliveryDraft)
 }
 
 // addToIndex adds what the API server has stored to the index of this replica.
-func (s *deliveryStore) addToIndex(stored *v1alpha1.WebhookDelivery) *deliveryEntry {
+func (s *deliveryStore) addToIndex(stored *v1alpha1.WebhookDelivery) *store.DeliveryEntry {
 	s.index.ApplyWrite(stored)
-	return newDeliveryEntry(stored, s.now())
+	return store.NewDeliveryEntry(stored, s.now())
 }
 
 // bytesPerWrite is how many bytes of payload count as one write: a payload of 256 KiB costs the API server some

@@ -7,18 +7,19 @@ import (
 	"errors"
 	"fmt"
 
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/catalogue"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
 // checkSchema validates the data of a built payload, which so has bounded size, depth and numbers, against the schema
 // of its type.
-func checkSchema(ctx context.Context, eventTypes *eventTypeIndex, entry *eventTypeEntry, body []byte) error {
-	if entry.invalid != nil {
+func checkSchema(ctx context.Context, eventTypes *store.EventTypeIndex, entry *store.EventTypeEntry, body []byte) error {
+	if entry.Invalid != nil {
 		return &eventError{reason: reasonEventTypeInvalid, detail: fmt.Sprintf(
-			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.name, entry.invalid)}
+			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.Name, entry.Invalid)}
 	}
-	err := eventTypes.validate(ctx, entry, payload.DataOf(body))
+	err := eventTypes.Validate(ctx, entry, payload.DataOf(body))
 	switch found, ok := errors.AsType[*catalogue.Error](err); {
 	case ok && found.TooCostly:
 		return &eventError{reasonSchemaTooCostly, found.Field, found.Detail}

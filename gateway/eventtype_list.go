@@ -24,10 +24,10 @@ func (g *Gateway) registerEventTypeList(api huma.API) {
 
 func (g *Gateway) listEventTypes(context.Context, *struct{}) (*eventTypesAnswer, error) {
 	answer := &eventTypesAnswer{Body: rest.EventTypeList{Data: []rest.EventType{}}}
-	for _, entry := range g.eventTypes.list() {
+	for _, entry := range g.eventTypes.List() {
 		answer.Body.Data = append(answer.Body.Data, rest.EventType{
-			Type: entry.eventType, Description: orNull(entry.description),
-			Schema: entry.shownSchema, Example: entry.shownExample,
+			Type: entry.EventType, Description: orNull(entry.Description),
+			Schema: entry.ShownSchema, Example: entry.ShownExample,
 		})
 	}
 	return answer, nil

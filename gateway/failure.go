@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
@@ -43,8 +44,8 @@ func classOf(err error) failureClass {
 	if f, ok := errors.AsType[failure](err); ok {
 		return f.class()
 	}
-	if refused, ok := errors.AsType[*quotaError](err); ok {
-		if refused.reason == quotaExceedsLimits {
+	if refused, ok := errors.AsType[*store.QuotaError](err); ok {
+		if refused.Reason == store.QuotaExceedsLimits {
 			return failurePermanent
 		}
 		return failureLater
@@ -57,10 +58,10 @@ func reasonOf(err error) string {
 	if f, ok := errors.AsType[failure](err); ok {
 		return f.reasonName()
 	}
-	if refused, ok := errors.AsType[*quotaError](err); ok {
-		return refused.reason
+	if refused, ok := errors.AsType[*store.QuotaError](err); ok {
+		return refused.Reason
 	}
-	if _, ok := errors.AsType[*staleError](err); ok {
+	if _, ok := errors.AsType[*store.StaleError](err); ok {
 		return reasonUnavailable
 	}
 	if err != nil {

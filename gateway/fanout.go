@@ -12,6 +12,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
@@ -57,7 +58,7 @@ func (p *pipeline) fanOut(ctx context.Context) error {
 
 // admitTargets reserves quota and budget for the candidates that get a delivery.
 func (p *pipeline) admitTargets() ([]*target, error) {
-	var requests []quotaRequest
+	var requests []store.QuotaRequest
 	byName := map[string]candidate{}
 	for _, t := range p.candidates {
 		switch {
@@ -66,12 +67,12 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 			p.skipWebhook(t, rest.SkippedDisabled)
 		case t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse && p.g.throttles.isQueueFull(t.webhook):
 			return nil, storeQueueFull(t.webhook)
-		case settings.Record(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.countPendingOutcomes(p.namespace) >= p.g.limits.PerNamespace:
-			return nil, &quotaError{quotaNamespaceFull, fmt.Sprintf(
-				"the controller has not taken in yet that %d deliveries of the namespace have succeeded, and webhook %s wants every one recorded", p.g.limits.PerNamespace, idOf(t.webhook))}
+		case settings.Record(t.webhook) == v1alpha1.RecordAlways && p.g.deliveries.CountPendingOutcomes(p.namespace) >= p.g.limits.PerNamespace:
+			return nil, &store.QuotaError{Reason: store.QuotaNamespaceFull, Detail: fmt.Sprintf(
+				"the controller has not taken in yet that %d deliveries of the namespace have succeeded, and webhook %s wants every one recorded", p.g.limits.PerNamespace, store.WebhookID(t.webhook))}
 		default:
 			byName[t.webhook.Name] = t
-			requests = append(requests, quotaRequest{webhook: t.webhook.Name, webhookID: idOf(t.webhook), refuseIfFull: t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse})
+			requests = append(requests, store.QuotaRequest{Webhook: t.webhook.Name, WebhookID: store.WebhookID(t.webhook), RefuseIfFull: t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse})
 		}
 	}
 	if len(requests) == 0 {
@@ -84,16 +85,16 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 		return nil, refused
 	}
 	bytes := int64(len(p.payload))
-	decision := p.g.deliveries.reserve(p.g.limits, p.namespace, bytes, requests)
-	if decision.refused != nil {
-		return nil, decision.refused
+	decision := p.g.deliveries.Reserve(p.g.limits, p.namespace, bytes, requests)
+	if decision.Refused != nil {
+		return nil, decision.Refused
 	}
-	for _, full := range decision.full {
-		p.skipWebhook(byName[full.webhook], rest.SkippedBacklogFull)
+	for _, full := range decision.Full {
+		p.skipWebhook(byName[full.Webhook], rest.SkippedBacklogFull)
 	}
-	targets := make([]*target, len(decision.granted))
-	for i, granted := range decision.granted {
-		targets[i] = &target{candidate: byName[granted.webhook], index: p.g.deliveries, reservedBytes: bytes}
+	targets := make([]*target, len(decision.Granted))
+	for i, granted := range decision.Granted {
+		targets[i] = &target{candidate: byName[granted.Webhook], index: p.g.deliveries, reservedBytes: bytes}
 	}
 	reserved, refused := p.g.store.writes.reserve(p.namespace, len(p.payload), len(targets))
 	if refused != nil {
@@ -110,7 +111,7 @@ func (p *pipeline) admitTargets() ([]*target, error) {
 type target struct {
 	candidate
 
-	index         *deliveryIndex
+	index         *store.DeliveryIndex
 	reservedBytes int64
 	reservation   *byteReservation
 	released      bool
@@ -123,7 +124,7 @@ func (t *target) release() {
 	t.reservation.release()
 	if !t.released {
 		t.released = true
-		t.index.release(t.webhook.Namespace, t.webhook.Name, t.reservedBytes)
+		t.index.Release(t.webhook.Namespace, t.webhook.Name, t.reservedBytes)
 	}
 }
 
@@ -141,7 +142,7 @@ func (p *pipeline) storeDeliveries(ctx context.Context, targets []*target) error
 			return err
 		}
 		if r != nil {
-			p.setTimestamp(r.timestamp)
+			p.setTimestamp(r.Timestamp)
 		}
 		targets = targets[1:]
 	}
@@ -193,7 +194,7 @@ func isPermanent(err error) bool {
 
 // storeDelivery creates one delivery, or finds the one that another request created; nil and no error: its webhook was
 // skipped.
-func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *deliveryEntry, err error) {
+func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *store.DeliveryEntry, err error) {
 	defer t.release()
 	if throttle := p.g.throttles.find(t.webhook); throttle != nil {
 		release, err := throttle.acquire(ctx, keyOf(t.webhook), t.attempt != nil)
@@ -221,7 +222,7 @@ func (p *pipeline) storeDelivery(ctx context.Context, t *target) (r *deliveryEnt
 }
 
 // acceptStored notes what the API server holds of a delivery, if it is of this event.
-func (p *pipeline) acceptStored(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery) (*deliveryEntry, error) {
+func (p *pipeline) acceptStored(draft *deliveryDraft, stored *v1alpha1.WebhookDelivery) (*store.DeliveryEntry, error) {
 	r := p.g.store.addToIndex(stored)
 	if !draft.matchesEvent(stored) || !p.isSameEvent(r) {
 		return nil, &eventIDTakenError{p.eventID}
@@ -244,10 +245,10 @@ func (p *pipeline) skipWebhook(t candidate, reason string) {
 }
 
 // addDelivery adds a delivery to the answer.
-func (p *pipeline) addDelivery(r *deliveryEntry) {
+func (p *pipeline) addDelivery(r *store.DeliveryEntry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.existing[r.name] = r
+	p.existing[r.Name] = r
 	p.hasNew = true
 }
 
@@ -260,29 +261,29 @@ func (p *pipeline) newDraft(t *target) *deliveryDraft {
 
 // isSameEvent reports whether a delivery is of this very event: type, data, and the timestamp if the publisher gave
 // one. Only the digest of the whole payload is known, so the data is compared within the delivery's own timestamp.
-func (p *pipeline) isSameEvent(r *deliveryEntry) bool {
+func (p *pipeline) isSameEvent(r *store.DeliveryEntry) bool {
 	event := p.event
-	if r.eventType != event.eventType || r.test {
+	if r.EventType != event.eventType || r.Test {
 		return false
 	}
-	if event.timestamp != nil && payload.FormatTimestamp(*event.timestamp) != payload.FormatTimestamp(r.timestamp) {
+	if event.timestamp != nil && payload.FormatTimestamp(*event.timestamp) != payload.FormatTimestamp(r.Timestamp) {
 		return false
 	}
 	body := p.payload
-	if payload.FormatTimestamp(r.timestamp) != payload.FormatTimestamp(p.timestamp) {
+	if payload.FormatTimestamp(r.Timestamp) != payload.FormatTimestamp(p.timestamp) {
 		var err error
-		if body, err = payload.Build(event.eventType, r.timestamp, event.data); err != nil {
+		if body, err = payload.Build(event.eventType, r.Timestamp, event.data); err != nil {
 			return false
 		}
 	}
-	return sha256.Sum256(body) == r.digest
+	return sha256.Sum256(body) == r.Digest
 }
 
 // hasDerivedName reports whether a delivery has the name that is derived from its event and its owner.
-func hasDerivedName(r *deliveryEntry) bool {
-	return r.owner != "" && r.name == identity.DeliveryName(r.eventID, string(r.owner))
+func hasDerivedName(r *store.DeliveryEntry) bool {
+	return r.Owner != "" && r.Name == identity.DeliveryName(r.EventID, string(r.Owner))
 }
 
-func presentPublished(r *deliveryEntry) rest.PublishedDelivery {
-	return rest.PublishedDelivery{DeliveryID: r.id, WebhookID: identity.WebhookID(r.namespace, r.webhook), Status: presentState(r.state)}
+func presentPublished(r *store.DeliveryEntry) rest.PublishedDelivery {
+	return rest.PublishedDelivery{DeliveryID: r.ID, WebhookID: identity.WebhookID(r.Namespace, r.Webhook), Status: presentState(r.State)}
 }

@@ -18,6 +18,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
@@ -305,7 +306,7 @@ func (p *pipeline) startEach(targets []*target, acquire acquireFunc) (full, unre
 	digest := sha256.Sum256(p.payload)
 	for _, t := range targets {
 		hasWaiting := func(before time.Time) bool {
-			return p.g.deliveries.hasWaiting(t.webhook, before, f.now())
+			return p.g.deliveries.HasWaiting(t.webhook, before, f.now())
 		}
 		attempt, reason := f.start(p.newDraft(t), digest, acquire, hasWaiting)
 		switch {
@@ -346,7 +347,7 @@ func (p *pipeline) keepSucceeded(targets []*target) []*target {
 }
 
 // keepSuccess notes a delivery that needs no object, as its first attempt has succeeded after all.
-func (p *pipeline) keepSuccess(a *firstAttempt) *deliveryEntry {
+func (p *pipeline) keepSuccess(a *firstAttempt) *store.DeliveryEntry {
 	r := a.indexEntry()
 	p.addDelivery(r)
 	p.g.dedup.remember(a)
@@ -354,13 +355,13 @@ func (p *pipeline) keepSuccess(a *firstAttempt) *deliveryEntry {
 	return r
 }
 
-// indexEntry returns a delivery that succeeded as deliveryIndex would hold it.
-func (a *firstAttempt) indexEntry() *deliveryEntry {
+// indexEntry returns a delivery that succeeded as DeliveryIndex would hold it.
+func (a *firstAttempt) indexEntry() *store.DeliveryEntry {
 	d, entry := a.draft, a.logEntry()
-	return &deliveryEntry{
-		namespace: d.webhook.Namespace, name: d.name(), id: a.request.DeliveryID,
-		webhook: d.webhook.Name, owner: d.webhook.UID, eventID: d.eventID, eventType: d.eventType,
-		state: v1alpha1.DeliverySucceeded, attempts: 1, responseStatus: entry.ResponseStatus,
-		created: d.accepted, completed: new(metav1.NewMicroTime(attemptlog.Ended(&entry))), timestamp: d.timestamp, bytes: int64(len(d.payload)), digest: a.digest,
+	return &store.DeliveryEntry{
+		Namespace: d.webhook.Namespace, Name: d.name(), ID: a.request.DeliveryID,
+		Webhook: d.webhook.Name, Owner: d.webhook.UID, EventID: d.eventID, EventType: d.eventType,
+		State: v1alpha1.DeliverySucceeded, Attempts: 1, ResponseStatus: entry.ResponseStatus,
+		Created: d.accepted, Completed: new(metav1.NewMicroTime(attemptlog.Ended(&entry))), Timestamp: d.timestamp, Bytes: int64(len(d.payload)), Digest: a.digest,
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dashboard"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/authn"
 	"bbmcp.quietstack.com/webhooks/internal/authz"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
@@ -58,7 +59,7 @@ type Options struct {
 	// TrustedProxies are the proxies whose forwarding headers are believed.
 	TrustedProxies httpserver.Proxies
 	// Limits bound the backlog.
-	Limits Limits
+	Limits store.Limits
 	// BodyBytes bounds the bytes of request bodies that are in memory at a time.
 	BodyBytes int64
 	// AllowUnregistered accepts events whose type is not in the catalogue.
@@ -95,7 +96,7 @@ type Gateway struct {
 	dispatcher    Dispatcher
 	forbidden     func() []netip.Prefix
 	namespaces    []string
-	limits        Limits
+	limits        store.Limits
 	bodies        *bodyQuota
 	reads         *namespaceSemaphore // of deliveries with their payloads
 	metrics       *Metrics
@@ -106,9 +107,9 @@ type Gateway struct {
 	random        io.Reader
 	tracer        *tracing.Tracer
 
-	webhooks    *webhookIndex
-	deliveries  *deliveryIndex
-	eventTypes  *eventTypeIndex
+	webhooks    *store.WebhookIndex
+	deliveries  *store.DeliveryIndex
+	eventTypes  *store.EventTypeIndex
 	broadcaster *broadcaster
 	dashboard   *dashboard.Dashboard // nil: there is none
 
@@ -121,7 +122,7 @@ type Gateway struct {
 	eventIDs  *eventIDs
 	store     *deliveryStore
 	throttles *storeThrottles
-	staleness *staleness
+	staleness *store.Staleness
 	deletions *deletionSweeper
 
 	background sync.WaitGroup
@@ -147,7 +148,7 @@ func New(o Options) (*Gateway, error) {
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
 		reads:   newNamespaceSemaphore(readBytesAtOnce, o.Now),
 		metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
-		webhooks: newWebhookIndex(o.Now), deliveries: newDeliveryIndex(o.Now), eventTypes: newEventTypeIndex(o.Now, o.AllowUnregistered),
+		webhooks: store.NewWebhookIndex(o.Now), deliveries: store.NewDeliveryIndex(o.Now), eventTypes: store.NewEventTypeIndex(o.Now, o.AllowUnregistered),
 		broadcaster: newBroadcaster(),
 	}
 	g.skipReporter = &skipReporter{
@@ -160,7 +161,7 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, index: g.deliveries, writes: newWriteBudget(o.Limits, o.Now), timeouts: writetimeout.New(o.Now),
 		terminating: newTerminatingNamespaces(o.Now), now: o.Now,
 	}
-	g.staleness = newStaleness(o.Client, g.webhooks, g.deliveries, g.eventTypes)
+	g.staleness = store.NewStaleness(o.Client, g.webhooks, g.deliveries, g.eventTypes)
 	g.setUpAttempts(o)
 	g.subscribe()
 	if o.Dashboard {
@@ -193,7 +194,7 @@ func (g *Gateway) setUpAttempts(o Options) {
 		}
 		return err
 	}
-	g.recorder = newRecorder(o.First.Records, create, g.deliveries.isControllerBehind, g.store.writes, o.Metrics, o.Panics, o.Now)
+	g.recorder = newRecorder(o.First.Records, create, g.deliveries.IsControllerBehind, g.store.writes, o.Metrics, o.Panics, o.Now)
 	g.throttles = newStoreThrottles(g.attempter.limiter, o.Now)
 	g.deletions = &deletionSweeper{
 		webhooks: g.webhooks, secrets: g.attempter.secrets, limiter: g.attempter.limiter, recorder: g.recorder, unstored: g.unstored,
@@ -202,16 +203,16 @@ func (g *Gateway) setUpAttempts(o Options) {
 
 // subscribe lets the parts of the gateway that depend on what is in memory know of its changes.
 func (g *Gateway) subscribe() {
-	g.webhooks.subscribeDeletions(func(webhook *v1alpha1.Webhook) {
+	g.webhooks.OnDelete(func(webhook *v1alpha1.Webhook) {
 		g.deletions.forget(keyOf(webhook))
 		g.skipReporter.forgetWebhook(webhook)
 	})
-	g.webhooks.subscribe(func(webhook *v1alpha1.Webhook) { g.broadcaster.notify(webhook.Namespace, webhook.Name, "") })
-	g.deliveries.subscribe(func(r *deliveryEntry, gone bool) {
+	g.webhooks.OnChange(func(webhook *v1alpha1.Webhook) { g.broadcaster.notify(webhook.Namespace, webhook.Name, "") })
+	g.deliveries.OnChange(func(r *store.DeliveryEntry, gone bool) {
 		if !gone {
 			g.attempter.limiter.observeDelivery(r, g.now())
 		}
-		g.broadcaster.notify(r.namespace, r.webhook, r.id)
+		g.broadcaster.notify(r.Namespace, r.Webhook, r.ID)
 	})
 }
 
@@ -232,7 +233,7 @@ func (g *Gateway) Start(ctx context.Context) {
 
 // keepAlive drops the state of deleted webhooks and keeps the watches from going stale, until ctx ends.
 func (g *Gateway) keepAlive(ctx context.Context) {
-	tick := time.NewTicker(heartbeat)
+	tick := time.NewTicker(store.Heartbeat)
 	defer tick.Stop()
 	for {
 		select {
@@ -241,12 +242,12 @@ func (g *Gateway) keepAlive(ctx context.Context) {
 		case <-tick.C:
 		}
 		_ = g.panics.Do(panics.Background, g.deletions.sweep)
-		g.staleness.beat(ctx)
+		g.staleness.Beat(ctx)
 	}
 }
 
 // Ready returns nil once everything is in memory.
-func (g *Gateway) Ready() error { return g.staleness.checkSynced() }
+func (g *Gateway) Ready() error { return g.staleness.CheckSynced() }
 
 // Drain waits until every first attempt that was handed over is settled. Call it
 // once no request is under way; an error says that ctx ended first, and the

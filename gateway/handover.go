@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
@@ -24,7 +25,7 @@ const (
 
 // storeAttempted creates the object of a delivery whose first attempt failed, or is overdue. For an overdue attempt the
 // object says until when the controller leaves the delivery to this gateway.
-func (p *pipeline) storeAttempted(ctx context.Context, t *target) (*deliveryEntry, error) {
+func (p *pipeline) storeAttempted(ctx context.Context, t *target) (*store.DeliveryEntry, error) {
 	a := t.attempt
 	object := a.draft.object()
 	out := !a.hasEnded()

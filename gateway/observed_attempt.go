@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
 
 // webhookKey identifies one Webhook. A delivery counts only for the Webhook of its own namespace with the name in its
@@ -31,10 +32,10 @@ type observedAttempt struct {
 }
 
 // observeDelivery updates the state of the endpoint that a delivery is for.
-func (l *limiter) observeDelivery(r *deliveryEntry, now time.Time) {
-	latest := r.latest
-	l.observe(webhookKey{namespace: r.namespace, name: r.webhook, uid: r.owner}, observedAttempt{
-		endTime: latest.endTime, revision: latest.revision, timedOut: latest.timedOut, succeeded: latest.succeeded, retryAfter: latest.retryAfter,
+func (l *limiter) observeDelivery(r *store.DeliveryEntry, now time.Time) {
+	latest := r.Latest
+	l.observe(webhookKey{namespace: r.Namespace, name: r.Webhook, uid: r.Owner}, observedAttempt{
+		endTime: latest.EndTime, revision: latest.Revision, timedOut: latest.TimedOut, succeeded: latest.Succeeded, retryAfter: latest.RetryAfter,
 	}, now)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
@@ -120,7 +121,7 @@ func TestPanicInAnEventFailsOnlyItsItem(t *testing.T) {
 
 func TestPanicInADeliveryFailsItsEvent(t *testing.T) {
 	g, recovered := newBrokenGateway(t)
-	p := &pipeline{g: g, existing: map[string]*deliveryEntry{}, eventID: "evt_1"}
+	p := &pipeline{g: g, existing: map[string]*store.DeliveryEntry{}, eventID: "evt_1"}
 	err := p.storeAll(context.Background(), []*target{{released: true}, {released: true}})
 	if err == nil || problemFromError(err).Status != http.StatusInternalServerError {
 		t.Fatalf("got %v", err)

@@ -14,6 +14,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
@@ -54,8 +55,8 @@ type pipeline struct {
 	skipped    []skippedWebhook
 
 	mu       sync.Mutex
-	existing map[string]*deliveryEntry // by name
-	hasNew   bool                      // a delivery among existing is new
+	existing map[string]*store.DeliveryEntry // by name
+	hasNew   bool                            // a delivery among existing is new
 
 	admitted      bool                     // quotas are reserved: attempts and objects may exist
 	priorAttempts map[string]*firstAttempt // of deliveries that could not be stored before, by name
@@ -91,7 +92,7 @@ func (p *pipeline) run(ctx context.Context) (*rest.Published, error) {
 }
 
 func (p *pipeline) runStages(ctx context.Context) error {
-	p.existing = map[string]*deliveryEntry{}
+	p.existing = map[string]*store.DeliveryEntry{}
 	if err := p.checkEvent(ctx); err != nil {
 		return err
 	}
@@ -131,8 +132,8 @@ func (p *pipeline) checkEvent(ctx context.Context) error {
 	if len(g.namespaces) > 0 && !slices.Contains(g.namespaces, p.namespace) {
 		return &eventError{reasonNotFound, "query.namespace", "this gateway does not serve the namespace"}
 	}
-	entry := g.eventTypes.find(event.eventType)
-	if entry == nil && !g.eventTypes.allowUnregistered {
+	entry := g.eventTypes.Find(event.eventType)
+	if entry == nil && !g.eventTypes.AllowUnregistered {
 		return &eventError{reasonTypeNotRegistered, p.fieldName("event"),
 			fmt.Sprintf("%s is not in the catalogue; GET /v1/event-types lists what is, and an operator adds an EventType", event.eventType)}
 	}
@@ -194,7 +195,7 @@ func (p *pipeline) presentDeliveries() []rest.PublishedDelivery {
 func (p *pipeline) presentSkipped() []rest.SkippedWebhook {
 	all := make([]rest.SkippedWebhook, len(p.skipped))
 	for i, each := range p.skipped {
-		all[i] = rest.SkippedWebhook{WebhookID: idOf(each.webhook), Reason: each.reason}
+		all[i] = rest.SkippedWebhook{WebhookID: store.WebhookID(each.webhook), Reason: each.reason}
 	}
 	return all
 }

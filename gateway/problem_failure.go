@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
@@ -53,14 +54,14 @@ func problemFromError(err error) *problem {
 
 // problemFromStore makes the problem of an error of the indexes; nil: it is another one.
 func problemFromStore(err error) *problem {
-	if e, ok := errors.AsType[*quotaError](err); ok {
-		if e.reason == quotaExceedsLimits {
-			return newProblem(http.StatusUnprocessableEntity, e.reason, e.detail)
+	if e, ok := errors.AsType[*store.QuotaError](err); ok {
+		if e.Reason == store.QuotaExceedsLimits {
+			return newProblem(http.StatusUnprocessableEntity, e.Reason, e.Detail)
 		}
-		return newProblem(http.StatusTooManyRequests, e.reason, e.detail+"; repeat this later").setRetryAfter(retryFull)
+		return newProblem(http.StatusTooManyRequests, e.Reason, e.Detail+"; repeat this later").setRetryAfter(retryFull)
 	}
-	if e, ok := errors.AsType[*staleError](err); ok {
-		return unavailable("this", e.cause)
+	if e, ok := errors.AsType[*store.StaleError](err); ok {
+		return unavailable("this", e.Cause)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -49,23 +50,23 @@ func TestProblemFromError(t *testing.T) {
 			detail: "id: e1 stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id",
 		},
 		"an event that can never fit": {
-			err:    &quotaError{quotaExceedsLimits, "too many bytes"},
+			err:    &store.QuotaError{Reason: store.QuotaExceedsLimits, Detail: "too many bytes"},
 			status: 422, reason: "ExceedsLimits", detail: "too many bytes",
 		},
 		"a quota that is used up": {
-			err: &quotaError{quotaNamespaceFull, "the namespace is full"}, class: failureLater,
+			err: &store.QuotaError{Reason: store.QuotaNamespaceFull, Detail: "the namespace is full"}, class: failureLater,
 			status: 429, reason: "NamespaceBacklogFull", detail: "the namespace is full; repeat this later", retryAfter: "10",
 		},
 		"a webhook whose backlog is full": {
-			err: &quotaError{quotaWebhookFull, "the webhook is full"}, class: failureLater,
+			err: &store.QuotaError{Reason: store.QuotaWebhookFull, Detail: "the webhook is full"}, class: failureLater,
 			status: 429, reason: "BacklogFull", detail: "the webhook is full; repeat this later", retryAfter: "10",
 		},
 		"a cluster whose backlog is full": {
-			err: &quotaError{quotaClusterFull, "the cluster is full"}, class: failureLater,
+			err: &store.QuotaError{Reason: store.QuotaClusterFull, Detail: "the cluster is full"}, class: failureLater,
 			status: 429, reason: "ClusterBacklogFull", detail: "the cluster is full; repeat this later", retryAfter: "10",
 		},
 		"what is in memory may be out of date": {
-			err: &staleError{down}, class: failurePlatform, cause: down,
+			err: &store.StaleError{Cause: down}, class: failurePlatform, cause: down,
 			status: 503, reason: "Unavailable", detail: "this is not possible at the moment; try again", retryAfter: "1",
 		},
 		"a write budget that is used up": {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/settings"
 )
@@ -308,7 +309,7 @@ func (r *recorder) confirm(webhook types.UID) bool {
 		r.mu.Lock()
 		w := r.webhook(webhook)
 		if known && !stored {
-			w.unrecorded += 1 + unrecordedCount(object)
+			w.unrecorded += 1 + store.UnrecordedCount(object)
 			r.metrics.unrecorded()
 		}
 		if !known {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
 
 // countingAPIServer is an API server that counts creates, and lets those in some namespaces hang.
@@ -54,7 +55,7 @@ func offerSuccess(r *recorder, namespace, webhook string, n int) {
 // startRecorder runs a recorder until the test calls stop.
 func startRecorder(t *testing.T, limits RecordBudget, api *countingAPIServer) (r *recorder, stop func()) {
 	t.Helper()
-	r = newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+	r = newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(store.DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); r.run(ctx) }()

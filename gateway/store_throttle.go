@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
 
 // Slots to store deliveries to failing endpoints and to slow ones: in all, and of one webhook. Slow ones need many:
@@ -313,7 +314,7 @@ func (t *storeThrottles) isQueueFull(webhook *v1alpha1.Webhook) bool {
 }
 
 // storeQueueFull is the error of an event that such a webhook refuses.
-func storeQueueFull(webhook *v1alpha1.Webhook) *quotaError {
-	return &quotaError{quotaWebhookFull, fmt.Sprintf(
-		"the endpoint of webhook %s fails, as many of its deliveries wait to be stored as can be in %s, and it refuses events that it cannot take", idOf(webhook), maxFailingWait)}
+func storeQueueFull(webhook *v1alpha1.Webhook) *store.QuotaError {
+	return &store.QuotaError{Reason: store.QuotaWebhookFull, Detail: fmt.Sprintf(
+		"the endpoint of webhook %s fails, as many of its deliveries wait to be stored as can be in %s, and it refuses events that it cannot take", store.WebhookID(webhook), maxFailingWait)}
 }

@@ -83,7 +83,7 @@ func (g *Gateway) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookA
 	}
 	waitCtx, cancel := context.WithTimeout(ctx, handledTimeout)
 	defer cancel()
-	handled := g.webhooks.awaitState(waitCtx, annotated.Namespace, in.ID, func(w *v1alpha1.Webhook) bool {
+	handled := g.webhooks.AwaitState(waitCtx, annotated.Namespace, in.ID, func(w *v1alpha1.Webhook) bool {
 		return w.Status.LastHandledEnableAt == request || w.Annotations[v1alpha1.EnableRequestedAtAnnotation] != request
 	})
 	if handled == nil {

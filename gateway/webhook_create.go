@@ -27,6 +27,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/match"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
@@ -121,7 +122,7 @@ func createdSpec(body *rest.WebhookCreate) (*v1alpha1.WebhookSpec, error) {
 
 // locationOf is the URL of a webhook, for the header Location.
 func locationOf(webhook *v1alpha1.Webhook, scope Scope) string {
-	location := "/v1/webhooks/" + idOf(webhook)
+	location := "/v1/webhooks/" + store.WebhookID(webhook)
 	if scope.Namespace != "" {
 		location += "?namespace=" + url.QueryEscape(scope.Namespace)
 	}
@@ -266,7 +267,7 @@ func (g *Gateway) undoCreate(ctx context.Context, webhook *v1alpha1.Webhook, cau
 		return cause
 	}
 	g.webhooks.ApplyWrite(webhook)
-	p.Detail += fmt.Sprintf("; the webhook %q could not be taken back (%s), a secret will be made for it: delete it, or use rotate-secret", webhook.Name, idOf(webhook))
+	p.Detail += fmt.Sprintf("; the webhook %q could not be taken back (%s), a secret will be made for it: delete it, or use rotate-secret", webhook.Name, store.WebhookID(webhook))
 	p.cause = errors.Join(p.cause, err)
 	return p
 }

@@ -8,12 +8,13 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 // deletionSweeper drops the state of deleted webhooks, wherever the gateway keeps any.
 type deletionSweeper struct {
-	webhooks *webhookIndex
+	webhooks *store.WebhookIndex
 	secrets  *signingsecret.Reader
 	limiter  *limiter
 	recorder *recorder
@@ -38,7 +39,7 @@ func (d *deletionSweeper) sweep() {
 	for _, key := range d.limiter.knownWebhooks() {
 		known[key] = struct{}{}
 	}
-	live := d.webhooks.uids()
+	live := d.webhooks.UIDs()
 	for key := range known {
 		if !live[key.uid] {
 			d.forget(key)

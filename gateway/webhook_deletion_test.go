@@ -20,6 +20,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
@@ -33,14 +34,14 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 		t.Fatal(err)
 	}
 	secrets := fake.NewClientBuilder().WithScheme(scheme).Build()
-	store := func(context.Context, *v1alpha1.WebhookDelivery) error { return errors.New("no answer") }
+	create := func(context.Context, *v1alpha1.WebhookDelivery) error { return errors.New("no answer") }
 	d := &deletionSweeper{
-		webhooks: newWebhookIndex(time.Now), secrets: signingsecret.NewReader(secrets, time.Now),
+		webhooks: store.NewWebhookIndex(time.Now), secrets: signingsecret.NewReader(secrets, time.Now),
 		limiter: newLimiter(64, 8, 16, time.Second), unstored: newUnstoredAttempts(time.Now),
-		recorder: newRecorder(RecordBudget{Rate: 100, Burst: 2, Total: 100}, store, func(string) bool { return false },
-			newWriteBudget(DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now),
+		recorder: newRecorder(RecordBudget{Rate: 100, Burst: 2, Total: 100}, create, func(string) bool { return false },
+			newWriteBudget(store.DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now),
 	}
-	d.webhooks.subscribeDeletions(func(webhook *v1alpha1.Webhook) { d.forget(keyOf(webhook)) })
+	d.webhooks.OnDelete(func(webhook *v1alpha1.Webhook) { d.forget(keyOf(webhook)) })
 
 	var working sync.WaitGroup
 	for worker := range 4 {

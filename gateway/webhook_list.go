@@ -13,6 +13,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
 
 // WebhookPath is the path of a request for one webhook.
@@ -68,7 +69,7 @@ func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
 		}
 	}
 	answer := &webhooksAnswer{Body: rest.WebhookList{Data: []rest.Webhook{}}}
-	for _, webhook := range g.webhooks.list(namespace) {
+	for _, webhook := range g.webhooks.List(namespace) {
 		if webhook.Name <= after.Name {
 			continue
 		}
@@ -101,7 +102,7 @@ func (g *Gateway) findPermittedWebhook(ctx context.Context, in *WebhookPath, ver
 	if err != nil {
 		return nil, nil, err
 	}
-	webhook := g.webhooks.find(namespace, in.ID)
+	webhook := g.webhooks.FindByID(namespace, in.ID)
 	name := in.ID
 	if webhook != nil {
 		name = webhook.Name
@@ -134,7 +135,7 @@ func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 		status = rest.WebhookActive
 	}
 	shown := rest.Webhook{
-		WebhookID: idOf(webhook), Name: webhook.Name, URL: webhook.Spec.URL, Events: webhook.Spec.Events,
+		WebhookID: store.WebhookID(webhook), Name: webhook.Name, URL: webhook.Spec.URL, Events: webhook.Spec.Events,
 		Description: orNull(webhook.Spec.Description), Status: status, Suspended: webhook.Spec.Suspend,
 		CreatedAt: webhook.CreationTimestamp.UTC(), EndpointHealth: presentEndpoint(webhook), Problem: presentProblem(webhook),
 		DeliveriesSkipped: webhook.Status.DeliveriesSkipped, LastSkippedAt: presentSeconds(webhook.Status.LastSkippedTime),

@@ -11,6 +11,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -48,7 +49,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err := g.requireRight(ctx, caller, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: in.Body.Event}); err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	webhook := g.webhooks.find(namespace, in.ID)
+	webhook := g.webhooks.FindByID(namespace, in.ID)
 	if webhook == nil || !webhook.DeletionTimestamp.IsZero() {
 		return nil, failRequest(ctx, notFound("webhook"))
 	}
@@ -65,11 +66,11 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 		return nil, failRequest(ctx, refused)
 	}
 	// A test fills the backlog like any event, and says so if it cannot.
-	admitted := g.deliveries.reserve(g.limits, namespace, int64(len(body)), []quotaRequest{{webhook: webhook.Name, webhookID: idOf(webhook), refuseIfFull: true}})
-	if admitted.refused != nil {
-		return nil, failRequest(ctx, admitted.refused)
+	admitted := g.deliveries.Reserve(g.limits, namespace, int64(len(body)), []store.QuotaRequest{{Webhook: webhook.Name, WebhookID: store.WebhookID(webhook), RefuseIfFull: true}})
+	if admitted.Refused != nil {
+		return nil, failRequest(ctx, admitted.Refused)
 	}
-	defer g.deliveries.release(namespace, webhook.Name, int64(len(body)))
+	defer g.deliveries.Release(namespace, webhook.Name, int64(len(body)))
 	reserved, refused := g.store.writes.reserve(namespace, len(body), 1)
 	if refused != nil {
 		return nil, failRequest(ctx, refused)
@@ -88,13 +89,13 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 // buildTestPayload builds the payload of a test event from the given data, or from the
 // event type's example.
 func (g *Gateway) buildTestPayload(ctx context.Context, test *rest.WebhookTest, now time.Time) ([]byte, error) {
-	entry := g.eventTypes.find(test.Event)
-	if entry == nil && !g.eventTypes.allowUnregistered {
+	entry := g.eventTypes.Find(test.Event)
+	if entry == nil && !g.eventTypes.AllowUnregistered {
 		return nil, newFieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, "event", test.Event+" is not in the catalogue; see GET /v1/event-types")
 	}
 	data := []byte(test.Data)
 	if len(data) == 0 && entry != nil {
-		data = []byte(entry.example)
+		data = []byte(entry.Example)
 	}
 	if len(data) == 0 {
 		return nil, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "data", "is needed, because the event type has no example")

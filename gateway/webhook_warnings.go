@@ -20,15 +20,15 @@ const maxWarnings = 8
 // like a known one gets a warning.
 func (g *Gateway) unknownTypeWarnings(events []string) (warnings []rest.Warning) {
 	var known []string
-	for _, entry := range g.eventTypes.list() {
-		known = append(known, entry.eventType)
+	for _, entry := range g.eventTypes.List() {
+		known = append(known, entry.EventType)
 	}
 	for i, pattern := range events {
 		if len(warnings) == maxWarnings {
 			break
 		}
 		detail, isTypo := explainUnknownPattern(pattern, known)
-		if detail == "" || g.eventTypes.allowUnregistered && !isTypo {
+		if detail == "" || g.eventTypes.AllowUnregistered && !isTypo {
 			continue
 		}
 		warnings = append(warnings, rest.Warning{Field: fmt.Sprintf("events[%d]", i), Detail: detail, Reason: reasonTypeNotRegistered})

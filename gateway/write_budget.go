@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/ratelimit"
 )
@@ -33,12 +34,12 @@ const (
 // made. Bytes are reserved when an event is admitted, and returned for deliveries that need no object or are refused:
 // deliveries whose attempts hang would otherwise be counted when it is too late to refuse them.
 type writeBudget struct {
-	limits          Limits
+	limits          store.Limits
 	writes, bytes   *ratelimit.Keyed // by namespace
 	concurrentBytes *namespaceSemaphore
 }
 
-func newWriteBudget(limits Limits, now func() time.Time) *writeBudget {
+func newWriteBudget(limits store.Limits, now func() time.Time) *writeBudget {
 	return &writeBudget{
 		limits:          limits,
 		writes:          ratelimit.New(limits.WritesPerNamespace, int(limits.WritesPerNamespace*writesBurst), now),

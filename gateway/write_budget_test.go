@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -26,7 +27,7 @@ func TestReservedBytesAreSpentOnceForAnObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Unix(1000, 0)
-			limits := DefaultLimits()
+			limits := store.DefaultLimits()
 			limits.WriteBytesPerNamespace = payload.MaxBytes
 			b := newWriteBudget(limits, func() time.Time { return now })
 			reserved, refused := b.reserve("team", writeBytesBurst*payload.MaxBytes, 1)
@@ -48,7 +49,7 @@ func TestReservedBytesAreSpentOnceForAnObject(t *testing.T) {
 
 func TestWriteThatIsNotMadeIsNotCounted(t *testing.T) {
 	now := time.Unix(1000, 0)
-	limits := DefaultLimits()
+	limits := store.DefaultLimits()
 	limits.WritesPerNamespace = 1
 	b := newWriteBudget(limits, func() time.Time { return now })
 	large := string(make([]byte, maxConcurrentBytes))
@@ -73,7 +74,7 @@ func TestWriteThatIsNotMadeIsNotCounted(t *testing.T) {
 func TestSmallWritesOfANamespaceAreFewAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = maxConcurrentBytes / bytesPerWrite
-		b := newWriteBudget(DefaultLimits(), time.Now)
+		b := newWriteBudget(store.DefaultLimits(), time.Now)
 		var underWay, peak int
 		var mu sync.Mutex
 		count := func(by int) {
@@ -117,7 +118,7 @@ func TestSmallWritesOfANamespaceAreFewAtATime(t *testing.T) {
 func TestSmallWritesThatTakeLongHoldUpOthersForAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = maxConcurrentBytes / bytesPerWrite
-		b := newWriteBudget(DefaultLimits(), time.Now)
+		b := newWriteBudget(store.DefaultLimits(), time.Now)
 		began := time.Now()
 		var releases []func()
 		for i := range 2*most + 1 {

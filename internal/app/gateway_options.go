@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bbmcp.quietstack.com/webhooks/gateway"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
@@ -34,7 +35,7 @@ type gatewayOptions struct {
 
 	dashboard    bool
 	unregistered bool
-	limits       gateway.Limits
+	limits       store.Limits
 
 	first    gateway.FirstAttempts
 	replicas int
@@ -44,7 +45,7 @@ type gatewayOptions struct {
 
 // NewGatewayCommand is the role gateway as a subcommand.
 func NewGatewayCommand() *cobra.Command {
-	o := gatewayOptions{limits: gateway.DefaultLimits(), first: gateway.DefaultFirstAttempts()}
+	o := gatewayOptions{limits: store.DefaultLimits(), first: gateway.DefaultFirstAttempts()}
 	command := &cobra.Command{
 		Use:   "gateway",
 		Short: "Serve the REST API: manage webhooks, publish events, follow deliveries",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gateway
+package store
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ func TestOverviewMatchesAFullScan(t *testing.T) {
 	const names, changes = 40, 3000
 	random := rand.New(rand.NewPCG(1, 2))
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	x := newDeliveryIndex(func() time.Time { return start })
+	x := NewDeliveryIndex(func() time.Time { return start })
 	stored := map[string]*v1alpha1.WebhookDelivery{}
 	states := []v1alpha1.DeliveryState{"", v1alpha1.DeliveryPending, v1alpha1.DeliveryRetrying, v1alpha1.DeliverySucceeded, v1alpha1.DeliveryFailed}
 	for version := 1; version <= changes; version++ {
@@ -40,16 +40,16 @@ func TestOverviewMatchesAFullScan(t *testing.T) {
 			stored[name] = delivery
 			x.ApplyWrite(delivery)
 		}
-		summary := x.summarizeNamespace("shop", shownEach)
+		summary := x.SummarizeNamespace("shop", shownEach)
 		wantOldest, wantFailed, wantCount := scanDeliveries(stored)
-		if got := entryNames(summary.oldest); !slices.Equal(got, wantOldest) {
+		if got := entryNames(summary.Oldest); !slices.Equal(got, wantOldest) {
 			t.Fatalf("change %d: the oldest are %v, want %v", version, got, wantOldest)
 		}
-		if got := entryNames(summary.failed); !slices.Equal(got, wantFailed) {
+		if got := entryNames(summary.Failed); !slices.Equal(got, wantFailed) {
 			t.Fatalf("change %d: the latest failures are %v, want %v", version, got, wantFailed)
 		}
-		if summary.unfinished != wantCount {
-			t.Fatalf("change %d: %d wait, want %d", version, summary.unfinished, wantCount)
+		if summary.Unfinished != wantCount {
+			t.Fatalf("change %d: %d wait, want %d", version, summary.Unfinished, wantCount)
 		}
 	}
 }
@@ -71,17 +71,17 @@ func deliveryAt(name string, version int, created time.Time, state v1alpha1.Deli
 
 // scanDeliveries finds the same by looking at every delivery.
 func scanDeliveries(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed []string, count int) {
-	var waiting, lost []*deliveryEntry
+	var waiting, lost []*DeliveryEntry
 	for _, delivery := range stored {
-		switch r := newDeliveryEntry(delivery, time.Now()); {
-		case r.isUnfinished():
+		switch r := NewDeliveryEntry(delivery, time.Now()); {
+		case r.IsUnfinished():
 			waiting = append(waiting, r)
-		case r.state == v1alpha1.DeliveryFailed:
+		case r.State == v1alpha1.DeliveryFailed:
 			lost = append(lost, r)
 		}
 	}
-	order := func(list []*deliveryEntry, first func(a, b *deliveryEntry) bool) []string {
-		slices.SortFunc(list, func(a, b *deliveryEntry) int {
+	order := func(list []*DeliveryEntry, first func(a, b *DeliveryEntry) bool) []string {
+		slices.SortFunc(list, func(a, b *DeliveryEntry) int {
 			if first(a, b) {
 				return -1
 			}
@@ -92,10 +92,10 @@ func scanDeliveries(stored map[string]*v1alpha1.WebhookDelivery) (oldest, failed
 	return order(waiting, acceptedBefore), order(lost, endedAfter), len(waiting)
 }
 
-func entryNames(list []*deliveryEntry) []string {
+func entryNames(list []*DeliveryEntry) []string {
 	names := make([]string, 0, len(list))
 	for _, r := range list {
-		names = append(names, r.name)
+		names = append(names, r.Name)
 	}
 	return names
 }
@@ -104,7 +104,7 @@ func entryNames(list []*deliveryEntry) []string {
 // gateway stands for the successes that have none.
 func TestWebhookSummaryLooksBehindTheBacklog(t *testing.T) {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	x := newDeliveryIndex(func() time.Time { return start })
+	x := NewDeliveryIndex(func() time.Time { return start })
 	version := 0
 	note := func(state v1alpha1.DeliveryState, change func(*v1alpha1.WebhookDelivery)) {
 		version++
@@ -128,22 +128,22 @@ func TestWebhookSummaryLooksBehindTheBacklog(t *testing.T) {
 	for range 1000 {
 		note(v1alpha1.DeliveryPending, nil)
 	}
-	summary := x.summarizeWebhook("shop", "orders", 40)
+	summary := x.SummarizeWebhook("shop", "orders", 40)
 	unrecorded, succeeded := int64(0), 0
-	for _, r := range summary.recent {
-		unrecorded += r.unrecorded
-		if r.state == v1alpha1.DeliverySucceeded {
+	for _, r := range summary.Recent {
+		unrecorded += r.Unrecorded
+		if r.State == v1alpha1.DeliverySucceeded {
 			succeeded++
 		}
 	}
-	if summary.unfinished != 1001 || len(summary.recent) != 4 || succeeded != 3 || unrecorded != 120 {
-		t.Errorf("%d wait, of %d that ended %d succeeded, with %d beside them", summary.unfinished, len(summary.recent), succeeded, unrecorded)
+	if summary.Unfinished != 1001 || len(summary.Recent) != 4 || succeeded != 3 || unrecorded != 120 {
+		t.Errorf("%d wait, of %d that ended %d succeeded, with %d beside them", summary.Unfinished, len(summary.Recent), succeeded, unrecorded)
 	}
-	if latest := summary.latestError; latest != "" {
+	if latest := summary.LatestError; latest != "" {
 		t.Errorf("looked at more than the newest %d: %q", maxExamined, latest)
 	}
 	note(v1alpha1.DeliveryRetrying, func(d *v1alpha1.WebhookDelivery) { d.Status.ErrorMessage = "the endpoint answered 503" })
-	if latest := x.summarizeWebhook("shop", "orders", 40).latestError; latest != "the endpoint answered 503" {
+	if latest := x.SummarizeWebhook("shop", "orders", 40).LatestError; latest != "the endpoint answered 503" {
 		t.Errorf("got %q", latest)
 	}
 }

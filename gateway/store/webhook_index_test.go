@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gateway
+package store
 
 import (
 	"fmt"
@@ -30,7 +30,7 @@ func TestWebhookIndexFindsWhatASearchFinds(t *testing.T) {
 	patterns := []string{"*", "a", "b", "a.*", "a.b", "a.b.*", "a.b.c", "b.*", "never.*"}
 	eventTypes := []string{"a", "b", "a.b", "a.b.c", "b.a", "c"}
 	random := rand.New(rand.NewPCG(1, 2))
-	x := newWebhookIndex(time.Now)
+	x := NewWebhookIndex(time.Now)
 	alive := map[string]*v1alpha1.Webhook{}
 	for step := 1; step <= 3000; step++ {
 		namespace, name := []string{"x", "y"}[random.IntN(2)], fmt.Sprintf("w%d", random.IntN(8))
@@ -69,12 +69,12 @@ func TestWebhookIndexFindsWhatASearchFinds(t *testing.T) {
 				}
 				return slices.Compare([]byte(a.UID), []byte(b.UID))
 			})
-			if got := x.listMatching(namespace, eventType); !slices.Equal(got, want) {
+			if got := x.ListMatching(namespace, eventType); !slices.Equal(got, want) {
 				t.Fatalf("step %d: matching(%q) found %d webhooks, want %d", step, eventType, len(got), len(want))
 			}
 		}
 		for _, webhook := range alive {
-			if x.find(webhook.Namespace, idOf(webhook)) != webhook || x.findByUID(webhook.Namespace, webhook.UID) != webhook || x.findByName(webhook.Namespace, webhook.Name) != webhook {
+			if x.FindByID(webhook.Namespace, WebhookID(webhook)) != webhook || x.FindByUID(webhook.Namespace, webhook.UID) != webhook || x.FindByName(webhook.Namespace, webhook.Name) != webhook {
 				t.Fatalf("step %d: %s/%s is not found by id, UID and name", step, webhook.Namespace, webhook.Name)
 			}
 		}
@@ -92,13 +92,13 @@ func TestWebhookIndexFindsWhatASearchFinds(t *testing.T) {
 func BenchmarkListMatching(b *testing.B) {
 	for _, others := range []int{0, 100, 10_000} {
 		b.Run(fmt.Sprintf("%d others", others), func(b *testing.B) {
-			x := newWebhookIndex(time.Now)
+			x := NewWebhookIndex(time.Now)
 			x.ApplyWrite(webhookForEvents("x", "wants", "uid-0", 1, "context.*"))
 			for i := range others {
 				x.ApplyWrite(webhookForEvents("x", fmt.Sprintf("other-%d", i), types.UID(fmt.Sprintf("other-%d", i)), i+2, "other.created"))
 			}
 			for b.Loop() {
-				if len(x.listMatching("x", "context.created")) != 1 {
+				if len(x.ListMatching("x", "context.created")) != 1 {
 					b.Fatal("not found")
 				}
 			}

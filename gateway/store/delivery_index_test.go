@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gateway
+package store
 
 import (
 	"strconv"
@@ -19,7 +19,7 @@ func TestHasWaiting(t *testing.T) {
 	at := func(seconds int) metav1.MicroTime {
 		return metav1.NewMicroTime(start.Add(time.Duration(seconds) * time.Second))
 	}
-	x, version := newDeliveryIndex(time.Now), 0
+	x, version := NewDeliveryIndex(time.Now), 0
 	put := func(name, webhook string, accepted int, state v1alpha1.DeliveryState, next int) {
 		version++
 		delivery := &v1alpha1.WebhookDelivery{}
@@ -36,7 +36,7 @@ func TestHasWaiting(t *testing.T) {
 	one := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "one", UID: "uid"}}
 	check := func(what string, before, now int, want bool) {
 		t.Helper()
-		if got := x.hasWaiting(one, at(before).Time, at(now).Time); got != want {
+		if got := x.HasWaiting(one, at(before).Time, at(now).Time); got != want {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}

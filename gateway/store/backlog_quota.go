@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gateway
+package store
 
 import (
 	"fmt"
@@ -38,19 +38,19 @@ func DefaultLimits() Limits {
 	}
 }
 
-// quotaRequest asks for a delivery to one webhook.
-type quotaRequest struct {
-	webhook      string // name
-	webhookID    string // webhook_id
+// QuotaRequest asks for a delivery to one webhook.
+type QuotaRequest struct {
+	Webhook      string // name
+	WebhookID    string // webhook_id
 	used         usage
-	refuseIfFull bool // spec.overflow is Refuse
+	RefuseIfFull bool // spec.overflow is Refuse
 }
 
-// quotaDecision is the answer to the quota requests of one event.
-type quotaDecision struct {
-	granted []quotaRequest
-	full    []quotaRequest // their webhooks are skipped
-	refused *quotaError    // nil: the granted deliveries may be made
+// QuotaDecision is the answer to the quota requests of one event.
+type QuotaDecision struct {
+	Granted []QuotaRequest
+	Full    []QuotaRequest // their webhooks are skipped
+	Refused *QuotaError    // nil: the granted deliveries may be made
 }
 
 // quotaUsage is what is unfinished in all namespaces, in the requesting one, and in each of the others.
@@ -61,37 +61,37 @@ type quotaUsage struct {
 
 // decide decides which webhooks get a delivery of so many bytes. A namespace may use no more of the cluster's quota
 // than is left free afterwards, see sharedQuota.
-func (l Limits) decide(bytes int64, current quotaUsage, requests []quotaRequest) quotaDecision {
-	var decision quotaDecision
+func (l Limits) decide(bytes int64, current quotaUsage, requests []QuotaRequest) QuotaDecision {
+	var decision QuotaDecision
 	var added usage
 	if len(requests) > 0 && bytes > l.webhookByteQuota() {
-		return quotaDecision{refused: exceedsQuota(fmt.Sprintf(
+		return QuotaDecision{Refused: exceedsQuota(fmt.Sprintf(
 			"the payload has %d bytes, and a webhook may have at most %d unfinished; send a reference to the content, or have the operator raise --backlog-bytes-per-namespace, of which this is a fifth", bytes, l.webhookByteQuota()))}
 	}
 	for _, w := range requests {
-		if w.used.count+1 <= l.webhookQuota() && w.used.bytes+bytes <= l.webhookByteQuota() {
-			decision.granted = append(decision.granted, w)
+		if w.used.count+1 <= l.WebhookQuota() && w.used.bytes+bytes <= l.webhookByteQuota() {
+			decision.Granted = append(decision.Granted, w)
 			added.count++
 			added.bytes += bytes
 			continue
 		}
-		if w.refuseIfFull {
-			return quotaDecision{refused: &quotaError{quotaWebhookFull, fmt.Sprintf(
-				"webhook %s has %d unfinished deliveries, its limit, and refuses events that it cannot take", w.webhookID, w.used.count)}}
+		if w.RefuseIfFull {
+			return QuotaDecision{Refused: &QuotaError{QuotaWebhookFull, fmt.Sprintf(
+				"webhook %s has %d unfinished deliveries, its limit, and refuses events that it cannot take", w.WebhookID, w.used.count)}}
 		}
-		decision.full = append(decision.full, w)
+		decision.Full = append(decision.Full, w)
 	}
 	namespace, after := current.namespace, current.namespace.plus(added)
 	switch {
 	case added.count == 0:
 	case added.count > l.PerNamespace || added.bytes > l.PerNamespaceBytes || !l.clusterHasRoom(quotaUsage{others: noOtherUsage}, added):
-		return quotaDecision{refused: exceedsQuota(fmt.Sprintf(
+		return QuotaDecision{Refused: exceedsQuota(fmt.Sprintf(
 			"%d webhooks want this event, with %d bytes in all, more than a namespace may ever have unfinished; send a reference to the content, or have the operator raise --backlog-per-namespace, --backlog-bytes-per-namespace, --backlog or --backlog-bytes", added.count, added.bytes))}
 	case after.count > l.PerNamespace || after.bytes > l.PerNamespaceBytes:
-		return quotaDecision{refused: &quotaError{quotaNamespaceFull, fmt.Sprintf(
+		return QuotaDecision{Refused: &QuotaError{QuotaNamespaceFull, fmt.Sprintf(
 			"the namespace has %d unfinished deliveries with %d bytes, at most %d with %d bytes may be", namespace.count, namespace.bytes, l.PerNamespace, l.PerNamespaceBytes)}}
 	case !l.clusterHasRoom(current, after):
-		return quotaDecision{refused: &quotaError{quotaClusterFull, "all namespaces together have many unfinished deliveries, and this one has its share of them"}}
+		return QuotaDecision{Refused: &QuotaError{QuotaClusterFull, "all namespaces together have many unfinished deliveries, and this one has its share of them"}}
 	}
 	return decision
 }
@@ -109,7 +109,8 @@ func (l Limits) clusterHasRoom(current quotaUsage, after usage) bool {
 	return number.admits(int64(current.namespace.count), int64(after.count), counts) && size.admits(current.namespace.bytes, after.bytes, bytes)
 }
 
-func (l Limits) webhookQuota() int {
+// WebhookQuota is how many unfinished deliveries a webhook may have.
+func (l Limits) WebhookQuota() int {
 	return min(l.PerWebhook, max(1, l.PerNamespace/namespaceShare))
 }
 
@@ -119,8 +120,8 @@ func (l Limits) webhookByteQuota() int64 { return l.PerNamespaceBytes / namespac
 func noOtherUsage(func(usage) bool) {}
 
 // exceedsQuota is the error of an event that can never fit.
-func exceedsQuota(detail string) *quotaError {
-	return &quotaError{reason: quotaExceedsLimits, detail: detail}
+func exceedsQuota(detail string) *QuotaError {
+	return &QuotaError{Reason: QuotaExceedsLimits, Detail: detail}
 }
 
 // reservations are deliveries that are being made: they count as if they existed, so that a burst does not overshoot
@@ -156,28 +157,28 @@ func (r *reservations) add(namespace, webhook string, u usage, sign int) {
 	}
 }
 
-// reserve decides which webhooks get a delivery, and counts those until release.
-func (x *deliveryIndex) reserve(limits Limits, namespace string, bytes int64, requests []quotaRequest) (decision quotaDecision) {
+// Reserve decides which webhooks get a delivery, and counts those until Release.
+func (x *DeliveryIndex) Reserve(limits Limits, namespace string, bytes int64, requests []QuotaRequest) (decision QuotaDecision) {
 	x.Change(func() {
 		n, r := x.namespaces[namespace], x.reserved.namespaces[namespace]
 		for i := range requests {
-			if n != nil && n.byWebhook[requests[i].webhook] != nil {
-				requests[i].used = n.byWebhook[requests[i].webhook].usage
+			if n != nil && n.byWebhook[requests[i].Webhook] != nil {
+				requests[i].used = n.byWebhook[requests[i].Webhook].usage
 			}
 			if r != nil {
-				requests[i].used = requests[i].used.plus(r.webhooks[requests[i].webhook])
+				requests[i].used = requests[i].used.plus(r.webhooks[requests[i].Webhook])
 			}
 		}
 		decision = limits.decide(bytes, quotaUsage{cluster: x.total.plus(x.reserved.total), namespace: x.namespaceUsage(namespace), others: x.otherUsage(namespace)}, requests)
-		for _, granted := range decision.granted {
-			x.reserved.add(namespace, granted.webhook, usage{count: 1, bytes: bytes}, 1)
+		for _, granted := range decision.Granted {
+			x.reserved.add(namespace, granted.Webhook, usage{count: 1, bytes: bytes}, 1)
 		}
 	})
 	return decision
 }
 
 // namespaceUsage is what is unfinished or reserved in a namespace.
-func (x *deliveryIndex) namespaceUsage(namespace string) (u usage) {
+func (x *DeliveryIndex) namespaceUsage(namespace string) (u usage) {
 	if n := x.namespaces[namespace]; n != nil {
 		u = n.usage
 	}
@@ -188,7 +189,7 @@ func (x *deliveryIndex) namespaceUsage(namespace string) (u usage) {
 }
 
 // otherUsage is what is unfinished or reserved in each of the other namespaces.
-func (x *deliveryIndex) otherUsage(namespace string) iter.Seq[usage] {
+func (x *DeliveryIndex) otherUsage(namespace string) iter.Seq[usage] {
 	return func(yield func(usage) bool) {
 		for name := range x.namespaces {
 			if name != namespace && !yield(x.namespaceUsage(name)) {
@@ -203,7 +204,7 @@ func (x *deliveryIndex) otherUsage(namespace string) iter.Seq[usage] {
 	}
 }
 
-// release ends the reservation of one webhook.
-func (x *deliveryIndex) release(namespace, webhook string, bytes int64) {
+// Release ends the reservation of one webhook.
+func (x *DeliveryIndex) Release(namespace, webhook string, bytes int64) {
 	x.Change(func() { x.reserved.add(namespace, webhook, usage{count: 1, bytes: bytes}, -1) })
 }

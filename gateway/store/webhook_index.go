@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package gateway
+package store
 
 import (
 	"cmp"
@@ -17,9 +17,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
-// webhookIndex holds the webhooks that this replica knows, by namespace and id. What it returns is shared and must not
+// WebhookIndex holds the webhooks that this replica knows, by namespace and id. What it returns is shared and must not
 // be changed.
-type webhookIndex struct {
+type WebhookIndex struct {
 	*watchcache.Cache[*v1alpha1.Webhook, *v1alpha1.Webhook]
 
 	namespaces map[string]*namespaceWebhooks
@@ -34,14 +34,15 @@ type namespaceWebhooks struct {
 	byPattern map[string]map[types.UID]*v1alpha1.Webhook // of spec.events
 }
 
-func newWebhookIndex(now func() time.Time) *webhookIndex {
-	x := &webhookIndex{namespaces: map[string]*namespaceWebhooks{}, changes: make(chan struct{})}
+// NewWebhookIndex returns an index that is empty until Start.
+func NewWebhookIndex(now func() time.Time) *WebhookIndex {
+	x := &WebhookIndex{namespaces: map[string]*namespaceWebhooks{}, changes: make(chan struct{})}
 	reduce := func(webhook *v1alpha1.Webhook) *v1alpha1.Webhook { return webhook }
 	x.Cache = watchcache.New(reduce, x.applyChange, now)
 	return x
 }
 
-func (x *webhookIndex) applyChange(before, after **v1alpha1.Webhook) {
+func (x *WebhookIndex) applyChange(before, after **v1alpha1.Webhook) {
 	close(x.changes)
 	x.changes = make(chan struct{})
 	if before != nil {
@@ -52,8 +53,8 @@ func (x *webhookIndex) applyChange(before, after **v1alpha1.Webhook) {
 	}
 }
 
-// subscribe calls changed after every change of a webhook: with the webhook as it is now, or as it was last.
-func (x *webhookIndex) subscribe(changed func(*v1alpha1.Webhook)) {
+// OnChange calls changed after every change of a webhook: with the webhook as it is now, or as it was last.
+func (x *WebhookIndex) OnChange(changed func(*v1alpha1.Webhook)) {
 	x.Subscribe(func(before, after **v1alpha1.Webhook) {
 		if after == nil {
 			after = before
@@ -62,8 +63,8 @@ func (x *webhookIndex) subscribe(changed func(*v1alpha1.Webhook)) {
 	})
 }
 
-// subscribeDeletions calls deleted after every deletion of a webhook, also if another one has its name now.
-func (x *webhookIndex) subscribeDeletions(deleted func(*v1alpha1.Webhook)) {
+// OnDelete calls deleted after every deletion of a webhook, also if another one has its name now.
+func (x *WebhookIndex) OnDelete(deleted func(*v1alpha1.Webhook)) {
 	x.Subscribe(func(before, after **v1alpha1.Webhook) {
 		if before != nil && (after == nil || (*after).UID != (*before).UID) {
 			deleted(*before)
@@ -71,7 +72,7 @@ func (x *webhookIndex) subscribeDeletions(deleted func(*v1alpha1.Webhook)) {
 	})
 }
 
-func (x *webhookIndex) insert(webhook *v1alpha1.Webhook) {
+func (x *WebhookIndex) insert(webhook *v1alpha1.Webhook) {
 	n := x.namespaces[webhook.Namespace]
 	if n == nil {
 		n = &namespaceWebhooks{
@@ -80,7 +81,7 @@ func (x *webhookIndex) insert(webhook *v1alpha1.Webhook) {
 		}
 		x.namespaces[webhook.Namespace] = n
 	}
-	n.byID[idOf(webhook)] = webhook
+	n.byID[WebhookID(webhook)] = webhook
 	n.byUID[webhook.UID] = webhook
 	for _, pattern := range webhook.Spec.Events {
 		if n.byPattern[pattern] == nil {
@@ -90,9 +91,9 @@ func (x *webhookIndex) insert(webhook *v1alpha1.Webhook) {
 	}
 }
 
-func (x *webhookIndex) remove(webhook *v1alpha1.Webhook) {
+func (x *WebhookIndex) remove(webhook *v1alpha1.Webhook) {
 	n := x.namespaces[webhook.Namespace]
-	delete(n.byID, idOf(webhook))
+	delete(n.byID, WebhookID(webhook))
 	delete(n.byUID, webhook.UID)
 	for _, pattern := range webhook.Spec.Events {
 		delete(n.byPattern[pattern], webhook.UID)
@@ -106,7 +107,7 @@ func (x *webhookIndex) remove(webhook *v1alpha1.Webhook) {
 }
 
 // viewNamespace calls f with the webhooks of a namespace, if it has any, while nothing changes.
-func (x *webhookIndex) viewNamespace(namespace string, f func(*namespaceWebhooks)) {
+func (x *WebhookIndex) viewNamespace(namespace string, f func(*namespaceWebhooks)) {
 	x.View(func() {
 		if n := x.namespaces[namespace]; n != nil {
 			f(n)
@@ -114,30 +115,30 @@ func (x *webhookIndex) viewNamespace(namespace string, f func(*namespaceWebhooks
 	})
 }
 
-// find returns the webhook with this id; nil: there is none in the namespace.
-func (x *webhookIndex) find(namespace, id string) (found *v1alpha1.Webhook) {
+// FindByID returns the webhook with this id; nil: there is none in the namespace.
+func (x *WebhookIndex) FindByID(namespace, id string) (found *v1alpha1.Webhook) {
 	x.viewNamespace(namespace, func(n *namespaceWebhooks) { found = n.byID[id] })
 	return found
 }
 
-// findByUID returns the webhook with this UID; nil: there is none in the namespace.
-func (x *webhookIndex) findByUID(namespace string, uid types.UID) (found *v1alpha1.Webhook) {
+// FindByUID returns the webhook with this UID; nil: there is none in the namespace.
+func (x *WebhookIndex) FindByUID(namespace string, uid types.UID) (found *v1alpha1.Webhook) {
 	x.viewNamespace(namespace, func(n *namespaceWebhooks) { found = n.byUID[uid] })
 	return found
 }
 
-// findByName returns the webhook with this name; nil: there is none.
-func (x *webhookIndex) findByName(namespace, name string) *v1alpha1.Webhook {
+// FindByName returns the webhook with this name; nil: there is none.
+func (x *WebhookIndex) FindByName(namespace, name string) *v1alpha1.Webhook {
 	webhook, _ := x.Get(types.NamespacedName{Namespace: namespace, Name: name})
 	return webhook
 }
 
-// awaitState returns the webhook with this id once done accepts it, or as it is when ctx ends; nil: it is gone.
-func (x *webhookIndex) awaitState(ctx context.Context, namespace, id string, done func(*v1alpha1.Webhook) bool) *v1alpha1.Webhook {
+// AwaitState returns the webhook with this id once done accepts it, or as it is when ctx ends; nil: it is gone.
+func (x *WebhookIndex) AwaitState(ctx context.Context, namespace, id string, done func(*v1alpha1.Webhook) bool) *v1alpha1.Webhook {
 	for {
 		var news chan struct{}
 		x.View(func() { news = x.changes })
-		found := x.find(namespace, id)
+		found := x.FindByID(namespace, id)
 		if found == nil || done(found) {
 			return found
 		}
@@ -149,15 +150,15 @@ func (x *webhookIndex) awaitState(ctx context.Context, namespace, id string, don
 	}
 }
 
-// list returns the webhooks of a namespace, by name.
-func (x *webhookIndex) list(namespace string) (all []*v1alpha1.Webhook) {
+// List returns the webhooks of a namespace, by name.
+func (x *WebhookIndex) List(namespace string) (all []*v1alpha1.Webhook) {
 	x.viewNamespace(namespace, func(n *namespaceWebhooks) { all = slices.Collect(maps.Values(n.byID)) })
 	slices.SortFunc(all, func(a, b *v1alpha1.Webhook) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }
 
-// uids returns the UIDs of all webhooks.
-func (x *webhookIndex) uids() map[types.UID]bool {
+// UIDs returns the UIDs of all webhooks.
+func (x *WebhookIndex) UIDs() map[types.UID]bool {
 	uids := map[types.UID]bool{}
 	x.View(func() {
 		for _, n := range x.namespaces {
@@ -169,8 +170,8 @@ func (x *webhookIndex) uids() map[types.UID]bool {
 	return uids
 }
 
-// listMatching returns the webhooks of a namespace that match an event type, the oldest first.
-func (x *webhookIndex) listMatching(namespace, eventType string) (wanted []*v1alpha1.Webhook) {
+// ListMatching returns the webhooks of a namespace that match an event type, the oldest first.
+func (x *WebhookIndex) ListMatching(namespace, eventType string) (wanted []*v1alpha1.Webhook) {
 	x.viewNamespace(namespace, func(n *namespaceWebhooks) {
 		for pattern := range match.Patterns(eventType) {
 			for _, webhook := range n.byPattern[pattern] {
@@ -186,6 +187,7 @@ func (x *webhookIndex) listMatching(namespace, eventType string) (wanted []*v1al
 	return slices.Compact(wanted) // some match by several patterns
 }
 
-func idOf(webhook *v1alpha1.Webhook) string {
+// WebhookID is the webhook_id of a Webhook.
+func WebhookID(webhook *v1alpha1.Webhook) string {
 	return identity.WebhookID(webhook.Namespace, webhook.Name)
 }
