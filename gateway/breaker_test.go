@@ -26,7 +26,7 @@ type observedLimiter struct {
 func newObservedLimiter() *observedLimiter {
 	r := &observedLimiter{limiterFixture: newLimiterFixture()}
 	r.index = store.NewDeliveryIndex(func() time.Time { return r.now })
-	r.index.OnChange(func(entry *store.DeliveryEntry, _ bool) { r.limiter.observeDelivery(entry, r.now) })
+	r.index.OnChange(func(entry *store.DeliveryEntry, _ bool) { observeDelivery(r.limiter, entry, r.now) })
 	return r
 }
 

@@ -163,7 +163,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.staleness = store.NewStaleness(o.Client, g.webhooks, g.deliveries, g.eventTypes)
 	g.setUpAttempts(o)
-	g.subscribe()
+	subscribe(g)
 	if o.Dashboard {
 		if g.dashboard, err = g.newDashboard(); err != nil {
 			return nil, err
@@ -202,7 +202,7 @@ func (g *Gateway) setUpAttempts(o Options) {
 }
 
 // subscribe lets the parts of the gateway that depend on what is in memory know of its changes.
-func (g *Gateway) subscribe() {
+func subscribe(g *Gateway) {
 	g.webhooks.OnDelete(func(webhook *v1alpha1.Webhook) {
 		g.deletions.forget(keyOf(webhook))
 		g.skipReporter.forgetWebhook(webhook)
@@ -210,7 +210,7 @@ func (g *Gateway) subscribe() {
 	g.webhooks.OnChange(func(webhook *v1alpha1.Webhook) { g.broadcaster.notify(webhook.Namespace, webhook.Name, "") })
 	g.deliveries.OnChange(func(r *store.DeliveryEntry, gone bool) {
 		if !gone {
-			g.attempter.limiter.observeDelivery(r, g.now())
+			observeDelivery(g.attempter.limiter, r, g.now())
 		}
 		g.broadcaster.notify(r.Namespace, r.Webhook, r.ID)
 	})

@@ -32,7 +32,7 @@ type observedAttempt struct {
 }
 
 // observeDelivery updates the state of the endpoint that a delivery is for.
-func (l *limiter) observeDelivery(r *store.DeliveryEntry, now time.Time) {
+func observeDelivery(l *limiter, r *store.DeliveryEntry, now time.Time) {
 	latest := r.Latest
 	l.observe(webhookKey{namespace: r.Namespace, name: r.Webhook, uid: r.Owner}, observedAttempt{
 		endTime: latest.EndTime, revision: latest.Revision, timedOut: latest.TimedOut, succeeded: latest.Succeeded, retryAfter: latest.RetryAfter,
