@@ -22,6 +22,7 @@ type exchange struct {
 	body    *body         // nil: the request has none
 	control *http.ResponseController
 	wrote   bool
+	turn    *turn // nil: it takes none
 
 	conn        net.Conn     // nil: it is not known
 	frameBudget *frameBudget // of it; nil: there is none
@@ -81,6 +82,7 @@ func (e *exchange) Write(p []byte) (int, error) {
 	if !e.wrote {
 		e.WriteHeader(http.StatusOK)
 	}
+	e.turn.end() // its client decides how long this takes
 	if e.conn == nil {
 		return e.ResponseWriter.Write(p)
 	}

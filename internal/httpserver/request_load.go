@@ -40,8 +40,9 @@ func newRequestLoad(requests int, bytes int64) *requestLoad {
 	return &requestLoad{maxRequests: requests, maxBytes: bytes, connections: map[net.Conn]*connectionLoad{}}
 }
 
-// begin counts a request until end, unless there are too many.
-func (l *requestLoad) begin(conn net.Conn) (end func(), ok bool) {
+// begin counts a request until end, unless there are too many; others is how many of its
+// connection are under way beside it.
+func (l *requestLoad) begin(conn net.Conn) (end func(), others int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	tracked := l.connections[conn]
@@ -52,9 +53,10 @@ func (l *requestLoad) begin(conn net.Conn) (end func(), ok bool) {
 	case tracked.cut,
 		l.requests >= l.maxRequests && tracked.requests > 0,
 		l.requests >= l.maxRequests/2 && tracked.requests >= busyRequests:
-		return nil, false
+		return nil, 0, false
 	}
 	l.connections[conn] = tracked
+	others = tracked.requests
 	tracked.requests++
 	l.requests++
 	return func() {
@@ -65,7 +67,7 @@ func (l *requestLoad) begin(conn net.Conn) (end func(), ok bool) {
 		if tracked.requests == 0 {
 			delete(l.connections, conn)
 		}
-	}, true
+	}, others, true
 }
 
 // holdAnswer counts bytes of an answer until they are taken. over is the connection to cut

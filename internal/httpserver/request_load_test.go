@@ -26,7 +26,7 @@ func TestRequestsOfBusyConnectionsGiveWay(t *testing.T) {
 	var ends []func()
 	begin := func(conn int, want bool) {
 		t.Helper()
-		end, ok := l.begin(conns[conn])
+		end, _, ok := l.begin(conns[conn])
 		if ok != want {
 			t.Fatalf("connection %d, with %d requests under way: %t", conn, l.requests, ok)
 		}
@@ -57,7 +57,7 @@ func TestTheConnectionWithTheMostUnreadBytesIsCutOff(t *testing.T) {
 	l := newRequestLoad(40, 100)
 	conns := some(t, 3)
 	for _, conn := range conns {
-		if _, ok := l.begin(conn); !ok {
+		if _, _, ok := l.begin(conn); !ok {
 			t.Fatal("refused")
 		}
 	}
@@ -77,7 +77,7 @@ func TestTheConnectionWithTheMostUnreadBytesIsCutOff(t *testing.T) {
 	if l.bytes != 50 {
 		t.Errorf("%d bytes are held", l.bytes)
 	}
-	if _, ok := l.begin(conns[0]); ok {
+	if _, _, ok := l.begin(conns[0]); ok {
 		t.Error("a connection that was cut off gets another request")
 	}
 }

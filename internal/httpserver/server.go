@@ -110,6 +110,7 @@ type Server struct {
 	listener      string
 	discardBudget *rate.Limiter
 	load          *requestLoad
+	turns         *turns
 
 	bodyTimeout time.Duration
 
@@ -133,7 +134,7 @@ func New(o Options) *Server {
 		discardBudget: rate.NewLimiter(discardRate, discardBurst),
 		connections:   newConnections(o.Connections, o.Listener, o.Metrics),
 	}
-	s.load = newRequestLoad(o.Connections, answerBytes)
+	s.load, s.turns = newRequestLoad(o.Connections, answerBytes), newTurns()
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: o.IdleTimeout, MaxHeaderBytes: MaxHeaderBytes,
@@ -228,7 +229,7 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 	e := newExchange(s, w, request)
 	if conn, ok := request.Context().Value(connectionKey{}).(net.Conn); ok {
 		defer s.connections.beginRequest(conn)()
-		end, ok := s.load.begin(conn)
+		end, others, ok := s.load.begin(conn)
 		if !ok {
 			s.refuse(w)
 			return
@@ -236,6 +237,10 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 		defer end()
 		e.attach(conn)
 		defer e.detach()
+		if e.turn, ok = s.turns.begin(request.Context(), others); !ok {
+			return // its client has gone
+		}
+		defer e.turn.end()
 	}
 	s.handler.ServeHTTP(e, e.request)
 	e.finish()

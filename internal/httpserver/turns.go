@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpserver
+
+import (
+	"container/heap"
+	"container/list"
+	"context"
+	"runtime"
+	"sync"
+	"time"
+)
+
+const (
+	// turnsPerCPU is how many requests a processor works on at a time: enough that none idles while requests wait for
+	// each other, few enough that a request which need not wait finds at most some milliseconds of work before it.
+	turnsPerCPU = 32
+	// turnTime is how long a request counts as one that works. After it, it waits for something else as a rule: an
+	// endpoint, the API server, bytes of its client.
+	turnTime = 5 * time.Millisecond
+)
+
+// turns bounds how many requests work at a time. HTTP/2 lets a few clients begin thousands in one moment, and Go's
+// scheduler lets whatever comes later wait until each has had its share of a processor. So a request whose connection
+// has others under way waits for its turn, those of connections with the fewest first; the only request of a connection
+// never waits. Make it with newTurns; safe for concurrent use.
+type turns struct {
+	size int
+
+	mu      sync.Mutex
+	taken   *list.List // of *turn, oldest first
+	waiting turnQueue
+	arrived int
+	timer   *time.Timer // nil: no request waits
+}
+
+// turn is what a request takes for its work.
+type turn struct {
+	turns   *turns
+	others  int // requests of the same connection that were under way when it came
+	arrived int
+	ready   chan struct{}
+	began   time.Time
+	element *list.Element // in taken; nil: it waits, or its turn is over
+	index   int           // in waiting
+}
+
+func newTurns() *turns {
+	return &turns{size: turnsPerCPU * runtime.GOMAXPROCS(0), taken: list.New()}
+}
+
+// begin waits for a turn; others is how many requests of the connection are under way beside this one. It fails
+// when ctx ends before.
+func (t *turns) begin(ctx context.Context, others int) (own *turn, ok bool) {
+	own = t.take(others)
+	if own.ready == nil {
+		return own, true
+	}
+	select {
+	case <-own.ready:
+		return own, true
+	case <-ctx.Done():
+		own.end()
+		return nil, false
+	}
+}
+
+// take begins a turn, or queues for it.
+func (t *turns) take(others int) *turn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.arrived++
+	own := &turn{turns: t, others: others, arrived: t.arrived}
+	if others == 0 || t.taken.Len() < t.size {
+		t.admit(own)
+		return own
+	}
+	own.ready = make(chan struct{})
+	heap.Push(&t.waiting, own)
+	if t.timer == nil {
+		t.timer = time.AfterFunc(time.Until(t.oldest().began.Add(turnTime)), t.passOn)
+	}
+	return own
+}
+
+func (t *turns) oldest() *turn { return t.taken.Front().Value.(*turn) }
+
+func (t *turns) admit(own *turn) {
+	own.began = time.Now()
+	own.element = t.taken.PushBack(own)
+	if own.ready != nil {
+		close(own.ready)
+	}
+}
+
+// passOn ends the turns that have lasted for turnTime, for as long as requests wait.
+func (t *turns) passOn() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.taken.Len() > 0 && time.Since(t.oldest().began) >= turnTime {
+		t.remove(t.oldest())
+	}
+	t.admitNext()
+	if len(t.waiting) == 0 {
+		t.timer = nil
+		return
+	}
+	t.timer.Reset(time.Until(t.oldest().began.Add(turnTime)))
+}
+
+// admitNext lets requests that wait take the turns that are free.
+func (t *turns) admitNext() {
+	for len(t.waiting) > 0 && t.taken.Len() < t.size {
+		t.admit(heap.Pop(&t.waiting).(*turn))
+	}
+}
+
+func (t *turns) remove(own *turn) {
+	t.taken.Remove(own.element)
+	own.element = nil
+}
+
+// end lets another request have the turn, or leaves the queue. More calls do nothing; nil has no turn.
+func (own *turn) end() {
+	if own == nil {
+		return
+	}
+	t := own.turns
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case own.element != nil:
+		t.remove(own)
+		t.admitNext()
+	case own.began.IsZero():
+		heap.Remove(&t.waiting, own.index)
+		own.began = time.Now() // more calls find that it is over
+	}
+}
+
+// turnQueue is a heap of turns that wait: those of connections with the fewest requests first, then the first to come.
+type turnQueue []*turn
+
+// Len implements heap.Interface.
+func (q turnQueue) Len() int { return len(q) }
+
+// Less implements heap.Interface.
+func (q turnQueue) Less(i, j int) bool {
+	if q[i].others != q[j].others {
+		return q[i].others < q[j].others
+	}
+	return q[i].arrived < q[j].arrived
+}
+
+// Swap implements heap.Interface.
+func (q turnQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (q *turnQueue) Push(x any) {
+	own := x.(*turn)
+	own.index = len(*q)
+	*q = append(*q, own)
+}
+
+// Pop implements heap.Interface.
+func (q *turnQueue) Pop() any {
+	last := len(*q) - 1
+	own := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return own
+}
