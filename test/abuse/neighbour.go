@@ -31,10 +31,9 @@ const (
 	answerWithin = 20 * time.Second
 	arriveWithin = 30 * time.Second
 
-	// countedWindows is how many windows count; there are more, up to mostWindows,
+	// countedWindows is how many windows count; there are more, up to twice as many,
 	// where others took more cores than calm.
 	countedWindows = 3
-	mostWindows    = 6
 	calm           = 0.4
 )
 
@@ -225,8 +224,8 @@ func percentile(times []time.Duration, p int) time.Duration {
 }
 
 // sum puts windows together: what is counted is added up; of times the median of
-// those windows counts in which others took the least CPU.
-func sum(windows []notice) notice {
+// those windows counts in which others took the least CPU, so many as count.
+func sum(windows []notice, counted int) notice {
 	all := notice{prompt: 100}
 	for _, one := range windows {
 		all.sent += one.sent
@@ -238,7 +237,7 @@ func sum(windows []notice) notice {
 	}
 	calm := slices.SortedFunc(slices.Values(windows), func(a, b notice) int { return cmp.Compare(a.others, b.others) })
 	var direct, stored []time.Duration
-	for _, one := range calm[:min(len(calm), countedWindows)] {
+	for _, one := range calm[:min(len(calm), counted)] {
 		direct, stored = append(direct, one.direct), append(stored, one.stored)
 		all.others = max(all.others, one.others)
 	}

@@ -242,12 +242,12 @@ func (p *product) settle(ctx context.Context) {
 	}
 }
 
-// notice lets the neighbour publish for some windows, and until the attack is
+// notice lets the neighbour publish for so many windows, and until the attack is
 // finished, and says what it noticed. attacker is the process id of who attacks
 // meanwhile; 0: nobody does.
-func (p *product) notice(ctx context.Context, window time.Duration, attacker int, finished func() bool) notice {
+func (p *product) notice(ctx context.Context, windows int, window time.Duration, attacker int, finished func() bool) notice {
 	var all []notice
-	for calmOnes := 0; calmOnes < countedWindows && len(all) < mostWindows || !finished(); {
+	for calmOnes := 0; calmOnes < windows && len(all) < 2*windows || !finished(); {
 		before, began := p.others(attacker), time.Now()
 		one := p.neighbour.publish(ctx, window)
 		one.others = (p.others(attacker) - before).Seconds() / time.Since(began).Seconds()
@@ -256,7 +256,7 @@ func (p *product) notice(ctx context.Context, window time.Duration, attacker int
 		}
 		all = append(all, one)
 	}
-	return sum(all)
+	return sum(all, windows)
 }
 
 // others is the CPU time that everybody else took who is not part of the test.

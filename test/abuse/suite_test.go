@@ -50,6 +50,7 @@ type scene struct {
 
 	ctx       context.Context
 	namespace string // the attacker's
+	windows   int    // in which the neighbour is measured
 	tokens    map[string]string
 	given     map[string]string
 	figures   *figures
@@ -166,7 +167,7 @@ func (s *scene) run(one attack) {
 	}
 	s.settle(s.ctx)
 	window := size(1500*time.Millisecond, 10*time.Second)
-	s.figures.without = s.notice(s.ctx, window/2, 0, func() bool { return true })
+	s.figures.without = s.notice(s.ctx, s.windows, window/2, 0, func() bool { return true })
 	for _, w := range s.watched {
 		s.try(w.begin())
 	}
@@ -177,7 +178,7 @@ func (s *scene) run(one attack) {
 		one.meanwhile(s)
 	}
 	finished := func() bool { return one.finished == nil || one.finished(s) || time.Since(begun) > mostWhole }
-	s.figures.with = s.notice(s.ctx, window, attacker.pid(), finished)
+	s.figures.with = s.notice(s.ctx, s.windows, window, attacker.pid(), finished)
 	s.figures.plane = (s.planeCPU() - plane).Seconds() / time.Since(begun).Seconds()
 	s.Logf("attacked for %s", time.Since(begun).Round(100*time.Millisecond))
 	for _, w := range s.watched {
