@@ -18,28 +18,29 @@ const (
 	// turnTime is how long a request counts as one that works. After it, it waits for something else as a rule: an
 	// endpoint, the API server, bytes of its client.
 	turnTime = 5 * time.Millisecond
+	// setBack is how much later a request counts as having come for each other one of its connection: with as many as
+	// there may be it waits for 100 ms of those of other connections, a proxy's for all its clients too.
+	setBack = time.Millisecond
 )
 
 // turns bounds how many requests work at a time. HTTP/2 lets a few clients begin thousands in one moment, and Go's
 // scheduler lets whatever comes later wait until each has had its share of a processor. So a request whose connection
-// has others under way waits for its turn, those of connections with the fewest first; the only request of a connection
-// never waits. Make it with newTurns; safe for concurrent use.
+// has others under way waits for its turn, those of connections with few before those of connections with many; the only
+// request of a connection never waits. Make it with newTurns; safe for concurrent use.
 type turns struct {
 	size int
 
 	mu      sync.Mutex
 	taken   *list.List // of *turn, oldest first
 	waiting turnQueue
-	arrived int
 	timer   *time.Timer // nil: no request waits
 }
 
 // turn is what a request takes for its work.
 type turn struct {
 	turns   *turns
-	others  int // requests of the same connection that were under way when it came
-	arrived int
-	ready   chan struct{}
+	due     time.Time     // orders those that wait
+	ready   chan struct{} // nil: it did not wait
 	began   time.Time
 	element *list.Element // in taken; nil: it waits, or its turn is over
 	index   int           // in waiting
@@ -69,13 +70,12 @@ func (t *turns) begin(ctx context.Context, others int) (own *turn, ok bool) {
 func (t *turns) take(others int) *turn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.arrived++
-	own := &turn{turns: t, others: others, arrived: t.arrived}
+	own := &turn{turns: t}
 	if others == 0 || t.taken.Len() < t.size {
 		t.admit(own)
 		return own
 	}
-	own.ready = make(chan struct{})
+	own.ready, own.due = make(chan struct{}), time.Now().Add(time.Duration(others)*setBack)
 	heap.Push(&t.waiting, own)
 	if t.timer == nil {
 		t.timer = time.AfterFunc(time.Until(t.oldest().began.Add(turnTime)), t.passOn)
@@ -138,19 +138,14 @@ func (own *turn) end() {
 	}
 }
 
-// turnQueue is a heap of turns that wait: those of connections with the fewest requests first, then the first to come.
+// turnQueue is a heap of turns that wait.
 type turnQueue []*turn
 
 // Len implements heap.Interface.
 func (q turnQueue) Len() int { return len(q) }
 
 // Less implements heap.Interface.
-func (q turnQueue) Less(i, j int) bool {
-	if q[i].others != q[j].others {
-		return q[i].others < q[j].others
-	}
-	return q[i].arrived < q[j].arrived
-}
+func (q turnQueue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
 
 // Swap implements heap.Interface.
 func (q turnQueue) Swap(i, j int) {

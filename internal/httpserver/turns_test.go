@@ -73,13 +73,24 @@ func TestTurns(t *testing.T) {
 			first := turns.take(1)
 			start("of many", 50)
 			start("of few", 2)
-			start("of few, later", 2)
+			start("of more", 3)
 			first.end()
 			want(t, began(), "of few")
 			time.Sleep(turnTime)
-			want(t, began(), "of few", "of few, later")
+			want(t, began(), "of few", "of more")
 			time.Sleep(turnTime)
-			want(t, began(), "of few", "of few, later", "of many")
+			want(t, began(), "of few", "of more", "of many")
+		}},
+		{"those of connections with many wait for a while", func(t *testing.T, _ *turns, start func(string, int) context.CancelFunc, began func() []string) {
+			start("first", 1)
+			start("of many", 20)
+			for range 150 {
+				start("of few", 1)
+				time.Sleep(setBack)
+			}
+			if !slices.Contains(began(), "of many") {
+				t.Error("it waits for ever")
+			}
 		}},
 		{"who gives up leaves the queue", func(t *testing.T, turns *turns, start func(string, int) context.CancelFunc, began func() []string) {
 			start("a", 1)
