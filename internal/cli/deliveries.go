@@ -90,14 +90,7 @@ func (a *app) newDeliveriesListCommand() *cobra.Command {
 				return err
 			}
 			read := func(ctx context.Context) ([]rest.Delivery, error) { return newestDeliveries(ctx, c, id, status, limit) }
-			if watching.on {
-				return watch(command.Context(), a, watching, limit > 0, deliveryView(), read)
-			}
-			all, err := read(command.Context())
-			if err != nil {
-				return err
-			}
-			return printList(a, deliveryView(), all)
+			return printOrWatch(command.Context(), a, watching, limit > 0, deliveryView(), read)
 		}),
 	}
 	command.Flags().StringVar(&status, "status", "", "only those that are pending, retrying, succeeded or failed")

@@ -3,12 +3,12 @@
 package cli
 
 import (
-	"context"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/client"
 )
 
 func (a *app) newEventTypesCommand() *cobra.Command {
@@ -35,37 +35,5 @@ func eventTypeView() view[rest.EventType] {
 }
 
 func (a *app) newEventTypesListCommand() *cobra.Command {
-	var watching watchFlags
-	command := &cobra.Command{
-		Use:     "list",
-		Aliases: []string{"ls"},
-		Short:   "List event types; -o json shows their schemas and examples",
-		Args:    cobra.NoArgs,
-		RunE: a.runGuarded(func(command *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			read := func(ctx context.Context) ([]rest.EventType, error) {
-				var all []rest.EventType
-				for eventType, err := range c.EventTypes(ctx) {
-					if err != nil {
-						return nil, err
-					}
-					all = append(all, eventType)
-				}
-				return all, nil
-			}
-			if watching.on {
-				return watch(command.Context(), a, watching, false, eventTypeView(), read)
-			}
-			all, err := read(command.Context())
-			if err != nil {
-				return err
-			}
-			return printList(a, eventTypeView(), all)
-		}),
-	}
-	watching.addFlags(command)
-	return command
+	return newListCommand(a, "List event types; -o json shows their schemas and examples", eventTypeView(), (*client.Client).EventTypes)
 }

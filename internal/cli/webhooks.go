@@ -90,39 +90,7 @@ func withETag(etag string) view[rest.Webhook] {
 }
 
 func (a *app) newWebhooksListCommand() *cobra.Command {
-	var watching watchFlags
-	command := &cobra.Command{
-		Use:     "list",
-		Aliases: []string{"ls"},
-		Short:   "List webhooks, by name",
-		Args:    cobra.NoArgs,
-		RunE: a.runGuarded(func(command *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			read := func(ctx context.Context) ([]rest.Webhook, error) {
-				var all []rest.Webhook
-				for webhook, err := range c.Webhooks(ctx) {
-					if err != nil {
-						return nil, err
-					}
-					all = append(all, webhook)
-				}
-				return all, nil
-			}
-			if watching.on {
-				return watch(command.Context(), a, watching, false, webhookView(), read)
-			}
-			all, err := read(command.Context())
-			if err != nil {
-				return err
-			}
-			return printList(a, webhookView(), all)
-		}),
-	}
-	watching.addFlags(command)
-	return command
+	return newListCommand(a, "List webhooks, by name", webhookView(), (*client.Client).Webhooks)
 }
 
 func (a *app) newWebhooksGetCommand() *cobra.Command {
