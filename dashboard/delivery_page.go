@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
 
 // maxShownPayload bounds the part of a payload on the page; the whole payload can be
@@ -50,7 +51,8 @@ func (v *visit) showDelivery() error {
 		return err
 	}
 	view := deliveryView{Delivery: delivery, State: delivery.Status, Next: delivery.NextAttemptAt}
-	delays, timeout := defaultPolicy()
+	policy := retry.Default() // of a webhook that is deleted, or not for the caller to see
+	delays, timeout := policy.Delays, policy.Timeout
 	suspended := false
 	if webhook, err := v.api.GetWebhook(v.ctx(), delivery.WebhookID); err == nil {
 		view.Webhook = &webhook.Webhook
@@ -127,7 +129,7 @@ func attemptRows(delivery *Delivery, delays []time.Duration) []attemptRow {
 		case attempt.Number-2 >= len(delays):
 			row.ByHand = true // the policy has no such attempt
 		case i > 0 && delivery.AttemptLog[i-1].Number == attempt.Number-1:
-			row.Due = nextDue(delivery.AttemptLog[i-1], delays[attempt.Number-2])
+			row.Due = nextDue(delivery.AttemptLog[i-1], delays)
 		}
 		if row.Due != nil {
 			row.Late = attempt.StartedAt.Sub(*row.Due)
@@ -140,19 +142,14 @@ func attemptRows(delivery *Delivery, delays []time.Duration) []attemptRow {
 	return rows
 }
 
-// maxRetryAfter bounds how far an endpoint can postpone the next attempt.
-const maxRetryAfter = time.Hour
-
 // nextDue is the time at which the policy schedules the attempt after the given one.
-func nextDue(attempt rest.Attempt, delay time.Duration) *time.Time {
-	ended := attempt.StartedAt.Add(time.Duration(attempt.DurationMS) * time.Millisecond)
-	due := ended.Add(delay)
-	if retryAfter := attempt.RetryAfter; retryAfter != nil && retryAfter.After(due) {
-		due = *retryAfter
-		if latest := ended.Add(maxRetryAfter); due.After(latest) {
-			due = latest
-		}
+func nextDue(attempt rest.Attempt, delays []time.Duration) *time.Time {
+	var retryAfter time.Time
+	if attempt.RetryAfter != nil {
+		retryAfter = *attempt.RetryAfter
 	}
+	ended := attempt.StartedAt.Add(time.Duration(attempt.DurationMS) * time.Millisecond)
+	due, _ := retry.Policy{Delays: delays}.NextAttempt(attempt.Number, ended, retryAfter, 0)
 	return &due
 }
 
@@ -172,9 +169,4 @@ func policySteps(delays []time.Duration, timeout time.Duration) []policyStep {
 		steps = append(steps, policyStep{Number: i + 2, Delay: delay, Elapsed: elapsed, Timeout: timeout})
 	}
 	return steps
-}
-
-// defaultPolicy is that of a webhook that sets none: docs/architecture.md.
-func defaultPolicy() (delays []time.Duration, timeout time.Duration) {
-	return []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second, 2 * time.Minute}, 10 * time.Second
 }

@@ -18,6 +18,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
 
 func TestTextIsEscaped(t *testing.T) {
@@ -116,7 +117,7 @@ func at(seconds float64) time.Time {
 }
 
 func TestTimelineIsToScaleWithCuts(t *testing.T) {
-	delays, timeout := defaultPolicy()
+	delays, timeout := retry.Default().Delays, retry.Default().Timeout
 	status := 500
 	reason := "HTTPStatus"
 	d := &Delivery{DeliveryDetail: rest.DeliveryDetail{Delivery: rest.Delivery{CreatedAt: at(0), Attempts: 3}}}
@@ -142,7 +143,7 @@ func TestTimelineIsToScaleWithCuts(t *testing.T) {
 }
 
 func TestTimelineShowsScheduledAttempts(t *testing.T) {
-	delays, timeout := defaultPolicy()
+	delays, timeout := retry.Default().Delays, retry.Default().Timeout
 	reason := "Timeout"
 	d := &Delivery{DeliveryDetail: rest.DeliveryDetail{Delivery: rest.Delivery{CreatedAt: at(0), Attempts: 2, NextAttemptAt: new(at(40))}}}
 	d.AttemptLog = []rest.Attempt{
