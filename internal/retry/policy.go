@@ -9,18 +9,12 @@ import (
 	"time"
 )
 
-// Limits of a policy.
+// Limits of a policy, which the API server holds a Webhook to.
 const (
-	// MaxDelays is the largest number of delays: a delivery has at most 20
-	// scheduled attempts.
-	MaxDelays = 19
 	// MaxDelay is the longest wait before one attempt, without jitter.
 	MaxDelay = 24 * time.Hour
-	// MinTimeout and MaxTimeout bound what one attempt may take.
-	MinTimeout = time.Second
+	// MaxTimeout is the longest that one attempt may take.
 	MaxTimeout = 30 * time.Second
-	// MaxJitterPercent is the largest jitter: a delay at most doubles.
-	MaxJitterPercent = 100
 	// MaxRetryAfter is how far beyond the end of an attempt an endpoint can
 	// push the next one by Retry-After.
 	MaxRetryAfter = time.Hour
@@ -77,26 +71,6 @@ func (p Policy) NextAttempt(attempt int, ended, notBefore time.Time, jitter floa
 		at = notBefore
 	}
 	return at, true
-}
-
-// Validate returns an error that names the field at fault and its limit, or
-// nil.
-func (p Policy) Validate() error {
-	if n := len(p.Delays); n > MaxDelays {
-		return fmt.Errorf("delays: %d values, at most %d are allowed", n, MaxDelays)
-	}
-	for i, d := range p.Delays {
-		if d < 0 || d > MaxDelay {
-			return fmt.Errorf("delays[%d]: %s is not between 0s and %s", i, d, MaxDelay)
-		}
-	}
-	if p.Timeout < MinTimeout || p.Timeout > MaxTimeout {
-		return fmt.Errorf("timeout: %s is not between %s and %s", p.Timeout, MinTimeout, MaxTimeout)
-	}
-	if p.JitterPercent < 0 || p.JitterPercent > MaxJitterPercent {
-		return fmt.Errorf("jitterPercent: %d is not between 0 and %d", p.JitterPercent, MaxJitterPercent)
-	}
-	return nil
 }
 
 // Jitter returns a number from 0 up to but without 1 that depends on nothing

@@ -121,14 +121,6 @@ func (v *Validator) Check(method, path string, status int, header http.Header, b
 	return nil
 }
 
-// Name is the operation that a request is for; "" if there is none.
-func (v *Validator) Name(method, path string) string {
-	if op := v.find(method, path); op != nil {
-		return op.name
-	}
-	return ""
-}
-
 func (v *Validator) find(method, path string) *operation {
 	path, _, _ = strings.Cut(path, "?")
 	for i := range v.operations {

@@ -62,9 +62,6 @@ func New(eventType string, payloadBytes int) *Template {
 	}
 }
 
-// Len is the length of every body.
-func (t *Template) Len() int { return len(t.body) }
-
 // Render appends the event with a mark to to, as it is published.
 func (t *Template) Render(to []byte, m Mark) []byte {
 	at := len(to) + t.mark
