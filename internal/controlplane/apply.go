@@ -10,23 +10,24 @@ import (
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/dynamic"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // FieldManager owns the fields that Apply sets.
 const FieldManager = "bbmcp-controlplane"
 
-// establishTimeout bounds the wait for CRDs to be served.
-const establishTimeout = 15 * time.Second
+// establishTimeout bounds the wait for CRDs to be served, and establishPoll is how often it looks.
+const (
+	establishTimeout = 15 * time.Second
+	establishPoll    = 25 * time.Millisecond
+)
 
 // createDelay is how long after a CRD was established the API server holds back requests that create objects of its kind.
 const createDelay = 2 * time.Second
@@ -59,10 +60,7 @@ func applyAll(ctx context.Context, cfg *rest.Config, all manifests) error {
 
 // applier applies objects of any kind.
 type applier struct {
-	client dynamic.Interface
-	mapper *restmapper.DeferredDiscoveryRESTMapper
-	// newKinds says that CRDs were applied, which discovery may learn of a moment later.
-	newKinds bool
+	client client.Client
 	// settled is when the API server stops holding back objects of kinds that are new.
 	settled time.Time
 }
@@ -70,15 +68,15 @@ type applier struct {
 func newApplier(cfg *rest.Config) (*applier, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
-	client, err := dynamic.NewForConfig(cfg)
+	scheme := runtime.NewScheme()
+	if err := apiextensionsv1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("apply: %w", err)
+	}
+	c, err := client.New(cfg, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("apply: %w", err)
 	}
-	disco, err := discovery.NewDiscoveryClientForConfig(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("apply: %w", err)
-	}
-	return &applier{client: client, mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco))}, nil
+	return &applier{client: c}, nil
 }
 
 // applyCRDs applies CRDs and returns when they are served.
@@ -89,17 +87,13 @@ func (a *applier) applyCRDs(ctx context.Context, crds []manifest) error {
 		}
 	}
 	for _, m := range crds {
-		since, err := a.waitEstablished(ctx, m)
+		since, err := a.waitServed(ctx, m.object.GetName())
 		if err != nil {
-			return err
+			return fmt.Errorf("wait for CustomResourceDefinition %q of %s: %w", m.object.GetName(), m.file, err)
 		}
 		if settled := since.Add(createDelay); settled.After(a.settled) {
 			a.settled = settled
 		}
-	}
-	if len(crds) > 0 {
-		a.newKinds = true
-		a.mapper.Reset()
 	}
 	return nil
 }
@@ -121,100 +115,54 @@ func (a *applier) apply(ctx context.Context, m manifest) error {
 	if m.object.GetName() == "" {
 		return describe(errors.New("no name"))
 	}
-	mapping, err := a.mapping(ctx, m.object.GroupVersionKind())
+	kind := m.object.GroupVersionKind()
+	mapping, err := a.client.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
 	if err != nil {
 		return describe(err)
 	}
-	var target dynamic.ResourceInterface = a.client.Resource(mapping.Resource)
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		namespace := m.object.GetNamespace()
-		if namespace == "" {
-			namespace = metav1.NamespaceDefault
-		}
-		target = a.client.Resource(mapping.Resource).Namespace(namespace)
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace && m.object.GetNamespace() == "" {
+		m.object.SetNamespace(metav1.NamespaceDefault)
 	}
-	_, err = target.Apply(ctx, m.object.GetName(), m.object, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(m.object), client.FieldOwner(FieldManager), client.ForceOwnership)
 	if err != nil {
 		return describe(err)
 	}
 	return nil
 }
 
-// mapping finds the resource of a kind, asking again for a while if the kind may be new.
-func (a *applier) mapping(ctx context.Context, kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
-	mapping, err := a.mapper.RESTMapping(kind.GroupKind(), kind.Version)
-	if !a.newKinds || !meta.IsNoMatchError(err) {
-		return mapping, err
-	}
-	err = poll(ctx, func(context.Context) error {
-		a.mapper.Reset()
-		mapping, err = a.mapper.RESTMapping(kind.GroupKind(), kind.Version)
-		return err
-	})
-	return mapping, err
-}
-
-// waitEstablished returns the time since which a CRD is served.
-func (a *applier) waitEstablished(ctx context.Context, m manifest) (since time.Time, err error) {
-	mapping, err := a.mapping(ctx, m.object.GroupVersionKind())
-	if err != nil {
-		return time.Time{}, err
-	}
-	err = poll(ctx, func(ctx context.Context) error {
-		crd, err := a.client.Resource(mapping.Resource).Get(ctx, m.object.GetName(), metav1.GetOptions{})
-		if err != nil {
-			return err
+// waitServed waits until a CRD is established and discovery knows its kind, which it learns a moment later, and returns the
+// time since which the CRD is established.
+func (a *applier) waitServed(ctx context.Context, name string) (since time.Time, err error) {
+	var last error
+	err = wait.PollUntilContextTimeout(ctx, establishPoll, establishTimeout, true, func(ctx context.Context) (bool, error) {
+		var crd apiextensionsv1.CustomResourceDefinition
+		if last = a.client.Get(ctx, client.ObjectKey{Name: name}, &crd); last == nil {
+			since, last = established(&crd)
 		}
-		since, err = established(crd)
-		return err
+		if last == nil {
+			_, last = a.client.RESTMapper().RESTMapping(schema.GroupKind{Group: crd.Spec.Group, Kind: crd.Spec.Names.Kind})
+		}
+		return last == nil, nil
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("wait for CustomResourceDefinition %q of %s: %w", m.object.GetName(), m.file, err)
+		return time.Time{}, fmt.Errorf("%w: %w", err, last)
 	}
 	return since, nil
 }
 
-// established returns the time since which a CRD is served, or the reason why it is not.
-func established(crd *unstructured.Unstructured) (since time.Time, err error) {
-	conditions, _, err := unstructured.NestedSlice(crd.Object, "status", "conditions")
-	if err != nil {
-		return time.Time{}, err
-	}
+// established returns the time since which a CRD is established, or the reason why it is not.
+func established(crd *apiextensionsv1.CustomResourceDefinition) (since time.Time, err error) {
 	var reasons []string
-	for _, each := range conditions {
-		condition, _ := each.(map[string]any)
+	for _, condition := range crd.Status.Conditions {
 		switch {
-		case condition["type"] == "Established" && condition["status"] == "True":
-			transition, _ := condition["lastTransitionTime"].(string)
-			return time.Parse(time.RFC3339, transition)
-		case condition["status"] == "False":
-			reasons = append(reasons, fmt.Sprintf("%v: %v", condition["type"], condition["message"]))
+		case condition.Type == apiextensionsv1.Established && condition.Status == apiextensionsv1.ConditionTrue:
+			return condition.LastTransitionTime.Time, nil
+		case condition.Status == apiextensionsv1.ConditionFalse:
+			reasons = append(reasons, fmt.Sprintf("%s: %s", condition.Type, condition.Message))
 		}
 	}
 	if len(reasons) == 0 {
 		return time.Time{}, errors.New("no condition Established yet")
 	}
 	return time.Time{}, errors.New(strings.Join(reasons, "; "))
-}
-
-// applyPoll is how often poll asks.
-const applyPoll = 25 * time.Millisecond
-
-// poll repeats check until it succeeds, at most for establishTimeout.
-func poll(ctx context.Context, check func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, establishTimeout)
-	defer cancel()
-	ticker := time.NewTicker(applyPoll)
-	defer ticker.Stop()
-	for {
-		err := check(ctx)
-		if err == nil || apierrors.IsForbidden(err) {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		}
-	}
 }

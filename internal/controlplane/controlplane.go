@@ -128,8 +128,10 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	if err := c.startControllerManager(ctx); err != nil {
 		return err
 	}
-	if err := sleep(ctx, time.Until(a.settled)); err != nil {
-		return fmt.Errorf("wait for new kinds: %w", err)
+	select {
+	case <-time.After(time.Until(a.settled)):
+	case <-ctx.Done():
+		return fmt.Errorf("wait for new kinds: %w", ctx.Err())
 	}
 	c.options.Progress(fmt.Sprintf("control plane ready at %s after %s (etcd %s, API server %s)", c.APIServerURL(), since(), etcdReady, apiReady))
 	if c.spent != (effort{}) {
@@ -278,15 +280,3 @@ func (c *ControlPlane) CAData() []byte { return slices.Clone(c.ca.cert) }
 
 // Dir is the folder with data, keys and logs (etcd.log, kube-apiserver.log, kube-controller-manager.log).
 func (c *ControlPlane) Dir() string { return c.files.dir }
-
-// sleep waits for d, which may be negative, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

@@ -6,37 +6,36 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestEstablished(t *testing.T) {
-	condition := func(kind, status, message string) any {
-		return map[string]any{"type": kind, "status": status, "message": message, "lastTransitionTime": "2024-01-15T10:30:00Z"}
+	moment := time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
+	condition := func(kind apiextensionsv1.CustomResourceDefinitionConditionType, status apiextensionsv1.ConditionStatus, message string) apiextensionsv1.CustomResourceDefinitionCondition {
+		return apiextensionsv1.CustomResourceDefinitionCondition{Type: kind, Status: status, Message: message, LastTransitionTime: metav1.NewTime(moment)}
 	}
+	type conditions = []apiextensionsv1.CustomResourceDefinitionCondition
 	for _, tc := range []struct {
 		name       string
-		conditions []any
+		conditions conditions
 		want       time.Time
 		wantErr    string
 	}{
 		{name: "a CRD without conditions is not served", wantErr: "no condition Established yet"},
 		{
 			name:       "a CRD whose names are taken says so",
-			conditions: []any{condition("NamesAccepted", "False", `"widgets" is already in use`), condition("Established", "False", "not all names are accepted")},
+			conditions: conditions{condition("NamesAccepted", "False", `"widgets" is already in use`), condition("Established", "False", "not all names are accepted")},
 			wantErr:    `NamesAccepted: "widgets" is already in use; Established: not all names are accepted`,
 		},
 		{
 			name:       "a CRD that is served says since when",
-			conditions: []any{condition("NamesAccepted", "True", ""), condition("Established", "True", "")},
-			want:       time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC),
+			conditions: conditions{condition("NamesAccepted", "True", ""), condition("Established", "True", "")},
+			want:       moment,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			crd := &unstructured.Unstructured{Object: map[string]any{}}
-			if tc.conditions != nil {
-				crd.Object["status"] = map[string]any{"conditions": tc.conditions}
-			}
-			got, err := established(crd)
+			got, err := established(&apiextensionsv1.CustomResourceDefinition{Status: apiextensionsv1.CustomResourceDefinitionStatus{Conditions: tc.conditions}})
 			text := ""
 			if err != nil {
 				text = err.Error()
