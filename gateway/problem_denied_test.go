@@ -27,8 +27,7 @@ import (
 // installPolicy lets an admission webhook look at what is written in a namespace.
 func installPolicy(ctx context.Context, namespace string, resources ...string) *admission.Server {
 	GinkgoHelper()
-	server, err := admission.Start()
-	Expect(err).NotTo(HaveOccurred())
+	server := admission.Start()
 	DeferCleanup(server.Close)
 	remove, err := server.Install(ctx, cluster.Client, admission.Rule{Namespace: namespace, Resources: resources, Seconds: 30})
 	Expect(err).NotTo(HaveOccurred())

@@ -41,8 +41,7 @@ func installAdmission(s *scene) {
 	}
 	s.token("publisher", "bbmcp-publisher")
 	s.token("admin", "bbmcp-admin")
-	server, err := admission.Start()
-	s.try(err)
+	server := admission.Start()
 	s.Cleanup(server.Close)
 	rule := admission.Rule{Namespace: s.namespace, Resources: []string{"webhookdeliveries/status", "webhookdeliveries", "webhooks/status", "secrets"}}
 	remove, err := server.Install(s.ctx, s.stack.Client, rule)

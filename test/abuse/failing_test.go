@@ -23,8 +23,7 @@ func failingAttacks() []attack {
 // slowWrites makes each write of a delivery in the attacker's namespace take longer.
 func (s *scene) slowWrites(by time.Duration) {
 	s.Helper()
-	server, err := admission.Start()
-	s.try(err)
+	server := admission.Start()
 	s.Cleanup(server.Close)
 	server.Answer(admission.Verdict{After: by})
 	rule := admission.Rule{Namespace: s.namespace, Resources: []string{"webhookdeliveries/status", "webhookdeliveries"}}

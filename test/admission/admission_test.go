@@ -31,10 +31,7 @@ func TestVerdicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := admission.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := admission.Start()
 	defer server.Close()
 	rule := admission.Rule{Namespace: "default", Resources: []string{"secrets"}, Seconds: 1}
 	remove, err := server.Install(t.Context(), admin, rule)

@@ -4,6 +4,7 @@ package admission
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
 	"strings"
 	"time"
@@ -82,7 +83,7 @@ func (s *Server) configuration(rule Rule) *admissionregistrationv1.ValidatingWeb
 		return admissionregistrationv1.ValidatingWebhook{
 			Name: name,
 			ClientConfig: admissionregistrationv1.WebhookClientConfig{
-				URL: new("https://" + s.listener.Addr().String() + path), CABundle: s.ca,
+				URL: new(s.server.URL + path), CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.server.Certificate().Raw}),
 			},
 			Rules:                   []admissionregistrationv1.RuleWithOperations{rules},
 			FailurePolicy:           &policy,
@@ -111,7 +112,7 @@ func (s *Server) configuration(rule Rule) *admissionregistrationv1.ValidatingWeb
 
 // Name is that of the webhook, as the API server tells it to who was denied.
 func (s *Server) Name() string {
-	return "policy-" + strings.NewReplacer(":", "-", ".", "-").Replace(s.listener.Addr().String()) + ".example.com"
+	return "policy-" + strings.NewReplacer(":", "-", ".", "-").Replace(s.server.Listener.Addr().String()) + ".example.com"
 }
 
 // await waits until the API server asks about the marker, or does so no more.

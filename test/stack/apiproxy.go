@@ -4,13 +4,13 @@ package stack
 
 import (
 	"context"
-	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"strings"
@@ -19,8 +19,6 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
-
-	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
 // APIProxy stands between a manager or gateway and the API server and brings
@@ -28,9 +26,7 @@ import (
 // writes, writes whose answer never comes although they were carried out, and
 // requests that hang.
 type APIProxy struct {
-	server   *http.Server
-	listener net.Listener
-	ca       []byte
+	server *httptest.Server
 
 	watchLag  atomic.Int64 // time.Duration
 	writes    atomic.Int64
@@ -54,19 +50,7 @@ func (s *Stack) StartAPIProxy() (*APIProxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up API proxy: %w", err)
 	}
-	authority, err := receiver.NewAuthority()
-	if err != nil {
-		return nil, fmt.Errorf("set up API proxy: %w", err)
-	}
-	certificate, err := authority.Issue(time.Now().Add(24*time.Hour), "127.0.0.1")
-	if err != nil {
-		return nil, fmt.Errorf("set up API proxy: %w", err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("set up API proxy: %w", err)
-	}
-	p := &APIProxy{listener: listener, ca: authority.PEM()}
+	p := &APIProxy{}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:      transport,
@@ -75,7 +59,7 @@ func (s *Stack) StartAPIProxy() (*APIProxy, error) {
 		ModifyResponse: p.answer,
 		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
-	p.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if held := p.held.Load(); held != nil {
 			select {
 			case <-*held:
@@ -89,22 +73,21 @@ func (s *Stack) StartAPIProxy() (*APIProxy, error) {
 			return
 		}
 		proxy.ServeHTTP(w, r)
-	})}
-	// Clients send their tokens over TLS only.
-	p.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}
-	p.server.ErrorLog = log.New(io.Discard, "", 0)
-	go func() { _ = p.server.ServeTLS(listener, "", "") }()
+	}))
+	p.server.EnableHTTP2 = true
+	p.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	p.server.StartTLS() // clients send their tokens over TLS only
 	return p, nil
 }
 
 // standIn makes a client configuration lead to the proxy.
 func (p *APIProxy) standIn(config *rest.Config) {
-	config.Host = "https://" + p.listener.Addr().String()
-	config.CAFile, config.CAData = "", p.ca
+	config.Host = p.server.URL
+	config.CAFile, config.CAData = "", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.server.Certificate().Raw})
 }
 
 // Close ends the proxy and every connection through it.
-func (p *APIProxy) Close() { _ = p.server.Close() }
+func (p *APIProxy) Close() { _ = p.server.Config.Close() }
 
 // LagWatches holds back all that watches tell by this long.
 func (p *APIProxy) LagWatches(by time.Duration) { p.watchLag.Store(int64(by)) }
@@ -209,11 +192,9 @@ func (l *late) Read(to []byte) (int, error) {
 		if !ok {
 			return 0, io.EOF
 		}
-		timer := time.NewTimer(time.Until(next.due))
 		select {
-		case <-timer.C:
+		case <-time.After(time.Until(next.due)):
 		case <-l.ctx.Done():
-			timer.Stop()
 			return 0, l.ctx.Err()
 		}
 		if next.err != nil && len(next.bytes) == 0 {
