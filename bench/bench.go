@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"bbmcp.quietstack.com/webhooks/bench/internal/event"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 	"bbmcp.quietstack.com/webhooks/bench/internal/stats"
@@ -163,10 +165,8 @@ func nothingLost(s *report.Scenario) {
 
 // pause waits, unless ctx ends first.
 func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -179,16 +179,11 @@ func poll(ctx context.Context, what string, done func() (bool, error)) error {
 }
 
 func pollFor(ctx context.Context, within time.Duration, what string, done func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	for {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
-		if err := pause(ctx, pollEvery); err != nil {
-			return fmt.Errorf("wait for %s: %w", what, err)
-		}
+	err := wait.PollUntilContextTimeout(ctx, pollEvery, within, true, func(context.Context) (bool, error) { return done() })
+	if err != nil {
+		return fmt.Errorf("wait for %s: %w", what, err)
 	}
+	return nil
 }
 
 // firstOf is the first error; others would hide it.

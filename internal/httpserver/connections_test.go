@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/net/http2"
@@ -153,14 +154,7 @@ func (c *connections) countIn(state http.ConnState) (n int) {
 
 func waitFor(t *testing.T, what func() bool) {
 	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(patience); !what(); {
-		if time.Now().After(end) {
-			t.Fatal("it does not come about")
-		}
-		<-tick.C
-	}
+	gomega.NewWithT(t).Eventually(what).WithTimeout(patience).WithPolling(time.Millisecond).Should(gomega.BeTrue())
 }
 
 func TestLeastUseful(t *testing.T) {

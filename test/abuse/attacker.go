@@ -222,10 +222,8 @@ func (a *attacker) pace(perSecond, width int, do func(i int)) {
 
 // wait waits, or until the attack ends.
 func (a *attacker) wait(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 	case <-a.Done():
 	}
 }
@@ -284,11 +282,9 @@ func (a *attacking) pid() int { return a.command.Process.Pid }
 // stop ends the attack and returns what came of it.
 func (a *attacking) stop() (report, error) {
 	_ = a.in.Close()
-	timer := time.NewTimer(attackerEnds)
-	defer timer.Stop()
 	select {
 	case <-a.ended:
-	case <-timer.C:
+	case <-time.After(attackerEnds):
 		a.kill()
 		return report{}, errors.New("the attacker does not end")
 	}

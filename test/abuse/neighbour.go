@@ -116,9 +116,8 @@ func (n *neighbour) publish(ctx context.Context, during time.Duration) notice {
 			stored: i%storedEach == 0,
 		}
 		events[i] = one
-		timer := time.NewTimer(time.Until(one.due))
 		select {
-		case <-timer.C:
+		case <-time.After(time.Until(one.due)):
 		case <-ctx.Done():
 		}
 		publishers.Go(func() { n.send(ctx, one, n.token) })

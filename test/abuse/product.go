@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +16,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -306,21 +306,15 @@ func (p *product) revive(ctx context.Context) error {
 }
 
 func (p *product) poll(ctx context.Context, what string, done func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, becomesReady)
-	defer cancel()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		ok, err := done()
-		if ok && err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("wait for %s: %w", what, ctx.Err()), err)
-		case <-tick.C:
-		}
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, pollEvery, becomesReady, true, func(context.Context) (ok bool, _ error) {
+		ok, last = done()
+		return ok && last == nil, nil
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("wait for %s: %w", what, err), last)
 	}
+	return nil
 }
 
 // stop ends everything and keeps the logs if somebody wants them.
@@ -337,30 +331,12 @@ func (p *product) stop() error {
 	}
 	var errs []error
 	if p.stack != nil {
-		errs = append(errs, p.keepLogs(), p.stack.Stop())
+		errs = append(errs, p.stack.KeepLogs(os.Getenv("ABUSE_LOGS")), p.stack.Stop())
 	}
 	if p.groups != nil {
 		errs = append(errs, p.groups.close())
 	}
 	return errors.Join(errs...)
-}
-
-func (p *product) keepLogs() error {
-	to := os.Getenv("ABUSE_LOGS")
-	logs, err := p.stack.Logs()
-	if to == "" || err != nil {
-		return err
-	}
-	for _, log := range logs {
-		text, err := os.ReadFile(log)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(to, filepath.Base(log)), text, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // inParallel calls do for 0 … n-1, so many at a time, and returns the first error.

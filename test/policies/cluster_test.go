@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -209,17 +210,7 @@ func (c *cluster) apiServer() int { return c.plane.PIDs().APIServer }
 // eventually asks until the answer is yes.
 func (c *cluster) eventually(t testing.TB, yes func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
-	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for !yes() {
-		select {
-		case <-ctx.Done():
-			t.Fatal("not in time")
-		case <-ticker.C:
-		}
-	}
+	gomega.NewWithT(t).Eventually(yes).WithTimeout(soon).WithPolling(20 * time.Millisecond).Should(gomega.BeTrue())
 }
 
 // create makes an object with all rights.

@@ -221,10 +221,8 @@ func refuseWrites(ctx context.Context, r *run) {
 
 // pass lets time go by that is part of the fault, not a wait for an effect.
 func pass(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,8 +20,12 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/suite"
 )
 
-// fullVariable, set to anything, makes tests as large as what they claim.
-const fullVariable = "PROCESS_FULL"
+const (
+	// fullVariable, set to anything, makes tests as large as what they claim.
+	fullVariable = "PROCESS_FULL"
+	// logsVariable names a folder that the logs of a spec that failed are copied to.
+	logsVariable = "PROCESS_LOGS"
+)
 
 // cluster is the one control plane that all specs share.
 var cluster *suite.Cluster
@@ -69,7 +72,7 @@ func startManager(ctx context.Context, options stack.ManagerOptions) *stack.Mana
 		manager.Kill()
 		if CurrentSpecReport().Failed() {
 			GinkgoWriter.Println(manager.Process.LogTail())
-			keepLogs()
+			_ = cluster.KeepLogs(os.Getenv(logsVariable))
 		}
 		// The next spec should not wait for this lease to end.
 		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: stack.SystemNamespace, Name: "bbmcp-webhooks"}}
@@ -87,7 +90,7 @@ func startGateway(ctx context.Context, options stack.GatewayOptions) *stack.Gate
 		front.Kill()
 		if CurrentSpecReport().Failed() {
 			GinkgoWriter.Println(front.Process.LogTail())
-			keepLogs()
+			_ = cluster.KeepLogs(os.Getenv(logsVariable))
 		}
 	})
 	return front
@@ -114,17 +117,4 @@ func leaseHolder(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return *lease.Spec.HolderIdentity, nil
-}
-
-// keepLogs copies the logs of a spec that failed to where somebody can read
-// them, if PROCESS_LOGS names a folder.
-func keepLogs() {
-	to := os.Getenv("PROCESS_LOGS")
-	logs, _ := cluster.Logs()
-	for _, log := range logs {
-		text, err := os.ReadFile(log)
-		if to != "" && err == nil {
-			_ = os.WriteFile(filepath.Join(to, filepath.Base(log)), text, 0o600)
-		}
-	}
 }

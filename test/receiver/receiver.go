@@ -187,10 +187,8 @@ func (r *Receiver) plan(host, path string) (Step, []string) {
 
 // pause waits; it returns false if the sender or the receiver went away.
 func (r *Receiver) pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 	case <-r.closed.Done():

@@ -193,6 +193,24 @@ func (s *Stack) serial() int {
 // Logs returns the paths of every log that our processes wrote.
 func (s *Stack) Logs() ([]string, error) { return filepath.Glob(filepath.Join(s.Dir, "*.log")) }
 
+// KeepLogs copies the logs into a folder; "": nobody wants them.
+func (s *Stack) KeepLogs(to string) error {
+	logs, err := s.Logs()
+	if to == "" || err != nil {
+		return err
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(to, filepath.Base(log)), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ready is nil once GET url answers 200.
 func ready(url string) func(context.Context) error { return readyBy(http.DefaultClient, url) }
 
