@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 
 VERSION ?= dev
-LDFLAGS := -s -w -X bbmcp.quietstack.com/webhooks/internal/version.Version=$(VERSION)
+LDFLAGS := -s -w -X bbmcp.quietstack.com/webhooks/internal/version.stamp=$(VERSION)
 TEST_TIMEOUT ?= 30m
 TEST_FLAGS ?=
 # The race detector needs a C compiler; Go says whether it has found one.

@@ -92,7 +92,7 @@ func TestManyLargePayloadsFitTheMemoryLimit(t *testing.T) {
 func build(t *testing.T, dir string) string {
 	t.Helper()
 	binary := filepath.Join(dir, "dispatcher")
-	command := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-X bbmcp.quietstack.com/webhooks/internal/version.Version=1.2.3", "-o", binary, ".")
+	command := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-X bbmcp.quietstack.com/webhooks/internal/version.stamp=1.2.3", "-o", binary, ".")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

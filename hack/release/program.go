@@ -48,7 +48,7 @@ func (b builder) build(ctx context.Context, p program, target platform) (binary,
 		"CGO_ENABLED=0", "GOOS=" + target.os, "GOARCH=" + target.arch, "GOAMD64=v1", "GOARM64=v8.0",
 		"GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off", "GODEBUG=",
 	}
-	flags := fmt.Sprintf("-s -w -buildid= -X %s/internal/version.Version=%s", module, b.version)
+	flags := fmt.Sprintf("-s -w -buildid= -X %s/internal/version.stamp=%s", module, b.version)
 	if _, err := output(ctx, b.tree, environment, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", out, p.pkg); err != nil {
 		return binary{}, err
 	}

@@ -2,10 +2,26 @@
 
 package version
 
-// Version is the release the binary was built from, without a leading "v".
-// A release build sets it with
+import (
+	"runtime/debug"
+	"strings"
+)
+
+// stamp is the version of a release. A build of one sets it with
 //
-//	-ldflags "-X bbmcp.quietstack.com/webhooks/internal/version.Version=1.2.3"
-//
-// and nothing assigns to it at run time; other builds call themselves "dev".
-var Version = "dev" //nolint:gochecknoglobals // the linker can only set a package-level variable
+//	-ldflags "-X bbmcp.quietstack.com/webhooks/internal/version.stamp=1.2.3"
+var stamp string //nolint:gochecknoglobals // the linker can only set a package-level variable
+
+// Version is what the binary was built from, without a leading "v": a release, else the version of the module that the
+// go command wrote into it, as go install does, else "dev". Nothing assigns to it at run time.
+var Version = find(stamp, debug.ReadBuildInfo) //nolint:gochecknoglobals // it is one for the whole process
+
+func find(stamp string, read func() (*debug.BuildInfo, bool)) string {
+	if stamp != "" {
+		return stamp
+	}
+	if info, ok := read(); ok && strings.HasPrefix(info.Main.Version, "v") {
+		return strings.TrimPrefix(info.Main.Version, "v")
+	}
+	return "dev"
+}
