@@ -25,6 +25,7 @@ KEY ?=
 DIRTY ?=
 OUT ?= dist
 BUILDER ?=
+REGISTRY ?=
 
 # ONCE is passed on as it is given: make demo ONCE=1 stops when all has arrived.
 ONCE ?=
@@ -51,7 +52,7 @@ build: ## Build the static binaries into bin/ (VERSION=1.2.3)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/receiver ./hack/receiver
 
 .PHONY: image
-image: ## Build the image into bin/image (IMAGE=name:tag, PLATFORMS=linux/amd64,linux/arm64; needs buildah or docker)
+image: ## Build the image into bin/image (IMAGE=name:tag, PLATFORMS=linux/amd64,linux/arm64)
 	hack/image $(IMAGE) $(PLATFORMS)
 
 .PHONY: install.yaml
@@ -62,8 +63,12 @@ install.yaml: ## Write all of config/ into bin/install.yaml, and the event types
 
 .PHONY: release
 release: ## Make all files of a release in dist/ (VERSION=1.2.3; KEY=key.pem signs; PLATFORMS=linux/amd64,… makes some)
-	cd hack/release && go run -trimpath . make --version='$(VERSION)' --platforms='$(PLATFORMS)' --out='$(abspath $(OUT))' \
+	cd hack/release && CGO_ENABLED=0 go run -trimpath . make --version='$(VERSION)' --platforms='$(PLATFORMS)' --out='$(abspath $(OUT))' \
 	  $(if $(KEY),--key='$(abspath $(KEY))') $(if $(BUILDER),--builder='$(BUILDER)') $(if $(filter-out 0 false,$(DIRTY)),--dirty)
+
+.PHONY: push-release
+push-release: ## Push image, chart and signatures in dist/ (REGISTRY=host to push elsewhere than the image is named after)
+	cd hack/release && CGO_ENABLED=0 go run -trimpath . push --registry='$(REGISTRY)' '$(abspath $(OUT))'
 
 .PHONY: control-plane
 control-plane: ## Get kube-apiserver, kube-controller-manager and etcd, once: official releases, else built
@@ -143,7 +148,7 @@ check-helm: control-plane bin/helm3 bin/helm4 ## Install, upgrade and remove the
 	hack/check-helm
 
 .PHONY: check-image
-check-image: image ## Build the image, look into it, and build its binaries once more elsewhere: they must be equal
+check-image: image ## Build the image, look into it, and build it once more elsewhere: both must be equal
 	hack/check-image $(IMAGE) $(PLATFORMS)
 
 .PHONY: e2e

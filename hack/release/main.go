@@ -65,6 +65,9 @@ func runMake(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if !versionPattern.MatchString(o.version) {
+		return fmt.Errorf("version %q is not a semantic version such as 1.2.3 or 1.2.3-rc.1", o.version)
+	}
 	r, err := newRelease(ctx, o)
 	if err != nil {
 		return err

@@ -50,9 +50,6 @@ type release struct {
 }
 
 func newRelease(ctx context.Context, o options) (*release, error) {
-	if !versionPattern.MatchString(o.version) {
-		return nil, fmt.Errorf("version %q is not a semantic version such as 1.2.3 or 1.2.3-rc.1", o.version)
-	}
 	if len(o.platforms) == 0 {
 		o.platforms = allPlatforms()
 	}
