@@ -188,4 +188,4 @@ bin/helm4: hack/tools/helm/go.mod hack/tools/helm/go.sum
 	hack/build-helm 4 $@
 
 .PHONY: tools
-tools: bin/controller-gen bin/crd-ref-docs bin/golangci-lint bin/helm3 bin/helm4 ## Build the pinned tools into bin/
+tools: bin/actionlint bin/controller-gen bin/crd-ref-docs bin/golangci-lint bin/helm3 bin/helm4 ## Build the pinned tools into bin/
