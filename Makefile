@@ -151,6 +151,10 @@ check-helm: control-plane bin/helm3 bin/helm4 ## Install, upgrade and remove the
 check-image: image ## Build the image, look into it, and build it once more elsewhere: both must be equal
 	hack/check-image $(IMAGE) $(PLATFORMS)
 
+.PHONY: check-release
+check-release: bin/actionlint ## Make a release twice in two clones: equal, signed, installable; and check the workflows (PLATFORMS=…)
+	hack/check-release $(PLATFORMS)
+
 .PHONY: e2e
 e2e: image bin/helm4 ## Install the chart on a real node and replace everything under load (Linux and root; FOCUS=regexp runs some)
 	hack/e2e $(IMAGE)
@@ -180,6 +184,9 @@ bin/crd-ref-docs: hack/tools/crd-ref-docs/go.mod hack/tools/crd-ref-docs/go.sum
 
 bin/golangci-lint: hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/go.sum
 	cd hack/tools/golangci-lint && go build -o ../../../$@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
+
+bin/actionlint: hack/tools/actionlint/go.mod hack/tools/actionlint/go.sum
+	cd hack/tools/actionlint && go build -o ../../../$@ github.com/rhysd/actionlint/cmd/actionlint
 
 bin/helm3: hack/tools/helm3/go.mod hack/tools/helm3/go.sum
 	hack/build-helm 3 $@
