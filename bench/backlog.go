@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -37,7 +38,7 @@ func runBacklog(ctx context.Context, r *round) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstOf(err, w.close()) }()
+	defer func() { err = cmp.Or(err, w.close()) }()
 	backlog, err := w.fill(ctx)
 	if err != nil {
 		return err

@@ -185,13 +185,3 @@ func pollFor(ctx context.Context, within time.Duration, what string, done func()
 	}
 	return nil
 }
-
-// firstOf is the first error; others would hide it.
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}

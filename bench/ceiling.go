@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -31,7 +32,7 @@ func (b *bench) ceiling(ctx context.Context) (f figures, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = firstOf(err, w.close()) }()
+	defer func() { err = cmp.Or(err, w.close()) }()
 	webhooks, err := w.owners(ctx, webhookSpec{name: "owner", class: "ok", types: []string{eventType}})
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -43,7 +44,7 @@ func (r *round) crash(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstOf(err, w.close()) }()
+	defer func() { err = cmp.Or(err, w.close()) }()
 	if err := w.declare(ctx, webhookSpec{name: "one", class: healthyClass, types: []string{eventType}}); err != nil {
 		return err
 	}

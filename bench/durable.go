@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -66,7 +67,7 @@ func (b *bench) durable(ctx context.Context) (f figures, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = firstOf(err, w.close()) }()
+	defer func() { err = cmp.Or(err, w.close()) }()
 	wide, err := w.declareFanOut(ctx, keptEach)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oklog/ulid/v2"
+	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/bench/internal/event"
@@ -133,7 +133,7 @@ func (w *deployment) fillPart(ctx context.Context, store *store, run int, p *par
 		if err != nil {
 			return err
 		}
-		name := strings.NewReplacer(first.Name, p.name(i), string(first.UID), newUID())
+		name := strings.NewReplacer(first.Name, p.name(i), string(first.UID), string(uuid.NewUUID()))
 		object := name.Replace(before) + string(quoted) + name.Replace(after)
 		batch, size = append(batch, put{key + p.name(i), object}), size+len(object)
 		if len(batch) == operations || size+len(object) > transactionBytes || i == p.count-1 {
@@ -144,12 +144,6 @@ func (w *deployment) fillPart(ctx context.Context, store *store, run int, p *par
 		}
 	}
 	return nil
-}
-
-// newUID is unique, and in the form of the API server's.
-func newUID() string {
-	id := ulid.Make()
-	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
 
 // store is etcd, through its JSON gateway.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
 	"bbmcp.quietstack.com/webhooks/test/ports"
+	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
 // forwarder measures the bare forwarder, with the load and the receiver that
@@ -53,7 +53,11 @@ func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
 	defer process.Stop(0)
 	starting, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	if err := process.WaitFor(starting, roleForwarder, func(ctx context.Context) error { return probe(ctx, "http://"+address+"/") }); err != nil {
+	probe := func(ctx context.Context) error {
+		_, err := stack.Read(ctx, http.DefaultClient, "http://"+address+"/")
+		return err
+	}
+	if err := process.WaitFor(starting, roleForwarder, probe); err != nil {
 		return nil, err
 	}
 	spec := load.Spec{
@@ -85,21 +89,4 @@ func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
 	f["answer_p50_ms"], f["answer_p99_ms"] = result.Answer.P50, result.Answer.P99
 	f[report.Missing], f[report.Duplicates] = float64(outcome.Missing), float64(outcome.Duplicates)
 	return f, nil
-}
-
-// probe is nil once GET url answers 200.
-func probe(ctx context.Context, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, response.Status)
-	}
-	return nil
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -59,7 +60,7 @@ func (b *bench) inline(ctx context.Context) (f figures, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = firstOf(err, w.close()) }()
+	defer func() { err = cmp.Or(err, w.close()) }()
 	wide, err := w.declareFanOut(ctx, 0)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -71,7 +72,7 @@ func (b *bench) neighbours(ctx context.Context) (rounds []figures, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = firstOf(err, w.close()) }()
+	defer func() { err = cmp.Or(err, w.close()) }()
 	healthy, err := w.declareHealthy(ctx)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
@@ -18,7 +19,7 @@ func runLatency(ctx context.Context, r *round) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstOf(err, w.close()) }()
+	defer func() { err = cmp.Or(err, w.close()) }()
 	one := webhookSpec{name: "one", class: healthyClass, types: []string{eventType}}
 	if err := w.declare(ctx, one); err != nil {
 		return err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -46,7 +47,7 @@ func runOutage(ctx context.Context, r *round) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstOf(err, w.close()) }()
+	defer func() { err = cmp.Or(err, w.close()) }()
 	if err := w.declareOutage(ctx); err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (l *outageLoads) abandon() { _, _ = l.stop() }
 func (l *outageLoads) stop() (results []*load.Result, err error) {
 	for _, p := range l.running {
 		result, stopErr := p.stop()
-		results, err = append(results, result), firstOf(err, stopErr)
+		results, err = append(results, result), cmp.Or(err, stopErr)
 	}
 	return results, err
 }

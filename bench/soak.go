@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func (r *round) soak(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstOf(err, w.close()) }()
+	defer func() { err = cmp.Or(err, w.close()) }()
 	one := webhookSpec{name: "one", class: healthyClass, types: []string{eventType}}
 	if err := w.declare(ctx, one); err != nil {
 		return err
