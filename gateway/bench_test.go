@@ -27,49 +27,46 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
+// startBenchGateway serves a gateway from this process, with the tokens and rights of a
+// real API server that has the namespace bench.
+func startBenchGateway(b *testing.B, options gateway.Options) (*stack.Stack, http.Handler) {
+	b.Helper()
+	must := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	cluster, err := stack.Start(b.Context(), stack.Options{ControlPlane: controlplane.Options{UnsafeNoFsync: true}})
+	must(err)
+	b.Cleanup(func() { _ = cluster.Stop() }) // the benchmark is over
+	must(cluster.Client.Create(b.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "bench"}}))
+	options.Config, options.Client, options.Dispatcher = cluster.ControlPlane.AdminConfig(), cluster.Client, dispatcher.NewClient("/nowhere")
+	options.Tokens, err = authn.New(options.Config, nil, time.Now)
+	must(err)
+	options.Rights, err = authz.New(options.Config, nil, time.Now)
+	must(err)
+	options.Forbidden = func() []netip.Prefix { return nil }
+	options.Metrics, options.Logger = gateway.NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewJSONHandler(io.Discard, nil))
+	options.Now, options.Random = time.Now, rand.Reader
+	g, err := gateway.New(options)
+	must(err)
+	g.Start(b.Context())
+	return cluster, g.Handler(func(context.Context) error { return nil })
+}
+
 // BenchmarkPublish measures POST /v1/events of 1 KiB that no webhook wants: what
 // every event costs in the gateway before the first delivery. Tokens and rights
 // are those of a real API server, which is asked once.
 func BenchmarkPublish(b *testing.B) {
-	cluster, err := stack.Start(b.Context(), stack.Options{ControlPlane: controlplane.Options{UnsafeNoFsync: true}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer cluster.Stop() // the benchmark is over
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "bench"}}
-	if err := cluster.Client.Create(b.Context(), namespace); err != nil {
-		b.Fatal(err)
-	}
+	cluster, handler := startBenchGateway(b, gateway.Options{AccessLog: slog.New(slog.NewJSONHandler(io.Discard, nil))})
 	token, err := cluster.Token(b.Context(), "bench", "publisher", []string{publisher})
 	if err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(b.Context())
-	defer cancel()
-	logger := slog.New(slog.NewJSONHandler(io.Discard, nil))
-	tokens, err := authn.New(cluster.ControlPlane.AdminConfig(), nil, time.Now)
-	if err != nil {
-		b.Fatal(err)
-	}
-	rights, err := authz.New(cluster.ControlPlane.AdminConfig(), nil, time.Now)
-	if err != nil {
-		b.Fatal(err)
-	}
-	g, err := gateway.New(gateway.Options{
-		Tokens: tokens, Rights: rights,
-		Config: cluster.ControlPlane.AdminConfig(), Client: cluster.Client, Dispatcher: dispatcher.NewClient("/nowhere"),
-		Forbidden: func() []netip.Prefix { return nil },
-		Metrics:   gateway.NewMetrics(prometheus.NewRegistry()), Logger: logger, AccessLog: logger,
-		Now: time.Now, Random: rand.Reader,
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	g.Start(ctx)
-	handler := g.Handler(func(context.Context) error { return nil })
 	body := `{"event":"` + eventType + `","data":` + eventData(`,"note":"`+strings.Repeat("x", 850)+`"`) + `}`
 	send := func() *httptest.ResponseRecorder {
-		request := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/events", strings.NewReader(body))
+		request := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/v1/events", strings.NewReader(body))
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Authorization", "Bearer "+token)
 		recorder := httptest.NewRecorder()

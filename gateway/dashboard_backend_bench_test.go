@@ -4,30 +4,19 @@ package gateway_test
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway"
-	"bbmcp.quietstack.com/webhooks/internal/authn"
-	"bbmcp.quietstack.com/webhooks/internal/authz"
-	"bbmcp.quietstack.com/webhooks/internal/controlplane"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
-	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
 const (
@@ -39,49 +28,21 @@ const (
 // a namespace with 200 webhooks and 10,000 deliveries, to a caller whose rights
 // are known, and to one who is new.
 func BenchmarkPages(b *testing.B) {
-	cluster, err := stack.Start(b.Context(), stack.Options{ControlPlane: controlplane.Options{UnsafeNoFsync: true}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer cluster.Stop() // the benchmark is over
-	if err := cluster.Client.Create(b.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "bench"}}); err != nil {
-		b.Fatal(err)
-	}
+	cluster, handler := startBenchGateway(b, gateway.Options{Dashboard: true})
 	if err := fill(b.Context(), cluster.Client); err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(b.Context())
-	defer cancel()
-	tokens, err := authn.New(cluster.ControlPlane.AdminConfig(), nil, time.Now)
-	if err != nil {
-		b.Fatal(err)
-	}
-	rights, err := authz.New(cluster.ControlPlane.AdminConfig(), nil, time.Now)
-	if err != nil {
-		b.Fatal(err)
-	}
-	g, err := gateway.New(gateway.Options{
-		Tokens: tokens, Rights: rights,
-		Config: cluster.ControlPlane.AdminConfig(), Client: cluster.Client, Dispatcher: dispatcher.NewClient("/nowhere"),
-		Forbidden: func() []netip.Prefix { return nil }, Dashboard: true,
-		Metrics: gateway.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)), Now: time.Now, Random: rand.Reader,
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	g.Start(ctx)
-	handler := g.Handler(func(context.Context) error { return nil })
 	accounts := 0
 	newToken := func() string {
 		accounts++
-		token, err := cluster.Token(ctx, "bench", fmt.Sprintf("person-%d", accounts), []string{viewer, deliveryViewer, editor, publisher})
+		token, err := cluster.Token(b.Context(), "bench", fmt.Sprintf("person-%d", accounts), []string{viewer, deliveryViewer, editor, publisher})
 		if err != nil {
 			b.Fatal(err)
 		}
 		return token
 	}
 	open := func(token, page string) *httptest.ResponseRecorder {
-		request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/dashboard/ns/bench"+page, nil)
+		request := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/dashboard/ns/bench"+page, nil)
 		request.Header.Set("Authorization", "Bearer "+token)
 		request.Header.Set("Accept-Encoding", "gzip")
 		recorder := httptest.NewRecorder()
