@@ -156,8 +156,8 @@ check-release: bin/actionlint ## Make a release twice in two clones: equal, sign
 	hack/check-release $(PLATFORMS)
 
 .PHONY: e2e
-e2e: image bin/helm4 ## Install the chart on a real node and replace everything under load (Linux and root; FOCUS=regexp runs some)
-	hack/e2e $(IMAGE)
+e2e: bin/helm3 bin/helm4 ## Make a release, install it from a registry on a real node and replace everything under load (Linux and root; FOCUS=regexp runs some)
+	hack/e2e
 
 .PHONY: check-alerts
 check-alerts: ## Check the alerts and let each fire once (needs promtool)

@@ -25,17 +25,23 @@ const (
 	release = "bbmcp"
 )
 
-// helm runs the command of a user, and returns when its --wait is over.
+// helm runs the command of a user with Helm 4, and returns when its --wait is over.
 func helm(ctx context.Context, args ...string) {
 	GinkgoHelper()
-	command := exec.CommandContext(ctx, "../../bin/helm4", append(args, "--namespace="+system)...)
+	runHelm(ctx, "helm4", args...)
+}
+
+// runHelm is helm with one of both that are supported, helm3 or helm4.
+func runHelm(ctx context.Context, program string, args ...string) {
+	GinkgoHelper()
+	command := exec.CommandContext(ctx, "../../bin/"+program, append(args, "--namespace="+system)...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+node.ControlPlane.Kubeconfig(),
 		"HELM_CACHE_HOME=/run/helm", "HELM_CONFIG_HOME=/run/helm", "HELM_DATA_HOME=/run/helm")
 	out, err := command.CombinedOutput()
 	if err != nil {
-		Fail(fmt.Sprintf("helm %s: %v\n%s\n%s", strings.Join(args, " "), err, out, explainPods(ctx)))
+		Fail(fmt.Sprintf("%s %s: %v\n%s\n%s", program, strings.Join(args, " "), err, out, explainPods(ctx)))
 	}
-	GinkgoWriter.Printf("helm %s\n", strings.Join(args, " "))
+	GinkgoWriter.Printf("%s %s\n", program, strings.Join(args, " "))
 }
 
 // explainPods says why Pods are not ready.
@@ -103,6 +109,16 @@ func waitRolledOut(ctx context.Context) {
 		Eventually(ctx, func(ctx context.Context) error { return rolledOut(ctx, role) }).
 			WithTimeout(soon).WithPolling(often).Should(Succeed())
 	}
+}
+
+// waitGone waits until no Pod is left.
+func waitGone(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(ctx, func(ctx context.Context) ([]corev1.Pod, error) {
+		var all corev1.PodList
+		err := k8s.List(ctx, &all, client.InNamespace(system))
+		return all.Items, err
+	}).WithTimeout(soon).WithPolling(often).Should(BeEmpty())
 }
 
 // leader is the name of the Pod that leads.

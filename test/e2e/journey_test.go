@@ -47,9 +47,10 @@ var _ = Describe("the chart on a real node", Ordered, func() {
 	It("is installed and Ready under Pod Security restricted", SpecTimeout(5*time.Minute), func(ctx SpecContext) {
 		Expect(controlplane.Apply(ctx, node.ControlPlane.AdminConfig(), "../../config/namespace")).To(Succeed())
 		began := time.Now()
-		helm(ctx, "install", release, "../../charts/bbmcp-webhooks", "--values=values.yaml", "--wait", "--timeout=3m")
+		helm(ctx, append([]string{"install", release, "--values=values.yaml", "--wait", "--timeout=3m"}, released()...)...)
 		waitRolledOut(ctx)
-		said.row("`helm install` to every Pod Ready", time.Since(began))
+		said.row("`helm install` from a registry on this machine to every Pod Ready, the image pulled", time.Since(began))
+		expectReleased(ctx)
 		var namespace corev1.Namespace
 		Expect(k8s.Get(ctx, client.ObjectKey{Name: system}, &namespace)).To(Succeed())
 		Expect(namespace.Labels).To(HaveKeyWithValue("pod-security.kubernetes.io/enforce", "restricted"))
@@ -167,11 +168,7 @@ var _ = Describe("the chart on a real node", Ordered, func() {
 		Expect(k8s.List(ctx, &before, client.InNamespace(tenant))).To(Succeed())
 		Expect(before.Items).NotTo(BeEmpty())
 		helm(ctx, "uninstall", release, "--wait", "--timeout=2m")
-		Eventually(ctx, func(ctx context.Context) ([]corev1.Pod, error) {
-			var all corev1.PodList
-			err := k8s.List(ctx, &all, client.InNamespace(system))
-			return all.Items, err
-		}).WithTimeout(soon).WithPolling(often).Should(BeEmpty())
+		waitGone(ctx)
 		crds := &metav1.PartialObjectMetadataList{}
 		crds.SetGroupVersionKind(schema.GroupVersionKind{Group: apiextensionsv1.GroupName, Version: "v1", Kind: "CustomResourceDefinitionList"})
 		Expect(k8s.List(ctx, crds)).To(Succeed())
@@ -181,6 +178,14 @@ var _ = Describe("the chart on a real node", Ordered, func() {
 		Expect(ours).To(HaveLen(3))
 		Expect(k8s.List(ctx, &after, client.InNamespace(tenant))).To(Succeed())
 		Expect(after.Items).To(HaveLen(len(before.Items)))
+	})
+
+	It("is installed by Helm 3 as well, where Helm 4 left CRDs", SpecTimeout(5*time.Minute), func(ctx SpecContext) {
+		runHelm(ctx, "helm3", append([]string{"install", release, "--values=values.yaml", "--wait", "--timeout=3m"}, released()...)...)
+		waitRolledOut(ctx)
+		expectReleased(ctx)
+		runHelm(ctx, "helm3", "uninstall", release, "--wait", "--timeout=2m")
+		waitGone(ctx)
 	})
 })
 
@@ -198,8 +203,8 @@ func disturbances() []disturbance {
 		{"leader", "`kubectl delete pod` of the leader", deleteLeader},
 		{"sidecar", "a dispatcher of each role killed", killSidecars},
 		{"upgrade", "`helm upgrade` with changed values", func(ctx context.Context) {
-			helm(ctx, "upgrade", release, "../../charts/bbmcp-webhooks", "--values=values.yaml", "--wait", "--timeout=3m",
-				"--set=dispatcher.flags.response-snippet=false", "--set=gateway.replicas=3")
+			helm(ctx, append([]string{"upgrade", release, "--values=values.yaml", "--wait", "--timeout=3m",
+				"--set=dispatcher.flags.response-snippet=false", "--set=gateway.replicas=3"}, released()...)...)
 		}},
 		{"rollback", "`helm rollback`", func(ctx context.Context) {
 			helm(ctx, "rollback", release, "1", "--wait", "--timeout=3m")

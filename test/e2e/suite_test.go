@@ -51,6 +51,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	var err error
 	node, err = cluster.Start(ctx, cluster.Options{
 		Dir: "/run/e2e", Programs: os.Getenv("E2E_PROGRAMS"), Pause: filepath.Join(results, "pause"),
+		Mirrors:  map[string]string{registryName: "http://" + registryAddress},
 		Progress: func(text string) { GinkgoWriter.Println(text) },
 	})
 	DeferCleanup(func() {
@@ -61,11 +62,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	said.row("control plane and node to Ready", time.Since(began))
 	k8s, err = client.New(node.ControlPlane.AdminConfig(), client.Options{Scheme: stack.Scheme()})
 	Expect(err).NotTo(HaveOccurred())
-	began = time.Now()
-	archive := os.Getenv("E2E_ARCHIVE")
-	Expect(node.LoadImage(ctx, archive)).To(Succeed())
-	said.row("image loaded", time.Since(began))
-	info, err := os.Stat(archive)
+	startRegistry(ctx)
+	info, err := os.Stat(filepath.Join(os.Getenv("E2E_RELEASE"), "bbmcp-webhooks-"+os.Getenv("E2E_VERSION")+"-image.oci.tar"))
 	Expect(err).NotTo(HaveOccurred())
 	said.row("image", fmt.Sprintf("%.1f MiB", float64(info.Size())/(1<<20)))
 	Expect(node.LoadProgram(ctx, receiverImage, filepath.Join(results, "receiver"))).To(Succeed())

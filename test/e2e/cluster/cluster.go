@@ -34,6 +34,8 @@ type Options struct {
 	Programs string
 	// Pause is a static program that waits, the first in every Pod.
 	Pause string
+	// Mirrors maps the names of registries to the URLs where the node finds what they have.
+	Mirrors map[string]string
 	// Progress is told what is being done.
 	Progress func(string)
 }

@@ -21,17 +21,25 @@ const (
 
 // configure writes the configuration of containerd, CNI and kubelet.
 func (c *Cluster) configure() error {
-	for _, folder := range []string{"cni", "log/pods", "containerd"} {
+	files := map[string]string{
+		"containerd.toml":        c.containerdConfig(),
+		"kubelet.yaml":           c.kubeletConfig(),
+		"cni/10-bridge.conflist": c.networkConfig(),
+	}
+	for registry, url := range c.options.Mirrors {
+		files["mirrors/"+registry+"/hosts.toml"] = fmt.Sprintf("server = %[1]q\n[host.%[1]q]\n  capabilities = [\"pull\", \"resolve\"]\n", url)
+	}
+	for _, folder := range []string{"log/pods", "containerd"} {
 		if err := os.MkdirAll(filepath.Join(c.dir, folder), 0o755); err != nil {
 			return err
 		}
 	}
-	for name, content := range map[string]string{
-		"containerd.toml":        c.containerdConfig(),
-		"kubelet.yaml":           c.kubeletConfig(),
-		"cni/10-bridge.conflist": c.networkConfig(),
-	} {
-		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(content), 0o600); err != nil {
+	for name, content := range files {
+		file := filepath.Join(c.dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			return err
 		}
 	}
@@ -50,6 +58,8 @@ state = %[2]q
   address = %[3]q
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = %[4]q
+[plugins.'io.containerd.cri.v1.images'.registry]
+  config_path = %[6]q
 [plugins.'io.containerd.cri.v1.runtime']
   restrict_oom_score_adj = true
 [plugins.'io.containerd.cri.v1.runtime'.cni]
@@ -59,7 +69,8 @@ state = %[2]q
   runtime_type = "io.containerd.runc.v2"
   [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
     SystemdCgroup = false
-`, filepath.Join(c.dir, "containerd/root"), filepath.Join(c.dir, "containerd/state"), c.socket(), pauseImage, filepath.Join(c.dir, "cni"))
+`, filepath.Join(c.dir, "containerd/root"), filepath.Join(c.dir, "containerd/state"), c.socket(), pauseImage, filepath.Join(c.dir, "cni"),
+		filepath.Join(c.dir, "mirrors"))
 }
 
 // kubeletConfig leaves the machine's resources alone: no cgroups for classes of
