@@ -53,6 +53,9 @@ func newRelease(ctx context.Context, o options) (*release, error) {
 	if len(o.platforms) == 0 {
 		o.platforms = allPlatforms()
 	}
+	if _, err := o.platforms.linux(); err != nil {
+		return nil, err
+	}
 	r := &release{options: o}
 	var err error
 	if r.commit, err = readCommit(ctx, o.tree, o.version, o.dirty); err != nil {
