@@ -30,6 +30,11 @@ REGISTRY ?=
 # ONCE is passed on as it is given: make demo ONCE=1 stops when all has arrived.
 ONCE ?=
 
+# CLUSTER=current runs the demo in the cluster of the kubeconfig. CONTEXT names it if
+# it is not on this machine; an IMAGE that is given is one that its nodes pull.
+CLUSTER ?=
+CONTEXT ?=
+
 .PHONY: help
 help: ## Show this text
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -39,8 +44,9 @@ help: ## Show this text
 ##@ Run
 
 .PHONY: demo
-demo: ## Show the product at work on this machine (ONCE=1: stop when the examples have arrived)
-	go run ./hack/demo $(if $(filter-out 0 false,$(ONCE)),--once)
+demo: ## Show the product at work on this machine (CLUSTER=current: in a cluster; ONCE=1: stop when all has arrived)
+	go run ./hack/demo $(strip $(if $(filter-out 0 false,$(ONCE)),--once) $(if $(CLUSTER),--cluster='$(CLUSTER)' \
+	  $(if $(CONTEXT),--context='$(CONTEXT)') $(if $(filter command environment,$(origin IMAGE)),--image='$(IMAGE)')))
 
 ##@ Build
 

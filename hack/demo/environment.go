@@ -3,12 +3,9 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
 // environmentFile is where shells find the demo, in the tree: the same for every
@@ -17,19 +14,17 @@ const environmentFile = "bin/demo.env"
 
 // writeEnvironment writes what a shell needs to use the demo, the token among it,
 // for nobody else to read. forget removes it.
-func (d *demo) writeEnvironment(ctx context.Context, endpoint string) (forget func() error, err error) {
-	root, err := stack.Root(ctx)
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(root, environmentFile)
+func (d *demo) writeEnvironment() (forget func() error, err error) {
+	path := filepath.Join(d.root, environmentFile)
 	text := fmt.Sprintf(`# Of the demo that runs now; it takes this file away when it stops.
 export KUBECONFIG='%s'
 export BBMCP_API_URL='%s'
 export BBMCP_API_KEY='%s'
 # A receiver that answers 200 to every POST; $ENDPOINT/_received shows what came.
 export ENDPOINT='%s'
-`, d.stack.ControlPlane.Kubeconfig(), d.gateway.URL, d.token, endpoint)
+# The same receiver as urls of webhooks name it.
+export ENDPOINT_OF_WEBHOOKS='%s'
+`, d.kubeconfig, d.gateway, d.token, d.receiver, d.endpoint)
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("write %s: %w", environmentFile, err)
 	}

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows the product at work on this machine: a real control plane,
-// manager and gateway with their dispatchers, and a receiver that verifies
-// signatures, each a process of its own; a Webhook is applied and events are
-// published to it.
+// Command demo shows the product at work: a Webhook is applied, events are
+// published to it, a receiver verifies their signatures, and refuses one of them
+// once, which is retried.
+//
+// Without --cluster it does so on this machine: a real control plane, manager and
+// gateway with their dispatchers, and the receiver, each a process of its own.
+// With --cluster=current it installs the chart in the cluster of the kubeconfig.
 //
 // With --once it stops everything when the deliveries have arrived; without, it
-// stays up until Ctrl-C.
+// stays up until Ctrl-C. It takes away what it made.
 package main
 
 import (
@@ -16,36 +19,73 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
-	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/hack/demo/current"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
+// options are the flags.
+type options struct {
+	once, archive           bool
+	cluster, context, image string
+}
+
 func main() {
-	once := flag.Bool("once", false, "stop when the example deliveries have arrived")
+	var o options
+	flag.BoolVar(&o.once, "once", false, "stop when the example deliveries have arrived")
+	flag.StringVar(&o.cluster, "cluster", "", "`current`: the cluster of the kubeconfig instead of a control plane on this machine")
+	flag.StringVar(&o.context, "context", "", "with --cluster: the `name` of the current context, for a cluster that is not on this machine")
+	flag.StringVar(&o.image, "image", "", "with --cluster: the `name` of an image that its nodes have or pull; empty: build one and bring it to them")
+	flag.BoolVar(&o.archive, "archive", false, "build the archive of that image for this machine's architecture, print its name, and end")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *once); err != nil {
+	if err := o.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do
 	}
 }
 
-func run(ctx context.Context, once bool) (err error) {
+func (o options) run(ctx context.Context) error {
 	started := time.Now()
 	say := func(text string) { fmt.Printf("%6.1fs  %s\n", time.Since(started).Seconds(), text) }
-	s, err := stack.Start(ctx, stack.Options{Progress: say, ControlPlane: controlplane.Options{UnsafeNoFsync: true}})
+	root, err := stack.Root(ctx)
 	if err != nil {
-		return interrupted(ctx, err)
+		return err
 	}
+	if o.archive {
+		image, err := current.BuildImage(ctx, root, runtime.GOARCH)
+		if err == nil {
+			fmt.Println(image.Name, image.Archive)
+		}
+		return err
+	}
+	d := &demo{say: say, root: root, forget: func() error { return nil }}
+	switch o.cluster {
+	case "":
+		d.place = &onThisMachine{say: say}
+	case "current":
+		target, err := current.FindTarget(o.context)
+		if err != nil {
+			return err
+		}
+		say(fmt.Sprintf("using the context %q of the kubeconfig: Kubernetes %s at %s", target.Context, target.Version, target.Server))
+		d.place = &inCluster{options: current.Options{Target: target, Root: root, Image: o.image, Roles: demoRoles, Progress: say}}
+	default:
+		return fmt.Errorf("CLUSTER=%s: it is current, for the cluster of the kubeconfig, or nothing, for one on this machine", o.cluster)
+	}
+	return d.run(ctx, o.once)
+}
+
+// run brings everything up, shows it, and takes it away again.
+func (d *demo) run(ctx context.Context, once bool) (err error) {
 	var summary string
-	d := &demo{stack: s, say: say, forget: func() error { return nil }}
 	defer func() {
-		say("stopping everything")
-		err = errors.Join(err, d.forget(), s.Stop())
+		d.say("stopping everything")
+		err = errors.Join(err, d.forget(), d.place.stop())
 		if err == nil && summary != "" {
 			fmt.Println(summary)
 		}
@@ -53,7 +93,7 @@ func run(ctx context.Context, once bool) (err error) {
 	if summary, err = d.deliver(ctx); err != nil || once {
 		err = interrupted(ctx, err)
 		if err != nil {
-			d.showLogs()
+			d.place.explain(ctx)
 		}
 		return err
 	}

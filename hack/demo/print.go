@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,7 +23,7 @@ const asTable = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 // print shows the objects as kubectl get does.
 func (d *demo) print(ctx context.Context) error {
-	config := d.stack.ControlPlane.AdminConfig()
+	config := rest.CopyConfig(d.config)
 	config.GroupVersion = &v1alpha1.GroupVersion
 	config.APIPath = "/apis"
 	scheme := stack.Scheme()
@@ -35,8 +34,8 @@ func (d *demo) print(ctx context.Context) error {
 		return fmt.Errorf("print objects: %w", err)
 	}
 	for _, resource := range []string{"webhooks", "webhookdeliveries"} {
-		fmt.Printf("\n$ kubectl get %s\n", resource)
-		raw, err := rester.Get().Namespace(metav1.NamespaceDefault).Resource(resource).SetHeader("Accept", asTable).DoRaw(ctx)
+		fmt.Printf("\n$ kubectl get %s%s\n", resource, d.inNamespace())
+		raw, err := rester.Get().Namespace(d.namespace).Resource(resource).SetHeader("Accept", asTable).DoRaw(ctx)
 		if err != nil {
 			return fmt.Errorf("get %s: %w", resource, err)
 		}
@@ -58,20 +57,12 @@ func jsonDecoder() runtime.Decoder {
 	return serializer.NewCodecFactory(scheme).UniversalDeserializer()
 }
 
-// showLogs prints the end of every log, to tell why something did not happen.
-func (d *demo) showLogs() {
-	logs, err := d.stack.Logs()
-	if err != nil {
-		return
+// inNamespace is what kubectl is told beside, where the namespace is not its own.
+func (d *demo) inNamespace() string {
+	if d.namespace == metav1.NamespaceDefault {
+		return ""
 	}
-	for _, log := range logs {
-		text, err := os.ReadFile(log)
-		if err != nil {
-			continue
-		}
-		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-		fmt.Printf("\n--- %s\n%s\n", log, strings.Join(lines[max(0, len(lines)-20):], "\n"))
-	}
+	return " -n " + d.namespace
 }
 
 // invite prints what a person can try next. It is the only place where the token
@@ -82,18 +73,33 @@ Everything stays up until Ctrl-C. In a browser, sign in with this link (whoever 
 
   %[2]s/dashboard/sign-in#token=%[3]s
 
-The dashboard is at %[2]s/dashboard; another token for it: kubectl create token demo --duration=8h. In another terminal:
+The dashboard is at %[2]s/dashboard; another token for it: kubectl create token demo --duration=8h%[6]s. In another terminal:
 
   . %[1]s                         # KUBECONFIG, BBMCP_API_URL, BBMCP_API_KEY, ENDPOINT
-  kubectl get wh,whd -o wide
-  kubectl describe wh demo
+  kubectl get wh,whd -o wide%[6]s
+  kubectl describe wh demo%[6]s
   kubectl explain webhook.spec.retryPolicy
-  kubectl apply -f examples/deliveries     # four more, by hand
-
+%[8]s
   go run ./cmd/bbmcp webhooks list
   go run ./cmd/bbmcp webhooks test demo --event context.created --wait
   curl -H "Authorization: Bearer $BBMCP_API_KEY" $BBMCP_API_URL/v1/webhooks/%[4]s/deliveries
 
-docs/getting-started.md goes on from here. Logs: %[5]s
-`, environmentFile, d.gateway.URL, d.token, identity.WebhookID(demoNamespace, "demo"), d.stack.Dir)
+docs/getting-started.md goes on from here%[7]s. %[5]s
+`, environmentFile, d.gateway, d.token, identity.WebhookID(d.namespace, "demo"), d.logs, d.inNamespace(), d.reservation(), d.byHand())
+}
+
+// byHand is a command whose files name the namespace default.
+func (d *demo) byHand() string {
+	if d.namespace != metav1.NamespaceDefault {
+		return ""
+	}
+	return "  kubectl apply -f examples/deliveries     # four more, by hand\n"
+}
+
+// reservation is what differs from the pages.
+func (d *demo) reservation() string {
+	if d.endpoint == d.receiver {
+		return ""
+	}
+	return "; urls of webhooks name the receiver as $ENDPOINT_OF_WEBHOOKS, which is " + d.endpoint + " in this cluster"
 }

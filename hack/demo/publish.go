@@ -15,11 +15,7 @@ import (
 	"strings"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
-	"bbmcp.quietstack.com/webhooks/test/stack"
 )
-
-// demoNamespace is where everything of the demo is.
-const demoNamespace = "default"
 
 // demoRoles let the demo's ServiceAccount manage webhooks, publish and look.
 var demoRoles = []string{"bbmcp-viewer", "bbmcp-delivery-viewer", "bbmcp-editor", "bbmcp-publisher"} //nolint:gochecknoglobals // never changed
@@ -27,11 +23,7 @@ var demoRoles = []string{"bbmcp-viewer", "bbmcp-delivery-viewer", "bbmcp-editor"
 // publish sends every example event to the gateway, as the curl commands that
 // it prints do, and returns how many deliveries they became.
 func (d *demo) publish(ctx context.Context) (int, error) {
-	root, err := stack.Root(ctx)
-	if err != nil {
-		return 0, err
-	}
-	files, err := filepath.Glob(filepath.Join(root, "examples/events/*.json"))
+	files, err := filepath.Glob(filepath.Join(d.root, "examples/events/*.json"))
 	if err != nil || len(files) == 0 {
 		return 0, fmt.Errorf("no events in examples/events: %w", err)
 	}
@@ -39,31 +31,39 @@ func (d *demo) publish(ctx context.Context) (int, error) {
 	fmt.Printf("\n$ . %s\n", environmentFile)
 	deliveries := 0
 	for _, file := range files {
-		event, err := os.ReadFile(file)
+		some, err := d.publishFile(ctx, file)
 		if err != nil {
 			return 0, err
 		}
-		fmt.Printf("$ curl -X POST $BBMCP_API_URL/v1/events -H \"Authorization: Bearer $BBMCP_API_KEY\" \\\n"+
-			"       -H 'Content-Type: application/json' -d @examples/events/%s\n", filepath.Base(file))
-		said, err := d.call(ctx, http.MethodPost, "/v1/events", event)
-		if err != nil {
-			return 0, err
-		}
-		fmt.Println(said)
-		var published rest.Published
-		if err := json.Unmarshal([]byte(said), &published); err != nil {
-			return 0, fmt.Errorf("read the gateway's answer: %w", err)
-		}
-		deliveries += len(published.Deliveries)
+		deliveries += some
 	}
-	fmt.Println()
 	return deliveries, nil
+}
+
+// publishFile publishes one event.
+func (d *demo) publishFile(ctx context.Context, file string) (deliveries int, err error) {
+	event, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	fmt.Printf("$ curl -X POST $BBMCP_API_URL/v1/events -H \"Authorization: Bearer $BBMCP_API_KEY\" \\\n"+
+		"       -H 'Content-Type: application/json' -d @examples/events/%s\n", filepath.Base(file))
+	said, err := d.call(ctx, http.MethodPost, "/v1/events", event)
+	if err != nil {
+		return 0, err
+	}
+	fmt.Println(said)
+	var published rest.Published
+	if err := json.Unmarshal([]byte(said), &published); err != nil {
+		return 0, fmt.Errorf("read the gateway's answer: %w", err)
+	}
+	return len(published.Deliveries), nil
 }
 
 // call sends a request to the gateway with the demo's token and returns the
 // answer, which must be a success.
 func (d *demo) call(ctx context.Context, method, path string, body []byte) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, method, d.gateway.URL+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, d.gateway+path, bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}

@@ -21,7 +21,7 @@ const root = "../.."
 
 // own are pages whose commands another test runs, in this order: those of a
 // newcomer, who has nothing but the demo.
-var own = []string{"docs/getting-started.md", "docs/publishing.md", "docs/rest.md", "docs/cli.md"}
+var own = []string{"README.md", "docs/getting-started.md", "docs/publishing.md", "docs/rest.md", "docs/cli.md"}
 
 // names are what pages leave to the reader, and commands that go on for ever.
 var names = strings.NewReplacer(

@@ -44,6 +44,10 @@ var _ = Describe("the chart on a real node", Ordered, func() {
 		api    *sdk.Client
 	)
 
+	It("is shown by make demo CLUSTER=current, which leaves nothing behind", SpecTimeout(5*time.Minute), func(ctx SpecContext) {
+		showDemo(ctx)
+	})
+
 	It("is installed and Ready under Pod Security restricted", SpecTimeout(5*time.Minute), func(ctx SpecContext) {
 		Expect(controlplane.Apply(ctx, node.ControlPlane.AdminConfig(), "../../config/namespace")).To(Succeed())
 		began := time.Now()
@@ -66,6 +70,13 @@ var _ = Describe("the chart on a real node", Ordered, func() {
 				Expect(pod.Status.InitContainerStatuses[0].State.Running).NotTo(BeNil())
 			}
 		}
+	})
+
+	It("is left alone by make demo CLUSTER=current", SpecTimeout(time.Minute), func(ctx SpecContext) {
+		out, err := demo(ctx, "--once", "--image="+os.Getenv("E2E_DEMO_IMAGE"))
+		Expect(err).To(HaveOccurred())
+		Expect(out).To(ContainSubstring("is in the cluster of the context \"controlplane\" already, and the demo did not make it"))
+		waitRolledOut(ctx)
 	})
 
 	It("gives the dispatchers no token", SpecTimeout(time.Minute), func(ctx SpecContext) {

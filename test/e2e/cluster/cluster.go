@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/internal/childprocess"
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
+	"bbmcp.quietstack.com/webhooks/test/imagearchive"
 )
 
 // startTimeout bounds a start, the control plane's aside.
@@ -112,8 +114,13 @@ func (c *Cluster) Logs() ([]string, error) {
 
 // LoadProgram makes an image of a static program and loads it.
 func (c *Cluster) LoadProgram(ctx context.Context, name, program string) error {
-	archive := filepath.Join(c.dir, "image.tar")
-	if err := packImage(name, program, archive); err != nil {
+	content, err := os.ReadFile(program)
+	if err != nil {
+		return fmt.Errorf("pack %s: %w", name, err)
+	}
+	archive, base := filepath.Join(c.dir, "image.tar"), filepath.Base(program)
+	err = imagearchive.Write(archive, name, runtime.GOARCH, "/"+base, imagearchive.File{Name: base, Mode: 0o755, Content: content})
+	if err != nil {
 		return err
 	}
 	return c.LoadImage(ctx, archive)

@@ -21,7 +21,6 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
-	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
 const (
@@ -31,79 +30,67 @@ const (
 	hookPath      = "/hooks/bbmcp"
 )
 
+// demo tells the story, wherever the product runs.
 type demo struct {
-	stack   *stack.Stack
-	say     func(string)
-	gateway *stack.Gateway
-	token   string // of a ServiceAccount that may do everything here
-	forget  func() error
+	place  place
+	root   string // of the tree
+	say    func(string)
+	forget func() error
+
+	installation
 }
 
 // deliver applies the example Webhook, publishes the example events, waits until
-// they arrived, prints the objects, and returns the line that sums it up.
+// they arrived, one of them at its second attempt, prints the objects, and returns
+// the line that sums it up.
 func (d *demo) deliver(ctx context.Context) (string, error) {
-	if err := d.start(ctx); err != nil {
+	var err error
+	if d.installation, err = d.place.start(ctx); err != nil {
 		return "", err
 	}
-	endpoint, err := d.stack.StartReceiver(ctx)
+	if d.forget, err = d.writeEnvironment(); err != nil {
+		return "", err
+	}
+	webhook, err := d.applyWebhook(ctx)
 	if err != nil {
 		return "", err
 	}
-	if d.forget, err = d.writeEnvironment(ctx, endpoint); err != nil {
+	if err := d.shareSecret(ctx, webhook); err != nil {
 		return "", err
 	}
-	webhook, err := d.applyWebhook(ctx, endpoint+hookPath)
-	if err != nil {
-		return "", err
-	}
-	if err := d.shareSecret(ctx, webhook, endpoint); err != nil {
-		return "", err
-	}
-	d.say("Webhook " + webhook.Name + " is Ready; the receiver at " + endpoint + " knows its secret")
+	d.say("Webhook " + webhook.Name + " is Ready; the receiver at " + d.endpoint + " knows its secret")
 	all, err := d.publish(ctx)
 	if err != nil {
 		return "", err
 	}
-	succeeded, err := d.waitFinished(ctx, webhook, all)
+	again, err := d.publishRefused(ctx)
 	if err != nil {
 		return "", err
 	}
-	counts, err := received(ctx, endpoint)
+	all += again
+	end, err := d.waitFinished(ctx, webhook, all)
+	if err != nil {
+		return "", err
+	}
+	counts, err := d.received(ctx)
 	if err != nil {
 		return "", err
 	}
 	if err := d.print(ctx); err != nil {
 		return "", err
 	}
-	summary := fmt.Sprintf("demo: %d/%d deliveries succeeded, %d/%d signatures verified", succeeded, all, counts.Verified, all)
-	if succeeded != all || counts.Verified != all {
+	summary := fmt.Sprintf("demo: %d/%d deliveries succeeded, %d of them at the second attempt; %d/%d signatures verified",
+		end.succeeded, all, end.retried, counts.Verified, counts.Posts)
+	if end.succeeded != all || end.retried != again || counts.Verified != counts.Posts || counts.Posts < all+again {
 		return "", errors.New(strings.TrimPrefix(summary, "demo: "))
 	}
 	return summary, nil
 }
 
-// start starts manager and gateway, each with its dispatcher, and makes a token.
-func (d *demo) start(ctx context.Context) error {
-	if _, err := d.stack.StartManager(ctx, stack.ManagerOptions{Supervise: true}); err != nil {
-		return err
-	}
-	var err error
-	if d.gateway, err = d.stack.StartGateway(ctx, stack.GatewayOptions{Supervise: true}); err != nil {
-		return err
-	}
-	d.say("manager and gateway are ready, each with its dispatcher, each a process of its own")
-	d.token, err = d.stack.Token(ctx, demoNamespace, "demo", demoRoles)
-	return err
-}
-
 // applyWebhook applies examples/webhook.yaml with the receiver's URL and waits
 // until it is Ready.
-func (d *demo) applyWebhook(ctx context.Context, url string) (*v1alpha1.Webhook, error) {
-	root, err := stack.Root(ctx)
-	if err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(filepath.Join(root, "examples/webhook.yaml"))
+func (d *demo) applyWebhook(ctx context.Context) (*v1alpha1.Webhook, error) {
+	text, err := os.ReadFile(filepath.Join(d.root, "examples/webhook.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -111,15 +98,13 @@ func (d *demo) applyWebhook(ctx context.Context, url string) (*v1alpha1.Webhook,
 	if err := yaml.UnmarshalStrict(text, &webhook); err != nil {
 		return nil, fmt.Errorf("examples/webhook.yaml: %w", err)
 	}
-	if webhook.Namespace == "" {
-		webhook.Namespace = demoNamespace
-	}
-	webhook.Spec.URL = url
-	if err := d.stack.Client.Create(ctx, &webhook); err != nil {
+	webhook.Namespace = d.namespace
+	webhook.Spec.URL = d.endpoint + hookPath
+	if err := d.client.Create(ctx, &webhook); err != nil {
 		return nil, fmt.Errorf("apply examples/webhook.yaml: %w", err)
 	}
 	err = poll(ctx, waitReady, func() (bool, error) {
-		err := d.stack.Client.Get(ctx, client.ObjectKeyFromObject(&webhook), &webhook)
+		err := d.client.Get(ctx, client.ObjectKeyFromObject(&webhook), &webhook)
 		return meta.IsStatusConditionTrue(webhook.Status.Conditions, v1alpha1.ConditionReady), err
 	})
 	if err != nil {
@@ -130,42 +115,67 @@ func (d *demo) applyWebhook(ctx context.Context, url string) (*v1alpha1.Webhook,
 
 // shareSecret does what a person does who sets up an endpoint: it reads the
 // signing secret and gives it to the receiver.
-func (d *demo) shareSecret(ctx context.Context, webhook *v1alpha1.Webhook, endpoint string) error {
+func (d *demo) shareSecret(ctx context.Context, webhook *v1alpha1.Webhook) error {
 	var secret corev1.Secret
 	key := types.NamespacedName{Namespace: webhook.Namespace, Name: webhook.Status.Signing.SecretName}
-	if err := d.stack.Client.Get(ctx, key, &secret); err != nil {
+	if err := d.client.Get(ctx, key, &secret); err != nil {
 		return fmt.Errorf("read the signing secret: %w", err)
 	}
-	body := strings.NewReader(string(secret.Data[v1alpha1.SecretKey]))
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, endpoint+"/_secrets?path="+hookPath, body)
+	if err := d.tellReceiver(ctx, "_secrets", string(secret.Data[v1alpha1.SecretKey])); err != nil {
+		return fmt.Errorf("give the secret to the receiver: %w", err)
+	}
+	return nil
+}
+
+// publishRefused publishes an event that the receiver refuses once: its delivery
+// waits and is retried. It returns how many deliveries that became.
+func (d *demo) publishRefused(ctx context.Context) (int, error) {
+	fmt.Printf("$ curl -X PUT \"$ENDPOINT/_script?path=%s\" -d '500, 200'\n", hookPath)
+	if err := d.tellReceiver(ctx, "_script", "500, 200"); err != nil {
+		return 0, fmt.Errorf("make the receiver fail: %w", err)
+	}
+	deliveries, err := d.publishFile(ctx, filepath.Join(d.root, "examples/events/context.failed.json"))
+	fmt.Println()
+	return deliveries, err
+}
+
+// tellReceiver sets what the receiver does with posts of the webhook.
+func (d *demo) tellReceiver(ctx context.Context, what, body string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, d.receiver+"/"+what+"?path="+hookPath, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("give the secret to the receiver: %w", err)
+		return err
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("give the secret to the receiver: %s", answer.Status)
+		return errors.New(answer.Status)
 	}
 	return nil
 }
 
+// ended counts deliveries.
+type ended struct{ succeeded, retried int }
+
 // waitFinished waits until all deliveries have succeeded or failed.
-func (d *demo) waitFinished(ctx context.Context, webhook *v1alpha1.Webhook, all int) (succeeded int, err error) {
+func (d *demo) waitFinished(ctx context.Context, webhook *v1alpha1.Webhook, all int) (end ended, err error) {
 	err = poll(ctx, waitDelivered, func() (bool, error) {
 		var list v1alpha1.WebhookDeliveryList
-		if err := d.stack.Client.List(ctx, &list, client.InNamespace(webhook.Namespace)); err != nil {
+		if err := d.client.List(ctx, &list, client.InNamespace(webhook.Namespace)); err != nil {
 			return false, err
 		}
 		finished := 0
-		succeeded = 0
+		end = ended{}
 		for i := range list.Items {
 			switch list.Items[i].Status.State {
 			case v1alpha1.DeliverySucceeded:
-				succeeded++
+				end.succeeded++
 				finished++
+				if list.Items[i].Status.Attempts == 2 {
+					end.retried++
+				}
 			case v1alpha1.DeliveryFailed:
 				finished++
 			}
@@ -173,17 +183,17 @@ func (d *demo) waitFinished(ctx context.Context, webhook *v1alpha1.Webhook, all 
 		return finished == all, nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("wait for the deliveries: %w", err)
+		return end, fmt.Errorf("wait for the deliveries: %w", err)
 	}
-	return succeeded, nil
+	return end, nil
 }
 
 // received asks the receiver what it counted.
-func received(ctx context.Context, endpoint string) (receiver.Counts, error) {
+func (d *demo) received(ctx context.Context) (receiver.Counts, error) {
 	var said struct {
 		Total receiver.Counts `json:"total"`
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/_received", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.receiver+"/_received", nil)
 	if err != nil {
 		return said.Total, err
 	}
