@@ -14,6 +14,9 @@ TEST_TIMEOUT ?= 30m
 TEST_FLAGS ?=
 # The race detector needs a C compiler; Go says whether it has found one.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+# At its end a program waits for races of goroutines that are left: a second, if
+# nobody says otherwise, in each of a hundred packages.
+export GORACE ?= atexit_sleep_ms=100
 PACKAGES ?= ./...
 
 # The image that make image builds: what config/ and the chart name.

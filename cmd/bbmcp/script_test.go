@@ -107,6 +107,7 @@ func (w *installation) setup(env *testscript.Env) error {
 	if err := w.cluster.Client.Create(context.Background(), namespace); err != nil {
 		return err
 	}
+	env.Setenv("GORACE", "atexit_sleep_ms=20") // under the race detector every run would wait a second at its end
 	env.Setenv("NAMESPACE", namespace.Name)
 	env.Setenv("BBMCP_API_URL", w.gateway.URL)
 	env.Setenv("ENDPOINT", w.endpoint.URL("/"+namespace.Name))
