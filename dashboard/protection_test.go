@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/net/html/atom"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -98,6 +99,11 @@ var _ = Describe("a session", func() {
 		Expect(p.status).To(Equal(http.StatusRequestEntityTooLarge), "anybody may send this form")
 		token := newAccount(ctx, namespace, "gone", viewer)
 		Expect(cluster.Client.Delete(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gone"}})).To(Succeed())
+		Eventually(ctx, func() bool {
+			review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
+			Expect(cluster.Client.Create(ctx, review)).To(Succeed())
+			return review.Status.Authenticated
+		}).Should(BeFalse(), "the API server hears a moment later that the account is gone")
 		p = newPerson()
 		p.visit(ctx, "/dashboard/sign-in")
 		p.submit(ctx, "Sign in", fields{"token": token})
