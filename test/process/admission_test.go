@@ -19,7 +19,7 @@ import (
 // Whoever may install admission webhooks for a namespace can keep every status in it
 // from being written, by mistake most of the time.
 var _ = Describe("an admission webhook of another tenant that is", Ordered, func() {
-	const stream = 100
+	stream := size(40, 100)
 	var manager *stack.Manager
 	var quiet *tenant
 	var watch stopwatch

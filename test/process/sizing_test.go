@@ -29,6 +29,11 @@ func weigh(ctx context.Context, url string) weight {
 	return weight{samples.Sum("process_resident_memory_bytes"), inUse}
 }
 
+// add takes the least heap and the most resident memory of both.
+func (w *weight) add(other weight) {
+	w.heap, w.resident = min(w.heap, other.heap), max(w.resident, other.resident)
+}
+
 var _ = Describe("deliveries that wait", func() {
 	It("take a few KiB each of manager, gateway and etcd", SpecTimeout(8*time.Minute), func(ctx SpecContext) {
 		const payload, mebi, per = 900, 1 << 20, 10_000
@@ -52,17 +57,13 @@ var _ = Describe("deliveries that wait", func() {
 		}).WithTimeout(time.Minute).WithPolling(4 * suite.PollEvery).Should(BeNumerically(">=", n))
 
 		// Of some moments: garbage of a moment may be in use at a collection.
-		least := func(url string) weight {
-			found := weigh(ctx, url)
-			for range 20 {
-				pass(ctx, 500*time.Millisecond)
-				next := weigh(ctx, url)
-				found.heap = min(found.heap, next.heap)
-				found.resident = max(found.resident, next.resident)
-			}
-			return found
+		loaded, loadedFront := weigh(ctx, manager.MetricsURL), weigh(ctx, front.MetricsURL)
+		for range 20 {
+			pass(ctx, 500*time.Millisecond)
+			loaded.add(weigh(ctx, manager.MetricsURL))
+			loadedFront.add(weigh(ctx, front.MetricsURL))
 		}
-		loaded, loadedFront, after := least(manager.MetricsURL), least(front.MetricsURL), stored()
+		after := stored()
 		scale := float64(per) / float64(n) / mebi
 		measured("idle: manager %.0f MiB resident, gateway %.0f MiB", idle.resident/mebi, idleFront.resident/mebi)
 		measured("per 10,000 pending deliveries of 1 KiB (measured with %d): manager %.0f MiB of heap, %.0f MiB resident; gateway %.0f and %.0f MiB; etcd's file %.0f MiB",
