@@ -60,8 +60,8 @@ func installAdmission(s *scene) {
 		return verdicts[sum%len(verdicts)]
 	})
 	s.try(s.patch("Webhook", hook.Name, `{"spec":{"suspend":false}}`))
-	s.writes = s.asked("resource", "webhookdeliveries")
-	s.writesAt = time.Now()
+	s.before.writes = s.asked("resource", "webhookdeliveries")
+	s.before.at = time.Now()
 }
 
 func publishRefused(a *attacker) {
@@ -79,7 +79,7 @@ func publishRefused(a *attacker) {
 // neighbour stores some of its events, with a create and a status each.
 func (s *scene) fewWrites(found report) {
 	const most, ofNeighbour = 60, 2.5 * neighbourRate / storedEach
-	each := (s.asked("resource", "webhookdeliveries")-s.writes)/time.Since(s.writesAt).Seconds() - ofNeighbour
+	each := (s.asked("resource", "webhookdeliveries")-s.before.writes)/time.Since(s.before.at).Seconds() - ofNeighbour
 	s.figure("%.0f requests a second about the attacker's deliveries, answers %v", each, found.Answers)
 	if each > most {
 		s.Errorf("the API server was asked %.0f times a second about the attacker's deliveries, at most %d may be", each, most)

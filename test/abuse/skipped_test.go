@@ -60,17 +60,17 @@ func (s *scene) writesOfSkips() (reports, statuses float64) {
 }
 
 func (s *scene) countWrites() {
-	s.writes, s.statuses = s.writesOfSkips()
-	s.writesAt = time.Now()
+	s.before.writes, s.before.statuses = s.writesOfSkips()
+	s.before.at = time.Now()
 }
 
 // fewReports says that webhooks that are skipped thousands of times cost a few writes a
 // minute, and that their status counts it.
 func (s *scene) fewReports(found report) {
 	s.someAnswers(found)
-	took := time.Since(s.writesAt)
+	took := time.Since(s.before.at)
 	reports, statuses := s.writesOfSkips()
-	reports, statuses = reports-s.writes, statuses-s.statuses
+	reports, statuses = reports-s.before.writes, statuses-s.before.statuses
 	minutes := took.Minutes()
 	s.figure("%d events passed webhooks by in %s: %.0f writes of reports, %.0f of statuses", found.Answers["skipped"], took.Round(time.Second), reports, statuses)
 	const more = 2 // one that is under way at each end

@@ -55,12 +55,16 @@ type scene struct {
 	given     map[string]string
 	figures   *figures
 
-	fresh      []string  // tokens that the gateway has not seen
-	reviewed   float64   // reviews that the API server was asked for
-	reviewedAt time.Time // by then
-	writes     float64   // requests about deliveries, or writes of reports
-	statuses   float64   // writes of the statuses of webhooks
-	writesAt   time.Time // by then
+	fresh  []string // tokens that the gateway has not seen
+	before apiRequests
+}
+
+// apiRequests are what the API server was asked for until some time.
+type apiRequests struct {
+	reviews  float64
+	writes   float64 // requests about deliveries, or writes of reports
+	statuses float64 // writes of the statuses of webhooks
+	at       time.Time
 }
 
 // attacksOnProcesses are those of strangers, and of tenants on what all share, in the

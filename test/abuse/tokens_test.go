@@ -59,8 +59,8 @@ func (s *scene) newcomersPublish() {
 	if count > 0 {
 		s.Errorf("%d of %d valid tokens that the gateway had not seen were refused: %s", count, len(refused), example)
 	}
-	s.reviewed = s.asked("resource", "tokenreviews") + s.asked("resource", "subjectaccessreviews")
-	s.reviewedAt = time.Now()
+	s.before.reviews = s.asked("resource", "tokenreviews") + s.asked("resource", "subjectaccessreviews")
+	s.before.at = time.Now()
 }
 
 // inventTokens tries tokens that are none, on sixteen connections.
@@ -109,7 +109,7 @@ func (s *scene) fewTokenReviews(found report) {
 func (s *scene) reviewsBelow(most float64) {
 	s.Helper()
 	now := s.asked("resource", "tokenreviews") + s.asked("resource", "subjectaccessreviews")
-	each := (now - s.reviewed) / time.Since(s.reviewedAt).Seconds()
+	each := (now - s.before.reviews) / time.Since(s.before.at).Seconds()
 	s.figure("%.0f reviews a second", each)
 	if each > most {
 		s.Errorf("the API server was asked for %.0f reviews a second, at most %.0f may be", each, most)
