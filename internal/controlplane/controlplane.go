@@ -176,33 +176,28 @@ func (c *ControlPlane) startControllerManager(ctx context.Context) error {
 // KillAPIServer kills the API server (SIGKILL) and returns when it is gone. Until StartAPIServer connections to its port are
 // refused.
 func (c *ControlPlane) KillAPIServer() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stopped {
-		return errStopped
-	}
-	c.apiServer.Stop(0)
-	return nil
+	return c.withAPIServer(func(p *childprocess.Process) error {
+		p.Stop(0)
+		return nil
+	})
 }
 
 // PauseAPIServer freezes the API server (SIGSTOP): it accepts connections and answers nothing until ResumeAPIServer.
-func (c *ControlPlane) PauseAPIServer() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stopped {
-		return errStopped
-	}
-	return c.apiServer.Pause()
-}
+func (c *ControlPlane) PauseAPIServer() error { return c.withAPIServer((*childprocess.Process).Pause) }
 
 // ResumeAPIServer lets a frozen API server go on (SIGCONT).
 func (c *ControlPlane) ResumeAPIServer() error {
+	return c.withAPIServer((*childprocess.Process).Resume)
+}
+
+// withAPIServer does something to the API server's process until Stop.
+func (c *ControlPlane) withAPIServer(do func(*childprocess.Process) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped {
 		return errStopped
 	}
-	return c.apiServer.Resume()
+	return do(c.apiServer)
 }
 
 // StartAPIServer starts the API server again after KillAPIServer, on the same port with the same data, and returns when it
