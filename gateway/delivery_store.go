@@ -50,6 +50,15 @@ func (s *deliveryStore) createDelivery(ctx context.Context, draft deliveryDraft)
 	return s.addToIndex(stored), nil
 }
 
+// createRecord stores the object of an immediate success, which has paid for it.
+func (s *deliveryStore) createRecord(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
+	stored, err := s.create(ctx, object, nil)
+	if err == nil {
+		s.addToIndex(stored)
+	}
+	return err
+}
+
 // addToIndex adds what the API server has stored to the index of this replica.
 func (s *deliveryStore) addToIndex(stored *v1alpha1.WebhookDelivery) *store.DeliveryEntry {
 	s.index.ApplyWrite(stored)

@@ -15,6 +15,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
+// batchWidth is how many events of a batch are published at once.
+const batchWidth = 4
+
 // publishBatch publishes each event of a batch independently.
 func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, publisher batchPublisher, body []byte, answer *publishAnswer) error {
 	if err := in.refuseIdempotencyKey(); err != nil {
@@ -65,7 +68,7 @@ type batchPublisher struct {
 // callers, are not affected.
 func (b batchPublisher) publishGuarded(ctx context.Context, header http.Header, item []byte) (result rest.BatchResult, p *problem) {
 	if err := b.g.panics.Do(panics.Event, func() { result, p = b.publishItem(ctx, header, item) }); err != nil {
-		b.g.metrics.published(outcomeFailed)
+		b.g.metrics.publish.published(outcomeFailed)
 		return refuseItem(err)
 	}
 	return result, p
@@ -75,15 +78,15 @@ func (b batchPublisher) publishGuarded(ctx context.Context, header http.Header, 
 func (b batchPublisher) publishItem(ctx context.Context, header http.Header, item []byte) (rest.BatchResult, *problem) {
 	event, err := parseCloudEvent(item)
 	if err != nil {
-		b.g.metrics.published(outcomeRefused)
+		b.g.metrics.publish.published(outcomeRefused)
 		return refuseItem(problemFromPayload(err, nil))
 	}
-	event.applyTraceParent(header)
-	published, err := (&pipeline{g: b.g, caller: b.caller, namespace: b.namespace, event: event, preference: b.preference}).run(ctx)
+	applyTraceParent(event, header)
+	published, err := b.g.publisher.publish(ctx, publishRequest{caller: b.caller, namespace: b.namespace, event: event, wait: b.preference.wait})
 	if err != nil {
 		return refuseItem(err)
 	}
-	return rest.BatchResult{Status: http.StatusAccepted, Published: published}, nil
+	return rest.BatchResult{Status: http.StatusAccepted, Published: presentPublished(published)}, nil
 }
 
 func refuseItem(err error) (rest.BatchResult, *problem) {

@@ -114,8 +114,8 @@ func FuzzHeaders(f *testing.F) {
 			_, err := in.detectFormat()
 			checkProblemSize(t, err, nil)
 			p := &parsedEvent{}
-			checkProblemSize(t, p.applyIdempotencyKey(header), nil)
-			p.applyTraceParent(header)
+			checkProblemSize(t, applyIdempotencyKey(p, header), nil)
+			applyTraceParent(p, header)
 			checkProblemSize(t, in.refuseIdempotencyKey(), nil)
 			_ = isRequestID(header.Get(requestIDHeader))
 		})

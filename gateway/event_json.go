@@ -18,20 +18,6 @@ const wholeBody = "body"
 // keyHeader makes publishing idempotent, like the member id.
 const keyHeader = "Idempotency-Key"
 
-// parsedEvent is one event of a request. Its event type and id are valid; its data is not
-// checked yet.
-type parsedEvent struct {
-	id          string // "": none was given
-	eventType   string
-	data        []byte     // JSON text in any spelling
-	timestamp   *time.Time // nil: none was given
-	traceParent string     // "" or valid
-
-	// fieldNames are the publisher's names for fields that package payload names
-	// otherwise.
-	fieldNames map[string]string
-}
-
 // parseJSONEvent parses {"event":…,"data":…,"timestamp":…,"id":…}. It is strict: a
 // misspelt member must not be ignored. Errors are *payload.Error.
 func parseJSONEvent(body []byte) (*parsedEvent, error) {
@@ -83,7 +69,7 @@ func timestamp(member payload.Member) (*time.Time, error) {
 }
 
 // applyIdempotencyKey sets the id from the header Idempotency-Key, if there is one.
-func (p *parsedEvent) applyIdempotencyKey(header http.Header) error {
+func applyIdempotencyKey(p *parsedEvent, header http.Header) error {
 	field := "header." + keyHeader
 	refuse := func(detail string) error {
 		return &payload.Error{Field: field, Reason: payload.InvalidEventID, Detail: detail}
@@ -107,7 +93,7 @@ func (p *parsedEvent) applyIdempotencyKey(header http.Header) error {
 
 // applyTraceParent sets the trace context from the request, if it is valid and the event
 // has none of its own. An invalid one is ignored (W3C Trace Context, section 3.2).
-func (p *parsedEvent) applyTraceParent(header http.Header) {
+func applyTraceParent(p *parsedEvent, header http.Header) {
 	if values := header.Values("Traceparent"); p.traceParent == "" && len(values) == 1 && tracing.IsTraceParent(values[0]) {
 		p.traceParent = values[0]
 	}

@@ -7,7 +7,10 @@ import (
 	"net/http"
 	"time"
 
+	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
+	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
@@ -49,7 +52,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	prefer := parsePrefer(in.request.Header, g.attempter.wait)
+	prefer := parsePrefer(in.request.Header, g.publisher.defaultWait())
 	ctx, cancel := context.WithTimeout(ctx, g.requestTime(namespace)+prefer.wait)
 	defer cancel()
 	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
@@ -61,15 +64,31 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	}
 	event, err := in.parseEvent(as, body)
 	if err != nil {
-		g.metrics.published(outcomeRefused)
+		g.metrics.publish.published(outcomeRefused)
 		return nil, failRequest(ctx, err)
 	}
-	published, err := (&pipeline{g: g, caller: publisher, namespace: namespace, event: event, preference: prefer}).run(ctx)
+	published, err := g.publisher.publish(ctx, publishRequest{caller: publisher, namespace: namespace, event: event, wait: prefer.wait})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	answer.Body = published
+	answer.Body = presentPublished(published)
 	return answer, nil
+}
+
+func presentPublished(result *publishResult) *rest.Published {
+	published := &rest.Published{EventID: result.eventID, Deliveries: presentPublishedDeliveries(result.deliveries), Skipped: []rest.SkippedWebhook{}}
+	for _, each := range result.skipped {
+		published.Skipped = append(published.Skipped, rest.SkippedWebhook{WebhookID: store.WebhookID(each.webhook), Reason: each.reason})
+	}
+	return published
+}
+
+func presentPublishedDeliveries(deliveries []*store.DeliveryEntry) []rest.PublishedDelivery {
+	all := []rest.PublishedDelivery{}
+	for _, r := range deliveries {
+		all = append(all, rest.PublishedDelivery{DeliveryID: r.ID, WebhookID: identity.WebhookID(r.Namespace, r.Webhook), Status: presentState(r.State)})
+	}
+	return all
 }
 
 // refuseLarge refuses a large body while the byte budget of the caller's namespace is used up: keeping and checking it
@@ -78,25 +97,25 @@ func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher
 	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || publisher.Namespace != namespace {
 		return nil
 	}
-	refused := g.store.writes.checkBytes(namespace)
+	refused := g.publisher.checkBytes(namespace)
 	if refused == nil {
 		return nil
 	}
-	g.metrics.published(outcomeRefused)
+	g.metrics.publish.published(outcomeRefused)
 	requestInfoOf(ctx).body.discard()
 	return refused
 }
 
 // requestTime is how long a request may take to store its deliveries: longer where writes take long.
 func (g *Gateway) requestTime(namespace string) time.Duration {
-	return publishTimeout + g.store.timeouts.Timeout(namespace) - writetimeout.Min
+	return publishTimeout + g.publisher.writeTimeout(namespace) - writetimeout.Min
 }
 
 // permitHeader checks the right to publish an event whose attributes are in the header, before any of the body is read.
 func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string) error {
 	event, err := in.parseEvent(formatBinary, nil)
 	if err != nil {
-		g.metrics.published(outcomeRefused)
+		g.metrics.publish.published(outcomeRefused)
 		return err
 	}
 	return g.requireRight(ctx, publisher, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: event.eventType})

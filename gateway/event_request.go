@@ -124,14 +124,14 @@ func (in *PublishRequest) parseEvent(as bodyFormat, body []byte) (*parsedEvent, 
 		p, err = parseJSONEvent(body)
 	}
 	if err == nil && as == formatJSON {
-		err = p.applyIdempotencyKey(header)
+		err = applyIdempotencyKey(p, header)
 	} else if err == nil {
 		err = in.refuseIdempotencyKey()
 	}
 	if err != nil {
 		return nil, problemFromPayload(err, nil)
 	}
-	p.applyTraceParent(header)
+	applyTraceParent(p, header)
 	return p, nil
 }
 

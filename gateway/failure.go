@@ -10,7 +10,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
@@ -74,7 +73,7 @@ func reasonOf(err error) string {
 type publishError struct {
 	cause      error
 	eventID    string
-	deliveries []rest.PublishedDelivery
+	deliveries []*store.DeliveryEntry
 }
 
 func (e *publishError) Error() string { return e.cause.Error() }

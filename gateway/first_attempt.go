@@ -8,13 +8,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
@@ -50,12 +48,12 @@ func DefaultFirstAttempts() FirstAttempts {
 
 // attempter makes first attempts.
 type attempter struct {
-	sender    Dispatcher
+	sender    sender
 	secrets   *signingsecret.Reader
 	limiter   *limiter
 	wait      time.Duration // 0: no first attempts
 	forbidden func() []netip.Prefix
-	metrics   *Metrics
+	metrics   *publishMetrics
 	panics    *panics.Guard
 	logger    *slog.Logger
 	now       func() time.Time
@@ -201,158 +199,6 @@ func (a *firstAttempt) mustRecord() bool {
 // logEntry returns the attempt as objects hold it. It must have ended.
 func (a *firstAttempt) logEntry() v1alpha1.Attempt {
 	return attemptlog.Entry(1, &a.result, a.primaryKey, a.endpointRevision)
-}
-
-// awaitAttempts waits for first attempts to end, at most for wait in all. Those still under way then are overdue, and
-// are handed over.
-func awaitAttempts(attempts []*firstAttempt, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for i, a := range attempts {
-		select {
-		case <-a.done:
-		case <-timer.C:
-			for _, other := range attempts[i:] {
-				if !other.hasEnded() {
-					other.attempter.metrics.firstAttemptOverdue()
-				}
-			}
-			return
-		}
-	}
-}
-
-// storeReserve is what first attempts leave of a request's time for storing deliveries.
-const storeReserve = 10 * time.Second
-
-// attemptWait is how long a request may wait for first attempts: at most as long as its publisher prefers, less for the
-// late events of a large batch.
-func attemptWait(ctx context.Context, prefers time.Duration) time.Duration {
-	deadline, ok := ctx.Deadline()
-	switch {
-	case ctx.Err() != nil:
-		return 0
-	case !ok:
-		return prefers
-	}
-	return min(prefers, time.Until(deadline)-storeReserve)
-}
-
-// attemptTargets starts the first attempts and returns them, with the targets that are stored first. An attempt that an
-// earlier request for the same event made is not repeated.
-func (p *pipeline) attemptTargets(ctx context.Context, targets []*target) (attempts []*firstAttempt, durable []*target) {
-	var unattempted []*target
-	for _, t := range targets {
-		if t.attempt = p.priorAttempts[t.deliveryName]; t.attempt == nil {
-			unattempted = append(unattempted, t)
-		}
-	}
-	durable = p.startAttempts(ctx, unattempted)
-	for _, t := range targets {
-		if t.attempt != nil {
-			attempts = append(attempts, t.attempt)
-		}
-	}
-	return attempts, durable
-}
-
-// startAttempts returns the targets that get no first attempt.
-func (p *pipeline) startAttempts(ctx context.Context, targets []*target) (durable []*target) {
-	f := p.g.attempter
-	reason := refusal("")
-	switch {
-	case f.wait <= 0:
-		reason = refusedOff
-	case p.preference.wait <= 0:
-		reason = refusedAsync
-	case attemptWait(ctx, p.preference.wait) <= 0:
-		reason = refusedLate
-	}
-	if reason != "" {
-		f.metrics.firstAttemptRefused(reason, len(targets))
-		return targets
-	}
-	full, unread, durable := p.startEach(targets, f.acquireNow)
-	if len(unread) > 0 { // those whose secrets are at hand are under way
-		waiting, cancel := context.WithTimeout(ctx, p.preference.wait/2)
-		f.secrets.Await(waiting, webhookUIDs(unread))
-		cancel()
-		late, unread, left := p.startEach(unread, f.acquireNow)
-		f.metrics.firstAttemptRefused(refusedSecret, len(unread))
-		full, durable = append(full, late...), slices.Concat(durable, unread, left)
-	}
-	if len(full) > 0 {
-		waiting, cancel := context.WithTimeout(ctx, min(f.maxSlotWait(), p.preference.wait))
-		defer cancel()
-		full, unread, left := p.startEach(full, f.acquireQueued(waiting))
-		f.metrics.firstAttemptRefused(refusedFull, len(full))
-		f.metrics.firstAttemptRefused(refusedSecret, len(unread))
-		durable = slices.Concat(durable, full, unread, left)
-	}
-	return durable
-}
-
-func webhookUIDs(targets []*target) (uids []types.UID) {
-	for _, t := range targets {
-		uids = append(uids, t.webhook.UID)
-	}
-	return uids
-}
-
-// startEach returns the targets without a free slot, those whose secret is being read, and those that get no first
-// attempt for another reason.
-func (p *pipeline) startEach(targets []*target, acquire acquireFunc) (full, unread, others []*target) {
-	f := p.g.attempter
-	digest := sha256.Sum256(p.payload)
-	for _, t := range targets {
-		hasWaiting := func(before time.Time) bool {
-			return p.g.deliveries.HasWaiting(t.webhook, before, f.now())
-		}
-		attempt, reason := f.start(p.newDraft(t), digest, acquire, hasWaiting)
-		switch {
-		case attempt != nil:
-			t.attempt = attempt
-		case reason == refusedFull:
-			full = append(full, t)
-		case reason == refusedReading:
-			unread = append(unread, t)
-		default:
-			f.metrics.firstAttemptRefused(reason, 1)
-			others = append(others, t)
-		}
-	}
-	return full, unread, others
-}
-
-// keepSucceeded notes the deliveries whose first attempts succeeded, and returns the other targets and those that must
-// be stored all the same.
-func (p *pipeline) keepSucceeded(targets []*target) []*target {
-	var delivered []*firstAttempt
-	var others []*target
-	for _, t := range targets {
-		switch {
-		case t.attempt == nil:
-		case t.attempt.hasSucceeded() && !t.attempt.mustRecord():
-			delivered = append(delivered, t.attempt)
-		default:
-			others = append(others, t)
-		}
-	}
-	p.g.dedup.remember(delivered...) // before any of them waits for its record
-	for _, a := range delivered {
-		p.addDelivery(a.indexEntry())
-		p.g.recorder.offer(a)
-	}
-	return others
-}
-
-// keepSuccess notes a delivery that needs no object, as its first attempt has succeeded after all.
-func (p *pipeline) keepSuccess(a *firstAttempt) *store.DeliveryEntry {
-	r := a.indexEntry()
-	p.addDelivery(r)
-	p.g.dedup.remember(a)
-	p.g.recorder.offer(a)
-	return r
 }
 
 // indexEntry returns a delivery that succeeded as DeliveryIndex would hold it.

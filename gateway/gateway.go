@@ -26,11 +26,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/authz"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
-	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
-	"bbmcp.quietstack.com/webhooks/internal/skipped"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
-	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
 
 // Dispatcher is the part of the dispatcher sidecar's client that the gateway uses.
@@ -105,7 +102,6 @@ type Gateway struct {
 	accessLog     *slog.Logger
 	now           func() time.Time
 	random        io.Reader
-	tracer        *tracing.Tracer
 
 	webhooks    *store.WebhookIndex
 	deliveries  *store.DeliveryIndex
@@ -113,17 +109,8 @@ type Gateway struct {
 	broadcaster *broadcaster
 	dashboard   *dashboard.Dashboard // nil: there is none
 
-	attempter    *attempter
-	dedup        *dedupWindow
-	unstored     *unstoredAttempts
-	recorder     *recorder
-	skipReporter *skipReporter
-
-	eventIDs  *eventIDs
-	store     *deliveryStore
-	throttles *storeThrottles
+	publisher *publisher
 	staleness *store.Staleness
-	deletions *deletionSweeper
 
 	background sync.WaitGroup
 }
@@ -147,23 +134,20 @@ func New(o Options) (*Gateway, error) {
 		authenticator: auth.NewAuthenticator(o.Tokens), authorizer: auth.NewAuthorizer(o.Rights), proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
 		reads:   newNamespaceSemaphore(readBytesAtOnce, o.Now),
-		metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random, tracer: o.Tracer,
+		metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random,
 		webhooks: store.NewWebhookIndex(o.Now), deliveries: store.NewDeliveryIndex(o.Now), eventTypes: store.NewEventTypeIndex(o.Now, o.AllowUnregistered),
 		broadcaster: newBroadcaster(),
 	}
-	g.skipReporter = &skipReporter{
-		client: o.Client, object: o.Skipped, replica: o.Replica,
-		panics: o.Panics, logger: o.Logger, now: o.Now, unreported: map[skipped.Webhook]skipped.Count{},
-	}
 	g.webhooks.Panics, g.deliveries.Panics, g.eventTypes.Panics = o.Panics, o.Panics, o.Panics
-	g.eventIDs = &eventIDs{now: o.Now, random: o.Random}
-	g.store = &deliveryStore{
-		client: o.Client, index: g.deliveries, writes: newWriteBudget(o.Limits, o.Now), timeouts: writetimeout.New(o.Now),
-		terminating: newTerminatingNamespaces(o.Now), now: o.Now,
-	}
 	g.staleness = store.NewStaleness(o.Client, g.webhooks, g.deliveries, g.eventTypes)
-	g.setUpAttempts(o)
-	subscribe(g)
+	g.publisher = newPublisher(publisherOptions{
+		Client: o.Client, Sender: o.Dispatcher, Forbidden: o.Forbidden, Namespaces: o.Namespaces, Limits: o.Limits,
+		First: o.First, Skipped: o.Skipped, Replica: o.Replica,
+		Webhooks: g.webhooks, Deliveries: g.deliveries, EventTypes: g.eventTypes, RequireRight: g.requireRight,
+		Tracer: o.Tracer, Metrics: o.Metrics.publish, Panics: o.Panics, Logger: o.Logger, Now: o.Now, Random: o.Random,
+	})
+	g.webhooks.OnChange(func(webhook *v1alpha1.Webhook) { g.broadcaster.notify(webhook.Namespace, webhook.Name, "") })
+	g.deliveries.OnChange(func(r *store.DeliveryEntry, _ bool) { g.broadcaster.notify(r.Namespace, r.Webhook, r.ID) })
 	if o.Dashboard {
 		if g.dashboard, err = g.newDashboard(); err != nil {
 			return nil, err
@@ -179,43 +163,6 @@ func (g *Gateway) Close() {
 	}
 }
 
-// setUpAttempts sets up first attempts, the dedup window and the recorder.
-func (g *Gateway) setUpAttempts(o Options) {
-	g.attempter = &attempter{
-		sender: o.Dispatcher, secrets: signingsecret.NewReader(o.Client, o.Now), wait: o.First.Wait,
-		limiter:   newLimiter(o.First.Slots, o.First.PerWebhook, o.First.PerDestination, o.First.Wait),
-		forbidden: o.Forbidden, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, now: o.Now,
-	}
-	g.dedup, g.unstored = newDedupWindow(o.First.Dedup, o.Now), newUnstoredAttempts(o.Now)
-	create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
-		stored, err := g.store.create(ctx, object, nil) // records have paid for it
-		if err == nil {
-			g.store.addToIndex(stored)
-		}
-		return err
-	}
-	g.recorder = newRecorder(o.First.Records, create, g.deliveries.IsControllerBehind, g.store.writes, o.Metrics, o.Panics, o.Now)
-	g.throttles = newStoreThrottles(g.attempter.limiter, o.Now)
-	g.deletions = &deletionSweeper{
-		webhooks: g.webhooks, secrets: g.attempter.secrets, limiter: g.attempter.limiter, recorder: g.recorder, unstored: g.unstored,
-	}
-}
-
-// subscribe lets the parts of the gateway that depend on what is in memory know of its changes.
-func subscribe(g *Gateway) {
-	g.webhooks.OnDelete(func(webhook *v1alpha1.Webhook) {
-		g.deletions.forget(keyOf(webhook))
-		g.skipReporter.forgetWebhook(webhook)
-	})
-	g.webhooks.OnChange(func(webhook *v1alpha1.Webhook) { g.broadcaster.notify(webhook.Namespace, webhook.Name, "") })
-	g.deliveries.OnChange(func(r *store.DeliveryEntry, gone bool) {
-		if !gone {
-			observeDelivery(g.attempter.limiter, r, g.now())
-		}
-		g.broadcaster.notify(r.Namespace, r.Webhook, r.ID)
-	})
-}
-
 // Start follows the API server in the background until ctx ends.
 func (g *Gateway) Start(ctx context.Context) {
 	ctx = logr.NewContextWithSlogLogger(ctx, g.logger)
@@ -227,8 +174,7 @@ func (g *Gateway) Start(ctx context.Context) {
 	g.eventTypes.Start(ctx, watchcache.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
 	go g.authenticator.ReadKeys(ctx)
 	go g.keepAlive(ctx)
-	g.background.Go(func() { g.recorder.run(ctx) })
-	g.background.Go(func() { g.skipReporter.run(ctx) })
+	g.background.Go(func() { g.publisher.run(ctx) })
 }
 
 // keepAlive drops the state of deleted webhooks and keeps the watches from going stale, until ctx ends.
@@ -241,7 +187,7 @@ func (g *Gateway) keepAlive(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		_ = g.panics.Do(panics.Background, g.deletions.sweep)
+		_ = g.panics.Do(panics.Background, g.publisher.sweep)
 		g.staleness.Beat(ctx)
 	}
 }
@@ -255,7 +201,7 @@ func (g *Gateway) Ready() error { return g.staleness.CheckSynced() }
 func (g *Gateway) Drain(ctx context.Context) error {
 	settled := make(chan struct{})
 	go func() {
-		g.attempter.unsettled.Wait()
+		g.publisher.awaitSettled()
 		close(settled)
 	}()
 	select {

@@ -16,9 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
-	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
-	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
 // newBrokenGateway is a gateway that lacks what it needs: whatever it does panics.
@@ -28,7 +26,6 @@ func newBrokenGateway(t *testing.T) (g *Gateway, recovered func(panics.Place) fl
 	quiet := slog.New(slog.DiscardHandler)
 	g = &Gateway{
 		metrics: NewMetrics(registry), panics: panics.New(registry, quiet), accessLog: quiet, now: time.Now,
-		tracer: (*tracing.Tracer)(nil),
 	}
 	return g, func(place panics.Place) float64 {
 		t.Helper()
@@ -121,8 +118,8 @@ func TestPanicInAnEventFailsOnlyItsItem(t *testing.T) {
 
 func TestPanicInADeliveryFailsItsEvent(t *testing.T) {
 	g, recovered := newBrokenGateway(t)
-	p := &pipeline{g: g, existing: map[string]*store.DeliveryEntry{}, eventID: "evt_1"}
-	err := p.storeAll(context.Background(), []*target{{released: true}, {released: true}})
+	stage := &storeStage{panics: g.panics}
+	err := stage.createAll(context.Background(), newEventScope(publishRequest{}), []*target{{released: true}, {released: true}}, stage.create)
 	if err == nil || problemFromError(err).Status != http.StatusInternalServerError {
 		t.Fatalf("got %v", err)
 	}

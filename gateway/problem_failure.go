@@ -16,7 +16,7 @@ import (
 func problemFromError(err error) *problem {
 	if e, ok := errors.AsType[*publishError](err); ok {
 		p := problemFromError(e.cause)
-		p.EventID, p.Deliveries = e.eventID, e.deliveries
+		p.EventID, p.Deliveries = e.eventID, presentPublishedDeliveries(e.deliveries)
 		return p
 	}
 	if p, ok := errors.AsType[*problem](err); ok {

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
@@ -86,7 +85,7 @@ func TestProblemFromError(t *testing.T) {
 			status: 503, reason: "Unavailable", detail: "storing the deliveries is not possible at the moment; try again", retryAfter: "1",
 		},
 		"an event that was published in part": {
-			err:   &publishError{cause: &createError{down}, eventID: "e1", deliveries: []rest.PublishedDelivery{{DeliveryID: "d1"}}},
+			err:   &publishError{cause: &createError{down}, eventID: "e1", deliveries: []*store.DeliveryEntry{{ID: "d1"}}},
 			class: failurePlatform, cause: down, eventID: "e1", deliveries: 1,
 			status: 503, reason: "Unavailable", detail: "storing the deliveries is not possible at the moment; try again", retryAfter: "1",
 		},

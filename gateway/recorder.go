@@ -56,7 +56,7 @@ type recorder struct {
 	create   func(context.Context, *v1alpha1.WebhookDelivery) error
 	isBehind func(namespace string) bool // the controller has too many records of the namespace to acknowledge
 	writes   *writeBudget
-	metrics  *Metrics
+	metrics  *publishMetrics
 	panics   *panics.Guard
 	now      func() time.Time
 	queue    *recordQueue
@@ -79,7 +79,7 @@ type webhookRecords struct {
 	unconfirmed []*v1alpha1.WebhookDelivery
 }
 
-func newRecorder(limits RecordBudget, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, writes *writeBudget, metrics *Metrics, guard *panics.Guard, now func() time.Time) *recorder {
+func newRecorder(limits RecordBudget, create func(context.Context, *v1alpha1.WebhookDelivery) error, behind func(namespace string) bool, writes *writeBudget, metrics *publishMetrics, guard *panics.Guard, now func() time.Time) *recorder {
 	return &recorder{
 		limits: limits, create: create, isBehind: behind, writes: writes, metrics: metrics, panics: guard, now: now,
 		queue: newRecordQueue(), webhooks: map[types.UID]*webhookRecords{},

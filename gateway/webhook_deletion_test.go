@@ -39,7 +39,7 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 		webhooks: store.NewWebhookIndex(time.Now), secrets: signingsecret.NewReader(secrets, time.Now),
 		limiter: newLimiter(64, 8, 16, time.Second), unstored: newUnstoredAttempts(time.Now),
 		recorder: newRecorder(RecordBudget{Rate: 100, Burst: 2, Total: 100}, create, func(string) bool { return false },
-			newWriteBudget(store.DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now),
+			newWriteBudget(store.DefaultLimits(), time.Now), newPublishMetrics(prometheus.NewRegistry()), nil, time.Now),
 	}
 	d.webhooks.OnDelete(func(webhook *v1alpha1.Webhook) { d.forget(keyOf(webhook)) })
 

@@ -11,7 +11,6 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
-	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -58,28 +57,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	eventID, err := g.eventIDs.generate("test_")
-	if err != nil {
-		return nil, failRequest(ctx, err)
-	}
-	if refused := g.store.writes.check(namespace); refused != nil {
-		return nil, failRequest(ctx, refused)
-	}
-	// A test fills the backlog like any event, and says so if it cannot.
-	admitted := g.deliveries.Reserve(g.limits, namespace, int64(len(body)), []store.QuotaRequest{{Webhook: webhook.Name, WebhookID: store.WebhookID(webhook), RefuseIfFull: true}})
-	if admitted.Refused != nil {
-		return nil, failRequest(ctx, admitted.Refused)
-	}
-	defer g.deliveries.Release(namespace, webhook.Name, int64(len(body)))
-	reserved, refused := g.store.writes.reserve(namespace, len(body), 1)
-	if refused != nil {
-		return nil, failRequest(ctx, refused)
-	}
-	defer reserved[0].release()
-	sent, err := g.store.createDelivery(ctx, deliveryDraft{
-		webhook: webhook, eventID: eventID, eventType: in.Body.Event, payload: body,
-		accepted: now, publishedBy: caller.Name(), test: true, reservation: reserved[0],
-	})
+	sent, err := g.publisher.publishTest(ctx, testEvent{webhook: webhook, eventType: in.Body.Event, payload: body, accepted: now, publishedBy: caller.Name()})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}

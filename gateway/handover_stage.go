@@ -23,61 +23,80 @@ const (
 	settlePause = 200 * time.Millisecond
 )
 
-// storeAttempted creates the object of a delivery whose first attempt failed, or is overdue. For an overdue attempt the
-// object says until when the controller leaves the delivery to this gateway.
-func (p *pipeline) storeAttempted(ctx context.Context, t *target) (*store.DeliveryEntry, error) {
+// handOverStage stores the deliveries whose first attempts failed or are overdue, and so hands them over to the
+// controller.
+type handOverStage struct {
+	store     *storeStage
+	record    *recordStage
+	attempter *attempter
+	unstored  *unstoredAttempts
+	panics    *panics.Guard
+}
+
+// run stores deliveries. Those whose objects were not begun when an error came are abandoned.
+func (h *handOverStage) run(ctx context.Context, s *eventScope, targets []*target) error {
+	err := h.store.createAll(ctx, s, targets, h.create)
+	if err != nil {
+		h.abandon(targets)
+	}
+	return err
+}
+
+// create creates the object of a delivery whose first attempt failed, or is overdue. For an overdue attempt the object
+// says until when the controller leaves the delivery to this gateway.
+func (h *handOverStage) create(ctx context.Context, s *eventScope, t *target) (*store.DeliveryEntry, error) {
 	a := t.attempt
 	object := a.draft.object()
 	out := !a.hasEnded()
 	switch {
 	case out:
-		until := p.g.now().Add(a.request.Timeout + handOverMargin)
+		until := h.attempter.now().Add(a.request.Timeout + handOverMargin)
 		object.Spec.NotBefore = new(metav1.NewMicroTime(until.UTC().Truncate(time.Microsecond)))
 	case a.err != nil: // lost: the controller repeats it
 	case a.result.Succeeded() && !a.mustRecord(): // the attempt has succeeded meanwhile
-		return p.keepSuccess(a), nil
+		return h.record.recordLate(s, a), nil
 	default:
 		object.Spec.FirstAttempt = new(a.logEntry())
 	}
-	stored, err := p.g.store.create(ctx, object, t.reservation) // not the attempt's reservation if the event is repeated
+	stored, err := h.store.objects.create(ctx, object, t.reservation) // not the attempt's reservation if the event is repeated
 	if err != nil {
-		p.abandonAttempt(a)
+		h.abandonAttempt(a)
 		return nil, err
 	}
-	p.g.unstored.remove(a)
+	h.unstored.remove(a)
 	if out && stored.Spec.NotBefore.Equal(object.Spec.NotBefore) {
-		p.g.attempter.unsettled.Go(func() {
-			_ = p.g.panics.Do(panics.Delivery, func() { p.g.attempter.writeOutcome(p.g.store, a, stored) }) // the controller takes over
+		h.attempter.unsettled.Go(func() {
+			_ = h.panics.Do(panics.Delivery, func() { h.attempter.writeOutcome(h.store.objects, a, stored) }) // the controller takes over
 		})
 	}
-	return p.acceptStored(a.draft, stored)
+	return h.store.accept(s, a.draft, stored)
 }
 
-// abandonAttempts lets go of the first attempts of a request that fails before their objects were begun.
-func (p *pipeline) abandonAttempts(targets []*target) {
+// abandon lets go of the first attempts of a request that fails before their objects were begun.
+func (h *handOverStage) abandon(targets []*target) {
 	for _, t := range targets {
 		if !t.storeBegun {
-			p.abandonAttempt(t.attempt)
+			h.abandonAttempt(t.attempt)
 		}
 	}
 }
 
 // abandonAttempt remembers a first attempt whose delivery has no object, and the delivery itself once the attempt
 // succeeds: if the event is published again, the attempt is not repeated.
-func (p *pipeline) abandonAttempt(a *firstAttempt) {
-	p.g.unstored.add(a)
-	p.g.attempter.unsettled.Go(func() {
+func (h *handOverStage) abandonAttempt(a *firstAttempt) {
+	h.unstored.add(a)
+	h.attempter.unsettled.Go(func() {
 		<-a.done
 		if a.hasSucceeded() && !a.mustRecord() {
-			_ = p.g.panics.Do(panics.Delivery, func() { p.g.dedup.remember(a) })
-			p.g.unstored.remove(a)
+			_ = h.panics.Do(panics.Delivery, func() { h.record.window.remember(a) })
+			h.unstored.remove(a)
 		}
 	})
 }
 
 // writeOutcome writes the outcome of an attempt that was handed over onto the object as it was created: if another
 // writer was first, its state counts. The controller decides what follows.
-func (f *attempter) writeOutcome(store *deliveryStore, a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
+func (f *attempter) writeOutcome(objects *deliveryStore, a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
 	<-a.done
 	if a.err != nil { // the controller takes over at notBefore
 		f.metrics.handedOver(handOverTakenOver)
@@ -95,10 +114,10 @@ func (f *attempter) writeOutcome(store *deliveryStore, a *firstAttempt, stored *
 	}
 	for { // once at least: the create may have used all the time
 		written := out.DeepCopy()
-		err := store.updateStatus(written)
+		err := objects.updateStatus(written)
 		switch {
 		case err == nil:
-			store.index.ApplyWrite(written)
+			objects.index.ApplyWrite(written)
 			f.metrics.handedOver(handOverSettled)
 			return
 		case denial.IsConflict(err), denial.IsNotFound(err), denial.IsLasting(err), !f.now().Before(stored.Spec.NotBefore.Time):
