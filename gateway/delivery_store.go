@@ -5,7 +5,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -125,8 +124,7 @@ func isTransient(err error) bool {
 		return true // the network, a timeout
 	}
 	code := status.Status().Code
-	return code >= http.StatusInternalServerError || code == http.StatusTooManyRequests ||
-		code == http.StatusConflict || code == http.StatusNotFound
+	return code >= codeServerError || code == codeTooManyRequests || code == codeConflict || code == codeNotFound
 }
 
 // sleep waits; false: ctx has ended.

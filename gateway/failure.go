@@ -5,7 +5,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -174,8 +173,16 @@ func (e *createError) reasonName() string {
 	return reasonUnavailable
 }
 
+// Codes of the API server's answers.
+const (
+	codeNotFound        = 404
+	codeConflict        = 409
+	codeTooManyRequests = 429
+	codeServerError     = 500 // and above
+)
+
 // isTooManyRequests reports whether a policy refused a write with 429, which may pass later.
 func isTooManyRequests(err error) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
-	return ok && status.Status().Code == http.StatusTooManyRequests && !denial.IsLasting(err)
+	return ok && status.Status().Code == codeTooManyRequests && !denial.IsLasting(err)
 }

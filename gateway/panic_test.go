@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -112,18 +111,6 @@ func TestPanicInAnEventFailsOnlyItsItem(t *testing.T) {
 		t.Fatalf("got %+v", answer.Body)
 	}
 	if n := recovered(panics.Event); n != 2 {
-		t.Errorf("%v panics are counted", n)
-	}
-}
-
-func TestPanicInADeliveryFailsItsEvent(t *testing.T) {
-	g, recovered := newBrokenGateway(t)
-	stage := &storeStage{panics: g.panics}
-	err := stage.createAll(context.Background(), newEventScope(publishRequest{}), []*target{{released: true}, {released: true}}, stage.create)
-	if err == nil || problemFromError(err).Status != http.StatusInternalServerError {
-		t.Fatalf("got %v", err)
-	}
-	if n := recovered(panics.Delivery); n < 1 {
 		t.Errorf("%v panics are counted", n)
 	}
 }
