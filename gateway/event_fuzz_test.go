@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/test/cost"
 )
@@ -96,7 +98,7 @@ func FuzzHeaders(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1])
 	}
-	webhook := webhookNamed("orders", "https://example.com/")
+	webhook := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Name: "orders", UID: "orders"}, Spec: v1alpha1.WebhookSpec{URL: "https://example.com/"}}
 	f.Fuzz(func(t *testing.T, name, value string) {
 		size := len(name) + len(value)
 		header := http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/x"}, "Ce-Type": {"a"}}

@@ -78,12 +78,12 @@ func TestUnrecordedSuccessesCountOnceThoughAnswersGetLost(t *testing.T) {
 			n++
 			switch n % 5 {
 			case 1: // the create never arrives
-				return unavailable("storing", errors.New("no answer"))
+				return &unavailableError{"storing", errors.New("no answer")}
 			case 2:
-				return newProblem(422, reasonPolicyDenied, "not here")
+				return &eventError{reason: "PolicyDenied", detail: "not here"}
 			case 3:
 				stored[object.Name] = store.UnrecordedCount(object)
-				return unavailable("storing", errors.New("the answer is lost"))
+				return &unavailableError{"storing", errors.New("the answer is lost")}
 			}
 			stored[object.Name] = store.UnrecordedCount(object)
 			return nil
@@ -121,8 +121,8 @@ func TestRecordThatIsNotStoredSpendsNoBytes(t *testing.T) {
 		counted bool
 	}{
 		"the record is stored":      {nil, false, true},
-		"the create gets no answer": {unavailable("storing", errors.New("no answer")), false, true},
-		"the create is refused":     {newProblem(422, reasonPolicyDenied, "not here"), false, false},
+		"the create gets no answer": {&unavailableError{"storing", errors.New("no answer")}, false, true},
+		"the create is refused":     {&eventError{reason: "PolicyDenied", detail: "not here"}, false, false},
 		"the controller is behind":  {nil, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestUnconfirmedRecordsAreConfirmedWhileAnotherNamespaceHangs(t *testing.T) 
 		create := func(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
 			if hangs || object.Namespace == "hangs" {
 				<-ctx.Done()
-				return unavailable("storing", ctx.Err())
+				return &unavailableError{"storing", ctx.Err()}
 			}
 			closed.Add(1)
 			return nil
