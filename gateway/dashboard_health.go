@@ -44,7 +44,7 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 		h := dashboard.Health{
 			LastSuccess: presentTime(webhook.Status.LastSuccessTime), LastFailure: presentTime(webhook.Status.LastFailureTime),
 			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.g.limits.WebhookQuota(),
-			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.g.publisher.countUnreported(webhook.UID),
+			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.g.publisher.CountUnreported(webhook.UID),
 			Failed:    webhook.Status.DeliveriesFailed,
 			Unsampled: settings.Record(webhook) == v1alpha1.RecordNever,
 		}

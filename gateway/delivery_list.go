@@ -162,7 +162,7 @@ func (g *Gateway) readLiveDelivery(ctx context.Context, key types.NamespacedName
 	if entry, ok := g.deliveries.Get(key); ok {
 		size = int(entry.Bytes)
 	}
-	release, err := g.reads.acquire(ctx, key.Namespace, size)
+	release, err := g.reads.Acquire(ctx, key.Namespace, size)
 	if err != nil {
 		return nil, unavailable("reading the delivery", err)
 	}

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gateway serves the REST API (docs/rest.md) and the dashboard, and publishes
-// events: each event is checked, compared with what exists under its id, given a first
-// attempt for each webhook that wants it, and stored where that is not enough.
+// Package gateway serves the REST API (docs/rest.md) and the dashboard: it routes
+// requests, reads them, presents what its rooms return, and turns their errors into
+// problems. Package auth knows the callers, package store the objects, package publish
+// publishes events.
 //
 // With its own rights the gateway asks who callers are, reads what it serves and the
 // secrets of first attempts, and creates deliveries. Everything that changes a webhook is

@@ -11,6 +11,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
@@ -68,7 +69,7 @@ type batchPublisher struct {
 // callers, are not affected.
 func (b batchPublisher) publishGuarded(ctx context.Context, header http.Header, item []byte) (result rest.BatchResult, p *problem) {
 	if err := b.g.panics.Do(panics.Event, func() { result, p = b.publishItem(ctx, header, item) }); err != nil {
-		b.g.metrics.publish.published(outcomeFailed)
+		b.g.metrics.publish.Published(publish.OutcomeFailed)
 		return refuseItem(err)
 	}
 	return result, p
@@ -78,11 +79,11 @@ func (b batchPublisher) publishGuarded(ctx context.Context, header http.Header, 
 func (b batchPublisher) publishItem(ctx context.Context, header http.Header, item []byte) (rest.BatchResult, *problem) {
 	event, err := parseCloudEvent(item)
 	if err != nil {
-		b.g.metrics.publish.published(outcomeRefused)
+		b.g.metrics.publish.Published(publish.OutcomeRefused)
 		return refuseItem(problemFromPayload(err, nil))
 	}
 	applyTraceParent(event, header)
-	published, err := b.g.publisher.publish(ctx, publishRequest{caller: b.caller, namespace: b.namespace, event: event, wait: b.preference.wait})
+	published, err := b.g.publisher.Publish(ctx, publish.Request{Caller: b.caller, Namespace: b.namespace, Event: event, Wait: b.preference.wait})
 	if err != nil {
 		return refuseItem(err)
 	}

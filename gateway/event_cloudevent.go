@@ -16,6 +16,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
@@ -44,7 +45,7 @@ const attributePrefix = "Ce-"
 // batch). The bytes are parsed here and the attributes checked by the CloudEvents library:
 // the library's own parser accepts repeated keys, stops at an empty key and does not check
 // UTF-8. Errors are *payload.Error.
-func parseCloudEvent(body []byte) (*parsedEvent, error) {
+func parseCloudEvent(body []byte) (*publish.Event, error) {
 	members, err := payload.Members(body, wholeBody)
 	if err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func attributeValue(member payload.Member) (any, error) {
 
 // parseBinaryCloudEvent parses a CloudEvent with attributes in headers and data in the
 // body. Errors are *payload.Error.
-func parseBinaryCloudEvent(header http.Header, body []byte) (*parsedEvent, error) {
+func parseBinaryCloudEvent(header http.Header, body []byte) (*publish.Event, error) {
 	attributes := map[string]any{}
 	for name, values := range header {
 		suffix, ok := strings.CutPrefix(name, attributePrefix)
@@ -126,32 +127,32 @@ func attributeHeader(attribute string) string {
 
 // newCloudEvent makes an event of a CloudEvent. fieldName maps an attribute to its name in
 // problems. Missing data (nil) is {}.
-func newCloudEvent(attributes map[string]any, data []byte, fieldName func(string) string) (*parsedEvent, error) {
+func newCloudEvent(attributes map[string]any, data []byte, fieldName func(string) string) (*publish.Event, error) {
 	if err := checkAttributes(attributes, fieldName); err != nil {
 		return nil, err
 	}
 	text := func(name string) string { s, _ := attributes[name].(string); return s }
-	p := &parsedEvent{
-		id:        identity.CloudEventID(text(attributeSource), text(attributeID)),
-		eventType: text(attributeType), data: data,
-		fieldNames: map[string]string{
+	p := &publish.Event{
+		ID:   identity.CloudEventID(text(attributeSource), text(attributeID)),
+		Type: text(attributeType), Data: data,
+		FieldNames: map[string]string{
 			"event": fieldName(attributeType), "timestamp": fieldName(attributeTime), "id": fieldName(attributeID),
 		},
 	}
 	if data == nil {
-		p.data = []byte("{}")
+		p.Data = []byte("{}")
 	}
 	if attribute, ok := attributes[attributeTime]; ok {
 		parsed, err := payload.ParseTimestamp(fmt.Sprint(attribute))
 		if err != nil {
-			return nil, renameField(err, p.fieldNames)
+			return nil, renameField(err, p.FieldNames)
 		}
-		p.timestamp = &parsed
+		p.Timestamp = &parsed
 	}
 	if trace := text(attributeTraceParent); tracing.IsTraceParent(trace) {
-		p.traceParent = trace
+		p.TraceParent = trace
 	}
-	return p, renameField(payload.ValidateEventType(p.eventType), p.fieldNames)
+	return p, renameField(payload.ValidateEventType(p.Type), p.FieldNames)
 }
 
 // checkAttributes checks attributes against the specification, and that they can be

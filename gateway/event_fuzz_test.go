@@ -16,6 +16,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/test/cost"
 )
@@ -53,12 +54,12 @@ func FuzzEvent(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, parse := range []func([]byte) (*parsedEvent, error){parseJSONEvent, parseCloudEvent} {
-			var p *parsedEvent
+		for _, parse := range []func([]byte) (*publish.Event, error){parseJSONEvent, parseCloudEvent} {
+			var p *publish.Event
 			var err error
 			cost.Linear.Within(t, len(body), func() { p, err = parse(body) })
 			if err == nil {
-				cost.Linear.Within(t, len(body), func() { _, err = payload.Build(p.eventType, time.Unix(0, 0), p.data) })
+				cost.Linear.Within(t, len(body), func() { _, err = payload.Build(p.Type, time.Unix(0, 0), p.Data) })
 			}
 			checkProblemSize(t, err, nil)
 		}
@@ -115,7 +116,7 @@ func FuzzHeaders(f *testing.F) {
 			in := &PublishRequest{request: request}
 			_, err := in.detectFormat()
 			checkProblemSize(t, err, nil)
-			p := &parsedEvent{}
+			p := &publish.Event{}
 			checkProblemSize(t, applyIdempotencyKey(p, header), nil)
 			applyTraceParent(p, header)
 			checkProblemSize(t, in.refuseIdempotencyKey(), nil)

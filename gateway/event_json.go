@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
@@ -20,22 +21,22 @@ const keyHeader = "Idempotency-Key"
 
 // parseJSONEvent parses {"event":…,"data":…,"timestamp":…,"id":…}. It is strict: a
 // misspelt member must not be ignored. Errors are *payload.Error.
-func parseJSONEvent(body []byte) (*parsedEvent, error) {
+func parseJSONEvent(body []byte) (*publish.Event, error) {
 	members, err := payload.Members(body, wholeBody)
 	if err != nil {
 		return nil, err
 	}
-	p := &parsedEvent{}
+	p := &publish.Event{}
 	for _, member := range members {
 		switch member.Name {
 		case "event":
-			p.eventType, err = member.Text(payload.InvalidEventType)
+			p.Type, err = member.Text(payload.InvalidEventType)
 		case "id":
-			p.id, err = eventID(member)
+			p.ID, err = eventID(member)
 		case "timestamp":
-			p.timestamp, err = timestamp(member)
+			p.Timestamp, err = timestamp(member)
 		case "data":
-			p.data = member.Value
+			p.Data = member.Value
 		default:
 			return nil, &payload.Error{Field: member.Field(), Reason: payload.UnknownMember, Detail: "is not known: an event holds event, data, timestamp and id; move it into data"}
 		}
@@ -48,7 +49,7 @@ func parseJSONEvent(body []byte) (*parsedEvent, error) {
 			return nil, &payload.Error{Field: name, Reason: payload.MissingMember, Detail: "is missing: an event holds at least event and data"}
 		}
 	}
-	return p, payload.ValidateEventType(p.eventType)
+	return p, payload.ValidateEventType(p.Type)
 }
 
 func eventID(member payload.Member) (string, error) {
@@ -69,7 +70,7 @@ func timestamp(member payload.Member) (*time.Time, error) {
 }
 
 // applyIdempotencyKey sets the id from the header Idempotency-Key, if there is one.
-func applyIdempotencyKey(p *parsedEvent, header http.Header) error {
+func applyIdempotencyKey(p *publish.Event, header http.Header) error {
 	field := "header." + keyHeader
 	refuse := func(detail string) error {
 		return &payload.Error{Field: field, Reason: payload.InvalidEventID, Detail: detail}
@@ -84,18 +85,18 @@ func applyIdempotencyKey(p *parsedEvent, header http.Header) error {
 	if err, ok := errors.AsType[*payload.Error](payload.ValidateEventID(values[0])); ok {
 		return refuse(err.Detail)
 	}
-	if p.id != "" && p.id != values[0] {
+	if p.ID != "" && p.ID != values[0] {
 		return refuse("differs from the id in the body; send one of them, or the same in both")
 	}
-	p.id = values[0]
+	p.ID = values[0]
 	return nil
 }
 
 // applyTraceParent sets the trace context from the request, if it is valid and the event
 // has none of its own. An invalid one is ignored (W3C Trace Context, section 3.2).
-func applyTraceParent(p *parsedEvent, header http.Header) {
-	if values := header.Values("Traceparent"); p.traceParent == "" && len(values) == 1 && tracing.IsTraceParent(values[0]) {
-		p.traceParent = values[0]
+func applyTraceParent(p *publish.Event, header http.Header) {
+	if values := header.Values("Traceparent"); p.TraceParent == "" && len(values) == 1 && tracing.IsTraceParent(values[0]) {
+		p.TraceParent = values[0]
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
@@ -46,8 +47,8 @@ func FuzzParseCloudEvent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p, err := parseCloudEvent(body)
 		expectParsedEvent(t, p, err)
-		if err == nil && !strings.HasPrefix(p.id, "ce_") {
-			t.Fatalf("the id is %q", p.id)
+		if err == nil && !strings.HasPrefix(p.ID, "ce_") {
+			t.Fatalf("the id is %q", p.ID)
 		}
 	})
 }
@@ -66,7 +67,7 @@ func FuzzParseBinaryCloudEvent(f *testing.F) {
 
 // expectParsedEvent holds what was read, or why not, against what the rest of
 // the gateway relies on.
-func expectParsedEvent(t *testing.T, p *parsedEvent, err error) {
+func expectParsedEvent(t *testing.T, p *publish.Event, err error) {
 	t.Helper()
 	if err != nil {
 		found, ok := errors.AsType[*payload.Error](err)
@@ -79,17 +80,17 @@ func expectParsedEvent(t *testing.T, p *parsedEvent, err error) {
 		}
 		return
 	}
-	if p.id != "" && payload.ValidateEventID(p.id) != nil || payload.ValidateEventType(p.eventType) != nil {
-		t.Fatalf("accepted id %q, type %q", p.id, p.eventType)
+	if p.ID != "" && payload.ValidateEventID(p.ID) != nil || payload.ValidateEventType(p.Type) != nil {
+		t.Fatalf("accepted id %q, type %q", p.ID, p.Type)
 	}
-	if p.traceParent != "" && !tracing.IsTraceParent(p.traceParent) {
-		t.Fatalf("accepted trace %q", p.traceParent)
+	if p.TraceParent != "" && !tracing.IsTraceParent(p.TraceParent) {
+		t.Fatalf("accepted trace %q", p.TraceParent)
 	}
 	when := time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
-	if p.timestamp != nil {
-		when = *p.timestamp
+	if p.Timestamp != nil {
+		when = *p.Timestamp
 	}
-	built, err := payload.Build(p.eventType, when, p.data)
+	built, err := payload.Build(p.Type, when, p.Data)
 	if err != nil {
 		return
 	}

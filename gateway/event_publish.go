@@ -9,6 +9,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
@@ -52,7 +53,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	prefer := parsePrefer(in.request.Header, g.publisher.defaultWait())
+	prefer := parsePrefer(in.request.Header, g.publisher.DefaultWait())
 	ctx, cancel := context.WithTimeout(ctx, g.requestTime(namespace)+prefer.wait)
 	defer cancel()
 	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
@@ -64,10 +65,10 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	}
 	event, err := in.parseEvent(as, body)
 	if err != nil {
-		g.metrics.publish.published(outcomeRefused)
+		g.metrics.publish.Published(publish.OutcomeRefused)
 		return nil, failRequest(ctx, err)
 	}
-	published, err := g.publisher.publish(ctx, publishRequest{caller: publisher, namespace: namespace, event: event, wait: prefer.wait})
+	published, err := g.publisher.Publish(ctx, publish.Request{Caller: publisher, Namespace: namespace, Event: event, Wait: prefer.wait})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -75,10 +76,10 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	return answer, nil
 }
 
-func presentPublished(result *publishResult) *rest.Published {
-	published := &rest.Published{EventID: result.eventID, Deliveries: presentPublishedDeliveries(result.deliveries), Skipped: []rest.SkippedWebhook{}}
-	for _, each := range result.skipped {
-		published.Skipped = append(published.Skipped, rest.SkippedWebhook{WebhookID: store.WebhookID(each.webhook), Reason: each.reason})
+func presentPublished(result *publish.Result) *rest.Published {
+	published := &rest.Published{EventID: result.EventID, Deliveries: presentPublishedDeliveries(result.Deliveries), Skipped: []rest.SkippedWebhook{}}
+	for _, each := range result.Skipped {
+		published.Skipped = append(published.Skipped, rest.SkippedWebhook{WebhookID: store.WebhookID(each.Webhook), Reason: each.Reason})
 	}
 	return published
 }
@@ -97,26 +98,26 @@ func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher
 	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || publisher.Namespace != namespace {
 		return nil
 	}
-	refused := g.publisher.checkBytes(namespace)
+	refused := g.publisher.CheckBytes(namespace)
 	if refused == nil {
 		return nil
 	}
-	g.metrics.publish.published(outcomeRefused)
+	g.metrics.publish.Published(publish.OutcomeRefused)
 	requestInfoOf(ctx).body.discard()
 	return refused
 }
 
 // requestTime is how long a request may take to store its deliveries: longer where writes take long.
 func (g *Gateway) requestTime(namespace string) time.Duration {
-	return publishTimeout + g.publisher.writeTimeout(namespace) - writetimeout.Min
+	return publishTimeout + g.publisher.WriteTimeout(namespace) - writetimeout.Min
 }
 
 // permitHeader checks the right to publish an event whose attributes are in the header, before any of the body is read.
 func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string) error {
 	event, err := in.parseEvent(formatBinary, nil)
 	if err != nil {
-		g.metrics.publish.published(outcomeRefused)
+		g.metrics.publish.Published(publish.OutcomeRefused)
 		return err
 	}
-	return g.requireRight(ctx, publisher, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: event.eventType})
+	return g.requireRight(ctx, publisher, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: event.Type})
 }

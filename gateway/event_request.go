@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -111,9 +112,9 @@ func (in *PublishRequest) readBody(ctx context.Context, limit int64) ([]byte, er
 }
 
 // parseEvent parses the event of a request that carries one.
-func (in *PublishRequest) parseEvent(as bodyFormat, body []byte) (*parsedEvent, error) {
+func (in *PublishRequest) parseEvent(as bodyFormat, body []byte) (*publish.Event, error) {
 	header := in.request.Header
-	var p *parsedEvent
+	var p *publish.Event
 	var err error
 	switch as {
 	case formatStructured:

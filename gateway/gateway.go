@@ -21,6 +21,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dashboard"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/authn"
 	"bbmcp.quietstack.com/webhooks/internal/authz"
@@ -64,7 +65,7 @@ type Options struct {
 	// Dashboard serves the HTML pages as well.
 	Dashboard bool
 	// First configures first attempts.
-	First FirstAttempts
+	First publish.FirstAttempts
 	// Skipped is the ConfigMap in which skipped deliveries are reported to the manager;
 	// without a namespace nothing is reported. Replica is this gateway's key in it.
 	Skipped client.ObjectKey
@@ -95,7 +96,7 @@ type Gateway struct {
 	namespaces    []string
 	limits        store.Limits
 	bodies        *bodyQuota
-	reads         *namespaceSemaphore // of deliveries with their payloads
+	reads         *publish.NamespaceSemaphore // of deliveries with their payloads
 	metrics       *Metrics
 	panics        *panics.Guard
 	logger        *slog.Logger
@@ -109,7 +110,7 @@ type Gateway struct {
 	broadcaster *broadcaster
 	dashboard   *dashboard.Dashboard // nil: there is none
 
-	publisher *publisher
+	publisher *publish.Publisher
 	staleness *store.Staleness
 
 	background sync.WaitGroup
@@ -133,14 +134,14 @@ func New(o Options) (*Gateway, error) {
 		client: o.Client, callerClient: callers,
 		authenticator: auth.NewAuthenticator(o.Tokens), authorizer: auth.NewAuthorizer(o.Rights), proxies: o.TrustedProxies,
 		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
-		reads:   newNamespaceSemaphore(readBytesAtOnce, o.Now),
+		reads:   publish.NewNamespaceSemaphore(readBytesAtOnce, o.Now),
 		metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random,
 		webhooks: store.NewWebhookIndex(o.Now), deliveries: store.NewDeliveryIndex(o.Now), eventTypes: store.NewEventTypeIndex(o.Now, o.AllowUnregistered),
 		broadcaster: newBroadcaster(),
 	}
 	g.webhooks.Panics, g.deliveries.Panics, g.eventTypes.Panics = o.Panics, o.Panics, o.Panics
 	g.staleness = store.NewStaleness(o.Client, g.webhooks, g.deliveries, g.eventTypes)
-	g.publisher = newPublisher(publisherOptions{
+	g.publisher = publish.New(publish.Options{
 		Client: o.Client, Sender: o.Dispatcher, Forbidden: o.Forbidden, Namespaces: o.Namespaces, Limits: o.Limits,
 		First: o.First, Skipped: o.Skipped, Replica: o.Replica,
 		Webhooks: g.webhooks, Deliveries: g.deliveries, EventTypes: g.eventTypes, RequireRight: g.requireRight,
@@ -174,7 +175,7 @@ func (g *Gateway) Start(ctx context.Context) {
 	g.eventTypes.Start(ctx, watchcache.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
 	go g.authenticator.ReadKeys(ctx)
 	go g.keepAlive(ctx)
-	g.background.Go(func() { g.publisher.run(ctx) })
+	g.background.Go(func() { g.publisher.Run(ctx) })
 }
 
 // keepAlive drops the state of deleted webhooks and keeps the watches from going stale, until ctx ends.
@@ -187,7 +188,7 @@ func (g *Gateway) keepAlive(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		_ = g.panics.Do(panics.Background, g.publisher.sweep)
+		_ = g.panics.Do(panics.Background, g.publisher.Sweep)
 		g.staleness.Beat(ctx)
 	}
 }
@@ -201,7 +202,7 @@ func (g *Gateway) Ready() error { return g.staleness.CheckSynced() }
 func (g *Gateway) Drain(ctx context.Context) error {
 	settled := make(chan struct{})
 	go func() {
-		g.publisher.awaitSettled()
+		g.publisher.AwaitSettled()
 		close(settled)
 	}()
 	select {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 )
 
 // Metrics are the metrics of the gateway.
@@ -18,13 +20,13 @@ type Metrics struct {
 	bodies        prometheus.Gauge
 	bodiesRefused *prometheus.CounterVec
 
-	publish *publishMetrics
+	publish *publish.Metrics
 }
 
 // NewMetrics registers the metrics.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		publish: newPublishMetrics(registry),
+		publish: publish.NewMetrics(registry),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "bbmcp_gateway_requests_total",
 			Help: "Requests answered, by operation and HTTP status.",

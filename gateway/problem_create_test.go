@@ -12,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 )
 
 func TestProblemOfAFailedCreate(t *testing.T) {
@@ -46,10 +48,10 @@ func TestProblemOfAFailedCreate(t *testing.T) {
 		"the object is too large":                         {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), 422, reasonFieldInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			failed := &createError{c.err}
+			failed := &publish.CreateError{Cause: c.err}
 			got := problemFromError(failed)
-			if failed.class() != got.class() || failed.reasonName() != got.Reason {
-				t.Errorf("the error has class %d and reason %s, its problem %d and %s", failed.class(), failed.reasonName(), got.class(), got.Reason)
+			if failed.Class() != got.Class() || failed.ReasonName() != got.Reason {
+				t.Errorf("the error has class %d and reason %s, its problem %d and %s", failed.Class(), failed.ReasonName(), got.Class(), got.Reason)
 			}
 			if got.Status != c.status || got.Reason != c.reason {
 				t.Errorf("got %d %s, want %d %s", got.Status, got.Reason, c.status, c.reason)

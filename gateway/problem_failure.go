@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
@@ -14,9 +15,9 @@ import (
 // problemFromError turns every error of the pipeline, the indexes and package auth into a problem; an unknown error is
 // a bug.
 func problemFromError(err error) *problem {
-	if e, ok := errors.AsType[*publishError](err); ok {
-		p := problemFromError(e.cause)
-		p.EventID, p.Deliveries = e.eventID, presentPublishedDeliveries(e.deliveries)
+	if e, ok := errors.AsType[*publish.Error](err); ok {
+		p := problemFromError(e.Cause)
+		p.EventID, p.Deliveries = e.EventID, presentPublishedDeliveries(e.Deliveries)
 		return p
 	}
 	if p, ok := errors.AsType[*problem](err); ok {
@@ -28,26 +29,26 @@ func problemFromError(err error) *problem {
 	if p := problemFromStore(err); p != nil {
 		return p
 	}
-	f, ok := errors.AsType[failure](err)
+	f, ok := errors.AsType[publish.Failure](err)
 	if !ok {
 		return internalProblem(err)
 	}
 	switch e := f.(type) {
-	case *eventError:
+	case *publish.EventError:
 		return problemFromEvent(e)
-	case *payloadError:
-		return payloadProblem(e.cause, e.fields)
-	case *eventIDTakenError:
+	case *publish.PayloadError:
+		return payloadProblem(e.Cause, e.Fields)
+	case *publish.EventIDTakenError:
 		return newFieldProblem(http.StatusConflict, reasonEventIDTaken, "id", fmt.Sprintf(
-			"%s stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id", e.eventID))
-	case *budgetError:
-		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, e.detail+"; repeat this later").setRetryAfter(e.wait)
-	case terminatingError:
+			"%s stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id", e.EventID))
+	case *publish.BudgetError:
+		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, e.Detail+"; repeat this later").setRetryAfter(e.Wait)
+	case publish.TerminatingError:
 		return namespaceTerminating()
-	case *unavailableError:
-		return unavailable(e.doing, e.cause)
-	case *createError:
-		return problemFromCreate(e.cause)
+	case *publish.UnavailableError:
+		return unavailable(e.Doing, e.Cause)
+	case *publish.CreateError:
+		return problemFromCreate(e.Cause)
 	}
 	return internalProblem(err)
 }
@@ -66,15 +67,15 @@ func problemFromStore(err error) *problem {
 	return nil
 }
 
-func problemFromEvent(e *eventError) *problem {
+func problemFromEvent(e *publish.EventError) *problem {
 	status := http.StatusUnprocessableEntity
-	if e.reason == reasonNotFound {
+	if e.Reason == reasonNotFound {
 		status = http.StatusNotFound
 	}
-	if e.field == "" {
-		return newProblem(status, e.reason, e.detail)
+	if e.Field == "" {
+		return newProblem(status, e.Reason, e.Detail)
 	}
-	return newFieldProblem(status, e.reason, e.field, e.detail)
+	return newFieldProblem(status, e.Reason, e.Field, e.Detail)
 }
 
 // problemFromCreate makes a problem of the API server's error to the create of a delivery, made with the gateway's own
@@ -84,30 +85,30 @@ func problemFromCreate(err error) *problem {
 	case denial.Quota:
 		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+denialText(err)).setRetryAfter(retryFull)
 	case denial.Object:
-		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, storingDeliveries+" is refused: "+denialText(err))
+		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, publish.StoringDeliveries+" is refused: "+denialText(err))
 	}
-	if p := problemFromDenial(err, storingDeliveries); p != nil {
+	if p := problemFromDenial(err, publish.StoringDeliveries); p != nil {
 		return p
 	}
-	return unavailable(storingDeliveries, err)
+	return unavailable(publish.StoringDeliveries, err)
 }
 
 func namespaceTerminating() *problem {
 	return newProblem(http.StatusConflict, reasonNamespaceTerminating, "the namespace is being deleted; nothing new is stored in it any more")
 }
 
-// class implements failure, for the problems that requests and rights still make themselves.
-func (p *problem) class() failureClass {
+// Class implements failure, for the problems that requests and rights still make themselves.
+func (p *problem) Class() publish.FailureClass {
 	switch {
 	case p.Status >= http.StatusInternalServerError:
-		return failurePlatform
+		return publish.FailurePlatform
 	case p.Status == http.StatusTooManyRequests:
-		return failureLater
+		return publish.FailureLater
 	case p.Status == http.StatusConflict:
-		return failureConflict
+		return publish.FailureConflict
 	}
-	return failurePermanent
+	return publish.FailurePermanent
 }
 
-// reasonName implements failure.
-func (p *problem) reasonName() string { return p.Reason }
+// ReasonName implements failure.
+func (p *problem) ReasonName() string { return p.Reason }

@@ -11,6 +11,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
@@ -57,7 +58,7 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	sent, err := g.publisher.publishTest(ctx, testEvent{webhook: webhook, eventType: in.Body.Event, payload: body, accepted: now, publishedBy: caller.Name()})
+	sent, err := g.publisher.PublishTest(ctx, publish.TestEvent{Webhook: webhook, EventType: in.Body.Event, Payload: body, Accepted: now, PublishedBy: caller.Name()})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -85,5 +86,5 @@ func (g *Gateway) buildTestPayload(ctx context.Context, test *rest.WebhookTest, 
 	if entry == nil {
 		return body, nil
 	}
-	return body, checkSchema(ctx, g.eventTypes, entry, body)
+	return body, publish.CheckSchema(ctx, g.eventTypes, entry, body)
 }

@@ -21,6 +21,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway"
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/apiserver"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/memory"
@@ -112,8 +113,8 @@ func (o *gatewayOptions) newGateway(ctx context.Context, config *rest.Config, si
 		return nil, errors.New("--connections: must be at least 1")
 	case o.limits.WritesPerNamespace < 1:
 		return nil, errors.New("--writes-per-namespace: must be at least 1")
-	case o.limits.WriteBytesPerNamespace < gateway.LeastWriteBytes:
-		return nil, fmt.Errorf("--write-bytes-per-namespace: must be at least %d, one payload", gateway.LeastWriteBytes)
+	case o.limits.WriteBytesPerNamespace < publish.LeastWriteBytes:
+		return nil, fmt.Errorf("--write-bytes-per-namespace: must be at least %d, one payload", publish.LeastWriteBytes)
 	case o.idleTimeout < time.Second:
 		return nil, errors.New("--idle-timeout: must be at least 1s")
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bbmcp.quietstack.com/webhooks/gateway"
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
@@ -37,7 +37,7 @@ type gatewayOptions struct {
 	unregistered bool
 	limits       store.Limits
 
-	first    gateway.FirstAttempts
+	first    publish.FirstAttempts
 	replicas int
 
 	skippedNamespace, skippedName string
@@ -45,7 +45,7 @@ type gatewayOptions struct {
 
 // NewGatewayCommand is the role gateway as a subcommand.
 func NewGatewayCommand() *cobra.Command {
-	o := gatewayOptions{limits: store.DefaultLimits(), first: gateway.DefaultFirstAttempts()}
+	o := gatewayOptions{limits: store.DefaultLimits(), first: publish.DefaultFirstAttempts()}
 	command := &cobra.Command{
 		Use:   "gateway",
 		Short: "Serve the REST API: manage webhooks, publish events, follow deliveries",

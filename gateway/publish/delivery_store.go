@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package publish
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
+	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
+)
+
+const (
+	// createTries and createPause bound the tries to create one delivery within a request: three, with a pause that
+	// doubles.
+	createTries = 3
+	createPause = 100 * time.Millisecond
+	// apiTimeout bounds one small request to the API server: a request that is accepted while the server starts hangs
+	// until its own timeout.
+	apiTimeout = 2 * time.Second
+	// StoringDeliveries says what failed, in a problem.
+	StoringDeliveries = "storing the deliveries"
+)
+
+// deliveryStore writes deliveries to the API server, with the gateway's own rights, and to the index of this replica.
+type deliveryStore struct {
+	client      client.Client
+	index       *store.DeliveryIndex
+	writes      *writeBudget
+	timeouts    *writetimeout.Timeouts // of writes
+	terminating *terminatingNamespaces // get no first attempts
+	now         func() time.Time
+}
+
+// createDelivery stores a delivery with the gateway's own rights; the caller's right to publish was checked before. An
+// equal delivery that exists is success; another object of its name is an EventIDTakenError. After a failure of the
+// platform the delivery may exist all the same, and repeating with the same event id is safe.
+func (s *deliveryStore) createDelivery(ctx context.Context, draft deliveryDraft) (*store.DeliveryEntry, error) {
+	stored, err := s.create(ctx, draft.object(), draft.reservation)
+	if err != nil {
+		return nil, err
+	}
+	if !draft.matches(stored) {
+		return nil, &EventIDTakenError{draft.eventID}
+	}
+	return s.addToIndex(stored), nil
+}
+
+// createRecord stores the object of an immediate success, which has paid for it.
+func (s *deliveryStore) createRecord(ctx context.Context, object *v1alpha1.WebhookDelivery) error {
+	stored, err := s.create(ctx, object, nil)
+	if err == nil {
+		s.addToIndex(stored)
+	}
+	return err
+}
+
+// addToIndex adds what the API server has stored to the index of this replica.
+func (s *deliveryStore) addToIndex(stored *v1alpha1.WebhookDelivery) *store.DeliveryEntry {
+	s.index.ApplyWrite(stored)
+	return store.NewDeliveryEntry(stored, s.now())
+}
+
+// bytesPerWrite is how many bytes of payload count as one write: a payload of 256 KiB costs the API server some
+// seventeen times as much as a small one.
+const bytesPerWrite = 16 << 10
+
+func countWrites(payload string) int { return 1 + len(payload)/bytesPerWrite }
+
+// create returns what the API server holds under an object's name: the object, or what was there before. The
+// write counts against the write budget of the namespace but is made in any case, as its event is admitted. The
+// reserved bytes are spent, unless the write is refused.
+func (s *deliveryStore) create(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
+	release, err := s.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
+	if err != nil {
+		return nil, &UnavailableError{StoringDeliveries, err}
+	}
+	defer release()
+	reserved.spend()
+	for try := 1; ; try++ {
+		stored, err := s.tryCreate(ctx, object)
+		if err == nil {
+			return stored, nil
+		}
+		if try == createTries || !isTransient(err) || !sleep(ctx, createPause<<(try-1)) {
+			err = &CreateError{err}
+			if isKnownUnstored(err) {
+				reserved.refund()
+			}
+			return nil, err
+		}
+	}
+}
+
+// isKnownUnstored reports whether the error of a create proves that nothing was stored.
+func isKnownUnstored(err error) bool { return ClassOf(err) != FailurePlatform }
+
+func (s *deliveryStore) tryCreate(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
+	stored := object.DeepCopy()
+	err := s.timeouts.Do(ctx, object.Namespace, func(ctx context.Context) error { return s.client.Create(ctx, stored) })
+	if denial.Of(err) == denial.Namespace && !apierrors.IsNotFound(err) {
+		s.terminating.add(object.Namespace)
+	}
+	if !denial.IsAlreadyExists(err) {
+		return stored, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	stored = &v1alpha1.WebhookDelivery{}
+	return stored, s.client.Get(ctx, client.ObjectKeyFromObject(object), stored)
+}
+
+// isTransient reports whether the next try may succeed. Not found means that the object which was in the way a moment
+// ago is gone.
+func isTransient(err error) bool {
+	if denial.Of(err) != denial.None {
+		return denial.Of(err) == denial.Broken
+	}
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok {
+		return true // the network, a timeout
+	}
+	code := status.Status().Code
+	return code >= codeServerError || code == codeTooManyRequests || code == codeConflict || code == codeNotFound
+}
+
+// sleep waits; false: ctx has ended.
+func sleep(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// updateStatus writes the status of a delivery.
+func (s *deliveryStore) updateStatus(delivery *v1alpha1.WebhookDelivery) error {
+	return s.timeouts.Do(context.Background(), delivery.Namespace, func(ctx context.Context) error { return s.client.Status().Update(ctx, delivery) })
+}

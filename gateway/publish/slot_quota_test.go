@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package publish
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
+)
+
+const sharedURL = "https://shared.example.com/"
+
+func (f *limiterFixture) mustAcquireShared(t *testing.T, name string, pending func(time.Time) bool) *slot {
+	t.Helper()
+	s, reason := f.acquire(webhookNamed(name, sharedURL), f.now, pending)
+	if s == nil {
+		t.Fatalf("no slot for %s: %s", name, reason)
+	}
+	return s
+}
+
+func noneWaiting(time.Time) bool { return false }
+
+// An attempt under way counts for its destination until it ends, though its webhook is deleted and the attempt hangs.
+func TestDestinationCountsAttemptsOfADeletedWebhook(t *testing.T) {
+	f := newLimiterFixture()
+	gone := f.mustAcquireShared(t, "a/gone", noneWaiting)
+	f.forgetWebhook(keyNamed("a/gone"))
+	f.now = f.now.Add(2 * time.Second) // it hangs
+	first := f.mustAcquireShared(t, "b/first", noneWaiting)
+	if d := first.destination; d != gone.destination || d.underWay != 2 {
+		t.Errorf("%d attempts count for the destination, want 2", d.underWay)
+	}
+	f.release(gone, f.now)
+	if second := f.mustAcquireShared(t, "b/second", noneWaiting); second.destination != first.destination || first.destination.underWay != 2 {
+		t.Errorf("%d attempts count for the destination of one, %d for that of the other", first.destination.underWay, second.destination.underWay)
+	}
+}
+
+// A webhook can be deleted while acquire asks, without the lock, whether older deliveries of it wait.
+func TestDestinationCountsASlotAcquiredDuringADeletion(t *testing.T) {
+	f := newLimiterFixture()
+	paused := f.mustAcquireShared(t, "a/paused", noneWaiting)
+	f.finish(paused, time.Millisecond, dispatcher.Result{StatusCode: http.StatusServiceUnavailable, Reason: dispatcher.ReasonHTTPStatus, RetryAfter: f.now.Add(time.Minute)})
+	f.now = f.now.Add(2 * time.Minute)
+	s := f.mustAcquireShared(t, "a/paused", func(time.Time) bool {
+		f.forgetWebhook(keyNamed("a/paused"))
+		return false
+	})
+	if other := f.mustAcquireShared(t, "b/other", noneWaiting); other.destination != s.destination {
+		t.Errorf("%d attempts count for the destination of one, %d for that of the other", s.destination.underWay, other.destination.underWay)
+	}
+}
