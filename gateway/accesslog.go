@@ -51,36 +51,46 @@ func logProblem(ctx context.Context, p *problem) {
 	info.cause = p.cause
 }
 
+// requestLogger writes the access log, counts requests, and confines what one of them can cost.
+type requestLogger struct {
+	proxies   httpserver.Proxies
+	bodies    *bodyQuota
+	metrics   *Metrics
+	panics    *panics.Guard
+	accessLog *slog.Logger
+	now       func() time.Time
+}
+
 // logRequests is the middleware that writes one line for each request. The line contains
 // no header, body or query: each may contain a secret.
-func (g *Gateway) logRequests(next http.Handler) http.Handler {
+func (l *requestLogger) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		started := g.now()
-		info := &requestInfo{id: request.Header.Get(requestIDHeader), operation: "other", address: httpserver.Source(g.proxies.Client(request))}
+		started := l.now()
+		info := &requestInfo{id: request.Header.Get(requestIDHeader), operation: "other", address: httpserver.Source(l.proxies.Client(request))}
 		if !isRequestID(info.id) {
 			info.id = "req_" + ulid.MustNew(ulid.Timestamp(started), rand.Reader).String()
 		}
 		w.Header().Set(requestIDHeader, info.id)
 		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		g.metrics.started()
+		l.metrics.started()
 		defer func() {
-			took := g.now().Sub(started)
+			took := l.now().Sub(started)
 			info.body.release(answer.status, info.granted.Load())
-			g.metrics.served(info.operation, answer.status, took)
-			g.logRequest(request, info, answer, took)
+			l.metrics.served(info.operation, answer.status, took)
+			l.logRequest(request, info, answer, took)
 		}()
 		request = request.WithContext(context.WithValue(request.Context(), requestInfoKey{}, info))
-		if info.body = g.newRequestBody(request); info.body != nil {
+		if info.body = l.newRequestBody(request); info.body != nil {
 			request.Body = info.body // of the copied request
 		}
-		defer g.recoverPanic(answer, request)
+		defer l.recoverPanic(answer, request)
 		next.ServeHTTP(answer, request)
 	})
 }
 
 // recoverPanic turns a panic into the response of one request: 500, or a broken connection
 // if the response has begun. It must be deferred.
-func (g *Gateway) recoverPanic(w *statusWriter, request *http.Request) {
+func (l *requestLogger) recoverPanic(w *statusWriter, request *http.Request) {
 	value := recover()
 	if value == nil {
 		return
@@ -88,7 +98,7 @@ func (g *Gateway) recoverPanic(w *statusWriter, request *http.Request) {
 	if value == http.ErrAbortHandler { //nolint:errorlint // as package net/http compares it
 		panic(value)
 	}
-	p := internalProblem(g.panics.Recovered(panics.Request, value))
+	p := internalProblem(l.panics.Recovered(panics.Request, value))
 	logProblem(request.Context(), p)
 	if w.hasWritten {
 		w.status = p.Status // for the log; the caller sees that the answer breaks off
@@ -99,7 +109,7 @@ func (g *Gateway) recoverPanic(w *statusWriter, request *http.Request) {
 	p.write(w, p.RequestID)
 }
 
-func (g *Gateway) logRequest(request *http.Request, info *requestInfo, answer *statusWriter, took time.Duration) {
+func (l *requestLogger) logRequest(request *http.Request, info *requestInfo, answer *statusWriter, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
 	case info.operation == "probe":
@@ -119,7 +129,7 @@ func (g *Gateway) logRequest(request *http.Request, info *requestInfo, answer *s
 	if info.cause != nil {
 		attributes = append(attributes, slog.String("cause", info.cause.Error()))
 	}
-	g.accessLog.LogAttrs(request.Context(), level, "request", attributes...)
+	l.accessLog.LogAttrs(request.Context(), level, "request", attributes...)
 }
 
 // isRequestID reports whether an id is fit for a log and a header unchanged.

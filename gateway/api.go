@@ -41,10 +41,12 @@ func NewAPI(mux *http.ServeMux, g *Gateway) huma.API {
 	})
 	api := humago.New(mux, config)
 	api.OpenAPI().Components.Schemas.RegisterTypeAlias(reflect.TypeFor[problem](), reflect.TypeFor[rest.Problem]())
-	api.UseMiddleware(g.authenticateRequest)
+	h := g.handlers
+	api.UseMiddleware(h.access.authenticateRequest)
 	for _, register := range []func(huma.API){
-		g.registerWebhookList, g.registerWebhookCreate, g.registerWebhookUpdate, g.registerWebhookActions, g.registerWebhookRotate, g.registerWebhookTestEvent,
-		g.registerDeliveryList, g.registerDeliveryRetry, g.registerEventTypeList, g.registerEventPublish,
+		h.reader.registerWebhookList, h.creator.registerWebhookCreate, h.changer.registerWebhookUpdate, h.changer.registerWebhookActions,
+		h.rotator.registerWebhookRotate, h.tester.registerWebhookTestEvent,
+		h.delivery.registerDeliveryList, h.delivery.registerDeliveryRetry, h.event.registerEventTypeList, h.event.registerEventPublish,
 	} {
 		register(api)
 	}
@@ -98,7 +100,7 @@ func allowMoreMembers(document *huma.OpenAPI) {
 
 // authenticateRequest is the middleware that authenticates the caller, refuses ambiguous
 // requests, and answers 503 while the indexes are stale.
-func (g *Gateway) authenticateRequest(ctx huma.Context, next func(huma.Context)) {
+func (a *access) authenticateRequest(ctx huma.Context, next func(huma.Context)) {
 	request, w := humago.Unwrap(ctx)
 	requestInfoOf(request.Context()).operation = ctx.Operation().OperationID
 	refuse := func(p *problem) {
@@ -110,7 +112,7 @@ func (g *Gateway) authenticateRequest(ctx huma.Context, next func(huma.Context))
 		refuse(problemFromError(err))
 		return
 	}
-	asCaller, _, err := g.authenticate(ctx.Context(), token)
+	asCaller, _, err := a.authenticate(ctx.Context(), token)
 	if err != nil {
 		refuse(problemFromError(err))
 		return

@@ -13,11 +13,11 @@ import (
 
 // authenticate finds out whose a token is, refuses the request while the indexes are
 // stale, and attributes it to the caller. The context that it returns carries the caller.
-func (g *Gateway) authenticate(ctx context.Context, token string) (context.Context, *auth.Caller, error) {
+func (a *access) authenticate(ctx context.Context, token string) (context.Context, *auth.Caller, error) {
 	info := requestInfoOf(ctx)
-	caller, err := g.authenticator.Authenticate(ctx, token, info.address)
+	caller, err := a.authenticator.Authenticate(ctx, token, info.address)
 	if err == nil {
-		err = g.staleness.Check()
+		err = a.staleness.Check()
 	}
 	if err != nil {
 		return nil, nil, err

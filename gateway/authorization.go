@@ -9,13 +9,13 @@ import (
 )
 
 // requireRight returns nil if the caller has a right, else a problem.
-func (g *Gateway) requireRight(ctx context.Context, caller *auth.Caller, right auth.Right) error {
-	return noteGranted(ctx, g.authorizer.Require(ctx, caller, right))
+func (a *access) requireRight(ctx context.Context, caller *auth.Caller, right auth.Right) error {
+	return noteGranted(ctx, a.authorizer.Require(ctx, caller, right))
 }
 
 // requireRightOnObject is requireRight for one object; see auth.Authorizer.
-func (g *Gateway) requireRightOnObject(ctx context.Context, caller *auth.Caller, right auth.Right) error {
-	return noteGranted(ctx, g.authorizer.RequireOnObject(ctx, caller, right))
+func (a *access) requireRightOnObject(ctx context.Context, caller *auth.Caller, right auth.Right) error {
+	return noteGranted(ctx, a.authorizer.RequireOnObject(ctx, caller, right))
 }
 
 // noteGranted notes that the caller of a request has a right, which its quota for bodies

@@ -11,7 +11,7 @@ import (
 // Backlog is the number of unfinished deliveries of all namespaces and the bytes of their payloads, as far as this
 // replica knows.
 func (g *Gateway) Backlog() (deliveries int, bytes int64) {
-	return g.deliveries.CountUnfinished()
+	return g.store.Deliveries.CountUnfinished()
 }
 
 // BacklogCollector exposes the backlog and its quotas as metrics.

@@ -5,6 +5,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -13,19 +14,31 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dashboard"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
 
 // dashboardBackend implements the queries of the dashboard that the REST API lacks. Each
 // method requires the right that the corresponding operation of the REST API requires.
-type dashboardBackend struct{ g *Gateway }
+type dashboardBackend struct {
+	handlers
+
+	store       *store.Store
+	publisher   *publish.Publisher
+	broadcaster *broadcaster
+	limits      store.Limits
+	now         func() time.Time
+}
 
 var _ dashboard.Backend = dashboardBackend{}
 
-func (g *Gateway) newDashboard() (*dashboard.Dashboard, error) {
+func newDashboard(g *Gateway, o Options) (*dashboard.Dashboard, error) {
 	mux := http.NewServeMux()
 	NewAPI(mux, g)
-	return dashboard.New(dashboard.Options{API: g.logRequests(mux), Backend: dashboardBackend{g}, IsSecure: g.proxies.IsSecure, Now: g.now})
+	return dashboard.New(dashboard.Options{
+		API: g.requests.logRequests(mux), IsSecure: o.TrustedProxies.IsSecure, Now: o.Now,
+		Backend: dashboardBackend{handlers: g.handlers, store: g.store, publisher: g.publisher, broadcaster: g.broadcaster, limits: o.Limits, now: o.Now},
+	})
 }
 
 // Document is the problem's REST representation; see package dashboard.
@@ -33,7 +46,7 @@ func (p *problem) Document() rest.Problem { return p.Problem }
 
 // Authenticate implements dashboard.Backend.
 func (p dashboardBackend) Authenticate(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
-	asCaller, caller, err := p.g.authenticate(ctx, token)
+	asCaller, caller, err := p.access.authenticate(ctx, token)
 	if err != nil {
 		return nil, dashboard.Caller{}, failRequest(ctx, err)
 	}
@@ -51,13 +64,13 @@ func (p dashboardBackend) May(ctx context.Context, namespace string, right dashb
 	if caller == nil || len(validation.IsDNS1123Label(namespace)) > 0 {
 		return false
 	}
-	allowed, err := p.g.authorizer.May(ctx, caller, auth.Right{Verb: right.Verb, Resource: right.Resource, Namespace: namespace, Name: right.Name})
+	allowed, err := p.access.authorizer.May(ctx, caller, auth.Right{Verb: right.Verb, Resource: right.Resource, Namespace: namespace, Name: right.Name})
 	return err == nil && allowed
 }
 
 // Subscribe implements dashboard.Backend.
 func (p dashboardBackend) Subscribe(namespace string, topic dashboard.Topic) (heard <-chan struct{}, stop func()) {
-	return p.g.broadcaster.subscribe(namespace, topic)
+	return p.broadcaster.subscribe(namespace, topic)
 }
 
 // requireNamespaceRight checks the namespace and one right.
@@ -66,7 +79,7 @@ func (p dashboardBackend) requireNamespaceRight(ctx context.Context, namespace, 
 	if err != nil {
 		return failRequest(ctx, err)
 	}
-	if err := p.g.requireRight(ctx, caller, auth.Right{Verb: verb, Resource: resource, Namespace: namespace}); err != nil {
+	if err := p.access.requireRight(ctx, caller, auth.Right{Verb: verb, Resource: resource, Namespace: namespace}); err != nil {
 		return failRequest(ctx, err)
 	}
 	return nil
@@ -74,7 +87,7 @@ func (p dashboardBackend) requireNamespaceRight(ctx context.Context, namespace, 
 
 // Deliveries implements dashboard.Backend.
 func (p dashboardBackend) Deliveries(ctx context.Context, namespace, id string, query dashboard.DeliveryQuery) (*rest.DeliveryList, error) {
-	list, err := p.g.readDeliveryPage(ctx, Scope{Namespace: namespace}, deliveryQuery{
+	list, err := p.delivery.readDeliveryPage(ctx, Scope{Namespace: namespace}, deliveryQuery{
 		kind: "pages", webhookID: id, filters: []string{query.Status, query.Event}, page: Page{Limit: query.Limit, Cursor: query.Cursor},
 		matches: func(entry *store.DeliveryEntry) bool {
 			return (query.Status == "" || presentState(entry.State) == query.Status) && (query.Event == "" || entry.EventType == query.Event)
@@ -88,16 +101,16 @@ func (p dashboardBackend) Deliveries(ctx context.Context, namespace, id string, 
 
 // Delivery implements dashboard.Backend.
 func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*dashboard.Delivery, error) {
-	entry, err := p.g.findPermittedDelivery(ctx, &DeliveryPath{Scope: Scope{Namespace: namespace}, ID: id}, "get")
+	entry, err := p.delivery.findPermittedDelivery(ctx, &DeliveryPath{Scope: Scope{Namespace: namespace}, ID: id}, "get")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	delivery, err := p.g.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
+	delivery, err := p.delivery.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	shown := &dashboard.Delivery{
-		DeliveryDetail: presentDetail(delivery, p.g.now()), Test: delivery.Spec.Test,
+		DeliveryDetail: presentDetail(delivery, p.now()), Test: delivery.Spec.Test,
 		PublishedBy: delivery.Spec.PublishedBy, Overlapped: map[int]bool{},
 	}
 	for _, condition := range delivery.Status.Conditions {
@@ -108,7 +121,7 @@ func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*
 	for _, entry := range delivery.Status.AttemptLog {
 		shown.Overlapped[int(entry.Number)] = entry.Primary != ""
 	}
-	webhook := p.g.webhooks.FindByName(namespace, entry.Webhook)
+	webhook := p.store.Webhooks.FindByName(namespace, entry.Webhook)
 	if webhook != nil && webhook.Spec.SendTraceParent {
 		shown.TraceParent = delivery.Spec.TraceParent
 	}

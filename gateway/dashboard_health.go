@@ -32,10 +32,10 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 	mayList := p.May(ctx, namespace, dashboard.Right{Verb: "list", Resource: auth.Deliveries})
 	var all []*v1alpha1.Webhook
 	if len(ids) == 0 {
-		all = p.g.webhooks.List(namespace)
+		all = p.store.Webhooks.List(namespace)
 	}
 	for _, id := range ids {
-		if webhook := p.g.webhooks.FindByID(namespace, id); webhook != nil {
+		if webhook := p.store.Webhooks.FindByID(namespace, id); webhook != nil {
 			all = append(all, webhook)
 		}
 	}
@@ -43,8 +43,8 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 	for _, webhook := range all {
 		h := dashboard.Health{
 			LastSuccess: presentTime(webhook.Status.LastSuccessTime), LastFailure: presentTime(webhook.Status.LastFailureTime),
-			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.g.limits.WebhookQuota(),
-			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.g.publisher.CountUnreported(webhook.UID),
+			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.limits.WebhookQuota(),
+			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.publisher.CountUnreported(webhook.UID),
 			Failed:    webhook.Status.DeliveriesFailed,
 			Unsampled: settings.Record(webhook) == v1alpha1.RecordNever,
 		}
@@ -56,7 +56,7 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 		full := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionBacklogFull)
 		h.Skipped = full != nil && full.Status == metav1.ConditionTrue && webhook.Spec.Overflow != v1alpha1.OverflowRefuse
 		if mayList {
-			summary := p.g.deliveries.SummarizeWebhook(namespace, webhook.Name, recentOutcomes)
+			summary := p.store.Deliveries.SummarizeWebhook(namespace, webhook.Name, recentOutcomes)
 			h.Waiting, h.Recent, h.Latest = summary.Unfinished, presentOutcomes(summary.Recent), summary.LatestError
 		}
 		health[store.WebhookID(webhook)] = h
@@ -75,7 +75,7 @@ func presentOutcomes(finished []*store.DeliveryEntry) []dashboard.Outcome {
 
 // Settings implements dashboard.Backend.
 func (p dashboardBackend) Settings(ctx context.Context, namespace, id string) (*dashboard.Settings, error) {
-	_, webhook, err := p.g.findReadableWebhook(ctx, &WebhookPath{Scope: Scope{Namespace: namespace}, ID: id})
+	_, webhook, err := p.reader.findReadableWebhook(ctx, &WebhookPath{Scope: Scope{Namespace: namespace}, ID: id})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -115,9 +115,9 @@ func (p dashboardBackend) Backlog(ctx context.Context, namespace string) (*dashb
 	if err := p.requireNamespaceRight(ctx, namespace, "list", auth.Deliveries); err != nil {
 		return nil, err
 	}
-	summary := p.g.deliveries.SummarizeNamespace(namespace, overviewCount)
+	summary := p.store.Deliveries.SummarizeNamespace(namespace, overviewCount)
 	b := &dashboard.Backlog{
-		Count: summary.Unfinished, Bytes: summary.UnfinishedBytes, CountLimit: p.g.limits.PerNamespace, BytesLimit: p.g.limits.PerNamespaceBytes,
+		Count: summary.Unfinished, Bytes: summary.UnfinishedBytes, CountLimit: p.limits.PerNamespace, BytesLimit: p.limits.PerNamespaceBytes,
 	}
 	for _, r := range summary.Oldest {
 		b.Oldest = append(b.Oldest, presentDelivery(r))

@@ -40,15 +40,15 @@ type deliveriesAnswer struct {
 	Body rest.DeliveryList
 }
 
-func (g *Gateway) registerDeliveryList(api huma.API) {
+func (h *deliveryHandlers) registerDeliveryList(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-deliveries", Method: http.MethodGet, Path: "/v1/webhooks/{id}/deliveries", Tags: []string{"Deliveries"},
 		Summary: "List the deliveries of a webhook, newest first", Description: "Needs the right to list webhookdeliveries.",
-	}, g.listDeliveries)
+	}, h.listDeliveries)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-delivery", Method: http.MethodGet, Path: "/v1/deliveries/{id}", Tags: []string{"Deliveries"},
 		Summary: "Read a delivery with its attempts and payload", Description: "Needs the right to get webhookdeliveries.",
-	}, g.getDelivery)
+	}, h.getDelivery)
 }
 
 // deliveryPosition is the position in a list of deliveries at which a page ends.
@@ -57,14 +57,14 @@ type deliveryPosition struct {
 	Name    string `json:"n"`
 }
 
-func (g *Gateway) listDeliveries(ctx context.Context, in *struct {
+func (h *deliveryHandlers) listDeliveries(ctx context.Context, in *struct {
 	WebhookPath
 	Page
 
 	Status string `query:"status" enum:"pending,retrying,succeeded,failed" doc:"Only deliveries in this state"`
 },
 ) (*deliveriesAnswer, error) {
-	list, err := g.readDeliveryPage(ctx, in.Scope, deliveryQuery{
+	list, err := h.readDeliveryPage(ctx, in.Scope, deliveryQuery{
 		kind: "deliveries", webhookID: in.ID, filters: []string{in.Status}, page: in.Page,
 		matches: func(entry *store.DeliveryEntry) bool {
 			return in.Status == "" || presentState(entry.State) == in.Status
@@ -87,15 +87,15 @@ type deliveryQuery struct {
 
 // readDeliveryPage reads a page of a webhook's deliveries, for a caller with the right to
 // list deliveries.
-func (g *Gateway) readDeliveryPage(ctx context.Context, scope Scope, query deliveryQuery) (*rest.DeliveryList, error) {
+func (h *deliveryHandlers) readDeliveryPage(ctx context.Context, scope Scope, query deliveryQuery) (*rest.DeliveryList, error) {
 	caller, namespace, err := scope.resolveScope(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.requireRight(ctx, caller, auth.Right{Verb: "list", Resource: auth.Deliveries, Namespace: namespace}); err != nil {
+	if err := h.requireRight(ctx, caller, auth.Right{Verb: "list", Resource: auth.Deliveries, Namespace: namespace}); err != nil {
 		return nil, err
 	}
-	webhook := g.webhooks.FindByID(namespace, query.webhookID)
+	webhook := h.webhooks.FindByID(namespace, query.webhookID)
 	if webhook == nil {
 		return nil, notFound("webhook")
 	}
@@ -109,7 +109,7 @@ func (g *Gateway) readDeliveryPage(ctx context.Context, scope Scope, query deliv
 		after = &store.DeliveryEntry{Created: time.UnixMicro(position.Created), Name: position.Name}
 	}
 	list := &rest.DeliveryList{Data: []rest.Delivery{}}
-	found := g.deliveries.ListByWebhook(namespace, webhook.Name, after, query.page.Limit+1, query.matches)
+	found := h.deliveries.ListByWebhook(namespace, webhook.Name, after, query.page.Limit+1, query.matches)
 	for i, entry := range found {
 		if i == query.page.Limit {
 			last := found[i-1]
@@ -121,31 +121,31 @@ func (g *Gateway) readDeliveryPage(ctx context.Context, scope Scope, query deliv
 	return list, nil
 }
 
-func (g *Gateway) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryAnswer, error) {
-	entry, err := g.findPermittedDelivery(ctx, in, "get")
+func (h *deliveryHandlers) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryAnswer, error) {
+	entry, err := h.findPermittedDelivery(ctx, in, "get")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	delivery, err := g.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
+	delivery, err := h.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	return &deliveryAnswer{Body: presentDetail(delivery, g.now())}, nil
+	return &deliveryAnswer{Body: presentDetail(delivery, h.now())}, nil
 }
 
 // findPermittedDelivery returns the delivery of a request, if the caller may use the verb
 // on it. A caller without the right does not learn whether the delivery exists.
-func (g *Gateway) findPermittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*store.DeliveryEntry, error) {
+func (h *deliveryHandlers) findPermittedDelivery(ctx context.Context, in *DeliveryPath, verb string) (*store.DeliveryEntry, error) {
 	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, err
 	}
-	entry := g.deliveries.Find(namespace, in.ID)
+	entry := h.deliveries.Find(namespace, in.ID)
 	name := in.ID
 	if entry != nil {
 		name = entry.Name
 	}
-	if err := g.requireRightOnObject(ctx, caller, auth.Right{Verb: verb, Resource: auth.Deliveries, Namespace: namespace, Name: name}); err != nil {
+	if err := h.requireRightOnObject(ctx, caller, auth.Right{Verb: verb, Resource: auth.Deliveries, Namespace: namespace, Name: name}); err != nil {
 		return nil, err
 	}
 	if entry == nil {
@@ -155,20 +155,20 @@ func (g *Gateway) findPermittedDelivery(ctx context.Context, in *DeliveryPath, v
 }
 
 // readLiveDelivery reads a delivery with its payload from the API server.
-func (g *Gateway) readLiveDelivery(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, error) {
+func (h *deliveryHandlers) readLiveDelivery(ctx context.Context, key types.NamespacedName) (*v1alpha1.WebhookDelivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	size := 0
-	if entry, ok := g.deliveries.Get(key); ok {
+	if entry, ok := h.deliveries.Get(key); ok {
 		size = int(entry.Bytes)
 	}
-	release, err := g.reads.Acquire(ctx, key.Namespace, size)
+	release, err := h.reads.Acquire(ctx, key.Namespace, size)
 	if err != nil {
 		return nil, unavailable("reading the delivery", err)
 	}
 	defer release()
 	var delivery v1alpha1.WebhookDelivery
-	err = g.client.Get(ctx, key, &delivery)
+	err = h.client.Get(ctx, key, &delivery)
 	if apierrors.IsNotFound(err) {
 		return nil, notFound("delivery")
 	}

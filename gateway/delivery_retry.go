@@ -33,30 +33,30 @@ type acceptedAnswer struct {
 	Body rest.Delivery
 }
 
-func (g *Gateway) registerDeliveryRetry(api huma.API) {
+func (h *deliveryHandlers) registerDeliveryRetry(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "retry-delivery", Method: http.MethodPost, Path: "/v1/deliveries/{id}/retry", Tags: []string{"Deliveries"},
 		DefaultStatus: http.StatusAccepted, Summary: "Attempt a delivery now",
 		Description: "A failed delivery gets one more attempt, as often as asked for; a pending or retrying one gets its next attempt now; one that is being sent gets none. " +
 			"409 with the reason if it has succeeded or if its webhook is suspended, disabled or deleted. Done with the caller's own token: needs the right to patch webhookdeliveries.",
-	}, g.retryDelivery)
+	}, h.retryDelivery)
 }
 
-func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*acceptedAnswer, error) {
-	entry, err := g.findPermittedDelivery(ctx, in, "patch")
+func (h *deliveryHandlers) retryDelivery(ctx context.Context, in *DeliveryPath) (*acceptedAnswer, error) {
+	entry, err := h.findPermittedDelivery(ctx, in, "patch")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	key := types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}
 	for range maxChangeTries {
-		delivery, err := g.readLiveDelivery(ctx, key)
+		delivery, err := h.readLiveDelivery(ctx, key)
 		if err != nil {
 			return nil, failRequest(ctx, err)
 		}
-		if err := g.checkRetriable(ctx, delivery); err != nil {
+		if err := h.checkRetriable(ctx, delivery); err != nil {
 			return nil, failRequest(ctx, err)
 		}
-		err = g.requestRetry(ctx, delivery)
+		err = h.requestRetry(ctx, delivery)
 		if denial.IsConflict(err) { // it may have succeeded meanwhile
 			continue
 		}
@@ -66,23 +66,23 @@ func (g *Gateway) retryDelivery(ctx context.Context, in *DeliveryPath) (*accepte
 		if err != nil {
 			return nil, failRequest(ctx, problemFromAPI(err, "asking for a retry"))
 		}
-		g.deliveries.ApplyWrite(delivery)
-		return &acceptedAnswer{presentDelivery(store.NewDeliveryEntry(delivery, g.now()))}, nil
+		h.deliveries.ApplyWrite(delivery)
+		return &acceptedAnswer{presentDelivery(store.NewDeliveryEntry(delivery, h.now()))}, nil
 	}
 	return nil, failRequest(ctx, contended())
 }
 
 // requestRetry asks the controller for an attempt, if the delivery has not changed since
 // it was read.
-func (g *Gateway) requestRetry(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
+func (h *deliveryHandlers) requestRetry(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
 	patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:%q}}}`,
-		delivery.ResourceVersion, v1alpha1.RetryRequestedAtAnnotation, g.now().UTC().Format(time.RFC3339Nano))
-	return g.callerClient.Patch(ctx, delivery, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
+		delivery.ResourceVersion, v1alpha1.RetryRequestedAtAnnotation, h.now().UTC().Format(time.RFC3339Nano))
+	return h.callerClient.Patch(ctx, delivery, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
 }
 
 // checkRetriable returns a problem if a retry would have no effect. It reads both objects
 // from the API server, because the indexes may be a moment old.
-func (g *Gateway) checkRetriable(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
+func (h *deliveryHandlers) checkRetriable(ctx context.Context, delivery *v1alpha1.WebhookDelivery) error {
 	refused := func(reason, detail string) error { return newProblem(http.StatusConflict, reason, detail) }
 	if delivery.Status.State == v1alpha1.DeliverySucceeded {
 		return refused(reasonDeliverySucceeded, "the delivery has succeeded; publish the event again under another id to send it once more")
@@ -90,7 +90,7 @@ func (g *Gateway) checkRetriable(ctx context.Context, delivery *v1alpha1.Webhook
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	var webhook v1alpha1.Webhook
-	err := g.client.Get(ctx, types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}, &webhook)
+	err := h.client.Get(ctx, types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}, &webhook)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return unavailable("reading the webhook", err)
 	}

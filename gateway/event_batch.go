@@ -20,7 +20,7 @@ import (
 const batchWidth = 4
 
 // publishBatch publishes each event of a batch independently.
-func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, publisher batchPublisher, body []byte, answer *publishAnswer) error {
+func (h *eventHandlers) publishBatch(ctx context.Context, in *PublishRequest, publisher batchPublisher, body []byte, answer *publishAnswer) error {
 	if err := in.refuseIdempotencyKey(); err != nil {
 		return problemFromPayload(err, nil)
 	}
@@ -59,7 +59,7 @@ func (g *Gateway) publishBatch(ctx context.Context, in *PublishRequest, publishe
 // batchPublisher publishes the events of one batch: it holds the caller, namespace and
 // preference that all of them share.
 type batchPublisher struct {
-	g          *Gateway
+	handlers   *eventHandlers
 	caller     *auth.Caller
 	namespace  string
 	preference preference
@@ -68,8 +68,8 @@ type batchPublisher struct {
 // publishGuarded publishes one item and confines a panic to it: the other items, and other
 // callers, are not affected.
 func (b batchPublisher) publishGuarded(ctx context.Context, header http.Header, item []byte) (result rest.BatchResult, p *problem) {
-	if err := b.g.panics.Do(panics.Event, func() { result, p = b.publishItem(ctx, header, item) }); err != nil {
-		b.g.metrics.publish.Published(publish.OutcomeFailed)
+	if err := b.handlers.panics.Do(panics.Event, func() { result, p = b.publishItem(ctx, header, item) }); err != nil {
+		b.handlers.metrics.publish.Published(publish.OutcomeFailed)
 		return refuseItem(err)
 	}
 	return result, p
@@ -79,11 +79,11 @@ func (b batchPublisher) publishGuarded(ctx context.Context, header http.Header, 
 func (b batchPublisher) publishItem(ctx context.Context, header http.Header, item []byte) (rest.BatchResult, *problem) {
 	event, err := parseCloudEvent(item)
 	if err != nil {
-		b.g.metrics.publish.Published(publish.OutcomeRefused)
+		b.handlers.metrics.publish.Published(publish.OutcomeRefused)
 		return refuseItem(problemFromPayload(err, nil))
 	}
 	applyTraceParent(event, header)
-	published, err := b.g.publisher.Publish(ctx, publish.Request{Caller: b.caller, Namespace: b.namespace, Event: event, Wait: b.preference.wait})
+	published, err := b.handlers.publisher.Publish(ctx, publish.Request{Caller: b.caller, Namespace: b.namespace, Event: event, Wait: b.preference.wait})
 	if err != nil {
 		return refuseItem(err)
 	}

@@ -17,12 +17,12 @@ With an id (the member id, or the header Idempotency-Key) publishing is idempote
 
 A CloudEvent (1.0) is taken in structured mode, in binary mode (attributes in headers Ce-*, the body is data, application/json) and as a batch of at most 100, which answers for each event. Its event id is ce_ and a hash of source and id, its type the event type, its time the timestamp, its data must be a JSON object; the extension traceparent is kept, all other attributes are dropped.`
 
-func (g *Gateway) registerEventPublish(api huma.API) {
+func (h *eventHandlers) registerEventPublish(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "publish-event", Method: http.MethodPost, Path: "/v1/events", Tags: []string{"Events"},
 		Summary: "Publish an event to every webhook that wants it", Description: publishDescription,
 		DefaultStatus: http.StatusAccepted,
-	}, g.publishEvents)
+	}, h.publishEvents)
 	describePublish(api.OpenAPI())
 }
 

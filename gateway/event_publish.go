@@ -28,7 +28,7 @@ type publishAnswer struct {
 }
 
 // publishEvents is POST /v1/events.
-func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publishAnswer, error) {
+func (h *eventHandlers) publishEvents(ctx context.Context, in *PublishRequest) (*publishAnswer, error) {
 	publisher, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, failRequest(ctx, err)
@@ -38,7 +38,7 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 		return nil, failRequest(ctx, err)
 	}
 	if as == formatBinary {
-		if err := g.permitHeader(ctx, in, publisher, namespace); err != nil {
+		if err := h.permitHeader(ctx, in, publisher, namespace); err != nil {
 			return nil, failRequest(ctx, err)
 		}
 	}
@@ -46,29 +46,29 @@ func (g *Gateway) publishEvents(ctx context.Context, in *PublishRequest) (*publi
 	if as == formatBatch {
 		limit = maxBatchBytes
 	}
-	if err := g.refuseLarge(ctx, in, publisher, namespace, limit); err != nil {
+	if err := h.refuseLarge(ctx, in, publisher, namespace, limit); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	body, err := in.readBody(ctx, limit)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	prefer := parsePrefer(in.request.Header, g.publisher.DefaultWait())
-	ctx, cancel := context.WithTimeout(ctx, g.requestTime(namespace)+prefer.wait)
+	prefer := parsePrefer(in.request.Header, h.publisher.DefaultWait())
+	ctx, cancel := context.WithTimeout(ctx, h.requestTime(namespace)+prefer.wait)
 	defer cancel()
 	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
 	if as == formatBatch {
-		if err := g.publishBatch(ctx, in, batchPublisher{g: g, caller: publisher, namespace: namespace, preference: prefer}, body, answer); err != nil {
+		if err := h.publishBatch(ctx, in, batchPublisher{handlers: h, caller: publisher, namespace: namespace, preference: prefer}, body, answer); err != nil {
 			return nil, failRequest(ctx, err)
 		}
 		return answer, nil
 	}
 	event, err := in.parseEvent(as, body)
 	if err != nil {
-		g.metrics.publish.Published(publish.OutcomeRefused)
+		h.metrics.publish.Published(publish.OutcomeRefused)
 		return nil, failRequest(ctx, err)
 	}
-	published, err := g.publisher.Publish(ctx, publish.Request{Caller: publisher, Namespace: namespace, Event: event, Wait: prefer.wait})
+	published, err := h.publisher.Publish(ctx, publish.Request{Caller: publisher, Namespace: namespace, Event: event, Wait: prefer.wait})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -94,30 +94,30 @@ func presentPublishedDeliveries(deliveries []*store.DeliveryEntry) []rest.Publis
 
 // refuseLarge refuses a large body while the byte budget of the caller's namespace is used up: keeping and checking it
 // costs more than reading it away. Callers of other namespaces are asked for their rights first.
-func (g *Gateway) refuseLarge(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string, limit int64) error {
+func (h *eventHandlers) refuseLarge(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string, limit int64) error {
 	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || publisher.Namespace != namespace {
 		return nil
 	}
-	refused := g.publisher.CheckBytes(namespace)
+	refused := h.publisher.CheckBytes(namespace)
 	if refused == nil {
 		return nil
 	}
-	g.metrics.publish.Published(publish.OutcomeRefused)
+	h.metrics.publish.Published(publish.OutcomeRefused)
 	requestInfoOf(ctx).body.discard()
 	return refused
 }
 
 // requestTime is how long a request may take to store its deliveries: longer where writes take long.
-func (g *Gateway) requestTime(namespace string) time.Duration {
-	return publishTimeout + g.publisher.WriteTimeout(namespace) - writetimeout.Min
+func (h *eventHandlers) requestTime(namespace string) time.Duration {
+	return publishTimeout + h.publisher.WriteTimeout(namespace) - writetimeout.Min
 }
 
 // permitHeader checks the right to publish an event whose attributes are in the header, before any of the body is read.
-func (g *Gateway) permitHeader(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string) error {
+func (h *eventHandlers) permitHeader(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string) error {
 	event, err := in.parseEvent(formatBinary, nil)
 	if err != nil {
-		g.metrics.publish.Published(publish.OutcomeRefused)
+		h.metrics.publish.Published(publish.OutcomeRefused)
 		return err
 	}
-	return g.requireRight(ctx, publisher, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: event.Type})
+	return h.requireRight(ctx, publisher, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: event.Type})
 }

@@ -15,16 +15,16 @@ type eventTypesAnswer struct {
 	Body rest.EventTypeList
 }
 
-func (g *Gateway) registerEventTypeList(api huma.API) {
+func (h *eventHandlers) registerEventTypeList(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-event-types", Method: http.MethodGet, Path: "/v1/event-types", Tags: []string{"Event types"},
 		Summary: "List the catalogue", Description: "Any valid token may.",
-	}, g.listEventTypes)
+	}, h.listEventTypes)
 }
 
-func (g *Gateway) listEventTypes(context.Context, *struct{}) (*eventTypesAnswer, error) {
+func (h *eventHandlers) listEventTypes(context.Context, *struct{}) (*eventTypesAnswer, error) {
 	answer := &eventTypesAnswer{Body: rest.EventTypeList{Data: []rest.EventType{}}}
-	for _, entry := range g.eventTypes.List() {
+	for _, entry := range h.eventTypes.List() {
 		answer.Body.Data = append(answer.Body.Data, rest.EventType{
 			Type: entry.EventType, Description: orNull(entry.Description),
 			Schema: entry.ShownSchema, Example: entry.ShownExample,

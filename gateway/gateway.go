@@ -28,7 +28,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/httpserver"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
-	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
 // Dispatcher is the part of the dispatcher sidecar's client that the gateway uses.
@@ -86,32 +85,14 @@ type Options struct {
 // Gateway serves the REST API. Make it with New, start its caches with Start,
 // and serve Handler.
 type Gateway struct {
-	client        client.WithWatch
-	callerClient  client.Client
-	authenticator *auth.Authenticator
-	authorizer    *auth.Authorizer
-	proxies       httpserver.Proxies
-	dispatcher    Dispatcher
-	forbidden     func() []netip.Prefix
-	namespaces    []string
-	limits        store.Limits
-	bodies        *bodyQuota
-	reads         *publish.NamespaceSemaphore // of deliveries with their payloads
-	metrics       *Metrics
-	panics        *panics.Guard
-	logger        *slog.Logger
-	accessLog     *slog.Logger
-	now           func() time.Time
-	random        io.Reader
-
-	webhooks    *store.WebhookIndex
-	deliveries  *store.DeliveryIndex
-	eventTypes  *store.EventTypeIndex
+	handlers    handlers
+	requests    *requestLogger
+	store       *store.Store
+	publisher   *publish.Publisher
 	broadcaster *broadcaster
 	dashboard   *dashboard.Dashboard // nil: there is none
-
-	publisher *publish.Publisher
-	staleness *store.Staleness
+	panics      *panics.Guard
+	logger      *slog.Logger
 
 	background sync.WaitGroup
 }
@@ -130,27 +111,27 @@ func New(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{
-		client: o.Client, callerClient: callers,
-		authenticator: auth.NewAuthenticator(o.Tokens), authorizer: auth.NewAuthorizer(o.Rights), proxies: o.TrustedProxies,
-		dispatcher: o.Dispatcher, forbidden: o.Forbidden, namespaces: o.Namespaces, limits: o.Limits, bodies: newBodyQuota(o.BodyBytes, o.Now),
-		reads:   publish.NewNamespaceSemaphore(readBytesAtOnce, o.Now),
-		metrics: o.Metrics, panics: o.Panics, logger: o.Logger, accessLog: o.AccessLog, now: o.Now, random: o.Random,
-		webhooks: store.NewWebhookIndex(o.Now), deliveries: store.NewDeliveryIndex(o.Now), eventTypes: store.NewEventTypeIndex(o.Now, o.AllowUnregistered),
-		broadcaster: newBroadcaster(),
-	}
-	g.webhooks.Panics, g.deliveries.Panics, g.eventTypes.Panics = o.Panics, o.Panics, o.Panics
-	g.staleness = store.NewStaleness(o.Client, g.webhooks, g.deliveries, g.eventTypes)
-	g.publisher = publish.New(publish.Options{
+	objects := store.New(store.Options{
+		Client: o.Client, Namespaces: o.Namespaces, AllowUnregistered: o.AllowUnregistered, Panics: o.Panics, Now: o.Now,
+	})
+	users := &access{authenticator: auth.NewAuthenticator(o.Tokens), authorizer: auth.NewAuthorizer(o.Rights), staleness: objects.Staleness}
+	publisher := publish.New(publish.Options{
 		Client: o.Client, Sender: o.Dispatcher, Forbidden: o.Forbidden, Namespaces: o.Namespaces, Limits: o.Limits,
 		First: o.First, Skipped: o.Skipped, Replica: o.Replica,
-		Webhooks: g.webhooks, Deliveries: g.deliveries, EventTypes: g.eventTypes, RequireRight: g.requireRight,
+		Store: objects, RequireRight: users.requireRight,
 		Tracer: o.Tracer, Metrics: o.Metrics.publish, Panics: o.Panics, Logger: o.Logger, Now: o.Now, Random: o.Random,
 	})
-	g.webhooks.OnChange(func(webhook *v1alpha1.Webhook) { g.broadcaster.notify(webhook.Namespace, webhook.Name, "") })
-	g.deliveries.OnChange(func(r *store.DeliveryEntry, _ bool) { g.broadcaster.notify(r.Namespace, r.Webhook, r.ID) })
+	g := &Gateway{
+		handlers: newHandlers(o, users, callers, objects, publisher),
+		requests: &requestLogger{
+			proxies: o.TrustedProxies, bodies: newBodyQuota(o.BodyBytes, o.Now), metrics: o.Metrics, panics: o.Panics, accessLog: o.AccessLog, now: o.Now,
+		},
+		store: objects, publisher: publisher, broadcaster: newBroadcaster(), panics: o.Panics, logger: o.Logger,
+	}
+	objects.Webhooks.OnChange(func(webhook *v1alpha1.Webhook) { g.broadcaster.notify(webhook.Namespace, webhook.Name, "") })
+	objects.Deliveries.OnChange(func(r *store.DeliveryEntry, _ bool) { g.broadcaster.notify(r.Namespace, r.Webhook, r.ID) })
 	if o.Dashboard {
-		if g.dashboard, err = g.newDashboard(); err != nil {
+		if g.dashboard, err = newDashboard(g, o); err != nil {
 			return nil, err
 		}
 	}
@@ -167,13 +148,8 @@ func (g *Gateway) Close() {
 // Start follows the API server in the background until ctx ends.
 func (g *Gateway) Start(ctx context.Context) {
 	ctx = logr.NewContextWithSlogLogger(ctx, g.logger)
-	source := watchcache.Source{Client: g.client, Namespaces: g.namespaces}
-	source.List, source.Example = &v1alpha1.WebhookList{}, &v1alpha1.Webhook{}
-	g.webhooks.Start(ctx, source)
-	source.List, source.Example = &v1alpha1.WebhookDeliveryList{}, &v1alpha1.WebhookDelivery{}
-	g.deliveries.Start(ctx, source)
-	g.eventTypes.Start(ctx, watchcache.Source{Client: g.client, List: &v1alpha1.EventTypeList{}, Example: &v1alpha1.EventType{}})
-	go g.authenticator.ReadKeys(ctx)
+	g.store.Start(ctx)
+	go g.handlers.access.authenticator.ReadKeys(ctx)
 	go g.keepAlive(ctx)
 	g.background.Go(func() { g.publisher.Run(ctx) })
 }
@@ -189,12 +165,12 @@ func (g *Gateway) keepAlive(ctx context.Context) {
 		case <-tick.C:
 		}
 		_ = g.panics.Do(panics.Background, g.publisher.Sweep)
-		g.staleness.Beat(ctx)
+		g.store.Staleness.Beat(ctx)
 	}
 }
 
 // Ready returns nil once everything is in memory.
-func (g *Gateway) Ready() error { return g.staleness.CheckSynced() }
+func (g *Gateway) Ready() error { return g.store.Staleness.CheckSynced() }
 
 // Drain waits until every first attempt that was handed over is settled. Call it
 // once no request is under way; an error says that ctx ended first, and the
@@ -226,8 +202,8 @@ func (g *Gateway) Handler(extraCheck func(context.Context) error) http.Handler {
 		mux.Handle(strings.TrimSuffix(dashboard.Root, "/"), g.dashboard)
 		mux.Handle(dashboard.Root, g.dashboard)
 	}
-	mux.HandleFunc("GET /healthz", g.serveProbe(func(context.Context) error { return nil }))
-	mux.HandleFunc("GET /readyz", g.serveProbe(func(ctx context.Context) error {
+	mux.HandleFunc("GET /healthz", serveProbe(func(context.Context) error { return nil }))
+	mux.HandleFunc("GET /readyz", serveProbe(func(ctx context.Context) error {
 		if err := g.Ready(); err != nil {
 			return err
 		}
@@ -238,10 +214,10 @@ func (g *Gateway) Handler(extraCheck func(context.Context) error) http.Handler {
 		logProblem(request.Context(), p)
 		p.write(w, p.RequestID)
 	})
-	return g.logRequests(requireTransportSecurity(refuseEmptySegments(mux)))
+	return g.requests.logRequests(requireTransportSecurity(refuseEmptySegments(mux)))
 }
 
-func (g *Gateway) serveProbe(check func(context.Context) error) http.HandlerFunc {
+func serveProbe(check func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, request *http.Request) {
 		requestInfoOf(request.Context()).operation = "probe"
 		if err := check(request.Context()); err != nil {

@@ -23,8 +23,10 @@ func newBrokenGateway(t *testing.T) (g *Gateway, recovered func(panics.Place) fl
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	quiet := slog.New(slog.DiscardHandler)
+	metrics, guard := NewMetrics(registry), panics.New(registry, quiet)
 	g = &Gateway{
-		metrics: NewMetrics(registry), panics: panics.New(registry, quiet), accessLog: quiet, now: time.Now,
+		requests: &requestLogger{metrics: metrics, panics: guard, accessLog: quiet, now: time.Now},
+		handlers: handlers{event: &eventHandlers{metrics: metrics, panics: guard}},
 	}
 	return g, func(place panics.Place) float64 {
 		t.Helper()
@@ -50,7 +52,7 @@ func newBrokenGateway(t *testing.T) (g *Gateway, recovered func(panics.Place) fl
 func TestPanicInARequestAnswers500(t *testing.T) {
 	g, recovered := newBrokenGateway(t)
 	begun := false
-	server := httptest.NewServer(g.logRequests(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(g.requests.logRequests(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if begun {
 			_, _ = io.WriteString(w, "half of ")
 			_ = http.NewResponseController(w).Flush()
@@ -93,7 +95,7 @@ func TestPanicInARequestAnswers500(t *testing.T) {
 	if n := recovered(panics.Request); n != 2 {
 		t.Errorf("%v panics are counted", n)
 	}
-	if n := testutil.ToFloat64(g.metrics.underWay); n != 0 {
+	if n := testutil.ToFloat64(g.requests.metrics.underWay); n != 0 {
 		t.Errorf("%v requests count as being served", n)
 	}
 }
@@ -103,7 +105,7 @@ func TestPanicInAnEventFailsOnlyItsItem(t *testing.T) {
 	const batch = `[{"specversion":"1.0","id":"a","source":"/x","type":"a"},7,{"specversion":"1.0","id":"b","source":"/x","type":"a"}]`
 	in := &PublishRequest{request: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/events", http.NoBody)}
 	var answer publishAnswer
-	if err := g.publishBatch(t.Context(), in, batchPublisher{g: g}, []byte(batch), &answer); err != nil {
+	if err := g.handlers.event.publishBatch(t.Context(), in, batchPublisher{handlers: g.handlers.event}, []byte(batch), &answer); err != nil {
 		t.Fatal(err)
 	}
 	published, ok := answer.Body.(*rest.BatchPublished)

@@ -35,11 +35,11 @@ type requestBody struct {
 }
 
 // newRequestBody wraps the body of a request; nil: it has none.
-func (g *Gateway) newRequestBody(request *http.Request) *requestBody {
+func (l *requestLogger) newRequestBody(request *http.Request) *requestBody {
 	if request.ContentLength == 0 || request.Body == nil {
 		return nil
 	}
-	return &requestBody{ReadCloser: request.Body, quota: g.bodies, metrics: g.metrics, length: request.ContentLength, limit: maxEventBytes}
+	return &requestBody{ReadCloser: request.Body, quota: l.bodies, metrics: l.metrics, length: request.ContentLength, limit: maxEventBytes}
 }
 
 // setOwner attributes the body to a caller. Bytes that were read before are attributed to

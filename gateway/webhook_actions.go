@@ -27,94 +27,94 @@ type ConditionalWebhook struct {
 	Precondition
 }
 
-func (g *Gateway) registerWebhookActions(api huma.API) {
+func (h *webhookChanger) registerWebhookActions(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "delete-webhook", Method: http.MethodDelete, Path: "/v1/webhooks/{id}", Tags: []string{"Webhooks"},
 		DefaultStatus: http.StatusNoContent, Summary: "Delete a webhook with its secret and its deliveries",
 		Description: "Done with the caller's own token: needs the right to delete webhooks. What belongs to the webhook is deleted in the background.",
-	}, g.deleteWebhook)
+	}, h.deleteWebhook)
 	huma.Register(api, huma.Operation{
 		OperationID: "suspend-webhook", Method: http.MethodPost, Path: "/v1/webhooks/{id}/suspend", Tags: []string{"Webhooks"},
 		Summary:     "Hold a webhook's deliveries",
 		Description: "New events are collected. Done with the caller's own token: needs the right to patch webhooks. 409 if somebody else owns the field, as for a change.",
-	}, g.suspendWebhook)
+	}, h.suspendWebhook)
 	huma.Register(api, huma.Operation{
 		OperationID: "resume-webhook", Method: http.MethodPost, Path: "/v1/webhooks/{id}/resume", Tags: []string{"Webhooks"},
 		Summary:     "Send what was collected while a webhook was suspended, paced",
 		Description: "Done with the caller's own token: needs the right to patch webhooks. 409 if somebody else owns the field, as for a change.",
-	}, g.resumeWebhook)
+	}, h.resumeWebhook)
 	huma.Register(api, huma.Operation{
 		OperationID: "enable-webhook", Method: http.MethodPost, Path: "/v1/webhooks/{id}/enable", Tags: []string{"Webhooks"},
 		Summary: "Enable a webhook that was disabled",
 		Description: "Done with the caller's own token: needs the right to patch webhooks. The answer waits up to 2 s for the controller; " +
 			"if it still says disabled, the controller will do it once it is back.",
-	}, g.enableWebhook)
+	}, h.enableWebhook)
 }
 
-func (g *Gateway) suspendWebhook(ctx context.Context, in *ConditionalWebhook) (*webhookAnswer, error) {
-	return g.setSuspend(ctx, in, true)
+func (h *webhookChanger) suspendWebhook(ctx context.Context, in *ConditionalWebhook) (*webhookAnswer, error) {
+	return h.setSuspend(ctx, in, true)
 }
 
-func (g *Gateway) resumeWebhook(ctx context.Context, in *ConditionalWebhook) (*webhookAnswer, error) {
-	return g.setSuspend(ctx, in, false)
+func (h *webhookChanger) resumeWebhook(ctx context.Context, in *ConditionalWebhook) (*webhookAnswer, error) {
+	return h.setSuspend(ctx, in, false)
 }
 
-func (g *Gateway) setSuspend(ctx context.Context, in *ConditionalWebhook, suspend bool) (*webhookAnswer, error) {
-	_, cached, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
+func (h *webhookChanger) setSuspend(ctx context.Context, in *ConditionalWebhook, suspend bool) (*webhookAnswer, error) {
+	_, cached, err := h.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	webhook, err := g.changeWebhook(ctx, cached, in.Precondition, webhookChange{fields: []fieldChange{{path: []string{"suspend"}, value: suspend}}})
+	webhook, err := h.changeWebhook(ctx, cached, in.Precondition, webhookChange{fields: []fieldChange{{path: []string{"suspend"}, value: suspend}}})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	return g.answerWebhook(webhook), nil
+	return h.answerWebhook(webhook), nil
 }
 
-func (g *Gateway) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
-	_, cached, err := g.findPermittedWebhook(ctx, in, "patch")
+func (h *webhookChanger) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
+	_, cached, err := h.findPermittedWebhook(ctx, in, "patch")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	request := g.now().UTC().Format(time.RFC3339Nano)
-	annotated, err := g.requestByAnnotation(ctx, cached, v1alpha1.EnableRequestedAtAnnotation, request)
+	request := h.now().UTC().Format(time.RFC3339Nano)
+	annotated, err := h.requestByAnnotation(ctx, cached, v1alpha1.EnableRequestedAtAnnotation, request)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	waitCtx, cancel := context.WithTimeout(ctx, handledTimeout)
 	defer cancel()
-	handled := g.webhooks.AwaitState(waitCtx, annotated.Namespace, in.ID, func(w *v1alpha1.Webhook) bool {
+	handled := h.webhooks.AwaitState(waitCtx, annotated.Namespace, in.ID, func(w *v1alpha1.Webhook) bool {
 		return w.Status.LastHandledEnableAt == request || w.Annotations[v1alpha1.EnableRequestedAtAnnotation] != request
 	})
 	if handled == nil {
 		return nil, failRequest(ctx, notFound("webhook"))
 	}
-	return g.answerWebhook(handled), nil
+	return h.answerWebhook(handled), nil
 }
 
 // requestByAnnotation asks the controller for an action by an annotation. No field manager
 // is refused the key: the last request counts.
-func (g *Gateway) requestByAnnotation(ctx context.Context, cached *v1alpha1.Webhook, annotation, request string) (*v1alpha1.Webhook, error) {
+func (h *webhookChanger) requestByAnnotation(ctx context.Context, cached *v1alpha1.Webhook, annotation, request string) (*v1alpha1.Webhook, error) {
 	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, cached.UID, annotation, request)
 	annotated := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: cached.Namespace, Name: cached.Name}}
-	err := g.callerClient.Patch(ctx, annotated, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
+	err := h.callerClient.Patch(ctx, annotated, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
 	if denial.IsConflict(err) || denial.IsNotFound(err) { // another webhook has the name now
 		return nil, notFound("webhook")
 	}
 	if err != nil {
 		return nil, problemFromAPI(err, "changing the webhook")
 	}
-	g.webhooks.ApplyWrite(annotated)
+	h.webhooks.ApplyWrite(annotated)
 	return annotated, nil
 }
 
-func (g *Gateway) deleteWebhook(ctx context.Context, in *ConditionalWebhook) (*struct{}, error) {
-	_, cached, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "delete")
+func (h *webhookChanger) deleteWebhook(ctx context.Context, in *ConditionalWebhook) (*struct{}, error) {
+	_, cached, err := h.findPermittedWebhook(ctx, &in.WebhookPath, "delete")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	for range maxChangeTries {
-		err = g.deleteWebhookOnce(ctx, cached, in.Precondition)
+		err = h.deleteWebhookOnce(ctx, cached, in.Precondition)
 		if !errors.Is(err, errModified) {
 			break
 		}
@@ -129,10 +129,10 @@ func (g *Gateway) deleteWebhook(ctx context.Context, in *ConditionalWebhook) (*s
 }
 
 // deleteWebhookOnce deletes a webhook if the precondition holds.
-func (g *Gateway) deleteWebhookOnce(ctx context.Context, cached *v1alpha1.Webhook, condition Precondition) error {
+func (h *webhookChanger) deleteWebhookOnce(ctx context.Context, cached *v1alpha1.Webhook, condition Precondition) error {
 	preconditions := client.Preconditions{UID: &cached.UID}
 	if condition.IfMatch != "" {
-		live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
+		live, err := h.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
 		if err != nil {
 			return err
 		}
@@ -141,16 +141,16 @@ func (g *Gateway) deleteWebhookOnce(ctx context.Context, cached *v1alpha1.Webhoo
 		}
 		preconditions = client.Preconditions{UID: &live.webhook.UID, ResourceVersion: &live.webhook.ResourceVersion}
 	}
-	err := g.callerClient.Delete(ctx, cached.DeepCopy(), preconditions, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	err := h.callerClient.Delete(ctx, cached.DeepCopy(), preconditions, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	switch {
 	case denial.IsConflict(err) && condition.IfMatch != "":
 		return errModified
 	case denial.IsConflict(err), denial.IsNotFound(err):
-		g.webhooks.ApplyDelete(client.ObjectKeyFromObject(cached), cached.UID)
+		h.webhooks.ApplyDelete(client.ObjectKeyFromObject(cached), cached.UID)
 		return notFound("webhook")
 	case err != nil:
 		return problemFromAPI(err, "deleting the webhook")
 	}
-	g.webhooks.ApplyDelete(client.ObjectKeyFromObject(cached), cached.UID)
+	h.webhooks.ApplyDelete(client.ObjectKeyFromObject(cached), cached.UID)
 	return nil
 }

@@ -52,22 +52,22 @@ type createdAnswer struct {
 	Body         rest.Webhook
 }
 
-func (g *Gateway) answerSecret(webhook *v1alpha1.Webhook, secret string) *secretAnswer {
-	answer := &secretAnswer{ETag: etagOf(webhook), CacheControl: "no-store", Body: g.presentWebhook(webhook)}
+func (h *webhookReader) answerSecret(webhook *v1alpha1.Webhook, secret string) *secretAnswer {
+	answer := &secretAnswer{ETag: etagOf(webhook), CacheControl: "no-store", Body: h.presentWebhook(webhook)}
 	answer.Body.Secret = &secret
 	return answer
 }
 
-func (g *Gateway) registerWebhookCreate(api huma.API) {
+func (h *webhookCreator) registerWebhookCreate(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "create-webhook", Method: http.MethodPost, Path: "/v1/webhooks", Tags: []string{"Webhooks"},
 		DefaultStatus: http.StatusCreated, Summary: "Create a webhook",
 		Description: "Done with the caller's own token: needs the right to create webhooks and secrets. " +
 			"The answer holds the signing secret; it is shown here and by rotate-secret only.",
-	}, g.createWebhook)
+	}, h.createWebhook)
 }
 
-func (g *Gateway) createWebhook(ctx context.Context, in *struct {
+func (h *webhookCreator) createWebhook(ctx context.Context, in *struct {
 	Scope
 
 	Body rest.WebhookCreate
@@ -77,10 +77,10 @@ func (g *Gateway) createWebhook(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	if err := g.requireRight(ctx, caller, auth.Right{Verb: "create", Resource: auth.Webhooks, Namespace: namespace}); err != nil {
+	if err := h.requireRight(ctx, caller, auth.Right{Verb: "create", Resource: auth.Webhooks, Namespace: namespace}); err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	secret, err := g.checkCreate(ctx, &in.Body)
+	secret, err := h.checkCreate(ctx, &in.Body)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -95,10 +95,10 @@ func (g *Gateway) createWebhook(ctx context.Context, in *struct {
 		},
 		Spec: *spec,
 	}
-	if webhook, err = g.createWithSecret(ctx, webhook, secret); err != nil {
+	if webhook, err = h.createWithSecret(ctx, webhook, secret); err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	answer := g.answerSecret(webhook, secret.Reveal())
+	answer := h.answerSecret(webhook, secret.Reveal())
 	return &createdAnswer{locationOf(webhook, in.Scope), answer.ETag, answer.CacheControl, answer.Body}, nil
 }
 
@@ -131,22 +131,22 @@ func locationOf(webhook *v1alpha1.Webhook, scope Scope) string {
 
 // checkCreate validates a request, generates a missing name and returns the signing
 // secret.
-func (g *Gateway) checkCreate(ctx context.Context, body *rest.WebhookCreate) (secret signature.Secret, err error) {
-	if err := g.checkURL(ctx, body.URL); err != nil {
+func (h *webhookCreator) checkCreate(ctx context.Context, body *rest.WebhookCreate) (secret signature.Secret, err error) {
+	if err := h.checkURL(ctx, body.URL); err != nil {
 		return secret, err
 	}
 	if err := checkEvents(body.Events); err != nil {
 		return secret, err
 	}
 	if body.Name == "" {
-		if body.Name, err = generateName(g.random); err != nil {
+		if body.Name, err = generateName(h.random); err != nil {
 			return secret, err
 		}
 	} else if violations := validation.IsDNS1123Label(body.Name); len(violations) > 0 {
 		return secret, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "name", violations[0])
 	}
 	if body.Secret == "" {
-		return signature.Generate(g.random)
+		return signature.Generate(h.random)
 	}
 	if err := signature.Validate(body.Secret); err != nil {
 		return secret, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "secret", err.Error())
@@ -156,8 +156,8 @@ func (g *Gateway) checkCreate(ctx context.Context, body *rest.WebhookCreate) (se
 
 // checkURL asks the dispatcher whether the operator allows an endpoint. The API server
 // checks the grammar of the URL.
-func (g *Gateway) checkURL(ctx context.Context, endpoint string) error {
-	err := g.dispatcher.CheckURL(ctx, endpoint, g.forbidden())
+func (h *webhookChanger) checkURL(ctx context.Context, endpoint string) error {
+	err := h.dispatcher.CheckURL(ctx, endpoint, h.forbidden())
 	if refused, ok := errors.AsType[*dispatcher.URLError](err); ok {
 		detail := refused.Message
 		if refused.Reason != dispatcher.ReasonURLInvalid {
@@ -204,49 +204,49 @@ func generateName(random io.Reader) (string, error) {
 // delete again. A crash between the two writes leaves a Webhook for which the controller
 // makes a secret after 30 s: the caller, who got no answer, finds it by a 409 and may
 // rotate its secret or delete it.
-func (g *Gateway) createWithSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) (*v1alpha1.Webhook, error) {
-	if err := g.dryRunCreate(ctx, webhook, secret); err != nil {
+func (h *webhookCreator) createWithSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) (*v1alpha1.Webhook, error) {
+	if err := h.dryRunCreate(ctx, webhook, secret); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completionTimeout)
 	defer cancel()
-	if err := g.callerClient.Create(ctx, webhook, client.FieldOwner(fieldManager)); err != nil {
-		return nil, g.createProblem(err, webhook.Name)
+	if err := h.callerClient.Create(ctx, webhook, client.FieldOwner(fieldManager)); err != nil {
+		return nil, h.createProblem(err, webhook.Name)
 	}
-	if err := g.createSecret(ctx, webhook, secret); err != nil {
-		return nil, g.undoCreate(ctx, webhook, err)
+	if err := h.createSecret(ctx, webhook, secret); err != nil {
+		return nil, h.undoCreate(ctx, webhook, err)
 	}
 	// Without this the controller would look for the Secret every second.
 	follows := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:null}}}`, v1alpha1.SecretFollowsAnnotation)
 	settled := webhook.DeepCopy()
-	if err := g.callerClient.Patch(ctx, settled, client.RawPatch(types.MergePatchType, follows), client.FieldOwner(requestManager)); err != nil {
+	if err := h.callerClient.Patch(ctx, settled, client.RawPatch(types.MergePatchType, follows), client.FieldOwner(requestManager)); err != nil {
 		settled = webhook
 	}
-	g.webhooks.ApplyWrite(settled)
+	h.webhooks.ApplyWrite(settled)
 	return settled, nil
 }
 
 // dryRunCreate lets the API server check Webhook and Secret without storing them.
-func (g *Gateway) dryRunCreate(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
-	if err := g.callerClient.Create(ctx, webhook.DeepCopy(), client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
-		return g.createProblem(err, webhook.Name)
+func (h *webhookCreator) dryRunCreate(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
+	if err := h.callerClient.Create(ctx, webhook.DeepCopy(), client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
+		return h.createProblem(err, webhook.Name)
 	}
 	object := signingsecret.NewSecret(webhook, secret)
 	object.OwnerReferences = nil // its owner has no uid yet
-	if err := g.callerClient.Create(ctx, object, client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
+	if err := h.callerClient.Create(ctx, object, client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
 		return secretWriteProblem(err, object.Name)
 	}
 	return nil
 }
 
-func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
+func (h *webhookCreator) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
 	object := signingsecret.NewSecret(webhook, secret)
-	err := g.callerClient.Create(ctx, object, client.FieldOwner(fieldManager))
+	err := h.callerClient.Create(ctx, object, client.FieldOwner(fieldManager))
 	if denial.IsAlreadyExists(err) { // by a controller with a wrong clock, which did not wait
 		var existing corev1.Secret
-		if g.readSecret(ctx, client.ObjectKeyFromObject(object), &existing) == nil && metav1.IsControlledBy(&existing, webhook) {
+		if h.readSecret(ctx, client.ObjectKeyFromObject(object), &existing) == nil && metav1.IsControlledBy(&existing, webhook) {
 			existing.Data = object.Data
-			err = g.callerClient.Update(ctx, &existing, client.FieldOwner(fieldManager))
+			err = h.callerClient.Update(ctx, &existing, client.FieldOwner(fieldManager))
 		}
 	}
 	if err != nil {
@@ -256,23 +256,23 @@ func (g *Gateway) createSecret(ctx context.Context, webhook *v1alpha1.Webhook, s
 }
 
 // undoCreate deletes a Webhook whose Secret could not be created.
-func (g *Gateway) undoCreate(ctx context.Context, webhook *v1alpha1.Webhook, cause error) error {
-	err := g.callerClient.Delete(ctx, webhook, client.Preconditions{UID: &webhook.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+func (h *webhookCreator) undoCreate(ctx context.Context, webhook *v1alpha1.Webhook, cause error) error {
+	err := h.callerClient.Delete(ctx, webhook, client.Preconditions{UID: &webhook.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if err == nil || denial.IsNotFound(err) {
-		g.webhooks.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID)
+		h.webhooks.ApplyDelete(client.ObjectKeyFromObject(webhook), webhook.UID)
 		return cause
 	}
 	p, ok := errors.AsType[*problem](cause)
 	if !ok {
 		return cause
 	}
-	g.webhooks.ApplyWrite(webhook)
+	h.webhooks.ApplyWrite(webhook)
 	p.Detail += fmt.Sprintf("; the webhook %q could not be taken back (%s), a secret will be made for it: delete it, or use rotate-secret", webhook.Name, store.WebhookID(webhook))
 	p.cause = errors.Join(p.cause, err)
 	return p
 }
 
-func (g *Gateway) createProblem(err error, name string) error {
+func (h *webhookCreator) createProblem(err error, name string) error {
 	if denial.IsAlreadyExists(err) {
 		return newFieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a webhook %q exists already; choose another name", name))
 	}

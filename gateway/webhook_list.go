@@ -33,15 +33,15 @@ type webhooksAnswer struct {
 	Body rest.WebhookList
 }
 
-func (g *Gateway) registerWebhookList(api huma.API) {
+func (h *webhookReader) registerWebhookList(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-webhooks", Method: http.MethodGet, Path: "/v1/webhooks", Tags: []string{"Webhooks"},
 		Summary: "List webhooks by name", Description: "Needs the right to list webhooks.",
-	}, g.listWebhooks)
+	}, h.listWebhooks)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-webhook", Method: http.MethodGet, Path: "/v1/webhooks/{id}", Tags: []string{"Webhooks"},
 		Summary: "Read a webhook", Description: "Needs the right to get webhooks. The secret is never shown.",
-	}, g.getWebhook)
+	}, h.getWebhook)
 }
 
 // webhookPosition is the position in a list of webhooks at which a page ends.
@@ -49,7 +49,7 @@ type webhookPosition struct {
 	Name string `json:"n"`
 }
 
-func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
+func (h *webhookReader) listWebhooks(ctx context.Context, in *struct {
 	Scope
 	Page
 },
@@ -58,7 +58,7 @@ func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	if err := g.requireRight(ctx, caller, auth.Right{Verb: "list", Resource: auth.Webhooks, Namespace: namespace}); err != nil {
+	if err := h.requireRight(ctx, caller, auth.Right{Verb: "list", Resource: auth.Webhooks, Namespace: namespace}); err != nil {
 		return nil, failRequest(ctx, err)
 	}
 	list := "webhooks/" + namespace
@@ -69,7 +69,7 @@ func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
 		}
 	}
 	answer := &webhooksAnswer{Body: rest.WebhookList{Data: []rest.Webhook{}}}
-	for _, webhook := range g.webhooks.List(namespace) {
+	for _, webhook := range h.webhooks.List(namespace) {
 		if webhook.Name <= after.Name {
 			continue
 		}
@@ -82,32 +82,32 @@ func (g *Gateway) listWebhooks(ctx context.Context, in *struct {
 	return answer, nil
 }
 
-func (g *Gateway) getWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
-	_, webhook, err := g.findReadableWebhook(ctx, in)
+func (h *webhookReader) getWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
+	_, webhook, err := h.findReadableWebhook(ctx, in)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	return g.answerWebhook(webhook), nil
+	return h.answerWebhook(webhook), nil
 }
 
 // findReadableWebhook returns the webhook of a request, if the caller may read it.
-func (g *Gateway) findReadableWebhook(ctx context.Context, in *WebhookPath) (*auth.Caller, *v1alpha1.Webhook, error) {
-	return g.findPermittedWebhook(ctx, in, "get")
+func (h *webhookReader) findReadableWebhook(ctx context.Context, in *WebhookPath) (*auth.Caller, *v1alpha1.Webhook, error) {
+	return h.findPermittedWebhook(ctx, in, "get")
 }
 
 // findPermittedWebhook returns the webhook of a request, if the caller may use the verb on
 // it. A caller without the right does not learn whether the webhook exists.
-func (g *Gateway) findPermittedWebhook(ctx context.Context, in *WebhookPath, verb string) (*auth.Caller, *v1alpha1.Webhook, error) {
+func (h *webhookReader) findPermittedWebhook(ctx context.Context, in *WebhookPath, verb string) (*auth.Caller, *v1alpha1.Webhook, error) {
 	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	webhook := g.webhooks.FindByID(namespace, in.ID)
+	webhook := h.webhooks.FindByID(namespace, in.ID)
 	name := in.ID
 	if webhook != nil {
 		name = webhook.Name
 	}
-	if err := g.requireRightOnObject(ctx, caller, auth.Right{Verb: verb, Resource: auth.Webhooks, Namespace: namespace, Name: name}); err != nil {
+	if err := h.requireRightOnObject(ctx, caller, auth.Right{Verb: verb, Resource: auth.Webhooks, Namespace: namespace, Name: name}); err != nil {
 		return nil, nil, err
 	}
 	if webhook == nil {
@@ -116,14 +116,14 @@ func (g *Gateway) findPermittedWebhook(ctx context.Context, in *WebhookPath, ver
 	return caller, webhook, nil
 }
 
-func (g *Gateway) answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {
-	return &webhookAnswer{ETag: etagOf(webhook), Body: g.presentWebhook(webhook)}
+func (h *webhookReader) answerWebhook(webhook *v1alpha1.Webhook) *webhookAnswer {
+	return &webhookAnswer{ETag: etagOf(webhook), Body: h.presentWebhook(webhook)}
 }
 
 // presentWebhook is the REST representation of a webhook with its warnings.
-func (g *Gateway) presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
+func (h *webhookReader) presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 	shown := presentWebhook(webhook)
-	shown.Warnings = append(g.unknownTypeWarnings(webhook.Spec.Events), secretURLWarnings(webhook.Spec.URL)...)
+	shown.Warnings = append(h.unknownTypeWarnings(webhook.Spec.Events), secretURLWarnings(webhook.Spec.URL)...)
 	return shown
 }
 

@@ -38,21 +38,21 @@ type RotateSecret struct {
 	Key string `header:"Idempotency-Key" pattern:"^[!-~]{1,128}$" doc:"Names this rotation: repeating it with the same key answers with the same secret and does not rotate again"`
 }
 
-func (g *Gateway) registerWebhookRotate(api huma.API) {
+func (h *webhookRotator) registerWebhookRotate(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "rotate-secret", Method: http.MethodPost, Path: "/v1/webhooks/{id}/rotate-secret", Tags: []string{"Webhooks"},
 		Summary: "Replace the signing secret",
 		Description: "The answer holds the new secret, once. The old one signs beside it for spec.signing.overlap (24 h). Done with the caller's own token: needs " +
 			"the right to patch webhooks and to update secrets. 409 for a Secret that its owner manages (spec.signing.secretRef).",
-	}, g.rotateSecret)
+	}, h.rotateSecret)
 }
 
-func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAnswer, error) {
-	caller, cached, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
+func (h *webhookRotator) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAnswer, error) {
+	caller, cached, err := h.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
+	live, err := h.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -62,13 +62,13 @@ func (g *Gateway) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAn
 	}
 	request := in.Key
 	if request == "" {
-		request = g.now().UTC().Format(time.RFC3339Nano)
+		request = h.now().UTC().Format(time.RFC3339Nano)
 	}
-	secret, err := g.rotateSecretOnce(ctx, live.webhook, rotationRequest(caller, request))
+	secret, err := h.rotateSecretOnce(ctx, live.webhook, rotationRequest(caller, request))
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	return g.answerSecret(live.webhook, secret), nil
+	return h.answerSecret(live.webhook, secret), nil
 }
 
 // rotationRequest is the caller's key as it is stored on the Webhook, readable by all who
@@ -83,17 +83,17 @@ func rotationRequest(caller *auth.Caller, key string) string {
 // the same time. The caller's rights are tried in a dry run; then the request is written
 // on the Webhook, so that the controller completes it after a crash, and the Secret is
 // read again; then the Secret is changed, unless the controller has done so.
-func (g *Gateway) rotateSecretOnce(ctx context.Context, webhook *v1alpha1.Webhook, request string) (string, error) {
-	secret, answered, err := g.answerRotation(ctx, webhook, request, notRequested)
+func (h *webhookRotator) rotateSecretOnce(ctx context.Context, webhook *v1alpha1.Webhook, request string) (string, error) {
+	secret, answered, err := h.answerRotation(ctx, webhook, request, notRequested)
 	if answered || err != nil {
 		return secret, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completionTimeout)
 	defer cancel()
-	if _, err := g.requestByAnnotation(ctx, webhook, v1alpha1.RotateRequestedAtAnnotation, request); err != nil {
+	if _, err := h.requestByAnnotation(ctx, webhook, v1alpha1.RotateRequestedAtAnnotation, request); err != nil {
 		return "", err
 	}
-	secret, _, err = g.answerRotation(ctx, webhook, request, requested)
+	secret, _, err = h.answerRotation(ctx, webhook, request, requested)
 	return secret, err
 }
 
@@ -110,9 +110,9 @@ const (
 
 // answerRotation returns the secret of a request, and rotates if there is none yet.
 // answered: there was one.
-func (g *Gateway) answerRotation(ctx context.Context, webhook *v1alpha1.Webhook, request string, stage rotationStage) (secret string, answered bool, err error) {
+func (h *webhookRotator) answerRotation(ctx context.Context, webhook *v1alpha1.Webhook, request string, stage rotationStage) (secret string, answered bool, err error) {
 	for range maxChangeTries {
-		stored, err := g.readSigningSecret(ctx, webhook)
+		stored, err := h.readSigningSecret(ctx, webhook)
 		if err != nil {
 			return "", false, err
 		}
@@ -125,7 +125,7 @@ func (g *Gateway) answerRotation(ctx context.Context, webhook *v1alpha1.Webhook,
 		case isKnown:
 			return "", false, newFieldProblem(http.StatusConflict, reasonKeyUsed, "header.Idempotency-Key", "this key stands for a rotation that another one has followed; use a new key")
 		}
-		err = g.writeRotatedSecret(ctx, webhook, stored, request, stage)
+		err = h.writeRotatedSecret(ctx, webhook, stored, request, stage)
 		if errors.Is(err, errModified) {
 			continue
 		}
@@ -135,7 +135,7 @@ func (g *Gateway) answerRotation(ctx context.Context, webhook *v1alpha1.Webhook,
 }
 
 // writeRotatedSecret rotates a Secret as it was read, or creates it.
-func (g *Gateway) writeRotatedSecret(ctx context.Context, webhook *v1alpha1.Webhook, stored *corev1.Secret, request string, stage rotationStage) error {
+func (h *webhookRotator) writeRotatedSecret(ctx context.Context, webhook *v1alpha1.Webhook, stored *corev1.Secret, request string, stage rotationStage) error {
 	create, update := []client.CreateOption{client.FieldOwner(fieldManager)}, []client.UpdateOption{client.FieldOwner(fieldManager)}
 	if stage == notRequested {
 		create, update = append(create, client.DryRunAll), append(update, client.DryRunAll)
@@ -145,12 +145,12 @@ func (g *Gateway) writeRotatedSecret(ctx context.Context, webhook *v1alpha1.Webh
 		if err := signingsecret.MarkAnswered(stored, request); err != nil {
 			return err
 		}
-		err = g.callerClient.Create(ctx, stored, create...)
+		err = h.callerClient.Create(ctx, stored, create...)
 	} else {
-		if _, err := signingsecret.Rotate(stored, webhook, request, g.now(), g.random); err != nil {
+		if _, err := signingsecret.Rotate(stored, webhook, request, h.now(), h.random); err != nil {
 			return err
 		}
-		err = g.callerClient.Update(ctx, stored, update...)
+		err = h.callerClient.Update(ctx, stored, update...)
 	}
 	if denial.IsConflict(err) || denial.IsAlreadyExists(err) || denial.IsNotFound(err) {
 		return errModified
@@ -163,15 +163,15 @@ func (g *Gateway) writeRotatedSecret(ctx context.Context, webhook *v1alpha1.Webh
 
 // readSigningSecret reads the generated Secret of a webhook for a caller who may replace
 // it; if there is none, it returns a new one.
-func (g *Gateway) readSigningSecret(ctx context.Context, webhook *v1alpha1.Webhook) (*corev1.Secret, error) {
+func (h *webhookRotator) readSigningSecret(ctx context.Context, webhook *v1alpha1.Webhook) (*corev1.Secret, error) {
 	key := types.NamespacedName{Namespace: webhook.Namespace, Name: signingsecret.SecretName(webhook)}
-	if err := g.requireRight(ctx, auth.CallerFrom(ctx), auth.Right{Verb: "update", Resource: auth.Secrets, Namespace: key.Namespace, Name: key.Name}); err != nil {
+	if err := h.requireRight(ctx, auth.CallerFrom(ctx), auth.Right{Verb: "update", Resource: auth.Secrets, Namespace: key.Namespace, Name: key.Name}); err != nil {
 		return nil, err
 	}
 	var stored corev1.Secret
-	err := g.readSecret(ctx, key, &stored)
+	err := h.readSecret(ctx, key, &stored)
 	if apierrors.IsNotFound(err) {
-		value, err := signature.Generate(g.random)
+		value, err := signature.Generate(h.random)
 		if err != nil {
 			return nil, err
 		}
@@ -190,10 +190,10 @@ func (g *Gateway) readSigningSecret(ctx context.Context, webhook *v1alpha1.Webho
 // readSecret reads a Secret that is about to be replaced. It uses the gateway's right,
 // because roles let callers write Secrets but not read them; where the operator gives the
 // gateway no such right, it uses the caller's.
-func (g *Gateway) readSecret(ctx context.Context, key types.NamespacedName, into *corev1.Secret) error {
-	err := g.client.Get(ctx, key, into)
+func (h *webhookChanger) readSecret(ctx context.Context, key types.NamespacedName, into *corev1.Secret) error {
+	err := h.client.Get(ctx, key, into)
 	if apierrors.IsForbidden(err) {
-		return g.callerClient.Get(ctx, key, into)
+		return h.callerClient.Get(ctx, key, into)
 	}
 	return err
 }

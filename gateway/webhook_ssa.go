@@ -58,11 +58,11 @@ func parseLiveWebhook(object *unstructured.Unstructured) (*liveWebhook, error) {
 
 // applyChange changes fields by server-side apply as the caller, without force. It returns
 // errModified if the webhook was modified after it was read.
-func (g *Gateway) applyChange(ctx context.Context, live *liveWebhook, change webhookChange) (*v1alpha1.Webhook, error) {
+func (h *webhookChanger) applyChange(ctx context.Context, live *liveWebhook, change webhookChange) (*v1alpha1.Webhook, error) {
 	if change.isEmpty() {
 		return live.webhook, nil
 	}
-	if err := g.upgradeManagedFields(ctx, live); err != nil {
+	if err := h.upgradeManagedFields(ctx, live); err != nil {
 		return nil, err
 	}
 	owners, err := parseFieldOwners(live.object.GetManagedFields())
@@ -75,7 +75,7 @@ func (g *Gateway) applyChange(ctx context.Context, live *liveWebhook, change web
 	next := newWebhookObject(client.ObjectKeyFromObject(live.object))
 	next.SetResourceVersion(live.object.GetResourceVersion())
 	next.Object["spec"] = owners.buildConfiguration(live.object, change)
-	if err := g.callerClient.Apply(ctx, client.ApplyConfigurationFromUnstructured(next), client.FieldOwner(fieldManager)); err != nil {
+	if err := h.callerClient.Apply(ctx, client.ApplyConfigurationFromUnstructured(next), client.FieldOwner(fieldManager)); err != nil {
 		return nil, applyProblem(err)
 	}
 	changed, err := parseLiveWebhook(next)
@@ -87,7 +87,7 @@ func (g *Gateway) applyChange(ctx context.Context, live *liveWebhook, change web
 
 // upgradeManagedFields turns the gateway's fields that were created or updated into
 // applied ones; otherwise the gateway's own older entries would conflict with its apply.
-func (g *Gateway) upgradeManagedFields(ctx context.Context, live *liveWebhook) error {
+func (h *webhookChanger) upgradeManagedFields(ctx context.Context, live *liveWebhook) error {
 	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live.object, sets.New(fieldManager), fieldManager)
 	if err != nil {
 		return fmt.Errorf("read the owners of webhook %s/%s: %w", live.object.GetNamespace(), live.object.GetName(), err)
@@ -95,7 +95,7 @@ func (g *Gateway) upgradeManagedFields(ctx context.Context, live *liveWebhook) e
 	if patch == nil {
 		return nil
 	}
-	if err := g.callerClient.Patch(ctx, live.object, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldManager)); err != nil {
+	if err := h.callerClient.Patch(ctx, live.object, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldManager)); err != nil {
 		return applyProblem(err)
 	}
 	return nil

@@ -29,16 +29,16 @@ type TestWebhook struct {
 	Body rest.WebhookTest
 }
 
-func (g *Gateway) registerWebhookTestEvent(api huma.API) {
+func (h *webhookTester) registerWebhookTestEvent(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "test-webhook", Method: http.MethodPost, Path: "/v1/webhooks/{id}/test", Tags: []string{"Webhooks"},
 		DefaultStatus: http.StatusAccepted, Summary: "Send a test event to this webhook only",
 		Description: "Sent also when the webhook is suspended or disabled, whatever events it wants, and not counted in its health. " +
 			"It carries the header X-BBMCP-Test: true. Needs the verb publish on the event type, as publishing does.",
-	}, g.testWebhook)
+	}, h.testWebhook)
 }
 
-func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAnswer, error) {
+func (h *webhookTester) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAnswer, error) {
 	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
 		return nil, failRequest(ctx, err)
@@ -46,19 +46,19 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 	if err := payload.ValidateEventType(in.Body.Event); err != nil {
 		return nil, failRequest(ctx, problemFromPayload(err, nil))
 	}
-	if err := g.requireRight(ctx, caller, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: in.Body.Event}); err != nil {
+	if err := h.requireRight(ctx, caller, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: in.Body.Event}); err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	webhook := g.webhooks.FindByID(namespace, in.ID)
+	webhook := h.webhooks.FindByID(namespace, in.ID)
 	if webhook == nil || !webhook.DeletionTimestamp.IsZero() {
 		return nil, failRequest(ctx, notFound("webhook"))
 	}
-	now := g.now()
-	body, err := g.buildTestPayload(ctx, &in.Body, now)
+	now := h.now()
+	body, err := h.buildTestPayload(ctx, &in.Body, now)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	sent, err := g.publisher.PublishTest(ctx, publish.TestEvent{Webhook: webhook, EventType: in.Body.Event, Payload: body, Accepted: now, PublishedBy: caller.Name()})
+	sent, err := h.publisher.PublishTest(ctx, publish.TestEvent{Webhook: webhook, EventType: in.Body.Event, Payload: body, Accepted: now, PublishedBy: caller.Name()})
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -67,9 +67,9 @@ func (g *Gateway) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAn
 
 // buildTestPayload builds the payload of a test event from the given data, or from the
 // event type's example.
-func (g *Gateway) buildTestPayload(ctx context.Context, test *rest.WebhookTest, now time.Time) ([]byte, error) {
-	entry := g.eventTypes.Find(test.Event)
-	if entry == nil && !g.eventTypes.AllowUnregistered {
+func (h *webhookTester) buildTestPayload(ctx context.Context, test *rest.WebhookTest, now time.Time) ([]byte, error) {
+	entry := h.eventTypes.Find(test.Event)
+	if entry == nil && !h.eventTypes.AllowUnregistered {
 		return nil, newFieldProblem(http.StatusUnprocessableEntity, reasonTypeNotRegistered, "event", test.Event+" is not in the catalogue; see GET /v1/event-types")
 	}
 	data := []byte(test.Data)
@@ -86,5 +86,5 @@ func (g *Gateway) buildTestPayload(ctx context.Context, test *rest.WebhookTest, 
 	if entry == nil {
 		return body, nil
 	}
-	return body, publish.CheckSchema(ctx, g.eventTypes, entry, body)
+	return body, publish.CheckSchema(ctx, h.eventTypes, entry, body)
 }

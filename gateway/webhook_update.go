@@ -64,7 +64,7 @@ type UpdateWebhook struct {
 	RawBody []byte
 }
 
-func (g *Gateway) registerWebhookUpdate(api huma.API) {
+func (h *webhookChanger) registerWebhookUpdate(api huma.API) {
 	for _, operation := range []huma.Operation{
 		{OperationID: "update-webhook", Method: http.MethodPut},
 		{OperationID: "patch-webhook", Method: http.MethodPatch},
@@ -73,7 +73,7 @@ func (g *Gateway) registerWebhookUpdate(api huma.API) {
 		operation.Description = "What is given is changed, the rest is kept; PUT and PATCH do the same. Done with the caller's own token: needs the right to " +
 			"patch webhooks. A field that somebody else owns, such as Argo CD or Flux, gives 409 naming the owner (server-side apply without force), " +
 			"and so does an event beside those of a list that Git keeps."
-		huma.Register(api, operation, g.updateWebhook)
+		huma.Register(api, operation, h.updateWebhook)
 	}
 	path := api.OpenAPI().Paths["/v1/webhooks/{id}"]
 	for _, operation := range []*huma.Operation{path.Put, path.Patch} {
@@ -81,8 +81,8 @@ func (g *Gateway) registerWebhookUpdate(api huma.API) {
 	}
 }
 
-func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhookAnswer, error) {
-	_, cached, err := g.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
+func (h *webhookChanger) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhookAnswer, error) {
+	_, cached, err := h.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
@@ -91,7 +91,7 @@ func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhoo
 		return nil, failRequest(ctx, err)
 	}
 	if in.Body.URL != nil {
-		if err := g.checkURL(ctx, *in.Body.URL); err != nil {
+		if err := h.checkURL(ctx, *in.Body.URL); err != nil {
 			return nil, failRequest(ctx, err)
 		}
 		change.fields = append(change.fields, fieldChange{path: []string{"url"}, value: *in.Body.URL})
@@ -106,31 +106,31 @@ func (g *Gateway) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhoo
 	if err := checkEvents(change.events); err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	webhook, err := g.changeWebhook(ctx, cached, in.Precondition, change)
+	webhook, err := h.changeWebhook(ctx, cached, in.Precondition, change)
 	if err != nil {
 		return nil, failRequest(ctx, err)
 	}
-	return g.answerWebhook(webhook), nil
+	return h.answerWebhook(webhook), nil
 }
 
 // changeWebhook applies all of a change, or none of it.
-func (g *Gateway) changeWebhook(ctx context.Context, cached *v1alpha1.Webhook, condition Precondition, change webhookChange) (*v1alpha1.Webhook, error) {
+func (h *webhookChanger) changeWebhook(ctx context.Context, cached *v1alpha1.Webhook, condition Precondition, change webhookChange) (*v1alpha1.Webhook, error) {
 	for range maxChangeTries {
-		live, err := g.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
+		live, err := h.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
 		if err != nil {
 			return nil, err
 		}
 		if !condition.holds(live.webhook) {
 			return nil, condition.problem()
 		}
-		changed, err := g.applyChange(ctx, live, change.withoutUnchanged(live))
+		changed, err := h.applyChange(ctx, live, change.withoutUnchanged(live))
 		if errors.Is(err, errModified) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		g.webhooks.ApplyWrite(changed)
+		h.webhooks.ApplyWrite(changed)
 		return changed, nil
 	}
 	return nil, contended()
@@ -143,11 +143,11 @@ func contended() *problem {
 
 // readLiveWebhook reads a webhook from the API server with the gateway's rights; its
 // callers have checked the right that the operation needs.
-func (g *Gateway) readLiveWebhook(ctx context.Context, key types.NamespacedName) (*liveWebhook, error) {
+func (h *webhookChanger) readLiveWebhook(ctx context.Context, key types.NamespacedName) (*liveWebhook, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	object := newWebhookObject(key)
-	err := g.client.Get(ctx, key, object)
+	err := h.client.Get(ctx, key, object)
 	if apierrors.IsNotFound(err) {
 		return nil, notFound("webhook")
 	}

@@ -18,9 +18,9 @@ const maxWarnings = 8
 // They are accepted, because they may be registered later, but often they are misspelt.
 // Where events of unregistered types may be published, only a type that is spelt nearly
 // like a known one gets a warning.
-func (g *Gateway) unknownTypeWarnings(events []string) (warnings []rest.Warning) {
+func (h *webhookReader) unknownTypeWarnings(events []string) (warnings []rest.Warning) {
 	var known []string
-	for _, entry := range g.eventTypes.List() {
+	for _, entry := range h.eventTypes.List() {
 		known = append(known, entry.EventType)
 	}
 	for i, pattern := range events {
@@ -28,7 +28,7 @@ func (g *Gateway) unknownTypeWarnings(events []string) (warnings []rest.Warning)
 			break
 		}
 		detail, isTypo := explainUnknownPattern(pattern, known)
-		if detail == "" || g.eventTypes.AllowUnregistered && !isTypo {
+		if detail == "" || h.eventTypes.AllowUnregistered && !isTypo {
 			continue
 		}
 		warnings = append(warnings, rest.Warning{Field: fmt.Sprintf("events[%d]", i), Detail: detail, Reason: reasonTypeNotRegistered})

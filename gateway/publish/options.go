@@ -46,10 +46,8 @@ type Options struct {
 	Skipped client.ObjectKey
 	Replica string
 
-	// Webhooks, Deliveries and EventTypes are what is in memory. The publisher subscribes to them.
-	Webhooks   *store.WebhookIndex
-	Deliveries *store.DeliveryIndex
-	EventTypes *store.EventTypeIndex
+	// Store is what is in memory. The publisher subscribes to it.
+	Store *store.Store
 	// RequireRight returns nil if the caller has a right.
 	RequireRight func(ctx context.Context, caller *auth.Caller, right auth.Right) error
 
@@ -71,20 +69,20 @@ func New(o Options) *Publisher {
 		forbidden: o.Forbidden, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, now: o.Now,
 	}
 	objects := &deliveryStore{
-		client: o.Client, index: o.Deliveries, writes: newWriteBudget(o.Limits, o.Now), timeouts: writetimeout.New(o.Now),
+		client: o.Client, index: o.Store.Deliveries, writes: newWriteBudget(o.Limits, o.Now), timeouts: writetimeout.New(o.Now),
 		terminating: newTerminatingNamespaces(o.Now), now: o.Now,
 	}
 	window, unstored, throttles := newDedupWindow(o.First.Dedup, o.Now), newUnstoredAttempts(o.Now), newStoreThrottles(first.limiter, o.Now)
 	stored := &storeStage{objects: objects, throttles: throttles, panics: o.Panics}
-	recorded := &recordStage{window: window, recorder: newRecorder(o.First.Records, objects.createRecord, o.Deliveries.IsControllerBehind, objects.writes, o.Metrics, o.Panics, o.Now)}
+	recorded := &recordStage{window: window, recorder: newRecorder(o.First.Records, objects.createRecord, o.Store.Deliveries.IsControllerBehind, objects.writes, o.Metrics, o.Panics, o.Now)}
 	p := &Publisher{
 		check: &checkStage{
-			requireRight: o.RequireRight, namespaces: o.Namespaces, eventTypes: o.EventTypes,
+			requireRight: o.RequireRight, namespaces: o.Namespaces, eventTypes: o.Store.EventTypes,
 			eventIDs: &eventIDs{now: o.Now, random: o.Random}, now: o.Now,
 		},
-		dedup:    &dedupStage{webhooks: o.Webhooks, deliveries: o.Deliveries, window: window, unstored: unstored},
-		reserve:  &reserveStage{limits: o.Limits, deliveries: o.Deliveries, writes: objects.writes, throttles: throttles, terminating: objects.terminating},
-		attempt:  &attemptStage{attempter: first, deliveries: o.Deliveries},
+		dedup:    &dedupStage{webhooks: o.Store.Webhooks, deliveries: o.Store.Deliveries, window: window, unstored: unstored},
+		reserve:  &reserveStage{limits: o.Limits, deliveries: o.Store.Deliveries, writes: objects.writes, throttles: throttles, terminating: objects.terminating},
+		attempt:  &attemptStage{attempter: first, deliveries: o.Store.Deliveries},
 		store:    stored,
 		record:   recorded,
 		handOver: &handOverStage{store: stored, record: recorded, attempter: first, unstored: unstored, panics: o.Panics},
@@ -93,15 +91,15 @@ func New(o Options) *Publisher {
 			panics: o.Panics, logger: o.Logger, now: o.Now, unreported: map[skipped.Webhook]skipped.Count{},
 		},
 		deletions: &deletionSweeper{
-			webhooks: o.Webhooks, secrets: first.secrets, limiter: first.limiter, recorder: recorded.recorder, unstored: unstored,
+			webhooks: o.Store.Webhooks, secrets: first.secrets, limiter: first.limiter, recorder: recorded.recorder, unstored: unstored,
 		},
 		tracer: o.Tracer, metrics: o.Metrics, panics: o.Panics,
 	}
-	o.Webhooks.OnDelete(func(webhook *v1alpha1.Webhook) {
+	o.Store.Webhooks.OnDelete(func(webhook *v1alpha1.Webhook) {
 		p.deletions.forget(keyOf(webhook))
 		p.skipReporter.forgetWebhook(webhook)
 	})
-	o.Deliveries.OnChange(func(r *store.DeliveryEntry, gone bool) {
+	o.Store.Deliveries.OnChange(func(r *store.DeliveryEntry, gone bool) {
 		if !gone {
 			observeDelivery(first.limiter, r, o.Now())
 		}
