@@ -12,7 +12,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
 
-// problemFromError turns every error of the pipeline, the indexes and package auth into a problem; an unknown error is
+// problemFromError turns every error of packages publish, store and auth into a problem; an unknown error is
 // a bug.
 func problemFromError(err error) *problem {
 	if e, ok := errors.AsType[*publish.Error](err); ok {

@@ -14,7 +14,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-// Failure is a typed error of the pipeline, which knows no HTTP. problemFromError turns it into a problem.
+// Failure is a typed error of publishing. Package gateway turns it into a problem.
 type Failure interface {
 	error
 	// class says what a publisher can do about the failure.

@@ -23,7 +23,7 @@ const (
 )
 
 // unstoredAttempts remembers first attempts whose deliveries could not be stored. When the event is published again
-// under its id, the pipeline goes on from these attempts instead of repeating them. Safe for concurrent use.
+// under its id, the publisher goes on from these attempts instead of repeating them. Safe for concurrent use.
 type unstoredAttempts struct {
 	now func() time.Time
 
