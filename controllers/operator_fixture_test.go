@@ -55,7 +55,7 @@ type operatorOptions struct {
 	limits  RetentionLimits
 	// disableAfter as in NewObservations; zero: never.
 	disableAfter time.Duration
-	// clockAhead is how far the reconcilers' clock is ahead.
+	// clockAhead is how far the reconcilers' clock is ahead when they start.
 	clockAhead time.Duration
 }
 
@@ -67,6 +67,7 @@ type operator struct {
 	cache    *staleCache
 	registry *prometheus.Registry
 
+	ahead     atomic.Int64 // of the clock, a time.Duration
 	mutations atomic.Int64
 	dead      atomic.Bool
 	stopped   sync.Once
@@ -94,7 +95,8 @@ func startOperator(options operatorOptions) *operator {
 	deliveryCache, sync, err := NewDeliveryCache(context.Background(), mgr, cache.Options{DefaultNamespaces: namespaces})
 	Expect(err).NotTo(HaveOccurred())
 	o.cache = &staleCache{Cache: deliveryCache, shows: map[types.NamespacedName]*v1alpha1.WebhookDelivery{}}
-	now := func() time.Time { return time.Now().Add(o.clockAhead) }
+	o.ahead.Store(int64(options.clockAhead))
+	now := func() time.Time { return time.Now().Add(time.Duration(o.ahead.Load())) }
 	o.Controllers, err = Setup(mgr, Options{
 		Client: interceptor.NewClient(watching{mgr.GetClient()}, o.interceptors()), Live: mortal{mgr.GetAPIReader(), &o.dead},
 		Deliveries: o.cache, Sync: sync, Sender: o, URLs: cluster.sender, Forbidden: func() []netip.Prefix { return nil },
@@ -113,6 +115,9 @@ func startOperator(options operatorOptions) *operator {
 	DeferCleanup(o.stop)
 	return o
 }
+
+// advance puts the reconcilers' clock forward. What is in a queue is due as before.
+func (o *operator) advance(by time.Duration) { o.ahead.Add(int64(by)) }
 
 // stop ends the operator as kill does: nothing is drained.
 func (o *operator) stop() {
