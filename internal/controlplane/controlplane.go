@@ -176,22 +176,22 @@ func (c *ControlPlane) startControllerManager(ctx context.Context) error {
 // KillAPIServer kills the API server (SIGKILL) and returns when it is gone. Until StartAPIServer connections to its port are
 // refused.
 func (c *ControlPlane) KillAPIServer() error {
-	return c.withAPIServer(func(p *childprocess.Process) error {
+	return withAPIServer(c, func(p *childprocess.Process) error {
 		p.Stop(0)
 		return nil
 	})
 }
 
 // PauseAPIServer freezes the API server (SIGSTOP): it accepts connections and answers nothing until ResumeAPIServer.
-func (c *ControlPlane) PauseAPIServer() error { return c.withAPIServer((*childprocess.Process).Pause) }
+func (c *ControlPlane) PauseAPIServer() error { return withAPIServer(c, (*childprocess.Process).Pause) }
 
 // ResumeAPIServer lets a frozen API server go on (SIGCONT).
 func (c *ControlPlane) ResumeAPIServer() error {
-	return c.withAPIServer((*childprocess.Process).Resume)
+	return withAPIServer(c, (*childprocess.Process).Resume)
 }
 
 // withAPIServer does something to the API server's process until Stop.
-func (c *ControlPlane) withAPIServer(do func(*childprocess.Process) error) error {
+func withAPIServer(c *ControlPlane, do func(*childprocess.Process) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped {
