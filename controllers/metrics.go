@@ -12,6 +12,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 	"bbmcp.quietstack.com/webhooks/internal/skipped"
 )
 
@@ -155,7 +156,7 @@ var runnerGauges = []struct { //nolint:gochecknoglobals // never changed
 	{gauge("lost", "Attempts that were lost with the dispatcher and wait to be repeated."), func(s attempt.Stats) float64 { return float64(s.Lost) }},
 	{gauge("held_webhooks", "Webhooks with a Retry-After hold: their endpoint asked for a pause."), func(s attempt.Stats) float64 { return float64(s.Held) }},
 	{gauge("slow_webhooks", "Webhooks whose endpoint timed out lately or answers slowly."), func(s attempt.Stats) float64 {
-		return float64(s.Classes[attempt.Slow].Webhooks + s.Classes[attempt.Hanging].Webhooks)
+		return float64(s.States[endpoint.Slow].Webhooks + s.States[endpoint.Hanging].Webhooks)
 	}},
 	{gauge("oldest_queued_seconds", "How long the longest waiting attempt has been due, but for webhooks that time out again and again."), func(s attempt.Stats) float64 { return s.OldestQueued.Seconds() }},
 	{gauge("stalled", "1 while nothing starts because status writes fail, wherever there is something to write."), func(s attempt.Stats) float64 { return truth(s.Stalled) }},

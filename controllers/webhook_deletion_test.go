@@ -86,8 +86,8 @@ func (o *operator) leftovers() map[string]int {
 	note("queued", stats.Queued)
 	note("unsettled", stats.Unsettled)
 	note("held webhooks", stats.Held)
-	for class, of := range stats.Classes {
-		note(fmt.Sprint("webhooks of class ", class), of.Webhooks)
+	for state, of := range stats.States {
+		note(fmt.Sprint("webhooks in state ", state), of.Webhooks)
 	}
 	families, err := o.registry.Gather()
 	Expect(err).NotTo(HaveOccurred())

@@ -2,7 +2,11 @@
 
 package dispatcher
 
-import "time"
+import (
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
+)
 
 // Result is what came of one attempt.
 type Result struct {
@@ -45,4 +49,13 @@ type Timings struct {
 // arrived whole and in time.
 func (r Result) Succeeded() bool {
 	return r.Reason == ReasonNone && r.StatusCode >= 200 && r.StatusCode <= 299
+}
+
+// Evidence is what the result says about the endpoint.
+func (r Result) Evidence() endpoint.Result {
+	timedOut := r.Reason == ReasonTimeout
+	return endpoint.Result{
+		Succeeded: r.Succeeded(), Answered: r.StatusCode != 0 && !timedOut, TimedOut: timedOut, Gone: r.Reason == ReasonGone,
+		RetryAfter: r.RetryAfter,
+	}
 }

@@ -50,7 +50,7 @@ func (p *dispatcherPause) endIfHandedOver(now time.Duration) {
 func (u *underWay) startAllowance(s *scheduler, throttled bool, now time.Duration) int {
 	allowed := startBatch
 	if throttled {
-		allowed = min(allowed, max(0, maxThrottled-s.slots.taken()+s.slots.takenBySlow()))
+		allowed = min(allowed, max(0, maxThrottled-s.slots.Taken()+s.slots.TakenBySlow()))
 	}
 	if u.pause.length > 0 {
 		allowed = min(allowed, 1)
@@ -60,7 +60,7 @@ func (u *underWay) startAllowance(s *scheduler, throttled bool, now time.Duratio
 	}
 	if s.apiServer.stalled(now, s.stallAfter) {
 		allowed = min(allowed, 1)
-		if !s.apiServer.mayProbe(s.slots.taken()+s.stranded, now, s.stallAfter) {
+		if !s.apiServer.mayProbe(s.slots.Taken()+s.stranded, now, s.stallAfter) {
 			allowed = 0
 		}
 	}
@@ -71,7 +71,7 @@ func (u *underWay) startAllowance(s *scheduler, throttled bool, now time.Duratio
 func (u *underWay) nextChange(s *scheduler, blocked bool, now time.Duration) time.Duration {
 	at := never
 	if a := u.recent.first(); a != nil {
-		at = min(at, a.sent+s.slowAfter)
+		at = min(at, a.sent+s.rules.SlowAfter)
 	}
 	if len(s.holds) > 0 {
 		at = min(at, s.holds[0].hold.ends)
@@ -103,7 +103,7 @@ func (u *underWay) nextStart(s *scheduler, blocked bool, now time.Duration) time
 			at = min(at, u.pause.probe.sent+firstPause)
 		}
 	}
-	if s.apiServer.failing && s.slots.taken()+s.stranded == 0 {
+	if s.apiServer.failing && s.slots.Taken()+s.stranded == 0 {
 		if relief := s.apiServer.latest + reliefAfter*s.stallAfter; relief > now {
 			at = min(at, relief)
 		}

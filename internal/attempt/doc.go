@@ -19,7 +19,7 @@
 //   - Isolating. Slow and hanging webhooks share at most half of all slots,
 //     hanging ones at most an eighth; these and the unproven ones together have
 //     three quarters. The same shares hold within each destination. An endpoint
-//     counts as slow only after SlowAfter: proven webhooks that begin to hang at
+//     counts as slow only after SlowAfter: healthy webhooks that begin to hang at
 //     the same moment can take what is left until then.
 //   - Fair. Namespaces take turns, then the webhooks of a namespace, then the
 //     jobs of a webhook in the order they came.
@@ -32,5 +32,5 @@
 // delivery at a time.
 //
 // The delivery controller may import this package. It imports the standard
-// library, internal/retry, the types of apimachinery and those of dispatcher.
+// library, internal/endpoint, the types of apimachinery and those of dispatcher.
 package attempt

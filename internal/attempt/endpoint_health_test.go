@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 func TestClassAndLimitFollowTheResults(t *testing.T) {
@@ -18,35 +19,35 @@ func TestClassAndLimitFollowTheResults(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers []answer
 		after   time.Duration
-		class   Class
+		state   endpoint.State
 		limit   int
 	}{
-		"no result yet":                           {[]answer{status(200, 20*ms)}, 0, Unproven, 1},
-		"one success":                             {[]answer{status(200, 20*ms)}, 20 * ms, Proven, 2},
-		"successes grow the limit":                {[]answer{status(200, 20*ms)}, 80 * ms, Proven, 16},
-		"a quick 500 at first":                    {[]answer{status(500, 20*ms)}, 30 * ms, Unproven, 1},
-		"connection refused at first":             {[]answer{fails(dispatcher.ReasonConnectionRefused, ms)}, 10 * ms, Unproven, 1},
-		"success, then refused":                   {[]answer{status(200, ms), status(200, ms), fails(dispatcher.ReasonConnectionRefused, ms)}, 10 * ms, Proven, 1},
-		"success, then no such name":              {[]answer{status(200, ms), status(200, ms), fails(dispatcher.ReasonNameNotResolved, ms)}, 10 * ms, Proven, 1},
-		"an attempt out for less than SlowAfter":  {[]answer{status(200, 20*ms), hangs()}, time.Second, Proven, 2},
-		"an attempt out for longer":               {[]answer{status(200, 20*ms), hangs()}, 1020 * ms, Slow, 2},
-		"a timeout":                               {[]answer{hangs()}, 10 * time.Second, Slow, 1},
-		"a timeout, two quick successes":          {[]answer{hangs(), status(200, ms), status(200, ms), hangs()}, 10*time.Second + 3*ms, Slow, 3},
-		"a timeout, three quick successes":        {[]answer{hangs(), status(200, ms), status(200, ms), status(200, ms), hangs()}, 10*time.Second + 3*ms, Proven, 4},
-		"two timeouts":                            {[]answer{hangs()}, 20 * time.Second, Hanging, 1},
-		"two timeouts, an answer":                 {[]answer{hangs(), hangs(), status(500, ms), hangs()}, 20*time.Second + ms, Slow, 1},
-		"two timeouts, a refusal":                 {[]answer{hangs(), hangs(), fails(dispatcher.ReasonConnectionRefused, ms), hangs()}, 20*time.Second + ms, Slow, 1},
-		"usually slow, but succeeding":            {[]answer{status(200, 2*time.Second)}, 8500 * ms, Slow, 16},
-		"slow once among quick ones, still out":   {[]answer{status(200, ms), status(200, 1500*ms), status(200, ms)}, 1100 * ms, Slow, 32},
-		"slow once among quick ones, ended":       {[]answer{status(200, ms), status(200, 1500*ms), status(200, ms)}, 1600 * ms, Proven, 32},
-		"a first answer that was slow, then none": {[]answer{status(200, 1500*ms), hangs()}, 1600 * ms, Slow, 2},
+		"no result yet":                           {[]answer{status(200, 20*ms)}, 0, endpoint.Unproven, 1},
+		"one success":                             {[]answer{status(200, 20*ms)}, 20 * ms, endpoint.Healthy, 2},
+		"successes grow the limit":                {[]answer{status(200, 20*ms)}, 80 * ms, endpoint.Healthy, 16},
+		"a quick 500 at first":                    {[]answer{status(500, 20*ms)}, 30 * ms, endpoint.Unproven, 1},
+		"connection refused at first":             {[]answer{fails(dispatcher.ReasonConnectionRefused, ms)}, 10 * ms, endpoint.Unproven, 1},
+		"success, then refused":                   {[]answer{status(200, ms), status(200, ms), fails(dispatcher.ReasonConnectionRefused, ms)}, 10 * ms, endpoint.Healthy, 1},
+		"success, then no such name":              {[]answer{status(200, ms), status(200, ms), fails(dispatcher.ReasonNameNotResolved, ms)}, 10 * ms, endpoint.Healthy, 1},
+		"an attempt out for less than SlowAfter":  {[]answer{status(200, 20*ms), hangs()}, time.Second, endpoint.Healthy, 2},
+		"an attempt out for longer":               {[]answer{status(200, 20*ms), hangs()}, 1020 * ms, endpoint.Slow, 2},
+		"a timeout":                               {[]answer{hangs()}, 10 * time.Second, endpoint.Slow, 1},
+		"a timeout, two quick successes":          {[]answer{hangs(), status(200, ms), status(200, ms), hangs()}, 10*time.Second + 3*ms, endpoint.Slow, 3},
+		"a timeout, three quick successes":        {[]answer{hangs(), status(200, ms), status(200, ms), status(200, ms), hangs()}, 10*time.Second + 3*ms, endpoint.Healthy, 4},
+		"two timeouts":                            {[]answer{hangs()}, 20 * time.Second, endpoint.Hanging, 1},
+		"two timeouts, an answer":                 {[]answer{hangs(), hangs(), status(500, ms), hangs()}, 20*time.Second + ms, endpoint.Slow, 1},
+		"two timeouts, a refusal":                 {[]answer{hangs(), hangs(), fails(dispatcher.ReasonConnectionRefused, ms), hangs()}, 20*time.Second + ms, endpoint.Slow, 1},
+		"usually slow, but succeeding":            {[]answer{status(200, 2*time.Second)}, 8500 * ms, endpoint.Slow, 16},
+		"slow once among quick ones, still out":   {[]answer{status(200, ms), status(200, 1500*ms), status(200, ms)}, 1100 * ms, endpoint.Slow, 32},
+		"slow once among quick ones, ended":       {[]answer{status(200, ms), status(200, 1500*ms), status(200, ms)}, 1600 * ms, endpoint.Healthy, 32},
+		"a first answer that was slow, then none": {[]answer{status(200, 1500*ms), hangs()}, 1600 * ms, endpoint.Slow, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withRunner(t, Options{}, func(f *runnerFixture) {
 				f.answer("ns/hook", inTurn(c.answers...))
 				f.many("ns/hook", "", n)
 				f.wait(c.after)
-				expect(t, "class", f.classOf("ns/hook"), c.class)
+				expect(t, "state", f.stateOf("ns/hook"), c.state)
 				expect(t, "limit", f.limitOf("ns/hook"), c.limit)
 			})
 		})
@@ -64,7 +65,7 @@ func TestABurstOfErrorsHalvesTheLimitOnce(t *testing.T) {
 		expect(t, "limit after one round of errors", f.limitOf("ns/hook"), before/2)
 		f.wait(20 * ms)
 		expect(t, "limit after another", f.limitOf("ns/hook"), before/4)
-		expect(t, "class", f.classOf("ns/hook"), Proven)
+		expect(t, "state", f.stateOf("ns/hook"), endpoint.Healthy)
 	})
 }
 
@@ -78,7 +79,7 @@ func TestTheLimitGrowsOnlyWhereItWasReached(t *testing.T) {
 	})
 }
 
-func TestProvenWebhooksKeepAQuarterThoughTheRestIsTaken(t *testing.T) {
+func TestHealthyWebhooksKeepAQuarterThoughTheRestIsTaken(t *testing.T) {
 	withRunner(t, Options{Unsettled: 64}, func(f *runnerFixture) {
 		f.submit("ours/hook/first")
 		f.wait(time.Second)
@@ -100,14 +101,14 @@ func TestASuccessLongAgoProvesNothing(t *testing.T) {
 	withRunner(t, Options{}, func(f *runnerFixture) {
 		f.many("ns/hook", "a", 100)
 		f.wait(time.Second)
-		expect(t, "class right after", f.classOf("ns/hook"), Proven)
-		f.wait(provenFor + time.Second)
+		expect(t, "state right after", f.stateOf("ns/hook"), endpoint.Healthy)
+		f.wait(endpoint.HealthyFor + time.Second)
 		f.many("ns/hook", "b", 100)
 		f.settleDown()
-		expect(t, "class much later", f.classOf("ns/hook"), Unproven)
+		expect(t, "state much later", f.stateOf("ns/hook"), endpoint.Unproven)
 		expect(t, "under way", f.underWayOf("ns/hook"), 1)
 		f.wait(20 * ms)
-		expect(t, "class after a new success", f.classOf("ns/hook"), Proven)
+		expect(t, "state after a new success", f.stateOf("ns/hook"), endpoint.Healthy)
 	})
 }
 
@@ -127,7 +128,7 @@ func TestUnprovenWebhooksShareAQuarterUntilTheyTurnSlow(t *testing.T) {
 		expect(t, "a second later", f.total(), 48)
 		f.wait(time.Second)
 		expect(t, "slow and unproven together", f.total(), 48)
-		expect(t, "of these slow", f.Stats().Classes[Slow].Unsettled, 48)
+		expect(t, "of these slow", f.Stats().States[endpoint.Slow].Unsettled, 48)
 		f.wait(time.Minute)
 		expect(t, "most under way at a time", f.most, 48)
 	})
@@ -208,7 +209,7 @@ func TestAChangedDestinationStartsAfresh(t *testing.T) {
 		f.answer("ns/hook", inTurn(status(200, ms), status(200, ms), hangs()))
 		f.many("ns/hook", "a", 6)
 		f.wait(5 * time.Second)
-		expect(t, "class before", f.classOf("ns/hook"), Slow)
+		expect(t, "state before", f.stateOf("ns/hook"), endpoint.Slow)
 		hanging := f.underWayOf("ns/hook")
 		f.Hold(types.NamespacedName{Namespace: "ns", Name: "hook"}, time.Now().Add(time.Hour))
 		f.answer("ns/hook", status(200, ms))
@@ -216,11 +217,11 @@ func TestAChangedDestinationStartsAfresh(t *testing.T) {
 		job.Destination = "elsewhere.example.com:443"
 		f.submitJob(job)
 		f.settleDown()
-		expect(t, "class after", f.classOf("ns/hook"), Unproven)
+		expect(t, "state after", f.stateOf("ns/hook"), endpoint.Unproven)
 		expect(t, "limit after", f.limitOf("ns/hook"), 1)
 		expect(t, "under way", f.underWayOf("ns/hook"), hanging+1)
 		f.wait(time.Minute)
-		expect(t, "class when the old attempts have timed out", f.classOf("ns/hook"), Proven)
+		expect(t, "state when the old attempts have timed out", f.stateOf("ns/hook"), endpoint.Healthy)
 		expect(t, "destinations", len(f.scheduler.destinations), 1)
 	})
 }

@@ -2,7 +2,11 @@
 
 package attempt
 
-import "maps"
+import (
+	"maps"
+
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
+)
 
 // check compares the books of a runner with what they are about.
 func (f *runnerFixture) check() {
@@ -17,39 +21,39 @@ func (f *runnerFixture) check() {
 func (f *runnerFixture) checkSlots() {
 	f.t.Helper()
 	r := f.Runner
-	if total := r.scheduler.slots.taken(); total > r.scheduler.slots.size {
-		f.t.Errorf("%d attempts are unsettled, of %d allowed", total, r.scheduler.slots.size)
+	if total := r.scheduler.slots.Taken(); total > r.scheduler.slots.Shares().Total {
+		f.t.Errorf("%d attempts are unsettled, of %d allowed", total, r.scheduler.slots.Shares().Total)
 	}
-	var used [classes]int
-	byDestination := map[*destination][classes]int{}
+	var used [endpoint.States]int
+	byDestination := map[*destination][endpoint.States]int{}
 	underWay := 0
 	for _, h := range r.scheduler.webhooks {
-		if h.attempts.n > r.scheduler.perWebhook {
-			f.t.Errorf("%s has %d attempts under way, %d allowed", h.key, h.attempts.n, r.scheduler.perWebhook)
+		if h.attempts.n > r.scheduler.rules.PerWebhook {
+			f.t.Errorf("%s has %d attempts under way, %d allowed", h.key, h.attempts.n, r.scheduler.rules.PerWebhook)
 		}
 		ofEra, slow := 0, 0
 		for n := h.attempts.head; n != nil; n = n.next {
 			a := n.value
 			underWay++
-			used[a.class]++
+			used[a.state]++
 			d := byDestination[a.destination]
-			d[a.class]++
+			d[a.state]++
 			byDestination[a.destination] = d
-			if a.takesLong && !a.class.isSlow() {
+			if a.tracked.IsSlow && !a.state.IsSlow() {
 				f.t.Errorf("%s has a slow attempt whose slot is not counted as slow", h.key)
 			}
-			if a.era != h.era {
+			if !h.tracker.IsCurrent(a.tracked) {
 				continue
 			}
 			ofEra++
-			if a.takesLong {
+			if a.tracked.IsSlow {
 				slow++
-			} else if a.class != h.class {
-				f.t.Errorf("%s is %v, the slot of its attempt is counted as %v", h.key, h.class, a.class)
+			} else if a.state != h.state {
+				f.t.Errorf("%s is %v, the slot of its attempt is counted as %v", h.key, h.state, a.state)
 			}
 		}
-		if ofEra != h.underWay || slow != h.slowAttempts {
-			f.t.Errorf("%s: under way, slow: %d, %d; the books say %d, %d", h.key, ofEra, slow, h.underWay, h.slowAttempts)
+		if slow != h.tracker.SlowUnderWay() || ofEra != h.tracker.UnderWay() {
+			f.t.Errorf("%s: under way, slow: %d, %d; the books say %d, %d", h.key, ofEra, slow, h.tracker.UnderWay(), h.tracker.SlowUnderWay())
 		}
 	}
 	unacknowledged, unsettled, stranded := map[*webhook]int{}, map[*namespace]int{}, 0
@@ -62,7 +66,7 @@ func (f *runnerFixture) checkSlots() {
 		if n.value.stranded {
 			stranded++
 		} else {
-			used[n.value.slotClass]++
+			used[n.value.slotState]++
 		}
 	}
 	if stranded != r.scheduler.stranded {
@@ -81,15 +85,15 @@ func (f *runnerFixture) checkSlots() {
 			f.t.Errorf("%s: %d outcomes are unacknowledged; the books say %d", h.key, unacknowledged[h], h.unacknowledged)
 		}
 	}
-	if used != r.scheduler.slots.used || underWay != r.underWay.n {
-		f.t.Errorf("slots used %v by %d under way; the books say %v, %d", used, underWay, r.scheduler.slots.used, r.underWay.n)
+	if used != r.scheduler.slots.Used() || underWay != r.underWay.n {
+		f.t.Errorf("slots used %v by %d under way; the books say %v, %d", used, underWay, r.scheduler.slots.Used(), r.underWay.n)
 	}
 	for _, d := range r.scheduler.destinations {
-		if d.slots.used != byDestination[d] {
-			f.t.Errorf("%s: slots used %v; the books say %v", d.address, byDestination[d], d.slots.used)
+		if d.slots.Used() != byDestination[d] {
+			f.t.Errorf("%s: slots used %v; the books say %v", d.address, byDestination[d], d.slots.Used())
 		}
-		if d.slots.taken() > d.slots.size {
-			f.t.Errorf("%s: %d attempts are under way, of %d allowed", d.address, d.slots.taken(), d.slots.size)
+		if d.slots.Taken() > d.slots.Shares().Total {
+			f.t.Errorf("%s: %d attempts are under way, of %d allowed", d.address, d.slots.Taken(), d.slots.Shares().Total)
 		}
 		delete(byDestination, d)
 	}
@@ -146,7 +150,7 @@ func (f *runnerFixture) checkQueues() {
 func (f *runnerFixture) checkFairQueues() {
 	f.t.Helper()
 	r := f.Runner
-	readyByDestination := map[*destination][priorities]int{}
+	readyByDestination := map[*destination][endpoint.Priorities]int{}
 	parked := map[*destination]bool{}
 	ready := map[*namespace]int{}
 	hooks := map[*namespace]int{}
@@ -178,15 +182,15 @@ func (f *runnerFixture) checkFairQueues() {
 		if d.ready != readyByDestination[d] {
 			f.t.Errorf("%s: ready %v; the books say %v", d.address, readyByDestination[d], d.ready)
 		}
-		for b := range priority(priorities) {
-			if d.waiting[b].head() != nil && d.ready[b] < d.slots.available(b) {
+		for b := range endpoint.Priority(endpoint.Priorities) {
+			if d.waiting[b].head() != nil && d.ready[b] < d.slots.Available(b) {
 				f.t.Errorf("%s has room in priority %d, but webhooks wait", d.address, b)
 			}
 		}
 		if parked[d] != (len(d.groups) > 0) {
 			f.t.Errorf("%s: webhooks wait: %v, groups: %d", d.address, parked[d], len(d.groups))
 		}
-		if d.webhookCount == 0 && d.slots.taken() == 0 {
+		if d.webhookCount == 0 && d.slots.Taken() == 0 {
 			f.t.Errorf("%s is not used any more", d.address)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 // delays returns how long the deliveries of some webhooks waited to be sent.
@@ -40,7 +42,7 @@ func (f *runnerFixture) feed(name string, rounds int) {
 
 // 200 webhooks hang, ten times as many jobs as there are slots are queued to
 // them. Five healthy webhooks, three of them in the same namespace, get every
-// delivery out the moment it is submitted once they are proven; at the start,
+// delivery out the moment it is submitted once they are healthy; at the start,
 // when nothing is known about anybody, within SlowAfter.
 func TestHangingWebhooksDoNotDelayHealthyOnes(t *testing.T) {
 	withRunner(t, Options{}, func(f *runnerFixture) {
@@ -73,7 +75,7 @@ func TestHangingWebhooksDoNotDelayHealthyOnes(t *testing.T) {
 			t.Errorf("3,200 deliveries of one healthy webhook took %v", took)
 		}
 		stats := f.Stats()
-		if queued := stats.Classes[Slow].Queued + stats.Classes[Hanging].Queued; queued < 2000 {
+		if queued := stats.States[endpoint.Slow].Queued + stats.States[endpoint.Hanging].Queued; queued < 2000 {
 			t.Errorf("only %d jobs are still queued to webhooks that hang", queued)
 		}
 	})
@@ -114,7 +116,7 @@ func TestABacklogAfterARestartDoesNotDelayOthers(t *testing.T) {
 	})
 }
 
-// Every webhook gets on, whatever its class, though there are far too few slots
+// Every webhook gets on, whatever its state, though there are far too few slots
 // for those that hang. With 27 webhooks that hang and 12 that are slow, one of
 // which nothing is known yet waits at most until each of these had a turn in
 // three quarters of the slots, and a slow one until they had one in half of them.
@@ -178,16 +180,16 @@ func TestHangingWebhooksHoldAnEighth(t *testing.T) {
 			t.Errorf("%d attempts in 100 s", attempts)
 		}
 		stats := f.Stats()
-		expect(t, "slots of those that hang", stats.Classes[Hanging].Unsettled, 64)
+		expect(t, "slots of those that hang", stats.States[endpoint.Hanging].Unsettled, 64)
 		expect(t, "longest wait of all others", stats.OldestQueued, 0)
-		if stats.Classes[Hanging].OldestQueued < time.Minute {
-			t.Errorf("those that hang wait for %v at most", stats.Classes[Hanging].OldestQueued)
+		if stats.States[endpoint.Hanging].OldestQueued < time.Minute {
+			t.Errorf("those that hang wait for %v at most", stats.States[endpoint.Hanging].OldestQueued)
 		}
 		for i := range 200 {
 			f.many(fmt.Sprintf("shared/slow%d", i), "", 20)
 		}
 		f.wait(20 * time.Second)
-		if n := f.Stats().Classes[Slow].Unsettled; n != 192 {
+		if n := f.Stats().States[endpoint.Slow].Unsettled; n != 192 {
 			t.Errorf("those that are slow hold %d slots, of 192", n)
 		}
 	})

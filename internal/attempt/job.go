@@ -118,9 +118,12 @@ type Ack struct {
 }
 
 // WebhookChange says why what was learned about the endpoint of a webhook counts no
-// more. The zero one: the webhook was resumed or enabled, so its attempts start one
+// more. The zero one: the webhook was changed or resumed, so its attempts start one
 // by one until one succeeds.
 type WebhookChange struct {
+	// Enabled: the webhook was enabled after it had been disabled. An answer of 410
+	// from before holds nothing any more.
+	Enabled bool
 	// Destination is the host:port of a new endpoint, maybe the same: nothing is known
 	// about it, and queued jobs need not wait for what the old one asked for.
 	Destination string

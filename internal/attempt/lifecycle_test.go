@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 const ms = time.Millisecond
@@ -107,7 +108,7 @@ func TestPrepareIsBoundedInTime(t *testing.T) {
 		f.submit("ns/hook/a")
 		f.wait(prepareTimeout)
 		expect(t, "error", f.outcome("ns/hook/a").Err, context.DeadlineExceeded)
-		expect(t, "class: what is slow here is not the endpoint", f.classOf("ns/hook"), Unproven)
+		expect(t, "state: what is slow here is not the endpoint", f.stateOf("ns/hook"), endpoint.Unproven)
 	})
 }
 

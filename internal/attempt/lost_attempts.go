@@ -2,15 +2,19 @@
 
 package attempt
 
-import "time"
+import (
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
+)
 
 // lostAttempts are the jobs whose result was lost with the dispatcher. The request
 // may have reached the endpoint, and it may be what brought the dispatcher down,
 // so they are repeated alone: one runs at a time, though the next need not wait
 // for one that takes longer than LostBackoff. Everything else goes on beside it.
 type lostAttempts struct {
-	backingOff list[trackedJob]          // lost less than LostBackoff ago, in the order they are due
-	ready      [classes]list[trackedJob] // due, by class of the webhook when it became so
+	backingOff list[trackedJob]                  // lost less than LostBackoff ago, in the order they are due
+	ready      [endpoint.States]list[trackedJob] // due, by state of the webhook when it became so
 	current    *attempt
 	since      time.Duration // when current started
 }
@@ -20,7 +24,7 @@ func (l *lostAttempts) requeue(waiting *list[trackedJob]) {
 	for waiting.tail != nil {
 		n := waiting.tail
 		n.detach()
-		l.ready[n.value.webhook.class].pushFront(n)
+		l.ready[n.value.webhook.state].pushFront(n)
 	}
 }
 
@@ -28,11 +32,11 @@ func (l *lostAttempts) requeue(waiting *list[trackedJob]) {
 func (l *lostAttempts) endBackoff(now time.Duration) {
 	for job := l.backingOff.first(); job != nil && job.due <= now; job = l.backingOff.first() {
 		job.node.detach()
-		l.ready[job.webhook.class].pushBack(&job.node)
+		l.ready[job.webhook.state].pushBack(&job.node)
 	}
 }
 
 // anyReady reports whether a lost job is due.
 func (l *lostAttempts) anyReady() bool {
-	return l.ready[Proven].n+l.ready[Unproven].n+l.ready[Slow].n+l.ready[Hanging].n > 0
+	return l.ready[endpoint.Healthy].n+l.ready[endpoint.Unproven].n+l.ready[endpoint.Slow].n+l.ready[endpoint.Hanging].n > 0
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 func TestALostJobIsRepeatedAfterASecondWithTheSameNumber(t *testing.T) {
@@ -48,7 +49,7 @@ func TestTheThirdLossIsAFailedAttempt(t *testing.T) {
 		outcome.Result.StartedAt = want.StartedAt
 		expect(t, "outcome", outcome, Outcome{Number: 1, Result: want, Note: "note"})
 		expect(t, "sent", f.total(), 3)
-		expect(t, "class: the endpoint has shown nothing", f.classOf("ns/hook"), Unproven)
+		expect(t, "state: the endpoint has shown nothing", f.stateOf("ns/hook"), endpoint.Unproven)
 		f.submitJob(f.job("ns/hook/a", 2))
 		f.wait(time.Second)
 		expect(t, "the next attempt begins to count anew", f.State("ns/hook/a").Phase, Queued)

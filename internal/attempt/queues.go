@@ -2,12 +2,14 @@
 
 package attempt
 
+import "bbmcp.quietstack.com/webhooks/internal/endpoint"
+
 // queues has the webhooks that may start an attempt as soon as a slot is free: as
 // many of each destination as that has room for in fair queues of all, by
 // priority, the others in fair queues of their destination.
 type queues struct {
-	slots    slotQuota // under way, or finished and not acknowledged
-	ready    [priorities]fairQueue
+	slots    endpoint.Quota // under way, or finished and not acknowledged
+	ready    [endpoint.Priorities]fairQueue
 	sequence int64
 }
 
@@ -22,7 +24,7 @@ func (q *queues) nextWebhook() *webhook {
 	var next *group
 	for p := range q.ready {
 		g := q.ready[p].head()
-		if g == nil || q.slots.available(priority(p)) == 0 {
+		if g == nil || q.slots.Available(endpoint.Priority(p)) == 0 {
 			continue
 		}
 		if next == nil || g.sequence < next.sequence ||
@@ -38,7 +40,7 @@ func (q *queues) nextWebhook() *webhook {
 
 // place puts a webhook at the end of the fair queue of a priority, unless it is in
 // that already.
-func (q *queues) place(h *webhook, p priority) {
+func (q *queues) place(h *webhook, p endpoint.Priority) {
 	if h.group != nil && h.priority == p {
 		return
 	}
@@ -61,7 +63,7 @@ func (q *queues) remove(h *webhook) {
 }
 
 // join puts a webhook at the end of the fair queue of all of a priority.
-func (q *queues) join(h *webhook, p priority) {
+func (q *queues) join(h *webhook, p endpoint.Priority) {
 	if h.namespace.ready == 0 {
 		h.namespace.sequence = q.nextSequence()
 	}
@@ -93,8 +95,8 @@ func (q *queues) admitWaiting(d *destination) {
 	if len(d.groups) == 0 {
 		return
 	}
-	for p := range priority(priorities) {
-		for g := d.waiting[p].head(); g != nil && d.ready[p] < d.slots.available(p); g = d.waiting[p].head() {
+	for p := range endpoint.Priority(endpoint.Priorities) {
+		for g := d.waiting[p].head(); g != nil && d.ready[p] < d.slots.Available(p); g = d.waiting[p].head() {
 			h := g.webhooks.first()
 			q.unlink(h)
 			d.waiting[p].moveBack(g, q.nextSequence())
@@ -111,22 +113,19 @@ func (q *queues) moveNamespaceBack(space *namespace) {
 	}
 }
 
-// moveSlot moves the slots of an attempt under way to another class.
-func (q *queues) moveSlot(a *attempt, class Class) {
-	if a.class == class {
+// moveSlot moves the slots of an attempt under way to another state.
+func (q *queues) moveSlot(a *attempt, state endpoint.State) {
+	if a.state == state {
 		return
 	}
-	q.slots.used[a.class]--
-	q.slots.used[class]++
-	a.destination.slots.used[a.class]--
-	a.destination.slots.used[class]++
-	a.class = class
+	q.slots.Move(a.state, state)
+	a.destination.slots.Move(a.state, state)
+	a.state = state
 	q.admitWaiting(a.destination)
 }
 
-// moveOutcomeSlot moves the slot that an outcome keeps to another class.
-func (q *queues) moveOutcomeSlot(job *trackedJob, class Class) {
-	q.slots.used[job.slotClass]--
-	q.slots.used[class]++
-	job.slotClass = class
+// moveOutcomeSlot moves the slot that an outcome keeps to another state.
+func (q *queues) moveOutcomeSlot(job *trackedJob, state endpoint.State) {
+	q.slots.Move(job.slotState, state)
+	job.slotState = state
 }

@@ -2,23 +2,27 @@
 
 package attempt
 
-import "k8s.io/apimachinery/pkg/types"
+import (
+	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
+)
 
 // registry has the webhooks that the runner knows, their namespaces and their
 // destinations.
 type registry struct {
-	webhooks       map[types.NamespacedName]*webhook
-	namespaces     map[string]*namespace
-	destinations   map[string]*destination
-	perDestination int
+	webhooks     map[types.NamespacedName]*webhook
+	namespaces   map[string]*namespace
+	destinations map[string]*destination
+	shares       endpoint.Shares // of each destination
 }
 
 func newRegistry(perDestination int) registry {
 	return registry{
-		webhooks:       map[types.NamespacedName]*webhook{},
-		namespaces:     map[string]*namespace{},
-		destinations:   map[string]*destination{},
-		perDestination: perDestination,
+		webhooks:     map[types.NamespacedName]*webhook{},
+		namespaces:   map[string]*namespace{},
+		destinations: map[string]*destination{},
+		shares:       endpoint.NewShares(perDestination).WithBusy(7),
 	}
 }
 
@@ -33,7 +37,7 @@ func (r *registry) webhook(key types.NamespacedName) *webhook {
 		r.namespaces[key.Namespace] = space
 	}
 	space.webhookCount++
-	h := &webhook{key: key, namespace: space, concurrency: concurrency{limit: 1}, class: Unproven}
+	h := &webhook{key: key, namespace: space, tracker: endpoint.NewTracker(), state: endpoint.Unproven}
 	h.node.value, h.waitNode.value = h, h
 	h.hold.index = -1
 	r.webhooks[key] = h
@@ -59,7 +63,7 @@ func (r *registry) dropWebhook(h *webhook) (last bool) {
 func (r *registry) destination(address string) *destination {
 	d := r.destinations[address]
 	if d == nil {
-		d = &destination{address: address, slots: newSlotQuota(r.perDestination, 7)}
+		d = &destination{address: address, slots: endpoint.NewQuota(&r.shares)}
 		r.destinations[address] = d
 	}
 	return d
@@ -67,7 +71,7 @@ func (r *registry) destination(address string) *destination {
 
 // dropDestination removes a destination that nothing refers to.
 func (r *registry) dropDestination(d *destination) {
-	if d.webhookCount == 0 && d.slots.taken() == 0 && r.destinations[d.address] == d {
+	if d.webhookCount == 0 && d.slots.Taken() == 0 && r.destinations[d.address] == d {
 		delete(r.destinations, d.address)
 	}
 }

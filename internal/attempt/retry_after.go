@@ -5,17 +5,12 @@ package attempt
 import (
 	"container/heap"
 	"time"
-
-	"bbmcp.quietstack.com/webhooks/dispatcher"
-	"bbmcp.quietstack.com/webhooks/internal/retry"
 )
 
-// goneHold is for how long nothing follows an answer of 410: time for the caller
-// to write it and to know that the webhook is disabled.
-const goneHold = 2 * time.Second
-
-// retryAfterHold is until when an endpoint asked for a pause.
-type retryAfterHold struct {
+// hold is until when nothing of a webhook starts: its endpoint asked for a pause, or
+// is gone. The caller does more about both once the outcome is written; that can be
+// long after other attempts have started.
+type hold struct {
 	until time.Time
 	ends  time.Duration
 	index int // in scheduler.holds; -1: not held
@@ -23,25 +18,13 @@ type retryAfterHold struct {
 
 func (h *webhook) held() bool { return h.hold.index >= 0 }
 
-// retryAfter is until when nothing may follow a result: its endpoint asked for a
-// pause, or is gone. The zero time: at once. The caller does more about both once the
-// outcome is written; that can be long after other attempts have started.
-func retryAfter(result dispatcher.Result, now time.Time) time.Time {
-	if result.Reason == dispatcher.ReasonGone {
-		return now.Add(goneHold)
-	}
-	return retry.BoundRetryAfter(result.RetryAfter, now)
-}
-
 // holdHeap has the webhooks that are held. It implements heap.Interface, by the end
 // of the hold.
 type holdHeap []*webhook
 
 // hold starts nothing of a webhook before a time, or extends the hold it has.
-func (h *holdHeap) hold(w *webhook, until time.Time, ends, now time.Duration) {
-	w.resetLimit()
+func (h *holdHeap) hold(w *webhook, until time.Time, ends time.Duration) {
 	switch {
-	case ends <= now:
 	case !w.held():
 		w.hold.until, w.hold.ends = until, ends
 		heap.Push(h, w)
@@ -55,7 +38,7 @@ func (h *holdHeap) hold(w *webhook, until time.Time, ends, now time.Duration) {
 func (h *holdHeap) end(w *webhook) {
 	if w.held() {
 		heap.Remove(h, w.hold.index)
-		w.hold = retryAfterHold{index: -1}
+		w.hold = hold{index: -1}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 // throttles asks to be left alone for a while.
@@ -91,13 +92,40 @@ func TestNothingFollowsA410BeforeItIsWritten(t *testing.T) {
 		f.many("ns/hook", "after", 60)
 		f.settleDown()
 		atOnce := f.underWayOf("ns/hook")
-		f.wait(goneHold)
+		f.wait(endpoint.GoneFor)
 		expect(t, "sent before it may be known to be disabled", f.count("ns/hook"), 40+atOnce)
 		f.writeAll()
 		f.wait(maxThrottle + 20*ms)
 		expect(t, "sent then, as after a 410 to a test event", f.count("ns/hook"), 41+atOnce)
 		f.writeAll()
 		f.silent = false
+	})
+}
+
+// A change of another kind can come before the outcome is written, and each delivery
+// that gets a 410 has failed for good.
+func TestEnablingAWebhookEndsTheHoldOfA410(t *testing.T) {
+	withRunner(t, Options{}, func(f *runnerFixture) {
+		hook := types.NamespacedName{Namespace: "ns", Name: "hook"}
+		f.answer("ns/hook", inTurn(func(context.Context, dispatcher.Request) (dispatcher.Result, error) {
+			return dispatcher.Result{StatusCode: 410, Reason: dispatcher.ReasonGone}, nil
+		}, status(200, ms)))
+		f.submit("ns/hook/a", "ns/hook/b")
+		f.wait(time.Second)
+		f.Reset(hook, WebhookChange{})
+		f.wait(time.Second)
+		expect(t, "sent after another change", f.count("ns/hook"), 1)
+		f.Reset(hook, WebhookChange{Enabled: true})
+		f.wait(ms)
+		expect(t, "sent once it is enabled", f.count("ns/hook"), 2)
+
+		f.answer("ns/hook", inTurn(throttles(429, time.Minute, ms), status(200, ms)))
+		f.submit("ns/hook/c")
+		f.wait(time.Second)
+		f.submit("ns/hook/d")
+		f.Reset(hook, WebhookChange{Enabled: true})
+		f.wait(time.Second)
+		expect(t, "sent during a pause that the endpoint asked for", f.count("ns/hook"), 3)
 	})
 }
 
@@ -112,11 +140,11 @@ func TestARedirectedWebhookStartsAfreshWithItsQueue(t *testing.T) {
 				f.many("ns/hook", "a", 10)
 				f.wait(20 * time.Second)
 				expect(t, "sent to the old endpoint", f.count("ns/hook"), 2)
-				expect(t, "class before", f.classOf("ns/hook"), Slow)
+				expect(t, "state before", f.stateOf("ns/hook"), endpoint.Slow)
 				f.answer("ns/hook", status(200, ms))
 				f.Reset(hook, WebhookChange{Destination: address})
 				f.settleDown()
-				expect(t, "class after", f.classOf("ns/hook"), Unproven)
+				expect(t, "state after", f.stateOf("ns/hook"), endpoint.Unproven)
 				expect(t, "under way", f.underWayOf("ns/hook"), 1)
 				f.wait(time.Second)
 				expect(t, "sent in all", f.count("ns/hook"), 10)

@@ -49,13 +49,14 @@ func New(o Options) *Runner {
 	if o.Throttle == nil {
 		o.Throttle = func() bool { return false }
 	}
+	base := time.Now()
 	return &Runner{
 		options:   o,
-		base:      time.Now(),
+		base:      base,
 		signals:   make(chan struct{}, 1),
 		life:      newLifecycle(),
 		jobs:      map[types.UID]*trackedJob{},
-		scheduler: newScheduler(o),
+		scheduler: newScheduler(o, base),
 		outcomes:  newOutcomes(),
 	}
 }
@@ -198,7 +199,7 @@ func (r *Runner) process(a *attempt, e ending, now time.Duration) (wake func(typ
 		job.losses++
 	}
 	if e.kind == answered {
-		a.learn(s, e.outcome.Result, time.Now(), now)
+		a.learn(s, &e.outcome.Result, time.Now(), now)
 	}
 	wake = wakeNone
 	switch {
@@ -237,7 +238,7 @@ func (r *Runner) keep(job *trackedJob, outcome Outcome, now time.Duration) (wake
 		r.release(job, now)
 		r.outcomes.expireSoon(job.uid, outcome.attempts(), now)
 		return wakeNone
-	case job.webhook.class.isSlow():
+	case job.webhook.state.IsSlow():
 		return r.options.WakeSlow
 	}
 	return r.options.Wake

@@ -109,7 +109,11 @@ func (r *Runner) Hold(key types.NamespacedName, until time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, h := r.now(), r.scheduler.webhook(key)
-	r.scheduler.holds.hold(h, until, now+time.Until(until), now)
+	h.tracker.ResetLimit()
+	if wait := time.Until(until); wait > 0 {
+		h.tracker.Hold(until)
+		r.scheduler.holds.hold(h, until, now+wait)
+	}
 	r.scheduler.schedule(h, now)
 	r.signal()
 }
@@ -137,7 +141,7 @@ func (r *Runner) Reset(key types.NamespacedName, change WebhookChange) {
 		return
 	case change.Gone:
 		h.forgotten = true
-		h.reset()
+		h.tracker.Forget()
 		s.endHold(h)
 		s.update(h, now)
 		s.retire(h)
@@ -146,9 +150,11 @@ func (r *Runner) Reset(key types.NamespacedName, change WebhookChange) {
 		s.redirect(h, change.Destination)
 		s.update(h, now)
 	default:
-		h.resetLimit()
+		h.tracker.ResetLimit()
+		if change.Enabled && h.tracker.IsGone(s.clock(now)) {
+			s.endHold(h)
+		}
 		s.schedule(h, now)
-		return
 	}
 	r.signal()
 }

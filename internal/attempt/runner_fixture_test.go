@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 // answer is how the endpoint of a webhook behaves.
@@ -360,12 +361,12 @@ func (f *runnerFixture) webhookKey(hook string) types.NamespacedName {
 	return types.NamespacedName{Namespace: part[0], Name: part[1]}
 }
 
-// classOf returns the class of namespace/webhook.
-func (f *runnerFixture) classOf(hook string) Class {
+// stateOf returns the state of the endpoint of namespace/webhook.
+func (f *runnerFixture) stateOf(hook string) endpoint.State {
 	part := strings.SplitN(hook, "/", 2)
 	f.Runner.mu.Lock()
 	defer f.Runner.mu.Unlock()
-	return f.scheduler.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].classify(f.now(), f.scheduler.slowAfter)
+	return f.scheduler.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].tracker.State(&f.scheduler.rules, f.scheduler.clock(f.now()))
 }
 
 // limitOf returns how many attempts of namespace/webhook may be under way.
@@ -373,7 +374,7 @@ func (f *runnerFixture) limitOf(hook string) int {
 	part := strings.SplitN(hook, "/", 2)
 	f.Runner.mu.Lock()
 	defer f.Runner.mu.Unlock()
-	return f.scheduler.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].limit
+	return f.scheduler.webhooks[types.NamespacedName{Namespace: part[0], Name: part[1]}].tracker.Limit()
 }
 
 func expect[T comparable](t *testing.T, what string, got, want T) {

@@ -9,25 +9,22 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 // never is a time that does not come.
 const never = time.Duration(math.MaxInt64)
 
-// limits are the Options that the scheduler decides by.
-type limits struct {
-	perWebhook  int
-	slowAfter   time.Duration
-	lostBackoff time.Duration
-}
-
 // scheduler decides which job starts next. It has no goroutine, no clock and no
 // lock: the time, since the start of the runner, is an argument.
 type scheduler struct {
-	limits
 	registry
 	queues
 	homes
+
+	base        time.Time // the start of the runner
+	rules       endpoint.Rules
+	lostBackoff time.Duration
 
 	holds    holdHeap
 	lost     lostAttempts
@@ -36,18 +33,20 @@ type scheduler struct {
 	stranded int           // outcomes without a slot: their home takes no writes
 }
 
-func newScheduler(o Options) scheduler {
+func newScheduler(o Options, base time.Time) scheduler {
+	shares := endpoint.NewShares(orDefault(o.Unsettled, 512)).WithBusy(4)
 	return scheduler{
-		limits: limits{
-			perWebhook:  orDefault(o.PerWebhook, 32),
-			slowAfter:   orDefault(o.SlowAfter, time.Second),
-			lostBackoff: orDefault(o.LostBackoff, time.Second),
-		},
-		registry: newRegistry(orDefault(o.PerDestination, 64)),
-		queues:   queues{slots: newSlotQuota(orDefault(o.Unsettled, 512), 4)},
-		homes:    homes{failing: map[*namespace]struct{}{}, stallAfter: orDefault(o.StallAfter, 2*time.Second)},
+		base:        base,
+		rules:       endpoint.Rules{Ramp: true, PerWebhook: orDefault(o.PerWebhook, 32), SlowAfter: orDefault(o.SlowAfter, time.Second)},
+		lostBackoff: orDefault(o.LostBackoff, time.Second),
+		registry:    newRegistry(orDefault(o.PerDestination, 64)),
+		queues:      queues{slots: endpoint.NewQuota(&shares)},
+		homes:       homes{failing: map[*namespace]struct{}{}, stallAfter: orDefault(o.StallAfter, 2*time.Second)},
 	}
 }
+
+// clock is the time of the clock at a time.
+func (s *scheduler) clock(now time.Duration) time.Time { return s.base.Add(now) }
 
 // submit queues a job.
 func (s *scheduler) submit(job Job, now time.Duration) *trackedJob {
@@ -128,9 +127,9 @@ func (s *scheduler) next(now time.Duration) *trackedJob {
 		p := h.priority
 		s.update(h, now)
 		if h.group == nil || !h.ready || h.priority != p {
-			continue // it was proven too long ago
+			continue // it has been healthy too long ago
 		}
-		if h.destination.slots.available(p) == 0 {
+		if h.destination.slots.Available(p) == 0 {
 			s.unlink(h)
 			h.destination.enqueueFirst(h, p)
 			continue
@@ -144,20 +143,20 @@ func (s *scheduler) next(now time.Duration) *trackedJob {
 }
 
 // nextLost takes the next lost job that may start now, nil if there is none. Jobs
-// of proven webhooks come first. A job whose webhook or destination has no room
+// of healthy webhooks come first. A job whose webhook or destination has no room
 // waits until an attempt there ends.
 func (s *scheduler) nextLost(now time.Duration) *trackedJob {
 	l := &s.lost
 	if !l.anyReady() || (l.current != nil && now < l.since+s.lostBackoff) {
 		return nil
 	}
-	for class := range l.ready {
-		ready := &l.ready[class]
+	for state := range l.ready {
+		ready := &l.ready[state]
 		for job := ready.first(); job != nil; job = ready.first() {
 			h := job.webhook
 			s.update(h, now)
 			p := h.nextPriority()
-			if s.slots.available(p) == 0 {
+			if s.slots.Available(p) == 0 {
 				break
 			}
 			job.node.detach()
@@ -165,7 +164,7 @@ func (s *scheduler) nextLost(now time.Duration) *trackedJob {
 				h.lost.pushBack(&job.node)
 				continue
 			}
-			if h.destination.slots.available(p) == 0 {
+			if h.destination.slots.Available(p) == 0 {
 				h.destination.lost.pushBack(&job.node)
 				continue
 			}
@@ -178,20 +177,14 @@ func (s *scheduler) nextLost(now time.Duration) *trackedJob {
 // start gives a job, which has left its queue, its slots.
 func (s *scheduler) start(job *trackedJob, now time.Duration) *attempt {
 	h := job.webhook
-	a := &attempt{job: job, destination: h.destination, class: h.class, era: h.era, epoch: h.epoch, sent: unsent}
+	a := &attempt{job: job, destination: h.destination, state: h.state, tracked: h.tracker.Start(), sent: unsent}
 	a.webhookNode.value, a.ageNode.value = a, a
 	job.phase = UnderWay
 	s.queued--
-	s.slots.used[a.class]++
-	a.destination.slots.used[a.class]++
+	s.slots.Take(a.state)
+	a.destination.slots.Take(a.state)
 	h.attempts.pushBack(&a.webhookNode)
-	h.underWay++
 	h.namespace.unsettled++
-	h.starts++
-	a.start = h.starts
-	if h.underWay >= h.limit {
-		h.fullAt = h.starts
-	}
 	a.probe = s.markProbe(h.namespace, now)
 	s.schedule(h, now)
 	s.admitWaiting(h.destination)
@@ -203,14 +196,9 @@ func (s *scheduler) start(job *trackedJob, now time.Duration) *attempt {
 func (s *scheduler) end(a *attempt) {
 	h := a.job.webhook
 	a.webhookNode.detach()
-	a.destination.slots.used[a.class]--
-	a.job.slotClass = a.class
-	if a.era == h.era {
-		h.underWay--
-		if a.takesLong {
-			h.slowAttempts--
-		}
-	}
+	a.destination.slots.Return(a.state)
+	a.job.slotState = a.state
+	h.tracker.End(a.tracked)
 	if s.lost.current == a {
 		s.lost.current = nil
 	}
@@ -228,12 +216,12 @@ func (s *scheduler) releaseSlot(job *trackedJob) {
 		s.stranded--
 		return
 	}
-	s.slots.used[job.slotClass]--
+	s.slots.Return(job.slotState)
 }
 
 // strand takes its slot from an outcome whose home takes no writes.
 func (s *scheduler) strand(job *trackedJob) {
-	s.slots.used[job.slotClass]--
+	s.slots.Return(job.slotState)
 	job.stranded = true
 	s.stranded++
 }
@@ -246,7 +234,7 @@ func (s *scheduler) returnJob(job *trackedJob) {
 	}
 	job.phase = Queued
 	s.queued++
-	s.lost.ready[job.webhook.class].pushFront(&job.node)
+	s.lost.ready[job.webhook.state].pushFront(&job.node)
 }
 
 // repeatLater queues the job of an attempt whose result was lost.

@@ -2,7 +2,11 @@
 
 package attempt
 
-import "time"
+import (
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
+)
 
 // mayStart reports whether nothing of the webhook's own stands against one more
 // attempt. While its endpoint fails, which can take a millisecond, what waits to
@@ -10,28 +14,28 @@ import "time"
 // keep the API server as busy as it can be, and what has failed takes the slots
 // of others.
 func (s *scheduler) mayStart(h *webhook, now time.Duration) bool {
-	n := h.underWay
-	if h.health.failing {
+	n := h.tracker.UnderWay()
+	if h.tracker.LatestFailed() {
 		n += h.unacknowledged + h.throttledOutcomes
 	}
 	if s.blocks(h.namespace, now) {
 		h.waitForWrites()
 		return false
 	}
-	return !h.held() && n < h.limit && h.attempts.n < s.perWebhook
+	return !h.held() && n < h.tracker.MaxUnderWay(&s.rules, s.clock(now)) && h.attempts.n < s.rules.PerWebhook
 }
 
-// update brings class and position of a webhook up to date, and with its class
-// the slots that its attempts hold. One that was proven long ago starts carefully.
+// update brings state and position of a webhook up to date, and with its state
+// the slots that its attempts hold. One that was healthy long ago starts carefully.
 func (s *scheduler) update(h *webhook, now time.Duration) {
-	if class := h.classify(now, s.slowAfter); class != h.class {
-		if h.class == Proven && class == Unproven {
-			h.resetLimit()
+	if state := h.tracker.State(&s.rules, s.clock(now)); state != h.state {
+		if h.state == endpoint.Healthy && state == endpoint.Unproven {
+			h.tracker.ResetLimit()
 		}
-		h.class = class
+		h.state = state
 		for n := h.attempts.head; n != nil; n = n.next {
-			if a := n.value; a.era == h.era && !a.takesLong {
-				s.moveSlot(a, class)
+			if a := n.value; h.tracker.IsCurrent(a.tracked) && !a.tracked.IsSlow {
+				s.moveSlot(a, state)
 			}
 		}
 	}
@@ -73,9 +77,8 @@ func (s *scheduler) redirect(h *webhook, address string) {
 		s.unlink(h)
 		s.admitWaiting(old)
 		s.endHold(h)
-		h.reset()
-		h.era++
-		h.underWay, h.slowAttempts, h.class = 0, 0, Unproven
+		h.tracker.Restart()
+		h.state = endpoint.Unproven
 		old.webhookCount--
 	}
 	h.destination = s.destination(address)
@@ -88,6 +91,7 @@ func (s *scheduler) redirect(h *webhook, address string) {
 // endHold ends the hold of a webhook, if there is one.
 func (s *scheduler) endHold(h *webhook) {
 	s.holds.end(h)
+	h.tracker.EndHold()
 	s.lost.requeue(&h.lost)
 }
 

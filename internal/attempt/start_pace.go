@@ -2,10 +2,14 @@
 
 package attempt
 
-import "time"
+import (
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
+)
 
 const (
-	// burstDivisor is the part of a class's slots that slow attempts may fill at once.
+	// burstDivisor is the part of a state's slots that slow attempts may fill at once.
 	burstDivisor = 16
 	// marginDivisor is the part of the time that slow attempts take by which they are
 	// started faster than they end.
@@ -21,18 +25,18 @@ const (
 // that its attempts have lately taken: by Little's law that is as fast as they
 // can use it, less a margin so that the wait is never what bounds them.
 func (u *underWay) startDelay(a *attempt, s *scheduler, now time.Duration) time.Duration {
-	if !a.class.isSlow() || a.probe || u.pause.probe == a {
+	if !a.state.IsSlow() || a.probe || u.pause.probe == a {
 		return 0
 	}
-	slots := s.slots.eighths(4)
-	if a.class == Hanging {
-		slots = s.slots.eighths(1)
+	slots := s.slots.Shares().Slow
+	if a.state == endpoint.Hanging {
+		slots = s.slots.Shares().Hanging
 	}
-	pace := &u.paces[a.class]
-	return pace.delay(max(s.slowAfter, pace.expectedDuration()), slots, now)
+	pace := &u.paces[a.state]
+	return pace.delay(max(s.rules.SlowAfter, pace.expectedDuration()), slots, now)
 }
 
-// startPace spreads the attempts of a class over the time that they take.
+// startPace spreads the attempts of a state over the time that they take.
 type startPace struct {
 	nextStart       time.Duration // when the next one may
 	averageDuration time.Duration // moving average of how long they were under way

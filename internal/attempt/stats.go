@@ -2,7 +2,11 @@
 
 package attempt
 
-import "time"
+import (
+	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
+)
 
 // Stats is a count of what the runner holds.
 type Stats struct {
@@ -29,14 +33,13 @@ type Stats struct {
 	StalledNamespaces, Stranded int
 	// Paused: nothing starts because the dispatcher is not there.
 	Paused bool
-	// Classes are the shares by class, indexed by Proven, Unproven, Slow and
-	// Hanging.
-	Classes [classes]ClassStats
+	// States are the shares by the state of endpoints.
+	States [endpoint.States]StateStats
 }
 
-// ClassStats is a count of what the webhooks of one class hold. Lost jobs are
+// StateStats is a count of what the webhooks hold whose endpoints have one state. Lost jobs are
 // not among those queued here.
-type ClassStats struct {
+type StateStats struct {
 	Webhooks, Queued, UnderWay, Unsettled int
 	OldestQueued                          time.Duration
 }
@@ -52,9 +55,9 @@ func (r *Runner) Stats() Stats {
 		Lost:       sched.queued,
 		UnderWay:   r.underWay.n,
 		Unwritten:  r.outcomes.finished.n,
-		Unprepared: r.outcomes.finished.n - sched.stranded - (sched.slots.taken() - r.underWay.n),
-		Unsettled:  sched.slots.taken(),
-		Slots:      sched.slots.size,
+		Unprepared: r.outcomes.finished.n - sched.stranded - (sched.slots.Taken() - r.underWay.n),
+		Unsettled:  sched.slots.Taken(),
+		Slots:      sched.slots.Shares().Total,
 		Remembered: len(r.outcomes.known),
 		Held:       len(sched.holds),
 		Stranded:   sched.stranded,
@@ -63,12 +66,12 @@ func (r *Runner) Stats() Stats {
 	var all bool
 	s.StalledNamespaces, all = sched.stalledNamespaces(sched.webhooks, now)
 	s.Stalled = all || sched.apiServer.stalled(now, sched.stallAfter)
-	for class := range s.Classes {
-		s.Classes[class].Unsettled = sched.slots.used[class]
+	for state, taken := range sched.slots.Used() {
+		s.States[state].Unsettled = taken
 	}
 	for _, h := range sched.webhooks {
-		class := h.classify(now, sched.slowAfter)
-		c := &s.Classes[class]
+		state := h.tracker.State(&sched.rules, sched.clock(now))
+		c := &s.States[state]
 		c.Webhooks++
 		c.Queued += h.queue.n
 		c.UnderWay += h.attempts.n
@@ -76,7 +79,7 @@ func (r *Runner) Stats() Stats {
 		if job := h.queue.first(); job != nil {
 			c.OldestQueued = max(c.OldestQueued, now-job.queuedAt)
 		}
-		if class != Hanging {
+		if state != endpoint.Hanging {
 			s.OldestQueued = max(s.OldestQueued, c.OldestQueued)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 // jobSpec is what the caller says of a job.
@@ -31,8 +32,8 @@ type trackedJob struct {
 	queuedAt  time.Duration // unique, so it is the order of submission as well
 	due       time.Duration // when a lost job may be repeated; since when it has been Finished
 	phase     Phase
-	slotClass Class // the slot an outcome keeps until it is acknowledged
-	stranded  bool  // it has lost that slot: its home takes no writes
+	slotState endpoint.State // the slot an outcome keeps until it is acknowledged
+	stranded  bool           // it has lost that slot: its home takes no writes
 	losses    uint8
 	// forgotten: the delivery was deleted while the attempt was under way.
 	forgotten bool

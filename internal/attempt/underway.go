@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 const (
@@ -26,11 +27,9 @@ const (
 type attempt struct {
 	job         *trackedJob
 	destination *destination
-	class       Class // whose slots it holds
-	era, epoch  uint32
-	start       uint64        // of the webhook's
+	state       endpoint.State // whose slots it holds
+	tracked     endpoint.Attempt
 	sent        time.Duration // when it was handed to the sender; unsent while it is being prepared
-	takesLong   bool          // sent more than SlowAfter ago
 	wait        time.Duration // before it is prepared
 	probe       bool          // may be sent although writes have been failing
 	webhookNode node[attempt] // in webhook.attempts
@@ -100,17 +99,18 @@ func (a *attempt) run(ctx context.Context, r *Runner) {
 
 // learn applies what a result says about the endpoint, unless that has changed. The
 // end of a hold is a time of the wall clock.
-func (a *attempt) learn(s *scheduler, result dispatcher.Result, wall time.Time, now time.Duration) {
+func (a *attempt) learn(s *scheduler, result *dispatcher.Result, wall time.Time, now time.Duration) {
 	h := a.job.webhook
-	if a.era == h.era {
-		h.observeResult(a, result, s.limits, now)
-		if until := retryAfter(result, wall); !until.IsZero() {
-			s.holds.hold(h, until, now+until.Sub(wall), now)
+	current := h.tracker.IsCurrent(a.tracked)
+	if current {
+		h.tracker.Observe(a.tracked, result.Evidence(), now-a.sent, &s.rules, wall)
+		if until := h.tracker.HeldUntil(); until.After(wall) {
+			s.holds.hold(h, until, now+until.Sub(wall))
 		}
 	}
 	s.update(h, now)
-	if a.era == h.era {
-		s.moveOutcomeSlot(a.job, h.class)
+	if current {
+		s.moveOutcomeSlot(a.job, h.state)
 	}
 }
 
@@ -118,8 +118,8 @@ func (a *attempt) learn(s *scheduler, result dispatcher.Result, wall time.Time, 
 // say something about time and about the dispatcher.
 type underWay struct {
 	n      int
-	recent list[attempt]      // sent less than SlowAfter ago, oldest first
-	paces  [classes]startPace // of the slow ones
+	recent list[attempt]              // sent less than SlowAfter ago, oldest first
+	paces  [endpoint.States]startPace // of the slow ones
 	pause  dispatcherPause
 }
 
@@ -151,14 +151,14 @@ func (u *underWay) remove(a *attempt) {
 
 // markSlow makes webhooks slow whose attempts have been under way for SlowAfter.
 func (u *underWay) markSlow(s *scheduler, now time.Duration) {
-	for a := u.recent.first(); a != nil && a.sent+s.slowAfter <= now; a = u.recent.first() {
+	for a := u.recent.first(); a != nil && a.sent+s.rules.SlowAfter <= now; a = u.recent.first() {
 		a.ageNode.detach()
-		a.takesLong = true
-		if a.class != Hanging {
-			s.moveSlot(a, Slow)
+		h := a.job.webhook
+		h.tracker.MarkSlow(&a.tracked, &s.rules, s.clock(now))
+		if a.state != endpoint.Hanging {
+			s.moveSlot(a, endpoint.Slow)
 		}
-		if h := a.job.webhook; a.era == h.era {
-			h.slowAttempts++
+		if h.tracker.IsCurrent(a.tracked) {
 			s.update(h, now)
 		}
 	}
@@ -167,7 +167,7 @@ func (u *underWay) markSlow(s *scheduler, now time.Duration) {
 // observe notes that the dispatcher has answered, and how long that took.
 func (u *underWay) observe(a *attempt, now time.Duration) {
 	u.pause = dispatcherPause{}
-	if a.class.isSlow() {
-		u.paces[a.class].observe(now - a.sent)
+	if a.state.IsSlow() {
+		u.paces[a.state].observe(now - a.sent)
 	}
 }
