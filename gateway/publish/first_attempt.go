@@ -18,6 +18,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/settings"
@@ -65,7 +66,7 @@ type attempter struct {
 type firstAttempt struct {
 	attempter        *attempter
 	draft            *deliveryDraft
-	slot             *slot
+	slot             *endpoint.Slot
 	request          dispatcher.Request
 	primaryKey       v1alpha1.SigningKey
 	endpointRevision string
@@ -78,7 +79,7 @@ type firstAttempt struct {
 }
 
 // acquireFunc acquires a slot for an attempt; see limiter.acquire.
-type acquireFunc func(webhook *v1alpha1.Webhook, hasWaiting func(acceptedBefore time.Time) bool) (*slot, refusal)
+type acquireFunc func(webhook *v1alpha1.Webhook, hasWaiting func(acceptedBefore time.Time) bool) (*endpoint.Slot, refusal)
 
 // start makes the first attempt of a delivery, in the background; nil and the reason if the gateway makes none.
 func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, acquire acquireFunc, hasWaiting func(before time.Time) bool) (*firstAttempt, refusal) {
@@ -103,7 +104,7 @@ func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, acquir
 	now := f.now()
 	keys, primary := signingsecret.KeysFor(secrets, signingsecret.Confirmed(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
 	a := &firstAttempt{
-		attempter: f, draft: draft, slot: s, primaryKey: primary, endpointRevision: s.endpoint.revision, startTime: now, digest: digest, done: make(chan struct{}),
+		attempter: f, draft: draft, slot: s, primaryKey: primary, endpointRevision: s.Endpoint.Revision, startTime: now, digest: digest, done: make(chan struct{}),
 		request: dispatcher.Request{
 			DeliveryID: identity.DeliveryID(draft.name(), ""),
 			EventID:    draft.eventID, EventType: draft.eventType, Attempt: 1,

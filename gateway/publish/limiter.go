@@ -3,20 +3,22 @@
 package publish
 
 import (
-	"container/list"
+	"context"
 	"sync"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/destination"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
 const (
-	// maxUnproven is how many attempts of an unproven webhook may be under way: one of which no attempt has succeeded
-	// lately.
+	// maxUnproven is how many attempts to an unproven endpoint may be under way.
 	maxUnproven = 2
+	// overrulesStatusFor is for how long a success counts more than a status that says Failing.
+	overrulesStatusFor = 30 * time.Second
 )
 
 // refusal is the reason why a delivery gets no first attempt; "" if it gets one. It is the label of a metric.
@@ -34,98 +36,64 @@ const (
 	refusedLate        refusal = "late"        // the request's time is nearly over
 )
 
-// limiter bounds the first attempts under way and holds the circuits of endpoints. Webhooks that are not known to
-// answer in time share half as many slots again, apart from those of the others: an endpoint that hangs takes no slot
-// from one that answers. Safe for concurrent use; nothing here waits.
+// limiter is the endpoint.Limiter of first attempts, with the endpoints of webhooks and what objects tell of them. Safe
+// for concurrent use; nothing here waits.
 type limiter struct {
-	sizes          [2]int // slots, by kind
-	perWebhook     int
-	perDestination int
-	slowAfter      time.Duration
-
 	mu                sync.Mutex
-	used              [2]int                     // by kind
-	namespaces        map[string]*namespaceSlots // by namespace
-	prompt            list.List                  // of *slot: attempts under way that do not count as slow, oldest first
-	queue             sharedWaitQueue            // for the bounds that webhooks share
+	slots             *endpoint.Limiter
 	endpoints         map[webhookKey]*endpointState
-	destinations      map[string]*destinationSlots
 	observations      map[webhookKey]*endpointObservations // what objects tell of endpoints
 	observationsSwept time.Time                            // when expired observations were last dropped
 }
 
-// Kinds of slots: of webhooks known to answer in time, and of all others.
-const (
-	kindPrompt = iota
-	kindUncertain
-)
+// endpointState is what the gateway knows of the endpoint of one webhook.
+type endpointState struct {
+	endpoint.Endpoint
 
-type destinationSlots struct {
-	address     string
-	underWay    int
-	byNamespace map[string]int // attempts under way
-	endpoints   int
+	key     webhookKey
+	url     string
+	signing v1alpha1.SecretKeyReference
 }
 
 func newLimiter(total, perWebhook, perDestination int, slowAfter time.Duration) *limiter {
 	return &limiter{
-		sizes: [2]int{total, max(1, total/2)}, perWebhook: perWebhook, perDestination: perDestination, slowAfter: slowAfter,
-		namespaces: map[string]*namespaceSlots{}, queue: newSharedWaitQueue(),
-		endpoints: map[webhookKey]*endpointState{}, destinations: map[string]*destinationSlots{}, observations: map[webhookKey]*endpointObservations{},
+		slots: endpoint.NewLimiter(endpoint.Limits{
+			Rules: endpoint.Rules{PerWebhook: perWebhook, Initial: maxUnproven, SlowAfter: slowAfter, OpenIfSlow: true},
+			Slots: total, PerDestination: perDestination,
+		}),
+		endpoints: map[webhookKey]*endpointState{}, observations: map[webhookKey]*endpointObservations{},
 	}
-}
-
-// slot is the permission for one attempt under way.
-type slot struct {
-	endpoint    *endpointState
-	destination *destinationSlots
-	kind        int
-	began       time.Time
-	element     *list.Element // in limiter.prompt, unless slow
-	slow        bool
 }
 
 // acquire gives a webhook a slot. hasWaiting reports whether deliveries accepted before the given time wait; it is
 // called rarely, and without the lock.
-func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, hasWaiting func(before time.Time) bool) (*slot, refusal) {
+func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.markSlow(now)
+	l.slots.MarkSlow(now)
 	e := l.endpoint(webhook, now)
-	if retryAfter := e.retryAfter; !retryAfter.IsZero() && !now.Before(e.openUntil) {
+	if ended := e.EndedHold(now); !ended.IsZero() { // deliveries accepted before that time go first
 		l.mu.Unlock()
-		waits := hasWaiting(retryAfter)
+		waits := hasWaiting(ended)
 		l.mu.Lock()
 		e = l.endpoint(webhook, now) // the webhook may have been forgotten meanwhile
-		switch {
-		case waits:
-			e.open(now.Add(minOpen))
-		case e.retryAfter.Equal(retryAfter):
-			e.retryAfter = time.Time{}
+		if waits {
+			e.Postpone(now)
+		} else {
+			e.DropHold(ended)
 		}
 	}
-	if now.Before(e.openUntil) || l.isHanging(e, now) {
+	if l.isHanging(e, now) {
 		return nil, refusedCircuitOpen
 	}
-	if e.underWay >= l.maxUnderWay(e, now) || !l.hasFreeSlot(e, now) {
+	s, reason := l.slots.Acquire(&e.Endpoint, now)
+	switch reason {
+	case endpoint.CircuitOpen:
+		return nil, refusedCircuitOpen
+	case endpoint.Full:
 		return nil, refusedFull
 	}
-	e.underWay++
-	s := &slot{endpoint: e, destination: e.destination, kind: l.slotKind(e, now), began: now}
-	s.element = l.prompt.PushBack(s)
-	l.charge(s, 1)
 	return s, ""
-}
-
-// maxUnderWay is how many attempts of a webhook may be under way.
-func (l *limiter) maxUnderWay(e *endpointState, now time.Time) int {
-	switch {
-	case e.isTripped():
-		return 1
-	case !e.isProven(now):
-		return maxUnproven
-	}
-	return l.perWebhook
 }
 
 // endpoint returns the state of a webhook's endpoint. Another url or signing secret is another endpoint: its state
@@ -137,41 +105,20 @@ func (l *limiter) endpoint(webhook *v1alpha1.Webhook, now time.Time) *endpointSt
 		return e
 	}
 	if e != nil {
-		l.dropEndpoint(e)
+		l.slots.Remove(&e.Endpoint)
 	}
-	e = &endpointState{
-		key: key, url: webhook.Spec.URL, signing: signingsecret.RefOf(webhook), revision: signingsecret.EndpointRevision(webhook),
-		destination: l.destination(destination.Parse(webhook.Spec.URL)),
-	}
+	e = &endpointState{key: key, url: webhook.Spec.URL, signing: signingsecret.RefOf(webhook)}
+	e.Revision = signingsecret.EndpointRevision(webhook)
+	l.slots.Add(&e.Endpoint, key.namespace, destination.Parse(webhook.Spec.URL))
 	if observed := l.observations[key]; observed != nil {
 		e.applyObservedRetryAfter(observed.longestRetryAfter, now)
 	}
-	e.destination.endpoints++
-	l.namespace(key.namespace).endpoints++
 	l.endpoints[key] = e
 	return e
 }
 
-func (l *limiter) destination(address string) *destinationSlots {
-	d := l.destinations[address]
-	if d == nil {
-		d = &destinationSlots{address: address, byNamespace: map[string]int{}}
-		l.destinations[address] = d
-	}
-	return d
-}
-
-func (l *limiter) dropEndpoint(e *endpointState) {
-	e.destination.endpoints--
-	l.dropDestination(e.destination)
-	l.namespace(e.key.namespace).endpoints--
-	l.dropNamespace(e.key.namespace)
-}
-
-func (l *limiter) dropDestination(d *destinationSlots) {
-	if d.endpoints == 0 && d.underWay == 0 {
-		delete(l.destinations, d.address)
-	}
+func (e *endpointState) isEndpointOf(webhook *v1alpha1.Webhook) bool {
+	return e.url == webhook.Spec.URL && e.signing == signingsecret.RefOf(webhook)
 }
 
 // forgetWebhook drops the state of a deleted webhook.
@@ -179,73 +126,115 @@ func (l *limiter) forgetWebhook(webhook webhookKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.endpoints[webhook]; e != nil {
-		l.dropEndpoint(e)
+		l.slots.Remove(&e.Endpoint)
 		delete(l.endpoints, webhook)
 	}
 	delete(l.observations, webhook)
 }
 
 // release gives a slot back whose attempt was lost, so that nothing is learned from it.
-func (l *limiter) release(s *slot, now time.Time) {
+func (l *limiter) release(s *endpoint.Slot, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.giveBack(s)
-	l.wakeNext(s.endpoint, now)
-}
-
-func (l *limiter) giveBack(s *slot) {
-	if !s.slow {
-		l.prompt.Remove(s.element)
-	}
-	s.endpoint.underWay--
-	l.charge(s, -1)
+	l.slots.Release(s, now)
 }
 
 // releaseWithResult gives a slot back and updates the state of the endpoint.
-func (l *limiter) releaseWithResult(s *slot, result *dispatcher.Result, took time.Duration, now time.Time) {
+func (l *limiter) releaseWithResult(s *endpoint.Slot, result *dispatcher.Result, took time.Duration, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.giveBack(s)
-	e := s.endpoint
-	defer l.wakeNext(e, now)
-	slow := took >= l.slowAfter
-	if result.StatusCode != 0 && result.Reason != dispatcher.ReasonTimeout {
-		if e.latencyAverage == 0 {
-			e.latencyAverage = took
-		}
-		e.latencyAverage = (3*e.latencyAverage + took) / 4
+	l.slots.ReleaseWithResult(s, result.Evidence(), took, now)
+}
+
+// isHealthy reports whether this gateway has seen a success that counts more than a status of Failing: a moment ago, or
+// after the failure that the status tells of. The status says Failing after one refusal among a hundred successes a
+// second.
+func (l *limiter) isHealthy(webhook *v1alpha1.Webhook, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.endpoints[keyOf(webhook)]
+	if e == nil || !e.isEndpointOf(webhook) || e.LastSuccess().IsZero() || e.IsTripped() {
+		return false
 	}
-	switch {
-	case slow && !s.slow:
-		e.observeSlow(now)
-	case slow:
-		e.openForSlow(now) // the endpoint was busy until now
-	default:
-		e.consecutiveSlow = 0
+	failed := webhook.Status.LastFailureTime
+	return now.Sub(e.LastSuccess()) <= overrulesStatusFor || failed != nil && e.LastSuccess().After(failed.Time)
+}
+
+// classify reports whether an endpoint fails or hangs, or is slow, according to its state in this gateway.
+func (l *limiter) classify(webhook *v1alpha1.Webhook, now time.Time) (fails, slow bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slots.MarkSlow(now)
+	e := l.endpoints[keyOf(webhook)]
+	if e == nil || !e.isEndpointOf(webhook) {
+		e = &endpointState{key: keyOf(webhook)}
+		e.Revision = signingsecret.EndpointRevision(webhook)
 	}
-	if result.Succeeded() {
-		e.consecutiveFailures, e.lastSuccess = 0, now
-		if e.consecutiveSlow == 0 && e.retryAfter.IsZero() {
-			e.openUntil = time.Time{}
-		}
-		return
-	}
-	e.consecutiveFailures++
-	e.lastFailure = now
-	switch {
-	case !result.RetryAfter.IsZero():
-		e.applyRetryAfter(result.RetryAfter)
-	case result.Reason == dispatcher.ReasonGone:
-		e.consecutiveFailures = max(e.consecutiveFailures, failuresToOpen)
-		e.open(now.Add(maxOpen)) // the controller disables the webhook meanwhile
-	case e.consecutiveFailures >= failuresToOpen:
-		e.open(now.Add(min(minOpen<<min(e.consecutiveFailures-failuresToOpen, 8), maxOpen)))
-	}
+	return e.IsFailing() || l.isHanging(e, now), e.IsTripped()
+}
+
+// enqueue adds a waiter for a slot of a webhook that has none free. It returns nil where waiting is of no use.
+func (l *limiter) enqueue(webhook *v1alpha1.Webhook, now time.Time) *endpoint.Waiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slots.MarkSlow(now)
+	return l.slots.Enqueue(&l.endpoint(webhook, now).Endpoint, now)
+}
+
+// dequeue removes a waiter that does not take a slot. If it was woken already, the next one is woken in its place.
+func (l *limiter) dequeue(w *endpoint.Waiter, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slots.Dequeue(w, now)
 }
 
 // underWay is how many attempts are under way.
 func (l *limiter) underWay() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.used[kindPrompt] + l.used[kindUncertain]
+	all, _ := l.slots.UnderWay()
+	return all
+}
+
+// maxSlotWait is how long a publisher waits for a slot: a quarter of the wait for the answer of an endpoint.
+func (f *attempter) maxSlotWait() time.Duration { return f.wait / 4 }
+
+// acquireNow takes a free slot, without waiting.
+func (f *attempter) acquireNow(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
+	return f.limiter.acquire(webhook, f.now(), hasWaiting)
+}
+
+// acquireQueued waits for a slot until ctx ends, where one will be free soon: an attempt a moment later costs less than
+// an object. Slots are scarce when a gateway has just started and knows no endpoint yet, and when an event is for more
+// webhooks than there are slots.
+func (f *attempter) acquireQueued(ctx context.Context) acquireFunc {
+	return func(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
+		var woken *endpoint.Waiter
+		for {
+			s, reason := f.acquireNow(webhook, hasWaiting)
+			if reason == refusedFull && ctx.Err() == nil {
+				w := f.limiter.enqueue(webhook, f.now())
+				if w != nil {
+					woken = f.awaitSlot(ctx, w)
+					continue
+				}
+				s, reason = f.acquireNow(webhook, hasWaiting)
+			}
+			if s == nil && woken != nil { // the next waiter may have the slot
+				f.limiter.dequeue(woken, f.now())
+			}
+			return s, reason
+		}
+	}
+}
+
+// awaitSlot waits for a slot until ctx ends; nil: the waiter was not woken.
+func (f *attempter) awaitSlot(ctx context.Context, w *endpoint.Waiter) *endpoint.Waiter {
+	select {
+	case <-w.Ready:
+		return w
+	case <-ctx.Done():
+		f.limiter.dequeue(w, f.now())
+		return nil
+	}
 }

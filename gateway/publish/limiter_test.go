@@ -14,6 +14,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 // limiterFixture is a limiter with a clock; hasWaiting says whether older deliveries wait.
@@ -44,12 +45,12 @@ func endpointURL(name string) string {
 
 func keyNamed(name string) webhookKey { return keyOf(webhookNamed(name, "")) }
 
-func (f *limiterFixture) tryAcquire(name string) (*slot, refusal) {
+func (f *limiterFixture) tryAcquire(name string) (*endpoint.Slot, refusal) {
 	return f.acquire(webhookNamed(name, endpointURL(name)), f.now, func(time.Time) bool { return f.hasWaiting })
 }
 
 // mustAcquire acquires a slot, and fails the test without one.
-func (f *limiterFixture) mustAcquire(t *testing.T, name string) *slot {
+func (f *limiterFixture) mustAcquire(t *testing.T, name string) *endpoint.Slot {
 	t.Helper()
 	s, reason := f.tryAcquire(name)
 	if s == nil {
@@ -70,7 +71,7 @@ func (f *limiterFixture) expectRefusal(t *testing.T, name string, want refusal) 
 }
 
 // finish ends an attempt with a result.
-func (f *limiterFixture) finish(s *slot, took time.Duration, result dispatcher.Result) {
+func (f *limiterFixture) finish(s *endpoint.Slot, took time.Duration, result dispatcher.Result) {
 	f.now = f.now.Add(took)
 	f.releaseWithResult(s, &result, took, f.now)
 }
@@ -119,7 +120,7 @@ func TestNamespaceLeavesSlotsToOthers(t *testing.T) {
 	for _, bound := range []string{"of all", "of a destination"} {
 		t.Run(bound, func(t *testing.T) {
 			f := &limiterFixture{limiter: newLimiter(32, 64, 32, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-			try := func(name string) *slot {
+			try := func(name string) *endpoint.Slot {
 				url := "https://shared.example.com/"
 				if bound == "of all" {
 					url = endpointURL(name)
@@ -153,12 +154,12 @@ func TestSlowAttemptsGiveUpTheSlotsOfPromptOnes(t *testing.T) {
 		f.mustAcquire(t, "hangs/a")
 		f.mustAcquire(t, "hangs/b")
 	}
-	f.now = f.now.Add(f.slowAfter)
+	f.now = f.now.Add(f.slots.Rules().SlowAfter)
 	for range 4 {
 		f.mustAcquire(t, "well")
 	}
-	if f.used[kindUncertain] != 6 {
-		t.Errorf("%d attempts are known to be slow, want 6", f.used[kindUncertain])
+	if _, uncertain := f.slots.UnderWay(); uncertain != 6 {
+		t.Errorf("%d attempts are known to be slow, want 6", uncertain)
 	}
 }
 
@@ -174,7 +175,7 @@ func TestRecentSuccessCountsMoreThanAStatus(t *testing.T) {
 	}{
 		"the gateway knows no attempt":                       {func(*limiterFixture) {}, false},
 		"a success shortly before the failure of the status": {func(f *limiterFixture) { f.succeed(t, "one"); f.now = f.now.Add(-time.Second) }, true},
-		"a success long before the failure of the status":    {func(f *limiterFixture) { f.succeed(t, "one"); f.now = f.now.Add(healthyFor + 1) }, false},
+		"a success long before the failure of the status":    {func(f *limiterFixture) { f.succeed(t, "one"); f.now = f.now.Add(overrulesStatusFor + 1) }, false},
 		"a success after the failure of the status, and no attempt for long": {func(f *limiterFixture) {
 			f.now = f.now.Add(time.Minute + time.Second)
 			f.succeed(t, "one")
@@ -186,7 +187,7 @@ func TestRecentSuccessCountsMoreThanAStatus(t *testing.T) {
 		}, true},
 		"as many failures as open the circuit": {func(f *limiterFixture) {
 			f.succeed(t, "one")
-			for range failuresToOpen {
+			for range endpoint.FailuresToOpen {
 				f.finish(f.mustAcquire(t, "one"), time.Millisecond, failedResult())
 			}
 		}, false},
@@ -209,7 +210,7 @@ func TestRecentSuccessCountsMoreThanAStatus(t *testing.T) {
 
 func TestDestinationHasItsOwnBound(t *testing.T) {
 	f := newLimiterFixture()
-	take := func(name string) (*slot, refusal) {
+	take := func(name string) (*endpoint.Slot, refusal) {
 		return f.acquire(webhookNamed(name, "https://shared.example.com/"+name), f.now, func(time.Time) bool { return false })
 	}
 	for _, name := range []string{"a", "b"} {
@@ -276,7 +277,7 @@ func TestShortWaitOfAPublisherDoesNotMakeAnEndpointSlow(t *testing.T) {
 func TestConsecutiveFailuresOpenTheCircuit(t *testing.T) {
 	f := newLimiterFixture()
 	f.succeed(t, "down")
-	for range failuresToOpen - 1 {
+	for range endpoint.FailuresToOpen - 1 {
 		f.finish(f.mustAcquire(t, "down"), time.Millisecond, failedResult())
 	}
 	for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} {
@@ -286,7 +287,7 @@ func TestConsecutiveFailuresOpenTheCircuit(t *testing.T) {
 		f.now = f.now.Add(time.Millisecond)
 	}
 	f.succeed(t, "down")
-	for range failuresToOpen - 1 {
+	for range endpoint.FailuresToOpen - 1 {
 		f.finish(f.mustAcquire(t, "down"), time.Millisecond, failedResult())
 	}
 	f.expectRefusal(t, "down", "")
@@ -318,8 +319,8 @@ func TestAnotherURLHasAClosedCircuit(t *testing.T) {
 	}
 	f.forgetWebhook(keyNamed("moved"))
 	f.release(s, f.now)
-	if len(f.endpoints) != 0 || len(f.destinations) != 0 || len(f.namespaces) != 0 || f.underWay() != 0 {
-		t.Errorf("left: %d webhooks, %d destinations, %d out", len(f.endpoints), len(f.destinations), f.underWay())
+	if destinations, namespaces := f.slots.Size(); len(f.endpoints) != 0 || destinations != 0 || namespaces != 0 || f.underWay() != 0 {
+		t.Errorf("left: %d webhooks, %d destinations, %d namespaces, %d under way", len(f.endpoints), destinations, namespaces, f.underWay())
 	}
 }
 
@@ -347,7 +348,7 @@ func TestSuccessfulRetryAllowsAProbe(t *testing.T) {
 			f := newLimiterFixture()
 			f.succeed(t, "one")
 			for range 8 {
-				f.now = f.now.Add(maxOpen)
+				f.now = f.now.Add(endpoint.MaxOpen)
 				f.finish(f.mustAcquire(t, "one"), time.Millisecond, failedResult())
 			}
 			f.now = f.now.Add(time.Second)
@@ -368,8 +369,8 @@ func TestObservedTimeoutOpensTheCircuit(t *testing.T) {
 		"no observed attempt":                       {func(*limiterFixture) {}, ""},
 		"a timeout":                                 {func(f *limiterFixture) { tells(f, true) }, refusedCircuitOpen},
 		"a failed attempt":                          {func(f *limiterFixture) { tells(f, false) }, ""},
-		"a timeout long ago":                        {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(hangingFor) }, ""},
-		"a timeout a while ago":                     {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(hangingFor - time.Second) }, refusedCircuitOpen},
+		"a timeout long ago":                        {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(endpoint.HangingFor) }, ""},
+		"a timeout a while ago":                     {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(endpoint.HangingFor - time.Second) }, refusedCircuitOpen},
 		"a timeout, then answers":                   {func(f *limiterFixture) { tells(f, true); f.now = f.now.Add(time.Second); tells(f, false) }, ""},
 		"a timeout observed after a later answer":   {func(f *limiterFixture) { tells(f, false); f.now = f.now.Add(-time.Second); tells(f, true) }, ""},
 		"a timeout of a webhook that was forgotten": {func(f *limiterFixture) { tells(f, true); f.forgetWebhook(keyNamed("one")) }, ""},

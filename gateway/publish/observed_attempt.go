@@ -9,6 +9,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 // webhookKey identifies one Webhook. A delivery counts only for the Webhook of its own namespace with the name in its
@@ -48,12 +49,12 @@ type endpointObservations struct {
 
 // isCurrent reports whether any of the observations still counts.
 func (o *endpointObservations) isCurrent(now time.Time) bool {
-	return now.Sub(o.latest.endTime) < hangingFor || o.longestRetryAfter.retryAfter.After(now)
+	return now.Sub(o.latest.endTime) < endpoint.HangingFor || o.longestRetryAfter.retryAfter.After(now)
 }
 
 // observe updates the state of a webhook's endpoint after an attempt that any process has made.
 func (l *limiter) observe(webhook webhookKey, attempt observedAttempt, now time.Time) {
-	if attempt.endTime.IsZero() || now.Sub(attempt.endTime) >= hangingFor && !attempt.retryAfter.After(now) {
+	if attempt.endTime.IsZero() || now.Sub(attempt.endTime) >= endpoint.HangingFor && !attempt.retryAfter.After(now) {
 		return
 	}
 	l.mu.Lock()
@@ -75,8 +76,8 @@ func (l *limiter) observe(webhook webhookKey, attempt observedAttempt, now time.
 		return
 	}
 	observed.latest = attempt
-	if e != nil && e.concerns(attempt) && attempt.succeeded && attempt.endTime.After(e.lastFailure) {
-		e.allowProbe()
+	if e != nil && e.concerns(attempt) && attempt.succeeded && attempt.endTime.After(e.LastFailure()) {
+		e.AllowProbe()
 	}
 }
 
@@ -91,7 +92,7 @@ func (a observedAttempt) isSupersededBy(b observedAttempt) bool {
 
 // dropExpiredObservations drops observations that are not current, now and then.
 func (l *limiter) dropExpiredObservations(now time.Time) {
-	if now.Sub(l.observationsSwept) < hangingFor {
+	if now.Sub(l.observationsSwept) < endpoint.HangingFor {
 		return
 	}
 	l.observationsSwept = now
@@ -104,12 +105,24 @@ func (l *limiter) dropExpiredObservations(now time.Time) {
 
 // concerns reports whether an attempt went to the endpoint that the webhook has now.
 func (e *endpointState) concerns(attempt observedAttempt) bool {
-	return attempt.revision == "" || attempt.revision == e.revision
+	return attempt.revision == "" || attempt.revision == e.Revision
 }
 
 // applyObservedRetryAfter applies a Retry-After hold that another process was asked for.
 func (e *endpointState) applyObservedRetryAfter(attempt observedAttempt, now time.Time) {
-	if e.concerns(attempt) && attempt.retryAfter.After(now) && attempt.retryAfter.After(e.retryAfter) {
-		e.applyRetryAfter(attempt.retryAfter)
+	if e.concerns(attempt) && attempt.retryAfter.After(now) {
+		e.Hold(attempt.retryAfter)
 	}
+}
+
+// isHanging reports whether the latest attempt to the endpoint that objects tell of timed out, a short while ago. A first
+// attempt would most likely time out as well: the publisher waits in vain, and the API server takes one write more than
+// if the delivery is stored first.
+func (l *limiter) isHanging(e *endpointState, now time.Time) bool {
+	observed := l.observations[e.key]
+	if observed == nil || !e.concerns(observed.latest) {
+		return false
+	}
+	latest := observed.latest
+	return latest.timedOut && now.Sub(latest.endTime) < endpoint.HangingFor && !e.LastSuccess().After(latest.endTime)
 }

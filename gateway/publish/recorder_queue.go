@@ -5,6 +5,8 @@ package publish
 import (
 	"sync"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 const (
@@ -73,7 +75,7 @@ func (q *recordQueue) enqueue(a *firstAttempt) bool {
 		records = &namespaceRecords{}
 		q.namespaces[namespace] = records
 	}
-	if !admitsAnother(recordQueueSize, q.waiting, len(records.waiting)) {
+	if !endpoint.AdmitsAnother(recordQueueSize, q.waiting, len(records.waiting)) {
 		return false
 	}
 	if len(records.waiting) == 0 {
@@ -129,7 +131,7 @@ func (q *recordQueue) hasSlot(records *namespaceRecords) bool {
 	if records.slow {
 		return q.hanging < maxHangingRecords && records.hanging+records.used == 0
 	}
-	return records.hanging == 0 && admitsAnother(recordWorkers, q.used, records.used)
+	return records.hanging == 0 && endpoint.AdmitsAnother(recordWorkers, q.used, records.used)
 }
 
 func (q *recordQueue) charge(write *recordWrite, sign int) {

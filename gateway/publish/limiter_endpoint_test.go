@@ -10,6 +10,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
@@ -27,7 +28,7 @@ type changingEndpoint struct {
 
 // changingAttempt is an attempt under way, or one that an object will tell of.
 type changingAttempt struct {
-	slot     *slot
+	slot     *endpoint.Slot
 	version  int
 	revision string
 }
@@ -81,7 +82,7 @@ func (c *changingEndpoint) finishOne(random *rand.Rand) {
 // noteSlow sets hasFailed where an attempt to the present endpoint has become slow.
 func (c *changingEndpoint) noteSlow() {
 	for _, one := range c.underWay {
-		if one.slot != nil && one.version == c.version && c.now.Sub(one.slot.began) >= c.slots.slowAfter {
+		if one.slot != nil && one.version == c.version && c.now.Sub(one.slot.Start) >= c.slots.slots.Rules().SlowAfter {
 			c.hasFailed = true
 		}
 	}
@@ -91,7 +92,7 @@ func (c *changingEndpoint) noteSlow() {
 func (c *changingEndpoint) startOne() refusal {
 	s, reason := c.slots.acquire(c.webhook, c.now, func(time.Time) bool { return true })
 	if s != nil {
-		attempt := &changingAttempt{s, c.version, s.endpoint.revision}
+		attempt := &changingAttempt{s, c.version, s.Endpoint.Revision}
 		c.underWay = append(c.underWay, attempt)
 		c.unstored.add(&firstAttempt{draft: &deliveryDraft{webhook: c.webhook, objectName: "dlv"}, endpointRevision: attempt.revision})
 	}

@@ -8,18 +8,20 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
-func (f *limiterFixture) mustEnqueue(t *testing.T, name string) *waiter {
+func (f *limiterFixture) mustEnqueue(t *testing.T, name string) *endpoint.Waiter {
 	t.Helper()
 	f.expectRefusal(t, name, refusedFull)
 	return f.enqueue(webhookNamed(name, endpointURL(name)), f.now)
 }
 
-func countReady(all []*waiter) (n int) {
+func countReady(all []*endpoint.Waiter) (n int) {
 	for _, one := range all {
 		select {
-		case <-one.ready:
+		case <-one.Ready:
 			n++
 		default:
 		}
@@ -30,7 +32,7 @@ func countReady(all []*waiter) (n int) {
 func TestFirstSuccessWakesAsManyWaitersAsThereAreSlots(t *testing.T) {
 	f := newLimiterFixture() // 4 slots of a webhook
 	one, other := f.mustAcquire(t, "new"), f.mustAcquire(t, "new")
-	var waiting []*waiter
+	var waiting []*endpoint.Waiter
 	for range 6 {
 		waiting = append(waiting, f.mustEnqueue(t, "new"))
 	}
@@ -51,9 +53,9 @@ func TestFirstSuccessWakesAsManyWaitersAsThereAreSlots(t *testing.T) {
 
 func TestSlowOrFailingEndpointsHaveNoWaiters(t *testing.T) {
 	f := newLimiterFixture()
-	attempts := []*slot{f.mustAcquire(t, "down"), f.mustAcquire(t, "down")}
-	waiting := []*waiter{f.mustEnqueue(t, "down"), f.mustEnqueue(t, "down")}
-	for range failuresToOpen - len(attempts) {
+	attempts := []*endpoint.Slot{f.mustAcquire(t, "down"), f.mustAcquire(t, "down")}
+	waiting := []*endpoint.Waiter{f.mustEnqueue(t, "down"), f.mustEnqueue(t, "down")}
+	for range endpoint.FailuresToOpen - len(attempts) {
 		f.finish(attempts[0], time.Millisecond, failedResult())
 		attempts = append(attempts[1:], f.mustAcquire(t, "down"))
 	}
@@ -63,7 +65,7 @@ func TestSlowOrFailingEndpointsHaveNoWaiters(t *testing.T) {
 	if n := countReady(waiting); n != 2 {
 		t.Errorf("the endpoint fails and %d of 2 still wait", 2-n)
 	}
-	f.now = f.now.Add(minOpen)
+	f.now = f.now.Add(endpoint.MinOpen)
 	f.mustAcquire(t, "down")
 	if f.mustEnqueue(t, "down") != nil {
 		t.Error("a publisher waits for an endpoint that failed three times")
@@ -71,35 +73,41 @@ func TestSlowOrFailingEndpointsHaveNoWaiters(t *testing.T) {
 
 	f.mustAcquire(t, "hangs")
 	f.mustAcquire(t, "hangs")
-	waiting = []*waiter{f.mustEnqueue(t, "hangs")}
+	waiting = []*endpoint.Waiter{f.mustEnqueue(t, "hangs")}
 	f.now = f.now.Add(time.Second)
-	f.markSlow(f.now)
+	f.slots.MarkSlow(f.now)
 	if countReady(waiting) != 1 {
 		t.Error("an attempt is overdue and one still waits for a slot")
 	}
 	if f.enqueue(webhookNamed("hangs", "https://hangs.example.com/"), f.now) != nil {
 		t.Error("a publisher waits for an endpoint that hangs")
 	}
-	if idle := f.enqueue(webhookNamed("other/idle", "https://idle.example.com/"), f.now); countReady([]*waiter{idle}) != 1 {
+	if idle := f.enqueue(webhookNamed("other/idle", "https://idle.example.com/"), f.now); countReady([]*endpoint.Waiter{idle}) != 1 {
 		t.Error("a publisher waits although a slot is free")
 	}
+}
+
+// waitingShared is how many wait for a bound that webhooks share.
+func waitingShared(f *limiterFixture) int {
+	_, shared := f.slots.Waiting(&endpoint.Endpoint{})
+	return shared
 }
 
 // Without waiting, most deliveries of an event for more webhooks than there are slots would be stored.
 func TestNamespacesTakeTurnsInTheSharedWaitQueue(t *testing.T) {
 	f := newLimiterFixture() // 8 slots: 6 for one namespace, and 4 for webhooks that are new
-	var out []*slot
+	var out []*endpoint.Slot
 	for i := range 3 {
 		out = append(out, f.mustAcquire(t, fmt.Sprint("a/", i)))
 	}
-	var waiting []*waiter
+	var waiting []*endpoint.Waiter
 	for i := range 3 {
 		waiting = append(waiting, f.mustEnqueue(t, fmt.Sprint("a/", 3+i)))
 	}
 	out = append(out, f.mustAcquire(t, "b/0"))
 	other := f.mustEnqueue(t, "b/1")
 	f.finish(out[0], time.Millisecond, succeededResult())
-	if countReady(waiting)+countReady([]*waiter{other}) != 0 {
+	if countReady(waiting)+countReady([]*endpoint.Waiter{other}) != 0 {
 		t.Error("the slot that is left free for others was given away")
 	}
 	f.finish(out[1], time.Millisecond, succeededResult())
@@ -107,7 +115,7 @@ func TestNamespacesTakeTurnsInTheSharedWaitQueue(t *testing.T) {
 		t.Error("one attempt more has ended, and no waiter was woken")
 	}
 	f.finish(out[2], time.Millisecond, succeededResult())
-	if countReady(waiting) != 1 || countReady([]*waiter{other}) != 1 {
+	if countReady(waiting) != 1 || countReady([]*endpoint.Waiter{other}) != 1 {
 		t.Error("the second namespace has not had its turn")
 	}
 	f.dequeue(other, f.now) // it was woken, and does not take the slot
@@ -115,7 +123,7 @@ func TestNamespacesTakeTurnsInTheSharedWaitQueue(t *testing.T) {
 		t.Error("no waiter was woken in place of one that was woken and left")
 	}
 	f.finish(out[3], time.Millisecond, succeededResult())
-	if countReady(waiting) != 3 || f.queue.pop(func(*endpointState) bool { return true }) != nil {
+	if countReady(waiting) != 3 || waitingShared(f) != 0 {
 		t.Error("a waiter is still in the queue")
 	}
 }
@@ -146,7 +154,7 @@ func TestWaitForASlotEndsInTime(t *testing.T) {
 		if reason := <-got; reason != "" {
 			t.Errorf("a slot is free and the publisher was refused as %q", reason)
 		}
-		if f.endpoints[keyOf(webhook)].queue.Len() != 0 {
+		if own, _ := f.slots.Waiting(&f.endpoints[keyOf(webhook)].Endpoint); own != 0 {
 			t.Error("a waiter is still in the queue")
 		}
 	})

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
 const sharedURL = "https://shared.example.com/"
 
-func (f *limiterFixture) mustAcquireShared(t *testing.T, name string, pending func(time.Time) bool) *slot {
+func (f *limiterFixture) mustAcquireShared(t *testing.T, name string, pending func(time.Time) bool) *endpoint.Slot {
 	t.Helper()
 	s, reason := f.acquire(webhookNamed(name, sharedURL), f.now, pending)
 	if s == nil {
@@ -30,12 +31,12 @@ func TestDestinationCountsAttemptsOfADeletedWebhook(t *testing.T) {
 	f.forgetWebhook(keyNamed("a/gone"))
 	f.now = f.now.Add(2 * time.Second) // it hangs
 	first := f.mustAcquireShared(t, "b/first", noneWaiting)
-	if d := first.destination; d != gone.destination || d.underWay != 2 {
-		t.Errorf("%d attempts count for the destination, want 2", d.underWay)
+	if n := first.UnderWayAtDestination(); n != 2 || gone.UnderWayAtDestination() != n {
+		t.Errorf("%d attempts count for the destination, want 2", n)
 	}
 	f.release(gone, f.now)
-	if second := f.mustAcquireShared(t, "b/second", noneWaiting); second.destination != first.destination || first.destination.underWay != 2 {
-		t.Errorf("%d attempts count for the destination of one, %d for that of the other", first.destination.underWay, second.destination.underWay)
+	if second := f.mustAcquireShared(t, "b/second", noneWaiting); second.UnderWayAtDestination() != 2 || first.UnderWayAtDestination() != 2 {
+		t.Errorf("%d attempts count for the destination of one, %d for that of the other", first.UnderWayAtDestination(), second.UnderWayAtDestination())
 	}
 }
 
@@ -49,7 +50,7 @@ func TestDestinationCountsASlotAcquiredDuringADeletion(t *testing.T) {
 		f.forgetWebhook(keyNamed("a/paused"))
 		return false
 	})
-	if other := f.mustAcquireShared(t, "b/other", noneWaiting); other.destination != s.destination {
-		t.Errorf("%d attempts count for the destination of one, %d for that of the other", s.destination.underWay, other.destination.underWay)
+	if other := f.mustAcquireShared(t, "b/other", noneWaiting); other.UnderWayAtDestination() != 2 || s.UnderWayAtDestination() != 2 {
+		t.Errorf("%d attempts count for the destination of one, %d for that of the other", s.UnderWayAtDestination(), other.UnderWayAtDestination())
 	}
 }

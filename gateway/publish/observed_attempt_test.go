@@ -12,6 +12,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
+	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
@@ -138,7 +139,7 @@ func TestObservedRetryAfterHoldIsKept(t *testing.T) {
 		t.Errorf("after the pause: %q", reason)
 	}
 	r.observeDelivery(keyOf(webhook), attemptAt(r.now.Add(-time.Minute), "Throttled", withRetryAfter(r.now)))
-	if r.endpoints[keyOf(webhook)].retryAfter.Equal(r.now) {
+	if r.endpoints[keyOf(webhook)].HeldUntil().Equal(r.now) {
 		t.Error("a Retry-After hold that is over counts when it is observed again")
 	}
 }
@@ -180,7 +181,7 @@ func TestObservationsExpire(t *testing.T) {
 	for i := range 1000 {
 		r.observeDelivery(webhookKey{"liar", "orders", types.UID("invented " + strconv.Itoa(i))}, attemptAt(r.now, "Timeout", withRetryAfter(r.now.Add(time.Minute))))
 	}
-	r.now = r.now.Add(hangingFor)
+	r.now = r.now.Add(endpoint.HangingFor)
 	r.observeDelivery(webhookKey{"liar", "orders", "another"}, attemptAt(r.now, "Timeout"))
 	if n := len(r.observations); n != 1 {
 		t.Errorf("%d webhooks are remembered, want the latest", n)
