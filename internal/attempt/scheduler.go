@@ -21,23 +21,22 @@ type scheduler struct {
 	registry
 	queues
 	homes
+	judgement
 
-	base        time.Time // the start of the runner
-	rules       endpoint.Rules
 	lostBackoff time.Duration
-
-	holds    holdHeap
-	lost     lostAttempts
-	queued   int           // jobs
-	queuedAt time.Duration // of the latest job
-	stranded int           // outcomes without a slot: their home takes no writes
+	holds       holdHeap
+	lost        lostAttempts
+	queued      int           // jobs
+	queuedAt    time.Duration // of the latest job
+	stranded    int           // outcomes without a slot: their home takes no writes
 }
 
 func newScheduler(o Options, base time.Time) scheduler {
 	shares := endpoint.NewShares(orDefault(o.Unsettled, 512)).WithBusy(4)
 	return scheduler{
-		base:        base,
-		rules:       endpoint.Rules{Ramp: true, PerWebhook: orDefault(o.PerWebhook, 32), SlowAfter: orDefault(o.SlowAfter, time.Second)},
+		judgement: judgement{base, endpoint.Rules{
+			Ramp: true, PerWebhook: orDefault(o.PerWebhook, 32), SlowAfter: orDefault(o.SlowAfter, time.Second),
+		}},
 		lostBackoff: orDefault(o.LostBackoff, time.Second),
 		registry:    newRegistry(orDefault(o.PerDestination, 64)),
 		queues:      queues{slots: endpoint.NewQuota(&shares)},
@@ -45,8 +44,14 @@ func newScheduler(o Options, base time.Time) scheduler {
 	}
 }
 
-// clock is the time of the clock at a time.
-func (s *scheduler) clock(now time.Duration) time.Time { return s.base.Add(now) }
+// judgement is how endpoints are judged: by times of the clock.
+type judgement struct {
+	base  time.Time // the start of the runner
+	rules endpoint.Rules
+}
+
+// clock is the time of the clock at a time since the start.
+func (j *judgement) clock(now time.Duration) time.Time { return j.base.Add(now) }
 
 // submit queues a job.
 func (s *scheduler) submit(job Job, now time.Duration) *trackedJob {

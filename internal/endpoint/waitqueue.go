@@ -69,7 +69,7 @@ func (q *sharedWaitQueue) len() (n int) {
 // Enqueue adds a waiter for a slot of an endpoint that has none free. It returns nil where waiting is of no use: the
 // endpoint is slow or failing. Call MarkSlow before.
 func (l *Limiter) Enqueue(e *Endpoint, now time.Time) *Waiter {
-	if !l.mayWait(e, now) {
+	if !e.mayWait(&l.rules, now) {
 		return nil
 	}
 	w := &Waiter{endpoint: e, Ready: make(chan struct{})}
@@ -84,9 +84,9 @@ func (l *Limiter) Enqueue(e *Endpoint, now time.Time) *Waiter {
 	return w
 }
 
-// mayWait reports whether attempts to an endpoint are likely to end soon.
-func (l *Limiter) mayWait(e *Endpoint, now time.Time) bool {
-	return e.CircuitState(now) == Closed && e.isPrompt(&l.rules)
+// mayWait reports whether attempts to the endpoint are likely to end soon.
+func (e *Endpoint) mayWait(r *Rules, now time.Time) bool {
+	return e.CircuitState(now) == Closed && e.isPrompt(r)
 }
 
 // Dequeue removes a waiter that does not take a slot. If it was woken already, the next one is woken in its place.
@@ -106,7 +106,7 @@ func (l *Limiter) Dequeue(w *Waiter, now time.Time) {
 func (l *Limiter) wakeNext(e *Endpoint, now time.Time) {
 	if e.queue.Len() > 0 {
 		room := e.MaxUnderWay(&l.rules, now) - e.underWay
-		if !l.mayWait(e, now) || e.underWay == 0 {
+		if !e.mayWait(&l.rules, now) || e.underWay == 0 {
 			room = e.queue.Len()
 		}
 		for ; room > 0 && e.queue.Len() > 0; room-- {
