@@ -152,7 +152,7 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 			if signingsecret.EndpointRevision(e.ObjectOld) != signingsecret.EndpointRevision(e.ObjectNew) {
 				r.Runner.Reset(keyOf(e.ObjectNew), attempt.WebhookChange{Destination: destination.Parse(e.ObjectNew.Spec.URL)})
 			}
-			r.Runner.Reset(keyOf(e.ObjectNew), attempt.WebhookChange{Enabled: wasEnabled(e.ObjectOld, e.ObjectNew)})
+			r.Runner.Reset(keyOf(e.ObjectNew), attempt.WebhookChange{Judged: wasJudged(e.ObjectOld, e.ObjectNew)})
 			r.enqueueDeliveries(ctx, e.ObjectNew, q)
 		},
 		DeleteFunc: func(ctx context.Context, e event.TypedDeleteEvent[*v1alpha1.Webhook], q queue) {
@@ -170,9 +170,9 @@ func mayHoldOrRelease(before, after *v1alpha1.Webhook) bool {
 		isReady(before) != isReady(after)
 }
 
-// wasEnabled reports whether a webhook that had been disabled is enabled again.
-func wasEnabled(before, after *v1alpha1.Webhook) bool {
-	return before.Status.State == v1alpha1.WebhookDisabled && after.Status.State != v1alpha1.WebhookDisabled
+// wasJudged reports whether a webhook was disabled, or enabled again.
+func wasJudged(before, after *v1alpha1.Webhook) bool {
+	return (before.Status.State == v1alpha1.WebhookDisabled) != (after.Status.State == v1alpha1.WebhookDisabled)
 }
 
 func (r *DeliveryReconciler) enqueueDeliveries(ctx context.Context, webhook *v1alpha1.Webhook, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {

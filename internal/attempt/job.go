@@ -121,9 +121,9 @@ type Ack struct {
 // more. The zero one: the webhook was changed or resumed, so its attempts start one
 // by one until one succeeds.
 type WebhookChange struct {
-	// Enabled: the webhook was enabled after it had been disabled. An answer of 410
-	// from before holds nothing any more.
-	Enabled bool
+	// Judged: the webhook was disabled, or enabled again. An answer of 410 from before
+	// holds nothing any more.
+	Judged bool
 	// Destination is the host:port of a new endpoint, maybe the same: nothing is known
 	// about it, and queued jobs need not wait for what the old one asked for.
 	Destination string

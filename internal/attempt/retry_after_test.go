@@ -96,15 +96,35 @@ func TestNothingFollowsA410BeforeItIsWritten(t *testing.T) {
 		expect(t, "sent before it may be known to be disabled", f.count("ns/hook"), 40+atOnce)
 		f.writeAll()
 		f.wait(maxThrottle + 20*ms)
-		expect(t, "sent then, as after a 410 to a test event", f.count("ns/hook"), 41+atOnce)
+		expect(t, "sent then", f.count("ns/hook"), 41+atOnce)
 		f.writeAll()
 		f.silent = false
 	})
 }
 
+// A test event does not count: others follow at once.
+func TestA410ToATestEventHoldsNothing(t *testing.T) {
+	withRunner(t, Options{}, func(f *runnerFixture) {
+		f.answer("ns/hook", inTurn(func(context.Context, dispatcher.Request) (dispatcher.Result, error) {
+			return dispatcher.Result{StatusCode: 410, Reason: dispatcher.ReasonGone}, nil
+		}, status(200, ms)))
+		test := f.job("ns/hook/a", 1)
+		prepare := test.Prepare
+		test.Prepare = func(ctx context.Context) (dispatcher.Request, any, error) {
+			request, note, err := prepare(ctx)
+			request.Test = true
+			return request, note, err
+		}
+		f.submitJob(test)
+		f.submit("ns/hook/b")
+		f.wait(ms)
+		expect(t, "sent", f.count("ns/hook"), 2)
+	})
+}
+
 // A change of another kind can come before the outcome is written, and each delivery
 // that gets a 410 has failed for good.
-func TestEnablingAWebhookEndsTheHoldOfA410(t *testing.T) {
+func TestDisablingOrEnablingAWebhookEndsTheHoldOfA410(t *testing.T) {
 	withRunner(t, Options{}, func(f *runnerFixture) {
 		hook := types.NamespacedName{Namespace: "ns", Name: "hook"}
 		f.answer("ns/hook", inTurn(func(context.Context, dispatcher.Request) (dispatcher.Result, error) {
@@ -115,15 +135,15 @@ func TestEnablingAWebhookEndsTheHoldOfA410(t *testing.T) {
 		f.Reset(hook, WebhookChange{})
 		f.wait(time.Second)
 		expect(t, "sent after another change", f.count("ns/hook"), 1)
-		f.Reset(hook, WebhookChange{Enabled: true})
+		f.Reset(hook, WebhookChange{Judged: true})
 		f.wait(ms)
-		expect(t, "sent once it is enabled", f.count("ns/hook"), 2)
+		expect(t, "sent once it is disabled, or enabled", f.count("ns/hook"), 2)
 
 		f.answer("ns/hook", inTurn(throttles(429, time.Minute, ms), status(200, ms)))
 		f.submit("ns/hook/c")
 		f.wait(time.Second)
 		f.submit("ns/hook/d")
-		f.Reset(hook, WebhookChange{Enabled: true})
+		f.Reset(hook, WebhookChange{Judged: true})
 		f.wait(time.Second)
 		expect(t, "sent during a pause that the endpoint asked for", f.count("ns/hook"), 3)
 	})

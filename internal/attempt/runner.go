@@ -199,7 +199,7 @@ func (r *Runner) process(a *attempt, e ending, now time.Duration) (wake func(typ
 		job.losses++
 	}
 	if e.kind == answered {
-		a.learn(s, &e.outcome.Result, time.Now(), now)
+		a.learn(s, &e, time.Now(), now)
 	}
 	wake = wakeNone
 	switch {

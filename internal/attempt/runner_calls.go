@@ -151,7 +151,7 @@ func (r *Runner) Reset(key types.NamespacedName, change WebhookChange) {
 		s.update(h, now)
 	default:
 		h.tracker.ResetLimit()
-		if change.Enabled && h.tracker.IsGone(s.clock(now)) {
+		if change.Judged && h.tracker.IsGone(s.clock(now)) {
 			s.endHold(h)
 		}
 		s.schedule(h, now)

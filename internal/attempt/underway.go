@@ -40,6 +40,7 @@ type attempt struct {
 type ending struct {
 	kind    endingKind
 	outcome Outcome // but of one that was not made
+	test    bool    // of a test event, if it was answered
 }
 
 type endingKind uint8
@@ -71,7 +72,7 @@ func (a *attempt) run(ctx context.Context, r *Runner) {
 	request, note, err := job.prepare(prepareCtx)
 	cancel()
 	if err != nil {
-		r.end(a, ending{notPrepared, Outcome{Number: int(job.number), Note: note, Err: err}})
+		r.end(a, ending{kind: notPrepared, outcome: Outcome{Number: int(job.number), Note: note, Err: err}})
 		return
 	}
 	if !r.handOver(a) {
@@ -84,11 +85,11 @@ func (a *attempt) run(ctx context.Context, r *Runner) {
 	cancel()
 	switch {
 	case err == nil:
-		r.end(a, ending{answered, Outcome{Number: int(job.number), Result: result, Note: note}})
+		r.end(a, ending{kind: answered, outcome: Outcome{Number: int(job.number), Result: result, Note: note}, test: request.Test})
 	case errors.Is(err, dispatcher.ErrUnavailable):
 		r.end(a, ending{kind: unavailable})
 	default:
-		r.end(a, ending{lost, Outcome{Number: int(job.number), Note: note, Result: dispatcher.Result{
+		r.end(a, ending{kind: lost, outcome: Outcome{Number: int(job.number), Note: note, Result: dispatcher.Result{
 			StartedAt: began,
 			Duration:  time.Since(began),
 			Reason:    dispatcher.ReasonDispatcherLost,
@@ -99,11 +100,12 @@ func (a *attempt) run(ctx context.Context, r *Runner) {
 
 // learn applies what a result says about the endpoint, unless that has changed. The
 // end of a hold is a time of the wall clock.
-func (a *attempt) learn(s *scheduler, result *dispatcher.Result, wall time.Time, now time.Duration) {
-	h := a.job.webhook
+func (a *attempt) learn(s *scheduler, e *ending, wall time.Time, now time.Duration) {
+	h, evidence := a.job.webhook, e.outcome.Result.Evidence()
+	evidence.Gone = evidence.Gone && !e.test // a test event disables nothing
 	current := h.tracker.IsCurrent(a.tracked)
 	if current {
-		h.tracker.Observe(a.tracked, result.Evidence(), now-a.sent, &s.rules, wall)
+		h.tracker.Observe(a.tracked, evidence, now-a.sent, &s.rules, wall)
 		if until := h.tracker.HeldUntil(); until.After(wall) {
 			s.holds.hold(h, until, now+until.Sub(wall))
 		}
