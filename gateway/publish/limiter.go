@@ -68,21 +68,12 @@ func newLimiter(total, perWebhook, perDestination int, slowAfter time.Duration) 
 // acquire gives a webhook a slot. hasWaiting reports whether deliveries accepted before the given time wait; it is
 // called rarely, and without the lock.
 func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
+	if ended := l.endedHold(webhook, now); !ended.IsZero() { // deliveries accepted before that time go first
+		l.settleHold(webhook, ended, hasWaiting(ended), now)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.slots.MarkSlow(now)
 	e := l.endpoint(webhook, now)
-	if ended := e.EndedHold(now); !ended.IsZero() { // deliveries accepted before that time go first
-		l.mu.Unlock()
-		waits := hasWaiting(ended)
-		l.mu.Lock()
-		e = l.endpoint(webhook, now) // the webhook may have been forgotten meanwhile
-		if waits {
-			e.Postpone(now)
-		} else {
-			e.DropHold(ended)
-		}
-	}
 	if l.isHanging(e, now) {
 		return nil, refusedCircuitOpen
 	}
@@ -94,6 +85,25 @@ func (l *limiter) acquire(webhook *v1alpha1.Webhook, now time.Time, hasWaiting f
 		return nil, refusedFull
 	}
 	return s, ""
+}
+
+// endedHold returns the end of the Retry-After hold of an endpoint, if it has ended and nothing followed from that yet.
+func (l *limiter) endedHold(webhook *v1alpha1.Webhook, now time.Time) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slots.MarkSlow(now)
+	return l.endpoint(webhook, now).EndedHold(now)
+}
+
+// settleHold drops a Retry-After hold that has ended, unless deliveries wait that go first.
+func (l *limiter) settleHold(webhook *v1alpha1.Webhook, ended time.Time, waits bool, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.endpoint(webhook, now); waits {
+		e.Postpone(now)
+	} else {
+		e.DropHold(ended)
+	}
 }
 
 // endpoint returns the state of a webhook's endpoint. Another url or signing secret is another endpoint: its state
