@@ -3,6 +3,7 @@
 package publish
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -52,5 +53,23 @@ func TestDestinationCountsASlotAcquiredDuringADeletion(t *testing.T) {
 	})
 	if other := f.mustAcquireShared(t, "b/other", noneWaiting); other.UnderWayAtDestination() != 2 || s.UnderWayAtDestination() != 2 {
 		t.Errorf("%d attempts count for the destination of one, %d for that of the other", s.UnderWayAtDestination(), other.UnderWayAtDestination())
+	}
+}
+
+// What is new, slow or hanging has shares of a destination's slots, of which each namespace leaves others some.
+func TestNamespaceLeavesUncertainSlotsOfADestinationToOthers(t *testing.T) {
+	none := func(time.Time) bool { return false }
+	f := &limiterFixture{limiter: newLimiter(128, 64, 32, time.Second), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	granted := 0
+	for i := range 100 {
+		if s, _ := f.acquire(webhookNamed(fmt.Sprint("a/", i), sharedURL), f.now, none); s != nil {
+			granted++
+		}
+	}
+	if granted < 10 {
+		t.Errorf("one namespace alone gets %d slots", granted)
+	}
+	if _, reason := f.acquire(webhookNamed("b/1", sharedURL), f.now, none); reason != "" {
+		t.Errorf("the other namespace gets none: %s", reason)
 	}
 }

@@ -99,23 +99,15 @@ func (l *slotList) remove(s *Slot) {
 
 // namespaceSlots are the slots that attempts of one namespace hold.
 type namespaceSlots struct {
-	name               string
-	healthy, uncertain int
-	endpoints          int
-}
-
-func (n *namespaceSlots) charge(s State, sign int) {
-	if s == Healthy {
-		n.healthy += sign
-		return
-	}
-	n.uncertain += sign
+	name      string
+	used      [States]int
+	endpoints int
 }
 
 type destinationSlots struct {
 	address     string
 	slots       Quota
-	byNamespace map[string]int // attempts under way
+	byNamespace map[string][States]int // attempts under way
 	endpoints   int
 }
 
@@ -144,7 +136,7 @@ func (l *Limiter) Rules() *Rules { return &l.rules }
 func (l *Limiter) Add(e *Endpoint, namespace, destination string) {
 	d := l.destinations[destination]
 	if d == nil {
-		d = &destinationSlots{address: destination, slots: NewQuota(&l.destinationShares), byNamespace: map[string]int{}}
+		d = &destinationSlots{address: destination, slots: NewQuota(&l.destinationShares), byNamespace: map[string][States]int{}}
 		l.destinations[destination] = d
 	}
 	n := l.namespaces[namespace]
@@ -166,7 +158,7 @@ func (l *Limiter) Remove(e *Endpoint) {
 }
 
 func (l *Limiter) dropNamespace(n *namespaceSlots) {
-	if n.endpoints == 0 && n.healthy+n.uncertain == 0 {
+	if n.endpoints == 0 && n.used == [States]int{} {
 		delete(l.namespaces, n.name)
 	}
 }
@@ -205,24 +197,22 @@ func (l *Limiter) share(e *Endpoint, now time.Time) State {
 // hasRoom reports whether the bounds that webhooks share leave a slot of a share for one more attempt to an endpoint.
 func (l *Limiter) hasRoom(e *Endpoint, s State) bool {
 	d, n := e.destination, e.namespace
-	size, total, own := l.shares.Healthy, l.slots.used[Healthy], n.healthy
-	if s != Healthy {
-		size, total, own = l.shares.Uncertain, l.slots.takenByUncertain(), n.uncertain
-	}
-	p := s.Priority(false)
-	return AdmitsAnother(size, total, own) && l.slots.Available(p) > 0 &&
-		AdmitsAnother(d.slots.shares.Total, d.slots.Taken(), d.byNamespace[n.name]) && d.slots.Available(p) > 0
+	there := d.byNamespace[n.name]
+	mine := Quota{used: there}
+	return l.slots.admits(s, n.used) && d.slots.admits(s, there) &&
+		AdmitsAnother(d.slots.shares.Total, d.slots.Taken(), mine.Taken())
 }
 
 // charge counts a slot as taken, or as given back.
 func (l *Limiter) charge(s *Slot, sign int) {
 	n, d := s.Endpoint.namespace, s.destination
 	l.slots.used[s.state] += sign
-	n.charge(s.state, sign)
+	n.used[s.state] += sign
 	d.slots.used[s.state] += sign
-	left := d.byNamespace[n.name] + sign
-	if left > 0 {
-		d.byNamespace[n.name] = left
+	there := d.byNamespace[n.name]
+	there[s.state] += sign
+	if there != [States]int{} {
+		d.byNamespace[n.name] = there
 		return
 	}
 	delete(d.byNamespace, n.name)
@@ -232,11 +222,15 @@ func (l *Limiter) charge(s *Slot, sign int) {
 
 // move charges a slot to another share.
 func (l *Limiter) move(s *Slot, to State) {
-	n := s.Endpoint.namespace
-	n.charge(s.state, -1)
-	n.charge(to, 1)
+	n, d := s.Endpoint.namespace, s.destination
+	n.used[s.state]--
+	n.used[to]++
+	there := d.byNamespace[n.name]
+	there[s.state]--
+	there[to]++
+	d.byNamespace[n.name] = there
 	l.slots.Move(s.state, to)
-	s.destination.slots.Move(s.state, to)
+	d.slots.Move(s.state, to)
 	s.state = to
 }
 

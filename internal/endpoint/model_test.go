@@ -216,17 +216,20 @@ func (m *model) step() {
 func (m *model) check() {
 	m.t.Helper()
 	var used [States]int
-	byNamespace, byDestination := map[string]namespaceSlots{}, map[string][States]int{}
+	byNamespace, byDestination := map[string][States]int{}, map[string][States]int{}
+	there := map[[2]string][States]int{} // by destination and namespace
+	count := func(s State, used [States]int) [States]int {
+		used[s]++
+		return used
+	}
 	underWay := map[*Endpoint]int{}
 	recent := 0
 	for _, each := range m.slots {
 		used[each.state]++
-		n := byNamespace[each.endpoint.namespace]
-		n.charge(each.state, 1)
-		byNamespace[each.endpoint.namespace] = n
-		d := byDestination[each.destination.address]
-		d[each.state]++
-		byDestination[each.destination.address] = d
+		namespace, address := each.endpoint.namespace, each.destination.address
+		byNamespace[namespace] = count(each.state, byNamespace[namespace])
+		byDestination[address] = count(each.state, byDestination[address])
+		there[[2]string{address, namespace}] = count(each.state, there[[2]string{address, namespace}])
 		underWay[each.Endpoint]++
 		if !each.attempt.IsSlow {
 			recent++
@@ -239,20 +242,21 @@ func (m *model) check() {
 		m.t.Errorf("slots used %v; the books say %v, and %d more are recent", used, m.Limiter.slots.Used(), -recent)
 	}
 	for name, n := range m.namespaces {
-		if n.healthy != byNamespace[name].healthy || n.uncertain != byNamespace[name].uncertain {
-			m.t.Errorf("%s: slots used %+v; the books say %+v", name, byNamespace[name], n)
+		if n.used != byNamespace[name] {
+			m.t.Errorf("%s: slots used %v; the books say %v", name, byNamespace[name], n.used)
 		}
 	}
 	if len(m.namespaces) < len(byNamespace) || len(m.destinations) < len(byDestination) {
 		m.t.Error("a namespace or a destination was dropped that has attempts under way")
 	}
 	for address, d := range m.destinations {
-		total := 0
-		for _, n := range d.byNamespace {
-			total += n
+		if d.slots.Used() != byDestination[address] || d.slots.Taken() > 12 {
+			m.t.Errorf("%s: slots used %v; the books say %v", address, byDestination[address], d.slots.Used())
 		}
-		if d.slots.Used() != byDestination[address] || total != d.slots.Taken() || d.slots.Taken() > 12 {
-			m.t.Errorf("%s: slots used %v, %d by namespaces; the books say %v", address, byDestination[address], total, d.slots.Used())
+		for name, n := range d.byNamespace {
+			if want := there[[2]string{address, name}]; n != want {
+				m.t.Errorf("%s: slots used %v by %s; the books say %v", address, want, name, n)
+			}
 		}
 	}
 	for _, e := range m.endpoints {

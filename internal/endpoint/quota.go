@@ -122,6 +122,23 @@ func (q *Quota) Available(p Priority) int {
 	return max(0, free)
 }
 
+// admits reports whether each share that an attempt to an endpoint in a state uses leaves one more slot to a namespace
+// that holds own.
+func (q *Quota) admits(s State, own [States]int) bool {
+	shares, mine := q.shares, Quota{used: own}
+	if s == Healthy {
+		return AdmitsAnother(shares.Healthy, q.used[Healthy], own[Healthy])
+	}
+	if !AdmitsAnother(shares.Uncertain, q.takenByUncertain(), mine.takenByUncertain()) {
+		return false
+	}
+	if s == Unproven {
+		return AdmitsAnother(shares.Unproven, q.used[Unproven], own[Unproven])
+	}
+	return AdmitsAnother(shares.Slow, q.TakenBySlow(), mine.TakenBySlow()) &&
+		(s == Slow || AdmitsAnother(shares.Hanging, q.used[Hanging], own[Hanging]))
+}
+
 // AdmitsAnother reports whether a user who holds own of the size slots, of which total are taken, may take one more. A
 // large bound alone isolates nothing: one namespace could use all of it. Beyond three quarters, a namespace gets another
 // slot only if it has no more afterwards than are left free.
