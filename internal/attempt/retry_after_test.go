@@ -149,6 +149,37 @@ func TestDisablingOrEnablingAWebhookEndsTheHoldOfA410(t *testing.T) {
 	})
 }
 
+func TestAPauseThatIsOverDoesNotKeepTheHoldOfA410(t *testing.T) {
+	withRunner(t, Options{}, func(f *runnerFixture) {
+		f.answer("ns/hook", inTurn(throttles(503, -ms, ms), func(context.Context, dispatcher.Request) (dispatcher.Result, error) {
+			return dispatcher.Result{StatusCode: 410, Reason: dispatcher.ReasonGone}, nil
+		}, status(200, ms)))
+		f.submit("ns/hook/a", "ns/hook/b", "ns/hook/c")
+		f.wait(5 * time.Second)
+		expect(t, "sent until the 410", f.count("ns/hook"), 2)
+		f.Reset(types.NamespacedName{Namespace: "ns", Name: "hook"}, WebhookChange{Judged: true})
+		f.wait(ms)
+		expect(t, "sent once it is disabled, or enabled", f.count("ns/hook"), 3)
+	})
+}
+
+// What a deleted webhook's endpoint says says nothing about another webhook of its name.
+func TestAWebhookThatIsMadeAnewHearsNothingOfTheFormerOne(t *testing.T) {
+	withRunner(t, Options{}, func(f *runnerFixture) {
+		f.answer("ns/hook", inTurn(func(context.Context, dispatcher.Request) (dispatcher.Result, error) {
+			time.Sleep(2 * time.Second)
+			return dispatcher.Result{StatusCode: 410, Reason: dispatcher.ReasonGone}, nil
+		}, status(200, ms)))
+		f.submit("ns/hook/a")
+		f.wait(time.Second)
+		f.Reset(types.NamespacedName{Namespace: "ns", Name: "hook"}, WebhookChange{Gone: true})
+		f.wait(2 * time.Second)
+		f.submit("ns/hook/b")
+		f.wait(time.Second)
+		expect(t, "sent", f.count("ns/hook"), 2)
+	})
+}
+
 // What an endpoint asked for, or did, says nothing about another one. Jobs that
 // were queued for the old one must not wait for a new one to come along.
 func TestARedirectedWebhookStartsAfreshWithItsQueue(t *testing.T) {

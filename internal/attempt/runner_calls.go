@@ -141,7 +141,7 @@ func (r *Runner) Reset(key types.NamespacedName, change WebhookChange) {
 		return
 	case change.Gone:
 		h.forgotten = true
-		h.tracker.Forget()
+		h.tracker.Restart() // another webhook of that name learns nothing from attempts that are under way
 		s.endHold(h)
 		s.update(h, now)
 		s.retire(h)

@@ -69,7 +69,9 @@ func (c *Circuit) Hold(until time.Time) {
 }
 
 // IsGone reports whether nothing may follow because of an answer of 410 alone.
-func (c *Circuit) IsGone(now time.Time) bool { return c.retryAfter.IsZero() && now.Before(c.goneUntil) }
+func (c *Circuit) IsGone(now time.Time) bool {
+	return !now.Before(c.retryAfter) && now.Before(c.goneUntil)
+}
 
 // EndHold ends what HeldUntil tells. The circuit stays tripped: one attempt finds out.
 func (c *Circuit) EndHold() {
@@ -142,7 +144,7 @@ func (c *Circuit) observeResult(result Result, now time.Time) {
 	if result.Succeeded {
 		c.consecutiveFailures = 0
 		if c.consecutiveSlow == 0 && c.retryAfter.IsZero() {
-			c.openUntil, c.goneUntil = time.Time{}, time.Time{}
+			c.openUntil = time.Time{} // a 410 stands: the attempt that succeeded is from before
 		}
 		return
 	}

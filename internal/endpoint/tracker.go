@@ -198,16 +198,11 @@ func (c *concurrency) ResetLimit() {
 // Limit is how many attempts may be under way with Rules.Ramp while the circuit is closed.
 func (c *concurrency) Limit() int { return c.limit }
 
-// Forget drops what was learned; attempts under way still count.
-func (t *Tracker) Forget() {
-	counts := t.concurrency
-	counts.ResetLimit()
-	*t = Tracker{concurrency: counts}
-}
-
 // Restart begins with another endpoint. Attempts under way went to the former one and count no more.
 func (t *Tracker) Restart() {
-	t.Forget()
-	t.era++
-	t.underWay, t.slowUnderWay = 0, 0
+	counts := t.concurrency
+	counts.ResetLimit()
+	counts.era++
+	counts.underWay, counts.slowUnderWay = 0, 0
+	*t = Tracker{concurrency: counts}
 }

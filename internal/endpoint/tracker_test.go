@@ -269,3 +269,17 @@ func TestStatesHaveNames(t *testing.T) {
 		}
 	}
 }
+
+// An attempt that was under way beside the one that was answered 410 may succeed: the endpoint is gone all the same.
+func TestASuccessFromBeforeDoesNotEndA410(t *testing.T) {
+	h := newHistory(retryRules())
+	h.succeed(ms, ms)
+	gone, late := h.Start(), h.Start()
+	h.End(gone)
+	h.Observe(gone, Result{Answered: true, Gone: true}, ms, &h.rules, h.now)
+	h.End(late)
+	h.Observe(late, Result{Succeeded: true, Answered: true}, ms, &h.rules, h.now)
+	if !h.IsGone(h.now) {
+		t.Error("the 410 is forgotten")
+	}
+}
