@@ -225,6 +225,9 @@ func (f *attempter) acquireQueued(ctx context.Context) acquireFunc {
 			if reason == refusedFull && ctx.Err() == nil {
 				w := f.limiter.enqueue(webhook, f.now())
 				if w != nil {
+					if woken != nil { // it waits for something else now: the next waiter may have the slot
+						f.limiter.dequeue(woken, f.now())
+					}
 					woken = f.awaitSlot(ctx, w)
 					continue
 				}
