@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
 
@@ -116,14 +117,20 @@ func webhookUIDs(targets []*target) (uids []types.UID) {
 	return uids
 }
 
+// hasWaiting reports whether deliveries of a webhook that were accepted before wait. The limiter knows by then of the
+// hold that an attempt of one that no longer waits has begun.
+func (f *attemptStage) hasWaiting(webhook *v1alpha1.Webhook, before time.Time) bool {
+	waits := f.deliveries.HasWaiting(webhook, before, f.attempter.now())
+	f.deliveries.AwaitTold()
+	return waits
+}
+
 // startEach returns the targets without a free slot, those whose secret is being read, and those that get no first
 // attempt for another reason.
 func (f *attemptStage) startEach(s *eventScope, targets []*target, acquire acquireFunc) (full, unread, others []*target) {
 	digest := sha256.Sum256(s.payload)
 	for _, t := range targets {
-		hasWaiting := func(before time.Time) bool {
-			return f.deliveries.HasWaiting(t.webhook, before, f.attempter.now())
-		}
+		hasWaiting := func(before time.Time) bool { return f.hasWaiting(t.webhook, before) }
 		attempt, reason := f.attempter.start(s.newDraft(t), digest, acquire, hasWaiting)
 		switch {
 		case attempt != nil:

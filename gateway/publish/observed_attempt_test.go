@@ -5,6 +5,7 @@ package publish
 import (
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -186,4 +187,30 @@ func TestObservationsExpire(t *testing.T) {
 	if n := len(r.observations); n != 1 {
 		t.Errorf("%d webhooks are remembered, want the latest", n)
 	}
+}
+
+// A publisher that sees that no delivery waits any more must not act before the limiter knows why.
+func TestWhatWaitsIsAskedOnceTheLimiterKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newObservedLimiter()
+		slow := make(chan struct{})
+		r.index.OnChange(func(*store.DeliveryEntry, bool) { <-slow })
+		stage := &attemptStage{attempter: &attempter{now: func() time.Time { return r.now }}, deliveries: r.index}
+		webhook := ordersWebhook()
+		go r.observeDelivery(keyOf(webhook), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Minute))))
+		synctest.Wait()
+		answered := make(chan struct{})
+		go func() {
+			stage.hasWaiting(webhook, r.now)
+			close(answered)
+		}()
+		synctest.Wait()
+		select {
+		case <-answered:
+			t.Error("it was answered while subscribers are told")
+		default:
+		}
+		close(slow)
+		<-answered
+	})
 }

@@ -81,10 +81,12 @@ func New[O client.Object, E any](reduce func(O) E, index Index[E], now func() ti
 	if index == nil {
 		index = func(_, _ *E) {}
 	}
-	return &Cache[O, E]{
+	c := &Cache[O, E]{
 		reduce: reduce, index: index, now: now,
 		entries: map[types.NamespacedName]*cached[E]{}, gone: map[types.UID]time.Time{}, watches: map[string]*progress{},
 	}
+	c.feed.progress.L = &c.feed.mu
+	return c
 }
 
 // Get returns the entry of an object.
@@ -111,7 +113,8 @@ func (c *Cache[O, E]) Change(f func()) {
 	f()
 }
 
-// Synced reports whether every object that existed at the start is here.
+// Synced reports whether every object that existed at the start is here, and subscribers
+// know of it.
 func (c *Cache[O, E]) Synced() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -280,6 +283,17 @@ func (s store[O, E]) Delete(object any) error {
 // Replace implements cache.ReflectorStore. What this process wrote after the
 // list was made is kept.
 func (s store[O, E]) Replace(objects []any, version string) error {
+	if err := s.replace(objects, version); err != nil {
+		return err
+	}
+	s.AwaitTold()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watches[s.namespace].synced = true
+	return nil
+}
+
+func (s store[O, E]) replace(objects []any, version string) error {
 	defer s.passChanges()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -305,7 +319,7 @@ func (s store[O, E]) Replace(objects []any, version string) error {
 			delete(s.gone, uid)
 		}
 	}
-	s.advance(version).synced = true
+	s.advance(version)
 	return nil
 }
 

@@ -15,6 +15,9 @@ type feed[E any] struct {
 	subscribers []func(before, after *E)
 	changes     []change[E] // not passed on yet
 	passing     bool        // a goroutine passes changes on
+	taken       uint64      // changes that are being passed on
+	told        uint64      // changes that were passed on
+	progress    sync.Cond   // told has grown; its lock is mu
 }
 
 type change[E any] struct{ before, after *E }
@@ -45,9 +48,23 @@ func (f *feed[E]) take(first bool) (changes []change[E], subscribers []func(befo
 	if first && f.passing {
 		return nil, nil
 	}
+	f.told += f.taken
+	f.progress.Broadcast()
 	changes, f.changes = f.changes, nil
+	f.taken = uint64(len(changes))
 	f.passing = len(changes) > 0
 	return changes, f.subscribers
+}
+
+// AwaitTold waits until subscribers know of every change that the cache shows now. A
+// subscriber must not call it.
+func (c *Cache[O, E]) AwaitTold() {
+	f := &c.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for noted := f.told + f.taken + uint64(len(f.changes)); f.told < noted; {
+		f.progress.Wait()
+	}
 }
 
 // passChanges tells subscribers of the changes so far. The caller holds no lock. A panic of a subscriber is confined to

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -89,6 +90,43 @@ func TestConcurrentChangesAreToldOneAtATimeInOrder(t *testing.T) {
 	if total != writers*writes {
 		t.Errorf("told of %d changes, want %d", total, writers*writes)
 	}
+}
+
+func TestNothingIsSyncedThatIsNotTold(t *testing.T) {
+	f := newFixture("")
+	f.Subscribe(func(_, after *string) {
+		if f.Synced() {
+			t.Errorf("synced before %q was told", *after)
+		}
+	})
+	_ = f.store.Replace([]any{object("a", "one", "uid-1", "1", "one"), object("a", "two", "uid-2", "1", "two")}, "2")
+	if !f.Synced() {
+		t.Error("not synced")
+	}
+}
+
+func TestAwaitTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture("")
+		subscriber := make(chan struct{})
+		f.Subscribe(func(_, _ *string) { <-subscriber })
+		f.AwaitTold() // nothing was to be told
+		go f.ApplyWrite(object("a", "one", "uid-1", "1", "one"))
+		synctest.Wait()
+		awaited := make(chan struct{})
+		go func() {
+			f.AwaitTold()
+			close(awaited)
+		}()
+		synctest.Wait()
+		select {
+		case <-awaited:
+			t.Error("the subscriber has not been told yet")
+		default:
+		}
+		close(subscriber)
+		<-awaited
+	})
 }
 
 func TestAPanicOfASubscriberIsConfinedToOneChange(t *testing.T) {
