@@ -71,6 +71,9 @@ func (t *turns) take(others int) *turn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	own := &turn{turns: t}
+	if others > 0 && t.taken.Len() >= t.size {
+		t.endOld()
+	}
 	if others == 0 || t.taken.Len() < t.size {
 		t.admit(own)
 		return own
@@ -93,19 +96,24 @@ func (t *turns) admit(own *turn) {
 	}
 }
 
-// passOn ends the turns that have lasted for turnTime, for as long as requests wait.
+// passOn passes turns on for as long as requests wait.
 func (t *turns) passOn() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for t.taken.Len() > 0 && time.Since(t.oldest().began) >= turnTime {
-		t.remove(t.oldest())
-	}
-	t.admitNext()
+	t.endOld()
 	if len(t.waiting) == 0 {
 		t.timer = nil
 		return
 	}
 	t.timer.Reset(time.Until(t.oldest().began.Add(turnTime)))
+}
+
+// endOld ends the turns that have lasted for turnTime.
+func (t *turns) endOld() {
+	for t.taken.Len() > 0 && time.Since(t.oldest().began) >= turnTime {
+		t.remove(t.oldest())
+	}
+	t.admitNext()
 }
 
 // admitNext lets requests that wait take the turns that are free.

@@ -92,6 +92,13 @@ func TestTurns(t *testing.T) {
 				t.Error("it waits for ever")
 			}
 		}},
+		{"none waits for what is over", func(t *testing.T, turns *turns, _ func(string, int) context.CancelFunc, _ func() []string) {
+			turns.take(1)
+			time.Sleep(turnTime)
+			if turns.take(1).ready != nil {
+				t.Error("it waits")
+			}
+		}},
 		{"who gives up leaves the queue", func(t *testing.T, turns *turns, start func(string, int) context.CancelFunc, began func() []string) {
 			start("a", 1)
 			start("gone", 1)()
