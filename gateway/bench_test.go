@@ -48,6 +48,7 @@ func startBenchGateway(b *testing.B, options gateway.Options) (*stack.Stack, htt
 	must(err)
 	options.Forbidden = func() []netip.Prefix { return nil }
 	options.Metrics, options.Logger = gateway.NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewJSONHandler(io.Discard, nil))
+	options.AccessLog = options.Logger
 	options.Now, options.Random = time.Now, rand.Reader
 	g, err := gateway.New(options)
 	must(err)
@@ -59,7 +60,7 @@ func startBenchGateway(b *testing.B, options gateway.Options) (*stack.Stack, htt
 // every event costs in the gateway before the first delivery. Tokens and rights
 // are those of a real API server, which is asked once.
 func BenchmarkPublish(b *testing.B) {
-	cluster, handler := startBenchGateway(b, gateway.Options{AccessLog: slog.New(slog.NewJSONHandler(io.Discard, nil))})
+	cluster, handler := startBenchGateway(b, gateway.Options{})
 	token, err := cluster.Token(b.Context(), "bench", "publisher", []string{publisher})
 	if err != nil {
 		b.Fatal(err)
