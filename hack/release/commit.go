@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +65,7 @@ func readCommit(ctx context.Context, tree, version string, dirty bool) (commit, 
 func output(ctx context.Context, folder string, environment []string, program string, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, program, args...)
 	command.Dir = folder
-	command.Env = append(command.Environ(), environment...)
+	command.Env = append(withoutRepository(command.Environ()), environment...)
 	var complaint strings.Builder
 	command.Stderr = &complaint
 	out, err := command.Output()
@@ -72,4 +73,17 @@ func output(ctx context.Context, folder string, environment []string, program st
 		return "", fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, complaint.String())
 	}
 	return strings.TrimSpace(string(out)), nil
+}
+
+// withoutRepository leaves out the variables by which git tells the programs that it starts, as hooks are, which
+// repository they are in: it is the one of the folder that counts.
+func withoutRepository(environment []string) []string {
+	return slices.DeleteFunc(environment, func(each string) bool {
+		name, _, _ := strings.Cut(each, "=")
+		return slices.Contains([]string{
+			"GIT_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE",
+			"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_REPLACE_REF_BASE",
+			"GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT",
+		}, name)
+	})
 }
