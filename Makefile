@@ -21,14 +21,14 @@ PACKAGES ?= ./...
 
 # The image that make image builds: what config/ and the chart name.
 IMAGE ?= registry.quietstack.com/bbmcp-webhooks:0.1.0
-PLATFORMS ?=
-
+# These are taken from the command line only: in the environment such names are somebody else's.
 # make release: KEY=file signs, DIRTY=1 takes changes that are not committed, OUT is the folder, BUILDER the URI of the machine.
-KEY ?=
-DIRTY ?=
-OUT ?= dist
-BUILDER ?=
-REGISTRY ?=
+PLATFORMS =
+KEY =
+DIRTY =
+OUT = dist
+BUILDER =
+REGISTRY =
 
 # ONCE is passed on as it is given: make demo ONCE=1 stops when all has arrived.
 ONCE ?=
@@ -70,14 +70,22 @@ install.yaml: ## Write all of config/ into bin/install.yaml, and the event types
 	go run ./hack/kustomize config > bin/install.yaml
 	go run ./hack/kustomize config/eventtypes > bin/eventtypes.yaml
 
+# Recipes read what is given as variables of the shell: pasted into a line, a value such as 1';reboot;' is a command.
+release: export VERSION := $(VERSION)
+release: export PLATFORMS := $(PLATFORMS)
+release: export KEY := $(KEY)
+release: export BUILDER := $(BUILDER)
+push-release: export REGISTRY := $(REGISTRY)
+release push-release: export OUT := $(OUT)
+
 .PHONY: release
-release: ## Make all files of a release in dist/ (VERSION=1.2.3; KEY=key.pem signs; PLATFORMS=linux/amd64,… makes some)
-	cd hack/release && CGO_ENABLED=0 go run -trimpath . make --version='$(VERSION)' --platforms='$(PLATFORMS)' --out='$(abspath $(OUT))' \
-	  $(if $(KEY),--key='$(abspath $(KEY))') $(if $(BUILDER),--builder='$(BUILDER)') $(if $(filter-out 0 false,$(DIRTY)),--dirty)
+release: bin/packer ## Make all files of a release in dist/ (VERSION=1.2.3; KEY=key.pem signs; PLATFORMS=linux/amd64,… makes some)
+	bin/packer make --version="$$VERSION" --platforms="$$PLATFORMS" --out="$$OUT" --key="$$KEY" --builder="$$BUILDER" \
+	  $(if $(filter-out 0 false,$(DIRTY)),--dirty)
 
 .PHONY: push-release
-push-release: ## Push image, chart and signatures in dist/ (REGISTRY=host to push elsewhere than the image is named after)
-	cd hack/release && CGO_ENABLED=0 go run -trimpath . push --registry='$(REGISTRY)' '$(abspath $(OUT))'
+push-release: bin/packer ## Push image, chart and signatures in dist/ (REGISTRY=host to push elsewhere than the image is named after)
+	bin/packer push --registry="$$REGISTRY" "$$OUT"
 
 .PHONY: control-plane
 control-plane: ## Get kube-apiserver, kube-controller-manager and etcd, once: official releases, else built
@@ -184,6 +192,11 @@ bench: control-plane ## Measure the product beside references, at most 25 minute
 	bin/bench --scenario='$(SCENARIO)' --size='$(SIZE)' --profile='$(PROFILE)'
 
 ##@ Tools
+
+# It is built each time, for Go knows what has changed.
+.PHONY: bin/packer
+bin/packer:
+	cd hack/release && CGO_ENABLED=0 go build -trimpath -o ../../$@ .
 
 bin/controller-gen: hack/tools/go.mod hack/tools/go.sum
 	cd hack/tools && go build -o ../../$@ sigs.k8s.io/controller-tools/cmd/controller-gen

@@ -55,12 +55,12 @@ func run(ctx context.Context, args []string) error {
 func runMake(ctx context.Context, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("make", flag.ContinueOnError)
-	flags.StringVar(&o.tree, "tree", "../..", "the `folder` of the repository")
-	flags.StringVar(&o.out, "out", "../../dist", "the `folder` for the files; it is emptied")
+	flags.StringVar(&o.tree, "tree", ".", "the `folder` of the repository")
+	flags.StringVar(&o.out, "out", "dist", "the `folder` for the files; it is emptied")
 	flags.StringVar(&o.version, "version", "", "the version, without a leading v")
 	flags.Var(&o.platforms, "platforms", "leave out all platforms but these, as in linux/amd64,darwin/arm64")
 	flags.StringVar(&o.key, "key", "", "sign with the private key in this PEM `file`, ECDSA P-256")
-	flags.StringVar(&o.builderID, "builder", "https://"+module+"/hack/release", "the `URI` of the machine that builds, for the provenance")
+	flags.StringVar(&o.builderID, "builder", "", "the `URI` of the machine that builds, for the provenance")
 	flags.BoolVar(&o.dirty, "dirty", false, "take the tree as it is, changes included")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -80,8 +80,8 @@ func runImage(ctx context.Context, args []string) error {
 	var o options
 	var image string
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
-	flags.StringVar(&o.tree, "tree", "../..", "the `folder` of the repository")
-	flags.StringVar(&o.out, "out", "../../bin/image", "the `folder` for the archive; it is emptied")
+	flags.StringVar(&o.tree, "tree", ".", "the `folder` of the repository")
+	flags.StringVar(&o.out, "out", "bin/image", "the `folder` for the archive; it is emptied")
 	flags.StringVar(&image, "name", "", "the `NAME:TAG` of the image; the tag is the version")
 	flags.Var(&o.platforms, "platforms", "build for these instead of all of Linux, as in linux/amd64,linux/arm64")
 	if err := flags.Parse(args); err != nil {
@@ -123,5 +123,5 @@ func folderOf(flags *flag.FlagSet) string {
 	if folder := flags.Arg(0); folder != "" {
 		return folder
 	}
-	return "../../dist"
+	return "dist"
 }

@@ -21,7 +21,7 @@ const workFolder = ".work"
 // options are what the user says.
 type options struct {
 	tree, out, version, key string
-	// builderID is the URI of the machine that builds, for the provenance.
+	// builderID is the URI of the machine that builds, for the provenance; empty: this program is named.
 	builderID string
 	platforms platforms
 	dirty     bool

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -123,7 +124,7 @@ func (r *release) provenance() (*slsa.Provenance, error) {
 	}
 	return &slsa.Provenance{
 		BuildDefinition: &slsa.BuildDefinition{BuildType: buildType, ExternalParameters: parameters, ResolvedDependencies: materials},
-		RunDetails:      &slsa.RunDetails{Builder: &slsa.Builder{Id: r.builderID}},
+		RunDetails:      &slsa.RunDetails{Builder: &slsa.Builder{Id: cmp.Or(r.builderID, "https://"+module+"/hack/release")}},
 	}, nil
 }
 
