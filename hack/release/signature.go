@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -26,8 +27,17 @@ import (
 // signatures (RFC 6979). It implements dsse.Signer.
 type signer struct{ key *ecdsa.PrivateKey }
 
-// readSigner reads a private key as openssl genpkey and openssl ecparam write it.
+// readSigner reads a private key as openssl genpkey and openssl ecparam write it. A file that other users may read is
+// refused: its key may have signed elsewhere, too.
 func readSigner(file string) (*signer, error) {
+	found, err := os.Stat(file)
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	// Windows has no such modes.
+	if mode := found.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("key: others may read %s, whose mode is %#o (chmod 600 takes that away)", file, mode)
+	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)

@@ -70,3 +70,16 @@ func TestOtherKeysAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestKeysThatOthersMayReadAreRefused(t *testing.T) {
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	file := writeKey(t, "PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(key))(t))
+	for mode, good := range map[os.FileMode]bool{0o400: true, 0o600: true, 0o640: false, 0o604: false, 0o660: false, 0o644: false} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readSigner(file); (err == nil) != good {
+			t.Errorf("a key of mode %#o is taken: %t, want %t (%v)", mode, !good, good, err)
+		}
+	}
+}
