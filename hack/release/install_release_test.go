@@ -20,7 +20,7 @@ import (
 // A proxy serves the module as it is committed, as one for Go modules would; go install asks it for a commit.
 func TestCommandLineIsInstalledByCommit(t *testing.T) {
 	const tree = "../.."
-	c := must(readCommit(t.Context(), tree, "0.0.0", true))(t)
+	c := must(readCommit(t.Context(), tree, true))(t)
 	version := gomodule.PseudoVersion("", "", c.time, c.id[:12])
 	proxy := t.TempDir()
 	folder := filepath.Join(proxy, module, "@v")

@@ -34,6 +34,7 @@ var versionPattern = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d
 type release struct {
 	options
 	commit  commit
+	history history
 	license []byte
 	// work takes what is not for users; it is removed at the end.
 	work string
@@ -58,7 +59,7 @@ func newRelease(ctx context.Context, o options) (*release, error) {
 	}
 	r := &release{options: o}
 	var err error
-	if r.commit, err = readCommit(ctx, o.tree, o.version, o.dirty); err != nil {
+	if r.commit, err = readCommit(ctx, o.tree, o.dirty); err != nil {
 		return nil, err
 	}
 	if r.license, err = os.ReadFile(filepath.Join(o.tree, "LICENSE")); err != nil {
@@ -91,6 +92,10 @@ func (r *release) chartRepository() string {
 
 // make writes all files of the release.
 func (r *release) make(ctx context.Context) error {
+	var err error
+	if r.history, err = r.commit.readHistory(ctx, r.tree, r.version); err != nil {
+		return err
+	}
 	return r.take(ctx, r.makeCommandLine, r.makeImage, r.makeChart, r.makeManifests, r.makeBill,
 		r.makeSignatures, r.makeNotes, r.makeProvenance, r.makeChecksums)
 }

@@ -23,11 +23,11 @@ func (r *release) makeNotes(context.Context) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# BB-MCP Webhooks %s\n\nCommit %s.\n\n", r.version, r.commit.id)
 	fmt.Fprintf(&text, "| | |\n| --- | --- |\n| image | `%s@%s` |\n| chart | `%s@%s` |\n\n", r.image.name, r.imageDigest, r.chart.name, chart)
-	since := "Changes since " + r.commit.previous
-	if r.commit.previous == "" {
+	since := "Changes since " + r.history.previous
+	if r.history.previous == "" {
 		since = "The first release: all changes"
 	}
-	fmt.Fprintf(&text, "%s, by area.\n%s", since, groupSubjects(r.commit.subjects))
+	fmt.Fprintf(&text, "%s, by area.\n%s", since, groupSubjects(r.history.subjects))
 	return r.write("RELEASE-NOTES.md", []byte(text.String()))
 }
 
