@@ -26,6 +26,14 @@ type commit struct {
 	changed bool
 }
 
+// suffix is what follows where the commit is named.
+func (c commit) suffix() string {
+	if c.changed {
+		return ", with changes that are not committed"
+	}
+	return ""
+}
+
 // history is what came before a commit.
 type history struct {
 	// previous is the tag of the release before; empty: this is the first one.

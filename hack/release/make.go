@@ -77,6 +77,9 @@ func newRelease(ctx context.Context, o options) (*release, error) {
 		return nil, errors.New("the chart names no image.repository")
 	}
 	if o.key != "" {
+		if r.commit.changed {
+			return nil, errors.New("changes that are not committed are not signed: nobody could make that release again")
+		}
 		if r.signer, err = readSigner(o.key); err != nil {
 			return nil, err
 		}

@@ -3,9 +3,17 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 )
 
 func TestVersions(t *testing.T) {
@@ -82,5 +90,45 @@ func TestNotesGroupCommitsByArea(t *testing.T) {
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestWhatIsNotCommittedIsSaidAndNotSigned(t *testing.T) {
+	r := newRepository(t)
+	for name, content := range map[string]string{
+		"LICENSE": "a licence", "go.sum": "", "hack/release/go.sum": "",
+		"charts/bbmcp-webhooks/Chart.yaml":  "apiVersion: v2\nname: bbmcp-webhooks\nversion: 0.1.0\n",
+		"charts/bbmcp-webhooks/values.yaml": "image: {repository: registry.example/some/image}\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(r.folder, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r.write(name, content)
+	}
+	r.git("add", ".")
+	r.git("commit", "--quiet", "--message", "all")
+	key := must(x509.MarshalPKCS8PrivateKey(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)))(t)
+	o := options{tree: r.folder, out: t.TempDir(), version: "1.2.3", dirty: true}
+	signed := o
+	signed.key = writeKey(t, "PRIVATE KEY", key)
+	for _, changed := range []bool{false, true} {
+		if changed {
+			r.write("LICENSE", "another")
+		}
+		if _, err := newRelease(t.Context(), signed); (err != nil) != changed {
+			t.Errorf("changed: %t: with a key: %v", changed, err)
+		}
+		made := must(newRelease(t.Context(), o))(t)
+		made.image.name, made.imageDigest.Hex = "registry.example/some/image:1.2.3", strings.Repeat("0", 64)
+		made.chart = named{"registry.example/charts/some/image:1.2.3", nil, empty.Image}
+		if err := errors.Join(made.makeNotes(t.Context()), made.makeProvenance(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		for name, said := range map[string]string{"RELEASE-NOTES.md": "changes that are not committed", "bbmcp-webhooks-1.2.3.intoto.json": `"uncommittedChanges":true`} {
+			text := string(must(os.ReadFile(filepath.Join(o.out, name)))(t))
+			if strings.Contains(text, said) != changed {
+				t.Errorf("changed: %t: %s is\n%s", changed, name, text)
+			}
+		}
 	}
 }

@@ -21,7 +21,7 @@ func (r *release) makeNotes(context.Context) error {
 		return err
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "# BB-MCP Webhooks %s\n\nCommit %s.\n\n", r.version, r.commit.id)
+	fmt.Fprintf(&text, "# BB-MCP Webhooks %s\n\nCommit %s%s.\n\n", r.version, r.commit.id, r.commit.suffix())
 	fmt.Fprintf(&text, "| | |\n| --- | --- |\n| image | `%s@%s` |\n| chart | `%s@%s` |\n\n", r.image.name, r.imageDigest, r.chart.name, chart)
 	since := "Changes since " + r.history.previous
 	if r.history.previous == "" {

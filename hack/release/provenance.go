@@ -107,12 +107,16 @@ func (r *release) provenance() (*slsa.Provenance, error) {
 	for _, each := range r.platforms {
 		platforms = append(platforms, each.String())
 	}
-	parameters, err := structpb.NewStruct(map[string]any{"version": r.version, "platforms": platforms, "repository": r.repository})
+	given := map[string]any{"version": r.version, "platforms": platforms, "repository": r.repository}
+	if r.commit.changed {
+		given["uncommittedChanges"] = true
+	}
+	parameters, err := structpb.NewStruct(given)
 	if err != nil {
 		return nil, err
 	}
 	materials := []*intoto.ResourceDescriptor{
-		{Name: "commit", Digest: map[string]string{"gitCommit": r.commit.id}},
+		{Name: "commit" + r.commit.suffix(), Digest: map[string]string{"gitCommit": r.commit.id}},
 		{Name: "toolchain", Uri: "pkg:golang/toolchain@" + runtime.Version()},
 	}
 	for _, name := range []string{"go.sum", "hack/release/go.sum"} {
