@@ -193,10 +193,11 @@ bench: control-plane ## Measure the product beside references, at most 25 minute
 
 ##@ Tools
 
-# It is built each time, for Go knows what has changed.
+# It is built each time, for Go knows what has changed. Settings of the user that would change what it writes are set
+# here; GOFLAGS is not empty, for Go would then look for another.
 .PHONY: bin/packer
 bin/packer:
-	cd hack/release && CGO_ENABLED=0 go build -trimpath -o ../../$@ .
+	cd hack/release && CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false GOTOOLCHAIN=local GOFIPS140=off go build -trimpath -o ../../$@ .
 
 bin/controller-gen: hack/tools/go.mod hack/tools/go.sum
 	cd hack/tools && go build -o ../../$@ sigs.k8s.io/controller-tools/cmd/controller-gen

@@ -108,6 +108,7 @@ func TestWhatIsNotCommittedIsSaidAndNotSigned(t *testing.T) {
 	r.git("add", ".")
 	r.git("commit", "--quiet", "--message", "all")
 	key := must(x509.MarshalPKCS8PrivateKey(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)))(t)
+	own := must(os.ReadFile(must(os.Executable())(t)))(t)
 	o := options{tree: r.folder, out: t.TempDir(), version: "1.2.3", dirty: true}
 	signed := o
 	signed.key = writeKey(t, "PRIVATE KEY", key)
@@ -120,6 +121,7 @@ func TestWhatIsNotCommittedIsSaidAndNotSigned(t *testing.T) {
 		}
 		made := must(newRelease(t.Context(), o))(t)
 		made.image.name, made.imageDigest.Hex = "registry.example/some/image:1.2.3", strings.Repeat("0", 64)
+		made.programs = []binary{{content: own}}
 		made.chart = named{"registry.example/charts/some/image:1.2.3", nil, empty.Image}
 		if err := errors.Join(made.makeNotes(t.Context()), made.makeProvenance(t.Context())); err != nil {
 			t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	slsa "github.com/in-toto/attestation/go/predicates/provenance/v1"
 	intoto "github.com/in-toto/attestation/go/v1"
@@ -115,9 +114,13 @@ func (r *release) provenance() (*slsa.Provenance, error) {
 	if err != nil {
 		return nil, err
 	}
+	compiler, err := toolchain(r.programs)
+	if err != nil {
+		return nil, err
+	}
 	materials := []*intoto.ResourceDescriptor{
 		{Name: "commit" + r.commit.suffix(), Digest: map[string]string{"gitCommit": r.commit.id}},
-		{Name: "toolchain", Uri: "pkg:golang/toolchain@" + runtime.Version()},
+		{Name: "toolchain", Uri: "pkg:golang/toolchain@" + compiler},
 	}
 	for _, name := range []string{"go.sum", "hack/release/go.sum"} {
 		content, err := os.ReadFile(filepath.Join(r.tree, name))
