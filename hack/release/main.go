@@ -56,7 +56,7 @@ func runMake(ctx context.Context, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("make", flag.ContinueOnError)
 	flags.StringVar(&o.tree, "tree", ".", "the `folder` of the repository")
-	flags.StringVar(&o.out, "out", "dist", "the `folder` for the files; it is emptied")
+	flags.StringVar(&o.out, "out", "dist", "the `folder` for the files; it is emptied if all in it is of a release")
 	flags.StringVar(&o.version, "version", "", "the version, without a leading v")
 	flags.Var(&o.platforms, "platforms", "leave out all platforms but these, as in linux/amd64,darwin/arm64")
 	flags.StringVar(&o.key, "key", "", "sign with the private key in this PEM `file`, ECDSA P-256")

@@ -191,15 +191,19 @@ func (r *release) writeLayout(kind string, all ...named) error {
 	return r.write("bbmcp-webhooks-"+r.version+"-"+kind+".oci.tar", archive)
 }
 
-// clearFolder removes a folder that holds files only, as one of a release does: a mistaken --out costs nobody a tree.
+// ownFiles are the names of what a release or an image is made of.
+var ownFiles = regexp.MustCompile(`^(bbmcp_.+\.(tar\.gz|zip)|bbmcp-webhooks.*\.(tar|tgz|spdx\.json|intoto\.jsonl?)|` +
+	`install\.yaml|eventtypes\.yaml|RELEASE-NOTES\.md|SHA256SUMS(\.sig)?)$`)
+
+// clearFolder removes a folder that holds nothing but the files of a release: a mistaken --out costs nobody a file.
 func clearFolder(folder string) error {
 	found, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, each := range found {
-		if each.IsDir() && each.Name() != workFolder {
-			return fmt.Errorf("%s is not emptied: it holds the folder %s", folder, each.Name())
+		if left := each.IsDir() && each.Name() == workFolder; !left && !(each.Type().IsRegular() && ownFiles.MatchString(each.Name())) {
+			return fmt.Errorf("%s is not emptied: it holds %s, which is of no release", folder, each.Name())
 		}
 	}
 	return os.RemoveAll(folder)

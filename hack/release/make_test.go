@@ -50,23 +50,55 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
-func TestFolderWithFoldersIsNotEmptied(t *testing.T) {
-	folder := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(folder, "src"), 0o755); err != nil {
-		t.Fatal(err)
+func TestFolderIsEmptiedIfAllInItIsOfARelease(t *testing.T) {
+	for _, name := range []string{
+		"bbmcp_1.2.3_linux_amd64.tar.gz", "bbmcp_1.2.3_windows_arm64.zip", "bbmcp-webhooks-1.2.3.tgz", "bbmcp-webhooks-1.2.3-image.oci.tar",
+		"bbmcp-webhooks-1.2.3.spdx.json", "bbmcp-webhooks-1.2.3.intoto.jsonl", "bbmcp-webhooks-1.2.3.intoto.json", "bbmcp-webhooks.tar",
+		"install.yaml", "eventtypes.yaml", "RELEASE-NOTES.md", "SHA256SUMS", "SHA256SUMS.sig", workFolder + "/overlay/kustomization.yaml",
+	} {
+		folder := folderWith(t, name)
+		if err := clearFolder(folder); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(folder); err == nil {
+			t.Errorf("%s stays", name)
+		}
 	}
-	if err := clearFolder(folder); err == nil {
-		t.Error("it was emptied")
-	}
-	if err := os.Rename(filepath.Join(folder, "src"), filepath.Join(folder, workFolder)); err != nil {
-		t.Fatal(err)
-	}
-	if err := clearFolder(folder); err != nil {
-		t.Error(err)
-	}
-	if err := clearFolder(folder); err != nil {
+	if err := clearFolder(filepath.Join(t.TempDir(), "none")); err != nil {
 		t.Errorf("a folder that is not there: %v", err)
 	}
+}
+
+func TestFolderWithOtherFilesIsNotEmptied(t *testing.T) {
+	for _, name := range []string{
+		"src/main.go", "main.go", "README.md", "notes.txt", "bbmcp", "bbmcp-webhooks", "SHA256SUMS.old", "my-install.yaml", ".env", "bbmcp-webhooks-1.2.3.tgz/file",
+	} {
+		folder := folderWith(t, "SHA256SUMS", name)
+		if err := clearFolder(folder); err == nil {
+			t.Errorf("a folder with %s was emptied", name)
+		}
+		for _, each := range []string{"SHA256SUMS", name} {
+			if _, err := os.Stat(filepath.Join(folder, each)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// folderWith makes a folder with empty files.
+func folderWith(t *testing.T, names ...string) string {
+	t.Helper()
+	folder := t.TempDir()
+	for _, name := range names {
+		file := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
 }
 
 func TestNotesGroupCommitsByArea(t *testing.T) {
