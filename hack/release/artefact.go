@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -81,6 +83,21 @@ type named struct {
 	name  string
 	index v1.ImageIndex
 	image v1.Image
+}
+
+func (n named) digest() (v1.Hash, error) {
+	if n.index != nil {
+		return n.index.Digest()
+	}
+	return n.image.Digest()
+}
+
+// push writes it into a registry.
+func (n named) push(reference name.Reference, options []remote.Option) error {
+	if n.index != nil {
+		return remote.WriteIndex(reference, n.index, options...)
+	}
+	return remote.Write(reference, n.image, options...)
 }
 
 // packLayout packs an OCI layout of these into an archive, as every tool for images reads it.

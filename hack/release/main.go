@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command release makes the files of a release from the commit that is checked out. docs/releases.md says what each
-// of them is for. Two runs on one commit with one version of Go write the same bytes, wherever they run.
+// of them is for. Two runs on one commit with one version of Go, one builder and one key write the same bytes, wherever
+// they run.
 //
 // It is a module of its own, so that the product holds nothing of what packs it.
 package main

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,10 +21,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // push pushes the image, the chart and their signatures of a folder. They go to the registry that they are named
-// after, or, under the same names, to another one.
+// after, or, under the same names, to another one. Nothing is pushed if one of the names is taken there.
 func push(ctx context.Context, folder, instead string) error {
 	archives, err := filepath.Glob(filepath.Join(folder, "*.oci.tar"))
 	if err != nil {
@@ -34,12 +36,25 @@ func push(ctx context.Context, folder, instead string) error {
 	}
 	// An image is there before the chart that names it.
 	slices.SortStableFunc(archives, func(a, b string) int { return rank(a) - rank(b) })
-	for _, archive := range archives {
-		if err := pushArchive(ctx, archive, instead); err != nil {
+	work, err := os.MkdirTemp("", "release-push-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(work) }()
+	var all []named
+	for i, archive := range archives {
+		folder := filepath.Join(work, strconv.Itoa(i))
+		if err := os.Mkdir(folder, 0o700); err != nil {
 			return err
 		}
+		some, err := unpackLayout(archive, folder)
+		if err != nil {
+			return err
+		}
+		all = append(all, some...)
 	}
-	return nil
+	options := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
+	return pushAll(all, instead, options)
 }
 
 func rank(archive string) int {
@@ -48,36 +63,47 @@ func rank(archive string) int {
 	})
 }
 
-func pushArchive(ctx context.Context, archive, instead string) error {
-	work, err := os.MkdirTemp("", "release-push-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(work) }()
-	all, err := unpackLayout(archive, work)
-	if err != nil {
-		return err
-	}
-	options := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
-	for _, each := range all {
+// pushAll looks at all names first, so that a release is there as a whole or not at all, and then pushes.
+func pushAll(all []named, instead string, options []remote.Option) error {
+	references := make([]name.Reference, len(all))
+	for i, each := range all {
 		whole := each.name
 		if instead != "" {
 			_, rest, _ := strings.Cut(whole, "/")
 			whole = instead + "/" + rest
 		}
-		reference, err := name.ParseReference(whole, name.StrictValidation)
-		if err != nil {
+		var err error
+		if references[i], err = name.ParseReference(whole, name.StrictValidation); err != nil {
 			return err
 		}
-		if each.index != nil {
-			err = remote.WriteIndex(reference, each.index, options...)
-		} else {
-			err = remote.Write(reference, each.image, options...)
+		if err := checkFree(each, references[i], options); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("push %s: %w", whole, err)
+	}
+	for i, each := range all {
+		if err := each.push(references[i], options); err != nil {
+			return fmt.Errorf("push %s: %w", references[i], err)
 		}
-		fmt.Println("release: pushed", whole)
+		fmt.Println("release: pushed", references[i])
+	}
+	return nil
+}
+
+// checkFree fails if the registry has something else under a name: what a tag of a release names never changes.
+func checkFree(n named, reference name.Reference, options []remote.Option) error {
+	found, err := remote.Get(reference, options...)
+	if failed, ok := errors.AsType[*transport.Error](err); ok && failed.StatusCode == http.StatusNotFound {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for %s: %w", reference, err)
+	}
+	own, err := n.digest()
+	if err != nil {
+		return err
+	}
+	if found.Digest != own {
+		return fmt.Errorf("the registry has another %s, %s instead of %s", reference, found.Digest, own)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -60,5 +61,59 @@ func TestRegistryHasWhatWasPacked(t *testing.T) {
 func TestPushOfNothingIsAnError(t *testing.T) {
 	if err := push(t.Context(), t.TempDir(), "127.0.0.1:1"); err == nil {
 		t.Error("pushed")
+	}
+}
+
+// packImage packs an image and a chart of one version into a folder, as a release does.
+func packImage(t *testing.T, program string) (folder string) {
+	t.Helper()
+	at, folder := time.Unix(1_700_000_000, 0).UTC(), t.TempDir()
+	image := must(imageBuilder{}.image(platform{"linux", "arm64"}, []binary{{program: commandLine(), content: []byte(program)}}))(t)
+	chart := must(newArtefact(part{content: []byte("{}")}, part{content: []byte(program)}, nil))(t)
+	for kind, what := range map[string]named{
+		"image": {name: "registry.example/some/image:" + program, image: image},
+		"chart": {name: "registry.example/charts/some/image:1.2.3", image: chart},
+	} {
+		if err := os.WriteFile(filepath.Join(folder, "x-"+kind+".oci.tar"), must(packLayout(t.TempDir(), at, what))(t), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+func TestTagThatNamesSomethingElseStays(t *testing.T) {
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	first := packImage(t, "1")
+	for range 2 { // the second time all is there
+		if err := push(t.Context(), first, host); err != nil {
+			t.Fatal(err)
+		}
+	}
+	chart := must(name.ParseReference(host + "/charts/some/image:1.2.3"))(t)
+	before := must(remote.Get(chart))(t).Digest
+	if err := push(t.Context(), packImage(t, "2"), host); err == nil {
+		t.Error("another chart of that version is pushed")
+	}
+	if after := must(remote.Get(chart))(t).Digest; after != before {
+		t.Errorf("the tag names %s, not %s any more", after, before)
+	}
+	if _, err := remote.Get(must(name.ParseReference(host + "/some/image:2"))(t)); err == nil {
+		t.Error("the image was pushed although the chart cannot be")
+	}
+}
+
+func TestRegistryThatDoesNotTellWhatItHas(t *testing.T) {
+	written := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		written = written || r.Method != http.MethodGet
+		if strings.Contains(r.URL.Path, "/manifests/") {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	defer server.Close()
+	if err := push(t.Context(), packImage(t, "1"), strings.TrimPrefix(server.URL, "http://")); err == nil || written {
+		t.Errorf("written: %t (%v)", written, err)
 	}
 }

@@ -125,10 +125,7 @@ func unpackRelease(t *testing.T, kind string) []named {
 
 func digestOf(t *testing.T, n named) string {
 	t.Helper()
-	if n.index != nil {
-		return must(n.index.Digest())(t).Hex
-	}
-	return must(n.image.Digest())(t).Hex
+	return must(n.digest())(t).Hex
 }
 
 func TestManifestsAndChartNameTheImage(t *testing.T) {
