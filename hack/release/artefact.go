@@ -168,7 +168,7 @@ func unpackTar(archive io.Reader, folder string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	return eachEntry(archive, func(e entry) error {
 		if err := root.MkdirAll(filepath.Dir(e.name), 0o755); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,8 +87,6 @@ func chartArtefact(m *chart.Metadata, archive []byte, at time.Time) (v1.Image, e
 		"org.opencontainers.image.description": m.Description,
 		"org.opencontainers.image.created":     at.Format(time.RFC3339),
 	}
-	for key, value := range m.Annotations {
-		annotations[key] = value
-	}
+	maps.Copy(annotations, m.Annotations)
 	return newArtefact(part{content: config, mediaType: chartConfig}, part{content: archive, mediaType: chartLayer}, annotations)
 }

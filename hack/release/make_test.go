@@ -19,7 +19,8 @@ import (
 func TestVersions(t *testing.T) {
 	for version, good := range map[string]bool{
 		"1.2.3": true, "0.1.0-rc.1": true, "1.2.3-0a": true,
-		"": false, "v1.2.3": false, "1.2": false, "01.2.3": false, "1.2.3-01": false, "1.2.3+build": false, "1.2.3 ": false, "dev": false,
+		"": false, "v1.2.3": false, "1.2": false, "01.2.3": false, "1.2.3-01": false, "1.2.3+build": false, "dev": false,
+		"1.2.3 ": false, //nolint:gocritic // the space is what is wrong
 	} {
 		if versionPattern.MatchString(version) != good {
 			t.Errorf("%q is a version: %t, want %t", version, !good, good)
