@@ -20,9 +20,10 @@ const (
 	// writeBytesBurst is how many seconds' worth of bytes: a large payload costs the API server, and its other users,
 	// at once.
 	writeBytesBurst = 4
-	// maxConcurrentBytes is how many bytes of one namespace are stored at a time: one payload of the largest size, or
-	// sixteen that are small, as each counts for bytesPerWrite at least.
-	maxConcurrentBytes = payload.MaxBytes
+	// maxConcurrentBytes is how many bytes of one namespace are stored at a time: one large payload, or four that are
+	// small, as each counts for bytesPerWrite at least. Each write that is under way delays those of other namespaces;
+	// four at a time are 200 a second where one takes 20 ms.
+	maxConcurrentBytes = payload.MaxBytes / 4
 	// smallWriteHold is how long a small write counts among those at a time: one that takes longer waits for an
 	// admission webhook, as a rule, and keeps nobody else busy.
 	smallWriteHold = 100 * time.Millisecond
