@@ -85,7 +85,7 @@ func (d *demo) run(ctx context.Context, once bool) (err error) {
 	var summary string
 	defer func() {
 		d.say("stopping everything")
-		err = errors.Join(err, d.forget(), d.place.stop())
+		err = errors.Join(err, d.place.stop(), d.forget())
 		if err == nil && summary != "" {
 			fmt.Println(summary)
 		}

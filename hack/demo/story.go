@@ -48,9 +48,11 @@ func (d *demo) deliver(ctx context.Context) (string, error) {
 	if d.installation, err = d.place.start(ctx); err != nil {
 		return "", err
 	}
-	if d.forget, err = d.writeEnvironment(); err != nil {
+	forget, err := d.writeEnvironment()
+	if err != nil {
 		return "", err
 	}
+	d.forget = forget
 	webhook, err := d.applyWebhook(ctx)
 	if err != nil {
 		return "", err
