@@ -18,9 +18,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/hack/demo/current"
@@ -41,7 +39,7 @@ func main() {
 	flag.StringVar(&o.image, "image", "", "with --cluster: the `name` of an image that its nodes have or pull; empty: build one and bring it to them")
 	flag.BoolVar(&o.archive, "archive", false, "build the archive of that image for this machine's architecture, print its name, and end")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := notifyStop(context.Background())
 	defer stop()
 	if err := o.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
