@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -49,7 +50,9 @@ type Cluster struct {
 	Token string
 
 	options Options
-	mine    bool // the namespace and what is beside it were made by this run, or left by one before
+	render  func(ctx context.Context, root string, image Image, reachable ...string) ([]*unstructured.Unstructured, error)
+	mine    bool      // the namespace and what is beside it were made by this run, or left by one before
+	uid     types.UID // of that namespace; empty: not known
 	hangUp  func()
 	stop    chan struct{}
 }
@@ -57,7 +60,7 @@ type Cluster struct {
 // Start brings the product up. The caller calls Stop, whatever is returned.
 func Start(ctx context.Context, options Options) (*Cluster, error) {
 	ctrl.SetLogger(logr.Discard()) // the client library complains unless somebody decides
-	c := &Cluster{options: options, Config: options.Target.Config, stop: make(chan struct{})}
+	c := &Cluster{options: options, Config: options.Target.Config, render: renderChart, stop: make(chan struct{})}
 	c.hangUp = sync.OnceFunc(func() { close(c.stop) })
 	var err error
 	if c.Client, err = client.NewWithWatch(c.Config, client.Options{Scheme: stack.Scheme()}); err != nil {
@@ -91,7 +94,11 @@ func (c *Cluster) clear(ctx context.Context) error {
 	}
 	c.mine = true
 	c.options.Progress("removing what an earlier demo left")
-	return c.remove(ctx)
+	err = c.remove(ctx)
+	if _, hopeless := errors.AsType[hopelessError](err); err == nil || hopeless {
+		c.mine, c.uid = false, ""
+	}
+	return err
 }
 
 // image is what the Pods run: that of the user, or one that is built and brought to the nodes.
@@ -129,19 +136,16 @@ func (c *Cluster) connect(ctx context.Context) error {
 	return err
 }
 
-// removeWithin bounds a removal.
-const removeWithin = 3 * time.Minute
-
 // Stop takes away what Start made. It works after the end of the context that Start was given, too.
 func (c *Cluster) Stop() error {
 	c.hangUp()
 	if !c.mine {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), removeWithin)
-	defer cancel()
-	if err := c.remove(ctx); err != nil {
-		return errors.Join(fmt.Errorf("something of the demo is left in the cluster of the context %q; the next make demo CLUSTER=current removes it", c.options.Target.Context), err)
+	err := c.remove(context.Background())
+	if _, hopeless := errors.AsType[hopelessError](err); err == nil || hopeless {
+		return err
 	}
-	return nil
+	return errors.Join(err, fmt.Errorf("something of the demo is left in the cluster of the context %q: the next make demo CLUSTER=current "+
+		"removes it, and so do: %s", c.options.Target.Context, c.byHand()))
 }

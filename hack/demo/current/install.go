@@ -3,22 +3,16 @@
 package current
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
-
-	"bbmcp.quietstack.com/webhooks/internal/controlplane"
-	"bbmcp.quietstack.com/webhooks/test/chart"
 )
 
 const (
@@ -31,11 +25,16 @@ const (
 // install makes the namespace, the receiver, and all that the chart installs, and returns when all of it is ready.
 func (c *Cluster) install(ctx context.Context, image Image) error {
 	began := time.Now()
-	c.mine = true
-	if err := c.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: map[string]string{
-		label: "true", "pod-security.kubernetes.io/enforce": "restricted",
-	}}}); err != nil {
-		return fmt.Errorf("make the namespace %s: %w", Namespace, err)
+	// Nothing is made before it is known that nothing is in the way; which objects there are does not depend on addresses.
+	objects, err := c.render(ctx, c.options.Root, image, anyAddress)
+	if err != nil {
+		return err
+	}
+	if err := c.refuseTaken(ctx, objects); err != nil {
+		return err
+	}
+	if err := c.makeNamespace(ctx); err != nil {
+		return err
 	}
 	receiver, service := receiverPod(image), receiverService()
 	for _, object := range []client.Object{receiver, service} {
@@ -59,11 +58,13 @@ func (c *Cluster) install(ctx context.Context, image Image) error {
 		c.Endpoint = "http://[" + address.String() + "]"
 	}
 	// The guard of the dispatcher sees the address of the Service, a NetworkPolicy that of the Pod.
-	values, err := chartValues(image, service.Spec.ClusterIP, receiver.Status.PodIP)
-	if err != nil {
+	if objects, err = c.render(ctx, c.options.Root, image, service.Spec.ClusterIP, receiver.Status.PodIP); err != nil {
 		return err
 	}
-	if err := c.applyChart(ctx, values); err != nil {
+	if err := c.refuseTaken(ctx, objects); err != nil {
+		return err
+	}
+	if err := c.applyChart(ctx, objects); err != nil {
 		return err
 	}
 	c.options.Progress("installed the chart; waiting for manager and gateway")
@@ -76,49 +77,17 @@ func (c *Cluster) install(ctx context.Context, image Image) error {
 	return nil
 }
 
-// chartValues are what the chart is installed with: one replica of each, and the receiver within reach.
-func chartValues(image Image, reachable ...string) (map[string]any, error) {
-	repository, tag, err := splitImage(image.Name)
+// makeNamespace makes the namespace. From then on there is something to take away, unless the namespace was there.
+func (c *Cluster) makeNamespace(ctx context.Context) error {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: map[string]string{
+		label: "true", "pod-security.kubernetes.io/enforce": "restricted",
+	}}}
+	err := c.Client.Create(ctx, namespace)
+	c.mine, c.uid = !apierrors.IsAlreadyExists(err), namespace.UID
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("make the namespace %s: %w", Namespace, err)
 	}
-	return map[string]any{
-		"image":        map[string]any{"repository": repository, "tag": tag},
-		"commonLabels": map[string]any{label: "true"},
-		"crds":         map[string]any{"keep": false},
-		"manager":      map[string]any{"replicas": 1},
-		"gateway":      map[string]any{"replicas": 1},
-		"dispatcher":   map[string]any{"flags": map[string]any{"allow-http": true, "allow-cidr": reachable}},
-	}, nil
-}
-
-// applyChart renders the chart and applies what it makes.
-func (c *Cluster) applyChart(ctx context.Context, values map[string]any) error {
-	rendered, err := chart.Render(ctx, c.options.Root, values, chart.Release{
-		Name: Namespace, Namespace: Namespace, APIVersions: []string{chart.GroupVersion},
-	})
-	if err != nil {
-		return err
-	}
-	var all bytes.Buffer
-	for _, object := range rendered.Objects {
-		text, err := yaml.Marshal(object.Object)
-		if err != nil {
-			return fmt.Errorf("chart: %s: %w", chart.Key(object), err)
-		}
-		all.WriteString("---\n")
-		all.Write(text)
-	}
-	folder, err := os.MkdirTemp("", "bbmcp-demo-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(folder) }()
-	file := filepath.Join(folder, "chart.yaml")
-	if err := os.WriteFile(file, all.Bytes(), 0o600); err != nil {
-		return err
-	}
-	return controlplane.Apply(ctx, c.Config, file)
+	return nil
 }
 
 func receiverPod(image Image) *corev1.Pod {

@@ -4,7 +4,9 @@ package current
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,20 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
-
-// marks are objects by which the product, or a demo, is known to be in a cluster.
-func marks() []client.Object {
-	crd := func(name string) client.Object {
-		object := &unstructured.Unstructured{}
-		object.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
-		object.SetName(name)
-		return object
-	}
-	return []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}},
-		crd("webhooks.bbmcp.quietstack.com"), crd("webhookdeliveries.bbmcp.quietstack.com"), crd("eventtypes.bbmcp.quietstack.com"),
-	}
-}
 
 // outside are the kinds of objects that the chart makes outside of the namespace, in the order in which they go: what refuses
 // writes first, what others need last.
@@ -44,26 +32,67 @@ func outside() []schema.GroupVersionKind {
 	}
 }
 
-// remove takes away what has the demo's label, and waits until the namespace and the kinds are gone.
+// removeWithin bounds a removal.
+const removeWithin = 3 * time.Minute
+
+// remove takes away what has the demo's label, and waits until the namespace and the kinds are gone. What fails is tried again
+// as long as there is time.
 func (c *Cluster) remove(ctx context.Context) error {
 	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, removeWithin)
+	defer cancel()
+	if err := waitFor(ctx, removeWithin, c.removeAll); err != nil {
+		return err
+	}
+	if err := waitFor(ctx, removeWithin, c.gone); err != nil {
+		return err
+	}
+	c.options.Progress(fmt.Sprintf("removed everything of the demo from the cluster in %s", time.Since(began).Round(100*time.Millisecond)))
+	return nil
+}
+
+// removeAll asks for the removal of everything that the demo made. It is hopeless where that belongs to others by now.
+func (c *Cluster) removeAll(ctx context.Context) error {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
+	err := c.Client.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("find the namespace %s: %w", Namespace, err)
+	}
+	there := err == nil
+	if there && !c.owns(namespace) {
+		return hopelessError(fmt.Sprintf("another demo has taken over: the namespace %s in the cluster of the context %q is not that of this one, "+
+			"which removed nothing", Namespace, c.options.Target.Context))
+	}
+	adopter, err := c.installation(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
 	for _, kind := range outside() {
-		if err := c.removeKind(ctx, kind); err != nil {
-			return err
+		if adopter == "" {
+			failed = append(failed, c.removeKind(ctx, kind))
 		}
 	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
-	if err := client.IgnoreNotFound(c.Client.Delete(ctx, namespace)); err != nil {
+	if there {
+		failed = append(failed, c.removeNamespace(ctx, namespace))
+	}
+	if err := errors.Join(failed...); err != nil || adopter == "" {
+		return err
+	}
+	return hopelessError(fmt.Sprintf("the product has been installed in the cluster of the context %q meanwhile, the Deployment %s: "+
+		"what a demo may have made outside of the namespace %s stays, since the product may use it now", c.options.Target.Context, adopter, Namespace))
+}
+
+// removeNamespace removes the namespace that was found, and none that has taken its name since.
+func (c *Cluster) removeNamespace(ctx context.Context, namespace *corev1.Namespace) error {
+	err := c.Client.Delete(ctx, namespace, client.Preconditions{UID: &namespace.UID})
+	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("remove the namespace %s: %w", Namespace, err)
 	}
 	// Nothing that the Pods would finish in their time of grace is of use any more.
 	if err := c.Client.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(Namespace), client.GracePeriodSeconds(1)); err != nil {
 		return fmt.Errorf("remove the Pods of the namespace %s: %w", Namespace, err)
 	}
-	if err := waitFor(ctx, removeWithin, c.gone); err != nil {
-		return err
-	}
-	c.options.Progress(fmt.Sprintf("removed everything of the demo from the cluster in %s", time.Since(began).Round(100*time.Millisecond)))
 	return nil
 }
 
@@ -76,12 +105,13 @@ func (c *Cluster) removeKind(ctx context.Context, kind schema.GroupVersionKind) 
 	} else if err != nil {
 		return fmt.Errorf("list what is to be removed, %s: %w", kind.Kind, err)
 	}
+	var failed []error
 	for i := range list.Items {
 		if err := client.IgnoreNotFound(c.Client.Delete(ctx, &list.Items[i])); err != nil {
-			return fmt.Errorf("remove %s %s: %w", kind.Kind, list.Items[i].GetName(), err)
+			failed = append(failed, fmt.Errorf("remove %s %s: %w", kind.Kind, list.Items[i].GetName(), err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // gone is nil once nothing of the demo is left.
@@ -96,4 +126,14 @@ func (c *Cluster) gone(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// byHand are commands that remove what the demo made.
+func (c *Cluster) byHand() string {
+	kubectl := fmt.Sprintf("kubectl --context='%s' delete ", c.options.Target.Context)
+	var kinds []string
+	for _, kind := range outside() {
+		kinds = append(kinds, strings.ToLower(kind.Kind))
+	}
+	return kubectl + strings.Join(kinds, ",") + " --all-namespaces --selector=" + label + "; " + kubectl + "namespace " + Namespace
 }

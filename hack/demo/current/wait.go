@@ -13,7 +13,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -127,33 +126,6 @@ func notReady(pod *corev1.Pod) error {
 		}
 	}
 	return fmt.Errorf("the Pod %s is not ready: %s", pod.Name, pod.Status.Phase)
-}
-
-// found is what of the demo a cluster has.
-type found int
-
-const (
-	nothing found = iota
-	mine
-	foreign
-)
-
-// look says whether the product or the demo's namespace is there, and who made it.
-func (c *Cluster) look(ctx context.Context) (found, error) {
-	seen := nothing
-	for _, object := range marks() {
-		err := c.Client.Get(ctx, client.ObjectKeyFromObject(object), object)
-		switch {
-		case apierrors.IsNotFound(err):
-		case err != nil:
-			return nothing, fmt.Errorf("look for the product in the cluster of the context %q: %w", c.options.Target.Context, err)
-		case object.GetLabels()[label] == "":
-			return foreign, nil
-		default:
-			seen = mine
-		}
-	}
-	return seen, nil
 }
 
 // Explain writes how the Pods are.
