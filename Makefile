@@ -33,8 +33,9 @@ REGISTRY =
 # ONCE is passed on as it is given: make demo ONCE=1 stops when all has arrived.
 ONCE ?=
 
-# CLUSTER=current runs the demo in the cluster of the kubeconfig. CONTEXT names it if
-# it is not on this machine; an IMAGE that is given is one that its nodes pull.
+# CLUSTER=current runs the demo in the cluster of the kubeconfig. CONTEXT names it unless
+# a tool made it on this machine; an IMAGE that is given is one that its nodes pull. The
+# demo takes both from the command line only: what a shell exports may be meant for others.
 CLUSTER ?=
 CONTEXT ?=
 
@@ -49,7 +50,7 @@ help: ## Show this text
 .PHONY: demo
 demo: ## Show the product at work on this machine (CLUSTER=current: in a cluster; ONCE=1: stop when all has arrived)
 	go run ./hack/demo $(strip $(if $(filter-out 0 false,$(ONCE)),--once) $(if $(CLUSTER),--cluster='$(CLUSTER)' \
-	  $(if $(CONTEXT),--context='$(CONTEXT)') $(if $(filter command environment,$(origin IMAGE)),--image='$(IMAGE)')))
+	  $(if $(filter command,$(origin CONTEXT)),--context='$(CONTEXT)') $(if $(filter command,$(origin IMAGE)),--image='$(IMAGE)')))
 
 ##@ Build
 

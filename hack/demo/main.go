@@ -35,7 +35,7 @@ func main() {
 	var o options
 	flag.BoolVar(&o.once, "once", false, "stop when the example deliveries have arrived")
 	flag.StringVar(&o.cluster, "cluster", "", "`current`: the cluster of the kubeconfig instead of a control plane on this machine")
-	flag.StringVar(&o.context, "context", "", "with --cluster: the `name` of the current context, for a cluster that is not on this machine")
+	flag.StringVar(&o.context, "context", "", "with --cluster: the `name` of the current context, for a cluster that no known tool made on this machine")
 	flag.StringVar(&o.image, "image", "", "with --cluster: the `name` of an image that its nodes have or pull; empty: build one and bring it to them")
 	flag.BoolVar(&o.archive, "archive", false, "build the archive of that image for this machine's architecture, print its name, and end")
 	flag.Parse()

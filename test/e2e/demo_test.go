@@ -25,9 +25,10 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-// demo runs the program of make demo on the node, as a user with its kubeconfig.
+// demo runs the program of make demo on the node, as a user with its kubeconfig, who names its context, since no tool that
+// the demo knows made the node.
 func demo(ctx context.Context, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, "../../bin/e2e/demo", append([]string{"--cluster=current"}, args...)...)
+	command := exec.CommandContext(ctx, "../../bin/e2e/demo", append([]string{"--cluster=current", "--context=controlplane"}, args...)...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+node.ControlPlane.Kubeconfig())
 	out, err := command.CombinedOutput()
 	return string(out), err

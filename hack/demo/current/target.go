@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // Target is the cluster of the kubeconfig.
@@ -35,7 +36,7 @@ const oldest = "1.31.0"
 const answers = 10 * time.Second
 
 // FindTarget reads the kubeconfig as kubectl does, and asks the server which version it is. confirmed is the context that the
-// user named; without it only clusters on this machine are accepted.
+// user named; without it only clusters are accepted that a tool made on this machine.
 func FindTarget(confirmed string) (Target, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	raw, err := rules.Load()
@@ -54,9 +55,9 @@ func FindTarget(confirmed string) (Target, error) {
 		return Target{}, fmt.Errorf("the context %q of the kubeconfig is not usable: %w", name, err)
 	}
 	target := Target{Context: name, Server: config.Host, Kubeconfig: strings.Join(rules.Precedence, ":"), Config: config}
-	if confirmed == "" && !isOnThisMachine(name, config.Host) {
-		return Target{}, fmt.Errorf("the current context %q leads to %s, which is not a cluster on this machine: if the demo may use it, "+
-			"name it: make demo CLUSTER=current CONTEXT=%s", name, config.Host, name)
+	if confirmed == "" && !isOnThisMachine(name, raw.Clusters[raw.Contexts[name].Cluster]) {
+		return Target{}, fmt.Errorf("the current context %q leads to %s, and it does not look like a cluster that kind, k3d or the like made "+
+			"on this machine: if the demo may use it, name it: make demo CLUSTER=current CONTEXT=%s", name, config.Host, name)
 	}
 	return target, target.ask()
 }
@@ -84,9 +85,14 @@ func (t *Target) ask() error {
 	return nil
 }
 
-// isOnThisMachine says whether the server listens on this machine, or on a private address of a virtual machine or container
-// that a tool for local clusters made.
-func isOnThisMachine(context, server string) bool {
+// isOnThisMachine says whether a tool for local clusters made the cluster on this machine. The address alone does not say so:
+// tunnels and proxies to any cluster listen here too. So the context must have the name that the tool gives, the server must
+// be this machine, or a virtual machine or container with a private address, and no proxy or other name in between.
+func isOnThisMachine(context string, cluster *clientcmdapi.Cluster) bool {
+	if toolOf(context) == nil || cluster.ProxyURL != "" || cluster.TLSServerName != "" {
+		return false
+	}
+	server := cluster.Server
 	if !strings.Contains(server, "://") { // a kubeconfig may leave that out
 		server = "https://" + server
 	}
@@ -101,5 +107,5 @@ func isOnThisMachine(context, server string) bool {
 	if err != nil {
 		return false
 	}
-	return address.IsLoopback() || address.IsPrivate() && toolOf(context) != nil
+	return address.IsLoopback() || address.IsPrivate() || address.IsUnspecified() // k3d names 0.0.0.0
 }
