@@ -26,7 +26,7 @@ func chartValues(image Image, reachable ...string) (map[string]any, error) {
 		return nil, err
 	}
 	return map[string]any{
-		"image":        map[string]any{"repository": repository, "tag": tag},
+		"image":        map[string]any{"repository": repository, "tag": tag, "pullPolicy": string(image.pullPolicy())},
 		"commonLabels": map[string]any{label: "true"},
 		"crds":         map[string]any{"keep": false},
 		"manager":      map[string]any{"replicas": 1},

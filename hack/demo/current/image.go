@@ -27,6 +27,15 @@ type Image struct {
 	Archive string
 }
 
+// pullPolicy keeps nodes from pulling an image that was loaded: where it is missing, a registry that has the same name would
+// decide what runs.
+func (i Image) pullPolicy() corev1.PullPolicy {
+	if i.Archive != "" {
+		return corev1.PullNever
+	}
+	return corev1.PullIfNotPresent
+}
+
 // imageFolder is where archives are built, in the tree.
 const imageFolder = "bin/demo"
 

@@ -100,7 +100,7 @@ func receiverPod(image Image) *corev1.Pod {
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			Containers: []corev1.Container{{
-				Name: receiverName, Image: image.Name, ImagePullPolicy: corev1.PullIfNotPresent,
+				Name: receiverName, Image: image.Name, ImagePullPolicy: image.pullPolicy(),
 				Command: []string{"/receiver"}, Args: []string{fmt.Sprintf("--listen=:%d", receiverPort)},
 				ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
 					TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(receiverPort)},
