@@ -61,7 +61,7 @@ func (o options) run(ctx context.Context) error {
 		}
 		return err
 	}
-	d := &demo{say: say, root: root, forget: func() error { return nil }}
+	d := newDemo(root, say)
 	switch o.cluster {
 	case "":
 		d.place = &onThisMachine{say: say}

@@ -24,7 +24,8 @@ func TestRunStopsWhatItStarted(t *testing.T) {
 			t.Fatal(err)
 		}
 		place := &fakePlace{}
-		d := &demo{place: place, root: file, say: func(string) {}, forget: func() error { return nil }}
+		d := newDemo(file, func(string) {})
+		d.place = place
 		err := d.run(t.Context(), true)
 		if err == nil || !strings.Contains(err.Error(), "write "+environmentFile) {
 			t.Errorf("got %v", err)

@@ -26,6 +26,7 @@ func (d *demo) print(ctx context.Context) error {
 	config := rest.CopyConfig(d.config)
 	config.GroupVersion = &v1alpha1.GroupVersion
 	config.APIPath = "/apis"
+	config.Timeout = waitAnswer
 	scheme := stack.Scheme()
 	metav1.AddToGroupVersion(scheme, v1alpha1.GroupVersion)
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()

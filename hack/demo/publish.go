@@ -69,7 +69,7 @@ func (d *demo) call(ctx context.Context, method, path string, body []byte) (stri
 	}
 	request.Header.Set("Authorization", "Bearer "+d.token)
 	request.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := d.http.Do(request)
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", method, path, err)
 	}

@@ -27,6 +27,7 @@ const (
 	waitReady     = 30 * time.Second
 	waitDelivered = 60 * time.Second
 	pollEvery     = 50 * time.Millisecond
+	waitAnswer    = 30 * time.Second
 	hookPath      = "/hooks/bbmcp"
 )
 
@@ -36,8 +37,13 @@ type demo struct {
 	root   string // of the tree
 	say    func(string)
 	forget func() error
+	http   *http.Client
 
 	installation
+}
+
+func newDemo(root string, say func(string)) *demo {
+	return &demo{root: root, say: say, forget: func() error { return nil }, http: &http.Client{Timeout: waitAnswer}}
 }
 
 // deliver applies the example Webhook, publishes the example events, waits until
@@ -147,7 +153,7 @@ func (d *demo) tellReceiver(ctx context.Context, what, body string) error {
 	if err != nil {
 		return err
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := d.http.Do(request)
 	if err != nil {
 		return err
 	}
@@ -199,7 +205,7 @@ func (d *demo) received(ctx context.Context) (receiver.Counts, error) {
 	if err != nil {
 		return said.Total, err
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := d.http.Do(request)
 	if err != nil {
 		return said.Total, fmt.Errorf("ask the receiver: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -23,6 +24,9 @@ const Namespace = "bbmcp-demo"
 
 // label marks what the demo makes.
 const label = "bbmcp.quietstack.com/demo"
+
+// requestWithin bounds a request to the API server.
+const requestWithin = 30 * time.Second
 
 // Options say where the product is brought up and from what.
 type Options struct {
@@ -62,8 +66,10 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	ctrl.SetLogger(logr.Discard()) // the client library complains unless somebody decides
 	c := &Cluster{options: options, Config: options.Target.Config, render: renderChart, stop: make(chan struct{})}
 	c.hangUp = sync.OnceFunc(func() { close(c.stop) })
+	bounded := rest.CopyConfig(c.Config)
+	bounded.Timeout = requestWithin
 	var err error
-	if c.Client, err = client.NewWithWatch(c.Config, client.Options{Scheme: stack.Scheme()}); err != nil {
+	if c.Client, err = client.NewWithWatch(bounded, client.Options{Scheme: stack.Scheme()}); err != nil {
 		return c, fmt.Errorf("the context %q is not usable: %w", options.Target.Context, err)
 	}
 	if err := c.clear(ctx); err != nil {
@@ -129,10 +135,10 @@ func (c *Cluster) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Gateway, err = forward(ctx, c.Config, Namespace, gateway, gatewayPort, c.stop); err != nil {
+	if c.Gateway, err = c.forward(ctx, gateway, gatewayPort); err != nil {
 		return err
 	}
-	c.Receiver, err = forward(ctx, c.Config, Namespace, receiverName, receiverPort, c.stop)
+	c.Receiver, err = c.forward(ctx, receiverName, receiverPort)
 	return err
 }
 

@@ -20,16 +20,17 @@ import (
 // forwardStarts bounds how long a forwarding may take to listen.
 const forwardStarts = 30 * time.Second
 
-// forward leads from a free port of this machine to a port of a Pod, as kubectl port-forward does, until stop is closed. It
-// returns the URL.
-func forward(ctx context.Context, config *rest.Config, namespace, pod string, port int32, stop <-chan struct{}) (string, error) {
+// forward leads from a free port of this machine to a port of a Pod of the demo, as kubectl port-forward does, until the
+// demo stops. It returns the URL. A forwarding that ends before is told.
+func (c *Cluster) forward(ctx context.Context, pod string, port int32) (string, error) {
 	describe := func(err error) error { return fmt.Errorf("forward a port to Pod %s: %w", pod, err) }
-	dialer, err := dialerTo(config, namespace, pod)
+	dialer, err := dialerTo(c.Config, Namespace, pod)
 	if err != nil {
 		return "", describe(err)
 	}
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	forwarder, err := portforward.NewOnAddressesForStreaming(dialer, []string{"127.0.0.1"}, []string{"0:" + strconv.Itoa(int(port))}, stop, ready, io.Discard, io.Discard)
+	forwarder, err := portforward.NewOnAddressesForStreaming(dialer, []string{"127.0.0.1"}, []string{"0:" + strconv.Itoa(int(port))}, c.stop, ready,
+		io.Discard, io.Discard)
 	if err != nil {
 		return "", describe(err)
 	}
@@ -47,7 +48,18 @@ func forward(ctx context.Context, config *rest.Config, namespace, pod string, po
 	if err != nil {
 		return "", describe(err)
 	}
+	go c.watchForward(pod, ended)
 	return fmt.Sprintf("http://127.0.0.1:%d", ports[0].Local), nil
+}
+
+// watchForward says when a forwarding has ended unless the demo has ended it.
+func (c *Cluster) watchForward(pod string, ended <-chan error) {
+	err := <-ended
+	select {
+	case <-c.stop:
+	default:
+		c.options.Progress(fmt.Sprintf("the port that was forwarded to Pod %s does not lead there any more (%v): stop the demo and start it again", pod, err))
+	}
 }
 
 // dialerTo speaks WebSocket with the API server, or SPDY where that is refused, by a proxy say.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -50,7 +49,7 @@ func BuildImage(ctx context.Context, root, arch string) (Image, error) {
 	var files []imagearchive.File
 	for name, source := range map[string]string{"bbmcp-webhooks": ".", "dispatcher": "./cmd/dispatcher", "receiver": "./hack/receiver"} {
 		program := filepath.Join(folder, arch, name)
-		command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", program, source)
+		command := newCommand(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", program, source)
 		command.Dir = root
 		command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=linux", "GOARCH="+arch)
 		if out, err := command.CombinedOutput(); err != nil {

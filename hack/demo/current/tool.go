@@ -37,7 +37,7 @@ func (t *tool) run(ctx context.Context, archive string) error {
 	for i, arg := range t.load {
 		args[i] = strings.Replace(arg, "ARCHIVE", archive, 1)
 	}
-	out, err := exec.CommandContext(ctx, t.program, args...).CombinedOutput()
+	out, err := newCommand(ctx, t.program, args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s %s: %w\n%s", t.program, strings.Join(args, " "), err, out)
 	}
