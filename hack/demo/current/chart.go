@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
@@ -48,7 +49,7 @@ func renderChart(ctx context.Context, root string, image Image, reachable ...str
 }
 
 // applyChart applies what the chart makes. It would take over objects of others: refuseTaken comes first.
-func (c *Cluster) applyChart(ctx context.Context, objects []*unstructured.Unstructured) error {
+func applyChart(ctx context.Context, config *rest.Config, objects []*unstructured.Unstructured) error {
 	var all bytes.Buffer
 	for _, object := range objects {
 		text, err := yaml.Marshal(object.Object)
@@ -67,5 +68,5 @@ func (c *Cluster) applyChart(ctx context.Context, objects []*unstructured.Unstru
 	if err := os.WriteFile(file, all.Bytes(), 0o600); err != nil {
 		return err
 	}
-	return controlplane.Apply(ctx, c.Config, file)
+	return controlplane.Apply(ctx, config, file)
 }

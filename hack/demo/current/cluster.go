@@ -153,5 +153,5 @@ func (c *Cluster) Stop() error {
 		return err
 	}
 	return errors.Join(err, fmt.Errorf("something of the demo is left in the cluster of the context %q: the next make demo CLUSTER=current "+
-		"removes it, and so do: %s", c.options.Target.Context, c.byHand()))
+		"removes it, and so do: %s", c.options.Target.Context, byHand(c.options.Target.Context)))
 }

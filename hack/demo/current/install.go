@@ -64,7 +64,7 @@ func (c *Cluster) install(ctx context.Context, image Image) error {
 	if err := c.refuseTaken(ctx, objects); err != nil {
 		return err
 	}
-	if err := c.applyChart(ctx, objects); err != nil {
+	if err := applyChart(ctx, c.Config, objects); err != nil {
 		return err
 	}
 	c.options.Progress("installed the chart; waiting for manager and gateway")

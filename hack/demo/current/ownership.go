@@ -56,7 +56,7 @@ func (c *Cluster) look(ctx context.Context) (found, error) {
 		switch {
 		case apierrors.IsNotFound(err):
 		case err != nil:
-			return nothing, c.describeLook(err)
+			return nothing, describeLook(c.options.Target.Context, err)
 		case object.GetLabels()[label] == "":
 			return foreign, nil
 		default:
@@ -69,8 +69,8 @@ func (c *Cluster) look(ctx context.Context) (found, error) {
 	return seen, nil
 }
 
-func (c *Cluster) describeLook(err error) error {
-	return fmt.Errorf("look for the product in the cluster of the context %q: %w", c.options.Target.Context, err)
+func describeLook(context string, err error) error {
+	return fmt.Errorf("look for the product in the cluster of the context %q: %w", context, err)
 }
 
 // installation is the name of a Deployment of the product outside of the demo's namespace; empty: there is none. Such an
@@ -78,7 +78,7 @@ func (c *Cluster) describeLook(err error) error {
 func (c *Cluster) installation(ctx context.Context) (string, error) {
 	var deployments appsv1.DeploymentList
 	if err := c.Client.List(ctx, &deployments, client.MatchingLabels{"app.kubernetes.io/name": "bbmcp-webhooks"}); err != nil {
-		return "", c.describeLook(err)
+		return "", describeLook(c.options.Target.Context, err)
 	}
 	for i := range deployments.Items {
 		if deployment := &deployments.Items[i]; deployment.Namespace != Namespace {
@@ -103,7 +103,7 @@ func (c *Cluster) refuseTaken(ctx context.Context, objects []*unstructured.Unstr
 		switch {
 		case apierrors.IsNotFound(err) || meta.IsNoMatchError(err): // a kind that is not served has no objects
 		case err != nil:
-			return c.describeLook(err)
+			return describeLook(c.options.Target.Context, err)
 		case there.Labels[label] == "":
 			return fmt.Errorf("%s is in the cluster of the context %q already, and the demo did not make it: it may belong to an "+
 				"installation of the product; to see the demo, remove that or choose another cluster", chart.Key(object), c.options.Target.Context)

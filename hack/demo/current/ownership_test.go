@@ -206,7 +206,8 @@ func TestStop(t *testing.T) {
 	run(t, "tries again what fails", func(t *testing.T) {
 		tries := 0
 		c := started(t, func(object client.Object) error {
-			if tries++; tries <= 10 {
+			tries++
+			if tries <= 10 {
 				return errors.New("not now")
 			}
 			return nil

@@ -70,7 +70,7 @@ func (c *Cluster) removeAll(ctx context.Context) error {
 	var failed []error
 	for _, kind := range outside() {
 		if adopter == "" {
-			failed = append(failed, c.removeKind(ctx, kind))
+			failed = append(failed, removeKind(ctx, c.Client, kind))
 		}
 	}
 	if there {
@@ -97,17 +97,17 @@ func (c *Cluster) removeNamespace(ctx context.Context, namespace *corev1.Namespa
 }
 
 // removeKind removes the objects of a kind that have the label, in all namespaces.
-func (c *Cluster) removeKind(ctx context.Context, kind schema.GroupVersionKind) error {
+func removeKind(ctx context.Context, c client.Client, kind schema.GroupVersionKind) error {
 	var list unstructured.UnstructuredList
 	list.SetGroupVersionKind(kind)
-	if err := c.Client.List(ctx, &list, client.HasLabels{label}); meta.IsNoMatchError(err) {
+	if err := c.List(ctx, &list, client.HasLabels{label}); meta.IsNoMatchError(err) {
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("list what is to be removed, %s: %w", kind.Kind, err)
 	}
 	var failed []error
 	for i := range list.Items {
-		if err := client.IgnoreNotFound(c.Client.Delete(ctx, &list.Items[i])); err != nil {
+		if err := client.IgnoreNotFound(c.Delete(ctx, &list.Items[i])); err != nil {
 			failed = append(failed, fmt.Errorf("remove %s %s: %w", kind.Kind, list.Items[i].GetName(), err))
 		}
 	}
@@ -128,9 +128,9 @@ func (c *Cluster) gone(ctx context.Context) error {
 	return nil
 }
 
-// byHand are commands that remove what the demo made.
-func (c *Cluster) byHand() string {
-	kubectl := fmt.Sprintf("kubectl --context='%s' delete ", c.options.Target.Context)
+// byHand are commands that remove what the demo made in the cluster of a context.
+func byHand(context string) string {
+	kubectl := fmt.Sprintf("kubectl --context='%s' delete ", context)
 	var kinds []string
 	for _, kind := range outside() {
 		kinds = append(kinds, strings.ToLower(kind.Kind))
