@@ -85,11 +85,14 @@ func readCommit(ctx context.Context, tree string, dirty bool) (commit, error) {
 }
 
 // readHistory reads what came before the commit that is checked out at tree. A tag of the version is an error if it is
-// of another commit: a version is released once.
-func (c commit) readHistory(ctx context.Context, tree, version string) (history, error) {
+// of another commit: a version is released once. A shallow clone has no history, which is an error unless dirty.
+func (c commit) readHistory(ctx context.Context, tree, version string, dirty bool) (history, error) {
 	shallow, err := git(ctx, tree, nil, "rev-parse", "--is-shallow-repository")
 	if err != nil {
 		return history{}, err
+	}
+	if shallow != "false" && dirty {
+		return history{}, nil
 	}
 	if shallow != "false" {
 		return history{}, errors.New("the clone is shallow: commits and tags that the notes need are not there (git fetch --unshallow --tags gets them)")

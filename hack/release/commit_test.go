@@ -67,7 +67,7 @@ func (r *repository) read(version string) (commit, history, error) {
 	if err != nil {
 		return c, history{}, err
 	}
-	h, err := c.readHistory(r.t.Context(), r.folder, version)
+	h, err := c.readHistory(r.t.Context(), r.folder, version, false)
 	return c, h, err
 }
 
@@ -121,6 +121,13 @@ func TestShallowCloneIsRefused(t *testing.T) {
 	r.git("clone", "--quiet", "--depth=1", "file://"+r.folder, shallow.folder)
 	if _, _, err := shallow.read("1.2.3"); err == nil || !strings.Contains(err.Error(), "shallow") {
 		t.Errorf("a shallow clone gives %v", err)
+	}
+	c, err := readCommit(t.Context(), shallow.folder, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.readHistory(t.Context(), shallow.folder, "1.2.3", true); err != nil {
+		t.Errorf("as it is: %v", err)
 	}
 }
 

@@ -96,7 +96,7 @@ func (r *release) chartRepository() string {
 // make writes all files of the release.
 func (r *release) make(ctx context.Context) error {
 	var err error
-	if r.history, err = r.commit.readHistory(ctx, r.tree, r.version); err != nil {
+	if r.history, err = r.commit.readHistory(ctx, r.tree, r.version, r.dirty); err != nil {
 		return err
 	}
 	return r.take(ctx, r.makeCommandLine, r.makeImage, r.makeChart, r.makeManifests, r.makeBill,
