@@ -3,10 +3,10 @@
 package httpserver
 
 import (
-	"container/heap"
 	"container/list"
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -31,8 +31,8 @@ type turns struct {
 	size int
 
 	mu      sync.Mutex
-	taken   *list.List // of *turn, oldest first
-	waiting turnQueue
+	taken   *list.List  // of *turn, oldest first
+	waiting []*turn     // the next first
 	timer   *time.Timer // nil: no request waits
 }
 
@@ -43,7 +43,6 @@ type turn struct {
 	ready   chan struct{} // nil: it did not wait
 	began   time.Time
 	element *list.Element // in taken; nil: it waits, or its turn is over
-	index   int           // in waiting
 }
 
 func newTurns() *turns {
@@ -79,7 +78,13 @@ func (t *turns) take(others int) *turn {
 		return own
 	}
 	own.ready, own.due = make(chan struct{}), time.Now().Add(time.Duration(others)*setBack)
-	heap.Push(&t.waiting, own)
+	place, _ := slices.BinarySearchFunc(t.waiting, own, func(waits, own *turn) int {
+		if waits.due.After(own.due) {
+			return 1
+		}
+		return -1 // before it, or as early and first to come
+	})
+	t.waiting = slices.Insert(t.waiting, place, own)
 	if t.timer == nil {
 		t.timer = time.AfterFunc(time.Until(t.oldest().began.Add(turnTime)), t.passOn)
 	}
@@ -119,7 +124,8 @@ func (t *turns) endOld() {
 // admitNext lets requests that wait take the turns that are free.
 func (t *turns) admitNext() {
 	for len(t.waiting) > 0 && t.taken.Len() < t.size {
-		t.admit(heap.Pop(&t.waiting).(*turn))
+		t.admit(t.waiting[0])
+		t.waiting = slices.Delete(t.waiting, 0, 1)
 	}
 }
 
@@ -141,38 +147,7 @@ func (own *turn) end() {
 		t.remove(own)
 		t.admitNext()
 	case own.began.IsZero():
-		heap.Remove(&t.waiting, own.index)
+		t.waiting = slices.DeleteFunc(t.waiting, func(waits *turn) bool { return waits == own })
 		own.began = time.Now() // more calls find that it is over
 	}
-}
-
-// turnQueue is a heap of turns that wait.
-type turnQueue []*turn
-
-// Len implements heap.Interface.
-func (q turnQueue) Len() int { return len(q) }
-
-// Less implements heap.Interface.
-func (q turnQueue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
-
-// Swap implements heap.Interface.
-func (q turnQueue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
-}
-
-// Push implements heap.Interface.
-func (q *turnQueue) Push(x any) {
-	own := x.(*turn)
-	own.index = len(*q)
-	*q = append(*q, own)
-}
-
-// Pop implements heap.Interface.
-func (q *turnQueue) Pop() any {
-	last := len(*q) - 1
-	own := (*q)[last]
-	(*q)[last] = nil
-	*q = (*q)[:last]
-	return own
 }
