@@ -41,7 +41,7 @@ type Limiter struct {
 	slots        Quota
 	namespaces   map[string]*namespaceSlots
 	destinations map[string]*destinationSlots
-	recent       slotList // attempts under way that do not count as slow
+	recent       list.List // of *Slot: attempts under way that do not count as slow, oldest first
 	queue        sharedWaitQueue
 }
 
@@ -64,37 +64,8 @@ type Slot struct {
 
 	attempt     Attempt
 	destination *destinationSlots
-	state       State // whose share it is of
-	prev, next  *Slot // in Limiter.recent, unless slow
-}
-
-// slotList has slots in the order in which they were acquired.
-type slotList struct {
-	oldest, latest *Slot
-}
-
-func (l *slotList) push(s *Slot) {
-	s.prev = l.latest
-	if l.latest == nil {
-		l.oldest = s
-	} else {
-		l.latest.next = s
-	}
-	l.latest = s
-}
-
-func (l *slotList) remove(s *Slot) {
-	if s.prev == nil {
-		l.oldest = s.next
-	} else {
-		s.prev.next = s.next
-	}
-	if s.next == nil {
-		l.latest = s.prev
-	} else {
-		s.next.prev = s.prev
-	}
-	s.prev, s.next = nil, nil
+	state       State         // whose share it is of
+	recent      *list.Element // in Limiter.recent, unless slow
 }
 
 // namespaceSlots are the slots that attempts of one namespace hold.
@@ -179,7 +150,7 @@ func (l *Limiter) Acquire(e *Endpoint, now time.Time) (*Slot, Refusal) {
 		return nil, Full
 	}
 	s := &Slot{Endpoint: e, Start: now, destination: e.destination, state: state, attempt: e.Start()}
-	l.recent.push(s)
+	s.recent = l.recent.PushBack(s)
 	l.charge(s, 1)
 	return s, Granted
 }
@@ -237,12 +208,13 @@ func (l *Limiter) move(s *Slot, to State) {
 // MarkSlow counts attempts as slow that have been under way for Rules.SlowAfter, however long their publishers wait, and
 // moves their slots to the share of slow endpoints.
 func (l *Limiter) MarkSlow(now time.Time) {
-	for s := l.recent.oldest; s != nil; s = l.recent.oldest {
+	for oldest := l.recent.Front(); oldest != nil; oldest = l.recent.Front() {
+		s, _ := oldest.Value.(*Slot)
 		since := s.Start.Add(l.rules.SlowAfter)
 		if since.After(now) {
 			return
 		}
-		l.recent.remove(s)
+		l.recent.Remove(s.recent)
 		e := s.Endpoint
 		e.MarkSlow(&s.attempt, &l.rules, since)
 		if s.state != Hanging {
@@ -267,7 +239,7 @@ func (l *Limiter) ReleaseWithResult(s *Slot, result Result, took time.Duration, 
 
 func (l *Limiter) giveBack(s *Slot) {
 	if !s.attempt.IsSlow {
-		l.recent.remove(s)
+		l.recent.Remove(s.recent)
 	}
 	s.Endpoint.End(s.attempt)
 	l.charge(s, -1)

@@ -235,9 +235,7 @@ func (m *model) check() {
 			recent++
 		}
 	}
-	for each := m.recent.oldest; each != nil; each = each.next {
-		recent--
-	}
+	recent -= m.recent.Len()
 	if m.Limiter.slots.Used() != used || recent != 0 {
 		m.t.Errorf("slots used %v; the books say %v, and %d more are recent", used, m.Limiter.slots.Used(), -recent)
 	}
