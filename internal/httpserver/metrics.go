@@ -13,6 +13,7 @@ type Metrics struct {
 	open      *prometheus.GaugeVec
 	evictions *prometheus.CounterVec
 	surplus   *prometheus.CounterVec
+	givenUp   *prometheus.CounterVec
 	untaken   *prometheus.CounterVec
 	late      *prometheus.CounterVec
 }
@@ -32,6 +33,10 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "bbmcp_http_requests_refused_total",
 			Help: "Requests answered 503 at once because too many were under way, and several on their connection, by listener.",
 		}, []string{"listener"}),
+		givenUp: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bbmcp_http_requests_given_up_total",
+			Help: "Requests that their client gave up while they waited for others of their connection, by listener.",
+		}, []string{"listener"}),
 		untaken: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "bbmcp_http_connections_unread_total",
 			Help: "Connections cut off because their peers took too little of answers that were too much in memory, by listener.",
@@ -41,7 +46,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help: "Requests whose body did not arrive in time, by listener.",
 		}, []string{"listener"}),
 	}
-	registry.MustRegister(m.open, m.evictions, m.surplus, m.untaken, m.late)
+	registry.MustRegister(m.open, m.evictions, m.surplus, m.givenUp, m.untaken, m.late)
 	return m
 }
 
@@ -61,6 +66,12 @@ func (m *Metrics) evicted(listener string, state http.ConnState) {
 func (m *Metrics) refused(listener string) {
 	if m != nil {
 		m.surplus.WithLabelValues(listener).Inc()
+	}
+}
+
+func (m *Metrics) gaveUp(listener string) {
+	if m != nil {
+		m.givenUp.WithLabelValues(listener).Inc()
 	}
 }
 

@@ -238,7 +238,8 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 		e.attach(conn)
 		defer e.detach()
 		if e.turn, ok = s.turns.begin(request.Context(), others); !ok {
-			return // its client has gone
+			s.metrics.gaveUp(s.listener)
+			return
 		}
 		defer e.turn.end()
 	}

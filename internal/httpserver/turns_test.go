@@ -11,6 +11,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 func TestRequestsOfOneConnectionWorkInTurns(t *testing.T) {
@@ -155,5 +158,21 @@ func want(t *testing.T, got []string, wanted ...string) {
 	t.Helper()
 	if !slices.Equal(got, wanted) {
 		t.Errorf("%q have begun, want %q", got, wanted)
+	}
+}
+
+func TestWhoGivesUpWaitingIsCounted(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	server := New(Options{Listener: "api", Metrics: NewMetrics(registry), Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was served") })})
+	server.turns.size = 1
+	server.turns.take(1)
+	conn := some(t, 1)[0]
+	end, _, _ := server.load.begin(conn)
+	defer end()
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), connectionKey{}, conn))
+	cancel()
+	server.serve(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+	if n := testutil.ToFloat64(server.metrics.givenUp.WithLabelValues("api")); n != 1 {
+		t.Errorf("%v are counted", n)
 	}
 }
