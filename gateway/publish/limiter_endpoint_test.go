@@ -10,6 +10,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
@@ -72,8 +73,8 @@ func (c *changingEndpoint) finishOne(random *rand.Rand) {
 	} else {
 		c.underWay[i] = c.underWay[len(c.underWay)-1]
 		c.underWay = c.underWay[:len(c.underWay)-1]
-		c.slots.observe(keyOf(c.webhook), observedAttempt{
-			endTime: c.now, revision: ended.revision, timedOut: result.Reason == dispatcher.ReasonTimeout, retryAfter: result.RetryAfter,
+		c.slots.observe(keyOf(c.webhook), store.LatestAttempt{
+			EndTime: c.now, Revision: ended.revision, TimedOut: result.Reason == dispatcher.ReasonTimeout, RetryAfter: result.RetryAfter,
 		}, c.now)
 	}
 	c.hasFailed = c.hasFailed || ended.version == c.version

@@ -14,6 +14,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
@@ -328,18 +329,18 @@ func TestAnotherURLHasAClosedCircuit(t *testing.T) {
 // recovered.
 func TestSuccessfulRetryAllowsAProbe(t *testing.T) {
 	succeeded := func(f *limiterFixture, ago time.Duration) {
-		f.observe(keyNamed("one"), observedAttempt{endTime: f.now.Add(-ago), succeeded: true}, f.now)
+		f.observe(keyNamed("one"), store.LatestAttempt{EndTime: f.now.Add(-ago), Succeeded: true}, f.now)
 	}
 	for name, c := range map[string]struct {
 		happens func(f *limiterFixture)
 		want    refusal
 	}{
 		"no retry":               {func(*limiterFixture) {}, refusedCircuitOpen},
-		"a retry that failed":    {func(f *limiterFixture) { f.observe(keyNamed("one"), observedAttempt{endTime: f.now}, f.now) }, refusedCircuitOpen},
+		"a retry that failed":    {func(f *limiterFixture) { f.observe(keyNamed("one"), store.LatestAttempt{EndTime: f.now}, f.now) }, refusedCircuitOpen},
 		"a retry that succeeded": {func(f *limiterFixture) { succeeded(f, 0) }, ""},
 		"a retry that succeeded before the failures": {func(f *limiterFixture) { succeeded(f, 3*time.Second) }, refusedCircuitOpen},
 		"a retry that succeeded during a Retry-After hold": {func(f *limiterFixture) {
-			f.observe(keyNamed("one"), observedAttempt{endTime: f.now, retryAfter: f.now.Add(time.Minute)}, f.now)
+			f.observe(keyNamed("one"), store.LatestAttempt{EndTime: f.now, RetryAfter: f.now.Add(time.Minute)}, f.now)
 			succeeded(f, 0)
 		}, refusedCircuitOpen},
 		"a retry that succeeded during a probe": {func(f *limiterFixture) { succeeded(f, 0); _, _ = f.tryAcquire("one") }, refusedFull},
@@ -360,7 +361,7 @@ func TestSuccessfulRetryAllowsAProbe(t *testing.T) {
 
 func TestObservedTimeoutOpensTheCircuit(t *testing.T) {
 	tells := func(f *limiterFixture, timedOut bool) {
-		f.observe(keyNamed("one"), observedAttempt{endTime: f.now, timedOut: timedOut}, f.now)
+		f.observe(keyNamed("one"), store.LatestAttempt{EndTime: f.now, TimedOut: timedOut}, f.now)
 	}
 	for name, c := range map[string]struct {
 		happens func(f *limiterFixture)

@@ -23,38 +23,26 @@ func keyOf(webhook *v1alpha1.Webhook) webhookKey {
 	return webhookKey{namespace: webhook.Namespace, name: webhook.Name, uid: webhook.UID}
 }
 
-// observedAttempt is an attempt that the object of a delivery tells of.
-type observedAttempt struct {
-	endTime    time.Time // zero: there was no attempt
-	revision   string    // of the endpoint; "": unknown
-	timedOut   bool
-	succeeded  bool
-	retryAfter time.Time // end of the Retry-After hold; zero: the endpoint asked for none
-}
-
 // observeDelivery updates the state of the endpoint that a delivery is for.
 func observeDelivery(l *limiter, r *store.DeliveryEntry, now time.Time) {
-	latest := r.Latest
-	l.observe(webhookKey{namespace: r.Namespace, name: r.Webhook, uid: r.Owner}, observedAttempt{
-		endTime: latest.EndTime, revision: latest.Revision, timedOut: latest.TimedOut, succeeded: latest.Succeeded, retryAfter: latest.RetryAfter,
-	}, now)
+	l.observe(webhookKey{namespace: r.Namespace, name: r.Webhook, uid: r.Owner}, r.Latest, now)
 }
 
 // endpointObservations are the attempts that objects tell of for the endpoint of one webhook. They are kept as long as
 // they are current, whether or not this replica has attempted anything.
 type endpointObservations struct {
-	latest            observedAttempt // the attempt that ended last
-	longestRetryAfter observedAttempt // the attempt with the longest Retry-After hold
+	latest            store.LatestAttempt // the attempt that ended last
+	longestRetryAfter store.LatestAttempt // the attempt with the longest Retry-After hold
 }
 
 // isCurrent reports whether any of the observations still counts.
 func (o *endpointObservations) isCurrent(now time.Time) bool {
-	return now.Sub(o.latest.endTime) < endpoint.HangingFor || o.longestRetryAfter.retryAfter.After(now)
+	return now.Sub(o.latest.EndTime) < endpoint.HangingFor || o.longestRetryAfter.RetryAfter.After(now)
 }
 
 // observe updates the state of a webhook's endpoint after an attempt that any process has made.
-func (l *limiter) observe(webhook webhookKey, attempt observedAttempt, now time.Time) {
-	if attempt.endTime.IsZero() || now.Sub(attempt.endTime) >= endpoint.HangingFor && !attempt.retryAfter.After(now) {
+func (l *limiter) observe(webhook webhookKey, attempt store.LatestAttempt, now time.Time) {
+	if attempt.EndTime.IsZero() || now.Sub(attempt.EndTime) >= endpoint.HangingFor && !attempt.RetryAfter.After(now) {
 		return
 	}
 	l.mu.Lock()
@@ -66,28 +54,28 @@ func (l *limiter) observe(webhook webhookKey, attempt observedAttempt, now time.
 		l.observations[webhook] = observed
 	}
 	e := l.endpoints[webhook]
-	if attempt.retryAfter.After(now) && observed.longestRetryAfter.isSupersededBy(attempt) {
+	if attempt.RetryAfter.After(now) && isSuperseded(observed.longestRetryAfter, attempt) {
 		observed.longestRetryAfter = attempt
 		if e != nil {
 			e.applyObservedRetryAfter(attempt, now)
 		}
 	}
-	if !attempt.endTime.After(observed.latest.endTime) {
+	if !attempt.EndTime.After(observed.latest.EndTime) {
 		return
 	}
 	observed.latest = attempt
-	if e != nil && e.concerns(attempt) && attempt.succeeded && attempt.endTime.After(e.LastFailure()) {
+	if e != nil && e.concerns(attempt) && attempt.Succeeded && attempt.EndTime.After(e.LastFailure()) {
 		e.AllowProbe()
 	}
 }
 
-// isSupersededBy reports whether the Retry-After hold of another attempt replaces this one: that of the later attempt
+// isSuperseded reports whether the Retry-After hold of attempt b replaces that of a: that of the later attempt
 // if they went to different endpoints, else the longer one.
-func (a observedAttempt) isSupersededBy(b observedAttempt) bool {
-	if a.revision != b.revision {
-		return b.endTime.After(a.endTime)
+func isSuperseded(a, b store.LatestAttempt) bool {
+	if a.Revision != b.Revision {
+		return b.EndTime.After(a.EndTime)
 	}
-	return b.retryAfter.After(a.retryAfter)
+	return b.RetryAfter.After(a.RetryAfter)
 }
 
 // dropExpiredObservations drops observations that are not current, now and then.
@@ -104,14 +92,14 @@ func (l *limiter) dropExpiredObservations(now time.Time) {
 }
 
 // concerns reports whether an attempt went to the endpoint that the webhook has now.
-func (e *endpointState) concerns(attempt observedAttempt) bool {
-	return attempt.revision == "" || attempt.revision == e.Revision
+func (e *endpointState) concerns(attempt store.LatestAttempt) bool {
+	return attempt.Revision == "" || attempt.Revision == e.Revision
 }
 
 // applyObservedRetryAfter applies a Retry-After hold that another process was asked for.
-func (e *endpointState) applyObservedRetryAfter(attempt observedAttempt, now time.Time) {
-	if e.concerns(attempt) && attempt.retryAfter.After(now) {
-		e.Hold(attempt.retryAfter)
+func (e *endpointState) applyObservedRetryAfter(attempt store.LatestAttempt, now time.Time) {
+	if e.concerns(attempt) && attempt.RetryAfter.After(now) {
+		e.Hold(attempt.RetryAfter)
 	}
 }
 
@@ -124,5 +112,5 @@ func (l *limiter) isHanging(e *endpointState, now time.Time) bool {
 		return false
 	}
 	latest := observed.latest
-	return latest.timedOut && now.Sub(latest.endTime) < endpoint.HangingFor && !e.LastSuccess().After(latest.endTime)
+	return latest.TimedOut && now.Sub(latest.EndTime) < endpoint.HangingFor && !e.LastSuccess().After(latest.EndTime)
 }

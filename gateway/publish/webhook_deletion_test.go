@@ -60,7 +60,7 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 					func() { d.unstored.add(made) },
 					func() { _, _ = d.secrets.Recent(webhook) },
 					func() {
-						d.limiter.observe(keyOf(webhook), observedAttempt{endTime: time.Now(), timedOut: true}, time.Now())
+						d.limiter.observe(keyOf(webhook), store.LatestAttempt{EndTime: time.Now(), TimedOut: true}, time.Now())
 					},
 					func() {
 						if late, _ := d.limiter.acquire(webhook, time.Now(), func(time.Time) bool { return false }); late != nil {
