@@ -208,3 +208,18 @@ func (x *DeliveryIndex) otherUsage(namespace string) iter.Seq[usage] {
 func (x *DeliveryIndex) Release(namespace, webhook string, bytes int64) {
 	x.Change(func() { x.reserved.add(namespace, webhook, usage{count: 1, bytes: bytes}, -1) })
 }
+
+// usage is what is unfinished.
+type usage struct {
+	count int
+	bytes int64
+}
+
+func (u *usage) add(r *DeliveryEntry, sign int) {
+	u.count += sign
+	u.bytes += int64(sign) * r.Bytes
+}
+
+func (u usage) plus(other usage) usage {
+	return usage{count: u.count + other.count, bytes: u.bytes + other.bytes}
+}

@@ -13,21 +13,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/watchcache"
 )
 
-// usage is what is unfinished.
-type usage struct {
-	count int
-	bytes int64
-}
-
-func (u *usage) add(r *DeliveryEntry, sign int) {
-	u.count += sign
-	u.bytes += int64(sign) * r.Bytes
-}
-
-func (u usage) plus(other usage) usage {
-	return usage{count: u.count + other.count, bytes: u.bytes + other.bytes}
-}
-
 // DeliveryIndex holds every delivery that this replica knows, indexed as callers look them up.
 type DeliveryIndex struct {
 	*watchcache.Cache[*v1alpha1.WebhookDelivery, *DeliveryEntry]
