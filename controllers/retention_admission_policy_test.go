@@ -32,12 +32,12 @@ func TestRetentionUnderAPolicy(t *testing.T) {
 		denies error
 		tries  int // until it is deleted; 0: never
 	}{
-		"quick":            {0, nil, 1},
+		"quick":            {time.Millisecond, nil, 1},
 		"slow":             {2500 * time.Millisecond, nil, 2},
 		"very slow":        {29 * time.Second, nil, 5},
-		"denying with 403": {0, denies(http.StatusForbidden, metav1.StatusReasonForbidden), 0},
-		"denying with 404": {0, denies(http.StatusNotFound, metav1.StatusReasonNotFound), 0},
-		"denying with 409": {0, denies(http.StatusConflict, metav1.StatusReasonConflict), 0},
+		"denying with 403": {time.Millisecond, denies(http.StatusForbidden, metav1.StatusReasonForbidden), 0},
+		"denying with 404": {time.Millisecond, denies(http.StatusNotFound, metav1.StatusReasonNotFound), 0},
+		"denying with 409": {time.Millisecond, denies(http.StatusConflict, metav1.StatusReasonConflict), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

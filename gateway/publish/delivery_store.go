@@ -132,6 +132,9 @@ func isTransient(err error) bool {
 
 // sleep waits; false: ctx has ended.
 func sleep(ctx context.Context, wait time.Duration) bool {
+	if wait <= 0 {
+		return ctx.Err() == nil
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -81,25 +81,25 @@ func (r *Runner) Run(ctx context.Context) error {
 	if again {
 		return errors.New("attempt runner started twice")
 	}
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(never)
 	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			r.mu.Lock()
-			r.life.stopped = true
-			r.mu.Unlock()
-			return nil
-		case <-r.signals:
-		case <-timer.C:
-		}
+	for ctx.Err() == nil {
 		next := r.runOnce(ctx)
 		if next == never {
 			timer.Stop()
 		} else {
 			timer.Reset(next)
 		}
+		select {
+		case <-ctx.Done():
+		case <-r.signals:
+		case <-timer.C:
+		}
 	}
+	r.mu.Lock()
+	r.life.stopped = true
+	r.mu.Unlock()
+	return nil
 }
 
 // runOnce starts what may start and returns after how long to look again.
@@ -123,7 +123,7 @@ func (r *Runner) runOnce(ctx context.Context) time.Duration {
 			if next == never {
 				return never
 			}
-			return max(0, next-now)
+			return max(time.Microsecond, next-now)
 		}
 	}
 }

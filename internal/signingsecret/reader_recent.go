@@ -137,6 +137,9 @@ func (r *Reader) Await(ctx context.Context, webhooks []types.UID) {
 		if known != nil && known.basis == read.basis && known.usable(r.now(), outageGrace) {
 			wait = answerWait - r.now().Sub(read.began)
 		}
+		if wait <= 0 {
+			continue // those before it took its time
+		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-read.ended:

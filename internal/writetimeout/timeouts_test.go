@@ -76,7 +76,7 @@ func TestATimeoutIsLeftAsItIs(t *testing.T) {
 			t.Errorf("after a refusal: %s", got)
 		}
 		time.Sleep(11 * time.Minute)
-		_ = timeouts.Do(t.Context(), "other", taking(0))
+		_ = timeouts.Do(t.Context(), "other", taking(time.Millisecond))
 		if got := timeouts.Timeout("slow"); got != writetimeout.Min {
 			t.Errorf("after eleven minutes without a write: %s", got)
 		}
