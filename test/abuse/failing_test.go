@@ -17,6 +17,7 @@ func failingAttacks() []attack {
 	return []attack{
 		{name: "fifty webhooks that are down", arrange: declareDown, act: publishToDown, after: (*scene).someAnswers},
 		{name: "publishers that wait for endpoints that hang", arrange: declareManyHanging, act: publishAndWait, after: (*scene).someAnswers},
+		{name: "slow webhooks at the neighbour's destination", arrange: declareBeside, act: publishBeside, after: (*scene).someAnswers},
 	}
 }
 
@@ -88,3 +89,20 @@ func publishAndWait(a *attacker) {
 		}
 	})
 }
+
+// declareBeside declares webhooks whose endpoint is slow, at the host and port of the
+// neighbour's.
+func declareBeside(s *scene) {
+	const many = 60
+	path := "/" + s.namespace
+	s.neighbour.endpoint.Script(path, receiver.Step{Delay: 800 * time.Millisecond})
+	var hooks []*v1alpha1.Webhook
+	for i := range many {
+		hooks = append(hooks, newWebhook(s.namespace, fmt.Sprint("beside-", i), s.neighbour.endpoint.URL(path)))
+	}
+	s.try(s.declare(s.ctx, hooks...))
+	s.token("publisher", "bbmcp-publisher")
+	s.Cleanup(s.dropWebhooks)
+}
+
+func publishBeside(a *attacker) { a.publishAll(2, 8) }
