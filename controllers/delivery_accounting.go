@@ -11,7 +11,6 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
-	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
@@ -91,59 +90,6 @@ func (r *DeliveryReconciler) applyNewAttempts(s *situation, before, written *v1a
 	}
 }
 
-// hasAttempt reports whether the pass has the outcome of an attempt to write.
-func (s *situation) hasAttempt() bool { return s.outcome != nil && s.outcome.Err == nil }
-
-// attemptNote is the note that preparing the attempt left with its outcome.
-func (s *situation) attemptNote() (attemptNote, bool) {
-	if !s.hasAttempt() {
-		return attemptNote{}, false
-	}
-	note, ok := s.outcome.Note.(attemptNote)
-	return note, ok
-}
-
-// isSameEndpoint reports whether the outcome of the latest attempt is about the
-// webhook's present endpoint, and not about a url that it had when the attempt started.
-func (s *situation) isSameEndpoint(written *v1alpha1.WebhookDelivery) bool {
-	if note, ok := s.attemptNote(); ok && note.webhook.UID != s.webhook.UID {
-		return false
-	}
-	return isAboutCurrentEndpoint(written, s.webhook)
-}
-
-// isAboutCurrentEndpoint reports whether the latest attempt of a delivery went to the
-// endpoint that the webhook has now.
-func isAboutCurrentEndpoint(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) bool {
-	log := delivery.Status.AttemptLog
-	return len(log) == 0 || isOfCurrentEndpoint(&log[len(log)-1], webhook)
-}
-
-// outcomeOf is what a finished delivery says about its endpoint; 0: nothing.
-func outcomeOf(delivery *v1alpha1.WebhookDelivery) health.Outcome {
-	switch {
-	case delivery.Status.State == v1alpha1.DeliverySucceeded:
-		return health.Succeeded
-	case succeededReason(delivery) == v1alpha1.ReasonEndpointGone:
-		return health.Gone
-	case countsAsEndpointFailure(delivery):
-		return health.Failed
-	}
-	return 0
-}
-
-// countsAsEndpointFailure distinguishes a delivery that the endpoint did not accept
-// from one that was never fit to be sent.
-func countsAsEndpointFailure(delivery *v1alpha1.WebhookDelivery) bool {
-	switch succeededReason(delivery) {
-	case v1alpha1.ReasonAttemptsExhausted, v1alpha1.ReasonDispatcherLost:
-		return true
-	case v1alpha1.ReasonDeadlineExceeded:
-		return delivery.Status.Attempts > 0
-	}
-	return false
-}
-
 // logAttempt writes the one line that debugging an attempt needs.
 func logAttempt(ctx context.Context, written *v1alpha1.WebhookDelivery, result dispatcher.Result) {
 	fields := []any{
@@ -160,9 +106,13 @@ func logAttempt(ctx context.Context, written *v1alpha1.WebhookDelivery, result d
 	ctrl.LoggerFrom(ctx).Info("attempt", fields...)
 }
 
-func succeededReason(delivery *v1alpha1.WebhookDelivery) string {
-	if condition := findCondition(delivery.Status.Conditions, v1alpha1.ConditionSucceeded); condition != nil {
-		return condition.Reason
+// accountUnconfirmed accounts for a status write that was applied though its answer was
+// lost, and that did not come from an attempt of this process.
+func (r *DeliveryReconciler) accountUnconfirmed(ctx context.Context, s *situation) {
+	before := r.pending.unconfirmedBefore(s.delivery)
+	if before == nil {
+		return
 	}
-	return ""
+	r.account(ctx, s, before, s.delivery)
+	r.pending.confirm(s.delivery)
 }

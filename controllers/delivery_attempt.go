@@ -4,10 +4,7 @@ package controllers
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -16,14 +13,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/destination"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
-	"bbmcp.quietstack.com/webhooks/internal/payload"
 	"bbmcp.quietstack.com/webhooks/internal/settings"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
-
-// errHeld says that the delivery became held between planning and starting an
-// attempt; the next reconcile finds the reason.
-var errHeld = errors.New("delivery is held")
 
 // attemptNote carries what preparing an attempt reads to the pass that settles it.
 type attemptNote struct {
@@ -109,60 +101,10 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	}, attemptNote{webhook: webhook, primary: primary, revision: signingsecret.EndpointRevision(webhook), rotation: rotationOf(secrets)}, nil
 }
 
-// needsTakeOver reports whether the first attempt was handed over to the creator of the
-// delivery and no outcome of it is shown.
-func needsTakeOver(delivery *v1alpha1.WebhookDelivery) bool {
-	return delivery.Spec.NotBefore != nil && delivery.Spec.FirstAttempt == nil && delivery.Status.Attempts == 0
-}
-
-// readHandedOver reads such a delivery from the API server: the cache may be behind, by
-// a minute while it syncs, and an outcome that it does not show would be sent again.
-func (r *DeliveryReconciler) readHandedOver(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
-	now, err := r.readLive(ctx, keyOf(delivery))
-	if err != nil {
-		return nil, err
-	}
-	if now == nil || now.UID != delivery.UID || isBeingDeleted(now) {
-		return nil, errHeld
-	}
-	r.pending.keepWritten(now)
-	return now, nil
-}
-
 // isNextAttempt reports whether the delivery still waits for the attempt of this number:
 // it may have ended between planning and starting.
 func isNextAttempt(delivery *v1alpha1.WebhookDelivery, number int) bool {
 	status := &delivery.Status
 	return int(status.Attempts) == number-1 && (!isFinished(status.State) ||
 		status.State == v1alpha1.DeliveryFailed && retryRequested(delivery, status))
-}
-
-// payload returns the bytes to sign, checked: a delivery created by hand can carry
-// any bytes, but only those in the form of published events are signed.
-func (r *DeliveryReconciler) payload(ctx context.Context, delivery *v1alpha1.WebhookDelivery) ([]byte, error) {
-	body := delivery.Spec.Payload
-	if body == "" { // the cache keeps small payloads only
-		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-		var whole v1alpha1.WebhookDelivery
-		err := r.Live.Get(ctx, keyOf(delivery), &whole)
-		if apierrors.IsNotFound(err) || err == nil && whole.UID != delivery.UID {
-			return nil, errHeld
-		}
-		if err != nil {
-			return nil, fmt.Errorf("get payload of webhookdelivery %s/%s: %w", delivery.Namespace, delivery.Name, err)
-		}
-		body = whole.Spec.Payload
-	}
-	info, err := payload.Check([]byte(body))
-	if err != nil {
-		return nil, &invalidDelivery{reason: v1alpha1.ReasonPayloadInvalid, message: fmt.Sprintf("spec.payload: %v", err)}
-	}
-	if info.EventType != delivery.Spec.EventType {
-		return nil, &invalidDelivery{
-			reason:  v1alpha1.ReasonEventTypeMismatch,
-			message: fmt.Sprintf("spec.eventType is %q and the payload's event is %q; create the delivery anew with one of them", delivery.Spec.EventType, info.EventType),
-		}
-	}
-	return []byte(body), nil
 }

@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"unique"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/text"
@@ -119,19 +121,22 @@ func keepKeys(all map[string]string, keys ...string) map[string]string {
 	return kept
 }
 
-// payloadBytes is the size of a delivery's payload, also of a stripped one.
-func payloadBytes(delivery *v1alpha1.WebhookDelivery) int64 {
-	if size := len(delivery.Spec.Payload); size > 0 {
-		return int64(size)
-	}
-	size, _ := strconv.ParseInt(delivery.Annotations[payloadBytesAnnotation], 10, 64)
-	return size
-}
-
 func findCondition(conditions []metav1.Condition, name string) *metav1.Condition {
 	return meta.FindStatusCondition(conditions, name)
 }
 
-func isReady(webhook *v1alpha1.Webhook) bool {
-	return meta.IsStatusConditionTrue(webhook.Status.Conditions, v1alpha1.ConditionReady)
+// NewDeliveryCache makes the cache of deliveries of a manager, with the options of its
+// other caches. It is filled once leadership is won, so that it shows all that a former
+// leader wrote; see docs/adr/0002-fill-the-delivery-cache-as-leader.md.
+func NewDeliveryCache(ctx context.Context, mgr manager.Manager, options cache.Options) (cache.Cache, *ProgressiveSync, error) {
+	options.Scheme, options.Mapper, options.HTTPClient = mgr.GetScheme(), mgr.GetRESTMapper(), mgr.GetHTTPClient()
+	sync := &ProgressiveSync{}
+	deliveries, err := cache.New(mgr.GetConfig(), deliveryCacheOptions(options, sync))
+	if err != nil {
+		return nil, nil, fmt.Errorf("set up delivery cache: %w", err)
+	}
+	if err := indexDeliveries(ctx, deliveries); err != nil {
+		return nil, nil, fmt.Errorf("index deliveries: %w", err)
+	}
+	return deliveries, sync, nil
 }

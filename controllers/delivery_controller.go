@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -117,36 +116,6 @@ func (r *DeliveryReconciler) Reconcile(ctx context.Context, req reconcile.Reques
 	return r.act(ctx, s, nextPlan(*s))
 }
 
-// gather collects all that a decision depends on; nil: nothing to decide.
-func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedName) (*situation, error) {
-	delivery, webhook, err := r.lookup(ctx, key)
-	if err != nil || delivery == nil {
-		return nil, err
-	}
-	s := &situation{delivery: delivery, webhook: webhook, now: r.Now()}
-	if webhook != nil {
-		s.disabled = r.Observations.Disabled(webhook)
-		s.signingProblem = r.Secrets.Problem(webhook)
-	}
-	state := r.Runner.State(delivery.UID)
-	s.phase = state.Phase
-	if state.Phase == attempt.Finished {
-		s.outcome = &state.Outcome
-		return s, nil
-	}
-	if isBeingDeleted(delivery) {
-		r.Runner.Cancel(delivery.UID)
-		return nil, nil // the outcome of an attempt under way is written first
-	}
-	if s.deferred = r.pending.deferredStatus(delivery.UID); s.deferred != nil {
-		return s, nil
-	}
-	if int(delivery.Status.Attempts) < state.Attempts {
-		return nil, nil // the cache is behind what was written; its event will come
-	}
-	return s, nil
-}
-
 // settle writes the status that the facts ask for; done: the pass ends here.
 func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcile.Result, bool, error) {
 	if s.deferred != nil {
@@ -183,17 +152,6 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 		return reconcile.Result{RequeueAfter: heldRetry, Priority: new(priorityNormal)}, true, nil
 	}
 	return reconcile.Result{}, true, fmt.Errorf("prepare attempt: %w", failure)
-}
-
-// accountUnconfirmed accounts for a status write that was applied though its answer was
-// lost, and that did not come from an attempt of this process.
-func (r *DeliveryReconciler) accountUnconfirmed(ctx context.Context, s *situation) {
-	before := r.pending.unconfirmedBefore(s.delivery)
-	if before == nil {
-		return
-	}
-	r.account(ctx, s, before, s.delivery)
-	r.pending.confirm(s.delivery)
 }
 
 // act carries out a plan.

@@ -77,3 +77,8 @@ func (r *DeliveryReconciler) patchOwner(ctx context.Context, s *situation) (*v1a
 		return r.Client.Patch(ctx, adopted, client.RawPatch(types.MergePatchType, patch))
 	})
 }
+
+func ownedByAnother(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) bool {
+	owner := metav1.GetControllerOf(delivery)
+	return owner != nil && owner.UID != webhook.UID
+}

@@ -3,10 +3,8 @@
 package controllers
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -19,9 +17,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/settings"
 	"bbmcp.quietstack.com/webhooks/internal/text"
 )
-
-// attemptLogBytes bounds status.attemptLog, measured as JSON.
-const attemptLogBytes = 4 << 10
 
 // nextDeliveryStatus returns the status that the facts ask for. It equals the present
 // status if there is nothing to write.
@@ -107,14 +102,6 @@ func (b *deliveryStatusBuilder) addAttempt(entry v1alpha1.Attempt, reason dispat
 		b.setNextAttempt(nextAttemptTime(b.situation, &entry))
 		b.setCondition(metav1.ConditionUnknown, v1alpha1.ReasonRetryScheduled, entry.Message)
 	}
-}
-
-// boundFirstAttempt brings a claimed first attempt within bounds: a delivery created by
-// hand can claim anything, and the API server would refuse such a status for ever.
-func boundFirstAttempt(first v1alpha1.Attempt, now time.Time) v1alpha1.Attempt {
-	first = attemptlog.Bounded(first, now)
-	first.Number = 1
-	return first
 }
 
 // setNextAttempt sets the time of the next attempt; zero: there is none.
@@ -233,32 +220,18 @@ func (b *deliveryStatusBuilder) setCondition(status metav1.ConditionStatus, reas
 	})
 }
 
-func isHoldReason(reason string) bool {
-	return slices.Contains([]string{
-		v1alpha1.ReasonWebhookNotFound, v1alpha1.ReasonWebhookTooNew, v1alpha1.ReasonWebhookSuspended,
-		v1alpha1.ReasonWebhookDisabled, v1alpha1.ReasonSigningSecretUnavailable,
-	}, reason)
+func isFinished(state v1alpha1.DeliveryState) bool {
+	return state == v1alpha1.DeliverySucceeded || state == v1alpha1.DeliveryFailed
 }
 
-// logEntry turns an outcome into an entry of the attempt log.
-func logEntry(outcome attempt.Outcome) v1alpha1.Attempt {
-	var primary v1alpha1.SigningKey
-	var revision string
-	if note, ok := outcome.Note.(attemptNote); ok {
-		primary, revision = note.primary, note.revision
-	}
-	return attemptlog.Entry(outcome.Number, &outcome.Result, primary, revision)
+func retryRequested(delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) bool {
+	request := text.Truncate(delivery.Annotations[v1alpha1.RetryRequestedAtAnnotation], 256)
+	return request != "" && request != status.LastHandledRetryAt
 }
 
-// appendAttempt adds an attempt and drops the oldest until the log fits.
-func appendAttempt(log []v1alpha1.Attempt, entry v1alpha1.Attempt) []v1alpha1.Attempt {
-	log = append(slices.Clone(log), entry)
-	size := 0
-	for i, one := range slices.Backward(log) {
-		entry, _ := json.Marshal(one)
-		if size += len(entry) + 1; size > attemptLogBytes || len(log)-i > 32 {
-			return log[i+1:]
-		}
+func succeededReason(delivery *v1alpha1.WebhookDelivery) string {
+	if condition := findCondition(delivery.Status.Conditions, v1alpha1.ConditionSucceeded); condition != nil {
+		return condition.Reason
 	}
-	return log
+	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -59,13 +60,20 @@ func (r *DeliveryReconciler) settleAttempt(s *situation, status *v1alpha1.Webhoo
 	s.phase = attempt.None
 }
 
-// isLogged reports whether the attempt log has this very outcome, and not one of
-// another process with the same number.
-func isLogged(s *situation) bool {
-	log := s.delivery.Status.AttemptLog
-	if len(log) == 0 {
-		return false
+// updateStatus writes the status with an optimistic lock. The spec stays out of
+// the body: the API server restores it, and the cache may not have it whole.
+func (r *DeliveryReconciler) updateStatus(ctx context.Context, delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) (*v1alpha1.WebhookDelivery, error) {
+	out := &v1alpha1.WebhookDelivery{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: delivery.Namespace, Name: delivery.Name,
+			UID: delivery.UID, ResourceVersion: delivery.ResourceVersion,
+		},
+		Status: *status,
 	}
-	entry := logEntry(*s.outcome)
-	return log[len(log)-1].Number == entry.Number && log[len(log)-1].StartTime.Equal(&entry.StartTime)
+	err := r.pool.writeTimeouts.Do(ctx, delivery.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, out) })
+	if err != nil {
+		return nil, err
+	}
+	strip(out)
+	return out, nil
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -41,24 +40,6 @@ func isRefusal(err error) bool {
 	}
 	code := status.Status().Code
 	return code >= http.StatusBadRequest && code < http.StatusInternalServerError && code != http.StatusTooManyRequests
-}
-
-// updateStatus writes the status with an optimistic lock. The spec stays out of
-// the body: the API server restores it, and the cache may not have it whole.
-func (r *DeliveryReconciler) updateStatus(ctx context.Context, delivery *v1alpha1.WebhookDelivery, status *v1alpha1.WebhookDeliveryStatus) (*v1alpha1.WebhookDelivery, error) {
-	out := &v1alpha1.WebhookDelivery{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: delivery.Namespace, Name: delivery.Name,
-			UID: delivery.UID, ResourceVersion: delivery.ResourceVersion,
-		},
-		Status: *status,
-	}
-	err := r.pool.writeTimeouts.Do(ctx, delivery.Namespace, func(ctx context.Context) error { return r.Client.Status().Update(ctx, out) })
-	if err != nil {
-		return nil, err
-	}
-	strip(out)
-	return out, nil
 }
 
 // handleWriteError decides how a pass goes on after its status write failed.
@@ -140,4 +121,11 @@ func (r *DeliveryReconciler) reread(ctx context.Context, delivery *v1alpha1.Webh
 	r.pending.keepWritten(fresh)
 	wait := min(overtakenRetryMin<<min(r.pending.countOvertaken(delivery.UID), 16), platformRetryMax)
 	return reconcile.Result{RequeueAfter: wait, Priority: new(priorityOutcome)}, true, nil
+}
+
+// isUnreachable reports whether a request got no answer because the API server could
+// not be reached: that says nothing about one namespace.
+func isUnreachable(err error) bool {
+	_, answered := errors.AsType[*apierrors.StatusError](err)
+	return err != nil && !answered && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
 }

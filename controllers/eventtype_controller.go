@@ -150,3 +150,11 @@ func (r *EventTypeReconciler) duplicates(ctx context.Context, object client.Obje
 	}
 	return requests
 }
+
+// eventTypeName is the event type that an EventType defines.
+func eventTypeName(eventType *v1alpha1.EventType) string {
+	if eventType.Spec.Type != "" {
+		return eventType.Spec.Type
+	}
+	return eventType.Name
+}

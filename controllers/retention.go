@@ -5,12 +5,10 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -18,7 +16,6 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
-	"bbmcp.quietstack.com/webhooks/internal/health"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
 )
@@ -220,75 +217,4 @@ func (r *Retainer) reread(ctx context.Context, entry *finishedDelivery) error {
 		r.Add(&fresh)
 	}
 	return nil
-}
-
-// seed lists the deliveries that finished before this process began: failed ones from
-// the cache, succeeded ones from the API server, page by page. Unlisted entries are
-// dropped.
-func (r *Retainer) seed(ctx context.Context) error {
-	began := r.Now()
-	var failed v1alpha1.WebhookDeliveryList
-	isFailed := client.MatchingFields{v1alpha1.FieldState: string(v1alpha1.DeliveryFailed)}
-	if err := r.Cached.List(ctx, &failed, isFailed, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("list cached deliveries: %w", err)
-	}
-	for i := range failed.Items {
-		r.addListed(ctx, &failed.Items[i])
-	}
-	namespaces := r.Namespaces
-	if len(namespaces) == 0 {
-		namespaces = []string{metav1.NamespaceAll}
-	}
-	for _, namespace := range namespaces {
-		if err := r.seedSucceeded(ctx, namespace); err != nil {
-			return err
-		}
-	}
-	r.dropUnlisted(began.Add(-seedSlack))
-	return nil
-}
-
-func (r *Retainer) seedSucceeded(ctx context.Context, namespace string) error {
-	options := &client.ListOptions{Namespace: namespace, Limit: retentionPageMin}
-	client.MatchingFields{v1alpha1.FieldState: string(v1alpha1.DeliverySucceeded)}.ApplyToList(options)
-	for {
-		var page v1alpha1.WebhookDeliveryList
-		if err := r.Live.List(ctx, &page, options); err != nil {
-			return fmt.Errorf("list succeeded deliveries: %w", err)
-		}
-		bytes := int64(1)
-		for i := range page.Items {
-			strip(&page.Items[i])
-			r.addListed(ctx, &page.Items[i])
-			bytes += objectBytes + payloadBytes(&page.Items[i])
-		}
-		if page.Continue == "" {
-			return nil
-		}
-		options.Continue = page.Continue
-		options.Limit = min(max(retentionPageBytes*int64(len(page.Items))/bytes, retentionPageMin), retentionPageMax)
-	}
-}
-
-// addListed adds one listed delivery, and observes its outcome if a former process may
-// have died before the webhook's status had it.
-func (r *Retainer) addListed(ctx context.Context, delivery *v1alpha1.WebhookDelivery) {
-	r.Add(delivery)
-	if delivery.Spec.Test || delivery.Status.CompletionTime == nil {
-		return
-	}
-	var webhook v1alpha1.Webhook
-	key := types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}
-	if r.Client.Get(ctx, key, &webhook) != nil || ownedByAnother(delivery, &webhook) || !isAboutCurrentEndpoint(delivery, &webhook) {
-		return
-	}
-	at := notAfter(delivery.Status.CompletionTime.Time, r.Now())
-	outcome, known := outcomeOf(delivery), webhook.Status.LastFailureTime
-	if outcome == health.Succeeded {
-		known = webhook.Status.LastSuccessTime
-	}
-	disabled := outcome != health.Succeeded && webhook.Status.State == v1alpha1.WebhookDisabled
-	if outcome != 0 && !disabled && at.After(timeOf(known).Add(time.Second)) {
-		r.Observations.DeliveryFinished(&webhook, outcome, at, false)
-	}
 }

@@ -5,8 +5,6 @@ package controllers
 import (
 	"container/heap"
 	"container/list"
-	"context"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -134,21 +132,6 @@ func (r *Retainer) removeLocked(uid types.UID) {
 	}
 }
 
-// dropUnlisted drops entries that were last seen before a time: another client has
-// deleted them. No watch event tells that of a succeeded delivery, and a
-// ttlAfterFinished may be long.
-func (r *Retainer) dropUnlisted(before time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for uid, entry := range r.byUID {
-		if entry.lastSeen.Before(before) {
-			r.removeLocked(uid)
-		}
-	}
-	r.ttl = slices.DeleteFunc(r.ttl, func(entry *finishedDelivery) bool { return r.byUID[entry.uid] != entry })
-	heap.Init(&r.ttl)
-}
-
 // ForgetWebhook drops the entries of a webhook that is gone: the garbage collector
 // deletes its deliveries.
 func (r *Retainer) ForgetWebhook(key types.NamespacedName) {
@@ -164,70 +147,6 @@ func (r *Retainer) ForgetWebhook(key types.NamespacedName) {
 		}
 	}
 	delete(r.webhooks, key)
-}
-
-// expired removes and returns the deliveries that exceed the limits now.
-func (r *Retainer) expired(ctx context.Context) []*finishedDelivery {
-	now := r.Now()
-	var out []*finishedDelivery
-	for _, key := range r.evictableWebhooks() {
-		limits := r.limitsOf(ctx, key)
-		r.mu.Lock()
-		if hook, ok := r.webhooks[key]; ok {
-			out = r.expiredOf(hook, limits, now, out)
-		}
-		r.mu.Unlock()
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for len(r.ttl) > 0 && !r.ttl[0].expires.After(now) {
-		entry := heap.Pop(&r.ttl).(*finishedDelivery)
-		if r.byUID[entry.uid] == entry { // else it was retried since
-			out = r.evict(entry, boundTTL, out)
-		}
-	}
-	return r.exceedingQuotas(out)
-}
-
-// evictableWebhooks are the webhooks with deliveries that the gateway created.
-func (r *Retainer) evictableWebhooks() []types.NamespacedName {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var keys []types.NamespacedName
-	for key, hook := range r.webhooks {
-		if hook.count() > 0 {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-// evict removes one delivery from the index and adds it to those to be deleted.
-func (r *Retainer) evict(entry *finishedDelivery, why bound, out []*finishedDelivery) []*finishedDelivery {
-	r.removeLocked(entry.uid)
-	entry.bound = why
-	return append(out, entry)
-}
-
-// expiredOf evicts what is too old or too much for one webhook. Failed deliveries
-// have a count of their own, and are evicted for bytes after all succeeded ones: a
-// person may have to look at them.
-func (r *Retainer) expiredOf(hook *finishedDeliveries, limits RetentionLimits, now time.Time, out []*finishedDelivery) []*finishedDelivery {
-	for _, each := range []struct {
-		list *list.List
-		age  time.Duration
-	}{{&hook.succeeded, limits.Succeeded}, {&hook.failed, limits.Failed}} {
-		for e := each.list.Front(); e != nil && now.Sub(e.Value.(*finishedDelivery).completed) >= each.age; e = each.list.Front() {
-			out = r.evict(e.Value.(*finishedDelivery), boundAge, out)
-		}
-		for each.list.Len() > limits.MaxCount {
-			out = r.evict(each.list.Front().Value.(*finishedDelivery), boundCount, out)
-		}
-	}
-	for hook.count() > 0 && hook.bytes > limits.MaxBytes {
-		out = r.evict(hook.oldest(), boundBytes, out)
-	}
-	return out
 }
 
 // oldest is the delivery that is evicted first: the oldest succeeded one, then the oldest
@@ -250,18 +169,4 @@ func (r *Retainer) restoreLocked(entry *finishedDelivery) {
 	if _, known := r.byUID[entry.uid]; !known {
 		r.insertLocked(entry)
 	}
-}
-
-// ttlHeap orders deliveries by when their ttlAfterFinished ends.
-type ttlHeap []*finishedDelivery
-
-func (h ttlHeap) Len() int           { return len(h) }
-func (h ttlHeap) Less(i, j int) bool { return h[i].expires.Before(h[j].expires) }
-func (h ttlHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *ttlHeap) Push(x any)        { *h = append(*h, x.(*finishedDelivery)) }
-func (h *ttlHeap) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return last
 }

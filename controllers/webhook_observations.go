@@ -210,13 +210,6 @@ func (o *Observations) CountSkipped(webhook *v1alpha1.Webhook, count skipped.Cou
 	wake(keyOf(webhook), after)
 }
 
-func latest(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
 // ConfirmSecret notes that the endpoint knows the new secret of a rotation.
 func (o *Observations) ConfirmSecret(webhook *v1alpha1.Webhook, confirmed rotation) {
 	o.mu.Lock()
@@ -355,11 +348,4 @@ func healthState(webhook *v1alpha1.Webhook) health.State {
 		return health.Active
 	}
 	return health.State(webhook.Status.State)
-}
-
-func timeOf(t *metav1.MicroTime) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.Time
 }

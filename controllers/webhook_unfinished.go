@@ -11,7 +11,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/dispatcher"
 )
 
 // unfinished sums up the unfinished deliveries of a webhook. It is read from the
@@ -49,16 +48,6 @@ func (u *unfinished) add(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.W
 			u.latest = entry
 		}
 	}
-}
-
-// failedAtEndpoint distinguishes an attempt that the endpoint did not accept from one
-// that succeeded and from one that failed on our side.
-func failedAtEndpoint(entry v1alpha1.Attempt) bool {
-	switch dispatcher.Reason(entry.Reason) {
-	case dispatcher.ReasonNone, dispatcher.ReasonDispatcherLost, dispatcher.ReasonRequestInvalid:
-		return false
-	}
-	return true
 }
 
 // failureText names the failure of an attempt: "HTTPStatus 500", "Timeout".

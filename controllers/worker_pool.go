@@ -3,13 +3,10 @@
 package controllers
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/internal/writetimeout"
@@ -192,11 +189,4 @@ func (p *workerPool) takeNext() (next []types.NamespacedName) {
 		}
 	}
 	return next
-}
-
-// isUnreachable reports whether a request got no answer because the API server could
-// not be reached: that says nothing about one namespace.
-func isUnreachable(err error) bool {
-	_, answered := errors.AsType[*apierrors.StatusError](err)
-	return err != nil && !answered && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
 }

@@ -80,22 +80,6 @@ type Controllers struct {
 	runner       *attempt.Runner
 }
 
-// NewDeliveryCache makes the cache of deliveries of a manager, with the options of its
-// other caches. It is filled once leadership is won, so that it shows all that a former
-// leader wrote; see docs/adr/0002-fill-the-delivery-cache-as-leader.md.
-func NewDeliveryCache(ctx context.Context, mgr manager.Manager, options cache.Options) (cache.Cache, *ProgressiveSync, error) {
-	options.Scheme, options.Mapper, options.HTTPClient = mgr.GetScheme(), mgr.GetRESTMapper(), mgr.GetHTTPClient()
-	sync := &ProgressiveSync{}
-	deliveries, err := cache.New(mgr.GetConfig(), deliveryCacheOptions(options, sync))
-	if err != nil {
-		return nil, nil, fmt.Errorf("set up delivery cache: %w", err)
-	}
-	if err := indexDeliveries(ctx, deliveries); err != nil {
-		return nil, nil, fmt.Errorf("index deliveries: %w", err)
-	}
-	return deliveries, sync, nil
-}
-
 // Setup adds the controllers and all that runs beside them to a manager.
 func Setup(mgr manager.Manager, options Options) (*Controllers, error) {
 	if options.Client == nil {

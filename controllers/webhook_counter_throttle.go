@@ -62,3 +62,13 @@ func (t *counterThrottle) cancel(webhook types.NamespacedName) {
 	defer t.mu.Unlock()
 	delete(t.due, webhook)
 }
+
+// counterDelay is how long the write of a webhook's counters waits.
+func (r *WebhookReconciler) counterDelay(webhook types.NamespacedName, now time.Time) time.Duration {
+	last, _ := r.lastWrites.Load(webhook)
+	lastWrite, _ := last.(time.Time)
+	if wait := statusInterval - now.Sub(lastWrite); wait > 0 {
+		return wait
+	}
+	return r.counterThrottle.delay(webhook, now)
+}
