@@ -8,6 +8,7 @@ import (
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
@@ -18,8 +19,8 @@ import (
 // account applies the consequences of a status write, once for each write: health,
 // retention, metrics, one log line an attempt. A delivery that fails again after a
 // retry by hand is not counted again.
-func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, written *v1alpha1.WebhookDelivery) {
-	r.applyNewAttempts(s, before, written)
+func (r *DeliveryReconciler) account(ctx context.Context, s *deliveryScope, before, written *v1alpha1.WebhookDelivery) {
+	r.accountNewAttempts(s, before, written)
 	if s.hasAttempt() {
 		r.accountAttempt(ctx, s, written)
 	}
@@ -35,7 +36,7 @@ func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, 
 	if s.webhook == nil || written.Spec.Test || ownedByAnother(written, s.webhook) || !ended && !s.hasAttempt() {
 		return
 	}
-	outcome := outcomeOf(written)
+	outcome := endpointOutcome(written)
 	if outcome == 0 || !s.isSameEndpoint(written) {
 		r.Observations.CountDelivery(s.webhook, written.Status.State)
 		return
@@ -44,7 +45,7 @@ func (r *DeliveryReconciler) account(ctx context.Context, s *situation, before, 
 }
 
 // countUnrecorded counts the unrecorded successes that a recorded delivery stands for.
-func (r *DeliveryReconciler) countUnrecorded(s *situation, written *v1alpha1.WebhookDelivery) {
+func (r *DeliveryReconciler) countUnrecorded(s *deliveryScope, written *v1alpha1.WebhookDelivery) {
 	text, ok := s.delivery.Annotations[v1alpha1.UnrecordedAnnotation]
 	if !ok || s.webhook == nil || written.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway || ownedByAnother(written, s.webhook) {
 		return
@@ -54,14 +55,27 @@ func (r *DeliveryReconciler) countUnrecorded(s *situation, written *v1alpha1.Web
 	}
 }
 
-func (r *DeliveryReconciler) accountAttempt(ctx context.Context, s *situation, delivery *v1alpha1.WebhookDelivery) {
-	r.Metrics.attempt(delivery, s.webhook, s.outcome.Result)
-	logAttempt(ctx, delivery, s.outcome.Result)
+// accountAttempt counts an attempt and writes the one line that debugging it needs.
+func (r *DeliveryReconciler) accountAttempt(ctx context.Context, s *deliveryScope, delivery *v1alpha1.WebhookDelivery) {
+	result := s.outcome.Result
+	r.Metrics.attempt(delivery, s.webhook, result)
+	fields := []any{
+		"webhook", delivery.Spec.WebhookRef.Name, "event", delivery.Spec.EventType, "eventID", delivery.Spec.EventID,
+		"attempt", delivery.Status.Attempts, "state", delivery.Status.State,
+		"status", result.StatusCode, "durationMilliseconds", result.Duration.Milliseconds(),
+	}
+	if result.Reason != dispatcher.ReasonNone {
+		fields = append(fields, "reason", string(result.Reason), "message", result.Message)
+	}
+	if next := delivery.Status.NextAttemptTime; next != nil {
+		fields = append(fields, "next", next.UTC().Format(time.RFC3339Nano))
+	}
+	ctrl.LoggerFrom(ctx).Info("attempt", fields...)
 }
 
-// applyNewAttempts applies to the webhook's other deliveries what the new attempts in the
+// accountNewAttempts applies to the webhook's other deliveries what the new attempts in the
 // log say: failures, doubts about the signature, Retry-After holds.
-func (r *DeliveryReconciler) applyNewAttempts(s *situation, before, written *v1alpha1.WebhookDelivery) {
+func (r *DeliveryReconciler) accountNewAttempts(s *deliveryScope, before, written *v1alpha1.WebhookDelivery) {
 	if s.webhook == nil || ownedByAnother(written, s.webhook) {
 		return
 	}
@@ -81,7 +95,7 @@ func (r *DeliveryReconciler) applyNewAttempts(s *situation, before, written *v1a
 		}
 		if entry.RetryAfterTime != nil && entry.RetryAfterTime.After(s.now) {
 			until := retry.BoundRetryAfter(entry.RetryAfterTime.Time, s.now)
-			r.Runner.Hold(keyOf(s.webhook), until)
+			r.Runner.Hold(client.ObjectKeyFromObject(s.webhook), until)
 			r.Observations.HoldRetryAfter(s.webhook, until)
 		}
 	}
@@ -90,25 +104,9 @@ func (r *DeliveryReconciler) applyNewAttempts(s *situation, before, written *v1a
 	}
 }
 
-// logAttempt writes the one line that debugging an attempt needs.
-func logAttempt(ctx context.Context, written *v1alpha1.WebhookDelivery, result dispatcher.Result) {
-	fields := []any{
-		"webhook", written.Spec.WebhookRef.Name, "event", written.Spec.EventType, "eventID", written.Spec.EventID,
-		"attempt", written.Status.Attempts, "state", written.Status.State,
-		"status", result.StatusCode, "durationMilliseconds", result.Duration.Milliseconds(),
-	}
-	if result.Reason != dispatcher.ReasonNone {
-		fields = append(fields, "reason", string(result.Reason), "message", result.Message)
-	}
-	if next := written.Status.NextAttemptTime; next != nil {
-		fields = append(fields, "next", next.UTC().Format(time.RFC3339Nano))
-	}
-	ctrl.LoggerFrom(ctx).Info("attempt", fields...)
-}
-
 // accountUnconfirmed accounts for a status write that was applied though its answer was
 // lost, and that did not come from an attempt of this process.
-func (r *DeliveryReconciler) accountUnconfirmed(ctx context.Context, s *situation) {
+func (r *DeliveryReconciler) accountUnconfirmed(ctx context.Context, s *deliveryScope) {
 	before := r.pending.unconfirmedBefore(s.delivery)
 	if before == nil {
 		return

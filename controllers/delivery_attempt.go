@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
@@ -22,13 +23,13 @@ type attemptNote struct {
 	webhook  *v1alpha1.Webhook
 	primary  v1alpha1.SigningKey
 	revision string // of the endpoint
-	rotation rotation
+	rotation rotationObservation
 }
 
 // newJob describes the next attempt to the runner. A queued job keeps only names and
 // numbers; everything else is read when the attempt starts.
 func (r *DeliveryReconciler) newJob(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook, number int) attempt.Job {
-	key, uid := keyOf(delivery), delivery.UID
+	key, uid := client.ObjectKeyFromObject(delivery), delivery.UID
 	return attempt.Job{
 		UID:         uid,
 		Delivery:    key,
@@ -37,7 +38,7 @@ func (r *DeliveryReconciler) newJob(delivery *v1alpha1.WebhookDelivery, webhook 
 		Number:      number,
 		Timeout:     settings.Timeout(webhook),
 		Prepare: func(ctx context.Context) (request dispatcher.Request, note any, err error) {
-			panicked := r.Panics.Do(panics.Delivery, func() { request, note, err = r.prepare(ctx, key, uid, number) })
+			panicked := r.Panics.Do(panics.Delivery, func() { request, note, err = r.prepareAttempt(ctx, key, uid, number) })
 			if panicked != nil {
 				return dispatcher.Request{}, nil, panicked
 			}
@@ -46,9 +47,9 @@ func (r *DeliveryReconciler) newJob(delivery *v1alpha1.WebhookDelivery, webhook 
 	}
 }
 
-// prepare reads the inputs of one attempt. Its error is errHeld, *signingsecret.Problem,
-// *invalid, or a failure of the API server; no attempt is used up.
-func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedName, uid types.UID, number int) (dispatcher.Request, any, error) {
+// prepareAttempt reads the inputs of one attempt. Its error is errHeld, *signingsecret.Problem,
+// *invalidPayload, or a failure of the API server; no attempt is used up.
+func (r *DeliveryReconciler) prepareAttempt(ctx context.Context, key types.NamespacedName, uid types.UID, number int) (dispatcher.Request, any, error) {
 	delivery, webhook, err := r.lookup(ctx, key)
 	if err != nil {
 		return dispatcher.Request{}, nil, err
@@ -56,7 +57,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if delivery == nil || delivery.UID != uid || isBeingDeleted(delivery) || webhook == nil || ownedByAnother(delivery, webhook) {
 		return dispatcher.Request{}, nil, errHeld
 	}
-	if needsTakeOver(delivery) {
+	if wasHandedOver(delivery) {
 		if delivery, err = r.readHandedOver(ctx, delivery); err != nil {
 			return dispatcher.Request{}, nil, err
 		}
@@ -70,7 +71,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if !delivery.Spec.Test && (webhook.Spec.Suspend || r.Observations.Disabled(webhook)) {
 		return dispatcher.Request{}, nil, errHeld
 	}
-	body, err := r.payload(ctx, delivery)
+	body, err := r.readPayload(ctx, delivery)
 	if err != nil {
 		return dispatcher.Request{}, nil, err
 	}
@@ -83,7 +84,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 	if log := delivery.Status.AttemptLog; len(log) > 0 {
 		last = &log[len(log)-1]
 	}
-	keys, primary := signingsecret.KeysFor(secrets, r.Observations.IsConfirmed(webhook, rotationOf(secrets)), last, r.Now())
+	keys, primary := signingsecret.KeysFor(secrets, r.Observations.IsConfirmed(webhook, rotationObservationOf(secrets)), last, r.Now())
 	return dispatcher.Request{
 		DeliveryID: identity.DeliveryID(delivery.Name, string(delivery.UID)),
 		EventID:    delivery.Spec.EventID,
@@ -98,7 +99,7 @@ func (r *DeliveryReconciler) prepare(ctx context.Context, key types.NamespacedNa
 		Trace: dispatcher.Trace{
 			Parent: delivery.Spec.TraceParent, Wanted: webhook.Spec.SendTraceParent, Namespace: webhook.Namespace, Webhook: webhook.Name,
 		},
-	}, attemptNote{webhook: webhook, primary: primary, revision: signingsecret.EndpointRevision(webhook), rotation: rotationOf(secrets)}, nil
+	}, attemptNote{webhook: webhook, primary: primary, revision: signingsecret.EndpointRevision(webhook), rotation: rotationObservationOf(secrets)}, nil
 }
 
 // isNextAttempt reports whether the delivery still waits for the attempt of this number:

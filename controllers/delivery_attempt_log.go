@@ -15,8 +15,8 @@ import (
 // attemptLogBytes bounds status.attemptLog, measured as JSON.
 const attemptLogBytes = 4 << 10
 
-// logEntry turns an outcome into an entry of the attempt log.
-func logEntry(outcome attempt.Outcome) v1alpha1.Attempt {
+// attemptLogEntry turns an outcome into an entry of the attempt log.
+func attemptLogEntry(outcome attempt.Outcome) v1alpha1.Attempt {
 	var primary v1alpha1.SigningKey
 	var revision string
 	if note, ok := outcome.Note.(attemptNote); ok {
@@ -25,8 +25,8 @@ func logEntry(outcome attempt.Outcome) v1alpha1.Attempt {
 	return attemptlog.Entry(outcome.Number, &outcome.Result, primary, revision)
 }
 
-// appendAttempt adds an attempt and drops the oldest until the log fits.
-func appendAttempt(log []v1alpha1.Attempt, entry v1alpha1.Attempt) []v1alpha1.Attempt {
+// appendAttemptLog adds an attempt and drops the oldest until the log fits.
+func appendAttemptLog(log []v1alpha1.Attempt, entry v1alpha1.Attempt) []v1alpha1.Attempt {
 	log = append(slices.Clone(log), entry)
 	size := 0
 	for i, one := range slices.Backward(log) {
@@ -46,13 +46,13 @@ func boundFirstAttempt(first v1alpha1.Attempt, now time.Time) v1alpha1.Attempt {
 	return first
 }
 
-// isLogged reports whether the attempt log has this very outcome, and not one of
+// isInAttemptLog reports whether the attempt log has this very outcome, and not one of
 // another process with the same number.
-func isLogged(s *situation) bool {
+func isInAttemptLog(s *deliveryScope) bool {
 	log := s.delivery.Status.AttemptLog
 	if len(log) == 0 {
 		return false
 	}
-	entry := logEntry(*s.outcome)
+	entry := attemptLogEntry(*s.outcome)
 	return log[len(log)-1].Number == entry.Number && log[len(log)-1].StartTime.Equal(&entry.StartTime)
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"unique"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -68,34 +67,34 @@ var (
 	isController  = true                                                            //nolint:gochecknoglobals // never changed
 )
 
-// interned returns the one copy of a text that all equal texts share.
-func interned[T ~string](text T) T { return T(unique.Make(string(text)).Value()) }
+// internCached returns the one copy of a text that all equal texts share.
+func internCached[T ~string](text T) T { return T(unique.Make(string(text)).Value()) }
 
 func stripCached(object any) (any, error) {
 	if delivery, ok := object.(*v1alpha1.WebhookDelivery); ok {
-		strip(delivery)
+		stripDelivery(delivery)
 	}
 	return object, nil
 }
 
-// strip drops what is not needed and can be large: metadata that the manager does not
+// stripDelivery drops what is not needed and can be large: metadata that the manager does not
 // use, and the payload if it is large or needed only for a retry by hand. A stripped
 // delivery stays as it is.
-func strip(delivery *v1alpha1.WebhookDelivery) {
+func stripDelivery(delivery *v1alpha1.WebhookDelivery) {
 	delivery.ManagedFields, delivery.Finalizers = nil, nil
-	delivery.Labels = keepKeys(delivery.Labels, v1alpha1.OriginLabel)
+	delivery.Labels = stripAllBut(delivery.Labels, v1alpha1.OriginLabel)
 	if delivery.Labels[v1alpha1.OriginLabel] == v1alpha1.OriginGateway {
 		delivery.Labels = gatewayLabels
 	}
-	delivery.Annotations = keepKeys(delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation, v1alpha1.UnrecordedAnnotation, payloadBytesAnnotation)
+	delivery.Annotations = stripAllBut(delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation, v1alpha1.UnrecordedAnnotation, payloadBytesAnnotation)
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
-		owner.APIVersion, owner.Kind, owner.Name, owner.UID = interned(owner.APIVersion), interned(owner.Kind), interned(owner.Name), interned(owner.UID)
+		owner.APIVersion, owner.Kind, owner.Name, owner.UID = internCached(owner.APIVersion), internCached(owner.Kind), internCached(owner.Name), internCached(owner.UID)
 		owner.Controller = &isController
 		delivery.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
-	delivery.APIVersion, delivery.Kind, delivery.Namespace = interned(delivery.APIVersion), interned(delivery.Kind), interned(delivery.Namespace)
-	delivery.Spec.WebhookRef.Name, delivery.Spec.EventType = interned(delivery.Spec.WebhookRef.Name), interned(delivery.Spec.EventType)
-	delivery.Spec.PublishedBy = interned(delivery.Spec.PublishedBy)
+	delivery.APIVersion, delivery.Kind, delivery.Namespace = internCached(delivery.APIVersion), internCached(delivery.Kind), internCached(delivery.Namespace)
+	delivery.Spec.WebhookRef.Name, delivery.Spec.EventType = internCached(delivery.Spec.WebhookRef.Name), internCached(delivery.Spec.EventType)
+	delivery.Spec.PublishedBy = internCached(delivery.Spec.PublishedBy)
 	size := len(delivery.Spec.Payload)
 	if size == 0 || size <= cachedPayloadBytes && !isFinished(delivery.Status.State) {
 		return
@@ -104,9 +103,9 @@ func strip(delivery *v1alpha1.WebhookDelivery) {
 	metav1.SetMetaDataAnnotation(&delivery.ObjectMeta, payloadBytesAnnotation, strconv.Itoa(size))
 }
 
-// keepKeys returns the entries with these keys, their values cut to what a status can
+// stripAllBut returns the entries with these keys, their values cut to what a status can
 // hold; nil if there are none.
-func keepKeys(all map[string]string, keys ...string) map[string]string {
+func stripAllBut(all map[string]string, keys ...string) map[string]string {
 	var kept map[string]string
 	for _, key := range keys {
 		value, ok := all[key]
@@ -119,10 +118,6 @@ func keepKeys(all map[string]string, keys ...string) map[string]string {
 		kept[key] = strings.Clone(text.Truncate(value, 256)) // a substring would keep the whole in memory
 	}
 	return kept
-}
-
-func findCondition(conditions []metav1.Condition, name string) *metav1.Condition {
-	return meta.FindStatusCondition(conditions, name)
 }
 
 // NewDeliveryCache makes the cache of deliveries of a manager, with the options of its

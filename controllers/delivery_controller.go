@@ -100,7 +100,7 @@ func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
 // Reconcile computes the status from the facts, writes it if it changed, and
 // carries out the plan for the delivery.
 func (r *DeliveryReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	defer r.admitNext(req.NamespacedName)
+	defer r.enqueueAdmitted(req.NamespacedName)
 	if !r.pool.acquire(req.NamespacedName) {
 		return reconcile.Result{}, nil
 	}
@@ -117,7 +117,7 @@ func (r *DeliveryReconciler) Reconcile(ctx context.Context, req reconcile.Reques
 }
 
 // settle writes the status that the facts ask for; done: the pass ends here.
-func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcile.Result, bool, error) {
+func (r *DeliveryReconciler) settle(ctx context.Context, s *deliveryScope) (reconcile.Result, bool, error) {
 	if s.deferred != nil {
 		return r.writeStatus(ctx, s, s.deferred)
 	}
@@ -132,7 +132,7 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 	// The outcome changes nothing: no attempt was made, or the log has it. Drop it
 	// and plan again.
 	failure := s.outcome.Err
-	if before := r.pending.unconfirmedBefore(s.delivery); before != nil && failure == nil && isLogged(s) { // we wrote it, and the answer was lost
+	if before := r.pending.unconfirmedBefore(s.delivery); before != nil && failure == nil && isInAttemptLog(s) { // we wrote it, and the answer was lost
 		r.settleAttempt(s, &s.delivery.Status)
 		r.account(ctx, s, before, s.delivery)
 		r.pending.confirm(s.delivery)
@@ -143,7 +143,7 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 	r.pending.confirm(s.delivery)
 	s.outcome, s.phase = nil, attempt.None
 	if _, isSecret := errors.AsType[*signingsecret.Problem](failure); failure == nil || isSecret {
-		if isSecret && s.webhook != nil && isReady(s.webhook) {
+		if isSecret && s.webhook != nil && isWebhookReady(s.webhook) {
 			r.Observations.SecretMissed(s.webhook)
 		}
 		return reconcile.Result{}, false, nil
@@ -155,7 +155,7 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *situation) (reconcil
 }
 
 // act carries out a plan.
-func (r *DeliveryReconciler) act(ctx context.Context, s *situation, p plan) (reconcile.Result, error) {
+func (r *DeliveryReconciler) act(ctx context.Context, s *deliveryScope, p plan) (reconcile.Result, error) {
 	if p.withdraw {
 		r.Runner.Cancel(s.delivery.UID)
 	}

@@ -41,7 +41,7 @@ func (r *DeliveryReconciler) Drain(ctx context.Context, grace time.Duration) err
 		if len(left) == 0 {
 			return nil
 		}
-		failure := r.writeOutcomes(ctx, left)
+		failure := r.drainOutcomes(ctx, left)
 		left, _ = r.Runner.Drain(ctx) // nothing is under way: it only tells what is left
 		if len(left) == 0 {
 			return nil
@@ -66,8 +66,8 @@ func (r *DeliveryReconciler) drainDeadline(grace time.Duration) time.Time {
 	return *r.drainEnd.Load()
 }
 
-// writeOutcomes makes one pass over each delivery and returns one of the errors.
-func (r *DeliveryReconciler) writeOutcomes(ctx context.Context, deliveries []types.NamespacedName) error {
+// drainOutcomes makes one pass over each delivery and returns one of the errors.
+func (r *DeliveryReconciler) drainOutcomes(ctx context.Context, deliveries []types.NamespacedName) error {
 	var passes errgroup.Group
 	passes.SetLimit(drainWorkers)
 	for _, key := range deliveries {

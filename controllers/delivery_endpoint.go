@@ -23,8 +23,8 @@ func isOfCurrentEndpoint(entry *v1alpha1.Attempt, webhook *v1alpha1.Webhook) boo
 	return webhook == nil || attemptlog.IsOf(entry, signingsecret.EndpointRevision(webhook), webhook.Status.EnabledTime)
 }
 
-// outcomeOf is what a finished delivery says about its endpoint; 0: nothing.
-func outcomeOf(delivery *v1alpha1.WebhookDelivery) health.Outcome {
+// endpointOutcome is what a finished delivery says about its endpoint; 0: nothing.
+func endpointOutcome(delivery *v1alpha1.WebhookDelivery) health.Outcome {
 	switch {
 	case delivery.Status.State == v1alpha1.DeliverySucceeded:
 		return health.Succeeded

@@ -19,7 +19,7 @@ import (
 var errHeld = errors.New("delivery is held")
 
 // holdReason says why the delivery is held; "": it is not.
-func holdReason(s situation) (reason, message string) {
+func holdReason(s deliveryScope) (reason, message string) {
 	switch {
 	case s.webhook == nil:
 		return v1alpha1.ReasonWebhookNotFound, fmt.Sprintf("there is no Webhook %q in this namespace; waiting an hour for it", s.delivery.Spec.WebhookRef.Name)
@@ -47,12 +47,7 @@ func isHoldReason(reason string) bool {
 func mayHoldOrRelease(before, after *v1alpha1.Webhook) bool {
 	return before.Generation != after.Generation ||
 		before.Status.State != after.Status.State ||
-		isReady(before) != isReady(after)
-}
-
-// wasJudged reports whether a webhook was disabled, or enabled again.
-func wasJudged(before, after *v1alpha1.Webhook) bool {
-	return (before.Status.State == v1alpha1.WebhookDisabled) != (after.Status.State == v1alpha1.WebhookDisabled)
+		isWebhookReady(before) != isWebhookReady(after)
 }
 
 // holdRetryAfter applies the Retry-After of an attempt that another process made, a former

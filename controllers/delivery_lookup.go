@@ -78,7 +78,7 @@ func (r *DeliveryReconciler) readLive(ctx context.Context, key types.NamespacedN
 	if err := r.Live.Get(ctx, key, &fresh); err != nil {
 		return nil, client.IgnoreNotFound(fmt.Errorf("get webhookdelivery %s: %w", key, err))
 	}
-	strip(&fresh)
+	stripDelivery(&fresh)
 	return &fresh, nil
 }
 

@@ -26,13 +26,13 @@ const adoptRetry = time.Second
 // adopt makes the Webhook the owner of a delivery that was applied by hand, so that
 // deleting the Webhook deletes it, and a later Webhook of the same name is not taken
 // for its own; done: the pass ends here.
-func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) (result reconcile.Result, done bool, err error) {
+func (r *DeliveryReconciler) adopt(ctx context.Context, s *deliveryScope) (result reconcile.Result, done bool, err error) {
 	if metav1.GetControllerOf(s.delivery) != nil {
 		return reconcile.Result{}, false, nil
 	}
 	// The garbage collector deletes objects whose owner is gone, so the owner is read
 	// from the API server.
-	owner, err := r.readLiveWebhook(ctx, keyOf(s.webhook))
+	owner, err := r.readLiveWebhook(ctx, client.ObjectKeyFromObject(s.webhook))
 	if err != nil {
 		return reconcile.Result{}, true, err
 	}
@@ -51,18 +51,18 @@ func (r *DeliveryReconciler) adopt(ctx context.Context, s *situation) (result re
 		}
 		fallthrough // a policy's answer
 	default:
-		if !isUnreachable(err) {
-			r.pool.noteFailure(keyOf(s.delivery))
+		if !isWriteUnreachable(err) {
+			r.pool.noteFailure(client.ObjectKeyFromObject(s.delivery))
 		}
 		return reconcile.Result{}, true, fmt.Errorf("adopt webhookdelivery %s/%s: %w", s.delivery.Namespace, s.delivery.Name, err)
 	}
-	strip(adopted)
+	stripDelivery(adopted)
 	r.pending.keepWritten(adopted)
 	s.delivery = adopted
 	return reconcile.Result{}, false, nil
 }
 
-func (r *DeliveryReconciler) patchOwner(ctx context.Context, s *situation) (*v1alpha1.WebhookDelivery, error) {
+func (r *DeliveryReconciler) patchOwner(ctx context.Context, s *deliveryScope) (*v1alpha1.WebhookDelivery, error) {
 	owner := metav1.NewControllerRef(s.webhook, v1alpha1.GroupVersion.WithKind("Webhook"))
 	owner.BlockOwnerDeletion = nil
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{

@@ -8,20 +8,21 @@ import (
 	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-// payload returns the bytes to sign, checked: a delivery created by hand can carry
+// readPayload returns the bytes to sign, checked: a delivery created by hand can carry
 // any bytes, but only those in the form of published events are signed.
-func (r *DeliveryReconciler) payload(ctx context.Context, delivery *v1alpha1.WebhookDelivery) ([]byte, error) {
+func (r *DeliveryReconciler) readPayload(ctx context.Context, delivery *v1alpha1.WebhookDelivery) ([]byte, error) {
 	body := delivery.Spec.Payload
 	if body == "" { // the cache keeps small payloads only
 		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 		defer cancel()
 		var whole v1alpha1.WebhookDelivery
-		err := r.Live.Get(ctx, keyOf(delivery), &whole)
+		err := r.Live.Get(ctx, client.ObjectKeyFromObject(delivery), &whole)
 		if apierrors.IsNotFound(err) || err == nil && whole.UID != delivery.UID {
 			return nil, errHeld
 		}
@@ -32,10 +33,10 @@ func (r *DeliveryReconciler) payload(ctx context.Context, delivery *v1alpha1.Web
 	}
 	info, err := payload.Check([]byte(body))
 	if err != nil {
-		return nil, &invalidDelivery{reason: v1alpha1.ReasonPayloadInvalid, message: fmt.Sprintf("spec.payload: %v", err)}
+		return nil, &invalidPayload{reason: v1alpha1.ReasonPayloadInvalid, message: fmt.Sprintf("spec.payload: %v", err)}
 	}
 	if info.EventType != delivery.Spec.EventType {
-		return nil, &invalidDelivery{
+		return nil, &invalidPayload{
 			reason:  v1alpha1.ReasonEventTypeMismatch,
 			message: fmt.Sprintf("spec.eventType is %q and the payload's event is %q; create the delivery anew with one of them", delivery.Spec.EventType, info.EventType),
 		}
@@ -43,10 +44,10 @@ func (r *DeliveryReconciler) payload(ctx context.Context, delivery *v1alpha1.Web
 	return []byte(body), nil
 }
 
-// invalidDelivery says that a delivery must never be signed.
-type invalidDelivery struct{ reason, message string }
+// invalidPayload says that a delivery must never be signed.
+type invalidPayload struct{ reason, message string }
 
-func (e *invalidDelivery) Error() string { return e.message }
+func (e *invalidPayload) Error() string { return e.message }
 
 // payloadBytes is the size of a delivery's payload, also of a stripped one.
 func payloadBytes(delivery *v1alpha1.WebhookDelivery) int64 {

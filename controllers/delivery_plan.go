@@ -25,7 +25,7 @@ type plan struct {
 }
 
 // nextPlan decides what to do with a delivery whose status is up to date.
-func nextPlan(s situation) plan {
+func nextPlan(s deliveryScope) plan {
 	status := &s.delivery.Status
 	queued := s.phase == attempt.Queued
 	start := plan{start: !queued, number: int(status.Attempts) + 1}
@@ -42,9 +42,9 @@ func nextPlan(s situation) plan {
 	case isFinished(status.State):
 		return plan{withdraw: queued}
 	}
-	end := deadline(s.delivery, s.webhook)
+	end := deliveryDeadline(s.delivery, s.webhook)
 	if isHandedOver(s) {
-		return plan{withdraw: queued, lookAgain: earliest(end, notBefore(s.delivery))}
+		return plan{withdraw: queued, lookAgain: earliest(end, handOverEnd(s.delivery))}
 	}
 	if reason, _ := holdReason(s); reason != "" {
 		at := end

@@ -51,8 +51,8 @@ func (r *DeliveryReconciler) enqueueOutcome(delivery types.NamespacedName) {
 	}
 }
 
-// admitNext ends the admissions of a delivery and enqueues those that waited for them.
-func (r *DeliveryReconciler) admitNext(delivery types.NamespacedName) {
+// enqueueAdmitted ends the admissions of a delivery and enqueues those that waited for them.
+func (r *DeliveryReconciler) enqueueAdmitted(delivery types.NamespacedName) {
 	for _, p := range []*fairAdmission{r.outcomeAdmission, r.slowOutcomeAdmission} {
 		if next, ok := p.release(delivery); ok {
 			r.enqueueOutcome(next)
@@ -60,7 +60,7 @@ func (r *DeliveryReconciler) admitNext(delivery types.NamespacedName) {
 	}
 	if next, ok := r.releasedAdmission.release(delivery); ok {
 		if queue := r.queue.Load(); queue != nil {
-			enqueue(queue, next)
+			enqueueDelivery(queue, next)
 		}
 	}
 }
@@ -70,19 +70,19 @@ func (r *DeliveryReconciler) enqueueDeliveries(ctx context.Context, webhook *v1a
 	err := r.Deliveries.List(ctx, &list, client.InNamespace(webhook.Namespace),
 		client.MatchingFields{v1alpha1.FieldWebhookName: webhook.Name}, client.UnsafeDisableDeepCopy)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "list deliveries of a webhook that changed", "webhook", keyOf(webhook))
+		ctrl.LoggerFrom(ctx).Error(err, "list deliveries of a webhook that changed", "webhook", client.ObjectKeyFromObject(webhook))
 		return
 	}
 	for i := range list.Items {
 		if !isFinished(list.Items[i].Status.State) {
-			if key := keyOf(&list.Items[i]); r.releasedAdmission.admit(key) {
-				enqueue(q, key)
+			if key := client.ObjectKeyFromObject(&list.Items[i]); r.releasedAdmission.admit(key) {
+				enqueueDelivery(q, key)
 			}
 		}
 	}
 }
 
-func enqueue(q workqueue.TypedRateLimitingInterface[reconcile.Request], key types.NamespacedName) {
+func enqueueDelivery(q workqueue.TypedRateLimitingInterface[reconcile.Request], key types.NamespacedName) {
 	request := reconcile.Request{NamespacedName: key}
 	if prioritised, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
 		prioritised.AddWithOpts(priorityqueue.AddOpts{Priority: new(priorityNormal)}, request)

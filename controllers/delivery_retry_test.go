@@ -145,7 +145,7 @@ func TestRetryByHandInEveryState(t *testing.T) {
 // TestRetryRefusedWhileQueued: a retry by hand waits for its turn when its
 // webhook is suspended. It is refused and leaves the queue.
 func TestRetryRefusedWhileQueued(t *testing.T) {
-	s := situation{delivery: someDelivery(asked("now")), webhook: someWebhook(), phase: attempt.Queued, now: at(hour)}
+	s := deliveryScope{delivery: someDelivery(asked("now")), webhook: someWebhook(), phase: attempt.Queued, now: at(hour)}
 	s.delivery.Status = v1alpha1.WebhookDeliveryStatus{State: v1alpha1.DeliveryFailed, Attempts: 5, CompletionTime: micro(minute)}
 	same(t, nextPlan(s), plan{number: 6})
 	s.webhook.Spec.Suspend = true

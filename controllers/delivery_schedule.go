@@ -17,7 +17,7 @@ const maxRetryWait = retry.MaxTimeout + 2*retry.MaxDelay
 
 // dueTime is when the next attempt may start after those that a status shows; zero: at
 // once. See handedOver for the first one.
-func dueTime(s situation, status *v1alpha1.WebhookDeliveryStatus) time.Time {
+func dueTime(s deliveryScope, status *v1alpha1.WebhookDeliveryStatus) time.Time {
 	if status.NextAttemptTime == nil {
 		return time.Time{}
 	}
@@ -38,7 +38,7 @@ func dueTime(s situation, status *v1alpha1.WebhookDeliveryStatus) time.Time {
 
 // nextAttemptTime is when the retry policy, and a Retry-After of the present endpoint, allow
 // the attempt after this one; zero: the policy has been shortened and allows none.
-func nextAttemptTime(s situation, entry *v1alpha1.Attempt) time.Time {
+func nextAttemptTime(s deliveryScope, entry *v1alpha1.Attempt) time.Time {
 	var notBefore time.Time
 	if entry.RetryAfterTime != nil && isOfCurrentEndpoint(entry, s.webhook) {
 		notBefore = entry.RetryAfterTime.Time
@@ -48,7 +48,7 @@ func nextAttemptTime(s situation, entry *v1alpha1.Attempt) time.Time {
 	return next.UTC().Truncate(time.Microsecond)
 }
 
-func deadline(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) time.Time {
+func deliveryDeadline(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.Webhook) time.Time {
 	return acceptedTime(delivery).Add(settings.Deadline(webhook))
 }
 

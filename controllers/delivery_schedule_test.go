@@ -263,18 +263,18 @@ func TestHandOver(t *testing.T) {
 }
 
 func TestNothingIsWrittenBeforeTheHandOver(t *testing.T) {
-	for name, change := range map[string]func(*situation){
-		"suspended": func(s *situation) { s.webhook.Spec.Suspend = true },
-		"disabled":  func(s *situation) { s.disabled = true },
-		"without a secret": func(s *situation) {
+	for name, change := range map[string]func(*deliveryScope){
+		"suspended": func(s *deliveryScope) { s.webhook.Spec.Suspend = true },
+		"disabled":  func(s *deliveryScope) { s.disabled = true },
+		"without a secret": func(s *deliveryScope) {
 			s.signingProblem = &signingsecret.Problem{Message: "not found", LookAgain: at(minute)}
 		},
-		"without a webhook":       func(s *situation) { s.webhook = nil },
-		"with a webhook replaced": func(s *situation) { s.webhook.UID = "webhook-2" },
-		"asked for":               func(s *situation) { asked("now")(s.delivery) },
+		"without a webhook":       func(s *deliveryScope) { s.webhook = nil },
+		"with a webhook replaced": func(s *deliveryScope) { s.webhook.UID = "webhook-2" },
+		"asked for":               func(s *deliveryScope) { asked("now")(s.delivery) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := situation{delivery: someDelivery(), webhook: someWebhook(), now: at(second)}
+			s := deliveryScope{delivery: someDelivery(), webhook: someWebhook(), now: at(second)}
 			s.delivery.Spec.NotBefore = micro(15 * second)
 			change(&s)
 			same(t, *nextDeliveryStatus(s), v1alpha1.WebhookDeliveryStatus{})

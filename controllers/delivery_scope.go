@@ -13,8 +13,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// situation is all that a decision about one delivery depends on.
-type situation struct {
+// deliveryScope is all that a decision about one delivery depends on.
+type deliveryScope struct {
 	delivery       *v1alpha1.WebhookDelivery
 	webhook        *v1alpha1.Webhook      // nil: not found
 	disabled       bool                   // by the webhook's status or by observations since
@@ -28,12 +28,12 @@ type situation struct {
 }
 
 // gather collects all that a decision depends on; nil: nothing to decide.
-func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedName) (*situation, error) {
+func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedName) (*deliveryScope, error) {
 	delivery, webhook, err := r.lookup(ctx, key)
 	if err != nil || delivery == nil {
 		return nil, err
 	}
-	s := &situation{delivery: delivery, webhook: webhook, now: r.Now()}
+	s := &deliveryScope{delivery: delivery, webhook: webhook, now: r.Now()}
 	if webhook != nil {
 		s.disabled = r.Observations.Disabled(webhook)
 		s.signingProblem = r.Secrets.Problem(webhook)
@@ -58,10 +58,10 @@ func (r *DeliveryReconciler) gather(ctx context.Context, key types.NamespacedNam
 }
 
 // hasAttempt reports whether the pass has the outcome of an attempt to write.
-func (s *situation) hasAttempt() bool { return s.outcome != nil && s.outcome.Err == nil }
+func (s *deliveryScope) hasAttempt() bool { return s.outcome != nil && s.outcome.Err == nil }
 
 // attemptNote is the note that preparing the attempt left with its outcome.
-func (s *situation) attemptNote() (attemptNote, bool) {
+func (s *deliveryScope) attemptNote() (attemptNote, bool) {
 	if !s.hasAttempt() {
 		return attemptNote{}, false
 	}
@@ -71,7 +71,7 @@ func (s *situation) attemptNote() (attemptNote, bool) {
 
 // isSameEndpoint reports whether the outcome of the latest attempt is about the
 // webhook's present endpoint, and not about a url that it had when the attempt started.
-func (s *situation) isSameEndpoint(written *v1alpha1.WebhookDelivery) bool {
+func (s *deliveryScope) isSameEndpoint(written *v1alpha1.WebhookDelivery) bool {
 	if note, ok := s.attemptNote(); ok && note.webhook.UID != s.webhook.UID {
 		return false
 	}

@@ -46,7 +46,7 @@ type story struct {
 // the runner do, with a clock that jumps: nothing but fold and next decides.
 type simulation struct {
 	t       *testing.T
-	s       situation
+	s       deliveryScope
 	answers []answer // the last one for ever
 	flight  *answer
 	number  int
@@ -156,7 +156,7 @@ func (l *simulation) story() story {
 
 // newLife is that of someDelivery to someWebhook.
 func newLife(t *testing.T, answers ...answer) *simulation {
-	return &simulation{t: t, s: situation{delivery: someDelivery(), webhook: someWebhook()}, answers: answers}
+	return &simulation{t: t, s: deliveryScope{delivery: someDelivery(), webhook: someWebhook()}, answers: answers}
 }
 
 var (

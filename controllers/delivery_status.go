@@ -20,8 +20,8 @@ import (
 
 // nextDeliveryStatus returns the status that the facts ask for. It equals the present
 // status if there is nothing to write.
-func nextDeliveryStatus(s situation) *v1alpha1.WebhookDeliveryStatus {
-	b := deliveryStatusBuilder{situation: s, status: s.delivery.Status.DeepCopy()}
+func nextDeliveryStatus(s deliveryScope) *v1alpha1.WebhookDeliveryStatus {
+	b := deliveryStatusBuilder{deliveryScope: s, status: s.delivery.Status.DeepCopy()}
 	b.addAttempts()
 	switch {
 	case b.isFinished():
@@ -31,7 +31,7 @@ func nextDeliveryStatus(s situation) *v1alpha1.WebhookDeliveryStatus {
 		b.failIfHopeless()
 		if !b.isFinished() {
 			b.advanceNextAttempt()
-			b.setHoldReason()
+			b.setHoldCondition()
 		}
 	}
 	return b.status
@@ -39,7 +39,7 @@ func nextDeliveryStatus(s situation) *v1alpha1.WebhookDeliveryStatus {
 
 // deliveryStatusBuilder carries the status while nextDeliveryStatus computes it.
 type deliveryStatusBuilder struct {
-	situation
+	deliveryScope
 	status *v1alpha1.WebhookDeliveryStatus
 }
 
@@ -58,12 +58,12 @@ func (b *deliveryStatusBuilder) addAttempts() {
 	if b.outcome == nil {
 		return
 	}
-	if bad, ok := errors.AsType[*invalidDelivery](b.outcome.Err); ok {
+	if bad, ok := errors.AsType[*invalidPayload](b.outcome.Err); ok {
 		b.fail(bad.reason, bad.message)
 		b.handleRetry()
 	}
 	if b.outcome.Err == nil && b.outcome.Number > int(b.status.Attempts) {
-		b.addAttempt(logEntry(*b.outcome), b.outcome.Result.Reason)
+		b.addAttempt(attemptLogEntry(*b.outcome), b.outcome.Result.Reason)
 	}
 }
 
@@ -83,7 +83,7 @@ func (b *deliveryStatusBuilder) addAttempt(entry v1alpha1.Attempt, reason dispat
 	b.status.ErrorMessage = entry.Message
 	b.status.LastAttemptTime = new(entry.StartTime)
 	b.setNextAttempt(time.Time{})
-	b.status.AttemptLog = appendAttempt(b.status.AttemptLog, entry)
+	b.status.AttemptLog = appendAttemptLog(b.status.AttemptLog, entry)
 	b.handleRetry()
 
 	switch {
@@ -99,7 +99,7 @@ func (b *deliveryStatusBuilder) addAttempt(entry v1alpha1.Attempt, reason dispat
 		b.finish(v1alpha1.DeliveryFailed, metav1.ConditionFalse, why, entry.Message, ended)
 	default:
 		b.status.State = v1alpha1.DeliveryRetrying
-		b.setNextAttempt(nextAttemptTime(b.situation, &entry))
+		b.setNextAttempt(nextAttemptTime(b.deliveryScope, &entry))
 		b.setCondition(metav1.ConditionUnknown, v1alpha1.ReasonRetryScheduled, entry.Message)
 	}
 }
@@ -117,7 +117,7 @@ func (b *deliveryStatusBuilder) setNextAttempt(next time.Time) {
 // delayed it is no longer the webhook's. An attempt that is due at once is not
 // written twice.
 func (b *deliveryStatusBuilder) advanceNextAttempt() {
-	if due := dueTime(b.situation, b.status); due.After(b.now) && due.Before(b.status.NextAttemptTime.Time) {
+	if due := dueTime(b.deliveryScope, b.status); due.After(b.now) && due.Before(b.status.NextAttemptTime.Time) {
 		b.setNextAttempt(due)
 	}
 }
@@ -132,15 +132,15 @@ func (b *deliveryStatusBuilder) failIfHopeless() {
 		b.fail(v1alpha1.ReasonWebhookNotFound, fmt.Sprintf("there is no Webhook %q in this namespace, an hour after the delivery was made", b.delivery.Spec.WebhookRef.Name))
 	case b.webhook != nil && ownedByAnother(b.delivery, b.webhook):
 		b.fail(v1alpha1.ReasonWebhookReplaced, fmt.Sprintf("Webhook %q was deleted and made anew; this delivery was made for the old one", b.delivery.Spec.WebhookRef.Name))
-	case !b.now.Before(deadline(b.delivery, b.webhook)):
+	case !b.now.Before(deliveryDeadline(b.delivery, b.webhook)):
 		b.fail(v1alpha1.ReasonDeadlineExceeded, fmt.Sprintf("not delivered within %s", settings.Deadline(b.webhook)))
 	}
 }
 
-// setHoldReason says in the condition why the delivery is held, and takes that back
+// setHoldCondition says in the condition why the delivery is held, and takes that back
 // when it no longer is.
-func (b *deliveryStatusBuilder) setHoldReason() {
-	if reason, message := holdReason(b.situation); reason != "" {
+func (b *deliveryStatusBuilder) setHoldCondition() {
+	if reason, message := holdReason(b.deliveryScope); reason != "" {
 		b.setWaiting(reason, message)
 		return
 	}
@@ -163,8 +163,8 @@ func (b *deliveryStatusBuilder) setWaiting(reason, message string) {
 // refuseRetry marks a retry request that cannot be carried out as handled, with the
 // reason in status.errorMessage.
 func (b *deliveryStatusBuilder) refuseRetry() {
-	if b.status.State == v1alpha1.DeliveryFailed && isEmpty(b.delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation) {
-		b.status.ErrorMessage = "retry refused: " + emptyRequest(v1alpha1.RetryRequestedAtAnnotation)
+	if b.status.State == v1alpha1.DeliveryFailed && isEmptyRequest(b.delivery.Annotations, v1alpha1.RetryRequestedAtAnnotation) {
+		b.status.ErrorMessage = "retry refused: " + emptyRequestMessage(v1alpha1.RetryRequestedAtAnnotation)
 		return
 	}
 	if !retryRequested(b.delivery, b.status) || b.phase == attempt.UnderWay {
@@ -230,7 +230,7 @@ func retryRequested(delivery *v1alpha1.WebhookDelivery, status *v1alpha1.Webhook
 }
 
 func succeededReason(delivery *v1alpha1.WebhookDelivery) string {
-	if condition := findCondition(delivery.Status.Conditions, v1alpha1.ConditionSucceeded); condition != nil {
+	if condition := meta.FindStatusCondition(delivery.Status.Conditions, v1alpha1.ConditionSucceeded); condition != nil {
 		return condition.Reason
 	}
 	return ""

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -28,7 +29,7 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 			if !e.IsInInitialList {
 				r.Observations.DeliveryArrived(types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Spec.WebhookRef.Name})
 			}
-			enqueue(q, keyOf(e.Object))
+			enqueueDelivery(q, client.ObjectKeyFromObject(e.Object))
 		},
 		UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*v1alpha1.WebhookDelivery], q queue) {
 			if hasUndecidedAttempt(&e.ObjectNew.Status) {
@@ -38,13 +39,13 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 				r.Runner.Acknowledge(e.ObjectNew.UID, attempt.Ack{Attempts: int(e.ObjectNew.Status.Attempts), Cached: true})
 				return
 			}
-			enqueue(q, keyOf(e.ObjectNew))
+			enqueueDelivery(q, client.ObjectKeyFromObject(e.ObjectNew))
 		},
 		// Deleted, or Succeeded and so out of the cache: in both cases the delivery is
 		// over.
 		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1alpha1.WebhookDelivery], q queue) {
 			if r.pending.unconfirmedBefore(e.Object) != nil {
-				enqueue(q, keyOf(e.Object))
+				enqueueDelivery(q, client.ObjectKeyFromObject(e.Object))
 				return
 			}
 			r.Runner.Acknowledge(e.Object.UID, attempt.Ack{Gone: true})
@@ -60,7 +61,7 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 	return handler.TypedFuncs[*v1alpha1.Webhook, reconcile.Request]{
 		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*v1alpha1.Webhook], q queue) {
 			if until, now := e.Object.Status.RetryAfterTime, r.Now(); until != nil && until.After(now) && !endpointChanged(e.Object) {
-				r.Runner.Hold(keyOf(e.Object), retry.BoundRetryAfter(until.Time, now))
+				r.Runner.Hold(client.ObjectKeyFromObject(e.Object), retry.BoundRetryAfter(until.Time, now))
 			}
 			if !e.IsInInitialList {
 				r.enqueueDeliveries(ctx, e.Object, q)
@@ -71,9 +72,9 @@ func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1
 				return
 			}
 			if signingsecret.EndpointRevision(e.ObjectOld) != signingsecret.EndpointRevision(e.ObjectNew) {
-				r.Runner.Reset(keyOf(e.ObjectNew), attempt.WebhookChange{Destination: destination.Parse(e.ObjectNew.Spec.URL)})
+				r.Runner.Reset(client.ObjectKeyFromObject(e.ObjectNew), attempt.WebhookChange{Destination: destination.Parse(e.ObjectNew.Spec.URL)})
 			}
-			r.Runner.Reset(keyOf(e.ObjectNew), attempt.WebhookChange{Judged: wasJudged(e.ObjectOld, e.ObjectNew)})
+			r.Runner.Reset(client.ObjectKeyFromObject(e.ObjectNew), attempt.WebhookChange{Judged: isWebhookDisabled(e.ObjectOld) != isWebhookDisabled(e.ObjectNew)})
 			r.enqueueDeliveries(ctx, e.ObjectNew, q)
 		},
 		DeleteFunc: func(ctx context.Context, e event.TypedDeleteEvent[*v1alpha1.Webhook], q queue) {

@@ -24,7 +24,7 @@ const maxUnrecorded = 1e9
 // writeStatus makes the one status write of a pass and, once the API server has
 // acknowledged it, accounts for it; done is false if the pass goes on with the object
 // as written.
-func (r *DeliveryReconciler) writeStatus(ctx context.Context, s *situation, status *v1alpha1.WebhookDeliveryStatus) (reconcile.Result, bool, error) {
+func (r *DeliveryReconciler) writeStatus(ctx context.Context, s *deliveryScope, status *v1alpha1.WebhookDeliveryStatus) (reconcile.Result, bool, error) {
 	before := s.delivery
 	r.pending.markUnconfirmed(before) // until the API server answers; the watch event can come first
 	written, err := r.updateStatus(ctx, before, status)
@@ -48,7 +48,7 @@ func (r *DeliveryReconciler) writeStatus(ctx context.Context, s *situation, stat
 }
 
 // settleAttempt frees the unsettled slot of an attempt whose outcome is written.
-func (r *DeliveryReconciler) settleAttempt(s *situation, status *v1alpha1.WebhookDeliveryStatus) {
+func (r *DeliveryReconciler) settleAttempt(s *deliveryScope, status *v1alpha1.WebhookDeliveryStatus) {
 	switch {
 	case s.outcome == nil:
 		return
@@ -74,6 +74,6 @@ func (r *DeliveryReconciler) updateStatus(ctx context.Context, delivery *v1alpha
 	if err != nil {
 		return nil, err
 	}
-	strip(out)
+	stripDelivery(out)
 	return out, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -31,9 +32,9 @@ const (
 	overtakenRetryMin = time.Millisecond
 )
 
-// isRefusal reports whether the API server, or an admission policy, refused a write
+// isWriteRefusal reports whether the API server, or an admission policy, refused a write
 // rather than failed to do it. A policy can answer with any code.
-func isRefusal(err error) bool {
+func isWriteRefusal(err error) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
 		return false
@@ -43,7 +44,7 @@ func isRefusal(err error) bool {
 }
 
 // handleWriteError decides how a pass goes on after its status write failed.
-func (r *DeliveryReconciler) handleWriteError(ctx context.Context, s *situation, status *v1alpha1.WebhookDeliveryStatus, err error) (reconcile.Result, bool, error) {
+func (r *DeliveryReconciler) handleWriteError(ctx context.Context, s *deliveryScope, status *v1alpha1.WebhookDeliveryStatus, err error) (reconcile.Result, bool, error) {
 	before := s.delivery
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		result, settled, readErr := r.reread(ctx, before)
@@ -51,14 +52,14 @@ func (r *DeliveryReconciler) handleWriteError(ctx context.Context, s *situation,
 			return result, true, readErr
 		}
 	}
-	if isRefusal(err) && r.pending.unconfirmedBefore(before) == before {
+	if isWriteRefusal(err) && r.pending.unconfirmedBefore(before) == before {
 		r.pending.confirm(before) // it was not written, and no earlier write is unconfirmed
 	}
 	r.noteWriteError(before, err)
 	failure := fmt.Errorf("write status of webhookdelivery %s/%s: %w", before.Namespace, before.Name, err)
 	switch {
-	case denial.IsTooLarge(err), s.deferred != nil && isRefusal(err):
-	case isRefusal(err) && r.pending.refusedFor(before.UID, s.now) >= refusedGrace:
+	case denial.IsTooLarge(err), s.deferred != nil && isWriteRefusal(err):
+	case isWriteRefusal(err) && r.pending.refusedFor(before.UID, s.now) >= refusedGrace:
 	default:
 		return reconcile.Result{Priority: new(priorityOutcome)}, true, failure
 	}
@@ -79,10 +80,10 @@ func (r *DeliveryReconciler) handleWriteError(ctx context.Context, s *situation,
 func (r *DeliveryReconciler) noteWriteError(delivery *v1alpha1.WebhookDelivery, err error) {
 	result := "failed"
 	switch {
-	case denial.IsTooLarge(err) || isRefusal(err) && r.pending.deferredStatus(delivery.UID) != nil:
+	case denial.IsTooLarge(err) || isWriteRefusal(err) && r.pending.deferredStatus(delivery.UID) != nil:
 		r.Metrics.statusWrite("refused")
 		return // it is about this delivery alone
-	case isRefusal(err):
+	case isWriteRefusal(err):
 		result = "refused"
 	}
 	r.Metrics.statusWrite(result)
@@ -90,14 +91,14 @@ func (r *DeliveryReconciler) noteWriteError(delivery *v1alpha1.WebhookDelivery, 
 	if _, answered := errors.AsType[*apierrors.StatusError](err); answered {
 		write = attempt.WriteRefused
 	}
-	if isUnreachable(err) {
+	if isWriteUnreachable(err) {
 		write = attempt.WriteUnreachable
 	}
 	r.Runner.PlatformHealth(delivery.Namespace, write)
 	if write == attempt.WriteUnreachable {
 		return
 	}
-	r.pool.noteFailure(keyOf(delivery))
+	r.pool.noteFailure(client.ObjectKeyFromObject(delivery))
 }
 
 // reread reads the object after a write that conflicted. If another client has written
@@ -105,7 +106,7 @@ func (r *DeliveryReconciler) noteWriteError(delivery *v1alpha1.WebhookDelivery, 
 // done is false if the object is unchanged: a policy refused the write, with the code
 // of a conflict or of an object that is gone.
 func (r *DeliveryReconciler) reread(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (result reconcile.Result, done bool, err error) {
-	fresh, err := r.readLive(ctx, keyOf(delivery))
+	fresh, err := r.readLive(ctx, client.ObjectKeyFromObject(delivery))
 	switch {
 	case err != nil:
 		return reconcile.Result{}, false, fmt.Errorf("after a write that did not meet it: %w", err)
@@ -123,9 +124,9 @@ func (r *DeliveryReconciler) reread(ctx context.Context, delivery *v1alpha1.Webh
 	return reconcile.Result{RequeueAfter: wait, Priority: new(priorityOutcome)}, true, nil
 }
 
-// isUnreachable reports whether a request got no answer because the API server could
+// isWriteUnreachable reports whether a request got no answer because the API server could
 // not be reached: that says nothing about one namespace.
-func isUnreachable(err error) bool {
+func isWriteUnreachable(err error) bool {
 	_, answered := errors.AsType[*apierrors.StatusError](err)
 	return err != nil && !answered && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
 }

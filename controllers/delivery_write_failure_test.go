@@ -163,7 +163,7 @@ func TestStatusThatTheAPIServerRefuses(t *testing.T) {
 				b.refusal = tt.refusal
 				var unsettled, kept []int
 				for _, for_ := range []time.Duration{second, 9 * second, 110 * second, 3 * minute} {
-					b.work(t, keyOf(delivery), for_)
+					b.work(t, client.ObjectKeyFromObject(delivery), for_)
 					unsettled, kept = append(unsettled, b.Runner.Stats().Unsettled), append(kept, b.Runner.Stats().Unwritten-b.Runner.Stats().Unprepared)
 				}
 				same(t, unsettled, tt.unsettled)
@@ -173,8 +173,8 @@ func TestStatusThatTheAPIServerRefuses(t *testing.T) {
 				}
 				same(t, b.sent, []int{1})
 				b.refusal = nil
-				b.work(t, keyOf(delivery), minute)
-				if err := b.api.Get(t.Context(), keyOf(delivery), delivery); err != nil {
+				b.work(t, client.ObjectKeyFromObject(delivery), minute)
+				if err := b.api.Get(t.Context(), client.ObjectKeyFromObject(delivery), delivery); err != nil {
 					t.Fatal(err)
 				}
 				same(t, []any{delivery.Status.State, delivery.Status.Attempts, b.Runner.Stats().Unsettled}, []any{v1alpha1.DeliverySucceeded, int32(1), 0})

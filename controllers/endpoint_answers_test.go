@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/test/receiver"
@@ -137,7 +138,7 @@ var _ = Describe("The answer of an endpoint", func() {
 		}))
 		Eventually(state(ctx, delivery)).Should(Equal("Retrying RetryScheduled 1"))
 		// The status shows a moment before its writer hears that it is written.
-		Eventually(func() time.Time { return o.runner.HoldUntil(keyOf(webhook)) }).Should(BeTemporally("~", until, time.Millisecond))
+		Eventually(func() time.Time { return o.runner.HoldUntil(client.ObjectKeyFromObject(webhook)) }).Should(BeTemporally("~", until, time.Millisecond))
 		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 2"))
 		Expect(cluster.receiver.Received("/" + namespace)[0].At).To(BeTemporally(">=", until))
 	}, SpecTimeout(soon))

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
@@ -21,13 +22,13 @@ import (
 const eternity = 1e6 * hour
 
 func TestForgedTimesPostponeNothing(t *testing.T) {
-	s := situation{now: at(0), webhook: someWebhook()}
+	s := deliveryScope{now: at(0), webhook: someWebhook()}
 	s.delivery = someDelivery(func(d *v1alpha1.WebhookDelivery) { d.Spec.NotBefore = micro(eternity) })
 	same(t, nextPlan(s), plan{lookAgain: at(hour)})
 	s.now = at(hour)
 	same(t, nextPlan(s), plan{start: true, number: 1, lookAgain: at(72 * hour)})
 
-	s = situation{now: at(0), webhook: someWebhook(func(w *v1alpha1.Webhook) { w.Spec.DeliveryDeadline = duration(720 * hour) })}
+	s = deliveryScope{now: at(0), webhook: someWebhook(func(w *v1alpha1.Webhook) { w.Spec.DeliveryDeadline = duration(720 * hour) })}
 	s.delivery = someDelivery(func(d *v1alpha1.WebhookDelivery) {
 		d.Status.State, d.Status.Attempts = v1alpha1.DeliveryRetrying, 1
 		d.Status.LastAttemptTime, d.Status.NextAttemptTime = micro(0), micro(eternity)
@@ -39,7 +40,7 @@ func TestForgedTimesPostponeNothing(t *testing.T) {
 
 // The next one would have no number: it would be made again and again.
 func TestADeliveryThatHasHadAllAttemptsThereAreFails(t *testing.T) {
-	s := situation{now: at(0), webhook: someWebhook()}
+	s := deliveryScope{now: at(0), webhook: someWebhook()}
 	s.delivery = someDelivery(func(d *v1alpha1.WebhookDelivery) {
 		d.Status.State, d.Status.Attempts = v1alpha1.DeliveryRetrying, math.MaxInt32
 	})
@@ -83,7 +84,7 @@ var _ = Describe("A Retry-After in the status of a delivery", func() {
 
 	It("holds its webhook for an hour at most", func(ctx SpecContext) {
 		handled(ctx, create(ctx, newDeliveryIn(namespace, "a", owned(webhook), forged())))
-		Expect(o.runner.HoldUntil(keyOf(webhook))).To(BeTemporally("~", time.Now().Add(time.Hour), time.Minute))
+		Expect(o.runner.HoldUntil(client.ObjectKeyFromObject(webhook))).To(BeTemporally("~", time.Now().Add(time.Hour), time.Minute))
 	}, SpecTimeout(soon))
 
 	for about, change := range map[string]func(*v1alpha1.WebhookDelivery){
@@ -93,7 +94,7 @@ var _ = Describe("A Retry-After in the status of a delivery", func() {
 	} {
 		It("holds nothing if "+about, func(ctx SpecContext) {
 			handled(ctx, create(ctx, newDeliveryIn(namespace, "a", owned(webhook), forged(change))))
-			Expect(o.runner.HoldUntil(keyOf(webhook))).To(BeZero())
+			Expect(o.runner.HoldUntil(client.ObjectKeyFromObject(webhook))).To(BeZero())
 			Expect(o.runner.Stats().Held).To(BeZero(), "webhooks that do not exist included")
 			Eventually(state(ctx, create(ctx, newDeliveryIn(namespace, "b")))).Should(Equal("Succeeded Delivered 1"))
 		}, SpecTimeout(soon))
@@ -135,6 +136,6 @@ var _ = Describe("A first attempt to the former url", func() {
 })
 
 func TestAnAttemptSaysWhichEndpointItWentTo(t *testing.T) {
-	made := logEntry(attempt.Outcome{Number: 1, Note: attemptNote{revision: "b"}})
+	made := attemptLogEntry(attempt.Outcome{Number: 1, Note: attemptNote{revision: "b"}})
 	same(t, made.EndpointRevision, "b")
 }

@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
@@ -75,7 +76,7 @@ var _ = Describe("A tenant who may create deliveries", func() {
 	}, SpecTimeout(soon))
 
 	It("postpones no deadline by spec.acceptedTime", func() {
-		s := situation{delivery: someDelivery(), webhook: someWebhook(), now: at(73 * hour)}
+		s := deliveryScope{delivery: someDelivery(), webhook: someWebhook(), now: at(73 * hour)}
 		s.delivery.Spec.AcceptedTime = micro(1e6 * hour)
 		s.delivery.Spec.NotBefore = micro(1e6 * hour)
 		Expect(nextDeliveryStatus(s).State).To(Equal(v1alpha1.DeliveryFailed))
@@ -113,7 +114,7 @@ var _ = Describe("A tenant who may create deliveries", func() {
 			d.Labels = map[string]string{"example.com/a": "b", v1alpha1.OriginLabel: v1alpha1.OriginGateway}
 		}))
 		var cached v1alpha1.WebhookDelivery
-		Eventually(func() error { return o.cache.Get(ctx, keyOf(delivery), &cached) }).Should(Succeed())
+		Eventually(func() error { return o.cache.Get(ctx, client.ObjectKeyFromObject(delivery), &cached) }).Should(Succeed())
 		text, err := json.Marshal(cached)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(len(text)).To(BeNumerically("<", 2000))

@@ -72,9 +72,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-// webhookLabel is "" for a webhook that does not exist: its series would never be
+// webhookMetricLabel is "" for a webhook that does not exist: its series would never be
 // dropped, and any number of them could be made by creating deliveries.
-func webhookLabel(webhook *v1alpha1.Webhook) string {
+func webhookMetricLabel(webhook *v1alpha1.Webhook) string {
 	if webhook == nil {
 		return ""
 	}
@@ -86,7 +86,7 @@ func (m *Metrics) attempt(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.
 	if result.StatusCode > 0 {
 		class = strconv.Itoa(result.StatusCode/100) + "xx"
 	}
-	m.attempts.WithLabelValues(delivery.Namespace, webhookLabel(webhook), class, string(result.Reason)).Inc()
+	m.attempts.WithLabelValues(delivery.Namespace, webhookMetricLabel(webhook), class, string(result.Reason)).Inc()
 	outcome := "failed"
 	if result.Succeeded() {
 		outcome = "succeeded"
@@ -105,7 +105,7 @@ func (m *Metrics) finished(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1
 	if delivery.Status.State == v1alpha1.DeliverySucceeded {
 		outcome = "succeeded"
 	}
-	m.deliveries.WithLabelValues(delivery.Namespace, webhookLabel(webhook), outcome, succeededReason(delivery)).Inc()
+	m.deliveries.WithLabelValues(delivery.Namespace, webhookMetricLabel(webhook), outcome, succeededReason(delivery)).Inc()
 }
 
 func (m *Metrics) statusWrite(result string) { m.statusWrites.WithLabelValues(result).Inc() }

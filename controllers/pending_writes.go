@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
@@ -93,7 +94,7 @@ func (p *pendingWrites) newest(cached *v1alpha1.WebhookDelivery) (delivery *v1al
 	if !ok {
 		return cached, true
 	}
-	if newer(written.ResourceVersion, cached.ResourceVersion) {
+	if isNewerWrite(written.ResourceVersion, cached.ResourceVersion) {
 		return written.DeepCopy(), false
 	}
 	delete(p.written, cached.UID)
@@ -109,7 +110,7 @@ func (p *pendingWrites) isEcho(uid types.UID, resourceVersion string) bool {
 	if !ok {
 		return false
 	}
-	if newer(written.ResourceVersion, resourceVersion) {
+	if isNewerWrite(written.ResourceVersion, resourceVersion) {
 		return true // older than the object that we acted on
 	}
 	delete(p.written, uid)
@@ -136,8 +137,8 @@ func (p *pendingWrites) drop(uid types.UID) {
 func (p *pendingWrites) markUnconfirmed(before *v1alpha1.WebhookDelivery) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if known, ok := p.unconfirmed[keyOf(before)]; !ok || known.UID != before.UID {
-		p.unconfirmed[keyOf(before)] = before
+	if known, ok := p.unconfirmed[client.ObjectKeyFromObject(before)]; !ok || known.UID != before.UID {
+		p.unconfirmed[client.ObjectKeyFromObject(before)] = before
 	}
 }
 
@@ -153,7 +154,7 @@ func (p *pendingWrites) hasUnconfirmed(key types.NamespacedName) bool {
 func (p *pendingWrites) unconfirmedBefore(delivery *v1alpha1.WebhookDelivery) *v1alpha1.WebhookDelivery {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if before, ok := p.unconfirmed[keyOf(delivery)]; ok && before.UID == delivery.UID {
+	if before, ok := p.unconfirmed[client.ObjectKeyFromObject(delivery)]; ok && before.UID == delivery.UID {
 		return before
 	}
 	return nil
@@ -163,8 +164,8 @@ func (p *pendingWrites) unconfirmedBefore(delivery *v1alpha1.WebhookDelivery) *v
 func (p *pendingWrites) confirm(delivery *v1alpha1.WebhookDelivery) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if before, ok := p.unconfirmed[keyOf(delivery)]; ok && before.UID == delivery.UID {
-		delete(p.unconfirmed, keyOf(delivery))
+	if before, ok := p.unconfirmed[client.ObjectKeyFromObject(delivery)]; ok && before.UID == delivery.UID {
+		delete(p.unconfirmed, client.ObjectKeyFromObject(delivery))
 	}
 }
 
@@ -181,9 +182,9 @@ func (p *pendingWrites) confirmGone(key types.NamespacedName, live *v1alpha1.Web
 	return before.UID
 }
 
-// newer compares resource versions, which are comparable numbers within one
+// isNewerWrite compares resource versions, which are comparable numbers within one
 // resource (KEP-5504). One that is not a number counts as older.
-func newer(a, b string) bool {
+func isNewerWrite(a, b string) bool {
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	return err == nil && order > 0
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
@@ -73,7 +74,7 @@ func TestIsEcho(t *testing.T) {
 // TestDoubt: a write without an answer is in doubt until it is known what became
 // of it.
 func TestUnconfirmedWrite(t *testing.T) {
-	before, key := version("9", 0), keyOf(someDelivery())
+	before, key := version("9", 0), client.ObjectKeyFromObject(someDelivery())
 	anew := someDelivery(func(d *v1alpha1.WebhookDelivery) { d.UID = "delivery-2" })
 	tests := []struct {
 		name string

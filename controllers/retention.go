@@ -162,13 +162,13 @@ func (r *Retainer) limitsOf(ctx context.Context, key types.NamespacedName) Reten
 // since, as by a retry request, is read anew.
 func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
 	if r.isResting(entry.key.Namespace) {
-		r.restore(entry)
+		r.reindex(entry)
 		return
 	}
 	began := r.Now()
 	err := r.deleteExactly(ctx, entry)
 	if ctx.Err() == nil {
-		r.noteDelete(entry.key.Namespace, r.Now().Sub(began), err != nil)
+		r.adjustDeleteRest(entry.key.Namespace, r.Now().Sub(began), err != nil)
 	}
 	if err == nil || denial.IsNotFound(err) {
 		r.Metrics.retained(entry.state, entry.bound)
@@ -182,7 +182,7 @@ func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
 			return
 		}
 	}
-	r.restore(entry)
+	r.reindex(entry)
 	if ctx.Err() == nil {
 		ctrl.LoggerFrom(ctx).Error(err, "delete a finished delivery; trying again", "delivery", entry.key)
 	}
@@ -213,7 +213,7 @@ func (r *Retainer) reread(ctx context.Context, entry *finishedDelivery) error {
 		return err
 	}
 	if fresh.UID == entry.uid && isFinished(fresh.Status.State) {
-		strip(&fresh)
+		stripDelivery(&fresh)
 		r.Add(&fresh)
 	}
 	return nil

@@ -70,7 +70,7 @@ func (r *Retainer) expiredOf(hook *finishedDeliveries, limits RetentionLimits, n
 
 // evict removes one delivery from the index and adds it to those to be deleted.
 func (r *Retainer) evict(entry *finishedDelivery, why bound, out []*finishedDelivery) []*finishedDelivery {
-	r.removeLocked(entry.uid)
+	r.unindexLocked(entry.uid)
 	entry.bound = why
 	return append(out, entry)
 }

@@ -43,7 +43,7 @@ func (r *Retainer) interleave(entries []*finishedDelivery) []*finishedDelivery {
 		tried := rest.failures % len(all)
 		for i, entry := range all {
 			if i != tried {
-				r.restoreLocked(entry)
+				r.reindexLocked(entry)
 			}
 		}
 		byNamespace[namespace] = all[tried : tried+1]
@@ -58,8 +58,8 @@ func (r *Retainer) isResting(namespace string) bool {
 	return r.Now().Before(r.rests[namespace].until)
 }
 
-// noteDelete notes how long a delete in a namespace took, and whether it failed.
-func (r *Retainer) noteDelete(namespace string, took time.Duration, failed bool) {
+// adjustDeleteRest notes how long a delete in a namespace took, and whether it failed.
+func (r *Retainer) adjustDeleteRest(namespace string, took time.Duration, failed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !failed || took < unansweredAfter {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
@@ -47,14 +48,14 @@ type finishedDelivery struct {
 // with a retry request is not added; a succeeded one can never be retried.
 func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
 	if delivery.Status.State == v1alpha1.DeliveryFailed && retryRequested(delivery, &delivery.Status) {
-		r.remove(delivery.UID) // it is added again once the request is handled
+		r.unindex(delivery.UID) // it is added again once the request is handled
 		return
 	}
 	if delivery.Status.CompletionTime == nil {
 		return
 	}
 	entry := &finishedDelivery{
-		key: keyOf(delivery), uid: delivery.UID, resourceVersion: delivery.ResourceVersion,
+		key: client.ObjectKeyFromObject(delivery), uid: delivery.UID, resourceVersion: delivery.ResourceVersion,
 		webhook: types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name},
 		state:   delivery.Status.State, byHand: delivery.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway,
 		completed: notAfter(delivery.Status.CompletionTime.Time, r.Now()), bytes: payloadBytes(delivery), lastSeen: r.Now(),
@@ -64,11 +65,11 @@ func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
 	if ttl := delivery.Spec.TTLAfterFinished; ttl != nil {
 		entry.expires = entry.completed.Add(ttl.Duration)
 	}
-	r.removeLocked(delivery.UID)
-	r.insertLocked(entry)
+	r.unindexLocked(delivery.UID)
+	r.indexLocked(entry)
 }
 
-func (r *Retainer) insertLocked(entry *finishedDelivery) {
+func (r *Retainer) indexLocked(entry *finishedDelivery) {
 	if r.byUID == nil {
 		r.webhooks = map[types.NamespacedName]*finishedDeliveries{}
 		r.byUID = map[types.UID]*finishedDelivery{}
@@ -108,13 +109,13 @@ func insertByTime(l *list.List, entry *finishedDelivery) *list.Element {
 	return l.PushFront(entry)
 }
 
-func (r *Retainer) remove(uid types.UID) {
+func (r *Retainer) unindex(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.removeLocked(uid)
+	r.unindexLocked(uid)
 }
 
-func (r *Retainer) removeLocked(uid types.UID) {
+func (r *Retainer) unindexLocked(uid types.UID) {
 	entry, ok := r.byUID[uid]
 	if !ok {
 		return
@@ -158,15 +159,15 @@ func (h *finishedDeliveries) oldest() *finishedDelivery {
 	return h.failed.Front().Value.(*finishedDelivery)
 }
 
-// restore puts an entry back that could not be deleted.
-func (r *Retainer) restore(entry *finishedDelivery) {
+// reindex puts an entry back that could not be deleted.
+func (r *Retainer) reindex(entry *finishedDelivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.restoreLocked(entry)
+	r.reindexLocked(entry)
 }
 
-func (r *Retainer) restoreLocked(entry *finishedDelivery) {
+func (r *Retainer) reindexLocked(entry *finishedDelivery) {
 	if _, known := r.byUID[entry.uid]; !known {
-		r.insertLocked(entry)
+		r.indexLocked(entry)
 	}
 }

@@ -64,15 +64,15 @@ func (r *Retainer) exceedingQuotas(out []*finishedDelivery) []*finishedDelivery 
 	namespaces := r.namespaceUsages()
 	bounds := r.Limits.PerNamespace.bounds()
 	for _, t := range namespaces {
-		out = r.shrink(t, remaining(bounds, t.byHand), boundNamespace, out)
+		out = r.shrinkToQuota(t, remainingQuota(bounds, t.byHand), boundNamespace, out)
 	}
 	uses := make([]usage, 0, len(namespaces))
 	for _, t := range namespaces {
 		uses = append(uses, t.evictable)
 	}
-	fair := fairShares(r.Limits.Total.bounds(), uses)
+	fair := quotaShares(r.Limits.Total.bounds(), uses)
 	for _, t := range namespaces {
-		out = r.shrink(t, fair, boundTotal, out)
+		out = r.shrinkToQuota(t, fair, boundTotal, out)
 	}
 	return out
 }
@@ -94,16 +94,16 @@ func (r *Retainer) namespaceUsages() map[string]*namespaceUsage {
 
 func (h *finishedDeliveries) usage() usage { return usageOf(h.count(), h.bytes) }
 
-// remaining is what is left of a quota.
-func remaining(bounds, taken usage) usage {
+// remainingQuota is what is left of a quota.
+func remainingQuota(bounds, taken usage) usage {
 	for i := range bounds {
 		bounds[i] = max(0, bounds[i]-taken[i])
 	}
 	return bounds
 }
 
-// shrink brings a namespace within bounds, its largest webhooks first.
-func (r *Retainer) shrink(t *namespaceUsage, bounds usage, why bound, out []*finishedDelivery) []*finishedDelivery {
+// shrinkToQuota brings a namespace within bounds, its largest webhooks first.
+func (r *Retainer) shrinkToQuota(t *namespaceUsage, bounds usage, why bound, out []*finishedDelivery) []*finishedDelivery {
 	if !t.evictable.exceeds(bounds) {
 		return out
 	}
@@ -111,7 +111,7 @@ func (r *Retainer) shrink(t *namespaceUsage, bounds usage, why bound, out []*fin
 	for i, hook := range t.webhooks {
 		uses[i] = hook.usage()
 	}
-	fair := fairShares(bounds, uses)
+	fair := quotaShares(bounds, uses)
 	t.evictable = usage{}
 	for _, hook := range t.webhooks {
 		for hook.count() > 0 && hook.usage().exceeds(fair) {
@@ -122,20 +122,20 @@ func (r *Retainer) shrink(t *namespaceUsage, bounds usage, why bound, out []*fin
 	return out
 }
 
-// fairShares is the most that each may have so that all together are within bounds: those
+// quotaShares is the most that each may have so that all together are within bounds: those
 // with less keep everything.
-func fairShares(bounds usage, uses []usage) (fair usage) {
+func quotaShares(bounds usage, uses []usage) (fair usage) {
 	for i := range fair {
 		all := make([]int64, len(uses))
 		for j := range uses {
 			all[j] = uses[j][i]
 		}
-		fair[i] = fairShare(bounds[i], all)
+		fair[i] = quotaShare(bounds[i], all)
 	}
 	return fair
 }
 
-func fairShare(bound int64, all []int64) int64 {
+func quotaShare(bound int64, all []int64) int64 {
 	slices.Sort(all)
 	for i, one := range all {
 		share := bound / int64(len(all)-i)

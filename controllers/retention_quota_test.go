@@ -124,7 +124,7 @@ func TestFairShare(t *testing.T) {
 		{0, []int64{1}, 0},
 		{math.MaxInt64, []int64{1 << 40, 1 << 41}, math.MaxInt64},
 	} {
-		same(t, fairShare(tt.bound, tt.all), tt.want)
+		same(t, quotaShare(tt.bound, tt.all), tt.want)
 	}
 }
 

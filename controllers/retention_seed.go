@@ -28,7 +28,7 @@ func (r *Retainer) seed(ctx context.Context) error {
 		return fmt.Errorf("list cached deliveries: %w", err)
 	}
 	for i := range failed.Items {
-		r.addListed(ctx, &failed.Items[i])
+		r.seedListed(ctx, &failed.Items[i])
 	}
 	namespaces := r.Namespaces
 	if len(namespaces) == 0 {
@@ -53,8 +53,8 @@ func (r *Retainer) seedSucceeded(ctx context.Context, namespace string) error {
 		}
 		bytes := int64(1)
 		for i := range page.Items {
-			strip(&page.Items[i])
-			r.addListed(ctx, &page.Items[i])
+			stripDelivery(&page.Items[i])
+			r.seedListed(ctx, &page.Items[i])
 			bytes += objectBytes + payloadBytes(&page.Items[i])
 		}
 		if page.Continue == "" {
@@ -65,9 +65,9 @@ func (r *Retainer) seedSucceeded(ctx context.Context, namespace string) error {
 	}
 }
 
-// addListed adds one listed delivery, and observes its outcome if a former process may
+// seedListed adds one listed delivery, and observes its outcome if a former process may
 // have died before the webhook's status had it.
-func (r *Retainer) addListed(ctx context.Context, delivery *v1alpha1.WebhookDelivery) {
+func (r *Retainer) seedListed(ctx context.Context, delivery *v1alpha1.WebhookDelivery) {
 	r.Add(delivery)
 	if delivery.Spec.Test || delivery.Status.CompletionTime == nil {
 		return
@@ -78,7 +78,7 @@ func (r *Retainer) addListed(ctx context.Context, delivery *v1alpha1.WebhookDeli
 		return
 	}
 	at := notAfter(delivery.Status.CompletionTime.Time, r.Now())
-	outcome, known := outcomeOf(delivery), webhook.Status.LastFailureTime
+	outcome, known := endpointOutcome(delivery), webhook.Status.LastFailureTime
 	if outcome == health.Succeeded {
 		known = webhook.Status.LastSuccessTime
 	}
@@ -96,7 +96,7 @@ func (r *Retainer) dropUnlisted(before time.Time) {
 	defer r.mu.Unlock()
 	for uid, entry := range r.byUID {
 		if entry.lastSeen.Before(before) {
-			r.removeLocked(uid)
+			r.unindexLocked(uid)
 		}
 	}
 	r.ttl = slices.DeleteFunc(r.ttl, func(entry *finishedDelivery) bool { return r.byUID[entry.uid] != entry })

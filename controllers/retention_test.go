@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -148,7 +149,7 @@ func TestRetentionBounds(t *testing.T) {
 			}
 			r := keeper(t, limits, someWebhook(func(w *v1alpha1.Webhook) { w.Spec.Retention = tt.own }), at(tt.now))
 			for _, delivery := range tt.deliveries {
-				strip(delivery) // a stripped payload counts with its size
+				stripDelivery(delivery) // a stripped payload counts with its size
 				r.Add(delivery)
 				r.Add(delivery) // to hear of it twice changes nothing
 			}
@@ -175,7 +176,7 @@ func TestRetentionReadsAChangedDeliveryAnew(t *testing.T) {
 	if got := r.expired(t.Context()); len(got) > 0 {
 		t.Errorf("%s went though it ended only now", got[0].key.Name)
 	}
-	if hook := r.webhooks[keyOf(someWebhook())]; hook.count() != 1 || hook.bytes != 100 {
+	if hook := r.webhooks[client.ObjectKeyFromObject(someWebhook())]; hook.count() != 1 || hook.bytes != 100 {
 		t.Errorf("%d deliveries with %d bytes are counted, want 1 with 100", hook.count(), hook.bytes)
 	}
 }
@@ -184,12 +185,12 @@ func TestRetentionTriesAgain(t *testing.T) {
 	r := keeper(t, RetentionLimits{}, someWebhook(), at(hour))
 	r.Add(finishedAt("a", v1alpha1.DeliveryFailed, 0))
 	out := r.expired(t.Context())
-	r.restore(out[0])
+	r.reindex(out[0])
 	same(t, len(r.expired(t.Context())), 1)
 	// One that was added anew meanwhile is not replaced by what was known before.
-	r.restore(out[0])
+	r.reindex(out[0])
 	r.Add(finishedAt("a", v1alpha1.DeliverySucceeded, hour))
-	r.restore(out[0])
+	r.reindex(out[0])
 	same(t, r.byUID["a"].state, v1alpha1.DeliverySucceeded)
 }
 
@@ -198,7 +199,7 @@ func TestForgetWebhookDropsItsEntries(t *testing.T) {
 	for _, name := range []string{"a", "b"} {
 		r.Add(finishedAt(name, v1alpha1.DeliveryFailed, 0))
 	}
-	r.ForgetWebhook(keyOf(someWebhook()))
+	r.ForgetWebhook(client.ObjectKeyFromObject(someWebhook()))
 	same(t, []int{len(r.webhooks), len(r.byUID), len(r.expired(t.Context()))}, []int{0, 0, 0})
 }
 
@@ -230,7 +231,7 @@ func TestAddListed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			webhook := someWebhook(tt.webhook)
 			r := keeper(t, RetentionLimits{}, webhook, at(2*hour))
-			r.addListed(t.Context(), tt.delivery)
+			r.seedListed(t.Context(), tt.delivery)
 			r.Observations.mu.Lock()
 			defer r.Observations.mu.Unlock()
 			same(t, v1alpha1.WebhookState(r.Observations.stateLocked(webhook)), tt.want)

@@ -34,27 +34,27 @@ var runnerGauges = []struct { //nolint:gochecknoglobals // never changed
 	desc  *prometheus.Desc
 	value func(attempt.Stats) float64
 }{
-	{gauge("queued", "Attempts that are due and wait for a slot."), func(s attempt.Stats) float64 { return float64(s.Queued) }},
-	{gauge("in_flight", "Attempts under way."), func(s attempt.Stats) float64 { return float64(s.UnderWay) }},
-	{gauge("unsettled", "Attempts whose result the API server has not acknowledged."), func(s attempt.Stats) float64 { return float64(s.Unsettled) }},
-	{gauge("unsettled_limit", "The bound of bbmcp_runner_unsettled."), func(s attempt.Stats) float64 { return float64(s.Slots) }},
-	{gauge("lost", "Attempts that were lost with the dispatcher and wait to be repeated."), func(s attempt.Stats) float64 { return float64(s.Lost) }},
-	{gauge("held_webhooks", "Webhooks with a Retry-After hold: their endpoint asked for a pause."), func(s attempt.Stats) float64 { return float64(s.Held) }},
-	{gauge("slow_webhooks", "Webhooks whose endpoint timed out lately or answers slowly."), func(s attempt.Stats) float64 {
+	{runnerGauge("queued", "Attempts that are due and wait for a slot."), func(s attempt.Stats) float64 { return float64(s.Queued) }},
+	{runnerGauge("in_flight", "Attempts under way."), func(s attempt.Stats) float64 { return float64(s.UnderWay) }},
+	{runnerGauge("unsettled", "Attempts whose result the API server has not acknowledged."), func(s attempt.Stats) float64 { return float64(s.Unsettled) }},
+	{runnerGauge("unsettled_limit", "The bound of bbmcp_runner_unsettled."), func(s attempt.Stats) float64 { return float64(s.Slots) }},
+	{runnerGauge("lost", "Attempts that were lost with the dispatcher and wait to be repeated."), func(s attempt.Stats) float64 { return float64(s.Lost) }},
+	{runnerGauge("held_webhooks", "Webhooks with a Retry-After hold: their endpoint asked for a pause."), func(s attempt.Stats) float64 { return float64(s.Held) }},
+	{runnerGauge("slow_webhooks", "Webhooks whose endpoint timed out lately or answers slowly."), func(s attempt.Stats) float64 {
 		return float64(s.States[endpoint.Slow].Webhooks + s.States[endpoint.Hanging].Webhooks)
 	}},
-	{gauge("oldest_queued_seconds", "How long the longest waiting attempt has been due, but for webhooks that time out again and again."), func(s attempt.Stats) float64 { return s.OldestQueued.Seconds() }},
-	{gauge("stalled", "1 while nothing starts because status writes fail, wherever there is something to write."), func(s attempt.Stats) float64 { return truth(s.Stalled) }},
-	{gauge("stalled_namespaces", "Namespaces of which nothing starts because their status writes fail, as by an admission webhook of theirs."), func(s attempt.Stats) float64 { return float64(s.StalledNamespaces) }},
-	{gauge("stranded", "Attempts whose result cannot be written in such a namespace: they are not among the unsettled ones."), func(s attempt.Stats) float64 { return float64(s.Stranded) }},
-	{gauge("paused", "1 while nothing starts because the dispatcher is not there."), func(s attempt.Stats) float64 { return truth(s.Paused) }},
+	{runnerGauge("oldest_queued_seconds", "How long the longest waiting attempt has been due, but for webhooks that time out again and again."), func(s attempt.Stats) float64 { return s.OldestQueued.Seconds() }},
+	{runnerGauge("stalled", "1 while nothing starts because status writes fail, wherever there is something to write."), func(s attempt.Stats) float64 { return runnerFlag(s.Stalled) }},
+	{runnerGauge("stalled_namespaces", "Namespaces of which nothing starts because their status writes fail, as by an admission webhook of theirs."), func(s attempt.Stats) float64 { return float64(s.StalledNamespaces) }},
+	{runnerGauge("stranded", "Attempts whose result cannot be written in such a namespace: they are not among the unsettled ones."), func(s attempt.Stats) float64 { return float64(s.Stranded) }},
+	{runnerGauge("paused", "1 while nothing starts because the dispatcher is not there."), func(s attempt.Stats) float64 { return runnerFlag(s.Paused) }},
 }
 
-func gauge(name, help string) *prometheus.Desc {
+func runnerGauge(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc("bbmcp_runner_"+name, help, nil, nil)
 }
 
-func truth(b bool) float64 {
+func runnerFlag(b bool) float64 {
 	if b {
 		return 1
 	}

@@ -103,7 +103,7 @@ func (c *SkippedCollector) collect(ctx context.Context) error {
 	case err == nil:
 		c.count(ctx, taken)
 		return nil
-	case !isRefusal(err):
+	case !isWriteRefusal(err):
 		c.unconfirmed = taken
 	}
 	return fmt.Errorf("patch ConfigMap %s: %w", c.Object, err)

@@ -28,7 +28,7 @@ type staleCache struct {
 func (c *staleCache) show(delivery *v1alpha1.WebhookDelivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shows[keyOf(delivery)] = delivery.DeepCopy()
+	c.shows[client.ObjectKeyFromObject(delivery)] = delivery.DeepCopy()
 }
 
 func (c *staleCache) catchUp() {
@@ -61,7 +61,7 @@ func (c *staleCache) GetInformer(ctx context.Context, object client.Object, opti
 func (c *staleCache) event(object any, pass func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if delivery, ok := object.(*v1alpha1.WebhookDelivery); ok && c.shows[keyOf(delivery)] != nil {
+	if delivery, ok := object.(*v1alpha1.WebhookDelivery); ok && c.shows[client.ObjectKeyFromObject(delivery)] != nil {
 		c.heldEvents = append(c.heldEvents, pass)
 		return
 	}

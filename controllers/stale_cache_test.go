@@ -27,7 +27,7 @@ var _ = Describe("A stale cache", func() {
 		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 4"))
 		// Whatever wakes the reconciler now, it sees a new delivery.
 		for range 5 {
-			o.deliveries.Wake(keyOf(delivery))
+			o.deliveries.Wake(client.ObjectKeyFromObject(delivery))
 			annotate(ctx, delivery, "wake", time.Now().String())
 		}
 		Consistently(func() int { return cluster.receiver.Counts("/" + namespace).Posts }, "300ms").Should(Equal(4))
@@ -45,12 +45,12 @@ var _ = Describe("A stale cache", func() {
 		Eventually(state(ctx, delivery)).Should(Equal("Failed AttemptsExhausted 1"))
 		annotate(ctx, delivery, v1alpha1.RetryRequestedAtAnnotation, "now")
 		asked := fresh(ctx, delivery).DeepCopy()
-		strip(asked) // as the cache does: the payload is read when it is needed
+		stripDelivery(asked) // as the cache does: the payload is read when it is needed
 		o.cache.show(asked)
-		o.deliveries.Wake(keyOf(delivery))
+		o.deliveries.Wake(client.ObjectKeyFromObject(delivery))
 		Eventually(state(ctx, delivery)).Should(Equal("Failed AttemptsExhausted 2"))
 		for range 5 {
-			o.deliveries.Wake(keyOf(delivery))
+			o.deliveries.Wake(client.ObjectKeyFromObject(delivery))
 			annotate(ctx, delivery, "wake", time.Now().String())
 		}
 		Consistently(func() int { return cluster.receiver.Counts("/" + namespace).Posts }, "300ms").Should(Equal(2))
@@ -69,7 +69,7 @@ var _ = Describe("A stale cache", func() {
 		made := v1alpha1.Attempt{Number: 1, StartTime: metav1.NowMicro(), ResponseStatus: new(int32(200))}
 		settled.Status.Attempts, settled.Status.AttemptLog, settled.Status.LastAttemptTime = 1, []v1alpha1.Attempt{made}, &made.StartTime
 		Expect(cluster.admin.Status().Update(ctx, settled)).To(Succeed())
-		o.deliveries.Wake(keyOf(delivery)) // it looks again at notBefore
+		o.deliveries.Wake(client.ObjectKeyFromObject(delivery)) // it looks again at notBefore
 		Eventually(state(ctx, delivery)).Should(Equal("Succeeded Delivered 1"), "though the cache does not show it yet")
 		Expect(cluster.receiver.Counts("/" + namespace).Posts).To(BeZero())
 		o.cache.catchUp()
@@ -144,7 +144,7 @@ var _ = Describe("A stale cache", func() {
 		Expect(cluster.admin.Delete(ctx, delivery)).To(Succeed())
 		webhook := newWebhookIn(namespace)
 		change(ctx, webhook, func(w *v1alpha1.Webhook) { w.Spec.Suspend = false })
-		o.deliveries.Wake(keyOf(delivery))
+		o.deliveries.Wake(client.ObjectKeyFromObject(delivery))
 		Consistently(func() int { return cluster.receiver.Counts("/" + namespace).Posts }, "300ms").Should(BeZero())
 	}, SpecTimeout(soon))
 })

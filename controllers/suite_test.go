@@ -16,6 +16,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -209,7 +210,7 @@ func ready(ctx context.Context, webhook *v1alpha1.Webhook) func() string {
 		if err := cluster.admin.Get(ctx, client.ObjectKeyFromObject(webhook), &now); err != nil {
 			return err.Error()
 		}
-		condition := findCondition(now.Status.Conditions, v1alpha1.ConditionReady)
+		condition := meta.FindStatusCondition(now.Status.Conditions, v1alpha1.ConditionReady)
 		if condition == nil || now.Status.ObservedGeneration != now.Generation {
 			return "not seen"
 		}

@@ -146,7 +146,7 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request
 	}
 	defer r.pool.release(req.NamespacedName)
 	result, err := r.pass(ctx, req)
-	if err != nil && !isUnreachable(err) {
+	if err != nil && !isWriteUnreachable(err) {
 		r.pool.noteFailure(req.NamespacedName)
 	}
 	if denial.IsConflict(err) || denial.IsNotFound(err) { // the cache is behind: the next pass comes after a rest
@@ -217,14 +217,14 @@ func (r *WebhookReconciler) dropEntries(webhook types.NamespacedName) {
 // settle writes the status if it changed and then accounts for it. A change of counters
 // and times alone is written at most once a minute, throttled with other webhooks.
 func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status *v1alpha1.WebhookStatus) (reconcile.Result, error) {
-	before, key := &s.webhook.Status, keyOf(s.webhook)
+	before, key := &s.webhook.Status, client.ObjectKeyFromObject(s.webhook)
 	after := r.requeueDelay(s)
 	if equality.Semantic.DeepEqual(before, status) {
 		r.counterThrottle.cancel(key)
 		r.Metrics.webhookState(s.webhook, status.State) // also in a new process
 		return reconcile.Result{RequeueAfter: after}, nil
 	}
-	if r.isMinor(s, status) {
+	if r.isMinorStatus(s, status) {
 		if wait := r.counterDelay(key, s.now); wait > 0 {
 			return reconcile.Result{RequeueAfter: min(wait, after)}, nil
 		}
@@ -248,9 +248,9 @@ func (r *WebhookReconciler) settle(ctx context.Context, s *webhookScope, status 
 
 // account applies the consequences of a status write, once for each write.
 func (r *WebhookReconciler) account(s *webhookScope, status *v1alpha1.WebhookStatus) {
-	r.lastWrites.Store(keyOf(s.webhook), s.now)
+	r.lastWrites.Store(client.ObjectKeyFromObject(s.webhook), s.now)
 	if startsFailing(&s.webhook.Status, status) {
-		r.lastFailing.Store(keyOf(s.webhook), s.now)
+		r.lastFailing.Store(client.ObjectKeyFromObject(s.webhook), s.now)
 	}
 	r.Observations.acknowledge(s.webhook, s.observed)
 	if s.enabled { // only now: a stale cache shows requests that were handled before
@@ -310,7 +310,7 @@ func (r *WebhookReconciler) subscribers(ctx context.Context, object client.Objec
 	for i := range list.Items {
 		for _, pattern := range list.Items[i].Spec.Events {
 			if pattern == eventTypeName(eventType) {
-				requests = append(requests, reconcile.Request{NamespacedName: keyOf(&list.Items[i])})
+				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 			}
 		}
 	}

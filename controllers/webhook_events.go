@@ -6,8 +6,10 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
@@ -18,12 +20,12 @@ import (
 // event recorder limits the rate.
 func (r *WebhookReconciler) emitEvents(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {
 	r.emitStateEvents(webhook, before, after)
-	was, is := findCondition(before.Conditions, v1alpha1.ConditionReady), findCondition(after.Conditions, v1alpha1.ConditionReady)
+	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady), meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
 	if is != nil && is.Status == "False" && is.Reason != v1alpha1.ReasonDisabled && (was == nil || was.Reason != is.Reason) {
 		r.emitEvent(webhook, corev1.EventTypeWarning, is.Reason, "Check", is.Message)
 	}
-	if full := findCondition(after.Conditions, v1alpha1.ConditionBacklogFull); full != nil && full.Status == "True" {
-		if was := findCondition(before.Conditions, v1alpha1.ConditionBacklogFull); was == nil || was.Status != "True" {
+	if full := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionBacklogFull); full != nil && full.Status == "True" {
+		if was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionBacklogFull); was == nil || was.Status != "True" {
 			r.emitEvent(webhook, corev1.EventTypeWarning, full.Reason, "Collect", full.Message)
 		}
 	}
@@ -57,13 +59,13 @@ func (r *WebhookReconciler) emitDeletedEarly(webhook *v1alpha1.Webhook, seen obs
 // value often comes from a command that failed.
 func (r *WebhookReconciler) emitEmptyRequests(webhook *v1alpha1.Webhook) {
 	for _, annotation := range []string{v1alpha1.EnableRequestedAtAnnotation, v1alpha1.RotateRequestedAtAnnotation} {
-		about := emptyRequestKey{keyOf(webhook), annotation}
-		if !isEmpty(webhook.Annotations, annotation) {
+		about := emptyRequestKey{client.ObjectKeyFromObject(webhook), annotation}
+		if !isEmptyRequest(webhook.Annotations, annotation) {
 			r.emptyReported.Delete(about)
 			continue
 		}
 		if _, isTold := r.emptyReported.LoadOrStore(about, true); !isTold {
-			r.emitEvent(webhook, corev1.EventTypeWarning, "RequestEmpty", "Check", emptyRequest(annotation))
+			r.emitEvent(webhook, corev1.EventTypeWarning, "RequestEmpty", "Check", emptyRequestMessage(annotation))
 		}
 	}
 }
@@ -74,25 +76,25 @@ type emptyRequestKey struct {
 	annotation string
 }
 
-// isEmpty reports whether an annotation is present with an empty value.
-func isEmpty(annotations map[string]string, name string) bool {
+// isEmptyRequest reports whether an annotation is present with an empty value.
+func isEmptyRequest(annotations map[string]string, name string) bool {
 	value, isThere := annotations[name]
 	return isThere && value == ""
 }
 
-// emptyRequest says what is wrong with a request by an empty annotation.
-func emptyRequest(annotation string) string {
+// emptyRequestMessage says what is wrong with a request by an empty annotation.
+func emptyRequestMessage(annotation string) string {
 	return "the annotation " + annotation + " is empty, so nothing is done; give it a value that it has not had, such as the time"
 }
 
 func (r *WebhookReconciler) emitStateEvents(webhook *v1alpha1.Webhook, before, after *v1alpha1.WebhookStatus) {
-	healthy := findCondition(after.Conditions, v1alpha1.ConditionEndpointHealthy)
+	healthy := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionEndpointHealthy)
 	recovered := healthy != nil && healthy.Status == metav1.ConditionTrue
 	if before.State == after.State {
 		switch {
 		case startsFailing(before, after):
 			r.emitEvent(webhook, corev1.EventTypeWarning, healthy.Reason, "Deliver", healthy.Message)
-		case attemptsFail(before) && recovered:
+		case showsAttemptsFailing(before) && recovered:
 			r.emitEvent(webhook, corev1.EventTypeNormal, "Recovered", "Deliver", "deliveries succeed again")
 		}
 		return

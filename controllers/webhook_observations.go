@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
@@ -45,18 +45,18 @@ type observation struct {
 	// for the bound exceeded.
 	deletedEarly int64
 	exceeded     bound
-	confirmed    rotation // an attempt on which its new secret was primary got a 2xx
+	confirmed    rotationObservation // an attempt on which its new secret was primary got a 2xx
 	retryAfter   time.Time
 }
 
-// rotation is one rotation of a webhook's secret; zero: none.
-type rotation struct {
+// rotationObservation is one rotation of a webhook's secret; zero: none.
+type rotationObservation struct {
 	current signature.Secret // the new one
 	end     time.Time        // of the overlap; zero: open-ended
 }
 
-func rotationOf(secrets signingsecret.Secrets) rotation {
-	return rotation{current: secrets.Current, end: secrets.OverlapEnd}
+func rotationObservationOf(secrets signingsecret.Secrets) rotationObservation {
+	return rotationObservation{current: secrets.Current, end: secrets.OverlapEnd}
 }
 
 // NewObservations returns an empty set. disableAfter is how far apart the first
@@ -73,14 +73,10 @@ func (o *Observations) onChange(wake func(webhook types.NamespacedName, after ti
 	o.notify = wake
 }
 
-func keyOf(object metav1.Object) types.NamespacedName {
-	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
-}
-
 // entry returns the observation of a webhook and makes it if there is none; a webhook
 // created anew under the name starts with an empty one.
 func (o *Observations) entry(webhook *v1alpha1.Webhook) *observation {
-	key := keyOf(webhook)
+	key := client.ObjectKeyFromObject(webhook)
 	entry, ok := o.webhooks[key]
 	if !ok || entry.uid != webhook.UID {
 		entry = &observation{uid: webhook.UID}
@@ -92,7 +88,7 @@ func (o *Observations) entry(webhook *v1alpha1.Webhook) *observation {
 // seenLocked returns the observation of a webhook without making one: the webhook may be
 // gone.
 func (o *Observations) seenLocked(webhook *v1alpha1.Webhook) observation {
-	if entry, ok := o.webhooks[keyOf(webhook)]; ok && entry.uid == webhook.UID {
+	if entry, ok := o.webhooks[client.ObjectKeyFromObject(webhook)]; ok && entry.uid == webhook.UID {
 		return *entry
 	}
 	return observation{uid: webhook.UID}
@@ -108,7 +104,7 @@ func (o *Observations) DeliveryFinished(webhook *v1alpha1.Webhook, outcome healt
 	after := statusInterval
 	first := webhook.Status.LastSuccessTime == nil && webhook.Status.LastFailureTime == nil
 	state := o.stateLocked(webhook)
-	recovered := outcome == health.Succeeded && attemptsFail(&webhook.Status)
+	recovered := outcome == health.Succeeded && showsAttemptsFailing(&webhook.Status)
 	if first || recovered || state != before || state != healthState(webhook) {
 		after = 0
 	}
@@ -121,19 +117,19 @@ func (o *Observations) DeliveryFinished(webhook *v1alpha1.Webhook, outcome healt
 	}
 	wake := o.notify
 	o.mu.Unlock()
-	wake(keyOf(webhook), after)
+	wake(client.ObjectKeyFromObject(webhook), after)
 }
 
 // AttemptFailed notes a failed attempt of an unfinished delivery. The webhook is
 // enqueued for the time at which the failure may have lasted long enough to count.
 func (o *Observations) AttemptFailed(webhook *v1alpha1.Webhook, began time.Time) {
-	if healthState(webhook) != health.Active || attemptsFail(&webhook.Status) {
+	if healthState(webhook) != health.Active || showsAttemptsFailing(&webhook.Status) {
 		return // it says so already
 	}
 	o.mu.Lock()
 	wake, now := o.notify, o.now()
 	o.mu.Unlock()
-	wake(keyOf(webhook), max(0, began.Add(health.AttemptsFailingAfter).Sub(now)))
+	wake(client.ObjectKeyFromObject(webhook), max(0, began.Add(health.AttemptsFailingAfter).Sub(now)))
 }
 
 // DeliveryArrived notes a new unfinished delivery. While none finishes, as while a
@@ -151,7 +147,7 @@ func (o *Observations) SecretMissed(webhook *v1alpha1.Webhook) {
 	o.mu.Lock()
 	wake := o.notify
 	o.mu.Unlock()
-	wake(keyOf(webhook), 0)
+	wake(client.ObjectKeyFromObject(webhook), 0)
 }
 
 // CountDelivery adds a finished delivery to the counters of its webhook and says nothing
@@ -166,7 +162,7 @@ func (o *Observations) CountDelivery(webhook *v1alpha1.Webhook, state v1alpha1.D
 	}
 	wake := o.notify
 	o.mu.Unlock()
-	wake(keyOf(webhook), statusInterval)
+	wake(client.ObjectKeyFromObject(webhook), statusInterval)
 }
 
 // CountUnrecorded adds unrecorded deliveries: they succeeded and have no object.
@@ -175,7 +171,7 @@ func (o *Observations) CountUnrecorded(webhook *v1alpha1.Webhook, n int64) {
 	o.entry(webhook).unrecorded += n
 	wake := o.notify
 	o.mu.Unlock()
-	wake(keyOf(webhook), statusInterval)
+	wake(client.ObjectKeyFromObject(webhook), statusInterval)
 }
 
 // CountDeletedEarly adds a failed delivery that retention deleted before its time.
@@ -186,7 +182,7 @@ func (o *Observations) CountDeletedEarly(webhook *v1alpha1.Webhook, exceeded bou
 	entry.exceeded = exceeded
 	wake := o.notify
 	o.mu.Unlock()
-	wake(keyOf(webhook), statusInterval)
+	wake(client.ObjectKeyFromObject(webhook), statusInterval)
 }
 
 // CountSkipped adds deliveries that a webhook did not get, the last one at count.Last.
@@ -207,11 +203,11 @@ func (o *Observations) CountSkipped(webhook *v1alpha1.Webhook, count skipped.Cou
 	}
 	wake := o.notify
 	o.mu.Unlock()
-	wake(keyOf(webhook), after)
+	wake(client.ObjectKeyFromObject(webhook), after)
 }
 
 // ConfirmSecret notes that the endpoint knows the new secret of a rotation.
-func (o *Observations) ConfirmSecret(webhook *v1alpha1.Webhook, confirmed rotation) {
+func (o *Observations) ConfirmSecret(webhook *v1alpha1.Webhook, confirmed rotationObservation) {
 	o.mu.Lock()
 	entry := o.entry(webhook)
 	changed := !entry.confirmed.equals(confirmed)
@@ -219,11 +215,11 @@ func (o *Observations) ConfirmSecret(webhook *v1alpha1.Webhook, confirmed rotati
 	wake := o.notify
 	o.mu.Unlock()
 	if changed {
-		wake(keyOf(webhook), 0)
+		wake(client.ObjectKeyFromObject(webhook), 0)
 	}
 }
 
-func (r rotation) equals(other rotation) bool {
+func (r rotationObservation) equals(other rotationObservation) bool {
 	return r.current == other.current && r.end.Equal(other.end)
 }
 
@@ -232,13 +228,13 @@ func (r rotation) equals(other rotation) bool {
 func (o *Observations) clearConfirmed(webhook *v1alpha1.Webhook) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.entry(webhook).confirmed = rotation{}
+	o.entry(webhook).confirmed = rotationObservation{}
 }
 
 // IsConfirmed reports whether the new secret of a rotation is primary. Observations
 // count before the status, which does not name the secret and so cannot tell two
 // rotations without an end from each other.
-func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, candidate rotation) bool {
+func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, candidate rotationObservation) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if seen := o.seenLocked(webhook).confirmed; !seen.current.IsZero() && seen.end.Equal(candidate.end) {
@@ -256,7 +252,7 @@ func (o *Observations) HoldRetryAfter(webhook *v1alpha1.Webhook, until time.Time
 	}
 	wake := o.notify
 	o.mu.Unlock()
-	wake(keyOf(webhook), statusInterval)
+	wake(client.ObjectKeyFromObject(webhook), statusInterval)
 }
 
 // Facts are the facts of the webhook's health: its status and the observations since.
@@ -335,7 +331,7 @@ func storedFacts(status *v1alpha1.WebhookStatus) health.Facts {
 		LastFailure:  timeOf(status.LastFailureTime),
 		EnabledAt:    timeOf(status.EnabledTime),
 	}
-	condition := findCondition(status.Conditions, v1alpha1.ConditionEndpointHealthy)
+	condition := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEndpointHealthy)
 	if status.State == v1alpha1.WebhookDisabled && condition != nil && condition.Reason == v1alpha1.ReasonEndpointGone {
 		facts.GoneAt = facts.LastFailure
 	}

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -143,7 +144,7 @@ func TestAWebhookMadeAnewStartsAfresh(t *testing.T) {
 	anew := someWebhook(func(w *v1alpha1.Webhook) { w.UID = "webhook-2" })
 	same(t, o.Disabled(anew), false)
 	o.DeliveryFinished(anew, health.Gone, now, true)
-	o.Forget(keyOf(anew))
+	o.Forget(client.ObjectKeyFromObject(anew))
 	same(t, o.Disabled(anew), false)
 }
 
@@ -174,7 +175,9 @@ func TestConfirmingARotation(t *testing.T) {
 	now := at(0)
 	o, calls := watched(&now)
 	webhook := someWebhook()
-	toNew := func(end time.Time) rotation { return rotation{current: signature.NewSecret(newSecret), end: end} }
+	toNew := func(end time.Time) rotationObservation {
+		return rotationObservation{current: signature.NewSecret(newSecret), end: end}
+	}
 	end, nextEnd := at(24*hour+500*time.Millisecond), at(48*hour)
 	same(t, o.IsConfirmed(webhook, toNew(end)), false)
 	o.ConfirmSecret(webhook, toNew(end))
@@ -196,7 +199,7 @@ func TestConfirmingARotation(t *testing.T) {
 func TestConfirmingOneOfTwoRotationsWithoutAnEnd(t *testing.T) {
 	now := at(0)
 	o, calls := watched(&now)
-	first, second := rotation{current: signature.NewSecret(oldSecret)}, rotation{current: signature.NewSecret(newSecret)}
+	first, second := rotationObservation{current: signature.NewSecret(oldSecret)}, rotationObservation{current: signature.NewSecret(newSecret)}
 	o.ConfirmSecret(someWebhook(), first)
 	written := someWebhook(func(w *v1alpha1.Webhook) {
 		w.Status.Signing = &v1alpha1.SigningStatus{Primary: v1alpha1.SigningKeyCurrent}

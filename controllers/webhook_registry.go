@@ -49,9 +49,9 @@ func (r *webhookRegistry) onDeleteUID(drop ...func(types.UID)) {
 // drop drops the entries of a Webhook that is gone.
 func (r *webhookRegistry) drop(webhook *v1alpha1.Webhook) {
 	r.dropUID(webhook.UID)
-	r.dropAbsent(keyOf(webhook))
+	r.dropAbsent(client.ObjectKeyFromObject(webhook))
 	for _, drop := range r.deleted {
-		drop(keyOf(webhook))
+		drop(client.ObjectKeyFromObject(webhook))
 	}
 }
 
@@ -74,7 +74,7 @@ func (r *webhookRegistry) dropIfGone(ctx context.Context, webhook *v1alpha1.Webh
 		return
 	}
 	var present v1alpha1.Webhook
-	switch err := r.cached.Get(ctx, keyOf(webhook), &present); {
+	switch err := r.cached.Get(ctx, client.ObjectKeyFromObject(webhook), &present); {
 	case apierrors.IsNotFound(err):
 		r.drop(webhook)
 	case err == nil && present.UID != webhook.UID:

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
@@ -43,7 +44,7 @@ func TestEntriesOfAWebhookAreDroppedOnceItIsGone(t *testing.T) {
 			r.dropIfGone(t.Context(), nil)
 			r.dropIfGone(t.Context(), webhook)
 
-			same(t, len(names) == 2 && names[0] == keyOf(webhook) && names[1] == keyOf(webhook), tt.name)
+			same(t, len(names) == 2 && names[0] == client.ObjectKeyFromObject(webhook) && names[1] == client.ObjectKeyFromObject(webhook), tt.name)
 			same(t, len(uids) == 1 && uids[0] == webhook.UID, tt.byUID)
 		})
 	}

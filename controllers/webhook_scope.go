@@ -12,6 +12,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/internal/match"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
@@ -43,10 +44,10 @@ func (r *WebhookReconciler) gather(ctx context.Context, webhook *v1alpha1.Webhoo
 		return nil, err
 	}
 	var err error
-	if s.unregistered, err = r.unregistered(ctx, webhook); err != nil {
+	if s.unregistered, err = r.unregisteredEventTypes(ctx, webhook); err != nil {
 		return nil, err
 	}
-	if s.unfinished, err = r.unfinished(ctx, webhook); err != nil {
+	if s.unfinished, err = r.readUnfinished(ctx, webhook); err != nil {
 		return nil, err
 	}
 	s.observed = r.Observations.snapshot(webhook)
@@ -66,8 +67,8 @@ func (r *WebhookReconciler) checkURL(ctx context.Context, s *webhookScope) error
 	return err
 }
 
-// unregistered lists the event types in spec.events that are not in the catalogue.
-func (r *WebhookReconciler) unregistered(ctx context.Context, webhook *v1alpha1.Webhook) ([]string, error) {
+// unregisteredEventTypes lists the event types in spec.events that are not in the catalogue.
+func (r *WebhookReconciler) unregisteredEventTypes(ctx context.Context, webhook *v1alpha1.Webhook) ([]string, error) {
 	var list v1alpha1.EventTypeList
 	if err := r.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list event types: %w", err)
@@ -78,7 +79,7 @@ func (r *WebhookReconciler) unregistered(ctx context.Context, webhook *v1alpha1.
 	}
 	var missing []string
 	for _, pattern := range webhook.Spec.Events {
-		if !isWildcard(pattern) && !known[pattern] {
+		if !match.IsWildcard(pattern) && !known[pattern] {
 			missing = append(missing, pattern)
 		}
 	}

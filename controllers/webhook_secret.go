@@ -33,9 +33,9 @@ func (r *WebhookReconciler) ensureSecret(ctx context.Context, s *webhookScope) e
 		return err
 	}
 	if signingsecret.IsGenerated(s.webhook) {
-		if s.refusal = r.activeRefusal(s); s.refusal == nil {
+		if s.refusal = r.activeSecretRefusal(s); s.refusal == nil {
 			changed, err := r.maintainSecret(ctx, s, secrets, problem)
-			if s.refusal = r.noteRefusal(ctx, s, problem, err); err != nil && s.refusal == nil {
+			if s.refusal = r.noteSecretRefusal(ctx, s, problem, err); err != nil && s.refusal == nil {
 				return err
 			}
 			if changed && s.refusal == nil {
@@ -136,8 +136,8 @@ func (r *WebhookReconciler) rotateSecret(ctx context.Context, secret *corev1.Sec
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	var live v1alpha1.Webhook
-	if err := r.Live.Get(ctx, keyOf(s.webhook), &live); err != nil {
-		return false, client.IgnoreNotFound(fmt.Errorf("get webhook %s: %w", keyOf(s.webhook), err))
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(s.webhook), &live); err != nil {
+		return false, client.IgnoreNotFound(fmt.Errorf("get webhook %s: %w", client.ObjectKeyFromObject(s.webhook), err))
 	}
 	if live.UID != s.webhook.UID || !rotateRequested(&live) {
 		return false, nil

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
@@ -41,9 +42,9 @@ type secretRefusal struct {
 	request    string
 }
 
-// activeRefusal is a refusal whose next try is still to come; nil: none.
-func (r *WebhookReconciler) activeRefusal(s *webhookScope) *secretRefusal {
-	known, ok := r.refusals.Load(keyOf(s.webhook))
+// activeSecretRefusal is a refusal whose next try is still to come; nil: none.
+func (r *WebhookReconciler) activeSecretRefusal(s *webhookScope) *secretRefusal {
+	known, ok := r.refusals.Load(client.ObjectKeyFromObject(s.webhook))
 	if !ok {
 		return nil
 	}
@@ -54,10 +55,10 @@ func (r *WebhookReconciler) activeRefusal(s *webhookScope) *secretRefusal {
 	return refusal
 }
 
-// noteRefusal notes the refusal that an error of storing the Secret means; nil: it means
+// noteSecretRefusal notes the refusal that an error of storing the Secret means; nil: it means
 // none. secretProblem is what was wrong with the Secret before.
-func (r *WebhookReconciler) noteRefusal(ctx context.Context, s *webhookScope, problem *signingsecret.Problem, err error) *secretRefusal {
-	key := keyOf(s.webhook)
+func (r *WebhookReconciler) noteSecretRefusal(ctx context.Context, s *webhookScope, problem *signingsecret.Problem, err error) *secretRefusal {
+	key := client.ObjectKeyFromObject(s.webhook)
 	kind := denial.Of(err)
 	if kind == denial.None {
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,7 +25,7 @@ import (
 // says polls what Ready says of a webhook, and why.
 func says(ctx context.Context, webhook *v1alpha1.Webhook) func() string {
 	return func() string {
-		condition := findCondition(fresh(ctx, webhook).Status.Conditions, v1alpha1.ConditionReady)
+		condition := meta.FindStatusCondition(fresh(ctx, webhook).Status.Conditions, v1alpha1.ConditionReady)
 		if condition == nil {
 			return "nothing"
 		}
@@ -77,7 +78,7 @@ var _ = Describe("A signing secret that the API server refuses to store", func()
 		delivery := create(ctx, newDeliveryIn(namespace, "a"))
 		Eventually(state(ctx, delivery)).Should(HavePrefix("Pending SigningSecretUnavailable"))
 		Eventually(func() string {
-			return findCondition(fresh(ctx, delivery).Status.Conditions, v1alpha1.ConditionSucceeded).Message
+			return meta.FindStatusCondition(fresh(ctx, delivery).Status.Conditions, v1alpha1.ConditionSucceeded).Message
 		}).
 			Should(ContainSubstring("exceeded quota: few"), "what is to be done, there too")
 

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/health"
@@ -74,7 +75,7 @@ func (b *webhookStatusBuilder) setSigning(observations *Observations) {
 	signing := &v1alpha1.SigningStatus{SecretName: signingsecret.RefOf(b.webhook).Name}
 	if b.signingProblem == nil && b.secrets.Overlaps(b.now) {
 		signing.Primary = v1alpha1.SigningKeyPrevious
-		if observations.IsConfirmed(b.webhook, rotationOf(b.secrets)) {
+		if observations.IsConfirmed(b.webhook, rotationObservationOf(b.secrets)) {
 			signing.Primary = v1alpha1.SigningKeyCurrent
 		}
 		if end := b.secrets.OverlapEnd; !end.IsZero() {
@@ -126,7 +127,7 @@ func (b *webhookStatusBuilder) setHealth(facts health.Facts, disableAfter time.D
 // failed for good. The answer does not change while the webhook is suspended or while
 // the cache of deliveries syncs.
 func (b *webhookStatusBuilder) attemptsFail(facts health.Facts) bool {
-	before := findCondition(b.status.Conditions, v1alpha1.ConditionEndpointHealthy)
+	before := meta.FindStatusCondition(b.status.Conditions, v1alpha1.ConditionEndpointHealthy)
 	failed := before != nil && before.Reason == v1alpha1.ReasonAttemptsFailing
 	switch {
 	case failed && b.unfinished.partial:
@@ -201,7 +202,7 @@ func (b *webhookStatusBuilder) setStalled(reason, message string) {
 // checkedBefore reports whether this very spec was Ready while the dispatcher
 // answered.
 func (b *webhookStatusBuilder) checkedBefore() bool {
-	return b.webhook.Status.ObservedGeneration == b.webhook.Generation && isReady(b.webhook)
+	return b.webhook.Status.ObservedGeneration == b.webhook.Generation && isWebhookReady(b.webhook)
 }
 
 func (b *webhookStatusBuilder) setEventTypes() {
@@ -238,7 +239,7 @@ func (b *webhookStatusBuilder) setBacklog(bounds backlogQuota) {
 // observations of this process or by the status.
 func lastBacklogFull(s *webhookScope) time.Time {
 	status := &s.webhook.Status
-	if full := findCondition(status.Conditions, v1alpha1.ConditionBacklogFull); full != nil && full.Reason == v1alpha1.ReasonDeliveriesSkipped && status.LastSkippedTime != nil {
+	if full := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionBacklogFull); full != nil && full.Reason == v1alpha1.ReasonDeliveriesSkipped && status.LastSkippedTime != nil {
 		return latest(s.observed.lastBacklogFull, notAfter(status.LastSkippedTime.Time, s.now))
 	}
 	return s.observed.lastBacklogFull
@@ -269,22 +270,20 @@ func endpointChanged(webhook *v1alpha1.Webhook) bool {
 	return known != "" && known != signingsecret.EndpointRevision(webhook)
 }
 
-func isWildcard(pattern string) bool { return pattern == "*" || strings.HasSuffix(pattern, ".*") }
-
-// isMinor reports whether the write of a status can wait: it changes only counters,
+// isMinorStatus reports whether the write of a status can wait: it changes only counters,
 // times and messages, or says that attempts fail less than a minute after the last
 // status that said so. An endpoint that accepts a delivery now and then costs two
 // writes a minute that way, and not one for each change. The first message about the
 // latest failed attempt is not minor.
-func (r *WebhookReconciler) isMinor(s *webhookScope, status *v1alpha1.WebhookStatus) bool {
+func (r *WebhookReconciler) isMinorStatus(s *webhookScope, status *v1alpha1.WebhookStatus) bool {
 	before, after := withoutVolatile(&s.webhook.Status), withoutVolatile(status)
 	if startsFailing(before, after) {
-		last, _ := r.lastFailing.Load(keyOf(s.webhook))
+		last, _ := r.lastFailing.Load(client.ObjectKeyFromObject(s.webhook))
 		if at, ok := last.(time.Time); !ok || s.now.Sub(at) >= statusInterval {
 			return false
 		}
-		healthy := findCondition(after.Conditions, v1alpha1.ConditionEndpointHealthy)
-		if was := findCondition(before.Conditions, v1alpha1.ConditionEndpointHealthy); was != nil {
+		healthy := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionEndpointHealthy)
+		if was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionEndpointHealthy); was != nil {
 			*healthy = *was
 		}
 	} else if namesLatestFailure(status) && !namesLatestFailure(&s.webhook.Status) && isUnhealthy(before) {
@@ -295,7 +294,7 @@ func (r *WebhookReconciler) isMinor(s *webhookScope, status *v1alpha1.WebhookSta
 
 // namesLatestFailure reports whether a status describes the latest failed attempt.
 func namesLatestFailure(status *v1alpha1.WebhookStatus) bool {
-	healthy := findCondition(status.Conditions, v1alpha1.ConditionEndpointHealthy)
+	healthy := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEndpointHealthy)
 	return healthy != nil && strings.Contains(healthy.Message, latestFailurePrefix)
 }
 
@@ -307,12 +306,12 @@ func isUnhealthy(status *v1alpha1.WebhookStatus) bool {
 // startsFailing reports whether a status says that attempts fail and the one before it
 // did not.
 func startsFailing(before, after *v1alpha1.WebhookStatus) bool {
-	return attemptsFail(after) && !attemptsFail(before)
+	return showsAttemptsFailing(after) && !showsAttemptsFailing(before)
 }
 
-// attemptsFail reports whether a status says that attempts fail.
-func attemptsFail(status *v1alpha1.WebhookStatus) bool {
-	healthy := findCondition(status.Conditions, v1alpha1.ConditionEndpointHealthy)
+// showsAttemptsFailing reports whether a status says that attempts fail.
+func showsAttemptsFailing(status *v1alpha1.WebhookStatus) bool {
+	healthy := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEndpointHealthy)
 	return healthy != nil && healthy.Reason == v1alpha1.ReasonAttemptsFailing
 }
 
@@ -331,7 +330,12 @@ func withoutVolatile(status *v1alpha1.WebhookStatus) *v1alpha1.WebhookStatus {
 	return out
 }
 
-func isReady(webhook *v1alpha1.Webhook) bool {
+// isWebhookDisabled reports whether a webhook's status says Disabled.
+func isWebhookDisabled(webhook *v1alpha1.Webhook) bool {
+	return webhook.Status.State == v1alpha1.WebhookDisabled
+}
+
+func isWebhookReady(webhook *v1alpha1.Webhook) bool {
 	return meta.IsStatusConditionTrue(webhook.Status.Conditions, v1alpha1.ConditionReady)
 }
 

@@ -58,9 +58,9 @@ func failureText(entry v1alpha1.Attempt) string {
 	return entry.Reason + " " + strconv.Itoa(int(*entry.ResponseStatus))
 }
 
-// unfinished reads the unfinished deliveries of a webhook. While the cache syncs there
+// readUnfinished reads the unfinished deliveries of a webhook. While the cache syncs there
 // are at least as many as the status says.
-func (r *WebhookReconciler) unfinished(ctx context.Context, webhook *v1alpha1.Webhook) (unfinished, error) {
+func (r *WebhookReconciler) readUnfinished(ctx context.Context, webhook *v1alpha1.Webhook) (unfinished, error) {
 	var list v1alpha1.WebhookDeliveryList
 	err := r.Deliveries.List(ctx, &list, client.InNamespace(webhook.Namespace),
 		client.MatchingFields{v1alpha1.FieldWebhookName: webhook.Name}, client.UnsafeDisableDeepCopy)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
@@ -83,11 +84,11 @@ func TestFailingAttemptsAreWrittenOnceAMinute(t *testing.T) {
 	minor := func(when time.Duration, before, after func(*v1alpha1.Webhook)) bool {
 		s := &webhookScope{webhook: someWebhook(before), now: at(when)}
 		status := &someWebhook(after).Status
-		isMinor := r.isMinor(s, status)
-		if startsFailing(&s.webhook.Status, status) && !isMinor {
-			r.lastFailing.Store(keyOf(s.webhook), s.now)
+		isMinorStatus := r.isMinorStatus(s, status)
+		if startsFailing(&s.webhook.Status, status) && !isMinorStatus {
+			r.lastFailing.Store(client.ObjectKeyFromObject(s.webhook), s.now)
 		}
-		return isMinor
+		return isMinorStatus
 	}
 	same(t, minor(0, well, fails), false)
 	same(t, minor(second, fails, condition(v1alpha1.ReasonAttemptsFailing, "Timeout")), true) // words
@@ -115,7 +116,7 @@ func TestTheFirstFailureReasonIsWrittenAtOnce(t *testing.T) {
 		before, after string
 		want          bool
 	}{{unknown, known, false}, {known, other, true}, {known, unknown, true}, {unknown, unknown, true}} {
-		if got := r.isMinor(&webhookScope{webhook: failing(tt.before), now: at(0)}, &failing(tt.after).Status); got != tt.want {
+		if got := r.isMinorStatus(&webhookScope{webhook: failing(tt.before), now: at(0)}, &failing(tt.after).Status); got != tt.want {
 			t.Errorf("from %q to %q: minor is %t", tt.before, tt.after, got)
 		}
 	}

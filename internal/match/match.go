@@ -65,6 +65,9 @@ func cutStar(pattern string) (prefix string, ok bool) {
 	return prefix, ok && len(prefix) > 1 && strings.HasSuffix(prefix, ".")
 }
 
+// IsWildcard reports whether a pattern can match more than one event type.
+func IsWildcard(pattern string) bool { return pattern == Any || strings.HasSuffix(pattern, ".*") }
+
 // Validate returns an error that says how to write the pattern, or nil. It
 // never repeats the pattern, which the caller knows and may have any length.
 func Validate(pattern string) error {
