@@ -157,7 +157,7 @@ func (f *runnerFixture) checkFairQueues() {
 	for _, h := range r.scheduler.webhooks {
 		hooks[h.namespace]++
 		waitsForWrites := h.waitNode.list != nil
-		startable := h.queue.n > 0 && r.scheduler.mayStart(h, r.now())
+		startable := h.queue.n > 0 && r.scheduler.mayStartWebhook(h, r.now())
 		// Those of a namespace whose writes begin to fail leave when their turn comes.
 		moving := h.namespace.writes.failing && !startable && h.group != nil || startable && h.group == nil && waitsForWrites
 		if startable != (h.group != nil) && !moving {

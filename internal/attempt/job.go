@@ -34,69 +34,6 @@ type Job struct {
 	Prepare func(ctx context.Context) (request dispatcher.Request, note any, err error)
 }
 
-// Outcome is what came of a job.
-type Outcome struct {
-	// Number is that of the job.
-	Number int
-	// Result is set unless Err is.
-	Result dispatcher.Result
-	// Note is what Prepare handed back.
-	Note any
-	// Err is the error of Prepare: no attempt was made and none is counted.
-	Err error
-}
-
-// attempts is how many attempts have been made once this outcome is there.
-func (o Outcome) attempts() int {
-	if o.Err != nil {
-		return o.Number - 1
-	}
-	return o.Number
-}
-
-// Phase is how far the runner is with a delivery.
-type Phase uint8
-
-const (
-	// None: the runner holds nothing that the cache does not show.
-	None Phase = iota
-	// Queued: the job waits for its turn, or to be repeated after a loss.
-	Queued
-	// UnderWay: the attempt is being made.
-	UnderWay
-	// Finished: the outcome waits to be written.
-	Finished
-	// Written: the outcome was written; the cache has not caught up.
-	Written
-)
-
-// String returns the name of the phase.
-func (p Phase) String() string {
-	switch p {
-	case None:
-		return "None"
-	case Queued:
-		return "Queued"
-	case UnderWay:
-		return "UnderWay"
-	case Finished:
-		return "Finished"
-	case Written:
-		return "Written"
-	}
-	return "Unknown"
-}
-
-// State is what the runner knows about a delivery.
-type State struct {
-	Phase Phase
-	// Attempts is how many attempts are known to have been made. A cached object
-	// that shows fewer is stale. It can stay set for a while in phase None.
-	Attempts int
-	// Outcome is set in phase Finished only.
-	Outcome Outcome
-}
-
 // Ack says what became of the attempts of a delivery. The zero kind, neither
 // Cached nor Dropped nor Gone, is a status that the API server took: it frees the
 // slot of an outcome that it includes, and the number is remembered until the cache

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"bbmcp.quietstack.com/webhooks/dispatcher"
 )
 
 const (
@@ -69,4 +71,24 @@ func (o *outcomes) unsettled() []types.NamespacedName {
 		}
 	}
 	return names
+}
+
+// Outcome is what came of a job.
+type Outcome struct {
+	// Number is that of the job.
+	Number int
+	// Result is set unless Err is.
+	Result dispatcher.Result
+	// Note is what Prepare handed back.
+	Note any
+	// Err is the error of Prepare: no attempt was made and none is counted.
+	Err error
+}
+
+// attempts is how many attempts have been made once this outcome is there.
+func (o Outcome) attempts() int {
+	if o.Err != nil {
+		return o.Number - 1
+	}
+	return o.Number
 }

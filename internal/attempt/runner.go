@@ -5,18 +5,11 @@ package attempt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-)
-
-const (
-	// startBatch is how many attempts start before others get the lock.
-	startBatch = 64
-	// gatePoll is how often a closed gate, or a throttle, is looked at again while
-	// jobs wait.
-	gatePoll = 100 * time.Millisecond
 )
 
 // Runner starts attempts and keeps their outcomes. It is the lock and the loop
@@ -102,165 +95,205 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// runOnce starts what may start and returns after how long to look again.
-func (r *Runner) runOnce(ctx context.Context) time.Duration {
-	ctx = context.WithoutCancel(ctx) // attempts under way are let end
-	for {
-		open := r.options.Gate()
-		r.mu.Lock()
-		now := r.now()
-		r.underWay.markSlow(&r.scheduler, now)
-		r.scheduler.advance(now)
-		r.outcomes.dropExpired(now)
-		r.underWay.pause.endIfHandedOver(now)
-		started := 0
-		if open {
-			started = r.startDue(ctx, now)
-		}
-		next := r.underWay.nextChange(&r.scheduler, !open || r.options.Throttle(), now)
-		r.mu.Unlock()
-		if started < startBatch {
-			if next == never {
-				return never
-			}
-			return max(time.Microsecond, next-now)
-		}
-	}
-}
-
-// startDue starts up to startBatch attempts and returns how many.
-func (r *Runner) startDue(ctx context.Context, now time.Duration) int {
-	if r.life.ends() {
-		return 0
-	}
-	s := &r.scheduler
-	n := 0
-	for n < startBatch && n < r.underWay.startAllowance(s, r.options.Throttle(), now) {
-		job := s.nextLost(now)
-		isLost := job != nil
-		if job == nil {
-			job = s.next(now)
-		}
-		if job == nil {
-			break
-		}
-		a := s.start(job, now)
-		r.underWay.add(a, s, now)
-		if isLost {
-			s.lost.current, s.lost.since = a, now
-		}
-		go a.run(ctx, r)
-		n++
-	}
-	return n
-}
-
-// handOver notes that an attempt, now prepared, is about to be sent. It returns
-// false, and returns the job, if meanwhile nothing may start any more.
-func (r *Runner) handOver(a *attempt) bool {
-	open := r.options.Gate()
+// Submit queues a job. It returns false, and takes nothing, if the delivery is
+// queued, under way or finished already, or if an attempt of this number or a
+// later one is known to have been made: then the caller's cache is stale.
+func (r *Runner) Submit(job Job) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, h := r.now(), a.job.webhook
-	stalled := !a.probe && r.scheduler.stalled(h.namespace, now)
-	if a.job.forgotten || h.held() || !open || stalled || r.life.ends() {
-		r.process(a, ending{kind: notSent}, now)
+	if r.jobs[job.UID] != nil || r.outcomes.attempts(job.UID) >= job.Number {
 		return false
 	}
-	if r.underWay.send(a, now) {
-		r.signal()
-	}
+	r.jobs[job.UID] = r.scheduler.submit(job, r.now())
+	r.signal()
 	return true
 }
 
-// end processes how an attempt has ended, and wakes the caller.
-func (r *Runner) end(a *attempt, e ending) {
+// Cancel takes a queued job out again, as when its webhook was suspended. It
+// returns false if nothing of this delivery is queued.
+func (r *Runner) Cancel(uid types.UID) bool {
 	r.mu.Lock()
-	wake := r.process(a, e, r.now())
-	r.mu.Unlock()
-	wake(a.job.name())
+	defer r.mu.Unlock()
+	job := r.jobs[uid]
+	if job == nil || job.phase != Queued {
+		return false
+	}
+	delete(r.jobs, uid)
+	r.scheduler.withdraw(job, r.now())
+	return true
 }
 
-// process returns what to call with the name of the delivery once the lock is given
-// back.
-func (r *Runner) process(a *attempt, e ending, now time.Duration) (wake func(types.NamespacedName)) {
-	s, job, h := &r.scheduler, a.job, a.job.webhook
-	switch e.kind {
-	case answered:
-		r.underWay.observe(a, now)
-	case unavailable:
-		r.underWay.pause.unavailable(a, now)
+// State returns what the runner knows about a delivery.
+func (r *Runner) State(uid types.UID) State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	job := r.jobs[uid]
+	if job == nil {
+		return r.outcomes.state(uid)
 	}
-	r.underWay.remove(a)
-	s.end(a)
-	r.life.checkDrained(r.underWay.n)
-	r.signal()
-	if e.kind == lost {
-		job.losses++
+	state := State{Phase: job.phase, Attempts: int(job.number) - 1}
+	if job.phase == Finished {
+		state.Outcome = *job.outcome
+		state.Attempts = job.outcome.attempts()
 	}
-	if e.kind == answered {
-		a.learn(s, &e, time.Now(), now)
+	return state
+}
+
+// Acknowledge says what became of the attempts of a delivery: that its object shows
+// them, or why it never will. See Ack.
+func (r *Runner) Acknowledge(uid types.UID, ack Ack) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, job := r.now(), r.jobs[uid]
+	isQueued := job != nil && job.phase == Queued
+	isFinished := job != nil && job.phase == Finished
+	withdraw := func() {
+		delete(r.jobs, uid)
+		r.scheduler.withdraw(job, now)
 	}
-	wake = wakeNone
+	r.outcomes.dropExpired(now)
 	switch {
-	case e.kind == notPrepared:
-		s.releaseSlot(job)
-		wake = r.keep(job, e.outcome, now)
-	case e.kind == answered, e.kind == lost && job.losses >= maxLosses && !job.forgotten:
-		wake = r.keep(job, e.outcome, now)
-	case job.forgotten:
-		s.releaseSlot(job)
-		h.jobCount--
-		delete(r.jobs, job.uid)
-	case e.kind == lost:
-		s.releaseSlot(job)
-		s.repeatLater(job, now)
+	case ack.Gone:
+		attempts := 0
+		switch {
+		case isQueued:
+			withdraw()
+		case isFinished:
+			r.releaseJob(job, now)
+			attempts = job.outcome.attempts()
+		case job != nil:
+			job.forgotten = true
+		}
+		r.outcomes.expireSoon(uid, attempts, now)
+	case ack.Dropped:
+		if isFinished {
+			r.releaseJob(job, now)
+			r.outcomes.expireSoon(uid, job.outcome.attempts(), now)
+		}
+	case ack.Cached:
+		r.outcomes.shown(uid, ack.Attempts, now)
+		if isQueued && ack.Attempts >= int(job.number) {
+			withdraw()
+		}
 	default:
-		s.releaseSlot(job)
-		s.returnJob(job)
+		if ack.Attempts > 0 {
+			r.outcomes.add(uid, ack.Attempts, ack.Final, now)
+		}
+		switch {
+		case isFinished && ack.Attempts >= job.outcome.attempts():
+			r.releaseJob(job, now)
+		case isQueued && ack.Attempts >= int(job.number):
+			withdraw()
+		}
 	}
-	s.update(h, now)
-	s.retire(h)
-	return wake
 }
 
-// wakeNone is called for an outcome without a delivery.
-func wakeNone(types.NamespacedName) {}
-
-// keep keeps an outcome until it is acknowledged.
-func (r *Runner) keep(job *trackedJob, outcome Outcome, now time.Duration) (wake func(types.NamespacedName)) {
-	r.outcomes.keep(job, outcome, now)
-	if outcome.Err == nil {
-		r.scheduler.schedule(job.webhook, now)
+// Hold starts nothing of a webhook before the given time. Then its attempts start
+// one by one until one succeeds. A later call extends a hold, never shortens it.
+func (r *Runner) Hold(key types.NamespacedName, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, h := r.now(), r.scheduler.webhook(key)
+	h.tracker.ResetLimit()
+	if wait := time.Until(until); wait > 0 {
+		h.tracker.Hold(until)
+		r.scheduler.holds.hold(h, until, now+wait)
 	}
+	r.scheduler.scheduleWebhook(h, now)
+	r.signal()
+}
+
+// HoldUntil returns until when nothing of a webhook starts, the zero time if it
+// is not held.
+func (r *Runner) HoldUntil(key types.NamespacedName) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.scheduler.webhooks[key]
+	if h == nil || !h.isHeld() || h.hold.ends <= r.now() {
+		return time.Time{}
+	}
+	return h.hold.until
+}
+
+// Reset says that what was learned about the endpoint of a webhook counts no more,
+// or less.
+func (r *Runner) Reset(key types.NamespacedName, change WebhookChange) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, h, now := &r.scheduler, r.scheduler.webhooks[key], r.now()
 	switch {
-	case job.forgotten:
-		r.release(job, now)
-		r.outcomes.expireSoon(job.uid, outcome.attempts(), now)
-		return wakeNone
-	case job.webhook.state.IsSlow():
-		return r.options.WakeSlow
+	case h == nil:
+		return
+	case change.Gone:
+		h.forgotten = true
+		h.tracker.Restart() // another webhook of that name learns nothing from attempts that are under way
+		s.endWebhookHold(h)
+		s.updateWebhook(h, now)
+		s.retireWebhook(h)
+	case change.Destination != "":
+		s.endWebhookHold(h) // it may be held though nothing was ever submitted
+		s.redirectWebhook(h, change.Destination)
+		s.updateWebhook(h, now)
+	default:
+		h.tracker.ResetLimit()
+		if change.Judged && h.tracker.IsGone(s.clock(now)) {
+			s.endWebhookHold(h)
+		}
+		s.scheduleWebhook(h, now)
 	}
-	return r.options.Wake
+	r.signal()
 }
 
-// release drops an outcome and gives back its slot.
-func (r *Runner) release(job *trackedJob, now time.Duration) {
-	delete(r.jobs, job.uid)
-	if !r.outcomes.drop(job) {
+// PlatformHealth says how the write of a delivery's status in a namespace went.
+// Once writes of a namespace have not been taken for StallAfter no attempt of it
+// starts; once the API server has not been reached for that long, none at all.
+func (r *Runner) PlatformHealth(namespace string, write WriteResult) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, now := &r.scheduler, r.now()
+	if write == WriteUnreachable {
+		s.apiServer.fail(now)
 		return
 	}
-	h := job.webhook
-	if pause := h.throttle(now - job.due); pause > 0 {
-		time.AfterFunc(pause, func() {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			h.throttledOutcomes--
-			r.scheduler.scheduleAgain(h, r.now())
-			r.signal()
-		})
+	if write != WriteUnanswered && s.reached() {
+		r.signal()
 	}
-	r.scheduler.scheduleAgain(h, now)
-	r.scheduler.releaseSlot(job)
-	r.signal()
+	if write == WriteTaken {
+		s.lastWrite = now
+	}
+	space := s.namespaces[namespace]
+	switch {
+	case write == WriteConflicted || space == nil: // it has no attempts
+	case write == WriteTaken && space.writes.failing:
+		s.forget(space)
+		s.admitWriteWaiters(space, now)
+		r.signal()
+	case write != WriteTaken:
+		if s.fail(space, now) {
+			for _, job := range r.outcomes.withSlot(space) {
+				s.strand(job)
+			}
+		}
+		r.signal()
+	}
+}
+
+// Drain starts nothing any more and waits until nothing is under way. It returns
+// the deliveries whose attempt was made and whose outcome waits to be written,
+// oldest outcome first, and an error if the context ends before.
+func (r *Runner) Drain(ctx context.Context) (unsettled []types.NamespacedName, err error) {
+	r.mu.Lock()
+	r.life.drain()
+	r.life.checkDrained(r.underWay.n)
+	r.mu.Unlock()
+	select {
+	case <-r.life.drained:
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.underWay.n > 0 {
+		err = fmt.Errorf("drain attempts, %d under way: %w", r.underWay.n, ctx.Err())
+	}
+	return r.outcomes.unsettled(), err
 }

@@ -57,7 +57,7 @@ func (j *judgement) clock(now time.Duration) time.Time { return j.base.Add(now) 
 func (s *scheduler) submit(job Job, now time.Duration) *trackedJob {
 	h := s.webhook(types.NamespacedName{Namespace: job.Delivery.Namespace, Name: job.Webhook})
 	if h.destination == nil || h.destination.address != job.Destination {
-		s.redirect(h, job.Destination)
+		s.redirectWebhook(h, job.Destination)
 	}
 	h.forgotten = false
 	h.jobCount++
@@ -75,7 +75,7 @@ func (s *scheduler) submit(job Job, now time.Duration) *trackedJob {
 	}
 	tracked.node.value = tracked
 	s.enqueue(tracked)
-	s.update(h, now)
+	s.updateWebhook(h, now)
 	return tracked
 }
 
@@ -103,16 +103,16 @@ func (s *scheduler) withdraw(job *trackedJob, now time.Duration) {
 	job.node.detach()
 	s.queued--
 	h.jobCount--
-	s.schedule(h, now)
-	s.retire(h)
+	s.scheduleWebhook(h, now)
+	s.retireWebhook(h)
 }
 
 // advance applies what time alone changes, but for the attempts under way.
 func (s *scheduler) advance(now time.Duration) {
 	for len(s.holds) > 0 && s.holds[0].hold.ends <= now {
 		h := s.holds[0]
-		s.endHold(h)
-		s.schedule(h, now)
+		s.endWebhookHold(h)
+		s.scheduleWebhook(h, now)
 	}
 	s.lost.endBackoff(now)
 	for space := range s.failing {
@@ -130,7 +130,7 @@ func (s *scheduler) next(now time.Duration) *trackedJob {
 			return nil
 		}
 		p := h.priority
-		s.update(h, now)
+		s.updateWebhook(h, now)
 		if h.group == nil || !h.ready || h.priority != p {
 			continue // it has been healthy too long ago
 		}
@@ -159,13 +159,13 @@ func (s *scheduler) nextLost(now time.Duration) *trackedJob {
 		ready := &l.ready[state]
 		for job := ready.first(); job != nil; job = ready.first() {
 			h := job.webhook
-			s.update(h, now)
+			s.updateWebhook(h, now)
 			p := h.nextPriority()
 			if s.slots.Available(p) == 0 {
 				break
 			}
 			job.node.detach()
-			if !s.mayStart(h, now) {
+			if !s.mayStartWebhook(h, now) {
 				h.lost.pushBack(&job.node)
 				continue
 			}
@@ -191,7 +191,7 @@ func (s *scheduler) start(job *trackedJob, now time.Duration) *attempt {
 	h.attempts.pushBack(&a.webhookNode)
 	h.namespace.unsettled++
 	a.probe = s.markProbe(h.namespace, now)
-	s.schedule(h, now)
+	s.scheduleWebhook(h, now)
 	s.admitWaiting(h.destination)
 	return a
 }

@@ -2,11 +2,7 @@
 
 package attempt
 
-import (
-	"time"
-
-	"bbmcp.quietstack.com/webhooks/internal/endpoint"
-)
+import "time"
 
 const (
 	// burstDivisor is the part of a state's slots that slow attempts may fill at once.
@@ -17,24 +13,6 @@ const (
 	// paceWindow is over how many slow attempts that time is averaged.
 	paceWindow = 32
 )
-
-// startDelay returns how long to wait before an attempt of a slow webhook is
-// prepared. Attempts that hang end together; if those that follow them began
-// together too, they would stay in step for ever, and with them all that they
-// ask of the API server. So the share of slow webhooks is filled within the time
-// that its attempts have lately taken: by Little's law that is as fast as they
-// can use it, less a margin so that the wait is never what bounds them.
-func (u *underWay) startDelay(a *attempt, s *scheduler, now time.Duration) time.Duration {
-	if !a.state.IsSlow() || a.probe || u.pause.probe == a {
-		return 0
-	}
-	slots := s.slots.Shares().Slow
-	if a.state == endpoint.Hanging {
-		slots = s.slots.Shares().Hanging
-	}
-	pace := &u.paces[a.state]
-	return pace.delay(max(s.rules.SlowAfter, pace.expectedDuration()), slots, now)
-}
 
 // startPace spreads the attempts of a state over the time that they take.
 type startPace struct {

@@ -3,118 +3,15 @@
 package attempt
 
 import (
-	"context"
-	"errors"
 	"time"
 
-	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
 
-const (
-	// prepareTimeout bounds Prepare.
-	prepareTimeout = 10 * time.Second
-	// sendGrace is how much longer than the attempt's own timeout the dispatcher
-	// may take to answer before its result counts as lost.
-	sendGrace = 5 * time.Second
-	// maxLosses is how many losses of one job are a failed attempt.
-	maxLosses = 3
-	// unsent is the time of sending of what has not been sent.
-	unsent = time.Duration(-1)
-)
-
-// attempt is one attempt that is under way.
-type attempt struct {
-	job         *trackedJob
-	destination *destination
-	state       endpoint.State // whose slots it holds
-	tracked     endpoint.Attempt
-	sent        time.Duration // when it was handed to the sender; unsent while it is being prepared
-	wait        time.Duration // before it is prepared
-	probe       bool          // may be sent although writes have been failing
-	webhookNode node[attempt] // in webhook.attempts
-	ageNode     node[attempt] // in underWay.recent
-}
-
-// ending is how an attempt ended.
-type ending struct {
-	kind    endingKind
-	outcome Outcome // but of one that was not made
-	test    bool    // of a test event, if it was answered
-}
-
-type endingKind uint8
-
-const (
-	// notPrepared: Prepare failed.
-	notPrepared endingKind = iota
-	// notSent: after Prepare nothing might start any more.
-	notSent
-	// unavailable: there was no dispatcher to hand the attempt to.
-	unavailable
-	// answered: there is a result.
-	answered
-	// lost: the result was lost with the dispatcher. The outcome is what the last
-	// loss of a job comes to.
-	lost
-)
-
-// run makes an attempt. It has a goroutine of its own.
-func (a *attempt) run(ctx context.Context, r *Runner) {
-	job := a.job
-	if a.wait > 0 {
-		select {
-		case <-time.After(a.wait):
-		case <-r.life.closing:
-		}
-	}
-	prepareCtx, cancel := context.WithTimeout(ctx, prepareTimeout)
-	request, note, err := job.prepare(prepareCtx)
-	cancel()
-	if err != nil {
-		r.end(a, ending{kind: notPrepared, outcome: Outcome{Number: int(job.number), Note: note, Err: err}})
-		return
-	}
-	if !r.handOver(a) {
-		return
-	}
-	limit := max(time.Duration(job.timeout)*time.Millisecond, request.Timeout) + sendGrace
-	sendCtx, cancel := context.WithTimeout(ctx, limit)
-	began := time.Now()
-	result, err := r.options.Sender.Send(sendCtx, request)
-	cancel()
-	switch {
-	case err == nil:
-		r.end(a, ending{kind: answered, outcome: Outcome{Number: int(job.number), Result: result, Note: note}, test: request.Test})
-	case errors.Is(err, dispatcher.ErrUnavailable):
-		r.end(a, ending{kind: unavailable})
-	default:
-		r.end(a, ending{kind: lost, outcome: Outcome{Number: int(job.number), Note: note, Result: dispatcher.Result{
-			StartedAt: began,
-			Duration:  time.Since(began),
-			Reason:    dispatcher.ReasonDispatcherLost,
-			Message:   "the dispatcher ended while it held the attempt, three times",
-		}}})
-	}
-}
-
-// learn applies what a result says about the endpoint, unless that has changed. The
-// end of a hold is a time of the wall clock.
-func (a *attempt) learn(s *scheduler, e *ending, wall time.Time, now time.Duration) {
-	h, evidence := a.job.webhook, e.outcome.Result.Evidence()
-	evidence.Gone = evidence.Gone && !e.test // a test event disables nothing
-	current := h.tracker.IsCurrent(a.tracked)
-	if current {
-		h.tracker.Observe(a.tracked, evidence, now-a.sent, &s.rules, wall)
-		if until := h.tracker.HeldUntil(); until.After(wall) {
-			s.holds.hold(h, until, now+until.Sub(wall))
-		}
-	}
-	s.update(h, now)
-	if current {
-		s.moveOutcomeSlot(a.job, h.state)
-	}
-}
+// maxThrottled is how many attempts may be under way, or wait to be acknowledged, for one
+// more to start while there is a throttle. Those of slow webhooks do not count: they wait
+// for others.
+const maxThrottled = 2
 
 // underWay has the attempts that were started and have not ended, as far as they
 // say something about time and about the dispatcher.
@@ -161,7 +58,7 @@ func (u *underWay) markSlow(s *scheduler, now time.Duration) {
 			s.moveSlot(a, endpoint.Slow)
 		}
 		if h.tracker.IsCurrent(a.tracked) {
-			s.update(h, now)
+			s.updateWebhook(h, now)
 		}
 	}
 }
@@ -172,4 +69,87 @@ func (u *underWay) observe(a *attempt, now time.Duration) {
 	if a.state.IsSlow() {
 		u.paces[a.state].observe(now - a.sent)
 	}
+}
+
+// startAllowance is how many attempts the platform lets start now.
+func (u *underWay) startAllowance(s *scheduler, throttled bool, now time.Duration) int {
+	allowed := startBatch
+	if throttled {
+		allowed = min(allowed, max(0, maxThrottled-s.slots.Taken()+s.slots.TakenBySlow()))
+	}
+	if u.pause.length > 0 {
+		allowed = min(allowed, 1)
+		if u.pause.probe != nil || now < u.pause.ends() {
+			allowed = 0
+		}
+	}
+	if s.apiServer.stalled(now, s.stallAfter) {
+		allowed = min(allowed, 1)
+		if !s.apiServer.mayProbe(s.slots.Taken()+s.stranded, now, s.stallAfter) {
+			allowed = 0
+		}
+	}
+	return allowed
+}
+
+// nextChange returns when something changes by itself.
+func (u *underWay) nextChange(s *scheduler, blocked bool, now time.Duration) time.Duration {
+	at := never
+	if a := u.recent.first(); a != nil {
+		at = min(at, a.sent+s.rules.SlowAfter)
+	}
+	if len(s.holds) > 0 {
+		at = min(at, s.holds[0].hold.ends)
+	}
+	if job := s.lost.backingOff.first(); job != nil {
+		at = min(at, job.due)
+	}
+	if s.queued > 0 {
+		at = min(at, u.nextStart(s, blocked, now))
+	}
+	return at
+}
+
+// nextStart returns when a job that waits may start though nothing else happens.
+func (u *underWay) nextStart(s *scheduler, blocked bool, now time.Duration) time.Duration {
+	at := s.nextProbe(now)
+	if blocked {
+		at = now + gatePoll
+	}
+	if s.lost.current != nil && s.lost.anyReady() {
+		if free := s.lost.since + s.lostBackoff; free > now {
+			at = min(at, free)
+		}
+	}
+	if u.pause.length > 0 {
+		if u.pause.probe == nil && u.pause.ends() > now {
+			at = min(at, u.pause.ends())
+		} else if u.pause.probe != nil && u.pause.probe.sent != unsent {
+			at = min(at, u.pause.probe.sent+firstPause)
+		}
+	}
+	if s.apiServer.failing && s.slots.Taken()+s.stranded == 0 {
+		if relief := s.apiServer.latest + reliefAfter*s.stallAfter; relief > now {
+			at = min(at, relief)
+		}
+	}
+	return at
+}
+
+// startDelay returns how long to wait before an attempt of a slow webhook is
+// prepared. Attempts that hang end together; if those that follow them began
+// together too, they would stay in step for ever, and with them all that they
+// ask of the API server. So the share of slow webhooks is filled within the time
+// that its attempts have lately taken: by Little's law that is as fast as they
+// can use it, less a margin so that the wait is never what bounds them.
+func (u *underWay) startDelay(a *attempt, s *scheduler, now time.Duration) time.Duration {
+	if !a.state.IsSlow() || a.probe || u.pause.probe == a {
+		return 0
+	}
+	slots := s.slots.Shares().Slow
+	if a.state == endpoint.Hanging {
+		slots = s.slots.Shares().Hanging
+	}
+	pace := &u.paces[a.state]
+	return pace.delay(max(s.rules.SlowAfter, pace.expectedDuration()), slots, now)
 }

@@ -82,3 +82,5 @@ func (h *webhook) throttle(writeTook time.Duration) time.Duration {
 	h.throttledOutcomes++
 	return pause
 }
+
+func (h *webhook) isHeld() bool { return h.hold.index >= 0 }

@@ -16,8 +16,6 @@ type hold struct {
 	index int // in scheduler.holds; -1: not held
 }
 
-func (h *webhook) held() bool { return h.hold.index >= 0 }
-
 // holdHeap has the webhooks that are held. It implements heap.Interface, by the end
 // of the hold.
 type holdHeap []*webhook
@@ -25,7 +23,7 @@ type holdHeap []*webhook
 // hold starts nothing of a webhook before a time, or extends the hold it has.
 func (h *holdHeap) hold(w *webhook, until time.Time, ends time.Duration) {
 	switch {
-	case !w.held():
+	case !w.isHeld():
 		w.hold.until, w.hold.ends = until, ends
 		heap.Push(h, w)
 	case ends > w.hold.ends:
@@ -36,7 +34,7 @@ func (h *holdHeap) hold(w *webhook, until time.Time, ends time.Duration) {
 
 // end ends the hold of a webhook, if there is one.
 func (h *holdHeap) end(w *webhook) {
-	if w.held() {
+	if w.isHeld() {
 		heap.Remove(h, w.hold.index)
 		w.hold = hold{index: -1}
 	}
