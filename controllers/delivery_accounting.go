@@ -90,7 +90,7 @@ func (r *DeliveryReconciler) accountNewAttempts(s *deliveryScope, before, writte
 		if failedAtEndpoint(entry) && !written.Spec.Test {
 			r.Observations.AttemptFailed(s.webhook, entry.StartTime.Time)
 		}
-		if signingsecret.DoubtsSignature(entry.ResponseStatus) {
+		if signingsecret.DoubtsKey(entry.ResponseStatus) {
 			r.Secrets.Invalidate(s.webhook.UID)
 		}
 		if entry.RetryAfterTime != nil && entry.RetryAfterTime.After(s.now) {

@@ -22,7 +22,7 @@ func attemptLogEntry(outcome attempt.Outcome) v1alpha1.Attempt {
 	if note, ok := outcome.Note.(attemptNote); ok {
 		primary, revision = note.primary, note.revision
 	}
-	return attemptlog.Entry(outcome.Number, &outcome.Result, primary, revision)
+	return attemptlog.NewEntry(outcome.Number, &outcome.Result, primary, revision)
 }
 
 // appendAttemptLog adds an attempt and drops the oldest until the log fits.
@@ -41,7 +41,7 @@ func appendAttemptLog(log []v1alpha1.Attempt, entry v1alpha1.Attempt) []v1alpha1
 // boundFirstAttempt brings a claimed first attempt within bounds: a delivery created by
 // hand can claim anything, and the API server would refuse such a status for ever.
 func boundFirstAttempt(first v1alpha1.Attempt, now time.Time) v1alpha1.Attempt {
-	first = attemptlog.Bounded(first, now)
+	first = attemptlog.BoundEntry(first, now)
 	first.Number = 1
 	return first
 }

@@ -20,7 +20,7 @@ func isAboutCurrentEndpoint(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha
 // isOfCurrentEndpoint reports whether an attempt was made with the url and the signing that
 // the webhook has now. An answer of a former endpoint says nothing about the present one.
 func isOfCurrentEndpoint(entry *v1alpha1.Attempt, webhook *v1alpha1.Webhook) bool {
-	return webhook == nil || attemptlog.IsOf(entry, signingsecret.EndpointRevision(webhook), webhook.Status.EnabledTime)
+	return webhook == nil || attemptlog.IsEntryOf(entry, signingsecret.EndpointRevision(webhook), webhook.Status.EnabledTime)
 }
 
 // endpointOutcome is what a finished delivery says about its endpoint; 0: nothing.

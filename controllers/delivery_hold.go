@@ -60,7 +60,7 @@ func (r *DeliveryReconciler) holdRetryAfter(ctx context.Context, delivery *v1alp
 	if last == nil || last.RetryAfterTime == nil {
 		return
 	}
-	entry := attemptlog.Bounded(*last, now)
+	entry := attemptlog.BoundEntry(*last, now)
 	if entry.RetryAfterTime == nil || !entry.RetryAfterTime.After(now) {
 		return
 	}

@@ -44,7 +44,7 @@ func nextAttemptTime(s deliveryScope, entry *v1alpha1.Attempt) time.Time {
 		notBefore = entry.RetryAfterTime.Time
 	}
 	number := int(entry.Number)
-	next, _ := settings.RetryPolicy(s.webhook).NextAttempt(number, attemptlog.Ended(entry), notBefore, retry.Jitter(string(s.delivery.UID), number))
+	next, _ := settings.RetryPolicy(s.webhook).NextAttempt(number, attemptlog.EntryEnd(entry), notBefore, retry.Jitter(string(s.delivery.UID), number))
 	return next.UTC().Truncate(time.Microsecond)
 }
 

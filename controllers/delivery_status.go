@@ -77,7 +77,7 @@ func hasUndecidedAttempt(status *v1alpha1.WebhookDeliveryStatus) bool {
 // addAttempt adds one attempt and sets the state that follows from it.
 func (b *deliveryStatusBuilder) addAttempt(entry v1alpha1.Attempt, reason dispatcher.Reason) {
 	byHand := b.status.State == v1alpha1.DeliveryFailed
-	ended := attemptlog.Ended(&entry)
+	ended := attemptlog.EntryEnd(&entry)
 	b.status.Attempts = entry.Number
 	b.status.ResponseStatus = entry.ResponseStatus
 	b.status.ErrorMessage = entry.Message

@@ -145,7 +145,7 @@ func TestNoOverlapEndsAfterTheLastYear(t *testing.T) {
 		},
 		Data: map[string][]byte{"secret": []byte("sixteen bytes at least"), "previous": []byte("so has the other one")},
 	}
-	_, problem := signingsecret.Check(webhook, signingsecret.RefOf(webhook), secret)
+	_, problem := signingsecret.PermittedSecrets(webhook, signingsecret.RefOf(webhook), secret)
 	if problem == nil || problem.Reason != v1alpha1.ReasonSecretInvalid {
 		t.Errorf("a status that shows the end would never be written; got %+v", problem)
 	}

@@ -240,7 +240,7 @@ func (o *Observations) IsConfirmed(webhook *v1alpha1.Webhook, candidate rotation
 	if seen := o.seenLocked(webhook).confirmed; !seen.current.IsZero() && seen.end.Equal(candidate.end) {
 		return seen.equals(candidate)
 	}
-	return signingsecret.Confirmed(webhook.Status.Signing, candidate.end)
+	return signingsecret.ConfirmsKey(webhook.Status.Signing, candidate.end)
 }
 
 // HoldRetryAfter notes that the endpoint asked for a pause by Retry-After.

@@ -74,7 +74,7 @@ func (r *WebhookReconciler) maintainSecret(ctx context.Context, s *webhookScope,
 		})
 	case problem == nil && !secrets.Previous.IsZero() && !secrets.Overlaps(s.now):
 		return true, r.updateSecret(ctx, s.webhook, func(secret *corev1.Secret) (bool, error) {
-			return signingsecret.Prune(secret, s.now), nil
+			return signingsecret.PruneRotation(secret, s.now), nil
 		})
 	}
 	return false, nil
@@ -153,7 +153,7 @@ func (r *WebhookReconciler) updateSecret(ctx context.Context, webhook *v1alpha1.
 	if err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if problem := signingsecret.Permitted(webhook, secret); problem != nil {
+	if problem := signingsecret.CheckPermission(webhook, secret); problem != nil {
 		return nil //nolint:nilerr // the status says it; a Secret of another owner is not changed
 	}
 	changed, err := change(secret)

@@ -59,7 +59,7 @@ func (r *WebhookReconciler) activeSecretRefusal(s *webhookScope) *secretRefusal 
 // none. secretProblem is what was wrong with the Secret before.
 func (r *WebhookReconciler) noteSecretRefusal(ctx context.Context, s *webhookScope, problem *signingsecret.Problem, err error) *secretRefusal {
 	key := client.ObjectKeyFromObject(s.webhook)
-	kind := denial.Of(err)
+	kind := denial.KindOf(err)
 	if kind == denial.None {
 		if err == nil {
 			r.refusals.Delete(key)

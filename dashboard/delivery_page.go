@@ -51,7 +51,7 @@ func (v *visit) showDelivery() error {
 		return err
 	}
 	view := deliveryView{Delivery: delivery, State: delivery.Status, Next: delivery.NextAttemptAt}
-	policy := retry.Default() // of a webhook that is deleted, or not for the caller to see
+	policy := retry.DefaultPolicy() // of a webhook that is deleted, or not for the caller to see
 	delays, timeout := policy.Delays, policy.Timeout
 	suspended := false
 	if webhook, err := v.api.GetWebhook(v.ctx(), delivery.WebhookID); err == nil {

@@ -117,7 +117,7 @@ func at(seconds float64) time.Time {
 }
 
 func TestTimelineIsToScaleWithCuts(t *testing.T) {
-	delays, timeout := retry.Default().Delays, retry.Default().Timeout
+	delays, timeout := retry.DefaultPolicy().Delays, retry.DefaultPolicy().Timeout
 	status := 500
 	reason := "HTTPStatus"
 	d := &Delivery{DeliveryDetail: rest.DeliveryDetail{Delivery: rest.Delivery{CreatedAt: at(0), Attempts: 3}}}
@@ -143,7 +143,7 @@ func TestTimelineIsToScaleWithCuts(t *testing.T) {
 }
 
 func TestTimelineShowsScheduledAttempts(t *testing.T) {
-	delays, timeout := retry.Default().Delays, retry.Default().Timeout
+	delays, timeout := retry.DefaultPolicy().Delays, retry.DefaultPolicy().Timeout
 	reason := "Timeout"
 	d := &Delivery{DeliveryDetail: rest.DeliveryDetail{Delivery: rest.Delivery{CreatedAt: at(0), Attempts: 2, NextAttemptAt: new(at(40))}}}
 	d.AttemptLog = []rest.Attempt{

@@ -46,7 +46,7 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.limits.WebhookQuota(),
 			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.publisher.CountUnreported(webhook.UID),
 			Failed:    webhook.Status.DeliveriesFailed,
-			Unsampled: settings.Record(webhook) == v1alpha1.RecordNever,
+			Unsampled: settings.RecordPolicy(webhook) == v1alpha1.RecordNever,
 		}
 		if !webhook.Spec.Suspend && webhook.Status.State != v1alpha1.WebhookDisabled {
 			if problem := presentProblem(webhook); problem != nil {

@@ -23,7 +23,7 @@ func problemFromDenial(err error, doing string) *problem {
 		return nil
 	}
 	apiStatus, text := status.Status(), denialText(err)
-	switch kind := denial.Of(err); {
+	switch kind := denial.KindOf(err); {
 	case kind == denial.Policy && denial.IsLasting(err):
 		return newProblem(policyStatus(apiStatus.Code), reasonPolicyDenied, doing+" is refused: "+text)
 	case kind == denial.Policy && apiStatus.Code == http.StatusTooManyRequests:

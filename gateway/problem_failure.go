@@ -81,7 +81,7 @@ func problemFromEvent(e *publish.EventError) *problem {
 // problemFromCreate makes a problem of the API server's error to the create of a delivery, made with the gateway's own
 // rights.
 func problemFromCreate(err error) *problem {
-	switch denial.Of(err) {
+	switch denial.KindOf(err) {
 	case denial.Quota:
 		return newProblem(http.StatusTooManyRequests, reasonQuotaExceeded, "a ResourceQuota of the namespace allows no more deliveries: "+denialText(err)).setRetryAfter(retryFull)
 	case denial.Object:

@@ -285,7 +285,7 @@ func secretWriteProblem(err error, name string) error {
 		return newFieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a Secret %q exists already, which the webhook would sign with; choose another name", name))
 	}
 	p := problemFromAPI(err, "storing the secret")
-	switch denial.Of(err) {
+	switch denial.KindOf(err) {
 	case denial.Role:
 		if p.Status == http.StatusForbidden {
 			p.Detail += "; the signing secret is kept in a Secret, and the role bbmcp-editor gives that right"

@@ -116,12 +116,12 @@ func (h *webhookRotator) answerRotation(ctx context.Context, webhook *v1alpha1.W
 		if err != nil {
 			return "", false, err
 		}
-		isKnown, latest := signingsecret.Answered(stored, request)
+		isKnown, latest := signingsecret.RotationAnswered(stored, request)
 		switch {
 		case latest:
 			return string(stored.Data[v1alpha1.SecretKey]), true, nil
-		case isKnown && stage == requested && signingsecret.Overtaken(stored, request) != "":
-			return signingsecret.Overtaken(stored, request), true, nil
+		case isKnown && stage == requested && signingsecret.OvertakenSecret(stored, request) != "":
+			return signingsecret.OvertakenSecret(stored, request), true, nil
 		case isKnown:
 			return "", false, newFieldProblem(http.StatusConflict, reasonKeyUsed, "header.Idempotency-Key", "this key stands for a rotation that another one has followed; use a new key")
 		}
@@ -142,7 +142,7 @@ func (h *webhookRotator) writeRotatedSecret(ctx context.Context, webhook *v1alph
 	}
 	var err error
 	if stored.ResourceVersion == "" {
-		if err := signingsecret.MarkAnswered(stored, request); err != nil {
+		if err := signingsecret.MarkRotationAnswered(stored, request); err != nil {
 			return err
 		}
 		err = h.callerClient.Create(ctx, stored, create...)

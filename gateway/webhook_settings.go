@@ -34,7 +34,7 @@ type setting struct {
 func allSettings() []setting {
 	return []setting{
 		{[]string{"retry_policy", "delays"}, []string{"retryPolicy", "delays"}, true, nil},
-		{[]string{"retry_policy", "timeout"}, []string{"retryPolicy", "timeout"}, true, formatDuration(retry.Default().Timeout)},
+		{[]string{"retry_policy", "timeout"}, []string{"retryPolicy", "timeout"}, true, formatDuration(retry.DefaultPolicy().Timeout)},
 		{[]string{"retry_policy", "jitter_percent"}, []string{"retryPolicy", "jitterPercent"}, false, int64(0)},
 		{[]string{"delivery_deadline"}, []string{"deliveryDeadline"}, true, formatDuration(settings.Deadline(nil))},
 		{[]string{"overflow"}, []string{"overflow"}, false, rest.OverflowSkip},
@@ -188,7 +188,7 @@ func presentSettings(webhook *v1alpha1.Webhook, shown *rest.Webhook) {
 	}
 	shown.DeliveryDeadline = formatDuration(settings.Deadline(webhook))
 	shown.Overflow = cmp.Or(string(webhook.Spec.Overflow), rest.OverflowSkip)
-	shown.Retention.Record = string(settings.Record(webhook))
+	shown.Retention.Record = string(settings.RecordPolicy(webhook))
 	if given := webhook.Spec.Retention; given != nil {
 		shown.Retention.Succeeded, shown.Retention.Failed = durationOrNull(given.Succeeded), durationOrNull(given.Failed)
 		shown.Retention.MaxCount = presentNumber(given.MaxCount)

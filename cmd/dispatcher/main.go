@@ -106,7 +106,7 @@ func run(ctx context.Context, o *options, logger *slog.Logger) error {
 	defer stopProfiles()
 	logger.Info("serving", "version", version.Version, "socket", o.socket)
 	server := dispatcher.NewServer(sender, logger)
-	server.PayloadBytes = memory.Share(payloadShare, payloadBytes)
+	server.PayloadBytes = memory.ShareOfLimit(payloadShare, payloadBytes)
 	err = server.Serve(ctx, listener, o.shutdownGrace)
 	logger.Info("stopped serving")
 	return err

@@ -93,7 +93,7 @@ func (f *attemptStage) startAttempts(ctx context.Context, s *eventScope, targets
 	full, unread, durable := f.startEach(s, targets, a.acquireNow)
 	if len(unread) > 0 { // those whose secrets are at hand are under way
 		waiting, cancel := context.WithTimeout(ctx, s.Wait/2)
-		a.secrets.Await(waiting, webhookUIDs(unread))
+		a.secrets.AwaitReads(waiting, webhookUIDs(unread))
 		cancel()
 		late, unread, left := f.startEach(s, unread, a.acquireNow)
 		a.metrics.firstAttemptRefused(refusedSecret, len(unread))
@@ -121,7 +121,7 @@ func webhookUIDs(targets []*target) (uids []types.UID) {
 // hold that an attempt of one that no longer waits has begun.
 func (f *attemptStage) hasWaiting(webhook *v1alpha1.Webhook, before time.Time) bool {
 	waits := f.deliveries.HasWaiting(webhook, before, f.attempter.now())
-	f.deliveries.AwaitTold()
+	f.deliveries.AwaitSubscribers()
 	return waits
 }
 

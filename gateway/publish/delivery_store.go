@@ -104,7 +104,7 @@ func isKnownUnstored(err error) bool { return ClassOf(err) != FailurePlatform }
 func (s *deliveryStore) tryCreate(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
 	stored := object.DeepCopy()
 	err := s.timeouts.Do(ctx, object.Namespace, func(ctx context.Context) error { return s.client.Create(ctx, stored) })
-	if denial.Of(err) == denial.Namespace && !apierrors.IsNotFound(err) {
+	if denial.KindOf(err) == denial.Namespace && !apierrors.IsNotFound(err) {
 		s.terminating.add(object.Namespace)
 	}
 	if !denial.IsAlreadyExists(err) {
@@ -119,8 +119,8 @@ func (s *deliveryStore) tryCreate(ctx context.Context, object *v1alpha1.WebhookD
 // isTransient reports whether the next try may succeed. Not found means that the object which was in the way a moment
 // ago is gone.
 func isTransient(err error) bool {
-	if denial.Of(err) != denial.None {
-		return denial.Of(err) == denial.Broken
+	if denial.KindOf(err) != denial.None {
+		return denial.KindOf(err) == denial.Broken
 	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {

@@ -198,7 +198,7 @@ func (e *CreateError) Class() FailureClass {
 
 // ReasonName implements Failure.
 func (e *CreateError) ReasonName() string {
-	switch kind := denial.Of(e.Cause); {
+	switch kind := denial.KindOf(e.Cause); {
 	case kind == denial.Quota:
 		return reasonQuotaExceeded
 	case kind == denial.Object:

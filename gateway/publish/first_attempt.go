@@ -102,7 +102,7 @@ func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, acquir
 		return nil, reason
 	}
 	now := f.now()
-	keys, primary := signingsecret.KeysFor(secrets, signingsecret.Confirmed(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
+	keys, primary := signingsecret.KeysFor(secrets, signingsecret.ConfirmsKey(webhook.Status.Signing, secrets.OverlapEnd), nil, now)
 	a := &firstAttempt{
 		attempter: f, draft: draft, slot: s, primaryKey: primary, endpointRevision: s.Endpoint.Revision, startTime: now, digest: digest, done: make(chan struct{}),
 		request: dispatcher.Request{
@@ -154,14 +154,14 @@ func (a *firstAttempt) account(result dispatcher.Result, err error) {
 	}
 	a.attempter.limiter.releaseWithResult(a.slot, &a.result, now.Sub(a.startTime), now)
 	if result.Succeeded() {
-		if settings.Record(a.draft.webhook) != v1alpha1.RecordAlways {
+		if settings.RecordPolicy(a.draft.webhook) != v1alpha1.RecordAlways {
 			a.draft.reservation.release()
 		}
 		a.attempter.metrics.firstAttemptEnded(firstAttemptSucceeded)
 		return
 	}
 	a.attempter.metrics.firstAttemptEnded(firstAttemptFailed)
-	if signingsecret.DoubtsSignature(a.logEntry().ResponseStatus) {
+	if signingsecret.DoubtsKey(a.logEntry().ResponseStatus) {
 		a.attempter.secrets.Invalidate(a.draft.webhook.UID)
 	}
 	go func() { _ = a.attempter.panics.Do(panics.Delivery, a.logFailure) }()
@@ -194,12 +194,12 @@ func (a *firstAttempt) hasSucceeded() bool {
 
 // mustRecord reports whether the delivery is stored before the answer to its publisher, even if the attempt succeeds.
 func (a *firstAttempt) mustRecord() bool {
-	return settings.Record(a.draft.webhook) == v1alpha1.RecordAlways
+	return settings.RecordPolicy(a.draft.webhook) == v1alpha1.RecordAlways
 }
 
 // logEntry returns the attempt as objects hold it. It must have ended.
 func (a *firstAttempt) logEntry() v1alpha1.Attempt {
-	return attemptlog.Entry(1, &a.result, a.primaryKey, a.endpointRevision)
+	return attemptlog.NewEntry(1, &a.result, a.primaryKey, a.endpointRevision)
 }
 
 // indexEntry returns a delivery that succeeded as DeliveryIndex would hold it.
@@ -209,6 +209,6 @@ func (a *firstAttempt) indexEntry() *store.DeliveryEntry {
 		Namespace: d.webhook.Namespace, Name: d.name(), ID: a.request.DeliveryID,
 		Webhook: d.webhook.Name, Owner: d.webhook.UID, EventID: d.eventID, EventType: d.eventType,
 		State: v1alpha1.DeliverySucceeded, Attempts: 1, ResponseStatus: entry.ResponseStatus,
-		Created: d.accepted, Completed: new(metav1.NewMicroTime(attemptlog.Ended(&entry))), Timestamp: d.timestamp, Bytes: int64(len(d.payload)), Digest: a.digest,
+		Created: d.accepted, Completed: new(metav1.NewMicroTime(attemptlog.EntryEnd(&entry))), Timestamp: d.timestamp, Bytes: int64(len(d.payload)), Digest: a.digest,
 	}
 }

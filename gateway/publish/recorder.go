@@ -88,7 +88,7 @@ func newRecorder(limits RecordBudget, create func(context.Context, *v1alpha1.Web
 
 // offer takes a success that need not be stored. It never waits.
 func (r *recorder) offer(a *firstAttempt) {
-	wanted := r.endsFailure(a) || settings.Record(a.draft.webhook) != v1alpha1.RecordNever && r.withinBudget(a)
+	wanted := r.endsFailure(a) || settings.RecordPolicy(a.draft.webhook) != v1alpha1.RecordNever && r.withinBudget(a)
 	if !wanted || !r.enqueue(a) {
 		r.countUnrecorded(a)
 	}
@@ -151,7 +151,7 @@ func (r *recorder) countUnrecorded(a *firstAttempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.webhook(a.draft.webhook.UID)
-	if len(a.draft.payload) <= maxKeptBytes && settings.Record(a.draft.webhook) != v1alpha1.RecordNever {
+	if len(a.draft.payload) <= maxKeptBytes && settings.RecordPolicy(a.draft.webhook) != v1alpha1.RecordNever {
 		a, w.latest = w.latest, a
 	}
 	if a != nil {

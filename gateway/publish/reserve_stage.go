@@ -74,7 +74,7 @@ func (r *reserveStage) quotaRequests(s *eventScope) (requests []store.QuotaReque
 			s.skipWebhook(t, rest.SkippedDisabled)
 		case refuses && r.throttles.isQueueFull(t.webhook):
 			return nil, nil, storeQueueFull(t.webhook)
-		case settings.Record(t.webhook) == v1alpha1.RecordAlways && r.deliveries.CountPendingOutcomes(s.Namespace) >= r.limits.PerNamespace:
+		case settings.RecordPolicy(t.webhook) == v1alpha1.RecordAlways && r.deliveries.CountPendingOutcomes(s.Namespace) >= r.limits.PerNamespace:
 			return nil, nil, &store.QuotaError{Reason: store.QuotaNamespaceFull, Detail: fmt.Sprintf(
 				"the controller has not taken in yet that %d deliveries of the namespace have succeeded, and webhook %s wants every one recorded", r.limits.PerNamespace, store.WebhookID(t.webhook))}
 		default:

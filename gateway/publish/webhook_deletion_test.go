@@ -79,7 +79,7 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 		})
 	}
 	working.Wait()
-	d.secrets.Await(t.Context(), d.secrets.Known())
+	d.secrets.AwaitReads(t.Context(), d.secrets.Known())
 	if len(d.recorder.webhooks) == 0 || len(d.limiter.endpoints) == 0 || d.secrets.Size() == 0 || len(d.unstored.byDelivery) == 0 {
 		t.Error("nothing was noted of webhooks that were gone: the test tests nothing")
 	}

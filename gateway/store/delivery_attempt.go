@@ -28,9 +28,9 @@ func newLatestAttempt(delivery *v1alpha1.WebhookDelivery, now time.Time) LatestA
 	if last == nil {
 		return LatestAttempt{}
 	}
-	entry := attemptlog.Bounded(*last, now)
+	entry := attemptlog.BoundEntry(*last, now)
 	latest := LatestAttempt{
-		EndTime: earliest(attemptlog.Ended(&entry), now), Revision: entry.EndpointRevision,
+		EndTime: earliest(attemptlog.EntryEnd(&entry), now), Revision: entry.EndpointRevision,
 		TimedOut:  entry.Reason == string(dispatcher.ReasonTimeout),
 		Succeeded: delivery.Status.State == v1alpha1.DeliverySucceeded,
 	}

@@ -98,11 +98,11 @@ func (r *DeliveryEntry) applyPendingOutcome(delivery *v1alpha1.WebhookDelivery, 
 	if r.State != "" || attempt == nil {
 		return
 	}
-	entry := attemptlog.Bounded(*attempt, now)
+	entry := attemptlog.BoundEntry(*attempt, now)
 	r.Attempts, r.ResponseStatus, r.ErrorMessage = 1, entry.ResponseStatus, entry.Message
 	r.State = v1alpha1.DeliveryRetrying
 	if entry.Reason == "" {
-		r.State, r.pendingOutcome, r.Completed = v1alpha1.DeliverySucceeded, true, new(metav1.NewMicroTime(attemptlog.Ended(&entry)))
+		r.State, r.pendingOutcome, r.Completed = v1alpha1.DeliverySucceeded, true, new(metav1.NewMicroTime(attemptlog.EntryEnd(&entry)))
 	}
 }
 

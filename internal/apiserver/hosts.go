@@ -19,7 +19,7 @@ const ServiceHost = "KUBERNETES_SERVICE_HOST"
 // developer's API server and a developer's receivers have one address.
 func Hosts(server string, getenv func(string) string) []string {
 	var hosts []string
-	for _, host := range []string{hostOf(server), getenv(ServiceHost)} {
+	for _, host := range []string{serverHost(server), getenv(ServiceHost)} {
 		host = strings.Trim(host, "[] ")
 		addr, err := netip.ParseAddr(host)
 		switch {
@@ -31,8 +31,8 @@ func Hosts(server string, getenv func(string) string) []string {
 	return hosts
 }
 
-// hostOf reads the host of a client: a URL, or host and port.
-func hostOf(server string) string {
+// serverHost reads the host of a client: a URL, or host and port.
+func serverHost(server string) string {
 	if u, err := url.Parse(server); err == nil && u.Hostname() != "" {
 		return u.Hostname()
 	}

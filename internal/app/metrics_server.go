@@ -69,17 +69,17 @@ func (o *metricsOptions) tls(ctx context.Context) (*tls.Config, error) {
 		return nil, errors.New("--metrics-cert-file, --metrics-key-file: give both or none")
 	}
 	if o.certificate == "" {
-		return selfSigned()
+		return selfSignedMetricsCertificate()
 	}
-	watched, err := watchedCertificate(ctx, o.certificate, o.key)
+	watched, err := watchedMetricsCertificate(ctx, o.certificate, o.key)
 	if err != nil {
 		return nil, fmt.Errorf("--metrics-cert-file, --metrics-key-file: %w", err)
 	}
 	return watched, nil
 }
 
-// watchedCertificate reads a certificate again when its file changes, until ctx ends.
-func watchedCertificate(ctx context.Context, certificate, key string) (*tls.Config, error) {
+// watchedMetricsCertificate reads a certificate again when its file changes, until ctx ends.
+func watchedMetricsCertificate(ctx context.Context, certificate, key string) (*tls.Config, error) {
 	watcher, err := certwatcher.New(certificate, key)
 	if err != nil {
 		return nil, err
@@ -88,8 +88,8 @@ func watchedCertificate(ctx context.Context, certificate, key string) (*tls.Conf
 	return &tls.Config{GetCertificate: watcher.GetCertificate, MinVersion: tls.VersionTLS12}, nil
 }
 
-// selfSigned has a certificate that was made a moment ago.
-func selfSigned() (*tls.Config, error) {
+// selfSignedMetricsCertificate has a certificate that was made a moment ago.
+func selfSignedMetricsCertificate() (*tls.Config, error) {
 	certificate, key, err := certutil.GenerateSelfSignedCertKeyWithFixtures("localhost", []net.IP{{127, 0, 0, 1}}, nil, "")
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)

@@ -12,10 +12,10 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
-// newGuard keeps a panic over one input from ending the process, also in goroutines of
+// newPanicGuard keeps a panic over one input from ending the process, also in goroutines of
 // client-go: they would end the process after logging the value of the panic, which may
 // hold anything.
-func newGuard(logger *slog.Logger) *panics.Guard {
+func newPanicGuard(logger *slog.Logger) *panics.Guard {
 	guard := panics.New(metrics.Registry, logger)
 	utilruntime.ReallyCrash = false
 	utilruntime.PanicHandlers = []func(context.Context, any){func(_ context.Context, value any) { _ = guard.Recovered(panics.Background, value) }}

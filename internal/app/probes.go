@@ -31,8 +31,8 @@ var (
 	errCachesFilling = errors.New("webhooks, event types or deliveries are still being read")
 )
 
-// askDispatcher returns nil if the sidecar takes attempts.
-func askDispatcher(ctx context.Context, sidecar *dispatcher.Client) error {
+// probeDispatcher returns nil if the sidecar takes attempts.
+func probeDispatcher(ctx context.Context, sidecar *dispatcher.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, sidecarTimeout)
 	defer cancel()
 	if sidecar.Ready(ctx) != nil {
@@ -41,19 +41,19 @@ func askDispatcher(ctx context.Context, sidecar *dispatcher.Client) error {
 	return nil
 }
 
-// readiness is the readiness of a gateway, apart from its caches.
-func readiness(sidecar *dispatcher.Client, draining *atomic.Bool) func(context.Context) error {
+// gatewayReadiness is the readiness of a gateway, apart from its caches.
+func gatewayReadiness(sidecar *dispatcher.Client, draining *atomic.Bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if draining.Load() {
 			return errEnding
 		}
-		return askDispatcher(ctx, sidecar)
+		return probeDispatcher(ctx, sidecar)
 	}
 }
 
 // checkDispatcher is ready when the sidecar takes attempts.
 func checkDispatcher(sidecar *dispatcher.Client) healthz.Checker {
-	return func(request *http.Request) error { return askDispatcher(request.Context(), sidecar) }
+	return func(request *http.Request) error { return probeDispatcher(request.Context(), sidecar) }
 }
 
 // checkCaches is ready when what a manager reads is in memory. A standby replica

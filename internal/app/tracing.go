@@ -10,9 +10,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
-// startTraces makes a Tracer if the environment asks for traces; nil if not. stop
+// startTracing makes a Tracer if the environment asks for traces; nil if not. stop
 // sends the last spans.
-func startTraces(ctx context.Context, service string, logger *slog.Logger) (tracer *tracing.Tracer, stop func(), err error) {
+func startTracing(ctx context.Context, service string, logger *slog.Logger) (tracer *tracing.Tracer, stop func(), err error) {
 	tracer, err = tracing.Start(ctx, service, os.Getenv, logger)
 	return tracer, func() {
 		if err := tracer.Close(); err != nil {

@@ -33,7 +33,7 @@ func FuzzToken(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, token string) {
 		cost.Linear.Within(t, len(token), func() {
-			found, err := r.keys.check(t.Context(), token)
+			found, err := r.keys.checkToken(t.Context(), token)
 			if _, ok := errors.AsType[*InvalidError](err); err != nil && !ok {
 				t.Errorf("%T: %v", err, err)
 			}

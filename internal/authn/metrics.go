@@ -35,7 +35,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) token(result string) {
+func (m *Metrics) tokenChecked(result string) {
 	if m != nil {
 		m.tokens.WithLabelValues(result).Inc()
 	}

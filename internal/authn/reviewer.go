@@ -84,7 +84,7 @@ type Identity struct {
 // Reviewer authenticates tokens. Make it with New; it is safe for concurrent use.
 type Reviewer struct {
 	reviews authenticationclient.TokenReviewInterface
-	keys    *keys
+	keys    *issuerKeys
 	now     func() time.Time
 	metrics *Metrics
 
@@ -115,7 +115,7 @@ func New(config *rest.Config, metrics *Metrics, now func() time.Time) (*Reviewer
 
 func newReviewer(reviews authenticationclient.TokenReviewInterface, get func(context.Context, string) ([]byte, error), metrics *Metrics, now func() time.Time) *Reviewer {
 	return &Reviewer{
-		reviews: reviews, keys: &keys{get: get, now: now, metrics: metrics}, now: now, metrics: metrics,
+		reviews: reviews, keys: &issuerKeys{get: get, now: now, metrics: metrics}, now: now, metrics: metrics,
 		known:       faircache.New[[sha256.Size]byte, known](maxKnown, now),
 		refused:     faircache.New[[sha256.Size]byte, struct{}](maxRefused, now),
 		byNamespace: ratelimit.New(namespaceRate, namespaceBurst, now),
@@ -134,26 +134,26 @@ func (r *Reviewer) Authenticate(ctx context.Context, token, address string) (*Id
 	digest := sha256.Sum256([]byte(token))
 	cached, isKnown := r.known.Get(digest)
 	if isKnown && r.now().Before(cached.until) {
-		r.metrics.token(tokenRemembered)
+		r.metrics.tokenChecked(tokenRemembered)
 		return cached.identity, nil
 	}
 	if _, isRefused := r.refused.Get(digest); isRefused {
-		r.metrics.token(tokenRemembered)
-		return nil, errRefused()
+		r.metrics.tokenChecked(tokenRemembered)
+		return nil, errTokenRefused()
 	}
 	if len(token) > MaxTokenBytes {
-		r.metrics.token(tokenImpossible)
+		r.metrics.tokenChecked(tokenImpossible)
 		return nil, &InvalidError{"this is no token of a ServiceAccount"}
 	}
-	claims, err := r.keys.check(ctx, token)
+	claims, err := r.keys.checkToken(ctx, token)
 	if err != nil {
-		r.metrics.token(tokenImpossible)
+		r.metrics.tokenChecked(tokenImpossible)
 		r.known.Delete(digest)
 		return nil, err
 	}
 	if !isKnown {
 		if err := r.allowReview(claims, address); err != nil {
-			r.metrics.token(tokenLimited)
+			r.metrics.tokenChecked(tokenLimited)
 			return nil, err
 		}
 	}
@@ -198,10 +198,10 @@ func (r *Reviewer) review(ctx context.Context, token string, digest [sha256.Size
 	}
 	review, err := r.reviews.Create(ctx, request, metav1.CreateOptions{})
 	if err != nil {
-		r.metrics.token(tokenFailed)
+		r.metrics.tokenChecked(tokenFailed)
 		return nil, fmt.Errorf("review token: %w", err)
 	}
-	r.metrics.token(tokenReviewed)
+	r.metrics.tokenChecked(tokenReviewed)
 	// An authenticator that knows nothing of audiences names none.
 	if !review.Status.Authenticated || forPublishing && !slices.Contains(review.Status.Audiences, PublishingAudience) {
 		owner := address
@@ -210,7 +210,7 @@ func (r *Reviewer) review(ctx context.Context, token string, digest [sha256.Size
 		}
 		r.known.Delete(digest)
 		r.refused.Put(owner, digest, struct{}{}, RefusalTTL)
-		return nil, errRefused()
+		return nil, errTokenRefused()
 	}
 	identity := newIdentity(review.Status.User)
 	identity.ForPublishing = forPublishing
@@ -241,6 +241,6 @@ func newIdentity(info authenticationv1.UserInfo) *Identity {
 	return i
 }
 
-func errRefused() error {
+func errTokenRefused() error {
 	return &InvalidError{"the token is not valid: it may have expired, been revoked, or be meant for another audience than the API server's or \"" + PublishingAudience + "\""}
 }

@@ -87,7 +87,7 @@ func newAuthorizer(reviews authorizationclient.SubjectAccessReviewInterface, met
 // of a question: when an answer has just expired, a publisher of many events would
 // otherwise cause a review for each.
 func (a *Authorizer) May(ctx context.Context, identity *authn.Identity, question Question) (bool, error) {
-	key := keyOf(identity, question)
+	key := questionKey(identity, question)
 	if allowed, ok := a.answers.Get(key); ok {
 		return allowed, nil
 	}
@@ -104,23 +104,23 @@ func (a *Authorizer) reviewAccess(ctx context.Context, identity *authn.Identity,
 		wait, ok = a.byNamespace.Allow(identity.Namespace)
 	}
 	if !ok {
-		a.metrics.review(reviewLimited)
+		a.metrics.accessReview(reviewLimited)
 		return false, &LimitError{Wait: wait}
 	}
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
-	review, err := a.reviews.Create(ctx, newReview(identity, question), metav1.CreateOptions{})
+	review, err := a.reviews.Create(ctx, newAccessReview(identity, question), metav1.CreateOptions{})
 	if err != nil {
 		timer := time.NewTimer(retryAfter)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			review, err = a.reviews.Create(ctx, newReview(identity, question), metav1.CreateOptions{})
+			review, err = a.reviews.Create(ctx, newAccessReview(identity, question), metav1.CreateOptions{})
 		case <-ctx.Done():
 		}
 	}
 	if err != nil {
-		a.metrics.review(reviewFailed)
+		a.metrics.accessReview(reviewFailed)
 		return false, fmt.Errorf("review rights: %w", err)
 	}
 	allowed := review.Status.Allowed
@@ -128,12 +128,12 @@ func (a *Authorizer) reviewAccess(ctx context.Context, identity *authn.Identity,
 	if allowed {
 		lasts = AnswerTTL
 	}
-	a.metrics.review(reviewAnswered)
+	a.metrics.accessReview(reviewAnswered)
 	a.answers.Put(identity.User.GetName(), key, allowed, lasts)
 	return allowed, nil
 }
 
-func keyOf(identity *authn.Identity, question Question) [sha256.Size]byte {
+func questionKey(identity *authn.Identity, question Question) [sha256.Size]byte {
 	text := make([]byte, 0, 256)
 	text = append(text, identity.Digest[:]...)
 	for _, part := range []string{question.Verb, question.Group, question.Resource, question.Namespace, question.Name, question.Path} {
@@ -142,7 +142,7 @@ func keyOf(identity *authn.Identity, question Question) [sha256.Size]byte {
 	return sha256.Sum256(text)
 }
 
-func newReview(identity *authn.Identity, question Question) *authorizationv1.SubjectAccessReview {
+func newAccessReview(identity *authn.Identity, question Question) *authorizationv1.SubjectAccessReview {
 	spec := authorizationv1.SubjectAccessReviewSpec{
 		User: identity.User.GetName(), UID: identity.User.GetUID(), Groups: identity.User.GetGroups(),
 		Extra: make(map[string]authorizationv1.ExtraValue, len(identity.User.GetExtra())),

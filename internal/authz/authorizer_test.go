@@ -170,7 +170,7 @@ func TestNobodyPushesOutTheAnswersOfOthers(t *testing.T) {
 	f.want("the quiet one", newIdentity("b", "quiet"), publish("x"), true, 1)
 	loud := newIdentity("a", "loud")
 	for n := range 2 * maxAnswers {
-		f.answers.Put(loud.User.GetName(), keyOf(loud, publish(fmt.Sprint(n))), true, AnswerTTL)
+		f.answers.Put(loud.User.GetName(), questionKey(loud, publish(fmt.Sprint(n))), true, AnswerTTL)
 	}
 	f.want("the quiet one", newIdentity("b", "quiet"), publish("x"), true, 0)
 }

@@ -24,7 +24,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) review(result string) {
+func (m *Metrics) accessReview(result string) {
 	if m != nil {
 		m.reviews.WithLabelValues(result).Inc()
 	}

@@ -63,7 +63,7 @@ func FuzzVerdict(f *testing.F) {
 		if theirs == nil || refused != nil {
 			return
 		}
-		value, err := decode(payload.DataOf(body))
+		value, err := decodeDocument(payload.DataOf(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func compileAlone(schema string) *jsonschema.Schema {
 		return nil
 	}
 	compiler := jsonschema.NewCompiler()
-	compiler.UseLoader(denyAll{})
+	compiler.UseLoader(schemaLoader{})
 	compiler.DefaultDraft(jsonschema.Draft2020)
 	compiler.AssertFormat()
 	if compiler.AddResource(schemaURL, document) != nil {

@@ -27,10 +27,10 @@ var (
 	errNumber   = fmt.Errorf("a number of more than %d characters, or with an exponent beyond ±%d", payload.MaxNumberBytes, maxExponent)
 )
 
-// decode reads one JSON value as the schema library wants it, numbers as they
+// decodeDocument reads one JSON value as the schema library wants it, numbers as they
 // are spelled, within bounds of depth and of numbers. It takes a third of the
 // time of package json.
-func decode(data []byte) (any, error) {
+func decodeDocument(data []byte) (any, error) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	value, err := decodeValue(dec)
 	if err != nil {

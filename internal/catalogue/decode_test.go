@@ -25,13 +25,13 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, _ = decode(data) // ends, whatever it is
+		_, _ = decodeDocument(data) // ends, whatever it is
 		body, err := payload.Build("a", time.Unix(0, 0), data)
 		if err != nil {
 			return
 		}
 		data = payload.DataOf(body)
-		got, err := decode(data)
+		got, err := decodeDocument(data)
 		want, wantErr := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 		if err != nil || wantErr != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %#v, %v, want %#v, %v", data, got, err, want, wantErr)

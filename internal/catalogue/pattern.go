@@ -29,14 +29,14 @@ const (
 type pattern struct {
 	*regexp.Regexp
 
-	meter *meter
+	meter *stepMeter
 	size  int // instructions
 }
 
 var _ jsonschema.Regexp = (*pattern)(nil)
 
-// patterns compiles the regular expressions of a schema.
-func (m *meter) patterns(text string) (jsonschema.Regexp, error) {
+// compilePattern compiles a regular expression of a schema.
+func (m *stepMeter) compilePattern(text string) (jsonschema.Regexp, error) {
 	if len(text) > maxPatternBytes {
 		return nil, fmt.Errorf("longer than %d bytes", maxPatternBytes)
 	}
@@ -45,7 +45,7 @@ func (m *meter) patterns(text string) (jsonschema.Regexp, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := sizeOf(parsed)
+	size := patternSize(parsed)
 	if size > maxPatternSize {
 		return nil, fmt.Errorf("as large as %d instructions, at most %d are allowed; repeat less in {…}", size, maxPatternSize)
 	}
@@ -57,14 +57,14 @@ func (m *meter) patterns(text string) (jsonschema.Regexp, error) {
 	return &pattern{Regexp: compiled, meter: m, size: size}, nil
 }
 
-// sizeOf is how many instructions an expression becomes, or a few more.
-func sizeOf(re *syntax.Regexp) int {
+// patternSize is how many instructions an expression becomes, or a few more.
+func patternSize(re *syntax.Regexp) int {
 	size := 1 + len(re.Rune)/2 // a literal is an instruction for each character
 	if re.Op == syntax.OpLiteral {
 		size = 1 + len(re.Rune)
 	}
 	for _, sub := range re.Sub {
-		size += sizeOf(sub)
+		size += patternSize(sub)
 	}
 	if re.Op == syntax.OpRepeat {
 		size *= max(re.Min, re.Max, 1)

@@ -133,24 +133,24 @@ func initialCostOfMember(value any) int {
 
 // comparisonCost is what it costs to compare something with a value of a schema.
 func comparisonCost(value any) int {
-	numbers, others := count(value)
+	numbers, others := countComparisons(value)
 	return numbers + smallSteps(others)
 }
 
-// count is how much there is to compare: steps for numbers, and how many other
+// countComparisons is how much there is to compare: steps for numbers, and how many other
 // values.
-func count(value any) (numbers, others int) {
+func countComparisons(value any) (numbers, others int) {
 	switch value := value.(type) {
 	case json.Number:
 		return numberSteps(value), 0
 	case []any:
 		for _, item := range value {
-			n, o := count(item)
+			n, o := countComparisons(item)
 			numbers, others = numbers+n, others+o
 		}
 	case map[string]any:
 		for _, member := range value {
-			n, o := count(member)
+			n, o := countComparisons(member)
 			numbers, others = numbers+n, others+o+1
 		}
 	}

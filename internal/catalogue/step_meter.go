@@ -23,10 +23,10 @@ const (
 // stepsFor is how much work the check of so many bytes may be.
 func stepsFor(bytes int) int { return baseSteps + stepsPerByte*bytes }
 
-// meter counts the work of one check. The schema library can neither be told to
+// stepMeter counts the work of one check. The schema library can neither be told to
 // stop nor return an error from where the work is done, so the meter panics with
 // a spent, and run recovers that.
-type meter struct {
+type stepMeter struct {
 	ctx    context.Context //nolint:containedctx // of one check, which ends before its caller goes on
 	left   int
 	unseen int // steps since ctx was looked at
@@ -40,7 +40,7 @@ var errTooCostly = errors.New("costs too much to hold against the schema: more t
 
 // run calls check, which may spend so many steps. The error says why it was given
 // up.
-func (m *meter) run(ctx context.Context, steps int, check func()) (err error) {
+func (m *stepMeter) run(ctx context.Context, steps int, check func()) (err error) {
 	m.ctx, m.left, m.unseen = ctx, steps, 0
 	defer func() {
 		m.ctx = nil
@@ -57,7 +57,7 @@ func (m *meter) run(ctx context.Context, steps int, check func()) (err error) {
 }
 
 // spend counts steps before they are made.
-func (m *meter) spend(steps int) {
+func (m *stepMeter) spend(steps int) {
 	if m.ctx == nil {
 		return // a schema is being compiled
 	}

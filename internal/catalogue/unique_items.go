@@ -13,10 +13,10 @@ import (
 
 var errNotUnique = errors.New("two items are equal")
 
-// checkUnique is the keyword uniqueItems, in time linear in what the items hold:
+// checkUniqueItems is the keyword uniqueItems, in time linear in what the items hold:
 // the library compares items with each other whose hashes are equal, and makes
 // equal hashes of items that are not.
-func (m *meter) checkUnique(items []any) error {
+func (m *stepMeter) checkUniqueItems(items []any) error {
 	seen := make(map[[sha256.Size]byte]struct{}, len(items))
 	var text []byte
 	for _, item := range items {
@@ -33,7 +33,7 @@ func (m *meter) checkUnique(items []any) error {
 // appendCanonical appends a text that two values have in common if and only if
 // they are equal. Numbers are spelled as package payload spells them: equal ones
 // alike.
-func (m *meter) appendCanonical(text []byte, value any) []byte {
+func (m *stepMeter) appendCanonical(text []byte, value any) []byte {
 	const bytesPerStep = 32
 	switch value := value.(type) {
 	case map[string]any:

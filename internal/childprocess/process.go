@@ -100,7 +100,7 @@ func (p *Process) Pause() error {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(pauseTimeout); !stopped(p.PID()); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(pauseTimeout); !isStopped(p.PID()); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("pause %s: it still runs after %s", p.name, pauseTimeout)
 		}

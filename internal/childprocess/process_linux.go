@@ -14,9 +14,9 @@ func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// stopped reports whether every thread of a process stands still: SIGSTOP
+// isStopped reports whether every thread of a process stands still: SIGSTOP
 // reaches them one after the other.
-func stopped(pid int) bool {
+func isStopped(pid int) bool {
 	threads, err := procfs.AllThreads(pid)
 	return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, func(thread procfs.Proc) bool {
 		stat, err := thread.Stat()

@@ -11,5 +11,5 @@ func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
 
-// stopped believes the signal where the system does not say.
-func stopped(int) bool { return true }
+// isStopped believes the signal where the system does not say.
+func isStopped(int) bool { return true }

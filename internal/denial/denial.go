@@ -47,8 +47,8 @@ const (
 	tooLargeForEtcd = `etcdserver: request is too large` // with 500
 )
 
-// Of says who refused a write, by the error that the client returned.
-func Of(err error) Kind {
+// KindOf says who refused a write, by the error that the client returned.
+func KindOf(err error) Kind {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
 		return None
@@ -67,7 +67,7 @@ func Of(err error) Kind {
 	case apierrors.IsNotFound(err) && said.Details != nil && said.Details.Kind == "namespaces":
 		return Namespace
 	case apierrors.IsForbidden(err):
-		return ofForbidden(said.Message)
+		return kindOfForbidden(said.Message)
 	}
 	switch said.Code {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity,
@@ -79,7 +79,7 @@ func Of(err error) Kind {
 	return None
 }
 
-func ofForbidden(message string) Kind {
+func kindOfForbidden(message string) Kind {
 	switch {
 	case strings.Contains(message, withoutRight):
 		return Role
@@ -93,7 +93,7 @@ func ofForbidden(message string) Kind {
 // changes something. A policy that denies with 429 or 5xx says that it may take it
 // later.
 func IsLasting(err error) bool {
-	switch Of(err) {
+	switch KindOf(err) {
 	case None, Broken:
 		return false
 	case Policy:
@@ -105,20 +105,20 @@ func IsLasting(err error) bool {
 }
 
 // IsConflict is apierrors.IsConflict, unless a policy chose that code.
-func IsConflict(err error) bool { return apierrors.IsConflict(err) && Of(err) == None }
+func IsConflict(err error) bool { return apierrors.IsConflict(err) && KindOf(err) == None }
 
 // IsNotFound is apierrors.IsNotFound of an object, unless a policy chose that code
 // or its namespace is gone.
-func IsNotFound(err error) bool { return apierrors.IsNotFound(err) && Of(err) == None }
+func IsNotFound(err error) bool { return apierrors.IsNotFound(err) && KindOf(err) == None }
 
 // IsAlreadyExists is apierrors.IsAlreadyExists, unless a policy chose that reason.
-func IsAlreadyExists(err error) bool { return apierrors.IsAlreadyExists(err) && Of(err) == None }
+func IsAlreadyExists(err error) bool { return apierrors.IsAlreadyExists(err) && KindOf(err) == None }
 
 // IsTooLarge reports whether the API server or etcd takes no object as large as this
 // one, unless a policy chose that code. It says nothing about other writes.
 func IsTooLarge(err error) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
-	return ok && Of(err) == Object && (apierrors.IsRequestEntityTooLargeError(err) || strings.Contains(status.Status().Message, tooLargeForEtcd))
+	return ok && KindOf(err) == Object && (apierrors.IsRequestEntityTooLargeError(err) || strings.Contains(status.Status().Message, tooLargeForEtcd))
 }
 
 // Sentence is what the API server said, without the addresses of a webhook that

@@ -71,7 +71,7 @@ func TestOf(t *testing.T) {
 		{"a timeout of the API server", apierrors.NewTimeoutError("request did not complete within requested timeout", 0), denial.None, false},
 		{"not ready", apierrors.NewServiceUnavailable("starting"), denial.None, false},
 	} {
-		if got, lasting := denial.Of(tt.err), denial.IsLasting(tt.err); got != tt.want || lasting != tt.lasting {
+		if got, lasting := denial.KindOf(tt.err), denial.IsLasting(tt.err); got != tt.want || lasting != tt.lasting {
 			t.Errorf("%s: got %q, lasting %t; want %q, %t", tt.name, got, lasting, tt.want, tt.lasting)
 		}
 	}

@@ -124,7 +124,7 @@ func (c *Circuit) openForSlow(now time.Time) {
 	if c.consecutiveSlow == 0 {
 		return // another attempt has been answered in time since
 	}
-	c.open(now.Add(backoff(c.consecutiveSlow-1, maxSlowOpen)))
+	c.open(now.Add(circuitBackoff(c.consecutiveSlow-1, maxSlowOpen)))
 }
 
 // observeDuration updates the circuit after an attempt has ended. wasSlow says that observeSlow knows of it.
@@ -157,11 +157,11 @@ func (c *Circuit) observeResult(result Result, now time.Time) {
 		c.goneUntil = now.Add(GoneFor)
 		c.open(c.goneUntil)
 	case c.isFailing():
-		c.open(now.Add(backoff(c.consecutiveFailures-FailuresToOpen, MaxOpen)))
+		c.open(now.Add(circuitBackoff(c.consecutiveFailures-FailuresToOpen, MaxOpen)))
 	}
 }
 
-// backoff is MinOpen, doubled so many times, within a bound.
-func backoff(doublings int, limit time.Duration) time.Duration {
+// circuitBackoff is MinOpen, doubled so many times, within a bound.
+func circuitBackoff(doublings int, limit time.Duration) time.Duration {
 	return min(MinOpen<<min(doublings, 8), limit)
 }

@@ -89,7 +89,7 @@ func NewLimiter(limits Limits) *Limiter {
 		rules: limits.Rules,
 		shares: Shares{
 			Total: math.MaxInt, Healthy: limits.Slots, Busy: math.MaxInt,
-			Unproven: half, Slow: half, Hanging: eighths(limits.Slots, 1), Uncertain: half,
+			Unproven: half, Slow: half, Hanging: eighthsOfSlots(limits.Slots, 1), Uncertain: half,
 		},
 		destinationShares: NewShares(limits.PerDestination),
 		namespaces:        map[string]*namespaceSlots{}, destinations: map[string]*destinationSlots{},

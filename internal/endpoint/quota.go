@@ -23,21 +23,6 @@ const (
 	Priorities = 5
 )
 
-// Priority returns the priority of an attempt to an endpoint in a state.
-func (s State) Priority(busy bool) Priority {
-	switch {
-	case s == Slow:
-		return PrioritySlow
-	case s == Hanging:
-		return PriorityHanging
-	case s == Unproven:
-		return PriorityUnproven
-	case busy:
-		return PriorityHealthyBusy
-	}
-	return PriorityHealthyIdle
-}
-
 // Shares divide a number of slots between states.
 type Shares struct {
 	Total int
@@ -54,18 +39,18 @@ type Shares struct {
 // ones, of which one for the hanging, six for these three together.
 func NewShares(slots int) Shares {
 	return Shares{
-		Total: slots, Healthy: slots, Reserved: eighths(slots, 2), Busy: slots,
-		Unproven: eighths(slots, 2), Slow: eighths(slots, 4), Hanging: eighths(slots, 1), Uncertain: eighths(slots, 6),
+		Total: slots, Healthy: slots, Reserved: eighthsOfSlots(slots, 2), Busy: slots,
+		Unproven: eighthsOfSlots(slots, 2), Slow: eighthsOfSlots(slots, 4), Hanging: eighthsOfSlots(slots, 1), Uncertain: eighthsOfSlots(slots, 6),
 	}
 }
 
 // WithBusy changes the share of busy healthy endpoints to so many eighths.
 func (s Shares) WithBusy(n int) Shares {
-	s.Busy = eighths(s.Total, n)
+	s.Busy = eighthsOfSlots(s.Total, n)
 	return s
 }
 
-func eighths(slots, n int) int { return max(1, slots*n/8) }
+func eighthsOfSlots(slots, n int) int { return max(1, slots*n/8) }
 
 // Quota counts the slots that attempts to endpoints of each state hold.
 type Quota struct {

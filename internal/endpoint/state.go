@@ -37,3 +37,18 @@ func (s State) String() string {
 
 // IsSlow reports whether attempts take long.
 func (s State) IsSlow() bool { return s == Slow || s == Hanging }
+
+// Priority returns the priority of an attempt to an endpoint in a state.
+func (s State) Priority(busy bool) Priority {
+	switch {
+	case s == Slow:
+		return PrioritySlow
+	case s == Hanging:
+		return PriorityHanging
+	case s == Unproven:
+		return PriorityUnproven
+	case busy:
+		return PriorityHealthyBusy
+	}
+	return PriorityHealthyIdle
+}

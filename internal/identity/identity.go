@@ -24,22 +24,22 @@ func WebhookID(namespace, name string) string {
 // webhook: dlv- and 32 characters of base32 over event id and webhook UID, so
 // that publishing the same event twice meets the same object.
 func DeliveryName(eventID, webhookUID string) string {
-	return "dlv-" + hash(eventID, webhookUID)
+	return "dlv-" + identityHash(eventID, webhookUID)
 }
 
 // DeliveryID is dlv_ and 32 characters of base32: those of the object's name if
 // the gateway named it, a hash of its UID if a person did.
 func DeliveryID(name, uid string) string {
-	if rest, ok := strings.CutPrefix(name, "dlv-"); ok && isHash(rest) {
+	if rest, ok := strings.CutPrefix(name, "dlv-"); ok && isIdentityHash(rest) {
 		return "dlv_" + rest
 	}
-	return "dlv_" + hash("uid", uid)
+	return "dlv_" + identityHash("uid", uid)
 }
 
 // CloudEventID is the event id of a CloudEvent, which source and id identify
 // together: ce_ and 32 characters of base32. A source holds no NUL.
 func CloudEventID(source, id string) string {
-	return "ce_" + hash("cloudevent", source, id)
+	return "ce_" + identityHash("cloudevent", source, id)
 }
 
 // maxLabelBytes is the length of the longest value of a label.
@@ -50,12 +50,12 @@ func LabelValue(name string) string {
 	return strings.TrimRight(name[:min(len(name), maxLabelBytes)], ".-")
 }
 
-func hash(parts ...string) string {
+func identityHash(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return base32Lower.EncodeToString(sum[:deliveryHashBytes])
 }
 
-func isHash(text string) bool {
+func isIdentityHash(text string) bool {
 	raw, err := base32Lower.DecodeString(text)
 	return err == nil && len(raw) == deliveryHashBytes
 }

@@ -25,18 +25,18 @@ const MaxPatternBytes = payload.MaxEventTypeBytes + 1
 // invalid pattern matches nothing either.
 func Matches(patterns []string, eventType string) bool {
 	for _, pattern := range patterns {
-		if matches(pattern, eventType) {
+		if matchesPattern(pattern, eventType) {
 			return true
 		}
 	}
 	return false
 }
 
-func matches(pattern, eventType string) bool {
+func matchesPattern(pattern, eventType string) bool {
 	if pattern == Any {
 		return true
 	}
-	if prefix, ok := cutStar(pattern); ok {
+	if prefix, ok := cutWildcard(pattern); ok {
 		return strings.HasPrefix(eventType, prefix)
 	}
 	return pattern == eventType
@@ -58,9 +58,9 @@ func Patterns(eventType string) iter.Seq[string] {
 	}
 }
 
-// cutStar returns "a.b." for "a.b.*". The dot stays: it is what keeps "a.*"
+// cutWildcard returns "a.b." for "a.b.*". The dot stays: it is what keeps "a.*"
 // from matching "ab", and a lone ".*" from matching everything.
-func cutStar(pattern string) (prefix string, ok bool) {
+func cutWildcard(pattern string) (prefix string, ok bool) {
 	prefix, ok = strings.CutSuffix(pattern, "*")
 	return prefix, ok && len(prefix) > 1 && strings.HasSuffix(prefix, ".")
 }
@@ -78,7 +78,7 @@ func Validate(pattern string) error {
 		return nil
 	}
 	eventType := pattern
-	if prefix, ok := cutStar(pattern); ok {
+	if prefix, ok := cutWildcard(pattern); ok {
 		eventType = prefix
 	}
 	if strings.Contains(eventType, "*") {

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 )
 
-// policy says when the heap is collected.
-type policy struct {
+// collectionPolicy says when the heap is collected.
+type collectionPolicy struct {
 	// percent is GOGC while little is in use.
 	percent int
 	// headroom is by how many bytes the heap may grow beyond what is in use before
@@ -26,9 +26,11 @@ const minPercent = 25
 // CollectOften collects more often the more is in use, for a process that may hold
 // hundreds of MiB that it hardly touches: at Go's default it would take twice as
 // much. The environment's GOGC (package runtime) goes before it.
-func CollectOften() { frequent().apply() }
+func CollectOften() { frequentCollection().apply() }
 
-func frequent() policy { return policy{percent: 100, headroom: 100 << 20} }
+func frequentCollection() collectionPolicy {
+	return collectionPolicy{percent: 100, headroom: 100 << 20}
+}
 
 // CollectRarely collects less often, for a process whose requests are small and many: the
 // heap may grow to five times of what is in use, a few MiB. At Go's default of 100
@@ -38,14 +40,16 @@ func frequent() policy { return policy{percent: 100, headroom: 100 << 20} }
 func CollectRarely() { CollectRarelyWithin(rareHeadroom) }
 
 // CollectRarelyWithin is CollectRarely for a heap that grows by so many bytes at most.
-func CollectRarelyWithin(headroom uint64) { rare(headroom).apply() }
+func CollectRarelyWithin(headroom uint64) { rareCollection(headroom).apply() }
 
 const rareHeadroom = 200 << 20
 
-func rare(headroom uint64) policy { return policy{percent: 400, headroom: headroom} }
+func rareCollection(headroom uint64) collectionPolicy {
+	return collectionPolicy{percent: 400, headroom: headroom}
+}
 
 // apply follows the policy until it is told to stop.
-func (p policy) apply() (stop func()) {
+func (p collectionPolicy) apply() (stop func()) {
 	var stopped atomic.Bool
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(p.percent)
@@ -53,7 +57,7 @@ func (p policy) apply() (stop func()) {
 			if stopped.Load() {
 				return false
 			}
-			debug.SetGCPercent(p.percentFor(inUse()))
+			debug.SetGCPercent(p.percentFor(heapInUse()))
 			return true
 		})
 	}
@@ -61,12 +65,12 @@ func (p policy) apply() (stop func()) {
 }
 
 // percentFor is GOGC for so many bytes in use.
-func (p policy) percentFor(bytes uint64) int {
+func (p collectionPolicy) percentFor(bytes uint64) int {
 	return min(max(int(p.headroom*100/max(bytes, 1)), minPercent), p.percent) //nolint:gosec // G115: at most 2e10
 }
 
-// inUse is how many bytes of the heap the last collection has left.
-func inUse() uint64 {
+// heapInUse is how many bytes of the heap the last collection has left.
+func heapInUse() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()

@@ -11,11 +11,11 @@ import (
 
 func TestPercentFor(t *testing.T) {
 	tests := []struct {
-		policy policy
+		policy collectionPolicy
 		want   map[uint64]int
 	}{
-		{policy{percent: 100, headroom: 100 << 20}, map[uint64]int{0: 100, 1 << 20: 100, 100 << 20: 100, 200 << 20: 50, 400 << 20: 25, 8 << 30: 25}},
-		{policy{percent: 400, headroom: 200 << 20}, map[uint64]int{0: 400, 50 << 20: 400, 100 << 20: 200, 200 << 20: 100, 8 << 30: 25}},
+		{collectionPolicy{percent: 100, headroom: 100 << 20}, map[uint64]int{0: 100, 1 << 20: 100, 100 << 20: 100, 200 << 20: 50, 400 << 20: 25, 8 << 30: 25}},
+		{collectionPolicy{percent: 400, headroom: 200 << 20}, map[uint64]int{0: 400, 50 << 20: 400, 100 << 20: 200, 200 << 20: 100, 8 << 30: 25}},
 	}
 	for _, tt := range tests {
 		for bytes, want := range tt.want {
@@ -33,11 +33,11 @@ func TestPoliciesFollowWhatIsInUse(t *testing.T) {
 	}
 	tests := []struct {
 		name   string
-		policy policy
+		policy collectionPolicy
 		steps  []step
 	}{
-		{"save", frequent(), []step{{300 << 20, 24, 34}, {1, 99, 100}}},
-		{"spend", rare(rareHeadroom), []step{{300 << 20, 24, 67}, {1, 399, 400}}},
+		{"save", frequentCollection(), []step{{300 << 20, 24, 34}, {1, 99, 100}}},
+		{"spend", rareCollection(rareHeadroom), []step{{300 << 20, 24, 67}, {1, 399, 400}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

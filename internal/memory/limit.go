@@ -24,9 +24,9 @@ func LimitToContainer(logger *slog.Logger) {
 	}
 }
 
-// Share is a share of the memory that the process may take; fallback where that
+// ShareOfLimit is a share of the memory that the process may take; fallback where that
 // is not limited.
-func Share(of float64, fallback int64) int64 {
+func ShareOfLimit(of float64, fallback int64) int64 {
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {
 		return fallback

@@ -23,11 +23,11 @@ func TestShare(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	debug.SetMemoryLimit(math.MaxInt64)
-	if got := Share(0.5, 7); got != 7 {
+	if got := ShareOfLimit(0.5, 7); got != 7 {
 		t.Errorf("without a limit: %d", got)
 	}
 	debug.SetMemoryLimit(1 << 30)
-	if got := Share(0.25, 7); got != 1<<28 {
+	if got := ShareOfLimit(0.25, 7); got != 1<<28 {
 		t.Errorf("of 1 GiB: %d", got)
 	}
 }

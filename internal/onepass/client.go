@@ -46,7 +46,7 @@ func (c *Client) Create(ctx context.Context, object client.Object, options ...cl
 	if !ok || len(options) > 0 {
 		return c.WithWatch.Create(ctx, object, options...)
 	}
-	return read(delivery, c.rest.Post().Namespace(delivery.Namespace).Resource(resource).Body(delivery).Do(ctx))
+	return readWritten(delivery, c.rest.Post().Namespace(delivery.Namespace).Resource(resource).Body(delivery).Do(ctx))
 }
 
 // Delete implements client.Client.
@@ -77,12 +77,12 @@ func (w statusWriter) Update(ctx context.Context, object client.Object, options 
 	if !ok || len(options) > 0 {
 		return w.SubResourceWriter.Update(ctx, object, options...)
 	}
-	return read(delivery, w.client.rest.Put().Namespace(delivery.Namespace).Resource(resource).Name(delivery.Name).SubResource("status").Body(delivery).Do(ctx))
+	return readWritten(delivery, w.client.rest.Put().Namespace(delivery.Namespace).Resource(resource).Name(delivery.Name).SubResource("status").Body(delivery).Do(ctx))
 }
 
-// read makes delivery what the API server answered. After an error it is as it
+// readWritten makes delivery what the API server answered. After an error it is as it
 // was.
-func read(delivery *v1alpha1.WebhookDelivery, answer rest.Result) error {
+func readWritten(delivery *v1alpha1.WebhookDelivery, answer rest.Result) error {
 	if err := answer.Error(); err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func read(delivery *v1alpha1.WebhookDelivery, answer rest.Result) error {
 	if err != nil {
 		return err
 	}
-	stored, err := decode(text)
+	stored, err := decodeDelivery(text)
 	if err != nil {
 		return fmt.Errorf("read the API server's answer about webhookdelivery %s/%s: %w", delivery.Namespace, delivery.Name, err)
 	}
@@ -98,7 +98,7 @@ func read(delivery *v1alpha1.WebhookDelivery, answer rest.Result) error {
 	return nil
 }
 
-func decode(text []byte) (*v1alpha1.WebhookDelivery, error) {
+func decodeDelivery(text []byte) (*v1alpha1.WebhookDelivery, error) {
 	delivery := &v1alpha1.WebhookDelivery{}
 	if err := json.Unmarshal(text, delivery, asTheAPIServer); err != nil {
 		return nil, err

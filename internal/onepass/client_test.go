@@ -230,7 +230,7 @@ func BenchmarkAnswer(b *testing.B) {
 	clientGo := factory.DecoderToVersion(info.Serializer, v1alpha1.GroupVersion)
 	for name, read := range map[string]func() error{
 		"client-go": func() error { _, _, err := clientGo.Decode(text, nil, &v1alpha1.WebhookDelivery{}); return err },
-		"one pass":  func() error { _, err := decode(text); return err },
+		"one pass":  func() error { _, err := decodeDelivery(text); return err },
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(text)))

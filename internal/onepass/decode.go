@@ -26,20 +26,20 @@ var asTheAPIServer = json.JoinOptions( //nolint:gochecknoglobals // never change
 	})),
 )
 
-// decoder implements watch.Decoder.
-type decoder struct {
-	body    *connection
+// watchDecoder implements watch.Decoder.
+type watchDecoder struct {
+	body    *watchConnection
 	from    *jsontext.Decoder
 	example runtime.Object
 }
 
-func newDecoder(body io.ReadCloser, example runtime.Object) *decoder {
-	c := &connection{ReadCloser: body}
-	return &decoder{body: c, from: jsontext.NewDecoder(c, asTheAPIServer), example: example}
+func newWatchDecoder(body io.ReadCloser, example runtime.Object) *watchDecoder {
+	c := &watchConnection{ReadCloser: body}
+	return &watchDecoder{body: c, from: jsontext.NewDecoder(c, asTheAPIServer), example: example}
 }
 
-// connection remembers how it broke, and that it was closed from this side.
-type connection struct {
+// watchConnection remembers how it broke, and that it was closed from this side.
+type watchConnection struct {
 	io.ReadCloser
 
 	broken error
@@ -47,12 +47,12 @@ type connection struct {
 }
 
 // Close implements io.Closer.
-func (c *connection) Close() error {
+func (c *watchConnection) Close() error {
 	c.closed.Store(true)
 	return c.ReadCloser.Close()
 }
 
-func (c *connection) Read(p []byte) (int, error) {
+func (c *watchConnection) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		c.broken = err
@@ -61,12 +61,12 @@ func (c *connection) Read(p []byte) (int, error) {
 }
 
 // Close implements watch.Decoder; a Decode that waits ends.
-func (d *decoder) Close() { _ = d.body.Close() }
+func (d *watchDecoder) Close() { _ = d.body.Close() }
 
 // Decode implements watch.Decoder. It returns io.EOF where the watch ended,
 // io.ErrUnexpectedEOF where it ended within an event, and the error of the
 // connection as that says it: whoever calls compares them.
-func (d *decoder) Decode() (watch.EventType, runtime.Object, error) {
+func (d *watchDecoder) Decode() (watch.EventType, runtime.Object, error) {
 	event, object, err := d.event()
 	switch {
 	case err == nil:
@@ -92,7 +92,7 @@ func (d *decoder) Decode() (watch.EventType, runtime.Object, error) {
 
 // event reads one event. Its type comes first; what it is an event of depends on
 // that.
-func (d *decoder) event() (event watch.EventType, object runtime.Object, err error) {
+func (d *watchDecoder) event() (event watch.EventType, object runtime.Object, err error) {
 	if err := d.expect(jsontext.KindBeginObject); err != nil {
 		return "", nil, err
 	}
@@ -121,7 +121,7 @@ func (d *decoder) event() (event watch.EventType, object runtime.Object, err err
 	return event, object, d.expect(jsontext.KindEndObject)
 }
 
-func (d *decoder) expect(kind jsontext.Kind) error {
+func (d *watchDecoder) expect(kind jsontext.Kind) error {
 	token, err := d.from.ReadToken()
 	if err == nil && token.Kind() != kind {
 		err = fmt.Errorf("watch event: %s where %s was expected", token.Kind(), kind)

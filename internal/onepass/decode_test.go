@@ -76,7 +76,7 @@ func TestDecodesAsClientGo(t *testing.T) {
 				}
 				stream = append(stream, frame(t, []watch.EventType{watch.Added, watch.Modified, watch.Deleted, watch.Bookmark}[i%4], object)...)
 			}
-			theirs, ours := clientGo(bodyOf(stream)), newDecoder(bodyOf(stream), example)
+			theirs, ours := clientGo(bodyOf(stream)), newWatchDecoder(bodyOf(stream), example)
 			for i := range each {
 				wantType, want, err := theirs.Decode()
 				if err != nil {
@@ -102,7 +102,7 @@ func TestDecodesAsClientGo(t *testing.T) {
 func TestEveryObjectIsNew(t *testing.T) {
 	one, two := &v1alpha1.WebhookDelivery{}, &v1alpha1.WebhookDelivery{}
 	one.Name, one.Labels, two.Name = "one", map[string]string{"a": "b"}, "two"
-	d := newDecoder(bodyOf(append(frame(t, watch.Added, one), frame(t, watch.Added, two)...)), &v1alpha1.WebhookDelivery{})
+	d := newWatchDecoder(bodyOf(append(frame(t, watch.Added, one), frame(t, watch.Added, two)...)), &v1alpha1.WebhookDelivery{})
 	_, first, err := d.Decode()
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestEveryObjectIsNew(t *testing.T) {
 
 func TestDecodesErrors(t *testing.T) {
 	gone := &metav1.Status{Status: metav1.StatusFailure, Code: 410, Reason: metav1.StatusReasonExpired, Message: "too old"}
-	event, object, err := newDecoder(bodyOf(frame(t, watch.Error, gone)), &v1alpha1.WebhookDelivery{}).Decode()
+	event, object, err := newWatchDecoder(bodyOf(frame(t, watch.Error, gone)), &v1alpha1.WebhookDelivery{}).Decode()
 	if err != nil || event != watch.Error || !reflect.DeepEqual(object, runtime.Object(gone)) {
 		t.Errorf("got %s %+v, %v, want ERROR %+v", event, object, err, gone)
 	}
@@ -139,7 +139,7 @@ func TestEnds(t *testing.T) {
 		"cut by the transport":  {io.MultiReader(bytes.NewReader(whole[:20]), iotest.ErrReader(io.ErrUnexpectedEOF)), io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, _, err := newDecoder(io.NopCloser(c.body), &v1alpha1.WebhookDelivery{}).Decode(); err != c.want { //nolint:errorlint // whoever calls compares
+			if _, _, err := newWatchDecoder(io.NopCloser(c.body), &v1alpha1.WebhookDelivery{}).Decode(); err != c.want { //nolint:errorlint // whoever calls compares
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
@@ -148,7 +148,7 @@ func TestEnds(t *testing.T) {
 
 // TestCloseIsNoError: reading a body that was closed is one, by itself.
 func TestCloseIsNoError(t *testing.T) {
-	d := newDecoder(io.NopCloser(iotest.ErrReader(errors.New("read on closed response body"))), &v1alpha1.WebhookDelivery{})
+	d := newWatchDecoder(io.NopCloser(iotest.ErrReader(errors.New("read on closed response body"))), &v1alpha1.WebhookDelivery{})
 	d.Close()
 	if _, _, err := d.Decode(); err != io.EOF { //nolint:errorlint // whoever calls compares
 		t.Errorf("got %v, want EOF", err)
@@ -166,13 +166,13 @@ func TestRefuses(t *testing.T) {
 		"an object that is no object": {`{"type":"ADDED","object":7}`, "object"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, object, err := newDecoder(bodyOf([]byte(c.text)), &v1alpha1.WebhookDelivery{}).Decode()
+			_, object, err := newWatchDecoder(bodyOf([]byte(c.text)), &v1alpha1.WebhookDelivery{}).Decode()
 			if err == nil || !strings.Contains(err.Error(), c.want) || object != nil {
 				t.Errorf("got %v, %v, want an error with %q", object, err, c.want)
 			}
 		})
 	}
-	if _, _, err := newDecoder(bodyOf([]byte(`{"more":{"a":[1]},"type":"ADDED","object":{}}`)), &v1alpha1.WebhookDelivery{}).Decode(); err != nil {
+	if _, _, err := newWatchDecoder(bodyOf([]byte(`{"more":{"a":[1]},"type":"ADDED","object":{}}`)), &v1alpha1.WebhookDelivery{}).Decode(); err != nil {
 		t.Errorf("a member that we do not know: %v", err)
 	}
 }
@@ -181,7 +181,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(frame(f, watch.Added, &v1alpha1.WebhookDelivery{}))
 	f.Add([]byte(`{"object":null,"type":"ERROR"}{"type":"BOOKMARK","object":{"metadata":{"annotations":null,"managedFields":[{}]}}}`))
 	f.Fuzz(func(_ *testing.T, text []byte) {
-		d := newDecoder(bodyOf(text), &v1alpha1.WebhookDelivery{})
+		d := newWatchDecoder(bodyOf(text), &v1alpha1.WebhookDelivery{})
 		for {
 			if _, _, err := d.Decode(); err != nil {
 				return
@@ -206,7 +206,7 @@ func BenchmarkDecode(b *testing.B) {
 	line := frame(b, watch.Modified, example())
 	for name, open := range map[string]func(io.ReadCloser) watch.Decoder{
 		"client-go": clientGo,
-		"one pass":  func(body io.ReadCloser) watch.Decoder { return newDecoder(body, &v1alpha1.WebhookDelivery{}) },
+		"one pass":  func(body io.ReadCloser) watch.Decoder { return newWatchDecoder(body, &v1alpha1.WebhookDelivery{}) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			d := open(io.NopCloser(&again{line: line}))

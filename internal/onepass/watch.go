@@ -16,7 +16,7 @@ import (
 
 // Wrap lets Watch take over watches of clients that are made from config after it.
 func Wrap(config *rest.Config) {
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return transport{next} })
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return watchTransport{next} })
 }
 
 // Watch opens a watch and reads its events in one pass, into copies of example,
@@ -32,7 +32,7 @@ func Watch(ctx context.Context, example runtime.Object, open func(context.Contex
 	}
 	opened.Stop() // it has nothing left to read
 	reporter := apierrors.NewClientErrorReporter(http.StatusInternalServerError, http.MethodGet, "ClientWatchDecoding")
-	return watch.NewStreamWatcher(newDecoder(taken, example), reporter), nil
+	return watch.NewStreamWatcher(newWatchDecoder(taken, example), reporter), nil
 }
 
 // body is that of an answer that was taken over; it holds nothing until then.
@@ -40,11 +40,11 @@ type body struct{ io.ReadCloser }
 
 type bodyKey struct{}
 
-// transport takes the bodies of the answers to those who asked for it.
-type transport struct{ next http.RoundTripper }
+// watchTransport takes the bodies of the answers to those who asked for it.
+type watchTransport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
+func (t watchTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := t.next.RoundTrip(request)
 	taken, ok := request.Context().Value(bodyKey{}).(*body)
 	if err != nil || !ok || response.StatusCode != http.StatusOK || !isJSON(response.Header) {
@@ -55,7 +55,7 @@ func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 // WrappedRoundTripper implements net.RoundTripperWrapper of apimachinery.
-func (t transport) WrappedRoundTripper() http.RoundTripper { return t.next }
+func (t watchTransport) WrappedRoundTripper() http.RoundTripper { return t.next }
 
 func isJSON(header http.Header) bool {
 	mediaType, _, err := mime.ParseMediaType(header.Get("Content-Type"))

@@ -42,14 +42,14 @@ func Build(eventType string, timestamp time.Time, data []byte) ([]byte, error) {
 	if err := ValidateEventType(eventType); err != nil {
 		return nil, err
 	}
-	if !inRange(timestamp) {
+	if !isTimestampInRange(timestamp) {
 		return nil, &Error{Field: memberTimestamp, Reason: InvalidTimestamp, Detail: "outside the years 0001 to 9999 in UTC"}
 	}
 	if !utf8.Valid(data) {
-		return nil, invalidUTF8(data, memberData)
+		return nil, invalidUTF8Error(data, memberData)
 	}
 	const framing = 64 // the names, the timestamp, the punctuation
-	b := builder{
+	b := payloadBuilder{
 		dec: newDecoder(data),
 		out: make([]byte, 0, min(len(data), MaxBytes)+len(eventType)+framing),
 		// Enough for most events, so that neither grows step by step.
@@ -66,7 +66,7 @@ func Build(eventType string, timestamp time.Time, data []byte) ([]byte, error) {
 	}
 	b.out = append(b.out, '}')
 	if len(b.out) > MaxBytes {
-		return nil, tooLarge()
+		return nil, tooLargeError()
 	}
 	return b.out, nil
 }
@@ -78,14 +78,8 @@ func DataOf(body []byte) []byte {
 	return body[bytes.Index(body, []byte(before))+len(before) : len(body)-1]
 }
 
-// newDecoder returns a decoder that reads src in place. Whether it is UTF-8 is
-// looked at before, whether escapes make sense when they are resolved.
-func newDecoder(src []byte) *jsontext.Decoder {
-	return jsontext.NewDecoder(bytes.NewBuffer(src), jsontext.AllowInvalidUTF8(true))
-}
-
-// builder copies JSON from dec to out, value by value.
-type builder struct {
+// payloadBuilder copies JSON from dec to out, value by value.
+type payloadBuilder struct {
 	dec *jsontext.Decoder
 	out []byte
 	// members holds those of the objects that are open, innermost last.
@@ -94,7 +88,7 @@ type builder struct {
 }
 
 // data appends the one object that the decoder is to hold.
-func (b *builder) data() error {
+func (b *payloadBuilder) data() error {
 	switch kind := b.dec.PeekKind(); kind {
 	case jsontext.KindBeginObject:
 	case jsontext.KindInvalid:
@@ -112,7 +106,7 @@ func (b *builder) data() error {
 	return expectEnd(b.dec, memberData)
 }
 
-func (b *builder) value() error {
+func (b *payloadBuilder) value() error {
 	var err error
 	switch b.dec.PeekKind() {
 	case jsontext.KindBeginObject:
@@ -131,12 +125,12 @@ func (b *builder) value() error {
 		b.out = append(b.out, raw...)
 	}
 	if err == nil && len(b.out) > MaxBytes {
-		err = tooLarge()
+		err = tooLargeError()
 	}
 	return err
 }
 
-func (b *builder) object() error {
+func (b *payloadBuilder) object() error {
 	if err := b.open(); err != nil {
 		return err
 	}
@@ -149,21 +143,21 @@ func (b *builder) object() error {
 		if err := b.string(); err != nil {
 			return err
 		}
-		rank := indexRank(b.out[start+1 : len(b.out)-1])
+		rank := memberRank(b.out[start+1 : len(b.out)-1])
 		b.out = append(b.out, ':')
 		if err := b.value(); err != nil {
 			return err
 		}
 		b.members = append(b.members, member{start: start, end: len(b.out), rank: rank})
 	}
-	if members := b.members[outer:]; !inOrder(members) {
-		b.scratch = reorder(b.out, members, b.scratch)
+	if members := b.members[outer:]; !membersInOrder(members) {
+		b.scratch = reorderMembers(b.out, members, b.scratch)
 	}
 	b.members = b.members[:outer]
 	return b.close()
 }
 
-func (b *builder) array() error {
+func (b *payloadBuilder) array() error {
 	if err := b.open(); err != nil {
 		return err
 	}
@@ -179,20 +173,20 @@ func (b *builder) array() error {
 }
 
 // open reads and appends a '{' or '['.
-func (b *builder) open() error {
+func (b *payloadBuilder) open() error {
 	tok, err := b.dec.ReadToken()
 	if err != nil {
 		return syntaxError(b.dec, memberData, err)
 	}
 	if b.dec.StackDepth()+1 > MaxDepth { // the body itself is one more
-		return tooDeep(fieldOf(b.dec, b.dec.StackPointer(), memberData))
+		return tooDeepError(fieldPath(b.dec, b.dec.StackPointer(), memberData))
 	}
 	b.out = append(b.out, byte(tok.Kind()))
 	return nil
 }
 
 // close reads and appends a '}' or ']'.
-func (b *builder) close() error {
+func (b *payloadBuilder) close() error {
 	tok, err := b.dec.ReadToken()
 	if err != nil {
 		return syntaxError(b.dec, memberData, err)
@@ -203,7 +197,7 @@ func (b *builder) close() error {
 
 // string copies a string or a key. One without a backslash is already written
 // as JSON.stringify writes it, since JSON allows no bare control characters.
-func (b *builder) string() error {
+func (b *payloadBuilder) string() error {
 	raw, err := b.dec.ReadValue()
 	if err != nil {
 		return syntaxError(b.dec, memberData, err)
@@ -215,35 +209,25 @@ func (b *builder) string() error {
 	b.scratch, err = jsontext.AppendUnquote(b.scratch[:0], raw)
 	if err != nil {
 		// The syntax is known to be right and the bytes to be UTF-8.
-		return loneSurrogate(fieldOf(b.dec, b.dec.StackPointer(), memberData))
+		return loneSurrogateError(fieldPath(b.dec, b.dec.StackPointer(), memberData))
 	}
 	b.out, err = jsontext.AppendQuote(b.out, b.scratch)
 	return err
 }
 
-func (b *builder) number() error {
+func (b *payloadBuilder) number() error {
 	raw, err := b.dec.ReadValue()
 	if err != nil {
 		return syntaxError(b.dec, memberData, err)
 	}
 	if len(raw) > MaxNumberBytes {
 		detail := fmt.Sprintf("the number %s has %d characters, at most %d are allowed; write it shorter, or send it as a string", excerpt(raw), len(raw), MaxNumberBytes)
-		return &Error{Field: fieldOf(b.dec, b.dec.StackPointer(), memberData), Reason: NumberTooLong, Detail: detail}
+		return &Error{Field: fieldPath(b.dec, b.dec.StackPointer(), memberData), Reason: NumberTooLong, Detail: detail}
 	}
 	var reason Reason
 	if b.out, reason = appendNumber(b.out, raw); reason != "" {
 		detail := numberDetail(raw, reason)
-		return &Error{Field: fieldOf(b.dec, b.dec.StackPointer(), memberData), Reason: reason, Detail: detail}
+		return &Error{Field: fieldPath(b.dec, b.dec.StackPointer(), memberData), Reason: reason, Detail: detail}
 	}
 	return nil
-}
-
-func loneSurrogate(field string) *Error {
-	const detail = `half of a surrogate pair, such as \ud800, is no character; send both halves or replace it by \ufffd`
-	return &Error{Field: field, Reason: LoneSurrogate, Detail: detail}
-}
-
-func tooLarge() *Error {
-	detail := fmt.Sprintf("more than %d bytes; send a reference to the content instead of the content", MaxBytes)
-	return &Error{Field: wholePayload, Reason: TooLarge, Detail: detail}
 }

@@ -24,12 +24,12 @@ type Info struct {
 // Build makes of its values; the error, an *Error, says where it is not.
 func Check(body []byte) (Info, error) {
 	if len(body) > MaxBytes {
-		return Info{}, tooLarge()
+		return Info{}, tooLargeError()
 	}
 	if !utf8.Valid(body) {
-		return Info{}, invalidUTF8(body, "")
+		return Info{}, invalidUTF8Error(body, "")
 	}
-	s, err := split(body)
+	s, err := splitBody(body)
 	if err != nil {
 		return Info{}, err
 	}
@@ -46,32 +46,32 @@ func Check(body []byte) (Info, error) {
 		return Info{}, err
 	}
 	if !bytes.Equal(body, canonical) {
-		return Info{}, notCanonical(body, canonical)
+		return Info{}, notCanonicalError(body, canonical)
 	}
 	return Info{EventType: s.eventType, Timestamp: timestamp, Data: s.data}, nil
 }
 
-// parts are the members of a body as they stand in it.
-type parts struct {
+// bodyParts are the members of a body as they stand in it.
+type bodyParts struct {
 	eventType, timestamp string
 	data                 []byte
 }
 
-// split takes a body apart, whatever the order and spelling of its members.
-func split(body []byte) (parts, error) {
+// splitBody takes a body apart, whatever the order and spelling of its members.
+func splitBody(body []byte) (bodyParts, error) {
 	dec := newDecoder(body)
 	if kind := dec.PeekKind(); kind != jsontext.KindBeginObject && kind != jsontext.KindInvalid {
-		return parts{}, &Error{Field: wholePayload, Reason: NotAnObject, Detail: "must be a JSON object, not " + kindName(kind)}
+		return bodyParts{}, &Error{Field: wholePayload, Reason: NotAnObject, Detail: "must be a JSON object, not " + kindName(kind)}
 	}
 	if _, err := dec.ReadToken(); err != nil {
-		return parts{}, syntaxError(dec, wholePayload, err)
+		return bodyParts{}, syntaxError(dec, wholePayload, err)
 	}
-	var s parts
+	var s bodyParts
 	var haveEvent, haveTimestamp bool
 	for dec.PeekKind() != jsontext.KindEndObject {
 		name, err := dec.ReadToken()
 		if err != nil {
-			return parts{}, syntaxError(dec, "", err)
+			return bodyParts{}, syntaxError(dec, "", err)
 		}
 		switch name.String() {
 		case memberEvent:
@@ -83,69 +83,26 @@ func split(body []byte) (parts, error) {
 		case memberData:
 			s.data, err = readRaw(dec, body)
 		default:
-			return parts{}, &Error{
-				Field:  fieldOf(dec, dec.StackPointer(), ""),
+			return bodyParts{}, &Error{
+				Field:  fieldPath(dec, dec.StackPointer(), ""),
 				Reason: UnknownMember,
 				Detail: "a payload holds event, timestamp and data and nothing else; move it into data",
 			}
 		}
 		if err != nil {
-			return parts{}, err
+			return bodyParts{}, err
 		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
-		return parts{}, syntaxError(dec, wholePayload, err)
+		return bodyParts{}, syntaxError(dec, wholePayload, err)
 	}
 	for _, m := range []struct {
 		name string
 		have bool
 	}{{memberEvent, haveEvent}, {memberTimestamp, haveTimestamp}, {memberData, s.data != nil}} {
 		if !m.have {
-			return parts{}, &Error{Field: m.name, Reason: MissingMember, Detail: "is missing: a payload holds event, timestamp and data"}
+			return bodyParts{}, &Error{Field: m.name, Reason: MissingMember, Detail: "is missing: a payload holds event, timestamp and data"}
 		}
 	}
 	return s, expectEnd(dec, wholePayload)
-}
-
-func readString(dec *jsontext.Decoder, name string) (string, error) {
-	reason := InvalidEventType
-	if name == memberTimestamp {
-		reason = InvalidTimestamp
-	}
-	if kind := dec.PeekKind(); kind != jsontext.KindString && kind != jsontext.KindInvalid {
-		return "", &Error{Field: name, Reason: reason, Detail: "must be a string, not " + kindName(kind)}
-	}
-	token, err := dec.ReadToken()
-	if err != nil {
-		return "", syntaxError(dec, "", err)
-	}
-	return token.String(), nil
-}
-
-// readRaw returns the next value as a part of body, which dec reads.
-func readRaw(dec *jsontext.Decoder, body []byte) ([]byte, error) {
-	value, err := dec.ReadValue()
-	if err != nil {
-		return nil, syntaxError(dec, "", err)
-	}
-	end := int(dec.InputOffset())
-	return body[end-len(value) : end : end], nil
-}
-
-// notCanonical says where body first differs from canonical.
-func notCanonical(body, canonical []byte) *Error {
-	n := 0
-	for n < len(body) && n < len(canonical) && body[n] == canonical[n] {
-		n++
-	}
-	field := fieldAt(body, n, "")
-	if field == "" {
-		field = wholePayload
-	}
-	const advice = "spell values as JSON.stringify(JSON.parse(payload)) does, without white space, members in the order event, timestamp, data"
-	return &Error{
-		Field:  field,
-		Reason: NotCanonical,
-		Detail: fmt.Sprintf("at offset %d there is %s, not %s: %s", n, excerpt(body[n:]), excerpt(canonical[n:]), advice),
-	}
 }

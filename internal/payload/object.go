@@ -26,12 +26,12 @@ type Member struct {
 // errors call the text. Errors are *Error.
 func Members(text []byte, whole string) ([]Member, error) {
 	if !utf8.Valid(text) {
-		found := invalidUTF8(text, "")
+		found := invalidUTF8Error(text, "")
 		found.Field = cmp.Or(found.Field, whole)
 		return nil, found
 	}
 	dec := newDecoder(text)
-	if err := begin(dec, jsontext.KindBeginObject, whole); err != nil {
+	if err := beginValue(dec, jsontext.KindBeginObject, whole); err != nil {
 		return nil, err
 	}
 	var members []Member
@@ -59,7 +59,7 @@ func Members(text []byte, whole string) ([]Member, error) {
 // holds is looked at no further than that it is JSON. Errors are *Error.
 func Items(text []byte, whole string, limit int) ([][]byte, error) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	if err := begin(dec, jsontext.KindBeginArray, whole); err != nil {
+	if err := beginValue(dec, jsontext.KindBeginArray, whole); err != nil {
 		return nil, err
 	}
 	var items [][]byte
@@ -96,33 +96,9 @@ func IsShallow(text []byte) bool {
 	}
 }
 
-// begin reads the '{' or '['.
-func begin(dec *jsontext.Decoder, want jsontext.Kind, whole string) error {
-	if kind := dec.PeekKind(); kind != want && kind != jsontext.KindInvalid {
-		return &Error{Field: whole, Reason: NotAnObject, Detail: "must be " + kindName(want) + ", not " + kindName(kind)}
-	}
-	if _, err := dec.ReadToken(); errors.Is(err, io.EOF) {
-		return &Error{Field: whole, Reason: InvalidJSON, Detail: "is empty; send JSON"}
-	} else if err != nil {
-		return syntaxError(dec, whole, err)
-	}
-	return nil
-}
-
-// syntaxErrorIn is syntaxError about a value that dec read whole: it does not
-// know the indexes in it, so the place is looked up.
-func syntaxErrorIn(text []byte, dec *jsontext.Decoder, whole string, err error) error {
-	explained := syntaxError(dec, whole, err)
-	found, ok := errors.AsType[*Error](explained)
-	if syntactic, is := errors.AsType[*jsontext.SyntacticError](err); ok && is {
-		found.Field = cmp.Or(fieldAt(text, int(syntactic.ByteOffset), ""), whole)
-	}
-	return explained
-}
-
 // Field is the name as errors show it.
 func (m Member) Field() string {
-	return fieldOf(newDecoder(nil), jsontext.Pointer("").AppendToken(m.Name), "")
+	return fieldPath(newDecoder(nil), jsontext.Pointer("").AppendToken(m.Name), "")
 }
 
 // IsNull reports whether the value is null.
@@ -136,7 +112,7 @@ func (m Member) Text(reason Reason) (string, error) {
 	}
 	text, err := jsontext.AppendUnquote(nil, m.Value)
 	if err != nil { // the syntax is known to be right and the bytes to be UTF-8
-		return "", loneSurrogate(m.Field())
+		return "", loneSurrogateError(m.Field())
 	}
 	return string(text), nil
 }

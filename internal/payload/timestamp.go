@@ -43,7 +43,7 @@ func ParseTimestamp(s string) (time.Time, error) {
 	if len(s) > secondsEnd && s[secondsAt:secondsEnd] == "60" {
 		s, leap = s[:secondsAt]+"59"+s[secondsEnd:], true
 	}
-	if !hasShape(s) {
+	if !hasTimestampShape(s) {
 		return refuse(advice)
 	}
 	t, err := time.Parse(time.RFC3339, s)
@@ -57,17 +57,17 @@ func ParseTimestamp(s string) (time.Time, error) {
 			return refuse("second 60 exists only at 23:59:60 UTC on the last day of a month")
 		}
 	}
-	if !inRange(t) {
+	if !isTimestampInRange(t) {
 		return refuse("outside the years 0001 to 9999 in UTC")
 	}
 	return t, nil
 }
 
-// hasShape reports whether s is an RFC 3339 date-time but for the ranges of its
+// hasTimestampShape reports whether s is an RFC 3339 date-time but for the ranges of its
 // fields before the offset. The time package alone takes more than that: a
 // comma before the fraction, hours of one digit, offsets of a day and longer.
-func hasShape(s string) bool {
-	rest, ok := cutShape(s, "0000-00-00T00:00:00")
+func hasTimestampShape(s string) bool {
+	rest, ok := cutTimestampShape(s, "0000-00-00T00:00:00")
 	if !ok {
 		return false
 	}
@@ -83,13 +83,13 @@ func hasShape(s string) bool {
 	if !ok {
 		return false
 	}
-	rest, ok = cutShape(offset, "00:00")
+	rest, ok = cutTimestampShape(offset, "00:00")
 	return ok && rest == "" && offset[:2] < "24" && offset[3:] < "60"
 }
 
-// cutShape returns what follows a beginning of s in which a digit stands for
+// cutTimestampShape returns what follows a beginning of s in which a digit stands for
 // each 0 of shape and all else is equal.
-func cutShape(s, shape string) (rest string, ok bool) {
+func cutTimestampShape(s, shape string) (rest string, ok bool) {
 	if len(s) < len(shape) {
 		return "", false
 	}
@@ -101,7 +101,7 @@ func cutShape(s, shape string) (rest string, ok bool) {
 	return s[len(shape):], true
 }
 
-func inRange(t time.Time) bool {
+func isTimestampInRange(t time.Time) bool {
 	year := t.UTC().Year()
 	return 1 <= year && year <= 9999
 }

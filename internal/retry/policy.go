@@ -33,9 +33,9 @@ type Policy struct {
 	JitterPercent int
 }
 
-// Default returns the policy of a webhook that sets none: five attempts with
+// DefaultPolicy returns the policy of a webhook that sets none: five attempts with
 // delays of 5 s, 15 s, 45 s and 2 min, 10 s each, no jitter.
-func Default() Policy {
+func DefaultPolicy() Policy {
 	return Policy{
 		Delays:  []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second, 2 * time.Minute},
 		Timeout: 10 * time.Second,

@@ -13,7 +13,7 @@ import (
 var ended = time.Date(2026, 3, 1, 12, 0, 0, 250_000_000, time.UTC)
 
 func TestDefaultScheduleIsTheTableOfTheContract(t *testing.T) {
-	p := retry.Default()
+	p := retry.DefaultPolicy()
 	at := ended
 	var elapsed []time.Duration
 	for attempt := 1; ; attempt++ {

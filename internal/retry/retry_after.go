@@ -52,12 +52,12 @@ func ParseRetryAfter(header string, now time.Time) (at time.Time, ok bool) {
 		if layout == httpDateLayouts[1] && t.After(now.AddDate(50, 0, 0)) {
 			t = t.AddDate(-100, 0, 0)
 		}
-		return bound(t, now), true
+		return boundDate(t, now), true
 	}
 	return time.Time{}, false
 }
 
-func bound(t, now time.Time) time.Time {
+func boundDate(t, now time.Time) time.Time {
 	if t.Before(now) {
 		return now
 	}

@@ -17,7 +17,7 @@ const (
 
 // RetryPolicy is spec.retryPolicy; nil: that of a Webhook which sets none.
 func RetryPolicy(webhook *v1alpha1.Webhook) retry.Policy {
-	policy := retry.Default()
+	policy := retry.DefaultPolicy()
 	if webhook == nil || webhook.Spec.RetryPolicy == nil {
 		return policy
 	}
@@ -42,7 +42,7 @@ func Timeout(webhook *v1alpha1.Webhook) time.Duration {
 	if policy := webhook.Spec.RetryPolicy; policy != nil && policy.Timeout != nil {
 		return policy.Timeout.Duration
 	}
-	return retry.Default().Timeout
+	return retry.DefaultPolicy().Timeout
 }
 
 // Deadline is spec.deliveryDeadline; nil: that of a Webhook which sets none.
@@ -61,8 +61,8 @@ func Overlap(webhook *v1alpha1.Webhook) time.Duration {
 	return defaultOverlap
 }
 
-// Record is spec.retention.record: which immediate successes become objects.
-func Record(webhook *v1alpha1.Webhook) v1alpha1.RecordPolicy {
+// RecordPolicy is spec.retention.record: which immediate successes become objects.
+func RecordPolicy(webhook *v1alpha1.Webhook) v1alpha1.RecordPolicy {
 	if webhook.Spec.Retention == nil || webhook.Spec.Retention.Record == "" {
 		return v1alpha1.RecordBudgeted
 	}

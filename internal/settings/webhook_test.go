@@ -24,7 +24,7 @@ type effective struct {
 }
 
 func TestSettings(t *testing.T) {
-	defaults := effective{retry.Default(), 10 * time.Second, 72 * time.Hour, 24 * time.Hour, v1alpha1.RecordBudgeted}
+	defaults := effective{retry.DefaultPolicy(), 10 * time.Second, 72 * time.Hour, 24 * time.Hour, v1alpha1.RecordBudgeted}
 	for name, tt := range map[string]struct {
 		spec v1alpha1.WebhookSpec
 		want effective
@@ -50,7 +50,7 @@ func TestSettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &v1alpha1.Webhook{Spec: tt.spec}
-			got := effective{settings.RetryPolicy(w), settings.Timeout(w), settings.Deadline(w), settings.Overlap(w), settings.Record(w)}
+			got := effective{settings.RetryPolicy(w), settings.Timeout(w), settings.Deadline(w), settings.Overlap(w), settings.RecordPolicy(w)}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)
 			}

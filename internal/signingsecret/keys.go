@@ -20,7 +20,7 @@ func KeysFor(secrets Secrets, confirmed bool, last *v1alpha1.Attempt, now time.T
 	if confirmed {
 		primary = v1alpha1.SigningKeyCurrent
 	}
-	if last != nil && last.Primary != "" && DoubtsSignature(last.ResponseStatus) {
+	if last != nil && last.Primary != "" && DoubtsKey(last.ResponseStatus) {
 		primary = otherKey(last.Primary)
 	}
 	if primary == v1alpha1.SigningKeyCurrent {
@@ -36,15 +36,15 @@ func otherKey(key v1alpha1.SigningKey) v1alpha1.SigningKey {
 	return v1alpha1.SigningKeyCurrent
 }
 
-// DoubtsSignature reports whether an answer is what receivers give to a signature
+// DoubtsKey reports whether an answer is what receivers give to a signature
 // that they cannot verify: 400, 401 or 403.
-func DoubtsSignature(status *int32) bool {
+func DoubtsKey(status *int32) bool {
 	return status != nil && (*status == 400 || *status == 401 || *status == 403)
 }
 
-// Confirmed reports whether the status of a Webhook says that the endpoint knows
+// ConfirmsKey reports whether the status of a Webhook says that the endpoint knows
 // the new secret of the rotation that ends then; zero: without an end.
-func Confirmed(status *v1alpha1.SigningStatus, end time.Time) bool {
+func ConfirmsKey(status *v1alpha1.SigningStatus, end time.Time) bool {
 	if status == nil || status.Primary != v1alpha1.SigningKeyCurrent {
 		return false
 	}

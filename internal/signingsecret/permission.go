@@ -18,10 +18,10 @@ import (
 // maxYear is the last one that RFC 3339 can write, in any zone.
 const maxYear = 9999
 
-// Check returns the secrets in a Secret, if it may sign for this Webhook and its
+// PermittedSecrets returns the secrets in a Secret, if it may sign for this Webhook and its
 // values are valid.
-func Check(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference, secret *corev1.Secret) (Secrets, *Problem) {
-	if problem := Permitted(webhook, secret); problem != nil {
+func PermittedSecrets(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference, secret *corev1.Secret) (Secrets, *Problem) {
+	if problem := CheckPermission(webhook, secret); problem != nil {
 		return Secrets{}, problem
 	}
 	if !offersKey(secret, ref.Key) {
@@ -40,7 +40,7 @@ func Check(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference, secret *c
 	}
 	secrets := Secrets{Current: signature.NewSecret(string(value))}
 	if err := signature.Validate(string(value)); err != nil {
-		return Secrets{}, invalidSecret(secret.Name, ref.Key, err)
+		return Secrets{}, invalidSecretProblem(secret.Name, ref.Key, err)
 	}
 	previous, ok := secret.Data[v1alpha1.PreviousSecretKey]
 	if !ok {
@@ -58,16 +58,9 @@ func Check(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference, secret *c
 	}
 	secrets.Previous = signature.NewSecret(string(previous))
 	if err := signature.Validate(string(previous)); err != nil {
-		return Secrets{}, invalidSecret(secret.Name, v1alpha1.PreviousSecretKey, err)
+		return Secrets{}, invalidSecretProblem(secret.Name, v1alpha1.PreviousSecretKey, err)
 	}
 	return secrets, nil
-}
-
-func invalidSecret(name, key string, err error) *Problem {
-	return &Problem{
-		Reason:  v1alpha1.ReasonSecretInvalid,
-		Message: fmt.Sprintf("Secret %q, key %q: %v", name, key, err),
-	}
 }
 
 // offersKey reports whether the owner of a Secret lets this key of it sign: the
@@ -90,21 +83,10 @@ func offersKey(secret *corev1.Secret, key string) bool {
 	return len(secret.Data) > 0
 }
 
-// missing says that there is no such Secret to sign with. It says the same of one
-// that is there and not labelled: who may create Webhooks is not told which Secrets
-// there are.
-func missing(name, key string) *Problem {
-	return &Problem{
-		Reason: v1alpha1.ReasonSecretNotFound,
-		Message: fmt.Sprintf("there is no Secret %q that webhooks may sign with; create it with the key %q and the label %s: \"true\", or set that label if it exists",
-			name, key, v1alpha1.SigningSecretLabel),
-	}
-}
-
-// Permitted refuses to be an oracle that signs with any Secret.
-func Permitted(webhook *v1alpha1.Webhook, secret *corev1.Secret) *Problem {
+// CheckPermission refuses to be an oracle that signs with any Secret.
+func CheckPermission(webhook *v1alpha1.Webhook, secret *corev1.Secret) *Problem {
 	if !IsGenerated(webhook) && secret.Labels[v1alpha1.SigningSecretLabel] != "true" {
-		return missing(secret.Name, RefOf(webhook).Key)
+		return missingSecretProblem(secret.Name, RefOf(webhook).Key)
 	}
 	switch owner := foreignOwner(webhook, secret); owner {
 	case "":

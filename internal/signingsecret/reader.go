@@ -4,6 +4,7 @@ package signingsecret
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
-	"bbmcp.quietstack.com/webhooks/dispatcher/signature"
 )
 
 const (
@@ -36,26 +36,14 @@ const (
 	forbiddenGrace = 30 * time.Second
 )
 
-// Problem says why a Webhook cannot sign. Only a person can help.
-type Problem struct {
-	Reason    string    // ReasonSecretNotFound, ReasonSecretInvalid or ReasonSecretNotPermitted
-	Message   string    // what is wrong and the way out
-	LookAgain time.Time // when the Secret is read again
-}
-
-// Error implements error.
-func (p *Problem) Error() string { return p.Message }
-
-// Secrets are the secrets of one Webhook.
-type Secrets struct {
-	Current, Previous signature.Secret // Previous is zero outside a rotation
-	OverlapEnd        time.Time        // zero: open-ended, or no rotation
-}
-
-// Overlaps reports whether both secrets sign.
-func (s Secrets) Overlaps(now time.Time) bool {
-	return !s.Previous.IsZero() && (s.OverlapEnd.IsZero() || now.Before(s.OverlapEnd))
-}
+// Errors of Recent.
+var (
+	// ErrReading says that a secret is being read; see AwaitReads.
+	ErrReading = errors.New("the signing secret is being read")
+	// ErrUnknown says that a secret is not known and that a read has failed within
+	// the last second.
+	ErrUnknown = errors.New("the signing secret cannot be read at present")
+)
 
 // Reader reads signing Secrets, by name and only by name, and keeps them in
 // memory for a short while. It is safe for concurrent use.
@@ -106,24 +94,17 @@ type cachedSecret struct {
 	forbidden time.Time
 }
 
+// isUsable reports whether secrets that were due this long ago at most may sign.
+func (k *cachedSecret) isUsable(now time.Time, grace time.Duration) bool {
+	return k != nil && k.problem == nil && !k.secrets.Current.IsZero() && now.Before(k.until.Add(grace))
+}
+
 // NewReader returns a Reader that reads through live, which must not be a cache.
 func NewReader(live client.Reader, now func() time.Time) *Reader {
 	return &Reader{
 		live: live, now: now, backgroundReads: semaphore.NewWeighted(maxBackgroundReads),
 		cached: map[types.UID]*cachedSecret{}, reads: map[types.UID]*secretRead{}, lastReads: map[types.UID]lastRead{},
 	}
-}
-
-// RefOf is the Secret that a Webhook signs with.
-func RefOf(webhook *v1alpha1.Webhook) v1alpha1.SecretKeyReference {
-	if webhook.Spec.Signing != nil && webhook.Spec.Signing.SecretRef != nil {
-		ref := *webhook.Spec.Signing.SecretRef
-		if ref.Key == "" {
-			ref.Key = v1alpha1.SecretKey
-		}
-		return ref
-	}
-	return v1alpha1.SecretKeyReference{Name: SecretName(webhook), Key: v1alpha1.SecretKey}
 }
 
 // Problem returns what was wrong with the Webhook's secret when it was last
@@ -163,6 +144,38 @@ func (r *Reader) Refresh(ctx context.Context, webhook *v1alpha1.Webhook) (Secret
 	return r.store(webhook, from, secret, err)
 }
 
+// Recent is Read that never waits for the API server: it returns secrets that may
+// be refreshGrace old, or outageGrace in an outage, and reads what is due in the
+// background, at most once a second for each Webhook. The error is ErrReading,
+// ErrUnknown or a *Problem.
+func (r *Reader) Recent(webhook *v1alpha1.Webhook) (Secrets, error) {
+	now, want := r.now(), basisOf(webhook)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.cached[webhook.UID]
+	if known != nil && known.basis != want {
+		known = nil
+	}
+	if known != nil && now.Before(known.until) {
+		if known.problem != nil {
+			return Secrets{}, known.problem
+		}
+		return known.secrets, nil
+	}
+	read := r.beginBackgroundRead(webhook, want, now)
+	switch {
+	case known.isUsable(now, refreshGrace):
+		return known.secrets, nil
+	case read != nil && now.Before(read.began.Add(answerWait)):
+		return Secrets{}, ErrReading
+	case known.isUsable(now, outageGrace):
+		return known.secrets, nil
+	case read != nil:
+		return Secrets{}, ErrReading
+	}
+	return Secrets{}, ErrUnknown
+}
+
 func (r *Reader) get(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -175,7 +188,7 @@ func (r *Reader) store(webhook *v1alpha1.Webhook, from basis, secret *corev1.Sec
 	name := from.ref.Name
 	switch {
 	case apierrors.IsNotFound(err):
-		return r.remember(webhook.UID, from, Secrets{}, missing(name, from.ref.Key))
+		return r.remember(webhook.UID, from, Secrets{}, missingSecretProblem(name, from.ref.Key))
 	case apierrors.IsForbidden(err) && r.forbiddenFor(webhook.UID, from) < forbiddenGrace:
 		return Secrets{}, fmt.Errorf("get signing secret %s/%s: %w", webhook.Namespace, name, err)
 	case apierrors.IsForbidden(err):
@@ -186,7 +199,7 @@ func (r *Reader) store(webhook *v1alpha1.Webhook, from basis, secret *corev1.Sec
 	case err != nil:
 		return Secrets{}, fmt.Errorf("get signing secret %s/%s: %w", webhook.Namespace, name, err)
 	}
-	secrets, problem := Check(webhook, from.ref, secret)
+	secrets, problem := PermittedSecrets(webhook, from.ref, secret)
 	return r.remember(webhook.UID, from, secrets, problem)
 }
 

@@ -140,7 +140,7 @@ func TestWhatSigns(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			secrets, problem := Check(tt.webhook, RefOf(tt.webhook), tt.secret)
+			secrets, problem := PermittedSecrets(tt.webhook, RefOf(tt.webhook), tt.secret)
 			got := result{Current: secrets.Current.Reveal(), Previous: secrets.Previous.Reveal(), End: secrets.OverlapEnd}
 			if problem != nil {
 				got.Reason, got.Message = problem.Reason, problem.Message

@@ -30,21 +30,21 @@ const (
 	maxRequests = 8
 )
 
-// Request is what stands for a request to rotate, of any length, wherever it
+// RotationRequest is what stands for a request to rotate, of any length, wherever it
 // is kept.
-func Request(asked string) string { return text.Truncate(asked, maxRequestBytes) }
+func RotationRequest(asked string) string { return text.Truncate(asked, maxRequestBytes) }
 
-// Answered reports whether a rotation has answered a request, and whether that
+// RotationAnswered reports whether a rotation has answered a request, and whether that
 // was the latest one, so that its secret is the one that is there.
-func Answered(secret *corev1.Secret, request string) (answered, latest bool) {
-	place := slices.Index(answeredBy(secret), Request(request))
+func RotationAnswered(secret *corev1.Secret, request string) (answered, latest bool) {
+	place := slices.Index(answeredRotations(secret), RotationRequest(request))
 	return place >= 0, place == 0
 }
 
-// Overtaken returns the secret that answered a request and signs on as the
+// OvertakenSecret returns the secret that answered a request and signs on as the
 // previous one, because exactly one rotation has followed; else "".
-func Overtaken(secret *corev1.Secret, request string) string {
-	if slices.Index(answeredBy(secret), Request(request)) != 1 {
+func OvertakenSecret(secret *corev1.Secret, request string) string {
+	if slices.Index(answeredRotations(secret), RotationRequest(request)) != 1 {
 		return ""
 	}
 	return string(secret.Data[v1alpha1.PreviousSecretKey])
@@ -54,14 +54,14 @@ func Overtaken(secret *corev1.Secret, request string) string {
 // overlap. One that was there from a rotation before is dropped. A request that
 // was answered changes nothing.
 func Rotate(secret *corev1.Secret, webhook *v1alpha1.Webhook, request string, now time.Time, random io.Reader) (changed bool, err error) {
-	if answered, _ := Answered(secret, request); answered {
+	if answered, _ := RotationAnswered(secret, request); answered {
 		return false, nil
 	}
 	value, err := signature.Generate(random)
 	if err != nil {
 		return false, err
 	}
-	if err := MarkAnswered(secret, request); err != nil {
+	if err := MarkRotationAnswered(secret, request); err != nil {
 		return false, err
 	}
 	old := secret.Data[v1alpha1.SecretKey]
@@ -74,8 +74,8 @@ func Rotate(secret *corev1.Secret, webhook *v1alpha1.Webhook, request string, no
 	return true, nil
 }
 
-// Prune removes the previous secret once the overlap is over.
-func Prune(secret *corev1.Secret, now time.Time) (changed bool) {
+// PruneRotation removes the previous secret once the overlap is over.
+func PruneRotation(secret *corev1.Secret, now time.Time) (changed bool) {
 	end, err := time.Parse(time.RFC3339, secret.Annotations[v1alpha1.PreviousUntilAnnotation])
 	if err != nil || now.Before(end) {
 		return false
@@ -85,9 +85,9 @@ func Prune(secret *corev1.Secret, now time.Time) (changed bool) {
 	return true
 }
 
-// MarkAnswered notes on a Secret that its value answers a request.
-func MarkAnswered(secret *corev1.Secret, request string) error {
-	requests := append([]string{Request(request)}, answeredBy(secret)...)
+// MarkRotationAnswered notes on a Secret that its value answers a request.
+func MarkRotationAnswered(secret *corev1.Secret, request string) error {
+	requests := append([]string{RotationRequest(request)}, answeredRotations(secret)...)
 	text, err := json.Marshal(requests[:min(len(requests), maxRequests)])
 	if err != nil {
 		return fmt.Errorf("note the request of a rotation: %w", err)
@@ -99,9 +99,9 @@ func MarkAnswered(secret *corev1.Secret, request string) error {
 	return nil
 }
 
-// answeredBy are the requests that a Secret remembers. An annotation
+// answeredRotations are the requests that a Secret remembers. An annotation
 // that is no such list remembers none.
-func answeredBy(secret *corev1.Secret) []string {
+func answeredRotations(secret *corev1.Secret) []string {
 	var requests []string
 	if json.Unmarshal([]byte(secret.Annotations[RotatedForAnnotation]), &requests) != nil {
 		return nil

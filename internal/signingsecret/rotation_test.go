@@ -124,15 +124,15 @@ func TestRequestsAreKeptShort(t *testing.T) {
 	if size := len(secret.Annotations[signingsecret.RotatedForAnnotation]); size > 8*260 {
 		t.Errorf("%d bytes of requests are remembered", size)
 	}
-	known, latest := signingsecret.Answered(secret, "19"+long)
+	known, latest := signingsecret.RotationAnswered(secret, "19"+long)
 	if !known || !latest {
 		t.Errorf("the latest request: answered %t, latest %t", known, latest)
 	}
-	known, latest = signingsecret.Answered(secret, "18"+long)
+	known, latest = signingsecret.RotationAnswered(secret, "18"+long)
 	if !known || latest {
 		t.Errorf("the one before: answered %t, latest %t", known, latest)
 	}
-	if known, _ = signingsecret.Answered(secret, "1"+long); known {
+	if known, _ = signingsecret.RotationAnswered(secret, "1"+long); known {
 		t.Error("a request of long ago is still remembered")
 	}
 }
@@ -155,10 +155,10 @@ func TestOvertaken(t *testing.T) {
 			if _, err := signingsecret.Rotate(secret, someWebhook(tt.overlap), "latest", noon(), zeros()); err != nil {
 				t.Fatal(err)
 			}
-			if got := signingsecret.Overtaken(secret, "mine"); got != tt.want {
+			if got := signingsecret.OvertakenSecret(secret, "mine"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if got := signingsecret.Overtaken(secret, "latest"); got != "" {
+			if got := signingsecret.OvertakenSecret(secret, "latest"); got != "" {
 				t.Errorf("the latest request was answered with the previous secret %q", got)
 			}
 		})
@@ -196,7 +196,7 @@ func TestPrune(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := signingsecret.Prune(tt.secret, noon().Add(tt.at)); got != tt.want {
+			if got := signingsecret.PruneRotation(tt.secret, noon().Add(tt.at)); got != tt.want {
 				t.Fatalf("got %t", got)
 			}
 			_, kept := tt.secret.Data[v1alpha1.PreviousSecretKey]

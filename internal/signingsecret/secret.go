@@ -4,6 +4,7 @@ package signingsecret
 
 import (
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,4 +59,27 @@ func Adopt(secret *corev1.Secret, webhook *v1alpha1.Webhook) bool {
 	}
 	secret.OwnerReferences = NewSecret(webhook, signature.Secret{}).OwnerReferences
 	return true
+}
+
+// Secrets are the secrets of one Webhook.
+type Secrets struct {
+	Current, Previous signature.Secret // Previous is zero outside a rotation
+	OverlapEnd        time.Time        // zero: open-ended, or no rotation
+}
+
+// Overlaps reports whether both secrets sign.
+func (s Secrets) Overlaps(now time.Time) bool {
+	return !s.Previous.IsZero() && (s.OverlapEnd.IsZero() || now.Before(s.OverlapEnd))
+}
+
+// RefOf is the Secret that a Webhook signs with.
+func RefOf(webhook *v1alpha1.Webhook) v1alpha1.SecretKeyReference {
+	if webhook.Spec.Signing != nil && webhook.Spec.Signing.SecretRef != nil {
+		ref := *webhook.Spec.Signing.SecretRef
+		if ref.Key == "" {
+			ref.Key = v1alpha1.SecretKey
+		}
+		return ref
+	}
+	return v1alpha1.SecretKeyReference{Name: SecretName(webhook), Key: v1alpha1.SecretKey}
 }

@@ -14,9 +14,9 @@ var stamp string //nolint:gochecknoglobals // the linker can only set a package-
 
 // Version is what the binary was built from, without a leading "v": a release, else the version of the module that the
 // go command wrote into it, as go install does, else "dev". Nothing assigns to it at run time.
-var Version = find(stamp, debug.ReadBuildInfo) //nolint:gochecknoglobals // it is one for the whole process
+var Version = findVersion(stamp, debug.ReadBuildInfo) //nolint:gochecknoglobals // it is one for the whole process
 
-func find(stamp string, read func() (*debug.BuildInfo, bool)) string {
+func findVersion(stamp string, read func() (*debug.BuildInfo, bool)) string {
 	if stamp != "" {
 		return stamp
 	}

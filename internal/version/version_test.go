@@ -19,12 +19,12 @@ func TestVersionIsThatOfTheReleaseElseOfTheModule(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			read := func() (*debug.BuildInfo, bool) { return &debug.BuildInfo{Main: debug.Module{Version: c.module}}, true }
-			if got := find(c.stamp, read); got != c.want {
+			if got := findVersion(c.stamp, read); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
 	}
-	if got := find("", func() (*debug.BuildInfo, bool) { return nil, false }); got != "dev" {
+	if got := findVersion("", func() (*debug.BuildInfo, bool) { return nil, false }); got != "dev" {
 		t.Errorf("without build information: %q", got)
 	}
 }

@@ -3,16 +3,34 @@
 package watchcache
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/internal/panics"
+)
+
+// brokenAfter is for how long a watch may send nothing before it counts as broken: API servers
+// send bookmarks once a minute.
+const brokenAfter = 150 * time.Second
+
+// goneFor is for how long a deleted object's versions may still arrive.
+const goneFor = 10 * time.Minute
+
+const (
+	// retryMin and retryMax bound the wait before a watch that broke is opened
+	// again. An informer would wait up to a minute after an outage.
+	retryMin = 200 * time.Millisecond
+	retryMax = 5 * time.Second
 )
 
 // Identity says which object, and which version of it, an entry was made from.
@@ -32,10 +50,10 @@ func IdentityOf(object client.Object) Identity {
 	}
 }
 
-// newerThan reports whether version a is newer than version b; anything is
+// isNewerVersion reports whether version a is newer than version b; anything is
 // newer than "". Versions that cannot be compared count as newer: the last one
 // to arrive wins, as in an informer.
-func newerThan(a, b string) bool {
+func isNewerVersion(a, b string) bool {
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	return err != nil || order > 0
 }
@@ -169,7 +187,7 @@ func (c *Cache[O, E]) hasSeen(identity Identity) bool {
 	if p == nil {
 		p = c.watches[""]
 	}
-	return p != nil && p.position != "" && !newerThan(identity.ResourceVersion, p.position)
+	return p != nil && p.position != "" && !isNewerVersion(identity.ResourceVersion, p.position)
 }
 
 // ApplyDelete drops an object that this process deleted, for good: what the watch
@@ -191,7 +209,7 @@ func (c *Cache[O, E]) put(identity Identity, object O) {
 	known := c.entries[identity.NamespacedName]
 	var before *E
 	if known != nil {
-		if !newerThan(identity.ResourceVersion, known.identity.ResourceVersion) {
+		if !isNewerVersion(identity.ResourceVersion, known.identity.ResourceVersion) {
 			return
 		}
 		before = &known.entry
@@ -219,124 +237,53 @@ func (c *Cache[O, E]) reindex(before, after *E) {
 	c.feed.append(before, after)
 }
 
-// store is the cache as one reflector of client-go fills it.
-type store[O client.Object, E any] struct {
-	*Cache[O, E]
-
-	namespace string // "": all
+// Start follows the API server in the background until ctx ends: with one
+// watch, or with one for each namespace.
+func (c *Cache[O, E]) Start(ctx context.Context, source Source) {
+	namespaces := source.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	logger := logr.FromContextOrDiscard(ctx)
+	for _, namespace := range namespaces {
+		reflector := cache.NewReflectorWithOptions(newListWatch(source, namespace), source.Example, newReflectorStore(c, namespace), cache.ReflectorOptions{
+			Logger:          &logger,
+			Name:            fmt.Sprintf("watch cache of %T", source.Example),
+			TypeDescription: fmt.Sprintf("%T", source.Example),
+			Backoff:         &wait.Backoff{Duration: retryMin, Cap: retryMax, Factor: 2, Jitter: 1, Steps: 10},
+		})
+		go reflector.RunWithContext(ctx)
+	}
 }
 
-// newStore announces a watch.
-func newStore[O client.Object, E any](c *Cache[O, E], namespace string) store[O, E] {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.watches[namespace] = &progress{lastEvent: c.now(), lastContact: c.now()}
-	return store[O, E]{c, namespace}
+// Subscribe calls tell after every change of an entry, with what was there before and what is there now; nil: nothing.
+// A change by this process has been told when ApplyWrite or ApplyDelete returns, unless another goroutine is telling of
+// an earlier one: then that goroutine goes on with it. Subscribe before Start.
+func (c *Cache[O, E]) Subscribe(tell func(before, after *E)) {
+	c.feed.mu.Lock()
+	defer c.feed.mu.Unlock()
+	c.feed.subscribers = append(c.feed.subscribers, tell)
 }
 
-// advance notes how far the watch has come.
-func (s store[O, E]) advance(version string) *progress {
-	p := s.watches[s.namespace]
-	p.lastEvent, p.lastContact = s.now(), s.now()
-	if p.position == "" || newerThan(version, p.position) {
-		p.position = version
+// AwaitSubscribers waits until subscribers know of every change that the cache shows now. A
+// subscriber must not call it.
+func (c *Cache[O, E]) AwaitSubscribers() {
+	f := &c.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for noted := f.told + f.taken + uint64(len(f.changes)); f.told < noted; {
+		f.progress.Wait()
 	}
-	return p
 }
 
-var _ cache.ReflectorBookmarkStore = store[client.Object, any]{}
-
-// Add implements cache.ReflectorStore.
-func (s store[O, E]) Add(object any) error { return s.Update(object) }
-
-// Update implements cache.ReflectorStore.
-func (s store[O, E]) Update(object any) error {
-	typed, ok := object.(O)
-	if !ok {
-		return fmt.Errorf("watchcache: the watch sent a %T", object)
-	}
-	defer s.passChanges()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.put(IdentityOf(typed), typed)
-	s.advance(typed.GetResourceVersion())
-	return nil
-}
-
-// Delete implements cache.ReflectorStore.
-func (s store[O, E]) Delete(object any) error {
-	typed, ok := object.(O)
-	if !ok {
-		return fmt.Errorf("watchcache: the watch sent a %T", object)
-	}
-	defer s.passChanges()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.gone, typed.GetUID())
-	if known := s.entries[client.ObjectKeyFromObject(typed)]; known != nil && known.identity.UID == typed.GetUID() {
-		s.remove(known)
-	}
-	s.advance(typed.GetResourceVersion())
-	return nil
-}
-
-// Replace implements cache.ReflectorStore. What this process wrote after the
-// list was made is kept.
-func (s store[O, E]) Replace(objects []any, version string) error {
-	if err := s.replace(objects, version); err != nil {
-		return err
-	}
-	s.AwaitTold()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.watches[s.namespace].synced = true
-	return nil
-}
-
-func (s store[O, E]) replace(objects []any, version string) error {
-	defer s.passChanges()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	listed := make(map[types.NamespacedName]bool, len(objects))
-	for _, object := range objects {
-		typed, ok := object.(O)
-		if !ok {
-			return fmt.Errorf("watchcache: the list holds a %T", object)
-		}
-		listed[client.ObjectKeyFromObject(typed)] = true
-		s.put(IdentityOf(typed), typed)
-	}
-	for key, known := range s.entries {
-		if s.namespace != "" && key.Namespace != s.namespace {
-			continue
-		}
-		if !listed[key] && !newerThan(known.identity.ResourceVersion, version) {
-			s.remove(known)
+// passChanges tells subscribers of the changes so far. The caller holds no lock. A panic of a subscriber is confined to
+// the one change.
+func (c *Cache[O, E]) passChanges() {
+	for changes, subscribers := c.feed.take(true); len(changes) > 0; changes, subscribers = c.feed.take(false) {
+		for _, each := range changes {
+			for _, tell := range subscribers {
+				_ = c.Panics.Do(panics.Object, func() { tell(each.before, each.after) })
+			}
 		}
 	}
-	for uid, since := range s.gone { // deleted before this list, which says so
-		if s.now().Sub(since) > goneFor {
-			delete(s.gone, uid)
-		}
-	}
-	s.advance(version)
-	return nil
 }
-
-// Bookmark implements cache.ReflectorBookmarkStore.
-func (s store[O, E]) Bookmark(version string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.advance(version)
-	return nil
-}
-
-// Resync implements cache.ReflectorStore.
-func (s store[O, E]) Resync() error { return nil }
-
-// brokenAfter is for how long a watch may send nothing before it counts as broken: API servers
-// send bookmarks once a minute.
-const brokenAfter = 150 * time.Second
-
-// goneFor is for how long a deleted object's versions may still arrive.
-const goneFor = 10 * time.Minute

@@ -18,7 +18,7 @@ import (
 type fixture struct {
 	*Cache[*corev1.ConfigMap, string]
 
-	store store[*corev1.ConfigMap, string]
+	store reflectorStore[*corev1.ConfigMap, string]
 	index []string // what the index holds, by its own account
 	clock time.Time
 }
@@ -34,7 +34,7 @@ func newFixture(namespace string) *fixture {
 			f.index = append(f.index, *after)
 		}
 	}, func() time.Time { return f.clock })
-	f.store = newStore(f.Cache, namespace)
+	f.store = newReflectorStore(f.Cache, namespace)
 	return f
 }
 
@@ -138,7 +138,7 @@ func TestCache(t *testing.T) {
 
 func TestWatchesOfSeveralNamespacesAreIndependent(t *testing.T) {
 	f := newFixture("a")
-	b := newStore(f.Cache, "b")
+	b := newReflectorStore(f.Cache, "b")
 	_ = b.Replace([]any{object("b", "one", "uid-1", "3", "of b")}, "9")
 	if f.Synced() {
 		t.Error("synced before a was listed")

@@ -2,11 +2,7 @@
 
 package watchcache
 
-import (
-	"sync"
-
-	"bbmcp.quietstack.com/webhooks/internal/panics"
-)
+import "sync"
 
 // feed passes the changes of a cache on to its subscribers: one at a time, in the order of the changes, and under no
 // lock. So a subscriber may read and change the cache, and no lock of a subscriber is ordered behind that of the cache.
@@ -21,15 +17,6 @@ type feed[E any] struct {
 }
 
 type change[E any] struct{ before, after *E }
-
-// Subscribe calls tell after every change of an entry, with what was there before and what is there now; nil: nothing.
-// A change by this process has been told when ApplyWrite or ApplyDelete returns, unless another goroutine is telling of
-// an earlier one: then that goroutine goes on with it. Subscribe before Start.
-func (c *Cache[O, E]) Subscribe(tell func(before, after *E)) {
-	c.feed.mu.Lock()
-	defer c.feed.mu.Unlock()
-	c.feed.subscribers = append(c.feed.subscribers, tell)
-}
 
 // append adds a change. The caller holds the lock of the cache, so that changes are in their order.
 func (f *feed[E]) append(before, after *E) {
@@ -54,27 +41,4 @@ func (f *feed[E]) take(first bool) (changes []change[E], subscribers []func(befo
 	f.taken = uint64(len(changes))
 	f.passing = len(changes) > 0
 	return changes, f.subscribers
-}
-
-// AwaitTold waits until subscribers know of every change that the cache shows now. A
-// subscriber must not call it.
-func (c *Cache[O, E]) AwaitTold() {
-	f := &c.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for noted := f.told + f.taken + uint64(len(f.changes)); f.told < noted; {
-		f.progress.Wait()
-	}
-}
-
-// passChanges tells subscribers of the changes so far. The caller holds no lock. A panic of a subscriber is confined to
-// the one change.
-func (c *Cache[O, E]) passChanges() {
-	for changes, subscribers := c.feed.take(true); len(changes) > 0; changes, subscribers = c.feed.take(false) {
-		for _, each := range changes {
-			for _, tell := range subscribers {
-				_ = c.Panics.Do(panics.Object, func() { tell(each.before, each.after) })
-			}
-		}
-	}
 }

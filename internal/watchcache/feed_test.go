@@ -110,12 +110,12 @@ func TestAwaitTold(t *testing.T) {
 		f := newFixture("")
 		subscriber := make(chan struct{})
 		f.Subscribe(func(_, _ *string) { <-subscriber })
-		f.AwaitTold() // nothing was to be told
+		f.AwaitSubscribers() // nothing was to be told
 		go f.ApplyWrite(object("a", "one", "uid-1", "1", "one"))
 		synctest.Wait()
 		awaited := make(chan struct{})
 		go func() {
-			f.AwaitTold()
+			f.AwaitSubscribers()
 			close(awaited)
 		}()
 		synctest.Wait()

@@ -26,9 +26,9 @@ func IsTraceParent(text string) bool {
 	return strings.Trim(text[3:35], "0") != "" && strings.Trim(text[36:52], "0") != ""
 }
 
-// parse returns the context that a traceparent names; the zero one if it names
+// parseTraceParent returns the context that a traceparent names; the zero one if it names
 // none.
-func parse(text string) trace.SpanContext {
+func parseTraceParent(text string) trace.SpanContext {
 	if !IsTraceParent(text) {
 		return trace.SpanContext{}
 	}
@@ -42,7 +42,7 @@ func parse(text string) trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: id, SpanID: span, TraceFlags: flags, Remote: true})
 }
 
-// format is the traceparent of a span.
-func format(of trace.SpanContext) string {
+// formatTraceParent is the traceparent of a span.
+func formatTraceParent(of trace.SpanContext) string {
 	return fmt.Sprintf("00-%s-%s-%s", of.TraceID(), of.SpanID(), of.TraceFlags()&trace.FlagsSampled)
 }

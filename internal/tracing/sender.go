@@ -43,52 +43,52 @@ type Dispatcher interface {
 
 // Send makes one attempt; see dispatcher.Client.
 func (s *Sender) Send(ctx context.Context, request dispatcher.Request) (dispatcher.Result, error) {
-	span := s.begin(&request)
+	span := s.beginSpan(&request)
 	result, err := s.Client.Send(ctx, request)
-	end(span, &result, err)
+	endAttemptSpan(span, &result, err)
 	return result, err
 }
 
 // Start makes one attempt; see dispatcher.Client.
 func (s *Sender) Start(request dispatcher.Request, done func(dispatcher.Result, error)) {
-	span := s.begin(&request)
+	span := s.beginSpan(&request)
 	s.Client.Start(request, func(result dispatcher.Result, err error) {
-		end(span, &result, err)
+		endAttemptSpan(span, &result, err)
 		done(result, err)
 	})
 }
 
-// begin returns the span of an attempt: a child of the span that published the
+// beginSpan returns the span of an attempt: a child of the span that published the
 // event, wherever and whenever that was, and linked to it.
-func (s *Sender) begin(request *dispatcher.Request) trace.Span {
-	published := parse(request.Trace.Parent)
+func (s *Sender) beginSpan(request *dispatcher.Request) trace.Span {
+	published := parseTraceParent(request.Trace.Parent)
 	var links []trace.Link
 	if published.IsValid() {
 		links = []trace.Link{{SpanContext: published}}
 	}
 	_, span := s.tracer.tracer.Start(trace.ContextWithSpanContext(context.Background(), published), "POST",
-		trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...), trace.WithAttributes(describe(request)...))
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...), trace.WithAttributes(attemptAttributes(request)...))
 	if request.Trace.Wanted {
-		request.TraceParent = format(span.SpanContext())
+		request.TraceParent = formatTraceParent(span.SpanContext())
 	}
 	return span
 }
 
-// end ends the span, unless nothing was sent: one that never ends is not exported.
-func end(span trace.Span, result *dispatcher.Result, err error) {
+// endAttemptSpan ends the span, unless nothing was sent: one that never ends is not exported.
+func endAttemptSpan(span trace.Span, result *dispatcher.Result, err error) {
 	if errors.Is(err, dispatcher.ErrUnavailable) {
 		return
 	}
 	if result.StatusCode != 0 {
 		span.SetAttributes(semconv.HTTPResponseStatusCode(result.StatusCode))
 	}
-	fail(span, failure(result, err))
+	failSpan(span, attemptFailure(result, err))
 	span.End()
 }
 
-// describe says of an attempt what is neither secret nor long. The path of a URL
+// attemptAttributes says of an attempt what is neither secret nor long. The path of a URL
 // is left out: some hold a token there.
-func describe(request *dispatcher.Request) []attribute.KeyValue {
+func attemptAttributes(request *dispatcher.Request) []attribute.KeyValue {
 	said := []attribute.KeyValue{
 		semconv.HTTPRequestMethodPost,
 		semconv.MessagingSystemKey.String(system), semconv.MessagingMessageID(request.EventID), semconv.MessagingDestinationName(request.EventType),
@@ -109,9 +109,9 @@ func describe(request *dispatcher.Request) []attribute.KeyValue {
 	return append(said, semconv.ServerAddress(to.Hostname()), semconv.ServerPort(port), semconv.URLScheme(to.Scheme))
 }
 
-// failure names why an attempt failed, as error.type does: the status if it is
+// attemptFailure names why an attempt failed, as error.type does: the status if it is
 // about that, or our reason; "": it did not.
-func failure(result *dispatcher.Result, err error) string {
+func attemptFailure(result *dispatcher.Result, err error) string {
 	switch {
 	case err != nil:
 		return string(dispatcher.ReasonDispatcherLost)

@@ -17,12 +17,12 @@ type member struct {
 
 const notIndex = math.MaxUint64
 
-// indexRank returns the value of a key that JavaScript takes for an array index
+// memberRank returns the value of a key that JavaScript takes for an array index
 // (ECMA-262, section 6.1.7): "0" to "4294967294", without leading zeros. Such
 // keys come first and ascending when an object is enumerated; all others keep
 // the order in which they were written. "__proto__" is one of the others:
 // JSON.parse makes it an ordinary property.
-func indexRank(key []byte) uint64 {
+func memberRank(key []byte) uint64 {
 	const maxIndex, maxDigits = 1<<32 - 2, 10
 	if len(key) == 0 || len(key) > maxDigits || key[0] == '0' && len(key) > 1 {
 		return notIndex
@@ -40,19 +40,19 @@ func indexRank(key []byte) uint64 {
 	return n
 }
 
-// inOrder reports whether JavaScript would enumerate members as they stand.
-func inOrder(members []member) bool {
-	return slices.IsSortedFunc(members, byRank)
+// membersInOrder reports whether JavaScript would enumerate members as they stand.
+func membersInOrder(members []member) bool {
+	return slices.IsSortedFunc(members, compareMemberRanks)
 }
 
-func byRank(a, b member) int { return cmp.Compare(a.rank, b.rank) }
+func compareMemberRanks(a, b member) int { return cmp.Compare(a.rank, b.rank) }
 
-// reorder rewrites out from the first of the members on so that they stand in
+// reorderMembers rewrites out from the first of the members on so that they stand in
 // JavaScript's order, separated by commas. scratch is memory to use; it is
 // returned, grown, for the next call.
-func reorder(out []byte, members []member, scratch []byte) []byte {
+func reorderMembers(out []byte, members []member, scratch []byte) []byte {
 	start := members[0].start
-	slices.SortStableFunc(members, byRank)
+	slices.SortStableFunc(members, compareMemberRanks)
 	scratch = scratch[:0]
 	for i, m := range members {
 		if i > 0 {

@@ -34,8 +34,8 @@ var algorithms = []jose.SignatureAlgorithm{ //nolint:gochecknoglobals // never c
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512,
 }
 
-// keys caches the keys that sign the tokens of this cluster.
-type keys struct {
+// issuerKeys caches the keys that sign the tokens of this cluster.
+type issuerKeys struct {
 	get     func(ctx context.Context, path string) ([]byte, error)
 	now     func() time.Time
 	metrics *Metrics
@@ -43,12 +43,12 @@ type keys struct {
 	reading singleflight.Group
 
 	mu    sync.Mutex
-	set   *keySet   // nil: never read
-	tried time.Time // when the latest reading ended
+	set   *issuerKeySet // nil: never read
+	tried time.Time     // when the latest reading ended
 }
 
-// keySet is one reading of the keys.
-type keySet struct {
+// issuerKeySet is one reading of the keys.
+type issuerKeySet struct {
 	issuer string
 	all    []jose.JSONWebKey
 }
@@ -65,9 +65,9 @@ func (c checkedToken) isForPublishing() bool {
 	return len(c.Audience) == 1 && c.Audience[0] == PublishingAudience
 }
 
-// check verifies a token by the keys. *InvalidError says that it cannot be a token of this
+// checkToken verifies a token by the keys. *InvalidError says that it cannot be a token of this
 // cluster.
-func (k *keys) check(ctx context.Context, token string) (checkedToken, error) {
+func (k *issuerKeys) checkToken(ctx context.Context, token string) (checkedToken, error) {
 	parsed, err := jwt.ParseSigned(token, algorithms)
 	if err != nil {
 		return checkedToken{}, &InvalidError{"this is no token of a ServiceAccount"}
@@ -98,7 +98,7 @@ func (k *keys) check(ctx context.Context, token string) (checkedToken, error) {
 }
 
 // verify reports whether one of the keys made the signature.
-func (s *keySet) verify(token *jwt.JSONWebToken, id string) bool {
+func (s *issuerKeySet) verify(token *jwt.JSONWebToken, id string) bool {
 	for i := range s.all {
 		if id != "" && s.all[i].KeyID != id {
 			continue
@@ -110,7 +110,7 @@ func (s *keySet) verify(token *jwt.JSONWebToken, id string) bool {
 	return false
 }
 
-func (s *keySet) contains(id string) bool {
+func (s *issuerKeySet) contains(id string) bool {
 	for i := range s.all {
 		if id == "" || s.all[i].KeyID == id {
 			return true
@@ -121,7 +121,7 @@ func (s *keySet) contains(id string) bool {
 
 // current returns the keys, and reads them again if the key with this id is missing; nil:
 // they cannot be read.
-func (k *keys) current(ctx context.Context, id string) *keySet {
+func (k *issuerKeys) current(ctx context.Context, id string) *issuerKeySet {
 	k.mu.Lock()
 	set, tried := k.set, k.tried
 	k.mu.Unlock()
@@ -146,7 +146,7 @@ func (k *keys) current(ctx context.Context, id string) *keySet {
 	return k.set
 }
 
-func (k *keys) read(ctx context.Context) (*keySet, error) {
+func (k *issuerKeys) read(ctx context.Context) (*issuerKeySet, error) {
 	var configuration struct {
 		Issuer string `json:"issuer"`
 	}
@@ -160,5 +160,5 @@ func (k *keys) read(ctx context.Context) (*keySet, error) {
 			return nil, fmt.Errorf("read %s: %w", path, err)
 		}
 	}
-	return &keySet{configuration.Issuer, found.Keys}, nil
+	return &issuerKeySet{configuration.Issuer, found.Keys}, nil
 }

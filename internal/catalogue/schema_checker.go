@@ -6,11 +6,9 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-
-	"bbmcp.quietstack.com/webhooks/internal/text"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
 const (
@@ -22,33 +20,33 @@ const (
 	hooks = "urn:bbmcp:hooks"
 )
 
-// checker is one compilation of a schema. It makes one check at a time: the
+// schemaChecker is one compilation of a schema. It makes one check at a time: the
 // library cannot tell its own checks apart, so each of them has a meter.
-type checker struct {
-	meter  meter
+type schemaChecker struct {
+	meter  stepMeter
 	schema *jsonschema.Schema
 	// invalid accepts what the schema refuses. Asked this way round, the library
 	// keeps nothing of what is wrong.
 	invalid *jsonschema.Schema
 }
 
-// denyAll loads nothing: the default loader would follow file:// references.
-type denyAll struct{}
+// schemaLoader loads nothing: the default loader would follow file:// references.
+type schemaLoader struct{}
 
 // Load implements jsonschema.URLLoader.
-func (denyAll) Load(string) (any, error) {
+func (schemaLoader) Load(string) (any, error) {
 	return nil, errors.New("references to other documents are not allowed; put the definition under $defs")
 }
 
-// newChecker compiles a document.
-func newChecker(document any) (*checker, error) {
-	c := &checker{}
+// newSchemaChecker compiles a document.
+func newSchemaChecker(document any) (*schemaChecker, error) {
+	c := &schemaChecker{}
 	var all []*jsonschema.Schema
 	compiler := jsonschema.NewCompiler()
-	compiler.UseLoader(denyAll{})
+	compiler.UseLoader(schemaLoader{})
 	compiler.DefaultDraft(jsonschema.Draft2020)
 	compiler.AssertFormat()
-	compiler.UseRegexpEngine(c.meter.patterns)
+	compiler.UseRegexpEngine(c.meter.compilePattern)
 	compiler.RegisterVocabulary(&jsonschema.Vocabulary{URL: hooks, Compile: func(ctx *jsonschema.CompilerContext, _ map[string]any) (jsonschema.SchemaExt, error) {
 		all = append(all, ctx.Enqueue(nil))
 		return nil, nil
@@ -74,15 +72,15 @@ func newChecker(document any) (*checker, error) {
 		}
 	}
 	for _, s := range all {
-		c.hook(s, costOfSchema(s, chain))
+		c.hookSchema(s, costOfSchema(s, chain))
 	}
 	return c, nil
 }
 
-// hook has a schema count the cost of a value before it looks at it. The format
+// hookSchema has a schema count the cost of a value before it looks at it. The format
 // is what the library asks for first, and of every kind of value. What is equal
 // among items is looked for here, too.
-func (c *checker) hook(s *jsonschema.Schema, w schemaCost) {
+func (c *schemaChecker) hookSchema(s *jsonschema.Schema, w schemaCost) {
 	format, unique := s.Format, s.UniqueItems
 	s.UniqueItems = false
 	hooked := &jsonschema.Format{Name: "uniqueItems"}
@@ -92,7 +90,7 @@ func (c *checker) hook(s *jsonschema.Schema, w schemaCost) {
 	hooked.Validate = func(value any) error {
 		c.meter.spend(w.forValue(value))
 		if items, ok := value.([]any); ok && unique {
-			return c.meter.checkUnique(items)
+			return c.meter.checkUniqueItems(items)
 		}
 		if format != nil {
 			return format.Validate(value)
@@ -104,7 +102,7 @@ func (c *checker) hook(s *jsonschema.Schema, w schemaCost) {
 
 // check holds a value against the schema, in so many steps. An error that is no
 // *jsonschema.ValidationError says why the check was given up.
-func (c *checker) check(ctx context.Context, value any, steps int) error {
+func (c *schemaChecker) check(ctx context.Context, value any, steps int) error {
 	var valid bool
 	if err := c.meter.run(ctx, steps, func() { valid = c.invalid.Validate(value) != nil }); err != nil || valid {
 		return err
@@ -122,22 +120,22 @@ func (c *checker) check(ctx context.Context, value any, steps int) error {
 // too much to say why.
 var errManyFaults = errors.New("does not satisfy the schema, in more places than can be told; check a smaller part of it first")
 
-// checkers are the compilations of one schema: at most as many as checks can run
+// schemaCheckers are the compilations of one schema: at most as many as checks can run
 // at once, and one, so that a small one has not to wait for large ones.
-type checkers struct {
+type schemaCheckers struct {
 	document any
-	idle     chan *checker
+	idle     chan *schemaChecker
 	room     chan struct{} // holds a place for each checker that may still be made
 }
 
-// newCheckers compiles a document once; more are made when checks meet.
-func newCheckers(document any) (*checkers, error) {
-	c, err := newChecker(document)
+// newSchemaCheckers compiles a document once; more are made when checks meet.
+func newSchemaCheckers(document any) (*schemaCheckers, error) {
+	c, err := newSchemaChecker(document)
 	if err != nil {
 		return nil, err
 	}
 	most := 1 + runtime.GOMAXPROCS(0)
-	all := &checkers{document: document, idle: make(chan *checker, most), room: make(chan struct{}, most)}
+	all := &schemaCheckers{document: document, idle: make(chan *schemaChecker, most), room: make(chan struct{}, most)}
 	for range most - 1 {
 		all.room <- struct{}{}
 	}
@@ -146,7 +144,7 @@ func newCheckers(document any) (*checkers, error) {
 }
 
 // check makes one check, as soon as a checker is free.
-func (all *checkers) check(ctx context.Context, value any, steps int) (err error) {
+func (all *schemaCheckers) check(ctx context.Context, value any, steps int) (err error) {
 	c, err := all.take(ctx)
 	if err != nil {
 		return err
@@ -163,7 +161,7 @@ func (all *checkers) check(ctx context.Context, value any, steps int) (err error
 	return err
 }
 
-func (all *checkers) take(ctx context.Context) (*checker, error) {
+func (all *schemaCheckers) take(ctx context.Context) (*schemaChecker, error) {
 	select {
 	case c := <-all.idle:
 		return c, nil
@@ -173,37 +171,20 @@ func (all *checkers) take(ctx context.Context) (*checker, error) {
 	case c := <-all.idle:
 		return c, nil
 	case <-all.room:
-		return newChecker(all.document) // as it did before
+		return newSchemaChecker(all.document) // as it did before
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// refusal says why the library compiles no document.
-func refusal(err error) string {
-	if invalid, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
-		if cause, ok := errors.AsType[*jsonschema.ValidationError](invalid.Err); ok {
-			return "not a JSON Schema: " + clean(firstCause(cause))
-		}
+// isCircular reports whether a check ends in the references of the schema,
+// whatever the data: the library finds that out at a check only.
+func (all *schemaCheckers) isCircular() bool {
+	err := all.check(context.Background(), map[string]any{}, stepsFor(0))
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](err)
+	if !ok {
+		return false
 	}
-	return clean(err)
-}
-
-// firstCause is the innermost error that the library found first.
-func firstCause(err *jsonschema.ValidationError) *jsonschema.ValidationError {
-	for len(err.Causes) > 0 {
-		err = err.Causes[0]
-	}
-	return err
-}
-
-// clean makes one line of an error of the library, without our made-up URLs, and
-// with the beginning of what is long.
-func clean(err error) string {
-	message := strings.NewReplacer(schemaURL, "", validURL, "").Replace(err.Error())
-	words := strings.Fields(message)
-	for i, word := range words {
-		words[i] = text.Abbreviate(word, maxWordBytes)
-	}
-	return text.Abbreviate(strings.Join(words, " "), maxDetailBytes)
+	_, circle := firstCause(invalid).ErrorKind.(*kind.RefCycle)
+	return circle
 }

@@ -110,7 +110,7 @@ func TestRecentNeverWaits(t *testing.T) {
 						reading = append(reading, uids[i])
 					}
 				}
-				s.Await(t.Context(), reading)
+				s.AwaitReads(t.Context(), reading)
 				took := time.Since(began)
 				for _, webhook := range webhooks {
 					secrets, err := s.Recent(webhook)

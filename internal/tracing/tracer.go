@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -35,7 +36,7 @@ type Tracer struct {
 // without an error if they do not ask for traces. service is the name that the
 // spans carry unless OTEL_SERVICE_NAME gives another.
 func Start(ctx context.Context, service string, getenv func(string) string, logger *slog.Logger) (*Tracer, error) {
-	on, err := asked(getenv)
+	on, err := tracesRequested(getenv)
 	if err != nil || !on {
 		return nil, err
 	}
@@ -57,9 +58,9 @@ func Start(ctx context.Context, service string, getenv func(string) string, logg
 	return &Tracer{tracer: provider.Tracer("bbmcp.quietstack.com/webhooks", trace.WithInstrumentationVersion(version.Version)), provider: provider}, nil
 }
 
-// asked reports whether the environment asks for traces: by naming a collector
+// tracesRequested reports whether the environment asks for traces: by naming a collector
 // or an exporter.
-func asked(getenv func(string) string) (bool, error) {
+func tracesRequested(getenv func(string) string) (bool, error) {
 	if disabled, err := strconv.ParseBool(getenv("OTEL_SDK_DISABLED")); err == nil && disabled {
 		return false, nil
 	}
@@ -101,4 +102,12 @@ func (t *Tracer) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	return t.provider.Shutdown(ctx)
+}
+
+// failSpan marks a span as failed, unless the reason is empty.
+func failSpan(span trace.Span, reason string) {
+	if reason != "" {
+		span.SetAttributes(semconv.ErrorTypeKey.String(reason))
+		span.SetStatus(codes.Error, reason)
+	}
 }

@@ -4,7 +4,6 @@ package signingsecret
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -26,15 +25,6 @@ const (
 	maxBackgroundReads = 64
 )
 
-// Errors of Recent.
-var (
-	// ErrReading says that a secret is being read; see Await.
-	ErrReading = errors.New("the signing secret is being read")
-	// ErrUnknown says that a secret is not known and that a read has failed within
-	// the last second.
-	ErrUnknown = errors.New("the signing secret cannot be read at present")
-)
-
 // secretRead is a read of one Webhook's Secret that is under way.
 type secretRead struct {
 	basis basis
@@ -42,46 +32,9 @@ type secretRead struct {
 	ended chan struct{} // closed when what is known tells what came of it
 }
 
-// Recent is Read that never waits for the API server: it returns secrets that may
-// be refreshGrace old, or outageGrace in an outage, and reads what is due in the
-// background, at most once a second for each Webhook. The error is ErrReading,
-// ErrUnknown or a *Problem.
-func (r *Reader) Recent(webhook *v1alpha1.Webhook) (Secrets, error) {
-	now, want := r.now(), basisOf(webhook)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known := r.cached[webhook.UID]
-	if known != nil && known.basis != want {
-		known = nil
-	}
-	if known != nil && now.Before(known.until) {
-		if known.problem != nil {
-			return Secrets{}, known.problem
-		}
-		return known.secrets, nil
-	}
-	read := r.beginRead(webhook, want, now)
-	switch {
-	case known.usable(now, refreshGrace):
-		return known.secrets, nil
-	case read != nil && now.Before(read.began.Add(answerWait)):
-		return Secrets{}, ErrReading
-	case known.usable(now, outageGrace):
-		return known.secrets, nil
-	case read != nil:
-		return Secrets{}, ErrReading
-	}
-	return Secrets{}, ErrUnknown
-}
-
-// usable reports whether secrets that were due this long ago at most may sign.
-func (k *cachedSecret) usable(now time.Time, grace time.Duration) bool {
-	return k != nil && k.problem == nil && !k.secrets.Current.IsZero() && now.Before(k.until.Add(grace))
-}
-
-// beginRead begins to read a Secret in the background, unless that was done within the last
+// beginBackgroundRead begins to read a Secret in the background, unless that was done within the last
 // second; nil: no read is under way. Its caller holds the lock.
-func (r *Reader) beginRead(webhook *v1alpha1.Webhook, want basis, now time.Time) *secretRead {
+func (r *Reader) beginBackgroundRead(webhook *v1alpha1.Webhook, want basis, now time.Time) *secretRead {
 	if read := r.reads[webhook.UID]; read != nil && read.basis == want {
 		return read
 	}
@@ -101,21 +54,21 @@ func (r *Reader) readInBackground(webhook *v1alpha1.Webhook, read *secretRead) {
 	if r.backgroundReads.Acquire(ctx, 1) != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.endRead(webhook.UID, read)
+		r.endBackgroundRead(webhook.UID, read)
 		return
 	}
 	secret, err := r.get(ctx, webhook.Namespace, read.basis.ref.Name)
 	r.backgroundReads.Release(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.endRead(webhook.UID, read) {
+	if r.endBackgroundRead(webhook.UID, read) {
 		_, _ = r.store(webhook, read.basis, secret, err) // what is known tells
 	}
 }
 
-// endRead reports whether a read still counts: the Webhook may be gone, or have
+// endBackgroundRead reports whether a read still counts: the Webhook may be gone, or have
 // changed. Its caller holds the lock.
-func (r *Reader) endRead(webhook types.UID, read *secretRead) bool {
+func (r *Reader) endBackgroundRead(webhook types.UID, read *secretRead) bool {
 	if r.reads[webhook] != read {
 		return false
 	}
@@ -123,9 +76,9 @@ func (r *Reader) endRead(webhook types.UID, read *secretRead) bool {
 	return true
 }
 
-// Await waits until the secrets of Webhooks for which Recent said ErrReading may
+// AwaitReads waits until the secrets of Webhooks for which Recent said ErrReading may
 // be there, at most until ctx ends. They are read side by side.
-func (r *Reader) Await(ctx context.Context, webhooks []types.UID) {
+func (r *Reader) AwaitReads(ctx context.Context, webhooks []types.UID) {
 	for _, uid := range webhooks {
 		r.mu.Lock()
 		read, known := r.reads[uid], r.cached[uid]
@@ -134,7 +87,7 @@ func (r *Reader) Await(ctx context.Context, webhooks []types.UID) {
 			continue
 		}
 		wait := apiTimeout
-		if known != nil && known.basis == read.basis && known.usable(r.now(), outageGrace) {
+		if known != nil && known.basis == read.basis && known.isUsable(r.now(), outageGrace) {
 			wait = answerWait - r.now().Sub(read.began)
 		}
 		if wait <= 0 {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.40.0"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -32,7 +31,7 @@ func (t *Tracer) Publish(parent string, event Event) Publishing {
 	if t == nil {
 		return Publishing{}
 	}
-	ctx := trace.ContextWithSpanContext(context.Background(), parse(parent))
+	ctx := trace.ContextWithSpanContext(context.Background(), parseTraceParent(parent))
 	_, span := t.tracer.Start(ctx, "publish "+event.Type,
 		trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(event.Accepted), trace.WithAttributes(
 			semconv.MessagingSystemKey.String(system), semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("publish"),
@@ -45,7 +44,7 @@ func (p Publishing) TraceParent(parent string) string {
 	if p.span == nil {
 		return parent
 	}
-	return format(p.span.SpanContext())
+	return formatTraceParent(p.span.SpanContext())
 }
 
 // End ends the span. failure is a reason from a closed set; "": accepted, for so
@@ -55,14 +54,6 @@ func (p Publishing) End(failure string, deliveries int) {
 		return
 	}
 	p.span.SetAttributes(attribute.Int("bbmcp.deliveries", deliveries))
-	fail(p.span, failure)
+	failSpan(p.span, failure)
 	p.span.End()
-}
-
-// fail marks a span as failed, unless the reason is empty.
-func fail(span trace.Span, reason string) {
-	if reason != "" {
-		span.SetAttributes(semconv.ErrorTypeKey.String(reason))
-		span.SetStatus(codes.Error, reason)
-	}
 }
