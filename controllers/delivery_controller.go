@@ -91,8 +91,8 @@ func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("delivery").
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, RateLimiter: newFailureLimiter(platformRetryMax)}).
-		WatchesRawSource(source.Kind(r.Deliveries, &v1alpha1.WebhookDelivery{}, r.deliveryEvents())).
-		WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.Webhook{}, r.webhookEvents())).
+		WatchesRawSource(source.Kind(r.Deliveries, &v1alpha1.WebhookDelivery{}, r.watchDeliveries())).
+		WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.Webhook{}, r.watchWebhooks())).
 		WatchesRawSource(source.Func(r.storeQueue)).
 		Complete(r)
 }
@@ -133,7 +133,7 @@ func (r *DeliveryReconciler) settle(ctx context.Context, s *deliveryScope) (reco
 	// and plan again.
 	failure := s.outcome.Err
 	if before := r.pending.unconfirmedBefore(s.delivery); before != nil && failure == nil && isInAttemptLog(s) { // we wrote it, and the answer was lost
-		r.settleAttempt(s, &s.delivery.Status)
+		r.acknowledgeWritten(s, &s.delivery.Status)
 		r.account(ctx, s, before, s.delivery)
 		r.pending.confirm(s.delivery)
 		s.outcome = nil

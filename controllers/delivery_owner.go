@@ -46,7 +46,7 @@ func (r *DeliveryReconciler) adopt(ctx context.Context, s *deliveryScope) (resul
 		ctrl.LoggerFrom(ctx).Error(err, "a delivery cannot be given its owner; it is not sent")
 		return reconcile.Result{RequeueAfter: unwritableRetry, Priority: new(priorityNormal)}, true, nil
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		if result, settled, readErr := r.reread(ctx, s.delivery); settled || readErr != nil {
+		if result, settled, readErr := r.handleWriteConflict(ctx, s.delivery); settled || readErr != nil {
 			return result, true, readErr
 		}
 		fallthrough // a policy's answer

@@ -16,7 +16,7 @@ import (
 const maxRetryWait = retry.MaxTimeout + 2*retry.MaxDelay
 
 // dueTime is when the next attempt may start after those that a status shows; zero: at
-// once. See handedOver for the first one.
+// once. See isHandedOver for the first one.
 func dueTime(s deliveryScope, status *v1alpha1.WebhookDeliveryStatus) time.Time {
 	if status.NextAttemptTime == nil {
 		return time.Time{}

@@ -19,9 +19,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
 
-// deliveryEvents enqueues deliveries, all with one priority, ignores echoes of our
+// watchDeliveries enqueues deliveries, all with one priority, ignores echoes of our
 // own writes, and drops the state of deliveries that left the cache.
-func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha1.WebhookDelivery, reconcile.Request] {
+func (r *DeliveryReconciler) watchDeliveries() handler.TypedEventHandler[*v1alpha1.WebhookDelivery, reconcile.Request] {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.TypedFuncs[*v1alpha1.WebhookDelivery, reconcile.Request]{
 		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*v1alpha1.WebhookDelivery], q queue) {
@@ -54,9 +54,9 @@ func (r *DeliveryReconciler) deliveryEvents() handler.TypedEventHandler[*v1alpha
 	}
 }
 
-// webhookEvents enqueues the deliveries of a webhook when a change may hold or
+// watchWebhooks enqueues the deliveries of a webhook when a change may hold or
 // release them.
-func (r *DeliveryReconciler) webhookEvents() handler.TypedEventHandler[*v1alpha1.Webhook, reconcile.Request] {
+func (r *DeliveryReconciler) watchWebhooks() handler.TypedEventHandler[*v1alpha1.Webhook, reconcile.Request] {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.TypedFuncs[*v1alpha1.Webhook, reconcile.Request]{
 		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*v1alpha1.Webhook], q queue) {

@@ -34,7 +34,7 @@ func (r *DeliveryReconciler) writeStatus(ctx context.Context, s *deliveryScope, 
 	r.pool.noteSuccess(before.Namespace)
 	r.Runner.PlatformHealth(before.Namespace, attempt.WriteTaken)
 	r.Metrics.statusWrite("written")
-	r.settleAttempt(s, &written.Status)
+	r.acknowledgeWritten(s, &written.Status)
 	r.pending.deferStatus(written.UID, nil)
 	r.pending.confirm(written)
 	if written.Status.State == v1alpha1.DeliverySucceeded {
@@ -47,8 +47,8 @@ func (r *DeliveryReconciler) writeStatus(ctx context.Context, s *deliveryScope, 
 	return reconcile.Result{}, false, nil
 }
 
-// settleAttempt frees the unsettled slot of an attempt whose outcome is written.
-func (r *DeliveryReconciler) settleAttempt(s *deliveryScope, status *v1alpha1.WebhookDeliveryStatus) {
+// acknowledgeWritten frees the unsettled slot of an attempt whose outcome is written.
+func (r *DeliveryReconciler) acknowledgeWritten(s *deliveryScope, status *v1alpha1.WebhookDeliveryStatus) {
 	switch {
 	case s.outcome == nil:
 		return

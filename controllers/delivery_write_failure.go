@@ -47,7 +47,7 @@ func isWriteRefusal(err error) bool {
 func (r *DeliveryReconciler) handleWriteError(ctx context.Context, s *deliveryScope, status *v1alpha1.WebhookDeliveryStatus, err error) (reconcile.Result, bool, error) {
 	before := s.delivery
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		result, settled, readErr := r.reread(ctx, before)
+		result, settled, readErr := r.handleWriteConflict(ctx, before)
 		if settled || readErr != nil {
 			return result, true, readErr
 		}
@@ -64,7 +64,7 @@ func (r *DeliveryReconciler) handleWriteError(ctx context.Context, s *deliverySc
 		return reconcile.Result{Priority: new(priorityOutcome)}, true, failure
 	}
 	ctrl.LoggerFrom(ctx).Error(err, "status of a delivery cannot be written; it is not sent again", "attempts", status.Attempts)
-	r.settleAttempt(s, status)
+	r.acknowledgeWritten(s, status)
 	r.pending.confirm(before)
 	r.pending.deferStatus(before.UID, status)
 	if s.hasAttempt() { // log line and metrics do not wait for a write that may never succeed
@@ -101,11 +101,11 @@ func (r *DeliveryReconciler) noteWriteError(delivery *v1alpha1.WebhookDelivery, 
 	r.pool.noteFailure(client.ObjectKeyFromObject(delivery))
 }
 
-// reread reads the object after a write that conflicted. If another client has written
+// handleWriteConflict reads the object after a write that conflicted. If another client has written
 // it, the next pass adds the kept outcome to the fresh object and sends nothing again.
 // done is false if the object is unchanged: a policy refused the write, with the code
 // of a conflict or of an object that is gone.
-func (r *DeliveryReconciler) reread(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (result reconcile.Result, done bool, err error) {
+func (r *DeliveryReconciler) handleWriteConflict(ctx context.Context, delivery *v1alpha1.WebhookDelivery) (result reconcile.Result, done bool, err error) {
 	fresh, err := r.readLive(ctx, client.ObjectKeyFromObject(delivery))
 	switch {
 	case err != nil:

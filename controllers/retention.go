@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"sync"
@@ -104,6 +105,49 @@ func (r *Retainer) Start(ctx context.Context) error {
 	}
 }
 
+// Add adds a finished delivery. One that was applied by hand is deleted only if it has
+// a ttlAfterFinished: applying it again would send it again. A failed one
+// with a retry request is not added; a succeeded one can never be retried.
+func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
+	if delivery.Status.State == v1alpha1.DeliveryFailed && retryRequested(delivery, &delivery.Status) {
+		r.unindex(delivery.UID) // it is added again once the request is handled
+		return
+	}
+	if delivery.Status.CompletionTime == nil {
+		return
+	}
+	entry := &finishedDelivery{
+		key: client.ObjectKeyFromObject(delivery), uid: delivery.UID, resourceVersion: delivery.ResourceVersion,
+		webhook: types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name},
+		state:   delivery.Status.State, byHand: delivery.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway,
+		completed: notAfter(delivery.Status.CompletionTime.Time, r.Now()), bytes: payloadBytes(delivery), lastSeen: r.Now(),
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ttl := delivery.Spec.TTLAfterFinished; ttl != nil {
+		entry.expires = entry.completed.Add(ttl.Duration)
+	}
+	r.unindexLocked(delivery.UID)
+	r.indexLocked(entry)
+}
+
+// ForgetWebhook drops the entries of a webhook that is gone: the garbage collector
+// deletes its deliveries.
+func (r *Retainer) ForgetWebhook(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hook, ok := r.webhooks[key]
+	if !ok {
+		return
+	}
+	for _, l := range []*list.List{&hook.succeeded, &hook.failed, &hook.byHand} {
+		for e := l.Front(); e != nil; e = e.Next() {
+			delete(r.byUID, e.Value.(*finishedDelivery).uid)
+		}
+	}
+	delete(r.webhooks, key)
+}
+
 // deleteAll deletes the entries in parallel and returns when all were tried or ctx has
 // ended.
 func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
@@ -138,8 +182,8 @@ func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
 	}
 }
 
-// limitsOf are the operator's limits, tightened by the webhook's own.
-func (r *Retainer) limitsOf(ctx context.Context, key types.NamespacedName) RetentionLimits {
+// retentionLimits are the operator's limits, tightened by the webhook's own.
+func (r *Retainer) retentionLimits(ctx context.Context, key types.NamespacedName) RetentionLimits {
 	limits := r.Limits
 	var webhook v1alpha1.Webhook
 	if err := r.Client.Get(ctx, key, &webhook); err != nil || webhook.Spec.Retention == nil {

@@ -16,7 +16,7 @@ func (r *Retainer) expired(ctx context.Context) []*finishedDelivery {
 	now := r.Now()
 	var out []*finishedDelivery
 	for _, key := range r.evictableWebhooks() {
-		limits := r.limitsOf(ctx, key)
+		limits := r.retentionLimits(ctx, key)
 		r.mu.Lock()
 		if hook, ok := r.webhooks[key]; ok {
 			out = r.expiredOf(hook, limits, now, out)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
@@ -41,32 +40,6 @@ type finishedDelivery struct {
 	lastSeen        time.Time     // last written or listed
 	element         *list.Element // nil: evicted or gone
 	bound           bound         // why it is evicted
-}
-
-// Add adds a finished delivery. One that was applied by hand is deleted only if it has
-// a ttlAfterFinished: applying it again would send it again. A failed one
-// with a retry request is not added; a succeeded one can never be retried.
-func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
-	if delivery.Status.State == v1alpha1.DeliveryFailed && retryRequested(delivery, &delivery.Status) {
-		r.unindex(delivery.UID) // it is added again once the request is handled
-		return
-	}
-	if delivery.Status.CompletionTime == nil {
-		return
-	}
-	entry := &finishedDelivery{
-		key: client.ObjectKeyFromObject(delivery), uid: delivery.UID, resourceVersion: delivery.ResourceVersion,
-		webhook: types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name},
-		state:   delivery.Status.State, byHand: delivery.Labels[v1alpha1.OriginLabel] != v1alpha1.OriginGateway,
-		completed: notAfter(delivery.Status.CompletionTime.Time, r.Now()), bytes: payloadBytes(delivery), lastSeen: r.Now(),
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if ttl := delivery.Spec.TTLAfterFinished; ttl != nil {
-		entry.expires = entry.completed.Add(ttl.Duration)
-	}
-	r.unindexLocked(delivery.UID)
-	r.indexLocked(entry)
 }
 
 func (r *Retainer) indexLocked(entry *finishedDelivery) {
@@ -131,23 +104,6 @@ func (r *Retainer) unindexLocked(uid types.UID) {
 			delete(r.webhooks, entry.webhook)
 		}
 	}
-}
-
-// ForgetWebhook drops the entries of a webhook that is gone: the garbage collector
-// deletes its deliveries.
-func (r *Retainer) ForgetWebhook(key types.NamespacedName) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	hook, ok := r.webhooks[key]
-	if !ok {
-		return
-	}
-	for _, l := range []*list.List{&hook.succeeded, &hook.failed, &hook.byHand} {
-		for e := l.Front(); e != nil; e = e.Next() {
-			delete(r.byUID, e.Value.(*finishedDelivery).uid)
-		}
-	}
-	delete(r.webhooks, key)
 }
 
 // oldest is the delivery that is evicted first: the oldest succeeded one, then the oldest

@@ -93,11 +93,11 @@ func TestANewDeliveryIsCountedWithinAMinute(t *testing.T) {
 	r := &DeliveryReconciler{Observations: o, pending: newPendingWrites(), Now: func() time.Time { return now }}
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
-	r.deliveryEvents().Create(t.Context(), event.TypedCreateEvent[*v1alpha1.WebhookDelivery]{Object: someDelivery()}, queue)
+	r.watchDeliveries().Create(t.Context(), event.TypedCreateEvent[*v1alpha1.WebhookDelivery]{Object: someDelivery()}, queue)
 	if len(*calls) != 1 || (*calls)[0].Webhook != someWebhook().Name || (*calls)[0].After != statusInterval {
 		t.Errorf("got %+v", *calls)
 	}
-	r.deliveryEvents().Create(t.Context(), event.TypedCreateEvent[*v1alpha1.WebhookDelivery]{Object: someDelivery(), IsInInitialList: true}, queue)
+	r.watchDeliveries().Create(t.Context(), event.TypedCreateEvent[*v1alpha1.WebhookDelivery]{Object: someDelivery(), IsInInitialList: true}, queue)
 	same(t, len(*calls), 1) // a new process looks at every webhook anyway
 }
 

@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -147,6 +148,14 @@ func (b *webhookStatusBuilder) latestFailure() string {
 		return ""
 	}
 	return latestFailurePrefix + failureText(b.unfinished.latest)
+}
+
+// failureText names the failure of an attempt: "HTTPStatus 500", "Timeout".
+func failureText(entry v1alpha1.Attempt) string {
+	if entry.ResponseStatus == nil {
+		return entry.Reason
+	}
+	return entry.Reason + " " + strconv.Itoa(int(*entry.ResponseStatus))
 }
 
 // listCommand is the command that lists the webhook's deliveries in a state.

@@ -5,7 +5,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -48,14 +47,6 @@ func (u *unfinished) add(delivery *v1alpha1.WebhookDelivery, webhook *v1alpha1.W
 			u.latest = entry
 		}
 	}
-}
-
-// failureText names the failure of an attempt: "HTTPStatus 500", "Timeout".
-func failureText(entry v1alpha1.Attempt) string {
-	if entry.ResponseStatus == nil {
-		return entry.Reason
-	}
-	return entry.Reason + " " + strconv.Itoa(int(*entry.ResponseStatus))
 }
 
 // readUnfinished reads the unfinished deliveries of a webhook. While the cache syncs there

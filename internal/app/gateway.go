@@ -170,7 +170,7 @@ func (o *gatewayOptions) run(ctx context.Context) error {
 	var draining atomic.Bool
 	server, err := o.listen(background, httpserver.Options{
 		Listener: "api", Connections: o.connections, IdleTimeout: o.idleTimeout, Logger: logger, Metrics: serverMetrics,
-		Handler: g.Handler(gatewayReadiness(sidecar, &draining)),
+		Handler: g.Handler(gatewayReadinessProbe(sidecar, &draining)),
 	}, failed)
 	if err != nil {
 		return err

@@ -215,7 +215,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	if err != nil {
 		return nil, err
 	}
-	cachesReady, err := checkCaches(ctx, mgr, deliveryCache)
+	cachesReady, err := cacheProbe(ctx, mgr, deliveryCache)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +238,7 @@ func (o *managerOptions) setUp(ctx context.Context, mgr manager.Manager, lease *
 	}
 	err = o.serve(ctx, mgr, probes{
 		live:  map[string]healthz.Checker{"ping": healthz.Ping},
-		ready: map[string]healthz.Checker{"caches": cachesReady, "dispatcher": checkDispatcher(sidecar)},
+		ready: map[string]healthz.Checker{"caches": cachesReady, "dispatcher": dispatcherProbe(sidecar)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up manager: %w", err)

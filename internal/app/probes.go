@@ -41,8 +41,8 @@ func probeDispatcher(ctx context.Context, sidecar *dispatcher.Client) error {
 	return nil
 }
 
-// gatewayReadiness is the readiness of a gateway, apart from its caches.
-func gatewayReadiness(sidecar *dispatcher.Client, draining *atomic.Bool) func(context.Context) error {
+// gatewayReadinessProbe is the readiness of a gateway, apart from its caches.
+func gatewayReadinessProbe(sidecar *dispatcher.Client, draining *atomic.Bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if draining.Load() {
 			return errEnding
@@ -51,14 +51,14 @@ func gatewayReadiness(sidecar *dispatcher.Client, draining *atomic.Bool) func(co
 	}
 }
 
-// checkDispatcher is ready when the sidecar takes attempts.
-func checkDispatcher(sidecar *dispatcher.Client) healthz.Checker {
+// dispatcherProbe is ready when the sidecar takes attempts.
+func dispatcherProbe(sidecar *dispatcher.Client) healthz.Checker {
 	return func(request *http.Request) error { return probeDispatcher(request.Context(), sidecar) }
 }
 
-// checkCaches is ready when what a manager reads is in memory. A standby replica
+// cacheProbe is ready when what a manager reads is in memory. A standby replica
 // reads webhooks and event types, a leader deliveries too.
-func checkCaches(ctx context.Context, mgr manager.Manager, deliveryCache cache.Cache) (healthz.Checker, error) {
+func cacheProbe(ctx context.Context, mgr manager.Manager, deliveryCache cache.Cache) (healthz.Checker, error) {
 	var standby, leader []cache.Informer
 	for _, watched := range []struct {
 		from   cache.Cache

@@ -49,7 +49,7 @@ type Options struct {
 	LostBackoff time.Duration
 }
 
-func orDefault[T int | time.Duration](value, standard T) T {
+func optionOrDefault[T int | time.Duration](value, standard T) T {
 	if value <= 0 {
 		return standard
 	}

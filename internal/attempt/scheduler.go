@@ -32,26 +32,17 @@ type scheduler struct {
 }
 
 func newScheduler(o Options, base time.Time) scheduler {
-	shares := endpoint.NewShares(orDefault(o.Unsettled, 512)).WithBusy(4)
+	shares := endpoint.NewShares(optionOrDefault(o.Unsettled, 512)).WithBusy(4)
 	return scheduler{
 		judgement: judgement{base, endpoint.Rules{
-			Ramp: true, PerWebhook: orDefault(o.PerWebhook, 32), SlowAfter: orDefault(o.SlowAfter, time.Second),
+			Ramp: true, PerWebhook: optionOrDefault(o.PerWebhook, 32), SlowAfter: optionOrDefault(o.SlowAfter, time.Second),
 		}},
-		lostBackoff: orDefault(o.LostBackoff, time.Second),
-		registry:    newRegistry(orDefault(o.PerDestination, 64)),
+		lostBackoff: optionOrDefault(o.LostBackoff, time.Second),
+		registry:    newRegistry(optionOrDefault(o.PerDestination, 64)),
 		queues:      queues{slots: endpoint.NewQuota(&shares)},
-		homes:       homes{failing: map[*namespace]struct{}{}, stallAfter: orDefault(o.StallAfter, 2*time.Second)},
+		homes:       homes{failing: map[*namespace]struct{}{}, stallAfter: optionOrDefault(o.StallAfter, 2*time.Second)},
 	}
 }
-
-// judgement is how endpoints are judged: by times of the clock.
-type judgement struct {
-	base  time.Time // the start of the runner
-	rules endpoint.Rules
-}
-
-// clock is the time of the clock at a time since the start.
-func (j *judgement) clock(now time.Duration) time.Time { return j.base.Add(now) }
 
 // submit queues a job.
 func (s *scheduler) submit(job Job, now time.Duration) *trackedJob {

@@ -34,7 +34,7 @@ func NewEntry(number int, result *dispatcher.Result, primary v1alpha1.SigningKey
 		made.ResponseStatus = new(int32(result.StatusCode))
 	}
 	if ended := result.StartedAt.Add(result.Duration); result.RetryAfter.After(ended) {
-		made.RetryAfterTime = new(microTime(retry.BoundRetryAfter(result.RetryAfter, ended)))
+		made.RetryAfterTime = new(entryTime(retry.BoundRetryAfter(result.RetryAfter, ended)))
 	}
 	return made
 }
@@ -45,12 +45,12 @@ func NewEntry(number int, result *dispatcher.Result, primary v1alpha1.SigningKey
 func BoundEntry(made v1alpha1.Attempt, now time.Time) v1alpha1.Attempt {
 	made.DurationMilliseconds = min(max(made.DurationMilliseconds, 0), dispatcher.MaxTimeout.Milliseconds())
 	if made.StartTime.After(now) || made.StartTime.IsZero() { // or the other clock is ahead; zero would be written as null
-		made.StartTime = microTime(now)
+		made.StartTime = entryTime(now)
 	}
 	if made.RetryAfterTime.IsZero() {
 		made.RetryAfterTime = nil
 	} else if end := retry.BoundRetryAfter(made.RetryAfterTime.Time, now); !end.Equal(made.RetryAfterTime.Time) {
-		made.RetryAfterTime = new(microTime(end))
+		made.RetryAfterTime = new(entryTime(end))
 	}
 	return made
 }
@@ -70,6 +70,6 @@ func IsEntryOf(made *v1alpha1.Attempt, revision string, enabled *metav1.MicroTim
 	return enabled == nil || !made.StartTime.Before(enabled)
 }
 
-func microTime(t time.Time) metav1.MicroTime {
+func entryTime(t time.Time) metav1.MicroTime {
 	return metav1.NewMicroTime(t.UTC().Truncate(time.Microsecond))
 }

@@ -48,9 +48,9 @@ func costOfSchema(s *jsonschema.Schema, chain int) schemaCost {
 	if s.DynamicRef != nil || s.RecursiveRef != nil {
 		w.fixed += 16 + chain/smallPerStep
 	}
-	w.fixed += smallSteps(len(s.Required) + len(s.DependentRequired) + len(s.DependentSchemas) + len(s.Dependencies) + len(s.PrefixItems))
+	w.fixed += smallComparisonCost(len(s.Required) + len(s.DependentRequired) + len(s.DependentSchemas) + len(s.Dependencies) + len(s.PrefixItems))
 	for _, names := range s.DependentRequired {
-		w.fixed += smallSteps(len(names))
+		w.fixed += smallComparisonCost(len(names))
 	}
 	for _, sub := range s.PrefixItems {
 		w.fixed += initialCost(sub)
@@ -134,7 +134,7 @@ func initialCostOfMember(value any) int {
 // comparisonCost is what it costs to compare something with a value of a schema.
 func comparisonCost(value any) int {
 	numbers, others := countComparisons(value)
-	return numbers + smallSteps(others)
+	return numbers + smallComparisonCost(others)
 }
 
 // countComparisons is how much there is to compare: steps for numbers, and how many other
@@ -142,7 +142,7 @@ func comparisonCost(value any) int {
 func countComparisons(value any) (numbers, others int) {
 	switch value := value.(type) {
 	case json.Number:
-		return numberSteps(value), 0
+		return numberCost(value), 0
 	case []any:
 		for _, item := range value {
 			n, o := countComparisons(item)
@@ -157,11 +157,11 @@ func countComparisons(value any) (numbers, others int) {
 	return numbers, others + 1
 }
 
-// smallSteps is how many steps so many quick comparisons make.
-func smallSteps(n int) int { return (n + smallPerStep - 1) / smallPerStep }
+// smallComparisonCost is how many steps so many quick comparisons make.
+func smallComparisonCost(n int) int { return (n + smallPerStep - 1) / smallPerStep }
 
-// numberSteps is what it costs to compare a number.
-func numberSteps(n json.Number) int {
+// numberCost is what it costs to compare a number.
+func numberCost(n json.Number) int {
 	if strings.ContainsAny(string(n), "eE") || len(n) > 32 {
 		return longNumberSteps
 	}
@@ -178,7 +178,7 @@ func (w schemaCost) forValue(value any) int {
 	case string:
 		return w.fixed + len(value)/bytesPerStep
 	case json.Number:
-		return w.fixed + w.numbers*numberSteps(value)
+		return w.fixed + w.numbers*numberCost(value)
 	default:
 		return w.fixed
 	}

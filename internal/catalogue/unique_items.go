@@ -20,7 +20,7 @@ func (m *stepMeter) checkUniqueItems(items []any) error {
 	seen := make(map[[sha256.Size]byte]struct{}, len(items))
 	var text []byte
 	for _, item := range items {
-		text = m.appendCanonical(text[:0], item)
+		text = m.appendCanonicalItem(text[:0], item)
 		sum := sha256.Sum256(text)
 		if _, again := seen[sum]; again {
 			return errNotUnique
@@ -30,33 +30,33 @@ func (m *stepMeter) checkUniqueItems(items []any) error {
 	return nil
 }
 
-// appendCanonical appends a text that two values have in common if and only if
+// appendCanonicalItem appends a text that two values have in common if and only if
 // they are equal. Numbers are spelled as package payload spells them: equal ones
 // alike.
-func (m *stepMeter) appendCanonical(text []byte, value any) []byte {
+func (m *stepMeter) appendCanonicalItem(text []byte, value any) []byte {
 	const bytesPerStep = 32
 	switch value := value.(type) {
 	case map[string]any:
 		m.spend(1 + len(value))
-		text = appendLength(append(text, '{'), len(value))
+		text = appendItemLength(append(text, '{'), len(value))
 		for _, name := range slices.Sorted(maps.Keys(value)) {
-			text = m.appendCanonical(text, name)
-			text = m.appendCanonical(text, value[name])
+			text = m.appendCanonicalItem(text, name)
+			text = m.appendCanonicalItem(text, value[name])
 		}
 		return text
 	case []any:
 		m.spend(1)
-		text = appendLength(append(text, '['), len(value))
+		text = appendItemLength(append(text, '['), len(value))
 		for _, item := range value {
-			text = m.appendCanonical(text, item)
+			text = m.appendCanonicalItem(text, item)
 		}
 		return text
 	case string:
 		m.spend(1 + len(value)/bytesPerStep)
-		return append(appendLength(append(text, '"'), len(value)), value...)
+		return append(appendItemLength(append(text, '"'), len(value)), value...)
 	case json.Number:
 		m.spend(1)
-		return append(appendLength(append(text, '0'), len(value)), value...)
+		return append(appendItemLength(append(text, '0'), len(value)), value...)
 	case bool:
 		if value {
 			return append(text, 't')
@@ -67,6 +67,6 @@ func (m *stepMeter) appendCanonical(text []byte, value any) []byte {
 	}
 }
 
-func appendLength(text []byte, length int) []byte {
+func appendItemLength(text []byte, length int) []byte {
 	return binary.AppendUvarint(text, uint64(length)) //nolint:gosec // G115: lengths are not negative
 }

@@ -221,7 +221,7 @@ func (b *payloadBuilder) number() error {
 		return syntaxError(b.dec, memberData, err)
 	}
 	if len(raw) > MaxNumberBytes {
-		detail := fmt.Sprintf("the number %s has %d characters, at most %d are allowed; write it shorter, or send it as a string", excerpt(raw), len(raw), MaxNumberBytes)
+		detail := fmt.Sprintf("the number %s has %d characters, at most %d are allowed; write it shorter, or send it as a string", errorExcerpt(raw), len(raw), MaxNumberBytes)
 		return &Error{Field: fieldPath(b.dec, b.dec.StackPointer(), memberData), Reason: NumberTooLong, Detail: detail}
 	}
 	var reason Reason

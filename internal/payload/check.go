@@ -4,7 +4,9 @@ package payload
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 	"unicode/utf8"
 
@@ -105,4 +107,20 @@ func splitBody(body []byte) (bodyParts, error) {
 		}
 	}
 	return s, expectEnd(dec, wholePayload)
+}
+
+// IsShallow reports whether text is one JSON value with no more levels than a body
+// may have. Duplicate keys are let pass.
+func IsShallow(text []byte) bool {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	for {
+		switch _, err := dec.ReadToken(); {
+		case errors.Is(err, io.EOF):
+			return false // nothing at all
+		case err != nil || dec.StackDepth() > MaxDepth:
+			return false
+		case dec.StackDepth() == 0:
+			return expectEnd(dec, "") == nil
+		}
+	}
 }

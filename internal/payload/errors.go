@@ -94,7 +94,7 @@ func notCanonicalError(body, canonical []byte) *Error {
 	return &Error{
 		Field:  field,
 		Reason: NotCanonical,
-		Detail: fmt.Sprintf("at offset %d there is %s, not %s: %s", n, excerpt(body[n:]), excerpt(canonical[n:]), advice),
+		Detail: fmt.Sprintf("at offset %d there is %s, not %s: %s", n, errorExcerpt(body[n:]), errorExcerpt(canonical[n:]), advice),
 	}
 }
 
@@ -153,8 +153,8 @@ func kindName(kind jsontext.Kind) string {
 	}
 }
 
-// excerpt shows the beginning of raw.
-func excerpt(raw []byte) string {
+// errorExcerpt shows the beginning of raw.
+func errorExcerpt(raw []byte) string {
 	// A cut further on than any character is long makes no difference.
 	return quoteExcerpt(string(raw[:min(len(raw), maxExcerptBytes+utf8.UTFMax)]), maxExcerptBytes)
 }

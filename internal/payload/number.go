@@ -195,7 +195,7 @@ func numberDetail(raw []byte, reason Reason) string {
 	}
 	const showsWhole = 32
 	if len(raw) > showsWhole {
-		return "the number " + excerpt(raw) + " has more digits than JavaScript keeps; send it as a string"
+		return "the number " + errorExcerpt(raw) + " has more digits than JavaScript keeps; send it as a string"
 	}
 	f, _ := strconv.ParseFloat(string(raw), 64)
 	becomes := "0"

@@ -45,13 +45,13 @@ func pathSegment(token string, isIndex bool) string {
 	if isIndex {
 		return "[" + token + "]"
 	}
-	if isIdentifier(token) && len(token) <= maxNameBytes {
+	if isPathIdentifier(token) && len(token) <= maxNameBytes {
 		return "." + token
 	}
 	return "[" + quoteExcerpt(token, maxNameBytes) + "]"
 }
 
-func isIdentifier(name string) bool {
+func isPathIdentifier(name string) bool {
 	for i, c := range []byte(name) {
 		if !isAlphanumeric(c) && c != '_' && c != '$' || i == 0 && isDigit(c) {
 			return false

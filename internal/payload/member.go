@@ -3,11 +3,7 @@
 package payload
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
-	"fmt"
-	"io"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -53,47 +49,6 @@ func Members(text []byte, whole string) ([]Member, error) {
 		return nil, syntaxError(dec, whole, err)
 	}
 	return members, expectEnd(dec, whole)
-}
-
-// Items takes the JSON array text apart, at most limit items of it. What an item
-// holds is looked at no further than that it is JSON. Errors are *Error.
-func Items(text []byte, whole string, limit int) ([][]byte, error) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	if err := beginValue(dec, jsontext.KindBeginArray, whole); err != nil {
-		return nil, err
-	}
-	var items [][]byte
-	for dec.PeekKind() != jsontext.KindEndArray {
-		if len(items) == limit {
-			return nil, &Error{Field: whole, Reason: TooLarge, Detail: fmt.Sprintf("more than %d items; send them in several requests", limit)}
-		}
-		item, err := dec.ReadValue()
-		if err != nil {
-			return nil, syntaxError(dec, whole, err)
-		}
-		end := int(dec.InputOffset())
-		items = append(items, text[end-len(item):end:end])
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return nil, syntaxError(dec, whole, err)
-	}
-	return items, expectEnd(dec, whole)
-}
-
-// IsShallow reports whether text is one JSON value with no more levels than a body
-// may have. Duplicate keys are let pass.
-func IsShallow(text []byte) bool {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	for {
-		switch _, err := dec.ReadToken(); {
-		case errors.Is(err, io.EOF):
-			return false // nothing at all
-		case err != nil || dec.StackDepth() > MaxDepth:
-			return false
-		case dec.StackDepth() == 0:
-			return expectEnd(dec, "") == nil
-		}
-	}
 }
 
 // Field is the name as errors show it.
