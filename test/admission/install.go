@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/pem"
 	"fmt"
-	"strings"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -108,11 +107,6 @@ func (s *Server) configuration(rule Rule) *admissionregistrationv1.ValidatingWeb
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Webhooks:   []admissionregistrationv1.ValidatingWebhook{marking, reviewed},
 	}
-}
-
-// Name is that of the webhook, as the API server tells it to who was denied.
-func (s *Server) Name() string {
-	return "policy-" + strings.NewReplacer(":", "-", ".", "-").Replace(s.server.Listener.Addr().String()) + ".example.com"
 }
 
 // await waits until the API server asks about the marker, or does so no more.

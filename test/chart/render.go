@@ -4,16 +4,13 @@ package chart
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 )
 
 // Folder is the chart's, from the root of the tree.
@@ -76,40 +73,4 @@ func Render(ctx context.Context, root string, values map[string]any, release Rel
 	}
 	sortObjects(out.Objects)
 	return out, nil
-}
-
-// Kustomize builds a folder of the tree at root that has a kustomization, as
-// kubectl kustomize does.
-func Kustomize(ctx context.Context, root, folder string) ([]byte, error) {
-	files, err := request{Kustomization: filepath.Join(root, folder)}.ask(ctx, root)
-	if err != nil {
-		return nil, fmt.Errorf("kustomize %s: %w", folder, err)
-	}
-	return []byte(files["kustomization.yaml"]), nil
-}
-
-// Decode reads the documents of a YAML stream that are not empty.
-func Decode(in io.Reader) ([]*unstructured.Unstructured, error) {
-	var all []*unstructured.Unstructured
-	decoder := utilyaml.NewYAMLOrJSONDecoder(in, 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
-			return all, nil
-		} else if err != nil {
-			return nil, err
-		}
-		if len(object.Object) > 0 {
-			all = append(all, object)
-		}
-	}
-}
-
-// Key says which object it is: "Role bbmcp-system/bbmcp-manager".
-func Key(object *unstructured.Unstructured) string {
-	return fmt.Sprintf("%s %s/%s", object.GetKind(), object.GetNamespace(), object.GetName())
-}
-
-func sortObjects(all []*unstructured.Unstructured) {
-	slices.SortFunc(all, func(a, b *unstructured.Unstructured) int { return strings.Compare(Key(a), Key(b)) })
 }

@@ -105,16 +105,3 @@ func settle(ctx context.Context) error {
 	}
 	return os.NewSyscallError("mount /", syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
 }
-
-// UseResolverConfig makes this the resolv.conf of the process until it is stopped. It
-// must be inside; see [Main].
-func UseResolverConfig(file string) (stop func(), err error) {
-	const system = "/etc/resolv.conf"
-	if !inside() {
-		return nil, ErrNoNetwork
-	}
-	if err := syscall.Mount(file, system, "", syscall.MS_BIND, ""); err != nil {
-		return nil, os.NewSyscallError("mount "+system, err)
-	}
-	return func() { _ = syscall.Unmount(system, 0) }, nil
-}

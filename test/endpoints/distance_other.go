@@ -14,9 +14,6 @@ import (
 // StartDistance needs Linux.
 func StartDistance(context.Context, time.Duration) (*Distance, error) { return nil, ErrNoNetwork }
 
-// UseResolverConfig needs Linux.
-func UseResolverConfig(string) (stop func(), err error) { return nil, ErrNoNetwork }
-
 // isolate leaves a command that cannot be started.
 func isolate(command *exec.Cmd) { command.Path, command.Err = "", errors.ErrUnsupported }
 

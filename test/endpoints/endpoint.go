@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
@@ -98,54 +97,6 @@ func start(protocols []string, serve func(*Endpoint, net.Conn)) (*Endpoint, erro
 		return nil, err
 	}
 	return startTLS(authority, config, serve)
-}
-
-// startTLS is the same over TLS as it is configured, unless config is nil.
-func startTLS(authority *receiver.Authority, config *tls.Config, serve func(*Endpoint, net.Conn)) (*Endpoint, error) {
-	listener, err := net.Listen("tcp4", net.JoinHostPort(listenHost(), "0"))
-	if err != nil {
-		return nil, err
-	}
-	e := &Endpoint{listener: listener, scheme: "http", ca: authority, open: map[net.Conn]struct{}{}, deliveries: Deliveries{}}
-	if config != nil {
-		e.scheme = "https"
-	}
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			e.connections.Add(1)
-			if config != nil {
-				conn = tls.Server(conn, config)
-			}
-			if !e.track(conn) {
-				return
-			}
-			go func() {
-				defer e.untrack(conn)
-				serve(e, conn)
-			}()
-		}
-	}()
-	return e, nil
-}
-
-func serverConfig(protocols []string) (*receiver.Authority, *tls.Config, error) {
-	authority, err := receiver.NewAuthority()
-	if err != nil {
-		return nil, nil, err
-	}
-	hosts := []string{"127.0.0.1", "localhost", "endpoint.example"}
-	for n := range farAddresses {
-		hosts = append(hosts, farAddress(n))
-	}
-	certificate, err := authority.Issue(time.Now().Add(time.Hour), hosts...)
-	if err != nil {
-		return nil, nil, err
-	}
-	return authority, &tls.Config{Certificates: []tls.Certificate{*certificate}, NextProtos: protocols, MinVersion: tls.VersionTLS12}, nil
 }
 
 func (e *Endpoint) track(conn net.Conn) bool {

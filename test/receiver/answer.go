@@ -13,18 +13,6 @@ import (
 	"time"
 )
 
-// answeredStatus is the status that a sender will see; 0 if none.
-func (s Step) answeredStatus() int {
-	switch s.Fault {
-	case Hang, ResetBeforeAnswer, ResetInHeaders, EndlessHeaders, Informational, NotHTTP:
-		return 0
-	case RedirectToMeta:
-		return http.StatusTemporaryRedirect
-	default:
-		return s.status()
-	}
-}
-
 func (r *Receiver) answer(w http.ResponseWriter, request *http.Request, step Step, body []byte) {
 	for name, value := range step.Header {
 		w.Header().Set(name, value)

@@ -6,10 +6,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -194,4 +196,68 @@ func (r *Receiver) pause(ctx context.Context, d time.Duration) bool {
 	case <-r.closed.Done():
 	}
 	return false
+}
+
+// Counts returns the counts of one path, or of all paths together for "".
+func (r *Receiver) Counts(path string) Counts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if path == "" {
+		return r.total.counts
+	}
+	if t, ok := r.paths[path]; ok {
+		return t.counts
+	}
+	return Counts{}
+}
+
+// Paths returns the counts of every path that something arrived at.
+func (r *Receiver) Paths() map[string]Counts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	paths := make(map[string]Counts, len(r.paths))
+	for path, t := range r.paths {
+		paths[path] = t.counts
+	}
+	return paths
+}
+
+// Received returns what was kept of one path, or of all for "", in order of
+// arrival: the first Options.Keep posts.
+func (r *Receiver) Received(path string) []Received {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if path == "" {
+		return slices.Clone(r.total.kept)
+	}
+	if t, ok := r.paths[path]; ok {
+		return slices.Clone(t.kept)
+	}
+	return nil
+}
+
+// Forget empties counts and records; scripts go on where they are.
+func (r *Receiver) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.total, r.paths = newTally(), make(map[string]*tally)
+}
+
+// Wait returns once done says so of the counts of a path, or with an error that
+// tells the last counts when ctx ends.
+func (r *Receiver) Wait(ctx context.Context, path string, done func(Counts) bool) error {
+	for {
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
+		counts := r.Counts(path)
+		if done(counts) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("waited for posts to %q, got %+v: %w", path, counts, ctx.Err())
+		}
+	}
 }

@@ -60,6 +60,18 @@ func (s Step) status() int {
 	return s.Status
 }
 
+// answeredStatus is the status that a sender will see; 0 if none.
+func (s Step) answeredStatus() int {
+	switch s.Fault {
+	case Hang, ResetBeforeAnswer, ResetInHeaders, EndlessHeaders, Informational, NotHTTP:
+		return 0
+	case RedirectToMeta:
+		return http.StatusTemporaryRedirect
+	default:
+		return s.status()
+	}
+}
+
 // ParseScript reads steps separated by commas: a status ("200"), a fault's name
 // ("hang"), each with any of "xN" for times, "after=2s" for a delay,
 // "retry-after=3" and "location=URL" for headers, "status=500" beside a fault,

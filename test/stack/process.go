@@ -5,6 +5,7 @@ package stack
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -105,3 +106,15 @@ func (p *process) Pause() error { return p.Process.Signal(syscall.SIGSTOP) }
 
 // Resume continues a paused process.
 func (p *process) Resume() error { return p.Process.Signal(syscall.SIGCONT) }
+
+// ready is nil once GET url answers 200.
+func ready(url string) func(context.Context) error { return readyBy(http.DefaultClient, url) }
+
+func readyBy(client *http.Client, url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_, err := Read(ctx, client, url)
+		return err
+	}
+}

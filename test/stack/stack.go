@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -209,16 +208,4 @@ func (s *Stack) KeepLogs(to string) error {
 		}
 	}
 	return nil
-}
-
-// ready is nil once GET url answers 200.
-func ready(url string) func(context.Context) error { return readyBy(http.DefaultClient, url) }
-
-func readyBy(client *http.Client, url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		_, err := Read(ctx, client, url)
-		return err
-	}
 }

@@ -195,3 +195,14 @@ func (g *generator) signed() error {
 	}
 	return nil
 }
+
+// document writes the record of data, which must be acceptable.
+func (g *generator) document(data string) error {
+	// Half of the timestamps have milliseconds.
+	timestamp := g.now.Add(time.Duration(g.IntN(2)*g.IntN(1e9)) * time.Microsecond)
+	body, err := payload.Build("context.created", timestamp, []byte(data))
+	if err != nil {
+		return fmt.Errorf("build a document that was made to be accepted: %w", err)
+	}
+	return g.write(record{Kind: "document", Raw: data, Body: string(body)})
+}

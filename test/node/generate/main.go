@@ -5,13 +5,11 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/internal/payload"
@@ -84,29 +82,4 @@ func (g *generator) write(r record) error {
 	}
 	g.records++
 	return nil
-}
-
-// document writes the record of data, which must be acceptable.
-func (g *generator) document(data string) error {
-	// Half of the timestamps have milliseconds.
-	timestamp := g.now.Add(time.Duration(g.IntN(2)*g.IntN(1e9)) * time.Microsecond)
-	body, err := payload.Build("context.created", timestamp, []byte(data))
-	if err != nil {
-		return fmt.Errorf("build a document that was made to be accepted: %w", err)
-	}
-	return g.write(record{Kind: "document", Raw: data, Body: string(body)})
-}
-
-// accepts reports whether the number can be carried, and writes a record of it
-// if not.
-func (g *generator) accepts(number string) (bool, error) {
-	_, err := payload.Build("n", g.now, []byte(`{"n":`+number+`}`))
-	if err == nil {
-		return true, nil
-	}
-	refused, ok := errors.AsType[*payload.Error](err)
-	if !ok || !slices.Contains([]payload.Reason{payload.NumberNotExact, payload.NegativeZero, payload.NumberTooLong}, refused.Reason) {
-		return false, fmt.Errorf("build the number %.40s: %w", number, err)
-	}
-	return false, g.write(record{Kind: "changed", Raw: number, Reason: refused.Reason})
 }

@@ -3,10 +3,15 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
+
+	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
 // randomNumbers writes one record for each of n numbers, accepted or not.
@@ -147,4 +152,18 @@ func (g *generator) exponent(e int) string {
 		text += "+"
 	}
 	return text + g.zeros() + strconv.Itoa(e)
+}
+
+// accepts reports whether the number can be carried, and writes a record of it
+// if not.
+func (g *generator) accepts(number string) (bool, error) {
+	_, err := payload.Build("n", g.now, []byte(`{"n":`+number+`}`))
+	if err == nil {
+		return true, nil
+	}
+	refused, ok := errors.AsType[*payload.Error](err)
+	if !ok || !slices.Contains([]payload.Reason{payload.NumberNotExact, payload.NegativeZero, payload.NumberTooLong}, refused.Reason) {
+		return false, fmt.Errorf("build the number %.40s: %w", number, err)
+	}
+	return false, g.write(record{Kind: "changed", Raw: number, Reason: refused.Reason})
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -181,4 +182,9 @@ func answer(w http.ResponseWriter, asked *admissionv1.AdmissionRequest, verdict 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(review) // the API server may have given up
+}
+
+// Name is that of the webhook, as the API server tells it to who was denied.
+func (s *Server) Name() string {
+	return "policy-" + strings.NewReplacer(":", "-", ".", "-").Replace(s.server.Listener.Addr().String()) + ".example.com"
 }
