@@ -8,10 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 	"bbmcp.quietstack.com/webhooks/bench/internal/tally"
@@ -151,24 +147,42 @@ func (w *deployment) accountFor(ctx context.Context, backlog *backlog) (outcome 
 	return outcome, nil
 }
 
-// unfinished are the deliveries that are neither Succeeded nor Failed.
-func (w *deployment) unfinished(ctx context.Context) (map[string]bool, error) {
-	all := map[string]bool{}
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))
-	selector := client.MatchingFieldsSelector{Selector: fields.AndSelectors(
-		fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliverySucceeded)),
-		fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliveryFailed)),
-	)}
-	for {
-		if err := w.stack.Client.List(ctx, list, selector, client.Limit(listPage), client.Continue(list.Continue)); err != nil {
-			return nil, fmt.Errorf("list unfinished deliveries: %w", err)
-		}
-		for i := range list.Items {
-			all[list.Items[i].Namespace+"/"+list.Items[i].Name] = true
-		}
-		if list.Continue == "" {
-			return all, nil
-		}
+// backlog is deliveries that are pending.
+type backlog struct {
+	run   int
+	parts []*part
+}
+
+// part is the backlog of one webhook.
+type part struct {
+	webhook webhookSpec
+	owner   *v1alpha1.Webhook
+	bytes   int
+	prefix  string
+	count   int
+}
+
+func (b *backlog) count() int {
+	n := 0
+	for _, one := range b.parts {
+		n += one.count
+	}
+	return n
+}
+
+func (p *part) name(i int) string { return fmt.Sprintf("dlv-%s-%024d", p.prefix, i) }
+
+// add shares deliveries out among as many webhooks as they need.
+func (b *backlog) add(name string, total, each, payload int) {
+	for i := 0; total > 0; i++ {
+		n := min(each, total)
+		total -= n
+		b.parts = append(b.parts, &part{
+			webhook: webhookSpec{
+				namespace: fmt.Sprintf("bench-%s-%d", name, i/hooksEach), name: fmt.Sprintf("%s-%d", name, i),
+				class: healthyClass, types: []string{eventType},
+			},
+			prefix: fmt.Sprintf("%s-%03d", name, i), count: n, bytes: payload,
+		})
 	}
 }

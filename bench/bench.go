@@ -7,15 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
-
 	"bbmcp.quietstack.com/webhooks/bench/internal/event"
-	"bbmcp.quietstack.com/webhooks/bench/internal/report"
-	"bbmcp.quietstack.com/webhooks/bench/internal/stats"
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
@@ -78,110 +73,4 @@ func (b *bench) nextRun() int {
 	defer b.mu.Unlock()
 	b.run = b.run%event.MaxRun + 1
 	return b.run
-}
-
-// unit is scenarios that run together, because they are compared.
-type unit struct {
-	names []string
-	// timeout is how long they may take.
-	timeout func(size) time.Duration
-	run     func(context.Context, *round) error
-}
-
-// units are in the order in which they run.
-func units() []unit {
-	return []unit{
-		{[]string{"ceiling", "durable"}, func(s size) time.Duration { return s.timeout(6 * time.Minute) }, runDurable},
-		{[]string{"forwarder", "inline"}, func(s size) time.Duration { return s.timeout(5 * time.Minute) }, runInline},
-		{[]string{"latency"}, func(s size) time.Duration { return s.timeout(4 * time.Minute) }, runLatency},
-		{[]string{"isolation"}, func(s size) time.Duration { return s.timeout(6 * time.Minute) }, runIsolation},
-		{[]string{"backlog"}, func(s size) time.Duration { return s.timeout(6 * time.Minute) }, runBacklog},
-		{[]string{"outage"}, func(s size) time.Duration { return s.timeout(5 * time.Minute) }, runOutage},
-		{[]string{"crash", "soak"}, func(s size) time.Duration { return s.timeout(14 * time.Minute) }, runLong},
-	}
-}
-
-func scenarioNames() []string {
-	var names []string
-	for _, u := range units() {
-		names = append(names, u.names...)
-	}
-	return names
-}
-
-// round is one run of a unit.
-type round struct {
-	b      *bench
-	chosen []string
-
-	mu        sync.Mutex
-	scenarios map[string]*report.Scenario
-}
-
-// wants reports whether a scenario was asked for.
-func (r *round) wants(name string) bool { return slices.Contains(r.chosen, name) }
-
-// scenario is where the figures of a scenario go.
-func (r *round) scenario(name string) *report.Scenario {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.scenarios[name] == nil {
-		r.scenarios[name] = report.New(name)
-	}
-	return r.scenarios[name]
-}
-
-// figures are what one repetition found, by name.
-type figures map[string]float64
-
-// record takes the median of each figure over repetitions, but the sum of what
-// must not happen even once.
-func record(s *report.Scenario, repetitions []figures) {
-	all := map[string][]float64{}
-	for _, one := range repetitions {
-		for name, value := range one {
-			all[name] = append(all[name], value)
-		}
-	}
-	for name, values := range all {
-		switch name {
-		case report.Missing, report.Duplicates:
-			var sum float64
-			for _, value := range values {
-				sum += value
-			}
-			s.Set(name, sum)
-		default:
-			s.Set(name, stats.Median(values))
-		}
-	}
-}
-
-// nothingLost is required of every scenario without crashes.
-func nothingLost(s *report.Scenario) {
-	s.AtMost("deliveries missing", s.Figures[report.Missing], 0)
-	s.AtMost("duplicates", s.Figures[report.Duplicates], 0)
-}
-
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// poll repeats done until it says so, fails, or readyWithin is over.
-func poll(ctx context.Context, what string, done func() (bool, error)) error {
-	return pollFor(ctx, readyWithin, what, done)
-}
-
-func pollFor(ctx context.Context, within time.Duration, what string, done func() (bool, error)) error {
-	err := wait.PollUntilContextTimeout(ctx, pollEvery, within, true, func(context.Context) (bool, error) { return done() })
-	if err != nil {
-		return fmt.Errorf("wait for %s: %w", what, err)
-	}
-	return nil
 }

@@ -11,13 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/bench/internal/event"
@@ -239,20 +237,6 @@ func (w *deployment) spec(kinds ...string) load.Spec {
 	}
 }
 
-// deliveries is how many WebhookDeliveries there are.
-func (w *deployment) deliveries(ctx context.Context) (int, error) {
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))
-	if err := w.stack.Client.List(ctx, list, client.Limit(1)); err != nil {
-		return 0, fmt.Errorf("count deliveries: %w", err)
-	}
-	count := len(list.Items)
-	if list.RemainingItemCount != nil {
-		count += int(*list.RemainingItemCount)
-	}
-	return count, nil
-}
-
 // post is one request with the usual token, for what a load cannot see.
 func (w *deployment) post(ctx context.Context, token, prefer string) (status int, err error) {
 	body := event.New(eventType, kib).Render(nil, event.Mark{Sent: time.Now()})
@@ -272,16 +256,4 @@ func (w *deployment) post(ctx context.Context, token, prefer string) (status int
 	defer response.Body.Close()
 	_, err = io.Copy(io.Discard, response.Body)
 	return response.StatusCode, err
-}
-
-// inParallel calls do for 0 … n-1, several at a time, and returns the first error.
-func inParallel(n int, do func(int) error) error { return inParallelBy(writers, n, do) }
-
-func inParallelBy(width, n int, do func(int) error) error {
-	group, failed := errgroup.WithContext(context.Background())
-	group.SetLimit(width)
-	for i := 0; i < n && failed.Err() == nil; i++ {
-		group.Go(func() error { return do(i) })
-	}
-	return group.Wait()
 }

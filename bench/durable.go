@@ -88,19 +88,6 @@ func (b *bench) durable(ctx context.Context) (f figures, err error) {
 	return f, nil
 }
 
-// add puts figures beside others under a prefix; what must not happen is one
-// figure for all.
-func (f figures) add(prefix string, others figures) {
-	for name, value := range others {
-		switch name {
-		case report.Missing, report.Duplicates:
-			f[name] += value
-		default:
-			f[prefix+name] = value
-		}
-	}
-}
-
 // declareFanOut makes one webhook for the usual events and five for wide ones,
 // each at a destination of its own, and returns the lanes of those.
 func (w *deployment) declareFanOut(ctx context.Context, keep int32) (wide []string, err error) {

@@ -3,14 +3,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"time"
 
@@ -27,31 +23,6 @@ const (
 	transactionBytes = mib
 	fillers          = 4
 )
-
-// backlog is deliveries that are pending.
-type backlog struct {
-	run   int
-	parts []*part
-}
-
-// part is the backlog of one webhook.
-type part struct {
-	webhook webhookSpec
-	owner   *v1alpha1.Webhook
-	bytes   int
-	prefix  string
-	count   int
-}
-
-func (b *backlog) count() int {
-	n := 0
-	for _, one := range b.parts {
-		n += one.count
-	}
-	return n
-}
-
-func (p *part) name(i int) string { return fmt.Sprintf("dlv-%s-%024d", p.prefix, i) }
 
 // fill makes the backlog. The API server would need minutes for so many
 // objects, so they go straight into etcd, as a restore would put them there, in
@@ -86,21 +57,6 @@ func (w *deployment) fill(ctx context.Context) (*backlog, error) {
 		return n == all.count(), err
 	})
 	return all, err
-}
-
-// add shares deliveries out among as many webhooks as they need.
-func (b *backlog) add(name string, total, each, payload int) {
-	for i := 0; total > 0; i++ {
-		n := min(each, total)
-		total -= n
-		b.parts = append(b.parts, &part{
-			webhook: webhookSpec{
-				namespace: fmt.Sprintf("bench-%s-%d", name, i/hooksEach), name: fmt.Sprintf("%s-%d", name, i),
-				class: healthyClass, types: []string{eventType},
-			},
-			prefix: fmt.Sprintf("%s-%03d", name, i), count: n, bytes: payload,
-		})
-	}
 }
 
 // fillPart creates the first delivery through the API server and copies it.
@@ -144,75 +100,4 @@ func (w *deployment) fillPart(ctx context.Context, store *store, run int, p *par
 		}
 	}
 	return nil
-}
-
-// store is etcd, through its JSON gateway.
-type store struct {
-	base   string
-	client *http.Client
-}
-
-type put struct{ key, value string }
-
-func (w *deployment) newStore() (*store, error) {
-	base, config, err := w.stack.ControlPlane.EtcdClient()
-	if err != nil {
-		return nil, err
-	}
-	return &store{base: base, client: &http.Client{Transport: &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: fillers}}}, nil
-}
-
-func (s *store) get(ctx context.Context, key string) (string, error) {
-	var answer struct {
-		KVs []struct {
-			Value []byte `json:"value"`
-		} `json:"kvs"`
-	}
-	body := fmt.Sprintf(`{"key":%q}`, base64.StdEncoding.EncodeToString([]byte(key)))
-	if err := s.call(ctx, "/v3/kv/range", []byte(body), &answer); err != nil {
-		return "", err
-	}
-	if len(answer.KVs) != 1 {
-		return "", fmt.Errorf("%s is stored %d times", key, len(answer.KVs))
-	}
-	return string(answer.KVs[0].Value), nil
-}
-
-// put writes all in one transaction.
-func (s *store) put(ctx context.Context, batch []put) error {
-	var body bytes.Buffer
-	body.WriteString(`{"success":[`)
-	for i, one := range batch {
-		if i > 0 {
-			body.WriteByte(',')
-		}
-		fmt.Fprintf(&body, `{"requestPut":{"key":%q,"value":%q}}`,
-			base64.StdEncoding.EncodeToString([]byte(one.key)), base64.StdEncoding.EncodeToString([]byte(one.value)))
-	}
-	body.WriteString(`]}`)
-	return s.call(ctx, "/v3/kv/txn", body.Bytes(), nil)
-}
-
-func (s *store) call(ctx context.Context, path string, body []byte, into any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := s.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("etcd %s: %s: %.300s", path, response.Status, answer)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, into)
 }

@@ -11,11 +11,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/bench/internal/load"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
@@ -195,38 +190,4 @@ func (w *deployment) addBadNeighbours(ctx context.Context) (stop func(), err err
 		return nil, err
 	}
 	return w.keepPublishing(ctx, load.Spec{Types: []string{slowType}, Rate: slowRate}, load.Spec{Types: []string{hangingType}, Rate: hangingRate})
-}
-
-// keepPublishing publishes at these rates until stop is called.
-func (w *deployment) keepPublishing(ctx context.Context, specs ...load.Spec) (stop func(), err error) {
-	var running []*publishing
-	stop = func() {
-		for _, p := range running {
-			_, _ = p.stop() // nobody counts what it sent
-		}
-	}
-	for _, one := range specs {
-		spec := w.spec(one.Types...)
-		spec.Rate, spec.Duration = one.Rate, time.Hour
-		p, err := w.b.startLoad(ctx, spec)
-		if err != nil {
-			stop()
-			return nil, err
-		}
-		running = append(running, p)
-	}
-	return stop, nil
-}
-
-// pending is how many deliveries are not finished.
-func (w *deployment) pending(ctx context.Context) (int, error) {
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))
-	unfinished := fields.AndSelectors(
-		fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliverySucceeded)),
-		fields.OneTermNotEqualSelector(v1alpha1.FieldState, string(v1alpha1.DeliveryFailed)))
-	if err := w.stack.Client.List(ctx, list, client.MatchingFieldsSelector{Selector: unfinished}); err != nil {
-		return 0, fmt.Errorf("count pending deliveries: %w", err)
-	}
-	return len(list.Items), nil
 }

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 )
@@ -105,36 +104,4 @@ func choose(only string) ([]string, error) {
 		chosen = append(chosen, name)
 	}
 	return chosen, nil
-}
-
-// runUnit runs scenarios that belong together. One that fails or takes too long
-// is reported as such and stops no other.
-func (b *bench) runUnit(ctx context.Context, u unit, chosen []string) []*report.Scenario {
-	started := time.Now()
-	r := &round{b: b, chosen: chosen, scenarios: map[string]*report.Scenario{}}
-	b.say("running %s", strings.Join(u.names, " and "))
-	limited, cancel := context.WithTimeout(ctx, u.timeout(b.size))
-	err := u.run(limited, r)
-	cancel()
-	var found []*report.Scenario
-	for _, name := range u.names {
-		s := r.scenarios[name]
-		if s == nil {
-			if err == nil || !slices.Contains(chosen, name) {
-				continue
-			}
-			s = report.New(name)
-		}
-		if err != nil {
-			s.Failure = err.Error()
-		}
-		if s.Seconds == 0 {
-			s.Seconds = time.Since(started).Seconds()
-		}
-		found = append(found, s)
-	}
-	if err != nil {
-		b.say("%s FAILED: %v", strings.Join(u.names, " and "), err)
-	}
-	return found
 }

@@ -5,12 +5,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
-	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/bench/internal/event"
 	"bbmcp.quietstack.com/webhooks/bench/internal/load"
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
@@ -255,24 +253,4 @@ func (w *deployment) judgeOutage(ctx context.Context, s *report.Scenario, specs 
 	s.AtMost("publishes for healthy webhooks alone that were refused or skipped", float64(refused), 0)
 	s.AtMost("deliveries stored at a time; unfinished of one webhook and finished of three", float64(most.objects), webhookLimit+3*keptLimit+slots)
 	return nil
-}
-
-// keptEvents are the events of the stored deliveries of a webhook that have not
-// succeeded.
-func (w *deployment) keptEvents(ctx context.Context, name string) (map[event.Mark]bool, error) {
-	var list v1alpha1.WebhookDeliveryList
-	if err := w.stack.Client.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("list deliveries: %w", err)
-	}
-	all := map[event.Mark]bool{}
-	for i := range list.Items {
-		one := &list.Items[i]
-		if one.Spec.WebhookRef.Name != name || one.Status.State == v1alpha1.DeliverySucceeded {
-			continue
-		}
-		if mark, err := event.Find([]byte(one.Spec.Payload)); err == nil {
-			all[event.Mark{Run: mark.Run, Number: mark.Number}] = true
-		}
-	}
-	return all, nil
 }

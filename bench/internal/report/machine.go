@@ -12,6 +12,19 @@ import (
 	"time"
 )
 
+// Machine is where the figures are from.
+type Machine struct {
+	CPU      string `json:"cpu"`
+	Cores    int    `json:"cores"`
+	MemoryGB int    `json:"memory_gb"`
+	Kernel   string `json:"kernel"`
+	Go       string `json:"go"`
+	Commit   string `json:"commit"`
+	Date     string `json:"date"`
+	Load     string `json:"load_average_before"`
+	Size     string `json:"size"`
+}
+
 // ThisMachine describes where we are; what cannot be found out is empty.
 func ThisMachine(ctx context.Context, size string) Machine {
 	commit := output(ctx, "git", "rev-parse", "--short", "HEAD")

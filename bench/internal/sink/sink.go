@@ -3,6 +3,7 @@
 package sink
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -194,6 +195,30 @@ func (s *Sink) latencies(reset bool) map[string]stats.Latency {
 		if !reset {
 			all[name] = stats.Summarize(micros)
 		}
+	}
+	return all
+}
+
+func (s *Sink) totals() map[string]Totals {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := map[string]Totals{}
+	for name, c := range s.classes {
+		all[name] = Totals{Posts: int(c.posts.Load()), Delivered: int(c.delivered.Load())}
+	}
+	return all
+}
+
+func (s *Sink) counts(run int) map[string][]byte {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := map[string][]byte{}
+	for path, l := range s.lanes {
+		l.mu.Lock()
+		if counts := l.runs[run]; counts != nil {
+			all[path] = bytes.Clone(counts)
+		}
+		l.mu.Unlock()
 	}
 	return all
 }

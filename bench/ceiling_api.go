@@ -10,12 +10,15 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 	"k8s.io/client-go/rest"
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
+	"bbmcp.quietstack.com/webhooks/bench/internal/event"
+	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 )
 
 const (
@@ -112,4 +115,89 @@ func (a *api) do(ctx context.Context, method, target, body string) (string, erro
 	_, rest, _ := bytes.Cut(answer, []byte(`"resourceVersion":"`))
 	version, _, _ := bytes.Cut(rest, []byte(`"`))
 	return string(version), nil
+}
+
+// step is a kind of write, repeated for some time; do says whether there is
+// more to do.
+type step struct {
+	name string
+	last time.Duration
+	do   func() (more bool, err error)
+}
+
+// steps are the three writes, one kind after the other, then all three in turn.
+func (a *api) steps(ctx context.Context, s size) []step {
+	var made, settled pile
+	var number atomic.Int64
+	payload := event.New(eventType, kib).Payload(event.Mark{Sent: time.Now()})
+	create := func() (written, error) {
+		return a.create(ctx, fmt.Sprintf("dlv-%032d", number.Add(1)), payload)
+	}
+	return []step{
+		{"creates_per_s", s.ceilingPhase, func() (bool, error) {
+			one, err := create()
+			if err == nil {
+				made.put(one)
+			}
+			return true, err
+		}},
+		{"statuses_per_s", time.Minute, func() (bool, error) {
+			one, ok := made.take()
+			if !ok {
+				return false, nil
+			}
+			one, err := a.settle(ctx, one)
+			settled.put(one)
+			return true, err
+		}},
+		{"deletes_per_s", time.Minute, func() (bool, error) {
+			one, ok := settled.take()
+			if !ok {
+				return false, nil
+			}
+			return true, a.remove(ctx, one)
+		}},
+		{report.DeliveriesPerS, s.ceilingCycle, func() (bool, error) {
+			one, err := create()
+			if err != nil {
+				return false, err
+			}
+			if one, err = a.settle(ctx, one); err != nil {
+				return false, err
+			}
+			return true, a.remove(ctx, one)
+		}},
+	}
+}
+
+// measure takes the steps. Per delivery are figures of the last one.
+func (a *api) measure(ctx context.Context, s size, w *deployment) (figures, error) {
+	f := figures{}
+	pids := w.pids()
+	for _, one := range a.steps(ctx, s) {
+		allocated, err := w.allocations(ctx)
+		if err != nil {
+			return nil, err
+		}
+		before, err := spent(pids)
+		if err != nil {
+			return nil, err
+		}
+		count, took, err := flatOut(ctx, one.last, one.do)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", one.name, err)
+		}
+		after, err := spent(pids)
+		if err != nil {
+			return nil, err
+		}
+		f[one.name] = float64(count) / took.Seconds()
+		f[report.CPUPerDelivery] = float64((after - before).Microseconds()) / 1000 / float64(max(1, count))
+		now, err := w.allocations(ctx)
+		if err != nil {
+			return nil, err
+		}
+		f["api_server_allocations_per_delivery"] = (now - allocated) / float64(max(1, count))
+	}
+	return f, nil
 }

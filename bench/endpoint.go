@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"bbmcp.quietstack.com/webhooks/bench/internal/sink"
+	"bbmcp.quietstack.com/webhooks/internal/childprocess"
+	"bbmcp.quietstack.com/webhooks/test/ports"
+)
+
+// endpoint is the receiver as a process, and the way to steer it.
+type endpoint struct {
+	sink.Client
+
+	process *childprocess.Process
+	port    string
+}
+
+// startEndpoint starts a receiver.
+func (b *bench) startEndpoint(ctx context.Context, addresses int) (*endpoint, error) {
+	webhooks, err := ports.Free()
+	if err != nil {
+		return nil, err
+	}
+	control, err := ports.Free()
+	if err != nil {
+		return nil, err
+	}
+	process, err := b.launch(roleReceiver, "--webhooks="+webhooks, "--control="+control, fmt.Sprintf("--addresses=%d", addresses))
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoint{Client: sink.Client{Base: "http://" + control}, process: process, port: webhooks[strings.LastIndexByte(webhooks, ':'):]}
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	if err := process.WaitFor(ctx, roleReceiver, e.Ready); err != nil {
+		process.Stop(0)
+		return nil, err
+	}
+	return e, nil
+}
+
+// url is where POSTs of a class go; host "" is 127.0.0.1.
+func (e *endpoint) url(host, class, name string) string {
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return "http://" + host + e.port + "/" + class + "/" + name
+}
