@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"bbmcp.quietstack.com/webhooks/client"
 	"bbmcp.quietstack.com/webhooks/internal/version"
@@ -179,16 +178,21 @@ func (a *app) tokenSource() func(context.Context) (string, error) {
 // printNote tells people something that is not part of the output.
 func (a *app) printNote(text string, args ...any) { fmt.Fprintf(a.Err, text+"\n", args...) }
 
-// terminalWidth is the width of the terminal that a writer is, or 0 if it is
-// none.
-func terminalWidth(w io.Writer) int {
-	file, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return 0
+// forEach does something with each argument, also after an error, and returns
+// the first one.
+func (a *app) forEach(args []string, do func(string) error) error {
+	var first error
+	for _, arg := range args {
+		err := do(arg)
+		switch {
+		case err == nil:
+		case first == nil:
+			first = err
+		default:
+			for _, line := range explain(err) {
+				a.printNote("bbmcp: %s", line)
+			}
+		}
 	}
-	width, _, err := term.GetSize(int(file.Fd()))
-	if err != nil || width <= 0 {
-		return 80
-	}
-	return width
+	return first
 }

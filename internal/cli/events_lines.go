@@ -154,3 +154,26 @@ func withEventType(object []byte, eventType string) []byte {
 	}
 	return append(body, members...)
 }
+
+// countLines counts the lines that are not blank.
+func countLines(in io.Reader) (int, error) {
+	reader := bufio.NewReaderSize(in, 64<<10)
+	count, blank := 0, true
+	for {
+		part, err := reader.ReadSlice('\n')
+		blank = blank && len(bytes.TrimSpace(part)) == 0
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		if !blank {
+			count++
+		}
+		blank = true
+		if errors.Is(err, io.EOF) {
+			return count, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}

@@ -4,7 +4,6 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -108,28 +107,5 @@ func (n *noteFile) add(line eventLine) error {
 func (n *noteFile) close() {
 	if n != nil {
 		_ = n.file.Close()
-	}
-}
-
-// countLines counts the lines that are not blank.
-func countLines(in io.Reader) (int, error) {
-	reader := bufio.NewReaderSize(in, 64<<10)
-	count, blank := 0, true
-	for {
-		part, err := reader.ReadSlice('\n')
-		blank = blank && len(bytes.TrimSpace(part)) == 0
-		if errors.Is(err, bufio.ErrBufferFull) {
-			continue
-		}
-		if !blank {
-			count++
-		}
-		blank = true
-		if errors.Is(err, io.EOF) {
-			return count, nil
-		}
-		if err != nil {
-			return 0, err
-		}
 	}
 }

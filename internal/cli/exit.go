@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,22 +23,6 @@ const (
 	exitDenied      = 4
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
-
-// usageError is a mistake in the command line or the settings.
-type usageError struct{ text string }
-
-func (e usageError) Error() string { return e.text }
-
-// notFoundError says that something named on the command line does not exist.
-type notFoundError struct{ text string }
-
-func (e notFoundError) Error() string { return e.text }
-
-// errSilent ends a command that has told what is wrong already.
-var errSilent = errors.New("told already")
-
-// errInterrupted ends a command that stopped in good order when it was asked to.
-var errInterrupted = errors.New("interrupted")
 
 // conclude prints an error, one line for each thing that is wrong, and returns
 // the exit code.
@@ -78,42 +60,4 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 	return exitError
 }
 
-// explain says what is wrong: of an answer of the API its detail and the fields
-// at fault, of anything else the error.
-func explain(err error) []string {
-	e, ok := errors.AsType[*client.Error](err)
-	if !ok {
-		return []string{oneLine(trimPrefix(err))}
-	}
-	detail := e.Problem.Detail
-	if detail == "" {
-		detail = strings.ToLower(http.StatusText(e.Status))
-	}
-	lines := []string{oneLine(detail)}
-	for _, field := range e.Problem.Errors {
-		// The detail of a problem may be that of its first field.
-		if line := oneLine(field.Field + ": " + field.Detail); !slices.Contains(lines, line) {
-			lines = append(lines, line)
-		}
-	}
-	if e.Status >= http.StatusInternalServerError && e.Problem.RequestID != "" {
-		lines = append(lines, oneLine("request id for those who run the API: "+e.Problem.RequestID))
-	}
-	if id := client.EventID(err); id != "" && e.Status != http.StatusConflict && e.Status/100 != 4 {
-		lines = append(lines, "repeat it safely with --id "+oneLine(id))
-	}
-	return lines
-}
-
-// trimPrefix is an error's text without the name that conclude puts before it.
-func trimPrefix(err error) string { return strings.TrimPrefix(err.Error(), "bbmcp: ") }
-
-// oneLine keeps what others wrote from moving the cursor.
-func oneLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, text)
-}
+// Exit codes, as the help of bbmcp documents them.

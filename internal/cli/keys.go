@@ -10,9 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
-	rbacv1client "k8s.io/client-go/kubernetes/typed/rbac/v1"
-	"k8s.io/client-go/tools/clientcmd"
 )
 
 const (
@@ -52,13 +49,6 @@ type keyAccess struct {
 	kubeconfig, context string
 }
 
-// kubernetes is what these commands need of the Kubernetes API.
-type kubernetes struct {
-	namespace string
-	core      corev1client.CoreV1Interface
-	rbac      rbacv1client.RbacV1Interface
-}
-
 func (a *app) newKeysCommand() *cobra.Command {
 	access := &keyAccess{}
 	command := newGroup("keys", "Make, renew, list and revoke API keys, with a kubeconfig", []string{"key"},
@@ -67,32 +57,6 @@ func (a *app) newKeysCommand() *cobra.Command {
 	command.PersistentFlags().StringVar(&access.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: $KUBECONFIG, ~/.kube/config, or the Pod's ServiceAccount)")
 	command.PersistentFlags().StringVar(&access.context, "context", "", "`name` of the kubeconfig's context (default: the current one)")
 	return command
-}
-
-func (a *app) connectToKubernetes(access *keyAccess) (*kubernetes, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = access.kubeconfig
-	overrides := &clientcmd.ConfigOverrides{CurrentContext: access.context}
-	overrides.Context.Namespace = a.namespace
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
-	namespace, _, err := loader.Namespace()
-	if err != nil {
-		return nil, usageError{"kubeconfig: " + err.Error()}
-	}
-	config, err := loader.ClientConfig()
-	if err != nil {
-		return nil, usageError{"kubeconfig: " + err.Error()}
-	}
-	config.Timeout = a.timeout
-	core, err := corev1client.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	}
-	rbac, err := rbacv1client.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	}
-	return &kubernetes{namespace: namespace, core: core, rbac: rbac}, nil
 }
 
 const keysCreateLong = `Make a key and print a token of it on standard output.

@@ -7,13 +7,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/liggitt/tabwriter"
+	"golang.org/x/term"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/yaml"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
 // format is the value of --output.
@@ -181,4 +185,25 @@ func formatTime(at *time.Time) string {
 		return nothing
 	}
 	return at.UTC().Format(time.RFC3339)
+}
+
+// terminalWidth is the width of the terminal that a writer is, or 0 if it is
+// none.
+func terminalWidth(w io.Writer) int {
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil || width <= 0 {
+		return 80
+	}
+	return width
+}
+
+// printWarnings tells what the API accepted and finds odd.
+func (a *app) printWarnings(warnings []rest.Warning) {
+	for _, warning := range warnings {
+		a.printNote("warning: %s", oneLine(warning.Field+": "+warning.Detail))
+	}
 }

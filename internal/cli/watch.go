@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"time"
 
@@ -29,35 +28,6 @@ const minInterval = 100 * time.Millisecond
 func (w *watchFlags) addFlags(command *cobra.Command) {
 	command.Flags().BoolVarP(&w.on, "watch", "w", false, "go on, and print what changes until interrupted; json: one object a line")
 	command.Flags().DurationVar(&w.interval, "interval", 2*time.Second, "with --watch: how often to look")
-}
-
-// newListCommand makes a command that lists all of one kind.
-func newListCommand[T any](a *app, short string, v view[T], list func(*client.Client, context.Context) iter.Seq2[T, error]) *cobra.Command {
-	var watching watchFlags
-	command := &cobra.Command{
-		Use:     "list",
-		Aliases: []string{"ls"},
-		Short:   short,
-		Args:    cobra.NoArgs,
-		RunE: a.runGuarded(func(command *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			return printOrWatch(command.Context(), a, watching, false, v, func(ctx context.Context) ([]T, error) {
-				var all []T
-				for item, err := range list(c, ctx) {
-					if err != nil {
-						return nil, err
-					}
-					all = append(all, item)
-				}
-				return all, nil
-			})
-		}),
-	}
-	watching.addFlags(command)
-	return command
 }
 
 // printOrWatch prints a list once, or with --watch goes on.

@@ -4,11 +4,7 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -148,25 +144,6 @@ func (a *app) newWebhooksDeleteCommand() *cobra.Command {
 	}
 }
 
-// forEach does something with each argument, also after an error, and returns
-// the first one.
-func (a *app) forEach(args []string, do func(string) error) error {
-	var first error
-	for _, arg := range args {
-		err := do(arg)
-		switch {
-		case err == nil:
-		case first == nil:
-			first = err
-		default:
-			for _, line := range explain(err) {
-				a.printNote("bbmcp: %s", line)
-			}
-		}
-	}
-	return first
-}
-
 // newWebhookActionCommand makes a command that does one thing to a webhook and shows it.
 func (a *app) newWebhookActionCommand(verb, short, long string, do func(*client.Client, context.Context, string) (*client.Webhook, error)) *cobra.Command {
 	if long != "" {
@@ -261,45 +238,4 @@ attempt, and the exit code is 1 if that failed.`,
 	_ = command.MarkFlagRequired("event")
 	register(command, "event", a.completeEventType)
 	return command
-}
-
-// readFile reads a file, or standard input for -.
-func (a *app) readFile(path string) ([]byte, error) {
-	if path == "-" {
-		return io.ReadAll(a.In)
-	}
-	return os.ReadFile(path)
-}
-
-// readData reads the value of --data: JSON, @file, or - for standard input;
-// empty is no data.
-func (a *app) readData(value string) (json.RawMessage, error) {
-	if value == "" {
-		return nil, nil
-	}
-	content := []byte(value)
-	if path, isFile := strings.CutPrefix(value, "@"); isFile || value == "-" {
-		var err error
-		if content, err = a.readFile(path); err != nil {
-			return nil, fmt.Errorf("--data: %w", err)
-		}
-	}
-	if err := checkJSON(content); err != nil {
-		return nil, usageError{"--data: " + err.Error()}
-	}
-	return content, nil
-}
-
-// checkJSON says where text stops being JSON. Whether the API accepts it is for
-// the API to say.
-func checkJSON(content []byte) error {
-	var ignored json.RawMessage
-	err := json.Unmarshal(content, &ignored)
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("not JSON: %w (byte %d)", err, syntax.Offset)
-	}
-	if err != nil {
-		return fmt.Errorf("not JSON: %w", err)
-	}
-	return nil
 }

@@ -95,10 +95,3 @@ func (f settingFlag) value(text string) (any, error) {
 	}
 	return text, nil
 }
-
-// printWarnings tells what the API accepted and finds odd.
-func (a *app) printWarnings(warnings []rest.Warning) {
-	for _, warning := range warnings {
-		a.printNote("warning: %s", oneLine(warning.Field+": "+warning.Detail))
-	}
-}

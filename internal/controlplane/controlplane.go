@@ -4,6 +4,8 @@ package controlplane
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -275,3 +277,19 @@ func (c *ControlPlane) CAData() []byte { return slices.Clone(c.ca.cert) }
 
 // Dir is the folder with data, keys and logs (etcd.log, kube-apiserver.log, kube-controller-manager.log).
 func (c *ControlPlane) Dir() string { return c.files.dir }
+
+// EtcdClient is etcd's address and a TLS configuration with which it may be
+// read and written past the API server, as a backup tool does.
+func (c *ControlPlane) EtcdClient() (address string, config *tls.Config, err error) {
+	pair, err := tls.LoadX509KeyPair(c.files.etcdClientCert, c.files.etcdClientKey)
+	if err != nil {
+		return "", nil, fmt.Errorf("client of etcd: %w", err)
+	}
+	ca, err := os.ReadFile(c.files.etcdCA)
+	if err != nil {
+		return "", nil, fmt.Errorf("client of etcd: %w", err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	return loopback(c.ports.etcd), &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}

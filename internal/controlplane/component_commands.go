@@ -3,19 +3,10 @@
 package controlplane
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"time"
 )
 
 // advertised is the address that the API server publishes as its own: TEST-NET-1, which routes nowhere.
@@ -64,22 +55,6 @@ func (c *ControlPlane) etcdCommand() *exec.Cmd {
 	return exec.Command(c.assets.Etcd, append(args, c.options.EtcdArgs...)...)
 }
 
-// EtcdClient is etcd's address and a TLS configuration with which it may be
-// read and written past the API server, as a backup tool does.
-func (c *ControlPlane) EtcdClient() (address string, config *tls.Config, err error) {
-	pair, err := tls.LoadX509KeyPair(c.files.etcdClientCert, c.files.etcdClientKey)
-	if err != nil {
-		return "", nil, fmt.Errorf("client of etcd: %w", err)
-	}
-	ca, err := os.ReadFile(c.files.etcdCA)
-	if err != nil {
-		return "", nil, fmt.Errorf("client of etcd: %w", err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
-	return loopback(c.ports.etcd), &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
-}
-
 func (c *ControlPlane) apiServerCommand() *exec.Cmd {
 	args := []string{
 		"--etcd-servers=" + loopback(c.ports.etcd),
@@ -110,61 +85,4 @@ func (c *ControlPlane) controllerManagerCommand() *exec.Cmd {
 		"--profiling=false",
 	}
 	return exec.Command(c.assets.ControllerManager, append(args, c.options.ControllerManagerArgs...)...)
-}
-
-// probe is a health check over HTTPS.
-type probe struct {
-	url    string
-	client *http.Client
-}
-
-// newProbe trusts ca and presents pair.
-func newProbe(url string, ca *authority, pair keyPair) (probe, error) {
-	cert, err := tls.X509KeyPair(pair.cert, pair.key)
-	if err != nil {
-		return probe{}, fmt.Errorf("probe of %s: %w", url, err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(ca.parsed)
-	return probe{url: url, client: &http.Client{
-		Timeout: time.Second,
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
-		},
-	}}, nil
-}
-
-func (p probe) check(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := p.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-	if err != nil {
-		return fmt.Errorf("read answer of %s: %w", p.url, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return errors.New(p.url + ": " + resp.Status + ": " + failedChecks(string(body)))
-	}
-	return nil
-}
-
-// failedChecks keeps the lines of a health report that say what is wrong: "[-]name failed: reason withheld".
-func failedChecks(body string) string {
-	var failed []string
-	for line := range strings.Lines(body) {
-		if strings.HasPrefix(line, "[-]") {
-			failed = append(failed, strings.TrimSpace(line))
-		}
-	}
-	if len(failed) == 0 {
-		return strings.TrimSpace(body)
-	}
-	return strings.Join(failed, ", ")
 }

@@ -18,6 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/wait"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	rbacv1client "k8s.io/client-go/kubernetes/typed/rbac/v1"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 const (
@@ -301,4 +304,37 @@ func isOwnedBy(object metav1.Object, account *corev1.ServiceAccount) bool {
 // preconditionUID deletes the object that was read, and none that has its name by now.
 func preconditionUID(uid types.UID) metav1.DeleteOptions {
 	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
+}
+
+// kubernetes is what these commands need of the Kubernetes API.
+type kubernetes struct {
+	namespace string
+	core      corev1client.CoreV1Interface
+	rbac      rbacv1client.RbacV1Interface
+}
+
+func (a *app) connectToKubernetes(access *keyAccess) (*kubernetes, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = access.kubeconfig
+	overrides := &clientcmd.ConfigOverrides{CurrentContext: access.context}
+	overrides.Context.Namespace = a.namespace
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
+	namespace, _, err := loader.Namespace()
+	if err != nil {
+		return nil, usageError{"kubeconfig: " + err.Error()}
+	}
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, usageError{"kubeconfig: " + err.Error()}
+	}
+	config.Timeout = a.timeout
+	core, err := corev1client.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	rbac, err := rbacv1client.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return &kubernetes{namespace: namespace, core: core, rbac: rbac}, nil
 }
