@@ -56,13 +56,3 @@ func explain(err error) []string {
 
 // trimPrefix is an error's text without the name that conclude puts before it.
 func trimPrefix(err error) string { return strings.TrimPrefix(err.Error(), "bbmcp: ") }
-
-// oneLine keeps what others wrote from moving the cursor.
-func oneLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, text)
-}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -187,15 +186,4 @@ func (p *filePublisher) publish(ctx context.Context, line eventLine) outcome {
 	}
 	published, err := p.client.PublishJSON(ctx, line.body, key)
 	return outcome{line: line, published: published, err: err}
-}
-
-// isLineError reports whether an error is about the line and not about the way to
-// the API: the next line may well work.
-func isLineError(err error) bool {
-	switch status := client.StatusOf(err); status {
-	case http.StatusUnauthorized, http.StatusNotFound, http.StatusTooManyRequests:
-		return false
-	default:
-		return status/100 == 4
-	}
 }

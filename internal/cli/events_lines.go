@@ -11,7 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
+
+	"bbmcp.quietstack.com/webhooks/client"
 )
 
 // maxLineBytes is far beyond what any event may be: the API takes payloads of
@@ -175,5 +178,16 @@ func countLines(in io.Reader) (int, error) {
 		if err != nil {
 			return 0, err
 		}
+	}
+}
+
+// isLineError reports whether an error is about the line and not about the way to
+// the API: the next line may well work.
+func isLineError(err error) bool {
+	switch status := client.StatusOf(err); status {
+	case http.StatusUnauthorized, http.StatusNotFound, http.StatusTooManyRequests:
+		return false
+	default:
+		return status/100 == 4
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/liggitt/tabwriter"
@@ -206,4 +207,14 @@ func (a *app) printWarnings(warnings []rest.Warning) {
 	for _, warning := range warnings {
 		a.printNote("warning: %s", oneLine(warning.Field+": "+warning.Detail))
 	}
+}
+
+// oneLine keeps what others wrote from moving the cursor.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, text)
 }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -113,22 +111,6 @@ func (o origins) wanted() []officialRelease {
 func minorOf(version string) string {
 	parts := strings.SplitN(version, ".", 3)
 	return strings.Join(parts[:min(len(parts), 2)], ".")
-}
-
-// platform is this machine's, as the table of releases names it.
-func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
-
-// describe names what is downloaded and from where: "etcd v3.7.1 from github.com".
-func describe(releases []officialRelease) string {
-	parts := make([]string, len(releases))
-	for i, r := range releases {
-		host := ""
-		if u, err := url.Parse(r.URL); err == nil {
-			host = u.Host
-		}
-		parts[i] = fmt.Sprintf("%s %s from %s", strings.Join(r.Binaries, ", "), r.version, host)
-	}
-	return strings.Join(parts, ", ")
 }
 
 // withVersions writes "etcd v3.7.1, kube-apiserver v1.37.1".

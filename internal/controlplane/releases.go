@@ -4,6 +4,8 @@ package controlplane
 
 import (
 	"fmt"
+	"net/url"
+	"runtime"
 	"strings"
 
 	"bbmcp.quietstack.com/webhooks/internal/controlplane/release"
@@ -123,4 +125,20 @@ func etcdArchive(platform string) officialRelease {
 		MaxSize:     maxEtcdArchive,
 		MaxUnpacked: maxBinary,
 	}}
+}
+
+// platform is this machine's, as the table of releases names it.
+func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
+
+// describe names what is downloaded and from where: "etcd v3.7.1 from github.com".
+func describe(releases []officialRelease) string {
+	parts := make([]string, len(releases))
+	for i, r := range releases {
+		host := ""
+		if u, err := url.Parse(r.URL); err == nil {
+			host = u.Host
+		}
+		parts[i] = fmt.Sprintf("%s %s from %s", strings.Join(r.Binaries, ", "), r.version, host)
+	}
+	return strings.Join(parts, ", ")
 }

@@ -56,15 +56,6 @@ const insideVariable = "ENDPOINTS_INSIDE"
 
 func inside() bool { return os.Getenv(insideVariable) != "" }
 
-// listenHost is where endpoints listen: nothing from outside gets into a network of
-// its own.
-func listenHost() string {
-	if inside() {
-		return "0.0.0.0"
-	}
-	return "127.0.0.1"
-}
-
 // exitOutside is what a process exits with that could not set up its network.
 const exitOutside = 77
 

@@ -126,3 +126,12 @@ func reset(conn net.Conn) {
 		_ = tcp.SetLinger(0)
 	}
 }
+
+// listenHost is where endpoints listen: nothing from outside gets into a network of
+// its own.
+func listenHost() string {
+	if inside() {
+		return "0.0.0.0"
+	}
+	return "127.0.0.1"
+}

@@ -14,12 +14,9 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/childprocess"
 	"bbmcp.quietstack.com/webhooks/internal/controlplane"
 )
@@ -127,14 +124,6 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 // AuditLog is the file in which the API server notes calls, if there is a policy
 // for that.
 func (s *Stack) AuditLog() string { return filepath.Join(s.Dir, "audit.jsonl") }
-
-// Scheme knows Kubernetes' own types and ours.
-func Scheme() *runtime.Scheme {
-	scheme := runtime.NewScheme()
-	_ = clientgoscheme.AddToScheme(scheme) // cannot fail: the types are known at compile time
-	_ = v1alpha1.AddToScheme(scheme)
-	return scheme
-}
 
 // Stop ends every process, newest first, and removes the folder.
 func (s *Stack) Stop() error {

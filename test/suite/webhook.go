@@ -4,8 +4,6 @@ package suite
 
 import (
 	"context"
-	"net/http"
-	"strings"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
@@ -15,7 +13,6 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
-	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
 // CreateWebhook makes a webhook as kubectl would, with one attempt for a delivery,
@@ -43,17 +40,4 @@ func (c *Cluster) SetOneAttempt(ctx context.Context, namespace, name string) {
 	webhook := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"retryPolicy":{"delays":[]}}}`))
 	gomega.Expect(c.Client.Patch(ctx, webhook, patch)).To(gomega.Succeed())
-}
-
-// Post sends JSON to a path of a gateway, which must accept it.
-func Post(ctx context.Context, gateway *stack.Gateway, path, token, body string) {
-	ginkgo.GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, gateway.URL+path, strings.NewReader(body))
-	gomega.Expect(err).NotTo(gomega.HaveOccurred())
-	request.Header.Set("Authorization", "Bearer "+token)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	gomega.Expect(err).NotTo(gomega.HaveOccurred())
-	defer response.Body.Close()
-	gomega.Expect(response.StatusCode).To(gomega.Equal(http.StatusAccepted))
 }

@@ -173,6 +173,3 @@ func (d *Downloader) receive(ctx context.Context, f File, response *http.Respons
 	}
 	return body.done, staged.install()
 }
-
-// MiB writes a number of bytes for people.
-func MiB(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }

@@ -55,3 +55,6 @@ func (m *meter) Read(b []byte) (int, error) {
 	m.err = err
 	return n, err
 }
+
+// MiB writes a number of bytes for people.
+func MiB(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
