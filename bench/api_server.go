@@ -15,7 +15,7 @@ import (
 type counted struct{ writes, deletes float64 }
 
 func (w *deployment) counted(ctx context.Context) (counted, error) {
-	samples, err := w.stack.APIServerSamples(ctx)
+	samples, err := w.stack.ScrapeAPIServer(ctx)
 	if err != nil {
 		return counted{}, err
 	}
@@ -32,7 +32,7 @@ func countRequests(samples stack.Samples) counted {
 // allocations is how many objects the API server has allocated so far. Unlike its
 // time, it hardly depends on the machine.
 func (w *deployment) allocations(ctx context.Context) (float64, error) {
-	samples, err := w.stack.APIServerSamples(ctx)
+	samples, err := w.stack.ScrapeAPIServer(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read the API server's metrics: %w", err)
 	}

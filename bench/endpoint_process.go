@@ -22,11 +22,11 @@ type endpoint struct {
 
 // startEndpoint starts a receiver.
 func (b *bench) startEndpoint(ctx context.Context, addresses int) (*endpoint, error) {
-	webhooks, err := ports.Free()
+	webhooks, err := ports.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	control, err := ports.Free()
+	control, err := ports.FreeAddress()
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
 		return nil, err
 	}
 	defer from.process.Stop(0)
-	address, err := ports.Free()
+	address, err := ports.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
 	starting, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	probe := func(ctx context.Context) error {
-		_, err := stack.Read(ctx, http.DefaultClient, "http://"+address+"/")
+		_, err := stack.ScrapeText(ctx, http.DefaultClient, "http://"+address+"/")
 		return err
 	}
 	if err := process.WaitFor(starting, roleForwarder, probe); err != nil {

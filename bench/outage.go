@@ -190,7 +190,7 @@ func (w *deployment) watchStore(ctx context.Context) (stop func() (stored, error
 	return func() (stored, error) {
 		cancel()
 		watching.Wait()
-		samples, err := w.stack.APIServerSamples(context.WithoutCancel(ctx))
+		samples, err := w.stack.ScrapeAPIServer(context.WithoutCancel(ctx))
 		if err != nil {
 			return most, err
 		}

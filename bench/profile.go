@@ -30,7 +30,7 @@ func (w *deployment) addProfiling(options *deploymentOptions) error {
 		"manager": &options.manager.Args, "manager_dispatcher": &options.manager.DispatcherArgs,
 		"gateway": &options.gateway.Args, "gateway_dispatcher": &options.gateway.DispatcherArgs,
 	} {
-		address, err := ports.Free()
+		address, err := ports.FreeAddress()
 		if err != nil {
 			return err
 		}
@@ -59,9 +59,9 @@ func (w *deployment) profile(ctx context.Context, label string, d time.Duration)
 			w.b.say("profile of the API server: %v", err)
 			return
 		}
-		before, err := w.stack.APIServerSamples(ctx)
+		before, err := w.stack.ScrapeAPIServer(ctx)
 		w.takeProfile(ctx, client, w.stack.ControlPlane.APIServerURL(), label+"-api_server.pprof", d)
-		after, errAfter := w.stack.APIServerSamples(ctx)
+		after, errAfter := w.stack.ScrapeAPIServer(ctx)
 		if err := errors.Join(err, errAfter); err != nil {
 			w.b.say("requests to the API server: %v", err)
 			return

@@ -49,7 +49,7 @@ func noted(ctx context.Context, webhook *v1alpha1.Webhook) func() []string {
 
 // policed makes a namespace whose writes of these resources an admission webhook
 // looks at.
-func policed(ctx context.Context, resources ...string) (string, *admission.Server) {
+func policed(ctx context.Context, resources ...string) (string, *admission.ReviewServer) {
 	GinkgoHelper()
 	namespace := newNamespace(ctx)
 	server := admission.Start()

@@ -277,7 +277,7 @@ var _ = Describe("publishing during faults", func() {
 		createSuspendedWebhooks(ctx, api, namespace, "a", "b", "c")
 		publishEvent(ctx, api, eventBody(`,"id":"before"`)) // rights are known now
 		requests := func(verb, resource string) float64 {
-			samples, err := cluster.APIServerSamples(ctx)
+			samples, err := cluster.ScrapeAPIServer(ctx)
 			Expect(err).NotTo(HaveOccurred())
 			return samples.Sum("apiserver_request_total", "verb", verb, "resource", resource)
 		}

@@ -104,7 +104,7 @@ var _ = Describe("the right to publish", func() {
 		api := apiClient{base: startGateway(ctx, options).URL, token: newAccount(ctx, namespace, "publisher", publisher, viewer)}
 		Expect(api.call(ctx, http.MethodGet, "/v1/webhooks", nil).status).To(Equal(http.StatusOK), "the token is known")
 		reviews := func() float64 {
-			samples, err := cluster.APIServerSamples(ctx)
+			samples, err := cluster.ScrapeAPIServer(ctx)
 			Expect(err).NotTo(HaveOccurred())
 			return samples.Sum("apiserver_request_total", "resource", "subjectaccessreviews", "verb", "POST")
 		}

@@ -25,7 +25,7 @@ import (
 )
 
 // installPolicy lets an admission webhook look at what is written in a namespace.
-func installPolicy(ctx context.Context, namespace string, resources ...string) *admission.Server {
+func installPolicy(ctx context.Context, namespace string, resources ...string) *admission.ReviewServer {
 	GinkgoHelper()
 	server := admission.Start()
 	DeferCleanup(server.Close)

@@ -142,7 +142,7 @@ func TestProcess(t *testing.T) {
 	}
 	defer r.Close()
 	r.Script("/slow", receiver.Step{Delay: 300 * time.Millisecond})
-	metrics, err := ports.Free()
+	metrics, err := ports.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ var verdicts = []admission.Verdict{
 func installAdmission(s *scene) {
 	const waiting = 60
 	down := s.endpoint(1, receiver.Step{Status: 500})
-	hook := newWebhook(s.namespace, "down", down.URL("/"))
+	hook := newProductWebhook(s.namespace, "down", down.URL("/"))
 	hook.Spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{{}, {}, {}, {}, {}, {}, {}, {}, {}, {}}}
 	hook.Spec.Suspend = true
 	s.try(s.declare(s.ctx, hook))
@@ -77,7 +77,7 @@ func publishRefused(a *attacker) {
 
 // fewWrites bounds what the API server is asked for the attacker's deliveries. The
 // neighbour stores some of its events, with a create and a status each.
-func (s *scene) fewWrites(found report) {
+func (s *scene) fewWrites(found attackReport) {
 	const most, ofNeighbour = 60, 2.5 * neighbourRate / storedEach
 	each := (s.asked("resource", "webhookdeliveries")-s.before.writes)/time.Since(s.before.at).Seconds() - ofNeighbour
 	s.figure("%.0f requests a second about the attacker's deliveries, answers %v", each, found.Answers)

@@ -28,8 +28,8 @@ const (
 	attackerEnds = 20 * time.Second
 )
 
-// place is what an attacker knows.
-type place struct {
+// attackerPlace is what an attacker knows.
+type attackerPlace struct {
 	// Gateway is the URL of the REST API, Host its host:port.
 	Gateway, Host string
 	// APIServer is the cluster's, CA what vouches for it.
@@ -50,18 +50,18 @@ type place struct {
 type attacker struct {
 	context.Context //nolint:containedctx // it is the attack
 
-	place
+	attackerPlace
 
 	client    *http.Client
 	apiOnce   sync.Once
 	apiClient *http.Client
 
 	mu     sync.Mutex
-	report report
+	report attackReport
 }
 
-// report is what came of an attack.
-type report struct {
+// attackReport is what came of an attack.
+type attackReport struct {
 	// Answers are how often each status or error came.
 	Answers map[string]int
 	// Longest is the longest time from a request to its answer.
@@ -75,7 +75,7 @@ type report struct {
 }
 
 // total is how many answers there were.
-func (r report) total() int {
+func (r attackReport) total() int {
 	sum := 0
 	for _, n := range r.Answers {
 		sum += n
@@ -83,13 +83,13 @@ func (r report) total() int {
 	return sum
 }
 
-func newAttacker(ctx context.Context, where place) *attacker {
+func newAttacker(ctx context.Context, where attackerPlace) *attacker {
 	var trusts *tls.Config
 	if len(where.GatewayCA) > 0 {
-		trusts = trusting(where.GatewayCA)
+		trusts = attackerTLSConfig(where.GatewayCA)
 	}
 	return &attacker{
-		Context: ctx, place: where, report: report{Answers: map[string]int{}, Samples: map[string]string{}, Taken: map[string]int{}},
+		Context: ctx, attackerPlace: where, report: attackReport{Answers: map[string]int{}, Samples: map[string]string{}, Taken: map[string]int{}},
 		client: &http.Client{
 			Timeout:       answerWithin,
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000, TLSClientConfig: trusts},
@@ -98,7 +98,7 @@ func newAttacker(ctx context.Context, where place) *attacker {
 	}
 }
 
-func trusting(ca []byte) *tls.Config {
+func attackerTLSConfig(ca []byte) *tls.Config {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
 	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
@@ -109,7 +109,7 @@ func playAttacker(act func(*attacker)) error {
 	decoder := json.NewDecoder(os.Stdin)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	var where place
+	var where attackerPlace
 	if err := decoder.Decode(&where); err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func (a *attacker) api(method, resource, namespace, name, contentType string, bo
 // apiPath makes any request to the API server; 0: there was no answer.
 func (a *attacker) apiPath(method, path, contentType string, body []byte) (status int) {
 	a.apiOnce.Do(func() {
-		a.apiClient = &http.Client{Timeout: answerWithin, Transport: &http.Transport{MaxIdleConnsPerHost: 1000, TLSClientConfig: trusting(a.CA)}}
+		a.apiClient = &http.Client{Timeout: answerWithin, Transport: &http.Transport{MaxIdleConnsPerHost: 1000, TLSClientConfig: attackerTLSConfig(a.CA)}}
 	})
 	request, err := http.NewRequestWithContext(a, method, a.APIServer+path, bytes.NewReader(body))
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// attacking is an attacker's process under way.
-type attacking struct {
+// attackerProcess is an attacker's process under way.
+type attackerProcess struct {
 	command *exec.Cmd
 	in      io.Closer
 	out     bytes.Buffer
@@ -25,12 +25,12 @@ type attacking struct {
 }
 
 // startAttacker starts the attacker of a case.
-func startAttacker(name string, where place) (*attacking, error) {
+func startAttacker(name string, where attackerPlace) (*attackerProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	a := &attacking{command: exec.Command("nice", "-n", niceness, self), ended: make(chan struct{})}
+	a := &attackerProcess{command: exec.Command("nice", "-n", niceness, self), ended: make(chan struct{})}
 	a.command.Env = append(os.Environ(), attackerVariable+"="+name)
 	a.command.Stdout, a.command.Stderr = &a.out, &a.errs
 	a.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -53,25 +53,25 @@ func startAttacker(name string, where place) (*attacking, error) {
 	return a, nil
 }
 
-func (a *attacking) pid() int { return a.command.Process.Pid }
+func (a *attackerProcess) pid() int { return a.command.Process.Pid }
 
 // stop ends the attack and returns what came of it.
-func (a *attacking) stop() (report, error) {
+func (a *attackerProcess) stop() (attackReport, error) {
 	_ = a.in.Close()
 	select {
 	case <-a.ended:
 	case <-time.After(attackerEnds):
 		a.kill()
-		return report{}, errors.New("the attacker does not end")
+		return attackReport{}, errors.New("the attacker does not end")
 	}
-	var r report
+	var r attackReport
 	if a.err != nil {
 		return r, fmt.Errorf("the attacker failed: %w\n%s", a.err, a.errs.String())
 	}
 	return r, json.Unmarshal(a.out.Bytes(), &r)
 }
 
-func (a *attacking) kill() {
+func (a *attackerProcess) kill() {
 	_ = syscall.Kill(-a.command.Process.Pid, syscall.SIGKILL)
 	<-a.ended
 }

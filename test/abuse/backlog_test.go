@@ -27,7 +27,7 @@ var backlogLimits = []string{"--backlog=2400", "--backlog-per-namespace=1000", "
 // fillByHand makes more deliveries than all namespaces together may have.
 func fillByHand(s *scene) {
 	const many = 2600
-	hook := newWebhook(s.namespace, "held", "http://127.1.0.1:9/")
+	hook := newProductWebhook(s.namespace, "held", "http://127.1.0.1:9/")
 	hook.Spec.Suspend = true
 	s.try(s.declare(s.ctx, hook))
 	s.try(inParallel(8, many, func(i int) error {
@@ -58,7 +58,7 @@ func storeBacklog(s *scene) {
 	many := size(1200, 10_000)
 	var hooks []*v1alpha1.Webhook
 	for i := range webhooks {
-		hook := newWebhook(s.namespace, fmt.Sprint("held-", i), s.endpoint(i, receiver.Step{Delay: 20 * time.Millisecond}).URL("/"))
+		hook := newProductWebhook(s.namespace, fmt.Sprint("held-", i), s.endpoint(i, receiver.Step{Delay: 20 * time.Millisecond}).URL("/"))
 		hook.Spec.Suspend = true
 		hooks = append(hooks, hook)
 	}

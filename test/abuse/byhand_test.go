@@ -44,7 +44,7 @@ func declareHangingByHand(s *scene) {
 func (s *scene) declareLarge(step receiver.Step) {
 	var hooks []*v1alpha1.Webhook
 	for i := range largeEndpoints {
-		hook := newWebhook(s.namespace, fmt.Sprint("large-", i), s.endpoint(i, step).URL("/"))
+		hook := newProductWebhook(s.namespace, fmt.Sprint("large-", i), s.endpoint(i, step).URL("/"))
 		hook.Spec.RetryPolicy = &v1alpha1.RetryPolicy{Timeout: &metav1.Duration{Duration: 30 * time.Second}, Delays: &[]metav1.Duration{}}
 		hooks = append(hooks, hook)
 	}

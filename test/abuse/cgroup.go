@@ -26,7 +26,7 @@ type cgroups struct {
 // newCgroups makes the folder of the groups below the group of this process, so
 // that whatever bounds this process bounds them, or else where the system allows.
 func newCgroups() (*cgroups, error) {
-	places, version, err := memoryGroups()
+	places, version, err := memoryCgroups()
 	if err != nil {
 		return nil, err
 	}
@@ -42,9 +42,9 @@ func newCgroups() (*cgroups, error) {
 	return nil, errors.Join(failures...)
 }
 
-// memoryGroups are the folders that groups with a memory limit may be made in,
+// memoryCgroups are the folders that groups with a memory limit may be made in,
 // that of this process first.
-func memoryGroups() (places []string, version int, err error) {
+func memoryCgroups() (places []string, version int, err error) {
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil, 0, fmt.Errorf("find the cgroup of this process: %w", err)
@@ -81,7 +81,7 @@ func (c *cgroups) make() error {
 	probe := filepath.Join(c.folder, "probe")
 	err := func() error {
 		if c.version == 2 {
-			if err := write(filepath.Join(c.folder, "cgroup.subtree_control"), "+memory"); err != nil {
+			if err := writeCgroupFile(filepath.Join(c.folder, "cgroup.subtree_control"), "+memory"); err != nil {
 				return err
 			}
 		}
@@ -99,10 +99,10 @@ func (c *cgroups) make() error {
 
 func (c *cgroups) limit(group string, bytes int64) error {
 	if c.version == 1 {
-		return write(filepath.Join(group, "memory.limit_in_bytes"), strconv.FormatInt(bytes, 10))
+		return writeCgroupFile(filepath.Join(group, "memory.limit_in_bytes"), strconv.FormatInt(bytes, 10))
 	}
-	_ = write(filepath.Join(group, "memory.swap.max"), "0") // there may be no swap
-	return write(filepath.Join(group, "memory.max"), strconv.FormatInt(bytes, 10))
+	_ = writeCgroupFile(filepath.Join(group, "memory.swap.max"), "0") // there may be no swap
+	return writeCgroupFile(filepath.Join(group, "memory.max"), strconv.FormatInt(bytes, 10))
 }
 
 // confine makes a command start in a group of its own.
@@ -143,4 +143,4 @@ func (c *cgroups) close() error {
 	return c.cleaner.Wait()
 }
 
-func write(file, text string) error { return os.WriteFile(file, []byte(text), 0o600) }
+func writeCgroupFile(file, text string) error { return os.WriteFile(file, []byte(text), 0o600) }

@@ -26,7 +26,7 @@ func declareChoosy(s *scene) {
 		steps = append(steps, receiver.Step{Status: 422}, receiver.Step{Times: 99})
 	}
 	r := s.endpoint(1, steps...)
-	hook := newWebhook(s.namespace, "choosy", r.URL("/"))
+	hook := newProductWebhook(s.namespace, "choosy", r.URL("/"))
 	hook.Spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{}}
 	s.try(s.declare(s.ctx, hook))
 	s.token("publisher", "bbmcp-publisher")
@@ -36,7 +36,7 @@ func declareChoosy(s *scene) {
 
 func publishToChoosy(a *attacker) { a.publishAll(100, 64) }
 
-func (s *scene) nothingSkipped(found report) {
+func (s *scene) nothingSkipped(found attackReport) {
 	s.someAnswers(found)
 	if found.Answers["skipped"] > 0 || found.Answers["202"] < 50 {
 		s.Errorf("answers: %v: an endpoint that answers gets all: %s", found.Answers, found.Samples["skipped"])

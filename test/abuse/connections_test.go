@@ -108,7 +108,7 @@ func (a *attacker) stall(kind stalled) {
 	}
 }
 
-func (s *scene) heldConnections(found report) {
+func (s *scene) heldConnections(found attackReport) {
 	s.figure("connections: %v", found.Answers)
 	if found.total() == 0 {
 		s.Error("no connection was made: it has proved nothing")

@@ -53,7 +53,7 @@ func declareDown(s *scene) {
 	var hooks []*v1alpha1.Webhook
 	for i := range many {
 		r := s.endpoint(i, receiver.Step{Status: 500})
-		hooks = append(hooks, newWebhook(s.namespace, fmt.Sprint("down-", i), r.URL("/")))
+		hooks = append(hooks, newProductWebhook(s.namespace, fmt.Sprint("down-", i), r.URL("/")))
 	}
 	s.try(s.declare(s.ctx, hooks...))
 	s.token("publisher", "bbmcp-publisher")
@@ -70,7 +70,7 @@ func declareManyHanging(s *scene) {
 	var hooks []*v1alpha1.Webhook
 	for i := range many {
 		r := s.endpoint(i, receiver.Step{Fault: receiver.Hang})
-		hooks = append(hooks, newWebhook(s.namespace, fmt.Sprint("hangs-", i), r.URL("/")))
+		hooks = append(hooks, newProductWebhook(s.namespace, fmt.Sprint("hangs-", i), r.URL("/")))
 	}
 	s.try(s.declare(s.ctx, hooks...))
 	s.token("publisher", "bbmcp-publisher")
@@ -98,7 +98,7 @@ func declareBeside(s *scene) {
 	s.neighbour.endpoint.Script(path, receiver.Step{Delay: 800 * time.Millisecond})
 	var hooks []*v1alpha1.Webhook
 	for i := range many {
-		hooks = append(hooks, newWebhook(s.namespace, fmt.Sprint("beside-", i), s.neighbour.endpoint.URL(path)))
+		hooks = append(hooks, newProductWebhook(s.namespace, fmt.Sprint("beside-", i), s.neighbour.endpoint.URL(path)))
 	}
 	s.try(s.declare(s.ctx, hooks...))
 	s.token("publisher", "bbmcp-publisher")

@@ -33,7 +33,7 @@ func declareMany(s *scene) {
 		if i%failing == 0 {
 			url = bad.URL(fmt.Sprint("/", i))
 		}
-		hooks = append(hooks, newWebhook(s.namespace, fmt.Sprint("many-", i), url))
+		hooks = append(hooks, newProductWebhook(s.namespace, fmt.Sprint("many-", i), url))
 	}
 	s.try(s.declare(s.ctx, hooks...))
 	s.token("publisher", "bbmcp-publisher")
@@ -48,7 +48,7 @@ func publishToMany(a *attacker) {
 	})
 }
 
-func (s *scene) cheapFanOut(found report) {
+func (s *scene) cheapFanOut(found attackReport) {
 	const mostGrown = 96 << 20
 	s.answersBelow500(found)
 	gateway := s.figures.processes[0]

@@ -16,17 +16,17 @@ import (
 
 // metadataValues are what is written into metadata of any kind, by member: all labels
 // and annotations that the product reads get the same value at once.
-func (v victim) metadataValues(root string) (map[string][]any, error) {
-	keys, err := keysOf(root)
+func (v fieldVictim) metadataValues(root string) (map[string][]any, error) {
+	keys, err := metadataKeys(root)
 	if err != nil {
 		return nil, err
 	}
 	all := map[string][]any{
 		"generation": {int64(math.MinInt64), -1, int64(math.MaxInt64)}, "deletionGracePeriodSeconds": {-1, int64(math.MaxInt64)},
-		"creationTimestamp": far(time.RFC3339), "deletionTimestamp": far(time.RFC3339),
+		"creationTimestamp": farTimes(time.RFC3339), "deletionTimestamp": farTimes(time.RFC3339),
 		"finalizers": {[]any{"foregroundDeletion"}, []any{"orphan"}, []any{"bbmcp.quietstack.com/keep"}, []any{v.Namespace + "/" + v.Webhook}, []any{""}},
 	}
-	for _, value := range slices.Concat(v.texts(), []any{"true", "1", "-1", "9223372036854775807", "gateway", strings.Repeat("a", 63), strings.Repeat("a", 8<<10)}, far(time.RFC3339)) {
+	for _, value := range slices.Concat(v.texts(), []any{"true", "1", "-1", "9223372036854775807", "gateway", strings.Repeat("a", 63), strings.Repeat("a", 8<<10)}, farTimes(time.RFC3339)) {
 		each := map[string]any{}
 		for _, key := range keys {
 			each[key] = value
@@ -47,7 +47,7 @@ func (v victim) metadataValues(root string) (map[string][]any, error) {
 	for _, member := range []string{"name", "generateName", "namespace", "uid", "resourceVersion", "selfLink"} {
 		all[member] = []any{v.Webhook, v.Namespace, v.Delivery, v.UID, "1", "", strings.Repeat("a", 253)}
 	}
-	for _, at := range far(time.RFC3339) {
+	for _, at := range farTimes(time.RFC3339) {
 		all["managedFields"] = append(all["managedFields"], []any{map[string]any{
 			"manager": "bbmcp-gateway", "operation": "Apply", "apiVersion": apiVersion, "time": at,
 			"fieldsType": "FieldsV1", "fieldsV1": map[string]any{"f:spec": map[string]any{}},
@@ -56,8 +56,8 @@ func (v victim) metadataValues(root string) (map[string][]any, error) {
 	return all, nil
 }
 
-// keysOf lists the labels and annotations of ours that the product's source names.
-func keysOf(root string) ([]string, error) {
+// metadataKeys lists the labels and annotations of ours that the product's source names.
+func metadataKeys(root string) ([]string, error) {
 	key, found := regexp.MustCompile(`"(bbmcp\.quietstack\.com/[a-z][a-z-]*)"`), map[string]bool{}
 	tree := os.DirFS(root)
 	for _, folder := range []string{"api", "controllers", "gateway", "internal"} {

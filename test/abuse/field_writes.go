@@ -37,7 +37,7 @@ type apiRequest struct {
 
 // fieldWriter makes the writes of one attacker.
 type fieldWriter struct {
-	victim    victim
+	victim    fieldVictim
 	namespace string // the attacker's
 	endpoint  string // the attacker's
 	root      string // of the source
@@ -49,7 +49,7 @@ type fieldWriter struct {
 // what else a tenant writes.
 func (w *fieldWriter) writes() ([]fieldWrite, error) {
 	for _, resource := range []string{"webhookdeliveries", "webhooks"} {
-		fields, err := fieldsOf(w.root, resource)
+		fields, err := crdFields(w.root, resource)
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +88,7 @@ func (w *fieldWriter) field(resource string, f field, value any) {
 	case f.path[0] == "spec":
 		object := w.webhook()
 		if slices.Contains(f.path, "secretRef") {
-			object = set(object, []string{"spec", "signing", "secretRef", "name"}, w.victim.Secret).(map[string]any)
+			object = setField(object, []string{"spec", "signing", "secretRef", "name"}, w.victim.Secret).(map[string]any)
 		}
 		w.add(name, w.apply(resource, f.with(object, value)))
 	default:
@@ -104,7 +104,7 @@ func (w *fieldWriter) metadata(resource, member, what string, value any) {
 	case "webhookdeliveries":
 		object = w.delivery(true)
 	case "webhooks":
-		object = set(w.webhook(), []string{"spec", "events"}, []any{"none.such"}).(map[string]any) // many would get every event
+		object = setField(w.webhook(), []string{"spec", "events"}, []any{"none.such"}).(map[string]any) // many would get every event
 	case "secrets":
 		object = w.secret()
 	}
@@ -118,7 +118,7 @@ func (w *fieldWriter) metadata(resource, member, what string, value any) {
 	made.body["metadata"] = meta
 	w.add(name, made)
 	if changes := []string{"labels", "annotations", "ownerReferences"}; (resource == "webhooks" || resource == "secrets") && slices.Contains(changes, member) {
-		w.add(name, w.apply(resource, set(object, []string{"metadata", member}, value).(map[string]any)))
+		w.add(name, w.apply(resource, setField(object, []string{"metadata", member}, value).(map[string]any)))
 	}
 }
 
@@ -126,13 +126,13 @@ func (w *fieldWriter) metadata(resource, member, what string, value any) {
 func (w *fieldWriter) secrets() {
 	for _, key := range []string{"secret", "previous", "healthy"} {
 		for _, value := range append(w.victim.texts(), "whsec_c29tZSBieXRlcyB0aGF0IGFyZSAyNCBsb25n", strings.Repeat("a", 256), strings.Repeat("a", 100<<10)) {
-			w.add("secrets stringData."+key, w.apply("secrets", set(w.secret(), []string{"stringData", key}, value).(map[string]any)))
+			w.add("secrets stringData."+key, w.apply("secrets", setField(w.secret(), []string{"stringData", key}, value).(map[string]any)))
 		}
 	}
 	for _, value := range []any{"", "Opaque", "kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"} {
-		w.add("secrets type", w.create("secrets", set(w.secret(), []string{"type"}, value).(map[string]any)))
+		w.add("secrets type", w.create("secrets", setField(w.secret(), []string{"type"}, value).(map[string]any)))
 	}
-	w.add("secrets immutable", w.create("secrets", set(w.secret(), []string{"immutable"}, true).(map[string]any)))
+	w.add("secrets immutable", w.create("secrets", setField(w.secret(), []string{"immutable"}, true).(map[string]any)))
 }
 
 // delivery is one of the attacker's, with the id and the name that the neighbour's will
@@ -141,7 +141,7 @@ func (w *fieldWriter) secrets() {
 func (w *fieldWriter) delivery(posing bool) map[string]any {
 	v := w.victim
 	w.number++
-	event := eventID(v.Next + aheadOf + w.number)
+	event := neighbourEventID(v.Next + aheadOf + w.number)
 	object := map[string]any{
 		"apiVersion": apiVersion, "kind": "WebhookDelivery", "metadata": map[string]any{"name": identity.DeliveryName(event, v.UID)},
 		"spec": map[string]any{"webhookRef": map[string]any{"name": v.Webhook}, "eventID": event, "eventType": "context.created", "payload": v.Payload},
@@ -203,7 +203,7 @@ func (w *fieldWriter) status(resource, name string, f field, value any) apiReque
 func (w *fieldWriter) create(resource string, object map[string]any) apiRequest {
 	if metadata := object["metadata"].(map[string]any); metadata["name"] == nil {
 		w.number++
-		object = set(object, []string{"metadata", "name"}, fmt.Sprint("field-", w.number)).(map[string]any)
+		object = setField(object, []string{"metadata", "name"}, fmt.Sprint("field-", w.number)).(map[string]any)
 	}
 	return apiRequest{http.MethodPost, w.path(resource), jsonType, object}
 }
@@ -212,7 +212,7 @@ func (w *fieldWriter) create(resource string, object map[string]any) apiRequest 
 func (w *fieldWriter) apply(resource string, object map[string]any) apiRequest {
 	name := map[string]string{"webhooks": w.victim.Webhook, "secrets": w.victim.Secret}[resource]
 	path := w.path(resource) + "/" + name + "?fieldManager=attacker&force=true"
-	return apiRequest{http.MethodPatch, path, applyType, set(object, []string{"metadata", "name"}, name).(map[string]any)}
+	return apiRequest{http.MethodPatch, path, applyType, setField(object, []string{"metadata", "name"}, name).(map[string]any)}
 }
 
 func (w *fieldWriter) path(resource string) string {
@@ -226,8 +226,8 @@ func (w *fieldWriter) add(field string, steps ...apiRequest) {
 	w.made = append(w.made, fieldWrite{field: field, steps: steps})
 }
 
-// write makes the requests and counts what was taken.
-func (a *attacker) write(one fieldWrite) {
+// sendFieldWrite makes the requests and counts what was taken.
+func (a *attacker) sendFieldWrite(one fieldWrite) {
 	status := 0
 	for _, step := range one.steps {
 		text, err := json.Marshal(step.body)

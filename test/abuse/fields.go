@@ -33,8 +33,8 @@ type field struct {
 
 func (f field) String() string { return strings.Join(f.path, ".") }
 
-// fieldsOf lists the leaves of spec and status in the CRD of a resource.
-func fieldsOf(root, resource string) ([]field, error) {
+// crdFields lists the leaves of spec and status in the CRD of a resource.
+func crdFields(root, resource string) ([]field, error) {
 	text, err := os.ReadFile(filepath.Join(root, "config/crd/bases/"+group+"_"+resource+".yaml"))
 	if err != nil {
 		return nil, err
@@ -45,28 +45,28 @@ func fieldsOf(root, resource string) ([]field, error) {
 	}
 	var all []field
 	for _, part := range []string{"spec", "status"} {
-		all = appendLeaves(all, []string{part}, definition.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties[part])
+		all = appendLeafFields(all, []string{part}, definition.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties[part])
 	}
 	return all, nil
 }
 
-func appendLeaves(all []field, path []string, schema apiextensionsv1.JSONSchemaProps) []field {
+func appendLeafFields(all []field, path []string, schema apiextensionsv1.JSONSchemaProps) []field {
 	isObjects := schema.Items != nil && len(schema.Items.Schema.Properties) > 0
 	switch {
 	case len(schema.Properties) > 0:
 		for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
-			all = appendLeaves(all, append(slices.Clone(path), name), schema.Properties[name])
+			all = appendLeafFields(all, append(slices.Clone(path), name), schema.Properties[name])
 		}
 		return all
 	case isObjects:
-		return appendLeaves(all, append(slices.Clone(path), items), *schema.Items.Schema)
+		return appendLeafFields(all, append(slices.Clone(path), items), *schema.Items.Schema)
 	default:
 		return append(all, field{path: path, schema: schema})
 	}
 }
 
-// victim is what an attacker knows of its neighbour.
-type victim struct {
+// fieldVictim is what an attacker knows of its neighbour.
+type fieldVictim struct {
 	Namespace, Webhook, UID, WebhookID string
 	Secret, URL, Host, Publisher       string
 	// Delivery is the name of an object, DeliveryID what REST calls it; Event is its
@@ -77,15 +77,15 @@ type victim struct {
 }
 
 // texts are the neighbour's names, and what is not expected where a text is.
-func (v victim) texts() []any {
+func (v fieldVictim) texts() []any {
 	return []any{
 		"", v.Webhook, v.Namespace, v.Namespace + "/" + v.Webhook, v.UID, v.WebhookID, v.Secret, v.URL, "https://" + v.Host + "/",
 		v.Publisher, v.Delivery, v.DeliveryID, v.DeliveryUID, v.Event,
 	}
 }
 
-// far are times that nobody expects, in a layout.
-func far(layout string) []any {
+// farTimes are times that nobody expects, in a layout.
+func farTimes(layout string) []any {
 	all := []any{""}
 	for _, at := range []time.Time{
 		time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(0, 0), time.Now(), time.Now().Add(time.Hour),
@@ -103,7 +103,7 @@ const (
 
 // telling are values of members by which the product judges an endpoint, or whose
 // form no other value has.
-func (v victim) telling() map[string][]any {
+func (v fieldVictim) telling() map[string][]any {
 	return map[string][]any{
 		"reason":         {"Timeout", "HTTPStatus", "Throttled", "Gone", "DispatcherLost", "AttemptsFailing"},
 		"responseStatus": {200, 410, 429, 503},
@@ -114,7 +114,7 @@ func (v victim) telling() map[string][]any {
 }
 
 // values are what is written into a field.
-func (v victim) values(f field) []any {
+func (v fieldVictim) values(f field) []any {
 	all := slices.Clone(v.telling()[f.path[len(f.path)-1]])
 	schema := f.schema
 	switch {
@@ -138,12 +138,12 @@ func (v victim) values(f field) []any {
 }
 
 // strings are what is written where a text is expected.
-func (v victim) strings(schema apiextensionsv1.JSONSchemaProps) []any {
+func (v fieldVictim) strings(schema apiextensionsv1.JSONSchemaProps) []any {
 	switch {
 	case schema.Format == "date-time" && strings.Contains(schema.Pattern, "{6}Z"):
-		return far(microLayout)
+		return farTimes(microLayout)
 	case schema.Format == "date-time":
-		return far(secondLayout)
+		return farTimes(secondLayout)
 	case strings.Contains(schema.Pattern, "ms|s|m|h"):
 		return []any{"", "0s", "1ms", "1s", "30s", "24h", "720h", "999999h"}
 	}
@@ -156,10 +156,10 @@ func (v victim) strings(schema apiextensionsv1.JSONSchemaProps) []any {
 
 // with returns a copy of an object in which a field has a value.
 func (f field) with(object map[string]any, value any) map[string]any {
-	return set(object, f.path, value).(map[string]any)
+	return setField(object, f.path, value).(map[string]any)
 }
 
-func set(in any, path []string, value any) any {
+func setField(in any, path []string, value any) any {
 	if len(path) == 0 {
 		return value
 	}
@@ -168,13 +168,13 @@ func set(in any, path []string, value any) any {
 		if len(list) == 0 {
 			list = []any{map[string]any{}}
 		}
-		return []any{set(list[0], path[1:], value)}
+		return []any{setField(list[0], path[1:], value)}
 	}
 	members, _ := in.(map[string]any)
 	changed := maps.Clone(members)
 	if changed == nil {
 		changed = map[string]any{}
 	}
-	changed[path[0]] = set(changed[path[0]], path[1:], value)
+	changed[path[0]] = setField(changed[path[0]], path[1:], value)
 	return changed
 }

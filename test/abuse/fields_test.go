@@ -48,7 +48,7 @@ func fieldAttacks() []attack {
 
 // neighbourWatch holds what the neighbour has, of which nothing may change.
 type neighbourWatch struct {
-	victim     victim
+	victim     fieldVictim
 	webhook    v1alpha1.Webhook
 	secret     corev1.Secret
 	deliveries map[types.UID]v1alpha1.WebhookDelivery
@@ -73,7 +73,7 @@ func (w *neighbourWatch) arrange(s *scene) {
 		s.Fatal("the neighbour has no delivery whose names could be used")
 	}
 	for _, one := range w.deliveries {
-		w.victim = victim{
+		w.victim = fieldVictim{
 			Namespace: neighbourSpace, Webhook: w.webhook.Name, UID: string(w.webhook.UID), WebhookID: w.webhook.Status.WebhookID, Secret: w.secret.Name,
 			URL: w.webhook.Spec.URL, Host: strings.TrimPrefix(s.neighbour.endpoint.URL(""), "http://"), Publisher: "system:serviceaccount:" + neighbourSpace + ":publisher",
 			Delivery: one.Name, DeliveryID: identity.DeliveryID(one.Name, string(one.UID)), DeliveryUID: string(one.UID), Event: one.Spec.EventID, Payload: one.Spec.Payload,
@@ -83,7 +83,7 @@ func (w *neighbourWatch) arrange(s *scene) {
 	text, err := json.Marshal(w.victim)
 	s.try(err)
 	s.given["victim"], s.given["endpoint"] = string(text), s.endpoint(1).URL("/")
-	s.try(s.declare(s.ctx, newWebhook(s.namespace, w.webhook.Name, s.given["endpoint"])))
+	s.try(s.declare(s.ctx, newProductWebhook(s.namespace, w.webhook.Name, s.given["endpoint"])))
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: statusRole}, Rules: []rbacv1.PolicyRule{{
 		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"webhooks/status", "webhookdeliveries/status"}, Verbs: []string{"*"},
 	}}}
@@ -127,9 +127,9 @@ func writeFields(a *attacker) {
 	var done atomic.Int64
 	a.pace(fieldRate, fieldWidth, func(i int) {
 		if i < len(writes) {
-			a.write(writes[i])
+			a.sendFieldWrite(writes[i])
 			if i%callEach == 0 {
-				calls := callsAbout(&writer.victim, eventID(writer.victim.Next+aheadOf+i), a.Tokens["admin"])
+				calls := callsAbout(&writer.victim, neighbourEventID(writer.victim.Next+aheadOf+i), a.Tokens["admin"])
 				a.do(calls[i/callEach%len(calls)])
 			}
 			if int(done.Add(1)) == len(writes) {
@@ -141,7 +141,7 @@ func writeFields(a *attacker) {
 
 // callsAbout are requests to the gateway that name what is the neighbour's; id is that
 // of an event which it has yet to publish.
-func callsAbout(v *victim, id, token string) []call {
+func callsAbout(v *fieldVictim, id, token string) []call {
 	event := fmt.Appendf(nil, `{"event":"context.created","id":%q,"timestamp":"9999-12-31T23:59:59Z","data":%s}`, id, createdData)
 	other := fmt.Appendf(nil, `{"event":"context.created","id":%q,"data":%s}`, id, strings.Replace(createdData, "ctx_1", "ctx_2", 1))
 	hook, delivery := "/v1/webhooks/"+v.WebhookID, "/v1/deliveries/"+v.DeliveryID
@@ -210,7 +210,7 @@ func (w *neighbourWatch) follow(s *scene) {
 
 // after says that the attacker has proved something, and that the neighbour has what
 // it had.
-func (w *neighbourWatch) after(s *scene, found report) {
+func (w *neighbourWatch) after(s *scene, found attackReport) {
 	w.stop()
 	w.watched.Wait()
 	for _, change := range w.changes {
@@ -227,7 +227,7 @@ func (w *neighbourWatch) after(s *scene, found report) {
 }
 
 // coverage says that each field took a value at least: what is refused proves nothing.
-func (w *neighbourWatch) coverage(s *scene, found report) {
+func (w *neighbourWatch) coverage(s *scene, found attackReport) {
 	writer := &fieldWriter{victim: w.victim, namespace: s.namespace, endpoint: s.given["endpoint"], root: sourceTree()}
 	writes, err := writer.writes()
 	s.try(err)

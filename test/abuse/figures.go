@@ -12,21 +12,21 @@ import (
 // figures are what one case has shown.
 type figures struct {
 	name          string
-	without, with notice
+	without, with neighbourNotice
 	processes     []usage
 	plane         float64 // cores of API server and etcd
 	cores         float64 // that the gateway may take; 0: that is not judged
 	extra         []string
 }
 
-// table shows figures of many cases.
-func table(all []figures) string {
+// figuresTable shows figures of many cases.
+func figuresTable(all []figures) string {
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "case\tneighbour\tlost\trefused\tp99 direct: without\twith\tp99 stored: without\twith\tgateway MiB\tits dispatcher\tmanager\tits dispatcher\tcores of the four\tof API server and etcd\tof others\t")
 	for _, f := range all {
 		fmt.Fprintf(w, "%s\t%d events\t%d\t%d\t%s\t%s\t%s\t%s\t", f.name, f.with.sent, f.with.lost, f.with.refused,
-			milliseconds(f.without.direct), milliseconds(f.with.direct), milliseconds(f.without.stored), milliseconds(f.with.stored))
+			formatMilliseconds(f.without.direct), formatMilliseconds(f.with.direct), formatMilliseconds(f.without.stored), formatMilliseconds(f.with.stored))
 		var cores []string
 		for _, u := range f.processes {
 			if u.ended != "" {
@@ -48,6 +48,6 @@ func table(all []figures) string {
 	return out.String()
 }
 
-func milliseconds(d time.Duration) string {
+func formatMilliseconds(d time.Duration) string {
 	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
 }

@@ -33,7 +33,7 @@ func declareFloods(s *scene) {
 	var hooks []*v1alpha1.Webhook
 	for i, step := range floods {
 		r := s.endpoint(i, step)
-		hooks = append(hooks, newWebhook(s.namespace, fmt.Sprint("floods-", i), r.URL("/")))
+		hooks = append(hooks, newProductWebhook(s.namespace, fmt.Sprint("floods-", i), r.URL("/")))
 	}
 	s.try(s.declare(s.ctx, hooks...))
 	s.token("publisher", "bbmcp-publisher")

@@ -25,7 +25,7 @@ func aimAtNeighbour(s *scene) {
 	var victim v1alpha1.Webhook
 	s.try(s.stack.Client.Get(s.ctx, types.NamespacedName{Namespace: neighbourSpace, Name: "healthy"}, &victim))
 	s.given["uid"] = string(victim.UID)
-	hook := newWebhook(s.namespace, "healthy", "http://127.1.0.1:9/")
+	hook := newProductWebhook(s.namespace, "healthy", "http://127.1.0.1:9/")
 	hook.Spec.Suspend = true
 	s.try(s.declare(s.ctx, hook))
 	s.token("admin", "bbmcp-admin")

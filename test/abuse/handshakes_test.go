@@ -34,7 +34,7 @@ func stallHandshakes(a *attacker) {
 
 // shakeHands agrees on keys and says no more.
 func (a *attacker) shakeHands() {
-	conn, err := (&tls.Dialer{Config: trusting(a.GatewayCA)}).DialContext(a, "tcp", a.Host)
+	conn, err := (&tls.Dialer{Config: attackerTLSConfig(a.GatewayCA)}).DialContext(a, "tcp", a.Host)
 	if err != nil {
 		a.wait(50 * time.Millisecond)
 		return

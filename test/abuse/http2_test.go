@@ -36,7 +36,7 @@ type frames struct {
 
 // dialHTTP2 connects and says what a client says first.
 func (a *attacker) dialHTTP2(settings ...http2.Setting) (*frames, error) {
-	config := trusting(a.GatewayCA)
+	config := attackerTLSConfig(a.GatewayCA)
 	config.NextProtos = []string{http2.NextProtoTLS}
 	conn, err := (&tls.Dialer{Config: config}).DialContext(a, "tcp", a.Host)
 	if err != nil {
@@ -181,7 +181,7 @@ func (a *attacker) flood(flood frameFlood) {
 	}
 }
 
-func (s *scene) gotFloods(found report) {
+func (s *scene) gotFloods(found attackReport) {
 	s.figure("connections, by what they sent: %v", found.Answers)
 	for _, flood := range frameFloods() {
 		if found.Answers[flood.name] == 0 {

@@ -20,8 +20,8 @@ type input struct {
 	body   string
 }
 
-// openDocument is the part of an OpenAPI document that requests are made of.
-type openDocument struct {
+// openAPIDocument is the part of an OpenAPI document that requests are made of.
+type openAPIDocument struct {
 	Paths      map[string]map[string]openOperation
 	Components struct{ Schemas map[string]schema }
 }
@@ -43,7 +43,7 @@ type parameter struct {
 // schema is the part of a JSON Schema that limits are in.
 type schema struct {
 	Ref                  string `json:"$ref"`
-	Type                 kinds
+	Type                 inputTypes
 	MinLength, MaxLength *int
 	Minimum, Maximum     *float64
 	MaxItems             *int
@@ -53,14 +53,14 @@ type schema struct {
 	Required             []string
 }
 
-// kinds is one type, or several.
-type kinds []string
+// inputTypes is one type, or several.
+type inputTypes []string
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (t *kinds) UnmarshalJSON(text []byte) error {
+func (t *inputTypes) UnmarshalJSON(text []byte) error {
 	var one string
 	if json.Unmarshal(text, &one) == nil {
-		*t = kinds{one}
+		*t = inputTypes{one}
 		return nil
 	}
 	return json.Unmarshal(text, (*[]string)(t))
@@ -69,11 +69,11 @@ func (t *kinds) UnmarshalJSON(text []byte) error {
 // inputs are requests to every operation, each with one thing at a limit or beyond
 // it. known are values of an operation's parameters that stand for something that
 // exists.
-func (d *openDocument) inputs(known func(path, method string) map[string]string, eventType string) []input {
+func (d *openAPIDocument) inputs(known func(path, method string) map[string]string, eventType string) []input {
 	var all []input
 	for _, path := range slices.Sorted(maps.Keys(d.Paths)) {
 		for _, method := range slices.Sorted(maps.Keys(d.Paths[path])) {
-			g := generator{document: d, operation: d.Paths[path][method], method: strings.ToUpper(method), template: path, known: known(path, method), eventType: eventType}
+			g := inputGenerator{document: d, operation: d.Paths[path][method], method: strings.ToUpper(method), template: path, known: known(path, method), eventType: eventType}
 			g.parameters()
 			g.bodies()
 			all = append(all, g.made...)
@@ -85,9 +85,9 @@ func (d *openDocument) inputs(known func(path, method string) map[string]string,
 // nothingWrong is what an input is called that is as it should be.
 const nothingWrong = "as it should be"
 
-// generator makes the requests of one operation.
-type generator struct {
-	document  *openDocument
+// inputGenerator makes the requests of one operation.
+type inputGenerator struct {
+	document  *openAPIDocument
 	operation openOperation
 	method    string
 	template  string
@@ -97,7 +97,7 @@ type generator struct {
 }
 
 // add makes a request with one parameter changed; "": none.
-func (g *generator) add(what string, changed parameter, value string, header map[string]string, body string) {
+func (g *inputGenerator) add(what string, changed parameter, value string, header map[string]string, body string) {
 	path, query := g.template, url.Values{}
 	headers := maps.Clone(header)
 	if headers == nil {
@@ -128,10 +128,10 @@ func (g *generator) add(what string, changed parameter, value string, header map
 	g.made = append(g.made, input{what: g.operation.OperationID + ": " + what, method: g.method, path: path, header: headers, body: body})
 }
 
-func (g *generator) parameters() {
+func (g *inputGenerator) parameters() {
 	content, body := g.plainBody()
 	for _, p := range g.operation.Parameters {
-		for name, value := range texts(g.document.resolve(p.Schema)) {
+		for name, value := range inputTexts(g.document.resolve(p.Schema)) {
 			g.add(p.In+" "+p.Name+" is "+name, p, value, content, body)
 		}
 	}
@@ -139,7 +139,7 @@ func (g *generator) parameters() {
 }
 
 // plainBody is a body that is taken, or nearly.
-func (g *generator) plainBody() (header map[string]string, body string) {
+func (g *inputGenerator) plainBody() (header map[string]string, body string) {
 	if g.operation.RequestBody == nil {
 		return nil, ""
 	}
@@ -151,7 +151,7 @@ func (g *generator) plainBody() (header map[string]string, body string) {
 	return nil, ""
 }
 
-func (g *generator) text(value any) string {
+func (g *inputGenerator) text(value any) string {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return err.Error()
@@ -160,7 +160,7 @@ func (g *generator) text(value any) string {
 }
 
 // example is a value that a schema allows: what is required, and no more.
-func (g *generator) example(s schema, level int) any {
+func (g *inputGenerator) example(s schema, level int) any {
 	s = g.document.resolve(s)
 	switch {
 	case len(s.Examples) > 0:
@@ -191,14 +191,14 @@ func (g *generator) example(s schema, level int) any {
 
 // bodies makes a request of each kind of body with each member at its limits, and
 // with what no body should be.
-func (g *generator) bodies() {
+func (g *inputGenerator) bodies() {
 	if g.operation.RequestBody == nil {
 		return
 	}
 	for _, contentType := range slices.Sorted(maps.Keys(g.operation.RequestBody.Content)) {
 		s := g.document.resolve(g.operation.RequestBody.Content[contentType].Schema)
 		header := map[string]string{"Content-Type": contentType}
-		for name, body := range whole() {
+		for name, body := range wholeInputs() {
 			g.add(contentType+" is "+name, parameter{}, "", header, body)
 		}
 		wrap := func(text string) string { return text }
@@ -210,7 +210,7 @@ func (g *generator) bodies() {
 			s = g.document.resolve(*s.Items)
 			good := g.text(g.example(s, 0))
 			for _, n := range []int{limit, limit + 1, 50 * limit} {
-				g.add(fmt.Sprintf("%s has %d items", contentType, n), parameter{}, "", header, "["+repeated(good, n)+"]")
+				g.add(fmt.Sprintf("%s has %d items", contentType, n), parameter{}, "", header, "["+repeatedInput(good, n)+"]")
 			}
 			wrap = func(text string) string { return "[" + good + "," + text + "]" }
 		}
@@ -219,7 +219,7 @@ func (g *generator) bodies() {
 }
 
 // members makes a request for each value of each member of an object.
-func (g *generator) members(contentType string, header map[string]string, s schema, wrap func(string) string) {
+func (g *inputGenerator) members(contentType string, header map[string]string, s schema, wrap func(string) string) {
 	base, ok := g.example(s, 0).(map[string]any)
 	if !ok {
 		return
@@ -238,7 +238,7 @@ func (g *generator) members(contentType string, header map[string]string, s sche
 		if len(others) > 0 {
 			begin += ","
 		}
-		for name, value := range values(property) {
+		for name, value := range inputValues(property) {
 			g.add(contentType+": "+member+" is "+name, parameter{}, "", header, wrap(begin+g.text(member)+":"+value+"}"))
 			if property.Properties == nil && (len(property.Type) == 0 || slices.Contains(property.Type, "object")) { // of any form
 				g.add(contentType+": "+member+" holds "+name, parameter{}, "", header, wrap(begin+g.text(member)+`:{"a":`+value+"}}"))
@@ -247,17 +247,19 @@ func (g *generator) members(contentType string, header map[string]string, s sche
 	}
 }
 
-func (d *openDocument) resolve(s schema) schema {
+func (d *openAPIDocument) resolve(s schema) schema {
 	for s.Ref != "" {
 		s = d.Components.Schemas[s.Ref[strings.LastIndexByte(s.Ref, '/')+1:]]
 	}
 	return s
 }
 
-func repeated(text string, n int) string { return strings.TrimSuffix(strings.Repeat(text+",", n), ",") }
+func repeatedInput(text string, n int) string {
+	return strings.TrimSuffix(strings.Repeat(text+",", n), ",")
+}
 
-// texts are values of a parameter, by what they are.
-func texts(s schema) map[string]string {
+// inputTexts are values of a parameter, by what they are.
+func inputTexts(s schema) map[string]string {
 	all := map[string]string{
 		"empty": "", "a NUL": "\x00", "no UTF-8": "\xff\xfe", "a line break": "a\r\nX: y", "markup": "<script>{{.}}%00%zz", "a path": "../../../etc/passwd",
 		"turned round": "\u202e\u2066", "8 KiB": strings.Repeat("ü", 4<<10), "32 KiB": strings.Repeat("a,", 16<<10), "not a number": "NaN",
@@ -278,17 +280,17 @@ func texts(s schema) map[string]string {
 	return all
 }
 
-// values are JSON values of a member, by what they are.
-func values(s schema) map[string]string {
+// inputValues are JSON values of a member, by what they are.
+func inputValues(s schema) map[string]string {
 	zeros := strings.Repeat("0", 300_000)
 	all := map[string]string{
 		"null": "null", "true": "true", "a number": "1", "a string": `"a"`, "an array": "[]", "an object": "{}",
 		"a number spelled at length": "1" + zeros + "e-300000", "a number with a large exponent": "1e999999999", "with a small one": "1e-1000000", "a number of 400 characters": "1" + zeros[:399],
 		"many digits": "9" + strings.ReplaceAll(zeros, "0", "9"), "-0": "-0", "half a surrogate": `"\ud800"`, "no UTF-8": "\"\xff\"", "a string of 300 kB": `"` + strings.Repeat("a", 300_000) + `"`,
-		"escapes": `"` + strings.Repeat(`\u0000`, 50_000) + `"`, "60 levels": nestedIn("[", "]", 60), "64 levels": nestedIn("[", "]", 64), "9,000 levels": nestedIn("[", "]", 9000), "11,000 levels": nestedIn(`{"a":`, "}", 11_000),
-		"levels that do not end": strings.Repeat("[", 200_000), "many numbers": "[" + repeated("1e308", 40_000) + "]", "many members": manyMembers(20_000), "one key twice": `{"a":1,"a":2}`,
+		"escapes": `"` + strings.Repeat(`\u0000`, 50_000) + `"`, "60 levels": nestedInput("[", "]", 60), "64 levels": nestedInput("[", "]", 64), "9,000 levels": nestedInput("[", "]", 9000), "11,000 levels": nestedInput(`{"a":`, "}", 11_000),
+		"levels that do not end": strings.Repeat("[", 200_000), "many numbers": "[" + repeatedInput("1e308", 40_000) + "]", "many members": manyMembersInput(20_000), "one key twice": `{"a":1,"a":2}`,
 		"numbers as keys": `{"9":1,"8":2,"4294967295":3,"01":4}`, "an object of 250 kB": `{"a":"` + strings.Repeat("x", 250_000) + `"}`, "an object of 262 kB": `{"a":"` + strings.Repeat("x", 262_144) + `"}`,
-		"objects in 62 levels": nestedIn(`{"a":`, "}", 62), "many strings": "[" + repeated(`"a.b.*"`, 20_000) + "]",
+		"objects in 62 levels": nestedInput(`{"a":`, "}", 62), "many strings": "[" + repeatedInput(`"a.b.*"`, 20_000) + "]",
 	}
 	if s.MaxLength != nil {
 		for _, n := range []int{*s.MaxLength, *s.MaxLength + 1} {
@@ -298,7 +300,7 @@ func values(s schema) map[string]string {
 	}
 	if s.MaxItems != nil {
 		for _, n := range []int{*s.MaxItems, *s.MaxItems + 1} {
-			all[fmt.Sprintf("%d items", n)] = "[" + repeated(`"a.b"`, n) + "]"
+			all[fmt.Sprintf("%d items", n)] = "[" + repeatedInput(`"a.b"`, n) + "]"
 		}
 	}
 	for name, limit := range map[string]*float64{"minimum": s.Minimum, "maximum": s.Maximum} {
@@ -309,7 +311,7 @@ func values(s schema) map[string]string {
 	return all
 }
 
-func nestedIn(open, end string, n int) string {
+func nestedInput(open, end string, n int) string {
 	middle := ""
 	if strings.HasSuffix(open, ":") {
 		middle = "1"
@@ -317,7 +319,7 @@ func nestedIn(open, end string, n int) string {
 	return strings.Repeat(open, n) + middle + strings.Repeat(end, n)
 }
 
-func manyMembers(n int) string {
+func manyMembersInput(n int) string {
 	members := make([]string, n)
 	for i := range members {
 		members[i] = fmt.Sprintf(`"m%d":1`, i)
@@ -325,12 +327,12 @@ func manyMembers(n int) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// whole are bodies as a whole, by what they are.
-func whole() map[string]string {
+// wholeInputs are bodies as a whole, by what they are.
+func wholeInputs() map[string]string {
 	return map[string]string{
 		"empty": "", "a space": " ", "null": "null", "a number": "1", "a word": "true", "an array": "[]", "an object": "{}", "two objects": "{}{}", "cut": `{"url":"ht`, "no JSON": "url=https://example.com",
 		"no UTF-8": "{\"\xff\":1}", "a byte order mark": "\ufeff{}", "levels that do not end": strings.Repeat("[", 500_000), "objects that do not end": strings.Repeat(`{"a":`, 200_000),
-		"many members": manyMembers(60_000), "1 MiB of spaces": strings.Repeat(" ", 1<<20), "more than 1 MiB": `{"a":"` + strings.Repeat("a", 1<<20) + `"}`, "more than 8 MiB": `["` + strings.Repeat("a", 8<<20) + `"]`,
-		"a number alone of 1 MB": strings.Repeat("1", 1_000_000), "a long key": `{"` + strings.Repeat("k", 500_000) + `":1}`, "many items": "[" + repeated("{}", 100_000) + "]",
+		"many members": manyMembersInput(60_000), "1 MiB of spaces": strings.Repeat(" ", 1<<20), "more than 1 MiB": `{"a":"` + strings.Repeat("a", 1<<20) + `"}`, "more than 8 MiB": `["` + strings.Repeat("a", 8<<20) + `"]`,
+		"a number alone of 1 MB": strings.Repeat("1", 1_000_000), "a long key": `{"` + strings.Repeat("k", 500_000) + `":1}`, "many items": "[" + repeatedInput("{}", 100_000) + "]",
 	}
 }

@@ -65,7 +65,7 @@ func TestInputsAtTheirLimits(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := &sender{T: t, product: p, client: &http.Client{Timeout: answerWithin, Transport: &http.Transport{MaxIdleConnsPerHost: inputWidth}}}
+	s := &sender{T: t, abusedProduct: p, client: &http.Client{Timeout: answerWithin, Transport: &http.Transport{MaxIdleConnsPerHost: inputWidth}}}
 	s.prepare(ctx)
 	inputs := s.document(ctx).inputs(s.known, inputsType)
 	if len(inputs) < 500 {
@@ -97,7 +97,7 @@ func TestInputsAtTheirLimits(t *testing.T) {
 // sender sends inputs and judges the answers.
 type sender struct {
 	*testing.T
-	*product
+	*abusedProduct
 
 	client   *http.Client
 	token    string
@@ -134,7 +134,7 @@ func (s *sender) prepare(ctx context.Context) {
 	if err := s.stack.Client.Create(ctx, eventType); err != nil {
 		s.Fatal(err)
 	}
-	hook := newWebhook(inputsSpace, "orders", s.neighbour.endpoint.URL("/inputs"))
+	hook := newProductWebhook(inputsSpace, "orders", s.neighbour.endpoint.URL("/inputs"))
 	if err := s.declare(ctx, hook); err != nil {
 		s.Fatal(err)
 	}
@@ -176,10 +176,10 @@ func fullBatch() input {
 }
 
 // document is the one that the gateway serves.
-func (s *sender) document(ctx context.Context) *openDocument {
+func (s *sender) document(ctx context.Context) *openAPIDocument {
 	s.Helper()
 	_, text, err := s.ask(ctx, input{method: http.MethodGet, path: "/openapi.json"})
-	var document openDocument
+	var document openAPIDocument
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &document)
 	}

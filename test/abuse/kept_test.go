@@ -41,7 +41,7 @@ func retentionLimits() []string {
 func declareKeepers(s *scene) {
 	var hooks []*v1alpha1.Webhook
 	for i := range keptWebhooks {
-		hook := newWebhook(s.namespace, fmt.Sprint("keeps-", i), s.endpoint(i, receiver.Step{Status: 500}).URL("/"))
+		hook := newProductWebhook(s.namespace, fmt.Sprint("keeps-", i), s.endpoint(i, receiver.Step{Status: 500}).URL("/"))
 		month := &metav1.Duration{Duration: 720 * time.Hour}
 		hook.Spec.Retention = &v1alpha1.Retention{Failed: month, Succeeded: month, MaxCount: new(int32(10_000))}
 		hook.Spec.RetryPolicy = &v1alpha1.RetryPolicy{Delays: &[]metav1.Duration{}}
@@ -58,7 +58,7 @@ func publishToKeepers(a *attacker) {
 }
 
 // littleKept says that the namespace has no more bytes than it may, in the end.
-func (s *scene) littleKept(found report) {
+func (s *scene) littleKept(found attackReport) {
 	s.answersBelow500(found)
 	sent := found.Answers["202"] * keptWebhooks * keptPayload
 	if sent < keptBytes*5/4 {

@@ -31,7 +31,7 @@ const (
 // arrangeLive makes callers, and a webhook whose deliveries fail and are stored.
 func arrangeLive(s *scene) {
 	r := s.endpoint(0, receiver.Step{Status: 500})
-	s.try(s.declare(s.ctx, newWebhook(s.namespace, "followed", r.URL("/"))))
+	s.try(s.declare(s.ctx, newProductWebhook(s.namespace, "followed", r.URL("/"))))
 	s.Cleanup(s.dropWebhooks)
 	s.token("publisher", "bbmcp-publisher")
 	for i := range liveAccounts {
@@ -71,7 +71,7 @@ func (a *attacker) follow(path, token string) {
 }
 
 // someRefused expects that the attacker was let follow, and not as often as it likes.
-func (s *scene) someRefused(found report) {
+func (s *scene) someRefused(found attackReport) {
 	if found.Answers["page 200"] == 0 || found.Answers["page 429"] == 0 {
 		s.Errorf("answers of live pages: %v", found.Answers)
 	}

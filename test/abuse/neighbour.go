@@ -54,8 +54,8 @@ type neighbour struct {
 	changed chan struct{}        // closed and replaced when something arrives
 }
 
-// notice is what the neighbour notices of something.
-type notice struct {
+// neighbourNotice is what the neighbour notices of something.
+type neighbourNotice struct {
 	sent, lost, refused int
 	// prompt is how many percent of what is not stored first were delivered by the
 	// first attempt, within the answer.
@@ -91,11 +91,11 @@ func (n *neighbour) note(one receiver.Received) {
 	}
 }
 
-// eventID is the id of the neighbour's event of this number.
-func eventID(number int) string { return fmt.Sprint("evt_neighbour_", number) }
+// neighbourEventID is the id of the neighbour's event of this number.
+func neighbourEventID(number int) string { return fmt.Sprint("evt_neighbour_", number) }
 
-// event is one of the neighbour's.
-type event struct {
+// neighbourEvent is one of the neighbour's.
+type neighbourEvent struct {
 	id       string
 	due      time.Time
 	stored   bool
@@ -105,14 +105,14 @@ type event struct {
 }
 
 // publish sends events for a while and returns what came of them.
-func (n *neighbour) publish(ctx context.Context, during time.Duration) notice {
-	events := make([]*event, int(during.Seconds()*neighbourRate))
+func (n *neighbour) publish(ctx context.Context, during time.Duration) neighbourNotice {
+	events := make([]*neighbourEvent, int(during.Seconds()*neighbourRate))
 	var publishers sync.WaitGroup
 	began := time.Now()
 	for i := range events {
 		n.published++
-		one := &event{
-			id: eventID(n.published), due: began.Add(time.Duration(i) * time.Second / neighbourRate),
+		one := &neighbourEvent{
+			id: neighbourEventID(n.published), due: began.Add(time.Duration(i) * time.Second / neighbourRate),
 			stored: i%storedEach == 0,
 		}
 		events[i] = one
@@ -127,13 +127,13 @@ func (n *neighbour) publish(ctx context.Context, during time.Duration) notice {
 }
 
 // send publishes one event and notes what was answered.
-func (n *neighbour) send(ctx context.Context, one *event, token string) {
+func (n *neighbour) send(ctx context.Context, one *neighbourEvent, token string) {
 	one.refusal = n.ask(ctx, one, token)
 	one.answered = time.Now()
 }
 
 // ask says why an event was refused.
-func (n *neighbour) ask(ctx context.Context, one *event, token string) string {
+func (n *neighbour) ask(ctx context.Context, one *neighbourEvent, token string) string {
 	body := fmt.Sprintf(`{"event":"context.created","id":%q,"data":%s}`, one.id, createdData)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, n.gateway()+"/v1/events", bytes.NewReader([]byte(body)))
 	if err != nil {
@@ -162,8 +162,8 @@ func (n *neighbour) ask(ctx context.Context, one *event, token string) string {
 }
 
 // judge waits for what was accepted and sums up.
-func (n *neighbour) judge(ctx context.Context, events []*event) notice {
-	found := notice{sent: len(events)}
+func (n *neighbour) judge(ctx context.Context, events []*neighbourEvent) neighbourNotice {
+	found := neighbourNotice{sent: len(events)}
 	ctx, cancel := context.WithTimeout(ctx, arriveWithin)
 	defer cancel()
 	took, direct, prompt := map[bool][]time.Duration{}, 0, 0
@@ -191,7 +191,7 @@ func (n *neighbour) judge(ctx context.Context, events []*event) notice {
 		took[one.stored] = append(took[one.stored], at.Sub(one.due))
 	}
 	found.prompt = 100 * prompt / max(direct, 1)
-	found.direct, found.stored = percentile(took[false], 99), percentile(took[true], 99)
+	found.direct, found.stored = noticePercentile(took[false], 99), noticePercentile(took[true], 99)
 	return found
 }
 
@@ -213,8 +213,8 @@ func (n *neighbour) wait(ctx context.Context, id string) (time.Time, bool) {
 	}
 }
 
-// percentile is the smallest of times that so many percent do not exceed.
-func percentile(times []time.Duration, p int) time.Duration {
+// noticePercentile is the smallest of times that so many percent do not exceed.
+func noticePercentile(times []time.Duration, p int) time.Duration {
 	if len(times) == 0 {
 		return 0
 	}
@@ -222,10 +222,10 @@ func percentile(times []time.Duration, p int) time.Duration {
 	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }
 
-// sum puts windows together: what is counted is added up; of times the median of
+// sumNotices puts windows together: what is counted is added up; of times the median of
 // those windows counts in which others took the least CPU, so many as count.
-func sum(windows []notice, counted int) notice {
-	all := notice{prompt: 100}
+func sumNotices(windows []neighbourNotice, counted int) neighbourNotice {
+	all := neighbourNotice{prompt: 100}
 	for _, one := range windows {
 		all.sent += one.sent
 		all.lost += one.lost
@@ -234,12 +234,12 @@ func sum(windows []notice, counted int) notice {
 		all.firstRefusal = max(all.firstRefusal, one.firstRefusal)
 		all.firstLost = max(all.firstLost, one.firstLost)
 	}
-	calm := slices.SortedFunc(slices.Values(windows), func(a, b notice) int { return cmp.Compare(a.others, b.others) })
+	calm := slices.SortedFunc(slices.Values(windows), func(a, b neighbourNotice) int { return cmp.Compare(a.others, b.others) })
 	var direct, stored []time.Duration
 	for _, one := range calm[:min(len(calm), counted)] {
 		direct, stored = append(direct, one.direct), append(stored, one.stored)
 		all.others = max(all.others, one.others)
 	}
-	all.direct, all.stored = percentile(direct, 50), percentile(stored, 50)
+	all.direct, all.stored = noticePercentile(direct, 50), noticePercentile(stored, 50)
 	return all
 }

@@ -30,7 +30,7 @@ const (
 )
 
 // cheaper says that an answer to the attacker takes no more of the gateway's CPU.
-func (s *scene) cheaper(found report, most time.Duration) {
+func (s *scene) cheaper(found attackReport, most time.Duration) {
 	s.Helper()
 	gateway := s.figures.processes[0]
 	if gateway.ended != "" || found.total() == 0 {
@@ -137,7 +137,7 @@ func (a *attacker) publishAs(i int, eventType, data string) {
 	a.do(c)
 }
 
-func (s *scene) cheapNumbers(found report) {
+func (s *scene) cheapNumbers(found attackReport) {
 	s.answersBelow500(found)
 	s.cheaper(found, 100*time.Millisecond)
 }
@@ -183,7 +183,7 @@ func publishValues(a *attacker) {
 	a.pace(inputsPerSecond, inputsAtATime, func(i int) { a.publishAs(i/len(data), valuesType, data[i%len(data)]) })
 }
 
-func (s *scene) cheapValues(found report) {
+func (s *scene) cheapValues(found attackReport) {
 	s.answersBelow500(found)
 	s.cheaper(found, 400*time.Millisecond)
 }

@@ -37,7 +37,7 @@ func nestedPayloads() []string {
 }
 
 func createNested(s *scene) {
-	hook := newWebhook(s.namespace, "held", "http://127.1.0.1:9/")
+	hook := newProductWebhook(s.namespace, "held", "http://127.1.0.1:9/")
 	hook.Spec.Suspend = true
 	s.try(s.declare(s.ctx, hook))
 	for i, payload := range nestedPayloads() {
@@ -82,7 +82,7 @@ func readNested(a *attacker) {
 	})
 }
 
-func (s *scene) cheapPages(found report) {
+func (s *scene) cheapPages(found attackReport) {
 	const largest = 4 << 20
 	s.answersBelow500(found)
 	s.cheaper(found, 50*time.Millisecond)

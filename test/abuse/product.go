@@ -40,13 +40,13 @@ const (
 	becomesReady = 30 * time.Second
 )
 
-// product is what is attacked: all of it, and the neighbour.
-type product struct {
+// abusedProduct is what is attacked: all of it, and the neighbour.
+type abusedProduct struct {
 	stack     *stack.Stack
 	manager   *stack.Manager
 	gateway   *stack.Gateway
 	neighbour *neighbour
-	watched   []*watched
+	watched   []*watchedProcess
 	groups    *cgroups // nil: there are none
 
 	gatewayArgs []string
@@ -69,15 +69,15 @@ type productOptions struct {
 }
 
 // startProduct starts everything. The caller calls stop.
-func startProduct(ctx context.Context, o productOptions) (*product, error) {
-	p := &product{limits: map[string]int64{}, gatewayArgs: o.gatewayArgs}
+func startProduct(ctx context.Context, o productOptions) (*abusedProduct, error) {
+	p := &abusedProduct{limits: map[string]int64{}, gatewayArgs: o.gatewayArgs}
 	if err := p.start(ctx, o); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
 	return p, nil
 }
 
-func (p *product) start(ctx context.Context, o productOptions) (err error) {
+func (p *abusedProduct) start(ctx context.Context, o productOptions) (err error) {
 	if p.groups, err = newCgroups(); err != nil {
 		if os.Getenv("CI") == "true" {
 			return fmt.Errorf("no cgroup can be made to hold processes in their memory limits: %w", err)
@@ -85,7 +85,7 @@ func (p *product) start(ctx context.Context, o productOptions) (err error) {
 		o.say("!!! NO CGROUPS: processes are only compared with their memory limits, not held in them: %v", err)
 		p.groups = nil
 	}
-	spaces, err := writeNamespaces(append([]string{neighbourSpace}, o.namespaces...))
+	spaces, err := writeProductNamespaces(append([]string{neighbourSpace}, o.namespaces...))
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (p *product) start(ctx context.Context, o productOptions) (err error) {
 	}
 	gateway := stack.GatewayOptions{Supervise: true, Args: o.gatewayArgs}
 	if o.tls {
-		if p.secured, err = secure(p.stack.Dir); err != nil {
+		if p.secured, err = newSecured(p.stack.Dir); err != nil {
 			return err
 		}
 		gateway.TLS = p.secured.gateway
@@ -122,7 +122,7 @@ func (p *product) start(ctx context.Context, o productOptions) (err error) {
 
 // confine holds a process in its limit: in a group of its own, or by telling Go's
 // collector of it where there are no groups.
-func (p *product) confine(process string, limit int64, command *exec.Cmd) error {
+func (p *abusedProduct) confine(process string, limit int64, command *exec.Cmd) error {
 	p.mu.Lock()
 	p.limits[process] = limit
 	p.mu.Unlock()
@@ -137,7 +137,7 @@ func (p *product) confine(process string, limit int64, command *exec.Cmd) error 
 }
 
 // watch makes a list of the processes, by what users call them.
-func (p *product) watch() {
+func (p *abusedProduct) watch() {
 	limitOf := func(like, notLike string) int64 {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -148,7 +148,7 @@ func (p *product) watch() {
 		}
 		return 0
 	}
-	p.watched = []*watched{
+	p.watched = []*watchedProcess{
 		{name: "gateway", limit: limitOf("gateway", "dispatcher"), process: func() *childprocess.Process { return p.gateway.Process }},
 		{name: "its dispatcher", limit: limitOf("gateway", ""), process: func() *childprocess.Process { return p.gateway.Dispatcher() }},
 		{name: "manager", limit: limitOf("manager", "dispatcher"), process: func() *childprocess.Process { return p.manager.Process }},
@@ -157,7 +157,7 @@ func (p *product) watch() {
 }
 
 // startNeighbour lets the neighbour declare its webhook and publish its first events.
-func (p *product) startNeighbour(ctx context.Context) (err error) {
+func (p *abusedProduct) startNeighbour(ctx context.Context) (err error) {
 	if p.neighbour, err = newNeighbour(p.secured.roots()); err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (p *product) startNeighbour(ctx context.Context) (err error) {
 	if p.neighbour.token, err = p.stack.Token(ctx, neighbourSpace, "publisher", []string{"bbmcp-publisher"}); err != nil {
 		return err
 	}
-	hook := newWebhook(neighbourSpace, "healthy", p.neighbour.endpoint.URL("/healthy"))
+	hook := newProductWebhook(neighbourSpace, "healthy", p.neighbour.endpoint.URL("/healthy"))
 	if err := p.declare(ctx, hook); err != nil {
 		return err
 	}
@@ -179,15 +179,15 @@ func (p *product) startNeighbour(ctx context.Context) (err error) {
 	})
 }
 
-func newWebhook(namespace, name, url string) *v1alpha1.Webhook {
+func newProductWebhook(namespace, name, url string) *v1alpha1.Webhook {
 	return &v1alpha1.Webhook{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec:       v1alpha1.WebhookSpec{URL: url, Events: []string{"*"}},
 	}
 }
 
-// writeNamespaces writes a manifest of namespaces: the chart's Roles may be in them.
-func writeNamespaces(names []string) (file string, err error) {
+// writeProductNamespaces writes a manifest of namespaces: the chart's Roles may be in them.
+func writeProductNamespaces(names []string) (file string, err error) {
 	f, err := os.CreateTemp("", "bbmcp-*.yaml")
 	if err != nil {
 		return "", err
@@ -201,7 +201,7 @@ func writeNamespaces(names []string) (file string, err error) {
 }
 
 // dropPolicies deletes all admission policies and their bindings.
-func (p *product) dropPolicies(ctx context.Context) error {
+func (p *abusedProduct) dropPolicies(ctx context.Context) error {
 	return errors.Join(
 		p.stack.Client.DeleteAllOf(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}),
 		p.stack.Client.DeleteAllOf(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{}),
@@ -209,7 +209,7 @@ func (p *product) dropPolicies(ctx context.Context) error {
 }
 
 // declare makes webhooks and waits until they are Ready.
-func (p *product) declare(ctx context.Context, hooks ...*v1alpha1.Webhook) error {
+func (p *abusedProduct) declare(ctx context.Context, hooks ...*v1alpha1.Webhook) error {
 	err := inParallel(8, len(hooks), func(i int) error { return p.stack.Client.Create(ctx, hooks[i]) })
 	if err != nil {
 		return fmt.Errorf("declare a webhook: %w", err)
@@ -227,7 +227,7 @@ func (p *product) declare(ctx context.Context, hooks ...*v1alpha1.Webhook) error
 }
 
 // settle waits until the processes have little to do, at most a while.
-func (p *product) settle(ctx context.Context) {
+func (p *abusedProduct) settle(ctx context.Context) {
 	const idle, look, most = 0.15, 250 * time.Millisecond, 40
 	for range most {
 		before := p.cpu()
@@ -245,8 +245,8 @@ func (p *product) settle(ctx context.Context) {
 // notice lets the neighbour publish for so many windows, and until the attack is
 // finished, and says what it noticed. attacker is the process id of who attacks
 // meanwhile; 0: nobody does.
-func (p *product) notice(ctx context.Context, windows int, window time.Duration, attacker int, finished func() bool) notice {
-	var all []notice
+func (p *abusedProduct) notice(ctx context.Context, windows int, window time.Duration, attacker int, finished func() bool) neighbourNotice {
+	var all []neighbourNotice
 	for calmOnes := 0; calmOnes < windows && len(all) < 2*windows || !finished(); {
 		before, began := p.others(attacker), time.Now()
 		one := p.neighbour.publish(ctx, window)
@@ -256,12 +256,12 @@ func (p *product) notice(ctx context.Context, windows int, window time.Duration,
 		}
 		all = append(all, one)
 	}
-	return sum(all, windows)
+	return sumNotices(all, windows)
 }
 
 // others is the CPU time that everybody else took who is not part of the test.
-func (p *product) others(attacker int) time.Duration {
-	busy, err := procstat.Busy()
+func (p *abusedProduct) others(attacker int) time.Duration {
+	busy, err := procstat.BusyCPU()
 	if err != nil {
 		return 0
 	}
@@ -275,7 +275,7 @@ func (p *product) others(attacker int) time.Duration {
 }
 
 // planeCPU is what API server and etcd took.
-func (p *product) planeCPU() (all time.Duration) {
+func (p *abusedProduct) planeCPU() (all time.Duration) {
 	plane := p.stack.ControlPlane.PIDs()
 	for _, pid := range []int{plane.APIServer, plane.Etcd} {
 		took, _ := procstat.CPU(pid) // they do not end before us
@@ -284,7 +284,7 @@ func (p *product) planeCPU() (all time.Duration) {
 	return all
 }
 
-func (p *product) cpu() (all time.Duration) {
+func (p *abusedProduct) cpu() (all time.Duration) {
 	for _, w := range p.watched {
 		took, _ := procstat.CPU(w.process().PID()) // one that has ended takes none
 		all += took
@@ -293,7 +293,7 @@ func (p *product) cpu() (all time.Duration) {
 }
 
 // revive starts again what an attack has ended, for the cases after it.
-func (p *product) revive(ctx context.Context) error {
+func (p *abusedProduct) revive(ctx context.Context) error {
 	if !p.gateway.Process.Running() {
 		if err := p.gateway.Restart(ctx); err != nil {
 			return err
@@ -305,7 +305,7 @@ func (p *product) revive(ctx context.Context) error {
 	return nil
 }
 
-func (p *product) poll(ctx context.Context, what string, done func() (bool, error)) error {
+func (p *abusedProduct) poll(ctx context.Context, what string, done func() (bool, error)) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, pollEvery, becomesReady, true, func(context.Context) (ok bool, _ error) {
 		ok, last = done()
@@ -318,7 +318,7 @@ func (p *product) poll(ctx context.Context, what string, done func() (bool, erro
 }
 
 // stop ends everything and keeps the logs if somebody wants them.
-func (p *product) stop() error {
+func (p *abusedProduct) stop() error {
 	if p.gateway != nil {
 		p.gateway.Kill()
 	}

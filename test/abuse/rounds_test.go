@@ -89,7 +89,7 @@ func run(t *testing.T, options productOptions, attacks []attack) {
 			judgeMeasured(t, &median)
 		})
 	}
-	t.Logf("medians of %d rounds\n%s", n, table(all))
+	t.Logf("medians of %d rounds\n%s", n, figuresTable(all))
 }
 
 // runOnce runs attacks against one product and returns what each has shown, once it
@@ -102,7 +102,7 @@ func runOnce(t *testing.T, options productOptions, attacks []attack, round bool)
 		t.Fatal(err)
 	}
 	defer func() {
-		t.Log("\n" + table(all))
+		t.Log("\n" + figuresTable(all))
 		if err := p.stop(); err != nil {
 			t.Error(err)
 		}
@@ -129,10 +129,10 @@ func runOnce(t *testing.T, options productOptions, attacks []attack, round bool)
 
 // runAttack runs one attack and returns what it has shown; nothing by -run, or where
 // it has failed.
-func runAttack(t *testing.T, p *product, one attack, name, namespace string, windows int) (found []figures) {
+func runAttack(t *testing.T, p *abusedProduct, one attack, name, namespace string, windows int) (found []figures) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
-		s := &scene{T: t, product: p, ctx: t.Context(), namespace: namespace, windows: windows, tokens: map[string]string{}, given: map[string]string{}}
+		s := &scene{T: t, abusedProduct: p, ctx: t.Context(), namespace: namespace, windows: windows, tokens: map[string]string{}, given: map[string]string{}}
 		s.figures = &figures{name: one.name}
 		s.run(one)
 		found = append(found, *s.figures)
@@ -209,7 +209,7 @@ func judgeMeasured(t *testing.T, f *figures) {
 // counted the sum, and what holds for any round.
 func medianOf(found []figures) figures {
 	all := figures{name: found[0].name, cores: found[0].cores}
-	all.without, all.with = medianNotice(found, func(f figures) notice { return f.without }), medianNotice(found, func(f figures) notice { return f.with })
+	all.without, all.with = medianNotice(found, func(f figures) neighbourNotice { return f.without }), medianNotice(found, func(f figures) neighbourNotice { return f.with })
 	all.plane = middle(found, func(f figures) float64 { return f.plane })
 	for i := range found[0].processes {
 		one := usage{limit: found[0].processes[i].limit}
@@ -231,7 +231,7 @@ func medianOf(found []figures) figures {
 	return all
 }
 
-func medianNotice(found []figures, of func(figures) notice) (all notice) {
+func medianNotice(found []figures, of func(figures) neighbourNotice) (all neighbourNotice) {
 	for _, f := range found {
 		one := of(f)
 		all.sent, all.lost, all.refused = all.sent+one.sent, all.lost+one.lost, all.refused+one.refused
@@ -256,7 +256,7 @@ func middle[T int | int64 | float64 | time.Duration](found []figures, of func(fi
 func TestMedians(t *testing.T) {
 	round := func(direct time.Duration, lost int, cores float64) figures {
 		return figures{
-			name: "a", with: notice{sent: 10, lost: lost, prompt: 100, direct: direct}, extra: []string{"seen"},
+			name: "a", with: neighbourNotice{sent: 10, lost: lost, prompt: 100, direct: direct}, extra: []string{"seen"},
 			processes: []usage{{limit: 9, peak: int64(direct), cores: cores}},
 		}
 	}
@@ -276,8 +276,8 @@ func TestMisses(t *testing.T) {
 	within := func() figures {
 		return figures{
 			name: "a", cores: 1, processes: []usage{{cores: 1}, {cores: 9}},
-			without: notice{prompt: 100, direct: 30 * time.Millisecond, stored: 10 * time.Millisecond},
-			with:    notice{prompt: leastPrompt, direct: 90 * time.Millisecond, stored: 60 * time.Millisecond},
+			without: neighbourNotice{prompt: 100, direct: 30 * time.Millisecond, stored: 10 * time.Millisecond},
+			with:    neighbourNotice{prompt: leastPrompt, direct: 90 * time.Millisecond, stored: 60 * time.Millisecond},
 		}
 	}
 	for name, c := range map[string]struct {

@@ -19,8 +19,8 @@ type secured struct {
 	authority *receiver.Authority
 }
 
-// secure writes a certificate for a gateway on this machine.
-func secure(folder string) (*secured, error) {
+// newSecured writes a certificate for a gateway on this machine.
+func newSecured(folder string) (*secured, error) {
 	authority, err := receiver.NewAuthority()
 	if err != nil {
 		return nil, err

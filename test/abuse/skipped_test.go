@@ -36,12 +36,12 @@ func skippedAttacks() []attack {
 // is gone: they get disabled.
 func declareSkipped(s *scene) {
 	const full = 500 // as backlogLimits say
-	held := newWebhook(s.namespace, "held", "http://127.1.0.1:9/")
+	held := newProductWebhook(s.namespace, "held", "http://127.1.0.1:9/")
 	held.Spec.Suspend = true
 	hooks := []*v1alpha1.Webhook{held}
 	gone := s.endpoint(1, receiver.Step{Status: http.StatusGone})
 	for i := range skippedWebhooks - 1 {
-		hooks = append(hooks, newWebhook(s.namespace, fmt.Sprint("gone-", i), gone.URL("/")))
+		hooks = append(hooks, newProductWebhook(s.namespace, fmt.Sprint("gone-", i), gone.URL("/")))
 	}
 	s.try(s.declare(s.ctx, hooks...))
 	s.try(inParallel(8, full, func(i int) error {
@@ -66,7 +66,7 @@ func (s *scene) countWrites() {
 
 // fewReports says that webhooks that are skipped thousands of times cost a few writes a
 // minute, and that their status counts it.
-func (s *scene) fewReports(found report) {
+func (s *scene) fewReports(found attackReport) {
 	s.someAnswers(found)
 	took := time.Since(s.before.at)
 	reports, statuses := s.writesOfSkips()

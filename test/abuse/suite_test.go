@@ -37,7 +37,7 @@ type attack struct {
 	// meanwhile is what else is done and must hold during the attack; nil: nothing.
 	meanwhile func(*scene)
 	// after is what else must hold after it; nil: nothing.
-	after func(*scene, report)
+	after func(*scene, attackReport)
 	// cores is how many the gateway may take meanwhile, on average; 0: that is not
 	// judged, as it does what it is for.
 	cores float64
@@ -46,7 +46,7 @@ type attack struct {
 // scene is one case under way.
 type scene struct {
 	*testing.T
-	*product
+	*abusedProduct
 
 	ctx       context.Context
 	namespace string // the attacker's
@@ -199,8 +199,8 @@ func (s *scene) run(one attack) {
 }
 
 // place is what the attacker of this case knows.
-func (s *scene) place() place {
-	return place{
+func (s *scene) place() attackerPlace {
+	return attackerPlace{
 		Gateway: s.gateway.URL, Host: s.gateway.Host(), APIServer: s.stack.ControlPlane.APIServerURL(), CA: s.stack.ControlPlane.CAData(), GatewayCA: s.secured.pem(),
 		Namespace: s.namespace, Tokens: s.tokens, Given: s.given, Full: isFull(),
 	}
@@ -242,13 +242,13 @@ func (s *scene) figure(format string, args ...any) {
 // asked is how often the API server was asked for something so far.
 func (s *scene) asked(labels ...string) float64 {
 	s.Helper()
-	samples, err := s.stack.APIServerSamples(s.ctx)
+	samples, err := s.stack.ScrapeAPIServer(s.ctx)
 	s.try(err)
 	return samples.Sum("apiserver_request_total", labels...)
 }
 
 // answersBelow says that no answer of the gateway is a server's error.
-func (s *scene) answersBelow500(found report) {
+func (s *scene) answersBelow500(found attackReport) {
 	s.Helper()
 	for key, n := range found.Answers {
 		if strings.HasPrefix(key, "5") && key != "503" || key == "no answer" {
@@ -260,13 +260,13 @@ func (s *scene) answersBelow500(found report) {
 	}
 }
 
-func (s *scene) someAnswers(found report) {
+func (s *scene) someAnswers(found attackReport) {
 	s.figure("answers: %v, the longest after %s", found.Answers, found.Longest.Round(time.Millisecond))
 	s.answersBelow500(found)
 }
 
 // onlyRefused says that nothing of the attacker's was taken.
-func (s *scene) onlyRefused(found report) {
+func (s *scene) onlyRefused(found attackReport) {
 	s.figure("answers: %v", found.Answers)
 	if found.total() == 0 {
 		s.Error("the attacker got no answer at all: it has proved nothing")

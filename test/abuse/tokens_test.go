@@ -37,13 +37,13 @@ func (s *scene) newcomers() {
 func (s *scene) newcomersPublish() {
 	var all sync.WaitGroup
 	refused := make([]string, len(s.fresh))
-	events := make([]event, len(s.fresh))
+	events := make([]neighbourEvent, len(s.fresh))
 	tick := time.NewTicker(time.Second / neighbourRate)
 	defer tick.Stop()
 	for i, token := range s.fresh {
 		<-tick.C
 		all.Go(func() {
-			events[i] = event{id: fmt.Sprintf("evt_newcomer_%d_%d", i, time.Now().UnixNano())}
+			events[i] = neighbourEvent{id: fmt.Sprintf("evt_newcomer_%d_%d", i, time.Now().UnixNano())}
 			s.neighbour.send(s.ctx, &events[i], token)
 			refused[i] = events[i].refusal
 		})
@@ -98,7 +98,7 @@ func inventTokens(a *attacker) {
 	})
 }
 
-func (s *scene) fewTokenReviews(found report) {
+func (s *scene) fewTokenReviews(found attackReport) {
 	const most = 150
 	s.onlyRefused(found)
 	s.reviewsBelow(most)
@@ -150,7 +150,7 @@ func askQuestions(a *attacker) {
 	})
 }
 
-func (s *scene) fewAccessReviews(found report) {
+func (s *scene) fewAccessReviews(found attackReport) {
 	const most = 150
 	s.onlyRefused(found)
 	s.reviewsBelow(most)

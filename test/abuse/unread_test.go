@@ -24,7 +24,7 @@ const largeDeliveries = 20
 // arrangePages lets the attacker read something that is large.
 func arrangePages(s *scene) {
 	s.token("viewer", "bbmcp-viewer", "bbmcp-delivery-viewer")
-	hook := newWebhook(s.namespace, "held", "http://127.1.0.1:9/")
+	hook := newProductWebhook(s.namespace, "held", "http://127.1.0.1:9/")
 	hook.Spec.Suspend = true
 	s.try(s.declare(s.ctx, hook))
 	for i := range largeDeliveries {
@@ -70,7 +70,7 @@ func readNothing(a *attacker) {
 	all.Wait()
 }
 
-func (s *scene) gotConnections(found report) {
+func (s *scene) gotConnections(found attackReport) {
 	if found.Answers["connected"] < 100 {
 		s.Errorf("only %d connections were made", found.Answers["connected"])
 	}

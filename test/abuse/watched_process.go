@@ -11,8 +11,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/procstat"
 )
 
-// watched is a process of the product.
-type watched struct {
+// watchedProcess is a process of the product.
+type watchedProcess struct {
 	name    string
 	limit   int64 // of memory, in bytes
 	process func() *childprocess.Process
@@ -34,7 +34,7 @@ type usage struct {
 }
 
 // begin forgets peaks of before.
-func (w *watched) begin() error {
+func (w *watchedProcess) begin() error {
 	w.began, w.since = w.process(), time.Now()
 	var err error
 	if w.cpu, err = procstat.CPU(w.began.PID()); err != nil {
@@ -49,7 +49,7 @@ func (w *watched) begin() error {
 }
 
 // end says what was used since begin.
-func (w *watched) end() usage {
+func (w *watchedProcess) end() usage {
 	used := usage{limit: w.limit}
 	if !w.began.Running() {
 		used.ended = fmt.Sprintf("it ended (%v)\n%s", w.began.Err(), w.began.LogTail())

@@ -45,8 +45,8 @@ type Rule struct {
 
 // Install makes the API server ask and returns once it does. remove ends that, and
 // returns once the API server asks no more.
-func (s *Server) Install(ctx context.Context, c client.Client, rule Rule) (remove func(context.Context) error, err error) {
-	configuration := s.configuration(rule)
+func (s *ReviewServer) Install(ctx context.Context, c client.Client, rule Rule) (remove func(context.Context) error, err error) {
+	configuration := s.installedConfiguration(rule)
 	if err := c.Create(ctx, configuration); err != nil {
 		return nil, fmt.Errorf("install admission webhook: %w", err)
 	}
@@ -54,14 +54,14 @@ func (s *Server) Install(ctx context.Context, c client.Client, rule Rule) (remov
 		if err := client.IgnoreNotFound(c.Delete(ctx, configuration)); err != nil {
 			return fmt.Errorf("remove admission webhook: %w", err)
 		}
-		return s.await(ctx, c, rule.Namespace, false)
+		return s.awaitInstalled(ctx, c, rule.Namespace, false)
 	}
-	return remove, s.await(ctx, c, rule.Namespace, true)
+	return remove, s.awaitInstalled(ctx, c, rule.Namespace, true)
 }
 
-// configuration has a second webhook that the first one's verdicts do not matter
+// installedConfiguration has a second webhook that the first one's verdicts do not matter
 // to: by that it is seen whether the API server knows both.
-func (s *Server) configuration(rule Rule) *admissionregistrationv1.ValidatingWebhookConfiguration {
+func (s *ReviewServer) installedConfiguration(rule Rule) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	name := rule.Namespace + "." + s.Name()
 	policy := admissionregistrationv1.Fail
 	if rule.Ignore {
@@ -109,8 +109,8 @@ func (s *Server) configuration(rule Rule) *admissionregistrationv1.ValidatingWeb
 	}
 }
 
-// await waits until the API server asks about the marker, or does so no more.
-func (s *Server) await(ctx context.Context, c client.Client, namespace string, asks bool) error {
+// awaitInstalled waits until the API server asks about the marker, or does so no more.
+func (s *ReviewServer) awaitInstalled(ctx context.Context, c client.Client, namespace string, asks bool) error {
 	err := wait.PollUntilContextTimeout(ctx, installPoll, installWait, true, func(ctx context.Context) (bool, error) {
 		before := s.markers.Load()
 		marker := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: markerName}}

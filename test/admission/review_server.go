@@ -24,7 +24,7 @@ const (
 	// maxReviewBytes is more than the API server takes of an object, twice.
 	maxReviewBytes = 8 << 20
 	// reviewPath and markerPath are where the API server sends reviews; the second
-	// are of [Server.Install] itself.
+	// are of [ReviewServer.Install] itself.
 	reviewPath, markerPath = "/review", "/marker"
 )
 
@@ -58,8 +58,8 @@ type Verdict struct {
 // Deny is a verdict that refuses with a code and a sentence.
 func Deny(code int32, message string) Verdict { return Verdict{Code: code, Message: message} }
 
-// Server is the webhook. Its methods may be called concurrently.
-type Server struct {
+// ReviewServer is the webhook. Its methods may be called concurrently.
+type ReviewServer struct {
 	server *httptest.Server
 
 	decide  atomic.Pointer[func(Review) Verdict]
@@ -70,14 +70,14 @@ type Server struct {
 }
 
 // Start starts a server on loopback that allows everything. The caller closes it.
-func Start() *Server {
-	s := &Server{}
+func Start() *ReviewServer {
+	s := &ReviewServer{}
 	s.Allow()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+reviewPath, s.review)
 	mux.HandleFunc("POST "+markerPath, func(w http.ResponseWriter, r *http.Request) {
 		s.markers.Add(1)
-		respond(w, r, Verdict{})
+		respondVerdict(w, r, Verdict{})
 	})
 	s.server = httptest.NewUnstartedServer(mux)
 	s.server.EnableHTTP2 = true
@@ -88,26 +88,26 @@ func Start() *Server {
 
 // Close makes the server unreachable: whoever installed it meets connections that
 // are refused.
-func (s *Server) Close() { _ = s.server.Config.Close() }
+func (s *ReviewServer) Close() { _ = s.server.Config.Close() }
 
 // Decide makes f answer every review from now on; it is called concurrently.
-func (s *Server) Decide(f func(Review) Verdict) { s.decide.Store(&f) }
+func (s *ReviewServer) Decide(f func(Review) Verdict) { s.decide.Store(&f) }
 
 // Answer is Decide with one verdict for all.
-func (s *Server) Answer(verdict Verdict) { s.Decide(func(Review) Verdict { return verdict }) }
+func (s *ReviewServer) Answer(verdict Verdict) { s.Decide(func(Review) Verdict { return verdict }) }
 
 // Allow lets everything pass at once from now on.
-func (s *Server) Allow() { s.Answer(Verdict{}) }
+func (s *ReviewServer) Allow() { s.Answer(Verdict{}) }
 
 // Reviews are those that came, in order.
-func (s *Server) Reviews() []Review {
+func (s *ReviewServer) Reviews() []Review {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.reviews)
 }
 
 // Count is how many reviews came of a resource and an operation.
-func (s *Server) Count(resource string, operation admissionv1.Operation) (n int) {
+func (s *ReviewServer) Count(resource string, operation admissionv1.Operation) (n int) {
 	for _, review := range s.Reviews() {
 		if review.Resource == resource && review.Operation == operation {
 			n++
@@ -116,8 +116,8 @@ func (s *Server) Count(resource string, operation admissionv1.Operation) (n int)
 	return n
 }
 
-func (s *Server) review(w http.ResponseWriter, r *http.Request) {
-	asked, err := read(r)
+func (s *ReviewServer) review(w http.ResponseWriter, r *http.Request) {
+	asked, err := readReview(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -144,11 +144,11 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request) {
 	case verdict.Broken != 0:
 		http.Error(w, verdict.Message, verdict.Broken)
 	default:
-		answer(w, asked, verdict)
+		answerReview(w, asked, verdict)
 	}
 }
 
-func read(r *http.Request) (*admissionv1.AdmissionRequest, error) {
+func readReview(r *http.Request) (*admissionv1.AdmissionRequest, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxReviewBytes))
 	if err != nil {
 		return nil, err
@@ -163,16 +163,16 @@ func read(r *http.Request) (*admissionv1.AdmissionRequest, error) {
 	return review.Request, nil
 }
 
-func respond(w http.ResponseWriter, r *http.Request, verdict Verdict) {
-	asked, err := read(r)
+func respondVerdict(w http.ResponseWriter, r *http.Request, verdict Verdict) {
+	asked, err := readReview(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	answer(w, asked, verdict)
+	answerReview(w, asked, verdict)
 }
 
-func answer(w http.ResponseWriter, asked *admissionv1.AdmissionRequest, verdict Verdict) {
+func answerReview(w http.ResponseWriter, asked *admissionv1.AdmissionRequest, verdict Verdict) {
 	review := admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
 		Response: &admissionv1.AdmissionResponse{UID: asked.UID, Allowed: verdict.Code == 0},
@@ -185,6 +185,6 @@ func answer(w http.ResponseWriter, asked *admissionv1.AdmissionRequest, verdict 
 }
 
 // Name is that of the webhook, as the API server tells it to who was denied.
-func (s *Server) Name() string {
+func (s *ReviewServer) Name() string {
 	return "policy-" + strings.NewReplacer(":", "-", ".", "-").Replace(s.server.Listener.Addr().String()) + ".example.com"
 }

@@ -93,11 +93,11 @@ func (c *cluster) holds(t *testing.T, all []*unstructured.Unstructured, there bo
 		err := c.client.Get(t.Context(), client.ObjectKeyFromObject(object), found)
 		switch {
 		case there && err != nil:
-			t.Errorf("%s: %v", Key(object), err)
+			t.Errorf("%s: %v", ObjectKey(object), err)
 		case !there && err == nil && found.GetDeletionTimestamp() == nil:
-			t.Errorf("%s is still there", Key(object))
+			t.Errorf("%s is still there", ObjectKey(object))
 		case !there && err != nil && !apierrors.IsNotFound(err):
-			t.Errorf("%s: %v", Key(object), err)
+			t.Errorf("%s: %v", ObjectKey(object), err)
 		}
 	}
 }
@@ -277,7 +277,7 @@ func TestAdmissionPolicyRefusesOtherHosts(t *testing.T) {
 		return o.GetKind() == "EventType" || o.GetNamespace() == namespace
 	}) {
 		if err := c.client.Create(t.Context(), object); err != nil {
-			t.Fatalf("%s: %v", Key(object), err)
+			t.Fatalf("%s: %v", ObjectKey(object), err)
 		}
 	}
 	c.run(t, nil, "kubectl", "wait", "--for=condition=Established", "crd/webhooks.bbmcp.quietstack.com", "--timeout=30s")

@@ -70,7 +70,7 @@ func TestHelmUpgradesFromAnEarlierReleaseInEveryWay(t *testing.T) {
 // the first installation, are the release's own later.
 func (c *cluster) released(t *testing.T, helm string, way []string, want []*unstructured.Unstructured) {
 	t.Helper()
-	objects, err := Decode(strings.NewReader(c.run(t, nil, helm, "get", "manifest", "bbmcp", "--namespace="+namespace)))
+	objects, err := DecodeObjects(strings.NewReader(c.run(t, nil, helm, "get", "manifest", "bbmcp", "--namespace="+namespace)))
 	if err != nil {
 		t.Fatal(err)
 	}

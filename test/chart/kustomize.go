@@ -11,7 +11,7 @@ import (
 // Kustomize builds a folder of the tree at root that has a kustomization, as
 // kubectl kustomize does.
 func Kustomize(ctx context.Context, root, folder string) ([]byte, error) {
-	files, err := request{Kustomization: filepath.Join(root, folder)}.ask(ctx, root)
+	files, err := rendererRequest{Kustomization: filepath.Join(root, folder)}.ask(ctx, root)
 	if err != nil {
 		return nil, fmt.Errorf("kustomize %s: %w", folder, err)
 	}

@@ -151,10 +151,10 @@ func TestRolesAndBindingsAgree(t *testing.T) {
 		roles, accounts := map[string]bool{}, map[string]bool{}
 		for _, object := range all {
 			if kind := object.GetKind(); kind == "Role" || kind == "ClusterRole" {
-				roles[Key(object)] = true
+				roles[ObjectKey(object)] = true
 				for _, rule := range as[rbacv1.ClusterRole](t, object).Rules {
 					if slices.Contains(slices.Concat(rule.Verbs, rule.Resources, rule.APIGroups), "*") {
-						t.Errorf("%s has a wildcard: %v", Key(object), rule)
+						t.Errorf("%s has a wildcard: %v", ObjectKey(object), rule)
 					}
 				}
 			}
@@ -174,12 +174,12 @@ func TestRolesAndBindingsAgree(t *testing.T) {
 				namespace = binding.Namespace
 			}
 			if key := binding.RoleRef.Kind + " " + namespace + "/" + binding.RoleRef.Name; !roles[key] {
-				t.Errorf("%s leads to %s, which is not there", Key(object), key)
+				t.Errorf("%s leads to %s, which is not there", ObjectKey(object), key)
 			}
 			for _, subject := range binding.Subjects {
 				isScraper := subject.Name == "prometheus" || strings.HasSuffix(binding.Name, "-scraper")
 				if !accounts[subject.Name] && !isScraper {
-					t.Errorf("%s is for %s, which runs nothing", Key(object), subject.Name)
+					t.Errorf("%s is for %s, which runs nothing", ObjectKey(object), subject.Name)
 				}
 			}
 		}
@@ -197,18 +197,18 @@ func TestObjectsAreNamedAndLabelled(t *testing.T) {
 	eachInstallation(t, func(t *testing.T, all []*unstructured.Unstructured) {
 		seen := map[string]bool{}
 		for _, object := range all {
-			if seen[Key(object)] {
-				t.Errorf("two of %s", Key(object))
+			if seen[ObjectKey(object)] {
+				t.Errorf("two of %s", ObjectKey(object))
 			}
-			seen[Key(object)] = true
+			seen[ObjectKey(object)] = true
 			if (object.GetNamespace() == "") != slices.Contains(clusterScoped, object.GetKind()) {
-				t.Errorf("namespace of %s", Key(object))
+				t.Errorf("namespace of %s", ObjectKey(object))
 			}
 			if len(object.GetName()) > 63 {
-				t.Errorf("the name of %s is too long", Key(object))
+				t.Errorf("the name of %s is too long", ObjectKey(object))
 			}
 			if object.GetLabels()["helm.sh/chart"] == "" {
-				t.Errorf("%s has labels %v", Key(object), object.GetLabels())
+				t.Errorf("%s has labels %v", ObjectKey(object), object.GetLabels())
 			}
 		}
 	})
@@ -218,7 +218,7 @@ func TestLongReleaseNamesAreCut(t *testing.T) {
 	all := render(t, "", Release{Name: strings.Repeat("bbmcp-long-", 4) + "nam", APIVersions: []string{monitoring}}).Objects
 	for _, object := range all {
 		if len(object.GetName()) > 63 {
-			t.Errorf("the name of %s is too long", Key(object))
+			t.Errorf("the name of %s is too long", ObjectKey(object))
 		}
 	}
 }

@@ -43,7 +43,7 @@ func kustomized(t *testing.T, folder string) []*unstructured.Unstructured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := Decode(bytes.NewReader(text))
+	all, err := DecodeObjects(bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func kustomized(t *testing.T, folder string) []*unstructured.Unstructured {
 // find returns the one object with this key.
 func find(t *testing.T, all []*unstructured.Unstructured, key string) *unstructured.Unstructured {
 	t.Helper()
-	at := slices.IndexFunc(all, func(object *unstructured.Unstructured) bool { return Key(object) == key })
+	at := slices.IndexFunc(all, func(object *unstructured.Unstructured) bool { return ObjectKey(object) == key })
 	if at < 0 {
 		t.Fatalf("no %s among %q", key, keys(all))
 	}
@@ -63,7 +63,7 @@ func find(t *testing.T, all []*unstructured.Unstructured, key string) *unstructu
 func keys(all []*unstructured.Unstructured) []string {
 	names := make([]string, 0, len(all))
 	for _, object := range all {
-		names = append(names, Key(object))
+		names = append(names, ObjectKey(object))
 	}
 	return names
 }
@@ -73,7 +73,7 @@ func as[T any](t *testing.T, object *unstructured.Unstructured) T {
 	t.Helper()
 	var typed T
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &typed, true); err != nil {
-		t.Fatalf("%s: %v", Key(object), err)
+		t.Fatalf("%s: %v", ObjectKey(object), err)
 	}
 	return typed
 }

@@ -13,8 +13,8 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// Decode reads the documents of a YAML stream that are not empty.
-func Decode(in io.Reader) ([]*unstructured.Unstructured, error) {
+// DecodeObjects reads the documents of a YAML stream that are not empty.
+func DecodeObjects(in io.Reader) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
 	decoder := utilyaml.NewYAMLOrJSONDecoder(in, 4096)
 	for {
@@ -30,11 +30,11 @@ func Decode(in io.Reader) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// Key says which object it is: "Role bbmcp-system/bbmcp-manager".
-func Key(object *unstructured.Unstructured) string {
+// ObjectKey says which object it is: "Role bbmcp-system/bbmcp-manager".
+func ObjectKey(object *unstructured.Unstructured) string {
 	return fmt.Sprintf("%s %s/%s", object.GetKind(), object.GetNamespace(), object.GetName())
 }
 
 func sortObjects(all []*unstructured.Unstructured) {
-	slices.SortFunc(all, func(a, b *unstructured.Unstructured) int { return strings.Compare(Key(a), Key(b)) })
+	slices.SortFunc(all, func(a, b *unstructured.Unstructured) int { return strings.Compare(ObjectKey(a), ObjectKey(b)) })
 }

@@ -71,13 +71,13 @@ func TestAnotherReleaseHasOtherNames(t *testing.T) {
 	all := render(t, "{crds: {install: false}, eventTypes: {install: false}, rbac: {userRoles: false}}", Release{Name: "hooks", Namespace: "tools"}).Objects
 	for _, object := range all {
 		if !strings.HasPrefix(object.GetName(), "hooks-bbmcp-") {
-			t.Errorf("name of %s", Key(object))
+			t.Errorf("name of %s", ObjectKey(object))
 		}
 		if namespace := object.GetNamespace(); namespace != "" && namespace != "tools" && namespace != "default" {
-			t.Errorf("namespace of %s", Key(object))
+			t.Errorf("namespace of %s", ObjectKey(object))
 		}
 		if text, _ := object.MarshalJSON(); strings.Contains(string(text), "bbmcp-system") {
-			t.Errorf("%s speaks of bbmcp-system", Key(object))
+			t.Errorf("%s speaks of bbmcp-system", ObjectKey(object))
 		}
 	}
 }
@@ -196,7 +196,7 @@ func TestEventTypesAreAHookTheFirstTime(t *testing.T) {
 			}
 			types++
 			if got := object.GetAnnotations()["helm.sh/hook"]; got != c.hook {
-				t.Errorf("%s is a hook %q, want %q", Key(object), got, c.hook)
+				t.Errorf("%s is a hook %q, want %q", ObjectKey(object), got, c.hook)
 			}
 		}
 		if types != 4 {
@@ -336,7 +336,7 @@ func TestMonitorsFindWhatTheyScrape(t *testing.T) {
 	}
 	for _, object := range render(t, "", Release{}).Objects {
 		if strings.HasSuffix(object.GetKind(), "Monitor") || strings.HasSuffix(object.GetName(), "-metrics") {
-			t.Errorf("%s is there without the operator's API", Key(object))
+			t.Errorf("%s is there without the operator's API", ObjectKey(object))
 		}
 	}
 }

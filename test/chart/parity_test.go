@@ -41,7 +41,7 @@ func byKey(t *testing.T, all []*unstructured.Unstructured) map[string]map[string
 	t.Helper()
 	found := map[string]map[string]any{}
 	for _, object := range all {
-		key := Key(object)
+		key := ObjectKey(object)
 		if found[key] != nil {
 			t.Errorf("two of %s", key)
 		}

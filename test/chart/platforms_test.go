@@ -90,7 +90,7 @@ func TestReusedValuesTurnNothingOff(t *testing.T) {
 	off := render(t, "{policies: {deliveries: false}, rbac: {gatewaySigningSecrets: false}, manager: {resources: {requests: {cpu: 1}}}}", Release{Reused: true}).Objects
 	for _, object := range off {
 		if name := object.GetName(); name == "bbmcp-deliveries" || name == "bbmcp-gateway-signing" {
-			t.Errorf("%s was turned off and is there", Key(object))
+			t.Errorf("%s was turned off and is there", ObjectKey(object))
 		}
 	}
 	if limits := podOf(t, off, "manager").Containers[0].Resources.Limits; len(limits) != 0 {

@@ -44,7 +44,7 @@ type Rendered struct {
 
 // Render renders the chart in the tree at root. It refuses what Helm refuses.
 func Render(ctx context.Context, root string, values map[string]any, release Release) (Rendered, error) {
-	r := request{
+	r := rendererRequest{
 		Chart: filepath.Join(root, Folder), Values: values, Kubernetes: kubernetes,
 		Name: release.Name, Namespace: release.Namespace, APIVersions: release.APIVersions, Reused: release.Reused,
 	}
@@ -64,7 +64,7 @@ func Render(ctx context.Context, root string, values map[string]any, release Rel
 		case strings.HasSuffix(name, "NOTES.txt"):
 			out.Notes = files[name]
 		case strings.HasSuffix(name, ".yaml"):
-			found, err := Decode(strings.NewReader(files[name]))
+			found, err := DecodeObjects(strings.NewReader(files[name]))
 			if err != nil {
 				return Rendered{}, fmt.Errorf("render %s: %w", name, err)
 			}

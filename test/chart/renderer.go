@@ -23,8 +23,8 @@ const (
 	program = "bin/render"
 )
 
-// request is what the program reads.
-type request struct {
+// rendererRequest is what the program reads.
+type rendererRequest struct {
 	Kustomization, Chart string
 	Values               map[string]any
 	Name, Namespace      string
@@ -34,13 +34,13 @@ type request struct {
 }
 
 // ask returns the files that the program makes.
-func (r request) ask(ctx context.Context, root string) (map[string]string, error) {
-	if err := build(ctx, root); err != nil {
+func (r rendererRequest) ask(ctx context.Context, root string) (map[string]string, error) {
+	if err := buildRenderer(ctx, root); err != nil {
 		return nil, err
 	}
 	// Go keeps the result of a test until a file changes that the test itself has looked at, not the program.
 	for _, folder := range []string{"charts", "config"} {
-		newest(filepath.Join(root, folder))
+		newestSource(filepath.Join(root, folder))
 	}
 	input, err := json.Marshal(r)
 	if err != nil {
@@ -59,11 +59,11 @@ func (r request) ask(ctx context.Context, root string) (map[string]string, error
 	return files, nil
 }
 
-// build builds the program unless it is newer than what it is built from. It
+// buildRenderer builds the program unless it is newer than what it is built from. It
 // appears at once, so that processes that build at the same time do not mind.
-func build(ctx context.Context, root string) error {
+func buildRenderer(ctx context.Context, root string) error {
 	built, err := os.Stat(filepath.Join(root, program))
-	if err == nil && built.ModTime().After(newest(filepath.Join(root, module))) {
+	if err == nil && built.ModTime().After(newestSource(filepath.Join(root, module))) {
 		return nil
 	}
 	folder, err := filepath.Abs(filepath.Join(root, filepath.Dir(program)))
@@ -88,8 +88,8 @@ func build(ctx context.Context, root string) error {
 	return os.Rename(out, filepath.Join(folder, filepath.Base(program)))
 }
 
-// newest is when a file of a folder last changed.
-func newest(folder string) time.Time {
+// newestSource is when a file of a folder last changed.
+func newestSource(folder string) time.Time {
 	var latest time.Time
 	_ = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

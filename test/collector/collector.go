@@ -106,21 +106,21 @@ func (c *Collector) take(request *coltracepb.ExportTraceServiceRequest, raw []by
 	defer c.mu.Unlock()
 	c.raw = append(c.raw, raw...)
 	for _, resource := range request.GetResourceSpans() {
-		service := texts(resource.GetResource().GetAttributes())["service.name"]
+		service := spanAttributes(resource.GetResource().GetAttributes())["service.name"]
 		for _, scope := range resource.GetScopeSpans() {
 			for _, span := range scope.GetSpans() {
-				c.spans = append(c.spans, read(service, span))
+				c.spans = append(c.spans, readSpan(service, span))
 			}
 		}
 	}
 }
 
-func read(service string, span *tracepb.Span) Span {
+func readSpan(service string, span *tracepb.Span) Span {
 	read := Span{
 		Service: service, Name: span.GetName(), Kind: span.GetKind().String(),
 		TraceID: hex.EncodeToString(span.GetTraceId()), SpanID: hex.EncodeToString(span.GetSpanId()),
 		ParentID: hex.EncodeToString(span.GetParentSpanId()),
-		Failed:   span.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR, Attributes: texts(span.GetAttributes()),
+		Failed:   span.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR, Attributes: spanAttributes(span.GetAttributes()),
 	}
 	for _, link := range span.GetLinks() {
 		read.Links = append(read.Links, hex.EncodeToString(link.GetSpanId()))
@@ -128,7 +128,7 @@ func read(service string, span *tracepb.Span) Span {
 	return read
 }
 
-func texts(attributes []*commonpb.KeyValue) map[string]string {
+func spanAttributes(attributes []*commonpb.KeyValue) map[string]string {
 	all := map[string]string{}
 	for _, attribute := range attributes {
 		switch value := attribute.GetValue().GetValue().(type) {

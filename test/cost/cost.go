@@ -25,9 +25,9 @@ func (m Most) Within(t testing.TB, size int, f func()) {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	before, began := allocated(), threadTime()
+	before, began := allocatedBytes(), threadTime()
 	f()
-	cpu, memory := threadTime()-began, allocated()-before
+	cpu, memory := threadTime()-began, allocatedBytes()-before
 	if most := m.CPU + m.CPUPerByte*time.Duration(size); cpu > most {
 		t.Errorf("%d bytes cost %v of CPU, at most %v may be", size, cpu, most)
 	}
@@ -36,7 +36,7 @@ func (m Most) Within(t testing.TB, size int, f func()) {
 	}
 }
 
-func allocated() uint64 {
+func allocatedBytes() uint64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return stats.TotalAlloc

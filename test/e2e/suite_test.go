@@ -35,7 +35,7 @@ const (
 )
 
 var (
-	node *cluster.Cluster
+	node *cluster.NodeCluster
 	k8s  client.Client
 	said table
 )

@@ -22,7 +22,7 @@ func addrs(texts ...string) []netip.Addr {
 
 func startOK(t *testing.T) *endpoints.Endpoint {
 	t.Helper()
-	return started[*endpoints.Endpoint](t)(endpoints.StartHTTP1(false, func(x *endpoints.Exchange) bool {
+	return started[*endpoints.Endpoint](t)(endpoints.StartHTTP1(false, func(x *endpoints.HTTP1Exchange) bool {
 		if x.Read() {
 			x.Say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 		}

@@ -62,16 +62,16 @@ func Behaviours() []Behaviour {
 		"200 with a body of two MiB":                          "HTTP/1.1 200 OK\r\nContent-Length: 2097152\r\n\r\n" + strings.Repeat("x", 2<<20),
 		"200 with a large body that ends with the connection": "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("x", 2<<20),
 	} {
-		all = append(all, overHTTP1(name, answer)...)
+		all = append(all, http1Behaviours(name, answer)...)
 	}
 	for _, status := range []int{200, 401, 410, 429, 503} {
 		all = append(append(all, EarlyAnswers(status)...), RashAnswers(status)...)
 	}
-	return append(all, overHTTP2()...)
+	return append(all, http2Behaviours()...)
 }
 
-// statusIn reads the final status of an answer.
-func statusIn(answer string) int {
+// behaviourStatus reads the final status of an answer.
+func behaviourStatus(answer string) int {
 	at := strings.LastIndex(answer[:min(len(answer), 200)], "HTTP/1.")
 	status, _ := strconv.Atoi(answer[at+len("HTTP/1.1 ") : at+len("HTTP/1.1 200")])
 	return status
@@ -80,11 +80,11 @@ func statusIn(answer string) int {
 // dripEvery is how long an endless body waits with its next byte.
 const dripEvery = 50 * time.Millisecond
 
-// overHTTP1 answers a request with text as it is, and closes the connection.
-func overHTTP1(name, answer string) []Behaviour {
+// http1Behaviours answers a request with text as it is, and closes the connection.
+func http1Behaviours(name, answer string) []Behaviour {
 	resets, drips := strings.HasPrefix(answer, "reset:"), strings.HasPrefix(answer, "drip:")
 	answer = strings.TrimPrefix(strings.TrimPrefix(answer, "reset:"), "drip:")
-	serve := once(func(x *Exchange) {
+	serve := serveHTTP1Once(func(x *HTTP1Exchange) {
 		if !x.Read() {
 			return
 		}
@@ -102,11 +102,11 @@ func overHTTP1(name, answer string) []Behaviour {
 			x.Reset()
 		}
 	})
-	return overBoth(name, statusIn(answer), 1, serve)
+	return bothBehaviours(name, behaviourStatus(answer), 1, serve)
 }
 
-// overBoth is the same with and without TLS.
-func overBoth(name string, status, requests int, serve func(*Exchange) bool) []Behaviour {
+// bothBehaviours is the same with and without TLS.
+func bothBehaviours(name string, status, requests int, serve func(*HTTP1Exchange) bool) []Behaviour {
 	return []Behaviour{
 		{"http: " + name, status, requests, func() (*Endpoint, error) { return StartHTTP1(false, serve) }},
 		{"https: " + name, status, requests, func() (*Endpoint, error) { return StartHTTP1(true, serve) }},
@@ -116,27 +116,27 @@ func overBoth(name string, status, requests int, serve func(*Exchange) bool) []B
 // EarlyAnswers are those of endpoints that answer once they have read the head of a
 // request, and close the connection. The whole requests that they read are none.
 func EarlyAnswers(status int) []Behaviour {
-	return overBoth(strconv.Itoa(status)+" and the end before the body is read", status, 0, once(func(x *Exchange) {
+	return bothBehaviours(strconv.Itoa(status)+" and the end before the body is read", status, 0, serveHTTP1Once(func(x *HTTP1Exchange) {
 		if x.ReadHead() {
-			x.Say(lastAnswer(status))
+			x.Say(behaviourAnswer(status))
 		}
 	}))
 }
 
 // RashAnswers are those of endpoints that answer as soon as they are connected to.
 func RashAnswers(status int) []Behaviour {
-	return overBoth(strconv.Itoa(status)+" and the end before anything is read", status, 0, once(func(x *Exchange) { x.Say(lastAnswer(status)) }))
+	return bothBehaviours(strconv.Itoa(status)+" and the end before anything is read", status, 0, serveHTTP1Once(func(x *HTTP1Exchange) { x.Say(behaviourAnswer(status)) }))
 }
 
-func lastAnswer(status int) string {
+func behaviourAnswer(status int) string {
 	return "HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 }
 
-// overHTTP2 are those that only HTTP/2 has.
-func overHTTP2() []Behaviour {
-	first := func(away func(*Stream)) func() (*Endpoint, error) {
+// http2Behaviours are those that only HTTP/2 has.
+func http2Behaviours() []Behaviour {
+	first := func(away func(*HTTP2Stream)) func() (*Endpoint, error) {
 		return func() (*Endpoint, error) {
-			return StartHTTP2(func(s *Stream) {
+			return StartHTTP2(func(s *HTTP2Stream) {
 				if s.Request == 1 {
 					away(s)
 					return
@@ -146,44 +146,44 @@ func overHTTP2() []Behaviour {
 		}
 	}
 	return []Behaviour{
-		{"h2: GOAWAY that leaves the request out", 204, 2, first(func(s *Stream) { s.GoAway(s.Before(), http2.ErrCodeNo) })},
-		{"h2: GOAWAY that leaves the request out, and the end", 204, 2, first(func(s *Stream) {
+		{"h2: GOAWAY that leaves the request out", 204, 2, first(func(s *HTTP2Stream) { s.GoAway(s.Before(), http2.ErrCodeNo) })},
+		{"h2: GOAWAY that leaves the request out, and the end", 204, 2, first(func(s *HTTP2Stream) {
 			s.GoAway(s.Before(), http2.ErrCodeNo)
 			s.Close()
 		})},
-		{"h2: GOAWAY with ENHANCE_YOUR_CALM", 204, 2, first(func(s *Stream) { s.GoAway(s.Before(), http2.ErrCodeEnhanceYourCalm) })},
-		{"h2: REFUSED_STREAM", 204, 2, first(func(s *Stream) { s.End(http2.ErrCodeRefusedStream) })},
+		{"h2: GOAWAY with ENHANCE_YOUR_CALM", 204, 2, first(func(s *HTTP2Stream) { s.GoAway(s.Before(), http2.ErrCodeEnhanceYourCalm) })},
+		{"h2: REFUSED_STREAM", 204, 2, first(func(s *HTTP2Stream) { s.End(http2.ErrCodeRefusedStream) })},
 		{"h2: HTTP_1_1_REQUIRED", 204, 2, StartHTTP11Required},
 		{"h2: 200 and CANCEL after the head", 200, 1, func() (*Endpoint, error) {
-			return StartHTTP2(func(s *Stream) {
+			return StartHTTP2(func(s *HTTP2Stream) {
 				s.Head(http.StatusOK, false)
 				s.End(http2.ErrCodeCancel)
 			})
 		}},
 		{"h2: 200 and the end of the connection after the head", 200, 1, func() (*Endpoint, error) {
-			return StartHTTP2(func(s *Stream) {
+			return StartHTTP2(func(s *HTTP2Stream) {
 				s.Head(http.StatusOK, false)
 				s.Close()
 			})
 		}},
 		{"h2: 200 and a body that never comes", 200, 1, func() (*Endpoint, error) {
-			return StartHTTP2(func(s *Stream) { s.Head(http.StatusOK, false) })
+			return StartHTTP2(func(s *HTTP2Stream) { s.Head(http.StatusOK, false) })
 		}},
 		{"h2: 200, GOAWAY and the end", 200, 1, func() (*Endpoint, error) {
-			return StartHTTP2(func(s *Stream) {
+			return StartHTTP2(func(s *HTTP2Stream) {
 				s.Head(http.StatusOK, true)
 				s.GoAway(s.ID, http2.ErrCodeNo)
 				s.Close()
 			})
 		}},
 		{"h2: 200 and NO_ERROR", 200, 1, func() (*Endpoint, error) {
-			return StartHTTP2(func(s *Stream) {
+			return StartHTTP2(func(s *HTTP2Stream) {
 				s.Head(http.StatusOK, true)
 				s.End(http2.ErrCodeNo)
 			})
 		}},
 		{"h2: 410 and CANCEL after the head", 410, 1, func() (*Endpoint, error) {
-			return StartHTTP2(func(s *Stream) {
+			return StartHTTP2(func(s *HTTP2Stream) {
 				s.Head(http.StatusGone, false)
 				s.End(http2.ErrCodeCancel)
 			})

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	code := endpoints.Main(m, func() error { return buildDispatcher(dir) })
+	code := endpoints.RunWithDistance(m, func() error { return buildDispatcher(dir) })
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }

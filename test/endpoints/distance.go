@@ -54,18 +54,18 @@ func (d *Distance) Close() { _ = d.device.Close() }
 // insideVariable is set in a process that has a network of its own.
 const insideVariable = "ENDPOINTS_INSIDE"
 
-func inside() bool { return os.Getenv(insideVariable) != "" }
+func inDistanceNetwork() bool { return os.Getenv(insideVariable) != "" }
 
 // exitOutside is what a process exits with that could not set up its network.
 const exitOutside = 77
 
-// Main runs the tests of a package in a network of their own, with mounts of their
+// RunWithDistance runs the tests of a package in a network of their own, with mounts of their
 // own, where the system lets it; else as they are, and what needs that network gets
 // [ErrNoNetwork]. It is to be called from TestMain. prepare is called outside, first.
-func Main(m *testing.M, prepare func() error) int {
+func RunWithDistance(m *testing.M, prepare func() error) int {
 	ctx := context.Background()
-	if inside() {
-		if err := settle(ctx); err != nil {
+	if inDistanceNetwork() {
+		if err := settleDistance(ctx); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return exitOutside
 		}
@@ -79,7 +79,7 @@ func Main(m *testing.M, prepare func() error) int {
 	command := exec.CommandContext(ctx, os.Args[0], os.Args[1:]...) //nolint:gosec // G702: this very process
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.Env = append(os.Environ(), insideVariable+"=1")
-	isolate(command)
+	isolateDistance(command)
 	err := command.Run()
 	if ended, ok := errors.AsType[*exec.ExitError](err); ok && ended.ExitCode() != exitOutside {
 		return max(ended.ExitCode(), 1) // -1 after a signal

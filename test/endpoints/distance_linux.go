@@ -20,9 +20,9 @@ const (
 	packetBytes     = 1500
 )
 
-// StartDistance starts the way. The process must be inside; see [Main].
+// StartDistance starts the way. The process must be inside; see [RunWithDistance].
 func StartDistance(ctx context.Context, roundTrip time.Duration) (*Distance, error) {
-	if !inside() {
+	if !inDistanceNetwork() {
 		return nil, ErrNoNetwork
 	}
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -87,8 +87,8 @@ func (d *Distance) carry() {
 	}
 }
 
-// isolate makes a command run in a network and with mounts of its own.
-func isolate(command *exec.Cmd) {
+// isolateDistance makes a command run in a network and with mounts of its own.
+func isolateDistance(command *exec.Cmd) {
 	attributes := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() != 0 {
 		attributes.Cloneflags |= syscall.CLONE_NEWUSER
@@ -98,8 +98,8 @@ func isolate(command *exec.Cmd) {
 	command.SysProcAttr = attributes
 }
 
-// settle makes the network and the mounts of this process usable.
-func settle(ctx context.Context) error {
+// settleDistance makes the network and the mounts of this process usable.
+func settleDistance(ctx context.Context) error {
 	if out, err := exec.CommandContext(ctx, "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		return fmt.Errorf("ip link set lo up: %w: %s", err, out)
 	}

@@ -14,7 +14,7 @@ import (
 // StartDistance needs Linux.
 func StartDistance(context.Context, time.Duration) (*Distance, error) { return nil, ErrNoNetwork }
 
-// isolate leaves a command that cannot be started.
-func isolate(command *exec.Cmd) { command.Path, command.Err = "", errors.ErrUnsupported }
+// isolateDistance leaves a command that cannot be started.
+func isolateDistance(command *exec.Cmd) { command.Path, command.Err = "", errors.ErrUnsupported }
 
-func settle(context.Context) error { return errors.ErrUnsupported }
+func settleDistance(context.Context) error { return errors.ErrUnsupported }

@@ -50,9 +50,9 @@ type DNS struct {
 func StartDNS(zone Zone) (*DNS, error) { return startDNS("127.0.0.1:0", zone) }
 
 // StartSystemDNS starts a name server where resolv.conf can name it, on port 53 of
-// loopback. The process must be inside; see [Main].
+// loopback. The process must be inside; see [RunWithDistance].
 func StartSystemDNS(zone Zone) (*DNS, error) {
-	if !inside() {
+	if !inDistanceNetwork() {
 		return nil, ErrNoNetwork
 	}
 	return startDNS("127.0.0.1:53", zone)

@@ -8,10 +8,10 @@ import (
 )
 
 // UseResolverConfig makes this the resolv.conf of the process until it is stopped. It
-// must be inside; see [Main].
+// must be inside; see [RunWithDistance].
 func UseResolverConfig(file string) (stop func(), err error) {
 	const system = "/etc/resolv.conf"
-	if !inside() {
+	if !inDistanceNetwork() {
 		return nil, ErrNoNetwork
 	}
 	if err := syscall.Mount(file, system, "", syscall.MS_BIND, ""); err != nil {

@@ -86,17 +86,17 @@ func (e *Endpoint) Close() {
 	}
 }
 
-// start listens on a free port of loopback, over TLS for these protocols if there are
+// startEndpoint listens on a free port of loopback, over TLS for these protocols if there are
 // any. serve has the connection to itself, which is closed when it returns.
-func start(protocols []string, serve func(*Endpoint, net.Conn)) (*Endpoint, error) {
+func startEndpoint(protocols []string, serve func(*Endpoint, net.Conn)) (*Endpoint, error) {
 	if protocols == nil {
-		return startTLS(nil, nil, serve)
+		return startTLSEndpoint(nil, nil, serve)
 	}
-	authority, config, err := serverConfig(protocols)
+	authority, config, err := tlsServerConfig(protocols)
 	if err != nil {
 		return nil, err
 	}
-	return startTLS(authority, config, serve)
+	return startTLSEndpoint(authority, config, serve)
 }
 
 func (e *Endpoint) track(conn net.Conn) bool {
@@ -117,8 +117,8 @@ func (e *Endpoint) untrack(conn net.Conn) {
 	delete(e.open, conn)
 }
 
-// reset makes the end of a connection a reset.
-func reset(conn net.Conn) {
+// resetEndpointConn makes the end of a connection a reset.
+func resetEndpointConn(conn net.Conn) {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
 	}
@@ -127,10 +127,10 @@ func reset(conn net.Conn) {
 	}
 }
 
-// listenHost is where endpoints listen: nothing from outside gets into a network of
+// endpointListenHost is where endpoints listen: nothing from outside gets into a network of
 // its own.
-func listenHost() string {
-	if inside() {
+func endpointListenHost() string {
+	if inDistanceNetwork() {
 		return "0.0.0.0"
 	}
 	return "127.0.0.1"

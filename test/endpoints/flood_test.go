@@ -34,7 +34,7 @@ func TestFloodsOfFramesEnd(t *testing.T) {
 				t.Parallel()
 				var sent atomic.Int64
 				ended := make(chan struct{}, 16)
-				endpoint := started[*endpoints.Endpoint](t)(endpoints.StartHTTP2(func(s *endpoints.Stream) {
+				endpoint := started[*endpoints.Endpoint](t)(endpoints.StartHTTP2(func(s *endpoints.HTTP2Stream) {
 					if answered {
 						s.Head(204, true)
 					}

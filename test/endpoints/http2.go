@@ -17,17 +17,17 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// Stream is a request over HTTP/2 that has arrived whole.
-type Stream struct {
+// HTTP2Stream is a request over HTTP/2 that has arrived whole.
+type HTTP2Stream struct {
 	// ID is the number of the stream, from 1 in twos.
 	ID uint32
 	// Request is the number of the request, from 1, over all connections.
 	Request int
-	*Frames
+	*HTTP2Frames
 }
 
-// Frames writes frames by hand, one after the other.
-type Frames struct {
+// HTTP2Frames writes frames by hand, one after the other.
+type HTTP2Frames struct {
 	conn    net.Conn
 	framer  *http2.Framer
 	mu      *sync.Mutex
@@ -37,14 +37,14 @@ type Frames struct {
 
 // Write calls write with what writes frames. None of another goroutine comes
 // between.
-func (f *Frames) Write(write func(*http2.Framer)) {
+func (f *HTTP2Frames) Write(write func(*http2.Framer)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	write(f.framer)
 }
 
 // Head sends the head of an answer, and ends the stream if that is all.
-func (s *Stream) Head(status int, end bool, fields ...hpack.HeaderField) {
+func (s *HTTP2Stream) Head(status int, end bool, fields ...hpack.HeaderField) {
 	s.Write(func(framer *http2.Framer) {
 		s.block.Reset()
 		_ = s.encoder.WriteField(hpack.HeaderField{Name: ":status", Value: strconv.Itoa(status)})
@@ -56,17 +56,17 @@ func (s *Stream) Head(status int, end bool, fields ...hpack.HeaderField) {
 }
 
 // End resets the stream.
-func (s *Stream) End(code http2.ErrCode) {
+func (s *HTTP2Stream) End(code http2.ErrCode) {
 	s.Write(func(framer *http2.Framer) { _ = framer.WriteRSTStream(s.ID, code) })
 }
 
 // GoAway says that nothing beyond this stream will be processed.
-func (s *Stream) GoAway(last uint32, code http2.ErrCode) {
+func (s *HTTP2Stream) GoAway(last uint32, code http2.ErrCode) {
 	s.Write(func(framer *http2.Framer) { _ = framer.WriteGoAway(last, code, nil) })
 }
 
 // Before is the stream before this one; 0 if it is the first.
-func (s *Stream) Before() uint32 {
+func (s *HTTP2Stream) Before() uint32 {
 	if s.ID < 2 {
 		return 0
 	}
@@ -74,26 +74,26 @@ func (s *Stream) Before() uint32 {
 }
 
 // Close closes the connection.
-func (f *Frames) Close() { _ = f.conn.Close() }
+func (f *HTTP2Frames) Close() { _ = f.conn.Close() }
 
 // StartHTTP2 starts an endpoint over HTTP/2 that answers by hand: serve is called,
 // in order, for each request of a connection once it is whole.
-func StartHTTP2(serve func(*Stream)) (*Endpoint, error) {
-	return start([]string{"h2"}, byFrames(serve))
+func StartHTTP2(serve func(*HTTP2Stream)) (*Endpoint, error) {
+	return startEndpoint([]string{"h2"}, serveHTTP2(serve))
 }
 
 // StartHTTP11Required starts an endpoint that speaks both, and wants HTTP/1.1 for
 // every request that comes over HTTP/2.
 func StartHTTP11Required() (*Endpoint, error) {
-	overHTTP2 := byFrames(func(s *Stream) { s.End(http2.ErrCodeHTTP11Required) })
-	overHTTP1 := byHand(func(x *Exchange) bool {
+	overHTTP2 := serveHTTP2(func(s *HTTP2Stream) { s.End(http2.ErrCodeHTTP11Required) })
+	overHTTP1 := serveHTTP1(func(x *HTTP1Exchange) bool {
 		if !x.Read() {
 			return false
 		}
 		x.Say("HTTP/1.1 204 No Content\r\nKeep-Alive: timeout=60\r\n\r\n")
 		return true
 	})
-	return start([]string{"h2", "http/1.1"}, func(e *Endpoint, conn net.Conn) {
+	return startEndpoint([]string{"h2", "http/1.1"}, func(e *Endpoint, conn net.Conn) {
 		if secure, ok := conn.(*tls.Conn); ok && secure.HandshakeContext(context.Background()) == nil && secure.ConnectionState().NegotiatedProtocol == "h2" {
 			overHTTP2(e, conn)
 			return
@@ -102,7 +102,7 @@ func StartHTTP11Required() (*Endpoint, error) {
 	})
 }
 
-func byFrames(serve func(*Stream)) func(*Endpoint, net.Conn) {
+func serveHTTP2(serve func(*HTTP2Stream)) func(*Endpoint, net.Conn) {
 	var requests atomic.Int64
 	return func(e *Endpoint, conn net.Conn) {
 		if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
@@ -111,7 +111,7 @@ func byFrames(serve func(*Stream)) func(*Endpoint, net.Conn) {
 		block := &bytes.Buffer{}
 		framer := http2.NewFramer(conn, conn)
 		framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil) // the size of its table that we leave as it is
-		frames := &Frames{conn: conn, framer: framer, mu: &sync.Mutex{}, block: block, encoder: hpack.NewEncoder(block)}
+		frames := &HTTP2Frames{conn: conn, framer: framer, mu: &sync.Mutex{}, block: block, encoder: hpack.NewEncoder(block)}
 		frames.Write(func(framer *http2.Framer) { _ = framer.WriteSettings() })
 		deliveries := map[uint32]string{}
 		for {
@@ -146,7 +146,7 @@ func byFrames(serve func(*Stream)) func(*Endpoint, net.Conn) {
 				if frame.StreamEnded() {
 					e.count(deliveries[frame.StreamID])
 					delete(deliveries, frame.StreamID)
-					serve(&Stream{ID: frame.StreamID, Request: int(requests.Add(1)), Frames: frames})
+					serve(&HTTP2Stream{ID: frame.StreamID, Request: int(requests.Add(1)), HTTP2Frames: frames})
 				}
 			}
 		}

@@ -39,7 +39,7 @@ func attemptsAtPeriod(send func(dispatcher.Request) dispatcher.Result, urls []st
 
 // awaitDeliveries waits until a server has told of so many requests, and fails if one
 // delivery had two: each was answered.
-func awaitDeliveries(t *testing.T, server *endpoints.Server, want int) {
+func awaitDeliveries(t *testing.T, server *endpoints.ServerProcess, want int) {
 	t.Helper()
 	var got endpoints.Deliveries
 	for end := time.Now().Add(5 * time.Second); got.Requests() < want && time.Now().Before(end); {
@@ -58,7 +58,7 @@ func awaitDeliveries(t *testing.T, server *endpoints.Server, want int) {
 // that.
 func TestNodeClosesIdleConnections(t *testing.T) {
 	t.Parallel()
-	node := started[*endpoints.Server](t)(endpoints.StartNode(0))
+	node := started[*endpoints.ServerProcess](t)(endpoints.StartNode(0))
 	attempts := sized(t, attemptsVariable, usualAttempts)
 	failed := attemptsAtPeriod(startDispatcher(t), ways(t, "http", node.Addr(), attempts/rounds), rounds, 6*time.Second)
 	failed.check(t, "Node.js, an attempt each 6 s, 40 ms away", attempts)
@@ -69,7 +69,7 @@ func TestNodeClosesIdleConnections(t *testing.T) {
 // their way to it.
 func TestNginxEndsConnections(t *testing.T) {
 	t.Parallel()
-	nginx := started[*endpoints.Server](t)(endpoints.StartNginx(50))
+	nginx := started[*endpoints.ServerProcess](t)(endpoints.StartNginx(50))
 	attempts := sized(t, attemptsVariable, usualAttempts)
 	send := startDispatcher(t, nginx.CA().PEM())
 	failed := manyAttempts(send, nginx.URL(), attempts, 8, 204)
@@ -118,7 +118,7 @@ const destinations, rounds = 82, 2
 // attemptsAsItCloses makes attempts as long apart as the endpoint keeps connections.
 func attemptsAsItCloses(t *testing.T, secure bool, idle time.Duration) (*failures, *endpoints.Endpoint) {
 	t.Helper()
-	endpoint := started[*endpoints.Endpoint](t)(endpoints.StartIdleCloser(secure, idle))
+	endpoint := started[*endpoints.Endpoint](t)(endpoints.StartHTTP1IdleCloser(secure, idle))
 	urls := ways(t, endpoint.Scheme(), endpoint.Addr(), destinations)
 	return attemptsAtPeriod(startDispatcher(t, endpoint.CA()), urls, rounds, idle), endpoint
 }
@@ -132,7 +132,7 @@ func TestConnectionsEndAtOnce(t *testing.T) {
 			name := fmt.Sprintf("closed at once, TLS %v, 40 ms away %v", secure, far)
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				endpoint := started[*endpoints.Endpoint](t)(endpoints.StartCloser(secure))
+				endpoint := started[*endpoints.Endpoint](t)(endpoints.StartHTTP1Closer(secure))
 				url, atATime := endpoint.URL(), 8
 				if far {
 					url, atATime = ways(t, endpoint.Scheme(), endpoint.Addr(), 1)[0], 32
@@ -158,7 +158,7 @@ func checkNothingTwice(t *testing.T, endpoint *endpoints.Endpoint, want int) {
 // that it keeps connections.
 func TestConnectionsAreUsedAgain(t *testing.T) {
 	t.Parallel()
-	endpoint := started[*endpoints.Endpoint](t)(endpoints.StartIdleCloser(true, time.Minute))
+	endpoint := started[*endpoints.Endpoint](t)(endpoints.StartHTTP1IdleCloser(true, time.Minute))
 	send := startDispatcher(t, endpoint.CA())
 	attempt := func() (used bool) {
 		before := endpoint.Connections()
@@ -187,10 +187,10 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 // ended instead of an answer.
 func TestWhatWasReadIsNotSentAgain(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(*endpoints.Exchange){"closed": func(*endpoints.Exchange) {}, "reset": (*endpoints.Exchange).Reset} {
+	for name, end := range map[string]func(*endpoints.HTTP1Exchange){"closed": func(*endpoints.HTTP1Exchange) {}, "reset": (*endpoints.HTTP1Exchange).Reset} {
 		for _, secure := range []bool{false, true} {
 			var ended atomic.Int64
-			endpoint := started[*endpoints.Endpoint](t)(endpoints.StartHTTP1(secure, func(x *endpoints.Exchange) bool {
+			endpoint := started[*endpoints.Endpoint](t)(endpoints.StartHTTP1(secure, func(x *endpoints.HTTP1Exchange) bool {
 				if !x.Read() {
 					return false
 				}

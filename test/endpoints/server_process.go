@@ -18,8 +18,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/receiver"
 )
 
-// Server is a real server, as a process of its own.
-type Server struct {
+// ServerProcess is a real server, as a process of its own.
+type ServerProcess struct {
 	address string
 	ca      *receiver.Authority
 	process *exec.Cmd
@@ -40,7 +40,7 @@ const (
 // StartNode starts a server of Node.js that answers every request with 200 once it
 // has read it. It closes connections that have been idle for keepAlive, or a second
 // longer; 0 is its default of five seconds.
-func StartNode(keepAlive time.Duration) (*Server, error) {
+func StartNode(keepAlive time.Duration) (*ServerProcess, error) {
 	program := `const [host, port, idle, posts] = process.argv.slice(1);
 const fs = require("fs").promises;
 const server = require("http").createServer((request, answer) => {
@@ -52,19 +52,19 @@ const server = require("http").createServer((request, answer) => {
 });
 if (+idle > 0) server.keepAliveTimeout = +idle;
 server.listen(+port, host);`
-	return startServer("node", nil, func(dir, host, port string) []string {
+	return startServerProcess("node", nil, func(dir, host, port string) []string {
 		return []string{"-e", program, host, port, strconv.FormatInt(keepAlive.Milliseconds(), 10), filepath.Join(dir, postsFile)}
 	})
 }
 
 // StartNginx starts nginx with HTTP/2 over TLS, which closes a connection after so
 // many requests, and answers each with 204.
-func StartNginx(requestsPerConnection int) (*Server, error) {
+func StartNginx(requestsPerConnection int) (*ServerProcess, error) {
 	authority, err := receiver.NewAuthority()
 	if err != nil {
 		return nil, err
 	}
-	return startServer("nginx", authority, func(dir, host, port string) []string {
+	return startServerProcess("nginx", authority, func(dir, host, port string) []string {
 		config := fmt.Sprintf(`daemon off; master_process off; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 1024; }
 http {
@@ -82,8 +82,8 @@ http {
 	})
 }
 
-// startServer starts a program on a free port and waits until it listens.
-func startServer(program string, ca *receiver.Authority, arguments func(dir, host, port string) []string) (*Server, error) {
+// startServerProcess starts a program on a free port and waits until it listens.
+func startServerProcess(program string, ca *receiver.Authority, arguments func(dir, host, port string) []string) (*ServerProcess, error) {
 	path, err := exec.LookPath(program)
 	if err != nil {
 		path, err = exec.LookPath("/usr/sbin/" + program)
@@ -91,8 +91,8 @@ func startServer(program string, ca *receiver.Authority, arguments func(dir, hos
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", program, ErrNotInstalled)
 	}
-	s := &Server{ca: ca}
-	if s.address, err = ports.Free(); err != nil {
+	s := &ServerProcess{ca: ca}
+	if s.address, err = ports.FreeAddress(); err != nil {
 		return nil, err
 	}
 	if s.dir, err = os.MkdirTemp("", "bbmcp"); err != nil {
@@ -106,7 +106,7 @@ func startServer(program string, ca *receiver.Authority, arguments func(dir, hos
 	}
 	_, port, _ := net.SplitHostPort(s.address) // ports.Free joined them
 	var said strings.Builder
-	s.process = exec.Command(path, arguments(s.dir, listenHost(), port)...)
+	s.process = exec.Command(path, arguments(s.dir, endpointListenHost(), port)...)
 	s.process.Stderr = &said
 	if err = s.process.Start(); err == nil {
 		err = s.awaitListening()
@@ -118,7 +118,7 @@ func startServer(program string, ca *receiver.Authority, arguments func(dir, hos
 	return s, nil
 }
 
-func (s *Server) awaitListening() error {
+func (s *ServerProcess) awaitListening() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	tick := time.NewTicker(lookEvery)
@@ -137,7 +137,7 @@ func (s *Server) awaitListening() error {
 	}
 }
 
-func (s *Server) writeCertificate() error {
+func (s *ServerProcess) writeCertificate() error {
 	certificate, err := s.ca.Issue(time.Now().Add(24*time.Hour), "127.0.0.1")
 	if err != nil {
 		return err
@@ -150,10 +150,10 @@ func (s *Server) writeCertificate() error {
 }
 
 // Addr is where it listens, host:port.
-func (s *Server) Addr() string { return s.address }
+func (s *ServerProcess) Addr() string { return s.address }
 
 // URL is where it is.
-func (s *Server) URL() string {
+func (s *ServerProcess) URL() string {
 	if s.ca != nil {
 		return "https://" + s.address + "/"
 	}
@@ -161,10 +161,10 @@ func (s *Server) URL() string {
 }
 
 // CA is the authority that signed its certificate; nil without TLS.
-func (s *Server) CA() *receiver.Authority { return s.ca }
+func (s *ServerProcess) CA() *receiver.Authority { return s.ca }
 
 // Deliveries are those of which a whole request has arrived.
-func (s *Server) Deliveries() (Deliveries, error) {
+func (s *ServerProcess) Deliveries() (Deliveries, error) {
 	posts, err := os.ReadFile(filepath.Join(s.dir, postsFile))
 	if err != nil {
 		return nil, err
@@ -177,7 +177,7 @@ func (s *Server) Deliveries() (Deliveries, error) {
 }
 
 // Close ends it.
-func (s *Server) Close() {
+func (s *ServerProcess) Close() {
 	if s.process != nil && s.process.Process != nil {
 		_ = s.process.Process.Kill()
 		_ = s.process.Wait()

@@ -30,7 +30,7 @@ func StartWithoutIntermediate() (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startTLS(root, &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}, byHand(answerOK))
+	return startTLSEndpoint(root, &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}, serveHTTP1(answerTLSOK))
 }
 
 // StartSelfSigned starts an endpoint whose certificate is signed by itself.
@@ -39,7 +39,7 @@ func StartSelfSigned() (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startTLS(nil, &tls.Config{Certificates: []tls.Certificate{authority.Own()}, MinVersion: tls.VersionTLS12}, byHand(answerOK))
+	return startTLSEndpoint(nil, &tls.Config{Certificates: []tls.Certificate{authority.Own()}, MinVersion: tls.VersionTLS12}, serveHTTP1(answerTLSOK))
 }
 
 // StartRSAOnly starts an endpoint that agrees on keys by RSA and in no other way.
@@ -56,21 +56,21 @@ func StartRSAOnly() (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startTLS(authority, &tls.Config{
+	return startTLSEndpoint(authority, &tls.Config{
 		Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
 		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}, //nolint:gosec // G402: that is what it is for
-	}, byHand(answerOK))
+	}, serveHTTP1(answerTLSOK))
 }
 
 // StartClientCertificate starts an endpoint that wants a client certificate, and the
 // version of TLS at which it says so.
 func StartClientCertificate(version uint16) (*Endpoint, error) {
-	authority, config, err := serverConfig([]string{"http/1.1"})
+	authority, config, err := tlsServerConfig([]string{"http/1.1"})
 	if err != nil {
 		return nil, err
 	}
 	config.ClientAuth, config.MaxVersion = tls.RequireAnyClientCert, version
-	return startTLS(authority, config, byHand(answerOK))
+	return startTLSEndpoint(authority, config, serveHTTP1(answerTLSOK))
 }
 
 // packetRoom is what of TLS fits into one packet.
@@ -79,25 +79,25 @@ const packetRoom = 1400
 // StartBehindFirewall starts an endpoint behind a firewall that wants the first
 // message of TLS in one packet. It drops what is larger, or resets the connection.
 func StartBehindFirewall(resets bool) (*Endpoint, error) {
-	authority, config, err := serverConfig([]string{"http/1.1"})
+	authority, config, err := tlsServerConfig([]string{"http/1.1"})
 	if err != nil {
 		return nil, err
 	}
-	serve := byHand(answerOK)
-	e, err := start(nil, func(e *Endpoint, conn net.Conn) {
+	serve := serveHTTP1(answerTLSOK)
+	e, err := startEndpoint(nil, func(e *Endpoint, conn net.Conn) {
 		var head [5]byte // type, version, length (RFC 8446, section 5.1)
 		if _, err := io.ReadFull(conn, head[:]); err != nil {
 			return
 		}
 		if int(binary.BigEndian.Uint16(head[3:]))+len(head) > packetRoom {
 			if resets {
-				reset(conn)
+				resetEndpointConn(conn)
 				return
 			}
 			_, _ = io.Copy(io.Discard, conn)
 			return
 		}
-		secure := tls.Server(&replayed{conn, io.MultiReader(bytes.NewReader(head[:]), conn)}, config)
+		secure := tls.Server(&replayedTLSConn{conn, io.MultiReader(bytes.NewReader(head[:]), conn)}, config)
 		serve(e, secure)
 	})
 	if err == nil {
@@ -106,16 +106,16 @@ func StartBehindFirewall(resets bool) (*Endpoint, error) {
 	return e, err
 }
 
-// replayed is a connection whose beginning was read already.
-type replayed struct {
+// replayedTLSConn is a connection whose beginning was read already.
+type replayedTLSConn struct {
 	net.Conn
 	reader io.Reader
 }
 
 // Read implements net.Conn.
-func (r *replayed) Read(b []byte) (int, error) { return r.reader.Read(b) }
+func (r *replayedTLSConn) Read(b []byte) (int, error) { return r.reader.Read(b) }
 
-func answerOK(x *Exchange) bool {
+func answerTLSOK(x *HTTP1Exchange) bool {
 	if !x.Read() {
 		return false
 	}
@@ -123,9 +123,9 @@ func answerOK(x *Exchange) bool {
 	return true
 }
 
-// startTLS is the same over TLS as it is configured, unless config is nil.
-func startTLS(authority *receiver.Authority, config *tls.Config, serve func(*Endpoint, net.Conn)) (*Endpoint, error) {
-	listener, err := net.Listen("tcp4", net.JoinHostPort(listenHost(), "0"))
+// startTLSEndpoint is the same over TLS as it is configured, unless config is nil.
+func startTLSEndpoint(authority *receiver.Authority, config *tls.Config, serve func(*Endpoint, net.Conn)) (*Endpoint, error) {
+	listener, err := net.Listen("tcp4", net.JoinHostPort(endpointListenHost(), "0"))
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func startTLS(authority *receiver.Authority, config *tls.Config, serve func(*End
 	return e, nil
 }
 
-func serverConfig(protocols []string) (*receiver.Authority, *tls.Config, error) {
+func tlsServerConfig(protocols []string) (*receiver.Authority, *tls.Config, error) {
 	authority, err := receiver.NewAuthority()
 	if err != nil {
 		return nil, nil, err

@@ -21,16 +21,16 @@ type File struct {
 	Content []byte
 }
 
-// Sort brings files into an order that does not depend on how they were found.
-func Sort(files []File) {
+// SortFiles brings files into an order that does not depend on how they were found.
+func SortFiles(files []File) {
 	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// Write writes an archive of one image, for an architecture of Linux, with one layer of these files. Its processes are no
+// WriteImage writes an archive of one image, for an architecture of Linux, with one layer of these files. Its processes are no
 // root.
-func Write(archive, name, arch, entrypoint string, files ...File) error {
+func WriteImage(archive, name, arch, entrypoint string, files ...File) error {
 	describe := func(err error) error { return fmt.Errorf("pack %s: %w", name, err) }
-	layer, err := pack(files...)
+	layer, err := packLayer(files...)
 	if err != nil {
 		return describe(err)
 	}
@@ -47,14 +47,14 @@ func Write(archive, name, arch, entrypoint string, files ...File) error {
 	if err != nil {
 		return describe(err)
 	}
-	whole, err := pack(File{"config.json", 0o644, config}, File{"layer.tar", 0o644, layer}, File{"manifest.json", 0o644, manifest})
+	whole, err := packLayer(File{"config.json", 0o644, config}, File{"layer.tar", 0o644, layer}, File{"manifest.json", 0o644, manifest})
 	if err != nil {
 		return describe(err)
 	}
 	return os.WriteFile(archive, whole, 0o644) // as docker save leaves it
 }
 
-func pack(files ...File) ([]byte, error) {
+func packLayer(files ...File) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	for _, f := range files {

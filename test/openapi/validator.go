@@ -64,18 +64,18 @@ func Load(file string) (*Validator, error) {
 	v := &Validator{}
 	for path, methods := range said.Paths {
 		for method, described := range methods {
-			op := operation{method: strings.ToUpper(method), path: pathPattern(path), name: strings.ToUpper(method) + " " + path, answers: map[string]*jsonschema.Schema{}}
+			op := operation{method: strings.ToUpper(method), path: operationPathPattern(path), name: strings.ToUpper(method) + " " + path, answers: map[string]*jsonschema.Schema{}}
 			for status, answer := range described.Responses {
 				if len(answer.Content) == 0 {
-					op.answers[key(status, "")] = nil
+					op.answers[responseSchemaKey(status, "")] = nil
 				}
 				for contentType := range answer.Content {
-					at := strings.Join([]string{location + "#/paths", escape(path), method, "responses", status, "content", escape(contentType), "schema"}, "/")
+					at := strings.Join([]string{location + "#/paths", escapeSchemaPointer(path), method, "responses", status, "content", escapeSchemaPointer(contentType), "schema"}, "/")
 					schema, err := compiler.Compile(at)
 					if err != nil {
 						return nil, fmt.Errorf("%s: %s: %w", file, op.name, err)
 					}
-					op.answers[key(status, contentType)] = schema
+					op.answers[responseSchemaKey(status, contentType)] = schema
 				}
 			}
 			v.operations = append(v.operations, op)
@@ -101,9 +101,9 @@ func (v *Validator) Check(method, path string, status int, header http.Header, b
 			return fmt.Errorf("%s: %d: content type: %w", op.name, status, err)
 		}
 	}
-	schema, ok := op.answers[key(strconv.Itoa(status), contentType)]
+	schema, ok := op.answers[responseSchemaKey(strconv.Itoa(status), contentType)]
 	if !ok {
-		schema, ok = op.answers[key("default", contentType)]
+		schema, ok = op.answers[responseSchemaKey("default", contentType)]
 	}
 	if !ok {
 		return fmt.Errorf("%s: the OpenAPI document promises no %d with %q", op.name, status, contentType)
@@ -131,16 +131,16 @@ func (v *Validator) find(method, path string) *operation {
 	return nil
 }
 
-func key(status, contentType string) string { return status + " " + contentType }
+func responseSchemaKey(status, contentType string) string { return status + " " + contentType }
 
-// pathPattern matches the paths of a template such as /v1/webhooks/{id}.
-func pathPattern(template string) *regexp.Regexp {
+// operationPathPattern matches the paths of a template such as /v1/webhooks/{id}.
+func operationPathPattern(template string) *regexp.Regexp {
 	pattern := regexp.MustCompile(`\\\{[^/]*?\\\}`).ReplaceAllString(regexp.QuoteMeta(template), `[^/]+`)
 	return regexp.MustCompile("^" + pattern + "$")
 }
 
-// escape writes a name as a part of a JSON pointer in a URI fragment (RFC 6901,
+// escapeSchemaPointer writes a name as a part of a JSON pointer in a URI fragment (RFC 6901,
 // section 6).
-func escape(name string) string {
+func escapeSchemaPointer(name string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(name)
 }

@@ -23,9 +23,9 @@ var (
 	taken atomic.Int64         //nolint:gochecknoglobals // ports belong to the whole process
 )
 
-// Free is a loopback address that nothing listens on, and that it has not handed
+// FreeAddress is a loopback address that nothing listens on, and that it has not handed
 // out among the last 20,000.
-func Free() (string, error) {
+func FreeAddress() (string, error) {
 	for range count {
 		address := net.JoinHostPort("127.0.0.1", strconv.FormatInt(lowest+(first+taken.Add(1))%count, 10))
 		listener, err := net.Listen("tcp", address)

@@ -12,7 +12,7 @@ import (
 func TestNoPortIsHandedOutTwice(t *testing.T) {
 	seen := map[string]bool{}
 	for range 2000 {
-		address, err := ports.Free()
+		address, err := ports.FreeAddress()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +24,7 @@ func TestNoPortIsHandedOutTwice(t *testing.T) {
 }
 
 func TestAPortInUseIsPassedOver(t *testing.T) {
-	address, err := ports.Free()
+	address, err := ports.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestAPortInUseIsPassedOver(t *testing.T) {
 	}
 	defer listener.Close()
 	for range 20000 { // once around
-		again, err := ports.Free()
+		again, err := ports.FreeAddress()
 		if err != nil {
 			t.Fatal(err)
 		}

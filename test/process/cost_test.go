@@ -21,7 +21,7 @@ type requests struct{ creates, statusUpdates, updates, patches, deletes, gets fl
 
 func deliveryRequests(ctx context.Context) requests {
 	GinkgoHelper()
-	samples, err := cluster.APIServerSamples(ctx)
+	samples, err := cluster.ScrapeAPIServer(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	count := func(verb, subresource string) float64 {
 		return samples.Sum("apiserver_request_total", "resource", "webhookdeliveries", "verb", verb, "subresource", subresource)

@@ -75,7 +75,7 @@ func (s *service) look(ctx context.Context) {
 	s.mu.Unlock()
 	var ready []string
 	for _, member := range members {
-		if _, err := stack.Read(ctx, http.DefaultClient, member.URL+"/readyz"); err == nil {
+		if _, err := stack.ScrapeText(ctx, http.DefaultClient, member.URL+"/readyz"); err == nil {
 			ready = append(ready, member.URL)
 		}
 	}

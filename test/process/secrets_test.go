@@ -112,7 +112,7 @@ func everythingSaid(ctx context.Context, t *tenant, manager *stack.Manager) map[
 		said["logs"] += string(text)
 	}
 	for where, url := range map[string]string{"metrics of the manager": manager.MetricsURL, "metrics of the dispatcher": manager.DispatcherMetricsURL} {
-		text, err := stack.Read(ctx, http.DefaultClient, url)
+		text, err := stack.ScrapeText(ctx, http.DefaultClient, url)
 		Expect(err).NotTo(HaveOccurred())
 		said[where] = text
 	}

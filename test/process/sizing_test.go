@@ -44,7 +44,7 @@ var _ = Describe("deliveries that wait", func() {
 		hook := t.declare(ctx, "held", func(spec *v1alpha1.WebhookSpec) { spec.Suspend = true })
 		t.ready(ctx, hook)
 		stored := func() float64 {
-			samples, err := cluster.APIServerSamples(ctx)
+			samples, err := cluster.ScrapeAPIServer(ctx)
 			Expect(err).NotTo(HaveOccurred())
 			return samples.Sum("apiserver_storage_size_bytes")
 		}

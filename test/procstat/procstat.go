@@ -28,8 +28,8 @@ func CPU(pid int) (time.Duration, error) {
 	return time.Duration(stat.UTime+stat.STime) * tick, err
 }
 
-// Busy is the time that all processes have spent on this machine's CPUs so far.
-func Busy() (time.Duration, error) {
+// BusyCPU is the time that all processes have spent on this machine's CPUs so far.
+func BusyCPU() (time.Duration, error) {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
 		return 0, err

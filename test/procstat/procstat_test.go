@@ -72,7 +72,7 @@ func TestOwnProcess(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if all, err := Busy(); err != nil || all < own {
+	if all, err := BusyCPU(); err != nil || all < own {
 		t.Errorf("%s of all processes, %s of this one (%v)", all, own, err)
 	}
 	before, err := Sockets(pid)

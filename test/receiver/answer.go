@@ -24,13 +24,13 @@ func (r *Receiver) answer(w http.ResponseWriter, request *http.Request, step Ste
 	case Hang:
 		r.pause(request.Context(), 24*time.Hour)
 	case EndlessBody:
-		r.repeat(w, request.Context(), step, strings.Repeat("endless ", 512), 0)
+		r.answerRepeatedly(w, request.Context(), step, strings.Repeat("endless ", 512), 0)
 	case SlowBody:
 		every := step.Every
 		if every == 0 {
 			every = 100 * time.Millisecond
 		}
-		r.repeat(w, request.Context(), step, ".", every)
+		r.answerRepeatedly(w, request.Context(), step, ".", every)
 	case GzipBomb:
 		w.Header().Set("Content-Encoding", "gzip")
 		w.WriteHeader(step.status())
@@ -58,12 +58,12 @@ func (r *Receiver) answer(w http.ResponseWriter, request *http.Request, step Ste
 			w.WriteHeader(http.StatusEarlyHints)
 		}
 	default:
-		r.raw(w, step)
+		r.answerRaw(w, step)
 	}
 }
 
-// repeat writes text without end, with a pause after each time.
-func (r *Receiver) repeat(w http.ResponseWriter, ctx context.Context, step Step, text string, every time.Duration) { //nolint:revive // w first, as in every handler
+// answerRepeatedly writes text without end, with a pause after each time.
+func (r *Receiver) answerRepeatedly(w http.ResponseWriter, ctx context.Context, step Step, text string, every time.Duration) { //nolint:revive // w first, as in every handler
 	w.WriteHeader(step.status())
 	flush := http.NewResponseController(w)
 	for ctx.Err() == nil && r.closed.Err() == nil {
@@ -76,8 +76,8 @@ func (r *Receiver) repeat(w http.ResponseWriter, ctx context.Context, step Step,
 	}
 }
 
-// raw takes the connection over for the faults that no handler can commit.
-func (r *Receiver) raw(w http.ResponseWriter, step Step) {
+// answerRaw takes the connection over for the faults that no handler can commit.
+func (r *Receiver) answerRaw(w http.ResponseWriter, step Step) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil { // HTTP/2: the stream is all there is to reset
 		panic(http.ErrAbortHandler)
@@ -110,9 +110,9 @@ const (
 	bombMembers     = 640
 )
 
-// bomb makes one gzip member of zeros, about 1 KiB; members in a row are a
+// answerBomb makes one gzip member of zeros, about 1 KiB; members in a row are a
 // gzip file too.
-func bomb() []byte {
+func answerBomb() []byte {
 	var packed bytes.Buffer
 	writer := gzip.NewWriter(&packed)
 	_, _ = writer.Write(make([]byte, bombMemberBytes))

@@ -33,20 +33,20 @@ func (r *Receiver) control() *http.ServeMux {
 		r.Forget()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("PUT /_script", withBody(func(path, body string) error {
+	mux.HandleFunc("PUT /_script", controlWithBody(func(path, body string) error {
 		steps, err := ParseScript(body)
 		if err == nil {
 			r.Script(path, steps...)
 		}
 		return err
 	}))
-	mux.HandleFunc("PUT /_secrets", withBody(func(path, body string) error {
+	mux.HandleFunc("PUT /_secrets", controlWithBody(func(path, body string) error {
 		return r.Secrets(path, strings.Split(strings.Trim(body, "\n"), "\n")...)
 	}))
 	return mux
 }
 
-func withBody(set func(path, body string) error) http.HandlerFunc {
+func controlWithBody(set func(path, body string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, request *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, 64<<10))
 		if err == nil {

@@ -47,8 +47,8 @@ type Receiver struct {
 	mu      sync.Mutex
 	scripts map[string]*script
 	secrets map[string][]string
-	total   *tally
-	paths   map[string]*tally
+	total   *receivedTally
+	paths   map[string]*receivedTally
 	changed chan struct{} // closed and replaced whenever something arrives
 }
 
@@ -65,9 +65,9 @@ func Start(options Options) (*Receiver, error) {
 		return nil, err
 	}
 	r := &Receiver{
-		options: options, listener: listener, bomb: sync.OnceValue(bomb),
+		options: options, listener: listener, bomb: sync.OnceValue(answerBomb),
 		scripts: make(map[string]*script), secrets: make(map[string][]string),
-		total: newTally(), paths: make(map[string]*tally), changed: make(chan struct{}),
+		total: newReceivedTally(), paths: make(map[string]*receivedTally), changed: make(chan struct{}),
 	}
 	r.closed, r.closing = context.WithCancel(context.Background())
 	r.server = &http.Server{
@@ -147,7 +147,7 @@ func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) {
 		Delivery: request.Header.Get("X-BBMCP-Delivery"), Attempt: request.Header.Get("X-BBMCP-Attempt"),
 	}
 	step, secrets := r.plan(request.Host, one.Path)
-	one.Ours, one.Next, one.Standard = verify(request.Header, body, secrets)
+	one.Ours, one.Next, one.Standard = verifyReceived(request.Header, body, secrets)
 	if step.Fault == CheckSignature {
 		step.Status = http.StatusUnauthorized
 		if one.Ours {
@@ -240,7 +240,7 @@ func (r *Receiver) Received(path string) []Received {
 func (r *Receiver) Forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.total, r.paths = newTally(), make(map[string]*tally)
+	r.total, r.paths = newReceivedTally(), make(map[string]*receivedTally)
 }
 
 // Wait returns once done says so of the counts of a path, or with an error that

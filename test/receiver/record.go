@@ -48,18 +48,18 @@ type Counts struct {
 
 type pair struct{ eventID, delivery string }
 
-type tally struct {
+type receivedTally struct {
 	counts   Counts
 	accepted map[pair]bool
 	attempts map[pair]map[string]bool
 	kept     []Received
 }
 
-func newTally() *tally {
-	return &tally{accepted: make(map[pair]bool), attempts: make(map[pair]map[string]bool)}
+func newReceivedTally() *receivedTally {
+	return &receivedTally{accepted: make(map[pair]bool), attempts: make(map[pair]map[string]bool)}
 }
 
-func (t *tally) add(r Received, keep int) {
+func (t *receivedTally) add(r Received, keep int) {
 	key := pair{r.EventID, r.Delivery}
 	t.counts.Posts++
 	if r.Verified() {
@@ -93,7 +93,7 @@ func (r *Receiver) record(one Received) {
 	defer r.mu.Unlock()
 	t, ok := r.paths[one.Path]
 	if !ok {
-		t = newTally()
+		t = newReceivedTally()
 		r.paths[one.Path] = t
 	}
 	t.add(one, r.options.Keep)
@@ -102,20 +102,20 @@ func (r *Receiver) record(one Received) {
 	r.changed = make(chan struct{})
 }
 
-// verify checks a request against the secrets known for its path.
-func verify(header http.Header, body []byte, secrets []string) (ours, next, standard bool) {
+// verifyReceived checks a request against the secrets known for its path.
+func verifyReceived(header http.Header, body []byte, secrets []string) (ours, next, standard bool) {
 	for _, secret := range secrets {
 		mac := hmac.New(sha256.New, []byte(secret))
 		mac.Write(body)
 		want := hex.EncodeToString(mac.Sum(nil))
 		ours = ours || header.Get("X-BBMCP-Signature") == want
 		next = next || header.Get("X-BBMCP-Signature-Next") == want
-		standard = standard || verifiesAsStandard(header, body, secret)
+		standard = standard || receivedVerifiesAsStandard(header, body, secret)
 	}
 	return ours, next, standard
 }
 
-func verifiesAsStandard(header http.Header, body []byte, secret string) bool {
+func receivedVerifiesAsStandard(header http.Header, body []byte, secret string) bool {
 	webhook, err := standardwebhooks.NewWebhookRaw([]byte(secret))
 	if strings.HasPrefix(secret, "whsec_") {
 		webhook, err = standardwebhooks.NewWebhook(secret)

@@ -29,7 +29,7 @@ type Result struct {
 // kinds of answers, beside single statuses.
 const accepted = 0 // any 2xx
 
-type post struct {
+type casePost struct {
 	id        string
 	body      string
 	timestamp string // as it is sent and signed; "": now
@@ -41,16 +41,16 @@ type post struct {
 // none is what stands for a header that is missing.
 const none = "-"
 
-type checker struct {
-	receiver *Receiver
+type caseChecker struct {
+	receiver *ExampleReceiver
 	client   *http.Client
 	accepted []string // ids of events that must be processed, once each
 }
 
 // Check posts to a receiver what is right and what is wrong. A case that fails
 // does not stop the others.
-func Check(ctx context.Context, r *Receiver) []Result {
-	c := &checker{receiver: r, client: &http.Client{Timeout: 10 * time.Second}}
+func Check(ctx context.Context, r *ExampleReceiver) []Result {
+	c := &caseChecker{receiver: r, client: &http.Client{Timeout: 10 * time.Second}}
 	defer c.client.CloseIdleConnections()
 	var results []Result
 	for _, each := range cases() {
@@ -61,70 +61,70 @@ func Check(ctx context.Context, r *Receiver) []Result {
 
 type testCase struct {
 	name string
-	run  func(context.Context, *checker) error
+	run  func(context.Context, *caseChecker) error
 }
 
 func cases() []testCase {
-	body, now := event("context.created", `{"context_id":"ctx_1","name":"Zürich"}`), after(0)
+	body, now := caseEvent("context.created", `{"context_id":"ctx_1","name":"Zürich"}`), caseTimestamp(0)
 	return []testCase{
-		one("a signed event is accepted", post{id: "evt_signed", body: body}),
-		refused("a tampered body is refused", post{
-			id: "evt_tampered", body: strings.Replace(body, "ctx_1", "ctx_2", 1), timestamp: now, signature: sign("evt_tampered", now, body),
+		singleCase("a signed event is accepted", casePost{id: "evt_signed", body: body}),
+		refusedCase("a tampered body is refused", casePost{
+			id: "evt_tampered", body: strings.Replace(body, "ctx_1", "ctx_2", 1), timestamp: now, signature: signCase("evt_tampered", now, body),
 		}),
-		refused("another id is refused", post{id: "evt_renamed", body: body, timestamp: now, signature: sign("evt_signed", now, body)}),
-		refused("another time is refused", post{id: "evt_redated", body: body, timestamp: now, signature: sign("evt_redated", after(-time.Second), body)}),
-		refused("another secret is refused", post{id: "evt_stranger", body: body, timestamp: now, signature: signWith([]byte("x"), "evt_stranger", now, body)}),
-		refused("the secret as it is spelled is another", post{id: "evt_spelled", body: body, timestamp: now, signature: signWith([]byte(secret), "evt_spelled", now, body)}),
-		refused("a missing signature is refused", post{id: "evt_missing", body: body, signature: none}),
-		refused("the signature of the body alone is not enough", post{id: "evt_legacy", body: body, signature: none, legacy: true}),
-		refused("half a signature is refused", post{id: "evt_half", body: body, timestamp: now, signature: sign("evt_half", now, body)[:24]}),
-		refused("a signature and more is refused", post{id: "evt_more", body: body, timestamp: now, signature: sign("evt_more", now, body) + "AA=="}),
-		refused("another version is refused", post{id: "evt_version", body: body, timestamp: now, signature: strings.Replace(sign("evt_version", now, body), "v1,", "v2,", 1)}),
-		refused("a signature that is no text is refused", post{id: "evt_noise", body: body, signature: strings.Repeat("\xe9", 64)}),
-		refused("no body is refused", post{id: "evt_empty", timestamp: now, signature: sign("evt_empty", now, body)}),
-		refused("what was signed six minutes ago is refused", post{id: "evt_replayed", body: body, timestamp: after(-6 * time.Minute)}),
-		refused("what was signed in six minutes is refused", post{id: "evt_early", body: body, timestamp: after(6 * time.Minute)}),
-		refused("a missing time is refused", post{id: "evt_timeless", body: body, timestamp: none}),
-		refused("a time that is no number is refused", post{id: "evt_spoken", body: body, timestamp: "yesterday"}),
-		refused("a time beyond all numbers is refused", post{id: "evt_endless", body: body, timestamp: strings.Repeat("9", 400)}),
-		one("what was signed four minutes ago is accepted", post{id: "evt_slow", body: body, timestamp: after(-4 * time.Minute)}),
-		one("one right signature of two is enough", post{
-			id: "evt_rotated", body: body, timestamp: now, signature: signWith([]byte("x"), "evt_rotated", now, body) + " " + sign("evt_rotated", now, body),
+		refusedCase("another id is refused", casePost{id: "evt_renamed", body: body, timestamp: now, signature: signCase("evt_signed", now, body)}),
+		refusedCase("another time is refused", casePost{id: "evt_redated", body: body, timestamp: now, signature: signCase("evt_redated", caseTimestamp(-time.Second), body)}),
+		refusedCase("another secret is refused", casePost{id: "evt_stranger", body: body, timestamp: now, signature: signCaseWith([]byte("x"), "evt_stranger", now, body)}),
+		refusedCase("the secret as it is spelled is another", casePost{id: "evt_spelled", body: body, timestamp: now, signature: signCaseWith([]byte(secret), "evt_spelled", now, body)}),
+		refusedCase("a missing signature is refused", casePost{id: "evt_missing", body: body, signature: none}),
+		refusedCase("the signature of the body alone is not enough", casePost{id: "evt_legacy", body: body, signature: none, legacy: true}),
+		refusedCase("half a signature is refused", casePost{id: "evt_half", body: body, timestamp: now, signature: signCase("evt_half", now, body)[:24]}),
+		refusedCase("a signature and more is refused", casePost{id: "evt_more", body: body, timestamp: now, signature: signCase("evt_more", now, body) + "AA=="}),
+		refusedCase("another version is refused", casePost{id: "evt_version", body: body, timestamp: now, signature: strings.Replace(signCase("evt_version", now, body), "v1,", "v2,", 1)}),
+		refusedCase("a signature that is no text is refused", casePost{id: "evt_noise", body: body, signature: strings.Repeat("\xe9", 64)}),
+		refusedCase("no body is refused", casePost{id: "evt_empty", timestamp: now, signature: signCase("evt_empty", now, body)}),
+		refusedCase("what was signed six minutes ago is refused", casePost{id: "evt_replayed", body: body, timestamp: caseTimestamp(-6 * time.Minute)}),
+		refusedCase("what was signed in six minutes is refused", casePost{id: "evt_early", body: body, timestamp: caseTimestamp(6 * time.Minute)}),
+		refusedCase("a missing time is refused", casePost{id: "evt_timeless", body: body, timestamp: none}),
+		refusedCase("a time that is no number is refused", casePost{id: "evt_spoken", body: body, timestamp: "yesterday"}),
+		refusedCase("a time beyond all numbers is refused", casePost{id: "evt_endless", body: body, timestamp: strings.Repeat("9", 400)}),
+		singleCase("what was signed four minutes ago is accepted", casePost{id: "evt_slow", body: body, timestamp: caseTimestamp(-4 * time.Minute)}),
+		singleCase("one right signature of two is enough", casePost{
+			id: "evt_rotated", body: body, timestamp: now, signature: signCaseWith([]byte("x"), "evt_rotated", now, body) + " " + signCase("evt_rotated", now, body),
 		}),
-		{"a repeated event is accepted again", repeated},
-		{"an event that comes many times at once is accepted each time", atOnce},
-		one("the signature is checked over the bytes that came", bytesThatCame()),
-		one("a body of 256 KiB is accepted", large("evt_large", 256<<10, accepted)),
-		one("a body of 1 MiB is refused", large("evt_too_large", 1<<20, http.StatusRequestEntityTooLarge)),
-		one("after all that it still answers", post{id: "evt_last", body: body}),
-		{"a GET is refused", get},
+		{"a repeated event is accepted again", repeatedCase},
+		{"an event that comes many times at once is accepted each time", concurrentCase},
+		singleCase("the signature is checked over the bytes that came", bytesCasePost()),
+		singleCase("a body of 256 KiB is accepted", largeCasePost("evt_large", 256<<10, accepted)),
+		singleCase("a body of 1 MiB is refused", largeCasePost("evt_too_large", 1<<20, http.StatusRequestEntityTooLarge)),
+		singleCase("after all that it still answers", casePost{id: "evt_last", body: body}),
+		{"a GET is refused", getCase},
 	}
 }
 
-// refused is a case in which the signature does not hold.
-func refused(name string, p post) testCase {
+// refusedCase is a case in which the signature does not hold.
+func refusedCase(name string, p casePost) testCase {
 	p.want = http.StatusUnauthorized
-	return one(name, p)
+	return singleCase(name, p)
 }
 
-// after is the time of a signature that is made so much later than now.
-func after(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
+// caseTimestamp is the time of a signature that is made so much later than now.
+func caseTimestamp(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
 
-func one(name string, p post) testCase {
-	return testCase{name, func(ctx context.Context, c *checker) error { return c.post(ctx, p) }}
+func singleCase(name string, p casePost) testCase {
+	return testCase{name, func(ctx context.Context, c *caseChecker) error { return c.post(ctx, p) }}
 }
 
-// repeated posts an event of which the second attempt looks as the product's
+// repeatedCase posts an event of which the second attempt looks as the product's
 // does: the id is the same.
-func repeated(ctx context.Context, c *checker) error {
-	body := event("context.confirmed", `{}`)
-	p := post{id: "evt_repeated", body: body}
+func repeatedCase(ctx context.Context, c *caseChecker) error {
+	body := caseEvent("context.confirmed", `{}`)
+	p := casePost{id: "evt_repeated", body: body}
 	return errors.Join(c.post(ctx, p), c.post(ctx, p))
 }
 
-func atOnce(ctx context.Context, c *checker) error {
-	body := event("context.confirmed", `{}`)
-	p := post{id: "evt_at_once", body: body}
+func concurrentCase(ctx context.Context, c *caseChecker) error {
+	body := caseEvent("context.confirmed", `{}`)
+	p := casePost{id: "evt_at_once", body: body}
 	errs := make([]error, 20)
 	var posts sync.WaitGroup
 	for i := range errs {
@@ -135,19 +135,19 @@ func atOnce(ctx context.Context, c *checker) error {
 	return errors.Join(errs...)
 }
 
-// bytesThatCame would be spelled otherwise by a JSON parser and writer.
-func bytesThatCame() post {
+// bytesCasePost would be spelled otherwise by a JSON parser and writer.
+func bytesCasePost() casePost {
 	body := "{ \"event\" : \"a.b\",\n\"data\": {\"n\": 1.0, \"s\": \"\\u00e9\\/\"} }\r\n"
-	return post{id: "evt_bytes", body: body}
+	return casePost{id: "evt_bytes", body: body}
 }
 
-func large(id string, size, want int) post {
-	frame := event("context.created", `{"filler":""}`)
-	body := event("context.created", `{"filler":"`+strings.Repeat("x", size-len(frame))+`"}`)
-	return post{id: id, body: body, want: want}
+func largeCasePost(id string, size, want int) casePost {
+	frame := caseEvent("context.created", `{"filler":""}`)
+	body := caseEvent("context.created", `{"filler":"`+strings.Repeat("x", size-len(frame))+`"}`)
+	return casePost{id: id, body: body, want: want}
 }
 
-func get(ctx context.Context, c *checker) error {
+func getCase(ctx context.Context, c *caseChecker) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.receiver.URL, nil)
 	if err != nil {
 		return err
@@ -164,14 +164,14 @@ func get(ctx context.Context, c *checker) error {
 }
 
 // post sends one event and remembers it if it is to be processed.
-func (c *checker) post(ctx context.Context, p post) error {
+func (c *caseChecker) post(ctx context.Context, p casePost) error {
 	if p.want == accepted && (len(c.accepted) == 0 || c.accepted[len(c.accepted)-1] != p.id) {
 		c.accepted = append(c.accepted, p.id)
 	}
 	return c.send(ctx, p)
 }
 
-func (c *checker) send(ctx context.Context, p post) error {
+func (c *caseChecker) send(ctx context.Context, p casePost) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.receiver.URL, bytes.NewReader([]byte(p.body)))
 	if err != nil {
 		return err
@@ -182,9 +182,9 @@ func (c *checker) send(ctx context.Context, p post) error {
 	} {
 		request.Header.Set(name, value)
 	}
-	timestamp := cmp.Or(p.timestamp, after(0))
+	timestamp := cmp.Or(p.timestamp, caseTimestamp(0))
 	for name, value := range map[string]string{
-		"webhook-timestamp": timestamp, "webhook-signature": cmp.Or(p.signature, sign(p.id, timestamp, p.body)),
+		"webhook-timestamp": timestamp, "webhook-signature": cmp.Or(p.signature, signCase(p.id, timestamp, p.body)),
 	} {
 		if value != none {
 			request.Header.Set(name, value)
@@ -219,20 +219,20 @@ func noStackTrace(answer []byte) error {
 	return nil
 }
 
-func event(kind, data string) string {
+func caseEvent(kind, data string) string {
 	return `{"event":"` + kind + `","timestamp":"2024-01-15T10:30:00Z","data":` + data + `}`
 }
 
-// sign signs as Standard Webhooks says.
-func sign(id, timestamp, body string) string {
+// signCase signs as Standard Webhooks says.
+func signCase(id, timestamp, body string) string {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil {
 		panic(err) // it is a constant
 	}
-	return signWith(key, id, timestamp, body)
+	return signCaseWith(key, id, timestamp, body)
 }
 
-func signWith(key []byte, id, timestamp, body string) string {
+func signCaseWith(key []byte, id, timestamp, body string) string {
 	mac := hmac.New(sha256.New, key)
 	fmt.Fprintf(mac, "%s.%s.%s", id, timestamp, body)
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))

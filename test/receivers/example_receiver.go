@@ -26,8 +26,8 @@ const (
 	pollEvery     = 20 * time.Millisecond
 )
 
-// Receiver is an example receiver that runs.
-type Receiver struct {
+// ExampleReceiver is an example receiver that runs.
+type ExampleReceiver struct {
 	// URL is where it accepts events.
 	URL string
 
@@ -36,8 +36,8 @@ type Receiver struct {
 }
 
 // Start starts a receiver in its folder and returns once it listens.
-func Start(ctx context.Context, folder string, command ...string) (*Receiver, error) {
-	address, err := ports.Free()
+func Start(ctx context.Context, folder string, command ...string) (*ExampleReceiver, error) {
+	address, err := ports.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +52,11 @@ func Start(ctx context.Context, folder string, command ...string) (*Receiver, er
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret, "HOST=127.0.0.1", "PORT="+port)
-	process, err := launch(cmd, dir)
+	process, err := launchExample(cmd, dir)
 	if err != nil {
 		return nil, err
 	}
-	r := &Receiver{URL: "http://" + address + path, process: process, dir: dir}
+	r := &ExampleReceiver{URL: "http://" + address + path, process: process, dir: dir}
 	ctx, cancel := context.WithTimeout(ctx, waitStarted)
 	defer cancel()
 	err = process.WaitFor(ctx, strings.Join(command, " "), func(ctx context.Context) error {
@@ -74,8 +74,8 @@ func Start(ctx context.Context, folder string, command ...string) (*Receiver, er
 	return r, nil
 }
 
-// launch keeps what a receiver prints apart from what its server logs.
-func launch(cmd *exec.Cmd, dir string) (*childprocess.Process, error) {
+// launchExample keeps what a receiver prints apart from what its server logs.
+func launchExample(cmd *exec.Cmd, dir string) (*childprocess.Process, error) {
 	stdout, err := os.Create(filepath.Join(dir, "out"))
 	if err != nil {
 		return nil, err
@@ -91,19 +91,19 @@ func launch(cmd *exec.Cmd, dir string) (*childprocess.Process, error) {
 }
 
 // complaints is the end of what the receiver wrote to standard error.
-func (r *Receiver) complaints() string {
+func (r *ExampleReceiver) complaints() string {
 	text, _ := os.ReadFile(filepath.Join(r.dir, "err"))
 	return string(text[max(0, len(text)-4096):])
 }
 
 // Stop ends the receiver.
-func (r *Receiver) Stop() {
+func (r *ExampleReceiver) Stop() {
 	r.process.Stop(time.Second)
 	_ = os.RemoveAll(r.dir)
 }
 
 // processed is how often each event was worked on, by id.
-func (r *Receiver) processed() (map[string]int, error) {
+func (r *ExampleReceiver) processed() (map[string]int, error) {
 	text, err := os.ReadFile(filepath.Join(r.dir, "out"))
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (r *Receiver) processed() (map[string]int, error) {
 
 // await waits until each of these events was worked on, and complains if any
 // was more than once, or any other was.
-func (r *Receiver) await(ctx context.Context, ids []string, patience time.Duration) error {
+func (r *ExampleReceiver) await(ctx context.Context, ids []string, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -135,7 +135,7 @@ func (r *Receiver) await(ctx context.Context, ids []string, patience time.Durati
 			}
 		}
 		if missing == 0 {
-			return exactly(times, ids)
+			return checkExampleProcessed(times, ids)
 		}
 		select {
 		case <-ctx.Done():
@@ -145,7 +145,7 @@ func (r *Receiver) await(ctx context.Context, ids []string, patience time.Durati
 	}
 }
 
-func exactly(times map[string]int, ids []string) error {
+func checkExampleProcessed(times map[string]int, ids []string) error {
 	for _, id := range ids {
 		if times[id] != 1 {
 			return fmt.Errorf("event %s was processed %d times", id, times[id])

@@ -29,8 +29,8 @@ const (
 
 // CheckLive publishes events of random content to a receiver through the running
 // product and returns once each was worked on exactly once.
-func CheckLive(ctx context.Context, r *Receiver, events int, progress func(string)) error {
-	documents, err := randomDocuments(ctx, events)
+func CheckLive(ctx context.Context, r *ExampleReceiver, events int, progress func(string)) error {
+	documents, err := randomLiveDocuments(ctx, events)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func CheckLive(ctx context.Context, r *Receiver, events int, progress func(strin
 		return err
 	}
 	defer func() { _ = product.Stop() }()
-	p := &publisher{product: product, client: &http.Client{Timeout: 30 * time.Second}}
+	p := &livePublisher{product: product, client: &http.Client{Timeout: 30 * time.Second}}
 	defer p.client.CloseIdleConnections()
 	webhook := map[string]any{"url": r.URL, "events": []string{randomType}, "secret": secret}
 	if err := p.post(ctx, "/v1/webhooks", webhook, http.StatusCreated); err != nil {
@@ -63,13 +63,13 @@ func CheckLive(ctx context.Context, r *Receiver, events int, progress func(strin
 	return nil
 }
 
-type publisher struct {
+type livePublisher struct {
 	product *live.Product
 	client  *http.Client
 }
 
 // publish publishes the documents and returns their ids.
-func (p *publisher) publish(ctx context.Context, documents []json.RawMessage) ([]string, error) {
+func (p *livePublisher) publish(ctx context.Context, documents []json.RawMessage) ([]string, error) {
 	ids := make([]string, len(documents))
 	errs := make([]error, publishers)
 	var next atomic.Int64
@@ -87,7 +87,7 @@ func (p *publisher) publish(ctx context.Context, documents []json.RawMessage) ([
 	return ids, errors.Join(errs...)
 }
 
-func (p *publisher) post(ctx context.Context, path string, body any, want int) error {
+func (p *livePublisher) post(ctx context.Context, path string, body any, want int) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false) // documents go out as they are
@@ -112,9 +112,9 @@ func (p *publisher) post(ctx context.Context, path string, body any, want int) e
 	return err
 }
 
-// randomDocuments are the data of events, from the generator that the checks of
+// randomLiveDocuments are the data of events, from the generator that the checks of
 // payloads use.
-func randomDocuments(ctx context.Context, count int) ([]json.RawMessage, error) {
+func randomLiveDocuments(ctx context.Context, count int) ([]json.RawMessage, error) {
 	root, err := stack.Root(ctx)
 	if err != nil {
 		return nil, err

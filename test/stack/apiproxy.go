@@ -67,7 +67,7 @@ func (s *Stack) StartAPIProxy() (*APIProxy, error) {
 				panic(http.ErrAbortHandler)
 			}
 		}
-		if isStatusWrite(r) && p.refuse.Load() {
+		if isProxiedStatusWrite(r) && p.refuse.Load() {
 			p.refused.Add(1)
 			http.Error(w, "refused by the proxy", http.StatusInternalServerError)
 			return
@@ -123,36 +123,36 @@ func (p *APIProxy) Refused() int { return int(p.refused.Load()) }
 // errAnswerLost makes the proxy hang up instead of answering.
 var errAnswerLost = errors.New("the answer is lost")
 
-func isStatusWrite(r *http.Request) bool {
+func isProxiedStatusWrite(r *http.Request) bool {
 	return r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/status")
 }
 
-func isCreate(r *http.Request) bool {
+func isProxiedCreate(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/webhookdeliveries")
 }
 
 func (p *APIProxy) answer(response *http.Response) error {
 	request := response.Request
-	if isCreate(request) {
+	if isProxiedCreate(request) {
 		if every := p.loseNth.Load(); every > 0 && p.creates.Add(1)%every == 0 {
 			p.lost.Add(1)
 			return errAnswerLost
 		}
 	}
-	if isStatusWrite(request) {
+	if isProxiedStatusWrite(request) {
 		if every := p.loseEvery.Load(); every > 0 && p.writes.Add(1)%every == 0 {
 			p.lost.Add(1)
 			return errAnswerLost
 		}
 	}
 	if request.URL.Query().Get("watch") != "" {
-		response.Body = newLate(request.Context(), response.Body, func() time.Duration { return time.Duration(p.watchLag.Load()) })
+		response.Body = newLateWatch(request.Context(), response.Body, func() time.Duration { return time.Duration(p.watchLag.Load()) })
 	}
 	return nil
 }
 
-// late is a body whose every byte comes some time after it was there.
-type late struct {
+// lateWatch is a body whose every byte comes some time after it was there.
+type lateWatch struct {
 	io.ReadCloser
 	ctx    context.Context //nolint:containedctx // ends with the request
 	chunks chan chunk
@@ -165,8 +165,8 @@ type chunk struct {
 	err   error
 }
 
-func newLate(ctx context.Context, body io.ReadCloser, lag func() time.Duration) *late {
-	l := &late{ReadCloser: body, ctx: ctx, chunks: make(chan chunk, 4096)}
+func newLateWatch(ctx context.Context, body io.ReadCloser, lag func() time.Duration) *lateWatch {
+	l := &lateWatch{ReadCloser: body, ctx: ctx, chunks: make(chan chunk, 4096)}
 	go func() {
 		defer close(l.chunks)
 		for {
@@ -186,7 +186,7 @@ func newLate(ctx context.Context, body io.ReadCloser, lag func() time.Duration) 
 }
 
 // Read implements io.Reader.
-func (l *late) Read(to []byte) (int, error) {
+func (l *lateWatch) Read(to []byte) (int, error) {
 	for len(l.rest) == 0 {
 		next, ok := <-l.chunks
 		if !ok {

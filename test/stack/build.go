@@ -31,16 +31,16 @@ func Build(ctx context.Context, dir string, progress func(string)) (Binaries, er
 	if err != nil {
 		return Binaries{}, err
 	}
-	return buildIn(ctx, root, dir, progress)
+	return buildBinaries(ctx, root, dir, progress)
 }
 
-// buildIn is Build of the tree at root.
-func buildIn(ctx context.Context, root, dir string, progress func(string)) (Binaries, error) {
+// buildBinaries is Build of the tree at root.
+func buildBinaries(ctx context.Context, root, dir string, progress func(string)) (Binaries, error) {
 	started := time.Now()
 	progress("building manager, gateway, dispatcher and receiver (minutes the first time, seconds later)")
 	built := filepath.Join(root, builtFolder)
 	programs := []string{".", "./cmd/dispatcher", "./hack/receiver"}
-	if err := lookAtSources(ctx, root, programs); err != nil {
+	if err := lookAtBinarySources(ctx, root, programs); err != nil {
 		return Binaries{}, err
 	}
 	command := exec.CommandContext(ctx, "go", append([]string{"build", "-o", built + string(filepath.Separator)}, programs...)...)
@@ -54,7 +54,7 @@ func buildIn(ctx context.Context, root, dir string, progress func(string)) (Bina
 		Receiver:   filepath.Join(dir, "receiver"),
 	}
 	for name, to := range map[string]string{"webhooks": binaries.Operator, "dispatcher": binaries.Dispatcher, "receiver": binaries.Receiver} {
-		if err := place(filepath.Join(built, name), to); err != nil {
+		if err := placeBinary(filepath.Join(built, name), to); err != nil {
 			return Binaries{}, err
 		}
 	}
@@ -62,10 +62,10 @@ func buildIn(ctx context.Context, root, dir string, progress func(string)) (Bina
 	return binaries, nil
 }
 
-// lookAtSources looks at every file of the tree that the programs are made of. Go keeps the result of a test for as long
+// lookAtBinarySources looks at every file of the tree that the programs are made of. Go keeps the result of a test for as long
 // as the files are the same that the test itself has looked at; those that "go build" reads for it do not count, so that
 // a change of the product would not be tested.
-func lookAtSources(ctx context.Context, root string, programs []string) error {
+func lookAtBinarySources(ctx context.Context, root string, programs []string) error {
 	const files = `{{with .Module}}{{if .Main}}{{range $.GoFiles}}{{$.Dir}}/{{.}}{{"\n"}}{{end}}{{range $.EmbedFiles}}{{$.Dir}}/{{.}}{{"\n"}}{{end}}{{end}}{{end}}`
 	command := exec.CommandContext(ctx, "go", append([]string{"list", "-deps", "-f", files}, programs...)...)
 	command.Dir = root
@@ -81,9 +81,9 @@ func lookAtSources(ctx context.Context, root string, programs []string) error {
 	return nil
 }
 
-// place puts a program where nobody replaces it: as a link to the same file,
+// placeBinary puts a program where nobody replaces it: as a link to the same file,
 // which a later build does not touch, or as a copy.
-func place(from, to string) error {
+func placeBinary(from, to string) error {
 	if os.Link(from, to) == nil {
 		return nil
 	}

@@ -59,7 +59,7 @@ func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gate
 		g.args = append(g.args, "--tls-cert-file="+own.CertFile, "--tls-key-file="+own.KeyFile)
 		probe = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: own.Roots, MinVersion: tls.VersionTLS12}}}
 	}
-	g.env, g.ready = options.Env, readyBy(probe, g.URL+"/readyz")
+	g.env, g.ready = options.Env, processReadyBy(probe, g.URL+"/readyz")
 	if options.NotReady {
 		return g, g.Launch()
 	}

@@ -29,9 +29,9 @@ type pod struct {
 	memory, sidecarMemory int64
 }
 
-// renderChart remembers what the chart runs, writes the rest of what it installs
+// renderInstalled remembers what the chart runs, writes the rest of what it installs
 // to a file, and returns its path.
-func (s *Stack) renderChart(ctx context.Context, root string, values map[string]any) (string, error) {
+func (s *Stack) renderInstalled(ctx context.Context, root string, values map[string]any) (string, error) {
 	rendered, err := chart.Render(ctx, root, values, chart.Release{
 		Namespace: SystemNamespace, APIVersions: []string{chart.GroupVersion},
 	})
@@ -46,7 +46,7 @@ func (s *Stack) renderChart(ctx context.Context, root string, values map[string]
 		if object.GetKind() == "Deployment" {
 			var deployment appsv1.Deployment
 			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &deployment); err != nil {
-				return "", fmt.Errorf("chart: %s: %w", chart.Key(object), err)
+				return "", fmt.Errorf("chart: %s: %w", chart.ObjectKey(object), err)
 			}
 			s.installed.add(deployment)
 		}
@@ -55,7 +55,7 @@ func (s *Stack) renderChart(ctx context.Context, root string, values map[string]
 		}
 		text, err := yaml.Marshal(object.Object)
 		if err != nil {
-			return "", fmt.Errorf("chart: %s: %w", chart.Key(object), err)
+			return "", fmt.Errorf("chart: %s: %w", chart.ObjectKey(object), err)
 		}
 		out.WriteString("---\n")
 		out.Write(text)

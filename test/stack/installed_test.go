@@ -59,7 +59,7 @@ func TestProcessesHaveTheChartsArguments(t *testing.T) {
 		"manager":    map[string]any{"flags": map[string]any{"unsettled": 7}},
 		"dispatcher": map[string]any{"flags": map[string]any{"log-level": "debug"}},
 	}
-	if _, err := s.renderChart(t.Context(), root, values); err != nil {
+	if _, err := s.renderInstalled(t.Context(), root, values); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(s.installed["manager"].args, " "); got != "manager --unsettled=7" {

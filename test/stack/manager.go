@@ -45,7 +45,7 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 		"--probe-address=" + m.address,
 		"--leader-election-namespace=" + SystemNamespace, fmt.Sprintf("--leader-elect=%t", !options.Alone),
 	}, options.Args)
-	m.env, m.ready = options.Env, ready(m.ProbeURL+"/readyz")
+	m.env, m.ready = options.Env, processReady(m.ProbeURL+"/readyz")
 	if options.NotReady {
 		return m, m.Launch()
 	}

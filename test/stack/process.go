@@ -55,7 +55,7 @@ func (s *Stack) startProcess(ctx context.Context, role string, proxy *APIProxy, 
 	}
 	addresses := make([]string, 3)
 	for i := range addresses {
-		if addresses[i], err = ports.Free(); err != nil {
+		if addresses[i], err = ports.FreeAddress(); err != nil {
 			return nil, err
 		}
 	}
@@ -107,14 +107,16 @@ func (p *process) Pause() error { return p.Process.Signal(syscall.SIGSTOP) }
 // Resume continues a paused process.
 func (p *process) Resume() error { return p.Process.Signal(syscall.SIGCONT) }
 
-// ready is nil once GET url answers 200.
-func ready(url string) func(context.Context) error { return readyBy(http.DefaultClient, url) }
+// processReady is nil once GET url answers 200.
+func processReady(url string) func(context.Context) error {
+	return processReadyBy(http.DefaultClient, url)
+}
 
-func readyBy(client *http.Client, url string) func(context.Context) error {
+func processReadyBy(client *http.Client, url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		_, err := Read(ctx, client, url)
+		_, err := ScrapeText(ctx, client, url)
 		return err
 	}
 }

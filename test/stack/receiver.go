@@ -13,7 +13,7 @@ import (
 // StartReceiver starts a receiver as a process of its own and returns its base
 // URL; see package test/receiver for how to steer it.
 func (s *Stack) StartReceiver(ctx context.Context) (string, error) {
-	address, err := ports.Free()
+	address, err := ports.FreeAddress()
 	if err != nil {
 		return "", err
 	}
@@ -24,5 +24,5 @@ func (s *Stack) StartReceiver(ctx context.Context) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	return "http://" + address, process.WaitFor(ctx, name, ready("http://"+address+"/_received"))
+	return "http://" + address, process.WaitFor(ctx, name, processReady("http://"+address+"/_received"))
 }

@@ -22,7 +22,7 @@ type Samples map[string]*dto.MetricFamily
 
 // Scrape reads the metrics at a URL as Prometheus does.
 func Scrape(ctx context.Context, url string) (Samples, error) {
-	text, err := Read(ctx, http.DefaultClient, url)
+	text, err := ScrapeText(ctx, http.DefaultClient, url)
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +60,8 @@ func (s Samples) Sum(name string, labels ...string) float64 {
 	return sum
 }
 
-// Read returns what a GET of a URL answers.
-func Read(ctx context.Context, client *http.Client, url string) (string, error) {
+// ScrapeText returns what a GET of a URL answers.
+func ScrapeText(ctx context.Context, client *http.Client, url string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -83,14 +83,14 @@ func Read(ctx context.Context, client *http.Client, url string) (string, error) 
 	return string(text), nil
 }
 
-// APIServerSamples reads the API server's metrics.
-func (s *Stack) APIServerSamples(ctx context.Context) (Samples, error) {
+// ScrapeAPIServer reads the API server's metrics.
+func (s *Stack) ScrapeAPIServer(ctx context.Context) (Samples, error) {
 	client, err := rest.HTTPClientFor(s.ControlPlane.AdminConfig())
 	if err != nil {
 		return nil, err
 	}
 	defer client.CloseIdleConnections()
-	text, err := Read(ctx, client, s.ControlPlane.APIServerURL()+"/metrics")
+	text, err := ScrapeText(ctx, client, s.ControlPlane.APIServerURL()+"/metrics")
 	if err != nil {
 		return nil, err
 	}

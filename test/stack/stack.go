@@ -91,13 +91,13 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	}
 	s := &Stack{Dir: dir, Binaries: options.Binaries, confine: options.Confine, elder: options.Tree != ""}
 	if s.Binaries == (Binaries{}) {
-		if s.Binaries, err = buildIn(ctx, root, dir, options.Progress); err != nil {
+		if s.Binaries, err = buildBinaries(ctx, root, dir, options.Progress); err != nil {
 			return nil, errors.Join(err, s.Stop())
 		}
 	}
 	control := options.ControlPlane
 	control.Progress = options.Progress
-	manifest, err := s.renderChart(ctx, root, options.Values)
+	manifest, err := s.renderInstalled(ctx, root, options.Values)
 	if err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}

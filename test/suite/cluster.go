@@ -41,9 +41,9 @@ type Cluster struct {
 	*stack.Stack
 }
 
-// setDefaults sets how long Eventually waits and pauses. Gomega lets one with a
+// setEventuallyDefaults sets how long Eventually waits and pauses. Gomega lets one with a
 // context wait until that ends, which is never for a spec without a timeout.
-func setDefaults() {
+func setEventuallyDefaults() {
 	gomega.SetDefaultEventuallyTimeout(Soon)
 	gomega.SetDefaultEventuallyPollingInterval(PollEvery)
 	gomega.EnforceDefaultTimeoutsWhenUsingContexts()
@@ -53,7 +53,7 @@ func setDefaults() {
 // in it.
 func Start(ctx context.Context, options stack.Options) *Cluster {
 	ginkgo.GinkgoHelper()
-	setDefaults()
+	setEventuallyDefaults()
 	options.ControlPlane = controlplane.Options{UnsafeNoFsync: true}
 	options.Progress = func(text string) { ginkgo.GinkgoWriter.Println(text) }
 	cluster, err := stack.Start(ctx, options)

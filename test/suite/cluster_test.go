@@ -11,7 +11,7 @@ import (
 )
 
 func TestEventuallyEndsBeforeItsContext(t *testing.T) {
-	setDefaults()
+	setEventuallyDefaults()
 	gomega.SetDefaultEventuallyTimeout(time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

@@ -54,7 +54,7 @@ func applyChart(ctx context.Context, config *rest.Config, objects []*unstructure
 	for _, object := range objects {
 		text, err := yaml.Marshal(object.Object)
 		if err != nil {
-			return fmt.Errorf("chart: %s: %w", chart.Key(object), err)
+			return fmt.Errorf("chart: %s: %w", chart.ObjectKey(object), err)
 		}
 		all.WriteString("---\n")
 		all.Write(text)

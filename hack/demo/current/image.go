@@ -61,12 +61,12 @@ func BuildImage(ctx context.Context, root, arch string) (Image, error) {
 		}
 		files = append(files, imagearchive.File{Name: name, Mode: 0o755, Content: content})
 	}
-	imagearchive.Sort(files)
+	imagearchive.SortFiles(files)
 	for _, file := range files {
 		sum.Write(file.Content)
 	}
 	image := Image{Name: "local/bbmcp-webhooks-demo:" + hex.EncodeToString(sum.Sum(nil))[:12], Archive: filepath.Join(folder, "image.tar")}
-	if err := imagearchive.Write(image.Archive, image.Name, arch, "/bbmcp-webhooks", files...); err != nil {
+	if err := imagearchive.WriteImage(image.Archive, image.Name, arch, "/bbmcp-webhooks", files...); err != nil {
 		return Image{}, fmt.Errorf("build the image: %w", err)
 	}
 	return image, nil

@@ -106,7 +106,7 @@ func (c *Cluster) refuseTaken(ctx context.Context, objects []*unstructured.Unstr
 			return describeLook(c.options.Target.Context, err)
 		case there.Labels[label] == "":
 			return fmt.Errorf("%s is in the cluster of the context %q already, and the demo did not make it: it may belong to an "+
-				"installation of the product; to see the demo, remove that or choose another cluster", chart.Key(object), c.options.Target.Context)
+				"installation of the product; to see the demo, remove that or choose another cluster", chart.ObjectKey(object), c.options.Target.Context)
 		}
 	}
 	return nil

@@ -42,8 +42,8 @@ type Options struct {
 	Progress func(string)
 }
 
-// Cluster is a running cluster.
-type Cluster struct {
+// NodeCluster is a running cluster.
+type NodeCluster struct {
 	// ControlPlane is what the node belongs to.
 	ControlPlane *controlplane.ControlPlane
 
@@ -54,8 +54,8 @@ type Cluster struct {
 
 // Start starts a cluster and returns when its node is Ready. The caller calls
 // Stop, whatever is returned.
-func Start(ctx context.Context, options Options) (*Cluster, error) {
-	c := &Cluster{options: options, dir: options.Dir}
+func Start(ctx context.Context, options Options) (*NodeCluster, error) {
+	c := &NodeCluster{options: options, dir: options.Dir}
 	if err := c.configure(); err != nil {
 		return c, err
 	}
@@ -89,7 +89,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 
 // Stop ends what Start started, newest first. Containers end with the PID
 // namespace.
-func (c *Cluster) Stop() error {
+func (c *NodeCluster) Stop() error {
 	for _, process := range slices.Backward(c.running) {
 		process.Stop(0)
 	}
@@ -100,7 +100,7 @@ func (c *Cluster) Stop() error {
 }
 
 // Logs are the files that the cluster's own programs and all containers wrote.
-func (c *Cluster) Logs() ([]string, error) {
+func (c *NodeCluster) Logs() ([]string, error) {
 	var all []string
 	for _, pattern := range []string{"log/*.log", "controlplane/*.log", "log/pods/*/*/*.log"} {
 		some, err := filepath.Glob(filepath.Join(c.dir, pattern))
@@ -113,13 +113,13 @@ func (c *Cluster) Logs() ([]string, error) {
 }
 
 // LoadProgram makes an image of a static program and loads it.
-func (c *Cluster) LoadProgram(ctx context.Context, name, program string) error {
+func (c *NodeCluster) LoadProgram(ctx context.Context, name, program string) error {
 	content, err := os.ReadFile(program)
 	if err != nil {
 		return fmt.Errorf("pack %s: %w", name, err)
 	}
 	archive, base := filepath.Join(c.dir, "image.tar"), filepath.Base(program)
-	err = imagearchive.Write(archive, name, runtime.GOARCH, "/"+base, imagearchive.File{Name: base, Mode: 0o755, Content: content})
+	err = imagearchive.WriteImage(archive, name, runtime.GOARCH, "/"+base, imagearchive.File{Name: base, Mode: 0o755, Content: content})
 	if err != nil {
 		return err
 	}
@@ -127,13 +127,13 @@ func (c *Cluster) LoadProgram(ctx context.Context, name, program string) error {
 }
 
 // LoadImage loads an archive of an image, as nodes have it after a pull.
-func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
+func (c *NodeCluster) LoadImage(ctx context.Context, archive string) error {
 	_, err := c.ctr(ctx, "images", "import", archive)
 	return err
 }
 
 // Tasks maps the ids of running containers to the ids of their first processes.
-func (c *Cluster) Tasks(ctx context.Context) (map[string]int, error) {
+func (c *NodeCluster) Tasks(ctx context.Context) (map[string]int, error) {
 	out, err := c.ctr(ctx, "tasks", "list")
 	if err != nil {
 		return nil, err
@@ -149,13 +149,13 @@ func (c *Cluster) Tasks(ctx context.Context) (map[string]int, error) {
 	return tasks, nil
 }
 
-func (c *Cluster) ctr(ctx context.Context, args ...string) (string, error) {
-	return run(ctx, filepath.Join(c.options.Programs, "ctr"), append([]string{"--address=" + c.socket(), "--namespace=k8s.io"}, args...)...)
+func (c *NodeCluster) ctr(ctx context.Context, args ...string) (string, error) {
+	return runNodeCommand(ctx, filepath.Join(c.options.Programs, "ctr"), append([]string{"--address=" + c.containerdSocket(), "--namespace=k8s.io"}, args...)...)
 }
 
 // setUpNetwork makes the node's own interface: a bridge, since not every kernel
 // has dummy devices.
-func (c *Cluster) setUpNetwork(ctx context.Context) error {
+func (c *NodeCluster) setUpNetwork(ctx context.Context) error {
 	for _, command := range []string{
 		"ip link set lo up",
 		"ip link add node0 type bridge",
@@ -165,14 +165,14 @@ func (c *Cluster) setUpNetwork(ctx context.Context) error {
 		"sysctl -qw net.ipv4.ip_forward=1",
 	} {
 		words := strings.Fields(command)
-		if _, err := run(ctx, words[0], words[1:]...); err != nil {
+		if _, err := runNodeCommand(ctx, words[0], words[1:]...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Cluster) startRuntime(ctx context.Context) error {
+func (c *NodeCluster) startRuntime(ctx context.Context) error {
 	process, err := c.launch("containerd", "--config="+filepath.Join(c.dir, "containerd.toml"))
 	if err != nil {
 		return err
@@ -188,7 +188,7 @@ func (c *Cluster) startRuntime(ctx context.Context) error {
 }
 
 // startNode starts scheduler, kubelet and kube-proxy and waits for the node.
-func (c *Cluster) startNode(ctx context.Context) error {
+func (c *NodeCluster) startNode(ctx context.Context) error {
 	users := map[string][]string{
 		"kube-scheduler": {"system:kube-scheduler"},
 		"kubelet":        {"system:node:" + nodeName, "system:nodes"},
@@ -244,7 +244,7 @@ func checkNode(ctx context.Context, admin client.Client) error {
 }
 
 // launch starts a program of the node; others of them are in its PATH.
-func (c *Cluster) launch(name string, args ...string) (*childprocess.Process, error) {
+func (c *NodeCluster) launch(name string, args ...string) (*childprocess.Process, error) {
 	command := exec.Command(filepath.Join(c.options.Programs, name), args...)
 	command.Env = append(os.Environ(), "PATH="+c.options.Programs+":"+os.Getenv("PATH"))
 	process, err := childprocess.Start(name, filepath.Join(c.dir, "log", name+".log"), command)
@@ -255,8 +255,8 @@ func (c *Cluster) launch(name string, args ...string) (*childprocess.Process, er
 	return process, nil
 }
 
-// run runs a program to its end and returns what it prints.
-func run(ctx context.Context, program string, args ...string) (string, error) {
+// runNodeCommand runs a program to its end and returns what it prints.
+func runNodeCommand(ctx context.Context, program string, args ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w\n%s", filepath.Base(program), strings.Join(args, " "), err, out)

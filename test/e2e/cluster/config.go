@@ -20,7 +20,7 @@ const (
 )
 
 // configure writes the configuration of containerd, CNI and kubelet.
-func (c *Cluster) configure() error {
+func (c *NodeCluster) configure() error {
 	files := map[string]string{
 		"containerd.toml":        c.containerdConfig(),
 		"kubelet.yaml":           c.kubeletConfig(),
@@ -46,11 +46,11 @@ func (c *Cluster) configure() error {
 	return nil
 }
 
-func (c *Cluster) socket() string { return filepath.Join(c.dir, "containerd.sock") }
+func (c *NodeCluster) containerdSocket() string { return filepath.Join(c.dir, "containerd.sock") }
 
 // containerdConfig: scores below zero are refused in some virtual machines,
 // hence restrict_oom_score_adj.
-func (c *Cluster) containerdConfig() string {
+func (c *NodeCluster) containerdConfig() string {
 	return fmt.Sprintf(`version = 3
 root = %[1]q
 state = %[2]q
@@ -69,14 +69,14 @@ state = %[2]q
   runtime_type = "io.containerd.runc.v2"
   [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
     SystemdCgroup = false
-`, filepath.Join(c.dir, "containerd/root"), filepath.Join(c.dir, "containerd/state"), c.socket(), pauseImage, filepath.Join(c.dir, "cni"),
+`, filepath.Join(c.dir, "containerd/root"), filepath.Join(c.dir, "containerd/state"), c.containerdSocket(), pauseImage, filepath.Join(c.dir, "cni"),
 		filepath.Join(c.dir, "mirrors"))
 }
 
 // kubeletConfig leaves the machine's resources alone: no cgroups for classes of
 // Pods (containerd has its containers below its own, k8s.io), and no eviction
 // over a disk that others fill.
-func (c *Cluster) kubeletConfig() string {
+func (c *NodeCluster) kubeletConfig() string {
 	return fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 containerRuntimeEndpoint: unix://%s
@@ -91,10 +91,10 @@ resolvConf: ""
 podLogsDir: %s
 imageGCHighThresholdPercent: 100
 evictionHard: {memory.available: 50Mi, nodefs.available: 0%%, imagefs.available: 0%%, nodefs.inodesFree: 0%%}
-`, c.socket(), filepath.Join(c.dir, "log/pods"))
+`, c.containerdSocket(), filepath.Join(c.dir, "log/pods"))
 }
 
-func (c *Cluster) networkConfig() string {
+func (c *NodeCluster) networkConfig() string {
 	return fmt.Sprintf(`{"cniVersion":"1.0.0","name":"pods","plugins":[
  {"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":false,"hairpinMode":true,
   "ipam":{"type":"host-local","ranges":[[{"subnet":%q}]],"routes":[{"dst":"0.0.0.0/0"}]}}]}

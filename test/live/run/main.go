@@ -27,13 +27,13 @@ func main() {
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	}
-	if err := run(ctx, command); err != nil {
+	if err := runAgainstProduct(ctx, command); err != nil {
 		fmt.Fprintln(os.Stderr, "live:", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do
 	}
 }
 
-func run(ctx context.Context, command []string) (err error) {
+func runAgainstProduct(ctx context.Context, command []string) (err error) {
 	if len(command) == 0 {
 		return errors.New("give the command to run")
 	}

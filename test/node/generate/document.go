@@ -22,12 +22,12 @@ func (g *generator) randomDocuments(n int) error {
 		var b strings.Builder
 		var err error
 		if g.IntN(50) == 0 {
-			err = g.chain(&b)
+			err = g.documentChain(&b)
 		} else {
-			err = g.object(&b, 1+g.IntN(4))
+			err = g.documentObject(&b, 1+g.IntN(4))
 		}
 		if err == nil {
-			err = g.document(b.String())
+			err = g.writeDocument(b.String())
 		}
 		if err != nil {
 			return err
@@ -36,12 +36,12 @@ func (g *generator) randomDocuments(n int) error {
 	return nil
 }
 
-// object writes an object in which at most levels of others are nested.
-func (g *generator) object(b *strings.Builder, levels int) error {
-	b.WriteString(g.space() + "{" + g.space())
+// documentObject writes an object in which at most levels of others are nested.
+func (g *generator) documentObject(b *strings.Builder, levels int) error {
+	b.WriteString(g.documentSpace() + "{" + g.documentSpace())
 	seen := make(map[string]bool)
 	for range g.IntN(9) {
-		spelt, meant := g.key()
+		spelt, meant := g.textKey()
 		if seen[meant] {
 			continue
 		}
@@ -49,16 +49,16 @@ func (g *generator) object(b *strings.Builder, levels int) error {
 			b.WriteByte(',')
 		}
 		seen[meant] = true
-		b.WriteString(g.space() + spelt + g.space() + ":")
-		if err := g.value(b, levels); err != nil {
+		b.WriteString(g.documentSpace() + spelt + g.documentSpace() + ":")
+		if err := g.documentValue(b, levels); err != nil {
 			return err
 		}
 	}
-	b.WriteString("}" + g.space())
+	b.WriteString("}" + g.documentSpace())
 	return nil
 }
 
-func (g *generator) value(b *strings.Builder, levels int) error {
+func (g *generator) documentValue(b *strings.Builder, levels int) error {
 	kind := g.IntN(8)
 	if levels <= 0 {
 		kind = g.IntN(5)
@@ -66,22 +66,22 @@ func (g *generator) value(b *strings.Builder, levels int) error {
 	switch kind {
 	case 0, 1:
 		spelt, _ := g.text(12)
-		b.WriteString(g.space() + spelt + g.space())
+		b.WriteString(g.documentSpace() + spelt + g.documentSpace())
 	case 2, 3:
 		number, err := g.acceptedNumber()
-		b.WriteString(g.space() + number + g.space())
+		b.WriteString(g.documentSpace() + number + g.documentSpace())
 		return err
 	case 4:
 		b.WriteString([]string{"true", "false", "null", "{}", "[]"}[g.IntN(5)])
 	case 5, 6:
-		return g.object(b, levels-1)
+		return g.documentObject(b, levels-1)
 	default:
-		b.WriteString("[" + g.space())
+		b.WriteString("[" + g.documentSpace())
 		for i := range g.IntN(6) {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			if err := g.value(b, levels-1); err != nil {
+			if err := g.documentValue(b, levels-1); err != nil {
 				return err
 			}
 		}
@@ -90,9 +90,9 @@ func (g *generator) value(b *strings.Builder, levels int) error {
 	return nil
 }
 
-// chain writes objects and arrays within each other down to the last level that
+// documentChain writes objects and arrays within each other down to the last level that
 // is allowed, with keys to reorder on the way.
-func (g *generator) chain(b *strings.Builder) error {
+func (g *generator) documentChain(b *strings.Builder) error {
 	levels := maxLevels - g.IntN(3)
 	closing := make([]string, 0, levels)
 	b.WriteString(`{"a":`)
@@ -114,16 +114,16 @@ func (g *generator) chain(b *strings.Builder) error {
 	return err
 }
 
-func (g *generator) space() string {
+func (g *generator) documentSpace() string {
 	if g.IntN(4) > 0 {
 		return ""
 	}
 	return []string{" ", "\n", "\t", "\r\n", "    "}[g.IntN(5)]
 }
 
-// large writes documents close to the limit, with more keys than engines keep
+// largeDocument writes documents close to the limit, with more keys than engines keep
 // in their quick form of an object.
-func (g *generator) large() error {
+func (g *generator) largeDocument() error {
 	keys := []func(i int) string{
 		func(i int) string { return fmt.Sprintf("key_%d", i) },
 		func(i int) string { return strconv.Itoa(20000 - i) },
@@ -145,15 +145,15 @@ func (g *generator) large() error {
 			fmt.Fprintf(&b, `"%s":%d.50`, key(i), i)
 		}
 		b.WriteString("}")
-		if err := g.document(b.String()); err != nil {
+		if err := g.writeDocument(b.String()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// signed writes payloads with the headers under which they are sent.
-func (g *generator) signed() error {
+// signedDocument writes payloads with the headers under which they are sent.
+func (g *generator) signedDocument() error {
 	secrets := []string{
 		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=",
 		"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDC2FVsBQIhrs=",
@@ -162,7 +162,7 @@ func (g *generator) signed() error {
 	}
 	for i := range 24 {
 		var b strings.Builder
-		if err := g.object(&b, 3); err != nil {
+		if err := g.documentObject(&b, 3); err != nil {
 			return err
 		}
 		body, err := payload.Build("verification.completed", g.now, []byte(b.String()))
@@ -196,8 +196,8 @@ func (g *generator) signed() error {
 	return nil
 }
 
-// document writes the record of data, which must be acceptable.
-func (g *generator) document(data string) error {
+// writeDocument writes the record of data, which must be acceptable.
+func (g *generator) writeDocument(data string) error {
 	// Half of the timestamps have milliseconds.
 	timestamp := g.now.Add(time.Duration(g.IntN(2)*g.IntN(1e9)) * time.Microsecond)
 	body, err := payload.Build("context.created", timestamp, []byte(data))

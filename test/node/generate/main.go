@@ -37,7 +37,7 @@ func main() {
 	flag.Parse()
 
 	out := bufio.NewWriterSize(os.Stdout, 1<<16)
-	err := run(out, *seed, *documents, *numbers)
+	err := generateRecords(out, *seed, *documents, *numbers)
 	if err == nil {
 		err = out.Flush()
 	}
@@ -47,14 +47,14 @@ func main() {
 	}
 }
 
-func run(out io.Writer, seed uint64, documents, numbers int) error {
+func generateRecords(out io.Writer, seed uint64, documents, numbers int) error {
 	g := newGenerator(out, rand.New(rand.NewPCG(seed, 0)))
 	for _, step := range []func() error{
-		g.unicode,
-		g.large,
+		g.unicodeTexts,
+		g.largeDocument,
 		func() error { return g.randomNumbers(numbers) },
 		func() error { return g.randomDocuments(documents) },
-		g.signed,
+		g.signedDocument,
 	} {
 		if err := step(); err != nil {
 			return err

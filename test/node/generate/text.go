@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// unicode writes every character there is: in strings, bare and escaped, and as
+// unicodeTexts writes every character there is: in strings, bare and escaped, and as
 // a key of its own.
-func (g *generator) unicode() error {
+func (g *generator) unicodeTexts() error {
 	const block = 1024
 	for first := rune(0); first <= utf8.MaxRune; first += block {
 		var bare, escaped, keys strings.Builder
@@ -20,16 +20,16 @@ func (g *generator) unicode() error {
 			if !utf8.ValidRune(r) {
 				continue
 			}
-			bare.WriteString(g.spell(r, false))
-			escaped.WriteString(g.spell(r, true))
-			fmt.Fprintf(&keys, `"%s":%d,`, g.spell(r, false), r)
+			bare.WriteString(g.spellRune(r, false))
+			escaped.WriteString(g.spellRune(r, true))
+			fmt.Fprintf(&keys, `"%s":%d,`, g.spellRune(r, false), r)
 		}
 		if keys.Len() == 0 {
 			continue
 		}
 		data := `{"bare":"` + bare.String() + `","escaped":"` + escaped.String() + `"}`
 		for _, d := range []string{data, "{" + strings.TrimSuffix(keys.String(), ",") + "}"} {
-			if err := g.document(d); err != nil {
+			if err := g.writeDocument(d); err != nil {
 				return err
 			}
 		}
@@ -37,8 +37,8 @@ func (g *generator) unicode() error {
 	return nil
 }
 
-// spell writes a character as it may stand in a JSON string.
-func (g *generator) spell(r rune, escape bool) string {
+// spellRune writes a character as it may stand in a JSON string.
+func (g *generator) spellRune(r rune, escape bool) string {
 	if !escape && r >= ' ' && r != '"' && r != '\\' {
 		return string(r)
 	}
@@ -83,15 +83,15 @@ func (g *generator) text(maxRunes int) (spelt, meant string) {
 	escapes := g.IntN(4)
 	for range g.IntN(maxRunes + 1) {
 		r := g.character()
-		s.WriteString(g.spell(r, g.IntN(4) < escapes))
+		s.WriteString(g.spellRune(r, g.IntN(4) < escapes))
 		m.WriteRune(r)
 	}
 	s.WriteByte('"')
 	return s.String(), m.String()
 }
 
-// key returns a JSON string to be used as a key and what it means.
-func (g *generator) key() (spelt, meant string) {
+// textKey returns a JSON string to be used as a key and what it means.
+func (g *generator) textKey() (spelt, meant string) {
 	special := []string{
 		"", "0", "1", "2", "9", "10", "00", "01", "-0", "-1", "+1", "1.0", "1e1", " 1", "1 ", "0x1", "NaN", "Infinity",
 		"2147483647", "2147483648", "4294967293", "4294967294", "4294967295", "4294967296", "9007199254740991", "9007199254740992",
@@ -111,7 +111,7 @@ func (g *generator) key() (spelt, meant string) {
 	var s strings.Builder
 	escape := g.IntN(8) == 0
 	for _, r := range meant {
-		s.WriteString(g.spell(r, escape))
+		s.WriteString(g.spellRune(r, escape))
 	}
 	return `"` + s.String() + `"`, meant
 }

@@ -24,13 +24,13 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *name, *folder, *events, flag.Args()); err != nil {
+	if err := checkExampleReceiver(ctx, *name, *folder, *events, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "check:", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do
 	}
 }
 
-func run(ctx context.Context, name, folder string, events int, command []string) error {
+func checkExampleReceiver(ctx context.Context, name, folder string, events int, command []string) error {
 	if len(command) == 0 {
 		return errors.New("give the command that starts the receiver")
 	}
