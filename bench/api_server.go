@@ -11,27 +11,27 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-// counted is what the API server has been asked about deliveries.
-type counted struct{ writes, deletes float64 }
+// apiServerRequests is what the API server has been asked about deliveries.
+type apiServerRequests struct{ writes, deletes float64 }
 
-func (w *deployment) counted(ctx context.Context) (counted, error) {
+func (w *deployment) countAPIServerRequests(ctx context.Context) (apiServerRequests, error) {
 	samples, err := w.stack.ScrapeAPIServer(ctx)
 	if err != nil {
-		return counted{}, err
+		return apiServerRequests{}, err
 	}
-	return countRequests(samples), nil
+	return sumAPIServerRequests(samples), nil
 }
 
-func countRequests(samples stack.Samples) counted {
+func sumAPIServerRequests(samples stack.Samples) apiServerRequests {
 	count := func(verb string) float64 {
 		return samples.Sum("apiserver_request_total", "resource", "webhookdeliveries", "verb", verb)
 	}
-	return counted{writes: count("POST") + count("PUT") + count("PATCH") + count("APPLY"), deletes: count("DELETE")}
+	return apiServerRequests{writes: count("POST") + count("PUT") + count("PATCH") + count("APPLY"), deletes: count("DELETE")}
 }
 
-// allocations is how many objects the API server has allocated so far. Unlike its
+// apiServerAllocations is how many objects the API server has allocated so far. Unlike its
 // time, it hardly depends on the machine.
-func (w *deployment) allocations(ctx context.Context) (float64, error) {
+func (w *deployment) apiServerAllocations(ctx context.Context) (float64, error) {
 	samples, err := w.stack.ScrapeAPIServer(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read the API server's metrics: %w", err)
@@ -39,8 +39,8 @@ func (w *deployment) allocations(ctx context.Context) (float64, error) {
 	return samples.Sum("go_memstats_mallocs_total"), nil
 }
 
-// spent is the CPU time of API server and etcd so far.
-func spent(pids map[string]int) (sum time.Duration, err error) {
+// apiServerCPU is the CPU time of API server and etcd so far.
+func apiServerCPU(pids map[string]int) (sum time.Duration, err error) {
 	for _, name := range []string{"api_server", "etcd"} {
 		one, err := procstat.CPU(pids[name])
 		if err != nil {

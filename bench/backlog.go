@@ -45,7 +45,7 @@ func runBacklog(ctx context.Context, r *round) (err error) {
 	if w.manager, err = w.stack.StartManager(ctx, options); err != nil {
 		return err
 	}
-	first, err := w.resume(ctx)
+	first, err := w.resumeBacklog(ctx)
 	if err != nil {
 		return fmt.Errorf("first start: %w", err)
 	}
@@ -61,7 +61,7 @@ func runBacklog(ctx context.Context, r *round) (err error) {
 	if err := w.manager.Restart(ctx); err != nil {
 		return err
 	}
-	second, err := w.resume(ctx)
+	second, err := w.resumeBacklog(ctx)
 	if err != nil {
 		return fmt.Errorf("second start: %w", err)
 	}
@@ -71,7 +71,7 @@ func runBacklog(ctx context.Context, r *round) (err error) {
 	}
 	s.Set("filled_after_s", (second + time.Since(filled)).Seconds())
 	pids := map[string]int{"manager": w.manager.Process.PID(), "manager_dispatcher": w.manager.Dispatcher().PID()}
-	seen, err := observe(ctx, w.sink.Client, healthyClass, pids, b.size.backlogRun)
+	seen, err := observeWindow(ctx, w.sink.ControlClient, healthyClass, pids, b.size.backlogRun)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func runBacklog(ctx context.Context, r *round) (err error) {
 }
 
 func (w *deployment) judgeBacklog(ctx context.Context, s *report.Scenario, backlog *backlog, seen window, resumed time.Duration, peak int64) error {
-	outcome, err := w.accountFor(ctx, backlog)
+	outcome, err := w.accountForBacklog(ctx, backlog)
 	if err != nil {
 		return err
 	}
@@ -100,9 +100,9 @@ func (w *deployment) judgeBacklog(ctx context.Context, s *report.Scenario, backl
 	return nil
 }
 
-// resume waits until the manager leads, then until the next POST arrives, and
+// resumeBacklog waits until the manager leads, then until the next POST arrives, and
 // returns how long that took.
-func (w *deployment) resume(ctx context.Context) (time.Duration, error) {
+func (w *deployment) resumeBacklog(ctx context.Context) (time.Duration, error) {
 	err := poll(ctx, "the manager to lead", func() (bool, error) {
 		leads, err := w.manager.Leads(ctx)
 		return leads && err == nil, nil // metrics come with the process
@@ -122,11 +122,11 @@ func (w *deployment) resume(ctx context.Context) (time.Duration, error) {
 	return time.Since(started), err
 }
 
-// accountFor compares what is delivered and what is still pending with what
+// accountForBacklog compares what is delivered and what is still pending with what
 // there was.
-func (w *deployment) accountFor(ctx context.Context, backlog *backlog) (outcome tally.Outcome, err error) {
+func (w *deployment) accountForBacklog(ctx context.Context, backlog *backlog) (outcome tally.Outcome, err error) {
 	w.manager.Kill() // what is in flight ends as well
-	pending, err := w.unfinished(ctx)
+	pending, err := w.listUnfinishedDeliveries(ctx)
 	if err != nil {
 		return outcome, err
 	}
@@ -150,11 +150,11 @@ func (w *deployment) accountFor(ctx context.Context, backlog *backlog) (outcome 
 // backlog is deliveries that are pending.
 type backlog struct {
 	run   int
-	parts []*part
+	parts []*backlogPart
 }
 
-// part is the backlog of one webhook.
-type part struct {
+// backlogPart is the backlog of one webhook.
+type backlogPart struct {
 	webhook webhookSpec
 	owner   *v1alpha1.Webhook
 	bytes   int
@@ -170,14 +170,14 @@ func (b *backlog) count() int {
 	return n
 }
 
-func (p *part) name(i int) string { return fmt.Sprintf("dlv-%s-%024d", p.prefix, i) }
+func (p *backlogPart) name(i int) string { return fmt.Sprintf("dlv-%s-%024d", p.prefix, i) }
 
 // add shares deliveries out among as many webhooks as they need.
 func (b *backlog) add(name string, total, each, payload int) {
 	for i := 0; total > 0; i++ {
 		n := min(each, total)
 		total -= n
-		b.parts = append(b.parts, &part{
+		b.parts = append(b.parts, &backlogPart{
 			webhook: webhookSpec{
 				namespace: fmt.Sprintf("bench-%s-%d", name, i/hooksEach), name: fmt.Sprintf("%s-%d", name, i),
 				class: healthyClass, types: []string{eventType},

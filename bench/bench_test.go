@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && slices.Contains([]string{roleLoad, roleReceiver, roleForwarder}, os.Args[1]) {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		err := run(ctx, os.Args[1:])
+		err := runBench(ctx, os.Args[1:])
 		stop()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -38,7 +38,7 @@ func TestForwarderAndCeilingInSmall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a control plane")
 	}
-	found, err := measure(t.Context(), "ceiling,forwarder", "tiny", "")
+	found, err := runScenarios(t.Context(), "ceiling,forwarder", "tiny", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,13 +72,13 @@ func TestForwarderAndCeilingInSmall(t *testing.T) {
 }
 
 func TestChooseKnowsTheScenarios(t *testing.T) {
-	if all, err := choose(""); err != nil || len(all) != 10 {
+	if all, err := chooseScenarios(""); err != nil || len(all) != 10 {
 		t.Errorf("none named: %v, %v", all, err)
 	}
-	if some, err := choose("inline, forwarder"); err != nil || !slices.Equal(some, []string{"inline", "forwarder"}) {
+	if some, err := chooseScenarios("inline, forwarder"); err != nil || !slices.Equal(some, []string{"inline", "forwarder"}) {
 		t.Errorf("two named: %v, %v", some, err)
 	}
-	if _, err := choose("inline,nonsense"); err == nil {
+	if _, err := chooseScenarios("inline,nonsense"); err == nil {
 		t.Error("nonsense was taken")
 	}
 }
@@ -105,7 +105,7 @@ func TestAFailingScenarioIsReportedAndStopsNoOther(t *testing.T) {
 
 func TestRecordTakesMediansAndAddsUpWhatMustNotHappen(t *testing.T) {
 	s := report.New("x")
-	record(s, []figures{{"p50_ms": 3, report.Missing: 1}, {"p50_ms": 1, report.Missing: 0}, {"p50_ms": 2, report.Missing: 2}})
+	recordFigures(s, []figures{{"p50_ms": 3, report.Missing: 1}, {"p50_ms": 1, report.Missing: 0}, {"p50_ms": 2, report.Missing: 2}})
 	want := map[string]float64{"p50_ms": 2, report.Missing: 3}
 	if diff := cmp.Diff(want, s.Figures); diff != "" {
 		t.Error(diff)
@@ -125,7 +125,7 @@ func TestLaneAddsUpItsPaths(t *testing.T) {
 
 func TestGrowthIsJudgedBySettledValues(t *testing.T) {
 	s := report.New("soak")
-	judgeGrowth(s, map[string][]float64{
+	judgeSoakGrowth(s, map[string][]float64{
 		"gateway_rss_mib":    {20, 50, 60, 60, 60, 60, 60, 61},
 		"gateway_goroutines": {100, 200, 300, 400, 500, 600, 700, 800},
 	})

@@ -27,11 +27,11 @@ func (b *bench) ceiling(ctx context.Context) (f figures, err error) {
 		return nil, err
 	}
 	defer func() { err = cmp.Or(err, w.close()) }()
-	webhooks, err := w.owners(ctx, webhookSpec{name: "owner", class: "ok", types: []string{eventType}})
+	webhooks, err := w.declareCeilingOwners(ctx, webhookSpec{name: "owner", class: "ok", types: []string{eventType}})
 	if err != nil {
 		return nil, err
 	}
-	api, err := w.newAPI(webhooks[0])
+	api, err := w.newCeilingAPI(webhooks[0])
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +42,8 @@ func (b *bench) ceiling(ctx context.Context) (f figures, err error) {
 	return api.measure(ctx, b.size, w)
 }
 
-// owners declares webhooks and returns them as they are stored.
-func (w *deployment) owners(ctx context.Context, webhooks ...webhookSpec) ([]*v1alpha1.Webhook, error) {
+// declareCeilingOwners declares webhooks and returns them as they are stored.
+func (w *deployment) declareCeilingOwners(ctx context.Context, webhooks ...webhookSpec) ([]*v1alpha1.Webhook, error) {
 	if err := w.declare(ctx, webhooks...); err != nil {
 		return nil, err
 	}
@@ -58,8 +58,8 @@ func (w *deployment) owners(ctx context.Context, webhooks ...webhookSpec) ([]*v1
 	return all, nil
 }
 
-// flatOut repeats do with every writer until it says no or the time is over.
-func flatOut(ctx context.Context, limit time.Duration, do func() (bool, error)) (count int, took time.Duration, err error) {
+// ceilingFlatOut repeats do with every writer until it says no or the time is over.
+func ceilingFlatOut(ctx context.Context, limit time.Duration, do func() (bool, error)) (count int, took time.Duration, err error) {
 	var total atomic.Int64
 	started := time.Now()
 	err = inParallelBy(ceilingWriters, ceilingWriters, func(int) error {

@@ -28,9 +28,9 @@ const (
 	apiTimeout = 10 * time.Second
 )
 
-// api writes deliveries of one webhook at the least cost for the client: bodies
+// ceilingAPI writes deliveries of one webhook at the least cost for the client: bodies
 // are made once, answers are searched and not decoded.
-type api struct {
+type ceilingAPI struct {
 	host       *fasthttp.HostClient
 	collection string // URL
 	owner      *v1alpha1.Webhook
@@ -38,9 +38,9 @@ type api struct {
 	object     string // with placeholders for name and payload
 }
 
-// newAPI makes one that has all rights. The API server decides about each
+// newCeilingAPI makes one that has all rights. The API server decides about each
 // request all the same.
-func (w *deployment) newAPI(owner *v1alpha1.Webhook) (*api, error) {
+func (w *deployment) newCeilingAPI(owner *v1alpha1.Webhook) (*ceilingAPI, error) {
 	config := w.stack.ControlPlane.AdminConfig()
 	tls, err := rest.TLSConfigFor(config)
 	if err != nil {
@@ -51,34 +51,34 @@ func (w *deployment) newAPI(owner *v1alpha1.Webhook) (*api, error) {
 		return nil, err
 	}
 	tls.NextProtos = nil // HTTP/1.1
-	object, err := json.Marshal(delivery(owner, placeholder, placeholder+"-payload"))
+	object, err := json.Marshal(ceilingDelivery(owner, placeholder, placeholder+"-payload"))
 	if err != nil {
 		return nil, err
 	}
-	status, err := json.Marshal(succeeded())
+	status, err := json.Marshal(ceilingDeliveryStatus())
 	if err != nil {
 		return nil, err
 	}
-	return &api{
+	return &ceilingAPI{
 		host:       &fasthttp.HostClient{Addr: base.Host, IsTLS: true, TLSConfig: tls, MaxConns: ceilingWriters, MaxIdemponentCallAttempts: 1},
 		collection: fmt.Sprintf("%s/apis/%s/namespaces/%s/webhookdeliveries", base, v1alpha1.GroupVersion, owner.Namespace),
 		owner:      owner, object: string(object), status: string(status),
 	}, nil
 }
 
-func (a *api) create(ctx context.Context, name, payload string) (written, error) {
+func (a *ceilingAPI) create(ctx context.Context, name, payload string) (writtenDelivery, error) {
 	quoted, err := json.Marshal(payload)
 	if err != nil {
-		return written{}, err
+		return writtenDelivery{}, err
 	}
 	body := strings.Replace(a.object, `"`+placeholder+`-payload"`, string(quoted), 1)
 	body = strings.ReplaceAll(body, placeholder, name)
 	version, err := a.do(ctx, http.MethodPost, a.collection, body)
-	return written{name: name, resourceVersion: version}, err
+	return writtenDelivery{name: name, resourceVersion: version}, err
 }
 
 // settle writes the status as the manager does: without the spec.
-func (a *api) settle(ctx context.Context, one written) (written, error) {
+func (a *ceilingAPI) settle(ctx context.Context, one writtenDelivery) (writtenDelivery, error) {
 	body := fmt.Sprintf(`{"apiVersion":%q,"kind":"WebhookDelivery","metadata":{"namespace":%q,"name":%q,"resourceVersion":%q},"spec":{"webhookRef":{}},"status":%s}`,
 		v1alpha1.GroupVersion, a.owner.Namespace, one.name, one.resourceVersion, a.status)
 	version, err := a.do(ctx, http.MethodPut, a.collection+"/"+one.name+"/status", body)
@@ -87,14 +87,14 @@ func (a *api) settle(ctx context.Context, one written) (written, error) {
 }
 
 // remove deletes the object as retention does: as it was when it finished.
-func (a *api) remove(ctx context.Context, one written) error {
+func (a *ceilingAPI) remove(ctx context.Context, one writtenDelivery) error {
 	body := fmt.Sprintf(`{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"resourceVersion":%q}}`, one.resourceVersion)
 	_, err := a.do(ctx, http.MethodDelete, a.collection+"/"+one.name, body)
 	return err
 }
 
 // do makes a request and returns the resourceVersion of the answer, if any.
-func (a *api) do(ctx context.Context, method, target, body string) (string, error) {
+func (a *ceilingAPI) do(ctx context.Context, method, target, body string) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
@@ -117,23 +117,23 @@ func (a *api) do(ctx context.Context, method, target, body string) (string, erro
 	return string(version), nil
 }
 
-// step is a kind of write, repeated for some time; do says whether there is
+// ceilingStep is a kind of write, repeated for some time; do says whether there is
 // more to do.
-type step struct {
+type ceilingStep struct {
 	name string
 	last time.Duration
 	do   func() (more bool, err error)
 }
 
 // steps are the three writes, one kind after the other, then all three in turn.
-func (a *api) steps(ctx context.Context, s size) []step {
-	var made, settled pile
+func (a *ceilingAPI) steps(ctx context.Context, s size) []ceilingStep {
+	var made, settled deliveryPile
 	var number atomic.Int64
 	payload := event.New(eventType, kib).Payload(event.Mark{Sent: time.Now()})
-	create := func() (written, error) {
+	create := func() (writtenDelivery, error) {
 		return a.create(ctx, fmt.Sprintf("dlv-%032d", number.Add(1)), payload)
 	}
-	return []step{
+	return []ceilingStep{
 		{"creates_per_s", s.ceilingPhase, func() (bool, error) {
 			one, err := create()
 			if err == nil {
@@ -171,29 +171,29 @@ func (a *api) steps(ctx context.Context, s size) []step {
 }
 
 // measure takes the steps. Per delivery are figures of the last one.
-func (a *api) measure(ctx context.Context, s size, w *deployment) (figures, error) {
+func (a *ceilingAPI) measure(ctx context.Context, s size, w *deployment) (figures, error) {
 	f := figures{}
 	pids := w.pids()
 	for _, one := range a.steps(ctx, s) {
-		allocated, err := w.allocations(ctx)
+		allocated, err := w.apiServerAllocations(ctx)
 		if err != nil {
 			return nil, err
 		}
-		before, err := spent(pids)
+		before, err := apiServerCPU(pids)
 		if err != nil {
 			return nil, err
 		}
-		count, took, err := flatOut(ctx, one.last, one.do)
+		count, took, err := ceilingFlatOut(ctx, one.last, one.do)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", one.name, err)
 		}
-		after, err := spent(pids)
+		after, err := apiServerCPU(pids)
 		if err != nil {
 			return nil, err
 		}
 		f[one.name] = float64(count) / took.Seconds()
 		f[report.CPUPerDelivery] = float64((after - before).Microseconds()) / 1000 / float64(max(1, count))
-		now, err := w.allocations(ctx)
+		now, err := w.apiServerAllocations(ctx)
 		if err != nil {
 			return nil, err
 		}

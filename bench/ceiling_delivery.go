@@ -12,8 +12,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 )
 
-// delivery is one as the gateway makes it.
-func delivery(owner *v1alpha1.Webhook, name, payload string) *v1alpha1.WebhookDelivery {
+// ceilingDelivery is one as the gateway makes it.
+func ceilingDelivery(owner *v1alpha1.Webhook, name, payload string) *v1alpha1.WebhookDelivery {
 	reference := metav1.NewControllerRef(owner, v1alpha1.GroupVersion.WithKind("Webhook"))
 	reference.BlockOwnerDeletion = nil
 	return &v1alpha1.WebhookDelivery{
@@ -24,14 +24,14 @@ func delivery(owner *v1alpha1.Webhook, name, payload string) *v1alpha1.WebhookDe
 		},
 		Spec: v1alpha1.WebhookDeliverySpec{
 			WebhookRef: v1alpha1.WebhookReference{Name: owner.Name}, EventID: "evt_" + name, EventType: eventType,
-			Payload: payload, AcceptedTime: new(microNow()),
+			Payload: payload, AcceptedTime: new(ceilingDeliveryTime()),
 		},
 	}
 }
 
-// succeeded is the status of a delivery that succeeded at once.
-func succeeded() v1alpha1.WebhookDeliveryStatus {
-	now := microNow()
+// ceilingDeliveryStatus is the status of a delivery that succeeded at once.
+func ceilingDeliveryStatus() v1alpha1.WebhookDeliveryStatus {
+	now := ceilingDeliveryTime()
 	return v1alpha1.WebhookDeliveryStatus{
 		State: v1alpha1.DeliverySucceeded, Attempts: 1, ResponseStatus: new(int32(http.StatusOK)),
 		LastAttemptTime: &now, CompletionTime: &now,
@@ -43,27 +43,27 @@ func succeeded() v1alpha1.WebhookDeliveryStatus {
 	}
 }
 
-func microNow() metav1.MicroTime {
+func ceilingDeliveryTime() metav1.MicroTime {
 	return metav1.NewMicroTime(time.Now().UTC().Truncate(time.Microsecond))
 }
 
-// written is an object that exists.
-type written struct{ name, resourceVersion string }
+// writtenDelivery is an object that exists.
+type writtenDelivery struct{ name, resourceVersion string }
 
-// pile is objects that exist and wait for their next write. It is safe for
+// deliveryPile is objects that exist and wait for their next write. It is safe for
 // concurrent use.
-type pile struct {
+type deliveryPile struct {
 	mu      sync.Mutex
-	objects []written
+	objects []writtenDelivery
 }
 
-func (p *pile) put(one written) {
+func (p *deliveryPile) put(one writtenDelivery) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.objects = append(p.objects, one)
 }
 
-func (p *pile) take() (one written, ok bool) {
+func (p *deliveryPile) take() (one writtenDelivery, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.objects) == 0 {

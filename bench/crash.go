@@ -48,10 +48,10 @@ func (r *round) crash(ctx context.Context) (err error) {
 	if err := w.declare(ctx, webhookSpec{name: "one", class: healthyClass, types: []string{eventType}}); err != nil {
 		return err
 	}
-	if err := w.known(ctx, namespace, eventType, 1); err != nil {
+	if err := w.awaitKnownWebhooks(ctx, namespace, eventType, 1); err != nil {
 		return err
 	}
-	var running []*publishing
+	var running []*loadProcess
 	var runs []int
 	for _, prefer := range []string{"", respondAsync} {
 		spec := w.spec(eventType)
@@ -78,7 +78,7 @@ func (r *round) crash(ctx context.Context) (err error) {
 	if err := w.judgeCrash(ctx, s, killed, runs, results); err != nil {
 		return err
 	}
-	return w.withoutAPI(ctx, s)
+	return w.crashWithoutAPIServer(ctx, s)
 }
 
 // killAtRandom kills processes, one every few seconds, and starts them again as
@@ -155,13 +155,13 @@ func (w *deployment) judgeCrash(ctx context.Context, s *report.Scenario, k kills
 	return nil
 }
 
-// withoutAPI stops the API server for a while and publishes both ways. The
+// crashWithoutAPIServer stops the API server for a while and publishes both ways. The
 // rights of the publisher are checked just before, as those of every publisher
 // that has published within the last minute are.
-func (w *deployment) withoutAPI(ctx context.Context, s *report.Scenario) error {
+func (w *deployment) crashWithoutAPIServer(ctx context.Context, s *report.Scenario) error {
 	if err := poll(ctx, "the gateway to accept both ways", func() (bool, error) {
 		for _, prefer := range []string{"", respondAsync} {
-			if status, err := w.post(ctx, w.tokens[namespace], prefer); err != nil || status != http.StatusAccepted {
+			if status, err := w.postEvent(ctx, w.tokens[namespace], prefer); err != nil || status != http.StatusAccepted {
 				return false, nil //nolint:nilerr // it is just starting
 			}
 		}
@@ -174,7 +174,7 @@ func (w *deployment) withoutAPI(ctx context.Context, s *report.Scenario) error {
 		return err
 	}
 	if err := poll(ctx, "a new publisher to be accepted", func() (bool, error) {
-		status, err := w.post(ctx, token, respondAsync)
+		status, err := w.postEvent(ctx, token, respondAsync)
 		return status == http.StatusAccepted, err
 	}); err != nil {
 		return err
@@ -185,7 +185,7 @@ func (w *deployment) withoutAPI(ctx context.Context, s *report.Scenario) error {
 	}
 	results := map[string]*load.Result{}
 	var runs []int
-	var running []*publishing
+	var running []*loadProcess
 	for _, prefer := range []string{"", respondAsync} {
 		spec := w.spec(eventType)
 		spec.Token, spec.Prefer, spec.Publishers, spec.Rate, spec.Duration = token, prefer, crashPublishers, crashRate/3, w.b.size.away
@@ -204,7 +204,7 @@ func (w *deployment) withoutAPI(ctx context.Context, s *report.Scenario) error {
 		return err
 	}
 	inline, async := results[""], results[respondAsync]
-	outcome, err := settle(ctx, w.sink.Client, runs[0], inline.States, lane{"/" + healthyClass + "/one"})
+	outcome, err := settleLanes(ctx, w.sink.ControlClient, runs[0], inline.States, lane{"/" + healthyClass + "/one"})
 	if err != nil {
 		return err
 	}

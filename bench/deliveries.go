@@ -14,8 +14,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/bench/internal/event"
 )
 
-// deliveries is how many WebhookDeliveries there are.
-func (w *deployment) deliveries(ctx context.Context) (int, error) {
+// countDeliveries is how many WebhookDeliveries there are.
+func (w *deployment) countDeliveries(ctx context.Context) (int, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))
 	if err := w.stack.Client.List(ctx, list, client.Limit(1)); err != nil {
@@ -28,8 +28,8 @@ func (w *deployment) deliveries(ctx context.Context) (int, error) {
 	return count, nil
 }
 
-// unfinished are the deliveries that are neither Succeeded nor Failed.
-func (w *deployment) unfinished(ctx context.Context) (map[string]bool, error) {
+// listUnfinishedDeliveries are the deliveries that are neither Succeeded nor Failed.
+func (w *deployment) listUnfinishedDeliveries(ctx context.Context) (map[string]bool, error) {
 	all := map[string]bool{}
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))
@@ -50,8 +50,8 @@ func (w *deployment) unfinished(ctx context.Context) (map[string]bool, error) {
 	}
 }
 
-// pending is how many deliveries are not finished.
-func (w *deployment) pending(ctx context.Context) (int, error) {
+// countPendingDeliveries is how many deliveries are not finished.
+func (w *deployment) countPendingDeliveries(ctx context.Context) (int, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WebhookDeliveryList"))
 	unfinished := fields.AndSelectors(
@@ -63,9 +63,9 @@ func (w *deployment) pending(ctx context.Context) (int, error) {
 	return len(list.Items), nil
 }
 
-// keptEvents are the events of the stored deliveries of a webhook that have not
+// keptDeliveryEvents are the events of the stored deliveries of a webhook that have not
 // succeeded.
-func (w *deployment) keptEvents(ctx context.Context, name string) (map[event.Mark]bool, error) {
+func (w *deployment) keptDeliveryEvents(ctx context.Context, name string) (map[event.Mark]bool, error) {
 	var list v1alpha1.WebhookDeliveryList
 	if err := w.stack.Client.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
@@ -76,7 +76,7 @@ func (w *deployment) keptEvents(ctx context.Context, name string) (map[event.Mar
 		if one.Spec.WebhookRef.Name != name || one.Status.State == v1alpha1.DeliverySucceeded {
 			continue
 		}
-		if mark, err := event.Find([]byte(one.Spec.Payload)); err == nil {
+		if mark, err := event.FindMark([]byte(one.Spec.Payload)); err == nil {
 			all[event.Mark{Run: mark.Run, Number: mark.Number}] = true
 		}
 	}

@@ -50,7 +50,7 @@ type deployment struct {
 	stack   *stack.Stack
 	manager *stack.Manager
 	gateway *stack.Gateway
-	sink    *endpoint
+	sink    *endpointProcess
 	tokens  map[string]string // by namespace
 
 	pprof map[string]string // addresses, by process
@@ -209,9 +209,9 @@ func (w *deployment) declareTypes(ctx context.Context, names ...string) error {
 	})
 }
 
-// known waits until the gateway sends events of a type to so many webhooks. What
+// awaitKnownWebhooks waits until the gateway sends events of a type to so many webhooks. What
 // it publishes for that is of run 0, which nobody counts.
-func (w *deployment) known(ctx context.Context, space, kind string, want int) error {
+func (w *deployment) awaitKnownWebhooks(ctx context.Context, space, kind string, want int) error {
 	spec := w.spec(kind)
 	spec.Run, spec.Publishers, spec.Count, spec.Token = 0, 1, 1, w.tokens[space]
 	last := ""
@@ -237,8 +237,8 @@ func (w *deployment) spec(kinds ...string) load.Spec {
 	}
 }
 
-// post is one request with the usual token, for what a load cannot see.
-func (w *deployment) post(ctx context.Context, token, prefer string) (status int, err error) {
+// postEvent is one request with the usual token, for what a load cannot see.
+func (w *deployment) postEvent(ctx context.Context, token, prefer string) (status int, err error) {
 	body := event.New(eventType, kib).Render(nil, event.Mark{Sent: time.Now()})
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.gateway.URL+"/v1/events", strings.NewReader(string(body)))
 	if err != nil {

@@ -35,7 +35,7 @@ func runDurable(ctx context.Context, r *round) error {
 			return fmt.Errorf("ceiling: %w", err)
 		}
 		ceilings = append(ceilings, one)
-		record(r.scenario("ceiling"), ceilings)
+		recordFigures(r.scenario("ceiling"), ceilings)
 		if !r.wants("durable") {
 			continue
 		}
@@ -43,7 +43,7 @@ func runDurable(ctx context.Context, r *round) error {
 			return fmt.Errorf("durable: %w", err)
 		}
 		durables = append(durables, one)
-		record(r.scenario("durable"), durables)
+		recordFigures(r.scenario("durable"), durables)
 		b.say("round %d: the API server alone %.0f/s, durable %.0f/s, fan-out of %d %.0f/s", i+1,
 			ceilings[i][report.DeliveriesPerS], one[report.DeliveriesPerS], fanOut, one["fanout5_deliveries_per_s"])
 	}
@@ -79,7 +79,7 @@ func (b *bench) durable(ctx context.Context) (f figures, err error) {
 	}{{"", eventType, []string{"/ok/one"}}, {"fanout5_", wideType, wide}} {
 		spec := w.spec(one.kind)
 		spec.Prefer, spec.Outstanding, spec.Sink, spec.Class = respondAsync, outstanding, w.sink.Base, healthyClass
-		found, err := w.underLoad(ctx, spec, b.size.durableWarmup, b.size.durable, lanesOf(one.lanes...)...)
+		found, err := w.measureUnderLoad(ctx, spec, b.size.durableWarmup, b.size.durable, lanesOf(one.lanes...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -96,14 +96,14 @@ func (w *deployment) declareFanOut(ctx context.Context, keep int32) (wide []stri
 	}
 	webhooks := []webhookSpec{{name: "one", class: healthyClass, types: []string{eventType}, keep: keep}}
 	for i := range fanOut {
-		h := webhookSpec{name: fmt.Sprintf("wide-%d", i), class: healthyClass, types: []string{wideType}, keep: keep, host: sink.Address(i)}
+		h := webhookSpec{name: fmt.Sprintf("wide-%d", i), class: healthyClass, types: []string{wideType}, keep: keep, host: sink.LoopbackAddress(i)}
 		webhooks, wide = append(webhooks, h), append(wide, h.path())
 	}
 	if err := w.declare(ctx, webhooks...); err != nil {
 		return nil, err
 	}
-	if err := w.known(ctx, namespace, eventType, 1); err != nil {
+	if err := w.awaitKnownWebhooks(ctx, namespace, eventType, 1); err != nil {
 		return nil, err
 	}
-	return wide, w.known(ctx, namespace, wideType, fanOut)
+	return wide, w.awaitKnownWebhooks(ctx, namespace, wideType, fanOut)
 }

@@ -12,16 +12,16 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/ports"
 )
 
-// endpoint is the receiver as a process, and the way to steer it.
-type endpoint struct {
-	sink.Client
+// endpointProcess is the receiver as a process, and the way to steer it.
+type endpointProcess struct {
+	sink.ControlClient
 
 	process *childprocess.Process
 	port    string
 }
 
 // startEndpoint starts a receiver.
-func (b *bench) startEndpoint(ctx context.Context, addresses int) (*endpoint, error) {
+func (b *bench) startEndpoint(ctx context.Context, addresses int) (*endpointProcess, error) {
 	webhooks, err := ports.FreeAddress()
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func (b *bench) startEndpoint(ctx context.Context, addresses int) (*endpoint, er
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoint{Client: sink.Client{Base: "http://" + control}, process: process, port: webhooks[strings.LastIndexByte(webhooks, ':'):]}
+	e := &endpointProcess{ControlClient: sink.ControlClient{Base: "http://" + control}, process: process, port: webhooks[strings.LastIndexByte(webhooks, ':'):]}
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	if err := process.WaitFor(ctx, roleReceiver, e.Ready); err != nil {
@@ -45,7 +45,7 @@ func (b *bench) startEndpoint(ctx context.Context, addresses int) (*endpoint, er
 }
 
 // url is where POSTs of a class go; host "" is 127.0.0.1.
-func (e *endpoint) url(host, class, name string) string {
+func (e *endpointProcess) url(host, class, name string) string {
 	if host == "" {
 		host = "127.0.0.1"
 	}

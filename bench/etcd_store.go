@@ -12,23 +12,23 @@ import (
 	"net/http"
 )
 
-// store is etcd, through its JSON gateway.
-type store struct {
+// etcdStore is etcd, through its JSON gateway.
+type etcdStore struct {
 	base   string
 	client *http.Client
 }
 
-type put struct{ key, value string }
+type etcdPut struct{ key, value string }
 
-func (w *deployment) newStore() (*store, error) {
+func (w *deployment) newEtcdStore() (*etcdStore, error) {
 	base, config, err := w.stack.ControlPlane.EtcdClient()
 	if err != nil {
 		return nil, err
 	}
-	return &store{base: base, client: &http.Client{Transport: &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: fillers}}}, nil
+	return &etcdStore{base: base, client: &http.Client{Transport: &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: fillers}}}, nil
 }
 
-func (s *store) get(ctx context.Context, key string) (string, error) {
+func (s *etcdStore) get(ctx context.Context, key string) (string, error) {
 	var answer struct {
 		KVs []struct {
 			Value []byte `json:"value"`
@@ -45,7 +45,7 @@ func (s *store) get(ctx context.Context, key string) (string, error) {
 }
 
 // put writes all in one transaction.
-func (s *store) put(ctx context.Context, batch []put) error {
+func (s *etcdStore) put(ctx context.Context, batch []etcdPut) error {
 	var body bytes.Buffer
 	body.WriteString(`{"success":[`)
 	for i, one := range batch {
@@ -59,7 +59,7 @@ func (s *store) put(ctx context.Context, batch []put) error {
 	return s.call(ctx, "/v3/kv/txn", body.Bytes(), nil)
 }
 
-func (s *store) call(ctx context.Context, path string, body []byte, into any) error {
+func (s *etcdStore) call(ctx context.Context, path string, body []byte, into any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base+path, bytes.NewReader(body))
 	if err != nil {
 		return err

@@ -10,9 +10,9 @@ import (
 // figures are what one repetition found, by name.
 type figures map[string]float64
 
-// record takes the median of each figure over repetitions, but the sum of what
+// recordFigures takes the median of each figure over repetitions, but the sum of what
 // must not happen even once.
-func record(s *report.Scenario, repetitions []figures) {
+func recordFigures(s *report.Scenario, repetitions []figures) {
 	all := map[string][]float64{}
 	for _, one := range repetitions {
 		for name, value := range one {

@@ -36,11 +36,11 @@ func (w *deployment) fill(ctx context.Context) (*backlog, error) {
 	for _, one := range all.parts {
 		webhooks = append(webhooks, one.webhook)
 	}
-	owners, err := w.owners(ctx, webhooks...)
+	owners, err := w.declareCeilingOwners(ctx, webhooks...)
 	if err != nil {
 		return nil, err
 	}
-	store, err := w.newStore()
+	store, err := w.newEtcdStore()
 	if err != nil {
 		return nil, err
 	}
@@ -53,19 +53,19 @@ func (w *deployment) fill(ctx context.Context) (*backlog, error) {
 		return nil, fmt.Errorf("fill etcd: %w", err)
 	}
 	err = poll(ctx, "the API server to see the backlog", func() (bool, error) {
-		n, err := w.deliveries(ctx)
+		n, err := w.countDeliveries(ctx)
 		return n == all.count(), err
 	})
 	return all, err
 }
 
 // fillPart creates the first delivery through the API server and copies it.
-func (w *deployment) fillPart(ctx context.Context, store *store, run int, p *part) error {
+func (w *deployment) fillPart(ctx context.Context, store *etcdStore, run int, p *backlogPart) error {
 	template := event.New(eventType, p.bytes)
 	payload := func(i int) string {
 		return template.Payload(event.Mark{Run: run, Number: i, Sent: time.Now()})
 	}
-	first := delivery(p.owner, p.name(0), payload(0))
+	first := ceilingDelivery(p.owner, p.name(0), payload(0))
 	if err := w.stack.Client.Create(ctx, first); err != nil {
 		return fmt.Errorf("create the first delivery of a webhook: %w", err)
 	}
@@ -82,7 +82,7 @@ func (w *deployment) fillPart(ctx context.Context, store *store, run int, p *par
 	if !ok {
 		return errors.New("the stored object does not hold its payload as it was written")
 	}
-	var batch []put
+	var batch []etcdPut
 	size := 0
 	for i := 1; i < p.count; i++ {
 		quoted, err := json.Marshal(payload(i))
@@ -91,7 +91,7 @@ func (w *deployment) fillPart(ctx context.Context, store *store, run int, p *par
 		}
 		name := strings.NewReplacer(first.Name, p.name(i), string(first.UID), string(uuid.NewUUID()))
 		object := name.Replace(before) + string(quoted) + name.Replace(after)
-		batch, size = append(batch, put{key + p.name(i), object}), size+len(object)
+		batch, size = append(batch, etcdPut{key + p.name(i), object}), size+len(object)
 		if len(batch) == operations || size+len(object) > transactionBytes || i == p.count-1 {
 			if err := store.put(ctx, batch); err != nil {
 				return err

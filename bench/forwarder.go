@@ -44,7 +44,7 @@ func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
 	}
 	var targets []string
 	for i, lane := range lanes {
-		targets = append(targets, "http://"+sink.Address(i)+from.port+lane)
+		targets = append(targets, "http://"+sink.LoopbackAddress(i)+from.port+lane)
 	}
 	process, err := b.launch(roleForwarder, "--address="+address, "--targets="+strings.Join(targets, ","))
 	if err != nil {
@@ -73,7 +73,7 @@ func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
 		return nil, err
 	}
 	pids := map[string]int{roleForwarder: process.PID(), roleLoad: p.pid(), roleReceiver: from.process.PID()}
-	seen, err := observe(ctx, from.Client, healthyClass, pids, b.size.forwarder)
+	seen, err := observeWindow(ctx, from.ControlClient, healthyClass, pids, b.size.forwarder)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (b *bench) forward(ctx context.Context, lanes []string) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := settle(ctx, from.Client, spec.Run, result.States, lanesOf(lanes...)...)
+	outcome, err := settleLanes(ctx, from.ControlClient, spec.Run, result.States, lanesOf(lanes...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func runInline(ctx context.Context, r *round) error {
 			return fmt.Errorf("forwarder: %w", err)
 		}
 		bare = append(bare, one)
-		record(r.scenario("forwarder"), bare)
+		recordFigures(r.scenario("forwarder"), bare)
 		if !r.wants("inline") {
 			continue
 		}
@@ -30,7 +30,7 @@ func runInline(ctx context.Context, r *round) error {
 			return fmt.Errorf("inline: %w", err)
 		}
 		inline = append(inline, one)
-		record(r.scenario("inline"), inline)
+		recordFigures(r.scenario("inline"), inline)
 		b.say("round %d: forwarder %.0f/s at %.3f CPU-ms, inline %.0f/s at %.3f CPU-ms", i+1,
 			bare[i][report.DeliveriesPerS], bare[i][report.CPUPerDelivery], one[report.DeliveriesPerS], one[report.CPUPerDelivery])
 	}
@@ -71,7 +71,7 @@ func (b *bench) inline(ctx context.Context) (f figures, err error) {
 		warmup       time.Duration
 		lanes        []string
 	}{{"", eventType, b.size.inlineWarmup, []string{"/ok/one"}}, {"fanout5_", wideType, b.size.warmup, wide}} {
-		found, err := w.underLoad(ctx, w.spec(one.kind), one.warmup, b.size.inline, lanesOf(one.lanes...)...)
+		found, err := w.measureUnderLoad(ctx, w.spec(one.kind), one.warmup, b.size.inline, lanesOf(one.lanes...)...)
 		if err != nil {
 			return nil, err
 		}

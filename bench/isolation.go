@@ -41,7 +41,7 @@ func runIsolation(ctx context.Context, r *round) error {
 		return err
 	}
 	s := r.scenario("isolation")
-	record(s, rounds)
+	recordFigures(s, rounds)
 	s.Set(report.DeliveriesPerS, s.Figures["with_burst_inline_"+report.DeliveriesPerS])
 	s.Set(report.P50, s.Figures["with_paced_inline_"+report.P50])
 	s.Set(report.P99, s.Figures["with_paced_inline_"+report.P99])
@@ -75,7 +75,7 @@ func (b *bench) neighbours(ctx context.Context) (rounds []figures, err error) {
 	for range b.size.isolationRounds {
 		rounds = append(rounds, figures{report.Missing: 0, report.Duplicates: 0})
 	}
-	if err := w.bothWays(ctx, healthy, "without", rounds); err != nil {
+	if err := w.measureNeighbours(ctx, healthy, "without", rounds); err != nil {
 		return nil, err
 	}
 	stop, err := w.addBadNeighbours(ctx)
@@ -83,12 +83,12 @@ func (b *bench) neighbours(ctx context.Context) (rounds []figures, err error) {
 		return nil, err
 	}
 	defer stop()
-	return rounds, w.bothWays(ctx, healthy, "with", rounds)
+	return rounds, w.measureNeighbours(ctx, healthy, "with", rounds)
 }
 
-// bothWays measures the healthy webhooks paced and flat out, inline and durable,
+// measureNeighbours measures the healthy webhooks paced and flat out, inline and durable,
 // once for every round.
-func (w *deployment) bothWays(ctx context.Context, healthy map[string]string, neighbours string, rounds []figures) error {
+func (w *deployment) measureNeighbours(ctx context.Context, healthy map[string]string, neighbours string, rounds []figures) error {
 	for _, f := range rounds {
 		for _, way := range []struct{ name, prefer string }{{"inline_", ""}, {"durable_", respondAsync}} {
 			for _, pace := range []struct {
@@ -104,7 +104,7 @@ func (w *deployment) bothWays(ctx context.Context, healthy map[string]string, ne
 				f.add(neighbours+"_"+pace.name+way.name, found)
 			}
 		}
-		pending, err := w.pending(ctx)
+		pending, err := w.countPendingDeliveries(ctx)
 		if err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (w *deployment) declareHealthy(ctx context.Context) (map[string]string, err
 		return nil, err
 	}
 	for _, kind := range byLane {
-		if err := w.known(ctx, namespace, kind, 1); err != nil {
+		if err := w.awaitKnownWebhooks(ctx, namespace, kind, 1); err != nil {
 			return nil, err
 		}
 	}
@@ -145,7 +145,7 @@ func (w *deployment) healthyUnderLoad(ctx context.Context, healthy map[string]st
 	if rate == 0 && prefer == respondAsync {
 		spec.Outstanding, spec.Sink, spec.Class = outstanding, w.sink.Base, healthyClass
 	}
-	return w.underLoad(ctx, spec, warmup, d, slices.Collect(maps.Keys(healthy)))
+	return w.measureUnderLoad(ctx, spec, warmup, d, slices.Collect(maps.Keys(healthy)))
 }
 
 // addBadNeighbours declares webhooks that hang and such that are slow, gives the
@@ -161,21 +161,21 @@ func (w *deployment) addBadNeighbours(ctx context.Context) (stop func(), err err
 	size := w.b.size
 	var webhooks []webhookSpec
 	for i := range size.hanging {
-		webhooks = append(webhooks, webhookSpec{name: fmt.Sprintf("hanging-%d", i), class: hangingClass, types: []string{hangingType}, host: sink.Address(i)})
+		webhooks = append(webhooks, webhookSpec{name: fmt.Sprintf("hanging-%d", i), class: hangingClass, types: []string{hangingType}, host: sink.LoopbackAddress(i)})
 	}
 	for i := range size.slow {
-		webhooks = append(webhooks, webhookSpec{name: fmt.Sprintf("slow-%d", i), class: slowClass, types: []string{slowType}, host: sink.Address(size.hanging + i)})
+		webhooks = append(webhooks, webhookSpec{name: fmt.Sprintf("slow-%d", i), class: slowClass, types: []string{slowType}, host: sink.LoopbackAddress(size.hanging + i)})
 	}
 	if err := w.declare(ctx, webhooks...); err != nil {
 		return nil, err
 	}
-	if err := w.known(ctx, namespace, slowType, size.slow); err != nil {
+	if err := w.awaitKnownWebhooks(ctx, namespace, slowType, size.slow); err != nil {
 		return nil, err
 	}
 	w.b.say("giving %d webhooks that hang %d deliveries", size.hanging, size.pending)
 	backlog := w.spec(hangingType)
 	backlog.Prefer, backlog.Publishers, backlog.Count = respondAsync, 2, max(1, size.pending/size.hanging)
-	result, err := w.b.publish(ctx, backlog)
+	result, err := w.b.publishLoad(ctx, backlog)
 	if err != nil {
 		return nil, err
 	}

@@ -38,9 +38,9 @@ func (l lane) received(counts map[string][]byte) []byte {
 	return sum
 }
 
-// settle waits until what was promised has arrived at every lane, and counts.
+// settleLanes waits until what was promised has arrived at every lane, and counts.
 // What has not by then is missing; duplicates are those until then.
-func settle(ctx context.Context, from sink.Client, run int, states []tally.State, lanes ...lane) (outcome tally.Outcome, err error) {
+func settleLanes(ctx context.Context, from sink.ControlClient, run int, states []tally.State, lanes ...lane) (outcome tally.Outcome, err error) {
 	deadline := time.Now().Add(settleWithin)
 	for {
 		counts, err := from.Counts(ctx, run)

@@ -24,7 +24,7 @@ func runLatency(ctx context.Context, r *round) (err error) {
 	if err := w.declare(ctx, one); err != nil {
 		return err
 	}
-	if err := w.known(ctx, namespace, eventType, 1); err != nil {
+	if err := w.awaitKnownWebhooks(ctx, namespace, eventType, 1); err != nil {
 		return err
 	}
 	var rounds []figures
@@ -33,7 +33,7 @@ func runLatency(ctx context.Context, r *round) (err error) {
 		for _, way := range []struct{ prefix, prefer string }{{"", ""}, {"durable_", respondAsync}} {
 			spec := w.spec(eventType)
 			spec.Prefer, spec.Rate = way.prefer, latencyRate
-			found, err := w.underLoad(ctx, spec, b.size.warmup/4, b.size.latency, lane{one.path()})
+			found, err := w.measureUnderLoad(ctx, spec, b.size.warmup/4, b.size.latency, lane{one.path()})
 			if err != nil {
 				return err
 			}
@@ -43,7 +43,7 @@ func runLatency(ctx context.Context, r *round) (err error) {
 		rounds = append(rounds, f)
 	}
 	s := r.scenario("latency")
-	record(s, rounds)
+	recordFigures(s, rounds)
 	for prefix, bound := range map[string]float64{"": 1.5, "durable_": 15} {
 		p50 := s.Figures[prefix+report.P50]
 		s.AtMost(prefix+"p50 from publish to POST, ms", p50, bound)

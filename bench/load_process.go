@@ -15,8 +15,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/bench/internal/load"
 )
 
-// publishing is a load under way.
-type publishing struct {
+// loadProcess is a load under way.
+type loadProcess struct {
 	command *exec.Cmd
 	out     bytes.Buffer
 	errs    bytes.Buffer
@@ -25,12 +25,12 @@ type publishing struct {
 }
 
 // startLoad begins to publish. The caller waits or stops.
-func (b *bench) startLoad(ctx context.Context, spec load.Spec) (*publishing, error) {
+func (b *bench) startLoad(ctx context.Context, spec load.Spec) (*loadProcess, error) {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
 	}
-	p := &publishing{command: exec.CommandContext(ctx, b.self, roleLoad), done: make(chan struct{})} //nolint:gosec // this very program
+	p := &loadProcess{command: exec.CommandContext(ctx, b.self, roleLoad), done: make(chan struct{})} //nolint:gosec // this very program
 	p.command.Stdin, p.command.Stdout, p.command.Stderr = bytes.NewReader(text), &p.out, &p.errs
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
 	p.command.WaitDelay = time.Minute
@@ -44,16 +44,16 @@ func (b *bench) startLoad(ctx context.Context, spec load.Spec) (*publishing, err
 	return p, nil
 }
 
-func (p *publishing) pid() int { return p.command.Process.Pid }
+func (p *loadProcess) pid() int { return p.command.Process.Pid }
 
 // stop asks the load to end and returns what it was answered.
-func (p *publishing) stop() (*load.Result, error) {
+func (p *loadProcess) stop() (*load.Result, error) {
 	_ = p.command.Process.Signal(syscall.SIGTERM) // an error means that it has ended
 	return p.wait()
 }
 
 // wait returns what the load was answered, once it has ended.
-func (p *publishing) wait() (*load.Result, error) {
+func (p *loadProcess) wait() (*load.Result, error) {
 	<-p.done
 	if p.err != nil {
 		return nil, fmt.Errorf("load: %w: %s", p.err, p.errs.String())
@@ -65,8 +65,8 @@ func (p *publishing) wait() (*load.Result, error) {
 	return &result, nil
 }
 
-// publish runs a load to its end.
-func (b *bench) publish(ctx context.Context, spec load.Spec) (*load.Result, error) {
+// publishLoad runs a load to its end.
+func (b *bench) publishLoad(ctx context.Context, spec load.Spec) (*load.Result, error) {
 	p, err := b.startLoad(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (b *bench) publish(ctx context.Context, spec load.Spec) (*load.Result, erro
 
 // keepPublishing publishes at these rates until stop is called.
 func (w *deployment) keepPublishing(ctx context.Context, specs ...load.Spec) (stop func(), err error) {
-	var running []*publishing
+	var running []*loadProcess
 	stop = func() {
 		for _, p := range running {
 			_, _ = p.stop() // nobody counts what it sent

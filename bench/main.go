@@ -22,14 +22,14 @@ var errMissed = errors.New("something was missed; the lines with MISSED and FAIL
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := runBench(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do
 	}
 }
 
-// run is the whole benchmark, or one of the processes that it starts.
-func run(ctx context.Context, args []string) error {
+// runBench is the whole benchmark, or one of the processes that it starts.
+func runBench(ctx context.Context, args []string) error {
 	if len(args) > 0 {
 		switch args[0] {
 		case roleLoad:
@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("scenario", "", "run these scenarios only, separated by commas: "+strings.Join(scenarioNames(), ", "))
+	only := flags.String("scenario", "", "run these scenarios only, separated by commas: "+strings.Join(unitScenarioNames(), ", "))
 	sizeName := flags.String("size", "full", "full: as README.md says; short: a fifth of it, for a look; tiny: to see that it works")
 	profiles := flags.String("profile", "", "write CPU profiles of our processes into this `folder`; costs a few per cent")
 	if err := flags.Parse(args); err != nil {
@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	found, err := measure(ctx, *only, *sizeName, *profiles)
+	found, err := runScenarios(ctx, *only, *sizeName, *profiles)
 	if err != nil {
 		return err
 	}
@@ -66,9 +66,9 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// measure runs the scenarios that are asked for.
-func measure(ctx context.Context, only, sizeName, profiles string) (*report.Report, error) {
-	chosen, err := choose(only)
+// runScenarios runs the scenarios that are asked for.
+func runScenarios(ctx context.Context, only, sizeName, profiles string) (*report.Report, error) {
+	chosen, err := chooseScenarios(only)
 	if err != nil {
 		return nil, err
 	}
@@ -90,16 +90,16 @@ func measure(ctx context.Context, only, sizeName, profiles string) (*report.Repo
 	return found, nil // one that was interrupted says so
 }
 
-// choose checks the names of scenarios; none: all.
-func choose(only string) ([]string, error) {
+// chooseScenarios checks the names of scenarios; none: all.
+func chooseScenarios(only string) ([]string, error) {
 	if only == "" {
-		return scenarioNames(), nil
+		return unitScenarioNames(), nil
 	}
 	var chosen []string
 	for name := range strings.SplitSeq(only, ",") {
 		name = strings.TrimSpace(name)
-		if !slices.Contains(scenarioNames(), name) {
-			return nil, fmt.Errorf("no scenario %q; there are %s", name, strings.Join(scenarioNames(), ", "))
+		if !slices.Contains(unitScenarioNames(), name) {
+			return nil, fmt.Errorf("no scenario %q; there are %s", name, strings.Join(unitScenarioNames(), ", "))
 		}
 		chosen = append(chosen, name)
 	}

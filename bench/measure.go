@@ -11,10 +11,10 @@ import (
 	"bbmcp.quietstack.com/webhooks/bench/internal/report"
 )
 
-// underLoad measures a load from the end of its warming up, then ends it, waits
+// measureUnderLoad measures a load from the end of its warming up, then ends it, waits
 // for what is still to come and counts. Every lane gets every event; all are of
 // healthyClass.
-func (w *deployment) underLoad(ctx context.Context, spec load.Spec, warmup, d time.Duration, lanes ...lane) (figures, error) {
+func (w *deployment) measureUnderLoad(ctx context.Context, spec load.Spec, warmup, d time.Duration, lanes ...lane) (figures, error) {
 	spec.Duration = warmup + d + time.Minute // it is stopped
 	p, err := w.b.startLoad(ctx, spec)
 	if err != nil {
@@ -31,7 +31,7 @@ func (w *deployment) underLoad(ctx context.Context, spec load.Spec, warmup, d ti
 	pids := w.pids()
 	pids["load"], pids["receiver"] = p.pid(), w.sink.process.PID()
 	collect := w.profile(ctx, strconv.Itoa(spec.Run), d)
-	seen, err := observe(ctx, w.sink.Client, healthyClass, pids, d)
+	seen, err := observeWindow(ctx, w.sink.ControlClient, healthyClass, pids, d)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +44,11 @@ func (w *deployment) underLoad(ctx context.Context, spec load.Spec, warmup, d ti
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := settle(ctx, w.sink.Client, spec.Run, result.States, lanes...)
+	outcome, err := settleLanes(ctx, w.sink.ControlClient, spec.Run, result.States, lanes...)
 	if err != nil {
 		return nil, err
 	}
-	f := seen.figures(wholeStack()...)
+	f := seen.figures(windowProcesses()...)
 	arrived := float64(max(1, after.delivered-before.delivered))
 	f[report.APIWrites] = (after.writes - before.writes) / arrived
 	f["api_deletes_per_delivery"] = (after.deletes - before.deletes) / arrived
@@ -62,13 +62,13 @@ func (w *deployment) underLoad(ctx context.Context, spec load.Spec, warmup, d ti
 
 // snapshot is what has been delivered and asked of the API server so far.
 type snapshot struct {
-	counted
+	apiServerRequests
 
 	delivered int
 }
 
 func (w *deployment) snapshot(ctx context.Context) (s snapshot, err error) {
-	if s.counted, err = w.counted(ctx); err != nil {
+	if s.apiServerRequests, err = w.countAPIServerRequests(ctx); err != nil {
 		return s, err
 	}
 	totals, err := w.sink.Totals(ctx)

@@ -54,18 +54,18 @@ func runOutage(ctx context.Context, r *round) (err error) {
 		return err
 	}
 	defer loads.abandon()
-	before, err := w.phase(ctx, "before", b.size.warmup, b.size.outageBefore, sink.Answer{Status: http.StatusOK})
+	before, err := w.outagePhase(ctx, "before", b.size.warmup, b.size.outageBefore, sink.Answer{Status: http.StatusOK})
 	if err != nil {
 		return err
 	}
-	watch := w.watchStore(ctx)
+	watch := w.watchOutageStore(ctx)
 	b.say("the endpoint breaks")
-	during, err := w.phase(ctx, "during", 0, b.size.outage, sink.Answer{Status: http.StatusInternalServerError})
+	during, err := w.outagePhase(ctx, "during", 0, b.size.outage, sink.Answer{Status: http.StatusInternalServerError})
 	if err != nil {
 		return err
 	}
 	b.say("the endpoint recovers")
-	if _, err = w.phase(ctx, "afterwards", 0, afterwards, sink.Answer{Status: http.StatusOK}); err != nil {
+	if _, err = w.outagePhase(ctx, "afterwards", 0, afterwards, sink.Answer{Status: http.StatusOK}); err != nil {
 		return err
 	}
 	results, err := loads.stop()
@@ -101,18 +101,18 @@ func (w *deployment) declareOutage(ctx context.Context) error {
 		return err
 	}
 	for kind, space := range map[string]string{brokenType: namespace, eventType: otherNamespace} {
-		if err := w.known(ctx, space, kind, 1); err != nil {
+		if err := w.awaitKnownWebhooks(ctx, space, kind, 1); err != nil {
 			return err
 		}
 	}
-	return w.known(ctx, namespace, eventType, 1)
+	return w.awaitKnownWebhooks(ctx, namespace, eventType, 1)
 }
 
 // outageLoads are the publishers: of the broken webhook, of the healthy one
 // beside it and of the one in another namespace.
 type outageLoads struct {
 	specs   []load.Spec
-	running []*publishing
+	running []*loadProcess
 }
 
 func (w *deployment) startOutageLoads(ctx context.Context) (*outageLoads, error) {
@@ -144,8 +144,8 @@ func (l *outageLoads) stop() (results []*load.Result, err error) {
 	return results, err
 }
 
-// phase lets the endpoint answer so from now on and times all others.
-func (w *deployment) phase(ctx context.Context, label string, warmup, d time.Duration, answer sink.Answer) (map[string]stats.Latency, error) {
+// outagePhase lets the endpoint answer so from now on and times all others.
+func (w *deployment) outagePhase(ctx context.Context, label string, warmup, d time.Duration, answer sink.Answer) (map[string]stats.Latency, error) {
 	if err := w.sink.Answer(ctx, brokenClass, answer); err != nil {
 		return nil, err
 	}
@@ -168,16 +168,16 @@ type stored struct {
 	bytes   float64 // of etcd's database
 }
 
-// watchStore looks at the number of deliveries and the size of etcd every second
+// watchOutageStore looks at the number of deliveries and the size of etcd every second
 // until the returned function is called.
-func (w *deployment) watchStore(ctx context.Context) (stop func() (stored, error)) {
+func (w *deployment) watchOutageStore(ctx context.Context) (stop func() (stored, error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	var most stored
 	var failure error
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		for pause(ctx, time.Second) == nil {
-			objects, err := w.deliveries(ctx)
+			objects, err := w.countDeliveries(ctx)
 			if err != nil {
 				if ctx.Err() == nil {
 					failure = err
@@ -202,7 +202,7 @@ func (w *deployment) watchStore(ctx context.Context) (stop func() (stored, error
 // judgeOutage accounts for every event.
 func (w *deployment) judgeOutage(ctx context.Context, s *report.Scenario, specs []load.Spec, results []*load.Result, most stored) error {
 	broken := results[0]
-	kept, err := w.keptEvents(ctx, "broken")
+	kept, err := w.keptDeliveryEvents(ctx, "broken")
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func (w *deployment) judgeOutage(ctx context.Context, s *report.Scenario, specs 
 	}
 	refused, duplicates := 0, outcome.Duplicates
 	for i, path := range []string{"/" + healthyClass + "/healthy", "/" + neighbourClass + "/neighbour"} {
-		one, err := settle(ctx, w.sink.Client, specs[i+1].Run, results[i+1].States, lane{path})
+		one, err := settleLanes(ctx, w.sink.ControlClient, specs[i+1].Run, results[i+1].States, lane{path})
 		if err != nil {
 			return err
 		}

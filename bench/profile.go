@@ -66,13 +66,13 @@ func (w *deployment) profile(ctx context.Context, label string, d time.Duration)
 			w.b.say("requests to the API server: %v", err)
 			return
 		}
-		w.sayRequests(label, before, after)
+		w.sayProfileRequests(label, before, after)
 	})
 	return running.Wait
 }
 
-// sayRequests lists what the API server has answered between two looks.
-func (w *deployment) sayRequests(label string, before, after stack.Samples) {
+// sayProfileRequests lists what the API server has answered between two looks.
+func (w *deployment) sayProfileRequests(label string, before, after stack.Samples) {
 	answered := map[string]float64{}
 	add := func(samples stack.Samples, sign float64) {
 		for _, metric := range samples["apiserver_request_total"].GetMetric() {
@@ -95,12 +95,12 @@ func (w *deployment) sayRequests(label string, before, after stack.Samples) {
 
 func (w *deployment) takeProfile(ctx context.Context, client *http.Client, base, name string, d time.Duration) {
 	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", base, max(1, int(d.Seconds())))
-	if err := download(ctx, client, url, filepath.Join(w.b.profiles, name)); err != nil {
+	if err := downloadProfile(ctx, client, url, filepath.Join(w.b.profiles, name)); err != nil {
 		w.b.say("profile: %v", err)
 	}
 }
 
-func download(ctx context.Context, client *http.Client, url, file string) error {
+func downloadProfile(ctx context.Context, client *http.Client, url, file string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

@@ -25,10 +25,10 @@ const (
 	probeFor = 4 * time.Second
 )
 
-// runLong runs the soak and, beside it, the crashes, which have a product of
+// runSoakAndCrash runs the soak and, beside it, the crashes, which have a product of
 // their own and count deliveries only: what the one takes from the other changes
 // no verdict.
-func runLong(ctx context.Context, r *round) error {
+func runSoakAndCrash(ctx context.Context, r *round) error {
 	var running sync.WaitGroup
 	var crash, soak error
 	if r.wants("crash") {
@@ -48,16 +48,16 @@ func runLong(ctx context.Context, r *round) error {
 	return nil
 }
 
-// growth is what must not grow, by what it may all the same: a share and an
+// soakGrowth is what must not grow, by what it may all the same: a share and an
 // amount, since a small figure moves more.
-type growth struct {
+type soakGrowth struct {
 	name   string
 	share  float64
 	amount float64
 }
 
-func growths() []growth {
-	return []growth{{"rss_mib", 0.10, 8}, {"goroutines", 0.10, 20}, {"sockets", 0.10, 10}, {"objects", 0.05, 50}}
+func soakGrowths() []soakGrowth {
+	return []soakGrowth{{"rss_mib", 0.10, 8}, {"goroutines", 0.10, 20}, {"sockets", 0.10, 10}, {"objects", 0.05, 50}}
 }
 
 // soak publishes at half of what inline can do and watches what must not grow.
@@ -74,7 +74,7 @@ func (r *round) soak(ctx context.Context) (err error) {
 	if err := w.declare(ctx, one); err != nil {
 		return err
 	}
-	if err := w.known(ctx, namespace, eventType, 1); err != nil {
+	if err := w.awaitKnownWebhooks(ctx, namespace, eventType, 1); err != nil {
 		return err
 	}
 	rate, err := w.soakRate(ctx)
@@ -92,7 +92,7 @@ func (r *round) soak(ctx context.Context) (err error) {
 	if err := w.sink.ResetLatencies(ctx); err != nil {
 		return err
 	}
-	series, err := w.sample(ctx, b.size.soak)
+	series, err := w.sampleSoak(ctx, b.size.soak)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (r *round) soak(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	outcome, err := settle(ctx, w.sink.Client, spec.Run, result.States, lane{one.path()})
+	outcome, err := settleLanes(ctx, w.sink.ControlClient, spec.Run, result.States, lane{one.path()})
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (r *round) soak(ctx context.Context) (err error) {
 	s.Set(report.Missing, float64(outcome.Missing))
 	s.Set(report.Duplicates, float64(outcome.Duplicates))
 	s.Set("events_refused", float64(result.Sent()-result.Accepted()))
-	judgeGrowth(s, series)
+	judgeSoakGrowth(s, series)
 	nothingLost(s)
 	return nil
 }
@@ -127,16 +127,16 @@ func (w *deployment) soakRate(ctx context.Context) (float64, error) {
 	}
 	probe := w.spec(eventType)
 	probe.Duration = probeFor
-	found, err := w.b.publish(ctx, probe)
+	found, err := w.b.publishLoad(ctx, probe)
 	if err != nil {
 		return 0, err
 	}
 	return max(1, soakShare*float64(found.Accepted())/found.Seconds), nil
 }
 
-// judgeGrowth compares the third and the last quarter of each series.
-func judgeGrowth(s *report.Scenario, series map[string][]float64) {
-	for _, g := range growths() {
+// judgeSoakGrowth compares the third and the last quarter of each series.
+func judgeSoakGrowth(s *report.Scenario, series map[string][]float64) {
+	for _, g := range soakGrowths() {
 		for _, name := range []string{"gateway", "gateway_dispatcher", "manager", "manager_dispatcher", "etcd"} {
 			values := series[name+"_"+g.name]
 			if len(values) == 0 {
@@ -150,22 +150,22 @@ func judgeGrowth(s *report.Scenario, series map[string][]float64) {
 	}
 }
 
-// sample looks at all processes several times within d.
-func (w *deployment) sample(ctx context.Context, d time.Duration) (map[string][]float64, error) {
+// sampleSoak looks at all processes several times within d.
+func (w *deployment) sampleSoak(ctx context.Context, d time.Duration) (map[string][]float64, error) {
 	series := map[string][]float64{}
 	end := time.Now().Add(d)
 	for i := range soakSamples {
 		if err := pause(ctx, time.Until(end)/time.Duration(soakSamples-i)); err != nil {
 			return nil, err
 		}
-		if err := w.sampleOnce(ctx, series); err != nil {
+		if err := w.sampleSoakOnce(ctx, series); err != nil {
 			return nil, err
 		}
 	}
 	return series, nil
 }
 
-func (w *deployment) sampleOnce(ctx context.Context, series map[string][]float64) error {
+func (w *deployment) sampleSoakOnce(ctx context.Context, series map[string][]float64) error {
 	add := func(name string, value float64) { series[name] = append(series[name], value) }
 	pids := w.pids()
 	for name, metrics := range map[string]string{
@@ -182,7 +182,7 @@ func (w *deployment) sampleOnce(ctx context.Context, series map[string][]float64
 		add(name+"_rss_mib", float64(memory.Now)/mib)
 		add(name+"_sockets", float64(sockets))
 	}
-	objects, err := w.deliveries(ctx)
+	objects, err := w.countDeliveries(ctx)
 	if err != nil {
 		return err
 	}

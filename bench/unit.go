@@ -28,11 +28,11 @@ func units() []unit {
 		{[]string{"isolation"}, func(s size) time.Duration { return s.timeout(6 * time.Minute) }, runIsolation},
 		{[]string{"backlog"}, func(s size) time.Duration { return s.timeout(6 * time.Minute) }, runBacklog},
 		{[]string{"outage"}, func(s size) time.Duration { return s.timeout(5 * time.Minute) }, runOutage},
-		{[]string{"crash", "soak"}, func(s size) time.Duration { return s.timeout(14 * time.Minute) }, runLong},
+		{[]string{"crash", "soak"}, func(s size) time.Duration { return s.timeout(14 * time.Minute) }, runSoakAndCrash},
 	}
 }
 
-func scenarioNames() []string {
+func unitScenarioNames() []string {
 	var names []string
 	for _, u := range units() {
 		names = append(names, u.names...)

@@ -14,9 +14,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/procstat"
 )
 
-// wholeStack are the processes whose CPU time a delivery costs. The garbage
+// windowProcesses are the processes whose CPU time a delivery costs. The garbage
 // collector in the controller manager is shown beside them.
-func wholeStack() []string {
+func windowProcesses() []string {
 	return []string{"gateway", "gateway_dispatcher", "manager", "manager_dispatcher", "api_server", "etcd"}
 }
 
@@ -28,19 +28,19 @@ type window struct {
 	latency   stats.Latency
 }
 
-// observe watches deliveries to a class of a receiver, and processes, for d.
-func observe(ctx context.Context, from sink.Client, class string, pids map[string]int, d time.Duration) (w window, err error) {
+// observeWindow watches deliveries to a class of a receiver, and processes, for d.
+func observeWindow(ctx context.Context, from sink.ControlClient, class string, pids map[string]int, d time.Duration) (w window, err error) {
 	if err := from.ResetLatencies(ctx); err != nil {
 		return w, err
 	}
-	before, started, err := look(ctx, from, class, pids)
+	before, started, err := lookAtWindow(ctx, from, class, pids)
 	if err != nil {
 		return w, err
 	}
 	if err := pause(ctx, d); err != nil {
 		return w, err
 	}
-	after, ended, err := look(ctx, from, class, pids)
+	after, ended, err := lookAtWindow(ctx, from, class, pids)
 	if err != nil {
 		return w, err
 	}
@@ -58,8 +58,8 @@ func observe(ctx context.Context, from sink.Client, class string, pids map[strin
 	return w, nil
 }
 
-// look takes the counters at one moment.
-func look(ctx context.Context, from sink.Client, class string, pids map[string]int) (w window, at time.Time, err error) {
+// lookAtWindow takes the counters at one moment.
+func lookAtWindow(ctx context.Context, from sink.ControlClient, class string, pids map[string]int) (w window, at time.Time, err error) {
 	totals, err := from.Totals(ctx)
 	if err != nil {
 		return w, at, err

@@ -22,7 +22,7 @@ const defaultGrace = dispatcher.MaxTimeout + 5*time.Second
 
 type options struct {
 	socket         string
-	allow, deny    prefixes
+	allow, deny    prefixesFlag
 	allowHTTP      bool
 	explainAllowed bool
 	caBundle       string
@@ -33,11 +33,11 @@ type options struct {
 	shutdownGrace  time.Duration
 }
 
-// prefixes is a flag that may be repeated and takes lists separated by commas.
-type prefixes []netip.Prefix
+// prefixesFlag is a flag that may be repeated and takes lists separated by commas.
+type prefixesFlag []netip.Prefix
 
 // String implements flag.Value.
-func (p *prefixes) String() string {
+func (p *prefixesFlag) String() string {
 	texts := make([]string, 0, len(*p))
 	for _, prefix := range *p {
 		texts = append(texts, prefix.String())
@@ -46,7 +46,7 @@ func (p *prefixes) String() string {
 }
 
 // Set implements flag.Value. A single address stands for itself.
-func (p *prefixes) Set(value string) error {
+func (p *prefixesFlag) Set(value string) error {
 	for text := range strings.SplitSeq(value, ",") {
 		text = strings.TrimSpace(text)
 		if text == "" {
@@ -93,9 +93,9 @@ func parseFlags(name string, args []string, output io.Writer) (*options, error) 
 	return o, nil
 }
 
-// rootCAs returns the system's authorities and those of the bundle; nil for the
+// caBundleRoots returns the system's authorities and those of the bundle; nil for the
 // system's alone.
-func rootCAs(bundle string) (*x509.CertPool, error) {
+func caBundleRoots(bundle string) (*x509.CertPool, error) {
 	if bundle == "" {
 		return nil, nil // nil is what package tls takes for the system's
 	}

@@ -59,15 +59,15 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go memory.ReleaseIdle(ctx)
-	if err := run(ctx, options, logger); err != nil {
+	if err := runDispatcher(ctx, options, logger); err != nil {
 		logger.Error("dispatcher ended", "error", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do
 	}
 }
 
-// run serves attempts until ctx ends, then drains.
-func run(ctx context.Context, o *options, logger *slog.Logger) error {
-	roots, err := rootCAs(o.caBundle)
+// runDispatcher serves attempts until ctx ends, then drains.
+func runDispatcher(ctx context.Context, o *options, logger *slog.Logger) error {
+	roots, err := caBundleRoots(o.caBundle)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func run(ctx context.Context, o *options, logger *slog.Logger) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	sender, err := dispatcher.NewSender(dispatcher.SenderOptions{
 		Policy: netguard.New(netguard.Options{
-			Allow: o.allow, Deny: o.deny, ControlPlane: controlPlane(os.Getenv), AllowHTTP: o.allowHTTP, Domains: searchDomains(resolverFile),
+			Allow: o.allow, Deny: o.deny, ControlPlane: controlPlanePrefixes(os.Getenv), AllowHTTP: o.allowHTTP, Domains: searchDomains(resolverFile),
 		}),
 		RootCAs:        roots,
 		UserAgent:      "BBMCP-Webhooks/" + version.Version,
@@ -87,12 +87,12 @@ func run(ctx context.Context, o *options, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(o.socket)
+	listener, err := listenDispatcherSocket(o.socket)
 	if err != nil {
 		return err
 	}
 	// Probes and metrics outlive the signal: they tell of the drain.
-	stopMetrics, err := serveMetrics(ctx, o.metricsAddress, registry)
+	stopMetrics, err := serveDispatcherMetrics(ctx, o.metricsAddress, registry)
 	if err != nil {
 		_ = listener.Close()
 		return err
@@ -112,10 +112,10 @@ func run(ctx context.Context, o *options, logger *slog.Logger) error {
 	return err
 }
 
-// controlPlane is the address of the Service kubernetes, as a kubelet tells every
+// controlPlanePrefixes is the address of the Service kubernetes, as a kubelet tells every
 // container. Manager and gateway name it with each request, and what else they
 // find out; this one holds if they do not.
-func controlPlane(getenv func(string) string) []netip.Prefix {
+func controlPlanePrefixes(getenv func(string) string) []netip.Prefix {
 	addr, err := netip.ParseAddr(getenv("KUBERNETES_SERVICE_HOST"))
 	if err != nil {
 		return nil
@@ -123,9 +123,9 @@ func controlPlane(getenv func(string) string) []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}
 }
 
-// listen takes the socket over from a dispatcher that died without removing it.
+// listenDispatcherSocket takes the socket over from a dispatcher that died without removing it.
 // Manager and dispatcher run under one user, so no one else gets access.
-func listen(path string) (net.Listener, error) {
+func listenDispatcherSocket(path string) (net.Listener, error) {
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("socket %s: another dispatcher is serving", path)
@@ -147,9 +147,9 @@ func listen(path string) (net.Listener, error) {
 	return listener, nil
 }
 
-// serveMetrics offers metrics and probes, and nothing else, on a TCP address;
+// serveDispatcherMetrics offers metrics and probes, and nothing else, on a TCP address;
 // "" or "0" turns it off.
-func serveMetrics(ctx context.Context, address string, registry *prometheus.Registry) (stop func(), err error) {
+func serveDispatcherMetrics(ctx context.Context, address string, registry *prometheus.Registry) (stop func(), err error) {
 	if address == "" || address == "0" {
 		return func() {}, nil
 	}

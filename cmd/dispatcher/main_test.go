@@ -39,8 +39,8 @@ func TestFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &options{
-		socket: "/s", allow: prefixes{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("127.0.0.1/32")},
-		deny: prefixes{netip.MustParsePrefix("::1/128")}, allowHTTP: true, explainAllowed: true, caBundle: "/ca", metricsAddress: ":8080", pprofAddress: "127.0.0.1:6060",
+		socket: "/s", allow: prefixesFlag{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("127.0.0.1/32")},
+		deny: prefixesFlag{netip.MustParsePrefix("::1/128")}, allowHTTP: true, explainAllowed: true, caBundle: "/ca", metricsAddress: ":8080", pprofAddress: "127.0.0.1:6060",
 		logLevel: slog.LevelDebug, shutdownGrace: time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -82,14 +82,14 @@ func TestRootCAs(t *testing.T) {
 	if err := errors.Join(os.WriteFile(good, authority.PEM(), 0o600), os.WriteFile(bad, []byte("x"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if pool, err := rootCAs(""); pool != nil || err != nil {
+	if pool, err := caBundleRoots(""); pool != nil || err != nil {
 		t.Errorf("none: %v, %v", pool, err)
 	}
-	if pool, err := rootCAs(good); pool == nil || err != nil {
+	if pool, err := caBundleRoots(good); pool == nil || err != nil {
 		t.Errorf("good: %v, %v", pool, err)
 	}
 	for _, file := range []string{bad, good + "x"} {
-		if _, err := rootCAs(file); err == nil {
+		if _, err := caBundleRoots(file); err == nil {
 			t.Errorf("%s is taken", file)
 		}
 	}
@@ -103,12 +103,12 @@ func TestListen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listen(stale); err == nil {
+	if _, err := listenDispatcherSocket(stale); err == nil {
 		t.Error("a socket in use is taken over")
 	}
 	listener.(*net.UnixListener).SetUnlinkOnClose(false)
 	_ = listener.Close()
-	taken, err := listen(stale)
+	taken, err := listenDispatcherSocket(stale)
 	if err != nil {
 		t.Fatalf("a stale socket: %v", err)
 	}
@@ -120,7 +120,7 @@ func TestListen(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listen(file); err == nil {
+	if _, err := listenDispatcherSocket(file); err == nil {
 		t.Error("a file is removed")
 	}
 }

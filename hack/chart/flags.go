@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// section is a program in the reference of flags. own are the flags that the
+// flagSection is a program in the reference of flags. own are the flags that the
 // chart sets from other values.
-type section struct {
+type flagSection struct {
 	title, def string
 	own        []string
 }
 
-func sections() []section {
-	return []section{
+func flagSections() []flagSection {
+	return []flagSection{
 		{"bbmcp-webhooks manager", "managerFlags", []string{
 			"help", "kubeconfig", "dispatcher-socket", "namespaces", "metrics-address", "metrics-cert-file", "metrics-key-file", "probe-address", "skipped-configmap",
 		}},
@@ -30,8 +30,8 @@ func sections() []section {
 	}
 }
 
-// flag is one as the reference shows it.
-type flag struct{ name, kind, usage string }
+// programFlag is one as the reference shows it.
+type programFlag struct{ name, kind, usage string }
 
 var (
 	// "      --unsettled int                      most attempts … (default 512)"
@@ -41,7 +41,7 @@ var (
 )
 
 // readFlags reads those that users of the chart set by name.
-func readFlags(s section) ([]flag, error) {
+func readFlags(s flagSection) ([]programFlag, error) {
 	text, err := os.ReadFile(reference)
 	if err != nil {
 		return nil, err
@@ -51,14 +51,14 @@ func readFlags(s section) ([]flag, error) {
 		return nil, fmt.Errorf("%s has no section %s", reference, s.title)
 	}
 	rest, _, _ = strings.Cut(rest, "\n## ")
-	var all []flag
+	var all []programFlag
 	lines := strings.Split(rest, "\n")
 	for i, line := range lines {
-		var next flag
+		var next programFlag
 		if found := longFlag.FindStringSubmatch(line); found != nil {
-			next = flag{found[1], found[2], found[3]}
+			next = programFlag{found[1], found[2], found[3]}
 		} else if found := shortFlag.FindStringSubmatch(line); found != nil && i+1 < len(lines) {
-			next = flag{found[1], found[2], strings.TrimSpace(lines[i+1])}
+			next = programFlag{found[1], found[2], strings.TrimSpace(lines[i+1])}
 		}
 		if next.name != "" && !slices.Contains(s.own, next.name) {
 			all = append(all, next)
@@ -71,7 +71,7 @@ func readFlags(s section) ([]flag, error) {
 }
 
 // schema says what values the flag takes.
-func (f flag) schema() (map[string]any, error) {
+func (f programFlag) schema() (map[string]any, error) {
 	kinds := map[string]map[string]any{
 		"":         {"type": "boolean"},
 		"int":      {"type": "integer", "minimum": 0},

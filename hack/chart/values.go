@@ -25,27 +25,27 @@ func readValues(file string) ([]value, error) {
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	all, err := collect(document.Content[0], "")
+	all, err := collectValues(document.Content[0], "")
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return all, nil
 }
 
-func collect(node *yaml.Node, prefix string) ([]value, error) {
+func collectValues(node *yaml.Node, prefix string) ([]value, error) {
 	var all []value
 	for i := 0; i < len(node.Content); i += 2 {
 		key, child := node.Content[i], node.Content[i+1]
 		path := prefix + key.Value
-		if child.Kind == yaml.MappingNode && len(child.Content) > 0 && commented(child) {
-			below, err := collect(child, path+".")
+		if child.Kind == yaml.MappingNode && len(child.Content) > 0 && hasCommentedValues(child) {
+			below, err := collectValues(child, path+".")
 			if err != nil {
 				return nil, err
 			}
 			all = append(all, below...)
 			continue
 		}
-		comment := comment(key)
+		comment := valueComment(key)
 		if comment == "" {
 			return nil, fmt.Errorf("%s has no comment", path)
 		}
@@ -62,17 +62,17 @@ func collect(node *yaml.Node, prefix string) ([]value, error) {
 	return all, nil
 }
 
-// commented says whether an entry of a mapping has a comment.
-func commented(node *yaml.Node) bool {
+// hasCommentedValues says whether an entry of a mapping has a comment.
+func hasCommentedValues(node *yaml.Node) bool {
 	for i := 0; i < len(node.Content); i += 2 {
-		if comment(node.Content[i]) != "" || node.Content[i+1].Kind == yaml.MappingNode && commented(node.Content[i+1]) {
+		if valueComment(node.Content[i]) != "" || node.Content[i+1].Kind == yaml.MappingNode && hasCommentedValues(node.Content[i+1]) {
 			return true
 		}
 	}
 	return false
 }
 
-func comment(key *yaml.Node) string {
+func valueComment(key *yaml.Node) string {
 	var lines []string
 	for line := range strings.Lines(key.HeadComment) {
 		lines = append(lines, strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "#")))

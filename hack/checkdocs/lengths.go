@@ -17,11 +17,11 @@ const (
 var cellEnd = regexp.MustCompile(`(?:^|[^\\])\|`)
 
 // checkLengths complains of lines of prose and of cells that are too long.
-func checkLengths(page string, lines []line) (complaints []string) {
+func checkLengths(page string, lines []pageLine) (complaints []string) {
 	for _, l := range lines {
 		trimmed := strings.TrimSpace(l.text)
 		if strings.HasPrefix(trimmed, "|") {
-			for _, cell := range cells(trimmed) {
+			for _, cell := range rowCells(trimmed) {
 				if n := utf8.RuneCountInString(cell); n > maxCell {
 					complaints = append(complaints, fmt.Sprintf("%s:%d: a cell of %d characters, at most %d: a cell is a phrase", page, l.number, n, maxCell))
 				}
@@ -35,8 +35,8 @@ func checkLengths(page string, lines []line) (complaints []string) {
 	return complaints
 }
 
-// cells are those of one row of a table.
-func cells(row string) (all []string) {
+// rowCells are those of one row of a table.
+func rowCells(row string) (all []string) {
 	row = strings.TrimPrefix(row, "|")
 	for {
 		end := cellEnd.FindStringIndex(row)

@@ -12,7 +12,7 @@ import (
 )
 
 func main() {
-	complaints, err := run(".")
+	complaints, err := checkDocs(".")
 	if err == nil && len(complaints) > 0 {
 		err = fmt.Errorf("\n  %s", strings.Join(complaints, "\n  "))
 	}
@@ -22,22 +22,22 @@ func main() {
 	}
 }
 
-// run returns what is wrong, one line each.
-func run(root string) (complaints []string, err error) {
-	names, err := sources.Tracked(root, "*.md")
+// checkDocs returns what is wrong, one line each.
+func checkDocs(root string) (complaints []string, err error) {
+	names, err := sources.TrackedFiles(root, "*.md")
 	if err != nil {
 		return nil, err
 	}
-	tree := &tree{root: root, headings: map[string]map[string]bool{}}
+	tree := &referenceTree{root: root, headings: map[string]map[string]bool{}}
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
 			return nil, err
 		}
-		if isGenerated(string(text)) {
+		if isGeneratedPage(string(text)) {
 			continue
 		}
-		lines := readable(string(text))
+		lines := readPageLines(string(text))
 		complaints = append(complaints, checkLengths(name, lines)...)
 		complaints = append(complaints, tree.checkReferences(name, lines)...)
 	}

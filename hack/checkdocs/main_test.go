@@ -31,7 +31,7 @@ func TestWhatIsTooLongIsFound(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := checkLengths("a.md", readable(tt.text)); !slices.Equal(got, tt.want) {
+			if got := checkLengths("a.md", readPageLines(tt.text)); !slices.Equal(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -63,8 +63,8 @@ func TestReferencesThatLeadNowhereAreFound(t *testing.T) {
 		"`gateway/b.go`": "docs/a.md:1: gateway/b.go is not in the tree",
 		"`gateway/b/`":   "docs/a.md:1: gateway/b/ is not in the tree",
 	} {
-		tree := &tree{root: root, headings: map[string]map[string]bool{}}
-		if got := strings.Join(tree.checkReferences("docs/a.md", readable(text)), "; "); got != want {
+		tree := &referenceTree{root: root, headings: map[string]map[string]bool{}}
+		if got := strings.Join(tree.checkReferences("docs/a.md", readPageLines(text)), "; "); got != want {
 			t.Errorf("%s: got %q, want %q", text, got, want)
 		}
 	}
@@ -85,7 +85,7 @@ func TestGeneratedPagesAreLeftOut(t *testing.T) {
 			t.Fatalf("git %s: %v: %s", arguments, err, out)
 		}
 	}
-	got, err := run(root)
+	got, err := checkDocs(root)
 	if want := []string{"a.md:1: a line of 121 characters, at most 120"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}

@@ -4,14 +4,14 @@ package main
 
 import "strings"
 
-// line is one that is no code.
-type line struct {
+// pageLine is one that is no code.
+type pageLine struct {
 	number int // from 1
 	text   string
 }
 
-// readable are the lines of a page outside of its code blocks.
-func readable(text string) (lines []line) {
+// readPageLines are the lines of a page outside of its code blocks.
+func readPageLines(text string) (lines []pageLine) {
 	fence := ""
 	for i, each := range strings.Split(text, "\n") {
 		trimmed := strings.TrimSpace(each)
@@ -23,10 +23,10 @@ func readable(text string) (lines []line) {
 		case strings.HasPrefix(trimmed, "```"), strings.HasPrefix(trimmed, "~~~"):
 			fence = trimmed[:3]
 		default:
-			lines = append(lines, line{number: i + 1, text: each})
+			lines = append(lines, pageLine{number: i + 1, text: each})
 		}
 	}
 	return lines
 }
 
-func isGenerated(text string) bool { return strings.HasPrefix(text, "<!-- Generated ") }
+func isGeneratedPage(text string) bool { return strings.HasPrefix(text, "<!-- Generated ") }

@@ -19,14 +19,14 @@ var (
 	linked  = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
 )
 
-// tree is what pages may speak of.
-type tree struct {
+// referenceTree is what pages may speak of.
+type referenceTree struct {
 	root     string
 	headings map[string]map[string]bool // anchors by page, as far as they were asked for
 }
 
 // checkReferences complains of links and paths that lead nowhere.
-func (t *tree) checkReferences(page string, lines []line) (complaints []string) {
+func (t *referenceTree) checkReferences(page string, lines []pageLine) (complaints []string) {
 	for _, l := range lines {
 		for _, found := range link.FindAllStringSubmatch(l.text, -1) {
 			if why := t.checkLink(page, found[1]); why != "" {
@@ -48,7 +48,7 @@ func (t *tree) checkReferences(page string, lines []line) (complaints []string) 
 }
 
 // checkLink says what is wrong with a link; "" if nothing is.
-func (t *tree) checkLink(page, target string) string {
+func (t *referenceTree) checkLink(page, target string) string {
 	if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
 		return ""
 	}
@@ -68,34 +68,34 @@ func (t *tree) checkLink(page, target string) string {
 
 // isPath reports whether words with slashes are meant as a file or folder of ours: they begin with a folder of the tree. What
 // only the build makes, in bin/, is none.
-func (t *tree) isPath(words string) bool {
+func (t *referenceTree) isPath(words string) bool {
 	folder, _, _ := strings.Cut(words, "/")
 	info, err := os.Stat(filepath.Join(t.root, folder))
 	return err == nil && info.IsDir() && folder != "bin"
 }
 
-func (t *tree) exists(name string) bool {
+func (t *referenceTree) exists(name string) bool {
 	_, err := os.Stat(filepath.Join(t.root, name))
 	return err == nil
 }
 
 // declares reports whether a Go file has a function or method of that name.
-func (t *tree) declares(file, name string) bool {
+func (t *referenceTree) declares(file, name string) bool {
 	text, err := os.ReadFile(filepath.Join(t.root, file))
 	return err == nil && regexp.MustCompile(`(?m)^func (\([^)]*\) )?`+name+`\b`).Match(text)
 }
 
 // anchors are the headings of a page in the form in which links name them.
-func (t *tree) anchors(page string) map[string]bool {
+func (t *referenceTree) anchors(page string) map[string]bool {
 	if known := t.headings[page]; known != nil {
 		return known
 	}
 	all := map[string]bool{}
 	text, err := os.ReadFile(filepath.Join(t.root, page))
 	if err == nil {
-		for _, l := range readable(string(text)) {
+		for _, l := range readPageLines(string(text)) {
 			if found := heading.FindStringSubmatch(l.text); found != nil {
-				all[anchorOf(found[1])] = true
+				all[headingAnchor(found[1])] = true
 			}
 		}
 	}
@@ -103,8 +103,8 @@ func (t *tree) anchors(page string) map[string]bool {
 	return all
 }
 
-// anchorOf is how a link names a heading: in lower case, without marks, blanks as hyphens.
-func anchorOf(text string) string {
+// headingAnchor is how a link names a heading: in lower case, without marks, blanks as hyphens.
+func headingAnchor(text string) string {
 	text = linked.ReplaceAllString(text, "$1")
 	return strings.Map(func(r rune) rune {
 		switch {

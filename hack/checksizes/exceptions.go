@@ -18,7 +18,7 @@ type exception struct {
 // exceptionList is a file of exceptions: comments first, then one a line, "kind name size reason".
 type exceptionList struct {
 	head []string
-	of   map[thing]exception
+	of   map[measuredThing]exception
 }
 
 func readExceptions(file string) (*exceptionList, error) {
@@ -26,7 +26,7 @@ func readExceptions(file string) (*exceptionList, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := &exceptionList{of: map[thing]exception{}}
+	list := &exceptionList{of: map[measuredThing]exception{}}
 	for i, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
 			list.head = append(list.head, line)
@@ -36,12 +36,12 @@ func readExceptions(file string) (*exceptionList, error) {
 		if len(words) < 4 {
 			return nil, fmt.Errorf("%s:%d: want kind, name, size and a reason", file, i+1)
 		}
-		t := thing{kind: words[0], name: words[1]}
+		t := measuredThing{kind: words[0], name: words[1]}
 		size, err := strconv.Atoi(words[2])
 		switch _, twice := list.of[t]; {
 		case err != nil:
 			return nil, fmt.Errorf("%s:%d: %w", file, i+1, err)
-		case limits()[t.kind] == 0:
+		case sizeLimits()[t.kind] == 0:
 			return nil, fmt.Errorf("%s:%d: %s is none of the kinds", file, i+1, t.kind)
 		case twice:
 			return nil, fmt.Errorf("%s:%d: %s %s is there twice", file, i+1, t.kind, t.name)
@@ -52,7 +52,7 @@ func readExceptions(file string) (*exceptionList, error) {
 }
 
 // shrink lowers and removes what allows more than is needed.
-func (l *exceptionList) shrink(sizes map[thing]int) {
+func (l *exceptionList) shrink(sizes map[measuredThing]int) {
 	for t, e := range l.of {
 		size, is := sizes[t]
 		if !is {
@@ -66,7 +66,7 @@ func (l *exceptionList) shrink(sizes map[thing]int) {
 
 func (l *exceptionList) write(file string) error {
 	lines := append([]string{}, l.head...)
-	for _, t := range sorted(l.of) {
+	for _, t := range sortedThings(l.of) {
 		lines = append(lines, fmt.Sprintf("%s %s %d %s", t.kind, t.name, l.of[t].size, l.of[t].reason))
 	}
 	return os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o644)

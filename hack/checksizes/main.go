@@ -16,7 +16,7 @@ const exceptionsFile = "hack/checksizes/exceptions.txt"
 func main() {
 	shrink := flag.Bool("shrink", false, "lower and remove exceptions that are larger than what is there")
 	flag.Parse()
-	complaints, err := run(".", *shrink)
+	complaints, err := checkSizes(".", *shrink)
 	if err == nil && len(complaints) > 0 {
 		err = fmt.Errorf("\n  %s", strings.Join(complaints, "\n  "))
 	}
@@ -26,13 +26,13 @@ func main() {
 	}
 }
 
-// run returns what is wrong, one line each.
-func run(root string, shrink bool) ([]string, error) {
-	files, err := sources.Go(root)
+// checkSizes returns what is wrong, one line each.
+func checkSizes(root string, shrink bool) ([]string, error) {
+	files, err := sources.GoFiles(root)
 	if err != nil {
 		return nil, err
 	}
-	sizes := oversized(files)
+	sizes := measureOversized(files)
 	list, err := readExceptions(root + "/" + exceptionsFile)
 	if err != nil {
 		return nil, err
@@ -43,13 +43,13 @@ func run(root string, shrink bool) ([]string, error) {
 			return nil, err
 		}
 	}
-	return compare(sizes, list.of), nil
+	return compareSizes(sizes, list.of), nil
 }
 
-// compare says what is too large, and which exceptions are.
-func compare(sizes map[thing]int, exceptions map[thing]exception) (complaints []string) {
-	for _, t := range sorted(sizes) {
-		size, allowed := sizes[t], limits()[t.kind]
+// compareSizes says what is too large, and which exceptions are.
+func compareSizes(sizes map[measuredThing]int, exceptions map[measuredThing]exception) (complaints []string) {
+	for _, t := range sortedThings(sizes) {
+		size, allowed := sizes[t], sizeLimits()[t.kind]
 		if excepted, ok := exceptions[t]; ok {
 			allowed = excepted.size
 		}
@@ -57,7 +57,7 @@ func compare(sizes map[thing]int, exceptions map[thing]exception) (complaints []
 			complaints = append(complaints, fmt.Sprintf("%s %s: %d, at most %d", t.kind, t.name, size, allowed))
 		}
 	}
-	for _, t := range sorted(exceptions) {
+	for _, t := range sortedThings(exceptions) {
 		switch size, is := sizes[t]; {
 		case !is:
 			complaints = append(complaints, fmt.Sprintf("%s %s: needs no exception any more (-shrink removes it)", t.kind, t.name))

@@ -20,49 +20,49 @@ const (
 	methodsOfType   = "methods"
 )
 
-// limits are the most that each may have without an exception.
-func limits() map[string]int {
+// sizeLimits are the most that each may have without an exception.
+func sizeLimits() map[string]int {
 	return map[string]int{linesOfFile: 400, linesOfFunction: 60, fieldsOfStruct: 12, methodsOfType: 20}
 }
 
-// thing is what a size is of: a file by its path, all else by its folder and name.
-type thing struct {
+// measuredThing is what a size is of: a file by its path, all else by its folder and name.
+type measuredThing struct {
 	kind, name string
 }
 
-// oversized are the things that are larger than the limits, and how large.
-func oversized(files []*sources.File) map[thing]int {
-	sizes := map[thing]int{}
+// measureOversized are the things that are larger than the limits, and how large.
+func measureOversized(files []*sources.GoFile) map[measuredThing]int {
+	sizes := map[measuredThing]int{}
 	for _, file := range files {
 		if file.IsGenerated() {
 			continue
 		}
-		sizes[thing{linesOfFile, file.Path}] = file.Lines
+		sizes[measuredThing{linesOfFile, file.Path}] = file.Lines
 		measureStructs(file, sizes)
 		if !file.IsTest() {
 			measureFunctions(file, sizes)
 		}
 	}
-	maps.DeleteFunc(sizes, func(t thing, size int) bool { return size <= limits()[t.kind] })
+	maps.DeleteFunc(sizes, func(t measuredThing, size int) bool { return size <= sizeLimits()[t.kind] })
 	return sizes
 }
 
-// inFolder names what a file declares by its folder, which stands for the package.
-func inFolder(file *sources.File, name string) string {
+// nameInFolder names what a file declares by its folder, which stands for the package.
+func nameInFolder(file *sources.GoFile, name string) string {
 	if folder := path.Dir(file.Path); folder != "." {
 		return folder + "." + name
 	}
 	return name
 }
 
-func measureFunctions(file *sources.File, sizes map[thing]int) {
+func measureFunctions(file *sources.GoFile, sizes map[measuredThing]int) {
 	for _, function := range file.Functions() {
 		name := function.Name.Name
 		if receiver := receiverOf(function); receiver != "" {
-			sizes[thing{methodsOfType, inFolder(file, receiver)}]++
+			sizes[measuredThing{methodsOfType, nameInFolder(file, receiver)}]++
 			name = receiver + "." + name
 		}
-		of := thing{linesOfFunction, inFolder(file, name)}
+		of := measuredThing{linesOfFunction, nameInFolder(file, name)}
 		sizes[of] = max(sizes[of], file.Span(function)) // init may be there twice
 	}
 }
@@ -89,7 +89,7 @@ func receiverOf(function *ast.FuncDecl) string {
 	}
 }
 
-func measureStructs(file *sources.File, sizes map[thing]int) {
+func measureStructs(file *sources.GoFile, sizes map[measuredThing]int) {
 	if strings.HasPrefix(file.Path, "api/") {
 		return
 	}
@@ -99,7 +99,7 @@ func measureStructs(file *sources.File, sizes map[thing]int) {
 			return true
 		}
 		if fields, ok := spec.Type.(*ast.StructType); ok {
-			of := thing{fieldsOfStruct, inFolder(file, spec.Name.Name)}
+			of := measuredThing{fieldsOfStruct, nameInFolder(file, spec.Name.Name)}
 			sizes[of] = max(sizes[of], countFields(fields)) // functions and tests may have one of the same name
 		}
 		return true
@@ -113,9 +113,9 @@ func countFields(fields *ast.StructType) (count int) {
 	return count
 }
 
-// sorted are the things in the order in which a person reads them.
-func sorted[V any](things map[thing]V) []thing {
-	return slices.SortedFunc(maps.Keys(things), func(a, b thing) int {
+// sortedThings are the things in the order in which a person reads them.
+func sortedThings[V any](things map[measuredThing]V) []measuredThing {
+	return slices.SortedFunc(maps.Keys(things), func(a, b measuredThing) int {
 		return strings.Compare(a.kind+" "+a.name, b.kind+" "+b.name)
 	})
 }

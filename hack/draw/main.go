@@ -23,18 +23,18 @@ func main() {
 	seed := flag.Uint64("seed", 0, "what decides which functions are drawn")
 	answers := flag.Bool("answers", false, "print the file of each function as well")
 	flag.Parse()
-	if err := run(os.Stdout, ".", *seed, *answers); err != nil {
+	if err := drawFunctions(os.Stdout, ".", *seed, *answers); err != nil {
 		fmt.Fprintln(os.Stderr, "draw:", err)
 		os.Exit(1)
 	}
 }
 
-func run(w io.Writer, root string, seed uint64, answers bool) error {
-	files, err := sources.Go(root)
+func drawFunctions(w io.Writer, root string, seed uint64, answers bool) error {
+	files, err := sources.GoFiles(root)
 	if err != nil {
 		return err
 	}
-	for i, f := range draw(candidates(files), seed, drawn) {
+	for i, f := range draw(drawCandidates(files), seed, drawn) {
 		if answers {
 			fmt.Fprintf(w, "%2d  %s: %s\n", i+1, f.file, f.signature)
 			continue
@@ -48,8 +48,8 @@ type function struct {
 	file, signature string
 }
 
-// candidates are the functions that can be drawn, in the order of files and lines.
-func candidates(files []*sources.File) (all []function) {
+// drawCandidates are the functions that can be drawn, in the order of files and lines.
+func drawCandidates(files []*sources.GoFile) (all []function) {
 	for _, file := range files {
 		if file.IsTest() || file.IsGenerated() {
 			continue

@@ -36,7 +36,7 @@ func tree(t *testing.T, files map[string]string) string {
 func drawnFrom(t *testing.T, root string, seed uint64, answers bool) string {
 	t.Helper()
 	var out strings.Builder
-	if err := run(&out, root, seed, answers); err != nil {
+	if err := drawFunctions(&out, root, seed, answers); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()

@@ -14,13 +14,13 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	if err := printKustomization(); err != nil {
 		fmt.Fprintln(os.Stderr, "kustomize:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func printKustomization() error {
 	if len(os.Args) != 2 {
 		return errors.New("usage: kustomize FOLDER")
 	}

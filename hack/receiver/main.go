@@ -27,17 +27,17 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	if err := runTestReceiver(); err != nil {
 		fmt.Fprintln(os.Stderr, "receiver:", err)
 		os.Exit(1)
 	}
 }
 
-type scripts map[string][]receiver.Step
+type scriptFlag map[string][]receiver.Step
 
-func (s scripts) String() string { return "" }
+func (s scriptFlag) String() string { return "" }
 
-func (s scripts) Set(value string) error {
+func (s scriptFlag) Set(value string) error {
 	path, text, ok := strings.Cut(value, "=")
 	if !ok {
 		return fmt.Errorf("want path=script")
@@ -47,8 +47,8 @@ func (s scripts) Set(value string) error {
 	return err
 }
 
-func run() error {
-	given := scripts{}
+func runTestReceiver() error {
+	given := scriptFlag{}
 	listen := flag.String("listen", "127.0.0.1:9000", "`address` to listen on")
 	secretsFile := flag.String("secrets-file", "", "`file` with lines of a path and a secret, separated by a space; * is every path")
 	caFile := flag.String("tls-ca-file", "", "speak TLS, and write the authority's certificate to this `file`")
@@ -62,10 +62,10 @@ func run() error {
 		options.Keep = -1
 	}
 	if !*quiet {
-		options.OnReceived = printer()
+		options.OnReceived = receivedPrinter()
 	}
 	if *caFile != "" {
-		if err := issue(&options, *caFile); err != nil {
+		if err := issueReceiverCertificate(&options, *caFile); err != nil {
 			return err
 		}
 	}
@@ -78,7 +78,7 @@ func run() error {
 		r.Script(path, steps...)
 	}
 	if *secretsFile != "" {
-		if err := readSecrets(r, *secretsFile); err != nil {
+		if err := readReceiverSecrets(r, *secretsFile); err != nil {
 			return err
 		}
 	}
@@ -92,7 +92,7 @@ func run() error {
 	return nil
 }
 
-func printer() func(receiver.Received) {
+func receivedPrinter() func(receiver.Received) {
 	var mu sync.Mutex
 	return func(one receiver.Received) {
 		verified := "NOT VERIFIED"
@@ -110,7 +110,7 @@ func printer() func(receiver.Received) {
 	}
 }
 
-func issue(options *receiver.Options, caFile string) error {
+func issueReceiverCertificate(options *receiver.Options, caFile string) error {
 	authority, err := receiver.NewAuthority()
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func issue(options *receiver.Options, caFile string) error {
 	return os.WriteFile(caFile, authority.PEM(), 0o644) // a certificate is public
 }
 
-func readSecrets(r *receiver.Receiver, file string) error {
+func readReceiverSecrets(r *receiver.Receiver, file string) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// File is one Go file of the module.
-type File struct {
+// GoFile is one Go file of the module.
+type GoFile struct {
 	Path   string // from the root, with slashes
 	Lines  int
 	Set    *token.FileSet
@@ -23,13 +23,13 @@ type File struct {
 }
 
 // IsTest reports whether only go test compiles the file.
-func (f *File) IsTest() bool { return strings.HasSuffix(f.Path, "_test.go") }
+func (f *GoFile) IsTest() bool { return strings.HasSuffix(f.Path, "_test.go") }
 
 // IsGenerated reports whether the file says that a program wrote it.
-func (f *File) IsGenerated() bool { return ast.IsGenerated(f.Syntax) }
+func (f *GoFile) IsGenerated() bool { return ast.IsGenerated(f.Syntax) }
 
 // Functions are the functions and methods that the file declares, in order.
-func (f *File) Functions() (all []*ast.FuncDecl) {
+func (f *GoFile) Functions() (all []*ast.FuncDecl) {
 	for _, declaration := range f.Syntax.Decls {
 		if function, ok := declaration.(*ast.FuncDecl); ok {
 			all = append(all, function)
@@ -39,12 +39,12 @@ func (f *File) Functions() (all []*ast.FuncDecl) {
 }
 
 // Span is how many lines a part of the file takes.
-func (f *File) Span(part ast.Node) int {
+func (f *GoFile) Span(part ast.Node) int {
 	return f.Set.Position(part.End()).Line - f.Set.Position(part.Pos()).Line + 1
 }
 
-// Tracked lists the files under root that git knows and that exist, by a pattern such as *.md, in the order of their paths.
-func Tracked(root, pattern string) ([]string, error) {
+// TrackedFiles lists the files under root that git knows and that exist, by a pattern such as *.md, in the order of their paths.
+func TrackedFiles(root, pattern string) ([]string, error) {
 	command := exec.Command("git", "ls-files", "-z", "--", pattern)
 	command.Dir = root
 	command.Stderr = os.Stderr
@@ -61,23 +61,23 @@ func Tracked(root, pattern string) ([]string, error) {
 	return files, nil
 }
 
-// Go parses the Go files of the module at root, without those of modules inside it and those in testdata.
-func Go(root string) ([]*File, error) {
-	modules, err := Tracked(root, "*/go.mod")
+// GoFiles parses the Go files of the module at root, without those of modules inside it and those in testdata.
+func GoFiles(root string) ([]*GoFile, error) {
+	modules, err := TrackedFiles(root, "*/go.mod")
 	if err != nil {
 		return nil, err
 	}
-	paths, err := Tracked(root, "*.go")
+	paths, err := TrackedFiles(root, "*.go")
 	if err != nil {
 		return nil, err
 	}
-	var files []*File
+	var files []*GoFile
 	for _, name := range paths {
 		isOther := func(gomod string) bool { return strings.HasPrefix(name, path.Dir(gomod)+"/") }
 		if slices.ContainsFunc(modules, isOther) || strings.Contains("/"+name, "/testdata/") {
 			continue
 		}
-		file, err := parse(root, name)
+		file, err := parseGoFile(root, name)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +86,7 @@ func Go(root string) ([]*File, error) {
 	return files, nil
 }
 
-func parse(root, name string) (*File, error) {
+func parseGoFile(root, name string) (*GoFile, error) {
 	text, err := os.ReadFile(filepath.Join(root, name))
 	if err != nil {
 		return nil, err
@@ -96,5 +96,5 @@ func parse(root, name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{Path: name, Lines: strings.Count(string(text), "\n"), Set: set, Syntax: syntax}, nil
+	return &GoFile{Path: name, Lines: strings.Count(string(text), "\n"), Set: set, Syntax: syntax}, nil
 }

@@ -47,7 +47,7 @@ type app struct {
 
 	apiURL, apiKey, apiKeyFile string
 	namespace                  string
-	output                     format
+	output                     outputFormat
 	timeout                    time.Duration
 
 	// ran is set when a command itself has begun: errors before are errors of
@@ -99,7 +99,7 @@ func (a *app) newRootCommand() *cobra.Command {
 	flags.VarP(&a.output, "output", "o", "`format`: table, wide, json or yaml")
 	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long one request may take")
 	root.MarkFlagsMutuallyExclusive("api-key", "api-key-file")
-	register(root, "output", cobra.FixedCompletions([]string{"table", "wide", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+	registerCompletion(root, "output", cobra.FixedCompletions([]string{"table", "wide", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(a.newWebhooksCommand(), a.newDeliveriesCommand(), a.newEventsCommand(), a.newEventTypesCommand(), a.newKeysCommand(), a.newVerifyCommand(), a.newVersionCommand())
 	return root
 }
@@ -155,7 +155,7 @@ func (a *app) connect(change ...func(*client.Options)) (*client.Client, error) {
 	}
 	c, err := client.New(options)
 	if err != nil {
-		return nil, usageError{trimPrefix(err)}
+		return nil, usageError{trimErrorPrefix(err)}
 	}
 	return c, nil
 }
@@ -178,9 +178,9 @@ func (a *app) tokenSource() func(context.Context) (string, error) {
 // printNote tells people something that is not part of the output.
 func (a *app) printNote(text string, args ...any) { fmt.Fprintf(a.Err, text+"\n", args...) }
 
-// forEach does something with each argument, also after an error, and returns
+// forEachArgument does something with each argument, also after an error, and returns
 // the first one.
-func (a *app) forEach(args []string, do func(string) error) error {
+func (a *app) forEachArgument(args []string, do func(string) error) error {
 	var first error
 	for _, arg := range args {
 		err := do(arg)
@@ -189,7 +189,7 @@ func (a *app) forEach(args []string, do func(string) error) error {
 		case first == nil:
 			first = err
 		default:
-			for _, line := range explain(err) {
+			for _, line := range explainError(err) {
 				a.printNote("bbmcp: %s", line)
 			}
 		}

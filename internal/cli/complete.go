@@ -16,8 +16,8 @@ const completionTimeout = 2 * time.Second
 
 type completion = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
 
-// register sets how the value of a flag is completed.
-func register(command *cobra.Command, flag string, complete completion) {
+// registerCompletion sets how the value of a flag is completed.
+func registerCompletion(command *cobra.Command, flag string, complete completion) {
 	if err := command.RegisterFlagCompletionFunc(flag, complete); err != nil {
 		panic(err) // the flag does not exist: a mistake in this package that every run shows
 	}
@@ -65,7 +65,7 @@ func (a *app) completeEventType(command *cobra.Command, args []string, word stri
 			if err != nil {
 				break
 			}
-			offers = append(offers, cobra.CompletionWithDesc(eventType.Type, oneLine(formatText(eventType.Description))))
+			offers = append(offers, cobra.CompletionWithDesc(eventType.Type, printableLine(formatText(eventType.Description))))
 		}
 		return offers
 	})(command, args, word)

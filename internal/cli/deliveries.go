@@ -39,8 +39,8 @@ func deliveryView() view[rest.Delivery] {
 	}
 }
 
-// detailView is deliveryView for a delivery with its attempts.
-func detailView() view[rest.DeliveryDetail] {
+// deliveryDetailView is deliveryView for a delivery with its attempts.
+func deliveryDetailView() view[rest.DeliveryDetail] {
 	v := view[rest.DeliveryDetail]{kind: "deliveries", id: func(d rest.DeliveryDetail) string { return d.DeliveryID }}
 	for _, c := range deliveryView().columns {
 		v.columns = append(v.columns, column[rest.DeliveryDetail]{c.name, c.wide, func(d rest.DeliveryDetail, now time.Time) string {
@@ -95,7 +95,7 @@ func (a *app) newDeliveriesListCommand() *cobra.Command {
 	}
 	command.Flags().StringVar(&status, "status", "", "only those that are pending, retrying, succeeded or failed")
 	command.Flags().IntVar(&limit, "limit", 20, "how many at most; 0: all")
-	register(command, "status", cobra.FixedCompletions(
+	registerCompletion(command, "status", cobra.FixedCompletions(
 		[]string{rest.DeliveryPending, rest.DeliveryRetrying, rest.DeliverySucceeded, rest.DeliveryFailed}, cobra.ShellCompDirectiveNoFileComp))
 	watching.addFlags(command)
 	return command
@@ -136,7 +136,7 @@ func (a *app) newDeliveriesGetCommand() *cobra.Command {
 				return err
 			}
 			if watching.on {
-				return watch(command.Context(), a, watching, false, detailView(), func(ctx context.Context) ([]rest.DeliveryDetail, error) {
+				return watch(command.Context(), a, watching, false, deliveryDetailView(), func(ctx context.Context) ([]rest.DeliveryDetail, error) {
 					delivery, err := c.GetDelivery(ctx, args[0])
 					if err != nil {
 						return nil, err
@@ -156,7 +156,7 @@ func (a *app) newDeliveriesGetCommand() *cobra.Command {
 }
 
 func (a *app) printDelivery(delivery *rest.DeliveryDetail) error {
-	if err := printOne(a, detailView(), *delivery); err != nil || a.output == formatJSON || a.output == formatYAML {
+	if err := printOne(a, deliveryDetailView(), *delivery); err != nil || a.output == formatJSON || a.output == formatYAML {
 		return err
 	}
 	wide := a.output == formatWide
@@ -168,7 +168,7 @@ func (a *app) printDelivery(delivery *rest.DeliveryDetail) error {
 	}
 	if wide {
 		// JSON text has no control characters of its own.
-		fmt.Fprintf(a.Out, "\n%s\n", oneLine(delivery.Payload))
+		fmt.Fprintf(a.Out, "\n%s\n", printableLine(delivery.Payload))
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ that attempt; with --wait as it is after it, and the exit code is 1 if it failed
 				return err
 			}
 			var retried []rest.Delivery
-			err = a.forEach(args, func(id string) error {
+			err = a.forEachArgument(args, func(id string) error {
 				delivery, err := c.RetryDelivery(command.Context(), id)
 				if err == nil {
 					retried = append(retried, *delivery)

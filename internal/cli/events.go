@@ -70,7 +70,7 @@ func (a *app) newEventsPublishCommand() *cobra.Command {
 			if command.Flags().Changed("from") {
 				return a.publishFile(command.Context(), eventType, &flags)
 			}
-			return a.publishOne(command, eventType, &flags)
+			return a.publishEvent(command, eventType, &flags)
 		}),
 	}
 	set := command.Flags()
@@ -89,7 +89,7 @@ func (a *app) newEventsPublishCommand() *cobra.Command {
 	} {
 		command.MarkFlagsMutuallyExclusive(pair[0], pair[1])
 	}
-	register(command, "progress", cobra.FixedCompletions([]string{reportAuto, reportBar, reportPlain, reportNone}, cobra.ShellCompDirectiveNoFileComp))
+	registerCompletion(command, "progress", cobra.FixedCompletions([]string{reportAuto, reportBar, reportPlain, reportNone}, cobra.ShellCompDirectiveNoFileComp))
 	return command
 }
 
@@ -110,11 +110,11 @@ func recipientView() view[recipient] {
 	}
 }
 
-func (a *app) publishOne(command *cobra.Command, eventType string, flags *publishFlags) error {
+func (a *app) publishEvent(command *cobra.Command, eventType string, flags *publishFlags) error {
 	if eventType == "" {
 		return usageError{"name the event's TYPE"}
 	}
-	data, err := a.readData(flags.data)
+	data, err := a.readInputData(flags.data)
 	if err != nil {
 		return err
 	}

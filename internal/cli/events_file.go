@@ -26,8 +26,8 @@ const (
 	interruptGrace = 10 * time.Second
 )
 
-// outcome is what became of one line.
-type outcome struct {
+// lineOutcome is what became of one line.
+type lineOutcome struct {
 	line      eventLine
 	noted     bool // by an earlier run
 	published *rest.Published
@@ -36,7 +36,7 @@ type outcome struct {
 
 // settled reports whether there is nothing left to do for a line that was sent:
 // every webhook that wants it has a delivery, and there is one that does.
-func (o *outcome) settled() bool {
+func (o *lineOutcome) settled() bool {
 	return o.err == nil && !o.noted && len(o.published.Deliveries) > 0 && len(o.published.Skipped) == 0
 }
 
@@ -46,7 +46,7 @@ type filePublisher struct {
 	lines       *lineReader
 	notes       *noteFile // nil: none
 	concurrency int
-	progress    *progress
+	progress    *publishProgress
 }
 
 func (a *app) publishFile(ctx context.Context, eventType string, flags *publishFlags) error {
@@ -57,7 +57,7 @@ func (a *app) publishFile(ctx context.Context, eventType string, flags *publishF
 	if err != nil {
 		return err
 	}
-	in, total, err := a.openEvents(flags.from)
+	in, total, err := a.openEventsFile(flags.from)
 	if err != nil {
 		return err
 	}
@@ -84,9 +84,9 @@ func (a *app) publishFile(ctx context.Context, eventType string, flags *publishF
 	return a.summarize(flags.from, s)
 }
 
-// openEvents opens a file of events and counts its lines, where they can be
+// openEventsFile opens a file of events and counts its lines, where they can be
 // counted without using them up.
-func (a *app) openEvents(path string) (io.ReadCloser, int, error) {
+func (a *app) openEventsFile(path string) (io.ReadCloser, int, error) {
 	if path == "-" {
 		return io.NopCloser(a.In), 0, nil
 	}
@@ -111,15 +111,15 @@ func (a *app) openEvents(path string) (io.ReadCloser, int, error) {
 
 // run publishes until the file or the context ends, or until something fails
 // that is not for one line to answer for.
-func (p *filePublisher) run(ctx context.Context) *summary {
+func (p *filePublisher) run(ctx context.Context) *publishSummary {
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	sending, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(interruptGrace, abandon) })()
 
-	lines, outcomes := make(chan eventLine), make(chan outcome)
-	s := &summary{}
+	lines, outcomes := make(chan eventLine), make(chan lineOutcome)
+	s := &publishSummary{}
 	var readErr error
 	go func() {
 		defer close(lines)
@@ -173,17 +173,17 @@ func (p *filePublisher) read(ctx context.Context, lines chan<- eventLine) error 
 	}
 }
 
-func (p *filePublisher) publish(ctx context.Context, line eventLine) outcome {
+func (p *filePublisher) publish(ctx context.Context, line eventLine) lineOutcome {
 	switch {
 	case line.err != nil:
-		return outcome{line: line, err: line.err}
+		return lineOutcome{line: line, err: line.err}
 	case p.notes.has(line):
-		return outcome{line: line, noted: true}
+		return lineOutcome{line: line, noted: true}
 	}
 	key := line.id
 	if line.given {
 		key = "" // it is in the body
 	}
 	published, err := p.client.PublishJSON(ctx, line.body, key)
-	return outcome{line: line, published: published, err: err}
+	return lineOutcome{line: line, published: published, err: err}
 }

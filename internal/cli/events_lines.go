@@ -101,13 +101,13 @@ func (r *lineReader) event(content []byte) eventLine {
 	before := r.seen[key]
 	r.seen[key]++
 
-	hasType, id, err := topMembers(content)
+	hasType, id, err := lineMembers(content)
 	if err != nil {
 		line.err = err
 		return line
 	}
 	if !hasType && r.eventType != "" {
-		line.body = withEventType(content, r.eventType)
+		line.body = lineWithEventType(content, r.eventType)
 	}
 	if id != "" {
 		line.id, line.given = id, true
@@ -127,10 +127,10 @@ func lineID(parts ...string) string {
 	return hex.EncodeToString(hash.Sum(nil)[:16])
 }
 
-// topMembers reports whether an object has the member event, and its id if that
+// lineMembers reports whether an object has the member event, and its id if that
 // is a string.
-func topMembers(content []byte) (hasType bool, id string, err error) {
-	if err := checkJSON(content); err != nil {
+func lineMembers(content []byte) (hasType bool, id string, err error) {
+	if err := checkInputJSON(content); err != nil {
 		return false, "", err
 	}
 	var members map[string]json.RawMessage // a struct would take "Event" for "event"
@@ -144,8 +144,8 @@ func topMembers(content []byte) (hasType bool, id string, err error) {
 	return hasType, id, nil
 }
 
-// withEventType puts the member event before the others.
-func withEventType(object []byte, eventType string) []byte {
+// lineWithEventType puts the member event before the others.
+func lineWithEventType(object []byte, eventType string) []byte {
 	encoded, err := encodeJSON(eventType, "")
 	if err != nil {
 		return object // strings can always be encoded

@@ -206,7 +206,7 @@ func FuzzLines(f *testing.F) {
 			if line.err != nil {
 				continue
 			}
-			if err := checkJSON(line.body); err != nil {
+			if err := checkInputJSON(line.body); err != nil {
 				t.Errorf("line %d became %q: %v", line.number, line.body, err)
 			}
 			if line.id == "" || strings.ContainsAny(line.mark, " \n") {

@@ -98,7 +98,7 @@ func (n *noteFile) add(line eventLine) error {
 	if n == nil {
 		return nil
 	}
-	if _, err := fmt.Fprintf(n.file, "%s %s\n", line.mark, oneLine(line.id)); err != nil {
+	if _, err := fmt.Fprintf(n.file, "%s %s\n", line.mark, printableLine(line.id)); err != nil {
 		return fmt.Errorf("write the progress file: %w", err)
 	}
 	return nil

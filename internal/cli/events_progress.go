@@ -24,8 +24,8 @@ const (
 	plainSteps = 10
 )
 
-// progress tells how far a file is published, on standard error.
-type progress struct {
+// publishProgress tells how far a file is published, on standard error.
+type publishProgress struct {
 	w     io.Writer
 	mode  string
 	width func() int
@@ -37,8 +37,8 @@ type progress struct {
 	drawn         bool
 }
 
-func newProgress(w io.Writer, mode string, total int, now func() time.Time) (*progress, error) {
-	p := &progress{w: w, mode: mode, total: total, now: now, width: func() int { return terminalWidth(w) }}
+func newProgress(w io.Writer, mode string, total int, now func() time.Time) (*publishProgress, error) {
+	p := &publishProgress{w: w, mode: mode, total: total, now: now, width: func() int { return terminalWidth(w) }}
 	switch mode {
 	case reportBar, reportPlain, reportNone:
 	case reportAuto:
@@ -55,7 +55,7 @@ func newProgress(w io.Writer, mode string, total int, now func() time.Time) (*pr
 }
 
 // show tells how far it is, if it is time for that.
-func (p *progress) show(s *summary) {
+func (p *publishProgress) show(s *publishSummary) {
 	now := p.now()
 	switch p.mode {
 	case reportBar:
@@ -77,14 +77,14 @@ func (p *progress) show(s *summary) {
 }
 
 // end leaves the line of the bar.
-func (p *progress) end() {
+func (p *publishProgress) end() {
 	if p.drawn {
 		fmt.Fprintln(p.w)
 	}
 }
 
 // describe is progress without a bar.
-func (p *progress) describe(s *summary, now time.Time) string {
+func (p *publishProgress) describe(s *publishSummary, now time.Time) string {
 	text := fmt.Sprintf("%d events", s.done())
 	if p.total > 0 {
 		text = fmt.Sprintf("%d/%d events", s.done(), p.total)
@@ -99,7 +99,7 @@ func (p *progress) describe(s *summary, now time.Time) string {
 }
 
 // drawBar is progress as a bar that fits the terminal.
-func (p *progress) drawBar(s *summary, now time.Time) string {
+func (p *publishProgress) drawBar(s *publishSummary, now time.Time) string {
 	text := p.describe(s, now)
 	if p.total == 0 {
 		return text

@@ -40,7 +40,7 @@ func TestProgress(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.width = func() int { return test.width }
-			s := &summary{}
+			s := &publishSummary{}
 			for _, done := range test.steps {
 				now = now.Add(time.Second)
 				s.published = done

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// summary counts what became of the lines of a file.
-type summary struct {
+// publishSummary counts what became of the lines of a file.
+type publishSummary struct {
 	published, noted int
 	unmatched        int // of the published: no webhook wants them
 	skipped, failed  []lineReport
@@ -27,12 +27,12 @@ type lineReport struct {
 	Reasons []string `json:"reasons"`
 }
 
-func (s *summary) done() int { return s.published + s.noted + len(s.skipped) + len(s.failed) }
+func (s *publishSummary) done() int { return s.published + s.noted + len(s.skipped) + len(s.failed) }
 
-func (s *summary) add(o outcome) {
+func (s *publishSummary) add(o lineOutcome) {
 	switch {
 	case o.err != nil:
-		s.failed = append(s.failed, lineReport{o.line.number, o.line.id, explain(o.err)})
+		s.failed = append(s.failed, lineReport{o.line.number, o.line.id, explainError(o.err)})
 	case o.noted:
 		s.noted++
 	case len(o.published.Skipped) > 0:
@@ -50,7 +50,7 @@ func (s *summary) add(o outcome) {
 }
 
 // stop remembers the first reason why the rest is not tried.
-func (s *summary) stop(o outcome) {
+func (s *publishSummary) stop(o lineOutcome) {
 	s.unfinished++
 	if s.stopped == nil {
 		s.stopped = o.err
@@ -58,7 +58,7 @@ func (s *summary) stop(o outcome) {
 }
 
 // summarize prints the summary and returns the error that the command ends with.
-func (a *app) summarize(source string, s *summary) error {
+func (a *app) summarize(source string, s *publishSummary) error {
 	if source == "-" {
 		source = "standard input"
 	}
@@ -66,11 +66,11 @@ func (a *app) summarize(source string, s *summary) error {
 	slices.SortFunc(s.skipped, byLine)
 	slices.SortFunc(s.failed, byLine)
 	for _, r := range s.skipped {
-		a.printNote("line %d: skipped: %s", r.Line, oneLine(strings.Join(r.Reasons, ", ")))
+		a.printNote("line %d: skipped: %s", r.Line, printableLine(strings.Join(r.Reasons, ", ")))
 	}
 	for _, r := range s.failed {
 		for _, reason := range r.Reasons {
-			a.printNote("line %d: failed: %s", r.Line, oneLine(reason))
+			a.printNote("line %d: failed: %s", r.Line, printableLine(reason))
 		}
 	}
 	if err := a.printSummary(source, s); err != nil {
@@ -89,7 +89,7 @@ func (a *app) summarize(source string, s *summary) error {
 	return nil
 }
 
-func (a *app) printSummary(source string, s *summary) error {
+func (a *app) printSummary(source string, s *publishSummary) error {
 	if a.output == formatJSON || a.output == formatYAML {
 		return a.printValue(struct {
 			Published    int          `json:"published"`

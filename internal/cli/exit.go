@@ -34,7 +34,7 @@ func (a *app) conclude(ctx context.Context, command *cobra.Command, err error) i
 	if code == exitInterrupted || errors.Is(err, errSilent) {
 		return code
 	}
-	for _, line := range explain(err) {
+	for _, line := range explainError(err) {
 		fmt.Fprintf(a.Err, "bbmcp: %s\n", line)
 	}
 	if code == exitUsage {

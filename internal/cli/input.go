@@ -11,36 +11,36 @@ import (
 	"strings"
 )
 
-// readFile reads a file, or standard input for -.
-func (a *app) readFile(path string) ([]byte, error) {
+// readInputFile reads a file, or standard input for -.
+func (a *app) readInputFile(path string) ([]byte, error) {
 	if path == "-" {
 		return io.ReadAll(a.In)
 	}
 	return os.ReadFile(path)
 }
 
-// readData reads the value of --data: JSON, @file, or - for standard input;
+// readInputData reads the value of --data: JSON, @file, or - for standard input;
 // empty is no data.
-func (a *app) readData(value string) (json.RawMessage, error) {
+func (a *app) readInputData(value string) (json.RawMessage, error) {
 	if value == "" {
 		return nil, nil
 	}
 	content := []byte(value)
 	if path, isFile := strings.CutPrefix(value, "@"); isFile || value == "-" {
 		var err error
-		if content, err = a.readFile(path); err != nil {
+		if content, err = a.readInputFile(path); err != nil {
 			return nil, fmt.Errorf("--data: %w", err)
 		}
 	}
-	if err := checkJSON(content); err != nil {
+	if err := checkInputJSON(content); err != nil {
 		return nil, usageError{"--data: " + err.Error()}
 	}
 	return content, nil
 }
 
-// checkJSON says where text stops being JSON. Whether the API accepts it is for
+// checkInputJSON says where text stops being JSON. Whether the API accepts it is for
 // the API to say.
-func checkJSON(content []byte) error {
+func checkInputJSON(content []byte) error {
 	var ignored json.RawMessage
 	err := json.Unmarshal(content, &ignored)
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {

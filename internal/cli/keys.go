@@ -25,8 +25,8 @@ const (
 	rolePrefix = "bbmcp-"
 )
 
-// roleNames are the ClusterRoles that a key can have, without their prefix.
-func roleNames() []string {
+// keyRoleNames are the ClusterRoles that a key can have, without their prefix.
+func keyRoleNames() []string {
 	return []string{"viewer", "delivery-viewer", "editor", "publisher", "admin"}
 }
 
@@ -84,7 +84,7 @@ which Kubernetes renews, and set BBMCP_API_KEY_FILE to its path.`
 
 func (a *app) newKeysCreateCommand(access *keyAccess) *cobra.Command {
 	var roles []string
-	life := lifetime{duration: defaultLifetime}
+	life := keyLifetime{duration: defaultLifetime}
 	command := &cobra.Command{
 		Use:   "create NAME --role ROLE",
 		Short: "Make a key and print its token",
@@ -95,8 +95,8 @@ func (a *app) newKeysCreateCommand(access *keyAccess) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
 			for _, role := range roles {
-				if !slices.Contains(roleNames(), role) {
-					return usageError{fmt.Sprintf("--role: there is no role %q; want one of %s", role, strings.Join(roleNames(), ", "))}
+				if !slices.Contains(keyRoleNames(), role) {
+					return usageError{fmt.Sprintf("--role: there is no role %q; want one of %s", role, strings.Join(keyRoleNames(), ", "))}
 				}
 			}
 			if err := errors.Join(checkKeyName(args[0]), life.check()); err != nil {
@@ -120,9 +120,9 @@ func (a *app) newKeysCreateCommand(access *keyAccess) *cobra.Command {
 			return nil
 		}),
 	}
-	command.Flags().StringSliceVar(&roles, "role", nil, "what the key may do: "+strings.Join(roleNames(), ", ")+"; may be repeated")
+	command.Flags().StringSliceVar(&roles, "role", nil, "what the key may do: "+strings.Join(keyRoleNames(), ", ")+"; may be repeated")
 	_ = command.MarkFlagRequired("role")
-	register(command, "role", cobra.FixedCompletions(roleNames(), cobra.ShellCompDirectiveNoFileComp))
+	registerCompletion(command, "role", cobra.FixedCompletions(keyRoleNames(), cobra.ShellCompDirectiveNoFileComp))
 	life.addFlags(command)
 	command.Flags().BoolVar(&life.long, "long-lived", false, "make a token that works until it is revoked, and keep it in a Secret")
 	command.MarkFlagsMutuallyExclusive("duration", "long-lived")
@@ -131,7 +131,7 @@ func (a *app) newKeysCreateCommand(access *keyAccess) *cobra.Command {
 }
 
 // printKey prints a token that was just made, and notes when it ends.
-func (a *app) printKey(key *key, life lifetime) error {
+func (a *app) printKey(key *key, life keyLifetime) error {
 	if a.output == formatJSON || a.output == formatYAML {
 		return a.printValue(key)
 	}
@@ -148,13 +148,13 @@ func (a *app) printKey(key *key, life lifetime) error {
 	return nil
 }
 
-func (l *lifetime) addFlags(command *cobra.Command) {
+func (l *keyLifetime) addFlags(command *cobra.Command) {
 	command.Flags().DurationVar(&l.duration, "duration", defaultLifetime, "how long the token works, from 10m; the API server may give less")
 	command.Flags().StringVar(&l.audience, "audience", "", "bbmcp: good for publishing and reading here, and worth nothing at the API server (default: the API server's own)")
-	register(command, "audience", cobra.FixedCompletions([]string{publishingAudience}, cobra.ShellCompDirectiveNoFileComp))
+	registerCompletion(command, "audience", cobra.FixedCompletions([]string{publishingAudience}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-func (l *lifetime) check() error {
+func (l *keyLifetime) check() error {
 	if l.audience != "" && l.audience != publishingAudience {
 		return usageError{fmt.Sprintf("--audience: the gateway takes no token of %q; want %s, or leave it out", l.audience, publishingAudience)}
 	}
@@ -165,7 +165,7 @@ func (l *lifetime) check() error {
 }
 
 func (a *app) newKeysTokenCommand(access *keyAccess) *cobra.Command {
-	life := lifetime{duration: defaultLifetime}
+	life := keyLifetime{duration: defaultLifetime}
 	command := &cobra.Command{
 		Use:   "token NAME",
 		Short: "Print another token of a key",
@@ -227,7 +227,7 @@ knows, after 75 seconds at most.`,
 			if err != nil {
 				return err
 			}
-			return a.forEach(args, func(name string) error {
+			return a.forEachArgument(args, func(name string) error {
 				if err := k.revokeKey(command.Context(), name); err != nil {
 					return err
 				}

@@ -34,9 +34,9 @@ const (
 	minLifetime     = 10 * time.Minute
 )
 
-// lifetime is how long a token holds, for a while or until it is revoked, and for whom
+// keyLifetime is how long a token holds, for a while or until it is revoked, and for whom
 // it is.
-type lifetime struct {
+type keyLifetime struct {
 	duration time.Duration
 	long     bool
 	audience string // "": the API server's own
@@ -80,7 +80,7 @@ func checkKeyName(name string) error {
 
 // createKey makes the objects of a key and its token. If one cannot be made, the
 // others are deleted again.
-func (k *kubernetes) createKey(ctx context.Context, name string, roles []string, life lifetime) (*key, error) {
+func (k *kubernetes) createKey(ctx context.Context, name string, roles []string, life keyLifetime) (*key, error) {
 	account := &corev1.ServiceAccount{
 		ObjectMeta:                   keyMeta(objectPrefix+name, name, nil),
 		AutomountServiceAccountToken: new(false),
@@ -103,7 +103,7 @@ func (k *kubernetes) createKey(ctx context.Context, name string, roles []string,
 }
 
 // completeKey gives the ServiceAccount of a key its rights and its token.
-func (k *kubernetes) completeKey(ctx context.Context, account *corev1.ServiceAccount, key *key, life lifetime) (err error) {
+func (k *kubernetes) completeKey(ctx context.Context, account *corev1.ServiceAccount, key *key, life keyLifetime) (err error) {
 	for _, role := range key.Roles {
 		binding := &rbacv1.RoleBinding{
 			ObjectMeta: keyMeta(account.Name+"-"+role, key.Name, account),
@@ -123,7 +123,7 @@ func (k *kubernetes) completeKey(ctx context.Context, account *corev1.ServiceAcc
 }
 
 // requestToken asks for a token that ends by itself, and says when.
-func (k *kubernetes) requestToken(ctx context.Context, account string, life lifetime) (string, *time.Time, error) {
+func (k *kubernetes) requestToken(ctx context.Context, account string, life keyLifetime) (string, *time.Time, error) {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(life.duration.Seconds()))}}
 	if life.audience != "" {
 		request.Spec.Audiences = []string{life.audience}
@@ -176,7 +176,7 @@ func keyMeta(object, name string, owner *corev1.ServiceAccount) metav1.ObjectMet
 }
 
 // renewKey takes another token of a key.
-func (k *kubernetes) renewKey(ctx context.Context, name string, life lifetime) (*key, error) {
+func (k *kubernetes) renewKey(ctx context.Context, name string, life keyLifetime) (*key, error) {
 	account, err := k.findAccount(ctx, name)
 	if err != nil {
 		return nil, err

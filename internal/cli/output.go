@@ -21,18 +21,18 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
-// format is the value of --output.
-type format string
+// outputFormat is the value of --output.
+type outputFormat string
 
 const (
-	formatTable format = "table"
-	formatWide  format = "wide"
-	formatJSON  format = "json"
-	formatYAML  format = "yaml"
+	formatTable outputFormat = "table"
+	formatWide  outputFormat = "wide"
+	formatJSON  outputFormat = "json"
+	formatYAML  outputFormat = "yaml"
 )
 
 // String, Set and Type implement pflag.Value.
-func (f *format) String() string {
+func (f *outputFormat) String() string {
 	if *f == "" {
 		return string(formatTable)
 	}
@@ -40,17 +40,17 @@ func (f *format) String() string {
 }
 
 // Set takes one of the four names.
-func (f *format) Set(value string) error {
-	switch format(value) {
+func (f *outputFormat) Set(value string) error {
+	switch outputFormat(value) {
 	case formatTable, formatWide, formatJSON, formatYAML:
-		*f = format(value)
+		*f = outputFormat(value)
 		return nil
 	}
 	return fmt.Errorf("want table, wide, json or yaml")
 }
 
 // Type names the value in the help.
-func (f *format) Type() string { return "format" }
+func (f *outputFormat) Type() string { return "format" }
 
 // nothing stands in a table for a value that is not there.
 const nothing = "-"
@@ -147,7 +147,7 @@ func printRows[T any](w io.Writer, v view[T], items []T, wide, headers bool, now
 			if cell == "" {
 				cell = nothing
 			}
-			row.Cells = append(row.Cells, oneLine(cell))
+			row.Cells = append(row.Cells, printableLine(cell))
 		}
 		table.Rows = append(table.Rows, row)
 	}
@@ -205,12 +205,12 @@ func terminalWidth(w io.Writer) int {
 // printWarnings tells what the API accepted and finds odd.
 func (a *app) printWarnings(warnings []rest.Warning) {
 	for _, warning := range warnings {
-		a.printNote("warning: %s", oneLine(warning.Field+": "+warning.Detail))
+		a.printNote("warning: %s", printableLine(warning.Field+": "+warning.Detail))
 	}
 }
 
-// oneLine keeps what others wrote from moving the cursor.
-func oneLine(text string) string {
+// printableLine keeps what others wrote from moving the cursor.
+func printableLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
 			return ' '

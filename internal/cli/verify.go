@@ -33,13 +33,13 @@ type verifyFlags struct {
 	secret, secretFile string
 	headers            []string
 	headersFile        string
-	named              [5]string // values of the flags in namedHeaders
+	named              [5]string // values of the flags of verifyHeaderFlags
 	tolerance          time.Duration
 	at                 string
 }
 
-// namedHeaders are the headers that have flags of their own.
-func namedHeaders() [5][2]string {
+// verifyHeaderFlags are the headers that have flags of their own.
+func verifyHeaderFlags() [5][2]string {
 	return [5][2]string{
 		{"signature", signature.HeaderSignature},
 		{"signature-next", signature.HeaderSignatureNext},
@@ -76,7 +76,7 @@ func (a *app) newVerifyCommand() *cobra.Command {
 	set.StringVar(&flags.secretFile, "secret-file", "", "`file` that holds the signing secret")
 	set.StringArrayVarP(&flags.headers, "header", "H", nil, "a header as `'Name: value'`; may be repeated")
 	set.StringVar(&flags.headersFile, "headers", "", "`file` with a header a line; lines that are none, such as a request line, are passed over")
-	for i, named := range namedHeaders() {
+	for i, named := range verifyHeaderFlags() {
 		set.StringVar(&flags.named[i], named[0], "", "value of the header "+named[1])
 	}
 	set.DurationVar(&flags.tolerance, "tolerance", 5*time.Minute, "how far webhook-timestamp may be away; 0: as far as it likes")
@@ -110,7 +110,7 @@ func (a *app) readCapture(args []string, flags *verifyFlags) (*capture, error) {
 	if len(args) == 1 {
 		path = args[0]
 	}
-	if c.body, err = a.readFile(path); err != nil {
+	if c.body, err = a.readInputFile(path); err != nil {
 		return nil, fmt.Errorf("read the body: %w", err)
 	}
 	return c, nil
@@ -122,7 +122,7 @@ func (a *app) readVerifySecret(flags *verifyFlags) (string, error) {
 		if flags.secretFile == "-" {
 			return "", usageError{"--secret-file: standard input is for the body"}
 		}
-		content, err := a.readFile(flags.secretFile)
+		content, err := a.readInputFile(flags.secretFile)
 		if err != nil {
 			return "", fmt.Errorf("read the secret: %w", err)
 		}
@@ -143,24 +143,24 @@ func (a *app) readVerifySecret(flags *verifyFlags) (string, error) {
 func (a *app) readVerifyHeaders(flags *verifyFlags) (http.Header, error) {
 	header := http.Header{}
 	if flags.headersFile != "" {
-		content, err := a.readFile(flags.headersFile)
+		content, err := a.readInputFile(flags.headersFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the headers: %w", err)
 		}
 		lines := bufio.NewScanner(bytes.NewReader(content))
 		for lines.Scan() {
-			addHeader(header, lines.Text())
+			addVerifyHeader(header, lines.Text())
 		}
 		if err := lines.Err(); err != nil {
 			return nil, fmt.Errorf("read the headers: %w", err)
 		}
 	}
 	for _, line := range flags.headers {
-		if !addHeader(header, line) {
+		if !addVerifyHeader(header, line) {
 			return nil, usageError{fmt.Sprintf("--header: %q is not of the form 'Name: value'", line)}
 		}
 	}
-	for i, named := range namedHeaders() {
+	for i, named := range verifyHeaderFlags() {
 		if value := flags.named[i]; value != "" {
 			header.Set(named[1], value)
 		}
@@ -168,8 +168,8 @@ func (a *app) readVerifyHeaders(flags *verifyFlags) (http.Header, error) {
 	return header, nil
 }
 
-// addHeader takes a line as curl -v prints it too, which puts > before it.
-func addHeader(header http.Header, line string) bool {
+// addVerifyHeader takes a line as curl -v prints it too, which puts > before it.
+func addVerifyHeader(header http.Header, line string) bool {
 	name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "> "), ":")
 	if !ok || name == "" || strings.ContainsAny(name, " \t\"{") {
 		return false
@@ -178,18 +178,18 @@ func addHeader(header http.Header, line string) bool {
 	return true
 }
 
-func checkView() view[check] {
-	return view[check]{
+func checkView() view[verifyCheck] {
+	return view[verifyCheck]{
 		kind: "checks",
-		columns: []column[check]{
-			{"HEADER", false, func(c check, _ time.Time) string { return c.Header }},
-			{"RESULT", false, func(c check, _ time.Time) string { return c.Result }},
-			{"DETAIL", false, func(c check, _ time.Time) string { return c.Detail }},
+		columns: []column[verifyCheck]{
+			{"HEADER", false, func(c verifyCheck, _ time.Time) string { return c.Header }},
+			{"RESULT", false, func(c verifyCheck, _ time.Time) string { return c.Result }},
+			{"DETAIL", false, func(c verifyCheck, _ time.Time) string { return c.Detail }},
 		},
 	}
 }
 
-func (a *app) printChecks(checks []check) error {
+func (a *app) printChecks(checks []verifyCheck) error {
 	verified := true
 	for _, c := range checks {
 		verified = verified && c.Result != resultFailed
@@ -197,8 +197,8 @@ func (a *app) printChecks(checks []check) error {
 	var err error
 	if a.output == formatJSON || a.output == formatYAML {
 		err = a.printValue(struct {
-			Verified bool    `json:"verified"`
-			Checks   []check `json:"checks"`
+			Verified bool          `json:"verified"`
+			Checks   []verifyCheck `json:"checks"`
 		}{verified, checks})
 	} else {
 		err = printRows(a.Out, checkView(), checks, false, true, a.Now())

@@ -23,8 +23,8 @@ const (
 	resultNone   = "missing"
 )
 
-// check is what came of checking one header.
-type check struct {
+// verifyCheck is what came of checking one header.
+type verifyCheck struct {
 	Header string `json:"header"`
 	Result string `json:"result"`
 	Detail string `json:"detail"`
@@ -40,12 +40,12 @@ type capture struct {
 }
 
 // check checks everything that is there. Without any signature it fails.
-func (c *capture) check() ([]check, error) {
+func (c *capture) check() ([]verifyCheck, error) {
 	if c.header.Get(signature.HeaderSignature) == "" && c.header.Get(signature.HeaderWebhookSignature) == "" {
 		return nil, usageError{fmt.Sprintf("no signature to check: give %s or %s with --headers, --header or the flags of their names",
 			signature.HeaderSignature, signature.HeaderWebhookSignature)}
 	}
-	checks := []check{c.checkBBMCPSignature()}
+	checks := []verifyCheck{c.checkBBMCPSignature()}
 	if c.header.Get(signature.HeaderSignatureNext) != "" {
 		checks = append(checks, c.checkNextSignature())
 	}
@@ -53,7 +53,7 @@ func (c *capture) check() ([]check, error) {
 	if len(checks) == 2 && checks[0].Result != checks[1].Result {
 		for i := range checks {
 			if checks[i].Result == resultFailed {
-				checks[i] = check{checks[i].Header, resultOK, "signed with the other secret of the rotation that is under way"}
+				checks[i] = verifyCheck{checks[i].Header, resultOK, "signed with the other secret of the rotation that is under way"}
 			}
 		}
 	}
@@ -66,37 +66,37 @@ func (c *capture) expect(secret string, body []byte, id string, unix int64) (sig
 	return signature.Keys{Primary: signature.NewSecret(secret)}.Sign(id, time.Unix(unix, 0), body)
 }
 
-func (c *capture) checkBBMCPSignature() check {
+func (c *capture) checkBBMCPSignature() verifyCheck {
 	return c.checkHex(signature.HeaderSignature)
 }
 
-func (c *capture) checkNextSignature() check {
+func (c *capture) checkNextSignature() verifyCheck {
 	return c.checkHex(signature.HeaderSignatureNext)
 }
 
-func (c *capture) checkHex(name string) check {
+func (c *capture) checkHex(name string) verifyCheck {
 	argument := c.header.Get(name)
 	if argument == "" {
-		return check{name, resultNone, "not checked"}
+		return verifyCheck{name, resultNone, "not checked"}
 	}
 	matches := func(secret string, body []byte) bool {
 		want, err := c.expect(secret, body, "", 0)
 		return err == nil && hmac.Equal([]byte(want.Signature), []byte(argument))
 	}
 	if matches(c.secret, c.body) {
-		return check{name, resultOK, "HMAC-SHA256 of the body"}
+		return verifyCheck{name, resultOK, "HMAC-SHA256 of the body"}
 	}
 	switch lower := strings.ToLower(argument); {
 	case len(c.header.Values(name)) > 1:
-		return check{name, resultFailed, "the header is there more than once"}
+		return verifyCheck{name, resultFailed, "the header is there more than once"}
 	case strings.HasPrefix(lower, "sha256="):
-		return check{name, resultFailed, "begins with sha256=, which this product does not send"}
+		return verifyCheck{name, resultFailed, "begins with sha256=, which this product does not send"}
 	case len(argument) != 64 || strings.Trim(lower, "0123456789abcdef") != "":
-		return check{name, resultFailed, fmt.Sprintf("is not 64 hexadecimal digits but %d characters: was it cut or encoded otherwise?", len(argument))}
+		return verifyCheck{name, resultFailed, fmt.Sprintf("is not 64 hexadecimal digits but %d characters: was it cut or encoded otherwise?", len(argument))}
 	case lower != argument:
-		return check{name, resultFailed, "has upper-case letters: it was changed on the way"}
+		return verifyCheck{name, resultFailed, "has upper-case letters: it was changed on the way"}
 	}
-	return check{name, resultFailed, c.explainMismatch(matches, "the body is not what was signed, or the secret is another")}
+	return verifyCheck{name, resultFailed, c.explainMismatch(matches, "the body is not what was signed, or the secret is another")}
 }
 
 // explainMismatch names the usual mistake that explains a signature, or else says so.
@@ -109,17 +109,17 @@ func (c *capture) explainMismatch(matches func(secret string, body []byte) bool,
 	return otherwise
 }
 
-type mistake struct {
+type verifyMistake struct {
 	secret string
 	body   []byte
 	means  string
 }
 
-func (c *capture) listCommonMistakes() []mistake {
-	var mistakes []mistake
+func (c *capture) listCommonMistakes() []verifyMistake {
+	var mistakes []verifyMistake
 	body := func(changed []byte, means string) {
 		if !bytes.Equal(changed, c.body) {
-			mistakes = append(mistakes, mistake{c.secret, changed, means})
+			mistakes = append(mistakes, verifyMistake{c.secret, changed, means})
 		}
 	}
 	body(bytes.TrimRight(c.body, "\r\n"), "matches without the line break at the end of the body: whatever captured it added that")
@@ -130,25 +130,25 @@ func (c *capture) listCommonMistakes() []mistake {
 		body(compact.Bytes(), "matches without the white space between the members: the body was parsed and written again")
 	}
 	if key, isStandard := strings.CutPrefix(c.secret, signature.StandardPrefix); isStandard {
-		mistakes = append(mistakes, mistake{key, c.body, "matches the secret without whsec_: this header is signed with the whole secret, prefix included"})
+		mistakes = append(mistakes, verifyMistake{key, c.body, "matches the secret without whsec_: this header is signed with the whole secret, prefix included"})
 	} else {
-		mistakes = append(mistakes, mistake{signature.StandardPrefix + c.secret, c.body, "matches the secret with whsec_ before it: the prefix is part of the secret"})
+		mistakes = append(mistakes, verifyMistake{signature.StandardPrefix + c.secret, c.body, "matches the secret with whsec_ before it: the prefix is part of the secret"})
 	}
 	return mistakes
 }
 
 // checkStandard checks webhook-signature and webhook-timestamp.
-func (c *capture) checkStandard() (signed, stamp check) {
+func (c *capture) checkStandard() (signed, stamp verifyCheck) {
 	const name = signature.HeaderWebhookSignature
 	id, argument := c.header.Get(signature.HeaderWebhookID), c.header.Get(name)
 	unix, stamp := c.checkTimestamp()
 	switch {
 	case argument == "":
-		return check{name, resultNone, "not checked"}, stamp
+		return verifyCheck{name, resultNone, "not checked"}, stamp
 	case id == "":
-		return check{name, resultFailed, "cannot be checked without " + signature.HeaderWebhookID + ", which is signed too"}, stamp
+		return verifyCheck{name, resultFailed, "cannot be checked without " + signature.HeaderWebhookID + ", which is signed too"}, stamp
 	case unix == nil:
-		return check{name, resultFailed, "cannot be checked without " + signature.HeaderWebhookTimestamp + ", which is signed too"}, stamp
+		return verifyCheck{name, resultFailed, "cannot be checked without " + signature.HeaderWebhookTimestamp + ", which is signed too"}, stamp
 	}
 	matches := func(secret string, body []byte) bool {
 		want, err := c.expect(secret, body, id, *unix)
@@ -163,12 +163,12 @@ func (c *capture) checkStandard() (signed, stamp check) {
 		return false
 	}
 	if matches(c.secret, c.body) {
-		return check{name, resultOK, "HMAC-SHA256 of id.timestamp.body (Standard Webhooks)"}, stamp
+		return verifyCheck{name, resultOK, "HMAC-SHA256 of id.timestamp.body (Standard Webhooks)"}, stamp
 	}
 	if !hasVersion1(argument) {
-		return check{name, resultFailed, "holds no signature of the form v1,<base64>"}, stamp
+		return verifyCheck{name, resultFailed, "holds no signature of the form v1,<base64>"}, stamp
 	}
-	return check{name, resultFailed, c.explainMismatch(matches, "body, webhook-id or webhook-timestamp is not what was signed, or the secret is another")}, stamp
+	return verifyCheck{name, resultFailed, c.explainMismatch(matches, "body, webhook-id or webhook-timestamp is not what was signed, or the secret is another")}, stamp
 }
 
 func hasVersion1(header string) bool {
@@ -183,19 +183,19 @@ func hasVersion1(header string) bool {
 }
 
 // checkTimestamp checks webhook-timestamp and returns it, if it is one.
-func (c *capture) checkTimestamp() (*int64, check) {
+func (c *capture) checkTimestamp() (*int64, verifyCheck) {
 	const name = signature.HeaderWebhookTimestamp
 	argument := c.header.Get(name)
 	if argument == "" {
-		return nil, check{name, resultNone, "not checked"}
+		return nil, verifyCheck{name, resultNone, "not checked"}
 	}
 	unix, err := strconv.ParseInt(argument, 10, 64)
 	if err != nil || strconv.FormatInt(unix, 10) != argument {
-		return nil, check{name, resultFailed, fmt.Sprintf("%q is not a number of seconds since 1970", argument)}
+		return nil, verifyCheck{name, resultFailed, fmt.Sprintf("%q is not a number of seconds since 1970", argument)}
 	}
 	at := time.Unix(unix, 0)
 	if c.tolerance == 0 {
-		return &unix, check{name, resultOK, at.UTC().Format(time.RFC3339) + "; its distance is not checked"}
+		return &unix, verifyCheck{name, resultOK, at.UTC().Format(time.RFC3339) + "; its distance is not checked"}
 	}
 	away, where := c.at.Sub(at), "before"
 	if away < 0 {
@@ -203,7 +203,7 @@ func (c *capture) checkTimestamp() (*int64, check) {
 	}
 	detail := fmt.Sprintf("%s, %s %s %s", at.UTC().Format(time.RFC3339), away.Round(time.Second), where, c.at.UTC().Format(time.RFC3339))
 	if away > c.tolerance {
-		return &unix, check{name, resultFailed, detail + fmt.Sprintf(": more than %s away; a receiver would take it for a replay (--at says when it arrived)", c.tolerance)}
+		return &unix, verifyCheck{name, resultFailed, detail + fmt.Sprintf(": more than %s away; a receiver would take it for a replay (--at says when it arrived)", c.tolerance)}
 	}
-	return &unix, check{name, resultOK, detail}
+	return &unix, verifyCheck{name, resultOK, detail}
 }

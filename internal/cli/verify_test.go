@@ -35,11 +35,11 @@ func TestVerify(t *testing.T) {
 		}
 		return changed
 	}
-	okStamp := check{stamp, resultOK, "2021-02-25T15:02:10Z, 1m0s before 2021-02-25T15:03:10Z"}
-	okOurs, okStandard := check{ours, resultOK, "HMAC-SHA256 of the body"}, check{standard, resultOK, "HMAC-SHA256 of id.timestamp.body (Standard Webhooks)"}
+	okStamp := verifyCheck{stamp, resultOK, "2021-02-25T15:02:10Z, 1m0s before 2021-02-25T15:03:10Z"}
+	okOurs, okStandard := verifyCheck{ours, resultOK, "HMAC-SHA256 of the body"}, verifyCheck{standard, resultOK, "HMAC-SHA256 of id.timestamp.body (Standard Webhooks)"}
 	const other = "body, webhook-id or webhook-timestamp is not what was signed, or the secret is another"
-	both := func(why string) []check {
-		return []check{{ours, resultFailed, why}, {standard, resultFailed, why}, okStamp}
+	both := func(why string) []verifyCheck {
+		return []verifyCheck{{ours, resultFailed, why}, {standard, resultFailed, why}, okStamp}
 	}
 	for _, test := range []struct {
 		name         string
@@ -47,57 +47,57 @@ func TestVerify(t *testing.T) {
 		secret, body string
 		late         time.Duration
 		tolerance    time.Duration
-		want         []check
+		want         []verifyCheck
 	}{
-		{"all is right", all, vectorSecret, vectorBody, 0, 0, []check{okOurs, okStandard, okStamp}},
-		{"another secret", all, plainSecret, vectorBody, 0, 0, []check{
+		{"all is right", all, vectorSecret, vectorBody, 0, 0, []verifyCheck{okOurs, okStandard, okStamp}},
+		{"another secret", all, plainSecret, vectorBody, 0, 0, []verifyCheck{
 			{ours, resultFailed, "the body is not what was signed, or the secret is another"}, {standard, resultFailed, other}, okStamp,
 		}},
-		{"one byte of the body", all, vectorSecret, `{"test": 2432232315}`, 0, 0, []check{
+		{"one byte of the body", all, vectorSecret, `{"test": 2432232315}`, 0, 0, []verifyCheck{
 			{ours, resultFailed, "the body is not what was signed, or the secret is another"}, {standard, resultFailed, other}, okStamp,
 		}},
 		{"a line break at the end", all, vectorSecret, vectorBody + "\n", 0, 0, both("matches without the line break at the end of the body: whatever captured it added that")},
 		{"a byte order mark", all, vectorSecret, "\ufeff" + vectorBody, 0, 0, both("matches without the byte order mark before the body: whatever captured it added that")},
 		{"the prefix left out", all, strings.TrimPrefix(vectorSecret, "whsec_"), vectorBody, 0, 0, both("matches the secret with whsec_ before it: the prefix is part of the secret")},
-		{"only our header", map[string]string{ours: vectorHex}, vectorSecret, vectorBody, 0, 0, []check{
+		{"only our header", map[string]string{ours: vectorHex}, vectorSecret, vectorBody, 0, 0, []verifyCheck{
 			okOurs, {standard, resultNone, "not checked"}, {stamp, resultNone, "not checked"},
 		}},
-		{"only the standard's headers", with(ours, ""), vectorSecret, vectorBody, 0, 0, []check{{ours, resultNone, "not checked"}, okStandard, okStamp}},
-		{"a rotation, with the old secret", with(next, plainHex, standard, vectorStandard+" v1,fPWGRNZ5t9hhBfpUAy1lYDJImnxILqz0bcAgzt491W4="), vectorSecret, vectorBody, 0, 0, []check{
+		{"only the standard's headers", with(ours, ""), vectorSecret, vectorBody, 0, 0, []verifyCheck{{ours, resultNone, "not checked"}, okStandard, okStamp}},
+		{"a rotation, with the old secret", with(next, plainHex, standard, vectorStandard+" v1,fPWGRNZ5t9hhBfpUAy1lYDJImnxILqz0bcAgzt491W4="), vectorSecret, vectorBody, 0, 0, []verifyCheck{
 			okOurs, {next, resultOK, "signed with the other secret of the rotation that is under way"}, okStandard, okStamp,
 		}},
-		{"a rotation, with the new secret", with(next, plainHex, standard, vectorStandard+" v1,fPWGRNZ5t9hhBfpUAy1lYDJImnxILqz0bcAgzt491W4="), plainSecret, vectorBody, 0, 0, []check{
+		{"a rotation, with the new secret", with(next, plainHex, standard, vectorStandard+" v1,fPWGRNZ5t9hhBfpUAy1lYDJImnxILqz0bcAgzt491W4="), plainSecret, vectorBody, 0, 0, []verifyCheck{
 			{ours, resultOK, "signed with the other secret of the rotation that is under way"}, {next, resultOK, "HMAC-SHA256 of the body"}, okStandard, okStamp,
 		}},
-		{"a rotation, with neither", with(next, plainHex), plainSecret + "!", vectorBody, 0, 0, []check{
+		{"a rotation, with neither", with(next, plainHex), plainSecret + "!", vectorBody, 0, 0, []verifyCheck{
 			{ours, resultFailed, "the body is not what was signed, or the secret is another"},
 			{next, resultFailed, "the body is not what was signed, or the secret is another"}, {standard, resultFailed, other}, okStamp,
 		}},
-		{"another event", with("webhook-id", "msg_other"), vectorSecret, vectorBody, 0, 0, []check{okOurs, {standard, resultFailed, other}, okStamp}},
-		{"no event id", with("webhook-id", ""), vectorSecret, vectorBody, 0, 0, []check{okOurs, {standard, resultFailed, "cannot be checked without webhook-id, which is signed too"}, okStamp}},
-		{"no timestamp", with(stamp, ""), vectorSecret, vectorBody, 0, 0, []check{
+		{"another event", with("webhook-id", "msg_other"), vectorSecret, vectorBody, 0, 0, []verifyCheck{okOurs, {standard, resultFailed, other}, okStamp}},
+		{"no event id", with("webhook-id", ""), vectorSecret, vectorBody, 0, 0, []verifyCheck{okOurs, {standard, resultFailed, "cannot be checked without webhook-id, which is signed too"}, okStamp}},
+		{"no timestamp", with(stamp, ""), vectorSecret, vectorBody, 0, 0, []verifyCheck{
 			okOurs, {standard, resultFailed, "cannot be checked without webhook-timestamp, which is signed too"}, {stamp, resultNone, "not checked"},
 		}},
-		{"a timestamp of another form", with(stamp, "2021-02-25"), vectorSecret, vectorBody, 0, 0, []check{
+		{"a timestamp of another form", with(stamp, "2021-02-25"), vectorSecret, vectorBody, 0, 0, []verifyCheck{
 			okOurs, {standard, resultFailed, "cannot be checked without webhook-timestamp, which is signed too"}, {stamp, resultFailed, `"2021-02-25" is not a number of seconds since 1970`},
 		}},
-		{"old", all, vectorSecret, vectorBody, time.Hour, 0, []check{okOurs, okStandard, {
+		{"old", all, vectorSecret, vectorBody, time.Hour, 0, []verifyCheck{okOurs, okStandard, {
 			stamp, resultFailed,
 			"2021-02-25T15:02:10Z, 1h1m0s before 2021-02-25T16:03:10Z: more than 5m0s away; a receiver would take it for a replay (--at says when it arrived)",
 		}}},
-		{"from the future", all, vectorSecret, vectorBody, -time.Hour, 0, []check{okOurs, okStandard, {
+		{"from the future", all, vectorSecret, vectorBody, -time.Hour, 0, []verifyCheck{okOurs, okStandard, {
 			stamp, resultFailed,
 			"2021-02-25T15:02:10Z, 59m0s after 2021-02-25T14:03:10Z: more than 5m0s away; a receiver would take it for a replay (--at says when it arrived)",
 		}}},
-		{"old, but that does not matter", all, vectorSecret, vectorBody, time.Hour, -1, []check{okOurs, okStandard, {stamp, resultOK, "2021-02-25T15:02:10Z; its distance is not checked"}}},
-		{"in upper case", with(ours, strings.ToUpper(vectorHex)), vectorSecret, vectorBody, 0, 0, []check{{ours, resultFailed, "has upper-case letters: it was changed on the way"}, okStandard, okStamp}},
-		{"cut", with(ours, vectorHex[:60]), vectorSecret, vectorBody, 0, 0, []check{
+		{"old, but that does not matter", all, vectorSecret, vectorBody, time.Hour, -1, []verifyCheck{okOurs, okStandard, {stamp, resultOK, "2021-02-25T15:02:10Z; its distance is not checked"}}},
+		{"in upper case", with(ours, strings.ToUpper(vectorHex)), vectorSecret, vectorBody, 0, 0, []verifyCheck{{ours, resultFailed, "has upper-case letters: it was changed on the way"}, okStandard, okStamp}},
+		{"cut", with(ours, vectorHex[:60]), vectorSecret, vectorBody, 0, 0, []verifyCheck{
 			{ours, resultFailed, "is not 64 hexadecimal digits but 60 characters: was it cut or encoded otherwise?"}, okStandard, okStamp,
 		}},
-		{"another product's", with(ours, "sha256="+vectorHex), vectorSecret, vectorBody, 0, 0, []check{
+		{"another product's", with(ours, "sha256="+vectorHex), vectorSecret, vectorBody, 0, 0, []verifyCheck{
 			{ours, resultFailed, "begins with sha256=, which this product does not send"}, okStandard, okStamp,
 		}},
-		{"another version of the standard", with(standard, "v1a,AAAA"), vectorSecret, vectorBody, 0, 0, []check{
+		{"another version of the standard", with(standard, "v1a,AAAA"), vectorSecret, vectorBody, 0, 0, []verifyCheck{
 			okOurs, {standard, resultFailed, "holds no signature of the form v1,<base64>"}, okStamp,
 		}},
 	} {

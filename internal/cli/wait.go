@@ -63,7 +63,7 @@ func (a *app) awaitAttempts(ctx context.Context, c *client.Client, wait waitFlag
 			return err
 		}
 	}
-	return a.printEach(failed)
+	return a.printAwaitErrors(failed)
 }
 
 func (a *app) printAwaited(deliveries []*rest.DeliveryDetail) error {
@@ -74,18 +74,18 @@ func (a *app) printAwaited(deliveries []*rest.DeliveryDetail) error {
 	for _, delivery := range deliveries {
 		list = append(list, *delivery)
 	}
-	return printList(a, detailView(), list)
+	return printList(a, deliveryDetailView(), list)
 }
 
-// printEach tells each of several errors in a line of its own.
-func (a *app) printEach(err error) error {
+// printAwaitErrors tells each of several errors in a line of its own.
+func (a *app) printAwaitErrors(err error) error {
 	several, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return err
 	}
 	all := several.Unwrap()
 	for _, one := range all[1:] {
-		for _, line := range explain(one) {
+		for _, line := range explainError(one) {
 			a.printNote("bbmcp: %s", line)
 		}
 	}
@@ -110,7 +110,7 @@ func awaitAttempt(ctx context.Context, c *client.Client, before rest.Delivery) (
 				return nil, err
 			default:
 			}
-		case err != nil && isPermanent(err):
+		case err != nil && isPermanentWatchError(err):
 			return nil, err
 		}
 		select {

@@ -72,10 +72,10 @@ func watch[T any](ctx context.Context, a *app, flags watchFlags, window bool, v 
 			return nil
 		case w.seen != nil && client.StatusOf(err) == http.StatusNotFound:
 			return w.gone(err)
-		case err != nil && (w.seen == nil || isPermanent(err)):
+		case err != nil && (w.seen == nil || isPermanentWatchError(err)):
 			return err
 		case err != nil:
-			if why := explain(err)[0]; why != failing {
+			if why := explainError(err)[0]; why != failing {
 				failing = why
 				a.printNote("bbmcp: %s; trying again", why)
 			}
@@ -93,8 +93,8 @@ func watch[T any](ctx context.Context, a *app, flags watchFlags, window bool, v 
 	}
 }
 
-// isPermanent errors end a watch: waiting does not help.
-func isPermanent(err error) bool {
+// isPermanentWatchError reports whether an error ends a watch, since waiting does not help.
+func isPermanentWatchError(err error) bool {
 	status := client.StatusOf(err)
 	return status/100 == 4 && status != http.StatusTooManyRequests || errors.Is(err, client.ErrNoToken)
 }
@@ -130,7 +130,7 @@ func (w *watcher[T]) show(items []T) error {
 // more. That ends a watch, and is no error.
 func (w *watcher[T]) gone(err error) error {
 	if w.window || len(w.seen) == 0 {
-		w.app.printNote("%s", explain(err)[0])
+		w.app.printNote("%s", explainError(err)[0])
 		return nil
 	}
 	return w.show(nil)

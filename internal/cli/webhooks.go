@@ -40,13 +40,13 @@ func webhookView() view[rest.Webhook] {
 				}
 				return w.Status
 			}},
-			{"HEALTHY", false, func(w rest.Webhook, _ time.Time) string { return formatHealth(w) }},
+			{"HEALTHY", false, func(w rest.Webhook, _ time.Time) string { return formatWebhookHealth(w) }},
 			{"EVENTS", false, func(w rest.Webhook, _ time.Time) string { return strings.Join(w.Events, ",") }},
 			{"URL", false, func(w rest.Webhook, _ time.Time) string { return w.URL }},
 			{"AGE", false, func(w rest.Webhook, now time.Time) string { return formatAge(w.CreatedAt, now) }},
 			{"CREATED", true, func(w rest.Webhook, _ time.Time) string { return formatTime(&w.CreatedAt) }},
 			{"DESCRIPTION", true, func(w rest.Webhook, _ time.Time) string { return formatText(w.Description) }},
-			{"ENDPOINT", true, func(w rest.Webhook, _ time.Time) string { return describeHealth(w) }},
+			{"ENDPOINT", true, func(w rest.Webhook, _ time.Time) string { return describeWebhookHealth(w) }},
 			{"SKIPPED", true, func(w rest.Webhook, _ time.Time) string { return strconv.FormatInt(w.DeliveriesSkipped, 10) }},
 			{"LAST SKIPPED", true, func(w rest.Webhook, _ time.Time) string { return formatTime(w.LastSkippedAt) }},
 			{"DELETED EARLY", true, func(w rest.Webhook, _ time.Time) string { return strconv.FormatInt(w.DeliveriesDeletedEarly, 10) }},
@@ -54,8 +54,8 @@ func webhookView() view[rest.Webhook] {
 	}
 }
 
-// formatHealth says how a webhook does: yes, or why not.
-func formatHealth(w rest.Webhook) string {
+// formatWebhookHealth says how a webhook does: yes, or why not.
+func formatWebhookHealth(w rest.Webhook) string {
 	switch {
 	case w.Problem != nil:
 		return w.Problem.Reason
@@ -67,23 +67,23 @@ func formatHealth(w rest.Webhook) string {
 	return w.EndpointHealth.Reason
 }
 
-// describeHealth says more about how a webhook does.
-func describeHealth(w rest.Webhook) string {
+// describeWebhookHealth says more about how a webhook does.
+func describeWebhookHealth(w rest.Webhook) string {
 	if w.Problem != nil {
 		return w.Problem.Message
 	}
 	return w.EndpointHealth.Message
 }
 
-// withSecret is the view of a webhook whose secret was just made.
-func withSecret() view[rest.Webhook] {
+// webhookViewWithSecret is the view of a webhook whose secret was just made.
+func webhookViewWithSecret() view[rest.Webhook] {
 	v := webhookView()
 	v.columns = append(v.columns, column[rest.Webhook]{"SECRET", false, func(w rest.Webhook, _ time.Time) string { return formatText(w.Secret) }})
 	return v
 }
 
-// withETag is the view of a webhook with its version.
-func withETag(etag string) view[rest.Webhook] {
+// webhookViewWithETag is the view of a webhook with its version.
+func webhookViewWithETag(etag string) view[rest.Webhook] {
 	v := webhookView()
 	v.columns = append(v.columns, column[rest.Webhook]{"ETAG", true, func(rest.Webhook, time.Time) string { return etag }})
 	return v
@@ -119,7 +119,7 @@ func (a *app) newWebhooksGetCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printOne(a, withETag(webhook.ETag), webhook.Webhook)
+			return printOne(a, webhookViewWithETag(webhook.ETag), webhook.Webhook)
 		}),
 	}
 	watching.addFlags(command)

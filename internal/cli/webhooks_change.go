@@ -29,7 +29,7 @@ time but after rotate-secret.`,
 		Args: cobra.NoArgs,
 		RunE: a.runGuarded(func(command *cobra.Command, _ []string) error {
 			if secretFile != "" {
-				secret, err := a.readFile(secretFile)
+				secret, err := a.readInputFile(secretFile)
 				if err != nil {
 					return err
 				}
@@ -51,7 +51,7 @@ time but after rotate-secret.`,
 				return err
 			}
 			a.printWarnings(created.Warnings)
-			return printOne(a, withSecret(), created.Webhook)
+			return printOne(a, webhookViewWithSecret(), created.Webhook)
 		}),
 	}
 	flags := command.Flags()
@@ -65,7 +65,7 @@ time but after rotate-secret.`,
 	_ = command.MarkFlagRequired("events")
 	command.MarkFlagsMutuallyExclusive("secret", "secret-file")
 	addSettings(command)
-	register(command, "events", a.completeEventType)
+	registerCompletion(command, "events", a.completeEventType)
 	return command
 }
 
@@ -109,7 +109,7 @@ webhook since; bbmcp webhooks get -o wide shows the ETag.`,
 				return err
 			}
 			a.printWarnings(updated.Warnings)
-			return printOne(a, withETag(updated.ETag), updated.Webhook)
+			return printOne(a, webhookViewWithETag(updated.ETag), updated.Webhook)
 		}),
 	}
 	flags := command.Flags()
@@ -118,7 +118,7 @@ webhook since; bbmcp webhooks get -o wide shows the ETag.`,
 	flags.StringVar(&description, "description", "", "new note; empty removes it")
 	flags.StringVar(&etag, "if-match", "", "change it only if this is still its `ETag`")
 	command.MarkFlagsOneRequired(append([]string{"url", "events", "description"}, addSettings(command)...)...)
-	register(command, "events", a.completeEventType)
+	registerCompletion(command, "events", a.completeEventType)
 	return command
 }
 
@@ -129,7 +129,7 @@ func (a *app) newWebhooksDeleteCommand() *cobra.Command {
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeWebhooks,
 		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
-			return a.forEach(args, func(argument string) error {
+			return a.forEachArgument(args, func(argument string) error {
 				c, id, err := a.connectToWebhook(command.Context(), argument)
 				if err != nil {
 					return err
@@ -188,7 +188,7 @@ drops the oldest secret.`,
 			if err != nil {
 				return err
 			}
-			return printOne(a, withSecret(), rotated.Webhook)
+			return printOne(a, webhookViewWithSecret(), rotated.Webhook)
 		}),
 	}
 }
@@ -210,7 +210,7 @@ attempt, and the exit code is 1 if that failed.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeWebhook,
 		RunE: a.runGuarded(func(command *cobra.Command, args []string) error {
-			content, err := a.readData(data)
+			content, err := a.readInputData(data)
 			if err != nil {
 				return err
 			}
@@ -236,6 +236,6 @@ attempt, and the exit code is 1 if that failed.`,
 	command.Flags().StringVar(&data, "data", "", "member data of the event: JSON, @file, or - for standard input (default: the type's example)")
 	waiting.addFlag(command)
 	_ = command.MarkFlagRequired("event")
-	register(command, "event", a.completeEventType)
+	registerCompletion(command, "event", a.completeEventType)
 	return command
 }

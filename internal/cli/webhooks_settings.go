@@ -43,7 +43,7 @@ func settingFlags() []settingFlag {
 func addSettings(command *cobra.Command) (names []string) {
 	for _, flag := range settingFlags() {
 		command.Flags().String(flag.name, "", flag.usage)
-		register(command, flag.name, cobra.FixedCompletions(append(flag.values, byDefault), cobra.ShellCompDirectiveNoFileComp))
+		registerCompletion(command, flag.name, cobra.FixedCompletions(append(flag.values, byDefault), cobra.ShellCompDirectiveNoFileComp))
 		names = append(names, flag.name)
 	}
 	return names

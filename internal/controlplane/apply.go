@@ -40,14 +40,14 @@ const createDelay = 2 * time.Second
 // For two seconds after a CRD is new, the API server lets every request that creates an object of its kind by POST wait for
 // two seconds. Apply itself is not held up by that; what its caller does next may be.
 func Apply(ctx context.Context, cfg *rest.Config, paths ...string) error {
-	all, err := readPaths(paths)
+	all, err := readManifestPaths(paths)
 	if err != nil {
 		return err
 	}
-	return applyAll(ctx, cfg, all)
+	return applyManifests(ctx, cfg, all)
 }
 
-func applyAll(ctx context.Context, cfg *rest.Config, all manifests) error {
+func applyManifests(ctx context.Context, cfg *rest.Config, all manifests) error {
 	a, err := newApplier(cfg)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (a *applier) applyCRDs(ctx context.Context, crds []manifest) error {
 		}
 	}
 	for _, m := range crds {
-		since, err := a.waitServed(ctx, m.object.GetName())
+		since, err := a.waitCRDServed(ctx, m.object.GetName())
 		if err != nil {
 			return fmt.Errorf("wait for CustomResourceDefinition %q of %s: %w", m.object.GetName(), m.file, err)
 		}
@@ -130,14 +130,14 @@ func (a *applier) apply(ctx context.Context, m manifest) error {
 	return nil
 }
 
-// waitServed waits until a CRD is established and discovery knows its kind, which it learns a moment later, and returns the
+// waitCRDServed waits until a CRD is established and discovery knows its kind, which it learns a moment later, and returns the
 // time since which the CRD is established.
-func (a *applier) waitServed(ctx context.Context, name string) (since time.Time, err error) {
+func (a *applier) waitCRDServed(ctx context.Context, name string) (since time.Time, err error) {
 	var last error
 	err = wait.PollUntilContextTimeout(ctx, establishPoll, establishTimeout, true, func(ctx context.Context) (bool, error) {
 		var crd apiextensionsv1.CustomResourceDefinition
 		if last = a.client.Get(ctx, client.ObjectKey{Name: name}, &crd); last == nil {
-			since, last = established(&crd)
+			since, last = crdEstablished(&crd)
 		}
 		if last == nil {
 			_, last = a.client.RESTMapper().RESTMapping(schema.GroupKind{Group: crd.Spec.Group, Kind: crd.Spec.Names.Kind})
@@ -150,8 +150,8 @@ func (a *applier) waitServed(ctx context.Context, name string) (since time.Time,
 	return since, nil
 }
 
-// established returns the time since which a CRD is established, or the reason why it is not.
-func established(crd *apiextensionsv1.CustomResourceDefinition) (since time.Time, err error) {
+// crdEstablished returns the time since which a CRD is established, or the reason why it is not.
+func crdEstablished(crd *apiextensionsv1.CustomResourceDefinition) (since time.Time, err error) {
 	var reasons []string
 	for _, condition := range crd.Status.Conditions {
 		switch {

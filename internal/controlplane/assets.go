@@ -47,50 +47,50 @@ func Ensure(ctx context.Context, progress func(string)) (Assets, error) {
 	if progress == nil {
 		progress = func(string) {}
 	}
-	assets, _, err := ensure(ctx, progress)
+	assets, _, err := ensureAssets(ctx, progress)
 	return assets, err
 }
 
-// ensure is Ensure, and tells what it took.
-func ensure(ctx context.Context, progress func(string)) (Assets, effort, error) {
+// ensureAssets is Ensure, and tells what it took.
+func ensureAssets(ctx context.Context, progress func(string)) (Assets, originEffort, error) {
 	if dir := os.Getenv(assetsVariable); dir != "" {
 		assets, err := assetsIn(dir)
 		if err != nil {
-			return Assets{}, effort{}, fmt.Errorf("%s: %w (an envtest archive has no %s; unset the variable to get all three)",
+			return Assets{}, originEffort{}, fmt.Errorf("%s: %w (an envtest archive has no %s; unset the variable to get all three)",
 				assetsVariable, err, controllerManagerBinary)
 		}
-		return assets, effort{}, nil
+		return assets, originEffort{}, nil
 	}
 	r, err := findRecipe(ctx)
 	if err != nil {
-		return Assets{}, effort{}, fmt.Errorf("control plane binaries: %w", err)
+		return Assets{}, originEffort{}, fmt.Errorf("control plane binaries: %w", err)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return Assets{}, effort{}, fmt.Errorf("control plane binaries: %w", err)
+		return Assets{}, originEffort{}, fmt.Errorf("control plane binaries: %w", err)
 	}
 	from := origins{builder: r, releases: officialReleases(), downloader: release.Downloader{Hosts: officialHosts(), Patience: patience}}
-	return ensureIn(ctx, filepath.Join(cache, "bbmcp-webhooks", "controlplane"), from, progress)
+	return ensureAssetsIn(ctx, filepath.Join(cache, "bbmcp-webhooks", "controlplane"), from, progress)
 }
 
-// ensureIn returns the binaries in root, which holds a folder for each version, and fills that first if it is not there.
-func ensureIn(ctx context.Context, root string, from origins, progress func(string)) (Assets, effort, error) {
+// ensureAssetsIn returns the binaries in root, which holds a folder for each version, and fills that first if it is not there.
+func ensureAssetsIn(ctx context.Context, root string, from origins, progress func(string)) (Assets, originEffort, error) {
 	final := filepath.Join(root, from.builder.key())
 	if assets, err := assetsIn(final); err == nil {
-		return assets, effort{}, nil
+		return assets, originEffort{}, nil
 	}
 	if err := os.MkdirAll(root, 0o755); err != nil {
-		return Assets{}, effort{}, fmt.Errorf("control plane binaries: %w", err)
+		return Assets{}, originEffort{}, fmt.Errorf("control plane binaries: %w", err)
 	}
-	unlock, err := waitForLock(ctx, final+".lock", progress)
+	unlock, err := waitForAssetsLock(ctx, final+".lock", progress)
 	if err != nil {
-		return Assets{}, effort{}, fmt.Errorf("control plane binaries: %w", err)
+		return Assets{}, originEffort{}, fmt.Errorf("control plane binaries: %w", err)
 	}
 	defer unlock()
 	if assets, err := assetsIn(final); err == nil {
-		return assets, effort{}, nil
+		return assets, originEffort{}, nil
 	}
-	spent, err := fillFolder(ctx, final, from, progress)
+	spent, err := fillAssetsFolder(ctx, final, from, progress)
 	if err != nil {
 		return Assets{}, spent, fmt.Errorf("control plane binaries: %w", err)
 	}
@@ -98,28 +98,28 @@ func ensureIn(ctx context.Context, root string, from origins, progress func(stri
 	return assets, spent, err
 }
 
-// fillFolder gets the binaries beside the final folder and renames, so that the folder is whole or absent. The caller holds
+// fillAssetsFolder gets the binaries beside the final folder and renames, so that the folder is whole or absent. The caller holds
 // the lock, so whatever an interrupted download or build left is nobody's.
-func fillFolder(ctx context.Context, final string, from origins, progress func(string)) (effort, error) {
+func fillAssetsFolder(ctx context.Context, final string, from origins, progress func(string)) (originEffort, error) {
 	root, unfinished := filepath.Dir(final), filepath.Base(final)+".tmp-"
 	entries, err := os.ReadDir(root)
 	if err != nil {
-		return effort{}, err
+		return originEffort{}, err
 	}
 	for _, entry := range entries {
 		if entry.Name() == filepath.Base(final) || strings.HasPrefix(entry.Name(), unfinished) {
 			if err := os.RemoveAll(filepath.Join(root, entry.Name())); err != nil {
-				return effort{}, err
+				return originEffort{}, err
 			}
 		}
 	}
 	tmp, err := os.MkdirTemp(root, unfinished)
 	if err != nil {
-		return effort{}, err
+		return originEffort{}, err
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 	if err := os.Chmod(tmp, 0o755); err != nil {
-		return effort{}, err
+		return originEffort{}, err
 	}
 	spent, err := from.fill(ctx, tmp, progress)
 	if err != nil {
@@ -157,8 +157,8 @@ func assetsIn(dir string) (Assets, error) {
 	}, nil
 }
 
-// waitForLock takes the lock that allows one process to download and build, polling so that ctx is obeyed.
-func waitForLock(ctx context.Context, path string, progress func(string)) (unlock func(), err error) {
+// waitForAssetsLock takes the lock that allows one process to download and build, polling so that ctx is obeyed.
+func waitForAssetsLock(ctx context.Context, path string, progress func(string)) (unlock func(), err error) {
 	const poll = 200 * time.Millisecond
 	start := time.Now()
 	told := start.Add(-reportEvery)

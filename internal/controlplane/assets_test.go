@@ -53,7 +53,7 @@ func TestEnsureIn(t *testing.T) {
 		var group sync.WaitGroup
 		for range 8 {
 			group.Go(func() {
-				assets, _, err := ensureIn(t.Context(), root, buildsOnly(b), discard)
+				assets, _, err := ensureAssetsIn(t.Context(), root, buildsOnly(b), discard)
 				if want := filepath.Join(root, "v1"); err != nil || assets.Dir != want {
 					t.Errorf("got %q, %v, want %q", assets.Dir, err, want)
 				}
@@ -67,7 +67,7 @@ func TestEnsureIn(t *testing.T) {
 
 	t.Run("a build that fails leaves nothing, and the next call builds again", func(t *testing.T) {
 		root, b := t.TempDir(), &fakeBuilder{during: func() error { return errors.New("disk full") }}
-		if _, _, err := ensureIn(t.Context(), root, buildsOnly(b), discard); err == nil || !strings.Contains(err.Error(), "disk full") {
+		if _, _, err := ensureAssetsIn(t.Context(), root, buildsOnly(b), discard); err == nil || !strings.Contains(err.Error(), "disk full") {
 			t.Errorf("got %v, want disk full", err)
 		}
 		left, err := filepath.Glob(filepath.Join(root, "v1*", "*"))
@@ -75,7 +75,7 @@ func TestEnsureIn(t *testing.T) {
 			t.Errorf("left behind: %v, %v", left, err)
 		}
 		b.during = nil
-		if _, _, err := ensureIn(t.Context(), root, buildsOnly(b), discard); err != nil {
+		if _, _, err := ensureAssetsIn(t.Context(), root, buildsOnly(b), discard); err != nil {
 			t.Error(err)
 		}
 	})
@@ -90,7 +90,7 @@ func TestEnsureIn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, _, err := ensureIn(t.Context(), root, buildsOnly(new(fakeBuilder)), discard); err != nil {
+		if _, _, err := ensureAssetsIn(t.Context(), root, buildsOnly(new(fakeBuilder)), discard); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(filepath.Join(root, "v1.tmp-1")); !errors.Is(err, os.ErrNotExist) {
@@ -107,7 +107,7 @@ func TestEnsureIn(t *testing.T) {
 		defer unlock()
 		ctx, cancel := context.WithCancel(t.Context())
 		var said []string
-		_, _, err = ensureIn(ctx, root, buildsOnly(new(fakeBuilder)), func(line string) {
+		_, _, err = ensureAssetsIn(ctx, root, buildsOnly(new(fakeBuilder)), func(line string) {
 			said = append(said, line)
 			cancel()
 		})
@@ -188,7 +188,7 @@ func TestRecipe(t *testing.T) {
 }
 
 func TestBuildOutput(t *testing.T) {
-	var out buildOutput
+	var out recipeOutput
 	for _, part := range []string{
 		"go: downloading k8s.io/api v0.37.2\n", "k8s.io/api/core/v1\ngo.etcd.io/", "bbolt\n",
 		"# k8s.io/broken\nbroken.go:1:1: syntax error\n", "signal: killed",

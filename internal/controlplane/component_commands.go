@@ -22,8 +22,8 @@ const controllers = "clusterrole-aggregation-controller," +
 	"serviceaccount-controller," +
 	"serviceaccount-token-controller"
 
-// files are the paths that the components are started with.
-type files struct {
+// componentFiles are the paths that the components are started with.
+type componentFiles struct {
 	dir                                          string
 	etcdCA, etcdCert, etcdKey                    string
 	etcdClientCert, etcdClientKey                string
@@ -31,14 +31,14 @@ type files struct {
 	tokenKey, managerKubeconfig, adminKubeconfig string
 }
 
-func (f files) log(component string) string { return filepath.Join(f.dir, component+".log") }
+func (f componentFiles) log(component string) string { return filepath.Join(f.dir, component+".log") }
 
-func loopback(port int) string {
+func componentURL(port int) string {
 	return fmt.Sprintf("https://127.0.0.1:%d", port)
 }
 
 func (c *ControlPlane) etcdCommand() *exec.Cmd {
-	client, peer := loopback(c.ports.etcd), loopback(c.ports.peer)
+	client, peer := componentURL(c.ports.etcd), componentURL(c.ports.peer)
 	args := []string{
 		"--name=default",
 		"--data-dir=" + filepath.Join(c.files.dir, "etcd"),
@@ -57,7 +57,7 @@ func (c *ControlPlane) etcdCommand() *exec.Cmd {
 
 func (c *ControlPlane) apiServerCommand() *exec.Cmd {
 	args := []string{
-		"--etcd-servers=" + loopback(c.ports.etcd),
+		"--etcd-servers=" + componentURL(c.ports.etcd),
 		"--etcd-cafile=" + c.files.etcdCA, "--etcd-certfile=" + c.files.etcdClientCert, "--etcd-keyfile=" + c.files.etcdClientKey,
 		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(c.ports.api), "--permit-port-sharing",
 		"--advertise-address=" + advertised,

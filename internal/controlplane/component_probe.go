@@ -14,21 +14,21 @@ import (
 	"time"
 )
 
-// probe is a health check over HTTPS.
-type probe struct {
+// componentProbe is a health check over HTTPS.
+type componentProbe struct {
 	url    string
 	client *http.Client
 }
 
-// newProbe trusts ca and presents pair.
-func newProbe(url string, ca *authority, pair keyPair) (probe, error) {
+// newComponentProbe trusts ca and presents pair.
+func newComponentProbe(url string, ca *authority, pair keyPair) (componentProbe, error) {
 	cert, err := tls.X509KeyPair(pair.cert, pair.key)
 	if err != nil {
-		return probe{}, fmt.Errorf("probe of %s: %w", url, err)
+		return componentProbe{}, fmt.Errorf("probe of %s: %w", url, err)
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.parsed)
-	return probe{url: url, client: &http.Client{
+	return componentProbe{url: url, client: &http.Client{
 		Timeout: time.Second,
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
@@ -37,7 +37,7 @@ func newProbe(url string, ca *authority, pair keyPair) (probe, error) {
 	}}, nil
 }
 
-func (p probe) check(ctx context.Context) error {
+func (p componentProbe) check(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 	if err != nil {
 		return err
@@ -52,13 +52,13 @@ func (p probe) check(ctx context.Context) error {
 		return fmt.Errorf("read answer of %s: %w", p.url, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return errors.New(p.url + ": " + resp.Status + ": " + failedChecks(string(body)))
+		return errors.New(p.url + ": " + resp.Status + ": " + failedProbeChecks(string(body)))
 	}
 	return nil
 }
 
-// failedChecks keeps the lines of a health report that say what is wrong: "[-]name failed: reason withheld".
-func failedChecks(body string) string {
+// failedProbeChecks keeps the lines of a health report that say what is wrong: "[-]name failed: reason withheld".
+func failedProbeChecks(body string) string {
 	var failed []string
 	for line := range strings.Lines(body) {
 		if strings.HasPrefix(line, "[-]") {

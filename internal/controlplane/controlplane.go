@@ -52,15 +52,15 @@ type Options struct {
 type ControlPlane struct {
 	options   Options
 	assets    Assets
-	spent     effort // on the binaries
+	spent     originEffort // on the binaries
 	temporary bool
-	files     files
+	files     componentFiles
 	admin     *rest.Config
 	ca        *authority
 
 	ports struct{ etcd, peer, api, manager int }
 
-	etcdProbe, apiEarlyProbe, apiProbe, managerProbe probe
+	etcdProbe, apiEarlyProbe, apiProbe, managerProbe componentProbe
 
 	mu                       sync.Mutex // guards what follows
 	etcd, apiServer, manager *childprocess.Process
@@ -83,7 +83,7 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 	}
 	c := &ControlPlane{options: options, assets: options.Assets}
 	if c.assets == (Assets{}) {
-		assets, spent, err := ensure(ctx, options.Progress)
+		assets, spent, err := ensureAssets(ctx, options.Progress)
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +102,7 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	defer c.mu.Unlock()
 	begin := time.Now()
 	since := func() time.Duration { return time.Since(begin).Round(10 * time.Millisecond) }
-	all, err := readPaths(c.options.Manifests)
+	all, err := readManifestPaths(c.options.Manifests)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (c *ControlPlane) start(ctx context.Context) error {
 		return fmt.Errorf("wait for new kinds: %w", ctx.Err())
 	}
 	c.options.Progress(fmt.Sprintf("control plane ready at %s after %s (etcd %s, API server %s)", c.APIServerURL(), since(), etcdReady, apiReady))
-	if c.spent != (effort{}) {
+	if c.spent != (originEffort{}) {
 		c.options.Progress(fmt.Sprintf("first run of this control plane: %s, start %s", c.spent, since()))
 	}
 	return nil
@@ -270,7 +270,7 @@ func livePID(p *childprocess.Process) int {
 }
 
 // APIServerURL is the API server's address, "https://127.0.0.1:<port>". It stays the same while the control plane lives.
-func (c *ControlPlane) APIServerURL() string { return loopback(c.ports.api) }
+func (c *ControlPlane) APIServerURL() string { return componentURL(c.ports.api) }
 
 // CAData is the certificate, in PEM, that vouches for the API server.
 func (c *ControlPlane) CAData() []byte { return slices.Clone(c.ca.cert) }
@@ -291,5 +291,5 @@ func (c *ControlPlane) EtcdClient() (address string, config *tls.Config, err err
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	return loopback(c.ports.etcd), &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	return componentURL(c.ports.etcd), &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }

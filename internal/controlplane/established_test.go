@@ -35,7 +35,7 @@ func TestEstablished(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := established(&apiextensionsv1.CustomResourceDefinition{Status: apiextensionsv1.CustomResourceDefinitionStatus{Conditions: tc.conditions}})
+			got, err := crdEstablished(&apiextensionsv1.CustomResourceDefinition{Status: apiextensionsv1.CustomResourceDefinitionStatus{Conditions: tc.conditions}})
 			text := ""
 			if err != nil {
 				text = err.Error()

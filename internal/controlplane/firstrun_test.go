@@ -93,7 +93,7 @@ func TestFirstRun(t *testing.T) {
 
 	begin := time.Now()
 	from.downloader.Patience = patience
-	assets, spent, err := ensureIn(t.Context(), t.TempDir(), from, func(line string) { t.Log(line) })
+	assets, spent, err := ensureAssetsIn(t.Context(), t.TempDir(), from, func(line string) { t.Log(line) })
 	if err != nil {
 		t.Fatal(err)
 	}

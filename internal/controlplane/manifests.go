@@ -39,8 +39,8 @@ func (all *manifests) add(m manifest) {
 	}
 }
 
-// readPaths reads files and folders of the machine.
-func readPaths(paths []string) (manifests, error) {
+// readManifestPaths reads files and folders of the machine.
+func readManifestPaths(paths []string) (manifests, error) {
 	var all manifests
 	for _, path := range paths {
 		dir, base := filepath.Split(filepath.Clean(path))
@@ -95,7 +95,7 @@ func parseManifests(file string, data []byte) ([]manifest, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: document %d: %w", file, n, err)
 		}
-		objects, err := parseDocument(document)
+		objects, err := parseManifestDocument(document)
 		if err != nil {
 			return nil, fmt.Errorf("%s: document %d: %w", file, n, err)
 		}
@@ -105,8 +105,8 @@ func parseManifests(file string, data []byte) ([]manifest, error) {
 	}
 }
 
-// parseDocument returns the object in a document, none if it is empty, or the items of a List.
-func parseDocument(document []byte) ([]*unstructured.Unstructured, error) {
+// parseManifestDocument returns the object in a document, none if it is empty, or the items of a List.
+func parseManifestDocument(document []byte) ([]*unstructured.Unstructured, error) {
 	data, err := yaml.ToJSON(document)
 	if err != nil {
 		return nil, err

@@ -31,19 +31,19 @@ type origins struct {
 	downloader release.Downloader
 }
 
-// effort is what it took to get the binaries.
-type effort struct {
+// originEffort is what it took to get the binaries.
+type originEffort struct {
 	downloaded        int64 // bytes
 	download, compile time.Duration
 }
 
-func (e effort) String() string {
-	return fmt.Sprintf("download %s (%s), compile %s", e.download.Round(100*time.Millisecond), release.MiB(e.downloaded), e.compile.Round(100*time.Millisecond))
+func (e originEffort) String() string {
+	return fmt.Sprintf("download %s (%s), compile %s", e.download.Round(100*time.Millisecond), release.FormatMiB(e.downloaded), e.compile.Round(100*time.Millisecond))
 }
 
 // fill puts the three binaries into dir.
-func (o origins) fill(ctx context.Context, dir string, progress func(string)) (effort, error) {
-	var spent effort
+func (o origins) fill(ctx context.Context, dir string, progress func(string)) (originEffort, error) {
+	var spent originEffort
 	missing, err := o.fetch(ctx, dir, &spent, progress)
 	if err != nil {
 		return spent, err
@@ -59,23 +59,23 @@ func (o origins) fill(ctx context.Context, dir string, progress func(string)) (e
 
 // fetch downloads what can be had and returns the names of the binaries that are to be built. It fails only if the caller
 // gives up: a release that cannot be had is said in one line.
-func (o origins) fetch(ctx context.Context, dir string, spent *effort, progress func(string)) (missing []string, err error) {
+func (o origins) fetch(ctx context.Context, dir string, spent *originEffort, progress func(string)) (missing []string, err error) {
 	missing = binaryNames()
-	wanted := o.wanted()
+	wanted := o.wantedReleases()
 	if len(wanted) == 0 {
-		progress(fmt.Sprintf("no official release to download: the tree has no digest of %s for %s", withVersions(missing, o.builder.version), platform()))
+		progress(fmt.Sprintf("no official release to download: the tree has no digest of %s for %s", binariesWithVersions(missing, o.builder.version), releasePlatform()))
 		return missing, nil
 	}
-	progress("downloading " + describe(wanted))
+	progress("downloading " + describeReleases(wanted))
 	start, checked := time.Now(), int64(0)
 	for _, r := range wanted {
 		o.downloader.ReportEvery = reportEvery
 		o.downloader.Report = func(done, total int64) {
 			of := ""
 			if total > 0 {
-				of = " of " + release.MiB(total)
+				of = " of " + release.FormatMiB(total)
 			}
-			progress(fmt.Sprintf("downloading %s: %s%s, %s", strings.Join(r.Binaries, ", "), release.MiB(done), of, elapsed(start)))
+			progress(fmt.Sprintf("downloading %s: %s%s, %s", strings.Join(r.Binaries, ", "), release.FormatMiB(done), of, elapsed(start)))
 		}
 		size, err := o.downloader.Fetch(ctx, r.File, dir)
 		spent.downloaded += size
@@ -88,33 +88,33 @@ func (o origins) fetch(ctx context.Context, dir string, spent *effort, progress 
 			missing = slices.DeleteFunc(missing, func(name string) bool { return slices.Contains(r.Binaries, name) })
 			continue
 		}
-		progress(fmt.Sprintf("cannot download %s %s: %s; what is missing is built", strings.Join(r.Binaries, ", "), r.version, oneLine(err)))
+		progress(fmt.Sprintf("cannot download %s %s: %s; what is missing is built", strings.Join(r.Binaries, ", "), r.version, printableOriginError(err)))
 		if errors.Is(err, release.ErrNoAnswer) {
 			break
 		}
 	}
 	if len(missing) < len(binaryNames()) {
-		progress(fmt.Sprintf("downloaded %s in %s, digests as published", release.MiB(checked), elapsed(start)))
+		progress(fmt.Sprintf("downloaded %s in %s, digests as published", release.FormatMiB(checked), elapsed(start)))
 	}
 	return missing, nil
 }
 
-// wanted are the releases of this platform that have a digest and are of the minor versions that would be built.
-func (o origins) wanted() []officialRelease {
+// wantedReleases are the releases of this platform that have a digest and are of the minor versions that would be built.
+func (o origins) wantedReleases() []officialRelease {
 	return slices.DeleteFunc(slices.Clone(o.releases), func(r officialRelease) bool {
-		other := slices.ContainsFunc(r.Binaries, func(name string) bool { return minorOf(o.builder.version(name)) != minorOf(r.version) })
-		return r.platform != platform() || r.Digest == "" || other
+		other := slices.ContainsFunc(r.Binaries, func(name string) bool { return minorVersion(o.builder.version(name)) != minorVersion(r.version) })
+		return r.platform != releasePlatform() || r.Digest == "" || other
 	})
 }
 
-// minorOf is a version without its patch: "v1.37" of "v1.37.2".
-func minorOf(version string) string {
+// minorVersion is a version without its patch: "v1.37" of "v1.37.2".
+func minorVersion(version string) string {
 	parts := strings.SplitN(version, ".", 3)
 	return strings.Join(parts[:min(len(parts), 2)], ".")
 }
 
-// withVersions writes "etcd v3.7.1, kube-apiserver v1.37.1".
-func withVersions(names []string, version func(string) string) string {
+// binariesWithVersions writes "etcd v3.7.1, kube-apiserver v1.37.1".
+func binariesWithVersions(names []string, version func(string) string) string {
 	parts := make([]string, len(names))
 	for i, name := range names {
 		parts[i] = name + " " + version(name)
@@ -125,8 +125,8 @@ func withVersions(names []string, version func(string) string) string {
 // maxErrorRunes bounds what is said of an error: hosts and proxies have a say in it.
 const maxErrorRunes = 300
 
-// oneLine writes an error without line breaks and without anything that a terminal obeys.
-func oneLine(err error) string {
+// printableOriginError writes an error without line breaks and without anything that a terminal obeys.
+func printableOriginError(err error) string {
 	printable := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r

@@ -87,11 +87,11 @@ func (h *releaseHost) origins(t *testing.T, b builder) origins {
 		builder:    b,
 		downloader: release.Downloader{Hosts: []string{h.Listener.Addr().String()}, Roots: roots, Patience: time.Minute},
 		releases: []officialRelease{
-			{platform: platform(), version: "v1", File: release.File{
+			{platform: releasePlatform(), version: "v1", File: release.File{
 				URL: h.URL + "/server.tar.gz", Digest: hex.EncodeToString(sum[:]), Folder: "kubernetes/server/bin",
 				Binaries: []string{apiServerBinary, controllerManagerBinary}, MaxSize: 1 << 20, MaxUnpacked: 1 << 20,
 			}},
-			{platform: platform(), version: "v1", File: release.File{
+			{platform: releasePlatform(), version: "v1", File: release.File{
 				URL: h.URL + "/etcd", Digest: fmt.Sprintf("%x", sha256.Sum256([]byte("official"))), Binaries: []string{etcdBinary}, MaxSize: 1 << 20,
 			}},
 		},
@@ -150,7 +150,7 @@ func TestReleasesAreDownloaded(t *testing.T) {
 	t.Run("what matches the table is installed and nothing is built", func(t *testing.T) {
 		h, b, root := newReleaseHost(t), new(fakeBuilder), t.TempDir()
 		var said lines
-		assets, spent, err := ensureIn(t.Context(), root, h.origins(t, b), said.add)
+		assets, spent, err := ensureAssetsIn(t.Context(), root, h.origins(t, b), said.add)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +172,7 @@ func TestReleasesAreDownloaded(t *testing.T) {
 		said.with(t, "downloaded 0.0 MiB in 0s, digests as published")
 
 		h.requests()
-		if _, spent, err = ensureIn(t.Context(), root, h.origins(t, b), said.add); err != nil || spent != (effort{}) {
+		if _, spent, err = ensureAssetsIn(t.Context(), root, h.origins(t, b), said.add); err != nil || spent != (originEffort{}) {
 			t.Errorf("a second time: %s, %v", spent, err)
 		}
 		if asked := h.requests(); len(asked) > 0 {
@@ -185,7 +185,7 @@ func TestReleasesAreDownloaded(t *testing.T) {
 		from := h.origins(t, b)
 		from.releases[0].version, from.releases[1].version = "v1.37.1", "v1.37.3"
 		var said lines
-		if _, _, err := ensureIn(t.Context(), t.TempDir(), from, said.add); err != nil {
+		if _, _, err := ensureAssetsIn(t.Context(), t.TempDir(), from, said.add); err != nil {
 			t.Fatal(err)
 		}
 		if b.builds.Load() != 0 {
@@ -202,7 +202,7 @@ func TestReleasesAreDownloaded(t *testing.T) {
 		var group sync.WaitGroup
 		for range 8 {
 			group.Go(func() {
-				if _, _, err := ensureIn(t.Context(), root, from, discard); err != nil {
+				if _, _, err := ensureAssetsIn(t.Context(), root, from, discard); err != nil {
 					t.Error(err)
 				}
 			})
@@ -277,7 +277,7 @@ func TestReleasesThatCannotBeHadAreBuilt(t *testing.T) {
 			tc.change(t, h, &from)
 			var said lines
 			begin := time.Now()
-			assets, spent, err := ensureIn(t.Context(), t.TempDir(), from, said.add)
+			assets, spent, err := ensureAssetsIn(t.Context(), t.TempDir(), from, said.add)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -322,7 +322,7 @@ func TestReleasesThatCannotBeHadAreBuilt(t *testing.T) {
 			fmt.Fprintf(conn, "HTTP/1.1 404 \x1b]0;forged\a\x1b[2J%s\r\nContent-Length: 0\r\n\r\n", strings.Repeat("x", 10_000))
 		}
 		var said lines
-		if _, _, err := ensureIn(t.Context(), t.TempDir(), from, said.add); err != nil {
+		if _, _, err := ensureAssetsIn(t.Context(), t.TempDir(), from, said.add); err != nil {
 			t.Fatal(err)
 		}
 		line := said.with(t, "cannot download etcd v1: 127.0.0.1:")
@@ -339,7 +339,7 @@ func TestReleasesThatCannotBeHadAreBuilt(t *testing.T) {
 			cancel()
 			<-r.Context().Done()
 		}
-		if _, _, err := ensureIn(ctx, root, from, discard); !errors.Is(err, context.Canceled) || b.builds.Load() != 0 {
+		if _, _, err := ensureAssetsIn(ctx, root, from, discard); !errors.Is(err, context.Canceled) || b.builds.Load() != 0 {
 			t.Errorf("got %v and %d builds", err, b.builds.Load())
 		}
 		if left, err := filepath.Glob(filepath.Join(root, "v1*", "*")); err != nil || len(left) > 0 {
@@ -352,7 +352,7 @@ func TestReleasesThatCannotBeHadAreBuilt(t *testing.T) {
 		b := &fakeBuilder{during: func() error { return errors.New("disk full") }}
 		from := h.origins(t, b)
 		delete(h.files, "/server.tar.gz")
-		if _, _, err := ensureIn(t.Context(), root, from, discard); err == nil || !strings.Contains(err.Error(), "disk full") {
+		if _, _, err := ensureAssetsIn(t.Context(), root, from, discard); err == nil || !strings.Contains(err.Error(), "disk full") {
 			t.Errorf("got %v, want disk full", err)
 		}
 		if left, err := filepath.Glob(filepath.Join(root, "v1*", "*")); err != nil || len(left) > 0 {

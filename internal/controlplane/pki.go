@@ -47,11 +47,11 @@ type authority struct {
 
 // newAuthority makes a certificate authority.
 func newAuthority(name string, now time.Time) (*authority, error) {
-	key, keyPEM, err := newKey()
+	key, keyPEM, err := newCertificateKey()
 	if err != nil {
 		return nil, err
 	}
-	template, err := newTemplate(pkix.Name{CommonName: name}, now, authorityValidity)
+	template, err := newCertificateTemplate(pkix.Name{CommonName: name}, now, authorityValidity)
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +118,11 @@ func (a *authority) serverAt(addresses []net.IP, name string, names ...string) (
 }
 
 func (a *authority) issue(subject pkix.Name, names []string, addresses []net.IP, usages ...x509.ExtKeyUsage) (keyPair, error) {
-	key, keyPEM, err := newKey()
+	key, keyPEM, err := newCertificateKey()
 	if err != nil {
 		return keyPair{}, err
 	}
-	template, err := newTemplate(subject, a.now, leafValidity)
+	template, err := newCertificateTemplate(subject, a.now, leafValidity)
 	if err != nil {
 		return keyPair{}, err
 	}
@@ -135,19 +135,19 @@ func (a *authority) issue(subject pkix.Name, names []string, addresses []net.IP,
 	return keyPair{cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key: keyPEM}, nil
 }
 
-// signingKey reads the key that signs ServiceAccount tokens from path, or makes it there.
-func signingKey(path string) error {
+// issueSigningKey reads the key that signs ServiceAccount tokens from path, or makes it there.
+func issueSigningKey(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	_, keyPEM, err := newKey()
+	_, keyPEM, err := newCertificateKey()
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, keyPEM, 0o600)
 }
 
-func newKey() (*ecdsa.PrivateKey, []byte, error) {
+func newCertificateKey() (*ecdsa.PrivateKey, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("generate key: %w", err)
@@ -159,7 +159,7 @@ func newKey() (*ecdsa.PrivateKey, []byte, error) {
 	return key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), nil
 }
 
-func newTemplate(subject pkix.Name, now time.Time, validity time.Duration) (*x509.Certificate, error) {
+func newCertificateTemplate(subject pkix.Name, now time.Time, validity time.Duration) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, fmt.Errorf("choose serial number: %w", err)

@@ -10,7 +10,7 @@ import (
 
 // prepare makes everything the processes need before the first of them starts: folder, ports, keys, kubeconfigs.
 func (c *ControlPlane) prepare(now time.Time) error {
-	if err := c.takeFolder(); err != nil {
+	if err := c.prepareFolder(); err != nil {
 		return err
 	}
 	for _, port := range []*int{&c.ports.etcd, &c.ports.peer, &c.ports.api, &c.ports.manager} {
@@ -25,14 +25,14 @@ func (c *ControlPlane) prepare(now time.Time) error {
 		*port = got
 		c.release = append(c.release, release)
 	}
-	if err := c.issueEtcd(now); err != nil {
+	if err := c.prepareEtcdPKI(now); err != nil {
 		return err
 	}
-	return c.issueCluster(now)
+	return c.prepareClusterPKI(now)
 }
 
-// takeFolder makes the folder and locks it, so that two control planes never share one.
-func (c *ControlPlane) takeFolder() error {
+// prepareFolder makes the folder and locks it, so that two control planes never share one.
+func (c *ControlPlane) prepareFolder() error {
 	dir := c.options.Dir
 	if dir == "" {
 		tmp, err := os.MkdirTemp("", "controlplane-")
@@ -57,9 +57,9 @@ func (c *ControlPlane) takeFolder() error {
 	return nil
 }
 
-// issueEtcd gives etcd and its client an authority of their own, as real clusters do: a client certificate of the API server
+// prepareEtcdPKI gives etcd and its client an authority of their own, as real clusters do: a client certificate of the API server
 // must not open the database.
-func (c *ControlPlane) issueEtcd(now time.Time) error {
+func (c *ControlPlane) prepareEtcdPKI(now time.Time) error {
 	ca, err := newAuthority("etcd-ca", now)
 	if err != nil {
 		return err
@@ -81,12 +81,12 @@ func (c *ControlPlane) issueEtcd(now time.Time) error {
 	if c.files.etcdClientCert, c.files.etcdClientKey, err = client.write(c.files.dir, "etcd-client"); err != nil {
 		return err
 	}
-	c.etcdProbe, err = newProbe(loopback(c.ports.etcd)+"/health", ca, client)
+	c.etcdProbe, err = newComponentProbe(componentURL(c.ports.etcd)+"/health", ca, client)
 	return err
 }
 
-// issueCluster makes what the API server and its clients show each other. CA and token key outlive a stop if the folder does.
-func (c *ControlPlane) issueCluster(now time.Time) error {
+// prepareClusterPKI makes what the API server and its clients show each other. CA and token key outlive a stop if the folder does.
+func (c *ControlPlane) prepareClusterPKI(now time.Time) error {
 	dir := c.files.dir
 	ca, err := loadAuthority(dir, "ca", now)
 	if err != nil {
@@ -94,7 +94,7 @@ func (c *ControlPlane) issueCluster(now time.Time) error {
 	}
 	c.ca, c.files.clusterCA = ca, filepath.Join(dir, "ca.crt")
 	c.files.tokenKey = filepath.Join(dir, "serviceaccount.key")
-	if err := signingKey(c.files.tokenKey); err != nil {
+	if err := issueSigningKey(c.files.tokenKey); err != nil {
 		return err
 	}
 	serving, err := ca.serverAt(c.options.Addresses, "kube-apiserver", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
@@ -121,15 +121,15 @@ func (c *ControlPlane) issueCluster(now time.Time) error {
 	if err := WriteKubeconfig(c.files.adminKubeconfig, c.admin); err != nil {
 		return err
 	}
-	if c.apiProbe, err = newProbe(c.APIServerURL()+"/readyz", ca, admin); err != nil {
+	if c.apiProbe, err = newComponentProbe(c.APIServerURL()+"/readyz", ca, admin); err != nil {
 		return err
 	}
 	// Two steps of the API server wait for a second before they begin and have nothing to do with an administrator.
 	early := c.APIServerURL() + "/readyz?exclude=poststarthook/rbac/bootstrap-roles" +
 		"&exclude=poststarthook/scheduling/bootstrap-system-priority-classes"
-	if c.apiEarlyProbe, err = newProbe(early, ca, admin); err != nil {
+	if c.apiEarlyProbe, err = newComponentProbe(early, ca, admin); err != nil {
 		return err
 	}
-	c.managerProbe, err = newProbe(loopback(c.ports.manager)+"/healthz", ca, admin)
+	c.managerProbe, err = newComponentProbe(componentURL(c.ports.manager)+"/healthz", ca, admin)
 	return err
 }

@@ -44,7 +44,7 @@ type recipe struct {
 
 // findRecipe reads the tools module hack/controlplane beside the go.mod that governs the working directory.
 func findRecipe(ctx context.Context) (recipe, error) {
-	out, err := goCommand(ctx, "", "env", "GOMOD")
+	out, err := recipeGoCommand(ctx, "", "env", "GOMOD")
 	if err != nil {
 		return recipe{}, err
 	}
@@ -59,11 +59,11 @@ func readRecipe(ctx context.Context, module string) (recipe, error) {
 	if _, err := os.Stat(filepath.Join(module, "go.mod")); err != nil {
 		return recipe{}, fmt.Errorf("tools module: %w", err)
 	}
-	goVersion, err := goCommand(ctx, module, "env", "GOVERSION")
+	goVersion, err := recipeGoCommand(ctx, module, "env", "GOVERSION")
 	if err != nil {
 		return recipe{}, err
 	}
-	gomod, err := goCommand(ctx, module, "mod", "edit", "-json")
+	gomod, err := recipeGoCommand(ctx, module, "mod", "edit", "-json")
 	if err != nil {
 		return recipe{}, err
 	}
@@ -132,8 +132,8 @@ func (r recipe) buildEnv() []string {
 
 func (r recipe) build(ctx context.Context, dir string, names []string, progress func(string)) error {
 	start := time.Now()
-	progress(fmt.Sprintf("building %s with %s; the first time takes minutes", withVersions(names, r.version), r.goVersion))
-	var out buildOutput
+	progress(fmt.Sprintf("building %s with %s; the first time takes minutes", binariesWithVersions(names, r.version), r.goVersion))
+	var out recipeOutput
 	cmd := exec.Command("go", r.buildArgs(dir, names)...)
 	cmd.Dir = r.module
 	cmd.Env = append(os.Environ(), r.buildEnv()...)
@@ -166,18 +166,18 @@ func (r recipe) build(ctx context.Context, dir string, names []string, progress 
 	}
 }
 
-// buildOutput follows what `go build -v` prints: a line for each module it downloads and each package it compiles.
-type buildOutput struct {
+// recipeOutput follows what `go build -v` prints: a line for each module it downloads and each package it compiles.
+type recipeOutput struct {
 	mu                   sync.Mutex
 	partial              []byte
 	last                 []string
 	downloaded, compiled int
 }
 
-var _ io.Writer = (*buildOutput)(nil)
+var _ io.Writer = (*recipeOutput)(nil)
 
 // Write counts the whole lines in b and keeps the last ones for an error message.
-func (o *buildOutput) Write(b []byte) (int, error) {
+func (o *recipeOutput) Write(b []byte) (int, error) {
 	const keep = 30
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -202,7 +202,7 @@ func (o *buildOutput) Write(b []byte) (int, error) {
 	}
 }
 
-func (o *buildOutput) summary() string {
+func (o *recipeOutput) summary() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.compiled == 0 {
@@ -211,14 +211,14 @@ func (o *buildOutput) summary() string {
 	return fmt.Sprintf("%d packages compiled", o.compiled)
 }
 
-func (o *buildOutput) tail() string {
+func (o *recipeOutput) tail() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return strings.Join(append(o.last, string(o.partial)), "\n")
 }
 
-// goCommand runs a short go command in dir ("" for the working directory) and returns what it prints.
-func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) {
+// recipeGoCommand runs a short go command in dir ("" for the working directory) and returns what it prints.
+func recipeGoCommand(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off")

@@ -127,11 +127,11 @@ func etcdArchive(platform string) officialRelease {
 	}}
 }
 
-// platform is this machine's, as the table of releases names it.
-func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
+// releasePlatform is this machine's, as the table of releases names it.
+func releasePlatform() string { return runtime.GOOS + "/" + runtime.GOARCH }
 
-// describe names what is downloaded and from where: "etcd v3.7.1 from github.com".
-func describe(releases []officialRelease) string {
+// describeReleases names what is downloaded and from where: "etcd v3.7.1 from github.com".
+func describeReleases(releases []officialRelease) string {
 	parts := make([]string, len(releases))
 	for i, r := range releases {
 		host := ""

@@ -104,7 +104,7 @@ func startServerProcess(program string, ca *receiver.Authority, arguments func(d
 			return nil, err
 		}
 	}
-	_, port, _ := net.SplitHostPort(s.address) // ports.Free joined them
+	_, port, _ := net.SplitHostPort(s.address) // ports.FreeAddress joined them
 	var said strings.Builder
 	s.process = exec.Command(path, arguments(s.dir, endpointListenHost(), port)...)
 	s.process.Stderr = &said

@@ -66,11 +66,11 @@ func New(eventType string, payloadBytes int) *Template {
 func (t *Template) Render(to []byte, m Mark) []byte {
 	at := len(to) + t.mark
 	to = append(to, t.body...)
-	put(to[at:at+runDigits], int64(m.Run))
+	putMark(to[at:at+runDigits], int64(m.Run))
 	to[at+runDigits] = '-'
-	put(to[at+runDigits+1:at+runDigits+1+numberDigits], int64(m.Number))
+	putMark(to[at+runDigits+1:at+runDigits+1+numberDigits], int64(m.Number))
 	to[at+runDigits+1+numberDigits] = '-'
-	put(to[at+markLength-timeDigits:at+markLength], m.Sent.UnixNano())
+	putMark(to[at+markLength-timeDigits:at+markLength], m.Sent.UnixNano())
 	return to
 }
 
@@ -80,15 +80,15 @@ func (t *Template) Payload(m Mark) string {
 	return strings.Replace(published, `","data":`, `","timestamp":"2024-01-15T10:30:00.123Z","data":`, 1)
 }
 
-func put(to []byte, value int64) {
+func putMark(to []byte, value int64) {
 	for i := len(to) - 1; i >= 0; i-- {
 		to[i] = byte('0' + value%10)
 		value /= 10
 	}
 }
 
-// Find reads the mark of a body.
-func Find(body []byte) (Mark, error) {
+// FindMark reads the mark of a body.
+func FindMark(body []byte) (Mark, error) {
 	at := bytes.Index(body, []byte(markMember))
 	if at < 0 || len(body) < at+len(markMember)+markLength {
 		return Mark{}, fmt.Errorf("no mark in a body of %d bytes", len(body))

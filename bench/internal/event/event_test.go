@@ -47,7 +47,7 @@ func TestMarkComesBackFromTheBodyThatTheGatewayBuilds(t *testing.T) {
 	if want := New("context.created", 1<<10).Payload(mark); string(body) != want {
 		t.Errorf("the gateway builds\n%s, not\n%s", body, want)
 	}
-	got, err := Find(body)
+	got, err := FindMark(body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestDataFitsTheSchemaThatIsShipped(t *testing.T) {
 
 func TestBodiesWithoutAMarkAreTold(t *testing.T) {
 	for _, body := range []string{"", `{"event":"x"}`, `{"context_id":"short"}`, `{"context_id":"aaaa-bbbbbbbbbb-ccccccccccccccccccc"}`} {
-		if mark, err := Find([]byte(body)); err == nil {
+		if mark, err := FindMark([]byte(body)); err == nil {
 			t.Errorf("%s: found %+v", body, mark)
 		}
 	}

@@ -22,8 +22,8 @@ import (
 // look costs as much as several events.
 const pollEvery = 50 * time.Millisecond
 
-// generator is one run.
-type generator struct {
+// loadGenerator is one run.
+type loadGenerator struct {
 	spec      Spec
 	client    *fasthttp.HostClient
 	templates []*event.Template
@@ -45,7 +45,7 @@ func Run(ctx context.Context, spec Spec) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &generator{spec: spec, result: Result{Codes: map[int]int{}}}
+	g := &loadGenerator{spec: spec, result: Result{Codes: map[int]int{}}}
 	g.client = &fasthttp.HostClient{
 		Addr: target.Host, MaxConns: spec.Publishers, MaxConnWaitTimeout: answerWithin,
 		MaxIdemponentCallAttempts: 1, // a repeat that we do not see would look like a duplicate
@@ -73,7 +73,7 @@ func Run(ctx context.Context, spec Spec) (*Result, error) {
 }
 
 // flatOut keeps every publisher busy.
-func (g *generator) flatOut(ctx context.Context) {
+func (g *loadGenerator) flatOut(ctx context.Context) {
 	var publishers sync.WaitGroup
 	for range g.spec.Publishers {
 		publishers.Go(func() {
@@ -93,17 +93,17 @@ func (g *generator) flatOut(ctx context.Context) {
 
 // paced sends every event when it is due. Publishers that wait for an answer do
 // not hold up the next event unless all of them do.
-func (g *generator) paced(ctx context.Context, started time.Time) {
+func (g *loadGenerator) paced(ctx context.Context, started time.Time) {
 	var publishers sync.WaitGroup
 	defer publishers.Wait()
-	idle := make(chan *publisher, g.spec.Publishers)
+	idle := make(chan *loadPublisher, g.spec.Publishers)
 	made, late := 0, 0
 	for n := 0; g.spec.Count == 0 || n < g.spec.Count; n++ {
 		due := started.Add(time.Duration(float64(n) / g.spec.Rate * float64(time.Second)))
-		if !pause(ctx, time.Until(due)) {
+		if !pauseGenerator(ctx, time.Until(due)) {
 			break
 		}
-		var p *publisher
+		var p *loadPublisher
 		select {
 		case p = <-idle:
 		default:
@@ -130,15 +130,15 @@ func (g *generator) paced(ctx context.Context, started time.Time) {
 }
 
 // watch closes and opens the gate before the publishers.
-func (g *generator) watch(ctx context.Context) error {
-	arrivals := sink.Client{Base: g.spec.Sink}
+func (g *loadGenerator) watch(ctx context.Context) error {
+	arrivals := sink.ControlClient{Base: g.spec.Sink}
 	totals, err := arrivals.Totals(ctx)
 	if err != nil {
 		return err
 	}
 	before := totals[g.spec.Class].Delivered
 	go func() {
-		for pause(ctx, pollEvery) {
+		for pauseGenerator(ctx, pollEvery) {
 			totals, err := arrivals.Totals(ctx)
 			if err != nil {
 				continue // the next look may see more
@@ -152,7 +152,7 @@ func (g *generator) watch(ctx context.Context) error {
 }
 
 // hold closes or opens the gate.
-func (g *generator) hold(shut bool) {
+func (g *loadGenerator) hold(shut bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -165,7 +165,7 @@ func (g *generator) hold(shut bool) {
 }
 
 // mayPublish waits before the gate; false: the run is over.
-func (g *generator) mayPublish(ctx context.Context) bool {
+func (g *loadGenerator) mayPublish(ctx context.Context) bool {
 	g.mu.Lock()
 	gate := g.gate
 	g.mu.Unlock()
@@ -179,7 +179,7 @@ func (g *generator) mayPublish(ctx context.Context) bool {
 }
 
 // merge adds what one publisher knows.
-func (g *generator) merge(p *publisher) {
+func (g *loadGenerator) merge(p *loadPublisher) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	r := &g.result
@@ -208,8 +208,8 @@ type numbered struct {
 	state  tally.State
 }
 
-// pause reports whether ctx still goes on after d.
-func pause(ctx context.Context, d time.Duration) bool {
+// pauseGenerator reports whether ctx still goes on after d.
+func pauseGenerator(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
 	}

@@ -30,9 +30,9 @@ var (
 	succeededMember = []byte(`"status":"succeeded"`) //nolint:gochecknoglobals // a constant
 )
 
-// publisher sends one event at a time.
-type publisher struct {
-	g        *generator
+// loadPublisher sends one event at a time.
+type loadPublisher struct {
+	g        *loadGenerator
 	request  *fasthttp.Request
 	response *fasthttp.Response
 	body     []byte
@@ -42,8 +42,8 @@ type publisher struct {
 	micros []uint32
 }
 
-func (g *generator) newPublisher() *publisher {
-	p := &publisher{g: g, request: fasthttp.AcquireRequest(), response: fasthttp.AcquireResponse()}
+func (g *loadGenerator) newPublisher() *loadPublisher {
+	p := &loadPublisher{g: g, request: fasthttp.AcquireRequest(), response: fasthttp.AcquireResponse()}
 	p.result.Codes = map[int]int{}
 	p.request.SetRequestURI(g.spec.URL)
 	header := &p.request.Header
@@ -59,14 +59,14 @@ func (g *generator) newPublisher() *publisher {
 }
 
 // done hands over what the publisher knows.
-func (p *publisher) done() {
+func (p *loadPublisher) done() {
 	p.g.merge(p)
 	fasthttp.ReleaseRequest(p.request)
 	fasthttp.ReleaseResponse(p.response)
 }
 
 // publish sends event n, again if that is asked for, until it is accepted.
-func (p *publisher) publish(ctx context.Context, n int) {
+func (p *loadPublisher) publish(ctx context.Context, n int) {
 	if p.g.spec.Keys {
 		p.request.Header.Set("Idempotency-Key", fmt.Sprintf("bench-%04d-%010d", p.g.spec.Run, n))
 	}
@@ -77,7 +77,7 @@ func (p *publisher) publish(ctx context.Context, n int) {
 	// A publisher goes on trying also when the run is over: what it was not
 	// promised it could not leave.
 	for until := sent.Add(p.g.spec.RepeatFor); state < tally.Skipped && time.Now().Before(until); {
-		pause(context.WithoutCancel(ctx), repeatAfter)
+		pauseGenerator(context.WithoutCancel(ctx), repeatAfter)
 		p.result.Repeats++
 		state = p.send()
 	}
@@ -88,7 +88,7 @@ func (p *publisher) publish(ctx context.Context, n int) {
 }
 
 // send makes one request and says what is known after it.
-func (p *publisher) send() tally.State {
+func (p *loadPublisher) send() tally.State {
 	p.request.SetBodyRaw(p.body)
 	if err := p.g.client.DoTimeout(p.request, p.response, answerWithin); err != nil {
 		p.result.Codes[0]++
@@ -113,7 +113,7 @@ func (p *publisher) send() tally.State {
 }
 
 // accepted reads the answer to an event that was accepted.
-func (p *publisher) accepted() tally.State {
+func (p *loadPublisher) accepted() tally.State {
 	answer := p.response.Body()
 	deliveries := bytes.Count(answer, deliveryMember)
 	p.result.Deliveries += deliveries

@@ -27,20 +27,20 @@ type Machine struct {
 
 // ThisMachine describes where we are; what cannot be found out is empty.
 func ThisMachine(ctx context.Context, size string) Machine {
-	commit := output(ctx, "git", "rev-parse", "--short", "HEAD")
-	if output(ctx, "git", "status", "--porcelain") != "" {
+	commit := machineCommandOutput(ctx, "git", "rev-parse", "--short", "HEAD")
+	if machineCommandOutput(ctx, "git", "status", "--porcelain") != "" {
 		commit += " with changes"
 	}
-	loads := strings.Fields(read("/proc/loadavg"))
+	loads := strings.Fields(readMachineFile("/proc/loadavg"))
 	return Machine{
-		CPU: field(read("/proc/cpuinfo"), "model name"), Cores: runtime.NumCPU(),
-		MemoryGB: kilobytes(field(read("/proc/meminfo"), "MemTotal")) >> 20,
-		Kernel:   strings.TrimSpace(read("/proc/sys/kernel/osrelease")), Go: runtime.Version(),
+		CPU: machineField(readMachineFile("/proc/cpuinfo"), "model name"), Cores: runtime.NumCPU(),
+		MemoryGB: machineKilobytes(machineField(readMachineFile("/proc/meminfo"), "MemTotal")) >> 20,
+		Kernel:   strings.TrimSpace(readMachineFile("/proc/sys/kernel/osrelease")), Go: runtime.Version(),
 		Commit: commit, Date: time.Now().UTC().Format("2006-01-02 15:04"), Load: strings.Join(loads[:min(3, len(loads))], " "), Size: size,
 	}
 }
 
-func output(ctx context.Context, name string, args ...string) string {
+func machineCommandOutput(ctx context.Context, name string, args ...string) string {
 	out, err := exec.CommandContext(ctx, name, args...).Output()
 	if err != nil {
 		return ""
@@ -48,7 +48,7 @@ func output(ctx context.Context, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func read(path string) string {
+func readMachineFile(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return ""
@@ -56,8 +56,8 @@ func read(path string) string {
 	return string(text)
 }
 
-// field finds the first "name: value" of a text.
-func field(text, name string) string {
+// machineField finds the first "name: value" of a text.
+func machineField(text, name string) string {
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(line, ":")
 		if strings.TrimSpace(key) == name {
@@ -67,7 +67,7 @@ func field(text, name string) string {
 	return ""
 }
 
-func kilobytes(text string) int {
+func machineKilobytes(text string) int {
 	n, err := strconv.Atoi(strings.TrimSuffix(text, " kB"))
 	if err != nil {
 		return 0

@@ -43,18 +43,18 @@ func (r *Report) Line() ([]byte, error) {
 	return json.Marshal(map[string]any{"scenarios": byName, "machine": r.Machine, "reached": r.Reached()})
 }
 
-// columns are the figures of the table; the others follow below it.
-func columns() []string {
+// reportColumns are the figures of the table; the others follow below it.
+func reportColumns() []string {
 	return []string{DeliveriesPerS, CPUPerDelivery, P50, P99, APIWrites, Missing, Duplicates}
 }
 
 // Print writes the table, the other figures and the verdicts.
 func (r *Report) Print(to io.Writer) {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "scenario\t%s\tseconds\t\n", strings.Join(columns(), "\t"))
+	fmt.Fprintf(table, "scenario\t%s\tseconds\t\n", strings.Join(reportColumns(), "\t"))
 	for _, s := range r.Scenarios {
 		cells := []string{s.Name}
-		for _, name := range columns() {
+		for _, name := range reportColumns() {
 			cell := "–"
 			if value, ok := s.Figures[name]; ok {
 				cell = Number(value)

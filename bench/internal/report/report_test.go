@@ -119,13 +119,13 @@ func TestNumberKeepsFourDigits(t *testing.T) {
 
 func TestFieldFindsTheFirst(t *testing.T) {
 	text := "MemTotal:       24576000 kB\nmodel name\t: A CPU\nmodel name\t: another\n"
-	if got := field(text, "model name"); got != "A CPU" {
+	if got := machineField(text, "model name"); got != "A CPU" {
 		t.Errorf("got %q", got)
 	}
-	if got := kilobytes(field(text, "MemTotal")); got != 24576000 {
+	if got := machineKilobytes(machineField(text, "MemTotal")); got != 24576000 {
 		t.Errorf("got %d", got)
 	}
-	if got := kilobytes(field(text, "Nothing")); got != 0 {
+	if got := machineKilobytes(machineField(text, "Nothing")); got != 0 {
 		t.Errorf("got %d", got)
 	}
 }

@@ -113,7 +113,7 @@ func (s *Scenario) print(to io.Writer) {
 	}
 	var rest []string
 	for _, name := range slices.Sorted(maps.Keys(s.Figures)) {
-		if !slices.Contains(columns(), name) {
+		if !slices.Contains(reportColumns(), name) {
 			rest = append(rest, name+" "+Number(s.Figures[name]))
 		}
 	}

@@ -27,16 +27,16 @@ type Totals struct {
 func (s *Sink) control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
-	mux.HandleFunc("GET /totals", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.totals()) })
+	mux.HandleFunc("GET /totals", func(w http.ResponseWriter, _ *http.Request) { answerControl(w, s.totals()) })
 	mux.HandleFunc("GET /counts", func(w http.ResponseWriter, r *http.Request) {
 		run, err := strconv.Atoi(r.URL.Query().Get("run"))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		answer(w, s.counts(run))
+		answerControl(w, s.counts(run))
 	})
-	mux.HandleFunc("GET /latencies", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.latencies(false)) })
+	mux.HandleFunc("GET /latencies", func(w http.ResponseWriter, _ *http.Request) { answerControl(w, s.latencies(false)) })
 	mux.HandleFunc("POST /latencies/reset", func(http.ResponseWriter, *http.Request) { s.latencies(true) })
 	mux.HandleFunc("PUT /classes/{name}", func(w http.ResponseWriter, r *http.Request) {
 		var a Answer
@@ -51,7 +51,7 @@ func (s *Sink) control() http.Handler {
 	return mux
 }
 
-func answer(w http.ResponseWriter, value any) {
+func answerControl(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(value) // a client that has gone hears nothing
 }

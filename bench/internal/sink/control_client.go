@@ -13,37 +13,37 @@ import (
 	"bbmcp.quietstack.com/webhooks/bench/internal/stats"
 )
 
-// Client steers a Sink from another process.
-type Client struct {
+// ControlClient steers a Sink from another process.
+type ControlClient struct {
 	// Base is the URL of the control API.
 	Base string
 }
 
 // Ready fails while the Sink does not answer.
-func (c Client) Ready(ctx context.Context) error { return c.get(ctx, "/ready", nil) }
+func (c ControlClient) Ready(ctx context.Context) error { return c.get(ctx, "/ready", nil) }
 
 // Totals returns what has come so far, by class.
-func (c Client) Totals(ctx context.Context) (all map[string]Totals, err error) {
+func (c ControlClient) Totals(ctx context.Context) (all map[string]Totals, err error) {
 	return all, c.get(ctx, "/totals", &all)
 }
 
 // Counts returns, by path, how often each event of a run came.
-func (c Client) Counts(ctx context.Context, run int) (all map[string][]byte, err error) {
+func (c ControlClient) Counts(ctx context.Context, run int) (all map[string][]byte, err error) {
 	return all, c.get(ctx, fmt.Sprintf("/counts?run=%d", run), &all)
 }
 
 // Latencies returns, by class, the times since the last reset.
-func (c Client) Latencies(ctx context.Context) (all map[string]stats.Latency, err error) {
+func (c ControlClient) Latencies(ctx context.Context) (all map[string]stats.Latency, err error) {
 	return all, c.get(ctx, "/latencies", &all)
 }
 
 // ResetLatencies forgets the times so far.
-func (c Client) ResetLatencies(ctx context.Context) error {
+func (c ControlClient) ResetLatencies(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/latencies/reset", nil, nil)
 }
 
 // Answer sets how a class answers from now on.
-func (c Client) Answer(ctx context.Context, class string, a Answer) error {
+func (c ControlClient) Answer(ctx context.Context, class string, a Answer) error {
 	body, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -51,11 +51,11 @@ func (c Client) Answer(ctx context.Context, class string, a Answer) error {
 	return c.call(ctx, http.MethodPut, "/classes/"+class, body, nil)
 }
 
-func (c Client) get(ctx context.Context, path string, into any) error {
+func (c ControlClient) get(ctx context.Context, path string, into any) error {
 	return c.call(ctx, http.MethodGet, path, nil, into)
 }
 
-func (c Client) call(ctx context.Context, method, path string, body []byte, into any) error {
+func (c ControlClient) call(ctx context.Context, method, path string, body []byte, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, c.Base+path, bytes.NewReader(body))

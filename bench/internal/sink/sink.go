@@ -37,20 +37,20 @@ type Options struct {
 // it counts is kept for each path.
 type Sink struct {
 	mu      sync.RWMutex
-	lanes   map[string]*lane
-	classes map[string]*class
+	lanes   map[string]*sinkLane
+	classes map[string]*sinkClass
 }
 
-// lane is what came to one path.
-type lane struct {
-	class *class
+// sinkLane is what came to one path.
+type sinkLane struct {
+	class *sinkClass
 
 	mu   sync.Mutex
 	runs map[int][]byte // 2xx answered, by number of the event
 }
 
-// class is what paths with the same beginning share.
-type class struct {
+// sinkClass is what paths with the same beginning share.
+type sinkClass struct {
 	answer    atomic.Pointer[Answer]
 	delivered atomic.Int64 // unique and answered with 2xx, of all runs but 0
 	posts     atomic.Int64
@@ -67,7 +67,7 @@ type Answer struct {
 
 // New makes a Sink that answers 200 at once.
 func New() *Sink {
-	return &Sink{lanes: map[string]*lane{}, classes: map[string]*class{}}
+	return &Sink{lanes: map[string]*sinkLane{}, classes: map[string]*sinkClass{}}
 }
 
 // Run serves until ctx ends.
@@ -78,7 +78,7 @@ func (s *Sink) Run(ctx context.Context, options Options) error {
 		return fmt.Errorf("address of the endpoints: %w", err)
 	}
 	for i := range options.Addresses {
-		hosts = append(hosts, net.JoinHostPort(Address(i), port))
+		hosts = append(hosts, net.JoinHostPort(LoopbackAddress(i), port))
 	}
 	server := &fasthttp.Server{
 		Handler: s.receive, NoDefaultServerHeader: true, NoDefaultDate: true, MaxRequestBodySize: maxBody,
@@ -103,8 +103,8 @@ func (s *Sink) Run(ctx context.Context, options Options) error {
 	}
 }
 
-// Address is the i-th of the further addresses, from 0.
-func Address(i int) string { return fmt.Sprintf("127.1.0.%d", i+1) }
+// LoopbackAddress is the i-th of the further addresses, from 0.
+func LoopbackAddress(i int) string { return fmt.Sprintf("127.1.0.%d", i+1) }
 
 func (s *Sink) receive(ctx *fasthttp.RequestCtx) {
 	now := time.Now()
@@ -115,7 +115,7 @@ func (s *Sink) receive(ctx *fasthttp.RequestCtx) {
 		time.Sleep(answer.Delay)
 	}
 	ctx.SetStatusCode(answer.Status)
-	mark, err := event.Find(ctx.PostBody())
+	mark, err := event.FindMark(ctx.PostBody())
 	if err != nil {
 		ctx.SetStatusCode(http.StatusBadRequest)
 		return
@@ -124,7 +124,7 @@ func (s *Sink) receive(ctx *fasthttp.RequestCtx) {
 }
 
 // lane finds or makes what belongs to a path.
-func (s *Sink) lane(path []byte) *lane {
+func (s *Sink) lane(path []byte) *sinkLane {
 	s.mu.RLock()
 	l := s.lanes[string(path)]
 	s.mu.RUnlock()
@@ -136,27 +136,27 @@ func (s *Sink) lane(path []byte) *lane {
 	if l := s.lanes[string(path)]; l != nil {
 		return l
 	}
-	l = &lane{class: s.classLocked(classOf(string(path))), runs: map[int][]byte{}}
+	l = &sinkLane{class: s.classLocked(sinkClassOf(string(path))), runs: map[int][]byte{}}
 	s.lanes[string(path)] = l
 	return l
 }
 
-func (s *Sink) classLocked(name string) *class {
+func (s *Sink) classLocked(name string) *sinkClass {
 	c := s.classes[name]
 	if c == nil {
-		c = &class{}
+		c = &sinkClass{}
 		c.answer.Store(&Answer{Status: http.StatusOK})
 		s.classes[name] = c
 	}
 	return c
 }
 
-func classOf(path string) string {
+func sinkClassOf(path string) string {
 	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	return name
 }
 
-func (l *lane) count(mark event.Mark, now time.Time, status int) {
+func (l *sinkLane) count(mark event.Mark, now time.Time, status int) {
 	if status >= http.StatusMultipleChoices {
 		return
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // start runs a sink on free ports until the test ends.
-func start(t *testing.T) (hooks string, client sink.Client) {
+func start(t *testing.T) (hooks string, client sink.ControlClient) {
 	t.Helper()
 	free := func() string {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -36,7 +36,7 @@ func start(t *testing.T) (hooks string, client sink.Client) {
 			t.Error(err)
 		}
 	})
-	client = sink.Client{Base: "http://" + options.Control}
+	client = sink.ControlClient{Base: "http://" + options.Control}
 	deadline := time.Now().Add(5 * time.Second)
 	for client.Ready(t.Context()) != nil {
 		if time.Now().After(deadline) {

@@ -19,13 +19,13 @@ func main() {
 	root := cli.Root()
 	root.InitDefaultCompletionCmd()
 	fmt.Print("<!-- Generated from internal/cli by make generate. Do not edit. -->\n\n# bbmcp\n")
-	contents(os.Stdout, root)
-	describe(os.Stdout, root)
+	writeCommandContents(os.Stdout, root)
+	describeCommand(os.Stdout, root)
 }
 
-// documented are the commands to describe: not help, and not what cobra adds to
+// documentedCommands are the commands to describe: not help, and not what cobra adds to
 // complete commands.
-func documented(command *cobra.Command) []*cobra.Command {
+func documentedCommands(command *cobra.Command) []*cobra.Command {
 	var all []*cobra.Command
 	for _, sub := range command.Commands() {
 		if sub.IsAvailableCommand() && sub.Name() != "help" {
@@ -35,11 +35,11 @@ func documented(command *cobra.Command) []*cobra.Command {
 	return all
 }
 
-func contents(w io.Writer, root *cobra.Command) {
+func writeCommandContents(w io.Writer, root *cobra.Command) {
 	fmt.Fprint(w, "\n| command | |\n| --- | --- |\n")
 	var row func(*cobra.Command)
 	row = func(command *cobra.Command) {
-		subs := documented(command)
+		subs := documentedCommands(command)
 		if command.Name() == "completion" {
 			subs = nil
 		}
@@ -47,18 +47,18 @@ func contents(w io.Writer, root *cobra.Command) {
 			row(sub)
 		}
 		if len(subs) == 0 {
-			fmt.Fprintf(w, "| [`%s`](#%s) | %s |\n", command.CommandPath(), anchor(command), command.Short)
+			fmt.Fprintf(w, "| [`%s`](#%s) | %s |\n", command.CommandPath(), commandAnchor(command), command.Short)
 		}
 	}
 	row(root)
 }
 
-// anchor is how GitHub names a heading.
-func anchor(command *cobra.Command) string {
+// commandAnchor is how GitHub names a heading.
+func commandAnchor(command *cobra.Command) string {
 	return strings.ReplaceAll(command.CommandPath(), " ", "-")
 }
 
-func describe(w io.Writer, command *cobra.Command) {
+func describeCommand(w io.Writer, command *cobra.Command) {
 	if command.HasParent() {
 		fmt.Fprintf(w, "\n## %s\n", command.CommandPath())
 	}
@@ -66,30 +66,30 @@ func describe(w io.Writer, command *cobra.Command) {
 	if long == "" {
 		long = command.Short + "."
 	}
-	fmt.Fprintf(w, "\n```text\n%s\n```\n", trimLines(long))
-	if command.Runnable() && command.HasParent() && !hasCommands(command) {
+	fmt.Fprintf(w, "\n```text\n%s\n```\n", trimHelpLines(long))
+	if command.Runnable() && command.HasParent() && !hasDocumentedCommands(command) {
 		fmt.Fprintf(w, "\n```sh\n%s\n```\n", command.UseLine())
 	}
 	if command.Example != "" {
-		fmt.Fprintf(w, "\nExamples:\n\n```sh\n%s\n```\n", trimLines(outdent(command.Example)))
+		fmt.Fprintf(w, "\nExamples:\n\n```sh\n%s\n```\n", trimHelpLines(outdentExample(command.Example)))
 	}
 	flags := command.NonInheritedFlags()
 	if command.HasParent() {
 		flags = command.LocalNonPersistentFlags()
 		flags.AddFlagSet(command.PersistentFlags())
 	}
-	printFlags(w, flags)
+	printCommandFlags(w, flags)
 	if command.Name() == "completion" {
 		return // one page is enough for four shells
 	}
-	for _, sub := range documented(command) {
-		describe(w, sub)
+	for _, sub := range documentedCommands(command) {
+		describeCommand(w, sub)
 	}
 }
 
-func hasCommands(command *cobra.Command) bool { return len(documented(command)) > 0 }
+func hasDocumentedCommands(command *cobra.Command) bool { return len(documentedCommands(command)) > 0 }
 
-func printFlags(w io.Writer, flags *pflag.FlagSet) {
+func printCommandFlags(w io.Writer, flags *pflag.FlagSet) {
 	shown := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.VisitAll(func(flag *pflag.Flag) {
 		if flag.Name != "help" && flag.Name != "version" {
@@ -97,16 +97,16 @@ func printFlags(w io.Writer, flags *pflag.FlagSet) {
 		}
 	})
 	if shown.HasAvailableFlags() {
-		fmt.Fprintf(w, "\n```text\n%s\n```\n", trimLines(shown.FlagUsages()))
+		fmt.Fprintf(w, "\n```text\n%s\n```\n", trimHelpLines(shown.FlagUsages()))
 	}
 }
 
-func outdent(text string) string {
+func outdentExample(text string) string {
 	return strings.TrimPrefix(strings.ReplaceAll(text, "\n  ", "\n"), "  ")
 }
 
-// trimLines removes white space at the ends of lines and of the text.
-func trimLines(text string) string {
+// trimHelpLines removes white space at the ends of lines and of the text.
+func trimHelpLines(text string) string {
 	lines := strings.Split(strings.Trim(text, "\n"), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], " \t")

@@ -25,15 +25,15 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	if err := printMetricsReference(); err != nil {
 		fmt.Fprintln(os.Stderr, "metrics:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func printMetricsReference() error {
 	fmt.Print("<!-- Generated from source by make generate. Do not edit. -->\n\n# Metrics\n")
-	manager := &recorder{}
+	manager := &metricsReference{}
 	controllers.NewMetrics(manager)
 	httpserver.NewMetrics(manager)
 	authn.NewMetrics(manager)
@@ -45,7 +45,7 @@ func run() error {
 	}
 	fmt.Print("\nThe manager also serves those of controller-runtime, client-go and the Go runtime:\n" +
 		"`controller_runtime_*`, `workqueue_*`, `rest_client_*`, `leader_election_*`, `go_*`, `process_*`.\n")
-	rest := &recorder{}
+	rest := &metricsReference{}
 	gateway.NewMetrics(rest)
 	httpserver.NewMetrics(rest)
 	authn.NewMetrics(rest)
@@ -55,7 +55,7 @@ func run() error {
 	if err := rest.print("Gateway"); err != nil {
 		return err
 	}
-	sidecar := &recorder{}
+	sidecar := &metricsReference{}
 	httpserver.NewMetrics(sidecar)
 	_, err := dispatcher.NewSender(dispatcher.SenderOptions{Policy: netguard.New(netguard.Options{}), Registerer: sidecar})
 	if err != nil {
@@ -64,28 +64,28 @@ func run() error {
 	return sidecar.print("Dispatcher")
 }
 
-// recorder is a registry that only remembers.
-type recorder struct{ collectors []prometheus.Collector }
+// metricsReference is a registry that only remembers.
+type metricsReference struct{ collectors []prometheus.Collector }
 
 // Register implements prometheus.Registerer.
-func (r *recorder) Register(c prometheus.Collector) error {
+func (r *metricsReference) Register(c prometheus.Collector) error {
 	r.collectors = append(r.collectors, c)
 	return nil
 }
 
 // MustRegister implements prometheus.Registerer.
-func (r *recorder) MustRegister(all ...prometheus.Collector) {
+func (r *metricsReference) MustRegister(all ...prometheus.Collector) {
 	r.collectors = append(r.collectors, all...)
 }
 
 // Unregister implements prometheus.Registerer.
-func (r *recorder) Unregister(prometheus.Collector) bool { return false }
+func (r *metricsReference) Unregister(prometheus.Collector) bool { return false }
 
-func (r *recorder) print(process string) error {
+func (r *metricsReference) print(process string) error {
 	var rows []string
 	for _, collector := range r.collectors {
-		for _, desc := range describe(collector) {
-			row, err := row(desc, kind(collector))
+		for _, desc := range describeMetrics(collector) {
+			row, err := metricRow(desc, metricKind(collector))
 			if err != nil {
 				return err
 			}
@@ -97,7 +97,7 @@ func (r *recorder) print(process string) error {
 	return nil
 }
 
-func describe(collector prometheus.Collector) []*prometheus.Desc {
+func describeMetrics(collector prometheus.Collector) []*prometheus.Desc {
 	descs := make(chan *prometheus.Desc)
 	go func() {
 		defer close(descs)
@@ -110,7 +110,7 @@ func describe(collector prometheus.Collector) []*prometheus.Desc {
 	return all
 }
 
-func kind(collector prometheus.Collector) string {
+func metricKind(collector prometheus.Collector) string {
 	switch collector.(type) {
 	case prometheus.Gauge: // it has all methods of a Counter
 		return "gauge"
@@ -123,8 +123,8 @@ func kind(collector prometheus.Collector) string {
 	}
 }
 
-// row reads what a Desc tells only as text.
-func row(desc *prometheus.Desc, kind string) (string, error) {
+// metricRow reads what a Desc tells only as text.
+func metricRow(desc *prometheus.Desc, kind string) (string, error) {
 	parts := regexp.MustCompile(`^Desc\{fqName: "(.*?)", help: "(.*?)", unit: ".*?", constLabels: \{\}, variableLabels: \{(.*?)\}\}$`).FindStringSubmatch(desc.String())
 	if parts == nil {
 		return "", fmt.Errorf("cannot read %s", desc)

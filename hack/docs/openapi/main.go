@@ -16,13 +16,13 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	if err := writeOpenAPIReference(); err != nil {
 		fmt.Fprintln(os.Stderr, "openapi:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func writeOpenAPIReference() error {
 	markdown := flag.Bool("markdown", false, "print Markdown")
 	flag.Parse()
 	document := gateway.NewAPI(http.NewServeMux(), &gateway.Gateway{}).OpenAPI()

@@ -27,22 +27,22 @@ func writeMarkdown(w io.Writer, document *huma.OpenAPI) {
 		}
 	}
 	slices.SortFunc(operations, func(a, b *huma.Operation) int {
-		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(rank(a.Method), rank(b.Method)))
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(operationRank(a.Method), operationRank(b.Method)))
 	})
 	for _, operation := range operations {
-		writeOperation(w, operation)
+		writeMarkdownOperation(w, operation)
 	}
 	schemas := document.Components.Schemas.Map()
 	for _, name := range slices.Sorted(maps.Keys(schemas)) {
-		writeSchema(w, name, schemas[name])
+		writeMarkdownSchema(w, name, schemas[name])
 	}
 }
 
-func rank(method string) int {
+func operationRank(method string) int {
 	return slices.Index([]string{"GET", "POST", "PUT", "PATCH", "DELETE"}, method)
 }
 
-func writeOperation(w io.Writer, operation *huma.Operation) {
+func writeMarkdownOperation(w io.Writer, operation *huma.Operation) {
 	fmt.Fprintf(w, "\n## %s `%s`\n\n%s.", operation.Method, operation.Path, operation.Summary)
 	if operation.Description != "" {
 		fmt.Fprintf(w, " %s", operation.Description)
@@ -51,13 +51,13 @@ func writeOperation(w io.Writer, operation *huma.Operation) {
 	if len(operation.Parameters) > 0 {
 		fmt.Fprint(w, "\n| parameter | in | type | meaning |\n| --- | --- | --- | --- |\n")
 		for _, p := range operation.Parameters {
-			fmt.Fprintf(w, "| `%s` | %s | %s | %s |\n", p.Name, p.In, typeOf(p.Schema), cell(p.Description+limits(p.Schema)))
+			fmt.Fprintf(w, "| `%s` | %s | %s | %s |\n", p.Name, p.In, markdownType(p.Schema), markdownCell(p.Description+markdownLimits(p.Schema)))
 		}
 	}
 	if operation.RequestBody != nil {
 		fmt.Fprint(w, "\n")
 		for _, contentType := range slices.Sorted(maps.Keys(operation.RequestBody.Content)) {
-			fmt.Fprintf(w, "Body: %s (`%s`). ", typeOf(operation.RequestBody.Content[contentType].Schema), contentType)
+			fmt.Fprintf(w, "Body: %s (`%s`). ", markdownType(operation.RequestBody.Content[contentType].Schema), contentType)
 		}
 		fmt.Fprint(w, "\n")
 	}
@@ -69,7 +69,7 @@ func writeOperation(w io.Writer, operation *huma.Operation) {
 		answer := operation.Responses[status]
 		fmt.Fprintf(w, "Answers %s", status)
 		for _, contentType := range slices.Sorted(maps.Keys(answer.Content)) {
-			fmt.Fprintf(w, " with %s", typeOf(answer.Content[contentType].Schema))
+			fmt.Fprintf(w, " with %s", markdownType(answer.Content[contentType].Schema))
 		}
 		if names := slices.Sorted(maps.Keys(answer.Headers)); len(names) > 0 {
 			fmt.Fprintf(w, "; headers `%s`", strings.Join(names, "`, `"))
@@ -78,7 +78,7 @@ func writeOperation(w io.Writer, operation *huma.Operation) {
 	}
 }
 
-func writeSchema(w io.Writer, name string, schema *huma.Schema) {
+func writeMarkdownSchema(w io.Writer, name string, schema *huma.Schema) {
 	if schema.Type != huma.TypeObject {
 		return
 	}
@@ -89,12 +89,12 @@ func writeSchema(w io.Writer, name string, schema *huma.Schema) {
 		if !slices.Contains(schema.Required, member) {
 			optional = ", optional"
 		}
-		fmt.Fprintf(w, "| `%s` | %s%s | %s |\n", member, typeOf(property), optional, cell(property.Description+limits(property)))
+		fmt.Fprintf(w, "| `%s` | %s%s | %s |\n", member, markdownType(property), optional, markdownCell(property.Description+markdownLimits(property)))
 	}
 }
 
-// typeOf names the type of a value, with a link to what is described below.
-func typeOf(schema *huma.Schema) string {
+// markdownType names the type of a value, with a link to what is described below.
+func markdownType(schema *huma.Schema) string {
 	switch {
 	case schema == nil:
 		return "anything"
@@ -104,11 +104,11 @@ func typeOf(schema *huma.Schema) string {
 	case len(schema.AnyOf) > 0:
 		var each []string
 		for _, one := range schema.AnyOf {
-			each = append(each, typeOf(one))
+			each = append(each, markdownType(one))
 		}
 		return strings.Join(each, " or ")
 	case schema.Type == huma.TypeArray:
-		return "list of " + typeOf(schema.Items)
+		return "list of " + markdownType(schema.Items)
 	case schema.Type == "":
 		return "anything"
 	}
@@ -122,8 +122,8 @@ func typeOf(schema *huma.Schema) string {
 	return name
 }
 
-// limits says what a value is bound to.
-func limits(schema *huma.Schema) string {
+// markdownLimits says what a value is bound to.
+func markdownLimits(schema *huma.Schema) string {
 	var all []string
 	if len(schema.Enum) > 0 {
 		var values []string
@@ -157,4 +157,4 @@ func limits(schema *huma.Schema) string {
 	return " (" + strings.Join(all, "; ") + ")"
 }
 
-func cell(text string) string { return strings.ReplaceAll(strings.TrimSpace(text), "|", "\\|") }
+func markdownCell(text string) string { return strings.ReplaceAll(strings.TrimSpace(text), "|", "\\|") }

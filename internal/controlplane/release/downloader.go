@@ -122,7 +122,7 @@ func (d *Downloader) get(ctx context.Context, client *http.Client, address strin
 		if !errors.Is(err, errRedirect) {
 			err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
 		}
-		return nil, fmt.Errorf("%s: %w", hostOf(r), err)
+		return nil, fmt.Errorf("%s: %w", downloaderHost(r), err)
 	}
 	if response.StatusCode != http.StatusOK {
 		response.Body.Close()
@@ -131,8 +131,8 @@ func (d *Downloader) get(ctx context.Context, client *http.Client, address strin
 	return response, nil
 }
 
-// hostOf names the host of a request, and the proxy that is between.
-func hostOf(r *http.Request) string {
+// downloaderHost names the host of a request, and the proxy that is between.
+func downloaderHost(r *http.Request) string {
 	if proxy, err := http.ProxyFromEnvironment(r); err == nil && proxy != nil {
 		return fmt.Sprintf("%s through the proxy %s", r.URL.Host, proxy.Host)
 	}
@@ -146,7 +146,7 @@ func (d *Downloader) receive(ctx context.Context, f File, response *http.Respons
 		return 0, err
 	}
 	if response.ContentLength > f.MaxSize {
-		return 0, fmt.Errorf("%s are more than the %s that are allowed", MiB(response.ContentLength), MiB(f.MaxSize))
+		return 0, fmt.Errorf("%s are more than the %s that are allowed", FormatMiB(response.ContentLength), FormatMiB(f.MaxSize))
 	}
 	body := &meter{
 		body: response.Body, hash: h, watchdog: w, limit: f.MaxSize, total: response.ContentLength,
@@ -163,7 +163,7 @@ func (d *Downloader) receive(ctx context.Context, f File, response *http.Respons
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return body.done, fmt.Errorf("after %s: %w", MiB(body.done), err)
+		return body.done, fmt.Errorf("after %s: %w", FormatMiB(body.done), err)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != f.Digest {
 		return body.done, fmt.Errorf("%w: its %s is %.16s…, not %.16s…", ErrDigest, algorithm, got, f.Digest)

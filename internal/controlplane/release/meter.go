@@ -40,7 +40,7 @@ func (m *meter) Read(b []byte) (int, error) {
 	m.watchdog.pause()
 	m.done += int64(n)
 	if m.done > m.limit {
-		m.err = fmt.Errorf("more than the %s that are allowed", MiB(m.limit))
+		m.err = fmt.Errorf("more than the %s that are allowed", FormatMiB(m.limit))
 		return 0, m.err
 	}
 	m.hash.Write(b[:n])
@@ -56,5 +56,5 @@ func (m *meter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// MiB writes a number of bytes for people.
-func MiB(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+// FormatMiB writes a number of bytes for people.
+func FormatMiB(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }

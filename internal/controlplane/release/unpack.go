@@ -23,7 +23,7 @@ func (f File) unpack(content io.Reader, staged *staging) error {
 	if err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
-	archive := tar.NewReader(&bounded{from: unzipped, left: f.MaxUnpacked})
+	archive := tar.NewReader(&boundedReader{from: unzipped, left: f.MaxUnpacked})
 	missing, left := slices.Clone(f.Binaries), f.MaxUnpacked
 	for len(missing) > 0 {
 		header, err := archive.Next()
@@ -57,13 +57,13 @@ func (f File) unpack(content io.Reader, staged *staging) error {
 
 var errUnbounded = errors.New("it holds more than is allowed")
 
-// bounded reads at most so many bytes, and then fails: io.LimitReader would feign an end.
-type bounded struct {
+// boundedReader reads at most so many bytes, and then fails: io.LimitReader would feign an end.
+type boundedReader struct {
 	from io.Reader
 	left int64
 }
 
-func (b *bounded) Read(to []byte) (int, error) {
+func (b *boundedReader) Read(to []byte) (int, error) {
 	if b.left <= 0 {
 		return 0, errUnbounded
 	}
