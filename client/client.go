@@ -4,6 +4,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -124,4 +125,11 @@ func parseBase(raw string) (*url.URL, error) {
 	base.Path = strings.TrimRight(base.Path, "/")
 	base.RawPath = ""
 	return base, nil
+}
+
+// OpenAPI returns the API's description (OpenAPI 3.1). No token is sent.
+func (c *Client) OpenAPI(ctx context.Context) (json.RawMessage, error) {
+	var document json.RawMessage
+	_, err := c.do(ctx, call{method: http.MethodGet, path: "/openapi.json", anonymous: true, repeatable: true}, &document)
+	return document, err
 }

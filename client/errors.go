@@ -3,8 +3,10 @@
 package client
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -49,4 +51,24 @@ func StatusOf(err error) int {
 		return e.Status
 	}
 	return 0
+}
+
+// refusal turns an answer that is not 2xx into an error.
+func refusal(call call, answer *http.Response, body []byte) *Error {
+	e := &Error{
+		Method: call.method, Path: call.path, Status: answer.StatusCode,
+		RetryAfter: retryAfter(answer.Header.Get("Retry-After"), time.Now()),
+	}
+	media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	if media == "application/problem+json" && json.Unmarshal(body, &e.Problem) == nil {
+		return e
+	}
+	e.Problem = rest.Problem{Type: "about:blank", Title: http.StatusText(e.Status), Status: e.Status}
+	if location, err := answer.Location(); err == nil && e.Status >= 300 && e.Status <= 399 {
+		e.Problem.Detail = fmt.Sprintf("the server redirects to %s://%s, where the token was not sent: set the base URL to where the API is",
+			location.Scheme, location.Host)
+		return e
+	}
+	e.Problem.Detail = "the answer carries no problem document, so it may not come from the API: look at the base URL and what is in front of it"
+	return e
 }

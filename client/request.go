@@ -14,9 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
-
-	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
 const (
@@ -133,26 +130,6 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
 	return request, nil
-}
-
-// refusal turns an answer that is not 2xx into an error.
-func refusal(call call, answer *http.Response, body []byte) *Error {
-	e := &Error{
-		Method: call.method, Path: call.path, Status: answer.StatusCode,
-		RetryAfter: retryAfter(answer.Header.Get("Retry-After"), time.Now()),
-	}
-	media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
-	if media == "application/problem+json" && json.Unmarshal(body, &e.Problem) == nil {
-		return e
-	}
-	e.Problem = rest.Problem{Type: "about:blank", Title: http.StatusText(e.Status), Status: e.Status}
-	if location, err := answer.Location(); err == nil && e.Status >= 300 && e.Status <= 399 {
-		e.Problem.Detail = fmt.Sprintf("the server redirects to %s://%s, where the token was not sent: set the base URL to where the API is",
-			location.Scheme, location.Host)
-		return e
-	}
-	e.Problem.Detail = "the answer carries no problem document, so it may not come from the API: look at the base URL and what is in front of it"
-	return e
 }
 
 func isJSON(header http.Header) bool {

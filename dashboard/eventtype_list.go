@@ -60,3 +60,20 @@ func (v *visit) showEventTypes() error {
 	}
 	return v.show("event-types", layout{Title: "Event types", Nav: "event-types", Body: view})
 }
+
+// listPublishable lists event types that the caller may publish, at most as many as given.
+func (v *visit) listPublishable(most int) (types []rest.EventType) {
+	list, err := v.listEventTypes()
+	if err != nil {
+		return nil
+	}
+	for _, eventType := range list.Data {
+		if len(types) == most {
+			break
+		}
+		if v.may("publish", "eventtypes", eventType.Type) {
+			types = append(types, eventType)
+		}
+	}
+	return types
+}

@@ -80,3 +80,15 @@ func limitJSON(text []byte, room *int) jsonPart {
 	*room -= len(begin)
 	return jsonPart{Text: begin, Left: left}
 }
+
+// jsonError says in which line a text stops being valid JSON.
+func jsonError(text string) string {
+	var value json.RawMessage
+	err := json.Unmarshal([]byte(text), &value)
+	var at int64
+	if syntax, ok := err.(*json.SyntaxError); ok { //nolint:errorlint // as package json returns it
+		at = syntax.Offset
+	}
+	line := 1 + strings.Count(text[:min(int(at), len(text))], "\n")
+	return "The data must be one JSON object. In line " + formatCount(line) + ": " + err.Error() + "."
+}

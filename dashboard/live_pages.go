@@ -166,3 +166,8 @@ func (v *visit) requireTopicRight(topic Topic) error {
 	}
 	return nil
 }
+
+// livePath is the path of the stream for a topic.
+func (v *visit) livePath(topic Topic) string {
+	return fmt.Sprintf("%s/live?webhook=%s&delivery=%s", v.basePath(), topic.Webhook, topic.Delivery)
+}

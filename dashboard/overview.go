@@ -6,8 +6,6 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
-
-	"bbmcp.quietstack.com/webhooks/api/rest"
 )
 
 const (
@@ -77,11 +75,6 @@ func (v *visit) showOverview() error {
 	}
 	view.Well = len(view.Attention) == 0 && len(view.Full) == 0 && view.CountPart < nearLimit && view.BytesPart < nearLimit
 	return v.show("overview", layout{Title: "Overview", Nav: "overview", Live: v.livePath(Topic{}), Body: view})
-}
-
-// needsAttention reports whether a person should look at a webhook.
-func (r webhookRow) needsAttention() bool {
-	return r.State == rest.WebhookFailing || r.State == rest.WebhookDisabled || r.Health.Problem != "" || r.Health.Skipped || r.Suspended && r.Health.Waiting > 0
 }
 
 // sortByUrgency orders by state, disabled webhooks first, then by the latest failure.

@@ -7,14 +7,10 @@ import (
 	"compress/gzip"
 	"embed"
 	"errors"
-	"fmt"
 	"html/template"
 	"net/http"
 	"strings"
 	"time"
-
-	"bbmcp.quietstack.com/webhooks/api/rest"
-	"bbmcp.quietstack.com/webhooks/client"
 )
 
 //go:embed templates/*.html
@@ -105,17 +101,6 @@ func (d *Dashboard) renderFor(w http.ResponseWriter, request *http.Request, stat
 	_, _ = w.Write(page.Bytes())
 }
 
-// redirect sends the browser to a page of the namespace after an action; done selects the
-// notice.
-func (v *visit) redirect(path, done string) error {
-	to := v.basePath() + path
-	if done != "" {
-		to += "?done=" + done
-	}
-	http.Redirect(v.w, v.request, to, http.StatusSeeOther)
-	return nil
-}
-
 // notices are the messages of pages after an action. The query of a page only selects one,
 // so that no link can put text into a page.
 var notices = map[string]string{ //nolint:gochecknoglobals // never changed
@@ -127,114 +112,6 @@ var notices = map[string]string{ //nolint:gochecknoglobals // never changed
 	"tested":    "The test event is on its way. This page shows what comes of it.",
 	"sent":      "The test event is on its way. You may not see deliveries here; ask the endpoint's owner whether it arrived.",
 	"retried":   "One attempt is being made now. This page shows what comes of it.",
-}
-
-// pageError is an error as a page shows it: the fault and the remedy.
-type pageError struct {
-	Status    int
-	Title     string
-	Detail    string
-	Advice    string
-	Fields    []rest.ProblemField
-	RequestID string
-}
-
-// Error implements error.
-func (t *pageError) Error() string { return t.Title + ": " + t.Detail }
-
-// fieldDetail is the detail of a field's error; "": the field is valid.
-func (t *pageError) fieldDetail(name string) string {
-	if t == nil {
-		return ""
-	}
-	for _, field := range t.Fields {
-		if field.Field == name || strings.HasPrefix(field.Field, name+"[") {
-			return field.Detail
-		}
-	}
-	return ""
-}
-
-func pageNotFound() *pageError {
-	return &pageError{Status: http.StatusNotFound, Title: "There is no such page", Advice: "Begin again at the overview."}
-}
-
-func refusedOrigin() *pageError {
-	return &pageError{
-		Status: http.StatusForbidden, Title: "Refused: another site sent this",
-		Detail: "What changes something is taken from pages of this dashboard only. Nothing was done.",
-		Advice: "If you did want it, open the dashboard and do it there.",
-	}
-}
-
-// problemError is an error of the backend that callers may see.
-type problemError interface {
-	error
-	Document() rest.Problem
-}
-
-// newPageError makes an error of the backend or the REST API fit for a page.
-func newPageError(err error) *pageError {
-	if t, ok := errors.AsType[*pageError](err); ok {
-		return t
-	}
-	if e, ok := errors.AsType[*client.Error](err); ok {
-		return pageErrorFromProblem(e.Problem, e.Status)
-	}
-	if known, ok := errors.AsType[problemError](err); ok {
-		document := known.Document()
-		return pageErrorFromProblem(document, document.Status)
-	}
-	return &pageError{
-		Status: http.StatusInternalServerError, Title: "Something is wrong with the dashboard",
-		Advice: "Try again. If it stays, show the request id below to whoever runs it.",
-	}
-}
-
-func pageErrorFromProblem(p rest.Problem, status int) *pageError {
-	t := &pageError{Status: status, Title: p.Title, Detail: toSentence(p.Detail), Fields: p.Errors, RequestID: p.RequestID}
-	switch status {
-	case http.StatusUnauthorized:
-		t.Title, t.Advice = "You are signed out", "Sign in with a new token."
-	case http.StatusForbidden:
-		t.Title, t.Advice = "You may not do this", "Ask whoever runs the namespace for that role, then try again; it takes effect within 10 seconds."
-	case http.StatusNotFound:
-		t.Title, t.Advice = "It is not here", "It may have been deleted, by somebody or because it was old, or be in another namespace. Go back to the list."
-	case http.StatusConflict:
-		t.Title, t.Advice = "It cannot be done as things are", ""
-	case http.StatusPreconditionFailed:
-		t.Title, t.Advice = "Somebody else was faster", "Nothing was saved. Look at what it is now, and make your change again."
-	case http.StatusUnprocessableEntity, http.StatusBadRequest:
-		t.Title = "Something in this is wrong"
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		t.Title, t.Advice = "Not possible at the moment", "Wait a few seconds and reload this page."
-	}
-	return t
-}
-
-// showError shows an error in place of a page.
-func (d *Dashboard) showError(w http.ResponseWriter, request *http.Request, s *session, err error) {
-	t := newPageError(err)
-	if t.RequestID == "" {
-		t.RequestID = w.Header().Get("X-Request-Id")
-	}
-	if t.Status == http.StatusUnauthorized && s != nil && !s.fromProxy {
-		setTokenCookie(w, request, "")
-		form := signInForm{To: Root, Error: t}
-		if request.Method == http.MethodGet {
-			form.To = safeReturnPath(request.URL.RequestURI())
-		}
-		d.renderSignIn(w, request, t.Status, form)
-		return
-	}
-	l := layout{Title: t.Title, Body: t}
-	if s != nil {
-		l.Caller, l.Namespace, l.ByProxy = s.caller, s.namespace, s.fromProxy
-		if s.namespace != "" && s.caller.Name != "" {
-			l.Base = namespacePath(s.namespace)
-		}
-	}
-	d.render(w, t.Status, "error", l)
 }
 
 // showHome goes to the namespace that was asked for, or to the caller's own.
@@ -250,19 +127,52 @@ func (v *visit) showHome() error {
 	return nil
 }
 
-// toSentence begins with a capital and ends with a full stop.
-func toSentence(text string) string {
-	if text == "" {
-		return ""
+// servePage authenticates the caller, and serves the page or an error.
+func (d *Dashboard) servePage(operation string, serve func(*visit) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, request *http.Request) {
+		d.backend.NoteOperation(request.Context(), operation)
+		token, byProxy := requestToken(request)
+		if token == "" {
+			d.requestSignIn(w, request)
+			return
+		}
+		s := &session{
+			token: token, namespace: request.PathValue("namespace"), fromProxy: byProxy,
+			requestID: w.Header().Get("X-Request-Id"), remote: request.RemoteAddr,
+		}
+		ctx, caller, err := d.backend.Authenticate(request.Context(), token)
+		if err != nil {
+			d.showError(w, request, s, err)
+			return
+		}
+		s.caller = caller
+		if request.Method == http.MethodPost { // after authentication: the form counts against the caller's quota
+			if err := readForm(request); err != nil {
+				d.showError(w, request, s, err)
+				return
+			}
+		}
+		api, err := d.restClient(s)
+		if err != nil {
+			d.showError(w, request, s, err)
+			return
+		}
+		request = request.WithContext(ctx)
+		if err := serve(&visit{session: s, d: d, w: w, request: request, api: api}); err != nil {
+			d.showError(w, request, s, err)
+		}
 	}
-	text = strings.ToUpper(text[:1]) + text[1:]
-	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
-		text += "."
-	}
-	return text
 }
 
-// livePath is the path of the stream for a topic.
-func (v *visit) livePath(topic Topic) string {
-	return fmt.Sprintf("%s/live?webhook=%s&delivery=%s", v.basePath(), topic.Webhook, topic.Delivery)
+// readForm parses a posted form. PostFormValue would treat a form that did not arrive as
+// an empty one.
+func readForm(request *http.Request) error {
+	err := request.ParseForm()
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &pageError{Status: http.StatusRequestEntityTooLarge, Title: "That is too much", Advice: "Send less at a time."}
+	}
+	if _, ok := errors.AsType[problemError](err); ok || err == nil {
+		return err
+	}
+	return &pageError{Status: http.StatusBadRequest, Title: "The form cannot be read", Advice: "Open the page again and repeat what you did."}
 }

@@ -3,7 +3,6 @@
 package dashboard
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -42,19 +41,6 @@ func (d *Dashboard) protect(next http.Handler) http.Handler {
 	})
 }
 
-// readForm parses a posted form. PostFormValue would treat a form that did not arrive as
-// an empty one.
-func readForm(request *http.Request) error {
-	err := request.ParseForm()
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &pageError{Status: http.StatusRequestEntityTooLarge, Title: "That is too much", Advice: "Send less at a time."}
-	}
-	if _, ok := errors.AsType[problemError](err); ok || err == nil {
-		return err
-	}
-	return &pageError{Status: http.StatusBadRequest, Title: "The form cannot be read", Advice: "Open the page again and repeat what you did."}
-}
-
 // isLoopback reports whether a request came without TLS from a browser on the
 // machine that it was sent to, as in a demo or through kubectl port-forward.
 // Then, and only then, the cookie may go without Secure: it crosses no network,
@@ -77,4 +63,9 @@ func isLoopback(request *http.Request) bool {
 	}
 	address, err := netip.ParseAddr(host)
 	return err == nil && address.IsLoopback()
+}
+
+// isEncrypted reports whether a request cannot be read on the network.
+func (d *Dashboard) isEncrypted(request *http.Request) bool {
+	return d.isSecure(request) || isLoopback(request)
 }

@@ -28,11 +28,6 @@ func (d *Dashboard) renderSignIn(w http.ResponseWriter, request *http.Request, s
 	d.render(w, status, "sign-in", layout{Title: "Sign in", Body: form})
 }
 
-// isEncrypted reports whether a request cannot be read on the network.
-func (d *Dashboard) isEncrypted(request *http.Request) bool {
-	return d.isSecure(request) || isLoopback(request)
-}
-
 // showSignIn shows the sign-in form. A browser also arrives here after it was given the
 // cookie; if it has not kept it, the form says why.
 func (d *Dashboard) showSignIn(w http.ResponseWriter, request *http.Request) {
@@ -111,4 +106,19 @@ func safeReturnPath(target string) string {
 		return Root // browsers resolve "..", and %2e%2e
 	}
 	return (&url.URL{Path: parsed.Path, RawPath: parsed.RawPath, RawQuery: parsed.RawQuery}).String()
+}
+
+// requestSignIn shows the sign-in form in place of the page. A browser that follows a link
+// from another site withholds the cookie, which is SameSite=Strict: it is sent to the same
+// page again, from this site.
+func (d *Dashboard) requestSignIn(w http.ResponseWriter, request *http.Request) {
+	if request.Method == http.MethodGet && request.Header.Get("Sec-Fetch-Site") == "cross-site" && request.Header.Get("Sec-Fetch-Mode") == "navigate" {
+		d.render(w, http.StatusOK, "bounce", layout{Title: "One moment"})
+		return
+	}
+	to := Root
+	if request.Method == http.MethodGet {
+		to = request.URL.RequestURI()
+	}
+	d.renderSignIn(w, request, http.StatusUnauthorized, signInForm{To: to})
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 	"unicode"
 
-	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
@@ -265,21 +264,21 @@ func percentage(part, whole int) int {
 	return min(99, max(1, (part*100+whole/2)/whole))
 }
 
-// webhookState is the state to show: suspended before the status, because the owner has to
-// know that first, and failing as soon as the endpoint is unhealthy.
-func webhookState(w rest.Webhook) string {
-	if w.Suspended && w.Status != rest.WebhookDisabled {
-		return "suspended"
-	}
-	if healthy := w.EndpointHealth.Healthy; w.Status == rest.WebhookActive && healthy != nil && !*healthy {
-		return rest.WebhookFailing
-	}
-	return w.Status
-}
-
 // truncate returns the beginning of a text of at most this many bytes, and how many bytes
 // are left.
 func truncate(full string, limit int) (beginning string, left int) {
 	beginning = text.Truncate(full, limit)
 	return beginning, len(full) - len(beginning)
+}
+
+// toSentence begins with a capital and ends with a full stop.
+func toSentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	text = strings.ToUpper(text[:1]) + text[1:]
+	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
+		text += "."
+	}
+	return text
 }

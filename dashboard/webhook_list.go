@@ -147,3 +147,20 @@ func (r webhookRow) matchesSearch(search string) bool {
 	texts := append([]string{r.Name, r.URL, r.WebhookID, textFrom(r.Description)}, r.Events...)
 	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(strings.ToLower(text), search) })
 }
+
+// needsAttention reports whether a person should look at a webhook.
+func (r webhookRow) needsAttention() bool {
+	return r.State == rest.WebhookFailing || r.State == rest.WebhookDisabled || r.Health.Problem != "" || r.Health.Skipped || r.Suspended && r.Health.Waiting > 0
+}
+
+// webhookState is the state to show: suspended before the status, because the owner has to
+// know that first, and failing as soon as the endpoint is unhealthy.
+func webhookState(w rest.Webhook) string {
+	if w.Suspended && w.Status != rest.WebhookDisabled {
+		return "suspended"
+	}
+	if healthy := w.EndpointHealth.Healthy; w.Status == rest.WebhookActive && healthy != nil && !*healthy {
+		return rest.WebhookFailing
+	}
+	return w.Status
+}

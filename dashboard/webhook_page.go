@@ -46,26 +46,6 @@ func (v *visit) findRights(name string) webhookRights {
 	}
 }
 
-// secretName is the name of the Secret that the controller makes for a webhook.
-func (v *visit) secretName(webhook string) string { return webhook + "-signing" }
-
-// listPublishable lists event types that the caller may publish, at most as many as given.
-func (v *visit) listPublishable(most int) (types []rest.EventType) {
-	list, err := v.listEventTypes()
-	if err != nil {
-		return nil
-	}
-	for _, eventType := range list.Data {
-		if len(types) == most {
-			break
-		}
-		if v.may("publish", "eventtypes", eventType.Type) {
-			types = append(types, eventType)
-		}
-	}
-	return types
-}
-
 func (v *visit) showWebhook() error {
 	webhook, err := v.api.GetWebhook(v.ctx(), v.id())
 	if err != nil {

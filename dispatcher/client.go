@@ -118,13 +118,6 @@ func result(encoded []byte, err error) (Result, error) {
 	return got, nil
 }
 
-// notSent is the result of a request that cannot be an attempt.
-func notSent(err error) Result {
-	result := Result{StartedAt: time.Now()}
-	result.fail(invalidRequest(err))
-	return result
-}
-
 // CheckURL asks whether the dispatcher would use this URL as an endpoint, as
 // far as that can be said without a name lookup. It returns nil, a *URLError,
 // or an error that wraps ErrUnavailable.

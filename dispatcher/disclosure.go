@@ -40,8 +40,9 @@ func (s *Sender) disclose(rawURL string, addresses []netip.Addr, result Result, 
 	}
 	host := hostOf(rawURL)
 	_, isAddress := netguard.ParseLiteral(host)
+	dns, isDNS := errors.AsType[*net.DNSError](cause)
 	switch {
-	case isAddress || len(addresses) == 0 && !isNotFound(cause):
+	case isAddress || len(addresses) == 0 && !(isDNS && dns.IsNotFound):
 		return result // refused as it is written, or the name servers failed
 	case result.Reason != ReasonAddressForbidden && result.Reason != ReasonNameNotResolved:
 		return result
@@ -67,11 +68,6 @@ func withhold(result Result, disclosed failure) Result {
 func isForbiddenAddress(addresses []netip.Addr, cause error) bool {
 	refusal, ok := errors.AsType[*netguard.Refusal](cause)
 	return ok && slices.Contains(addresses, refusal.Addr)
-}
-
-func isNotFound(cause error) bool {
-	dns, ok := errors.AsType[*net.DNSError](cause)
-	return ok && dns.IsNotFound
 }
 
 func hostOf(rawURL string) string {

@@ -3,8 +3,6 @@
 package dispatcher
 
 import (
-	"errors"
-	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -20,50 +18,6 @@ const (
 	HeaderAttempt  = "X-BBMCP-Attempt"
 	HeaderTest     = "X-BBMCP-Test"
 )
-
-// maxHeaderValue bounds what callers put into headers, in bytes.
-const maxHeaderValue = 256
-
-var (
-	errTimeout  = fmt.Errorf("the timeout is not more than 0 and at most %s", MaxTimeout)
-	errAttempt  = errors.New("the attempt number is not at least 1")
-	errPayload  = fmt.Errorf("the payload is empty or larger than %d bytes", MaxPayloadBytes)
-	errDelivery = errors.New("the delivery id is not plain text of 1 to 256 characters")
-	errEvent    = errors.New("the event id is not plain text of 1 to 256 characters")
-	errType     = errors.New("the event type is not plain text of 1 to 256 characters")
-	errTrace    = errors.New("the trace parent is not plain text of up to 256 characters")
-)
-
-// validate checks what callers must get right.
-func validate(r *Request) error {
-	switch {
-	case r.Timeout <= 0 || r.Timeout > MaxTimeout:
-		return errTimeout
-	case r.Attempt < 1:
-		return errAttempt
-	case len(r.Payload) == 0 || len(r.Payload) > MaxPayloadBytes:
-		return errPayload
-	case r.DeliveryID == "" || !isToken(r.DeliveryID):
-		return errDelivery
-	case r.EventID == "" || !isToken(r.EventID):
-		return errEvent
-	case r.EventType == "" || !isToken(r.EventType):
-		return errType
-	case !isToken(r.TraceParent):
-		return errTrace
-	}
-	return nil
-}
-
-// isToken reports whether s is visible ASCII and not too long for a header.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return len(s) <= maxHeaderValue
-}
 
 // authority is what is sent as Host or :authority: without the port of the
 // scheme, and without the colon of an empty one. Frameworks compare the whole with

@@ -3,6 +3,8 @@
 package dispatcher
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -19,6 +21,19 @@ const (
 	MaxMessageBytes = 256
 	// MaxSnippetBytes bounds Result.Snippet.
 	MaxSnippetBytes = 256
+)
+
+// maxHeaderValue bounds what callers put into headers, in bytes.
+const maxHeaderValue = 256
+
+var (
+	errTimeout  = fmt.Errorf("the timeout is not more than 0 and at most %s", MaxTimeout)
+	errAttempt  = errors.New("the attempt number is not at least 1")
+	errPayload  = fmt.Errorf("the payload is empty or larger than %d bytes", MaxPayloadBytes)
+	errDelivery = errors.New("the delivery id is not plain text of 1 to 256 characters")
+	errEvent    = errors.New("the event id is not plain text of 1 to 256 characters")
+	errType     = errors.New("the event type is not plain text of 1 to 256 characters")
+	errTrace    = errors.New("the trace parent is not plain text of up to 256 characters")
 )
 
 // Request is one attempt to be made now.
@@ -61,4 +76,35 @@ type Trace struct {
 	Wanted bool
 	// Namespace and Webhook name the webhook.
 	Namespace, Webhook string
+}
+
+// validate checks what callers must get right.
+func validate(r *Request) error {
+	switch {
+	case r.Timeout <= 0 || r.Timeout > MaxTimeout:
+		return errTimeout
+	case r.Attempt < 1:
+		return errAttempt
+	case len(r.Payload) == 0 || len(r.Payload) > MaxPayloadBytes:
+		return errPayload
+	case r.DeliveryID == "" || !isToken(r.DeliveryID):
+		return errDelivery
+	case r.EventID == "" || !isToken(r.EventID):
+		return errEvent
+	case r.EventType == "" || !isToken(r.EventType):
+		return errType
+	case !isToken(r.TraceParent):
+		return errTrace
+	}
+	return nil
+}
+
+// isToken reports whether s is visible ASCII and not too long for a header.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxHeaderValue
 }

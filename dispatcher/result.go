@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/internal/endpoint"
+	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // Result is what came of one attempt.
@@ -58,4 +59,16 @@ func (r Result) Evidence() endpoint.Result {
 		Succeeded: r.Succeeded(), Answered: r.StatusCode != 0 && !timedOut, TimedOut: timedOut, Gone: r.Reason == ReasonGone,
 		RetryAfter: r.RetryAfter,
 	}
+}
+
+// fail notes a failure, or success for the zero failure.
+func (r *Result) fail(f failure) {
+	r.Reason, r.Message = f.reason, text.Truncate(f.message, MaxMessageBytes)
+}
+
+// notSent is the result of a request that cannot be an attempt.
+func notSent(err error) Result {
+	result := Result{StartedAt: time.Now()}
+	result.fail(invalidRequest(err))
+	return result
 }

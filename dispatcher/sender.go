@@ -4,7 +4,6 @@ package dispatcher
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"log/slog"
@@ -17,7 +16,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
 	"bbmcp.quietstack.com/webhooks/dispatcher/transport"
 	"bbmcp.quietstack.com/webhooks/internal/retry"
-	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
 // SenderOptions configure a Sender.
@@ -164,28 +162,6 @@ func (s *Sender) recordAnswer(answer *transport.Answer, shown bool, result *Resu
 		location = answer.Location
 	}
 	result.fail(classifyStatus(answer.StatusCode, result.RetryAfter, location))
-}
-
-// fail notes a failure, or success for the zero failure.
-func (r *Result) fail(f failure) {
-	r.Reason, r.Message = f.reason, text.Truncate(f.message, MaxMessageBytes)
-}
-
-// cause prefers the attempt's own timeout to what the transport made of it.
-func cause(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return err
-}
-
-// unverifiedExpiry returns when a certificate that did not pass expires.
-func unverifiedExpiry(err error) time.Time {
-	invalid, ok := errors.AsType[*tls.CertificateVerificationError](err)
-	if !ok || len(invalid.UnverifiedCertificates) == 0 {
-		return time.Time{}
-	}
-	return invalid.UnverifiedCertificates[0].NotAfter
 }
 
 func (s *Sender) log(level slog.Level, request *Request, result *Result, cause error) {

@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
-	"bbmcp.quietstack.com/webhooks/gateway/auth"
 )
 
 // NewAPI registers every operation of the REST API. With a zero Gateway the OpenAPI
@@ -98,32 +96,6 @@ func allowMoreMembers(document *huma.OpenAPI) {
 	}
 }
 
-// authenticateRequest is the middleware that authenticates the caller, refuses ambiguous
-// requests, and answers 503 while the indexes are stale.
-func (a *access) authenticateRequest(ctx huma.Context, next func(huma.Context)) {
-	request, w := humago.Unwrap(ctx)
-	requestInfoOf(request.Context()).operation = ctx.Operation().OperationID
-	refuse := func(p *problem) {
-		logProblem(request.Context(), p)
-		p.write(w, p.RequestID)
-	}
-	token, err := auth.BearerToken(request.Header)
-	if err != nil {
-		refuse(problemFromError(err))
-		return
-	}
-	asCaller, _, err := a.authenticate(ctx.Context(), token)
-	if err != nil {
-		refuse(problemFromError(err))
-		return
-	}
-	if p := refuseAmbiguous(request); p != nil {
-		refuse(p)
-		return
-	}
-	next(huma.WithContext(ctx, asCaller))
-}
-
 // jsonFormat reads strictly (a repeated member or invalid UTF-8 is an error) and writes <
 // > & unescaped.
 var jsonFormat = huma.Format{ //nolint:gochecknoglobals // never changed
@@ -133,11 +105,4 @@ var jsonFormat = huma.Format{ //nolint:gochecknoglobals // never changed
 		return encoder.Encode(value)
 	},
 	Unmarshal: func(data []byte, value any) error { return jsonv2.Unmarshal(data, value) },
-}
-
-// failRequest makes the problem that a handler returns, and notes it for the access log.
-func failRequest(ctx context.Context, err error) error {
-	p := problemFromError(err)
-	logProblem(ctx, p)
-	return p
 }

@@ -5,6 +5,9 @@ package gateway
 import (
 	"context"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
 )
 
@@ -22,4 +25,30 @@ func (a *access) authenticate(ctx context.Context, token string) (context.Contex
 	info.user = caller.Name()
 	info.body.setOwner(caller)
 	return auth.WithCaller(ctx, caller), caller, nil
+}
+
+// authenticateRequest is the middleware that authenticates the caller, refuses ambiguous
+// requests, and answers 503 while the indexes are stale.
+func (a *access) authenticateRequest(ctx huma.Context, next func(huma.Context)) {
+	request, w := humago.Unwrap(ctx)
+	requestInfoOf(request.Context()).operation = ctx.Operation().OperationID
+	refuse := func(p *problem) {
+		logProblem(request.Context(), p)
+		p.write(w, p.RequestID)
+	}
+	token, err := auth.BearerToken(request.Header)
+	if err != nil {
+		refuse(problemFromError(err))
+		return
+	}
+	asCaller, _, err := a.authenticate(ctx.Context(), token)
+	if err != nil {
+		refuse(problemFromError(err))
+		return
+	}
+	if p := refuseAmbiguous(request); p != nil {
+		refuse(p)
+		return
+	}
+	next(huma.WithContext(ctx, asCaller))
 }

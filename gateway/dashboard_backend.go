@@ -16,6 +16,7 @@ import (
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
+	"bbmcp.quietstack.com/webhooks/internal/settings"
 )
 
 // dashboardBackend implements the queries of the dashboard that the REST API lacks. Each
@@ -40,9 +41,6 @@ func newDashboard(g *Gateway, o Options) (*dashboard.Dashboard, error) {
 		Backend: dashboardBackend{handlers: g.handlers, store: g.store, publisher: g.publisher, broadcaster: g.broadcaster, limits: o.Limits, now: o.Now},
 	})
 }
-
-// Document is the problem's REST representation; see package dashboard.
-func (p *problem) Document() rest.Problem { return p.Problem }
 
 // Authenticate implements dashboard.Backend.
 func (p dashboardBackend) Authenticate(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
@@ -129,4 +127,52 @@ func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*
 		shown.Deadline = entry.Created.Add(webhook.Spec.DeliveryDeadline.Duration)
 	}
 	return shown, nil
+}
+
+// Settings implements dashboard.Backend.
+func (p dashboardBackend) Settings(ctx context.Context, namespace, id string) (*dashboard.Settings, error) {
+	_, webhook, err := p.reader.findReadableWebhook(ctx, &WebhookPath{Scope: Scope{Namespace: namespace}, ID: id})
+	if err != nil {
+		return nil, failRequest(ctx, err)
+	}
+	policy := settings.RetryPolicy(webhook)
+	s := &dashboard.Settings{
+		Delays: policy.Delays, Timeout: policy.Timeout, Jitter: policy.JitterPercent,
+		Deadline: settings.Deadline(webhook), Overlap: settings.Overlap(webhook),
+		Refuse:    webhook.Spec.Overflow == v1alpha1.OverflowRefuse,
+		Succeeded: webhook.Status.DeliveriesSucceeded, Failed: webhook.Status.DeliveriesFailed, Unrecorded: webhook.Status.DeliveriesUnrecorded,
+		Skipped: webhook.Status.DeliveriesSkipped, LastSkipped: presentSeconds(webhook.Status.LastSkippedTime), DeletedEarly: webhook.Status.DeliveriesDeletedEarly,
+	}
+	if signing := webhook.Spec.Signing; signing != nil {
+		s.UserSecret = signing.SecretRef != nil
+	}
+	if signing := webhook.Status.Signing; signing != nil {
+		s.SecretName = signing.SecretName
+		s.OverlapEnd = presentSeconds(signing.OverlapEndTime)
+	}
+	s.HeldUntil = presentSeconds(webhook.Status.RetryAfterTime)
+	for _, c := range webhook.Status.Conditions {
+		s.Conditions = append(s.Conditions, dashboard.Condition{
+			Type: c.Type, Status: string(c.Status), Reason: c.Reason, Message: c.Message, Since: c.LastTransitionTime.UTC(),
+		})
+	}
+	return s, nil
+}
+
+// Backlog implements dashboard.Backend.
+func (p dashboardBackend) Backlog(ctx context.Context, namespace string) (*dashboard.Backlog, error) {
+	if err := p.requireNamespaceRight(ctx, namespace, "list", auth.Deliveries); err != nil {
+		return nil, err
+	}
+	summary := p.store.Deliveries.SummarizeNamespace(namespace, overviewCount)
+	b := &dashboard.Backlog{
+		Count: summary.Unfinished, Bytes: summary.UnfinishedBytes, CountLimit: p.limits.PerNamespace, BytesLimit: p.limits.PerNamespaceBytes,
+	}
+	for _, r := range summary.Oldest {
+		b.Oldest = append(b.Oldest, presentDelivery(r))
+	}
+	for _, r := range summary.Failed {
+		b.Failed = append(b.Failed, presentDelivery(r))
+	}
+	return b, nil
 }

@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"context"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,59 +70,4 @@ func presentOutcomes(finished []*store.DeliveryEntry) []dashboard.Outcome {
 		outcomes = append(outcomes, dashboard.Outcome{Succeeded: r.State == v1alpha1.DeliverySucceeded, Took: r.LastDuration, Untold: int(r.Unrecorded)})
 	}
 	return outcomes
-}
-
-// Settings implements dashboard.Backend.
-func (p dashboardBackend) Settings(ctx context.Context, namespace, id string) (*dashboard.Settings, error) {
-	_, webhook, err := p.reader.findReadableWebhook(ctx, &WebhookPath{Scope: Scope{Namespace: namespace}, ID: id})
-	if err != nil {
-		return nil, failRequest(ctx, err)
-	}
-	policy := settings.RetryPolicy(webhook)
-	s := &dashboard.Settings{
-		Delays: policy.Delays, Timeout: policy.Timeout, Jitter: policy.JitterPercent,
-		Deadline: settings.Deadline(webhook), Overlap: settings.Overlap(webhook),
-		Refuse:    webhook.Spec.Overflow == v1alpha1.OverflowRefuse,
-		Succeeded: webhook.Status.DeliveriesSucceeded, Failed: webhook.Status.DeliveriesFailed, Unrecorded: webhook.Status.DeliveriesUnrecorded,
-		Skipped: webhook.Status.DeliveriesSkipped, LastSkipped: presentSeconds(webhook.Status.LastSkippedTime), DeletedEarly: webhook.Status.DeliveriesDeletedEarly,
-	}
-	if signing := webhook.Spec.Signing; signing != nil {
-		s.UserSecret = signing.SecretRef != nil
-	}
-	if signing := webhook.Status.Signing; signing != nil {
-		s.SecretName = signing.SecretName
-		s.OverlapEnd = presentSeconds(signing.OverlapEndTime)
-	}
-	s.HeldUntil = presentSeconds(webhook.Status.RetryAfterTime)
-	for _, c := range webhook.Status.Conditions {
-		s.Conditions = append(s.Conditions, dashboard.Condition{
-			Type: c.Type, Status: string(c.Status), Reason: c.Reason, Message: c.Message, Since: c.LastTransitionTime.UTC(),
-		})
-	}
-	return s, nil
-}
-
-func presentSeconds(t *metav1.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	return new(t.UTC())
-}
-
-// Backlog implements dashboard.Backend.
-func (p dashboardBackend) Backlog(ctx context.Context, namespace string) (*dashboard.Backlog, error) {
-	if err := p.requireNamespaceRight(ctx, namespace, "list", auth.Deliveries); err != nil {
-		return nil, err
-	}
-	summary := p.store.Deliveries.SummarizeNamespace(namespace, overviewCount)
-	b := &dashboard.Backlog{
-		Count: summary.Unfinished, Bytes: summary.UnfinishedBytes, CountLimit: p.limits.PerNamespace, BytesLimit: p.limits.PerNamespaceBytes,
-	}
-	for _, r := range summary.Oldest {
-		b.Oldest = append(b.Oldest, presentDelivery(r))
-	}
-	for _, r := range summary.Failed {
-		b.Failed = append(b.Failed, presentDelivery(r))
-	}
-	return b, nil
 }

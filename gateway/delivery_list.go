@@ -10,7 +10,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
@@ -210,18 +209,4 @@ func presentDetail(delivery *v1alpha1.WebhookDelivery, now time.Time) rest.Deliv
 		})
 	}
 	return detail
-}
-
-func presentNumber(n *int32) *int {
-	if n == nil {
-		return nil
-	}
-	return new(int(*n))
-}
-
-func presentTime(t *metav1.MicroTime) *time.Time {
-	if t == nil {
-		return nil
-	}
-	return new(t.UTC())
 }

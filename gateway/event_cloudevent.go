@@ -233,3 +233,14 @@ func renameField(err error, fields map[string]string) error {
 	}
 	return &payload.Error{Field: cmp.Or(fields[found.Field], found.Field), Reason: found.Reason, Detail: found.Detail}
 }
+
+// hasAttributes reports whether headers hold attributes of a CloudEvent; the specversion
+// may be missing by mistake.
+func hasAttributes(header http.Header) bool {
+	for _, name := range []string{attributeSpecVersion, attributeID, attributeSource, attributeType} {
+		if len(header.Values(attributePrefix+name)) > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -3,14 +3,11 @@
 package gateway
 
 import (
-	"errors"
-	"net/http"
 	"slices"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
-	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
 // wholeBody is the field of problems that concern the whole body.
@@ -67,60 +64,4 @@ func timestamp(member payload.Member) (*time.Time, error) {
 	}
 	parsed, err := payload.ParseTimestamp(text)
 	return &parsed, err
-}
-
-// applyIdempotencyKey sets the id from the header Idempotency-Key, if there is one.
-func applyIdempotencyKey(p *publish.Event, header http.Header) error {
-	field := "header." + keyHeader
-	refuse := func(detail string) error {
-		return &payload.Error{Field: field, Reason: payload.InvalidEventID, Detail: detail}
-	}
-	values := header.Values(keyHeader)
-	if len(values) == 0 {
-		return nil
-	}
-	if len(values) > 1 {
-		return refuse("is there more than once; send it once")
-	}
-	if err, ok := errors.AsType[*payload.Error](payload.ValidateEventID(values[0])); ok {
-		return refuse(err.Detail)
-	}
-	if p.ID != "" && p.ID != values[0] {
-		return refuse("differs from the id in the body; send one of them, or the same in both")
-	}
-	p.ID = values[0]
-	return nil
-}
-
-// applyTraceParent sets the trace context from the request, if it is valid and the event
-// has none of its own. An invalid one is ignored (W3C Trace Context, section 3.2).
-func applyTraceParent(p *publish.Event, header http.Header) {
-	if values := header.Values("Traceparent"); p.TraceParent == "" && len(values) == 1 && tracing.IsTraceParent(values[0]) {
-		p.TraceParent = values[0]
-	}
-}
-
-// problemFromPayload makes a problem of an error in an event. fieldNames are the
-// publisher's names of fields.
-func problemFromPayload(err error, fieldNames map[string]string) error {
-	found, ok := errors.AsType[*payload.Error](err)
-	if !ok {
-		return err
-	}
-	return payloadProblem(found, fieldNames)
-}
-
-func payloadProblem(found *payload.Error, fieldNames map[string]string) *problem {
-	status := http.StatusUnprocessableEntity
-	switch found.Reason {
-	case payload.InvalidJSON, payload.TrailingData:
-		status = http.StatusBadRequest
-	case payload.TooLarge:
-		status = http.StatusRequestEntityTooLarge
-	}
-	field := found.Field
-	if name, ok := fieldNames[field]; ok {
-		field = name
-	}
-	return newFieldProblem(status, string(found.Reason), field, found.Detail)
 }

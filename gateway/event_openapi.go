@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"net/http"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,15 +15,6 @@ const publishDescription = `Needs the right to ` + "`publish`" + ` the event typ
 With an id (the member id, or the header Idempotency-Key) publishing is idempotent: while a delivery of the event exists, the same id makes no second one. After any error that names an event_id, repeat with that id.
 
 A CloudEvent (1.0) is taken in structured mode, in binary mode (attributes in headers Ce-*, the body is data, application/json) and as a batch of at most 100, which answers for each event. Its event id is ce_ and a hash of source and id, its type the event type, its time the timestamp, its data must be a JSON object; the extension traceparent is kept, all other attributes are dropped.`
-
-func (h *eventHandlers) registerEventPublish(api huma.API) {
-	huma.Register(api, huma.Operation{
-		OperationID: "publish-event", Method: http.MethodPost, Path: "/v1/events", Tags: []string{"Events"},
-		Summary: "Publish an event to every webhook that wants it", Description: publishDescription,
-		DefaultStatus: http.StatusAccepted,
-	}, h.publishEvents)
-	describePublish(api.OpenAPI())
-}
 
 // describePublish documents the bodies of the operation, which its handler reads without
 // huma. It must follow huma.Register, which would validate bodies by this schema.

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"bbmcp.quietstack.com/webhooks/api/rest"
 	"bbmcp.quietstack.com/webhooks/gateway/auth"
 	"bbmcp.quietstack.com/webhooks/gateway/publish"
@@ -120,4 +122,13 @@ func (h *eventHandlers) permitHeader(ctx context.Context, in *PublishRequest, pu
 		return err
 	}
 	return h.requireRight(ctx, publisher, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: event.Type})
+}
+
+func (h *eventHandlers) registerEventPublish(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "publish-event", Method: http.MethodPost, Path: "/v1/events", Tags: []string{"Events"},
+		Summary: "Publish an event to every webhook that wants it", Description: publishDescription,
+		DefaultStatus: http.StatusAccepted,
+	}, h.publishEvents)
+	describePublish(api.OpenAPI())
 }

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -15,6 +16,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/payload"
+	"bbmcp.quietstack.com/webhooks/internal/tracing"
 )
 
 const (
@@ -87,17 +89,6 @@ func (in *PublishRequest) detectFormat() (bodyFormat, error) {
 	}
 }
 
-// hasAttributes reports whether headers hold attributes of a CloudEvent; the specversion
-// may be missing by mistake.
-func hasAttributes(header http.Header) bool {
-	for _, name := range []string{attributeSpecVersion, attributeID, attributeSource, attributeType} {
-		if len(header.Values(attributePrefix+name)) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 func unknownMediaType() error {
 	return wrongMediaType("header.Content-Type",
 		fmt.Sprintf("must be %s, %s or %s, in UTF-8", mediaJSON, mediaCloudEvent, mediaCloudEventBatch))
@@ -143,4 +134,35 @@ func (in *PublishRequest) refuseIdempotencyKey() error {
 		return nil
 	}
 	return &payload.Error{Field: "header." + keyHeader, Reason: payload.InvalidEventID, Detail: "does not go with a CloudEvent: its source and id make the event id; leave the header out"}
+}
+
+// applyIdempotencyKey sets the id from the header Idempotency-Key, if there is one.
+func applyIdempotencyKey(p *publish.Event, header http.Header) error {
+	field := "header." + keyHeader
+	refuse := func(detail string) error {
+		return &payload.Error{Field: field, Reason: payload.InvalidEventID, Detail: detail}
+	}
+	values := header.Values(keyHeader)
+	if len(values) == 0 {
+		return nil
+	}
+	if len(values) > 1 {
+		return refuse("is there more than once; send it once")
+	}
+	if err, ok := errors.AsType[*payload.Error](payload.ValidateEventID(values[0])); ok {
+		return refuse(err.Detail)
+	}
+	if p.ID != "" && p.ID != values[0] {
+		return refuse("differs from the id in the body; send one of them, or the same in both")
+	}
+	p.ID = values[0]
+	return nil
+}
+
+// applyTraceParent sets the trace context from the request, if it is valid and the event
+// has none of its own. An invalid one is ignored (W3C Trace Context, section 3.2).
+func applyTraceParent(p *publish.Event, header http.Header) {
+	if values := header.Values("Traceparent"); p.TraceParent == "" && len(values) == 1 && tracing.IsTraceParent(values[0]) {
+		p.TraceParent = values[0]
+	}
 }

@@ -227,3 +227,9 @@ func serveProbe(check func(context.Context) error) http.HandlerFunc {
 		_, _ = io.WriteString(w, "ok\n")
 	}
 }
+
+// Backlog is the number of unfinished deliveries of all namespaces and the bytes of their payloads, as far as this
+// replica knows.
+func (g *Gateway) Backlog() (deliveries int, bytes int64) {
+	return g.store.Deliveries.CountUnfinished()
+}

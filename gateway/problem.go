@@ -3,20 +3,18 @@
 package gateway
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
-	"bbmcp.quietstack.com/webhooks/gateway/auth"
+	"bbmcp.quietstack.com/webhooks/gateway/publish"
 	"bbmcp.quietstack.com/webhooks/internal/text"
 )
 
@@ -132,30 +130,6 @@ func (p *problem) write(w http.ResponseWriter, requestID string) {
 	_ = jsonFormat.Marshal(w, p) // the client may have hung up
 }
 
-// problemFromHuma makes a problem of a validation error of huma. The value at fault is
-// never repeated: it may be a secret.
-func problemFromHuma(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
-	if existing, ok := errors.AsType[*problem](errors.Join(errs...)); ok {
-		return logProblemOf(ctx, existing)
-	}
-	if status >= http.StatusInternalServerError {
-		return logProblemOf(ctx, internalProblem(errors.Join(errs...)))
-	}
-	p := newProblem(status, reasonFieldInvalid, message)
-	if status == http.StatusBadRequest {
-		p.Reason = reasonBodyInvalid
-	}
-	for _, err := range errs {
-		detail, ok := errors.AsType[*huma.ErrorDetail](err)
-		if !ok {
-			p.addField("body", err.Error())
-			continue
-		}
-		p.addField(requestField(detail.Location), detail.Message)
-	}
-	return logProblemOf(ctx, p)
-}
-
 const (
 	// maxProblemFields is how many fields a problem names: a body may have thousands
 	// that are wrong.
@@ -187,90 +161,6 @@ func logProblemOf(ctx huma.Context, p *problem) *problem {
 	return p
 }
 
-// requestField turns huma's location "body.url" into the member's name, "url".
-func requestField(location string) string {
-	if rest, ok := strings.CutPrefix(location, "body."); ok {
-		return rest
-	}
-	if location == "" {
-		return "body"
-	}
-	return location
-}
-
-// problemFromAPI makes a problem of an API server's error to a request with the caller's
-// token. doing completes "… is not possible".
-func problemFromAPI(err error, doing string) *problem {
-	if p := problemFromAuth(err); p != nil {
-		return p
-	}
-	status, ok := errors.AsType[*apierrors.StatusError](err)
-	if !ok {
-		return unavailable(doing, err)
-	}
-	if p := problemFromDenial(err, doing); p != nil {
-		return p
-	}
-	apiStatus := status.Status()
-	message := text.Abbreviate(strings.ReplaceAll(apiStatus.Message, ".bbmcp.quietstack.com", ""), maxMessageText)
-	switch {
-	case apierrors.IsUnauthorized(err):
-		return unauthenticated("the API server does not take this token any more")
-	case apierrors.IsForbidden(err):
-		return newProblem(http.StatusForbidden, reasonForbidden, message)
-	case apierrors.IsNotFound(err):
-		return notFound("object")
-	case apierrors.IsAlreadyExists(err):
-		return newProblem(http.StatusConflict, reasonAlreadyExists, message)
-	case apierrors.IsInvalid(err):
-		return problemFromInvalid(apiStatus, message)
-	case apierrors.IsTooManyRequests(err):
-		wait, _ := apierrors.SuggestsClientDelay(err)
-		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, "the API server is busy; try again").setRetryAfter(time.Duration(wait) * time.Second)
-	case apierrors.IsConflict(err):
-		return newProblem(http.StatusConflict, string(apiStatus.Reason), message)
-	case apierrors.IsBadRequest(err):
-		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, message)
-	}
-	return unavailable(doing, err)
-}
-
-// problemFromInvalid names the invalid fields by their names in the REST API.
-func problemFromInvalid(apiStatus metav1.Status, message string) *problem {
-	p := newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, message)
-	if apiStatus.Details == nil {
-		return p
-	}
-	for _, cause := range apiStatus.Details.Causes {
-		field := restFieldName(strings.TrimPrefix(cause.Field, "spec."))
-		if field == "metadata.name" {
-			field = "name"
-		}
-		p.addField(field, cause.Message)
-	}
-	return p
-}
-
-// problemFromAuth makes the problem of an error of package auth; nil: it is another one.
-func problemFromAuth(err error) *problem {
-	if errors.Is(err, auth.ErrAudienceTooNarrow) {
-		return newProblem(http.StatusForbidden, reasonAudienceTooNarrow, auth.ErrAudienceTooNarrow.Error())
-	}
-	if e, ok := errors.AsType[*auth.Unauthenticated](err); ok {
-		return unauthenticated(e.Detail)
-	}
-	if e, ok := errors.AsType[*auth.Forbidden](err); ok {
-		return newProblem(http.StatusForbidden, reasonForbidden, e.Detail)
-	}
-	if e, ok := errors.AsType[*auth.LimitExceeded](err); ok {
-		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, e.Detail).setRetryAfter(e.Wait)
-	}
-	if e, ok := errors.AsType[*auth.Unavailable](err); ok {
-		return unavailable(e.Action, e.Cause)
-	}
-	return nil
-}
-
 func unauthenticated(why string) *problem {
 	p := newProblem(http.StatusUnauthorized, reasonUnauthenticated, why)
 	return p.setHeader("WWW-Authenticate", `Bearer realm="bbmcp"`)
@@ -278,4 +168,51 @@ func unauthenticated(why string) *problem {
 
 func notFound(kind string) *problem {
 	return newProblem(http.StatusNotFound, reasonNotFound, fmt.Sprintf("there is no such %s in this namespace", kind))
+}
+
+// failRequest makes the problem that a handler returns, and notes it for the access log.
+func failRequest(ctx context.Context, err error) error {
+	p := problemFromError(err)
+	logProblem(ctx, p)
+	return p
+}
+
+// logProblem sets the request id in a problem, and the problem in the access log.
+func logProblem(ctx context.Context, p *problem) {
+	info := requestInfoOf(ctx)
+	p.RequestID = info.id
+	info.reason = p.Reason
+	info.cause = p.cause
+}
+
+// Document is the problem's REST representation; see package dashboard.
+func (p *problem) Document() rest.Problem { return p.Problem }
+
+func namespaceTerminating() *problem {
+	return newProblem(http.StatusConflict, reasonNamespaceTerminating, "the namespace is being deleted; nothing new is stored in it any more")
+}
+
+// Class implements failure, for the problems that requests and rights still make themselves.
+func (p *problem) Class() publish.FailureClass {
+	switch {
+	case p.Status >= http.StatusInternalServerError:
+		return publish.FailurePlatform
+	case p.Status == http.StatusTooManyRequests:
+		return publish.FailureLater
+	case p.Status == http.StatusConflict:
+		return publish.FailureConflict
+	}
+	return publish.FailurePermanent
+}
+
+// ReasonName implements failure.
+func (p *problem) ReasonName() string { return p.Reason }
+
+func wrongMediaType(field, detail string) *problem {
+	return newFieldProblem(http.StatusUnsupportedMediaType, reasonMediaTypeUnknown, field, detail)
+}
+
+// contended is the problem of an object that other clients modify all the time.
+func contended() *problem {
+	return newProblem(http.StatusConflict, string(metav1.StatusReasonConflict), "the object is being changed by others at the same time; try again").setRetryAfter(retryShortly)
 }

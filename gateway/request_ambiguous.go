@@ -34,7 +34,3 @@ func refuseAmbiguous(request *http.Request) *problem {
 	}
 	return nil
 }
-
-func wrongMediaType(field, detail string) *problem {
-	return newFieldProblem(http.StatusUnsupportedMediaType, reasonMediaTypeUnknown, field, detail)
-}

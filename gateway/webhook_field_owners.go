@@ -181,3 +181,21 @@ func suggestFix(owner, webhook string, path []string) string {
 	}
 	return "change it there"
 }
+
+// selectOwned returns the members of an object that are in a set. Of a member that is
+// owned in part only that part is returned.
+func selectOwned(members map[string]any, owned *fieldpath.Set) map[string]any {
+	picked := map[string]any{}
+	for name, current := range members {
+		element := fieldpath.PathElement{FieldName: &name}
+		inner, isObject := current.(map[string]any)
+		parts := owned.WithPrefix(element)
+		switch {
+		case isObject && !parts.Empty():
+			picked[name] = selectOwned(inner, parts)
+		case owned.Members.Has(element), !parts.Empty():
+			picked[name] = current
+		}
+	}
+	return picked
+}

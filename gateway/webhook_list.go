@@ -168,11 +168,3 @@ func presentProblem(webhook *v1alpha1.Webhook) *rest.WebhookProblem {
 	}
 	return &rest.WebhookProblem{Reason: condition.Reason, Message: condition.Message, Since: condition.LastTransitionTime.UTC()}
 }
-
-// orNull returns nil, JSON null, for an empty text.
-func orNull(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
-}

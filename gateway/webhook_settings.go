@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
@@ -98,16 +97,6 @@ func parseSettings(body []byte) ([]fieldChange, error) {
 	return changes, nil
 }
 
-// findMember finds a nested member; the members of a null are null.
-func findMember(members map[string]any, name []string) (value any, given bool) {
-	value, given = members[name[0]]
-	if len(name) == 1 || !given || value == nil {
-		return value, given
-	}
-	inner, _ := value.(map[string]any)
-	return findMember(inner, name[1:])
-}
-
 // durationForm is the CRD's pattern for durations. A text that matches may still be too
 // large for a time.Duration.
 var durationForm = regexp.MustCompile(`^(\d+(\.\d+)?(ms|s|m|h))+$`)
@@ -145,19 +134,6 @@ func applySettings(spec *v1alpha1.WebhookSpec, changes []fieldChange) error {
 	return nil
 }
 
-// setNested sets a value in nested maps.
-func setNested(members map[string]any, path []string, value any) {
-	for _, name := range path[:len(path)-1] {
-		inner, ok := members[name].(map[string]any)
-		if !ok {
-			inner = map[string]any{}
-			members[name] = inner
-		}
-		members = inner
-	}
-	members[path[len(path)-1]] = value
-}
-
 // equalValues compares two values of a field; the durations "90s" and "1m30s" are equal.
 func equalValues(a, b any) bool {
 	listA, isListA := a.([]any)
@@ -193,13 +169,6 @@ func presentSettings(webhook *v1alpha1.Webhook, shown *rest.Webhook) {
 		shown.Retention.Succeeded, shown.Retention.Failed = durationOrNull(given.Succeeded), durationOrNull(given.Failed)
 		shown.Retention.MaxCount = presentNumber(given.MaxCount)
 	}
-}
-
-func durationOrNull(d *metav1.Duration) *string {
-	if d == nil {
-		return nil
-	}
-	return new(formatDuration(d.Duration))
 }
 
 // formatDuration formats a duration without units that are zero: "2m" and not "2m0s".

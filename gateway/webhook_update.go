@@ -9,9 +9,6 @@ import (
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
@@ -134,25 +131,4 @@ func (h *webhookChanger) changeWebhook(ctx context.Context, cached *v1alpha1.Web
 		return changed, nil
 	}
 	return nil, contended()
-}
-
-// contended is the problem of an object that other clients modify all the time.
-func contended() *problem {
-	return newProblem(http.StatusConflict, string(metav1.StatusReasonConflict), "the object is being changed by others at the same time; try again").setRetryAfter(retryShortly)
-}
-
-// readLiveWebhook reads a webhook from the API server with the gateway's rights; its
-// callers have checked the right that the operation needs.
-func (h *webhookChanger) readLiveWebhook(ctx context.Context, key types.NamespacedName) (*liveWebhook, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	object := newWebhookObject(key)
-	err := h.client.Get(ctx, key, object)
-	if apierrors.IsNotFound(err) {
-		return nil, notFound("webhook")
-	}
-	if err != nil {
-		return nil, unavailable("reading the webhook", err)
-	}
-	return parseLiveWebhook(object)
 }

@@ -3,7 +3,6 @@
 package multiplex
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -150,58 +149,4 @@ func (c *Client) begin(made call) (conn *clientConn, id uint32, queued bool, err
 	go c.conn.write()
 	go c.conn.read(c.maxAnswer)
 	return c.conn, id, queued, nil
-}
-
-// expiryInterval is how often a connection looks for calls beyond their deadline: a
-// timer for each of thousands would cost more than the rest of the call.
-const expiryInterval = 100 * time.Millisecond
-
-// write ends with the connection. Its error is of no interest: where writing
-// fails the peer has gone, and read says what that means for the calls.
-func (c *clientConn) write() {
-	_ = c.out.run(c.net)
-}
-
-// read settles calls until the connection ends, and then those that are left.
-func (c *clientConn) read(maxAnswer int) {
-	r := bufio.NewReaderSize(c.net, bufferBytes)
-	end := fmt.Errorf("%w: %w", ErrLost, errClosed)
-	for {
-		head, body, err := readFrame(r, maxAnswer)
-		if err != nil {
-			break
-		}
-		switch head.kind {
-		case kindAnswer:
-			c.complete(head.call, body, nil)
-			continue
-		case kindMalformed:
-			c.complete(head.call, nil, ErrMalformed)
-			continue
-		case kindFull:
-			if most, ok := decodeBudget(body); ok {
-				c.makeWait(head.call, most)
-				continue
-			}
-		case kindNotTaken:
-			c.complete(head.call, nil, fmt.Errorf("%w: %w", ErrNotTaken, errBusy))
-			continue
-		case kindBye:
-			end = fmt.Errorf("%w: %w", ErrNotTaken, errClosed)
-		}
-		break // nothing comes after bye, and what is unknown ends the trust in it
-	}
-	c.mu.Lock()
-	left, queue := c.pending, c.queue
-	c.pending, c.queue = nil, waitQueue{}
-	c.mu.Unlock()
-	for id, made := range left {
-		if queue.remove(id) || c.out.withdraw(id) {
-			made.done(nil, fmt.Errorf("%w: %w", ErrNotTaken, errClosed))
-		} else {
-			made.done(nil, end)
-		}
-	}
-	c.out.close()
-	_ = c.net.Close()
 }

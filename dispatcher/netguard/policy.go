@@ -121,22 +121,14 @@ func (p *Policy) special(addr netip.Addr) Reason {
 	return ""
 }
 
-func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
-	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
-}
-
-func unmapped(prefixes []netip.Prefix) []netip.Prefix {
-	out := make([]netip.Prefix, 0, len(prefixes))
-	for _, prefix := range prefixes {
-		out = append(out, unmap(prefix))
+// allowsLoopback reports whether some loopback address is open, so that the
+// name localhost must be left to the check of the connection.
+func (p *Policy) allowsLoopback() bool {
+	loopback4, loopback6 := netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")
+	for _, allow := range p.allow {
+		if allow.Overlaps(loopback4) || allow.Overlaps(loopback6) {
+			return true
+		}
 	}
-	return out
-}
-
-// unmap turns a prefix of IPv4-mapped addresses into one of IPv4 addresses.
-func unmap(prefix netip.Prefix) netip.Prefix {
-	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
-		return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
-	}
-	return prefix
+	return false
 }

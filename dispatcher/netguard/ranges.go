@@ -2,7 +2,10 @@
 
 package netguard
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 type named struct {
 	prefix netip.Prefix
@@ -62,4 +65,24 @@ func metadataAddresses() []string {
 		"169.254.42.42/32",    // Scaleway
 		"fd00:42::42/128",     // Scaleway
 	}
+}
+
+func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+func unmapped(prefixes []netip.Prefix) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(prefixes))
+	for _, prefix := range prefixes {
+		out = append(out, unmap(prefix))
+	}
+	return out
+}
+
+// unmap turns a prefix of IPv4-mapped addresses into one of IPv4 addresses.
+func unmap(prefix netip.Prefix) netip.Prefix {
+	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+		return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+	}
+	return prefix
 }

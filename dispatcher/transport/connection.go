@@ -6,10 +6,8 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"slices"
+	"net/netip"
 	"time"
-
-	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
 )
 
 // Names of protocols in TLS (ALPN).
@@ -26,39 +24,9 @@ type connection struct {
 	http2    bool
 }
 
-// controlPlaneNames are in the certificate of every API server: Pods reach it by
-// them.
-var controlPlaneNames = []string{"kubernetes.default", "kubernetes.default.svc"} //nolint:gochecknoglobals // never changed
-
-// newTLSConfig is what all connections begin with.
-func newTLSConfig(options Options) *tls.Config {
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		RootCAs:            options.RootCAs,
-		ClientSessionCache: newSessionCache(),
-		VerifyConnection:   refuseControlPlane,
-		// A request is of no use to the endpoint until all of it is there.
-		DynamicRecordSizingDisabled: true,
-	}
-}
-
-// refuseControlPlane refuses what proves to be an API server, wherever it is: its
-// addresses may not be known. Nothing has been sent by then.
-func refuseControlPlane(state tls.ConnectionState) error {
-	if len(state.PeerCertificates) == 0 {
-		return nil
-	}
-	for _, name := range controlPlaneNames {
-		if slices.Contains(state.PeerCertificates[0].DNSNames, name) {
-			return &netguard.Refusal{Reason: netguard.ControlPlane}
-		}
-	}
-	return nil
-}
-
 // connect makes a connection for a request. It ends with the attempt.
 func (t *Transport) connect(ctx context.Context, r *Request, p *progress, overHTTP1 bool) (*connection, error) {
-	host, port := r.URL.Hostname(), portOf(r.URL)
+	host, port := r.URL.Hostname(), r.port()
 	raw, err := t.dialer.dial(ctx, host, port, r, p)
 	if err != nil {
 		return nil, err
@@ -92,4 +60,11 @@ func (t *Transport) connect(ctx context.Context, r *Request, p *progress, overHT
 		c.notAfter = state.PeerCertificates[0].NotAfter
 	}
 	return c, nil
+}
+
+func remoteAddr(conn net.Conn) netip.Addr {
+	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -209,21 +208,4 @@ func (s *sending) end(ctx context.Context, status int, until time.Time) bool {
 	case <-ctx.Done():
 	}
 	return false
-}
-
-// appendHead appends the head of a request.
-func appendHead(b []byte, r *Request) []byte {
-	b = append(b, "POST "...)
-	b = append(b, r.URL.RequestURI()...)
-	b = append(b, " HTTP/1.1\r\nHost: "...)
-	b = append(b, r.Host...)
-	for _, field := range r.Header {
-		b = append(b, "\r\n"...)
-		b = append(b, field.Name...)
-		b = append(b, ": "...)
-		b = append(b, field.Value...)
-	}
-	b = append(b, "\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(len(r.Body)), 10)
-	return append(b, "\r\n\r\n"...)
 }

@@ -238,3 +238,20 @@ func oneLength(values []string) (length int64, valid bool) {
 	}
 	return length, len(values) > 0
 }
+
+// appendHead appends the head of a request.
+func appendHead(b []byte, r *Request) []byte {
+	b = append(b, "POST "...)
+	b = append(b, r.URL.RequestURI()...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, r.Host...)
+	for _, field := range r.Header {
+		b = append(b, "\r\n"...)
+		b = append(b, field.Name...)
+		b = append(b, ": "...)
+		b = append(b, field.Value...)
+	}
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(r.Body)), 10)
+	return append(b, "\r\n\r\n"...)
+}

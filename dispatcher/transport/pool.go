@@ -4,6 +4,7 @@ package transport
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -333,4 +334,18 @@ func (d *destination) isForgettable(now time.Time, tooMany bool) bool {
 		return false
 	}
 	return tooMany || d.idleTime == 0 && !now.Before(d.overHTTP1) && !now.Before(d.closes)
+}
+
+// keyOf names a destination under the addresses that a request forbids.
+func keyOf(r *Request) string {
+	var scratch [256]byte
+	key := append(scratch[:0], r.URL.Scheme...)
+	key = append(key, "://"...)
+	key = append(key, strings.ToLower(r.URL.Hostname())...)
+	key = append(key, ':')
+	key = append(key, r.port()...)
+	for _, prefix := range r.Forbidden {
+		key = prefix.AppendTo(append(key, ' '))
+	}
+	return string(key)
 }

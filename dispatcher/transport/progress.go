@@ -3,7 +3,6 @@
 package transport
 
 import (
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -120,11 +119,4 @@ func (p *progress) snapshot() Snapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seen
-}
-
-func remoteAddr(conn net.Conn) netip.Addr {
-	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
 }

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"bbmcp.quietstack.com/webhooks/dispatcher/netguard"
@@ -177,29 +175,4 @@ func (t *Transport) open(ctx context.Context, key string, r *Request, p *progres
 	protocol = protocolHTTP2
 	t.pool.add(key, shared)
 	return shared, nil, nil
-}
-
-// keyOf names a destination under the addresses that a request forbids.
-func keyOf(r *Request) string {
-	var scratch [256]byte
-	key := append(scratch[:0], r.URL.Scheme...)
-	key = append(key, "://"...)
-	key = append(key, strings.ToLower(r.URL.Hostname())...)
-	key = append(key, ':')
-	key = append(key, portOf(r.URL)...)
-	for _, prefix := range r.Forbidden {
-		key = prefix.AppendTo(append(key, ' '))
-	}
-	return string(key)
-}
-
-func portOf(u *url.URL) string {
-	switch port := strings.TrimLeft(u.Port(), "0"); {
-	case port != "":
-		return port
-	case u.Scheme == "https":
-		return "443"
-	default:
-		return "80"
-	}
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
@@ -108,13 +106,6 @@ func (f *attemptStage) startAttempts(ctx context.Context, s *eventScope, targets
 		durable = slices.Concat(durable, full, unread, left)
 	}
 	return durable
-}
-
-func webhookUIDs(targets []*target) (uids []types.UID) {
-	for _, t := range targets {
-		uids = append(uids, t.webhook.UID)
-	}
-	return uids
 }
 
 // hasWaiting reports whether deliveries of a webhook that were accepted before wait. The limiter knows by then of the

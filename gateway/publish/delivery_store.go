@@ -67,12 +67,6 @@ func (s *deliveryStore) addToIndex(stored *v1alpha1.WebhookDelivery) *store.Deli
 	return store.NewDeliveryEntry(stored, s.now())
 }
 
-// bytesPerWrite is how many bytes of payload count as one write: a payload of 256 KiB costs the API server some
-// seventeen times as much as a small one.
-const bytesPerWrite = 16 << 10
-
-func countWrites(payload string) int { return 1 + len(payload)/bytesPerWrite }
-
 // create returns what the API server holds under an object's name: the object, or what was there before. The
 // write counts against the write budget of the namespace but is made in any case, as its event is admitted. The
 // reserved bytes are spent, unless the write is refused.

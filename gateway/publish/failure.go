@@ -228,3 +228,9 @@ func isTooManyRequests(err error) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	return ok && status.Status().Code == codeTooManyRequests && !denial.IsLasting(err)
 }
+
+// isPermanent reports whether publishing the event again later would fail as well.
+func isPermanent(err error) bool {
+	class := ClassOf(err)
+	return class == FailurePermanent || class == FailureConflict
+}

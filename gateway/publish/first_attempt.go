@@ -18,12 +18,16 @@ import (
 	"bbmcp.quietstack.com/webhooks/dispatcher"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/attemptlog"
+	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 	"bbmcp.quietstack.com/webhooks/internal/identity"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 	"bbmcp.quietstack.com/webhooks/internal/settings"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
 )
+
+// settlePause is the wait before an outcome is written again.
+const settlePause = 200 * time.Millisecond
 
 // FirstAttempts configure the first attempts of a gateway. The zero value makes none: every delivery is stored first.
 type FirstAttempts struct {
@@ -210,5 +214,86 @@ func (a *firstAttempt) indexEntry() *store.DeliveryEntry {
 		Webhook: d.webhook.Name, Owner: d.webhook.UID, EventID: d.eventID, EventType: d.eventType,
 		State: v1alpha1.DeliverySucceeded, Attempts: 1, ResponseStatus: entry.ResponseStatus,
 		Created: d.accepted, Completed: new(metav1.NewMicroTime(attemptlog.EntryEnd(&entry))), Timestamp: d.timestamp, Bytes: int64(len(d.payload)), Digest: a.digest,
+	}
+}
+
+// maxSlotWait is how long a publisher waits for a slot: a quarter of the wait for the answer of an endpoint.
+func (f *attempter) maxSlotWait() time.Duration { return f.wait / 4 }
+
+// acquireNow takes a free slot, without waiting.
+func (f *attempter) acquireNow(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
+	return f.limiter.acquire(webhook, f.now(), hasWaiting)
+}
+
+// acquireQueued waits for a slot until ctx ends, where one will be free soon: an attempt a moment later costs less than
+// an object. Slots are scarce when a gateway has just started and knows no endpoint yet, and when an event is for more
+// webhooks than there are slots.
+func (f *attempter) acquireQueued(ctx context.Context) acquireFunc {
+	return func(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
+		var woken *endpoint.Waiter
+		for {
+			s, reason := f.acquireNow(webhook, hasWaiting)
+			if reason == refusedFull && ctx.Err() == nil {
+				w := f.limiter.enqueue(webhook, f.now())
+				if w != nil {
+					if woken != nil { // it waits for something else now: the next waiter may have the slot
+						f.limiter.dequeue(woken, f.now())
+					}
+					woken = f.awaitSlot(ctx, w)
+					continue
+				}
+				s, reason = f.acquireNow(webhook, hasWaiting)
+			}
+			if s == nil && woken != nil { // the next waiter may have the slot
+				f.limiter.dequeue(woken, f.now())
+			}
+			return s, reason
+		}
+	}
+}
+
+// awaitSlot waits for a slot until ctx ends; nil: the waiter was not woken.
+func (f *attempter) awaitSlot(ctx context.Context, w *endpoint.Waiter) *endpoint.Waiter {
+	select {
+	case <-w.Ready:
+		return w
+	case <-ctx.Done():
+		f.limiter.dequeue(w, f.now())
+		return nil
+	}
+}
+
+// writeOutcome writes the outcome of an attempt that was handed over onto the object as it was created: if another
+// writer was first, its state counts. The controller decides what follows.
+func (f *attempter) writeOutcome(objects *deliveryStore, a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
+	<-a.done
+	if a.err != nil { // the controller takes over at notBefore
+		f.metrics.handedOver(handOverTakenOver)
+		return
+	}
+	entry := a.logEntry()
+	out := &v1alpha1.WebhookDelivery{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: stored.Namespace, Name: stored.Name, UID: stored.UID, ResourceVersion: stored.ResourceVersion,
+		},
+		Status: v1alpha1.WebhookDeliveryStatus{
+			Attempts: 1, ResponseStatus: entry.ResponseStatus, ErrorMessage: entry.Message,
+			LastAttemptTime: new(entry.StartTime), AttemptLog: []v1alpha1.Attempt{entry},
+		},
+	}
+	for { // once at least: the create may have used all the time
+		written := out.DeepCopy()
+		err := objects.updateStatus(written)
+		switch {
+		case err == nil:
+			objects.index.ApplyWrite(written)
+			f.metrics.handedOver(handOverSettled)
+			return
+		case denial.IsConflict(err), denial.IsNotFound(err), denial.IsLasting(err), !f.now().Before(stored.Spec.NotBefore.Time):
+			f.metrics.handedOver(handOverTakenOver)
+			return
+		}
+		f.logger.Debug("write the result of a first attempt; trying again", slog.String("delivery", stored.Name), slog.String("cause", err.Error()))
+		time.Sleep(settlePause)
 	}
 }

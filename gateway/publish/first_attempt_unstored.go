@@ -146,3 +146,12 @@ func unstoredAttemptIn(element *list.Element) *unstoredAttempt {
 	attempt, _ := element.Value.(*unstoredAttempt)
 	return attempt
 }
+
+func (u *unstoredAttempts) knownWebhooks() (webhooks []types.UID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for element := u.byAge.Front(); element != nil; element = element.Next() {
+		webhooks = append(webhooks, unstoredAttemptIn(element).attempt.draft.webhook.UID)
+	}
+	return webhooks
+}

@@ -4,24 +4,17 @@ package publish
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
-	"bbmcp.quietstack.com/webhooks/internal/denial"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
 )
 
-const (
-	// handOverMargin is how long after the timeout of an attempt that was handed over the controller repeats it: clocks
-	// differ, and the result takes a while.
-	handOverMargin = 5 * time.Second
-	// settlePause is the wait before an outcome is written again.
-	settlePause = 200 * time.Millisecond
-)
+// handOverMargin is how long after the timeout of an attempt that was handed over the controller repeats it: clocks
+// differ, and the result takes a while.
+const handOverMargin = 5 * time.Second
 
 // handOverStage stores the deliveries whose first attempts failed or are overdue, and so hands them over to the
 // controller.
@@ -92,39 +85,4 @@ func (h *handOverStage) abandonAttempt(a *firstAttempt) {
 			h.unstored.remove(a)
 		}
 	})
-}
-
-// writeOutcome writes the outcome of an attempt that was handed over onto the object as it was created: if another
-// writer was first, its state counts. The controller decides what follows.
-func (f *attempter) writeOutcome(objects *deliveryStore, a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
-	<-a.done
-	if a.err != nil { // the controller takes over at notBefore
-		f.metrics.handedOver(handOverTakenOver)
-		return
-	}
-	entry := a.logEntry()
-	out := &v1alpha1.WebhookDelivery{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: stored.Namespace, Name: stored.Name, UID: stored.UID, ResourceVersion: stored.ResourceVersion,
-		},
-		Status: v1alpha1.WebhookDeliveryStatus{
-			Attempts: 1, ResponseStatus: entry.ResponseStatus, ErrorMessage: entry.Message,
-			LastAttemptTime: new(entry.StartTime), AttemptLog: []v1alpha1.Attempt{entry},
-		},
-	}
-	for { // once at least: the create may have used all the time
-		written := out.DeepCopy()
-		err := objects.updateStatus(written)
-		switch {
-		case err == nil:
-			objects.index.ApplyWrite(written)
-			f.metrics.handedOver(handOverSettled)
-			return
-		case denial.IsConflict(err), denial.IsNotFound(err), denial.IsLasting(err), !f.now().Before(stored.Spec.NotBefore.Time):
-			f.metrics.handedOver(handOverTakenOver)
-			return
-		}
-		f.logger.Debug("write the result of a first attempt; trying again", slog.String("delivery", stored.Name), slog.String("cause", err.Error()))
-		time.Sleep(settlePause)
-	}
 }

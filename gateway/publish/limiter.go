@@ -3,7 +3,8 @@
 package publish
 
 import (
-	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -206,48 +207,20 @@ func (l *limiter) underWay() int {
 	return all
 }
 
-// maxSlotWait is how long a publisher waits for a slot: a quarter of the wait for the answer of an endpoint.
-func (f *attempter) maxSlotWait() time.Duration { return f.wait / 4 }
-
-// acquireNow takes a free slot, without waiting.
-func (f *attempter) acquireNow(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
-	return f.limiter.acquire(webhook, f.now(), hasWaiting)
+// isHanging reports whether the latest attempt to the endpoint that objects tell of timed out, a short while ago. A first
+// attempt would most likely time out as well: the publisher waits in vain, and the API server takes one write more than
+// if the delivery is stored first.
+func (l *limiter) isHanging(e *endpointState, now time.Time) bool {
+	observed := l.observations[e.key]
+	if observed == nil || !e.concerns(observed.latest) {
+		return false
+	}
+	latest := observed.latest
+	return latest.TimedOut && now.Sub(latest.EndTime) < endpoint.HangingFor && !e.LastSuccess().After(latest.EndTime)
 }
 
-// acquireQueued waits for a slot until ctx ends, where one will be free soon: an attempt a moment later costs less than
-// an object. Slots are scarce when a gateway has just started and knows no endpoint yet, and when an event is for more
-// webhooks than there are slots.
-func (f *attempter) acquireQueued(ctx context.Context) acquireFunc {
-	return func(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
-		var woken *endpoint.Waiter
-		for {
-			s, reason := f.acquireNow(webhook, hasWaiting)
-			if reason == refusedFull && ctx.Err() == nil {
-				w := f.limiter.enqueue(webhook, f.now())
-				if w != nil {
-					if woken != nil { // it waits for something else now: the next waiter may have the slot
-						f.limiter.dequeue(woken, f.now())
-					}
-					woken = f.awaitSlot(ctx, w)
-					continue
-				}
-				s, reason = f.acquireNow(webhook, hasWaiting)
-			}
-			if s == nil && woken != nil { // the next waiter may have the slot
-				f.limiter.dequeue(woken, f.now())
-			}
-			return s, reason
-		}
-	}
-}
-
-// awaitSlot waits for a slot until ctx ends; nil: the waiter was not woken.
-func (f *attempter) awaitSlot(ctx context.Context, w *endpoint.Waiter) *endpoint.Waiter {
-	select {
-	case <-w.Ready:
-		return w
-	case <-ctx.Done():
-		f.limiter.dequeue(w, f.now())
-		return nil
-	}
+func (l *limiter) knownWebhooks() []webhookKey {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.AppendSeq(slices.Collect(maps.Keys(l.endpoints)), maps.Keys(l.observations))
 }

@@ -4,6 +4,8 @@ package publish
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -355,4 +357,10 @@ func (r *recorder) takeUnrecorded(webhook types.UID) int64 {
 	unrecorded := w.unrecorded
 	w.unrecorded, w.latest = 0, nil
 	return unrecorded
+}
+
+func (r *recorder) knownWebhooks() []types.UID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.webhooks))
 }

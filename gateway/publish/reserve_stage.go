@@ -84,30 +84,3 @@ func (r *reserveStage) quotaRequests(s *eventScope) (requests []store.QuotaReque
 	}
 	return requests, byName, nil
 }
-
-// target is one delivery to make.
-type target struct {
-	candidate
-
-	index         *store.DeliveryIndex
-	reservedBytes int64
-	reservation   *byteReservation
-	released      bool
-	storeBegun    bool          // its object is being created
-	attempt       *firstAttempt // nil: none is made here
-}
-
-// release ends the reservations, except for the bytes of an object.
-func (t *target) release() {
-	t.reservation.release()
-	if !t.released {
-		t.released = true
-		t.index.Release(t.webhook.Namespace, t.webhook.Name, t.reservedBytes)
-	}
-}
-
-func releaseTargets(targets []*target) {
-	for _, t := range targets {
-		t.release()
-	}
-}

@@ -90,12 +90,6 @@ func (f *storeStage) createAll(ctx context.Context, s *eventScope, targets []*ta
 	return failed
 }
 
-// isPermanent reports whether publishing the event again later would fail as well.
-func isPermanent(err error) bool {
-	class := ClassOf(err)
-	return class == FailurePermanent || class == FailureConflict
-}
-
 // createThrottled creates one object once the throttle of its endpoint lets it; nil and no error: its webhook was
 // skipped.
 func (f *storeStage) createThrottled(ctx context.Context, s *eventScope, t *target, create createFunc) (r *store.DeliveryEntry, err error) {

@@ -3,10 +3,7 @@
 package publish
 
 import (
-	"maps"
 	"slices"
-
-	"k8s.io/apimachinery/pkg/types"
 
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
@@ -45,25 +42,4 @@ func (d *deletionSweeper) sweep() {
 			d.forget(key)
 		}
 	}
-}
-
-func (l *limiter) knownWebhooks() []webhookKey {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.AppendSeq(slices.Collect(maps.Keys(l.endpoints)), maps.Keys(l.observations))
-}
-
-func (r *recorder) knownWebhooks() []types.UID {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.webhooks))
-}
-
-func (u *unstoredAttempts) knownWebhooks() (webhooks []types.UID) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for element := u.byAge.Front(); element != nil; element = element.Next() {
-		webhooks = append(webhooks, unstoredAttemptIn(element).attempt.draft.webhook.UID)
-	}
-	return webhooks
 }

@@ -119,11 +119,6 @@ func (l Limits) webhookByteQuota() int64 { return l.PerNamespaceBytes / namespac
 // noOtherUsage is a cluster in which no other namespace has anything unfinished.
 func noOtherUsage(func(usage) bool) {}
 
-// exceedsQuota is the error of an event that can never fit.
-func exceedsQuota(detail string) *QuotaError {
-	return &QuotaError{Reason: QuotaExceedsLimits, Detail: detail}
-}
-
 // reservations are deliveries that are being made: they count as if they existed, so that a burst does not overshoot
 // the quota.
 type reservations struct {

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"strconv"
 	"strings"
@@ -134,11 +135,17 @@ func (r *DeliveryEntry) endTime() time.Time {
 	return r.Completed.Time
 }
 
-// latestDuration is the duration of the latest attempt.
-func latestDuration(delivery *v1alpha1.WebhookDelivery) time.Duration {
-	log := delivery.Status.AttemptLog
-	if len(log) == 0 {
-		return 0
-	}
-	return time.Duration(log[len(log)-1].DurationMilliseconds) * time.Millisecond
+// listedBefore orders a list: the newest first.
+func listedBefore(a, b *DeliveryEntry) bool {
+	return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Name, b.Name)) < 0
+}
+
+// acceptedBefore orders by waiting time: the longest first.
+func acceptedBefore(a, b *DeliveryEntry) bool {
+	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name)) < 0
+}
+
+// endedAfter orders by end: the latest first.
+func endedAfter(a, b *DeliveryEntry) bool {
+	return cmp.Or(b.endTime().Compare(a.endTime()), cmp.Compare(a.Name, b.Name)) < 0
 }

@@ -3,7 +3,6 @@
 package store
 
 import (
-	"cmp"
 	"maps"
 	"time"
 
@@ -42,21 +41,6 @@ type webhookDeliveries struct {
 	listed     *btree.BTreeG[*DeliveryEntry] // the newest first
 	unfinished *btree.BTreeG[*DeliveryEntry] // the oldest first
 	finished   *btree.BTreeG[*DeliveryEntry] // the latest first
-}
-
-// listedBefore orders a list: the newest first.
-func listedBefore(a, b *DeliveryEntry) bool {
-	return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Name, b.Name)) < 0
-}
-
-// acceptedBefore orders by waiting time: the longest first.
-func acceptedBefore(a, b *DeliveryEntry) bool {
-	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name)) < 0
-}
-
-// endedAfter orders by end: the latest first.
-func endedAfter(a, b *DeliveryEntry) bool {
-	return cmp.Or(b.endTime().Compare(a.endTime()), cmp.Compare(a.Name, b.Name)) < 0
 }
 
 // treeDegree is the usual degree for small items; nothing depends on it.
@@ -263,4 +247,20 @@ func (x *DeliveryIndex) IsControllerBehind(namespace string) (behind bool) {
 		behind = !sharedQuota{limit: maxUnsettledRecords, perNamespace: maxUnsettledRecords, used: int64(x.pendingOutcomes)}.admits(have, have+1, others)
 	})
 	return behind
+}
+
+// CountUnfinished is how many deliveries of all namespaces are unfinished, and the bytes of their payloads.
+func (x *DeliveryIndex) CountUnfinished() (deliveries int, bytes int64) {
+	x.View(func() { deliveries, bytes = x.total.count, x.total.bytes })
+	return deliveries, bytes
+}
+
+// CountPendingOutcomes is how many deliveries of a namespace have succeeded without the controller having written it.
+func (x *DeliveryIndex) CountPendingOutcomes(namespace string) (n int) {
+	x.View(func() {
+		if of := x.namespaces[namespace]; of != nil {
+			n = of.pendingOutcomes
+		}
+	})
+	return n
 }

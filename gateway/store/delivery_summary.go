@@ -71,19 +71,3 @@ func (x *DeliveryIndex) SummarizeNamespace(namespace string, each int) (summary 
 	})
 	return summary
 }
-
-// CountUnfinished is how many deliveries of all namespaces are unfinished, and the bytes of their payloads.
-func (x *DeliveryIndex) CountUnfinished() (deliveries int, bytes int64) {
-	x.View(func() { deliveries, bytes = x.total.count, x.total.bytes })
-	return deliveries, bytes
-}
-
-// CountPendingOutcomes is how many deliveries of a namespace have succeeded without the controller having written it.
-func (x *DeliveryIndex) CountPendingOutcomes(namespace string) (n int) {
-	x.View(func() {
-		if of := x.namespaces[namespace]; of != nil {
-			n = of.pendingOutcomes
-		}
-	})
-	return n
-}

@@ -3,7 +3,9 @@
 package httpserver
 
 import (
+	"crypto/tls"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -101,4 +103,12 @@ func headerBytes(request *http.Request) int {
 		}
 	}
 	return requestFrames + min(bytes, maxHeaderFrames)
+}
+
+// allowFrames bounds what a connection over HTTP/2 sends beside requests.
+func allowFrames(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if tracked, ok := hello.Conn.(*connection); ok && slices.Contains(hello.SupportedProtos, protocolHTTP2) { // then it is spoken
+		tracked.frameBudget.Store(newFrameBudget(time.Now))
+	}
+	return nil, nil //nolint:nilnil // the configuration as it is
 }

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -205,14 +204,6 @@ func (s *Server) Shutdown(ctx context.Context) (cut int) {
 
 // Close cuts everything off.
 func (s *Server) Close() { _ = s.http.Close() }
-
-// allowFrames bounds what a connection over HTTP/2 sends beside requests.
-func allowFrames(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if tracked, ok := hello.Conn.(*connection); ok && slices.Contains(hello.SupportedProtos, protocolHTTP2) { // then it is spoken
-		tracked.frameBudget.Store(newFrameBudget(time.Now))
-	}
-	return nil, nil //nolint:nilnil // the configuration as it is
-}
 
 // refuse answers a request that is one too many. Without a body the answer needs no
 // room that the peer has to make.

@@ -264,3 +264,20 @@ func redirectedTo(location string) string {
 	}
 	return " to " + short
 }
+
+// cause prefers the attempt's own timeout to what the transport made of it.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// unverifiedExpiry returns when a certificate that did not pass expires.
+func unverifiedExpiry(err error) time.Time {
+	invalid, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	if !ok || len(invalid.UnverifiedCertificates) == 0 {
+		return time.Time{}
+	}
+	return invalid.UnverifiedCertificates[0].NotAfter
+}

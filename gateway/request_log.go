@@ -43,14 +43,6 @@ func requestInfoOf(ctx context.Context) *requestInfo {
 	return &requestInfo{}
 }
 
-// logProblem sets the request id in a problem, and the problem in the access log.
-func logProblem(ctx context.Context, p *problem) {
-	info := requestInfoOf(ctx)
-	p.RequestID = info.id
-	info.reason = p.Reason
-	info.cause = p.cause
-}
-
 // requestLogger writes the access log, counts requests, and confines what one of them can cost.
 type requestLogger struct {
 	proxies   httpserver.Proxies

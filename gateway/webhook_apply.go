@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/util/csaupgrade"
@@ -25,36 +24,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/internal/denial"
 )
-
-// liveWebhook is a Webhook exactly as the API server stores it: a field that is applied
-// again must keep its spelling ("72h", not "72h0m0s").
-type liveWebhook struct {
-	object  *unstructured.Unstructured
-	webhook *v1alpha1.Webhook
-}
-
-func newWebhookObject(key types.NamespacedName) *unstructured.Unstructured {
-	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Webhook"))
-	object.SetNamespace(key.Namespace)
-	object.SetName(key.Name)
-	return object
-}
-
-// value returns a field of the spec.
-func (l *liveWebhook) value(path []string) (current any, found bool) {
-	spec, _ := l.object.Object["spec"].(map[string]any)
-	current, found, _ = unstructured.NestedFieldNoCopy(spec, path...)
-	return current, found
-}
-
-func parseLiveWebhook(object *unstructured.Unstructured) (*liveWebhook, error) {
-	live := &liveWebhook{object: object, webhook: &v1alpha1.Webhook{}}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, live.webhook); err != nil {
-		return nil, fmt.Errorf("read webhook %s/%s: %w", object.GetNamespace(), object.GetName(), err)
-	}
-	return live, nil
-}
 
 // applyChange changes fields by server-side apply as the caller, without force. It returns
 // errModified if the webhook was modified after it was read.
@@ -151,35 +120,4 @@ func (o *fieldOwners) buildConfiguration(object *unstructured.Unstructured, chan
 		}
 	}
 	return spec
-}
-
-// removeNested removes a value from nested maps, and each map that becomes empty: an empty
-// map would be applied as null.
-func removeNested(members map[string]any, path []string) {
-	if len(path) > 1 {
-		inner, _ := members[path[0]].(map[string]any)
-		removeNested(inner, path[1:])
-		if len(inner) > 0 {
-			return
-		}
-	}
-	delete(members, path[0])
-}
-
-// selectOwned returns the members of an object that are in a set. Of a member that is
-// owned in part only that part is returned.
-func selectOwned(members map[string]any, owned *fieldpath.Set) map[string]any {
-	picked := map[string]any{}
-	for name, current := range members {
-		element := fieldpath.PathElement{FieldName: &name}
-		inner, isObject := current.(map[string]any)
-		parts := owned.WithPrefix(element)
-		switch {
-		case isObject && !parts.Empty():
-			picked[name] = selectOwned(inner, parts)
-		case owned.Members.Has(element), !parts.Empty():
-			picked[name] = current
-		}
-	}
-	return picked
 }

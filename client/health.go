@@ -4,16 +4,8 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 )
-
-// OpenAPI returns the API's description (OpenAPI 3.1). No token is sent.
-func (c *Client) OpenAPI(ctx context.Context) (json.RawMessage, error) {
-	var document json.RawMessage
-	_, err := c.do(ctx, call{method: http.MethodGet, path: "/openapi.json", anonymous: true, repeatable: true}, &document)
-	return document, err
-}
 
 // Healthy returns nil if the gateway is alive. No token is sent.
 func (c *Client) Healthy(ctx context.Context) error {

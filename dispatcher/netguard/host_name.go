@@ -5,6 +5,7 @@ package netguard
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // internalDomains are those that no public name is in: RFC 6761, 6762 (with its
@@ -48,4 +49,21 @@ func ownDomains(domains []string) []string {
 		}
 	}
 	return own
+}
+
+// isHostName checks lengths and characters; underscores occur in practice.
+func isHostName(name string) bool {
+	if len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }

@@ -8,12 +8,6 @@ import (
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 )
 
-// Backlog is the number of unfinished deliveries of all namespaces and the bytes of their payloads, as far as this
-// replica knows.
-func (g *Gateway) Backlog() (deliveries int, bytes int64) {
-	return g.store.Deliveries.CountUnfinished()
-}
-
 // BacklogCollector exposes the backlog and its quotas as metrics.
 type BacklogCollector struct {
 	Backlog func() (deliveries int, bytes int64)

@@ -5,23 +5,9 @@ package publish
 import (
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
-	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 )
-
-// webhookKey identifies one Webhook. A delivery counts only for the Webhook of its own namespace with the name in its
-// spec and the UID of its owner: anyone who may write deliveries can put another UID or another name into them.
-type webhookKey struct {
-	namespace, name string
-	uid             types.UID
-}
-
-func keyOf(webhook *v1alpha1.Webhook) webhookKey {
-	return webhookKey{namespace: webhook.Namespace, name: webhook.Name, uid: webhook.UID}
-}
 
 // observeDelivery updates the state of the endpoint that a delivery is for.
 func observeDelivery(l *limiter, r *store.DeliveryEntry, now time.Time) {
@@ -101,16 +87,4 @@ func (e *endpointState) applyObservedRetryAfter(attempt store.LatestAttempt, now
 	if e.concerns(attempt) && attempt.RetryAfter.After(now) {
 		e.Hold(attempt.RetryAfter)
 	}
-}
-
-// isHanging reports whether the latest attempt to the endpoint that objects tell of timed out, a short while ago. A first
-// attempt would most likely time out as well: the publisher waits in vain, and the API server takes one write more than
-// if the delivery is stored first.
-func (l *limiter) isHanging(e *endpointState, now time.Time) bool {
-	observed := l.observations[e.key]
-	if observed == nil || !e.concerns(observed.latest) {
-		return false
-	}
-	latest := observed.latest
-	return latest.TimedOut && now.Sub(latest.EndTime) < endpoint.HangingFor && !e.LastSuccess().After(latest.EndTime)
 }

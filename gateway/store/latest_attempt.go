@@ -29,8 +29,12 @@ func newLatestAttempt(delivery *v1alpha1.WebhookDelivery, now time.Time) LatestA
 		return LatestAttempt{}
 	}
 	entry := attemptlog.BoundEntry(*last, now)
+	ended := attemptlog.EntryEnd(&entry)
+	if now.Before(ended) {
+		ended = now
+	}
 	latest := LatestAttempt{
-		EndTime: earliest(attemptlog.EntryEnd(&entry), now), Revision: entry.EndpointRevision,
+		EndTime: ended, Revision: entry.EndpointRevision,
 		TimedOut:  entry.Reason == string(dispatcher.ReasonTimeout),
 		Succeeded: delivery.Status.State == v1alpha1.DeliverySucceeded,
 	}
@@ -40,9 +44,11 @@ func newLatestAttempt(delivery *v1alpha1.WebhookDelivery, now time.Time) LatestA
 	return latest
 }
 
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
+// latestDuration is the duration of the latest attempt.
+func latestDuration(delivery *v1alpha1.WebhookDelivery) time.Duration {
+	log := delivery.Status.AttemptLog
+	if len(log) == 0 {
+		return 0
 	}
-	return a
+	return time.Duration(log[len(log)-1].DurationMilliseconds) * time.Millisecond
 }
