@@ -130,6 +130,6 @@ func parseBase(raw string) (*url.URL, error) {
 // OpenAPI returns the API's description (OpenAPI 3.1). No token is sent.
 func (c *Client) OpenAPI(ctx context.Context) (json.RawMessage, error) {
 	var document json.RawMessage
-	_, err := c.do(ctx, call{method: http.MethodGet, path: "/openapi.json", anonymous: true, repeatable: true}, &document)
+	_, err := c.doRequest(ctx, call{method: http.MethodGet, path: "/openapi.json", anonymous: true, repeatable: true}, &document)
 	return document, err
 }

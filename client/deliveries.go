@@ -15,7 +15,7 @@ const deliveriesPath = "/v1/deliveries/"
 // ListDeliveries returns one page of a webhook's deliveries, newest first. A
 // status ("pending", "retrying", "succeeded", "failed") selects; empty: all.
 func (c *Client) ListDeliveries(ctx context.Context, webhookID, status string, page Page) (*rest.DeliveryList, error) {
-	escaped, err := segment("webhook", webhookID)
+	escaped, err := requestSegment("webhook", webhookID)
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (c *Client) ListDeliveries(ctx context.Context, webhookID, status string, p
 		query.Set("status", status)
 	}
 	list := &rest.DeliveryList{}
-	_, err = c.do(ctx, call{method: http.MethodGet, path: webhooksPath + "/" + escaped + "/deliveries", query: query, repeatable: true}, list)
+	_, err = c.doRequest(ctx, call{method: http.MethodGet, path: webhooksPath + "/" + escaped + "/deliveries", query: query, repeatable: true}, list)
 	if err != nil {
 		return nil, err
 	}
@@ -45,12 +45,12 @@ func (c *Client) Deliveries(ctx context.Context, webhookID, status string) iter.
 
 // GetDelivery returns a delivery with its attempts and its payload.
 func (c *Client) GetDelivery(ctx context.Context, id string) (*rest.DeliveryDetail, error) {
-	escaped, err := segment("delivery", id)
+	escaped, err := requestSegment("delivery", id)
 	if err != nil {
 		return nil, err
 	}
 	delivery := &rest.DeliveryDetail{}
-	if _, err := c.do(ctx, call{method: http.MethodGet, path: deliveriesPath + escaped, repeatable: true}, delivery); err != nil {
+	if _, err := c.doRequest(ctx, call{method: http.MethodGet, path: deliveriesPath + escaped, repeatable: true}, delivery); err != nil {
 		return nil, err
 	}
 	return delivery, nil
@@ -59,12 +59,12 @@ func (c *Client) GetDelivery(ctx context.Context, id string) (*rest.DeliveryDeta
 // RetryDelivery asks for one attempt now. It is never repeated by itself, since
 // each call on a failed delivery makes an attempt.
 func (c *Client) RetryDelivery(ctx context.Context, id string) (*rest.Delivery, error) {
-	escaped, err := segment("delivery", id)
+	escaped, err := requestSegment("delivery", id)
 	if err != nil {
 		return nil, err
 	}
 	delivery := &rest.Delivery{}
-	if _, err := c.do(ctx, call{method: http.MethodPost, path: deliveriesPath + escaped + "/retry"}, delivery); err != nil {
+	if _, err := c.doRequest(ctx, call{method: http.MethodPost, path: deliveriesPath + escaped + "/retry"}, delivery); err != nil {
 		return nil, err
 	}
 	return delivery, nil

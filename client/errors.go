@@ -53,11 +53,11 @@ func StatusOf(err error) int {
 	return 0
 }
 
-// refusal turns an answer that is not 2xx into an error.
-func refusal(call call, answer *http.Response, body []byte) *Error {
+// errorFromAnswer turns an answer that is not 2xx into an error.
+func errorFromAnswer(call call, answer *http.Response, body []byte) *Error {
 	e := &Error{
 		Method: call.method, Path: call.path, Status: answer.StatusCode,
-		RetryAfter: retryAfter(answer.Header.Get("Retry-After"), time.Now()),
+		RetryAfter: repeatAfter(answer.Header.Get("Retry-After"), time.Now()),
 	}
 	media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	if media == "application/problem+json" && json.Unmarshal(body, &e.Problem) == nil {

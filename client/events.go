@@ -75,12 +75,12 @@ func (c *Client) PublishCloudEvent(ctx context.Context, event json.RawMessage) (
 // PublishCloudEvents publishes a batch of CloudEvents. The answer has a result
 // for each, in order; look at all of them.
 func (c *Client) PublishCloudEvents(ctx context.Context, events []json.RawMessage) (*rest.BatchPublished, error) {
-	body, err := encode(events)
+	body, err := requestJSON(events)
 	if err != nil {
 		return nil, err
 	}
 	published := &rest.BatchPublished{}
-	_, err = c.do(ctx, call{method: http.MethodPost, path: eventsPath, body: body, contentType: typeEventBatch, repeatable: true}, published)
+	_, err = c.doRequest(ctx, call{method: http.MethodPost, path: eventsPath, body: body, contentType: typeEventBatch, repeatable: true}, published)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (c *Client) PublishCloudEvents(ctx context.Context, events []json.RawMessag
 func (c *Client) publishWith(ctx context.Context, event call) (*rest.Published, error) {
 	event.method, event.path = http.MethodPost, eventsPath
 	published := &rest.Published{}
-	if _, err := c.do(ctx, event, published); err != nil {
+	if _, err := c.doRequest(ctx, event, published); err != nil {
 		return nil, err
 	}
 	return published, nil
@@ -99,7 +99,7 @@ func (c *Client) publishWith(ctx context.Context, event call) (*rest.Published, 
 // ListEventTypes returns the catalogue.
 func (c *Client) ListEventTypes(ctx context.Context) (*rest.EventTypeList, error) {
 	list := &rest.EventTypeList{}
-	if _, err := c.do(ctx, call{method: http.MethodGet, path: eventTypesPath, repeatable: true}, list); err != nil {
+	if _, err := c.doRequest(ctx, call{method: http.MethodGet, path: eventTypesPath, repeatable: true}, list); err != nil {
 		return nil, err
 	}
 	return list, nil
@@ -146,7 +146,7 @@ func encodeEvent(event rest.EventPublish) ([]byte, error) {
 	var body bytes.Buffer
 	separator := "{"
 	text := func(name, value string) error {
-		encoded, err := encode(value)
+		encoded, err := requestJSON(value)
 		if err != nil {
 			return err
 		}

@@ -9,13 +9,13 @@ import (
 
 // Healthy returns nil if the gateway is alive. No token is sent.
 func (c *Client) Healthy(ctx context.Context) error {
-	_, err := c.do(ctx, call{method: http.MethodGet, path: "/healthz", anonymous: true}, nil)
+	_, err := c.doRequest(ctx, call{method: http.MethodGet, path: "/healthz", anonymous: true}, nil)
 	return err
 }
 
 // Ready returns nil if the gateway can serve: it has its caches and is not
 // shutting down. No token is sent.
 func (c *Client) Ready(ctx context.Context) error {
-	_, err := c.do(ctx, call{method: http.MethodGet, path: "/readyz", anonymous: true}, nil)
+	_, err := c.doRequest(ctx, call{method: http.MethodGet, path: "/readyz", anonymous: true}, nil)
 	return err
 }

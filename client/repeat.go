@@ -20,8 +20,8 @@ const (
 	lastBackoff  = 8 * time.Second
 )
 
-// passing reports whether what failed may work if it is tried again.
-func passing(ctx context.Context, err error) bool {
+// isRepeatable reports whether what failed may work if it is tried again.
+func isRepeatable(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -44,16 +44,16 @@ func passing(ctx context.Context, err error) bool {
 	return sent || network || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// backoff doubles from half a second, with up to half of it taken off at
+// repeatDelay doubles from half a second, with up to half of it taken off at
 // random, so that clients that failed together do not come back together.
-func backoff(attempt int) time.Duration {
+func repeatDelay(attempt int) time.Duration {
 	wait := min(firstBackoff<<min(attempt, 10), lastBackoff)
 	return wait - rand.N(wait/2) //nolint:gosec // spreads load, guards nothing
 }
 
-// retryAfter reads the header of that name (RFC 9110, section 10.2.3); 0: it
+// repeatAfter reads the header Retry-After (RFC 9110, section 10.2.3); 0: it
 // does not say.
-func retryAfter(value string, now time.Time) time.Duration {
+func repeatAfter(value string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
 	}
@@ -63,8 +63,8 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
-// sleep waits; it returns false if the context ends, or would end, before.
-func sleep(ctx context.Context, wait time.Duration) bool {
+// awaitRepeat waits; it returns false if the context ends, or would end, before.
+func awaitRepeat(ctx context.Context, wait time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
 		return false
 	}

@@ -39,27 +39,27 @@ type call struct {
 	anonymous bool
 }
 
-// do makes a call, repeats it where that is safe, and decodes the answer into
+// doRequest makes a call, repeats it where that is safe, and decodes the answer into
 // what into points to, if it is not nil.
-func (c *Client) do(ctx context.Context, call call, into any) (http.Header, error) {
+func (c *Client) doRequest(ctx context.Context, call call, into any) (http.Header, error) {
 	for attempt := 0; ; attempt++ {
-		header, err := c.once(ctx, call, into)
-		if err == nil || !call.repeatable || attempt >= c.repeats || !passing(ctx, err) {
+		header, err := c.requestOnce(ctx, call, into)
+		if err == nil || !call.repeatable || attempt >= c.repeats || !isRepeatable(ctx, err) {
 			return header, err
 		}
-		wait := backoff(attempt)
+		wait := repeatDelay(attempt)
 		if e, ok := errors.AsType[*Error](err); ok && e.RetryAfter > 0 {
 			wait = e.RetryAfter
 		}
-		if wait > c.maxWait || !sleep(ctx, wait) {
+		if wait > c.maxWait || !awaitRepeat(ctx, wait) {
 			return header, err
 		}
 	}
 }
 
-// once makes one request.
-func (c *Client) once(ctx context.Context, call call, into any) (http.Header, error) {
-	request, err := c.request(ctx, call)
+// requestOnce makes one request.
+func (c *Client) requestOnce(ctx context.Context, call call, into any) (http.Header, error) {
+	request, err := c.newRequest(ctx, call)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (c *Client) once(ctx context.Context, call call, into any) (http.Header, er
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes+1))
 	switch {
 	case answer.StatusCode < 200 || answer.StatusCode > 299:
-		return answer.Header, refusal(call, answer, body)
+		return answer.Header, errorFromAnswer(call, answer, body)
 	case err != nil:
 		return answer.Header, fmt.Errorf("bbmcp: %s %s: read the answer: %w", call.method, call.path, err)
 	case len(body) > maxAnswerBytes:
@@ -79,7 +79,7 @@ func (c *Client) once(ctx context.Context, call call, into any) (http.Header, er
 	case into == nil:
 		return answer.Header, nil
 	}
-	if !isJSON(answer.Header) {
+	if !isJSONResponse(answer.Header) {
 		return answer.Header, fmt.Errorf("bbmcp: %s %s: the answer is %q, not JSON: is the base URL that of the API?",
 			call.method, call.path, answer.Header.Get("Content-Type"))
 	}
@@ -89,7 +89,7 @@ func (c *Client) once(ctx context.Context, call call, into any) (http.Header, er
 	return answer.Header, nil
 }
 
-func (c *Client) request(ctx context.Context, call call) (*http.Request, error) {
+func (c *Client) newRequest(ctx context.Context, call call) (*http.Request, error) {
 	target := c.base.String() + call.path
 	query := maps.Clone(call.query)
 	if c.namespace != "" && !call.anonymous {
@@ -132,21 +132,21 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 	return request, nil
 }
 
-func isJSON(header http.Header) bool {
+func isJSONResponse(header http.Header) bool {
 	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	return err == nil && (media == typeJSON || strings.HasSuffix(media, "+json"))
 }
 
-// segment escapes an id for use in a path.
-func segment(kind, id string) (string, error) {
+// requestSegment escapes an id for use in a path.
+func requestSegment(kind, id string) (string, error) {
 	if id == "" || id == "." || id == ".." {
 		return "", fmt.Errorf("bbmcp: %q is no %s id", id, kind)
 	}
 	return url.PathEscape(id), nil
 }
 
-// encode writes JSON without escaping what HTML would need.
-func encode(v any) ([]byte, error) {
+// requestJSON writes JSON without escaping what HTML would need.
+func requestJSON(v any) ([]byte, error) {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)
 	encoder.SetEscapeHTML(false)

@@ -28,7 +28,7 @@ const webhooksPath = "/v1/webhooks"
 // RotateSecret with the Secret in it. It is never repeated by itself, since
 // without a name every call makes another webhook.
 func (c *Client) CreateWebhook(ctx context.Context, webhook rest.WebhookCreate) (*Webhook, error) {
-	body, err := encode(webhook)
+	body, err := requestJSON(webhook)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (c *Client) CreateWebhook(ctx context.Context, webhook rest.WebhookCreate) 
 // ListWebhooks returns one page of webhooks, by name.
 func (c *Client) ListWebhooks(ctx context.Context, page Page) (*rest.WebhookList, error) {
 	list := &rest.WebhookList{}
-	_, err := c.do(ctx, call{method: http.MethodGet, path: webhooksPath, query: page.query(), repeatable: true}, list)
+	_, err := c.doRequest(ctx, call{method: http.MethodGet, path: webhooksPath, query: page.query(), repeatable: true}, list)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (c *Client) UpdateWebhook(ctx context.Context, id, etag string, change rest
 
 // encodeChange writes a change with null for what gets its default back.
 func encodeChange(change rest.WebhookUpdate) ([]byte, error) {
-	body, err := encode(change)
+	body, err := requestJSON(change)
 	if err != nil || len(change.Defaults) == 0 {
 		return body, err
 	}
@@ -103,17 +103,17 @@ func encodeChange(change rest.WebhookUpdate) ([]byte, error) {
 		}
 		object[last] = nil
 	}
-	return encode(members)
+	return requestJSON(members)
 }
 
 // DeleteWebhook deletes a webhook with its deliveries. It is never repeated by
 // itself: the second time the webhook would not be found.
 func (c *Client) DeleteWebhook(ctx context.Context, id string) error {
-	escaped, err := segment("webhook", id)
+	escaped, err := requestSegment("webhook", id)
 	if err != nil {
 		return err
 	}
-	_, err = c.do(ctx, call{method: http.MethodDelete, path: webhooksPath + "/" + escaped}, nil)
+	_, err = c.doRequest(ctx, call{method: http.MethodDelete, path: webhooksPath + "/" + escaped}, nil)
 	return err
 }
 
@@ -150,16 +150,16 @@ func (c *Client) RotateSecretOnce(ctx context.Context, id, key string) (*Webhook
 // TestWebhook sends a test event to this webhook only, also when it is
 // suspended or disabled. Without data the event type's example is sent.
 func (c *Client) TestWebhook(ctx context.Context, id, event string, data json.RawMessage) (*rest.Delivery, error) {
-	escaped, err := segment("webhook", id)
+	escaped, err := requestSegment("webhook", id)
 	if err != nil {
 		return nil, err
 	}
-	body, err := encode(rest.WebhookTest{Event: event, Data: data})
+	body, err := requestJSON(rest.WebhookTest{Event: event, Data: data})
 	if err != nil {
 		return nil, err
 	}
 	delivery := &rest.Delivery{}
-	if _, err := c.do(ctx, call{method: http.MethodPost, path: webhooksPath + "/" + escaped + "/test", body: body}, delivery); err != nil {
+	if _, err := c.doRequest(ctx, call{method: http.MethodPost, path: webhooksPath + "/" + escaped + "/test", body: body}, delivery); err != nil {
 		return nil, err
 	}
 	return delivery, nil
@@ -167,7 +167,7 @@ func (c *Client) TestWebhook(ctx context.Context, id, event string, data json.Ra
 
 // webhookCall makes a call about one webhook that answers with it.
 func (c *Client) webhookCall(ctx context.Context, call call, id, action string) (*Webhook, error) {
-	escaped, err := segment("webhook", id)
+	escaped, err := requestSegment("webhook", id)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +177,7 @@ func (c *Client) webhookCall(ctx context.Context, call call, id, action string) 
 
 func (c *Client) webhook(ctx context.Context, call call) (*Webhook, error) {
 	webhook := &Webhook{}
-	header, err := c.do(ctx, call, &webhook.Webhook)
+	header, err := c.doRequest(ctx, call, &webhook.Webhook)
 	if err != nil {
 		return nil, err
 	}

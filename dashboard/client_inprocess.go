@@ -10,16 +10,16 @@ import (
 	"bbmcp.quietstack.com/webhooks/client"
 )
 
-// handlerTransport serves the requests of a client from a handler: the same
+// inProcessTransport serves the requests of a client from a handler: the same
 // authentication, rights, limits, log and errors as over the network.
-type handlerTransport struct {
+type inProcessTransport struct {
 	handler   http.Handler
 	requestID string // of the page, so that the log shows what belongs together
 	remote    string
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t handlerTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+func (t inProcessTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
 	request.RequestURI, request.RemoteAddr = request.URL.RequestURI(), t.remote
 	request.Header.Set("X-Request-Id", t.requestID)
@@ -27,7 +27,7 @@ func (t handlerTransport) RoundTrip(request *http.Request) (*http.Response, erro
 		request.Body = http.NoBody
 	}
 	defer request.Body.Close()
-	w := &responseBuffer{header: http.Header{}, status: http.StatusOK}
+	w := &inProcessResponse{header: http.Header{}, status: http.StatusOK}
 	t.handler.ServeHTTP(w, request)
 	return &http.Response{
 		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -35,8 +35,8 @@ func (t handlerTransport) RoundTrip(request *http.Request) (*http.Response, erro
 	}, nil
 }
 
-// responseBuffer is a http.ResponseWriter that keeps the response in memory.
-type responseBuffer struct {
+// inProcessResponse is a http.ResponseWriter that keeps the response in memory.
+type inProcessResponse struct {
 	header     http.Header
 	status     int
 	hasWritten bool
@@ -44,27 +44,27 @@ type responseBuffer struct {
 }
 
 // Header implements http.ResponseWriter.
-func (w *responseBuffer) Header() http.Header { return w.header }
+func (w *inProcessResponse) Header() http.Header { return w.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (w *responseBuffer) WriteHeader(status int) {
+func (w *inProcessResponse) WriteHeader(status int) {
 	if !w.hasWritten {
 		w.status, w.hasWritten = status, true
 	}
 }
 
 // Write implements http.ResponseWriter.
-func (w *responseBuffer) Write(p []byte) (int, error) {
+func (w *inProcessResponse) Write(p []byte) (int, error) {
 	w.hasWritten = true
 	return w.body.Write(p)
 }
 
-// restClient makes a client of the REST API for the caller. It does not repeat requests:
+// inProcessClient makes a client of the REST API for the caller. It does not repeat requests:
 // the person who waits for the page can decide that better.
-func (d *Dashboard) restClient(s *session) (*client.Client, error) {
+func (d *Dashboard) inProcessClient(s *session) (*client.Client, error) {
 	return client.New(client.Options{
 		BaseURL: "http://rest.invalid", Token: client.StaticToken(s.token), Namespace: s.namespace, Repeats: -1,
 		UserAgent:  "bbmcp-dashboard",
-		HTTPClient: &http.Client{Transport: handlerTransport{handler: d.api, requestID: s.requestID, remote: s.remote}},
+		HTTPClient: &http.Client{Transport: inProcessTransport{handler: d.api, requestID: s.requestID, remote: s.remote}},
 	})
 }

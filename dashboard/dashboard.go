@@ -35,7 +35,7 @@ type Dashboard struct {
 	now      func() time.Time
 	assets   *assets
 	pages    map[string]*template.Template
-	streams  *streams
+	streams  *livePages
 	handler  http.Handler
 	closed   chan struct{}
 	endOnce  sync.Once
@@ -46,7 +46,7 @@ type Dashboard struct {
 func New(o Options) (*Dashboard, error) {
 	d := &Dashboard{
 		api: o.API, backend: o.Backend, isSecure: o.IsSecure, now: o.Now, closed: make(chan struct{}), interval: time.Second,
-		streams: newStreams(o.MaxStreams, o.CallerStreams),
+		streams: newLivePages(o.MaxStreams, o.CallerStreams),
 	}
 	var err error
 	if d.assets, err = loadAssets(); err != nil {
@@ -99,14 +99,14 @@ func (d *Dashboard) routes() http.Handler {
 	page("GET "+namespace+"/deliveries/{id}", "delivery", (*visit).showDelivery)
 	page("GET "+namespace+"/deliveries/{id}/body", "body", (*visit).downloadPayload)
 	page("POST "+namespace+"/deliveries/{id}/retry", "retry", (*visit).retryDelivery)
-	page("GET /dashboard/", "other", func(*visit) error { return pageNotFound() })
+	page("GET /dashboard/", "other", func(*visit) error { return newNotFoundPageError() })
 	mux.HandleFunc("GET /dashboard", func(w http.ResponseWriter, request *http.Request) {
 		d.backend.NoteOperation(request.Context(), "dashboard-home")
 		http.Redirect(w, request, Root, http.StatusSeeOther)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, request *http.Request) {
 		d.backend.NoteOperation(request.Context(), "dashboard-other")
-		d.showError(w, request, nil, pageNotFound())
+		d.showPageError(w, request, nil, newNotFoundPageError())
 	})
 	return mux
 }

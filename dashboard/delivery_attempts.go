@@ -29,7 +29,7 @@ func attemptRows(delivery *Delivery, delays []time.Duration) []attemptRow {
 		case attempt.Number-2 >= len(delays):
 			row.ByHand = true // the policy has no such attempt
 		case i > 0 && delivery.AttemptLog[i-1].Number == attempt.Number-1:
-			row.Due = nextDue(delivery.AttemptLog[i-1], delays)
+			row.Due = nextAttemptDue(delivery.AttemptLog[i-1], delays)
 		}
 		if row.Due != nil {
 			row.Late = attempt.StartedAt.Sub(*row.Due)
@@ -42,8 +42,8 @@ func attemptRows(delivery *Delivery, delays []time.Duration) []attemptRow {
 	return rows
 }
 
-// nextDue is the time at which the policy schedules the attempt after the given one.
-func nextDue(attempt rest.Attempt, delays []time.Duration) *time.Time {
+// nextAttemptDue is the time at which the policy schedules the attempt after the given one.
+func nextAttemptDue(attempt rest.Attempt, delays []time.Duration) *time.Time {
 	var retryAfter time.Time
 	if attempt.RetryAfter != nil {
 		retryAfter = *attempt.RetryAfter
@@ -53,20 +53,20 @@ func nextDue(attempt rest.Attempt, delays []time.Duration) *time.Time {
 	return &due
 }
 
-// policyStep is an attempt that a policy schedules.
-type policyStep struct {
+// scheduledAttempt is an attempt that a policy schedules.
+type scheduledAttempt struct {
 	Number  int
 	Delay   time.Duration // after the attempt before
 	Elapsed time.Duration // since the event, without the attempts' own time
 	Timeout time.Duration
 }
 
-func policySteps(delays []time.Duration, timeout time.Duration) []policyStep {
-	steps := []policyStep{{Number: 1, Timeout: timeout}}
+func scheduledAttempts(delays []time.Duration, timeout time.Duration) []scheduledAttempt {
+	steps := []scheduledAttempt{{Number: 1, Timeout: timeout}}
 	elapsed := time.Duration(0)
 	for i, delay := range delays {
 		elapsed += delay
-		steps = append(steps, policyStep{Number: i + 2, Delay: delay, Elapsed: elapsed, Timeout: timeout})
+		steps = append(steps, scheduledAttempt{Number: i + 2, Delay: delay, Elapsed: elapsed, Timeout: timeout})
 	}
 	return steps
 }

@@ -24,7 +24,7 @@ type deliveryView struct {
 	Why      *explanation // nil: there is nothing to explain
 	Timeline template.HTML
 	Rows     []attemptRow
-	Policy   []policyStep
+	Policy   []scheduledAttempt
 	Sent     *requestView // nil: nothing was sent yet
 	Body     string       // the beginning of the payload
 	BodyLeft int          // bytes that are not shown
@@ -52,12 +52,12 @@ func (v *visit) showDelivery() error {
 			delays, timeout = settings.Delays, settings.Timeout
 		}
 	}
-	view.Policy = policySteps(delays, timeout)
+	view.Policy = scheduledAttempts(delays, timeout)
 	view.Rows = attemptRows(delivery, delays)
 	view.Timeline = drawTimeline(delivery, view.Rows, delays, timeout)
 	view.Why = explainDelivery(delivery, view.Webhook, v.basePath())
 	view.Sent = describeRequest(delivery, view.Webhook)
-	view.Body, view.BodyLeft = truncate(delivery.Payload, maxShownPayload)
+	view.Body, view.BodyLeft = truncateText(delivery.Payload, maxShownPayload)
 	if pretty := indentJSON([]byte(delivery.Payload)); view.BodyLeft == 0 && pretty != delivery.Payload {
 		view.Pretty = pretty
 	}
@@ -67,7 +67,7 @@ func (v *visit) showDelivery() error {
 	if view.Webhook != nil {
 		view.MayEdit = v.may("patch", "webhooks", view.Webhook.Name)
 	}
-	return v.show("delivery", layout{
+	return v.showPage("delivery", layout{
 		Title: "Delivery of " + plainText(delivery.Event), Nav: "webhooks", Live: v.livePath(Topic{Delivery: v.id()}), Body: view,
 	})
 }

@@ -12,17 +12,17 @@ import (
 type requestView struct {
 	Attempt  int
 	URL      string // as it is now; "": unknown
-	Headers  []header
-	Snippets []snippet
+	Headers  []requestHeader
+	Snippets []requestSnippet
 }
 
-type header struct {
+type requestHeader struct {
 	Name, Value string
 	Cut         bool // a signature, which is not kept
 }
 
-// snippet is a program in one language that verifies a request.
-type snippet struct{ Language, Code string }
+// requestSnippet is a program in one language that verifies a request.
+type requestSnippet struct{ Language, Code string }
 
 // cutSignature replaces a signature, with which a reader of the page could forge a
 // delivery.
@@ -35,13 +35,13 @@ func describeRequest(delivery *Delivery, webhook *rest.Webhook) *requestView {
 		return nil
 	}
 	attempt := delivery.AttemptLog[len(delivery.AttemptLog)-1]
-	view := &requestView{Attempt: attempt.Number, Snippets: snippets()}
+	view := &requestView{Attempt: attempt.Number, Snippets: requestSnippets()}
 	if webhook != nil {
 		view.URL = webhook.URL
 	}
-	add := func(name, value string) { view.Headers = append(view.Headers, header{Name: name, Value: value}) }
+	add := func(name, value string) { view.Headers = append(view.Headers, requestHeader{Name: name, Value: value}) }
 	addCut := func(name, value string) {
-		view.Headers = append(view.Headers, header{Name: name, Value: value, Cut: true})
+		view.Headers = append(view.Headers, requestHeader{Name: name, Value: value, Cut: true})
 	}
 	add("Content-Type", "application/json")
 	add("X-BBMCP-Event", delivery.Event)
@@ -67,11 +67,11 @@ func describeRequest(delivery *Delivery, webhook *rest.Webhook) *requestView {
 	return view
 }
 
-// snippets verify X-BBMCP-Signature over a body that was saved as it came. Each
+// requestSnippets verify X-BBMCP-Signature over a body that was saved as it came. Each
 // is a whole program that ends with 0 if the signature is right; a test runs
 // them.
-func snippets() []snippet {
-	return []snippet{
+func requestSnippets() []requestSnippet {
+	return []requestSnippet{
 		{"Shell", `# SECRET: the signing secret, whole. SIGNATURE: the header X-BBMCP-Signature.
 EXPECTED=$(openssl dgst -sha256 -hmac "$SECRET" -r < body.json | cut -d ' ' -f 1)
 test "$EXPECTED" = "$SIGNATURE" && echo verified

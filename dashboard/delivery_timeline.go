@@ -22,8 +22,8 @@ const (
 	letterWidth, letterGap = 6.4, 6
 )
 
-// measures are those of one drawing. Style shows the one that fits the screen.
-type measures struct {
+// timelineMeasures are those of one drawing. Style shows the one that fits the screen.
+type timelineMeasures struct {
 	class  string
 	width  int
 	left   int // where the axis begins
@@ -38,12 +38,12 @@ type measures struct {
 // wideMeasures have the names of the attempts at the left and the results at the right,
 // narrowMeasures both above the bar.
 var (
-	wideMeasures   = measures{class: "wide", width: 960, left: 92, right: 230, row: 30, ticks: 7, middle: 15, text: 19, result: 742} //nolint:gochecknoglobals // never changed
-	narrowMeasures = measures{class: "narrow", width: 340, left: 8, right: 8, row: 50, ticks: 3, middle: 36, text: 16}               //nolint:gochecknoglobals // never changed
+	wideMeasures   = timelineMeasures{class: "wide", width: 960, left: 92, right: 230, row: 30, ticks: 7, middle: 15, text: 19, result: 742} //nolint:gochecknoglobals // never changed
+	narrowMeasures = timelineMeasures{class: "narrow", width: 340, left: 8, right: 8, row: 50, ticks: 3, middle: 36, text: 16}               //nolint:gochecknoglobals // never changed
 )
 
-// lane is a line of the drawing: an attempt, made or scheduled.
-type lane struct {
+// timelineLane is a line of the drawing: an attempt, made or scheduled.
+type timelineLane struct {
 	number     int
 	due        time.Time // zero: unknown
 	start, end time.Time // zero: to come
@@ -55,13 +55,13 @@ type lane struct {
 // Where nothing happens for much longer than the policy ever waits, the axis is cut and
 // the gap labelled. There is a drawing for each kind of screen.
 func drawTimeline(delivery *Delivery, rows []attemptRow, delays []time.Duration, timeout time.Duration) template.HTML {
-	lanes := newLanes(delivery, rows, delays)
+	lanes := newTimelineLanes(delivery, rows, delays)
 	if len(lanes) == 0 {
 		return ""
 	}
 	var out strings.Builder
-	for _, m := range []measures{wideMeasures, narrowMeasures} {
-		s := newScale(m, delivery.CreatedAt, lanes, delays, timeout)
+	for _, m := range []timelineMeasures{wideMeasures, narrowMeasures} {
+		s := newTimelineScale(m, delivery.CreatedAt, lanes, delays, timeout)
 		height := axisHeight + len(lanes)*m.row + 6
 		fmt.Fprintf(&out, `<svg class="timeline %s" viewBox="0 0 %d %d" role="img" aria-labelledby="timeline-%s"><title id="timeline-%s">%s</title>`,
 			m.class, m.width, height, m.class, m.class, describeTimeline(lanes))
@@ -71,10 +71,10 @@ func drawTimeline(delivery *Delivery, rows []attemptRow, delays []time.Duration,
 		}
 		out.WriteString(`</svg>`)
 	}
-	return template.HTML(out.String()) //nolint:gosec // numbers and words of our own; results are escaped in newLanes
+	return template.HTML(out.String()) //nolint:gosec // numbers and words of our own; results are escaped in newTimelineLanes
 }
 
-func describeTimeline(lanes []lane) string {
+func describeTimeline(lanes []timelineLane) string {
 	made, next := 0, 0
 	for _, l := range lanes {
 		if l.start.IsZero() {
@@ -86,10 +86,10 @@ func describeTimeline(lanes []lane) string {
 	return fmt.Sprintf("Time line: attempts made %d, still to come %d. The table below has the times.", made, next)
 }
 
-// newLanes makes lanes of the attempts made, then of those scheduled.
-func newLanes(delivery *Delivery, rows []attemptRow, delays []time.Duration) (lanes []lane) {
+// newTimelineLanes makes lanes of the attempts made, then of those scheduled.
+func newTimelineLanes(delivery *Delivery, rows []attemptRow, delays []time.Duration) (lanes []timelineLane) {
 	for _, row := range rows {
-		l := lane{number: row.Number, start: row.StartedAt, class: "bad"}
+		l := timelineLane{number: row.Number, start: row.StartedAt, class: "bad"}
 		l.end = row.StartedAt.Add(time.Duration(row.DurationMS) * time.Millisecond)
 		if row.Due != nil {
 			l.due = *row.Due
@@ -109,7 +109,7 @@ func newLanes(delivery *Delivery, rows []attemptRow, delays []time.Duration) (la
 	}
 	due := *delivery.NextAttemptAt
 	for number := delivery.Attempts + 1; ; number++ {
-		lanes = append(lanes, lane{number: number, due: due, class: "next", result: "to come"})
+		lanes = append(lanes, timelineLane{number: number, due: due, class: "next", result: "to come"})
 		if number-1 >= len(delays) {
 			return lanes
 		}
@@ -117,25 +117,25 @@ func newLanes(delivery *Delivery, rows []attemptRow, delays []time.Duration) (la
 	}
 }
 
-// segment is a stretch of the axis without a cut.
-type segment struct {
+// timelineSegment is a stretch of the axis without a cut.
+type timelineSegment struct {
 	from, to time.Time
 	x        float64
 }
 
-// scale maps times to positions.
-type scale struct {
-	measures
+// timelineScale maps times to positions.
+type timelineScale struct {
+	timelineMeasures
 
 	origin   time.Time
-	segments []segment
+	segments []timelineSegment
 	perUnit  float64 // pixels a second
 	cut      float64 // pixels of each cut
 }
 
-// newScale cuts the axis where nothing happens for much longer than the policy's longest
+// newTimelineScale cuts the axis where nothing happens for much longer than the policy's longest
 // wait.
-func newScale(m measures, origin time.Time, lanes []lane, delays []time.Duration, timeout time.Duration) *scale {
+func newTimelineScale(m timelineMeasures, origin time.Time, lanes []timelineLane, delays []time.Duration, timeout time.Duration) *timelineScale {
 	moments := []time.Time{origin}
 	for _, l := range lanes {
 		for _, at := range []time.Time{l.due, l.start, l.end} {
@@ -149,11 +149,11 @@ func newScale(m measures, origin time.Time, lanes []lane, delays []time.Duration
 	for _, delay := range delays {
 		longest = max(longest, delay+timeout)
 	}
-	s := &scale{measures: m, origin: origin, segments: []segment{{from: moments[0], to: moments[0]}}}
+	s := &timelineScale{timelineMeasures: m, origin: origin, segments: []timelineSegment{{from: moments[0], to: moments[0]}}}
 	for _, at := range moments {
 		last := &s.segments[len(s.segments)-1]
 		if at.Sub(last.to) > longest+longest/2 {
-			s.segments = append(s.segments, segment{from: at, to: at})
+			s.segments = append(s.segments, timelineSegment{from: at, to: at})
 			continue
 		}
 		last.to = at
@@ -179,24 +179,24 @@ func newScale(m measures, origin time.Time, lanes []lane, delays []time.Duration
 }
 
 // x is the position of a time, never beyond the end of its segment.
-func (s *scale) x(at time.Time) float64 {
+func (s *timelineScale) x(at time.Time) float64 {
 	for i, seg := range s.segments {
 		if !at.After(seg.to) || i == len(s.segments)-1 {
-			at = latest(earliest(at, seg.to), seg.from)
+			at = timelineMax(timelineMin(at, seg.to), seg.from)
 			return seg.x + at.Sub(seg.from).Seconds()*s.perUnit
 		}
 	}
 	return 0
 }
 
-func earliest(a, b time.Time) time.Time {
+func timelineMin(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
 	}
 	return b
 }
 
-func latest(a, b time.Time) time.Time {
+func timelineMax(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}
@@ -205,18 +205,18 @@ func latest(a, b time.Time) time.Time {
 
 // drawAxis draws grid lines and cuts. A label is left out where it would overlap an
 // earlier one; the cuts are labelled first.
-func (s *scale) drawAxis(out *strings.Builder, height int) {
+func (s *timelineScale) drawAxis(out *strings.Builder, height int) {
 	total := time.Duration(0)
 	for _, seg := range s.segments {
 		total += seg.to.Sub(seg.from)
 	}
-	var written texts
+	var written timelineLabels
 	for i, seg := range s.segments[1:] {
 		x := seg.x - s.cut/2
 		fmt.Fprintf(out, `<path class="cut" d="M%.1f %dl-4 6 8 6 -4 6V%d"/>`, x, axisHeight-8, height-4)
-		s.write(out, &written, x, "+"+formatDuration(seg.from.Sub(s.segments[i].to)))
+		s.writeLabel(out, &written, x, "+"+formatDuration(seg.from.Sub(s.segments[i].to)))
 	}
-	step := niceStep(total / time.Duration(s.ticks))
+	step := timelineTickStep(total / time.Duration(s.ticks))
 	first := s.segments[0].from.Sub(s.origin)
 	for at := first.Truncate(step); at <= s.segments[0].to.Sub(s.origin); at += step {
 		if at < first {
@@ -224,15 +224,15 @@ func (s *scale) drawAxis(out *strings.Builder, height int) {
 		}
 		x := s.x(s.origin.Add(at))
 		fmt.Fprintf(out, `<path class="grid" d="M%.1f %dV%d"/>`, x, axisHeight-8, height-4)
-		s.write(out, &written, x, formatTick(at))
+		s.writeLabel(out, &written, x, formatTimelineTick(at))
 	}
 }
 
-// texts are the extents of the labels on the axis.
-type texts [][2]float64
+// timelineLabels are the extents of the labels on the axis.
+type timelineLabels [][2]float64
 
-// write puts a label on the axis, or leaves it out where there is no room.
-func (s *scale) write(out *strings.Builder, written *texts, x float64, text string) {
+// writeLabel puts a label on the axis, or leaves it out where there is no room.
+func (s *timelineScale) writeLabel(out *strings.Builder, written *timelineLabels, x float64, text string) {
 	half := float64(utf8.RuneCountInString(text)) * letterWidth / 2
 	x = max(half, min(x, float64(s.width)-half))
 	for _, other := range *written {
@@ -244,15 +244,15 @@ func (s *scale) write(out *strings.Builder, written *texts, x float64, text stri
 	fmt.Fprintf(out, `<text class="tick" x="%.1f" y="12" text-anchor="middle">%s</text>`, x, text)
 }
 
-func formatTick(at time.Duration) string {
+func formatTimelineTick(at time.Duration) string {
 	if at == 0 {
 		return "0"
 	}
 	return "+" + formatDuration(at)
 }
 
-// niceStep is a round step of at least this length.
-func niceStep(least time.Duration) time.Duration {
+// timelineTickStep is a round step of at least this length.
+func timelineTickStep(least time.Duration) time.Duration {
 	steps := []time.Duration{
 		50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond,
 		time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
@@ -269,7 +269,7 @@ func niceStep(least time.Duration) time.Duration {
 
 // drawLane draws the attempt as a bar, its due time as a diamond, and its longest duration
 // as a band behind both. A tick or a cross stands before the result.
-func (s *scale) drawLane(out *strings.Builder, l lane, y int, timeout time.Duration) {
+func (s *timelineScale) drawLane(out *strings.Builder, l timelineLane, y int, timeout time.Duration) {
 	middle, text := float64(y+s.middle), y+s.text
 	from := l.start
 	if from.IsZero() {
@@ -297,7 +297,7 @@ func (s *scale) drawLane(out *strings.Builder, l lane, y int, timeout time.Durat
 	fmt.Fprintf(out, `<text class="result" x="%d" y="%d" text-anchor="end">%s</text>`, s.width, text, l.result)
 }
 
-func (s *scale) drawSign(out *strings.Builder, class, sign string, x, text int) {
+func (s *timelineScale) drawSign(out *strings.Builder, class, sign string, x, text int) {
 	if sign != "" {
 		fmt.Fprintf(out, `<path class="sign %s" d="M%d %d%s"/>`, class, x+1, text-8, sign)
 	}

@@ -58,11 +58,11 @@ func (v *visit) showEventTypes() error {
 		}
 		view.Types = append(view.Types, row)
 	}
-	return v.show("event-types", layout{Title: "Event types", Nav: "event-types", Body: view})
+	return v.showPage("event-types", layout{Title: "Event types", Nav: "event-types", Body: view})
 }
 
-// listPublishable lists event types that the caller may publish, at most as many as given.
-func (v *visit) listPublishable(most int) (types []rest.EventType) {
+// listPublishableEventTypes lists event types that the caller may publish, at most as many as given.
+func (v *visit) listPublishableEventTypes(most int) (types []rest.EventType) {
 	list, err := v.listEventTypes()
 	if err != nil {
 		return nil

@@ -23,9 +23,9 @@ const (
 	shortestBar      = 2
 )
 
-// summary is the outcomes of a webhook's latest deliveries in numbers: those of the plot,
+// healthSummary is the outcomes of a webhook's latest deliveries in numbers: those of the plot,
 // and the successes between them that have no object.
-type summary struct {
+type healthSummary struct {
 	Total, Succeeded int
 	Drawn            int
 	Share            int // percent
@@ -36,9 +36,9 @@ type summary struct {
 }
 
 // summarizeHealth computes the summary of a webhook's outcomes and draws the plot.
-func summarizeHealth(h Health) summary {
+func summarizeHealth(h Health) healthSummary {
 	recent := h.Recent
-	s := summary{Total: len(recent), Drawn: len(recent), Known: recent != nil}
+	s := healthSummary{Total: len(recent), Drawn: len(recent), Known: recent != nil}
 	var took []time.Duration
 	for _, o := range recent {
 		s.Total += o.Untold
@@ -57,12 +57,12 @@ func summarizeHealth(h Health) summary {
 		s.Median, s.Slowest = took[len(took)/2], took[len(took)-1]
 	}
 	if s.Drawn > 0 {
-		s.Plot = drawPlot(recent, s.describe())
+		s.Plot = drawHealthPlot(recent, s.describe())
 	}
 	return s
 }
 
-func (s summary) describe() string {
+func (s healthSummary) describe() string {
 	words := fmt.Sprintf("Of the last %d deliveries %d succeeded.", s.Total, s.Succeeded)
 	if s.Ever {
 		words = fmt.Sprintf("Of %d deliveries ever %d succeeded.", s.Total, s.Succeeded)
@@ -73,13 +73,13 @@ func (s summary) describe() string {
 	return words
 }
 
-func drawPlot(recent []Outcome, words string) template.HTML {
+func drawHealthPlot(recent []Outcome, words string) template.HTML {
 	recent = recent[max(0, len(recent)-maxPlotted):]
 	var up, down strings.Builder
 	x := (maxPlotted - len(recent)) * (barWidth + barGap) // the newest is always at the right
 	for _, o := range recent {
 		if o.Succeeded {
-			fmt.Fprintf(&up, "M%d %dv-%dh%dv%dz", x, barUp, barHeight(o.Took), barWidth, barHeight(o.Took))
+			fmt.Fprintf(&up, "M%d %dv-%dh%dv%dz", x, barUp, healthBarHeight(o.Took), barWidth, healthBarHeight(o.Took))
 		} else {
 			fmt.Fprintf(&down, "M%d %dv%dh%dv-%dz", x, barUp+2, barDown, barWidth, barDown)
 		}
@@ -90,8 +90,8 @@ func drawPlot(recent []Outcome, words string) template.HTML {
 		plotWidth, plotHeight, plotWidth, plotHeight, words, barUp, plotWidth, up.String(), down.String()))
 }
 
-// barHeight grows with the logarithm, so that 10 ms and 10 s are both visible.
-func barHeight(took time.Duration) int {
+// healthBarHeight grows with the logarithm, so that 10 ms and 10 s are both visible.
+func healthBarHeight(took time.Duration) int {
 	took = min(max(took, fastest), slowest)
 	part := math.Log(float64(took)/float64(fastest)) / math.Log(float64(slowest)/float64(fastest))
 	return shortestBar + int(math.Round(part*(barUp-shortestBar)))

@@ -76,7 +76,7 @@ func limitJSON(text []byte, room *int) jsonPart {
 		*room -= len(whole)
 		return jsonPart{Text: whole}
 	}
-	begin, left := truncate(strings.ToValidUTF8(string(text), "\ufffd"), min(*room, maxShownPayload))
+	begin, left := truncateText(strings.ToValidUTF8(string(text), "\ufffd"), min(*room, maxShownPayload))
 	*room -= len(begin)
 	return jsonPart{Text: begin, Left: left}
 }

@@ -113,7 +113,7 @@ func FuzzPage(f *testing.F) {
 		most.Within(t, len(text), func() {
 			delivery := &Delivery{DeliveryDetail: rest.DeliveryDetail{Payload: text}}
 			view := deliveryView{Delivery: delivery, State: rest.DeliveryFailed}
-			view.Body, view.BodyLeft = truncate(text, maxShownPayload)
+			view.Body, view.BodyLeft = truncateText(text, maxShownPayload)
 			view.Pretty = indentJSON([]byte(text))
 			if err := pages["delivery"].ExecuteTemplate(io.Discard, "layout.html", layout{Body: view}); err != nil {
 				t.Error(err)

@@ -23,8 +23,8 @@ const (
 	defaultCallerStreams = 20
 )
 
-// streams bounds live pages: in all, of a caller, and of a namespace.
-type streams struct {
+// livePages bounds live pages: in all, of a caller, and of a namespace.
+type livePages struct {
 	max, maxPerCaller int
 
 	mu         sync.Mutex
@@ -33,19 +33,19 @@ type streams struct {
 	namespaces map[string]int
 }
 
-func newStreams(most, mostOfCaller int) *streams {
+func newLivePages(most, mostOfCaller int) *livePages {
 	if most == 0 {
 		most = defaultStreams
 	}
 	if mostOfCaller == 0 {
 		mostOfCaller = defaultCallerStreams
 	}
-	return &streams{max: most, maxPerCaller: mostOfCaller, callers: map[string]int{}, namespaces: map[string]int{}}
+	return &livePages{max: most, maxPerCaller: mostOfCaller, callers: map[string]int{}, namespaces: map[string]int{}}
 }
 
 // acquire counts one more live page, if there may be one; release ends it. A namespace
 // gets no more pages than remain for all other namespaces.
-func (s *streams) acquire(caller, namespace string) bool {
+func (s *livePages) acquire(caller, namespace string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.callers[caller] >= s.maxPerCaller || s.namespaces[namespace] >= s.max-s.total {
@@ -57,16 +57,16 @@ func (s *streams) acquire(caller, namespace string) bool {
 	return true
 }
 
-func (s *streams) release(caller, namespace string) {
+func (s *livePages) release(caller, namespace string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total--
-	decrement(s.callers, caller)
-	decrement(s.namespaces, namespace)
+	decrementLivePages(s.callers, caller)
+	decrementLivePages(s.namespaces, namespace)
 }
 
-// decrement removes a count that reaches zero.
-func decrement(counts map[string]int, key string) {
+// decrementLivePages removes a count that reaches zero.
+func decrementLivePages(counts map[string]int, key string) {
 	counts[key]--
 	if counts[key] == 0 {
 		delete(counts, key)
@@ -79,7 +79,7 @@ func decrement(counts map[string]int, key string) {
 func (v *visit) serveLive() error {
 	query := v.request.URL.Query()
 	topic := Topic{Webhook: query.Get("webhook"), Delivery: query.Get("delivery")}
-	if err := v.requireTopicRight(topic); err != nil {
+	if err := v.requireLiveRight(topic); err != nil {
 		return err
 	}
 	if !v.d.streams.acquire(v.caller.Name, v.namespace) {
@@ -93,17 +93,17 @@ func (v *visit) serveLive() error {
 	header := v.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("X-Accel-Buffering", "no") // nginx would keep it back
-	if v.writeMessage("retry: 5000\nevent: ready\ndata: \n\n") != nil {
+	if v.writeLiveMessage("retry: 5000\nevent: ready\ndata: \n\n") != nil {
 		return nil
 	}
-	v.writeNotices(changes, topic)
+	v.writeLiveNotices(changes, topic)
 	_ = http.NewResponseController(v.w).SetWriteDeadline(time.Time{}) // the connection may serve other requests
 	return nil
 }
 
-// writeNotices writes notices until the browser hangs up, the server ends or the caller
+// writeLiveNotices writes notices until the browser hangs up, the server ends or the caller
 // loses the right.
-func (v *visit) writeNotices(changes <-chan struct{}, topic Topic) {
+func (v *visit) writeLiveNotices(changes <-chan struct{}, topic Topic) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	check := time.NewTicker(recheckInterval)
@@ -127,19 +127,19 @@ func (v *visit) writeNotices(changes <-chan struct{}, topic Topic) {
 			pause.Reset(v.d.interval)
 			message = fmt.Sprintf("event: change\ndata: %d\n\n", v.d.now().UnixMilli())
 		case <-check.C:
-			if _, _, err := v.d.backend.Authenticate(v.ctx(), v.token); err != nil || v.requireTopicRight(topic) != nil {
+			if _, _, err := v.d.backend.Authenticate(v.ctx(), v.token); err != nil || v.requireLiveRight(topic) != nil {
 				return
 			}
 			continue
 		case <-beat.C:
 		}
-		if v.writeMessage(message) != nil {
+		if v.writeLiveMessage(message) != nil {
 			return
 		}
 	}
 }
 
-func (v *visit) writeMessage(message string) error {
+func (v *visit) writeLiveMessage(message string) error {
 	control := http.NewResponseController(v.w)
 	if err := control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
@@ -150,8 +150,8 @@ func (v *visit) writeMessage(message string) error {
 	return control.Flush()
 }
 
-// requireTopicRight checks the right to read the objects of a topic.
-func (v *visit) requireTopicRight(topic Topic) error {
+// requireLiveRight checks the right to read the objects of a topic.
+func (v *visit) requireLiveRight(topic Topic) error {
 	var allowed bool
 	switch {
 	case topic.Delivery != "":
@@ -162,7 +162,7 @@ func (v *visit) requireTopicRight(topic Topic) error {
 		allowed = v.may("list", "webhooks", "")
 	}
 	if !allowed {
-		return newForbidden("follow this", "bbmcp-viewer")
+		return newForbiddenPageError("follow this", "bbmcp-viewer")
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestLivePagesOfOneNamespaceLeaveRoomForOthers(t *testing.T) {
-	s := newStreams(100, 5)
+	s := newLivePages(100, 5)
 	open := func(namespace string, many int) (opened int) {
 		for i := range many {
 			if s.acquire(fmt.Sprintf("%s:%d", namespace, i/5), namespace) {

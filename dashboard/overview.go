@@ -26,7 +26,7 @@ type overviewView struct {
 	CountPart     int      // percent
 	BytesPart     int
 	Names         map[string]string // of webhooks, by id
-	Summary       summary           // of all webhooks
+	Summary       healthSummary     // of all webhooks
 	Well          bool              // nothing needs attention
 	MayCreate     bool
 }
@@ -74,7 +74,7 @@ func (v *visit) showOverview() error {
 		view.BytesPart = percentage(int(b.Bytes>>10), int(b.BytesLimit>>10))
 	}
 	view.Well = len(view.Attention) == 0 && len(view.Full) == 0 && view.CountPart < nearLimit && view.BytesPart < nearLimit
-	return v.show("overview", layout{Title: "Overview", Nav: "overview", Live: v.livePath(Topic{}), Body: view})
+	return v.showPage("overview", layout{Title: "Overview", Nav: "overview", Live: v.livePath(Topic{}), Body: view})
 }
 
 // sortByUrgency orders by state, disabled webhooks first, then by the latest failure.

@@ -32,7 +32,7 @@ type layout struct {
 // parsePages makes one template set for each page: the layout, the parts that
 // pages share, and the page.
 func parsePages(assets *assets, now func() time.Time) (map[string]*template.Template, error) {
-	funcs := pageFuncs(now)
+	funcs := textFuncs(now)
 	funcs["asset"] = assets.path
 	shared, err := template.New("layout.html").Funcs(funcs).ParseFS(templates, "templates/layout.html", "templates/parts.html")
 	if err != nil {
@@ -59,8 +59,8 @@ func parsePages(assets *assets, now func() time.Time) (map[string]*template.Temp
 	return pages, nil
 }
 
-// show renders a page for the caller.
-func (v *visit) show(name string, l layout) error {
+// showPage renders a page for the caller.
+func (v *visit) showPage(name string, l layout) error {
 	l.Caller, l.Namespace, l.ByProxy = v.caller, v.namespace, v.fromProxy
 	if v.namespace != "" {
 		l.Base = v.basePath()
@@ -68,18 +68,18 @@ func (v *visit) show(name string, l layout) error {
 	if l.Notice == "" && v.request.Method == http.MethodGet {
 		l.Notice = notices[v.request.URL.Query().Get("done")]
 	}
-	v.d.renderFor(v.w, v.request, http.StatusOK, name, l)
+	v.d.renderPageFor(v.w, v.request, http.StatusOK, name, l)
 	return nil
 }
 
-func (d *Dashboard) render(w http.ResponseWriter, status int, name string, l layout) {
-	d.renderFor(w, nil, status, name, l)
+func (d *Dashboard) renderPage(w http.ResponseWriter, status int, name string, l layout) {
+	d.renderPageFor(w, nil, status, name, l)
 }
 
-// renderFor renders a page completely before sending any of it, so that an error does not
+// renderPageFor renders a page completely before sending any of it, so that an error does not
 // leave half a page. The page is compressed, unless it contains a secret or the browser
 // does not support that.
-func (d *Dashboard) renderFor(w http.ResponseWriter, request *http.Request, status int, name string, l layout) {
+func (d *Dashboard) renderPageFor(w http.ResponseWriter, request *http.Request, status int, name string, l layout) {
 	var page bytes.Buffer
 	if err := d.pages[name].ExecuteTemplate(&page, "layout.html", l); err != nil {
 		http.Error(w, "This page cannot be shown because of an error in the dashboard. Please report it, with this text: "+err.Error(), http.StatusInternalServerError)
@@ -87,7 +87,7 @@ func (d *Dashboard) renderFor(w http.ResponseWriter, request *http.Request, stat
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	_, secret := l.Body.(secretView)
+	_, secret := l.Body.(webhookSecretView)
 	if request != nil && !secret && strings.Contains(request.Header.Get("Accept-Encoding"), "gzip") {
 		header.Set("Content-Encoding", "gzip")
 		header.Set("Vary", "Accept-Encoding")
@@ -121,7 +121,7 @@ func (v *visit) showHome() error {
 		namespace = v.caller.Namespace
 	}
 	if namespace == "" {
-		return v.show("namespace", layout{Title: "Choose a namespace"})
+		return v.showPage("namespace", layout{Title: "Choose a namespace"})
 	}
 	http.Redirect(v.w, v.request, namespacePath(namespace)+"/", http.StatusSeeOther)
 	return nil
@@ -131,7 +131,7 @@ func (v *visit) showHome() error {
 func (d *Dashboard) servePage(operation string, serve func(*visit) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, request *http.Request) {
 		d.backend.NoteOperation(request.Context(), operation)
-		token, byProxy := requestToken(request)
+		token, byProxy := sessionToken(request)
 		if token == "" {
 			d.requestSignIn(w, request)
 			return
@@ -142,31 +142,31 @@ func (d *Dashboard) servePage(operation string, serve func(*visit) error) http.H
 		}
 		ctx, caller, err := d.backend.Authenticate(request.Context(), token)
 		if err != nil {
-			d.showError(w, request, s, err)
+			d.showPageError(w, request, s, err)
 			return
 		}
 		s.caller = caller
 		if request.Method == http.MethodPost { // after authentication: the form counts against the caller's quota
-			if err := readForm(request); err != nil {
-				d.showError(w, request, s, err)
+			if err := parsePageForm(request); err != nil {
+				d.showPageError(w, request, s, err)
 				return
 			}
 		}
-		api, err := d.restClient(s)
+		api, err := d.inProcessClient(s)
 		if err != nil {
-			d.showError(w, request, s, err)
+			d.showPageError(w, request, s, err)
 			return
 		}
 		request = request.WithContext(ctx)
 		if err := serve(&visit{session: s, d: d, w: w, request: request, api: api}); err != nil {
-			d.showError(w, request, s, err)
+			d.showPageError(w, request, s, err)
 		}
 	}
 }
 
-// readForm parses a posted form. PostFormValue would treat a form that did not arrive as
+// parsePageForm parses a posted form. PostFormValue would treat a form that did not arrive as
 // an empty one.
-func readForm(request *http.Request) error {
+func parsePageForm(request *http.Request) error {
 	err := request.ParseForm()
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &pageError{Status: http.StatusRequestEntityTooLarge, Title: "That is too much", Advice: "Send less at a time."}

@@ -37,11 +37,11 @@ func (t *pageError) fieldDetail(name string) string {
 	return ""
 }
 
-func pageNotFound() *pageError {
+func newNotFoundPageError() *pageError {
 	return &pageError{Status: http.StatusNotFound, Title: "There is no such page", Advice: "Begin again at the overview."}
 }
 
-func refusedOrigin() *pageError {
+func newOriginPageError() *pageError {
 	return &pageError{
 		Status: http.StatusForbidden, Title: "Refused: another site sent this",
 		Detail: "What changes something is taken from pages of this dashboard only. Nothing was done.",
@@ -94,14 +94,14 @@ func pageErrorFromProblem(p rest.Problem, status int) *pageError {
 	return t
 }
 
-// showError shows an error in place of a page.
-func (d *Dashboard) showError(w http.ResponseWriter, request *http.Request, s *session, err error) {
+// showPageError shows an error in place of a page.
+func (d *Dashboard) showPageError(w http.ResponseWriter, request *http.Request, s *session, err error) {
 	t := newPageError(err)
 	if t.RequestID == "" {
 		t.RequestID = w.Header().Get("X-Request-Id")
 	}
 	if t.Status == http.StatusUnauthorized && s != nil && !s.fromProxy {
-		setTokenCookie(w, request, "")
+		setSessionCookie(w, request, "")
 		form := signInForm{To: Root, Error: t}
 		if request.Method == http.MethodGet {
 			form.To = safeReturnPath(request.URL.RequestURI())
@@ -116,7 +116,7 @@ func (d *Dashboard) showError(w http.ResponseWriter, request *http.Request, s *s
 			l.Base = namespacePath(s.namespace)
 		}
 	}
-	d.render(w, t.Status, "error", l)
+	d.renderPage(w, t.Status, "error", l)
 }
 
 // isFormError reports whether the form can show the error next to the input, so that it
@@ -129,7 +129,7 @@ func (t *pageError) isFormError() bool {
 	return false
 }
 
-func newForbidden(what, role string) *pageError {
+func newForbiddenPageError(what, role string) *pageError {
 	return &pageError{
 		Status: http.StatusForbidden, Title: "You may not " + what + " here",
 		Advice: "The role " + role + " gives that right. Ask whoever runs the namespace for it; it takes effect within 10 seconds.",

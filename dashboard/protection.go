@@ -25,7 +25,7 @@ func (d *Dashboard) protect(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		d.backend.NoteOperation(request.Context(), "dashboard-refused")
-		d.showError(w, request, nil, refusedOrigin())
+		d.showPageError(w, request, nil, newOriginPageError())
 	}))
 	protected := protection.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -41,11 +41,11 @@ func (d *Dashboard) protect(next http.Handler) http.Handler {
 	})
 }
 
-// isLoopback reports whether a request came without TLS from a browser on the
+// isLoopbackRequest reports whether a request came without TLS from a browser on the
 // machine that it was sent to, as in a demo or through kubectl port-forward.
 // Then, and only then, the cookie may go without Secure: it crosses no network,
 // and not every browser keeps a Secure cookie of http://localhost.
-func isLoopback(request *http.Request) bool {
+func isLoopbackRequest(request *http.Request) bool {
 	if request.TLS != nil || request.Header.Get("X-Forwarded-Proto") != "" || request.Header.Get("Forwarded") != "" {
 		return false
 	}
@@ -67,5 +67,5 @@ func isLoopback(request *http.Request) bool {
 
 // isEncrypted reports whether a request cannot be read on the network.
 func (d *Dashboard) isEncrypted(request *http.Request) bool {
-	return d.isSecure(request) || isLoopback(request)
+	return d.isSecure(request) || isLoopbackRequest(request)
 }

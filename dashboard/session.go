@@ -27,14 +27,14 @@ type session struct {
 	remote    string
 }
 
-// requestToken finds the token of a request: in the header that a proxy sets, or else in
+// sessionToken finds the token of a request: in the header that a proxy sets, or else in
 // the cookie.
-func requestToken(request *http.Request) (token string, byProxy bool) {
+func sessionToken(request *http.Request) (token string, byProxy bool) {
 	if scheme, token, found := strings.Cut(request.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(token), true
 	}
 	names := []string{secureCookie}
-	if isLoopback(request) {
+	if isLoopbackRequest(request) {
 		names = append(names, loopbackCookie)
 	}
 	for _, name := range names {
@@ -45,13 +45,13 @@ func requestToken(request *http.Request) (token string, byProxy bool) {
 	return "", false
 }
 
-// setTokenCookie sets the cookie for the browser's session; an empty token removes it.
-func setTokenCookie(w http.ResponseWriter, request *http.Request, token string) {
-	cookie := &http.Cookie{ //nolint:gosec // Secure is left out on this machine only, see isLoopback
+// setSessionCookie sets the cookie for the browser's session; an empty token removes it.
+func setSessionCookie(w http.ResponseWriter, request *http.Request, token string) {
+	cookie := &http.Cookie{ //nolint:gosec // Secure is left out on this machine only, see isLoopbackRequest
 		Name: secureCookie, Value: token, Path: "/", // as the prefix asks
 		HttpOnly: true, Secure: true, SameSite: http.SameSiteStrictMode,
 	}
-	if isLoopback(request) {
+	if isLoopbackRequest(request) {
 		cookie.Name, cookie.Path, cookie.Secure = loopbackCookie, strings.TrimSuffix(Root, "/"), false
 	}
 	if token == "" {

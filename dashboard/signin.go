@@ -25,7 +25,7 @@ func (d *Dashboard) renderSignIn(w http.ResponseWriter, request *http.Request, s
 			Advice: "Open the dashboard with https://. Whoever runs it puts TLS in front of it, by --tls-cert-file or a proxy that sets X-Forwarded-Proto.",
 		}
 	}
-	d.render(w, status, "sign-in", layout{Title: "Sign in", Body: form})
+	d.renderPage(w, status, "sign-in", layout{Title: "Sign in", Body: form})
 }
 
 // showSignIn shows the sign-in form. A browser also arrives here after it was given the
@@ -33,7 +33,7 @@ func (d *Dashboard) renderSignIn(w http.ResponseWriter, request *http.Request, s
 func (d *Dashboard) showSignIn(w http.ResponseWriter, request *http.Request) {
 	d.backend.NoteOperation(request.Context(), "dashboard-sign-in")
 	form := signInForm{To: safeReturnPath(request.URL.Query().Get("to"))}
-	token, _ := requestToken(request)
+	token, _ := sessionToken(request)
 	given := request.URL.Query().Has("given")
 	switch {
 	case token != "" && given:
@@ -56,7 +56,7 @@ func (d *Dashboard) signIn(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	request.Body = http.MaxBytesReader(w, request.Body, maxSignInBytes)
-	readErr := readForm(request)
+	readErr := parsePageForm(request)
 	form := signInForm{To: safeReturnPath(request.PostFormValue("to"))}
 	token := strings.TrimSpace(request.PostFormValue("token"))
 	token = strings.TrimSpace(strings.TrimPrefix(token, "Bearer "))
@@ -84,13 +84,13 @@ func (d *Dashboard) signIn(w http.ResponseWriter, request *http.Request) {
 		refuse(t.Status, *t)
 		return
 	}
-	setTokenCookie(w, request, token)
+	setSessionCookie(w, request, token)
 	http.Redirect(w, request, Root+"sign-in?given&to="+url.QueryEscape(form.To), http.StatusSeeOther)
 }
 
 func (d *Dashboard) signOut(w http.ResponseWriter, request *http.Request) {
 	d.backend.NoteOperation(request.Context(), "dashboard-sign-out")
-	setTokenCookie(w, request, "")
+	setSessionCookie(w, request, "")
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 	http.Redirect(w, request, Root+"sign-in", http.StatusSeeOther)
 }
@@ -113,7 +113,7 @@ func safeReturnPath(target string) string {
 // page again, from this site.
 func (d *Dashboard) requestSignIn(w http.ResponseWriter, request *http.Request) {
 	if request.Method == http.MethodGet && request.Header.Get("Sec-Fetch-Site") == "cross-site" && request.Header.Get("Sec-Fetch-Mode") == "navigate" {
-		d.render(w, http.StatusOK, "bounce", layout{Title: "One moment"})
+		d.renderPage(w, http.StatusOK, "bounce", layout{Title: "One moment"})
 		return
 	}
 	to := Root

@@ -17,8 +17,8 @@ import (
 // needs more, and with hundreds a line grows over its neighbours.
 const maxMarks = 4
 
-// pageFuncs are the functions of the templates.
-func pageFuncs(now func() time.Time) template.FuncMap {
+// textFuncs are the functions of the templates.
+func textFuncs(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
 		"text":     escapeText,
 		"plain":    plainText,
@@ -27,14 +27,14 @@ func pageFuncs(now func() time.Time) template.FuncMap {
 		"duration": formatDuration,
 		"bytes":    formatBytes,
 		"count":    formatCount,
-		"deref":    deref,
+		"deref":    derefText,
 		"list":     func(items ...string) []string { return items },
 	}
 }
 
-// visibleForm is the visible replacement of a character that would hide, reverse or move
+// visibleText is the visible replacement of a character that would hide, reverse or move
 // text; "": the character is harmless.
-func visibleForm(r rune) string {
+func visibleText(r rune) string {
 	switch {
 	case r == '\n' || r == '\t':
 		return ""
@@ -66,7 +66,7 @@ func escapeText(text any) template.HTML {
 		} else {
 			marks = 0
 		}
-		if p := visibleForm(r); p != "" {
+		if p := visibleText(r); p != "" {
 			out.WriteString(`<span class="ctl">` + p + `</span>`)
 			continue
 		}
@@ -92,7 +92,7 @@ func escapeText(text any) template.HTML {
 func plainText(text any) string {
 	var out strings.Builder
 	for _, r := range textFrom(text) {
-		if p := visibleForm(r); p != "" {
+		if p := visibleText(r); p != "" {
 			out.WriteString(p)
 			continue
 		}
@@ -239,7 +239,7 @@ func formatCount(value any) string {
 	return digits
 }
 
-func deref(value any) any {
+func derefText(value any) any {
 	switch typed := value.(type) {
 	case *int:
 		if typed != nil {
@@ -264,9 +264,9 @@ func percentage(part, whole int) int {
 	return min(99, max(1, (part*100+whole/2)/whole))
 }
 
-// truncate returns the beginning of a text of at most this many bytes, and how many bytes
+// truncateText returns the beginning of a text of at most this many bytes, and how many bytes
 // are left.
-func truncate(full string, limit int) (beginning string, left int) {
+func truncateText(full string, limit int) (beginning string, left int) {
 	beginning = text.Truncate(full, limit)
 	return beginning, len(full) - len(beginning)
 }

@@ -105,7 +105,7 @@ func TestCookieIsInsecureOnLoopbackOnly(t *testing.T) {
 		if c.forwarded != "" {
 			request.Header.Set("X-Forwarded-Proto", c.forwarded)
 		}
-		if got := isLoopback(request); got != c.want {
+		if got := isLoopbackRequest(request); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}
@@ -125,7 +125,7 @@ func TestTimelineIsToScaleWithCuts(t *testing.T) {
 		d.AttemptLog = append(d.AttemptLog, rest.Attempt{Number: i + 1, StartedAt: at(start), DurationMS: 10, ResponseStatus: &status, Reason: &reason})
 	}
 	rows := attemptRows(d, delays)
-	s := newScale(wideMeasures, d.CreatedAt, newLanes(d, rows, delays), delays, timeout)
+	s := newTimelineScale(wideMeasures, d.CreatedAt, newTimelineLanes(d, rows, delays), delays, timeout)
 	if len(s.segments) != 2 {
 		t.Fatalf("two hours without anything are not cut out: %v", s.segments)
 	}
@@ -149,7 +149,7 @@ func TestTimelineShowsScheduledAttempts(t *testing.T) {
 	d.AttemptLog = []rest.Attempt{
 		{Number: 1, StartedAt: at(0), DurationMS: 10000, Reason: &reason}, {Number: 2, StartedAt: at(15), DurationMS: 10000, Reason: &reason},
 	}
-	lanes := newLanes(d, attemptRows(d, delays), delays)
+	lanes := newTimelineLanes(d, attemptRows(d, delays), delays)
 	var due []time.Time
 	for _, l := range lanes {
 		due = append(due, l.due)
@@ -167,7 +167,7 @@ func TestPlotIsReadableWithoutColour(t *testing.T) {
 	if s.Share != 67 || s.Median != 10*time.Second || s.Slowest != 10*time.Second {
 		t.Errorf("%+v", s)
 	}
-	if barHeight(10*time.Millisecond) != shortestBar || barHeight(time.Minute) != barUp {
+	if healthBarHeight(10*time.Millisecond) != shortestBar || healthBarHeight(time.Minute) != barUp {
 		t.Error("bars are not as high as deliveries took long")
 	}
 	plot := string(s.Plot)

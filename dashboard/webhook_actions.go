@@ -46,9 +46,9 @@ func (v *visit) showConfirmation(page, title string) error {
 	if err != nil {
 		return err
 	}
-	rights := v.findRights(webhook.Name)
+	rights := v.findWebhookRights(webhook.Name)
 	if page == "rotate" && !rights.Rotate || page == "delete" && !rights.Delete {
-		return newForbidden(page+" this webhook", "bbmcp-editor")
+		return newForbiddenPageError(page+" this webhook", "bbmcp-editor")
 	}
 	settings, err := v.d.backend.Settings(v.ctx(), v.namespace, v.id())
 	if err != nil {
@@ -61,7 +61,7 @@ func (v *visit) showConfirmation(page, title string) error {
 	if health, err := v.d.backend.Health(v.ctx(), v.namespace, v.id()); err == nil {
 		view.Waiting = health[v.id()].Waiting
 	}
-	return v.show(page, layout{Title: title + webhook.Name, Nav: "webhooks", Body: view})
+	return v.showPage(page, layout{Title: title + webhook.Name, Nav: "webhooks", Body: view})
 }
 
 func (v *visit) showRotate() error { return v.showConfirmation("rotate", "New secret for ") }
@@ -77,11 +77,11 @@ func (v *visit) rotateSecret() error {
 	if err != nil {
 		return err
 	}
-	view := secretView{Webhook: rotated.Webhook, Secret: textFrom(rotated.Secret), Rotated: true}
+	view := webhookSecretView{Webhook: rotated.Webhook, Secret: textFrom(rotated.Secret), Rotated: true}
 	if settings.Overlap > 0 {
 		view.Overlap = formatDuration(settings.Overlap)
 	}
-	return v.showSecret(view)
+	return v.showWebhookSecret(view)
 }
 
 // rotateOnce rotates with the form's idempotency key, so that a repeated post has no

@@ -11,16 +11,16 @@ import (
 
 func (v *visit) showNewWebhook() error {
 	if !v.may("create", "webhooks", "") || !v.may("create", "secrets", "") {
-		return newForbidden("create webhooks", "bbmcp-editor")
+		return newForbiddenPageError("create webhooks", "bbmcp-editor")
 	}
-	return v.showForm("new", http.StatusOK, webhookForm{Events: "*", Settings: newSettingInputs(nil)})
+	return v.showWebhookForm("new", http.StatusOK, webhookForm{Events: "*", Settings: newSettingInputs(nil)})
 }
 
 func (v *visit) createWebhook() error {
-	form := v.readForm()
+	form := v.readWebhookForm()
 	form.Settings = readSettings(v.request.PostForm, nil)
 	body := rest.WebhookCreate{
-		Name: form.Name, URL: form.URL, Events: parseEventTypes(form.Events), Description: form.Description,
+		Name: form.Name, URL: form.URL, Events: parseWebhookFormEvents(form.Events), Description: form.Description,
 		Secret: v.request.PostFormValue("secret"),
 	}
 	var created *client.Webhook
@@ -33,7 +33,7 @@ func (v *visit) createWebhook() error {
 		if !form.Error.isFormError() {
 			return err
 		}
-		return v.showForm("new", form.Error.Status, form)
+		return v.showWebhookForm("new", form.Error.Status, form)
 	}
-	return v.showSecret(secretView{Webhook: created.Webhook, Secret: textFrom(created.Secret)})
+	return v.showWebhookSecret(webhookSecretView{Webhook: created.Webhook, Secret: textFrom(created.Secret)})
 }

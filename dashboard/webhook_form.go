@@ -32,8 +32,8 @@ func (f webhookForm) OpenSettings() bool {
 // Wrong is the error of a field; "": none.
 func (f webhookForm) Wrong(field string) string { return f.Error.fieldDetail(field) }
 
-// showForm shows the form of a webhook, with the catalogue next to it.
-func (v *visit) showForm(name string, status int, form webhookForm) error {
+// showWebhookForm shows the form of a webhook, with the catalogue next to it.
+func (v *visit) showWebhookForm(name string, status int, form webhookForm) error {
 	types, err := v.listEventTypes()
 	if err != nil {
 		return err
@@ -53,12 +53,12 @@ func (v *visit) showForm(name string, status int, form webhookForm) error {
 		Title: title, Nav: "webhooks", Body: form,
 		Caller: v.caller, Namespace: v.namespace, ByProxy: v.fromProxy, Base: v.basePath(),
 	}
-	v.d.renderFor(v.w, v.request, status, name, l)
+	v.d.renderPageFor(v.w, v.request, status, name, l)
 	return nil
 }
 
-// readForm reads the posted form, with the line ends of browsers normalised.
-func (v *visit) readForm() webhookForm {
+// readWebhookForm reads the posted form, with the line ends of browsers normalised.
+func (v *visit) readWebhookForm() webhookForm {
 	value := func(name string) string {
 		return strings.ReplaceAll(v.request.PostFormValue(name), "\r\n", "\n")
 	}
@@ -68,8 +68,8 @@ func (v *visit) readForm() webhookForm {
 	}
 }
 
-// parseEventTypes splits event types at line ends, commas and spaces.
-func parseEventTypes(text string) []string {
+// parseWebhookFormEvents splits event types at line ends, commas and spaces.
+func parseWebhookFormEvents(text string) []string {
 	events := []string{}
 	for event := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' || r == ' ' || r == '\t' }) {
 		events = append(events, event)

@@ -18,7 +18,7 @@ type webhookRow struct {
 
 	State   string
 	Health  Health
-	Summary summary
+	Summary healthSummary
 }
 
 // webhooksView is the content of the list of webhooks.
@@ -73,7 +73,7 @@ func (v *visit) showWebhooks() error {
 		view.States = append(view.States, stateCount{State: state, Count: counts[state]})
 	}
 	view.Found = len(found)
-	if err := v.loadHealth(found); err != nil {
+	if err := v.loadWebhookHealth(found); err != nil {
 		return err
 	}
 	slices.SortFunc(found, func(a, b webhookRow) int { return strings.Compare(a.sortKey(), b.sortKey()) })
@@ -88,7 +88,7 @@ func (v *visit) showWebhooks() error {
 		found[i].Summary = summarizeHealth(found[i].Health)
 	}
 	view.Rows = found
-	return v.show("webhooks", layout{Title: "Webhooks", Nav: "webhooks", Live: v.livePath(Topic{}), Body: view})
+	return v.showPage("webhooks", layout{Title: "Webhooks", Nav: "webhooks", Live: v.livePath(Topic{}), Body: view})
 }
 
 // sortKey orders webhooks: those that deliver nothing first, the rest by name.
@@ -119,8 +119,8 @@ func (r webhookRow) Why() string {
 	return ""
 }
 
-// loadHealth loads the health of webhooks.
-func (v *visit) loadHealth(rows []webhookRow) error {
+// loadWebhookHealth loads the health of webhooks.
+func (v *visit) loadWebhookHealth(rows []webhookRow) error {
 	if len(rows) == 0 {
 		return nil
 	}

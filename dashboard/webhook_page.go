@@ -26,22 +26,22 @@ type webhookView struct {
 	Next         string   // cursor of the next page; "": there is none
 	First        bool     // page
 	May          webhookRights
-	Policy       []policyStep
+	Policy       []scheduledAttempt
 }
 
 // webhookRights are the actions that the caller may do to a webhook; the page offers only
 // these.
 type webhookRights struct{ Change, Delete, Rotate, Test, Retry bool }
 
-// findRights asks for the rights that each action needs.
-func (v *visit) findRights(name string) webhookRights {
+// findWebhookRights asks for the rights that each action needs.
+func (v *visit) findWebhookRights(name string) webhookRights {
 	change := v.may("patch", "webhooks", name)
-	secret := v.secretName(name)
+	secret := v.webhookSecretName(name)
 	return webhookRights{
 		Change: change,
 		Delete: v.may("delete", "webhooks", name),
 		Rotate: change && v.may("update", "secrets", secret), // what is replaced the gateway reads
-		Test:   len(v.listPublishable(1)) > 0,
+		Test:   len(v.listPublishableEventTypes(1)) > 0,
 		Retry:  v.may("patch", "webhookdeliveries", ""),
 	}
 }
@@ -51,28 +51,28 @@ func (v *visit) showWebhook() error {
 	if err != nil {
 		return err
 	}
-	view := webhookView{May: v.findRights(webhook.Name)}
+	view := webhookView{May: v.findWebhookRights(webhook.Name)}
 	view.Webhook, view.State = webhook.Webhook, webhookState(webhook.Webhook)
 	if view.Settings, err = v.d.backend.Settings(v.ctx(), v.namespace, v.id()); err != nil {
 		return err
 	}
 	view.May.Rotate = view.May.Rotate && !view.Settings.UserSecret
-	view.Policy = policySteps(view.Settings.Delays, view.Settings.Timeout)
+	view.Policy = scheduledAttempts(view.Settings.Delays, view.Settings.Timeout)
 	health, err := v.d.backend.Health(v.ctx(), v.namespace, webhook.WebhookID)
 	if err == nil { // who may get one webhook may not be allowed to list them
 		view.Health = health[webhook.WebhookID]
 		view.Summary = summarizeHealth(view.Health)
 	}
-	if err := v.deliveriesInto(&view); err != nil {
+	if err := v.loadWebhookDeliveries(&view); err != nil {
 		return err
 	}
-	return v.show("webhook", layout{
+	return v.showPage("webhook", layout{
 		Title: webhook.Name, Nav: "webhooks", Live: v.livePath(Topic{Webhook: v.id()}), Body: view,
 	})
 }
 
-// deliveriesInto lists what the query asks for.
-func (v *visit) deliveriesInto(view *webhookView) error {
+// loadWebhookDeliveries lists what the query asks for.
+func (v *visit) loadWebhookDeliveries(view *webhookView) error {
 	query := v.request.URL.Query()
 	view.Filter, view.Event = query.Get("status"), query.Get("event")
 	view.First = query.Get("cursor") == ""

@@ -11,8 +11,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/match"
 )
 
-// testView is the form that sends a test event.
-type testView struct {
+// testEventView is the form that sends a test event.
+type testEventView struct {
 	Webhook rest.Webhook
 	Types   []rest.EventType // that the caller may publish
 	Chosen  rest.EventType
@@ -21,7 +21,7 @@ type testView struct {
 }
 
 // Wrong is the error in the data; "": none.
-func (f testView) Wrong() string {
+func (f testEventView) Wrong() string {
 	if f.Error == nil {
 		return ""
 	}
@@ -32,23 +32,23 @@ func (f testView) Wrong() string {
 const maxTestTypes = 200
 
 func (v *visit) showTestEvent() error {
-	view, err := v.newTestView(v.request.URL.Query().Get("event"))
+	view, err := v.newTestEventView(v.request.URL.Query().Get("event"))
 	if err != nil {
 		return err
 	}
-	return v.show("test", layout{Title: "Test " + view.Webhook.Name, Nav: "webhooks", Body: view})
+	return v.showPage("test", layout{Title: "Test " + view.Webhook.Name, Nav: "webhooks", Body: view})
 }
 
-// newTestView fills in the example of the chosen event type, or of the first one that the
+// newTestEventView fills in the example of the chosen event type, or of the first one that the
 // webhook selects.
-func (v *visit) newTestView(chosen string) (testView, error) {
+func (v *visit) newTestEventView(chosen string) (testEventView, error) {
 	webhook, err := v.api.GetWebhook(v.ctx(), v.id())
 	if err != nil {
-		return testView{}, err
+		return testEventView{}, err
 	}
-	view := testView{Webhook: webhook.Webhook, Types: v.listPublishable(maxTestTypes)}
+	view := testEventView{Webhook: webhook.Webhook, Types: v.listPublishableEventTypes(maxTestTypes)}
 	if len(view.Types) == 0 {
-		return testView{}, newForbidden("publish events, which sending a test is", "bbmcp-publisher")
+		return testEventView{}, newForbiddenPageError("publish events, which sending a test is", "bbmcp-publisher")
 	}
 	view.Chosen = view.Types[0]
 	for _, eventType := range view.Types {
@@ -64,7 +64,7 @@ func (v *visit) newTestView(chosen string) (testView, error) {
 func (v *visit) sendTestEvent() error {
 	event, data := v.request.PostFormValue("event"), strings.ReplaceAll(v.request.PostFormValue("data"), "\r\n", "\n")
 	refused := func(t *pageError) error {
-		view, err := v.newTestView(event)
+		view, err := v.newTestEventView(event)
 		if err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func (v *visit) sendTestEvent() error {
 			Title: "Error: Test " + view.Webhook.Name, Nav: "webhooks", Body: view,
 			Caller: v.caller, Namespace: v.namespace, ByProxy: v.fromProxy, Base: v.basePath(),
 		}
-		v.d.renderFor(v.w, v.request, t.Status, "test", l)
+		v.d.renderPageFor(v.w, v.request, t.Status, "test", l)
 		return nil
 	}
 	var raw json.RawMessage

@@ -16,9 +16,9 @@ func (v *visit) showUpdate() error {
 		return err
 	}
 	if !v.may("patch", "webhooks", webhook.Name) {
-		return newForbidden("change this webhook", "bbmcp-editor")
+		return newForbiddenPageError("change this webhook", "bbmcp-editor")
 	}
-	return v.showForm("edit", http.StatusOK, webhookForm{
+	return v.showWebhookForm("edit", http.StatusOK, webhookForm{
 		ID: webhook.WebhookID, Name: webhook.Name, URL: webhook.URL, Events: strings.Join(webhook.Events, "\n"),
 		Description: textFrom(webhook.Description), Settings: newSettingInputs(&webhook.Webhook), ETag: webhook.ETag, Was: webhook.Webhook,
 	})
@@ -27,7 +27,7 @@ func (v *visit) showUpdate() error {
 // updateWebhook sends only changed fields: a field with another owner, such as Argo CD,
 // does not prevent changes of the others.
 func (v *visit) updateWebhook() error {
-	form := v.readForm()
+	form := v.readWebhookForm()
 	current, err := v.api.GetWebhook(v.ctx(), v.id())
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (v *visit) updateWebhook() error {
 			form.ETag = current.ETag // a caller who sends the form again has seen the present version
 			form.Error.Advice = "Nothing was saved. Below is what you typed, beside what it is now. Save again to replace that."
 		}
-		return v.showForm("edit", form.Error.Status, form)
+		return v.showWebhookForm("edit", form.Error.Status, form)
 	}
 	return v.redirect("/webhooks/"+v.id(), "changed")
 }
@@ -66,7 +66,7 @@ func (v *visit) diffWebhook(form webhookForm) (*rest.WebhookUpdate, error) {
 	if form.URL != current.URL {
 		change.URL = &form.URL
 	}
-	if events := parseEventTypes(form.Events); !slices.Equal(events, current.Events) {
+	if events := parseWebhookFormEvents(form.Events); !slices.Equal(events, current.Events) {
 		change.Events = events
 	}
 	if form.Description != textFrom(current.Description) {

@@ -66,11 +66,11 @@ func (c *Client) Close() { c.calls.Close() }
 // a Result too: as an error it would be tried for ever.
 func (c *Client) Send(ctx context.Context, request Request) (Result, error) {
 	var scratch [metadataRoom]byte
-	metadata, err := prepare(scratch[:0], &request)
+	metadata, err := prepareClientCall(scratch[:0], &request)
 	if err != nil {
-		return notSent(err), nil
+		return notSentResult(err), nil
 	}
-	return result(c.calls.Call(ctx, request.Timeout+answerMargin, methodAttempt, metadata, request.Payload))
+	return clientResult(c.calls.Call(ctx, request.Timeout+answerMargin, methodAttempt, metadata, request.Payload))
 }
 
 // Start makes one attempt as Send does and does not wait: done gets what Send
@@ -79,33 +79,33 @@ func (c *Client) Send(ctx context.Context, request Request) (Result, error) {
 // not change until then.
 func (c *Client) Start(request Request, done func(Result, error)) {
 	var scratch [metadataRoom]byte
-	metadata, err := prepare(scratch[:0], &request)
+	metadata, err := prepareClientCall(scratch[:0], &request)
 	if err != nil {
-		done(notSent(err), nil)
+		done(notSentResult(err), nil)
 		return
 	}
 	c.calls.Start(request.Timeout+answerMargin, methodAttempt, metadata, request.Payload, func(encoded []byte, err error) {
-		done(result(encoded, err))
+		done(clientResult(encoded, err))
 	})
 }
 
-// prepare refuses what the dispatcher would, and encodes the rest into room.
-func prepare(room []byte, request *Request) ([]byte, error) {
+// prepareClientCall refuses what the dispatcher would, and encodes the rest into room.
+func prepareClientCall(room []byte, request *Request) ([]byte, error) {
 	if request.Trace.Wanted && request.TraceParent == "" {
 		request.TraceParent = request.Trace.Parent
 	}
-	if err := validate(request); err != nil {
+	if err := validateRequest(request); err != nil {
 		return nil, err
 	}
-	return appendMetadata(room, request)
+	return encodeMetadata(room, request)
 }
 
-// result makes one of what came back.
-func result(encoded []byte, err error) (Result, error) {
+// clientResult makes one of what came back.
+func clientResult(encoded []byte, err error) (Result, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, multiplex.ErrMalformed):
-		return notSent(err), nil
+		return notSentResult(err), nil
 	case errors.Is(err, multiplex.ErrNotTaken):
 		return Result{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	default:
@@ -132,7 +132,7 @@ func (c *Client) CheckURL(ctx context.Context, url string, forbidden []netip.Pre
 		err = json.Unmarshal(encoded, &answer)
 	}
 	if err != nil {
-		return unavailable(err)
+		return clientUnavailable(err)
 	}
 	if answer.Reason != ReasonNone {
 		return &URLError{Reason: answer.Reason, Message: answer.Message}
@@ -144,10 +144,10 @@ func (c *Client) CheckURL(ctx context.Context, url string, forbidden []netip.Pre
 // ErrUnavailable.
 func (c *Client) Ready(ctx context.Context) error {
 	if _, err := c.calls.Call(ctx, callTimeout, methodReady, nil, nil); err != nil {
-		return unavailable(err)
+		return clientUnavailable(err)
 	}
 	return nil
 }
 
-// unavailable is for calls that make no attempt: there is nothing to lose.
-func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
+// clientUnavailable is for calls that make no attempt: there is nothing to lose.
+func clientUnavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }

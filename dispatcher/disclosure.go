@@ -36,27 +36,27 @@ func (s *Sender) disclose(rawURL string, addresses []netip.Addr, result Result, 
 			result.Message, result.Timings = messageTimedOut, Timings{}
 			return result
 		}
-		return withhold(result, failure{ReasonConnectionFailed, messageUnexplained})
+		return discloseOnly(result, failure{ReasonConnectionFailed, messageUnexplained})
 	}
-	host := hostOf(rawURL)
-	_, isAddress := netguard.ParseLiteral(host)
+	host := disclosedHost(rawURL)
+	_, isAddress := netguard.ParseAddressLiteral(host)
 	dns, isDNS := errors.AsType[*net.DNSError](cause)
 	switch {
 	case isAddress || len(addresses) == 0 && !(isDNS && dns.IsNotFound):
 		return result // refused as it is written, or the name servers failed
 	case result.Reason != ReasonAddressForbidden && result.Reason != ReasonNameNotResolved:
 		return result
-	case s.policy.IsInternal(host):
-		return withhold(result, failure{ReasonAddressForbidden, messageInternalName})
+	case s.policy.IsInternalName(host):
+		return discloseOnly(result, failure{ReasonAddressForbidden, messageInternalName})
 	case result.Reason == ReasonAddressForbidden:
-		return withhold(result, failure{ReasonAddressForbidden, messageForbiddenName})
+		return discloseOnly(result, failure{ReasonAddressForbidden, messageForbiddenName})
 	}
 	return result
 }
 
-// withhold replaces what an attempt failed for. How long it took would tell as much:
+// discloseOnly replaces what an attempt failed for. How long it took would tell as much:
 // only whole seconds are left.
-func withhold(result Result, disclosed failure) Result {
+func discloseOnly(result Result, disclosed failure) Result {
 	result.fail(disclosed)
 	result.Timings, result.CertificateNotAfter = Timings{}, time.Time{}
 	result.Duration = result.Duration.Truncate(time.Second)
@@ -70,7 +70,7 @@ func isForbiddenAddress(addresses []netip.Addr, cause error) bool {
 	return ok && slices.Contains(addresses, refusal.Addr)
 }
 
-func hostOf(rawURL string) string {
+func disclosedHost(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return ""

@@ -35,13 +35,13 @@ var (
 	errMetadata = errors.New("what goes with the payload is larger than 64 KiB")
 )
 
-// appendMetadata appends what precedes the payload. Only here do secrets leave
+// encodeMetadata appends what precedes the payload. Only here do secrets leave
 // their type: they go to the sidecar and nowhere else.
-func appendMetadata(b []byte, r *Request) ([]byte, error) {
+func encodeMetadata(b []byte, r *Request) ([]byte, error) {
 	start := len(b)
 	b = append(b, 0, 0, 0, 0)
 	for _, text := range [...]string{r.DeliveryID, r.EventID, r.EventType, r.URL, r.TraceParent, r.Keys.Primary.Reveal(), r.Keys.Secondary.Reveal()} {
-		b = appendText(b, text)
+		b = encodeText(b, text)
 	}
 	b = binary.AppendVarint(b, int64(r.Attempt))
 	b = binary.AppendVarint(b, int64(r.Timeout))
@@ -52,7 +52,7 @@ func appendMetadata(b []byte, r *Request) ([]byte, error) {
 	b = binary.AppendVarint(b, test)
 	b = binary.AppendVarint(b, int64(len(r.Forbidden)))
 	for _, prefix := range r.Forbidden {
-		b = appendText(b, prefix.String())
+		b = encodeText(b, prefix.String())
 	}
 	length := len(b) - start - lengthBytes
 	if length > maxMetadataBytes || len(r.Forbidden) > maxForbidden {
@@ -72,7 +72,7 @@ func decodeRequest(body []byte) (Request, error) {
 		return Request{}, errEncoding
 	}
 	payload := body[lengthBytes+length:]
-	d := decoder{rest: string(body[lengthBytes : lengthBytes+length])} // all texts are parts of this one
+	d := encodingReader{rest: string(body[lengthBytes : lengthBytes+length])} // all texts are parts of this one
 	request := Request{DeliveryID: d.text(), EventID: d.text(), EventType: d.text(), URL: d.text(), TraceParent: d.text(), Payload: payload}
 	request.Keys = signature.Keys{Primary: signature.NewSecret(d.text()), Secondary: signature.NewSecret(d.text())}
 	request.Attempt = int(d.number())
@@ -95,21 +95,21 @@ func decodeRequest(body []byte) (Request, error) {
 	return request, nil
 }
 
-func appendResult(b []byte, r *Result) []byte {
-	b = appendTime(b, r.StartedAt)
-	b = appendTime(b, r.RetryAfter)
-	b = appendTime(b, r.CertificateNotAfter)
+func encodeResult(b []byte, r *Result) []byte {
+	b = encodeTime(b, r.StartedAt)
+	b = encodeTime(b, r.RetryAfter)
+	b = encodeTime(b, r.CertificateNotAfter)
 	for _, number := range [...]int64{
 		int64(r.Duration), int64(r.StatusCode),
 		int64(r.Timings.DNS), int64(r.Timings.Connect), int64(r.Timings.TLS), int64(r.Timings.FirstByte),
 	} {
 		b = binary.AppendVarint(b, number)
 	}
-	return appendText(appendText(appendText(b, string(r.Reason)), r.Message), r.Snippet)
+	return encodeText(encodeText(encodeText(b, string(r.Reason)), r.Message), r.Snippet)
 }
 
 func decodeResult(body []byte) (Result, error) {
-	d := decoder{rest: string(body)}
+	d := encodingReader{rest: string(body)}
 	result := Result{StartedAt: d.time(), RetryAfter: d.time(), CertificateNotAfter: d.time()}
 	result.Duration, result.StatusCode = time.Duration(d.number()), int(d.number())
 	result.Timings = Timings{
@@ -123,22 +123,22 @@ func decodeResult(body []byte) (Result, error) {
 	return result, nil
 }
 
-func appendText(b []byte, text string) []byte {
+func encodeText(b []byte, text string) []byte {
 	return append(binary.AppendVarint(b, int64(len(text))), text...)
 }
 
-// appendTime keeps the zero time; nanoseconds since 1970 would not.
-func appendTime(b []byte, t time.Time) []byte {
+// encodeTime keeps the zero time; nanoseconds since 1970 would not.
+func encodeTime(b []byte, t time.Time) []byte {
 	return binary.AppendVarint(binary.AppendVarint(b, t.Unix()), int64(t.Nanosecond()))
 }
 
-// decoder reads from the beginning of a text until something is wrong with it.
-type decoder struct {
+// encodingReader reads from the beginning of a text until something is wrong with it.
+type encodingReader struct {
 	rest   string
 	failed bool
 }
 
-func (d *decoder) number() int64 {
+func (d *encodingReader) number() int64 {
 	var scratch [binary.MaxVarintLen64]byte
 	value, n := binary.Varint(scratch[:copy(scratch[:], d.rest)])
 	if n <= 0 {
@@ -149,7 +149,7 @@ func (d *decoder) number() int64 {
 	return value
 }
 
-func (d *decoder) text() string {
+func (d *encodingReader) text() string {
 	length := d.number()
 	if length < 0 || length > int64(len(d.rest)) {
 		d.fail()
@@ -160,15 +160,15 @@ func (d *decoder) text() string {
 	return text
 }
 
-func (d *decoder) time() time.Time {
+func (d *encodingReader) time() time.Time {
 	seconds, nanoseconds := d.number(), d.number()
 	return time.Unix(seconds, nanoseconds).UTC()
 }
 
-func (d *decoder) fail() { d.rest, d.failed = "", true }
+func (d *encodingReader) fail() { d.rest, d.failed = "", true }
 
 // whole reports whether everything was there and nothing is left.
-func (d *decoder) whole() bool { return !d.failed && d.rest == "" }
+func (d *encodingReader) whole() bool { return !d.failed && d.rest == "" }
 
 // urlQuestion and urlAnswer are the two sides of CheckURL.
 type urlQuestion struct {

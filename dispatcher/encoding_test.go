@@ -42,7 +42,7 @@ func results() map[string]Result {
 func TestRequestsArriveAsTheyWere(t *testing.T) {
 	t.Parallel()
 	for name, want := range requests() {
-		encoded, err := appendMetadata(nil, &want)
+		encoded, err := encodeMetadata(nil, &want)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestRequestsArriveAsTheyWere(t *testing.T) {
 func TestResultsArriveAsTheyWere(t *testing.T) {
 	t.Parallel()
 	for name, want := range results() {
-		encoded := appendResult(nil, &want)
+		encoded := encodeResult(nil, &want)
 		if got, err := decodeResult(encoded); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, want)
 		}
@@ -89,7 +89,7 @@ func TestMetadataIsBounded(t *testing.T) {
 		"a URL of 64 KiB":             {URL: strings.Repeat("x", maxMetadataBytes)},
 		"more ranges than are needed": {Forbidden: make([]netip.Prefix, maxForbidden+1)},
 	} {
-		if _, err := appendMetadata(nil, &request); err == nil {
+		if _, err := encodeMetadata(nil, &request); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}
@@ -98,7 +98,7 @@ func TestMetadataIsBounded(t *testing.T) {
 // Whatever is read without an error is written as the same request.
 func FuzzDecodeRequest(f *testing.F) {
 	for _, request := range requests() {
-		encoded, err := appendMetadata(nil, &request)
+		encoded, err := encodeMetadata(nil, &request)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func FuzzDecodeRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		encoded, err := appendMetadata(nil, &first)
+		encoded, err := encodeMetadata(nil, &first)
 		if err != nil {
 			t.Skip("shorter forms of numbers and ranges were longer")
 		}
@@ -123,14 +123,14 @@ func FuzzDecodeRequest(f *testing.F) {
 // Whatever is read without an error is written as the same result.
 func FuzzDecodeResult(f *testing.F) {
 	for _, result := range results() {
-		f.Add(appendResult(nil, &result))
+		f.Add(encodeResult(nil, &result))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		first, err := decodeResult(body)
 		if err != nil {
 			return
 		}
-		if second, err := decodeResult(appendResult(nil, &first)); err != nil || !reflect.DeepEqual(first, second) {
+		if second, err := decodeResult(encodeResult(nil, &first)); err != nil || !reflect.DeepEqual(first, second) {
 			t.Errorf("%+v, then %+v, %v", first, second, err)
 		}
 	})

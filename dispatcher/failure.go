@@ -29,13 +29,13 @@ type failure struct {
 	message string
 }
 
-// classify names an error of the transport, given how far the attempt had come.
-func classify(err error, at transport.Snapshot) failure {
+// classifyFailure names an error of the transport, given how far the attempt had come.
+func classifyFailure(err error, at transport.Snapshot) failure {
 	if refusal, ok := errors.AsType[*netguard.Refusal](err); ok {
 		return refusalFailure(refusal)
 	}
-	if isTimeout(err) {
-		return timedOut(at)
+	if isTimeoutFailure(err) {
+		return timeoutFailure(at)
 	}
 	if f, ok := lookupFailure(err); ok {
 		return f
@@ -51,17 +51,17 @@ func classify(err error, at transport.Snapshot) failure {
 	case at.Stage <= transport.StageConnect:
 		return connectFailure(err)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return connectionReset(at)
+		return resetFailure(at)
 	case at.Stage == transport.StageTLS:
 		return failure{ReasonTLSFailed, "TLS handshake failed"}
 	case errors.Is(err, transport.ErrRefused):
 		return failure{ReasonConnectionReset, "the endpoint turned the request away unprocessed, twice"}
 	}
 	if _, ok := errors.AsType[*net.OpError](err); ok || at.HTTP2 {
-		return connectionReset(at)
+		return resetFailure(at)
 	}
 	if at.Stage == transport.StageRequest {
-		return connectionReset(at) // the connection broke, and the transport's error has no type
+		return resetFailure(at) // the connection broke, and the transport's error has no type
 	}
 	return failure{ReasonResponseInvalid, "the endpoint's answer is not valid HTTP, or its headers are too large"}
 }
@@ -78,13 +78,13 @@ func refusalFailure(refusal *netguard.Refusal) failure {
 	return failure{reason, refusal.Error()}
 }
 
-// invalidRequest is for errors of this package and of package signature, which
+// requestFailure is for errors of this package and of package signature, which
 // never show a secret.
-func invalidRequest(err error) failure {
+func requestFailure(err error) failure {
 	return failure{ReasonRequestInvalid, "nothing was sent: " + err.Error()}
 }
 
-func isTimeout(err error) bool {
+func isTimeoutFailure(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT) {
 		return true
 	}
@@ -96,7 +96,7 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-func timedOut(at transport.Snapshot) failure {
+func timeoutFailure(at transport.Snapshot) failure {
 	during := "before anything was sent"
 	switch at.Stage {
 	case transport.StageLookup:
@@ -104,7 +104,7 @@ func timedOut(at transport.Snapshot) failure {
 	case transport.StageConnect:
 		during = "while connecting"
 	case transport.StageTLS:
-		during = "during the TLS handshake" + firstMessageHint(at)
+		during = "during the TLS handshake" + tlsFailureHint(at)
 	case transport.StageRequest:
 		during = "while sending the request"
 	case transport.StageAnswer:
@@ -113,9 +113,9 @@ func timedOut(at transport.Snapshot) failure {
 	return failure{ReasonTimeout, "timed out " + during}
 }
 
-// firstMessageHint names the likely cause if nothing came in answer to the first message of
+// tlsFailureHint names the likely cause if nothing came in answer to the first message of
 // TLS, whose share of a post-quantum key makes it larger than a packet.
-func firstMessageHint(at transport.Snapshot) string {
+func tlsFailureHint(at transport.Snapshot) string {
 	if !at.Unanswered {
 		return ""
 	}
@@ -142,7 +142,7 @@ func tlsFailure(err error) (failure, bool) {
 		return failure{ReasonCertificateInvalid, "the endpoint's certificate has expired or is not yet valid"}, true
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return failure{ReasonCertificateInvalid, unknownAuthority(err)}, true
+		return failure{ReasonCertificateInvalid, unknownAuthorityMessage(err)}, true
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return failure{ReasonCertificateInvalid, "the endpoint's certificate is not valid"}, true
@@ -151,14 +151,14 @@ func tlsFailure(err error) (failure, bool) {
 		return failure{ReasonTLSFailed, "the endpoint does not speak TLS on this port"}, true
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
-		return failure{ReasonTLSFailed, alertMessage(op)}, true
+		return failure{ReasonTLSFailed, tlsAlertMessage(op)}, true
 	}
 	return failure{}, false
 }
 
-// unknownAuthority tells certificates that were signed by an authority that is not
+// unknownAuthorityMessage tells certificates that were signed by an authority that is not
 // known from what an endpoint has forgotten to send.
-func unknownAuthority(err error) string {
+func unknownAuthorityMessage(err error) string {
 	if invalid, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(invalid.UnverifiedCertificates) == 1 {
 		if leaf := invalid.UnverifiedCertificates[0]; bytes.Equal(leaf.RawIssuer, leaf.RawSubject) {
 			return "the endpoint's certificate is signed by itself, not by a known authority (--ca-bundle adds it)"
@@ -179,9 +179,9 @@ const (
 	alertCertificateRequired  tls.AlertError = 116
 )
 
-// alertMessage names the likely cause of an alert. Package crypto/tls shows its number in
+// tlsAlertMessage names the likely cause of an alert. Package crypto/tls shows its number in
 // its text only, which is the same in both of its types.
-func alertMessage(op *net.OpError) string {
+func tlsAlertMessage(op *net.OpError) string {
 	isAlert := func(alerts ...tls.AlertError) bool {
 		return op.Op == "remote error" && slices.ContainsFunc(alerts, func(a tls.AlertError) bool { return a.Error() == op.Err.Error() })
 	}
@@ -210,36 +210,36 @@ func connectFailure(err error) failure {
 	}
 }
 
-func connectionReset(at transport.Snapshot) failure {
+func resetFailure(at transport.Snapshot) failure {
 	during := "before the request was complete"
 	switch at.Stage {
 	case transport.StageTLS:
-		during = "during the TLS handshake" + firstMessageHint(at)
+		during = "during the TLS handshake" + tlsFailureHint(at)
 	case transport.StageRequest, transport.StageAnswer:
 		during = "before it answered"
 	}
 	return failure{ReasonConnectionReset, "the endpoint closed the connection " + during}
 }
 
-// classifyStatus names what an answer's status means. Retry-After counts with 429 and
+// statusFailure names what an answer's status means. Retry-After counts with 429 and
 // 503 only, Location with 3xx.
-func classifyStatus(status int, retryAfter time.Time, location string) failure {
+func statusFailure(status int, retryAfter time.Time, location string) failure {
 	switch {
 	case status >= 200 && status <= 299:
 		return failure{}
 	case status == http.StatusGone:
 		return failure{ReasonGone, "the endpoint answered 410 Gone: it wants no more deliveries"}
 	case status >= 300 && status <= 399:
-		return failure{ReasonRedirected, statusMessage(status) + redirectedTo(location) + "; redirects are not followed"}
+		return failure{ReasonRedirected, statusFailureMessage(status) + redirectFailureTarget(location) + "; redirects are not followed"}
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && !retryAfter.IsZero():
-		return failure{ReasonThrottled, statusMessage(status)}
+		return failure{ReasonThrottled, statusFailureMessage(status)}
 	default:
-		return failure{ReasonHTTPStatus, statusMessage(status)}
+		return failure{ReasonHTTPStatus, statusFailureMessage(status)}
 	}
 }
 
-// statusMessage leaves out the endpoint's own phrase: it can be anything.
-func statusMessage(status int) string {
+// statusFailureMessage leaves out the endpoint's own phrase: it can be anything.
+func statusFailureMessage(status int) string {
 	message := "the endpoint answered " + strconv.Itoa(status)
 	if text := http.StatusText(status); text != "" {
 		message += " " + text
@@ -250,31 +250,31 @@ func statusMessage(status int) string {
 // maxLocationBytes bounds what is shown of where a redirect leads.
 const maxLocationBytes = 120
 
-// redirectedTo names where a redirect leads, so that a person can write that URL
+// redirectFailureTarget names where a redirect leads, so that a person can write that URL
 // into the webhook: scheme, host and path. A query may hold what is secret.
-func redirectedTo(location string) string {
+func redirectFailureTarget(location string) string {
 	to, err := url.Parse(location)
 	if err != nil || location == "" {
 		return ""
 	}
 	shown := url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path, RawPath: to.RawPath}
-	short := text.Truncate(printable([]byte(shown.String())), maxLocationBytes)
+	short := text.Truncate(printableSnippet([]byte(shown.String())), maxLocationBytes)
 	if short == "" {
 		return ""
 	}
 	return " to " + short
 }
 
-// cause prefers the attempt's own timeout to what the transport made of it.
-func cause(ctx context.Context, err error) error {
+// failureCause prefers the attempt's own timeout to what the transport made of it.
+func failureCause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return err
 }
 
-// unverifiedExpiry returns when a certificate that did not pass expires.
-func unverifiedExpiry(err error) time.Time {
+// failedCertificateExpiry returns when a certificate that did not pass expires.
+func failedCertificateExpiry(err error) time.Time {
 	invalid, ok := errors.AsType[*tls.CertificateVerificationError](err)
 	if !ok || len(invalid.UnverifiedCertificates) == 0 {
 		return time.Time{}

@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are what the dispatcher counts.
-type metrics struct {
+// senderMetrics are what the dispatcher counts.
+type senderMetrics struct {
 	attempts *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
@@ -22,9 +22,9 @@ const (
 	outcomeFailed    = "Failed"
 )
 
-// newMetrics declares the metrics and registers them, unless registerer is nil.
-func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
-	m := &metrics{
+// newSenderMetrics declares the metrics and registers them, unless registerer is nil.
+func newSenderMetrics(registerer prometheus.Registerer) (*senderMetrics, error) {
+	m := &senderMetrics{
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "bbmcp_dispatcher_attempts_total",
 			Help: "Attempts made, by reason (Succeeded, or why they failed) and class of the answer's status (2xx to 5xx, other, or none).",
@@ -54,21 +54,21 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) attemptDeferred() { m.deferred.Inc() }
+func (m *senderMetrics) attemptDeferred() { m.deferred.Inc() }
 
-func (m *metrics) attemptStarted() { m.inFlight.Inc() }
+func (m *senderMetrics) attemptStarted() { m.inFlight.Inc() }
 
-func (m *metrics) attemptEnded(result Result) {
+func (m *senderMetrics) attemptEnded(result Result) {
 	m.inFlight.Dec()
 	reason, outcome := string(result.Reason), outcomeFailed
 	if result.Succeeded() {
 		reason, outcome = outcomeSucceeded, outcomeSucceeded
 	}
-	m.attempts.WithLabelValues(reason, codeClass(result.StatusCode)).Inc()
+	m.attempts.WithLabelValues(reason, codeClassLabel(result.StatusCode)).Inc()
 	m.duration.WithLabelValues(outcome).Observe(max(result.Duration, time.Duration(0)).Seconds())
 }
 
-func codeClass(code int) string {
+func codeClassLabel(code int) string {
 	switch {
 	case code == 0:
 		return "none"

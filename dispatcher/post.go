@@ -19,10 +19,10 @@ const (
 	HeaderTest     = "X-BBMCP-Test"
 )
 
-// authority is what is sent as Host or :authority: without the port of the
+// postAuthority is what is sent as Host or :authority: without the port of the
 // scheme, and without the colon of an empty one. Frameworks compare the whole with
 // the names they serve, and some sign it.
-func authority(to *url.URL) string {
+func postAuthority(to *url.URL) string {
 	port := strings.TrimLeft(to.Port(), "0")
 	if port == "" || to.Scheme == "https" && port == "443" || to.Scheme == "http" && port == "80" {
 		return strings.TrimSuffix(strings.TrimSuffix(to.Host, to.Port()), ":")
@@ -55,6 +55,6 @@ func newPost(r *Request, to *url.URL, signed signature.Headers, userAgent string
 		set("traceparent", r.TraceParent)
 	}
 	return &transport.Request{
-		URL: to, Host: authority(to), Header: header, Body: r.Payload, Attempt: r.Attempt, Forbidden: r.Forbidden,
+		URL: to, Host: postAuthority(to), Header: header, Body: r.Payload, Attempt: r.Attempt, Forbidden: r.Forbidden,
 	}
 }

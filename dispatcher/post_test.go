@@ -32,7 +32,7 @@ func TestAuthority(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 			continue
 		}
-		if got := authority(u); got != want {
+		if got := postAuthority(u); got != want {
 			t.Errorf("%s: got %q, want %q", url, got, want)
 		}
 	}

@@ -30,19 +30,19 @@ func newRedactor(keys signature.Keys, signed signature.Headers) *redactor {
 		e.values = append(e.values, strings.TrimPrefix(part, "v1,"))
 	}
 	for i, value := range e.values {
-		value = string(lowerASCII([]byte(strings.TrimPrefix(value, signature.StandardPrefix))))
+		value = string(redactorLower([]byte(strings.TrimPrefix(value, signature.StandardPrefix))))
 		e.values[i] = value
 		for at := range len(value) - gramBytes + 1 {
-			word, bit := gram(value[at : at+gramBytes])
+			word, bit := redactorGram(value[at : at+gramBytes])
 			e.grams[word] |= bit
 		}
 	}
 	return e
 }
 
-// gram hashes four bytes to one of 4096 bits. Looking a bit up first spares the
+// redactorGram hashes four bytes to one of 4096 bits. Looking a bit up first spares the
 // search in all values at almost every byte of an ordinary answer.
-func gram[T string | []byte](four T) (word int, bit uint64) {
+func redactorGram[T string | []byte](four T) (word int, bit uint64) {
 	hash := (uint32(four[0]) | uint32(four[1])<<8 | uint32(four[2])<<16 | uint32(four[3])<<24) * 2654435761 >> 20
 	return int(hash >> 6), 1 << (hash & 63)
 }
@@ -50,11 +50,11 @@ func gram[T string | []byte](four T) (word int, bit uint64) {
 // redact replaces every run of bytes that repeats a part of a value, in whatever
 // case.
 func (e *redactor) redact(text []byte) []byte {
-	lower := lowerASCII(text)
+	lower := redactorLower(text)
 	var out []byte
 	shown := 0 // text before it is in out
 	for i := 0; i+minRedactedBytes <= len(lower); i++ {
-		if word, bit := gram(lower[i : i+gramBytes]); e.grams[word]&bit == 0 {
+		if word, bit := redactorGram(lower[i : i+gramBytes]); e.grams[word]&bit == 0 {
 			continue
 		}
 		length := e.longestMatch(lower[i:])
@@ -94,8 +94,8 @@ func (e *redactor) longestMatch(text []byte) int {
 	return longest
 }
 
-// lowerASCII changes no byte but A to Z, so that offsets stay.
-func lowerASCII(text []byte) []byte {
+// redactorLower changes no byte but A to Z, so that offsets stay.
+func redactorLower(text []byte) []byte {
 	lower := bytes.Clone(text)
 	for i, c := range lower {
 		if c >= 'A' && c <= 'Z' {

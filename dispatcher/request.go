@@ -78,8 +78,8 @@ type Trace struct {
 	Namespace, Webhook string
 }
 
-// validate checks what callers must get right.
-func validate(r *Request) error {
+// validateRequest checks what callers must get right.
+func validateRequest(r *Request) error {
 	switch {
 	case r.Timeout <= 0 || r.Timeout > MaxTimeout:
 		return errTimeout
@@ -87,20 +87,20 @@ func validate(r *Request) error {
 		return errAttempt
 	case len(r.Payload) == 0 || len(r.Payload) > MaxPayloadBytes:
 		return errPayload
-	case r.DeliveryID == "" || !isToken(r.DeliveryID):
+	case r.DeliveryID == "" || !isRequestToken(r.DeliveryID):
 		return errDelivery
-	case r.EventID == "" || !isToken(r.EventID):
+	case r.EventID == "" || !isRequestToken(r.EventID):
 		return errEvent
-	case r.EventType == "" || !isToken(r.EventType):
+	case r.EventType == "" || !isRequestToken(r.EventType):
 		return errType
-	case !isToken(r.TraceParent):
+	case !isRequestToken(r.TraceParent):
 		return errTrace
 	}
 	return nil
 }
 
-// isToken reports whether s is visible ASCII and not too long for a header.
-func isToken(s string) bool {
+// isRequestToken reports whether s is visible ASCII and not too long for a header.
+func isRequestToken(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' {
 			return false

@@ -66,9 +66,9 @@ func (r *Result) fail(f failure) {
 	r.Reason, r.Message = f.reason, text.Truncate(f.message, MaxMessageBytes)
 }
 
-// notSent is the result of a request that cannot be an attempt.
-func notSent(err error) Result {
+// notSentResult is the result of a request that cannot be an attempt.
+func notSentResult(err error) Result {
 	result := Result{StartedAt: time.Now()}
-	result.fail(invalidRequest(err))
+	result.fail(requestFailure(err))
 	return result
 }

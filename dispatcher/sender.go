@@ -54,14 +54,14 @@ type Sender struct {
 	userAgent      string
 	mayShow        func(netip.Addr) bool // whether answers from there may be shown
 	explainAllowed bool                  // also what is wrong at addresses that the policy allows
-	metrics        *metrics
+	metrics        *senderMetrics
 	logger         *slog.Logger
 	now            func() time.Time
 }
 
 // NewSender makes a Sender. It fails if the metrics cannot be registered.
 func NewSender(options SenderOptions) (*Sender, error) {
-	recorded, err := newMetrics(options.Registerer)
+	recorded, err := newSenderMetrics(options.Registerer)
 	if err != nil {
 		return nil, err
 	}
@@ -122,13 +122,13 @@ func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) 
 		result.fail(refusalFailure(refusal))
 		return transport.Snapshot{}, err
 	}
-	if err := validate(request); err != nil {
-		result.fail(invalidRequest(err))
+	if err := validateRequest(request); err != nil {
+		result.fail(requestFailure(err))
 		return transport.Snapshot{}, err
 	}
 	signed, err := request.Keys.Sign(request.EventID, result.StartedAt, request.Payload)
 	if err != nil {
-		result.fail(invalidRequest(err))
+		result.fail(requestFailure(err))
 		return transport.Snapshot{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, request.Timeout)
@@ -136,8 +136,8 @@ func (s *Sender) attempt(ctx context.Context, request *Request, result *Result) 
 	answer, at, err := s.transport.Post(ctx, newPost(request, to, signed, s.userAgent))
 	result.Timings = Timings(at.Timings)
 	if err != nil {
-		result.fail(classify(cause(ctx, err), at))
-		result.CertificateNotAfter = unverifiedExpiry(err)
+		result.fail(classifyFailure(failureCause(ctx, err), at))
+		result.CertificateNotAfter = failedCertificateExpiry(err)
 		return at, err
 	}
 	shown := s.mayShow(at.Remote)
@@ -161,7 +161,7 @@ func (s *Sender) recordAnswer(answer *transport.Answer, shown bool, result *Resu
 	if shown {
 		location = answer.Location
 	}
-	result.fail(classifyStatus(answer.StatusCode, result.RetryAfter, location))
+	result.fail(statusFailure(answer.StatusCode, result.RetryAfter, location))
 }
 
 func (s *Sender) log(level slog.Level, request *Request, result *Result, cause error) {

@@ -50,7 +50,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 	defer cutOff()
 	calls := &multiplex.Server{
 		Handler: func(method byte, body, answer []byte) ([]byte, error) {
-			answer, err := s.answer(attempts, method, body, answer)
+			answer, err := s.answerMethod(attempts, method, body, answer)
 			if err != nil {
 				s.logger.Warn("request refused", "cause", err)
 			}
@@ -63,7 +63,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 		Logger:     s.logger,
 	}
 	// Attempts that are cut off have no result: it closes the connections first.
-	err := calls.Serve(ctx, listener, grace)
+	err := calls.ServeCalls(ctx, listener, grace)
 	if errors.Is(err, multiplex.ErrCutOff) {
 		return errCutOff
 	}
@@ -74,8 +74,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 	return nil
 }
 
-// answer appends the answer to one call. Its errors never quote the request.
-func (s *Server) answer(attempts context.Context, method byte, body, answer []byte) ([]byte, error) {
+// answerMethod appends the answer to one call. Its errors never quote the request.
+func (s *Server) answerMethod(attempts context.Context, method byte, body, answer []byte) ([]byte, error) {
 	switch method {
 	case methodAttempt:
 		request, err := decodeRequest(body)
@@ -83,7 +83,7 @@ func (s *Server) answer(attempts context.Context, method byte, body, answer []by
 			return nil, err
 		}
 		result := s.sender.Send(attempts, request)
-		return appendResult(answer, &result), nil
+		return encodeResult(answer, &result), nil
 	case methodCheckURL:
 		encoded, err := s.checkURL(body)
 		return append(answer, encoded...), err

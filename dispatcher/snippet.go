@@ -13,12 +13,12 @@ import (
 // snippet makes the beginning of a body fit to be shown: without what we sent
 // and must keep, in printable characters, on one line, at most MaxSnippetBytes.
 func snippet(excerpt []byte, private *redactor) string {
-	return text.Truncate(printable(private.redact(excerpt)), MaxSnippetBytes)
+	return text.Truncate(printableSnippet(private.redact(excerpt)), MaxSnippetBytes)
 }
 
-// printable replaces what is not printable, and runs of white space, by single
+// printableSnippet replaces what is not printable, and runs of white space, by single
 // spaces.
-func printable(text []byte) string {
+func printableSnippet(text []byte) string {
 	var out strings.Builder
 	out.Grow(len(text))
 	gap := false

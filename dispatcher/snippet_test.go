@@ -68,7 +68,7 @@ func TestRedirectsSayWhereTo(t *testing.T) {
 		"https://[::1":                        "",
 		"https://e.example/" + strings.Repeat("a", 3000): " to https://e.example/" + strings.Repeat("a", maxLocationBytes-len("https://e.example/")),
 	} {
-		got := classifyStatus(308, time.Time{}, location)
+		got := statusFailure(308, time.Time{}, location)
 		if got.reason != ReasonRedirected || got.message != "the endpoint answered 308 Permanent Redirect"+want+"; redirects are not followed" {
 			t.Errorf("%q: %+v", location, got)
 		}

@@ -11,7 +11,7 @@ import (
 // BacklogCollector exposes the backlog and its quotas as metrics.
 type BacklogCollector struct {
 	Backlog func() (deliveries int, bytes int64)
-	Limits  store.Limits
+	Limits  store.BacklogLimits
 }
 
 // backlogGauges are the gauges, in the order of the values in Collect.

@@ -14,7 +14,7 @@ import (
 func TestBacklogGaugesHaveTheirQuotas(t *testing.T) {
 	collector := BacklogCollector{
 		Backlog: func() (int, int64) { return 7, 4096 },
-		Limits:  store.Limits{Cluster: 100, ClusterBytes: 1 << 20},
+		Limits:  store.BacklogLimits{Cluster: 100, ClusterBytes: 1 << 20},
 	}
 	want := `
 # HELP bbmcp_gateway_backlog_bytes Bytes of payload of unfinished deliveries.

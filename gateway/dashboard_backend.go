@@ -27,7 +27,7 @@ type dashboardBackend struct {
 	store       *store.Store
 	publisher   *publish.Publisher
 	broadcaster *broadcaster
-	limits      store.Limits
+	limits      store.BacklogLimits
 	now         func() time.Time
 }
 
@@ -46,7 +46,7 @@ func newDashboard(g *Gateway, o Options) (*dashboard.Dashboard, error) {
 func (p dashboardBackend) Authenticate(ctx context.Context, token string) (context.Context, dashboard.Caller, error) {
 	asCaller, caller, err := p.access.authenticate(ctx, token)
 	if err != nil {
-		return nil, dashboard.Caller{}, failRequest(ctx, err)
+		return nil, dashboard.Caller{}, failWithProblem(ctx, err)
 	}
 	return asCaller, dashboard.Caller{Name: caller.Name(), Namespace: caller.Namespace}, nil
 }
@@ -75,10 +75,10 @@ func (p dashboardBackend) Subscribe(namespace string, topic dashboard.Topic) (he
 func (p dashboardBackend) requireNamespaceRight(ctx context.Context, namespace, verb, resource string) error {
 	caller, namespace, err := Scope{Namespace: namespace}.resolveScope(ctx)
 	if err != nil {
-		return failRequest(ctx, err)
+		return failWithProblem(ctx, err)
 	}
 	if err := p.access.requireRight(ctx, caller, auth.Right{Verb: verb, Resource: resource, Namespace: namespace}); err != nil {
-		return failRequest(ctx, err)
+		return failWithProblem(ctx, err)
 	}
 	return nil
 }
@@ -88,11 +88,11 @@ func (p dashboardBackend) Deliveries(ctx context.Context, namespace, id string, 
 	list, err := p.delivery.readDeliveryPage(ctx, Scope{Namespace: namespace}, deliveryQuery{
 		kind: "pages", webhookID: id, filters: []string{query.Status, query.Event}, page: Page{Limit: query.Limit, Cursor: query.Cursor},
 		matches: func(entry *store.DeliveryEntry) bool {
-			return (query.Status == "" || presentState(entry.State) == query.Status) && (query.Event == "" || entry.EventType == query.Event)
+			return (query.Status == "" || presentDeliveryState(entry.State) == query.Status) && (query.Event == "" || entry.EventType == query.Event)
 		},
 	})
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	return list, nil
 }
@@ -101,14 +101,14 @@ func (p dashboardBackend) Deliveries(ctx context.Context, namespace, id string, 
 func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*dashboard.Delivery, error) {
 	entry, err := p.delivery.findPermittedDelivery(ctx, &DeliveryPath{Scope: Scope{Namespace: namespace}, ID: id}, "get")
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	delivery, err := p.delivery.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	shown := &dashboard.Delivery{
-		DeliveryDetail: presentDetail(delivery, p.now()), Test: delivery.Spec.Test,
+		DeliveryDetail: presentDeliveryDetail(delivery, p.now()), Test: delivery.Spec.Test,
 		PublishedBy: delivery.Spec.PublishedBy, Overlapped: map[int]bool{},
 	}
 	for _, condition := range delivery.Status.Conditions {
@@ -133,7 +133,7 @@ func (p dashboardBackend) Delivery(ctx context.Context, namespace, id string) (*
 func (p dashboardBackend) Settings(ctx context.Context, namespace, id string) (*dashboard.Settings, error) {
 	_, webhook, err := p.reader.findReadableWebhook(ctx, &WebhookPath{Scope: Scope{Namespace: namespace}, ID: id})
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	policy := settings.RetryPolicy(webhook)
 	s := &dashboard.Settings{
@@ -141,16 +141,16 @@ func (p dashboardBackend) Settings(ctx context.Context, namespace, id string) (*
 		Deadline: settings.Deadline(webhook), Overlap: settings.Overlap(webhook),
 		Refuse:    webhook.Spec.Overflow == v1alpha1.OverflowRefuse,
 		Succeeded: webhook.Status.DeliveriesSucceeded, Failed: webhook.Status.DeliveriesFailed, Unrecorded: webhook.Status.DeliveriesUnrecorded,
-		Skipped: webhook.Status.DeliveriesSkipped, LastSkipped: presentSeconds(webhook.Status.LastSkippedTime), DeletedEarly: webhook.Status.DeliveriesDeletedEarly,
+		Skipped: webhook.Status.DeliveriesSkipped, LastSkipped: nullableSeconds(webhook.Status.LastSkippedTime), DeletedEarly: webhook.Status.DeliveriesDeletedEarly,
 	}
 	if signing := webhook.Spec.Signing; signing != nil {
 		s.UserSecret = signing.SecretRef != nil
 	}
 	if signing := webhook.Status.Signing; signing != nil {
 		s.SecretName = signing.SecretName
-		s.OverlapEnd = presentSeconds(signing.OverlapEndTime)
+		s.OverlapEnd = nullableSeconds(signing.OverlapEndTime)
 	}
-	s.HeldUntil = presentSeconds(webhook.Status.RetryAfterTime)
+	s.HeldUntil = nullableSeconds(webhook.Status.RetryAfterTime)
 	for _, c := range webhook.Status.Conditions {
 		s.Conditions = append(s.Conditions, dashboard.Condition{
 			Type: c.Type, Status: string(c.Status), Reason: c.Reason, Message: c.Message, Since: c.LastTransitionTime.UTC(),

@@ -41,14 +41,14 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 	health := make(map[string]dashboard.Health, len(all))
 	for _, webhook := range all {
 		h := dashboard.Health{
-			LastSuccess: presentTime(webhook.Status.LastSuccessTime), LastFailure: presentTime(webhook.Status.LastFailureTime),
+			LastSuccess: nullableTime(webhook.Status.LastSuccessTime), LastFailure: nullableTime(webhook.Status.LastFailureTime),
 			Waiting: int(webhook.Status.DeliveriesPending), Limit: p.limits.WebhookQuota(),
 			Succeeded: webhook.Status.DeliveriesSucceeded + webhook.Status.DeliveriesUnrecorded + p.publisher.CountUnreported(webhook.UID),
 			Failed:    webhook.Status.DeliveriesFailed,
 			Unsampled: settings.RecordPolicy(webhook) == v1alpha1.RecordNever,
 		}
 		if !webhook.Spec.Suspend && webhook.Status.State != v1alpha1.WebhookDisabled {
-			if problem := presentProblem(webhook); problem != nil {
+			if problem := presentWebhookProblem(webhook); problem != nil {
 				h.Reason, h.Problem = problem.Reason, problem.Message
 			}
 		}
@@ -56,15 +56,15 @@ func (p dashboardBackend) Health(ctx context.Context, namespace string, ids ...s
 		h.Skipped = full != nil && full.Status == metav1.ConditionTrue && webhook.Spec.Overflow != v1alpha1.OverflowRefuse
 		if mayList {
 			summary := p.store.Deliveries.SummarizeWebhook(namespace, webhook.Name, recentOutcomes)
-			h.Waiting, h.Recent, h.Latest = summary.Unfinished, presentOutcomes(summary.Recent), summary.LatestError
+			h.Waiting, h.Recent, h.Latest = summary.Unfinished, presentHealthOutcomes(summary.Recent), summary.LatestError
 		}
 		health[store.WebhookID(webhook)] = h
 	}
 	return health, nil
 }
 
-// presentOutcomes returns finished deliveries as pages show them.
-func presentOutcomes(finished []*store.DeliveryEntry) []dashboard.Outcome {
+// presentHealthOutcomes returns finished deliveries as pages show them.
+func presentHealthOutcomes(finished []*store.DeliveryEntry) []dashboard.Outcome {
 	outcomes := []dashboard.Outcome{}
 	for _, r := range finished {
 		outcomes = append(outcomes, dashboard.Outcome{Succeeded: r.State == v1alpha1.DeliverySucceeded, Took: r.LastDuration, Untold: int(r.Unrecorded)})

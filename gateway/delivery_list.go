@@ -66,11 +66,11 @@ func (h *deliveryHandlers) listDeliveries(ctx context.Context, in *struct {
 	list, err := h.readDeliveryPage(ctx, in.Scope, deliveryQuery{
 		kind: "deliveries", webhookID: in.ID, filters: []string{in.Status}, page: in.Page,
 		matches: func(entry *store.DeliveryEntry) bool {
-			return in.Status == "" || presentState(entry.State) == in.Status
+			return in.Status == "" || presentDeliveryState(entry.State) == in.Status
 		},
 	})
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	return &deliveriesAnswer{Body: *list}, nil
 }
@@ -96,7 +96,7 @@ func (h *deliveryHandlers) readDeliveryPage(ctx context.Context, scope Scope, qu
 	}
 	webhook := h.webhooks.FindByID(namespace, query.webhookID)
 	if webhook == nil {
-		return nil, notFound("webhook")
+		return nil, notFoundProblem("webhook")
 	}
 	name := strings.Join(append([]string{query.kind, namespace, query.webhookID}, query.filters...), "/")
 	var after *store.DeliveryEntry
@@ -123,13 +123,13 @@ func (h *deliveryHandlers) readDeliveryPage(ctx context.Context, scope Scope, qu
 func (h *deliveryHandlers) getDelivery(ctx context.Context, in *DeliveryPath) (*deliveryAnswer, error) {
 	entry, err := h.findPermittedDelivery(ctx, in, "get")
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	delivery, err := h.readLiveDelivery(ctx, types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name})
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
-	return &deliveryAnswer{Body: presentDetail(delivery, h.now())}, nil
+	return &deliveryAnswer{Body: presentDeliveryDetail(delivery, h.now())}, nil
 }
 
 // findPermittedDelivery returns the delivery of a request, if the caller may use the verb
@@ -148,7 +148,7 @@ func (h *deliveryHandlers) findPermittedDelivery(ctx context.Context, in *Delive
 		return nil, err
 	}
 	if entry == nil {
-		return nil, notFound("delivery")
+		return nil, notFoundProblem("delivery")
 	}
 	return entry, nil
 }
@@ -163,21 +163,21 @@ func (h *deliveryHandlers) readLiveDelivery(ctx context.Context, key types.Names
 	}
 	release, err := h.reads.Acquire(ctx, key.Namespace, size)
 	if err != nil {
-		return nil, unavailable("reading the delivery", err)
+		return nil, unavailableProblem("reading the delivery", err)
 	}
 	defer release()
 	var delivery v1alpha1.WebhookDelivery
 	err = h.client.Get(ctx, key, &delivery)
 	if apierrors.IsNotFound(err) {
-		return nil, notFound("delivery")
+		return nil, notFoundProblem("delivery")
 	}
 	if err != nil {
-		return nil, unavailable("reading the delivery", err)
+		return nil, unavailableProblem("reading the delivery", err)
 	}
 	return &delivery, nil
 }
 
-func presentState(state v1alpha1.DeliveryState) string {
+func presentDeliveryState(state v1alpha1.DeliveryState) string {
 	if state == "" {
 		return rest.DeliveryPending
 	}
@@ -187,13 +187,13 @@ func presentState(state v1alpha1.DeliveryState) string {
 func presentDelivery(entry *store.DeliveryEntry) rest.Delivery {
 	return rest.Delivery{
 		DeliveryID: entry.ID, WebhookID: identity.WebhookID(entry.Namespace, entry.Webhook),
-		Event: entry.EventType, EventID: entry.EventID, Status: presentState(entry.State), Attempts: int(entry.Attempts),
-		ResponseStatus: presentNumber(entry.ResponseStatus), ErrorMessage: orNull(entry.ErrorMessage),
-		CreatedAt: entry.Created, NextAttemptAt: presentTime(entry.NextAttempt), CompletedAt: presentTime(entry.Completed),
+		Event: entry.EventType, EventID: entry.EventID, Status: presentDeliveryState(entry.State), Attempts: int(entry.Attempts),
+		ResponseStatus: nullableNumber(entry.ResponseStatus), ErrorMessage: nullableText(entry.ErrorMessage),
+		CreatedAt: entry.Created, NextAttemptAt: nullableTime(entry.NextAttempt), CompletedAt: nullableTime(entry.Completed),
 	}
 }
 
-func presentDetail(delivery *v1alpha1.WebhookDelivery, now time.Time) rest.DeliveryDetail {
+func presentDeliveryDetail(delivery *v1alpha1.WebhookDelivery, now time.Time) rest.DeliveryDetail {
 	detail := rest.DeliveryDetail{
 		Delivery: presentDelivery(store.NewDeliveryEntry(delivery, now)), AttemptLog: []rest.Attempt{}, Payload: delivery.Spec.Payload,
 	}
@@ -204,8 +204,8 @@ func presentDetail(delivery *v1alpha1.WebhookDelivery, now time.Time) rest.Deliv
 	for _, entry := range log {
 		detail.AttemptLog = append(detail.AttemptLog, rest.Attempt{
 			Number: int(entry.Number), StartedAt: entry.StartTime.UTC(), DurationMS: entry.DurationMilliseconds,
-			ResponseStatus: presentNumber(entry.ResponseStatus), Reason: orNull(entry.Reason), Message: orNull(entry.Message),
-			Answer: orNull(entry.Answer), RetryAfter: presentTime(entry.RetryAfterTime),
+			ResponseStatus: nullableNumber(entry.ResponseStatus), Reason: nullableText(entry.Reason), Message: nullableText(entry.Message),
+			Answer: nullableText(entry.Answer), RetryAfter: nullableTime(entry.RetryAfterTime),
 		})
 	}
 	return detail

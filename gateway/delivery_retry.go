@@ -45,31 +45,31 @@ func (h *deliveryHandlers) registerDeliveryRetry(api huma.API) {
 func (h *deliveryHandlers) retryDelivery(ctx context.Context, in *DeliveryPath) (*acceptedAnswer, error) {
 	entry, err := h.findPermittedDelivery(ctx, in, "patch")
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	key := types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}
 	for range maxChangeTries {
 		delivery, err := h.readLiveDelivery(ctx, key)
 		if err != nil {
-			return nil, failRequest(ctx, err)
+			return nil, failWithProblem(ctx, err)
 		}
 		if err := h.checkRetriable(ctx, delivery); err != nil {
-			return nil, failRequest(ctx, err)
+			return nil, failWithProblem(ctx, err)
 		}
 		err = h.requestRetry(ctx, delivery)
 		if denial.IsConflict(err) { // it may have succeeded meanwhile
 			continue
 		}
 		if denial.IsNotFound(err) {
-			return nil, failRequest(ctx, notFound("delivery"))
+			return nil, failWithProblem(ctx, notFoundProblem("delivery"))
 		}
 		if err != nil {
-			return nil, failRequest(ctx, problemFromAPI(err, "asking for a retry"))
+			return nil, failWithProblem(ctx, problemFromAPI(err, "asking for a retry"))
 		}
 		h.deliveries.ApplyWrite(delivery)
 		return &acceptedAnswer{presentDelivery(store.NewDeliveryEntry(delivery, h.now()))}, nil
 	}
-	return nil, failRequest(ctx, contended())
+	return nil, failWithProblem(ctx, contendedProblem())
 }
 
 // requestRetry asks the controller for an attempt, if the delivery has not changed since
@@ -92,7 +92,7 @@ func (h *deliveryHandlers) checkRetriable(ctx context.Context, delivery *v1alpha
 	var webhook v1alpha1.Webhook
 	err := h.client.Get(ctx, types.NamespacedName{Namespace: delivery.Namespace, Name: delivery.Spec.WebhookRef.Name}, &webhook)
 	if err != nil && !apierrors.IsNotFound(err) {
-		return unavailable("reading the webhook", err)
+		return unavailableProblem("reading the webhook", err)
 	}
 	owner := metav1.GetControllerOf(delivery)
 	switch {

@@ -70,7 +70,7 @@ type batchPublisher struct {
 func (b batchPublisher) publishGuarded(ctx context.Context, header http.Header, item []byte) (result rest.BatchResult, p *problem) {
 	if err := b.handlers.panics.Do(panics.Event, func() { result, p = b.publishItem(ctx, header, item) }); err != nil {
 		b.handlers.metrics.publish.Published(publish.OutcomeFailed)
-		return refuseItem(err)
+		return refuseBatchItem(err)
 	}
 	return result, p
 }
@@ -80,17 +80,17 @@ func (b batchPublisher) publishItem(ctx context.Context, header http.Header, ite
 	event, err := parseCloudEvent(item)
 	if err != nil {
 		b.handlers.metrics.publish.Published(publish.OutcomeRefused)
-		return refuseItem(problemFromPayload(err, nil))
+		return refuseBatchItem(problemFromPayload(err, nil))
 	}
 	applyTraceParent(event, header)
 	published, err := b.handlers.publisher.Publish(ctx, publish.Request{Caller: b.caller, Namespace: b.namespace, Event: event, Wait: b.preference.wait})
 	if err != nil {
-		return refuseItem(err)
+		return refuseBatchItem(err)
 	}
 	return rest.BatchResult{Status: http.StatusAccepted, Published: presentPublished(published)}, nil
 }
 
-func refuseItem(err error) (rest.BatchResult, *problem) {
+func refuseBatchItem(err error) (rest.BatchResult, *problem) {
 	p := problemFromError(err)
 	return rest.BatchResult{Status: p.Status, Problem: &p.Problem}, p
 }

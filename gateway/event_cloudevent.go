@@ -128,7 +128,7 @@ func attributeHeader(attribute string) string {
 // newCloudEvent makes an event of a CloudEvent. fieldName maps an attribute to its name in
 // problems. Missing data (nil) is {}.
 func newCloudEvent(attributes map[string]any, data []byte, fieldName func(string) string) (*publish.Event, error) {
-	if err := checkAttributes(attributes, fieldName); err != nil {
+	if err := checkCloudEventAttributes(attributes, fieldName); err != nil {
 		return nil, err
 	}
 	text := func(name string) string { s, _ := attributes[name].(string); return s }
@@ -145,19 +145,19 @@ func newCloudEvent(attributes map[string]any, data []byte, fieldName func(string
 	if attribute, ok := attributes[attributeTime]; ok {
 		parsed, err := payload.ParseTimestamp(fmt.Sprint(attribute))
 		if err != nil {
-			return nil, renameField(err, p.FieldNames)
+			return nil, renameAttributeField(err, p.FieldNames)
 		}
 		p.Timestamp = &parsed
 	}
 	if trace := text(attributeTraceParent); tracing.IsTraceParent(trace) {
 		p.TraceParent = trace
 	}
-	return p, renameField(payload.ValidateEventType(p.Type), p.FieldNames)
+	return p, renameAttributeField(payload.ValidateEventType(p.Type), p.FieldNames)
 }
 
-// checkAttributes checks attributes against the specification, and that they can be
+// checkCloudEventAttributes checks attributes against the specification, and that they can be
 // delivered.
-func checkAttributes(attributes map[string]any, fieldName func(string) string) error {
+func checkCloudEventAttributes(attributes map[string]any, fieldName func(string) string) error {
 	for _, name := range []string{attributeSpecVersion, attributeID, attributeSource, attributeType} {
 		if _, ok := attributes[name]; !ok {
 			return &payload.Error{Field: fieldName(name), Reason: payload.MissingMember, Detail: "is missing: a CloudEvent has specversion, id, source and type"}
@@ -181,7 +181,7 @@ func checkAttributes(attributes map[string]any, fieldName func(string) string) e
 			return invalidAttribute(fieldName(name), "must be a string")
 		case known:
 			if err := setter(text); err != nil {
-				return invalidAttribute(fieldName(name), urlErrorText(err))
+				return invalidAttribute(fieldName(name), attributeURLError(err))
 			}
 		default:
 			if err := checked.SetExtension(name, value); err != nil {
@@ -192,29 +192,29 @@ func checkAttributes(attributes map[string]any, fieldName func(string) string) e
 	for name, err := range checked.Validate() {
 		return invalidAttribute(fieldName(name), err.Error())
 	}
-	return checkContentType(checked.DataContentType, fieldName)
+	return checkCloudEventContentType(checked.DataContentType, fieldName)
 }
 
-// checkContentType accepts JSON only; a missing type is JSON.
-func checkContentType(contentType *string, fieldName func(string) string) error {
+// checkCloudEventContentType accepts JSON only; a missing type is JSON.
+func checkCloudEventContentType(contentType *string, fieldName func(string) string) error {
 	if contentType == nil {
 		return nil
 	}
 	mediaType, parameters, err := mime.ParseMediaType(*contentType)
-	if err == nil && isJSON(mediaType, parameters) {
+	if err == nil && isCloudEventJSON(mediaType, parameters) {
 		return nil
 	}
 	return invalidAttribute(fieldName(attributeContentType), "must be application/json in UTF-8: only data that is a JSON object is carried")
 }
 
-// isJSON reports whether a media type is JSON, in UTF-8 if it says so.
-func isJSON(mediaType string, parameters map[string]string) bool {
+// isCloudEventJSON reports whether a media type is JSON, in UTF-8 if it says so.
+func isCloudEventJSON(mediaType string, parameters map[string]string) bool {
 	return (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")) &&
 		strings.EqualFold(cmp.Or(parameters["charset"], "utf-8"), "utf-8")
 }
 
-// urlErrorText describes an invalid URL without repeating it.
-func urlErrorText(err error) string {
+// attributeURLError describes an invalid URL without repeating it.
+func attributeURLError(err error) string {
 	if wrong, ok := errors.AsType[*url.Error](err); ok {
 		return "is no URI reference: " + wrong.Err.Error()
 	}
@@ -225,8 +225,8 @@ func invalidAttribute(field, detail string) error {
 	return &payload.Error{Field: field, Reason: reasonFieldInvalid, Detail: detail}
 }
 
-// renameField replaces the field of an error by the publisher's name for it.
-func renameField(err error, fields map[string]string) error {
+// renameAttributeField replaces the field of an error by the publisher's name for it.
+func renameAttributeField(err error, fields map[string]string) error {
 	found, ok := errors.AsType[*payload.Error](err)
 	if !ok {
 		return err
@@ -234,9 +234,9 @@ func renameField(err error, fields map[string]string) error {
 	return &payload.Error{Field: cmp.Or(fields[found.Field], found.Field), Reason: found.Reason, Detail: found.Detail}
 }
 
-// hasAttributes reports whether headers hold attributes of a CloudEvent; the specversion
+// hasCloudEventAttributes reports whether headers hold attributes of a CloudEvent; the specversion
 // may be missing by mistake.
-func hasAttributes(header http.Header) bool {
+func hasCloudEventAttributes(header http.Header) bool {
 	for _, name := range []string{attributeSpecVersion, attributeID, attributeSource, attributeType} {
 		if len(header.Values(attributePrefix+name)) > 0 {
 			return true

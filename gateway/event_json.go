@@ -29,9 +29,9 @@ func parseJSONEvent(body []byte) (*publish.Event, error) {
 		case "event":
 			p.Type, err = member.Text(payload.InvalidEventType)
 		case "id":
-			p.ID, err = eventID(member)
+			p.ID, err = jsonEventID(member)
 		case "timestamp":
-			p.Timestamp, err = timestamp(member)
+			p.Timestamp, err = jsonEventTimestamp(member)
 		case "data":
 			p.Data = member.Value
 		default:
@@ -49,7 +49,7 @@ func parseJSONEvent(body []byte) (*publish.Event, error) {
 	return p, payload.ValidateEventType(p.Type)
 }
 
-func eventID(member payload.Member) (string, error) {
+func jsonEventID(member payload.Member) (string, error) {
 	id, err := member.Text(payload.InvalidEventID)
 	if err != nil {
 		return "", err
@@ -57,7 +57,7 @@ func eventID(member payload.Member) (string, error) {
 	return id, payload.ValidateEventID(id)
 }
 
-func timestamp(member payload.Member) (*time.Time, error) {
+func jsonEventTimestamp(member payload.Member) (*time.Time, error) {
 	text, err := member.Text(payload.InvalidTimestamp)
 	if err != nil {
 		return nil, err

@@ -33,46 +33,46 @@ type publishAnswer struct {
 func (h *eventHandlers) publishEvents(ctx context.Context, in *PublishRequest) (*publishAnswer, error) {
 	publisher, namespace, err := in.resolveScope(ctx)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	as, err := in.detectFormat()
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	if as == formatBinary {
-		if err := h.permitHeader(ctx, in, publisher, namespace); err != nil {
-			return nil, failRequest(ctx, err)
+		if err := h.permitPublishByHeader(ctx, in, publisher, namespace); err != nil {
+			return nil, failWithProblem(ctx, err)
 		}
 	}
 	limit := int64(maxEventBytes)
 	if as == formatBatch {
 		limit = maxBatchBytes
 	}
-	if err := h.refuseLarge(ctx, in, publisher, namespace, limit); err != nil {
-		return nil, failRequest(ctx, err)
+	if err := h.refuseLargePublish(ctx, in, publisher, namespace, limit); err != nil {
+		return nil, failWithProblem(ctx, err)
 	}
 	body, err := in.readBody(ctx, limit)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	prefer := parsePrefer(in.request.Header, h.publisher.DefaultWait())
-	ctx, cancel := context.WithTimeout(ctx, h.requestTime(namespace)+prefer.wait)
+	ctx, cancel := context.WithTimeout(ctx, h.publishTime(namespace)+prefer.wait)
 	defer cancel()
 	answer := &publishAnswer{Status: http.StatusAccepted, Applied: prefer.applied, Vary: "Prefer"}
 	if as == formatBatch {
 		if err := h.publishBatch(ctx, in, batchPublisher{handlers: h, caller: publisher, namespace: namespace, preference: prefer}, body, answer); err != nil {
-			return nil, failRequest(ctx, err)
+			return nil, failWithProblem(ctx, err)
 		}
 		return answer, nil
 	}
 	event, err := in.parseEvent(as, body)
 	if err != nil {
 		h.metrics.publish.Published(publish.OutcomeRefused)
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	published, err := h.publisher.Publish(ctx, publish.Request{Caller: publisher, Namespace: namespace, Event: event, Wait: prefer.wait})
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	answer.Body = presentPublished(published)
 	return answer, nil
@@ -89,14 +89,14 @@ func presentPublished(result *publish.Result) *rest.Published {
 func presentPublishedDeliveries(deliveries []*store.DeliveryEntry) []rest.PublishedDelivery {
 	all := []rest.PublishedDelivery{}
 	for _, r := range deliveries {
-		all = append(all, rest.PublishedDelivery{DeliveryID: r.ID, WebhookID: identity.WebhookID(r.Namespace, r.Webhook), Status: presentState(r.State)})
+		all = append(all, rest.PublishedDelivery{DeliveryID: r.ID, WebhookID: identity.WebhookID(r.Namespace, r.Webhook), Status: presentDeliveryState(r.State)})
 	}
 	return all
 }
 
-// refuseLarge refuses a large body while the byte budget of the caller's namespace is used up: keeping and checking it
-// costs more than reading it away. Callers of other namespaces are asked for their rights first.
-func (h *eventHandlers) refuseLarge(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string, limit int64) error {
+// refuseLargePublish refuses a large body while the byte budget of the caller's namespace is used up: keeping and
+// checking it costs more than reading it away. Callers of other namespaces are asked for their rights first.
+func (h *eventHandlers) refuseLargePublish(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string, limit int64) error {
 	if in.request.ContentLength <= smallBody || in.request.ContentLength > limit || publisher.Namespace != namespace {
 		return nil
 	}
@@ -109,13 +109,14 @@ func (h *eventHandlers) refuseLarge(ctx context.Context, in *PublishRequest, pub
 	return refused
 }
 
-// requestTime is how long a request may take to store its deliveries: longer where writes take long.
-func (h *eventHandlers) requestTime(namespace string) time.Duration {
+// publishTime is how long a request may take to store its deliveries: longer where writes take long.
+func (h *eventHandlers) publishTime(namespace string) time.Duration {
 	return publishTimeout + h.publisher.WriteTimeout(namespace) - writetimeout.Min
 }
 
-// permitHeader checks the right to publish an event whose attributes are in the header, before any of the body is read.
-func (h *eventHandlers) permitHeader(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string) error {
+// permitPublishByHeader checks the right to publish an event whose attributes are in the header, before any of the body
+// is read.
+func (h *eventHandlers) permitPublishByHeader(ctx context.Context, in *PublishRequest, publisher *auth.Caller, namespace string) error {
 	event, err := in.parseEvent(formatBinary, nil)
 	if err != nil {
 		h.metrics.publish.Published(publish.OutcomeRefused)

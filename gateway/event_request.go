@@ -70,27 +70,27 @@ func (in *PublishRequest) detectFormat() (bodyFormat, error) {
 	if given := header.Get("Content-Type"); given != "" {
 		var err error
 		if mediaType, parameters, err = mime.ParseMediaType(given); err != nil {
-			return 0, unknownMediaType()
+			return 0, unknownRequestFormat()
 		}
 	}
 	switch {
-	case mediaType == mediaCloudEvent && isJSON(mediaType, parameters):
+	case mediaType == mediaCloudEvent && isCloudEventJSON(mediaType, parameters):
 		return formatStructured, nil
-	case mediaType == mediaCloudEventBatch && isJSON(mediaType, parameters):
+	case mediaType == mediaCloudEventBatch && isCloudEventJSON(mediaType, parameters):
 		return formatBatch, nil
 	case strings.HasPrefix(mediaType, "application/cloudevents"):
-		return 0, unknownMediaType()
-	case hasAttributes(header):
+		return 0, unknownRequestFormat()
+	case hasCloudEventAttributes(header):
 		return formatBinary, nil
-	case mediaType == mediaJSON && isJSON(mediaType, parameters):
+	case mediaType == mediaJSON && isCloudEventJSON(mediaType, parameters):
 		return formatJSON, nil
 	default:
-		return 0, unknownMediaType()
+		return 0, unknownRequestFormat()
 	}
 }
 
-func unknownMediaType() error {
-	return wrongMediaType("header.Content-Type",
+func unknownRequestFormat() error {
+	return mediaTypeProblem("header.Content-Type",
 		fmt.Sprintf("must be %s, %s or %s, in UTF-8", mediaJSON, mediaCloudEvent, mediaCloudEventBatch))
 }
 

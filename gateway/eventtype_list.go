@@ -26,7 +26,7 @@ func (h *eventHandlers) listEventTypes(context.Context, *struct{}) (*eventTypesA
 	answer := &eventTypesAnswer{Body: rest.EventTypeList{Data: []rest.EventType{}}}
 	for _, entry := range h.eventTypes.List() {
 		answer.Body.Data = append(answer.Body.Data, rest.EventType{
-			Type: entry.EventType, Description: orNull(entry.Description),
+			Type: entry.EventType, Description: nullableText(entry.Description),
 			Schema: entry.ShownSchema, Example: entry.ShownExample,
 		})
 	}

@@ -56,7 +56,7 @@ type Options struct {
 	// TrustedProxies are the proxies whose forwarding headers are believed.
 	TrustedProxies httpserver.Proxies
 	// Limits bound the backlog.
-	Limits store.Limits
+	Limits store.BacklogLimits
 	// BodyBytes bounds the bytes of request bodies that are in memory at a time.
 	BodyBytes int64
 	// AllowUnregistered accepts events whose type is not in the catalogue.
@@ -202,8 +202,8 @@ func (g *Gateway) Handler(extraCheck func(context.Context) error) http.Handler {
 		mux.Handle(strings.TrimSuffix(dashboard.Root, "/"), g.dashboard)
 		mux.Handle(dashboard.Root, g.dashboard)
 	}
-	mux.HandleFunc("GET /healthz", serveProbe(func(context.Context) error { return nil }))
-	mux.HandleFunc("GET /readyz", serveProbe(func(ctx context.Context) error {
+	mux.HandleFunc("GET /healthz", gatewayProbe(func(context.Context) error { return nil }))
+	mux.HandleFunc("GET /readyz", gatewayProbe(func(ctx context.Context) error {
 		if err := g.Ready(); err != nil {
 			return err
 		}
@@ -217,7 +217,7 @@ func (g *Gateway) Handler(extraCheck func(context.Context) error) http.Handler {
 	return g.requests.logRequests(requireTransportSecurity(refuseEmptySegments(mux)))
 }
 
-func serveProbe(check func(context.Context) error) http.HandlerFunc {
+func gatewayProbe(check func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, request *http.Request) {
 		requestInfoOf(request.Context()).operation = "probe"
 		if err := check(request.Context()); err != nil {

@@ -53,9 +53,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) started() { m.underWay.Inc() }
+func (m *Metrics) requestStarted() { m.underWay.Inc() }
 
-func (m *Metrics) served(operation string, status int, took time.Duration) {
+func (m *Metrics) requestServed(operation string, status int, took time.Duration) {
 	m.underWay.Dec()
 	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
 	m.seconds.WithLabelValues(operation).Observe(took.Seconds())

@@ -80,8 +80,8 @@ func newFieldProblem(status int, reason, field, detail string) *problem {
 	return newProblem(status, reason, field+": "+detail, rest.ProblemField{Field: field, Detail: detail, Reason: reason})
 }
 
-// unavailable says that the platform failed, not the caller.
-func unavailable(doing string, cause error) *problem {
+// unavailableProblem says that the platform failed, not the caller.
+func unavailableProblem(doing string, cause error) *problem {
 	p := newProblem(http.StatusServiceUnavailable, reasonUnavailable, doing+" is not possible at the moment; try again")
 	p.cause = cause
 	return p.setRetryAfter(retryShortly)
@@ -154,24 +154,24 @@ func (p *problem) addField(field, detail string) {
 	p.Errors = append(p.Errors, rest.ProblemField{Field: field, Detail: detail, Reason: p.Reason})
 }
 
-func logProblemOf(ctx huma.Context, p *problem) *problem {
+func logHumaProblem(ctx huma.Context, p *problem) *problem {
 	if ctx != nil {
 		logProblem(ctx.Context(), p)
 	}
 	return p
 }
 
-func unauthenticated(why string) *problem {
+func unauthenticatedProblem(why string) *problem {
 	p := newProblem(http.StatusUnauthorized, reasonUnauthenticated, why)
 	return p.setHeader("WWW-Authenticate", `Bearer realm="bbmcp"`)
 }
 
-func notFound(kind string) *problem {
+func notFoundProblem(kind string) *problem {
 	return newProblem(http.StatusNotFound, reasonNotFound, fmt.Sprintf("there is no such %s in this namespace", kind))
 }
 
-// failRequest makes the problem that a handler returns, and notes it for the access log.
-func failRequest(ctx context.Context, err error) error {
+// failWithProblem makes the problem that a handler returns, and notes it for the access log.
+func failWithProblem(ctx context.Context, err error) error {
 	p := problemFromError(err)
 	logProblem(ctx, p)
 	return p
@@ -188,7 +188,7 @@ func logProblem(ctx context.Context, p *problem) {
 // Document is the problem's REST representation; see package dashboard.
 func (p *problem) Document() rest.Problem { return p.Problem }
 
-func namespaceTerminating() *problem {
+func namespaceTerminatingProblem() *problem {
 	return newProblem(http.StatusConflict, reasonNamespaceTerminating, "the namespace is being deleted; nothing new is stored in it any more")
 }
 
@@ -208,11 +208,11 @@ func (p *problem) Class() publish.FailureClass {
 // ReasonName implements failure.
 func (p *problem) ReasonName() string { return p.Reason }
 
-func wrongMediaType(field, detail string) *problem {
+func mediaTypeProblem(field, detail string) *problem {
 	return newFieldProblem(http.StatusUnsupportedMediaType, reasonMediaTypeUnknown, field, detail)
 }
 
-// contended is the problem of an object that other clients modify all the time.
-func contended() *problem {
+// contendedProblem is the problem of an object that other clients modify all the time.
+func contendedProblem() *problem {
 	return newProblem(http.StatusConflict, string(metav1.StatusReasonConflict), "the object is being changed by others at the same time; try again").setRetryAfter(retryShortly)
 }

@@ -20,7 +20,7 @@ func TestEveryErrorBecomesAProblem(t *testing.T) {
 		status                   int
 		reason, header, wantText string
 	}{
-		{"a problem", notFound("webhook"), http.StatusNotFound, reasonNotFound, "", ""},
+		{"a problem", notFoundProblem("webhook"), http.StatusNotFound, reasonNotFound, "", ""},
 		{"no valid token", &auth.Unauthenticated{Detail: "expired"}, http.StatusUnauthorized, reasonUnauthenticated, "WWW-Authenticate", `Bearer realm="bbmcp"`},
 		{"a missing right", &auth.Forbidden{Detail: "may not"}, http.StatusForbidden, reasonForbidden, "", ""},
 		{"a token for publishing", auth.ErrAudienceTooNarrow, http.StatusForbidden, reasonAudienceTooNarrow, "", ""},

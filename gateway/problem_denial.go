@@ -25,12 +25,12 @@ func problemFromDenial(err error, doing string) *problem {
 	apiStatus, text := status.Status(), denialText(err)
 	switch kind := denial.KindOf(err); {
 	case kind == denial.Policy && denial.IsLasting(err):
-		return newProblem(policyStatus(apiStatus.Code), reasonPolicyDenied, doing+" is refused: "+text)
+		return newProblem(denialStatus(apiStatus.Code), reasonPolicyDenied, doing+" is refused: "+text)
 	case kind == denial.Policy && apiStatus.Code == http.StatusTooManyRequests:
 		wait, _ := apierrors.SuggestsClientDelay(err)
 		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, doing+" is refused: "+text+"; try again").setRetryAfter(time.Duration(wait) * time.Second)
 	case kind == denial.Policy, kind == denial.Broken:
-		p := unavailable(doing, err)
+		p := unavailableProblem(doing, err)
 		p.Detail = doing + " is not possible at the moment: " + text + "; try again"
 		return p
 	case kind == denial.Quota:
@@ -38,7 +38,7 @@ func problemFromDenial(err error, doing string) *problem {
 	case kind == denial.Namespace && apierrors.IsNotFound(err):
 		return newProblem(http.StatusNotFound, reasonNotFound, "the namespace does not exist any more")
 	case kind == denial.Namespace:
-		return namespaceTerminating()
+		return namespaceTerminatingProblem()
 	}
 	return nil
 }
@@ -48,9 +48,9 @@ func denialText(err error) string {
 	return text.Abbreviate(strings.ReplaceAll(denial.Sentence(err), ".bbmcp.quietstack.com", ""), maxMessageText)
 }
 
-// policyStatus is the HTTP status for the code of a policy. A policy's 404 concerns no
+// denialStatus is the HTTP status for the code of a policy. A policy's 404 concerns no
 // object, its 409 no conflict and its 401 no token: each of these becomes 422.
-func policyStatus(code int32) int {
+func denialStatus(code int32) int {
 	switch code {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusRequestEntityTooLarge:
 		return int(code)

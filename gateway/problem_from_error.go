@@ -46,16 +46,16 @@ func problemFromError(err error) *problem {
 	case *publish.EventError:
 		return problemFromEvent(e)
 	case *publish.PayloadError:
-		return payloadProblem(e.Cause, e.Fields)
+		return problemFromPayloadError(e.Cause, e.Fields)
 	case *publish.EventIDTakenError:
 		return newFieldProblem(http.StatusConflict, reasonEventIDTaken, "id", fmt.Sprintf(
 			"%s stands for another event already: event, data, or the timestamp differ, or an object of somebody else has its name; publish this one with another id", e.EventID))
 	case *publish.BudgetError:
 		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, e.Detail+"; repeat this later").setRetryAfter(e.Wait)
 	case publish.TerminatingError:
-		return namespaceTerminating()
+		return namespaceTerminatingProblem()
 	case *publish.UnavailableError:
-		return unavailable(e.Doing, e.Cause)
+		return unavailableProblem(e.Doing, e.Cause)
 	case *publish.CreateError:
 		return problemFromCreate(e.Cause)
 	}
@@ -71,7 +71,7 @@ func problemFromStore(err error) *problem {
 		return newProblem(http.StatusTooManyRequests, e.Reason, e.Detail+"; repeat this later").setRetryAfter(retryFull)
 	}
 	if e, ok := errors.AsType[*store.StaleError](err); ok {
-		return unavailable("this", e.Cause)
+		return unavailableProblem("this", e.Cause)
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func problemFromCreate(err error) *problem {
 	if p := problemFromDenial(err, publish.StoringDeliveries); p != nil {
 		return p
 	}
-	return unavailable(publish.StoringDeliveries, err)
+	return unavailableProblem(publish.StoringDeliveries, err)
 }
 
 // problemFromPayload makes a problem of an error in an event. fieldNames are the
@@ -109,10 +109,10 @@ func problemFromPayload(err error, fieldNames map[string]string) error {
 	if !ok {
 		return err
 	}
-	return payloadProblem(found, fieldNames)
+	return problemFromPayloadError(found, fieldNames)
 }
 
-func payloadProblem(found *payload.Error, fieldNames map[string]string) *problem {
+func problemFromPayloadError(found *payload.Error, fieldNames map[string]string) *problem {
 	status := http.StatusUnprocessableEntity
 	switch found.Reason {
 	case payload.InvalidJSON, payload.TrailingData:
@@ -131,10 +131,10 @@ func payloadProblem(found *payload.Error, fieldNames map[string]string) *problem
 // never repeated: it may be a secret.
 func problemFromHuma(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 	if existing, ok := errors.AsType[*problem](errors.Join(errs...)); ok {
-		return logProblemOf(ctx, existing)
+		return logHumaProblem(ctx, existing)
 	}
 	if status >= http.StatusInternalServerError {
-		return logProblemOf(ctx, internalProblem(errors.Join(errs...)))
+		return logHumaProblem(ctx, internalProblem(errors.Join(errs...)))
 	}
 	p := newProblem(status, reasonFieldInvalid, message)
 	if status == http.StatusBadRequest {
@@ -146,13 +146,13 @@ func problemFromHuma(ctx huma.Context, status int, message string, errs ...error
 			p.addField("body", err.Error())
 			continue
 		}
-		p.addField(requestField(detail.Location), detail.Message)
+		p.addField(problemField(detail.Location), detail.Message)
 	}
-	return logProblemOf(ctx, p)
+	return logHumaProblem(ctx, p)
 }
 
-// requestField turns huma's location "body.url" into the member's name, "url".
-func requestField(location string) string {
+// problemField turns huma's location "body.url" into the member's name, "url".
+func problemField(location string) string {
 	if rest, ok := strings.CutPrefix(location, "body."); ok {
 		return rest
 	}
@@ -170,7 +170,7 @@ func problemFromAPI(err error, doing string) *problem {
 	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
-		return unavailable(doing, err)
+		return unavailableProblem(doing, err)
 	}
 	if p := problemFromDenial(err, doing); p != nil {
 		return p
@@ -179,11 +179,11 @@ func problemFromAPI(err error, doing string) *problem {
 	message := text.Abbreviate(strings.ReplaceAll(apiStatus.Message, ".bbmcp.quietstack.com", ""), maxMessageText)
 	switch {
 	case apierrors.IsUnauthorized(err):
-		return unauthenticated("the API server does not take this token any more")
+		return unauthenticatedProblem("the API server does not take this token any more")
 	case apierrors.IsForbidden(err):
 		return newProblem(http.StatusForbidden, reasonForbidden, message)
 	case apierrors.IsNotFound(err):
-		return notFound("object")
+		return notFoundProblem("object")
 	case apierrors.IsAlreadyExists(err):
 		return newProblem(http.StatusConflict, reasonAlreadyExists, message)
 	case apierrors.IsInvalid(err):
@@ -196,7 +196,7 @@ func problemFromAPI(err error, doing string) *problem {
 	case apierrors.IsBadRequest(err):
 		return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, message)
 	}
-	return unavailable(doing, err)
+	return unavailableProblem(doing, err)
 }
 
 // problemFromInvalid names the invalid fields by their names in the REST API.
@@ -221,7 +221,7 @@ func problemFromAuth(err error) *problem {
 		return newProblem(http.StatusForbidden, reasonAudienceTooNarrow, auth.ErrAudienceTooNarrow.Error())
 	}
 	if e, ok := errors.AsType[*auth.Unauthenticated](err); ok {
-		return unauthenticated(e.Detail)
+		return unauthenticatedProblem(e.Detail)
 	}
 	if e, ok := errors.AsType[*auth.Forbidden](err); ok {
 		return newProblem(http.StatusForbidden, reasonForbidden, e.Detail)
@@ -230,7 +230,7 @@ func problemFromAuth(err error) *problem {
 		return newProblem(http.StatusTooManyRequests, reasonTooManyRequests, e.Detail).setRetryAfter(e.Wait)
 	}
 	if e, ok := errors.AsType[*auth.Unavailable](err); ok {
-		return unavailable(e.Action, e.Cause)
+		return unavailableProblem(e.Action, e.Cause)
 	}
 	return nil
 }

@@ -25,11 +25,11 @@ func refuseAmbiguous(request *http.Request) *problem {
 		}
 	}
 	if len(request.Header.Values("Content-Type")) > 1 {
-		return wrongMediaType("header.Content-Type", "is there more than once; send it once")
+		return mediaTypeProblem("header.Content-Type", "is there more than once; send it once")
 	}
 	for _, coding := range request.Header.Values("Content-Encoding") {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			return wrongMediaType("header.Content-Encoding", "bodies are taken without a content coding such as gzip; send it plain").setHeader("Accept-Encoding", "identity")
+			return mediaTypeProblem("header.Content-Encoding", "bodies are taken without a content coding such as gzip; send it plain").setHeader("Accept-Encoding", "identity")
 		}
 	}
 	return nil

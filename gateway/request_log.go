@@ -64,11 +64,11 @@ func (l *requestLogger) logRequests(next http.Handler) http.Handler {
 		}
 		w.Header().Set(requestIDHeader, info.id)
 		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		l.metrics.started()
+		l.metrics.requestStarted()
 		defer func() {
 			took := l.now().Sub(started)
 			info.body.release(answer.status, info.granted.Load())
-			l.metrics.served(info.operation, answer.status, took)
+			l.metrics.requestServed(info.operation, answer.status, took)
 			l.logRequest(request, info, answer, took)
 		}()
 		request = request.WithContext(context.WithValue(request.Context(), requestInfoKey{}, info))

@@ -16,7 +16,7 @@ import (
 func refuseEmptySegments(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		given := request.URL.EscapedPath()
-		if strings.HasPrefix(given, dashboard.Root) || isCleanPath(given) {
+		if strings.HasPrefix(given, dashboard.Root) || isCleanRequestPath(given) {
 			next.ServeHTTP(w, request)
 			return
 		}
@@ -27,7 +27,7 @@ func refuseEmptySegments(next http.Handler) http.Handler {
 	})
 }
 
-// isCleanPath reports whether no segment of a path is empty, "." or "..".
-func isCleanPath(escaped string) bool {
+// isCleanRequestPath reports whether no segment of a path is empty, "." or "..".
+func isCleanRequestPath(escaped string) bool {
 	return escaped == "/" || escaped == path.Clean(escaped)
 }

@@ -21,7 +21,7 @@ type Scope struct {
 func (s Scope) resolveScope(ctx context.Context) (*auth.Caller, string, error) {
 	caller := auth.CallerFrom(ctx)
 	if caller == nil {
-		return nil, "", unauthenticated("nobody is signed in")
+		return nil, "", unauthenticatedProblem("nobody is signed in")
 	}
 	if s.Namespace == "" {
 		if caller.Namespace == "" {

@@ -15,14 +15,14 @@ const strictTransport = "max-age=31536000"
 // on. On localhost it does not: other servers on the user's machine share that name.
 func requireTransportSecurity(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if request.TLS != nil && !isLocal(request.Host) {
+		if request.TLS != nil && !isLocalhost(request.Host) {
 			w.Header().Set("Strict-Transport-Security", strictTransport)
 		}
 		next.ServeHTTP(w, request)
 	})
 }
 
-func isLocal(host string) bool {
+func isLocalhost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}

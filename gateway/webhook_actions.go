@@ -62,11 +62,11 @@ func (h *webhookChanger) resumeWebhook(ctx context.Context, in *ConditionalWebho
 func (h *webhookChanger) setSuspend(ctx context.Context, in *ConditionalWebhook, suspend bool) (*webhookAnswer, error) {
 	_, cached, err := h.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	webhook, err := h.changeWebhook(ctx, cached, in.Precondition, webhookChange{fields: []fieldChange{{path: []string{"suspend"}, value: suspend}}})
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	return h.answerWebhook(webhook), nil
 }
@@ -74,12 +74,12 @@ func (h *webhookChanger) setSuspend(ctx context.Context, in *ConditionalWebhook,
 func (h *webhookChanger) enableWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
 	_, cached, err := h.findPermittedWebhook(ctx, in, "patch")
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	request := h.now().UTC().Format(time.RFC3339Nano)
 	annotated, err := h.requestByAnnotation(ctx, cached, v1alpha1.EnableRequestedAtAnnotation, request)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	waitCtx, cancel := context.WithTimeout(ctx, handledTimeout)
 	defer cancel()
@@ -87,7 +87,7 @@ func (h *webhookChanger) enableWebhook(ctx context.Context, in *WebhookPath) (*w
 		return w.Status.LastHandledEnableAt == request || w.Annotations[v1alpha1.EnableRequestedAtAnnotation] != request
 	})
 	if handled == nil {
-		return nil, failRequest(ctx, notFound("webhook"))
+		return nil, failWithProblem(ctx, notFoundProblem("webhook"))
 	}
 	return h.answerWebhook(handled), nil
 }
@@ -99,7 +99,7 @@ func (h *webhookChanger) requestByAnnotation(ctx context.Context, cached *v1alph
 	annotated := &v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: cached.Namespace, Name: cached.Name}}
 	err := h.callerClient.Patch(ctx, annotated, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(requestManager))
 	if denial.IsConflict(err) || denial.IsNotFound(err) { // another webhook has the name now
-		return nil, notFound("webhook")
+		return nil, notFoundProblem("webhook")
 	}
 	if err != nil {
 		return nil, problemFromAPI(err, "changing the webhook")
@@ -111,7 +111,7 @@ func (h *webhookChanger) requestByAnnotation(ctx context.Context, cached *v1alph
 func (h *webhookChanger) deleteWebhook(ctx context.Context, in *ConditionalWebhook) (*struct{}, error) {
 	_, cached, err := h.findPermittedWebhook(ctx, &in.WebhookPath, "delete")
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	for range maxChangeTries {
 		err = h.deleteWebhookOnce(ctx, cached, in.Precondition)
@@ -121,9 +121,9 @@ func (h *webhookChanger) deleteWebhook(ctx context.Context, in *ConditionalWebho
 	}
 	switch {
 	case errors.Is(err, errModified):
-		return nil, failRequest(ctx, contended())
+		return nil, failWithProblem(ctx, contendedProblem())
 	case err != nil:
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	return nil, nil
 }
@@ -147,7 +147,7 @@ func (h *webhookChanger) deleteWebhookOnce(ctx context.Context, cached *v1alpha1
 		return errModified
 	case denial.IsConflict(err), denial.IsNotFound(err):
 		h.webhooks.ApplyDelete(client.ObjectKeyFromObject(cached), cached.UID)
-		return notFound("webhook")
+		return notFoundProblem("webhook")
 	case err != nil:
 		return problemFromAPI(err, "deleting the webhook")
 	}

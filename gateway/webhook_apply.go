@@ -41,9 +41,9 @@ func (h *webhookChanger) applyChange(ctx context.Context, live *liveWebhook, cha
 	if p := owners.checkChange(live, change); p != nil {
 		return nil, p
 	}
-	next := newWebhookObject(client.ObjectKeyFromObject(live.object))
+	next := newLiveWebhookObject(client.ObjectKeyFromObject(live.object))
 	next.SetResourceVersion(live.object.GetResourceVersion())
-	next.Object["spec"] = owners.buildConfiguration(live.object, change)
+	next.Object["spec"] = owners.buildApplyConfiguration(live.object, change)
 	if err := h.callerClient.Apply(ctx, client.ApplyConfigurationFromUnstructured(next), client.FieldOwner(fieldManager)); err != nil {
 		return nil, applyProblem(err)
 	}
@@ -91,12 +91,12 @@ func applyProblem(err error) error {
 	return p
 }
 
-// buildConfiguration is the configuration to apply: the changes, and the fields that the
+// buildApplyConfiguration is the configuration to apply: the changes, and the fields that the
 // gateway owns with their present values, because a field that is left out would be
 // removed.
-func (o *fieldOwners) buildConfiguration(object *unstructured.Unstructured, change webhookChange) map[string]any {
+func (o *fieldOwners) buildApplyConfiguration(object *unstructured.Unstructured, change webhookChange) map[string]any {
 	current, _, _ := unstructured.NestedMap(object.Object, "spec")
-	spec := selectOwned(current, o.own.WithPrefix(fieldpath.PathElement{FieldName: new("spec")}))
+	spec := selectOwnedFields(current, o.own.WithPrefix(fieldpath.PathElement{FieldName: new("spec")}))
 	if events, ok := spec["events"].([]any); ok {
 		events = slices.DeleteFunc(events, func(event any) bool {
 			return !o.own.Has(fieldpath.MakePathOrDie("spec", "events", value.NewValueInterface(event)))
@@ -114,9 +114,9 @@ func (o *fieldOwners) buildConfiguration(object *unstructured.Unstructured, chan
 	}
 	for _, c := range change.fields {
 		if c.value == nil {
-			removeNested(spec, c.path)
+			removeNestedField(spec, c.path)
 		} else {
-			setNested(spec, c.path, c.value)
+			setNestedField(spec, c.path, c.value)
 		}
 	}
 	return spec

@@ -75,18 +75,18 @@ func (h *webhookCreator) createWebhook(ctx context.Context, in *struct {
 ) (*createdAnswer, error) {
 	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	if err := h.requireRight(ctx, caller, auth.Right{Verb: "create", Resource: auth.Webhooks, Namespace: namespace}); err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	secret, err := h.checkCreate(ctx, &in.Body)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
-	spec, err := createdSpec(&in.Body)
+	spec, err := createdWebhookSpec(&in.Body)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	webhook := &v1alpha1.Webhook{
 		ObjectMeta: metav1.ObjectMeta{
@@ -96,14 +96,14 @@ func (h *webhookCreator) createWebhook(ctx context.Context, in *struct {
 		Spec: *spec,
 	}
 	if webhook, err = h.createWithSecret(ctx, webhook, secret); err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	answer := h.answerSecret(webhook, secret.Reveal())
-	return &createdAnswer{locationOf(webhook, in.Scope), answer.ETag, answer.CacheControl, answer.Body}, nil
+	return &createdAnswer{createdWebhookLocation(webhook, in.Scope), answer.ETag, answer.CacheControl, answer.Body}, nil
 }
 
-// createdSpec is the spec of the webhook that a request creates.
-func createdSpec(body *rest.WebhookCreate) (*v1alpha1.WebhookSpec, error) {
+// createdWebhookSpec is the spec of the webhook that a request creates.
+func createdWebhookSpec(body *rest.WebhookCreate) (*v1alpha1.WebhookSpec, error) {
 	text, err := json.Marshal(body.SettingsChange)
 	if err != nil {
 		return nil, err
@@ -120,8 +120,8 @@ func createdSpec(body *rest.WebhookCreate) (*v1alpha1.WebhookSpec, error) {
 	return spec, nil
 }
 
-// locationOf is the URL of a webhook, for the header Location.
-func locationOf(webhook *v1alpha1.Webhook, scope Scope) string {
+// createdWebhookLocation is the URL of a webhook, for the header Location.
+func createdWebhookLocation(webhook *v1alpha1.Webhook, scope Scope) string {
 	location := "/v1/webhooks/" + store.WebhookID(webhook)
 	if scope.Namespace != "" {
 		location += "?namespace=" + url.QueryEscape(scope.Namespace)
@@ -132,14 +132,14 @@ func locationOf(webhook *v1alpha1.Webhook, scope Scope) string {
 // checkCreate validates a request, generates a missing name and returns the signing
 // secret.
 func (h *webhookCreator) checkCreate(ctx context.Context, body *rest.WebhookCreate) (secret signature.Secret, err error) {
-	if err := h.checkURL(ctx, body.URL); err != nil {
+	if err := h.checkWebhookURL(ctx, body.URL); err != nil {
 		return secret, err
 	}
-	if err := checkEvents(body.Events); err != nil {
+	if err := checkWebhookEvents(body.Events); err != nil {
 		return secret, err
 	}
 	if body.Name == "" {
-		if body.Name, err = generateName(h.random); err != nil {
+		if body.Name, err = generateWebhookName(h.random); err != nil {
 			return secret, err
 		}
 	} else if violations := validation.IsDNS1123Label(body.Name); len(violations) > 0 {
@@ -154,9 +154,9 @@ func (h *webhookCreator) checkCreate(ctx context.Context, body *rest.WebhookCrea
 	return signature.NewSecret(body.Secret), nil
 }
 
-// checkURL asks the dispatcher whether the operator allows an endpoint. The API server
+// checkWebhookURL asks the dispatcher whether the operator allows an endpoint. The API server
 // checks the grammar of the URL.
-func (h *webhookChanger) checkURL(ctx context.Context, endpoint string) error {
+func (h *webhookChanger) checkWebhookURL(ctx context.Context, endpoint string) error {
 	err := h.dispatcher.CheckURL(ctx, endpoint, h.forbidden())
 	if refused, ok := errors.AsType[*dispatcher.URLError](err); ok {
 		detail := refused.Message
@@ -166,12 +166,12 @@ func (h *webhookChanger) checkURL(ctx context.Context, endpoint string) error {
 		return newFieldProblem(http.StatusUnprocessableEntity, string(refused.Reason), "url", detail)
 	}
 	if err != nil {
-		return unavailable("checking the url", err)
+		return unavailableProblem("checking the url", err)
 	}
 	return nil
 }
 
-func checkEvents(events []string) error {
+func checkWebhookEvents(events []string) error {
 	var wrong []rest.ProblemField
 	for i, event := range events {
 		detail := ""
@@ -190,8 +190,8 @@ func checkEvents(events []string) error {
 	return newProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, wrong[0].Field+": "+wrong[0].Detail, wrong...)
 }
 
-// generateName makes a random name.
-func generateName(random io.Reader) (string, error) {
+// generateWebhookName makes a random name.
+func generateWebhookName(random io.Reader) (string, error) {
 	var raw [10]byte
 	if _, err := io.ReadFull(random, raw[:]); err != nil {
 		return "", fmt.Errorf("make a name: %w", err)
@@ -211,7 +211,7 @@ func (h *webhookCreator) createWithSecret(ctx context.Context, webhook *v1alpha1
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completionTimeout)
 	defer cancel()
 	if err := h.callerClient.Create(ctx, webhook, client.FieldOwner(fieldManager)); err != nil {
-		return nil, h.createProblem(err, webhook.Name)
+		return nil, h.createWebhookProblem(err, webhook.Name)
 	}
 	if err := h.createSecret(ctx, webhook, secret); err != nil {
 		return nil, h.undoCreate(ctx, webhook, err)
@@ -229,7 +229,7 @@ func (h *webhookCreator) createWithSecret(ctx context.Context, webhook *v1alpha1
 // dryRunCreate lets the API server check Webhook and Secret without storing them.
 func (h *webhookCreator) dryRunCreate(ctx context.Context, webhook *v1alpha1.Webhook, secret signature.Secret) error {
 	if err := h.callerClient.Create(ctx, webhook.DeepCopy(), client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
-		return h.createProblem(err, webhook.Name)
+		return h.createWebhookProblem(err, webhook.Name)
 	}
 	object := signingsecret.NewSecret(webhook, secret)
 	object.OwnerReferences = nil // its owner has no uid yet
@@ -272,7 +272,7 @@ func (h *webhookCreator) undoCreate(ctx context.Context, webhook *v1alpha1.Webho
 	return p
 }
 
-func (h *webhookCreator) createProblem(err error, name string) error {
+func (h *webhookCreator) createWebhookProblem(err error, name string) error {
 	if denial.IsAlreadyExists(err) {
 		return newFieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a webhook %q exists already; choose another name", name))
 	}

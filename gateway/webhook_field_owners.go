@@ -46,7 +46,7 @@ func parseFieldOwners(entries []metav1.ManagedFieldsEntry) (*fieldOwners, error)
 			o.own = fields
 			continue
 		}
-		if entry.Operation == metav1.ManagedFieldsOperationApply || isGitOps(entry.Manager) || entry.Manager == clientSideApply {
+		if entry.Operation == metav1.ManagedFieldsOperationApply || isGitOpsOwner(entry.Manager) || entry.Manager == clientSideApply {
 			o.appliers[entry.Manager] = true
 		}
 		if known := o.others[entry.Manager]; known != nil {
@@ -65,11 +65,11 @@ func (o *fieldOwners) checkChange(live *liveWebhook, change webhookChange) *prob
 	var errs []rest.ProblemField
 	addProblem := func(path []string, finding string, names []string) {
 		field := restFieldName(strings.Join(path, "."))
-		detail := fmt.Sprintf("%s owned by %s; %s", finding, joinQuoted(names), suggestFix(names[0], live.webhook.Name, path))
+		detail := fmt.Sprintf("%s owned by %s; %s", finding, joinOwners(names), suggestOwnerFix(names[0], live.webhook.Name, path))
 		errs = append(errs, rest.ProblemField{Field: field, Detail: detail, Reason: reasonFieldOwned})
 	}
 	for _, c := range change.fields {
-		path := specPath(c.path)
+		path := specFieldPath(c.path)
 		names := o.listOwners(path)
 		if c.value == nil && len(names) == 0 && !o.own.Has(path) {
 			names = []string{unknownOwner}
@@ -103,7 +103,7 @@ func (o *fieldOwners) findRetainedEvents(events, wanted []string) map[string][]s
 		if wanted == nil || slices.Contains(wanted, event) {
 			continue
 		}
-		path := eventPath(event)
+		path := eventFieldPath(event)
 		names := o.listOwners(path)
 		if len(names) == 0 && !o.own.Has(path) {
 			names = []string{unknownOwner}
@@ -118,7 +118,7 @@ func (o *fieldOwners) findRetainedEvents(events, wanted []string) map[string][]s
 // listEventAppliers lists the other managers that apply some of the events.
 func (o *fieldOwners) listEventAppliers(events []string) (names []string) {
 	for _, event := range events {
-		for _, name := range o.listOwners(eventPath(event)) {
+		for _, name := range o.listOwners(eventFieldPath(event)) {
 			if o.appliers[name] {
 				names = append(names, name)
 			}
@@ -128,12 +128,12 @@ func (o *fieldOwners) listEventAppliers(events []string) (names []string) {
 	return slices.Compact(names)
 }
 
-func eventPath(event string) fieldpath.Path {
+func eventFieldPath(event string) fieldpath.Path {
 	return fieldpath.MakePathOrDie("spec", "events", value.NewValueInterface(event))
 }
 
-// specPath is the path of a field of the spec.
-func specPath(names []string) fieldpath.Path {
+// specFieldPath is the path of a field of the spec.
+func specFieldPath(names []string) fieldpath.Path {
 	parts := []any{"spec"}
 	for _, name := range names {
 		parts = append(parts, name)
@@ -152,7 +152,7 @@ func (o *fieldOwners) listOwners(path fieldpath.Path) (names []string) {
 	return names
 }
 
-func joinQuoted(names []string) string {
+func joinOwners(names []string) string {
 	quoted := make([]string, len(names))
 	for i, name := range names {
 		quoted[i] = fmt.Sprintf("%q", name)
@@ -160,17 +160,17 @@ func joinQuoted(names []string) string {
 	return strings.Join(quoted, " and ")
 }
 
-// isGitOps reports whether a field manager is a controller that applies a Git repository.
-func isGitOps(manager string) bool {
+// isGitOpsOwner reports whether a field manager is a controller that applies a Git repository.
+func isGitOpsOwner(manager string) bool {
 	return strings.HasPrefix(manager, "argocd") || manager == "kustomize-controller" || manager == "helm-controller"
 }
 
-// suggestFix says how to change a field that has another owner.
-func suggestFix(owner, webhook string, path []string) string {
+// suggestOwnerFix says how to change a field that has another owner.
+func suggestOwnerFix(owner, webhook string, path []string) string {
 	switch {
 	case strings.HasPrefix(owner, "argocd"):
 		return "change it in the Git repository that Argo CD applies"
-	case isGitOps(owner):
+	case isGitOpsOwner(owner):
 		return "change it in the Git repository that Flux applies"
 	case strings.HasPrefix(owner, "kubectl") || owner == unknownOwner:
 		patch := "<new value>"
@@ -182,9 +182,9 @@ func suggestFix(owner, webhook string, path []string) string {
 	return "change it there"
 }
 
-// selectOwned returns the members of an object that are in a set. Of a member that is
+// selectOwnedFields returns the members of an object that are in a set. Of a member that is
 // owned in part only that part is returned.
-func selectOwned(members map[string]any, owned *fieldpath.Set) map[string]any {
+func selectOwnedFields(members map[string]any, owned *fieldpath.Set) map[string]any {
 	picked := map[string]any{}
 	for name, current := range members {
 		element := fieldpath.PathElement{FieldName: &name}
@@ -192,7 +192,7 @@ func selectOwned(members map[string]any, owned *fieldpath.Set) map[string]any {
 		parts := owned.WithPrefix(element)
 		switch {
 		case isObject && !parts.Empty():
-			picked[name] = selectOwned(inner, parts)
+			picked[name] = selectOwnedFields(inner, parts)
 		case owned.Members.Has(element), !parts.Empty():
 			picked[name] = current
 		}

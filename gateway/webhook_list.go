@@ -56,16 +56,16 @@ func (h *webhookReader) listWebhooks(ctx context.Context, in *struct {
 ) (*webhooksAnswer, error) {
 	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	if err := h.requireRight(ctx, caller, auth.Right{Verb: "list", Resource: auth.Webhooks, Namespace: namespace}); err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	list := "webhooks/" + namespace
 	var after webhookPosition
 	if in.Cursor != "" {
 		if err := decodeCursor(list, in.Cursor, &after); err != nil {
-			return nil, failRequest(ctx, err)
+			return nil, failWithProblem(ctx, err)
 		}
 	}
 	answer := &webhooksAnswer{Body: rest.WebhookList{Data: []rest.Webhook{}}}
@@ -85,7 +85,7 @@ func (h *webhookReader) listWebhooks(ctx context.Context, in *struct {
 func (h *webhookReader) getWebhook(ctx context.Context, in *WebhookPath) (*webhookAnswer, error) {
 	_, webhook, err := h.findReadableWebhook(ctx, in)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	return h.answerWebhook(webhook), nil
 }
@@ -111,7 +111,7 @@ func (h *webhookReader) findPermittedWebhook(ctx context.Context, in *WebhookPat
 		return nil, nil, err
 	}
 	if webhook == nil {
-		return nil, nil, notFound("webhook")
+		return nil, nil, notFoundProblem("webhook")
 	}
 	return caller, webhook, nil
 }
@@ -136,17 +136,17 @@ func presentWebhook(webhook *v1alpha1.Webhook) rest.Webhook {
 	}
 	shown := rest.Webhook{
 		WebhookID: store.WebhookID(webhook), Name: webhook.Name, URL: webhook.Spec.URL, Events: webhook.Spec.Events,
-		Description: orNull(webhook.Spec.Description), Status: status, Suspended: webhook.Spec.Suspend,
-		CreatedAt: webhook.CreationTimestamp.UTC(), EndpointHealth: presentEndpoint(webhook), Problem: presentProblem(webhook),
-		DeliveriesSkipped: webhook.Status.DeliveriesSkipped, LastSkippedAt: presentSeconds(webhook.Status.LastSkippedTime),
+		Description: nullableText(webhook.Spec.Description), Status: status, Suspended: webhook.Spec.Suspend,
+		CreatedAt: webhook.CreationTimestamp.UTC(), EndpointHealth: presentWebhookEndpoint(webhook), Problem: presentWebhookProblem(webhook),
+		DeliveriesSkipped: webhook.Status.DeliveriesSkipped, LastSkippedAt: nullableSeconds(webhook.Status.LastSkippedTime),
 		DeliveriesDeletedEarly: webhook.Status.DeliveriesDeletedEarly,
 	}
 	presentSettings(webhook, &shown)
 	return shown
 }
 
-// presentEndpoint is the REST representation of the condition EndpointHealthy.
-func presentEndpoint(webhook *v1alpha1.Webhook) rest.EndpointHealth {
+// presentWebhookEndpoint is the REST representation of the condition EndpointHealthy.
+func presentWebhookEndpoint(webhook *v1alpha1.Webhook) rest.EndpointHealth {
 	condition := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionEndpointHealthy)
 	if condition == nil { // the controller has not seen the webhook yet
 		return rest.EndpointHealth{Reason: v1alpha1.ReasonNoDeliveries, Message: "no delivery has finished yet"}
@@ -159,9 +159,9 @@ func presentEndpoint(webhook *v1alpha1.Webhook) rest.EndpointHealth {
 	return shown
 }
 
-// presentProblem is the REST representation of the condition Ready while it is False; nil
+// presentWebhookProblem is the REST representation of the condition Ready while it is False; nil
 // otherwise.
-func presentProblem(webhook *v1alpha1.Webhook) *rest.WebhookProblem {
+func presentWebhookProblem(webhook *v1alpha1.Webhook) *rest.WebhookProblem {
 	condition := meta.FindStatusCondition(webhook.Status.Conditions, v1alpha1.ConditionReady)
 	if condition == nil || condition.Status != metav1.ConditionFalse {
 		return nil

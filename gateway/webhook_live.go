@@ -21,7 +21,7 @@ type liveWebhook struct {
 	webhook *v1alpha1.Webhook
 }
 
-func newWebhookObject(key types.NamespacedName) *unstructured.Unstructured {
+func newLiveWebhookObject(key types.NamespacedName) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Webhook"))
 	object.SetNamespace(key.Namespace)
@@ -49,13 +49,13 @@ func parseLiveWebhook(object *unstructured.Unstructured) (*liveWebhook, error) {
 func (h *webhookChanger) readLiveWebhook(ctx context.Context, key types.NamespacedName) (*liveWebhook, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	object := newWebhookObject(key)
+	object := newLiveWebhookObject(key)
 	err := h.client.Get(ctx, key, object)
 	if apierrors.IsNotFound(err) {
-		return nil, notFound("webhook")
+		return nil, notFoundProblem("webhook")
 	}
 	if err != nil {
-		return nil, unavailable("reading the webhook", err)
+		return nil, unavailableProblem("reading the webhook", err)
 	}
 	return parseLiveWebhook(object)
 }

@@ -50,14 +50,14 @@ func (h *webhookRotator) registerWebhookRotate(api huma.API) {
 func (h *webhookRotator) rotateSecret(ctx context.Context, in *RotateSecret) (*secretAnswer, error) {
 	caller, cached, err := h.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	live, err := h.readLiveWebhook(ctx, client.ObjectKeyFromObject(cached))
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	if !signingsecret.IsGenerated(live.webhook) {
-		return nil, failRequest(ctx, newProblem(http.StatusConflict, reasonSecretUserManaged, fmt.Sprintf(
+		return nil, failWithProblem(ctx, newProblem(http.StatusConflict, reasonSecretUserManaged, fmt.Sprintf(
 			"the webhook signs with the Secret %q, which its owner manages: put the new value there, and the old one into its key previous", live.webhook.Spec.Signing.SecretRef.Name)))
 	}
 	request := in.Key
@@ -66,7 +66,7 @@ func (h *webhookRotator) rotateSecret(ctx context.Context, in *RotateSecret) (*s
 	}
 	secret, err := h.rotateSecretOnce(ctx, live.webhook, rotationRequest(caller, request))
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	return h.answerSecret(live.webhook, secret), nil
 }
@@ -131,7 +131,7 @@ func (h *webhookRotator) answerRotation(ctx context.Context, webhook *v1alpha1.W
 		}
 		return string(stored.Data[v1alpha1.SecretKey]), false, err
 	}
-	return "", false, contended()
+	return "", false, contendedProblem()
 }
 
 // writeRotatedSecret rotates a Secret as it was read, or creates it.

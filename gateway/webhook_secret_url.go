@@ -39,16 +39,16 @@ func secretURLWarnings(endpoint string) []rest.Warning {
 		}
 	}
 	for part := range strings.SplitSeq(u.Path, "/") {
-		if looksRandom(part) {
+		if looksLikeSecret(part) {
 			return []rest.Warning{{Field: "url", Detail: "a part of its path" + urlExposesDetail, Reason: reasonURLShowsSecret}}
 		}
 	}
 	return nil
 }
 
-// looksRandom reports whether a text is long and mixes letters and digits, as tokens do. A
+// looksLikeSecret reports whether a text is long and mixes letters and digits, as tokens do. A
 // UUID does not count.
-func looksRandom(part string) bool {
+func looksLikeSecret(part string) bool {
 	return len(part) >= minSecretLength && !uuidForm.MatchString(part) && strings.ContainsAny(part, "0123456789") &&
 		strings.ContainsFunc(part, isLetter) &&
 		!strings.ContainsFunc(part, func(r rune) bool { return !isLetter(r) && (r < '0' || r > '9') && r != '_' && r != '-' })

@@ -33,9 +33,9 @@ type setting struct {
 func allSettings() []setting {
 	return []setting{
 		{[]string{"retry_policy", "delays"}, []string{"retryPolicy", "delays"}, true, nil},
-		{[]string{"retry_policy", "timeout"}, []string{"retryPolicy", "timeout"}, true, formatDuration(retry.DefaultPolicy().Timeout)},
+		{[]string{"retry_policy", "timeout"}, []string{"retryPolicy", "timeout"}, true, formatSettingDuration(retry.DefaultPolicy().Timeout)},
 		{[]string{"retry_policy", "jitter_percent"}, []string{"retryPolicy", "jitterPercent"}, false, int64(0)},
-		{[]string{"delivery_deadline"}, []string{"deliveryDeadline"}, true, formatDuration(settings.Deadline(nil))},
+		{[]string{"delivery_deadline"}, []string{"deliveryDeadline"}, true, formatSettingDuration(settings.Deadline(nil))},
 		{[]string{"overflow"}, []string{"overflow"}, false, rest.OverflowSkip},
 		{[]string{"retention", "succeeded"}, []string{"retention", "succeeded"}, true, nil},
 		{[]string{"retention", "failed"}, []string{"retention", "failed"}, true, nil},
@@ -73,12 +73,12 @@ func parseSettings(body []byte) ([]fieldChange, error) {
 	}
 	var changes []fieldChange
 	for _, s := range allSettings() {
-		value, given := findMember(members, s.name)
+		value, given := findNestedField(members, s.name)
 		if !given {
 			continue
 		}
 		if s.isDuration {
-			if err := checkDurations(strings.Join(s.name, "."), value); err != nil {
+			if err := checkSettingDurations(strings.Join(s.name, "."), value); err != nil {
 				return nil, err
 			}
 		}
@@ -101,7 +101,7 @@ func parseSettings(body []byte) ([]fieldChange, error) {
 // large for a time.Duration.
 var durationForm = regexp.MustCompile(`^(\d+(\.\d+)?(ms|s|m|h))+$`)
 
-func checkDurations(field string, value any) error {
+func checkSettingDurations(field string, value any) error {
 	texts, isList := value.([]any)
 	if !isList {
 		texts = []any{value}
@@ -125,7 +125,7 @@ func applySettings(spec *v1alpha1.WebhookSpec, changes []fieldChange) error {
 	members := map[string]any{}
 	for _, c := range changes {
 		if c.value != nil {
-			setNested(members, c.path, c.value)
+			setNestedField(members, c.path, c.value)
 		}
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(members, spec); err != nil {
@@ -134,12 +134,12 @@ func applySettings(spec *v1alpha1.WebhookSpec, changes []fieldChange) error {
 	return nil
 }
 
-// equalValues compares two values of a field; the durations "90s" and "1m30s" are equal.
-func equalValues(a, b any) bool {
+// equalSettings compares two values of a field; the durations "90s" and "1m30s" are equal.
+func equalSettings(a, b any) bool {
 	listA, isListA := a.([]any)
 	listB, isListB := b.([]any)
 	if isListA && isListB {
-		return slices.EqualFunc(listA, listB, equalValues)
+		return slices.EqualFunc(listA, listB, equalSettings)
 	}
 	if isListA || isListB {
 		return false
@@ -158,21 +158,21 @@ func equalValues(a, b any) bool {
 // filled in.
 func presentSettings(webhook *v1alpha1.Webhook, shown *rest.Webhook) {
 	policy := settings.RetryPolicy(webhook)
-	shown.RetryPolicy = rest.RetryPolicy{Delays: []string{}, Timeout: formatDuration(policy.Timeout), JitterPercent: policy.JitterPercent}
+	shown.RetryPolicy = rest.RetryPolicy{Delays: []string{}, Timeout: formatSettingDuration(policy.Timeout), JitterPercent: policy.JitterPercent}
 	for _, delay := range policy.Delays {
-		shown.RetryPolicy.Delays = append(shown.RetryPolicy.Delays, formatDuration(delay))
+		shown.RetryPolicy.Delays = append(shown.RetryPolicy.Delays, formatSettingDuration(delay))
 	}
-	shown.DeliveryDeadline = formatDuration(settings.Deadline(webhook))
+	shown.DeliveryDeadline = formatSettingDuration(settings.Deadline(webhook))
 	shown.Overflow = cmp.Or(string(webhook.Spec.Overflow), rest.OverflowSkip)
 	shown.Retention.Record = string(settings.RecordPolicy(webhook))
 	if given := webhook.Spec.Retention; given != nil {
-		shown.Retention.Succeeded, shown.Retention.Failed = durationOrNull(given.Succeeded), durationOrNull(given.Failed)
-		shown.Retention.MaxCount = presentNumber(given.MaxCount)
+		shown.Retention.Succeeded, shown.Retention.Failed = nullableDuration(given.Succeeded), nullableDuration(given.Failed)
+		shown.Retention.MaxCount = nullableNumber(given.MaxCount)
 	}
 }
 
-// formatDuration formats a duration without units that are zero: "2m" and not "2m0s".
-func formatDuration(d time.Duration) string {
+// formatSettingDuration formats a duration without units that are zero: "2m" and not "2m0s".
+func formatSettingDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")

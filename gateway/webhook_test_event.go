@@ -41,26 +41,26 @@ func (h *webhookTester) registerWebhookTestEvent(api huma.API) {
 func (h *webhookTester) testWebhook(ctx context.Context, in *TestWebhook) (*acceptedAnswer, error) {
 	caller, namespace, err := in.resolveScope(ctx)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	if err := payload.ValidateEventType(in.Body.Event); err != nil {
-		return nil, failRequest(ctx, problemFromPayload(err, nil))
+		return nil, failWithProblem(ctx, problemFromPayload(err, nil))
 	}
 	if err := h.requireRight(ctx, caller, auth.Right{Verb: auth.VerbPublish, Resource: auth.EventTypes, Namespace: namespace, Name: in.Body.Event}); err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	webhook := h.webhooks.FindByID(namespace, in.ID)
 	if webhook == nil || !webhook.DeletionTimestamp.IsZero() {
-		return nil, failRequest(ctx, notFound("webhook"))
+		return nil, failWithProblem(ctx, notFoundProblem("webhook"))
 	}
 	now := h.now()
 	body, err := h.buildTestPayload(ctx, &in.Body, now)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	sent, err := h.publisher.PublishTest(ctx, publish.TestEvent{Webhook: webhook, EventType: in.Body.Event, Payload: body, Accepted: now, PublishedBy: caller.Name()})
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	return &acceptedAnswer{presentDelivery(sent)}, nil
 }
@@ -86,5 +86,5 @@ func (h *webhookTester) buildTestPayload(ctx context.Context, test *rest.Webhook
 	if entry == nil {
 		return body, nil
 	}
-	return body, publish.CheckSchema(ctx, h.eventTypes, entry, body)
+	return body, publish.CheckEventSchema(ctx, h.eventTypes, entry, body)
 }

@@ -31,7 +31,7 @@ type webhookChange struct {
 
 // withoutUnchanged removes the values that the webhook has already.
 func (w webhookChange) withoutUnchanged(live *liveWebhook) webhookChange {
-	if equalSets(w.events, live.webhook.Spec.Events) {
+	if equalEventSets(w.events, live.webhook.Spec.Events) {
 		w.events = nil
 	}
 	w.fields = slices.DeleteFunc(slices.Clone(w.fields), func(c fieldChange) bool {
@@ -39,14 +39,14 @@ func (w webhookChange) withoutUnchanged(live *liveWebhook) webhookChange {
 		if !found {
 			return c.value == nil || c.value == "" || c.value == false // equal to unset
 		}
-		return equalValues(current, c.value)
+		return equalSettings(current, c.value)
 	})
 	return w
 }
 
 func (w webhookChange) isEmpty() bool { return w.events == nil && len(w.fields) == 0 }
 
-func equalSets(a, b []string) bool {
+func equalEventSets(a, b []string) bool {
 	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
 	return slices.Equal(a, b)
 }
@@ -81,15 +81,15 @@ func (h *webhookChanger) registerWebhookUpdate(api huma.API) {
 func (h *webhookChanger) updateWebhook(ctx context.Context, in *UpdateWebhook) (*webhookAnswer, error) {
 	_, cached, err := h.findPermittedWebhook(ctx, &in.WebhookPath, "patch")
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	change := webhookChange{events: in.Body.Events}
 	if change.fields, err = parseSettings(in.RawBody); err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	if in.Body.URL != nil {
-		if err := h.checkURL(ctx, *in.Body.URL); err != nil {
-			return nil, failRequest(ctx, err)
+		if err := h.checkWebhookURL(ctx, *in.Body.URL); err != nil {
+			return nil, failWithProblem(ctx, err)
 		}
 		change.fields = append(change.fields, fieldChange{path: []string{"url"}, value: *in.Body.URL})
 	}
@@ -97,15 +97,15 @@ func (h *webhookChanger) updateWebhook(ctx context.Context, in *UpdateWebhook) (
 		change.fields = append(change.fields, fieldChange{path: []string{"description"}, value: *in.Body.Description})
 	}
 	if change.isEmpty() {
-		return nil, failRequest(ctx, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "body",
+		return nil, failWithProblem(ctx, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "body",
 			"give at least one of url, events, description, retry_policy, delivery_deadline, overflow and retention"))
 	}
-	if err := checkEvents(change.events); err != nil {
-		return nil, failRequest(ctx, err)
+	if err := checkWebhookEvents(change.events); err != nil {
+		return nil, failWithProblem(ctx, err)
 	}
 	webhook, err := h.changeWebhook(ctx, cached, in.Precondition, change)
 	if err != nil {
-		return nil, failRequest(ctx, err)
+		return nil, failWithProblem(ctx, err)
 	}
 	return h.answerWebhook(webhook), nil
 }
@@ -130,5 +130,5 @@ func (h *webhookChanger) changeWebhook(ctx context.Context, cached *v1alpha1.Web
 		h.webhooks.ApplyWrite(changed)
 		return changed, nil
 	}
-	return nil, contended()
+	return nil, contendedProblem()
 }

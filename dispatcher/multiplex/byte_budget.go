@@ -42,11 +42,11 @@ func (r *byteBudget) release(size int) {
 	}
 }
 
-func appendBudget(b []byte, most int64) []byte {
+func appendByteBudget(b []byte, most int64) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(most)) //nolint:gosec // G115: positive
 }
 
-func decodeBudget(body []byte) (most int64, ok bool) {
+func decodeByteBudget(body []byte) (most int64, ok bool) {
 	if len(body) != 8 {
 		return 0, false
 	}

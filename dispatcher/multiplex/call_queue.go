@@ -4,25 +4,25 @@ package multiplex
 
 import "slices"
 
-// request is what a call needs to be sent, or sent again. It is kept of calls that
+// queuedRequest is what a call needs to be sent, or sent again. It is kept of calls that
 // may have to wait for room.
-type request struct {
+type queuedRequest struct {
 	method  byte
 	head    []byte
 	payload []byte
 }
 
-func (r *request) size() int { return len(r.head) + len(r.payload) }
+func (r *queuedRequest) size() int { return len(r.head) + len(r.payload) }
 
-// waitQueue holds the numbers of calls that wait for room, the first to come first.
-type waitQueue struct{ calls []uint32 }
+// callQueue holds the numbers of calls that wait for room, the first to come first.
+type callQueue struct{ calls []uint32 }
 
-func (q *waitQueue) push(id uint32) { q.calls = append(q.calls, id) }
+func (q *callQueue) push(id uint32) { q.calls = append(q.calls, id) }
 
-func (q *waitQueue) pushFirst(id uint32) { q.calls = slices.Insert(q.calls, 0, id) }
+func (q *callQueue) pushFirst(id uint32) { q.calls = slices.Insert(q.calls, 0, id) }
 
 // remove reports whether the call did wait.
-func (q *waitQueue) remove(id uint32) bool {
+func (q *callQueue) remove(id uint32) bool {
 	at := slices.Index(q.calls, id)
 	if at < 0 {
 		return false

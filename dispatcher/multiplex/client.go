@@ -29,7 +29,7 @@ var (
 type Client struct {
 	dial      func() (net.Conn, error)
 	maxAnswer int
-	frames    frames
+	frames    framePool
 	waiters   sync.Pool
 
 	mu   sync.Mutex
@@ -62,11 +62,11 @@ func (c *Client) Call(ctx context.Context, timeout time.Duration, method byte, h
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotTaken, err)
 	}
-	w, ok := c.waiters.Get().(*waiter)
+	w, ok := c.waiters.Get().(*callWaiter)
 	if !ok {
-		w = newWaiter()
+		w = newCallWaiter()
 	}
-	conn, id := c.start(timeout, method, head, payload, w.settle)
+	conn, id := c.startCall(timeout, method, head, payload, w.settle)
 	select {
 	case <-w.settled:
 	case <-ctx.Done():
@@ -86,16 +86,16 @@ func (c *Client) Call(ctx context.Context, timeout time.Duration, method byte, h
 // and must not wait for anything. It may be called before Start returns. The payload
 // must not change until then.
 func (c *Client) Start(timeout time.Duration, method byte, head, payload []byte, done func(body []byte, err error)) {
-	c.start(timeout, method, head, payload, done)
+	c.startCall(timeout, method, head, payload, done)
 }
 
-// start returns a nil connection where it could not even open one.
-func (c *Client) start(timeout time.Duration, method byte, head, payload []byte, done func([]byte, error)) (*clientConn, uint32) {
+// startCall returns a nil connection where it could not even open one.
+func (c *Client) startCall(timeout time.Duration, method byte, head, payload []byte, done func([]byte, error)) (*clientConn, uint32) {
 	made := call{timeout: timeout, done: done}
 	if len(head)+len(payload) > uncountedBytes {
-		made.request = &request{method: method, head: slices.Clone(head), payload: payload}
+		made.request = &queuedRequest{method: method, head: slices.Clone(head), payload: payload}
 	}
-	conn, id, queued, err := c.begin(made)
+	conn, id, queued, err := c.beginCall(made)
 	if err != nil {
 		done(nil, fmt.Errorf("%w: %w", ErrNotTaken, err))
 		return nil, 0
@@ -106,16 +106,16 @@ func (c *Client) start(timeout time.Duration, method byte, head, payload []byte,
 	return conn, id
 }
 
-// waiter is a goroutine that waits for the end of its call.
-type waiter struct {
+// callWaiter is a goroutine that waits for the end of its call.
+type callWaiter struct {
 	settled chan struct{} // holds one
 	settle  func(body []byte, err error)
 	body    []byte
 	err     error
 }
 
-func newWaiter() *waiter {
-	w := &waiter{settled: make(chan struct{}, 1)}
+func newCallWaiter() *callWaiter {
+	w := &callWaiter{settled: make(chan struct{}, 1)}
 	w.settle = func(body []byte, err error) {
 		w.body, w.err = body, err
 		w.settled <- struct{}{}
@@ -125,14 +125,14 @@ func newWaiter() *waiter {
 
 // call is one that has no answer yet.
 type call struct {
-	timeout  time.Duration // from when it is sent
-	deadline time.Time     // of its answer, or of the room that it waits for
-	request  *request      // nil where it needs no room
+	timeout  time.Duration  // from when it is sent
+	deadline time.Time      // of its answer, or of the room that it waits for
+	request  *queuedRequest // nil where it needs no room
 	done     func(body []byte, err error)
 }
 
-// begin numbers a call on a connection that is not known to be broken.
-func (c *Client) begin(made call) (conn *clientConn, id uint32, queued bool, err error) {
+// beginCall numbers a call on a connection that is not known to be broken.
+func (c *Client) beginCall(made call) (conn *clientConn, id uint32, queued bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn != nil {

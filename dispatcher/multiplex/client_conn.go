@@ -24,7 +24,7 @@ type clientConn struct {
 	last     uint32
 	pending  map[uint32]call // nil once broken
 	budget   byteBudget
-	queue    waitQueue // of pending calls that are not sent yet
+	queue    callQueue // of pending calls that are not sent yet
 	expiring bool      // while calls are pending
 }
 
@@ -189,7 +189,7 @@ func (c *clientConn) read(maxAnswer int) {
 			c.complete(head.call, nil, ErrMalformed)
 			continue
 		case kindFull:
-			if most, ok := decodeBudget(body); ok {
+			if most, ok := decodeByteBudget(body); ok {
 				c.makeWait(head.call, most)
 				continue
 			}
@@ -203,7 +203,7 @@ func (c *clientConn) read(maxAnswer int) {
 	}
 	c.mu.Lock()
 	left, queue := c.pending, c.queue
-	c.pending, c.queue = nil, waitQueue{}
+	c.pending, c.queue = nil, callQueue{}
 	c.mu.Unlock()
 	for id, made := range left {
 		if queue.remove(id) || c.out.withdraw(id) {

@@ -40,8 +40,8 @@ const (
 
 var errTooLong = errors.New("frame too long")
 
-// header is what precedes the body of a frame, but for its length.
-type header struct {
+// frameHeader is what precedes the body of a frame, but for its length.
+type frameHeader struct {
 	call uint32
 	kind byte
 }
@@ -52,11 +52,11 @@ type frame struct {
 	bytes []byte // header included
 }
 
-// frames keeps frames that have been written.
-type frames struct{ pool sync.Pool }
+// framePool keeps frames that have been written.
+type framePool struct{ pool sync.Pool }
 
 // get returns a frame with a header whose length is not set yet.
-func (f *frames) get(call uint32, kind byte) *frame {
+func (f *framePool) get(call uint32, kind byte) *frame {
 	made, ok := f.pool.Get().(*frame)
 	if !ok {
 		made = &frame{}
@@ -67,7 +67,7 @@ func (f *frames) get(call uint32, kind byte) *frame {
 	return made
 }
 
-func (f *frames) put(done *frame) {
+func (f *framePool) put(done *frame) {
 	if cap(done.bytes) <= keepBytes {
 		f.pool.Put(done)
 	}
@@ -79,34 +79,34 @@ func (f *frame) seal() {
 }
 
 // readFrame reads one frame whose body has at most limit bytes.
-func readFrame(r *bufio.Reader, limit int) (header, []byte, error) {
-	read, length, err := readHeader(r, limit)
+func readFrame(r *bufio.Reader, limit int) (frameHeader, []byte, error) {
+	read, length, err := readFrameHeader(r, limit)
 	if err != nil {
-		return header{}, nil, err
+		return frameHeader{}, nil, err
 	}
-	body, err := readBody(r, length)
+	body, err := readFrameBody(r, length)
 	return read, body, err
 }
 
-// readHeader reads what precedes the body, which has at most limit bytes.
-func readHeader(r *bufio.Reader, limit int) (read header, length int, err error) {
+// readFrameHeader reads what precedes the body, which has at most limit bytes.
+func readFrameHeader(r *bufio.Reader, limit int) (read frameHeader, length int, err error) {
 	head, err := r.Peek(headerBytes)
 	if err != nil {
 		if errors.Is(err, io.EOF) && len(head) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
-		return header{}, 0, err
+		return frameHeader{}, 0, err
 	}
 	size := binary.BigEndian.Uint32(head)
-	read = header{call: binary.BigEndian.Uint32(head[4:]), kind: head[8]}
+	read = frameHeader{call: binary.BigEndian.Uint32(head[4:]), kind: head[8]}
 	if uint64(size) > uint64(limit) { //nolint:gosec // G115: limits are constants
-		return header{}, 0, errTooLong
+		return frameHeader{}, 0, errTooLong
 	}
 	_, _ = r.Discard(headerBytes) // just peeked at
 	return read, int(size), nil
 }
 
-func readBody(r *bufio.Reader, length int) ([]byte, error) {
+func readFrameBody(r *bufio.Reader, length int) ([]byte, error) {
 	body := make([]byte, length)
 	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, io.ErrUnexpectedEOF

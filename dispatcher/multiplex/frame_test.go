@@ -19,7 +19,7 @@ func FuzzReadFrame(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var pool frames
+		var pool framePool
 		written := pool.get(head.call, head.kind)
 		written.bytes = append(written.bytes, body...)
 		written.seal()

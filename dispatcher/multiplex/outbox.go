@@ -16,7 +16,7 @@ import (
 // Callers never write themselves. They would hang with a peer that has stopped
 // reading, whatever their own deadline.
 type outbox struct {
-	frames *frames
+	frames *framePool
 	wake   chan struct{} // holds one if there may be something to do
 
 	mu      sync.Mutex
@@ -24,7 +24,7 @@ type outbox struct {
 	closed  bool
 }
 
-func newOutbox(pool *frames) *outbox {
+func newOutbox(pool *framePool) *outbox {
 	return &outbox{frames: pool, wake: make(chan struct{}, 1)}
 }
 

@@ -46,9 +46,9 @@ type Server struct {
 	// Logger gets what is wrong with connections.
 	Logger *slog.Logger
 
-	frames frames
-	calls  chan taken    // unbuffered: for a goroutine that waits
-	ended  chan struct{} // closed with Serve
+	frames framePool
+	calls  chan serverCall // unbuffered: for a goroutine that waits
+	ended  chan struct{}   // closed with ServeCalls
 	idle   atomic.Int32
 
 	mu       sync.Mutex
@@ -59,23 +59,23 @@ type Server struct {
 	drained  chan struct{} // closed when draining and nothing is under way
 }
 
-// Serve answers calls until ctx ends. Then it takes no more, and hands over the
+// ServeCalls answers calls until ctx ends. Then it takes no more, and hands over the
 // answers to those it took. If that takes longer than grace it closes the
 // connections, so that those calls are lost, and returns ErrCutOff. It can be
 // called once.
-func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
+func (s *Server) ServeCalls(ctx context.Context, listener net.Listener, grace time.Duration) error {
 	s.conns, s.drained = map[*serverConn]struct{}{}, make(chan struct{})
-	s.calls, s.ended = make(chan taken), make(chan struct{})
+	s.calls, s.ended = make(chan serverCall), make(chan struct{})
 	s.budget = byteBudget{limit: s.MaxBytes}
 	defer close(s.ended)
 	failed := make(chan error, 1)
-	go func() { failed <- s.accept(listener) }()
+	go func() { failed <- s.acceptClients(listener) }()
 	var err error
 	select {
 	case err = <-failed:
-		s.drain()
+		s.drainCalls()
 	case <-ctx.Done():
-		s.drain() // first, so that a listener that is gone means not taken
+		s.drainCalls() // first, so that a listener that is gone means not taken
 		_ = listener.Close()
 	}
 	timer := time.NewTimer(grace)
@@ -85,12 +85,12 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 		s.sayBye(timer.C)
 		return err
 	case <-timer.C:
-		s.closeAll()
+		s.closeConnections()
 		return errors.Join(err, ErrCutOff)
 	}
 }
 
-func (s *Server) accept(listener net.Listener) error {
+func (s *Server) acceptClients(listener net.Listener) error {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -100,8 +100,8 @@ func (s *Server) accept(listener net.Listener) error {
 		s.mu.Lock()
 		s.conns[c] = struct{}{}
 		s.mu.Unlock()
-		go s.write(c)
-		go s.read(c)
+		go s.writeAnswers(c)
+		go s.readCalls(c)
 	}
 }
 
@@ -112,19 +112,19 @@ type serverConn struct {
 	written chan struct{} // closed when nothing is written any more
 }
 
-// write ends with the connection, or after the last frame of a drain.
-func (s *Server) write(c *serverConn) {
+// writeAnswers ends with the connection, or after the last frame of a drain.
+func (s *Server) writeAnswers(c *serverConn) {
 	defer close(c.written)
 	_ = c.out.run(c.net) // the client is gone, and with it those who wait
 	_ = c.net.Close()
 }
 
-// read takes calls until the connection ends. Those under way go on: what they
+// readCalls takes calls until the connection ends. Those under way go on: what they
 // began should end whole.
-func (s *Server) read(c *serverConn) {
+func (s *Server) readCalls(c *serverConn) {
 	r := bufio.NewReaderSize(c.net, bufferBytes)
 	for {
-		call, taken, err := s.take(c, r)
+		call, taken, err := s.takeCall(c, r)
 		if err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 				s.Logger.Warn("connection ended", "cause", err)
@@ -137,7 +137,7 @@ func (s *Server) read(c *serverConn) {
 		select {
 		case s.calls <- call:
 		default:
-			go s.work(call)
+			go s.workCall(call)
 		}
 	}
 	s.mu.Lock()
@@ -147,39 +147,39 @@ func (s *Server) read(c *serverConn) {
 	_ = c.net.Close()
 }
 
-// take reads the next request, if the server takes it: what it does not take it
+// takeCall reads the next request, if the server takes it: what it does not take it
 // reads past, and says so.
-func (s *Server) take(c *serverConn, r *bufio.Reader) (call taken, ok bool, err error) {
-	head, length, err := readHeader(r, s.MaxRequest)
+func (s *Server) takeCall(c *serverConn, r *bufio.Reader) (call serverCall, ok bool, err error) {
+	head, length, err := readFrameHeader(r, s.MaxRequest)
 	if err != nil {
-		return taken{}, false, err
+		return serverCall{}, false, err
 	}
-	if refused := s.begin(length); refused != 0 {
+	if refused := s.beginCall(length); refused != 0 {
 		if _, err := r.Discard(length); err != nil {
-			return taken{}, false, io.ErrUnexpectedEOF
+			return serverCall{}, false, io.ErrUnexpectedEOF
 		}
-		s.reply(c, head.call, refused)
-		return taken{}, false, nil
+		s.replyCall(c, head.call, refused)
+		return serverCall{}, false, nil
 	}
-	body, err := readBody(r, length)
+	body, err := readFrameBody(r, length)
 	if err != nil {
-		s.end(length)
-		return taken{}, false, err
+		s.endCall(length)
+		return serverCall{}, false, err
 	}
-	return taken{conn: c, head: head, body: body}, true, nil
+	return serverCall{conn: c, head: head, body: body}, true, nil
 }
 
-// taken is a call that is being answered.
-type taken struct {
+// serverCall is a call that is being answered.
+type serverCall struct {
 	conn *serverConn
-	head header
+	head frameHeader
 	body []byte
 }
 
-// work answers a call, and then others, until enough goroutines wait for them.
-func (s *Server) work(call taken) {
+// workCall answers a call, and then others, until enough goroutines wait for them.
+func (s *Server) workCall(call serverCall) {
 	for {
-		s.answer(call)
+		s.answerCall(call)
 		if s.idle.Add(1) > maxIdle {
 			s.idle.Add(-1)
 			return
@@ -193,13 +193,13 @@ func (s *Server) work(call taken) {
 	}
 }
 
-func (s *Server) answer(call taken) {
-	defer s.end(len(call.body))
+func (s *Server) answerCall(call serverCall) {
+	defer s.endCall(len(call.body))
 	made := s.frames.get(call.head.call, kindAnswer)
 	filled, err := s.Handler(call.head.kind, call.body, made.bytes)
 	if err != nil {
 		s.frames.put(made)
-		s.reply(call.conn, call.head.call, kindMalformed)
+		s.replyCall(call.conn, call.head.call, kindMalformed)
 		return
 	}
 	made.bytes = filled
@@ -207,18 +207,18 @@ func (s *Server) answer(call taken) {
 	call.conn.out.put(made)
 }
 
-func (s *Server) reply(c *serverConn, call uint32, kind byte) {
+func (s *Server) replyCall(c *serverConn, call uint32, kind byte) {
 	made := s.frames.get(call, kind)
 	if kind == kindFull {
-		made.bytes = appendBudget(made.bytes, s.MaxBytes)
+		made.bytes = appendByteBudget(made.bytes, s.MaxBytes)
 	}
 	made.seal()
 	c.out.put(made)
 }
 
-// begin takes a call, unless there are too many, or they hold too much, or none is
+// beginCall takes a call, unless there are too many, or they hold too much, or none is
 // taken any more: then it returns the kind of the reply.
-func (s *Server) begin(size int) (refused byte) {
+func (s *Server) beginCall(size int) (refused byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -234,8 +234,8 @@ func (s *Server) begin(size int) (refused byte) {
 	return 0
 }
 
-// end is called when the answer is in the outbox.
-func (s *Server) end(size int) {
+// endCall is called when the answer is in the outbox.
+func (s *Server) endCall(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inFlight--
@@ -245,8 +245,8 @@ func (s *Server) end(size int) {
 	}
 }
 
-// drain takes no more calls.
-func (s *Server) drain() {
+// drainCalls takes no more calls.
+func (s *Server) drainCalls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = true
@@ -264,20 +264,20 @@ func (s *Server) sayBye(timeout <-chan time.Time) {
 	}
 	s.mu.Unlock()
 	for _, c := range open {
-		s.reply(c, 0, kindBye)
+		s.replyCall(c, 0, kindBye)
 		c.out.close()
 	}
 	for _, c := range open {
 		select {
 		case <-c.written:
 		case <-timeout:
-			s.closeAll()
+			s.closeConnections()
 			return
 		}
 	}
 }
 
-func (s *Server) closeAll() {
+func (s *Server) closeConnections() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {

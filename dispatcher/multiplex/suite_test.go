@@ -89,7 +89,7 @@ func startWithBudget(path string, maxCalls int, room int64, grace time.Duration)
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &fixture{path: path, client: clientOf(path), begun: make(chan struct{}, 1024), release: make(chan struct{}), cancel: cancel, served: make(chan error, 1)}
 	server := &multiplex.Server{Handler: w.handle, MaxRequest: maxBytes, MaxCalls: maxCalls, MaxBytes: room, OnFull: func() { w.refused.Add(1) }, Logger: slog.New(slog.DiscardHandler)}
-	go func() { w.served <- server.Serve(ctx, listener, grace) }()
+	go func() { w.served <- server.ServeCalls(ctx, listener, grace) }()
 	DeferCleanup(cancel)
 	return w
 }

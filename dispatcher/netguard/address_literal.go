@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// ParseLiteral returns the address that a URL's host spells, if it is one: IPv6
+// ParseAddressLiteral returns the address that a URL's host spells, if it is one: IPv6
 // without brackets, or IPv4 in any of the forms that inet_aton takes, with or
 // without a trailing dot.
-func ParseLiteral(host string) (netip.Addr, bool) {
-	addr, _, ok := parseLiteral(host)
+func ParseAddressLiteral(host string) (netip.Addr, bool) {
+	addr, _, ok := parseAddressLiteral(host)
 	return addr, ok
 }
 
-func parseLiteral(host string) (addr netip.Addr, unusual, ok bool) {
+func parseAddressLiteral(host string) (addr netip.Addr, unusual, ok bool) {
 	host = strings.TrimSuffix(host, ".")
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr, false, true
@@ -71,9 +71,9 @@ func parseLegacyNumber(part string) (uint64, bool) {
 	return number, err == nil && number < 1<<32
 }
 
-// endsInNumber reports whether the last label is a number, which makes a host
+// endsInAddressNumber reports whether the last label is a number, which makes a host
 // an IPv4 address or nothing (WHATWG URL, "ends in a number").
-func endsInNumber(name string) bool {
+func endsInAddressNumber(name string) bool {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	if rest, ok := strings.CutPrefix(last, "0x"); ok {
 		return strings.Trim(rest, "0123456789abcdef") == ""

@@ -24,19 +24,19 @@ var carriers = []struct { //nolint:gochecknoglobals // never changed
 	carried func(b [16]byte) []netip.Addr
 }{
 	{netip.MustParsePrefix("::/127"), func([16]byte) []netip.Addr { return nil }}, // unspecified and loopback carry none
-	{netip.MustParsePrefix(nat64), inLastBytes},
-	{netip.MustParsePrefix(compatible), inLastBytes},
-	{netip.MustParsePrefix(translated), inLastBytes},
-	{netip.MustParsePrefix(localNAT64), inLocalNAT64},
+	{netip.MustParsePrefix(nat64), embeddedInLastBytes},
+	{netip.MustParsePrefix(compatible), embeddedInLastBytes},
+	{netip.MustParsePrefix(translated), embeddedInLastBytes},
+	{netip.MustParsePrefix(localNAT64), embeddedInLocalNAT64},
 	{netip.MustParsePrefix(sixToFour), func(b [16]byte) []netip.Addr { return []netip.Addr{netip.AddrFrom4([4]byte(b[2:6]))} }},
 	{netip.MustParsePrefix(teredo), func(b [16]byte) []netip.Addr { // the server's, and the client's with every bit turned
 		return []netip.Addr{netip.AddrFrom4([4]byte(b[4:8])), netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})}
 	}},
 }
 
-// embedded returns the IPv4 addresses that an IPv6 address may carry. whole says
+// embeddedAddresses returns the IPv4 addresses that an IPv6 address may carry. whole says
 // that it is nothing else: where they may be reached, so may it.
-func embedded(addr netip.Addr) (carried []netip.Addr, whole bool) {
+func embeddedAddresses(addr netip.Addr) (carried []netip.Addr, whole bool) {
 	if !addr.Is6() {
 		return nil, false
 	}
@@ -49,18 +49,20 @@ func embedded(addr netip.Addr) (carried []netip.Addr, whole bool) {
 	}
 	// ISATAP (RFC 5214): the identifier of an interface in any prefix.
 	if b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe {
-		return inLastBytes(b), false
+		return embeddedInLastBytes(b), false
 	}
 	return nil, false
 }
 
-func inLastBytes(b [16]byte) []netip.Addr { return []netip.Addr{netip.AddrFrom4([4]byte(b[12:]))} }
+func embeddedInLastBytes(b [16]byte) []netip.Addr {
+	return []netip.Addr{netip.AddrFrom4([4]byte(b[12:]))}
+}
 
-// inLocalNAT64 returns every address that may be meant: how long the prefix of the
+// embeddedInLocalNAT64 returns every address that may be meant: how long the prefix of the
 // network is cannot be told. With 96 bits the IPv4 address comes last; with 48, 56
 // or 64 it is followed by zeros, and the byte at 8 is skipped (RFC 6052, section
 // 2.2).
-func inLocalNAT64(b [16]byte) []netip.Addr {
+func embeddedInLocalNAT64(b [16]byte) []netip.Addr {
 	var carried []netip.Addr
 	if b[8] == 0 {
 		without := append(b[:8:8], b[9:]...)
@@ -70,7 +72,7 @@ func inLocalNAT64(b [16]byte) []netip.Addr {
 			}
 		}
 	}
-	if last := inLastBytes(b); len(carried) == 0 || !last[0].IsUnspecified() {
+	if last := embeddedInLastBytes(b); len(carried) == 0 || !last[0].IsUnspecified() {
 		carried = append(carried, last...)
 	}
 	return carried

@@ -19,12 +19,12 @@ var internalDomains = []string{ //nolint:gochecknoglobals // never changed
 // the cluster, whichever that is.
 const serviceLabel = 2
 
-// IsInternal reports whether a host is a name, not an address, that only the inside
+// IsInternalName reports whether a host is a name, not an address, that only the inside
 // of a cluster or of a private network knows: one without a dot, one in a domain that
 // is not public, the name of a Service or a Pod, or one in Options.Domains. Whether
 // such a name exists is not told to users.
-func (p *Policy) IsInternal(host string) bool {
-	if _, ok := ParseLiteral(host); ok {
+func (p *Policy) IsInternalName(host string) bool {
+	if _, ok := ParseAddressLiteral(host); ok {
 		return false
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
@@ -39,9 +39,9 @@ func (p *Policy) IsInternal(host string) bool {
 	return slices.ContainsFunc(internalDomains, isIn) || slices.ContainsFunc(p.domains, isIn)
 }
 
-// ownDomains are those of Options.Domains that say something: in lower case, and of
+// ownHostDomains are those of Options.Domains that say something: in lower case, and of
 // two labels at least, since every public name is in one of a single label.
-func ownDomains(domains []string) []string {
+func ownHostDomains(domains []string) []string {
 	var own []string
 	for _, domain := range domains {
 		if domain = strings.ToLower(strings.Trim(domain, ".")); strings.Contains(domain, ".") {
@@ -64,6 +64,6 @@ func isHostName(name string) bool {
 	return true
 }
 
-func isASCII(s string) bool {
+func isASCIIHost(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }

@@ -21,7 +21,7 @@ func TestNamesThatOnlyTheInsideKnows(t *testing.T) {
 		"corp.example.net": false, "notcorp.example.net": false, "internal.example.com": false, "mylocal": true, "cluster.local.example.com": false,
 		"10.0.0.1": false, "0x7f.1": false, "::1": false,
 	} {
-		if got := policy.IsInternal(host); got != want {
+		if got := policy.IsInternalName(host); got != want {
 			t.Errorf("%s: got %t, want %t", host, got, want)
 		}
 	}

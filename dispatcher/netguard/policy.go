@@ -22,7 +22,7 @@ type Options struct {
 	// AllowHTTP lets URLs use http.
 	AllowHTTP bool
 	// Domains are what the Pod's resolver completes names with. Names in them are
-	// internal, see IsInternal.
+	// internal, see IsInternalName.
 	Domains []string
 }
 
@@ -33,18 +33,18 @@ type Policy struct {
 	controlPlane []netip.Prefix
 	allowHTTP    bool
 	domains      []string
-	ranges       []named
+	ranges       []namedRange
 	guardian     *ssrf.Guardian
 }
 
 // New makes a policy from an operator's options.
 func New(options Options) *Policy {
 	return &Policy{
-		allow:        unmapped(options.Allow),
-		deny:         unmapped(options.Deny),
-		controlPlane: unmapped(options.ControlPlane),
+		allow:        unmapRanges(options.Allow),
+		deny:         unmapRanges(options.Deny),
+		controlPlane: unmapRanges(options.ControlPlane),
 		allowHTTP:    options.AllowHTTP,
-		domains:      ownDomains(options.Domains),
+		domains:      ownHostDomains(options.Domains),
 		ranges:       specialRanges(),
 		// No options beyond this one: the library's override one another, and
 		// what is allowed or denied here is decided before it is asked.
@@ -70,13 +70,13 @@ func (p *Policy) Check(addr netip.Addr, forbidden []netip.Prefix) error {
 
 func (p *Policy) refuse(addr netip.Addr, forbidden []netip.Prefix) Reason {
 	switch {
-	case contains(p.controlPlane, addr), slices.ContainsFunc(forbidden, func(f netip.Prefix) bool { return unmap(f).Contains(addr) }):
+	case rangesContain(p.controlPlane, addr), slices.ContainsFunc(forbidden, func(f netip.Prefix) bool { return unmapRange(f).Contains(addr) }):
 		return ControlPlane
-	case contains(p.deny, addr):
+	case rangesContain(p.deny, addr):
 		return Denied
 	}
-	special, open := p.special(addr), p.allows(addr)
-	carried, whole := embedded(addr)
+	special, open := p.specialReason(addr), p.allows(addr)
+	carried, whole := embeddedAddresses(addr)
 	for _, inside := range carried {
 		// What translates or tunnels connects to the address inside.
 		if reason := p.refuse(inside, forbidden); reason != "" {
@@ -101,18 +101,18 @@ func (p *Policy) refuse(addr netip.Addr, forbidden []netip.Prefix) Reason {
 // carries. Answers from such an address are not shown to users.
 func (p *Policy) Allowed(addr netip.Addr) bool {
 	addr = addr.WithZone("").Unmap()
-	carried, _ := embedded(addr)
+	carried, _ := embeddedAddresses(addr)
 	return p.allows(addr) || slices.ContainsFunc(carried, p.allows)
 }
 
 func (p *Policy) allows(addr netip.Addr) bool {
-	metadata := p.special(addr) == Metadata
+	metadata := p.specialReason(addr) == Metadata
 	return slices.ContainsFunc(p.allow, func(allow netip.Prefix) bool {
 		return allow.Contains(addr) && (!metadata || allow.IsSingleIP())
 	})
 }
 
-func (p *Policy) special(addr netip.Addr) Reason {
+func (p *Policy) specialReason(addr netip.Addr) Reason {
 	for _, r := range p.ranges {
 		if r.prefix.Contains(addr) {
 			return r.reason

@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-type named struct {
+type namedRange struct {
 	prefix netip.Prefix
 	reason Reason
 }
 
 // specialRanges names the ranges that are refused, the narrower before the
 // wider. The guard library refuses most of them on its own; the names are ours.
-func specialRanges() []named {
-	var ranges []named
+func specialRanges() []namedRange {
+	var ranges []namedRange
 	for _, group := range []struct {
 		reason   Reason
 		prefixes []string
@@ -39,7 +39,7 @@ func specialRanges() []named {
 		}},
 	} {
 		for _, prefix := range group.prefixes {
-			ranges = append(ranges, named{netip.MustParsePrefix(prefix), group.reason})
+			ranges = append(ranges, namedRange{netip.MustParsePrefix(prefix), group.reason})
 		}
 	}
 	return ranges
@@ -67,20 +67,20 @@ func metadataAddresses() []string {
 	}
 }
 
-func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+func rangesContain(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-func unmapped(prefixes []netip.Prefix) []netip.Prefix {
+func unmapRanges(prefixes []netip.Prefix) []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(prefixes))
 	for _, prefix := range prefixes {
-		out = append(out, unmap(prefix))
+		out = append(out, unmapRange(prefix))
 	}
 	return out
 }
 
-// unmap turns a prefix of IPv4-mapped addresses into one of IPv4 addresses.
-func unmap(prefix netip.Prefix) netip.Prefix {
+// unmapRange turns a prefix of IPv4-mapped addresses into one of IPv4 addresses.
+func unmapRange(prefix netip.Prefix) netip.Prefix {
 	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
 		return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 	}

@@ -30,7 +30,7 @@ func (p *Policy) ParseURL(raw string, forbidden []netip.Prefix) (*url.URL, error
 		return nil, &Refusal{Reason: TooLong}
 	case !utf8.ValidString(raw) || strings.Contains(raw, `\`): // a backslash means different things to different parsers
 		return nil, &Refusal{Reason: Malformed}
-	case hasInvisible(raw):
+	case hasInvisibleInURL(raw):
 		return nil, &Refusal{Reason: Invisible}
 	}
 	u, err := url.Parse(raw)
@@ -44,19 +44,19 @@ func (p *Policy) ParseURL(raw string, forbidden []netip.Prefix) (*url.URL, error
 		return nil, &Refusal{Reason: UserInfo}
 	case strings.Contains(raw, "#"):
 		return nil, &Refusal{Reason: Fragment}
-	case u.Opaque != "" || u.Hostname() == "" || !validPort(u):
+	case u.Opaque != "" || u.Hostname() == "" || !isValidURLPort(u):
 		return nil, &Refusal{Reason: Malformed}
 	}
-	if err := p.checkHost(u, forbidden); err != nil {
+	if err := p.checkURLHost(u, forbidden); err != nil {
 		return nil, err
 	}
-	if err := escape(u, raw); err != nil {
+	if err := escapeURL(u, raw); err != nil {
 		return nil, &Refusal{Reason: Malformed}
 	}
 	return u, nil
 }
 
-func validPort(u *url.URL) bool {
+func isValidURLPort(u *url.URL) bool {
 	if u.Port() == "" {
 		return true
 	}
@@ -64,7 +64,7 @@ func validPort(u *url.URL) bool {
 	return err == nil && port > 0
 }
 
-func (p *Policy) checkHost(u *url.URL, forbidden []netip.Prefix) error {
+func (p *Policy) checkURLHost(u *url.URL, forbidden []netip.Prefix) error {
 	host := u.Hostname()
 	bracketed := strings.HasPrefix(u.Host, "[")
 	switch {
@@ -73,10 +73,10 @@ func (p *Policy) checkHost(u *url.URL, forbidden []netip.Prefix) error {
 			return &Refusal{Reason: Zone}
 		}
 		return &Refusal{Reason: Malformed}
-	case !isASCII(host):
+	case !isASCIIHost(host):
 		return &Refusal{Reason: NotASCII}
 	}
-	if addr, unusual, ok := parseLiteral(host); ok {
+	if addr, unusual, ok := parseAddressLiteral(host); ok {
 		if bracketed != addr.Is6() {
 			return &Refusal{Reason: Malformed}
 		}
@@ -90,7 +90,7 @@ func (p *Policy) checkHost(u *url.URL, forbidden []netip.Prefix) error {
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	switch {
-	case bracketed || !isHostName(name) || endsInNumber(name):
+	case bracketed || !isHostName(name) || endsInAddressNumber(name):
 		return &Refusal{Reason: Malformed}
 	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !p.allowsLoopback():
 		return &Refusal{Reason: Loopback} // RFC 6761: always loopback

@@ -20,9 +20,9 @@ var invisible = &unicode.RangeTable{ //nolint:gochecknoglobals // never changed
 	R32: []unicode.Range32{{Lo: 0xe0000, Hi: 0xe0fff, Stride: 1}},
 }
 
-// hasInvisible reports whether a person could not see all of a text: what was
+// hasInvisibleInURL reports whether a person could not see all of a text: what was
 // pasted with it would be sent, and nobody could tell why it does not work.
-func hasInvisible(text string) bool {
+func hasInvisibleInURL(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Z, unicode.C, invisible) })
 }
 
@@ -34,10 +34,10 @@ const (
 	querySafe = pathSafe + "?"
 )
 
-// escape sets path and query to those that were written. Package url keeps a path
+// escapeURL sets path and query to those that were written. Package url keeps a path
 // only if all of it is encoded, else it decodes and encodes anew, by which %2F
 // becomes a slash; a query it leaves raw.
-func escape(u *url.URL, raw string) error {
+func escapeURL(u *url.URL, raw string) error {
 	_, rest, _ := strings.Cut(raw, "://")
 	at := strings.IndexAny(rest, "/?")
 	if at < 0 {
@@ -60,8 +60,8 @@ func percentEncode(text, safe string) string {
 	for i := range len(text) {
 		c := text[i]
 		switch {
-		case isHex(c), c >= 'g' && c <= 'z', c >= 'G' && c <= 'Z', strings.IndexByte(safe, c) >= 0,
-			c == '%' && i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2]):
+		case isHexDigit(c), c >= 'g' && c <= 'z', c >= 'G' && c <= 'Z', strings.IndexByte(safe, c) >= 0,
+			c == '%' && i+2 < len(text) && isHexDigit(text[i+1]) && isHexDigit(text[i+2]):
 			out.WriteByte(c)
 		default:
 			out.Write([]byte{'%', digits[c>>4], digits[c&15]})
@@ -70,6 +70,6 @@ func percentEncode(text, safe string) string {
 	return out.String()
 }
 
-func isHex(c byte) bool {
+func isHexDigit(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }

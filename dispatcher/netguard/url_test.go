@@ -181,7 +181,7 @@ func FuzzCheckURLFindsLiterals(f *testing.F) {
 				t.Errorf("%q is sent as %q", raw, u.RequestURI())
 			}
 		}
-		if addr, ok := netguard.ParseLiteral(u.Hostname()); ok && policy.Check(addr, nil) != nil {
+		if addr, ok := netguard.ParseAddressLiteral(u.Hostname()); ok && policy.Check(addr, nil) != nil {
 			t.Errorf("%q passes but leads to %v", raw, addr)
 		}
 	})

@@ -55,13 +55,13 @@ func (k Keys) Sign(id string, at time.Time, body []byte) (Headers, error) {
 	message := id + "." + headers.WebhookTimestamp + "."
 
 	var err error
-	if headers.Signature, headers.WebhookSignature, err = sign(k.Primary, message, body); err != nil {
+	if headers.Signature, headers.WebhookSignature, err = signWithKey(k.Primary, message, body); err != nil {
 		return Headers{}, fmt.Errorf("primary signing secret: %w", err)
 	}
 	if k.Secondary.IsZero() {
 		return headers, nil
 	}
-	next, standard, err := sign(k.Secondary, message, body)
+	next, standard, err := signWithKey(k.Secondary, message, body)
 	if err != nil {
 		return Headers{}, fmt.Errorf("secondary signing secret: %w", err)
 	}
@@ -70,21 +70,21 @@ func (k Keys) Sign(id string, at time.Time, body []byte) (Headers, error) {
 	return headers, nil
 }
 
-// sign returns the hex signature of body under the secret as it stands, and
+// signWithKey returns the hex signature of body under the secret as it stands, and
 // the Standard Webhooks signature of message and body.
-func sign(secret Secret, message string, body []byte) (ours, standard string, err error) {
+func signWithKey(secret Secret, message string, body []byte) (ours, standard string, err error) {
 	revealed := secret.Reveal()
-	key, err := parse(revealed)
+	key, err := parseSecret(revealed)
 	if err != nil {
 		return "", "", err
 	}
 	var sum [sha256.Size]byte
-	ours = hex.EncodeToString(authenticate(hmac.New(sha256.New, []byte(revealed)), sum[:0], "", body))
-	standard = "v1," + base64.StdEncoding.EncodeToString(authenticate(hmac.New(sha256.New, key), sum[:0], message, body))
+	ours = hex.EncodeToString(computeMAC(hmac.New(sha256.New, []byte(revealed)), sum[:0], "", body))
+	standard = "v1," + base64.StdEncoding.EncodeToString(computeMAC(hmac.New(sha256.New, key), sum[:0], message, body))
 	return ours, standard, nil
 }
 
-func authenticate(mac hash.Hash, sum []byte, message string, body []byte) []byte {
+func computeMAC(mac hash.Hash, sum []byte, message string, body []byte) []byte {
 	mac.Write([]byte(message))
 	mac.Write(body)
 	return mac.Sum(sum)

@@ -92,13 +92,13 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(Redacted) }
 // mistake in quotes, encoded, or more than the secret. The error names the
 // problem and the way out, never the secret or a part of it.
 func Validate(secret string) error {
-	_, err := parse(secret)
+	_, err := parseSecret(secret)
 	return err
 }
 
-// parse checks a secret and returns the key that Standard Webhooks derives from
+// parseSecret checks a secret and returns the key that Standard Webhooks derives from
 // it.
-func parse(secret string) ([]byte, error) {
+func parseSecret(secret string) ([]byte, error) {
 	switch {
 	case strings.TrimSpace(secret) != secret:
 		return nil, errWhiteSpace
@@ -107,10 +107,10 @@ func parse(secret string) ([]byte, error) {
 	case len(secret) > MaxSecretBytes:
 		return nil, errTooLong
 	}
-	if err := mistake(secret); err != nil {
+	if err := secretMistake(secret); err != nil {
 		return nil, err
 	}
-	return standardKey(secret)
+	return standardSecretKey(secret)
 }
 
 // Generate makes a new secret: whsec_ and base64 of 32 bytes from random.
@@ -122,9 +122,9 @@ func Generate(random io.Reader) (Secret, error) {
 	return NewSecret(StandardPrefix + base64.StdEncoding.EncodeToString(key[:])), nil
 }
 
-// standardKey returns the key that Standard Webhooks derives from a secret: the
+// standardSecretKey returns the key that Standard Webhooks derives from a secret: the
 // decoded part after whsec_, or the bytes of a secret without that prefix.
-func standardKey(secret string) ([]byte, error) {
+func standardSecretKey(secret string) ([]byte, error) {
 	encoded, ok := strings.CutPrefix(secret, StandardPrefix)
 	if !ok {
 		return []byte(secret), nil

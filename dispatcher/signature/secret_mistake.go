@@ -19,35 +19,35 @@ var (
 	errHex       = errors.New("the secret is hex of a secret that begins with whsec_: give that secret itself")
 )
 
-// mistake finds a secret that somebody did not mean: with it every signature would
+// secretMistake finds a secret that somebody did not mean: with it every signature would
 // be wrong, and nothing would tell why. What is not obvious is let pass.
-func mistake(secret string) error {
+func secretMistake(secret string) error {
 	first, _ := utf8.DecodeRuneInString(secret)
 	last, _ := utf8.DecodeLastRuneInString(secret)
 	switch at := strings.Index(secret, StandardPrefix); {
-	case isInvisible(first) || isInvisible(last):
+	case isInvisibleByMistake(first) || isInvisibleByMistake(last):
 		return errInvisible
 	case at == 0:
 		return nil // its own grammar tells more
-	case isQuoted(first, last):
+	case isQuotedByMistake(first, last):
 		return errQuoted
 	case at > 0:
 		return errBefore
-	case isEncoded(secret):
+	case isEncodedByMistake(secret):
 		return errEncoded
 	}
-	if plain, err := hex.DecodeString(secret); err == nil && beginsStandard(plain) {
+	if plain, err := hex.DecodeString(secret); err == nil && mistakesStandardSecret(plain) {
 		return errHex
 	}
 	return nil
 }
 
-// isInvisible tells what text has without showing it. Control characters are let
+// isInvisibleByMistake tells what text has without showing it. Control characters are let
 // pass: a secret may be bytes that are no text.
-func isInvisible(r rune) bool { return unicode.Is(unicode.Cf, r) }
+func isInvisibleByMistake(r rune) bool { return unicode.Is(unicode.Cf, r) }
 
-// isQuoted reports whether two characters are a pair of quotes.
-func isQuoted(first, last rune) bool {
+// isQuotedByMistake reports whether two characters are a pair of quotes.
+func isQuotedByMistake(first, last rune) bool {
 	switch first {
 	case '"', '\'', '`':
 		return last == first
@@ -61,9 +61,9 @@ func isQuoted(first, last rune) bool {
 	return false
 }
 
-// isEncoded reports whether a secret is base64, in any of its forms, of one that
+// isEncodedByMistake reports whether a secret is base64, in any of its forms, of one that
 // begins with whsec_, perhaps encoded more than once, in quotes or with white space.
-func isEncoded(secret string) bool {
+func isEncodedByMistake(secret string) bool {
 	const most = 3 // times; each makes it a third longer
 	text := secret
 	for range most {
@@ -72,7 +72,7 @@ func isEncoded(secret string) bool {
 		if err != nil {
 			return false
 		}
-		if beginsStandard(plain) {
+		if mistakesStandardSecret(plain) {
 			return true
 		}
 		text = string(plain)
@@ -80,6 +80,6 @@ func isEncoded(secret string) bool {
 	return false
 }
 
-func beginsStandard(plain []byte) bool {
+func mistakesStandardSecret(plain []byte) bool {
 	return strings.HasPrefix(strings.TrimLeft(string(plain), " \t\r\n\"'`"), StandardPrefix)
 }

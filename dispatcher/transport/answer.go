@@ -32,7 +32,7 @@ const (
 	maxDrainTime = 2 * time.Second
 )
 
-// appendExcerpt adds to an excerpt what of a piece has room.
-func appendExcerpt(excerpt, piece []byte) []byte {
+// appendAnswerExcerpt adds to an excerpt what of a piece has room.
+func appendAnswerExcerpt(excerpt, piece []byte) []byte {
 	return append(excerpt, piece[:min(len(piece), excerptBytes-len(excerpt))]...)
 }

@@ -62,7 +62,7 @@ func (t *Transport) connect(ctx context.Context, r *Request, p *progress, overHT
 	return c, nil
 }
 
-func remoteAddr(conn net.Conn) netip.Addr {
+func connectionRemote(conn net.Conn) netip.Addr {
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr().Unmap()
 	}

@@ -50,7 +50,7 @@ func (d *dialer) dial(ctx context.Context, host, port string, r *Request, p *pro
 		}
 	}
 	p.enter(StageConnect)
-	conn, err := d.connect(ctx, inOrder(addrs, r.Attempt), port, r.Forbidden)
+	conn, err := d.connect(ctx, dialOrder(addrs, r.Attempt), port, r.Forbidden)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (d *dialer) dial(ctx context.Context, host, port string, r *Request, p *pro
 }
 
 func (d *dialer) lookup(ctx context.Context, p *progress, host string) ([]netip.Addr, error) {
-	if addr, ok := netguard.ParseLiteral(host); ok {
+	if addr, ok := netguard.ParseAddressLiteral(host); ok {
 		return []netip.Addr{addr}, nil
 	}
 	p.enter(StageLookup)
@@ -80,11 +80,11 @@ func (d *dialer) lookup(ctx context.Context, p *progress, host string) ([]netip.
 	return addrs, nil
 }
 
-// inOrder returns the addresses in the order in which an attempt tries them: the
+// dialOrder returns the addresses in the order in which an attempt tries them: the
 // families take turns, and a later attempt begins further on, so that one address
 // behind which nothing works cannot fail all of them.
-func inOrder(addrs []netip.Addr, attempt int) []netip.Addr {
-	first, second := byFamily(addrs)
+func dialOrder(addrs []netip.Addr, attempt int) []netip.Addr {
+	first, second := dialFamilies(addrs)
 	ordered := make([]netip.Addr, 0, len(addrs))
 	for i := range max(len(first), len(second)) {
 		if i < len(first) {
@@ -99,8 +99,8 @@ func inOrder(addrs []netip.Addr, attempt int) []netip.Addr {
 	return ordered[:min(len(ordered), maxAddresses)]
 }
 
-// byFamily splits addresses into those of the first one's family and the rest.
-func byFamily(addrs []netip.Addr) (first, second []netip.Addr) {
+// dialFamilies splits addresses into those of the first one's family and the rest.
+func dialFamilies(addrs []netip.Addr) (first, second []netip.Addr) {
 	for _, addr := range addrs {
 		if addr.Is4() == addrs[0].Is4() {
 			first = append(first, addr)

@@ -67,7 +67,7 @@ func TestInOrder(t *testing.T) {
 		{"not all of many", many, 1, many[:8]},
 		{"no attempt number", addrs("1.1.1.1", "1.1.1.2"), 0, addrs("1.1.1.1", "1.1.1.2")},
 	} {
-		if got := inOrder(test.addrs, test.attempt); !slices.Equal(got, test.want) {
+		if got := dialOrder(test.addrs, test.attempt); !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}

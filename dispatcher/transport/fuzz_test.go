@@ -21,7 +21,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		r := bufio.NewReaderSize(bytes.NewReader(wire), 64)
-		heads := headReader{r: r, left: maxHeadBytes}
+		heads := http1HeadReader{r: r, left: maxHeadBytes}
 		head, err := heads.read()
 		if cap(heads.long) > 4*keptValueBytes {
 			t.Errorf("%d bytes are kept of a line", cap(heads.long))
@@ -47,11 +47,11 @@ func FuzzAnswer(f *testing.F) {
 func FuzzFrameScanner(f *testing.F) {
 	f.Add([]byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8}, 3)
 	f.Fuzz(func(t *testing.T, wire []byte, size int) {
-		find := func(piece int) (found []frameHeader) {
-			var scanner frameScanner
+		find := func(piece int) (found []http2FrameHeader) {
+			var scanner http2FrameScanner
 			for rest := wire; len(rest) > 0; {
 				n := min(len(rest), piece)
-				scanner.scan(rest[:n], func(h frameHeader) { found = append(found, h) })
+				scanner.scan(rest[:n], func(h http2FrameHeader) { found = append(found, h) })
 				rest = rest[n:]
 			}
 			return found
@@ -72,7 +72,7 @@ func TestHeadsComeInPieces(t *testing.T) {
 	t.Parallel()
 	const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\n\r\nok"
 	r := bufio.NewReader(iotest.OneByteReader(bytes.NewReader([]byte(answer))))
-	heads := headReader{r: r, left: maxHeadBytes}
+	heads := http1HeadReader{r: r, left: maxHeadBytes}
 	head, err := heads.read()
 	if err != nil {
 		t.Fatal(err)

@@ -24,19 +24,19 @@ func (h *http1Head) readBody(r *bufio.Reader) (excerpt []byte, whole bool) {
 		if h.length == 0 {
 			return nil, true
 		}
-		excerpt, n, _ := drain(io.LimitReader(r, h.length))
+		excerpt, n, _ := drainHTTP1Body(io.LimitReader(r, h.length))
 		return excerpt, n == h.length
 	case framingChunked:
-		excerpt, _, ended := drain(httputil.NewChunkedReader(r))
-		return excerpt, ended && skipTrailers(r)
+		excerpt, _, ended := drainHTTP1Body(httputil.NewChunkedReader(r))
+		return excerpt, ended && skipHTTP1Trailers(r)
 	case framingClose:
 	}
-	excerpt, _, _ = drain(r)
+	excerpt, _, _ = drainHTTP1Body(r)
 	return excerpt, false
 }
 
-// drain reads until the end or the limit.
-func drain(r io.Reader) (excerpt []byte, n int64, ended bool) {
+// drainHTTP1Body reads until the end or the limit.
+func drainHTTP1Body(r io.Reader) (excerpt []byte, n int64, ended bool) {
 	piece, ok := pieces.Get().(*[4 << 10]byte)
 	if !ok {
 		return nil, 0, false
@@ -46,7 +46,7 @@ func drain(r io.Reader) (excerpt []byte, n int64, ended bool) {
 		read, err := r.Read(piece[:])
 		n += int64(read)
 		if read > 0 && len(excerpt) < excerptBytes {
-			excerpt = appendExcerpt(excerpt, piece[:read])
+			excerpt = appendAnswerExcerpt(excerpt, piece[:read])
 		}
 		if err != nil {
 			return excerpt, n, errors.Is(err, io.EOF)
@@ -55,9 +55,9 @@ func drain(r io.Reader) (excerpt []byte, n int64, ended bool) {
 	return excerpt, n, false
 }
 
-// skipTrailers reads what comes after the last chunk.
-func skipTrailers(r *bufio.Reader) bool {
-	trailers := headReader{r: r, left: maxHeadBytes}
+// skipHTTP1Trailers reads what comes after the last chunk.
+func skipHTTP1Trailers(r *bufio.Reader) bool {
+	trailers := http1HeadReader{r: r, left: maxHeadBytes}
 	for {
 		line, err := trailers.line()
 		if err != nil || len(line) == 0 {

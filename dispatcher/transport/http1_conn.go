@@ -51,7 +51,7 @@ type http1Conn struct {
 func newHTTP1Conn(c *connection) *http1Conn {
 	return &http1Conn{
 		socket: c.socket, conn: c.conn, reader: bufio.NewReaderSize(c.conn, readBufferBytes),
-		remote: remoteAddr(c.socket), notAfter: c.notAfter,
+		remote: connectionRemote(c.socket), notAfter: c.notAfter,
 	}
 }
 
@@ -72,7 +72,7 @@ func (c *http1Conn) post(ctx context.Context, r *Request, p *progress) (answer A
 		}
 		_ = sending.wait() // nothing uses the body any more
 	}()
-	heads := headReader{r: c.reader, left: maxHeadBytes}
+	heads := http1HeadReader{r: c.reader, left: maxHeadBytes}
 	var head *http1Head
 	// The first error decides: the kernel tells of a reset once, and then of the end.
 	if _, err = c.reader.Peek(1); err == nil {
@@ -81,7 +81,7 @@ func (c *http1Conn) post(ctx context.Context, r *Request, p *progress) (answer A
 	}
 	switch {
 	case err == nil && !(head.answer.StatusCode == http.StatusRequestTimeout && c.isStale(head, began)):
-	case err == nil, !heads.any && c.used() && isEnd(err) && c.socket.arrived() <= began:
+	case err == nil, !heads.any && c.used() && isHTTP1End(err) && c.socket.arrived() <= began:
 		return Answer{}, false, errUnreached
 	default:
 		_ = c.socket.Close()
@@ -110,9 +110,9 @@ func (c *http1Conn) isStale(head *http1Head, began int64) bool {
 	return c.used() && !head.keepAlive && c.socket.arrived() <= began
 }
 
-// isClosed reports whether an error says that the connection has ended.
-func isClosed(err error) bool {
-	return isEnd(err) || errors.Is(err, errUnreached) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+// isHTTP1Closed reports whether an error says that the connection has ended.
+func isHTTP1Closed(err error) bool {
+	return isHTTP1End(err) || errors.Is(err, errUnreached) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // close ends a connection that nothing is under way on.
@@ -124,8 +124,8 @@ func (c *http1Conn) close() {
 	go func() { _ = c.conn.Close() }() // TLS says good-bye, which may take a while
 }
 
-// isEnd reports whether the peer has ended its side of a connection in order.
-func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+// isHTTP1End reports whether the peer has ended its side of a connection in order.
+func isHTTP1End(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // readBody reads a body, but no longer than until then.
 func (c *http1Conn) readBody(ctx context.Context, head *http1Head, until time.Time) (excerpt []byte, whole bool) {
@@ -141,8 +141,8 @@ func (c *http1Conn) readBody(ctx context.Context, head *http1Head, until time.Ti
 	return excerpt, whole
 }
 
-// sending is a request on its way.
-type sending struct {
+// http1Sending is a request on its way.
+type http1Sending struct {
 	done chan struct{} // closed when it has ended
 	err  error
 }
@@ -150,22 +150,22 @@ type sending struct {
 var ended = func() chan struct{} { c := make(chan struct{}); close(c); return c }() //nolint:gochecknoglobals // never changed
 
 // send writes the request: a small one at once, a large one beside.
-func (c *http1Conn) send(r *Request, p *progress) *sending {
+func (c *http1Conn) send(r *Request, p *progress) *http1Sending {
 	buffer, ok := headBuffers.Get().(*[]byte)
 	if !ok {
 		buffer = new([]byte)
 	}
-	*buffer = appendHead((*buffer)[:0], r)
+	*buffer = appendHTTP1Head((*buffer)[:0], r)
 	if len(r.Body) <= inlineBytes {
 		*buffer = append(*buffer, r.Body...)
-		s := &sending{done: ended}
+		s := &http1Sending{done: ended}
 		if _, s.err = c.conn.Write(*buffer); s.err == nil {
 			p.enter(StageAnswer)
 		}
 		headBuffers.Put(buffer)
 		return s
 	}
-	s := &sending{done: make(chan struct{})}
+	s := &http1Sending{done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		if _, s.err = c.conn.Write(*buffer); s.err == nil {
@@ -181,7 +181,7 @@ func (c *http1Conn) send(r *Request, p *progress) *sending {
 
 // wait returns how it ended. It waits for the endpoint unless the connection is
 // closed.
-func (s *sending) wait() error {
+func (s *http1Sending) wait() error {
 	<-s.done
 	return s.err
 }
@@ -189,7 +189,7 @@ func (s *sending) wait() error {
 // end reports whether the whole request was sent. An answer that comes before is
 // an answer. A 2xx one may come from an endpoint that still reads, and that would
 // take the end of the connection for the end of the request.
-func (s *sending) end(ctx context.Context, status int, until time.Time) bool {
+func (s *http1Sending) end(ctx context.Context, status int, until time.Time) bool {
 	select {
 	case <-s.done:
 		return s.err == nil

@@ -46,8 +46,8 @@ type http1Head struct {
 	encodings []string
 }
 
-// headReader reads heads of answers, the bytes of all of them bounded.
-type headReader struct {
+// http1HeadReader reads heads of answers, the bytes of all of them bounded.
+type http1HeadReader struct {
 	r    *bufio.Reader
 	left int
 	long []byte // a line that the reader's buffer does not hold
@@ -55,20 +55,20 @@ type headReader struct {
 }
 
 // read returns the head of the final answer.
-func (h *headReader) read() (*http1Head, error) {
+func (h *http1HeadReader) read() (*http1Head, error) {
 	for {
 		head, err := h.readOne()
 		if err != nil {
 			return nil, err
 		}
 		if status := head.answer.StatusCode; status >= 200 || status == http.StatusSwitchingProtocols {
-			head.frame()
+			head.decideFraming()
 			return head, nil
 		}
 	}
 }
 
-func (h *headReader) readOne() (*http1Head, error) {
+func (h *http1HeadReader) readOne() (*http1Head, error) {
 	line, err := h.line()
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (h *headReader) readOne() (*http1Head, error) {
 			}
 			continue
 		}
-		if err := head.take(line); err != nil {
+		if err := head.takeField(line); err != nil {
 			return nil, err
 		}
 	}
@@ -99,7 +99,7 @@ func (h *headReader) readOne() (*http1Head, error) {
 
 // line reads one line without its end. It is valid until the next call, and cut
 // where it is longer than what is kept of any.
-func (h *headReader) line() ([]byte, error) {
+func (h *http1HeadReader) line() ([]byte, error) {
 	h.long = h.long[:0]
 	for {
 		piece, err := h.r.ReadSlice('\n')
@@ -123,18 +123,18 @@ func (h *headReader) line() ([]byte, error) {
 	}
 }
 
-func (h *headReader) keep(piece []byte) {
+func (h *http1HeadReader) keep(piece []byte) {
 	h.long = append(h.long, piece[:min(len(piece), max(0, keptValueBytes-len(h.long)))]...)
 }
 
 // parseStatusLine reads "HTTP/1.1 200 OK", the phrase being what it likes.
 func parseStatusLine(line []byte) (status int, minor byte, err error) {
 	version, rest, found := bytes.Cut(line, []byte(" "))
-	if !found || len(version) != len("HTTP/1.1") || !bytes.HasPrefix(version, []byte("HTTP/")) || !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]) {
+	if !found || len(version) != len("HTTP/1.1") || !bytes.HasPrefix(version, []byte("HTTP/")) || !isStatusDigit(version[5]) || version[6] != '.' || !isStatusDigit(version[7]) {
 		return 0, 0, errHeadMalformed
 	}
 	code, _, _ := bytes.Cut(bytes.TrimLeft(rest, " "), []byte(" "))
-	if len(code) != 3 || code[0] < '1' || !isDigit(code[0]) || !isDigit(code[1]) || !isDigit(code[2]) {
+	if len(code) != 3 || code[0] < '1' || !isStatusDigit(code[0]) || !isStatusDigit(code[1]) || !isStatusDigit(code[2]) {
 		return 0, 0, errHeadMalformed
 	}
 	minor = version[7]
@@ -144,10 +144,10 @@ func parseStatusLine(line []byte) (status int, minor byte, err error) {
 	return int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0'), minor, nil
 }
 
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+func isStatusDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// take notes the headers that matter.
-func (h *http1Head) take(line []byte) error {
+// takeField notes the headers that matter.
+func (h *http1Head) takeField(line []byte) error {
 	name, value, found := bytes.Cut(line, []byte(":"))
 	if !found || len(name) == 0 || bytes.ContainsAny(name, " \t") {
 		return errHeadMalformed
@@ -155,29 +155,29 @@ func (h *http1Head) take(line []byte) error {
 	value = bytes.Trim(value, " \t")
 	// The lengths sort out nearly all.
 	switch {
-	case isName(name, "Content-Length"):
+	case isHeadField(name, "Content-Length"):
 		h.lengths = append(h.lengths, string(value))
-	case isName(name, "Transfer-Encoding"):
+	case isHeadField(name, "Transfer-Encoding"):
 		h.encodings = append(h.encodings, string(value))
-	case isName(name, "Connection"):
+	case isHeadField(name, "Connection"):
 		h.takeConnection(string(value))
-	case isName(name, "Keep-Alive"):
+	case isHeadField(name, "Keep-Alive"):
 		h.idle = keepAliveTimeout(string(value))
-	case isName(name, "Retry-After"):
-		keepFirst(&h.answer.RetryAfter, value)
-	case isName(name, "Location"):
-		keepFirst(&h.answer.Location, value)
-	case isName(name, "Content-Encoding"):
-		keepFirst(&h.answer.ContentEncoding, value)
+	case isHeadField(name, "Retry-After"):
+		keepFirstHeadField(&h.answer.RetryAfter, value)
+	case isHeadField(name, "Location"):
+		keepFirstHeadField(&h.answer.Location, value)
+	case isHeadField(name, "Content-Encoding"):
+		keepFirstHeadField(&h.answer.ContentEncoding, value)
 	}
 	return nil
 }
 
-func isName(name []byte, want string) bool {
+func isHeadField(name []byte, want string) bool {
 	return len(name) == len(want) && strings.EqualFold(string(name), want)
 }
 
-func keepFirst(into *string, value []byte) {
+func keepFirstHeadField(into *string, value []byte) {
 	if *into == "" {
 		*into = string(value[:min(len(value), keptValueBytes)])
 	}
@@ -202,10 +202,10 @@ func keepAliveTimeout(value string) time.Duration {
 	return 0
 }
 
-// frame decides how the body ends (RFC 9112, section 6.3).
-func (h *http1Head) frame() {
+// decideFraming decides how the body ends (RFC 9112, section 6.3).
+func (h *http1Head) decideFraming() {
 	status := h.answer.StatusCode
-	length, valid := oneLength(h.lengths)
+	length, valid := singleContentLength(h.lengths)
 	switch {
 	case status == http.StatusSwitchingProtocols:
 		h.framing = framingNone
@@ -222,8 +222,8 @@ func (h *http1Head) frame() {
 	h.keepAlive = h.minor != '0' && h.framing != framingClose
 }
 
-// oneLength returns what one or several equal Content-Length headers say.
-func oneLength(values []string) (length int64, valid bool) {
+// singleContentLength returns what one or several equal Content-Length headers say.
+func singleContentLength(values []string) (length int64, valid bool) {
 	for i, value := range values {
 		if strings.Trim(value, "0123456789") != "" || value != values[0] {
 			return 0, false
@@ -239,8 +239,8 @@ func oneLength(values []string) (length int64, valid bool) {
 	return length, len(values) > 0
 }
 
-// appendHead appends the head of a request.
-func appendHead(b []byte, r *Request) []byte {
+// appendHTTP1Head appends the head of a request.
+func appendHTTP1Head(b []byte, r *Request) []byte {
 	b = append(b, "POST "...)
 	b = append(b, r.URL.RequestURI()...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)

@@ -31,7 +31,7 @@ var errNotSent = errors.New("the connection takes no more requests")
 // http2Conn is a connection that speaks HTTP/2, for many requests at a time.
 type http2Conn struct {
 	client   *http.ClientConn
-	frames   *frames
+	frames   *http2Frames
 	remote   netip.Addr
 	notAfter time.Time // of the endpoint's certificate
 
@@ -44,9 +44,9 @@ type http2Conn struct {
 // handed is the key of the connection in the context of newHTTP2Conn.
 type handed struct{}
 
-// newHTTP2 makes what makes clients of connections that are there already. To
+// newHTTP2Transport makes what makes clients of connections that are there already. To
 // package net/http they are such without TLS, on which it speaks HTTP/2 unasked.
-func newHTTP2() *http.Transport {
+func newHTTP2Transport() *http.Transport {
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Transport{
@@ -67,7 +67,7 @@ func newHTTP2() *http.Transport {
 }
 
 func (t *Transport) newHTTP2Conn(ctx context.Context, c *connection) (*http2Conn, error) {
-	made := &http2Conn{frames: newFrames(c), remote: remoteAddr(c.socket), notAfter: c.notAfter}
+	made := &http2Conn{frames: newHTTP2Frames(c), remote: connectionRemote(c.socket), notAfter: c.notAfter}
 	var err error
 	if made.client, err = t.http2.NewClientConn(context.WithValue(ctx, handed{}, net.Conn(made.frames)), "http", "handed:80"); err != nil {
 		_ = c.socket.Close()
@@ -86,8 +86,8 @@ func (c *http2Conn) begin() error {
 	return err
 }
 
-// stream is what is known of a request that goes out.
-type stream struct {
+// http2Stream is what is known of a request that goes out.
+type http2Stream struct {
 	written chan struct{} // closed when it has ended, in whatever way
 
 	mu    sync.Mutex
@@ -97,7 +97,7 @@ type stream struct {
 }
 
 // wrote takes in that the head of the request was written, before that of another is.
-func (s *stream) wrote(on *frames) {
+func (s *http2Stream) wrote(on *http2Frames) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.id, s.began = on.latest(); s.over {
@@ -106,7 +106,7 @@ func (s *stream) wrote(on *frames) {
 }
 
 // end forgets the request, whose head may be written yet.
-func (s *stream) end(on *frames) {
+func (s *http2Stream) end(on *http2Frames) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
@@ -118,9 +118,9 @@ func (s *stream) end(on *frames) {
 func (c *http2Conn) post(ctx context.Context, r *Request, p *progress) (Answer, error) {
 	p.use(c.remote, true)
 	began := time.Now()
-	sent := stream{written: make(chan struct{})}
+	sent := http2Stream{written: make(chan struct{})}
 	defer sent.end(c.frames)
-	body := &payload{reader: bytes.NewReader(r.Body)}
+	body := &http2Payload{reader: bytes.NewReader(r.Body)}
 	defer body.detach()
 	request := &http.Request{
 		Method: http.MethodPost, URL: r.URL, Host: r.Host, Proto: "HTTP/2.0", ProtoMajor: 2,
@@ -145,7 +145,7 @@ func (c *http2Conn) post(ctx context.Context, r *Request, p *progress) (Answer, 
 	// What becomes of the body is of no consequence; closing it ends the stream.
 	closeBody := func() { _ = response.Body.Close() }
 	limit := time.AfterFunc(maxDrainTime, closeBody)
-	answer.Excerpt, _, _ = drain(response.Body)
+	answer.Excerpt, _, _ = drainHTTP1Body(response.Body)
 	if answer.StatusCode < http.StatusMultipleChoices {
 		sent.await(ctx, maxDrainTime)
 	}
@@ -156,7 +156,7 @@ func (c *http2Conn) post(ctx context.Context, r *Request, p *progress) (Answer, 
 
 // await waits for the end of a request whose answer is there already: a 2xx one may
 // come from an endpoint that still reads.
-func (s *stream) await(ctx context.Context, patience time.Duration) {
+func (s *http2Stream) await(ctx context.Context, patience time.Duration) {
 	select {
 	case <-s.written:
 		return
@@ -175,7 +175,7 @@ func (s *stream) await(ctx context.Context, patience time.Duration) {
 func (c *http2Conn) close() { _ = c.client.Close() }
 
 // explain says what an error means for the request.
-func (c *http2Conn) explain(ctx context.Context, err error, sent *stream, began time.Time) error {
+func (c *http2Conn) explain(ctx context.Context, err error, sent *http2Stream, began time.Time) error {
 	if ctx.Err() != nil {
 		if c.frames.silentSince(began) {
 			return errors.Join(ctx.Err(), errSilent)
@@ -197,15 +197,15 @@ func (c *http2Conn) explain(ctx context.Context, err error, sent *stream, began 
 	return err
 }
 
-// payload is the body of a request, which package net/http may go on reading when
+// http2Payload is the body of a request, which package net/http may go on reading when
 // the attempt is over.
-type payload struct {
+type http2Payload struct {
 	mu     sync.Mutex
 	reader *bytes.Reader // nil when it is
 }
 
 // Read implements io.Reader.
-func (b *payload) Read(into []byte) (int, error) {
+func (b *http2Payload) Read(into []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.reader == nil {
@@ -215,9 +215,9 @@ func (b *payload) Read(into []byte) (int, error) {
 }
 
 // Close implements io.Closer.
-func (b *payload) Close() error { return nil }
+func (b *http2Payload) Close() error { return nil }
 
-func (b *payload) detach() {
+func (b *http2Payload) detach() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reader = nil

@@ -41,22 +41,22 @@ const (
 	keptFrameBytes   = 8 // of a payload: the last stream and the code of GOAWAY
 )
 
-// refusal is what the endpoint says of a request that it has not processed.
-type refusal int
+// http2Refusal is what the endpoint says of a request that it has not processed.
+type http2Refusal int
 
 const (
-	notRefused refusal = iota
-	refused            // on this connection
+	notRefused http2Refusal = iota
+	refused                 // on this connection
 	refusedHTTP2
 )
 
-// frames reads along on an HTTP/2 connection. It keeps what package net/http does
+// http2Frames reads along on an HTTP/2 connection. It keeps what package net/http does
 // not tell: which requests the endpoint has not processed.
-type frames struct {
+type http2Frames struct {
 	net.Conn // TLS, as a rule
 	socket   *socket
 
-	in, out frameScanner // each used by one goroutine at a time
+	in, out http2FrameScanner // each used by one goroutine at a time
 
 	mu        sync.Mutex
 	requested uint32            // the stream of the latest request
@@ -73,10 +73,10 @@ type frames struct {
 	refilled   time.Time
 }
 
-func newFrames(c *connection) *frames {
-	return &frames{
+func newHTTP2Frames(c *connection) *http2Frames {
+	return &http2Frames{
 		Conn: c.conn, socket: c.socket, goAway: math.MaxUint32, arrived: math.MaxInt64, underWay: map[uint32]uint32{},
-		out:        frameScanner{preface: len(clientPreface)},
+		out:        http2FrameScanner{preface: len(clientPreface)},
 		framesLeft: framesToBegin, bytesLeft: bytesToBegin, refilled: time.Now(),
 	}
 }
@@ -85,10 +85,10 @@ func newFrames(c *connection) *frames {
 const clientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // Read implements net.Conn.
-func (f *frames) Read(b []byte) (int, error) {
+func (f *http2Frames) Read(b []byte) (int, error) {
 	n, err := f.Conn.Read(b)
 	arrived := int64(math.MaxInt64)
-	if isEnd(err) { // not under the lock: that the endpoint has ended it may take a while
+	if isHTTP1End(err) { // not under the lock: that the endpoint has ended it may take a while
 		arrived = f.socket.arrived()
 	}
 	f.mu.Lock()
@@ -108,7 +108,7 @@ func (f *frames) Read(b []byte) (int, error) {
 }
 
 // received takes a frame of the endpoint. The lock is held.
-func (f *frames) received(frame frameHeader) {
+func (f *http2Frames) received(frame http2FrameHeader) {
 	if !frame.isAnswer() {
 		now := time.Now()
 		f.framesLeft = min(framesToBegin+f.framesLeft, f.framesLeft+framesPerSecond*now.Sub(f.refilled).Seconds()) - 1
@@ -125,8 +125,8 @@ func (f *frames) received(frame frameHeader) {
 	}
 }
 
-// frameHeader is what precedes a frame's payload, and the beginning of that.
-type frameHeader struct {
+// http2FrameHeader is what precedes a frame's payload, and the beginning of that.
+type http2FrameHeader struct {
 	length int
 	kind   byte
 	stream uint32
@@ -134,15 +134,15 @@ type frameHeader struct {
 }
 
 // isAnswer reports whether a frame is one that answers are made of.
-func (h frameHeader) isAnswer() bool {
+func (h http2FrameHeader) isAnswer() bool {
 	return h.kind == frameHeaders || h.kind == frameData && h.length > 0
 }
 
 // Write implements net.Conn. Requests are written one at a time.
-func (f *frames) Write(b []byte) (int, error) {
+func (f *http2Frames) Write(b []byte) (int, error) {
 	f.mu.Lock()
 	given := f.socket.written.Load()
-	f.out.scan(b, func(frame frameHeader) {
+	f.out.scan(b, func(frame http2FrameHeader) {
 		if frame.kind == frameHeaders {
 			f.requested, f.began, f.underWay[frame.stream] = frame.stream, given, 0
 			f.framesLeft += framesPerRequest
@@ -155,18 +155,18 @@ func (f *frames) Write(b []byte) (int, error) {
 
 // Close implements net.Conn, without a word of TLS: that could wait for the
 // endpoint.
-func (f *frames) Close() error { return f.socket.Close() }
+func (f *http2Frames) Close() error { return f.socket.Close() }
 
 // latest is the stream of the request that was written last, and what the socket
 // had been given before it.
-func (f *frames) latest() (stream uint32, began int64) {
+func (f *http2Frames) latest() (stream uint32, began int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.requested, f.began
 }
 
 // refusal says whether the endpoint has not processed a request.
-func (f *frames) refusal(stream uint32, began int64) refusal {
+func (f *http2Frames) refusal(stream uint32, began int64) http2Refusal {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	code := f.underWay[stream]
@@ -180,42 +180,42 @@ func (f *frames) refusal(stream uint32, began int64) refusal {
 }
 
 // end forgets a request that is over.
-func (f *frames) end(stream uint32) {
+func (f *http2Frames) end(stream uint32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.underWay, stream)
 }
 
 // leaves reports whether the endpoint has said that it takes no more requests.
-func (f *frames) leaves() bool {
+func (f *http2Frames) leaves() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.goAway != math.MaxUint32
 }
 
 // silentSince reports whether nothing has come since then.
-func (f *frames) silentSince(t time.Time) bool {
+func (f *http2Frames) silentSince(t time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.lastRead.Before(t)
 }
 
 // number reads four bytes of the payload; 0 if it is shorter.
-func (h frameHeader) number(at int) uint32 { return binary.BigEndian.Uint32(h.kept[at:]) }
+func (h http2FrameHeader) number(at int) uint32 { return binary.BigEndian.Uint32(h.kept[at:]) }
 
-// frameScanner finds the frames in what passes, whatever the pieces.
-type frameScanner struct {
+// http2FrameScanner finds the frames in what passes, whatever the pieces.
+type http2FrameScanner struct {
 	preface int // bytes that precede the first frame
 	header  [frameHeaderBytes]byte
 	have    int // of the header
-	frame   frameHeader
+	frame   http2FrameHeader
 	left    int // of the payload
 	kept    int
 }
 
 // scan calls found for each frame once its beginning is there: all that is kept of
 // it.
-func (s *frameScanner) scan(b []byte, found func(frameHeader)) {
+func (s *http2FrameScanner) scan(b []byte, found func(http2FrameHeader)) {
 	skip := min(s.preface, len(b))
 	s.preface -= skip
 	b = b[skip:]
@@ -251,8 +251,8 @@ func (s *frameScanner) scan(b []byte, found func(frameHeader)) {
 }
 
 // begin reads the header that is complete.
-func (s *frameScanner) begin() {
-	s.frame = frameHeader{
+func (s *http2FrameScanner) begin() {
+	s.frame = http2FrameHeader{
 		length: int(s.header[0])<<16 | int(s.header[1])<<8 | int(s.header[2]),
 		kind:   s.header[3],
 		stream: binary.BigEndian.Uint32(s.header[5:]) & math.MaxInt32,

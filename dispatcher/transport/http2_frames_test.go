@@ -57,7 +57,7 @@ func TestHowAConnectionEndsHoldsUpNobody(t *testing.T) {
 	defer dialed.Close() // the test is over
 	ending := &halfEnded{TCPConn: dialed.(*net.TCPConn), asked: make(chan struct{}), ends: make(chan struct{})}
 	socket := newSocket(ending)
-	f := newFrames(&connection{socket: socket, conn: goodBye{socket}})
+	f := newHTTP2Frames(&connection{socket: socket, conn: goodBye{socket}})
 	read := make(chan error, 1)
 	go func() {
 		_, err := f.Read(make([]byte, 1))
@@ -87,7 +87,7 @@ func TestRefusalsOfNothingAreNotKept(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer ours.Close() // the test is over
 	go func() { _, _ = io.Copy(io.Discard, theirs) }()
-	f := newFrames(&connection{socket: newSocket(ours), conn: ours})
+	f := newHTTP2Frames(&connection{socket: newSocket(ours), conn: ours})
 	f.out.preface = 0
 	head := func(stream uint32) {
 		if _, err := f.Write(binary.BigEndian.AppendUint32([]byte{0, 0, 0, frameHeaders, 4}, stream)); err != nil {
@@ -95,7 +95,7 @@ func TestRefusalsOfNothingAreNotKept(t *testing.T) {
 		}
 	}
 	reset := func(stream uint32) {
-		h := frameHeader{length: 4, kind: frameRSTStream, stream: stream}
+		h := http2FrameHeader{length: 4, kind: frameRSTStream, stream: stream}
 		binary.BigEndian.PutUint32(h.kept[:], uint32(http2.ErrCodeRefusedStream))
 		f.mu.Lock()
 		defer f.mu.Unlock()

@@ -45,15 +45,15 @@ type pool struct {
 	now func() time.Time
 
 	mu           sync.Mutex
-	destinations map[string]*destination
+	destinations map[string]*pooledDestination
 	idle         int // connections over HTTP/1.1
 	sweeping     bool
 }
 
-// destination is a scheme, host and port, under one set of forbidden addresses: a
+// pooledDestination is a scheme, host and port, under one set of forbidden addresses: a
 // connection is checked when it is made, so it may only be used again by a request
 // that forbids the same.
-type destination struct {
+type pooledDestination struct {
 	idle    []*http1Conn // the one that was used last comes last
 	shared  []*http2Conn
 	dialing int
@@ -68,14 +68,14 @@ type destination struct {
 }
 
 func newPool() *pool {
-	return &pool{now: time.Now, destinations: map[string]*destination{}}
+	return &pool{now: time.Now, destinations: map[string]*pooledDestination{}}
 }
 
 // destination returns what is known of a destination. The lock is held.
-func (p *pool) destination(key string) *destination {
+func (p *pool) destination(key string) *pooledDestination {
 	d, ok := p.destinations[key]
 	if !ok {
-		d = &destination{}
+		d = &pooledDestination{}
 		p.destinations[key] = d
 	}
 	return d
@@ -112,7 +112,7 @@ func (p *pool) takeHTTP1(key string) *http1Conn {
 // takeIdle returns the connection that is to be used next; nil if there is none. Of
 // an endpoint that is not known to keep connections only one that has been idle for
 // a while may be: the end of the others may be under way.
-func (d *destination) takeIdle(now time.Time) *http1Conn {
+func (d *pooledDestination) takeIdle(now time.Time) *http1Conn {
 	if len(d.idle) == 0 {
 		return nil
 	}
@@ -150,7 +150,7 @@ func (p *pool) foundEnded(key string, c *http1Conn) {
 }
 
 // limit is how long a connection may be idle.
-func (d *destination) limit(c *http1Conn) time.Duration {
+func (d *pooledDestination) limit(c *http1Conn) time.Duration {
 	limit := idleTime
 	if c.announced > 0 {
 		limit = min(c.announced/2, maxIdleTime) // it counts from when it sent the answer
@@ -329,15 +329,15 @@ func (p *pool) sweep(all bool) {
 
 // isForgettable reports whether nothing is lost with a destination, or nothing but
 // what would be learned again.
-func (d *destination) isForgettable(now time.Time, tooMany bool) bool {
+func (d *pooledDestination) isForgettable(now time.Time, tooMany bool) bool {
 	if len(d.idle) > 0 || len(d.shared) > 0 || d.dialing > 0 {
 		return false
 	}
 	return tooMany || d.idleTime == 0 && !now.Before(d.overHTTP1) && !now.Before(d.closes)
 }
 
-// keyOf names a destination under the addresses that a request forbids.
-func keyOf(r *Request) string {
+// poolKey names a destination under the addresses that a request forbids.
+func poolKey(r *Request) string {
 	var scratch [256]byte
 	key := append(scratch[:0], r.URL.Scheme...)
 	key = append(key, "://"...)

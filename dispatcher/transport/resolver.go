@@ -15,15 +15,15 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// absolute looks names up as they are written. A Pod's resolv.conf lets every name
+// absoluteResolver looks names up as they are written. A Pod's resolv.conf lets every name
 // with fewer than five dots go through the search list first: four times the
 // questions, and a domain in the list that answers to everything wins over the
 // endpoint.
-type absolute struct{ resolver *net.Resolver }
+type absoluteResolver struct{ resolver *net.Resolver }
 
 // LookupNetIP implements Resolver. A name that ends in .svc, which nothing outside
 // of a cluster does, is completed by the search list once it is known not to exist.
-func (a absolute) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+func (a absoluteResolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	if strings.HasSuffix(host, ".") {
 		return a.resolver.LookupNetIP(ctx, network, host)
 	}

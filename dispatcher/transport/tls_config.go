@@ -19,15 +19,15 @@ func newTLSConfig(options Options) *tls.Config {
 		MinVersion:         tls.VersionTLS12,
 		RootCAs:            options.RootCAs,
 		ClientSessionCache: newSessionCache(),
-		VerifyConnection:   refuseControlPlane,
+		VerifyConnection:   refuseControlPlaneTLS,
 		// A request is of no use to the endpoint until all of it is there.
 		DynamicRecordSizingDisabled: true,
 	}
 }
 
-// refuseControlPlane refuses what proves to be an API server, wherever it is: its
+// refuseControlPlaneTLS refuses what proves to be an API server, wherever it is: its
 // addresses may not be known. Nothing has been sent by then.
-func refuseControlPlane(state tls.ConnectionState) error {
+func refuseControlPlaneTLS(state tls.ConnectionState) error {
 	if len(state.PeerCertificates) == 0 {
 		return nil
 	}

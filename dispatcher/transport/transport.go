@@ -40,12 +40,12 @@ func New(options Options) *Transport {
 		resolver = &net.Resolver{PreferGo: true}
 	}
 	if system, ok := resolver.(*net.Resolver); ok {
-		resolver = absolute{system}
+		resolver = absoluteResolver{system}
 	}
 	return &Transport{
 		dialer: &dialer{policy: options.Policy, resolver: resolver},
 		tls:    newTLSConfig(options),
-		http2:  newHTTP2(),
+		http2:  newHTTP2Transport(),
 		pool:   newPool(),
 	}
 }
@@ -101,7 +101,7 @@ func (t *Transport) Post(ctx context.Context, r *Request) (Answer, Snapshot, err
 
 // post sends a request on one connection; on a new one, if it must be.
 func (t *Transport) post(ctx context.Context, r *Request, p *progress, fresh bool) (Answer, error) {
-	key := keyOf(r)
+	key := poolKey(r)
 	shared, single, err := t.acquire(ctx, key, r, p, fresh)
 	switch {
 	case err != nil:
@@ -119,7 +119,7 @@ func (t *Transport) post(ctx context.Context, r *Request, p *progress, fresh boo
 	switch {
 	case reusable:
 		t.pool.put(key, single)
-	case used && err != nil && isClosed(err) && p.snapshot().Timings.FirstByte == 0:
+	case used && err != nil && isHTTP1Closed(err) && p.snapshot().Timings.FirstByte == 0:
 		t.pool.closedIdle(key, single)
 	}
 	return answer, err

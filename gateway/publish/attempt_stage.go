@@ -14,7 +14,7 @@ import (
 
 // attemptStage makes the first attempts of an event, and waits for them.
 type attemptStage struct {
-	attempter  *attempter
+	attempter  *firstAttempter
 	deliveries *store.DeliveryIndex
 }
 
@@ -91,7 +91,7 @@ func (f *attemptStage) startAttempts(ctx context.Context, s *eventScope, targets
 	full, unread, durable := f.startEach(s, targets, a.acquireNow)
 	if len(unread) > 0 { // those whose secrets are at hand are under way
 		waiting, cancel := context.WithTimeout(ctx, s.Wait/2)
-		a.secrets.AwaitReads(waiting, webhookUIDs(unread))
+		a.secrets.AwaitReads(waiting, targetWebhookUIDs(unread))
 		cancel()
 		late, unread, left := f.startEach(s, unread, a.acquireNow)
 		a.metrics.firstAttemptRefused(refusedSecret, len(unread))

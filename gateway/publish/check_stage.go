@@ -50,7 +50,7 @@ func (c *checkStage) run(ctx context.Context, s *eventScope) error {
 		return err
 	}
 	if entry != nil {
-		if err := CheckSchema(ctx, c.eventTypes, entry, s.payload); err != nil {
+		if err := CheckEventSchema(ctx, c.eventTypes, entry, s.payload); err != nil {
 			return err
 		}
 	}

@@ -46,21 +46,21 @@ type dedupWindow struct {
 	events     int
 	bytes      int64
 	lastSweep  time.Time                  // when old generations were last dropped
-	inProgress map[eventKey]chan struct{} // event ids that are being published now
+	inProgress map[dedupKey]chan struct{} // event ids that are being published now
 }
 
 // namespaceWindow is the dedup window of one namespace: its generations, the oldest first. New events go into the last
 // one.
 type namespaceWindow struct {
-	generations []*generation
+	generations []*dedupGeneration
 	events      int
 	bytes       int64
 }
 
-// eventKey is a hash of namespace and event id.
-type eventKey [16]byte
+// dedupKey is a hash of namespace and event id.
+type dedupKey [16]byte
 
-func newEventKey(namespace, eventID string) (key eventKey) {
+func newDedupKey(namespace, eventID string) (key dedupKey) {
 	sum := sha256.Sum256([]byte(namespace + "/" + eventID))
 	copy(key[:], sum[:])
 	return key
@@ -80,24 +80,24 @@ const (
 	generationBytes = 512
 )
 
-type generation struct {
+type dedupGeneration struct {
 	began, ended time.Time // ended: zero for the last one
-	events       map[eventKey]rememberedEvent
+	events       map[dedupKey]rememberedEvent
 	sets         *webhookSets
 }
 
 // bytes is about what the generation takes in memory.
-func (g *generation) bytes() int64 {
+func (g *dedupGeneration) bytes() int64 {
 	return generationBytes + rememberedEventBytes*int64(len(g.events)) + g.sets.bytes
 }
 
 // isOld reports whether the generation ended so long ago that all its events may be forgotten.
-func (g *generation) isOld(after time.Duration, now time.Time) bool {
+func (g *dedupGeneration) isOld(after time.Duration, now time.Time) bool {
 	return !g.ended.IsZero() && now.Sub(g.ended) >= after
 }
 
 func newDedupWindow(limits DedupLimits, now func() time.Time) *dedupWindow {
-	return &dedupWindow{limits: limits, now: now, namespaces: map[string]*namespaceWindow{}, inProgress: map[eventKey]chan struct{}{}}
+	return &dedupWindow{limits: limits, now: now, namespaces: map[string]*namespaceWindow{}, inProgress: map[dedupKey]chan struct{}{}}
 }
 
 // remember adds first attempts of one event that succeeded.
@@ -107,7 +107,7 @@ func (w *dedupWindow) remember(attempts ...*firstAttempt) {
 	}
 	first := attempts[0]
 	namespace := first.draft.webhook.Namespace
-	key := newEventKey(namespace, first.draft.eventID)
+	key := newDedupKey(namespace, first.draft.eventID)
 	uids := make([]types.UID, 0, len(attempts))
 	for _, a := range attempts {
 		uids = append(uids, a.draft.webhook.UID)
@@ -141,7 +141,7 @@ func (w *dedupWindow) charge(window *namespaceWindow, events int, bytes int64) {
 }
 
 // currentGeneration returns the generation that takes new events of a namespace.
-func (w *dedupWindow) currentGeneration(namespace string, now time.Time) (*namespaceWindow, *generation) {
+func (w *dedupWindow) currentGeneration(namespace string, now time.Time) (*namespaceWindow, *dedupGeneration) {
 	window := w.namespaces[namespace]
 	if window == nil {
 		window = &namespaceWindow{}
@@ -154,14 +154,14 @@ func (w *dedupWindow) currentGeneration(namespace string, now time.Time) (*names
 		}
 		last.ended = now
 	}
-	g := &generation{began: now, events: map[eventKey]rememberedEvent{}, sets: newWebhookSets()}
+	g := &dedupGeneration{began: now, events: map[dedupKey]rememberedEvent{}, sets: newWebhookSets()}
 	window.generations = append(window.generations, g)
 	w.charge(window, 0, g.bytes())
 	return window, g
 }
 
 // isFull reports whether the next event of a namespace begins another generation.
-func (w *dedupWindow) isFull(window *namespaceWindow, g *generation) bool {
+func (w *dedupWindow) isFull(window *namespaceWindow, g *dedupGeneration) bool {
 	return len(g.events) >= max(1, w.limits.Events/maxGenerations, window.events/namespaceGenerations) ||
 		len(g.events) >= (w.limits.Events+1)/2 || g.bytes() >= (w.limits.Bytes+1)/2
 }
@@ -211,7 +211,7 @@ func (w *dedupWindow) dropOldest(namespace string) {
 }
 
 // lookUp returns the entry of an event and the webhooks that got it; nil: the event is not remembered.
-func (w *dedupWindow) lookUp(namespace string, key eventKey) (remembered rememberedEvent, uids []types.UID) {
+func (w *dedupWindow) lookUp(namespace string, key dedupKey) (remembered rememberedEvent, uids []types.UID) {
 	window := w.namespaces[namespace]
 	if window == nil {
 		return rememberedEvent{}, nil
@@ -229,7 +229,7 @@ func (w *dedupWindow) lookUp(namespace string, key eventKey) (remembered remembe
 func (w *dedupWindow) find(namespace, eventID string) (*store.DeliveryEntry, []types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	remembered, uids := w.lookUp(namespace, newEventKey(namespace, eventID))
+	remembered, uids := w.lookUp(namespace, newDedupKey(namespace, eventID))
 	if uids == nil {
 		return nil, nil
 	}
@@ -239,7 +239,7 @@ func (w *dedupWindow) find(namespace, eventID string) (*store.DeliveryEntry, []t
 // lockEventID waits until no other request of this replica publishes the same event id, and keeps others waiting until
 // unlock.
 func (w *dedupWindow) lockEventID(ctx context.Context, namespace, eventID string) (unlock func(), err error) {
-	key := newEventKey(namespace, eventID)
+	key := newDedupKey(namespace, eventID)
 	for {
 		w.mu.Lock()
 		other := w.inProgress[key]

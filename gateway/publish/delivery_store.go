@@ -82,7 +82,7 @@ func (s *deliveryStore) create(ctx context.Context, object *v1alpha1.WebhookDeli
 		if err == nil {
 			return stored, nil
 		}
-		if try == createTries || !isTransient(err) || !sleep(ctx, createPause<<(try-1)) {
+		if try == createTries || !isTransientStoreError(err) || !awaitNextTry(ctx, createPause<<(try-1)) {
 			err = &CreateError{err}
 			if isKnownUnstored(err) {
 				reserved.refund()
@@ -110,9 +110,9 @@ func (s *deliveryStore) tryCreate(ctx context.Context, object *v1alpha1.WebhookD
 	return stored, s.client.Get(ctx, client.ObjectKeyFromObject(object), stored)
 }
 
-// isTransient reports whether the next try may succeed. Not found means that the object which was in the way a moment
-// ago is gone.
-func isTransient(err error) bool {
+// isTransientStoreError reports whether the next try may succeed. Not found means that the object which was in the way
+// a moment ago is gone.
+func isTransientStoreError(err error) bool {
 	if denial.KindOf(err) != denial.None {
 		return denial.KindOf(err) == denial.Broken
 	}
@@ -124,8 +124,8 @@ func isTransient(err error) bool {
 	return code >= codeServerError || code == codeTooManyRequests || code == codeConflict || code == codeNotFound
 }
 
-// sleep waits; false: ctx has ended.
-func sleep(ctx context.Context, wait time.Duration) bool {
+// awaitNextTry waits; false: ctx has ended.
+func awaitNextTry(ctx context.Context, wait time.Duration) bool {
 	if wait <= 0 {
 		return ctx.Err() == nil
 	}

@@ -44,7 +44,7 @@ func TestIsTransient(t *testing.T) {
 		"the object is too large":                         {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if passing := isTransient(c.err); passing != c.passing {
+			if passing := isTransientStoreError(c.err); passing != c.passing {
 				t.Errorf("passing: %t, want %t", passing, c.passing)
 			}
 		})

@@ -12,9 +12,9 @@ import (
 	"bbmcp.quietstack.com/webhooks/internal/payload"
 )
 
-// CheckSchema validates the data of a built payload, which so has bounded size, depth and numbers, against the schema
-// of its type.
-func CheckSchema(ctx context.Context, eventTypes *store.EventTypeIndex, entry *store.EventTypeEntry, body []byte) error {
+// CheckEventSchema validates the data of a built payload, which so has bounded size, depth and numbers, against the
+// schema of its type.
+func CheckEventSchema(ctx context.Context, eventTypes *store.EventTypeIndex, entry *store.EventTypeEntry, body []byte) error {
 	if entry.Invalid != nil {
 		return &EventError{Reason: reasonEventTypeInvalid, Detail: fmt.Sprintf(
 			"the schema of EventType %q cannot be used, so nothing of this type is accepted until an operator corrects it: %v", entry.Name, entry.Invalid)}

@@ -229,8 +229,8 @@ func isTooManyRequests(err error) bool {
 	return ok && status.Status().Code == codeTooManyRequests && !denial.IsLasting(err)
 }
 
-// isPermanent reports whether publishing the event again later would fail as well.
-func isPermanent(err error) bool {
+// isPermanentFailure reports whether publishing the event again later would fail as well.
+func isPermanentFailure(err error) bool {
 	class := ClassOf(err)
 	return class == FailurePermanent || class == FailureConflict
 }

@@ -51,8 +51,8 @@ func DefaultFirstAttempts() FirstAttempts {
 	}
 }
 
-// attempter makes first attempts.
-type attempter struct {
+// firstAttempter makes first attempts.
+type firstAttempter struct {
 	sender    sender
 	secrets   *signingsecret.Reader
 	limiter   *limiter
@@ -68,7 +68,7 @@ type attempter struct {
 
 // firstAttempt is the first attempt of one delivery.
 type firstAttempt struct {
-	attempter        *attempter
+	attempter        *firstAttempter
 	draft            *deliveryDraft
 	slot             *endpoint.Slot
 	request          dispatcher.Request
@@ -86,7 +86,7 @@ type firstAttempt struct {
 type acquireFunc func(webhook *v1alpha1.Webhook, hasWaiting func(acceptedBefore time.Time) bool) (*endpoint.Slot, refusal)
 
 // start makes the first attempt of a delivery, in the background; nil and the reason if the gateway makes none.
-func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, acquire acquireFunc, hasWaiting func(before time.Time) bool) (*firstAttempt, refusal) {
+func (f *firstAttempter) start(draft *deliveryDraft, digest [sha256.Size]byte, acquire acquireFunc, hasWaiting func(before time.Time) bool) (*firstAttempt, refusal) {
 	webhook := draft.webhook
 	if len(webhook.Spec.UnknownMembers) > 0 {
 		return nil, refusedTooOld
@@ -126,16 +126,16 @@ func (f *attempter) start(draft *deliveryDraft, digest [sha256.Size]byte, acquir
 // canAttempt reports whether the gateway may make first attempts for a webhook: the controller finds nothing wrong with
 // it as it is now, except failures that this process knows to be over. All other deliveries are the controller's, so
 // that it sees how the webhook does.
-func (f *attempter) canAttempt(webhook *v1alpha1.Webhook) bool {
+func (f *firstAttempter) canAttempt(webhook *v1alpha1.Webhook) bool {
 	status, now := &webhook.Status, f.now()
 	return !webhook.Spec.Suspend && status.ObservedGeneration == webhook.Generation &&
-		(status.RetryAfterTime == nil || !status.RetryAfterTime.After(now)) && isReady(status) &&
+		(status.RetryAfterTime == nil || !status.RetryAfterTime.After(now)) && isWebhookReady(status) &&
 		(status.State == v1alpha1.WebhookActive || status.State == v1alpha1.WebhookFailing && f.limiter.isHealthy(webhook, now))
 }
 
-// isReady reports whether a webhook works as configured. Where a rotation is refused, the present secret goes on
+// isWebhookReady reports whether a webhook works as configured. Where a rotation is refused, the present secret goes on
 // signing.
-func isReady(status *v1alpha1.WebhookStatus) bool {
+func isWebhookReady(status *v1alpha1.WebhookStatus) bool {
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 	return ready != nil && (ready.Status == metav1.ConditionTrue || ready.Reason == v1alpha1.ReasonRotationRefused)
 }
@@ -218,17 +218,17 @@ func (a *firstAttempt) indexEntry() *store.DeliveryEntry {
 }
 
 // maxSlotWait is how long a publisher waits for a slot: a quarter of the wait for the answer of an endpoint.
-func (f *attempter) maxSlotWait() time.Duration { return f.wait / 4 }
+func (f *firstAttempter) maxSlotWait() time.Duration { return f.wait / 4 }
 
 // acquireNow takes a free slot, without waiting.
-func (f *attempter) acquireNow(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
+func (f *firstAttempter) acquireNow(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
 	return f.limiter.acquire(webhook, f.now(), hasWaiting)
 }
 
 // acquireQueued waits for a slot until ctx ends, where one will be free soon: an attempt a moment later costs less than
 // an object. Slots are scarce when a gateway has just started and knows no endpoint yet, and when an event is for more
 // webhooks than there are slots.
-func (f *attempter) acquireQueued(ctx context.Context) acquireFunc {
+func (f *firstAttempter) acquireQueued(ctx context.Context) acquireFunc {
 	return func(webhook *v1alpha1.Webhook, hasWaiting func(before time.Time) bool) (*endpoint.Slot, refusal) {
 		var woken *endpoint.Waiter
 		for {
@@ -253,7 +253,7 @@ func (f *attempter) acquireQueued(ctx context.Context) acquireFunc {
 }
 
 // awaitSlot waits for a slot until ctx ends; nil: the waiter was not woken.
-func (f *attempter) awaitSlot(ctx context.Context, w *endpoint.Waiter) *endpoint.Waiter {
+func (f *firstAttempter) awaitSlot(ctx context.Context, w *endpoint.Waiter) *endpoint.Waiter {
 	select {
 	case <-w.Ready:
 		return w
@@ -265,7 +265,7 @@ func (f *attempter) awaitSlot(ctx context.Context, w *endpoint.Waiter) *endpoint
 
 // writeOutcome writes the outcome of an attempt that was handed over onto the object as it was created: if another
 // writer was first, its state counts. The controller decides what follows.
-func (f *attempter) writeOutcome(objects *deliveryStore, a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
+func (f *firstAttempter) writeOutcome(objects *deliveryStore, a *firstAttempt, stored *v1alpha1.WebhookDelivery) {
 	<-a.done
 	if a.err != nil { // the controller takes over at notBefore
 		f.metrics.handedOver(handOverTakenOver)

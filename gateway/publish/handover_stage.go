@@ -21,7 +21,7 @@ const handOverMargin = 5 * time.Second
 type handOverStage struct {
 	store     *storeStage
 	record    *recordStage
-	attempter *attempter
+	attempter *firstAttempter
 	unstored  *unstoredAttempts
 	panics    *panics.Guard
 }

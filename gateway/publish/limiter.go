@@ -42,13 +42,13 @@ const (
 type limiter struct {
 	mu                sync.Mutex
 	slots             *endpoint.Limiter
-	endpoints         map[webhookKey]*endpointState
+	endpoints         map[webhookKey]*limitedEndpoint
 	observations      map[webhookKey]*endpointObservations // what objects tell of endpoints
 	observationsSwept time.Time                            // when expired observations were last dropped
 }
 
-// endpointState is what the gateway knows of the endpoint of one webhook.
-type endpointState struct {
+// limitedEndpoint is what the gateway knows of the endpoint of one webhook.
+type limitedEndpoint struct {
 	endpoint.Endpoint
 
 	key     webhookKey
@@ -62,7 +62,7 @@ func newLimiter(total, perWebhook, perDestination int, slowAfter time.Duration) 
 			Rules: endpoint.Rules{PerWebhook: perWebhook, Initial: maxUnproven, SlowAfter: slowAfter, OpenIfSlow: true},
 			Slots: total, PerDestination: perDestination,
 		}),
-		endpoints: map[webhookKey]*endpointState{}, observations: map[webhookKey]*endpointObservations{},
+		endpoints: map[webhookKey]*limitedEndpoint{}, observations: map[webhookKey]*endpointObservations{},
 	}
 }
 
@@ -109,8 +109,8 @@ func (l *limiter) settleHold(webhook *v1alpha1.Webhook, ended time.Time, waits b
 
 // endpoint returns the state of a webhook's endpoint. Another url or signing secret is another endpoint: its state
 // begins with what objects tell of it.
-func (l *limiter) endpoint(webhook *v1alpha1.Webhook, now time.Time) *endpointState {
-	key := keyOf(webhook)
+func (l *limiter) endpoint(webhook *v1alpha1.Webhook, now time.Time) *limitedEndpoint {
+	key := newWebhookKey(webhook)
 	e := l.endpoints[key]
 	if e != nil && e.isEndpointOf(webhook) {
 		return e
@@ -118,7 +118,7 @@ func (l *limiter) endpoint(webhook *v1alpha1.Webhook, now time.Time) *endpointSt
 	if e != nil {
 		l.slots.Remove(&e.Endpoint)
 	}
-	e = &endpointState{key: key, url: webhook.Spec.URL, signing: signingsecret.RefOf(webhook)}
+	e = &limitedEndpoint{key: key, url: webhook.Spec.URL, signing: signingsecret.RefOf(webhook)}
 	e.Revision = signingsecret.EndpointRevision(webhook)
 	l.slots.Add(&e.Endpoint, key.namespace, destination.Parse(webhook.Spec.URL))
 	if observed := l.observations[key]; observed != nil {
@@ -128,7 +128,7 @@ func (l *limiter) endpoint(webhook *v1alpha1.Webhook, now time.Time) *endpointSt
 	return e
 }
 
-func (e *endpointState) isEndpointOf(webhook *v1alpha1.Webhook) bool {
+func (e *limitedEndpoint) isEndpointOf(webhook *v1alpha1.Webhook) bool {
 	return e.url == webhook.Spec.URL && e.signing == signingsecret.RefOf(webhook)
 }
 
@@ -163,7 +163,7 @@ func (l *limiter) releaseWithResult(s *endpoint.Slot, result *dispatcher.Result,
 func (l *limiter) isHealthy(webhook *v1alpha1.Webhook, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.endpoints[keyOf(webhook)]
+	e := l.endpoints[newWebhookKey(webhook)]
 	if e == nil || !e.isEndpointOf(webhook) || e.LastSuccess().IsZero() || e.IsTripped() {
 		return false
 	}
@@ -176,9 +176,9 @@ func (l *limiter) classify(webhook *v1alpha1.Webhook, now time.Time) (fails, slo
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.slots.MarkSlow(now)
-	e := l.endpoints[keyOf(webhook)]
+	e := l.endpoints[newWebhookKey(webhook)]
 	if e == nil || !e.isEndpointOf(webhook) {
-		e = &endpointState{key: keyOf(webhook)}
+		e = &limitedEndpoint{key: newWebhookKey(webhook)}
 		e.Revision = signingsecret.EndpointRevision(webhook)
 	}
 	return e.IsFailing() || l.isHanging(e, now), e.IsTripped()
@@ -207,10 +207,10 @@ func (l *limiter) underWay() int {
 	return all
 }
 
-// isHanging reports whether the latest attempt to the endpoint that objects tell of timed out, a short while ago. A first
-// attempt would most likely time out as well: the publisher waits in vain, and the API server takes one write more than
-// if the delivery is stored first.
-func (l *limiter) isHanging(e *endpointState, now time.Time) bool {
+// isHanging reports whether the latest attempt to the endpoint that objects tell of timed out, a short while ago. A
+// first attempt would most likely time out as well: the publisher waits in vain, and the API server takes one write
+// more than if the delivery is stored first.
+func (l *limiter) isHanging(e *limitedEndpoint, now time.Time) bool {
 	observed := l.observations[e.key]
 	if observed == nil || !e.concerns(observed.latest) {
 		return false

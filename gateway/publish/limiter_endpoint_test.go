@@ -73,7 +73,7 @@ func (c *changingEndpoint) finishOne(random *rand.Rand) {
 	} else {
 		c.underWay[i] = c.underWay[len(c.underWay)-1]
 		c.underWay = c.underWay[:len(c.underWay)-1]
-		c.slots.observe(keyOf(c.webhook), store.LatestAttempt{
+		c.slots.observeAttempt(newWebhookKey(c.webhook), store.LatestAttempt{
 			EndTime: c.now, Revision: ended.revision, TimedOut: result.Reason == dispatcher.ReasonTimeout, RetryAfter: result.RetryAfter,
 		}, c.now)
 	}

@@ -11,7 +11,7 @@ import (
 
 // observeDelivery updates the state of the endpoint that a delivery is for.
 func observeDelivery(l *limiter, r *store.DeliveryEntry, now time.Time) {
-	l.observe(webhookKey{namespace: r.Namespace, name: r.Webhook, uid: r.Owner}, r.Latest, now)
+	l.observeAttempt(webhookKey{namespace: r.Namespace, name: r.Webhook, uid: r.Owner}, r.Latest, now)
 }
 
 // endpointObservations are the attempts that objects tell of for the endpoint of one webhook. They are kept as long as
@@ -26,8 +26,8 @@ func (o *endpointObservations) isCurrent(now time.Time) bool {
 	return now.Sub(o.latest.EndTime) < endpoint.HangingFor || o.longestRetryAfter.RetryAfter.After(now)
 }
 
-// observe updates the state of a webhook's endpoint after an attempt that any process has made.
-func (l *limiter) observe(webhook webhookKey, attempt store.LatestAttempt, now time.Time) {
+// observeAttempt updates the state of a webhook's endpoint after an attempt that any process has made.
+func (l *limiter) observeAttempt(webhook webhookKey, attempt store.LatestAttempt, now time.Time) {
 	if attempt.EndTime.IsZero() || now.Sub(attempt.EndTime) >= endpoint.HangingFor && !attempt.RetryAfter.After(now) {
 		return
 	}
@@ -40,7 +40,7 @@ func (l *limiter) observe(webhook webhookKey, attempt store.LatestAttempt, now t
 		l.observations[webhook] = observed
 	}
 	e := l.endpoints[webhook]
-	if attempt.RetryAfter.After(now) && isSuperseded(observed.longestRetryAfter, attempt) {
+	if attempt.RetryAfter.After(now) && isObservationSuperseded(observed.longestRetryAfter, attempt) {
 		observed.longestRetryAfter = attempt
 		if e != nil {
 			e.applyObservedRetryAfter(attempt, now)
@@ -55,9 +55,9 @@ func (l *limiter) observe(webhook webhookKey, attempt store.LatestAttempt, now t
 	}
 }
 
-// isSuperseded reports whether the Retry-After hold of attempt b replaces that of a: that of the later attempt
-// if they went to different endpoints, else the longer one.
-func isSuperseded(a, b store.LatestAttempt) bool {
+// isObservationSuperseded reports whether the Retry-After hold of attempt b replaces that of a: that of the later
+// attempt if they went to different endpoints, else the longer one.
+func isObservationSuperseded(a, b store.LatestAttempt) bool {
 	if a.Revision != b.Revision {
 		return b.EndTime.After(a.EndTime)
 	}
@@ -78,12 +78,12 @@ func (l *limiter) dropExpiredObservations(now time.Time) {
 }
 
 // concerns reports whether an attempt went to the endpoint that the webhook has now.
-func (e *endpointState) concerns(attempt store.LatestAttempt) bool {
+func (e *limitedEndpoint) concerns(attempt store.LatestAttempt) bool {
 	return attempt.Revision == "" || attempt.Revision == e.Revision
 }
 
 // applyObservedRetryAfter applies a Retry-After hold that another process was asked for.
-func (e *endpointState) applyObservedRetryAfter(attempt store.LatestAttempt, now time.Time) {
+func (e *limitedEndpoint) applyObservedRetryAfter(attempt store.LatestAttempt, now time.Time) {
 	if e.concerns(attempt) && attempt.RetryAfter.After(now) {
 		e.Hold(attempt.RetryAfter)
 	}

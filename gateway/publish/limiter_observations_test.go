@@ -96,7 +96,7 @@ func TestDeliveryCountsForItsOwnWebhookOnly(t *testing.T) {
 					t.Errorf("%s at %s: first attempts are refused as %q", entry.Reason, entry.StartTime, reason)
 				}
 			}
-			r.observeDelivery(keyOf(webhook), attemptAt(r.now, "Timeout"))
+			r.observeDelivery(newWebhookKey(webhook), attemptAt(r.now, "Timeout"))
 			if reason := r.refusalFor(webhook); reason != refusedCircuitOpen {
 				t.Errorf("its own delivery timed out, and first attempts are %q", reason)
 			}
@@ -108,7 +108,7 @@ func TestDeliveryCountsForItsOwnWebhookOnly(t *testing.T) {
 func TestAttemptsOfTheFutureAreBroughtIntoBounds(t *testing.T) {
 	r := newObservedLimiter()
 	webhook := ordersWebhook()
-	r.observeDelivery(keyOf(webhook), attemptAt(farFuture.Time, "Timeout", withRetryAfter(farFuture.Time), func(made *v1alpha1.Attempt) {
+	r.observeDelivery(newWebhookKey(webhook), attemptAt(farFuture.Time, "Timeout", withRetryAfter(farFuture.Time), func(made *v1alpha1.Attempt) {
 		made.DurationMilliseconds = 1<<63 - 1
 	}))
 	if reason := r.refusalFor(webhook); reason != refusedCircuitOpen {
@@ -122,7 +122,7 @@ func TestAttemptsOfTheFutureAreBroughtIntoBounds(t *testing.T) {
 	if reason := r.refusalFor(webhook); reason != "" {
 		t.Errorf("after the hour that an endpoint may ask for: %q", reason)
 	}
-	r.observeDelivery(keyOf(webhook), attemptAt(r.now.Add(-time.Second), "Timeout"))
+	r.observeDelivery(newWebhookKey(webhook), attemptAt(r.now.Add(-time.Second), "Timeout"))
 	if reason := r.refusalFor(webhook); reason != refusedCircuitOpen {
 		t.Errorf("after a timeout that is none of the future: %q", reason)
 	}
@@ -131,7 +131,7 @@ func TestAttemptsOfTheFutureAreBroughtIntoBounds(t *testing.T) {
 func TestObservedRetryAfterHoldIsKept(t *testing.T) {
 	r := newObservedLimiter()
 	webhook := ordersWebhook()
-	r.observeDelivery(keyOf(webhook), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Minute))))
+	r.observeDelivery(newWebhookKey(webhook), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Minute))))
 	if reason := r.refusalFor(webhook); reason != refusedCircuitOpen {
 		t.Errorf("the first attempt here is made within the pause: %q", reason)
 	}
@@ -139,8 +139,8 @@ func TestObservedRetryAfterHoldIsKept(t *testing.T) {
 	if reason := r.refusalFor(webhook); reason != "" {
 		t.Errorf("after the pause: %q", reason)
 	}
-	r.observeDelivery(keyOf(webhook), attemptAt(r.now.Add(-time.Minute), "Throttled", withRetryAfter(r.now)))
-	if r.endpoints[keyOf(webhook)].HeldUntil().Equal(r.now) {
+	r.observeDelivery(newWebhookKey(webhook), attemptAt(r.now.Add(-time.Minute), "Throttled", withRetryAfter(r.now)))
+	if r.endpoints[newWebhookKey(webhook)].HeldUntil().Equal(r.now) {
 		t.Error("a Retry-After hold that is over counts when it is observed again")
 	}
 }
@@ -160,8 +160,8 @@ func TestRetryAfterHoldOfAFormerEndpointIsIgnored(t *testing.T) {
 				return func(made *v1alpha1.Attempt) { made.EndpointRevision = revision }
 			}
 			r := newObservedLimiter()
-			r.observeDelivery(keyOf(now), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Hour)), to(old)))
-			r.observeDelivery(keyOf(now), attemptAt(r.now, "Timeout", to(old)))
+			r.observeDelivery(newWebhookKey(now), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Hour)), to(old)))
+			r.observeDelivery(newWebhookKey(now), attemptAt(r.now, "Timeout", to(old)))
 			if reason := r.refusalFor(now); reason != "" {
 				t.Errorf("the new endpoint gets no first attempt: %q", reason)
 			}
@@ -169,7 +169,7 @@ func TestRetryAfterHoldOfAFormerEndpointIsIgnored(t *testing.T) {
 				t.Error("the new endpoint counts as one that hangs")
 			}
 			r.now = r.now.Add(time.Second)
-			r.observeDelivery(keyOf(now), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Minute)), to(latest)))
+			r.observeDelivery(newWebhookKey(now), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Minute)), to(latest)))
 			if reason := r.refusalFor(now); reason != refusedCircuitOpen {
 				t.Errorf("the new endpoint asked for a pause, less than the former one did: %q", reason)
 			}
@@ -195,9 +195,9 @@ func TestWhatWaitsIsAskedOnceTheLimiterKnows(t *testing.T) {
 		r := newObservedLimiter()
 		slow := make(chan struct{})
 		r.index.OnChange(func(*store.DeliveryEntry, bool) { <-slow })
-		stage := &attemptStage{attempter: &attempter{now: func() time.Time { return r.now }}, deliveries: r.index}
+		stage := &attemptStage{attempter: &firstAttempter{now: func() time.Time { return r.now }}, deliveries: r.index}
 		webhook := ordersWebhook()
-		go r.observeDelivery(keyOf(webhook), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Minute))))
+		go r.observeDelivery(newWebhookKey(webhook), attemptAt(r.now, "Throttled", withRetryAfter(r.now.Add(time.Minute))))
 		synctest.Wait()
 		answered := make(chan struct{})
 		go func() {

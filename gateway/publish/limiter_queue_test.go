@@ -131,7 +131,7 @@ func TestNamespacesTakeTurnsInTheSharedWaitQueue(t *testing.T) {
 func TestWaitForASlotEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newLimiterFixture()
-		first := &attempter{limiter: f.limiter, wait: time.Second, now: func() time.Time { return f.now }}
+		first := &firstAttempter{limiter: f.limiter, wait: time.Second, now: func() time.Time { return f.now }}
 		webhook := webhookNamed("new", "https://new.example.com/")
 		none := func(time.Time) bool { return false }
 		one := f.mustAcquire(t, "new")
@@ -154,7 +154,7 @@ func TestWaitForASlotEndsInTime(t *testing.T) {
 		if reason := <-got; reason != "" {
 			t.Errorf("a slot is free and the publisher was refused as %q", reason)
 		}
-		if own, _ := f.slots.Waiting(&f.endpoints[keyOf(webhook)].Endpoint); own != 0 {
+		if own, _ := f.slots.Waiting(&f.endpoints[newWebhookKey(webhook)].Endpoint); own != 0 {
 			t.Error("a waiter is still in the queue")
 		}
 	})

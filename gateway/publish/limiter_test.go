@@ -44,7 +44,7 @@ func endpointURL(name string) string {
 	return "https://" + strings.ReplaceAll(name, "/", ".") + ".example.com/"
 }
 
-func keyNamed(name string) webhookKey { return keyOf(webhookNamed(name, "")) }
+func keyNamed(name string) webhookKey { return newWebhookKey(webhookNamed(name, "")) }
 
 func (f *limiterFixture) tryAcquire(name string) (*endpoint.Slot, refusal) {
 	return f.acquire(webhookNamed(name, endpointURL(name)), f.now, func(time.Time) bool { return f.hasWaiting })
@@ -201,7 +201,7 @@ func TestRecentSuccessCountsMoreThanAStatus(t *testing.T) {
 			f := newLimiterFixture()
 			failing.Status.LastFailureTime = new(metav1.NewMicroTime(f.now.Add(time.Minute)))
 			c.happens(f)
-			first := &attempter{limiter: f.limiter, now: func() time.Time { return f.now }}
+			first := &firstAttempter{limiter: f.limiter, now: func() time.Time { return f.now }}
 			if got := first.canAttempt(failing); got != c.well {
 				t.Errorf("well: %v, want %v", got, c.well)
 			}
@@ -329,18 +329,18 @@ func TestAnotherURLHasAClosedCircuit(t *testing.T) {
 // recovered.
 func TestSuccessfulRetryAllowsAProbe(t *testing.T) {
 	succeeded := func(f *limiterFixture, ago time.Duration) {
-		f.observe(keyNamed("one"), store.LatestAttempt{EndTime: f.now.Add(-ago), Succeeded: true}, f.now)
+		f.observeAttempt(keyNamed("one"), store.LatestAttempt{EndTime: f.now.Add(-ago), Succeeded: true}, f.now)
 	}
 	for name, c := range map[string]struct {
 		happens func(f *limiterFixture)
 		want    refusal
 	}{
 		"no retry":               {func(*limiterFixture) {}, refusedCircuitOpen},
-		"a retry that failed":    {func(f *limiterFixture) { f.observe(keyNamed("one"), store.LatestAttempt{EndTime: f.now}, f.now) }, refusedCircuitOpen},
+		"a retry that failed":    {func(f *limiterFixture) { f.observeAttempt(keyNamed("one"), store.LatestAttempt{EndTime: f.now}, f.now) }, refusedCircuitOpen},
 		"a retry that succeeded": {func(f *limiterFixture) { succeeded(f, 0) }, ""},
 		"a retry that succeeded before the failures": {func(f *limiterFixture) { succeeded(f, 3*time.Second) }, refusedCircuitOpen},
 		"a retry that succeeded during a Retry-After hold": {func(f *limiterFixture) {
-			f.observe(keyNamed("one"), store.LatestAttempt{EndTime: f.now, RetryAfter: f.now.Add(time.Minute)}, f.now)
+			f.observeAttempt(keyNamed("one"), store.LatestAttempt{EndTime: f.now, RetryAfter: f.now.Add(time.Minute)}, f.now)
 			succeeded(f, 0)
 		}, refusedCircuitOpen},
 		"a retry that succeeded during a probe": {func(f *limiterFixture) { succeeded(f, 0); _, _ = f.tryAcquire("one") }, refusedFull},
@@ -361,7 +361,7 @@ func TestSuccessfulRetryAllowsAProbe(t *testing.T) {
 
 func TestObservedTimeoutOpensTheCircuit(t *testing.T) {
 	tells := func(f *limiterFixture, timedOut bool) {
-		f.observe(keyNamed("one"), store.LatestAttempt{EndTime: f.now, TimedOut: timedOut}, f.now)
+		f.observeAttempt(keyNamed("one"), store.LatestAttempt{EndTime: f.now, TimedOut: timedOut}, f.now)
 	}
 	for name, c := range map[string]struct {
 		happens func(f *limiterFixture)

@@ -33,7 +33,7 @@ type Options struct {
 	// Namespaces are the namespaces that the gateway serves; empty: all.
 	Namespaces []string
 	// Limits bound the backlog.
-	Limits store.Limits
+	Limits store.BacklogLimits
 	// First configures first attempts.
 	First FirstAttempts
 	// Skipped is the ConfigMap in which skipped deliveries are reported to the manager;

@@ -45,7 +45,7 @@ type Publisher struct {
 
 // New makes a publisher of its stages.
 func New(o Options) *Publisher {
-	first := &attempter{
+	first := &firstAttempter{
 		sender: o.Sender, secrets: signingsecret.NewReader(o.Client, o.Now), wait: o.First.Wait,
 		limiter:   newLimiter(o.First.Slots, o.First.PerWebhook, o.First.PerDestination, o.First.Wait),
 		forbidden: o.Forbidden, metrics: o.Metrics, panics: o.Panics, logger: o.Logger, now: o.Now,
@@ -78,7 +78,7 @@ func New(o Options) *Publisher {
 		tracer: o.Tracer, metrics: o.Metrics, panics: o.Panics,
 	}
 	o.Store.Webhooks.OnDelete(func(webhook *v1alpha1.Webhook) {
-		p.deletions.forget(keyOf(webhook))
+		p.deletions.forget(newWebhookKey(webhook))
 		p.skipReporter.forgetWebhook(webhook)
 	})
 	o.Store.Deliveries.OnChange(func(r *store.DeliveryEntry, gone bool) {
@@ -155,7 +155,7 @@ func (p *Publisher) countOutcome(s *eventScope) {
 	p.metrics.Published(outcome)
 	for _, each := range s.skipped {
 		p.metrics.skippedWebhook(each.Reason)
-		p.skipReporter.count(keyOf(each.Webhook), each.Reason)
+		p.skipReporter.count(newWebhookKey(each.Webhook), each.Reason)
 	}
 }
 

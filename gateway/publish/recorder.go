@@ -43,7 +43,8 @@ type RecordBudget struct {
 	// Rate is how many a second for one webhook, after Burst at once.
 	Rate  float64
 	Burst int
-	// Total is how many a second for all webhooks of this replica together; namespaces share it, see sharedBudget.
+	// Total is how many a second for all webhooks of this replica together; namespaces share it, see
+	// sharedRecordBudget.
 	Total float64
 }
 
@@ -64,7 +65,7 @@ type recorder struct {
 	queue    *recordQueue
 
 	mu          sync.Mutex
-	totalBudget sharedBudget
+	totalBudget sharedRecordBudget
 	webhooks    map[types.UID]*webhookRecords
 }
 
@@ -193,7 +194,7 @@ func (r *recorder) run(ctx context.Context) {
 		}
 	}
 	workers.Go(func() {
-		for sleep(ctx, recorderTick) {
+		for awaitNextTry(ctx, recorderTick) {
 			_ = r.panics.Do(panics.Background, r.confirmAll)
 		}
 	})
@@ -222,7 +223,7 @@ func (r *recorder) runWrite(ctx context.Context, write *recordWrite) {
 	rest := recordThrottleFactor * took
 	slow := took >= recordHangTime
 	if !slow {
-		_ = sleep(ctx, rest)
+		_ = awaitNextTry(ctx, rest)
 	}
 	r.queue.release(write, slow, r.now().Add(rest))
 }

@@ -4,21 +4,21 @@ package publish
 
 import "time"
 
-// minRefill is how many tokens sharedBudget accumulates before it distributes them. As much may be missing from a whole
-// token.
+// minRefill is how many tokens sharedRecordBudget accumulates before it distributes them. As much may be missing from a
+// whole token.
 const minRefill = 0.1
 
-// sharedBudget is a token bucket that namespaces share. Tokens that were taken count against the namespaces that took
-// them, and returning tokens are distributed evenly among these. Beyond three quarters of the bucket a namespace gets
-// another token only if it has taken no more afterwards than are left. So a namespace alone has the whole rate, several
-// have even parts of it, and a newcomer finds a token in any case.
-type sharedBudget struct {
+// sharedRecordBudget is a token bucket that namespaces share. Tokens that were taken count against the namespaces that
+// took them, and returning tokens are distributed evenly among these. Beyond three quarters of the bucket a namespace
+// gets another token only if it has taken no more afterwards than are left. So a namespace alone has the whole rate,
+// several have even parts of it, and a newcomer finds a token in any case.
+type sharedRecordBudget struct {
 	used            float64            // by all namespaces
 	usedByNamespace map[string]float64 // without those that use none
 	filled          time.Time
 }
 
-func (b *sharedBudget) take(namespace string, rate, burst float64, now time.Time) bool {
+func (b *sharedRecordBudget) take(namespace string, rate, burst float64, now time.Time) bool {
 	if tokens := rate * now.Sub(b.filled).Seconds(); tokens >= minRefill {
 		b.filled = now
 		b.refill(tokens)
@@ -36,7 +36,7 @@ func (b *sharedBudget) take(namespace string, rate, burst float64, now time.Time
 }
 
 // refill returns tokens. A namespace that uses less than its part leaves the rest to the others.
-func (b *sharedBudget) refill(tokens float64) {
+func (b *sharedRecordBudget) refill(tokens float64) {
 	for tokens > 0 && len(b.usedByNamespace) > 0 {
 		part := tokens / float64(len(b.usedByNamespace))
 		tokens = 0

@@ -45,7 +45,7 @@ func TestRecorderYieldsToASlowAPIServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := &slowAPIServer{latency: c.takes}
-				r := newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(store.DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+				r := newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(store.DefaultBacklogLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 				ctx, stop := context.WithCancel(t.Context())
 				ended := make(chan struct{})
 				go func() { defer close(ended); r.run(ctx) }()
@@ -89,7 +89,7 @@ func TestUnrecordedSuccessesCountOnceThoughAnswersGetLost(t *testing.T) {
 			return nil
 		}
 		r := newRecorder(RecordBudget{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
-			newWriteBudget(store.DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+			newWriteBudget(store.DefaultBacklogLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 		webhook := webhookNamed("one", "https://one.example.com/")
 		const offered = 200
 		for i := range offered {
@@ -127,7 +127,7 @@ func TestRecordThatIsNotStoredSpendsNoBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Unix(1000, 0)
-			limits := store.DefaultLimits()
+			limits := store.DefaultBacklogLimits()
 			limits.WriteBytesPerNamespace = 1
 			writes := newWriteBudget(limits, func() time.Time { return now })
 			create := func(context.Context, *v1alpha1.WebhookDelivery) error { return c.err }
@@ -165,7 +165,7 @@ func TestUnconfirmedRecordsAreConfirmedWhileAnotherNamespaceHangs(t *testing.T) 
 			return nil
 		}
 		r := newRecorder(RecordBudget{Rate: 1, Burst: 1, Total: 1}, create, func(string) bool { return false },
-			newWriteBudget(store.DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+			newWriteBudget(store.DefaultBacklogLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 		for _, namespace := range []string{"hangs", "well"} {
 			for i := range webhooks {
 				webhook := webhookNamed(fmt.Sprint(i), "https://one.example.com/")

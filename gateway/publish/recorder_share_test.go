@@ -55,7 +55,7 @@ func offerSuccess(r *recorder, namespace, webhook string, n int) {
 // startRecorder runs a recorder until the test calls stop.
 func startRecorder(t *testing.T, limits RecordBudget, api *countingAPIServer) (r *recorder, stop func()) {
 	t.Helper()
-	r = newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(store.DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
+	r = newRecorder(limits, api.create, func(string) bool { return false }, newWriteBudget(store.DefaultBacklogLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); r.run(ctx) }()

@@ -13,7 +13,7 @@ import (
 
 // reserveStage reserves quota and budget for the deliveries of an event, before any of them is made.
 type reserveStage struct {
-	limits      store.Limits
+	limits      store.BacklogLimits
 	deliveries  *store.DeliveryIndex
 	writes      *writeBudget
 	throttles   *storeThrottles
@@ -40,7 +40,7 @@ func (r *reserveStage) admitTargets(s *eventScope) ([]*target, error) {
 		return nil, refused
 	}
 	bytes := int64(len(s.payload))
-	decision := r.deliveries.Reserve(r.limits, s.Namespace, bytes, requests)
+	decision := r.deliveries.ReserveQuota(r.limits, s.Namespace, bytes, requests)
 	if decision.Refused != nil {
 		return nil, decision.Refused
 	}

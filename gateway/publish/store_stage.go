@@ -78,7 +78,7 @@ func (f *storeStage) createAll(ctx context.Context, s *eventScope, targets []*ta
 				if err != nil {
 					next.Store(int64(len(targets)))
 					mu.Lock()
-					if failed == nil || isPermanent(err) {
+					if failed == nil || isPermanentFailure(err) {
 						failed = err
 					}
 					mu.Unlock()
@@ -95,7 +95,7 @@ func (f *storeStage) createAll(ctx context.Context, s *eventScope, targets []*ta
 func (f *storeStage) createThrottled(ctx context.Context, s *eventScope, t *target, create createFunc) (r *store.DeliveryEntry, err error) {
 	defer t.release()
 	if throttle := f.throttles.find(t.webhook); throttle != nil {
-		release, err := throttle.acquire(ctx, keyOf(t.webhook), t.attempt != nil)
+		release, err := throttle.acquire(ctx, newWebhookKey(t.webhook), t.attempt != nil)
 		switch {
 		case errors.Is(err, errStoreQueueFull) && t.webhook.Spec.Overflow == v1alpha1.OverflowRefuse:
 			return nil, storeQueueFull(t.webhook)

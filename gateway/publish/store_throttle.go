@@ -310,7 +310,7 @@ func (t *storeThrottles) find(webhook *v1alpha1.Webhook) *storeThrottle {
 // isQueueFull reports whether a webhook gets no delivery because too many of its deliveries wait to be stored.
 func (t *storeThrottles) isQueueFull(webhook *v1alpha1.Webhook) bool {
 	throttle := t.find(webhook)
-	return throttle != nil && throttle.isFull(keyOf(webhook))
+	return throttle != nil && throttle.isFull(newWebhookKey(webhook))
 }
 
 // storeQueueFull is the error of an event that such a webhook refuses.

@@ -25,7 +25,7 @@ func (t *target) release() {
 	t.reservation.release()
 	if !t.released {
 		t.released = true
-		t.index.Release(t.webhook.Namespace, t.webhook.Name, t.reservedBytes)
+		t.index.ReleaseQuota(t.webhook.Namespace, t.webhook.Name, t.reservedBytes)
 	}
 }
 
@@ -35,7 +35,7 @@ func releaseTargets(targets []*target) {
 	}
 }
 
-func webhookUIDs(targets []*target) (uids []types.UID) {
+func targetWebhookUIDs(targets []*target) (uids []types.UID) {
 	for _, t := range targets {
 		uids = append(uids, t.webhook.UID)
 	}

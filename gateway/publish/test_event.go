@@ -31,13 +31,13 @@ func (p *Publisher) PublishTest(ctx context.Context, event TestEvent) (*store.De
 	if refused := r.writes.check(webhook.Namespace); refused != nil {
 		return nil, refused
 	}
-	decision := r.deliveries.Reserve(r.limits, webhook.Namespace, int64(bytes), []store.QuotaRequest{
+	decision := r.deliveries.ReserveQuota(r.limits, webhook.Namespace, int64(bytes), []store.QuotaRequest{
 		{Webhook: webhook.Name, WebhookID: store.WebhookID(webhook), RefuseIfFull: true},
 	})
 	if decision.Refused != nil {
 		return nil, decision.Refused
 	}
-	defer r.deliveries.Release(webhook.Namespace, webhook.Name, int64(bytes))
+	defer r.deliveries.ReleaseQuota(webhook.Namespace, webhook.Name, int64(bytes))
 	reserved, refused := r.writes.reserve(webhook.Namespace, bytes, 1)
 	if refused != nil {
 		return nil, refused

@@ -39,9 +39,9 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 		webhooks: store.NewWebhookIndex(time.Now), secrets: signingsecret.NewReader(secrets, time.Now),
 		limiter: newLimiter(64, 8, 16, time.Second), unstored: newUnstoredAttempts(time.Now),
 		recorder: newRecorder(RecordBudget{Rate: 100, Burst: 2, Total: 100}, create, func(string) bool { return false },
-			newWriteBudget(store.DefaultLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now),
+			newWriteBudget(store.DefaultBacklogLimits(), time.Now), NewMetrics(prometheus.NewRegistry()), nil, time.Now),
 	}
-	d.webhooks.OnDelete(func(webhook *v1alpha1.Webhook) { d.forget(keyOf(webhook)) })
+	d.webhooks.OnDelete(func(webhook *v1alpha1.Webhook) { d.forget(newWebhookKey(webhook)) })
 
 	var working sync.WaitGroup
 	for worker := range 4 {
@@ -60,7 +60,7 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 					func() { d.unstored.add(made) },
 					func() { _, _ = d.secrets.Recent(webhook) },
 					func() {
-						d.limiter.observe(keyOf(webhook), store.LatestAttempt{EndTime: time.Now(), TimedOut: true}, time.Now())
+						d.limiter.observeAttempt(newWebhookKey(webhook), store.LatestAttempt{EndTime: time.Now(), TimedOut: true}, time.Now())
 					},
 					func() {
 						if late, _ := d.limiter.acquire(webhook, time.Now(), func(time.Time) bool { return false }); late != nil {

@@ -15,6 +15,6 @@ type webhookKey struct {
 	uid             types.UID
 }
 
-func keyOf(webhook *v1alpha1.Webhook) webhookKey {
+func newWebhookKey(webhook *v1alpha1.Webhook) webhookKey {
 	return webhookKey{namespace: webhook.Namespace, name: webhook.Name, uid: webhook.UID}
 }

@@ -27,7 +27,7 @@ const (
 	// smallWriteHold is how long a small write counts among those at a time: one that takes longer waits for an
 	// admission webhook, as a rule, and keeps nobody else busy.
 	smallWriteHold = 100 * time.Millisecond
-	// LeastWriteBytes is the minimum of Limits.WriteBytesPerNamespace: one payload.
+	// LeastWriteBytes is the minimum of BacklogLimits.WriteBytesPerNamespace: one payload.
 	LeastWriteBytes = payload.MaxBytes
 )
 
@@ -39,12 +39,12 @@ const bytesPerWrite = 16 << 10
 // made. Bytes are reserved when an event is admitted, and returned for deliveries that need no object or are refused:
 // deliveries whose attempts hang would otherwise be counted when it is too late to refuse them.
 type writeBudget struct {
-	limits          store.Limits
+	limits          store.BacklogLimits
 	writes, bytes   *ratelimit.Keyed // by namespace
 	concurrentBytes *NamespaceSemaphore
 }
 
-func newWriteBudget(limits store.Limits, now func() time.Time) *writeBudget {
+func newWriteBudget(limits store.BacklogLimits, now func() time.Time) *writeBudget {
 	return &writeBudget{
 		limits:          limits,
 		writes:          ratelimit.New(limits.WritesPerNamespace, int(limits.WritesPerNamespace*writesBurst), now),

@@ -27,7 +27,7 @@ func TestReservedBytesAreSpentOnceForAnObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Unix(1000, 0)
-			limits := store.DefaultLimits()
+			limits := store.DefaultBacklogLimits()
 			limits.WriteBytesPerNamespace = payload.MaxBytes
 			b := newWriteBudget(limits, func() time.Time { return now })
 			reserved, refused := b.reserve("team", writeBytesBurst*payload.MaxBytes, 1)
@@ -49,7 +49,7 @@ func TestReservedBytesAreSpentOnceForAnObject(t *testing.T) {
 
 func TestWriteThatIsNotMadeIsNotCounted(t *testing.T) {
 	now := time.Unix(1000, 0)
-	limits := store.DefaultLimits()
+	limits := store.DefaultBacklogLimits()
 	limits.WritesPerNamespace = 1
 	b := newWriteBudget(limits, func() time.Time { return now })
 	large := string(make([]byte, maxConcurrentBytes))
@@ -74,7 +74,7 @@ func TestWriteThatIsNotMadeIsNotCounted(t *testing.T) {
 func TestSmallWritesOfANamespaceAreFewAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = maxConcurrentBytes / bytesPerWrite
-		b := newWriteBudget(store.DefaultLimits(), time.Now)
+		b := newWriteBudget(store.DefaultBacklogLimits(), time.Now)
 		var underWay, peak int
 		var mu sync.Mutex
 		count := func(by int) {
@@ -118,7 +118,7 @@ func TestSmallWritesOfANamespaceAreFewAtATime(t *testing.T) {
 func TestSmallWritesThatTakeLongHoldUpOthersForAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = maxConcurrentBytes / bytesPerWrite
-		b := newWriteBudget(store.DefaultLimits(), time.Now)
+		b := newWriteBudget(store.DefaultBacklogLimits(), time.Now)
 		began := time.Now()
 		var releases []func()
 		for i := range 2*most + 1 {

@@ -10,8 +10,8 @@ import (
 // namespaceShare is the part of a namespace's quota that one webhook may use: a fifth.
 const namespaceShare = 5
 
-// Limits bound the unfinished deliveries, in number and in bytes of payload, and the writes of a namespace.
-type Limits struct {
+// BacklogLimits bound the unfinished deliveries, in number and in bytes of payload, and the writes of a namespace.
+type BacklogLimits struct {
 	// PerWebhook is the quota of one webhook, which also has at most a fifth of its namespace's quota.
 	PerWebhook int
 	// PerNamespace and PerNamespaceBytes are the quota of one namespace.
@@ -28,11 +28,11 @@ type Limits struct {
 	WriteBytesPerNamespace int64
 }
 
-// DefaultLimits are 2,000 for a webhook, 10,000 and 256 MiB for a namespace,
+// DefaultBacklogLimits are 2,000 for a webhook, 10,000 and 256 MiB for a namespace,
 // 100,000 and 1 GiB for the cluster, and 200 writes and 2 MiB a second for a
 // namespace.
-func DefaultLimits() Limits {
-	return Limits{
+func DefaultBacklogLimits() BacklogLimits {
+	return BacklogLimits{
 		PerWebhook: 2_000, PerNamespace: 10_000, PerNamespaceBytes: 256 << 20,
 		Cluster: 100_000, ClusterBytes: 1 << 30, WritesPerNamespace: 200, WriteBytesPerNamespace: 2 << 20,
 	}
@@ -42,7 +42,7 @@ func DefaultLimits() Limits {
 type QuotaRequest struct {
 	Webhook      string // name
 	WebhookID    string // webhook_id
-	used         usage
+	used         backlogUsage
 	RefuseIfFull bool // spec.overflow is Refuse
 }
 
@@ -55,17 +55,17 @@ type QuotaDecision struct {
 
 // quotaUsage is what is unfinished in all namespaces, in the requesting one, and in each of the others.
 type quotaUsage struct {
-	cluster, namespace usage
-	others             iter.Seq[usage]
+	cluster, namespace backlogUsage
+	others             iter.Seq[backlogUsage]
 }
 
 // decide decides which webhooks get a delivery of so many bytes. A namespace may use no more of the cluster's quota
 // than is left free afterwards, see sharedQuota.
-func (l Limits) decide(bytes int64, current quotaUsage, requests []QuotaRequest) QuotaDecision {
+func (l BacklogLimits) decide(bytes int64, current quotaUsage, requests []QuotaRequest) QuotaDecision {
 	var decision QuotaDecision
-	var added usage
+	var added backlogUsage
 	if len(requests) > 0 && bytes > l.webhookByteQuota() {
-		return QuotaDecision{Refused: exceedsQuota(fmt.Sprintf(
+		return QuotaDecision{Refused: newExceedsQuotaError(fmt.Sprintf(
 			"the payload has %d bytes, and a webhook may have at most %d unfinished; send a reference to the content, or have the operator raise --backlog-bytes-per-namespace, of which this is a fifth", bytes, l.webhookByteQuota()))}
 	}
 	for _, w := range requests {
@@ -85,7 +85,7 @@ func (l Limits) decide(bytes int64, current quotaUsage, requests []QuotaRequest)
 	switch {
 	case added.count == 0:
 	case added.count > l.PerNamespace || added.bytes > l.PerNamespaceBytes || !l.clusterHasRoom(quotaUsage{others: noOtherUsage}, added):
-		return QuotaDecision{Refused: exceedsQuota(fmt.Sprintf(
+		return QuotaDecision{Refused: newExceedsQuotaError(fmt.Sprintf(
 			"%d webhooks want this event, with %d bytes in all, more than a namespace may ever have unfinished; send a reference to the content, or have the operator raise --backlog-per-namespace, --backlog-bytes-per-namespace, --backlog or --backlog-bytes", added.count, added.bytes))}
 	case after.count > l.PerNamespace || after.bytes > l.PerNamespaceBytes:
 		return QuotaDecision{Refused: &QuotaError{QuotaNamespaceFull, fmt.Sprintf(
@@ -97,12 +97,12 @@ func (l Limits) decide(bytes int64, current quotaUsage, requests []QuotaRequest)
 }
 
 // clusterHasRoom reports whether the cluster's quota admits that the namespace raises its use to after.
-func (l Limits) clusterHasRoom(current quotaUsage, after usage) bool {
+func (l BacklogLimits) clusterHasRoom(current quotaUsage, after backlogUsage) bool {
 	counts := func(yield func(int64) bool) {
-		current.others(func(u usage) bool { return yield(int64(u.count)) })
+		current.others(func(u backlogUsage) bool { return yield(int64(u.count)) })
 	}
 	bytes := func(yield func(int64) bool) {
-		current.others(func(u usage) bool { return yield(u.bytes) })
+		current.others(func(u backlogUsage) bool { return yield(u.bytes) })
 	}
 	number := sharedQuota{limit: int64(l.Cluster), perNamespace: int64(l.PerNamespace), used: int64(current.cluster.count)}
 	size := sharedQuota{limit: l.ClusterBytes, perNamespace: l.PerNamespaceBytes, used: current.cluster.bytes}
@@ -110,36 +110,36 @@ func (l Limits) clusterHasRoom(current quotaUsage, after usage) bool {
 }
 
 // WebhookQuota is how many unfinished deliveries a webhook may have.
-func (l Limits) WebhookQuota() int {
+func (l BacklogLimits) WebhookQuota() int {
 	return min(l.PerWebhook, max(1, l.PerNamespace/namespaceShare))
 }
 
-func (l Limits) webhookByteQuota() int64 { return l.PerNamespaceBytes / namespaceShare }
+func (l BacklogLimits) webhookByteQuota() int64 { return l.PerNamespaceBytes / namespaceShare }
 
 // noOtherUsage is a cluster in which no other namespace has anything unfinished.
-func noOtherUsage(func(usage) bool) {}
+func noOtherUsage(func(backlogUsage) bool) {}
 
-// reservations are deliveries that are being made: they count as if they existed, so that a burst does not overshoot
-// the quota.
-type reservations struct {
-	total      usage
+// backlogReservations are deliveries that are being made: they count as if they existed, so that a burst does not
+// overshoot the quota.
+type backlogReservations struct {
+	total      backlogUsage
 	namespaces map[string]*namespaceReservations
 }
 
 type namespaceReservations struct {
-	usage
+	backlogUsage
 
-	webhooks map[string]usage // by name
+	webhooks map[string]backlogUsage // by name
 }
 
-func (r *reservations) add(namespace, webhook string, u usage, sign int) {
+func (r *backlogReservations) add(namespace, webhook string, u backlogUsage, sign int) {
 	n := r.namespaces[namespace]
 	if n == nil {
-		n = &namespaceReservations{webhooks: map[string]usage{}}
+		n = &namespaceReservations{webhooks: map[string]backlogUsage{}}
 		r.namespaces[namespace] = n
 	}
 	w := n.webhooks[webhook]
-	for _, changed := range []*usage{&r.total, &n.usage, &w} {
+	for _, changed := range []*backlogUsage{&r.total, &n.backlogUsage, &w} {
 		changed.count += sign * u.count
 		changed.bytes += int64(sign) * u.bytes
 	}
@@ -152,69 +152,69 @@ func (r *reservations) add(namespace, webhook string, u usage, sign int) {
 	}
 }
 
-// Reserve decides which webhooks get a delivery, and counts those until Release.
-func (x *DeliveryIndex) Reserve(limits Limits, namespace string, bytes int64, requests []QuotaRequest) (decision QuotaDecision) {
+// ReserveQuota decides which webhooks get a delivery, and counts those until ReleaseQuota.
+func (x *DeliveryIndex) ReserveQuota(limits BacklogLimits, namespace string, bytes int64, requests []QuotaRequest) (decision QuotaDecision) {
 	x.Change(func() {
 		n, r := x.namespaces[namespace], x.reserved.namespaces[namespace]
 		for i := range requests {
 			if n != nil && n.byWebhook[requests[i].Webhook] != nil {
-				requests[i].used = n.byWebhook[requests[i].Webhook].usage
+				requests[i].used = n.byWebhook[requests[i].Webhook].backlogUsage
 			}
 			if r != nil {
 				requests[i].used = requests[i].used.plus(r.webhooks[requests[i].Webhook])
 			}
 		}
-		decision = limits.decide(bytes, quotaUsage{cluster: x.total.plus(x.reserved.total), namespace: x.namespaceUsage(namespace), others: x.otherUsage(namespace)}, requests)
+		decision = limits.decide(bytes, quotaUsage{cluster: x.total.plus(x.reserved.total), namespace: x.namespaceBacklogUsage(namespace), others: x.otherBacklogUsage(namespace)}, requests)
 		for _, granted := range decision.Granted {
-			x.reserved.add(namespace, granted.Webhook, usage{count: 1, bytes: bytes}, 1)
+			x.reserved.add(namespace, granted.Webhook, backlogUsage{count: 1, bytes: bytes}, 1)
 		}
 	})
 	return decision
 }
 
-// namespaceUsage is what is unfinished or reserved in a namespace.
-func (x *DeliveryIndex) namespaceUsage(namespace string) (u usage) {
+// namespaceBacklogUsage is what is unfinished or reserved in a namespace.
+func (x *DeliveryIndex) namespaceBacklogUsage(namespace string) (u backlogUsage) {
 	if n := x.namespaces[namespace]; n != nil {
-		u = n.usage
+		u = n.backlogUsage
 	}
 	if r := x.reserved.namespaces[namespace]; r != nil {
-		u = u.plus(r.usage)
+		u = u.plus(r.backlogUsage)
 	}
 	return u
 }
 
-// otherUsage is what is unfinished or reserved in each of the other namespaces.
-func (x *DeliveryIndex) otherUsage(namespace string) iter.Seq[usage] {
-	return func(yield func(usage) bool) {
+// otherBacklogUsage is what is unfinished or reserved in each of the other namespaces.
+func (x *DeliveryIndex) otherBacklogUsage(namespace string) iter.Seq[backlogUsage] {
+	return func(yield func(backlogUsage) bool) {
 		for name := range x.namespaces {
-			if name != namespace && !yield(x.namespaceUsage(name)) {
+			if name != namespace && !yield(x.namespaceBacklogUsage(name)) {
 				return
 			}
 		}
 		for name, r := range x.reserved.namespaces {
-			if name != namespace && x.namespaces[name] == nil && !yield(r.usage) {
+			if name != namespace && x.namespaces[name] == nil && !yield(r.backlogUsage) {
 				return
 			}
 		}
 	}
 }
 
-// Release ends the reservation of one webhook.
-func (x *DeliveryIndex) Release(namespace, webhook string, bytes int64) {
-	x.Change(func() { x.reserved.add(namespace, webhook, usage{count: 1, bytes: bytes}, -1) })
+// ReleaseQuota ends the reservation of one webhook.
+func (x *DeliveryIndex) ReleaseQuota(namespace, webhook string, bytes int64) {
+	x.Change(func() { x.reserved.add(namespace, webhook, backlogUsage{count: 1, bytes: bytes}, -1) })
 }
 
-// usage is what is unfinished.
-type usage struct {
+// backlogUsage is what is unfinished.
+type backlogUsage struct {
 	count int
 	bytes int64
 }
 
-func (u *usage) add(r *DeliveryEntry, sign int) {
+func (u *backlogUsage) add(r *DeliveryEntry, sign int) {
 	u.count += sign
 	u.bytes += int64(sign) * r.Bytes
 }
 
-func (u usage) plus(other usage) usage {
-	return usage{count: u.count + other.count, bytes: u.bytes + other.bytes}
+func (u backlogUsage) plus(other backlogUsage) backlogUsage {
+	return backlogUsage{count: u.count + other.count, bytes: u.bytes + other.bytes}
 }

@@ -62,7 +62,7 @@ func NewDeliveryEntry(delivery *v1alpha1.WebhookDelivery, now time.Time) *Delive
 		State: delivery.Status.State, Attempts: delivery.Status.Attempts,
 		ResponseStatus: delivery.Status.ResponseStatus, ErrorMessage: delivery.Status.ErrorMessage,
 		Created: createdAt(delivery), NextAttempt: delivery.Status.NextAttemptTime, Completed: delivery.Status.CompletionTime,
-		LastDuration: latestDuration(delivery), Timestamp: payloadTimestamp(&delivery.Spec),
+		LastDuration: latestAttemptDuration(delivery), Timestamp: payloadTimestamp(&delivery.Spec),
 		Bytes: int64(len(delivery.Spec.Payload)), Digest: sha256.Sum256([]byte(delivery.Spec.Payload)),
 	}
 	if owner := metav1.GetControllerOf(delivery); owner != nil {

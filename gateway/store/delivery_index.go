@@ -18,14 +18,14 @@ type DeliveryIndex struct {
 
 	// All that follows is read under View and changed under Change.
 
-	total           usage
+	total           backlogUsage
 	pendingOutcomes int // see DeliveryEntry
 	namespaces      map[string]*namespaceDeliveries
-	reserved        reservations
+	reserved        backlogReservations
 }
 
 type namespaceDeliveries struct {
-	usage
+	backlogUsage
 
 	pendingOutcomes int // see DeliveryEntry
 	byID            map[string]*DeliveryEntry
@@ -36,7 +36,7 @@ type namespaceDeliveries struct {
 }
 
 type webhookDeliveries struct {
-	usage
+	backlogUsage
 
 	listed     *btree.BTreeG[*DeliveryEntry] // the newest first
 	unfinished *btree.BTreeG[*DeliveryEntry] // the oldest first
@@ -50,7 +50,7 @@ const treeDegree = 32
 func NewDeliveryIndex(now func() time.Time) *DeliveryIndex {
 	x := &DeliveryIndex{
 		namespaces: map[string]*namespaceDeliveries{},
-		reserved:   reservations{namespaces: map[string]*namespaceReservations{}},
+		reserved:   backlogReservations{namespaces: map[string]*namespaceReservations{}},
 	}
 	reduce := func(delivery *v1alpha1.WebhookDelivery) *DeliveryEntry { return NewDeliveryEntry(delivery, now()) }
 	x.Cache = watchcache.New(reduce, x.applyChange, now)

@@ -38,7 +38,7 @@ func newEventTypeEntry(object *v1alpha1.EventType) *EventTypeEntry {
 	r := &EventTypeEntry{
 		Name: object.Name, uid: object.UID, created: object.CreationTimestamp.Time,
 		EventType: object.Spec.Type, Description: object.Spec.Description,
-		Example: object.Spec.Example, ShownSchema: jsonOrNull(object.Spec.Schema), ShownExample: jsonOrNull(object.Spec.Example),
+		Example: object.Spec.Example, ShownSchema: eventTypeJSON(object.Spec.Schema), ShownExample: eventTypeJSON(object.Spec.Example),
 	}
 	if r.EventType == "" {
 		r.EventType = object.Name
@@ -119,9 +119,9 @@ func (x *EventTypeIndex) List() (all []*EventTypeEntry) {
 	return all
 }
 
-// jsonOrNull returns a JSON text of an EventType; null for invalid JSON and for more
+// eventTypeJSON returns a JSON text of an EventType; null for invalid JSON and for more
 // levels than clients can be expected to read. The EventType's condition reports both.
-func jsonOrNull(text string) json.RawMessage {
+func eventTypeJSON(text string) json.RawMessage {
 	if !payload.IsShallow([]byte(text)) || !utf8.ValidString(text) {
 		return json.RawMessage("null")
 	}

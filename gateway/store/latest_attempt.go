@@ -44,8 +44,8 @@ func newLatestAttempt(delivery *v1alpha1.WebhookDelivery, now time.Time) LatestA
 	return latest
 }
 
-// latestDuration is the duration of the latest attempt.
-func latestDuration(delivery *v1alpha1.WebhookDelivery) time.Duration {
+// latestAttemptDuration is the duration of the latest attempt.
+func latestAttemptDuration(delivery *v1alpha1.WebhookDelivery) time.Duration {
 	log := delivery.Status.AttemptLog
 	if len(log) == 0 {
 		return 0

@@ -16,7 +16,7 @@ type QuotaError struct{ Reason, Detail string }
 // Error implements error.
 func (e *QuotaError) Error() string { return e.Detail }
 
-// exceedsQuota is the error of an event that can never fit.
-func exceedsQuota(detail string) *QuotaError {
+// newExceedsQuotaError is the error of an event that can never fit.
+func newExceedsQuotaError(detail string) *QuotaError {
 	return &QuotaError{Reason: QuotaExceedsLimits, Detail: detail}
 }

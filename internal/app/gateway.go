@@ -63,7 +63,7 @@ type gatewayOptions struct {
 
 	dashboard    bool
 	unregistered bool
-	limits       store.Limits
+	limits       store.BacklogLimits
 
 	first    publish.FirstAttempts
 	replicas int
@@ -73,7 +73,7 @@ type gatewayOptions struct {
 
 // NewGatewayCommand is the role gateway as a subcommand.
 func NewGatewayCommand() *cobra.Command {
-	o := gatewayOptions{limits: store.DefaultLimits(), first: publish.DefaultFirstAttempts()}
+	o := gatewayOptions{limits: store.DefaultBacklogLimits(), first: publish.DefaultFirstAttempts()}
 	command := &cobra.Command{
 		Use:   "gateway",
 		Short: "Serve the REST API: manage webhooks, publish events, follow deliveries",

@@ -23,23 +23,23 @@ type connections struct {
 
 	mu     sync.Mutex
 	freed  *sync.Cond // a connection has closed or become idle, or the listener has
-	open   map[*connection]struct{}
-	counts map[kind]int
+	open   map[*trackedConnection]struct{}
+	counts map[connectionKind]int
 	closed bool
 }
 
-// kind is what connections are compared with each other in.
-type kind struct {
+// connectionKind is what connections are compared with each other in.
+type connectionKind struct {
 	peer  netip.Addr
 	state http.ConnState
 }
 
-// connection is an open one and its state.
-type connection struct {
+// trackedConnection is an open one and its state.
+type trackedConnection struct {
 	net.Conn
 
 	set   *connections
-	kind  kind
+	kind  connectionKind
 	since time.Time // in its state
 	gone  bool
 
@@ -50,14 +50,14 @@ type connection struct {
 }
 
 // Read implements net.Conn.
-func (tracked *connection) Read(p []byte) (int, error) {
+func (tracked *trackedConnection) Read(p []byte) (int, error) {
 	n, err := tracked.Conn.Read(p)
 	tracked.frameBudget.Load().spend(n)
 	return n, err
 }
 
 func newConnections(limit int, listener string, metrics *Metrics) *connections {
-	c := &connections{limit: limit, listener: listener, metrics: metrics, open: map[*connection]struct{}{}, counts: map[kind]int{}}
+	c := &connections{limit: limit, listener: listener, metrics: metrics, open: map[*trackedConnection]struct{}{}, counts: map[connectionKind]int{}}
 	c.freed = sync.NewCond(&c.mu)
 	return c
 }
@@ -96,7 +96,7 @@ func (l *boundedListener) Close() error {
 
 // admit waits for room, which takes as long as every connection serves a request.
 func (c *connections) admit(accepted net.Conn) (net.Conn, error) {
-	tracked := &connection{Conn: accepted, set: c, kind: kind{peer: peerAddress(accepted), state: http.StateNew}, since: time.Now()}
+	tracked := &trackedConnection{Conn: accepted, set: c, kind: connectionKind{peer: connectionPeer(accepted), state: http.StateNew}, since: time.Now()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.open) >= c.limit {
@@ -111,7 +111,7 @@ func (c *connections) admit(accepted net.Conn) (net.Conn, error) {
 		}
 		c.remove(victim)
 		victim.frameBudget.Load().close()
-		c.metrics.evicted(c.listener, victim.kind.state)
+		c.metrics.connectionEvicted(c.listener, victim.kind.state)
 		_ = victim.Conn.Close()
 	}
 	c.open[tracked] = struct{}{}
@@ -120,8 +120,8 @@ func (c *connections) admit(accepted net.Conn) (net.Conn, error) {
 }
 
 // leastUseful is the connection to make room with; nil: each serves a request.
-func (c *connections) leastUseful() *connection {
-	var found *connection
+func (c *connections) leastUseful() *trackedConnection {
+	var found *trackedConnection
 	for tracked := range c.open {
 		if tracked.kind.state != http.StateNew && tracked.kind.state != http.StateIdle {
 			continue
@@ -133,7 +133,7 @@ func (c *connections) leastUseful() *connection {
 	return found
 }
 
-func (c *connections) isLessUseful(a, b *connection) bool {
+func (c *connections) isLessUseful(a, b *trackedConnection) bool {
 	if a.kind.state != b.kind.state {
 		return a.kind.state == http.StateNew
 	}
@@ -182,12 +182,12 @@ func (c *connections) beginRequest(conn net.Conn) (ended func()) {
 	}
 }
 
-func (c *connections) find(conn net.Conn) *connection {
-	tracked, _ := withoutTLS(conn).(*connection)
+func (c *connections) find(conn net.Conn) *trackedConnection {
+	tracked, _ := connectionWithoutTLS(conn).(*trackedConnection)
 	return tracked
 }
 
-func (c *connections) setState(tracked *connection, state http.ConnState) {
+func (c *connections) setState(tracked *trackedConnection, state http.ConnState) {
 	if tracked.gone || tracked.kind.state == state {
 		return
 	}
@@ -199,7 +199,7 @@ func (c *connections) setState(tracked *connection, state http.ConnState) {
 	}
 }
 
-func (c *connections) remove(tracked *connection) {
+func (c *connections) remove(tracked *trackedConnection) {
 	if tracked.gone {
 		return
 	}
@@ -209,15 +209,15 @@ func (c *connections) remove(tracked *connection) {
 	c.freed.Signal()
 }
 
-func (c *connections) count(of kind, by int) {
-	c.metrics.connections(c.listener, of.state, by)
+func (c *connections) count(of connectionKind, by int) {
+	c.metrics.connectionsChanged(c.listener, of.state, by)
 	if c.counts[of] += by; c.counts[of] == 0 {
 		delete(c.counts, of)
 	}
 }
 
 // Close implements net.Conn.
-func (tracked *connection) Close() error {
+func (tracked *trackedConnection) Close() error {
 	tracked.set.mu.Lock()
 	tracked.set.remove(tracked)
 	tracked.set.mu.Unlock()
@@ -226,22 +226,22 @@ func (tracked *connection) Close() error {
 }
 
 // CloseWrite lets net/http end its side first, so that the peer gets the answer.
-func (tracked *connection) CloseWrite() error {
+func (tracked *trackedConnection) CloseWrite() error {
 	if half, ok := tracked.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
 }
 
-// withoutTLS is a connection without TLS.
-func withoutTLS(conn net.Conn) net.Conn {
+// connectionWithoutTLS is a connection without TLS.
+func connectionWithoutTLS(conn net.Conn) net.Conn {
 	if secured, ok := conn.(*tls.Conn); ok {
 		return secured.NetConn()
 	}
 	return conn
 }
 
-func peerAddress(conn net.Conn) netip.Addr {
+func connectionPeer(conn net.Conn) netip.Addr {
 	at, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {
 		return netip.Addr{} // a unix socket

@@ -181,9 +181,9 @@ func TestLeastUseful(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newConnections(len(tt.open), "api", nil)
-			index := map[*connection]int{}
+			index := map[*trackedConnection]int{}
 			for i, r := range tt.open {
-				one := &connection{set: c, kind: kind{netip.MustParseAddr(r.peer), r.state}, since: begin.Add(time.Duration(r.since) * time.Second)}
+				one := &trackedConnection{set: c, kind: connectionKind{netip.MustParseAddr(r.peer), r.state}, since: begin.Add(time.Duration(r.since) * time.Second)}
 				c.open[one], index[one] = struct{}{}, i
 				c.count(one.kind, 1)
 			}

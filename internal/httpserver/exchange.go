@@ -19,7 +19,7 @@ type exchange struct {
 
 	server  *Server
 	request *http.Request // as the handler gets it
-	body    *body         // nil: the request has none
+	body    *exchangeBody // nil: the request has none
 	control *http.ResponseController
 	wrote   bool
 	turn    *turn // nil: it takes none
@@ -31,9 +31,9 @@ type exchange struct {
 // attach sets the connection of an exchange.
 func (e *exchange) attach(conn net.Conn) {
 	e.conn = conn
-	if tracked, ok := withoutTLS(conn).(*connection); ok && e.request.ProtoMajor > 1 {
+	if tracked, ok := connectionWithoutTLS(conn).(*trackedConnection); ok && e.request.ProtoMajor > 1 {
 		e.frameBudget = tracked.frameBudget.Load()
-		e.frameBudget.refund(headerBytes(e.request))
+		e.frameBudget.refund(headerFrameBytes(e.request))
 	}
 }
 
@@ -41,14 +41,14 @@ func (e *exchange) attach(conn net.Conn) {
 // costs the client nothing.
 func (e *exchange) detach() {
 	if e.frameBudget != nil && e.request.Context().Err() != nil {
-		e.frameBudget.take(float64(headerBytes(e.request)))
+		e.frameBudget.take(float64(headerFrameBytes(e.request)))
 	}
 }
 
 func newExchange(s *Server, w http.ResponseWriter, request *http.Request) *exchange {
 	e := &exchange{ResponseWriter: w, server: s, request: request, control: http.NewResponseController(w)}
 	if request.ContentLength != 0 {
-		e.body = &body{ReadCloser: request.Body, exchange: e}
+		e.body = &exchangeBody{ReadCloser: request.Body, exchange: e}
 		e.request = request.WithContext(request.Context())
 		e.request.Body = e.body
 		if request.ProtoMajor > 1 && (request.Method == http.MethodGet || request.Method == http.MethodHead) {
@@ -90,7 +90,7 @@ func (e *exchange) Write(p []byte) (int, error) {
 	defer taken()
 	if over != nil {
 		e.server.metrics.cutOffUnread(e.server.listener)
-		_ = withoutTLS(over).Close() // TLS would wait until the peer takes a farewell
+		_ = connectionWithoutTLS(over).Close() // TLS would wait until the peer takes a farewell
 	}
 	n, err := e.ResponseWriter.Write(p)
 	e.frameBudget.refund(n / answerBytesPerFrame)
@@ -113,7 +113,7 @@ func (e *exchange) finish() {
 	}
 	if e.mayArrive() && e.control.Flush() == nil {
 		_ = e.control.SetReadDeadline(time.Now().Add(discardTimeout))
-		_, _ = io.CopyN(io.Discard, budgeted{e.body.ReadCloser, e.server.discardBudget}, discardBytes) // whatever comes
+		_, _ = io.CopyN(io.Discard, budgetedReader{e.body.ReadCloser, e.server.discardBudget}, discardBytes) // whatever comes
 	}
 	_ = e.control.SetReadDeadline(time.Now()) // net/http reads no more
 }
@@ -132,19 +132,19 @@ func (e *exchange) refundUnread() {
 		return
 	}
 	_ = e.control.SetReadDeadline(time.Now().Add(unreadTimeout))
-	rest := refunding{budgeted{e.body.ReadCloser, e.server.discardBudget}, e.frameBudget}
+	rest := refundingReader{budgetedReader{e.body.ReadCloser, e.server.discardBudget}, e.frameBudget}
 	_, _ = io.CopyN(io.Discard, rest, streamBufferBytes) // whatever comes
 }
 
-// refunding refunds what it reads, and no more: frames of a byte each cost what they are.
-type refunding struct {
+// refundingReader refunds what it reads, and no more: frames of a byte each cost what they are.
+type refundingReader struct {
 	io.Reader
 
 	frameBudget *frameBudget
 }
 
 // Read implements io.Reader.
-func (r refunding) Read(p []byte) (int, error) {
+func (r refundingReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
 	if n > 0 && !errors.Is(err, io.ErrShortBuffer) {
 		r.frameBudget.refund(n)
@@ -152,15 +152,15 @@ func (r refunding) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// budgeted reads until the budget that all connections share is used up.
-type budgeted struct {
+// budgetedReader reads until the budget that all connections share is used up.
+type budgetedReader struct {
 	io.Reader
 
 	budget *rate.Limiter
 }
 
 // Read implements io.Reader.
-func (b budgeted) Read(p []byte) (int, error) {
+func (b budgetedReader) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if err == nil && !b.budget.AllowN(time.Now(), n) {
 		err = io.ErrShortBuffer
@@ -168,8 +168,8 @@ func (b budgeted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// body is the body of a request, which has BodyTimeout to arrive from the first read.
-type body struct {
+// exchangeBody is the body of a request, which has BodyTimeout to arrive from the first read.
+type exchangeBody struct {
 	io.ReadCloser
 
 	exchange *exchange
@@ -179,7 +179,7 @@ type body struct {
 }
 
 // Read implements io.Reader.
-func (b *body) Read(p []byte) (int, error) {
+func (b *exchangeBody) Read(p []byte) (int, error) {
 	if !b.begun {
 		b.begun = true
 		_ = b.exchange.control.SetReadDeadline(time.Now().Add(b.exchange.server.bodyTimeout))

@@ -94,8 +94,8 @@ func (b *frameBudget) close() {
 	}
 }
 
-// headerBytes is what the header of a request brings.
-func headerBytes(request *http.Request) int {
+// headerFrameBytes is what the header of a request brings.
+func headerFrameBytes(request *http.Request) int {
 	bytes := len(request.Host) + len(request.RequestURI)
 	for name, values := range request.Header {
 		for _, value := range values {
@@ -105,9 +105,9 @@ func headerBytes(request *http.Request) int {
 	return requestFrames + min(bytes, maxHeaderFrames)
 }
 
-// allowFrames bounds what a connection over HTTP/2 sends beside requests.
-func allowFrames(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if tracked, ok := hello.Conn.(*connection); ok && slices.Contains(hello.SupportedProtos, protocolHTTP2) { // then it is spoken
+// frameBudgetConfig bounds what a connection over HTTP/2 sends beside requests.
+func frameBudgetConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if tracked, ok := hello.Conn.(*trackedConnection); ok && slices.Contains(hello.SupportedProtos, protocolHTTP2) { // then it is spoken
 		tracked.frameBudget.Store(newFrameBudget(time.Now))
 	}
 	return nil, nil //nolint:nilnil // the configuration as it is

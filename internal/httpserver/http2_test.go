@@ -56,7 +56,7 @@ func header(more ...hpack.HeaderField) []byte {
 }
 
 // connected is the only connection that is open.
-func (c *connections) connected(t *testing.T) (one *connection) {
+func (c *connections) connected(t *testing.T) (one *trackedConnection) {
 	t.Helper()
 	waitFor(t, func() bool {
 		c.mu.Lock()

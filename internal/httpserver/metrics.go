@@ -50,26 +50,26 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-// connections notes that more, or fewer, are in a state.
-func (m *Metrics) connections(listener string, state http.ConnState, by int) {
+// connectionsChanged notes that more, or fewer, are in a state.
+func (m *Metrics) connectionsChanged(listener string, state http.ConnState, by int) {
 	if m != nil {
 		m.open.WithLabelValues(listener, state.String()).Add(float64(by))
 	}
 }
 
-func (m *Metrics) evicted(listener string, state http.ConnState) {
+func (m *Metrics) connectionEvicted(listener string, state http.ConnState) {
 	if m != nil {
 		m.evictions.WithLabelValues(listener, state.String()).Inc()
 	}
 }
 
-func (m *Metrics) refused(listener string) {
+func (m *Metrics) requestRefused(listener string) {
 	if m != nil {
 		m.surplus.WithLabelValues(listener).Inc()
 	}
 }
 
-func (m *Metrics) gaveUp(listener string) {
+func (m *Metrics) turnGivenUp(listener string) {
 	if m != nil {
 		m.givenUp.WithLabelValues(listener).Inc()
 	}

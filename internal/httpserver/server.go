@@ -150,7 +150,7 @@ func New(o Options) *Server {
 	if o.TLS != nil {
 		s.tls = o.TLS.Clone()
 		s.tls.NextProtos = []string{protocolHTTP2, "http/1.1"}
-		s.tls.GetConfigForClient = allowFrames
+		s.tls.GetConfigForClient = frameBudgetConfig
 		s.http.TLSConfig = s.tls
 	}
 	return s
@@ -208,7 +208,7 @@ func (s *Server) Close() { _ = s.http.Close() }
 // refuse answers a request that is one too many. Without a body the answer needs no
 // room that the peer has to make.
 func (s *Server) refuse(w http.ResponseWriter) {
-	s.metrics.refused(s.listener)
+	s.metrics.requestRefused(s.listener)
 	w.Header().Set("Retry-After", "1")
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusServiceUnavailable)
@@ -229,7 +229,7 @@ func (s *Server) serve(w http.ResponseWriter, request *http.Request) {
 		e.attach(conn)
 		defer e.detach()
 		if e.turn, ok = s.turns.begin(request.Context(), others); !ok {
-			s.metrics.gaveUp(s.listener)
+			s.metrics.turnGivenUp(s.listener)
 			return
 		}
 		defer e.turn.end()

@@ -119,7 +119,7 @@ func TestDiscardedBytesAreBoundedForAllConnectionsTogether(t *testing.T) {
 	budget := rate.NewLimiter(0, burst)
 	var read int64
 	for range 3 {
-		n, err := io.CopyN(io.Discard, budgeted{zeros{}, budget}, discardBytes)
+		n, err := io.CopyN(io.Discard, budgetedReader{zeros{}, budget}, discardBytes)
 		if err == nil {
 			t.Fatal("all of it was read")
 		}
