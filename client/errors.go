@@ -72,3 +72,25 @@ func errorFromAnswer(call call, answer *http.Response, body []byte) *Error {
 	e.Problem.Detail = "the answer carries no problem document, so it may not come from the API: look at the base URL and what is in front of it"
 	return e
 }
+
+// publishError adds to a failed publish the id to repeat it with.
+type publishError struct {
+	id  string
+	err error
+}
+
+func (e *publishError) Error() string { return e.err.Error() + " (event id " + e.id + ")" }
+
+func (e *publishError) Unwrap() error { return e.err }
+
+// EventID returns the id with which a publish that failed with this error is
+// safely repeated, or "" if the error tells none.
+func EventID(err error) string {
+	if e, ok := errors.AsType[*publishError](err); ok {
+		return e.id
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Problem.EventID
+	}
+	return ""
+}

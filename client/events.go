@@ -116,28 +116,6 @@ func (c *Client) EventTypes(ctx context.Context) iter.Seq2[rest.EventType, error
 	})
 }
 
-// publishError adds to a failed publish the id to repeat it with.
-type publishError struct {
-	id  string
-	err error
-}
-
-func (e *publishError) Error() string { return e.err.Error() + " (event id " + e.id + ")" }
-
-func (e *publishError) Unwrap() error { return e.err }
-
-// EventID returns the id with which a publish that failed with this error is
-// safely repeated, or "" if the error tells none.
-func EventID(err error) string {
-	if e, ok := errors.AsType[*publishError](err); ok {
-		return e.id
-	}
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e.Problem.EventID
-	}
-	return ""
-}
-
 // encodeEvent writes the body of POST /v1/events with data as it is spelled.
 func encodeEvent(event rest.EventPublish) ([]byte, error) {
 	if !json.Valid(event.Data) { // it could end the object and go on

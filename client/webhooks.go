@@ -66,7 +66,7 @@ func (c *Client) GetWebhook(ctx context.Context, id string) (*Webhook, error) {
 // GetWebhook returned it, the answer is 412 if somebody changed the webhook
 // since; without one it is changed whatever it is now.
 func (c *Client) UpdateWebhook(ctx context.Context, id, etag string, change rest.WebhookUpdate) (*Webhook, error) {
-	body, err := encodeChange(change)
+	body, err := encodeWebhookChange(change)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +78,8 @@ func (c *Client) UpdateWebhook(ctx context.Context, id, etag string, change rest
 	return c.webhookCall(ctx, update, id, "")
 }
 
-// encodeChange writes a change with null for what gets its default back.
-func encodeChange(change rest.WebhookUpdate) ([]byte, error) {
+// encodeWebhookChange writes a change with null for what gets its default back.
+func encodeWebhookChange(change rest.WebhookUpdate) ([]byte, error) {
 	body, err := requestJSON(change)
 	if err != nil || len(change.Defaults) == 0 {
 		return body, err

@@ -76,7 +76,7 @@ func (d *Dashboard) routes() http.Handler {
 	page := func(pattern, operation string, serve func(*visit) error) {
 		mux.HandleFunc(pattern, d.servePage("dashboard-"+operation, serve))
 	}
-	page("GET /dashboard/{$}", "home", (*visit).showHome)
+	page("GET /dashboard/{$}", "home", (*visit).showHomePage)
 	const namespace = "/dashboard/ns/{namespace}"
 	page("GET "+namespace+"/{$}", "overview", (*visit).showOverview)
 	page("GET "+namespace+"/live", "live", (*visit).serveLive)
@@ -89,15 +89,15 @@ func (d *Dashboard) routes() http.Handler {
 	page("POST "+namespace+"/webhooks/{id}/edit", "edit", (*visit).updateWebhook)
 	page("GET "+namespace+"/webhooks/{id}/test", "test", (*visit).showTestEvent)
 	page("POST "+namespace+"/webhooks/{id}/test", "test", (*visit).sendTestEvent)
-	page("GET "+namespace+"/webhooks/{id}/rotate", "rotate", (*visit).showRotate)
-	page("POST "+namespace+"/webhooks/{id}/rotate", "rotate", (*visit).rotateSecret)
-	page("GET "+namespace+"/webhooks/{id}/delete", "delete", (*visit).showDelete)
+	page("GET "+namespace+"/webhooks/{id}/rotate", "rotate", (*visit).confirmRotateAction)
+	page("POST "+namespace+"/webhooks/{id}/rotate", "rotate", (*visit).rotateWebhookSecret)
+	page("GET "+namespace+"/webhooks/{id}/delete", "delete", (*visit).confirmDeleteAction)
 	page("POST "+namespace+"/webhooks/{id}/delete", "delete", (*visit).deleteWebhook)
 	page("POST "+namespace+"/webhooks/{id}/suspend", "suspend", (*visit).suspendWebhook)
 	page("POST "+namespace+"/webhooks/{id}/resume", "resume", (*visit).resumeWebhook)
 	page("POST "+namespace+"/webhooks/{id}/enable", "enable", (*visit).enableWebhook)
 	page("GET "+namespace+"/deliveries/{id}", "delivery", (*visit).showDelivery)
-	page("GET "+namespace+"/deliveries/{id}/body", "body", (*visit).downloadPayload)
+	page("GET "+namespace+"/deliveries/{id}/body", "body", (*visit).downloadDeliveryPayload)
 	page("POST "+namespace+"/deliveries/{id}/retry", "retry", (*visit).retryDelivery)
 	page("GET /dashboard/", "other", func(*visit) error { return newNotFoundPageError() })
 	mux.HandleFunc("GET /dashboard", func(w http.ResponseWriter, request *http.Request) {

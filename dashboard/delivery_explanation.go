@@ -23,7 +23,7 @@ type explanation struct {
 // explainDelivery explains what prevents a delivery; nil: nothing does.
 func explainDelivery(delivery *Delivery, webhook *rest.Webhook, base string) *explanation {
 	webhookPath := base + "/webhooks/" + delivery.WebhookID
-	if hold := explainHold(delivery, webhookPath); hold != nil {
+	if hold := explainDeliveryHold(delivery, webhookPath); hold != nil {
 		return hold
 	}
 	if delivery.Status == rest.DeliverySucceeded || len(delivery.AttemptLog) == 0 {
@@ -53,9 +53,9 @@ func explainDelivery(delivery *Delivery, webhook *rest.Webhook, base string) *ex
 	return e
 }
 
-// explainHold explains deliveries that are held, and those that failed for a reason other
+// explainDeliveryHold explains deliveries that are held, and those that failed for a reason other
 // than their attempts.
-func explainHold(delivery *Delivery, webhookPath string) *explanation {
+func explainDeliveryHold(delivery *Delivery, webhookPath string) *explanation {
 	e := &explanation{Detail: toSentence(delivery.Message), Link: webhookPath, LinkText: "Go to the webhook"}
 	switch delivery.Reason {
 	case "WebhookSuspended":

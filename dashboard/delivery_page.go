@@ -62,7 +62,7 @@ func (v *visit) showDelivery() error {
 		view.Pretty = pretty
 	}
 	if v.may("patch", "webhookdeliveries", "") {
-		view.MayRetry, view.NoRetry = checkRetriable(delivery, view.Webhook, suspended)
+		view.MayRetry, view.NoRetry = checkDeliveryRetriable(delivery, view.Webhook, suspended)
 	}
 	if view.Webhook != nil {
 		view.MayEdit = v.may("patch", "webhooks", view.Webhook.Name)
@@ -72,9 +72,9 @@ func (v *visit) showDelivery() error {
 	})
 }
 
-// checkRetriable reports whether a retry would be accepted, and if not, why. The gateway
+// checkDeliveryRetriable reports whether a retry would be accepted, and if not, why. The gateway
 // decides; this spares people a button that only refuses.
-func checkRetriable(delivery *Delivery, webhook *rest.Webhook, suspended bool) (may bool, why string) {
+func checkDeliveryRetriable(delivery *Delivery, webhook *rest.Webhook, suspended bool) (may bool, why string) {
 	switch {
 	case delivery.Status == rest.DeliverySucceeded:
 		return false, ""
@@ -95,8 +95,8 @@ func (v *visit) retryDelivery() error {
 	return v.redirect("/deliveries/"+v.id(), "retried")
 }
 
-// downloadPayload sends the exact payload as a download, never as a page.
-func (v *visit) downloadPayload() error {
+// downloadDeliveryPayload sends the exact payload as a download, never as a page.
+func (v *visit) downloadDeliveryPayload() error {
 	delivery, err := v.d.backend.Delivery(v.ctx(), v.namespace, v.id())
 	if err != nil {
 		return err

@@ -114,8 +114,8 @@ var notices = map[string]string{ //nolint:gochecknoglobals // never changed
 	"retried":   "One attempt is being made now. This page shows what comes of it.",
 }
 
-// showHome goes to the namespace that was asked for, or to the caller's own.
-func (v *visit) showHome() error {
+// showHomePage goes to the namespace that was asked for, or to the caller's own.
+func (v *visit) showHomePage() error {
 	namespace := v.request.URL.Query().Get("namespace")
 	if namespace == "" {
 		namespace = v.caller.Namespace

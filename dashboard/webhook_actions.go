@@ -4,10 +4,8 @@ package dashboard
 
 import (
 	"crypto/rand"
-	"net/http"
 
 	"bbmcp.quietstack.com/webhooks/api/rest"
-	"bbmcp.quietstack.com/webhooks/client"
 )
 
 // confirmView asks for confirmation before an action that cannot be undone.
@@ -41,7 +39,7 @@ func (v *visit) redirectToWebhook(err error, done string) error {
 	return v.redirect("/webhooks/"+v.id(), done)
 }
 
-func (v *visit) showConfirmation(page, title string) error {
+func (v *visit) showActionConfirmation(page, title string) error {
 	webhook, err := v.api.GetWebhook(v.ctx(), v.id())
 	if err != nil {
 		return err
@@ -64,34 +62,11 @@ func (v *visit) showConfirmation(page, title string) error {
 	return v.showPage(page, layout{Title: title + webhook.Name, Nav: "webhooks", Body: view})
 }
 
-func (v *visit) showRotate() error { return v.showConfirmation("rotate", "New secret for ") }
-
-func (v *visit) showDelete() error { return v.showConfirmation("delete", "Delete ") }
-
-func (v *visit) rotateSecret() error {
-	settings, err := v.d.backend.Settings(v.ctx(), v.namespace, v.id())
-	if err != nil {
-		return err
-	}
-	rotated, err := v.rotateOnce(v.request.PostFormValue("key"))
-	if err != nil {
-		return err
-	}
-	view := webhookSecretView{Webhook: rotated.Webhook, Secret: textFrom(rotated.Secret), Rotated: true}
-	if settings.Overlap > 0 {
-		view.Overlap = formatDuration(settings.Overlap)
-	}
-	return v.showWebhookSecret(view)
+func (v *visit) confirmRotateAction() error {
+	return v.showActionConfirmation("rotate", "New secret for ")
 }
 
-// rotateOnce rotates with the form's idempotency key, so that a repeated post has no
-// effect.
-func (v *visit) rotateOnce(key string) (*client.Webhook, error) {
-	if key == "" {
-		return nil, &pageError{Status: http.StatusUnprocessableEntity, Title: "This form is incomplete", Advice: "Go back to the webhook and rotate from there."}
-	}
-	return v.api.RotateSecretOnce(v.ctx(), v.id(), key)
-}
+func (v *visit) confirmDeleteAction() error { return v.showActionConfirmation("delete", "Delete ") }
 
 func (v *visit) deleteWebhook() error {
 	if err := v.api.DeleteWebhook(v.ctx(), v.id()); err != nil {

@@ -2,7 +2,12 @@
 
 package dashboard
 
-import "bbmcp.quietstack.com/webhooks/api/rest"
+import (
+	"net/http"
+
+	"bbmcp.quietstack.com/webhooks/api/rest"
+	"bbmcp.quietstack.com/webhooks/client"
+)
 
 // webhookSecretView shows a new secret, once.
 type webhookSecretView struct {
@@ -25,3 +30,28 @@ func (v *visit) showWebhookSecret(view webhookSecretView) error {
 
 // webhookSecretName is the name of the Secret that the controller makes for a webhook.
 func (v *visit) webhookSecretName(webhook string) string { return webhook + "-signing" }
+
+func (v *visit) rotateWebhookSecret() error {
+	settings, err := v.d.backend.Settings(v.ctx(), v.namespace, v.id())
+	if err != nil {
+		return err
+	}
+	rotated, err := v.rotateWebhookSecretOnce(v.request.PostFormValue("key"))
+	if err != nil {
+		return err
+	}
+	view := webhookSecretView{Webhook: rotated.Webhook, Secret: textFrom(rotated.Secret), Rotated: true}
+	if settings.Overlap > 0 {
+		view.Overlap = formatDuration(settings.Overlap)
+	}
+	return v.showWebhookSecret(view)
+}
+
+// rotateWebhookSecretOnce rotates with the form's idempotency key, so that a repeated post has no
+// effect.
+func (v *visit) rotateWebhookSecretOnce(key string) (*client.Webhook, error) {
+	if key == "" {
+		return nil, &pageError{Status: http.StatusUnprocessableEntity, Title: "This form is incomplete", Advice: "Go back to the webhook and rotate from there."}
+	}
+	return v.api.RotateSecretOnce(v.ctx(), v.id(), key)
+}

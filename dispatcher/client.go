@@ -22,17 +22,6 @@ var (
 	ErrUnavailable = errors.New("dispatcher unavailable")
 )
 
-// URLError says why a URL cannot be the endpoint of a webhook.
-type URLError struct {
-	// Reason is ReasonAddressForbidden, ReasonSchemeForbidden or ReasonURLInvalid.
-	Reason Reason
-	// Message names what is wrong and the way out; it does not repeat the URL.
-	Message string
-}
-
-// Error implements error.
-func (e *URLError) Error() string { return e.Message }
-
 const (
 	// answerMargin is what a result may take beyond the attempt's own timeout.
 	answerMargin = 5 * time.Second

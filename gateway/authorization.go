@@ -10,17 +10,17 @@ import (
 
 // requireRight returns nil if the caller has a right, else a problem.
 func (a *access) requireRight(ctx context.Context, caller *auth.Caller, right auth.Right) error {
-	return noteGranted(ctx, a.authorizer.Require(ctx, caller, right))
+	return noteAuthorized(ctx, a.authorizer.Require(ctx, caller, right))
 }
 
 // requireRightOnObject is requireRight for one object; see auth.Authorizer.
 func (a *access) requireRightOnObject(ctx context.Context, caller *auth.Caller, right auth.Right) error {
-	return noteGranted(ctx, a.authorizer.RequireOnObject(ctx, caller, right))
+	return noteAuthorized(ctx, a.authorizer.RequireOnObject(ctx, caller, right))
 }
 
-// noteGranted notes that the caller of a request has a right, which its quota for bodies
+// noteAuthorized notes that the caller of a request has a right, which its quota for bodies
 // depends on; an error becomes a problem.
-func noteGranted(ctx context.Context, err error) error {
+func noteAuthorized(ctx context.Context, err error) error {
 	if err != nil {
 		return problemFromError(err)
 	}

@@ -214,7 +214,7 @@ func (g *Gateway) Handler(extraCheck func(context.Context) error) http.Handler {
 		logProblem(request.Context(), p)
 		p.write(w, p.RequestID)
 	})
-	return g.requests.logRequests(requireTransportSecurity(refuseEmptySegments(mux)))
+	return g.requests.logRequests(requireTransportSecurity(refuseEmptyPathSegments(mux)))
 }
 
 func gatewayProbe(check func(context.Context) error) http.HandlerFunc {

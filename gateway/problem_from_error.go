@@ -206,7 +206,7 @@ func problemFromInvalid(apiStatus metav1.Status, message string) *problem {
 		return p
 	}
 	for _, cause := range apiStatus.Details.Causes {
-		field := restFieldName(strings.TrimPrefix(cause.Field, "spec."))
+		field := settingFieldName(strings.TrimPrefix(cause.Field, "spec."))
 		if field == "metadata.name" {
 			field = "name"
 		}

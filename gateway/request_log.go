@@ -63,7 +63,7 @@ func (l *requestLogger) logRequests(next http.Handler) http.Handler {
 			info.id = "req_" + ulid.MustNew(ulid.Timestamp(started), rand.Reader).String()
 		}
 		w.Header().Set(requestIDHeader, info.id)
-		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		answer := &loggedResponse{ResponseWriter: w, status: http.StatusOK}
 		l.metrics.requestStarted()
 		defer func() {
 			took := l.now().Sub(started)
@@ -82,7 +82,7 @@ func (l *requestLogger) logRequests(next http.Handler) http.Handler {
 
 // recoverPanic turns a panic into the response of one request: 500, or a broken connection
 // if the response has begun. It must be deferred.
-func (l *requestLogger) recoverPanic(w *statusWriter, request *http.Request) {
+func (l *requestLogger) recoverPanic(w *loggedResponse, request *http.Request) {
 	value := recover()
 	if value == nil {
 		return
@@ -101,7 +101,7 @@ func (l *requestLogger) recoverPanic(w *statusWriter, request *http.Request) {
 	p.write(w, p.RequestID)
 }
 
-func (l *requestLogger) logRequest(request *http.Request, info *requestInfo, answer *statusWriter, took time.Duration) {
+func (l *requestLogger) logRequest(request *http.Request, info *requestInfo, answer *loggedResponse, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
 	case info.operation == "probe":
@@ -137,8 +137,8 @@ func isRequestID(id string) bool {
 	return true
 }
 
-// statusWriter records the status and size of a response.
-type statusWriter struct {
+// loggedResponse records the status and size of a response.
+type loggedResponse struct {
 	http.ResponseWriter
 
 	status     int
@@ -147,7 +147,7 @@ type statusWriter struct {
 }
 
 // WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(status int) {
+func (w *loggedResponse) WriteHeader(status int) {
 	if !w.hasWritten {
 		w.status, w.hasWritten = status, true
 	}
@@ -155,7 +155,7 @@ func (w *statusWriter) WriteHeader(status int) {
 }
 
 // Write implements http.ResponseWriter.
-func (w *statusWriter) Write(p []byte) (int, error) {
+func (w *loggedResponse) Write(p []byte) (int, error) {
 	w.hasWritten = true
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
@@ -163,4 +163,4 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 }
 
 // Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *loggedResponse) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -10,10 +10,10 @@ import (
 	"bbmcp.quietstack.com/webhooks/dashboard"
 )
 
-// refuseEmptySegments answers 404 to a path with an empty segment, such as that of a
+// refuseEmptyPathSegments answers 404 to a path with an empty segment, such as that of a
 // webhook whose id is empty. http.ServeMux would answer with a redirect and an HTML body,
 // and lead the client to another operation.
-func refuseEmptySegments(next http.Handler) http.Handler {
+func refuseEmptyPathSegments(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		given := request.URL.EscapedPath()
 		if strings.HasPrefix(given, dashboard.Root) || isCleanRequestPath(given) {

@@ -79,7 +79,7 @@ func applyProblem(err error) error {
 	if details := status.Status().Details; details != nil {
 		for _, cause := range details.Causes {
 			if cause.Type == metav1.CauseTypeFieldManagerConflict {
-				field := restFieldName(strings.TrimPrefix(strings.TrimPrefix(cause.Field, "."), "spec."))
+				field := settingFieldName(strings.TrimPrefix(strings.TrimPrefix(cause.Field, "."), "spec."))
 				p.Errors = append(p.Errors, rest.ProblemField{Field: field, Detail: cause.Message, Reason: reasonFieldOwned})
 			}
 		}

@@ -234,7 +234,7 @@ func (h *webhookCreator) dryRunCreate(ctx context.Context, webhook *v1alpha1.Web
 	object := signingsecret.NewSecret(webhook, secret)
 	object.OwnerReferences = nil // its owner has no uid yet
 	if err := h.callerClient.Create(ctx, object, client.DryRunAll, client.FieldOwner(fieldManager)); err != nil {
-		return secretWriteProblem(err, object.Name)
+		return createSecretProblem(err, object.Name)
 	}
 	return nil
 }
@@ -250,7 +250,7 @@ func (h *webhookCreator) createSecret(ctx context.Context, webhook *v1alpha1.Web
 		}
 	}
 	if err != nil {
-		return secretWriteProblem(err, object.Name)
+		return createSecretProblem(err, object.Name)
 	}
 	return nil
 }
@@ -279,8 +279,8 @@ func (h *webhookCreator) createWebhookProblem(err error, name string) error {
 	return problemFromAPI(err, "creating the webhook")
 }
 
-// secretWriteProblem explains why a signing Secret cannot be written.
-func secretWriteProblem(err error, name string) error {
+// createSecretProblem explains why a signing Secret cannot be written.
+func createSecretProblem(err error, name string) error {
 	if denial.IsAlreadyExists(err) {
 		return newFieldProblem(http.StatusConflict, reasonAlreadyExists, "name", fmt.Sprintf("a Secret %q exists already, which the webhook would sign with; choose another name", name))
 	}

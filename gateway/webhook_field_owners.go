@@ -64,7 +64,7 @@ func parseFieldOwners(entries []metav1.ManagedFieldsEntry) (*fieldOwners, error)
 func (o *fieldOwners) checkChange(live *liveWebhook, change webhookChange) *problem {
 	var errs []rest.ProblemField
 	addProblem := func(path []string, finding string, names []string) {
-		field := restFieldName(strings.Join(path, "."))
+		field := settingFieldName(strings.Join(path, "."))
 		detail := fmt.Sprintf("%s owned by %s; %s", finding, joinOwners(names), suggestOwnerFix(names[0], live.webhook.Name, path))
 		errs = append(errs, rest.ProblemField{Field: field, Detail: detail, Reason: reasonFieldOwned})
 	}

@@ -156,7 +156,7 @@ func (h *webhookRotator) writeRotatedSecret(ctx context.Context, webhook *v1alph
 		return errModified
 	}
 	if err != nil {
-		return secretWriteProblem(err, stored.Name)
+		return createSecretProblem(err, stored.Name)
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (h *webhookRotator) readSigningSecret(ctx context.Context, webhook *v1alpha
 		return signingsecret.NewSecret(webhook, value), nil
 	}
 	if err != nil {
-		return nil, secretReadProblem(err)
+		return nil, rotateSecretProblem(err)
 	}
 	if !metav1.IsControlledBy(&stored, webhook) {
 		return nil, newProblem(http.StatusConflict, reasonSecretNotPermitted,
@@ -198,8 +198,8 @@ func (h *webhookChanger) readSecret(ctx context.Context, key types.NamespacedNam
 	return err
 }
 
-// secretReadProblem explains why a signing Secret cannot be read.
-func secretReadProblem(err error) error {
+// rotateSecretProblem explains why a signing Secret cannot be read.
+func rotateSecretProblem(err error) error {
 	p := problemFromAPI(err, "reading the secret")
 	if apierrors.IsForbidden(err) {
 		p.Detail += "; it is read before it is replaced, which takes this right, or that of the gateway by the role bbmcp-gateway-signing"

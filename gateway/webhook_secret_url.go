@@ -50,8 +50,8 @@ func secretURLWarnings(endpoint string) []rest.Warning {
 // UUID does not count.
 func looksLikeSecret(part string) bool {
 	return len(part) >= minSecretLength && !uuidForm.MatchString(part) && strings.ContainsAny(part, "0123456789") &&
-		strings.ContainsFunc(part, isLetter) &&
-		!strings.ContainsFunc(part, func(r rune) bool { return !isLetter(r) && (r < '0' || r > '9') && r != '_' && r != '-' })
+		strings.ContainsFunc(part, isSecretLetter) &&
+		!strings.ContainsFunc(part, func(r rune) bool { return !isSecretLetter(r) && (r < '0' || r > '9') && r != '_' && r != '-' })
 }
 
-func isLetter(r rune) bool { return r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' }
+func isSecretLetter(r rune) bool { return r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' }

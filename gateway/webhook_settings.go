@@ -44,9 +44,9 @@ func allSettings() []setting {
 	}
 }
 
-// restFieldName is the REST name of a field of the spec, such as retry_policy.delays[1]
+// settingFieldName is the REST name of a field of the spec, such as retry_policy.delays[1]
 // for retryPolicy.delays[1].
-func restFieldName(field string) string {
+func settingFieldName(field string) string {
 	for _, s := range allSettings() {
 		if rest, ok := strings.CutPrefix(field, strings.Join(s.path, ".")); ok && (rest == "" || rest[0] == '[') {
 			return strings.Join(s.name, ".") + rest

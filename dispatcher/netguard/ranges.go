@@ -20,7 +20,7 @@ func specialRanges() []namedRange {
 		reason   Reason
 		prefixes []string
 	}{
-		{Metadata, metadataAddresses()},
+		{Metadata, metadataRanges()},
 		{Unspecified, []string{"0.0.0.0/8", "::/128"}},
 		{Loopback, []string{"127.0.0.0/8", "::1/128"}},
 		{Private, []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fec0::/10"}},
@@ -45,10 +45,10 @@ func specialRanges() []namedRange {
 	return ranges
 }
 
-// metadataAddresses are services that hand out credentials to whoever connects.
+// metadataRanges are services that hand out credentials to whoever connects.
 // They are single addresses, so that --allow-cidr opens one only when it names
 // that very address.
-func metadataAddresses() []string {
+func metadataRanges() []string {
 	return []string{
 		"169.254.169.254/32",  // most clouds: AWS, Google, Azure, Oracle, DigitalOcean, OpenStack …
 		"169.254.170.2/32",    // AWS ECS task credentials

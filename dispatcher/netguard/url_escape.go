@@ -45,16 +45,16 @@ func escapeURL(u *url.URL, raw string) error {
 	}
 	path, query, _ := strings.Cut(rest[at:], "?")
 	var err error
-	u.RawPath = percentEncode(path, pathSafe)
+	u.RawPath = percentEncodeURL(path, pathSafe)
 	if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
 		return err
 	}
-	u.RawQuery = percentEncode(query, querySafe)
+	u.RawQuery = percentEncodeURL(query, querySafe)
 	return nil
 }
 
-// percentEncode encodes what is neither safe nor encoded already.
-func percentEncode(text, safe string) string {
+// percentEncodeURL encodes what is neither safe nor encoded already.
+func percentEncodeURL(text, safe string) string {
 	const digits = "0123456789ABCDEF"
 	var out strings.Builder
 	for i := range len(text) {

@@ -5,7 +5,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -68,7 +67,7 @@ func (a *Authorizer) Require(ctx context.Context, caller *Caller, right Right) e
 	if err != nil || allowed {
 		return err
 	}
-	return forbid(caller, right)
+	return newForbidden(caller, right)
 }
 
 // RequireOnObject is Require for one object by its name, or by the id of the request if
@@ -105,14 +104,6 @@ func (r Right) question() authz.Question {
 		q.Group, q.Version = corev1.GroupName, corev1.SchemeGroupVersion.Version
 	}
 	return q
-}
-
-func forbid(caller *Caller, r Right) *Forbidden {
-	object := r.Resource
-	if r.Name != "" {
-		object = fmt.Sprintf("%s %q", r.Resource, r.Name)
-	}
-	return &Forbidden{fmt.Sprintf("%s may not %s %s in namespace %s%s", caller.Name(), r.Verb, object, r.Namespace, r.advice())}
 }
 
 // advice names the role that gives the right; "": no role of this project does.

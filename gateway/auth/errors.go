@@ -55,3 +55,11 @@ func (e *Unavailable) Error() string { return fmt.Sprintf("%s: %v", e.Action, e.
 
 // Unwrap implements errors.Unwrap.
 func (e *Unavailable) Unwrap() error { return e.Cause }
+
+func newForbidden(caller *Caller, r Right) *Forbidden {
+	object := r.Resource
+	if r.Name != "" {
+		object = fmt.Sprintf("%s %q", r.Resource, r.Name)
+	}
+	return &Forbidden{fmt.Sprintf("%s may not %s %s in namespace %s%s", caller.Name(), r.Verb, object, r.Namespace, r.advice())}
+}

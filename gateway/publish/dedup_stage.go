@@ -58,7 +58,7 @@ func (d *dedupStage) run(s *eventScope) error {
 // findObjects finds the deliveries that have an object.
 func (d *dedupStage) findObjects(s *eventScope) error {
 	for name, r := range d.deliveries.ListByEvent(s.Namespace, s.eventID) {
-		if !hasDerivedName(r) {
+		if !hasDedupName(r) {
 			continue // made by hand, for an event of the same id
 		}
 		if owner := d.webhooks.FindByUID(s.Namespace, r.Owner); owner != nil && owner.Name != r.Webhook || !s.isSameEvent(r) {
@@ -114,7 +114,7 @@ func (d *dedupStage) findUnstored(s *eventScope) {
 	}
 }
 
-// hasDerivedName reports whether a delivery has the name that is derived from its event and its owner.
-func hasDerivedName(r *store.DeliveryEntry) bool {
+// hasDedupName reports whether a delivery has the name that is derived from its event and its owner.
+func hasDedupName(r *store.DeliveryEntry) bool {
 	return r.Owner != "" && r.Name == identity.DeliveryName(r.EventID, string(r.Owner))
 }

@@ -129,13 +129,13 @@ func (f *firstAttempter) start(draft *deliveryDraft, digest [sha256.Size]byte, a
 func (f *firstAttempter) canAttempt(webhook *v1alpha1.Webhook) bool {
 	status, now := &webhook.Status, f.now()
 	return !webhook.Spec.Suspend && status.ObservedGeneration == webhook.Generation &&
-		(status.RetryAfterTime == nil || !status.RetryAfterTime.After(now)) && isWebhookReady(status) &&
+		(status.RetryAfterTime == nil || !status.RetryAfterTime.After(now)) && allowsFirstAttempt(status) &&
 		(status.State == v1alpha1.WebhookActive || status.State == v1alpha1.WebhookFailing && f.limiter.isHealthy(webhook, now))
 }
 
-// isWebhookReady reports whether a webhook works as configured. Where a rotation is refused, the present secret goes on
-// signing.
-func isWebhookReady(status *v1alpha1.WebhookStatus) bool {
+// allowsFirstAttempt reports whether a webhook works as configured. Where a rotation is refused, the present secret goes
+// on signing.
+func allowsFirstAttempt(status *v1alpha1.WebhookStatus) bool {
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 	return ready != nil && (ready.Status == metav1.ConditionTrue || ready.Reason == v1alpha1.ReasonRotationRefused)
 }

@@ -45,7 +45,7 @@ func newUnstoredAttempts(now func() time.Time) *unstoredAttempts {
 	return &unstoredAttempts{now: now, byDelivery: map[types.NamespacedName]*list.Element{}, bytesByNamespace: map[string]int64{}}
 }
 
-func deliveryKey(webhook *v1alpha1.Webhook, name string) types.NamespacedName {
+func unstoredAttemptKey(webhook *v1alpha1.Webhook, name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: webhook.Namespace, Name: name}
 }
 
@@ -53,7 +53,7 @@ func deliveryKey(webhook *v1alpha1.Webhook, name string) types.NamespacedName {
 func (u *unstoredAttempts) add(a *firstAttempt) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	attempt := &unstoredAttempt{deliveryKey(a.draft.webhook, a.draft.name()), a, u.now(), unstoredEach + int64(len(a.draft.payload))}
+	attempt := &unstoredAttempt{unstoredAttemptKey(a.draft.webhook, a.draft.name()), a, u.now(), unstoredEach + int64(len(a.draft.payload))}
 	u.drop(u.byDelivery[attempt.delivery])
 	u.byDelivery[attempt.delivery] = u.byAge.PushBack(attempt)
 	u.bytes += attempt.bytes
@@ -66,7 +66,7 @@ func (u *unstoredAttempts) find(webhook *v1alpha1.Webhook, name string) *firstAt
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.expire()
-	element := u.byDelivery[deliveryKey(webhook, name)]
+	element := u.byDelivery[unstoredAttemptKey(webhook, name)]
 	if element == nil {
 		return nil
 	}
@@ -81,7 +81,7 @@ func (u *unstoredAttempts) find(webhook *v1alpha1.Webhook, name string) *firstAt
 func (u *unstoredAttempts) remove(a *firstAttempt) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.drop(u.byDelivery[deliveryKey(a.draft.webhook, a.draft.name())])
+	u.drop(u.byDelivery[unstoredAttemptKey(a.draft.webhook, a.draft.name())])
 }
 
 // forgetWebhook drops the attempts of a deleted webhook.

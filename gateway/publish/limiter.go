@@ -10,6 +10,7 @@ import (
 
 	"bbmcp.quietstack.com/webhooks/api/v1alpha1"
 	"bbmcp.quietstack.com/webhooks/dispatcher"
+	"bbmcp.quietstack.com/webhooks/gateway/store"
 	"bbmcp.quietstack.com/webhooks/internal/destination"
 	"bbmcp.quietstack.com/webhooks/internal/endpoint"
 	"bbmcp.quietstack.com/webhooks/internal/signingsecret"
@@ -223,4 +224,9 @@ func (l *limiter) knownWebhooks() []webhookKey {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.AppendSeq(slices.Collect(maps.Keys(l.endpoints)), maps.Keys(l.observations))
+}
+
+// concerns reports whether an attempt went to the endpoint that the webhook has now.
+func (e *limitedEndpoint) concerns(attempt store.LatestAttempt) bool {
+	return attempt.Revision == "" || attempt.Revision == e.Revision
 }

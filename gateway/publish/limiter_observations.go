@@ -77,11 +77,6 @@ func (l *limiter) dropExpiredObservations(now time.Time) {
 	}
 }
 
-// concerns reports whether an attempt went to the endpoint that the webhook has now.
-func (e *limitedEndpoint) concerns(attempt store.LatestAttempt) bool {
-	return attempt.Revision == "" || attempt.Revision == e.Revision
-}
-
 // applyObservedRetryAfter applies a Retry-After hold that another process was asked for.
 func (e *limitedEndpoint) applyObservedRetryAfter(attempt store.LatestAttempt, now time.Time) {
 	if e.concerns(attempt) && attempt.RetryAfter.After(now) {

@@ -84,7 +84,7 @@ func (l BacklogLimits) decide(bytes int64, current quotaUsage, requests []QuotaR
 	namespace, after := current.namespace, current.namespace.plus(added)
 	switch {
 	case added.count == 0:
-	case added.count > l.PerNamespace || added.bytes > l.PerNamespaceBytes || !l.clusterHasRoom(quotaUsage{others: noOtherUsage}, added):
+	case added.count > l.PerNamespace || added.bytes > l.PerNamespaceBytes || !l.clusterHasRoom(quotaUsage{others: noOtherBacklogUsage}, added):
 		return QuotaDecision{Refused: newExceedsQuotaError(fmt.Sprintf(
 			"%d webhooks want this event, with %d bytes in all, more than a namespace may ever have unfinished; send a reference to the content, or have the operator raise --backlog-per-namespace, --backlog-bytes-per-namespace, --backlog or --backlog-bytes", added.count, added.bytes))}
 	case after.count > l.PerNamespace || after.bytes > l.PerNamespaceBytes:
@@ -116,8 +116,8 @@ func (l BacklogLimits) WebhookQuota() int {
 
 func (l BacklogLimits) webhookByteQuota() int64 { return l.PerNamespaceBytes / namespaceShare }
 
-// noOtherUsage is a cluster in which no other namespace has anything unfinished.
-func noOtherUsage(func(backlogUsage) bool) {}
+// noOtherBacklogUsage is a cluster in which no other namespace has anything unfinished.
+func noOtherBacklogUsage(func(backlogUsage) bool) {}
 
 // backlogReservations are deliveries that are being made: they count as if they existed, so that a burst does not
 // overshoot the quota.

@@ -61,8 +61,8 @@ func NewDeliveryEntry(delivery *v1alpha1.WebhookDelivery, now time.Time) *Delive
 		EventID: delivery.Spec.EventID, EventType: delivery.Spec.EventType, Test: delivery.Spec.Test,
 		State: delivery.Status.State, Attempts: delivery.Status.Attempts,
 		ResponseStatus: delivery.Status.ResponseStatus, ErrorMessage: delivery.Status.ErrorMessage,
-		Created: createdAt(delivery), NextAttempt: delivery.Status.NextAttemptTime, Completed: delivery.Status.CompletionTime,
-		LastDuration: latestAttemptDuration(delivery), Timestamp: payloadTimestamp(&delivery.Spec),
+		Created: entryCreationTime(delivery), NextAttempt: delivery.Status.NextAttemptTime, Completed: delivery.Status.CompletionTime,
+		LastDuration: latestAttemptDuration(delivery), Timestamp: entryTimestamp(&delivery.Spec),
 		Bytes: int64(len(delivery.Spec.Payload)), Digest: sha256.Sum256([]byte(delivery.Spec.Payload)),
 	}
 	if owner := metav1.GetControllerOf(delivery); owner != nil {
@@ -107,8 +107,8 @@ func (r *DeliveryEntry) applyPendingOutcome(delivery *v1alpha1.WebhookDelivery, 
 	}
 }
 
-// payloadTimestamp reads the timestamp out of a payload, without parsing all of it.
-func payloadTimestamp(spec *v1alpha1.WebhookDeliverySpec) time.Time {
+// entryTimestamp reads the timestamp out of a payload, without parsing all of it.
+func entryTimestamp(spec *v1alpha1.WebhookDeliverySpec) time.Time {
 	rest, ok := strings.CutPrefix(spec.Payload, `{"event":"`+spec.EventType+`","timestamp":"`)
 	text, _, found := strings.Cut(rest[:min(len(rest), 32)], `"`)
 	if !ok || !found {
@@ -118,8 +118,8 @@ func payloadTimestamp(spec *v1alpha1.WebhookDeliverySpec) time.Time {
 	return stamp
 }
 
-// createdAt is when the event was accepted; when the object was created, if it does not say.
-func createdAt(delivery *v1alpha1.WebhookDelivery) time.Time {
+// entryCreationTime is when the event was accepted; when the object was created, if it does not say.
+func entryCreationTime(delivery *v1alpha1.WebhookDelivery) time.Time {
 	created := delivery.CreationTimestamp.UTC()
 	if accepted := delivery.Spec.AcceptedTime; accepted != nil && accepted.Time.Before(created.Add(time.Second)) {
 		return accepted.UTC()
