@@ -205,6 +205,10 @@ func TestRecentSuccessCountsMoreThanAStatus(t *testing.T) {
 			if got := first.canAttempt(failing); got != c.well {
 				t.Errorf("well: %v, want %v", got, c.well)
 			}
+			throttles := newStoreThrottles(f.limiter, first.now)
+			if throttled := throttles.find(failing) == throttles.failing; throttled == c.well {
+				t.Errorf("stored as deliveries to a failing endpoint are: %v, want %v", throttled, !c.well)
+			}
 		})
 	}
 }
