@@ -24,13 +24,13 @@ import (
 const (
 	retentionTick   = time.Second
 	retentionReseed = time.Hour
-	// The workers of a tick are to be done before the next one, whatever a delete takes
-	// on a busy API server: at first one for each retentionPerWorker deliveries. If they
-	// are not done in time, as many again join them; if they needed less than half a
-	// tick, half of them start at the next.
-	retentionWorkersMin = 4
+	// The deletes of a tick are spread over it: many at a time would delay what others
+	// write. One worker begins. Every retentionPace, if fewer were begun than the time
+	// that has passed asks for, a quarter as many join, or one: all are to be done before
+	// the next tick, whatever a delete takes on a busy API server. If they were done
+	// with a fifth of the tick to spare, a quarter fewer begin the next one.
+	retentionPace       = retentionTick / 10
 	retentionWorkersMax = 128
-	retentionPerWorker  = 10
 	// The size of a page of finished deliveries aims at retentionPageBytes, within
 	// bounds.
 	retentionPageMin, retentionPageMax = 20, 500
@@ -166,19 +166,22 @@ func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
 		started, running = started+n, running+n
 	}
 	began := time.Now()
-	tick := time.NewTicker(retentionTick)
-	defer tick.Stop()
-	start(min(len(entries), max(r.workers, retentionWorkersMin, len(entries)/retentionPerWorker), retentionWorkersMax))
+	pace := time.NewTicker(retentionPace)
+	defer pace.Stop()
+	start(min(len(entries), max(r.workers, 1)))
 	for running > 0 {
 		select {
 		case <-ended:
 			running--
-		case <-tick.C:
-			start(min(started, retentionWorkersMax-started, max(0, len(entries)-int(next.Load()))))
+		case <-pace.C:
+			begun := min(int(next.Load()), len(entries))
+			if due := time.Since(began).Seconds() / retentionTick.Seconds() * float64(len(entries)); float64(begun) < due {
+				start(min(started/4+1, retentionWorkersMax-started, len(entries)-begun))
+			}
 		}
 	}
-	if r.workers = max(r.workers, started); time.Since(began) < retentionTick/2 {
-		r.workers /= 2
+	if r.workers = max(r.workers, started); time.Since(began) < retentionTick*4/5 {
+		r.workers -= r.workers/4 + 1
 	}
 }
 

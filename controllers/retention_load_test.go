@@ -50,9 +50,9 @@ func TestRetentionKeepsPace(t *testing.T) {
 		within  time.Duration // takes a batch in the end
 		batches int
 	}{
-		{name: "few, quickly: few workers", overdue: 20, takes: 5 * time.Millisecond, most: 4, within: 50 * time.Millisecond, batches: 3},
-		{name: "many, quickly: as many as a tenth of them", overdue: 400, takes: 5 * time.Millisecond, most: 40, within: 100 * time.Millisecond, batches: 3},
-		{name: "an API server that is busy: as many as are done within a tick", overdue: 100, takes: 300 * time.Millisecond, most: 40, within: time.Second, batches: 8},
+		{name: "few, quickly: one worker", overdue: 20, takes: 5 * time.Millisecond, most: 1, within: 100 * time.Millisecond, batches: 3},
+		{name: "many, quickly: a few workers", overdue: 400, takes: 5 * time.Millisecond, most: 4, within: time.Second, batches: 3},
+		{name: "an API server that is busy: as many as are done within a tick", overdue: 100, takes: 300 * time.Millisecond, most: 50, within: time.Second, batches: 8},
 		{name: "one that hardly answers: no more than there may be", overdue: 1000, takes: 2 * time.Second, most: retentionWorkersMax, within: 30 * time.Second, batches: 4},
 	}
 	for _, tt := range tests {
