@@ -75,7 +75,7 @@ func runDispatcher(ctx context.Context, o *options, logger *slog.Logger) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	sender, err := dispatcher.NewSender(dispatcher.SenderOptions{
 		Policy: netguard.New(netguard.Options{
-			Allow: o.allow, Deny: o.deny, ControlPlane: controlPlanePrefixes(os.Getenv), AllowHTTP: o.allowHTTP, Domains: searchDomains(resolverFile),
+			Allow: o.allow, Deny: o.deny, ControlPlane: controlPlanePrefixes(os.Getenv), AllowHTTP: o.allowHTTP, Domains: resolverSearchDomains(resolverFile),
 		}),
 		RootCAs:        roots,
 		UserAgent:      "BBMCP-Webhooks/" + version.Version,

@@ -64,10 +64,10 @@ func TestSearchDomains(t *testing.T) {
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := searchDomains(file), []string{"shop.svc.cluster.local", "svc.cluster.local", "corp.example.net"}; !slices.Equal(got, want) {
+	if got, want := resolverSearchDomains(file), []string{"shop.svc.cluster.local", "svc.cluster.local", "corp.example.net"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := searchDomains(file + "x"); got != nil {
+	if got := resolverSearchDomains(file + "x"); got != nil {
 		t.Errorf("no file: %q", got)
 	}
 }

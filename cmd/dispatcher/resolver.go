@@ -11,9 +11,9 @@ import (
 // cluster, and those of the node.
 const resolverFile = "/etc/resolv.conf"
 
-// searchDomains are what the system's resolver completes names with; none where that
+// resolverSearchDomains are what the system's resolver completes names with; none where that
 // is not known.
-func searchDomains(file string) []string {
+func resolverSearchDomains(file string) []string {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil

@@ -116,8 +116,8 @@ func (a *app) newVersionCommand() *cobra.Command {
 	}
 }
 
-// newGroup makes a command that only holds others.
-func newGroup(use, short string, aliases []string, commands ...*cobra.Command) *cobra.Command {
+// newCommandGroup makes a command that only holds others.
+func newCommandGroup(use, short string, aliases []string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{Use: use, Short: short, Aliases: aliases, Args: cobra.NoArgs, RunE: showHelp}
 	g.AddCommand(commands...)
 	return g

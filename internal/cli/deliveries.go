@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) newDeliveriesCommand() *cobra.Command {
-	return newGroup("deliveries", "Look at deliveries and retry them", []string{"delivery"},
+	return newCommandGroup("deliveries", "Look at deliveries and retry them", []string{"delivery"},
 		a.newDeliveriesListCommand(), a.newDeliveriesGetCommand(), a.newDeliveriesRetryCommand())
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) newEventsCommand() *cobra.Command {
-	return newGroup("events", "Publish events", []string{"event"}, a.newEventsPublishCommand())
+	return newCommandGroup("events", "Publish events", []string{"event"}, a.newEventsPublishCommand())
 }
 
 const publishLong = `Publish one event, with its data as JSON, or many from a file with one JSON object

@@ -23,12 +23,12 @@ func (a *app) publishTarget(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return lineID(strings.TrimRight(url, "/"), tokenNamespace(token)), nil
+	return lineID(strings.TrimRight(url, "/"), targetNamespace(token)), nil
 }
 
-// tokenNamespace reads the namespace that a ServiceAccount token says it is of,
+// targetNamespace reads the namespace that a ServiceAccount token says it is of,
 // without checking it, or returns "" if it does not say.
-func tokenNamespace(token string) string {
+func targetNamespace(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return ""

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) newEventTypesCommand() *cobra.Command {
-	return newGroup("event-types", "The catalogue of event types", []string{"event-type", "types"}, a.newEventTypesListCommand())
+	return newCommandGroup("event-types", "The catalogue of event types", []string{"event-type", "types"}, a.newEventTypesListCommand())
 }
 
 func eventTypeView() view[rest.EventType] {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 const (
@@ -51,7 +52,7 @@ type keyAccess struct {
 
 func (a *app) newKeysCommand() *cobra.Command {
 	access := &keyAccess{}
-	command := newGroup("keys", "Make, renew, list and revoke API keys, with a kubeconfig", []string{"key"},
+	command := newCommandGroup("keys", "Make, renew, list and revoke API keys, with a kubeconfig", []string{"key"},
 		a.newKeysCreateCommand(access), a.newKeysTokenCommand(access), a.newKeysListCommand(access), a.newKeysRevokeCommand(access))
 	command.Long = keysLong
 	command.PersistentFlags().StringVar(&access.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: $KUBECONFIG, ~/.kube/config, or the Pod's ServiceAccount)")
@@ -236,4 +237,40 @@ knows, after 75 seconds at most.`,
 			})
 		}),
 	}
+}
+
+// key is an API key as it is listed, and with its token when it was just made.
+type key struct {
+	Name           string    `json:"name"`
+	Namespace      string    `json:"namespace"`
+	Roles          []string  `json:"roles"`
+	ServiceAccount string    `json:"service_account"`
+	CreatedAt      time.Time `json:"created_at"`
+	// ExpiresAt is when the token that was just made ends; absent if it does not.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// LastUsed is a day, null if the token was not used or nobody knows.
+	LastUsed *string `json:"last_used"`
+	Token    string  `json:"token,omitempty"`
+}
+
+func keyView() view[key] {
+	return view[key]{
+		kind: "keys",
+		id:   func(k key) string { return k.Name },
+		columns: []column[key]{
+			{"NAME", false, func(k key, _ time.Time) string { return k.Name }},
+			{"ROLES", false, func(k key, _ time.Time) string { return strings.Join(k.Roles, ",") }},
+			{"SERVICE ACCOUNT", false, func(k key, _ time.Time) string { return k.ServiceAccount }},
+			{"AGE", false, func(k key, now time.Time) string { return formatAge(k.CreatedAt, now) }},
+			{"LAST USED", false, func(k key, _ time.Time) string { return formatText(k.LastUsed) }},
+			{"NAMESPACE", true, func(k key, _ time.Time) string { return k.Namespace }},
+		},
+	}
+}
+
+func checkKeyName(name string) error {
+	if len(name) > 40 || len(validation.IsDNS1123Label(name)) > 0 {
+		return usageError{fmt.Sprintf("%q is no name for a key: use up to 40 lower-case letters, digits and -, with a letter or digit at both ends", name)}
+	}
+	return nil
 }

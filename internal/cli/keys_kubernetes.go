@@ -16,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/wait"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	rbacv1client "k8s.io/client-go/kubernetes/typed/rbac/v1"
@@ -40,42 +39,6 @@ type keyLifetime struct {
 	duration time.Duration
 	long     bool
 	audience string // "": the API server's own
-}
-
-// key is an API key as it is listed, and with its token when it was just made.
-type key struct {
-	Name           string    `json:"name"`
-	Namespace      string    `json:"namespace"`
-	Roles          []string  `json:"roles"`
-	ServiceAccount string    `json:"service_account"`
-	CreatedAt      time.Time `json:"created_at"`
-	// ExpiresAt is when the token that was just made ends; absent if it does not.
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	// LastUsed is a day, null if the token was not used or nobody knows.
-	LastUsed *string `json:"last_used"`
-	Token    string  `json:"token,omitempty"`
-}
-
-func keyView() view[key] {
-	return view[key]{
-		kind: "keys",
-		id:   func(k key) string { return k.Name },
-		columns: []column[key]{
-			{"NAME", false, func(k key, _ time.Time) string { return k.Name }},
-			{"ROLES", false, func(k key, _ time.Time) string { return strings.Join(k.Roles, ",") }},
-			{"SERVICE ACCOUNT", false, func(k key, _ time.Time) string { return k.ServiceAccount }},
-			{"AGE", false, func(k key, now time.Time) string { return formatAge(k.CreatedAt, now) }},
-			{"LAST USED", false, func(k key, _ time.Time) string { return formatText(k.LastUsed) }},
-			{"NAMESPACE", true, func(k key, _ time.Time) string { return k.Namespace }},
-		},
-	}
-}
-
-func checkKeyName(name string) error {
-	if len(name) > 40 || len(validation.IsDNS1123Label(name)) > 0 {
-		return usageError{fmt.Sprintf("%q is no name for a key: use up to 40 lower-case letters, digits and -, with a letter or digit at both ends", name)}
-	}
-	return nil
 }
 
 // createKey makes the objects of a key and its token. If one cannot be made, the

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) newWebhooksCommand() *cobra.Command {
-	return newGroup("webhooks", "Manage webhooks: endpoints and what they want to hear of", []string{"webhook", "wh"},
+	return newCommandGroup("webhooks", "Manage webhooks: endpoints and what they want to hear of", []string{"webhook", "wh"},
 		a.newWebhooksCreateCommand(), a.newWebhooksListCommand(), a.newWebhooksGetCommand(), a.newWebhooksUpdateCommand(), a.newWebhooksDeleteCommand(), a.newWebhooksTestCommand(),
 		a.newWebhookActionCommand("enable", "Make a webhook active again that was disabled",
 			`A webhook is disabled after its endpoint answered 410, or when its deliveries

@@ -102,15 +102,9 @@ func (o origins) fetch(ctx context.Context, dir string, spent *originEffort, pro
 // wantedReleases are the releases of this platform that have a digest and are of the minor versions that would be built.
 func (o origins) wantedReleases() []officialRelease {
 	return slices.DeleteFunc(slices.Clone(o.releases), func(r officialRelease) bool {
-		other := slices.ContainsFunc(r.Binaries, func(name string) bool { return minorVersion(o.builder.version(name)) != minorVersion(r.version) })
+		other := slices.ContainsFunc(r.Binaries, func(name string) bool { return releaseMinor(o.builder.version(name)) != releaseMinor(r.version) })
 		return r.platform != releasePlatform() || r.Digest == "" || other
 	})
-}
-
-// minorVersion is a version without its patch: "v1.37" of "v1.37.2".
-func minorVersion(version string) string {
-	parts := strings.SplitN(version, ".", 3)
-	return strings.Join(parts[:min(len(parts), 2)], ".")
 }
 
 // binariesWithVersions writes "etcd v3.7.1, kube-apiserver v1.37.1".

@@ -135,8 +135,8 @@ func (a *authority) issue(subject pkix.Name, names []string, addresses []net.IP,
 	return keyPair{cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key: keyPEM}, nil
 }
 
-// issueSigningKey reads the key that signs ServiceAccount tokens from path, or makes it there.
-func issueSigningKey(path string) error {
+// issueServiceAccountKey reads the key that signs ServiceAccount tokens from path, or makes it there.
+func issueServiceAccountKey(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

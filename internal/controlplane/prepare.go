@@ -94,7 +94,7 @@ func (c *ControlPlane) prepareClusterPKI(now time.Time) error {
 	}
 	c.ca, c.files.clusterCA = ca, filepath.Join(dir, "ca.crt")
 	c.files.tokenKey = filepath.Join(dir, "serviceaccount.key")
-	if err := issueSigningKey(c.files.tokenKey); err != nil {
+	if err := issueServiceAccountKey(c.files.tokenKey); err != nil {
 		return err
 	}
 	serving, err := ca.serverAt(c.options.Addresses, "kube-apiserver", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")

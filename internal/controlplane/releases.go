@@ -142,3 +142,9 @@ func describeReleases(releases []officialRelease) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// releaseMinor is a version without its patch: "v1.37" of "v1.37.2".
+func releaseMinor(version string) string {
+	parts := strings.SplitN(version, ".", 3)
+	return strings.Join(parts[:min(len(parts), 2)], ".")
+}

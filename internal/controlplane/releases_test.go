@@ -20,7 +20,7 @@ func TestOfficialReleases(t *testing.T) {
 	}
 
 	t.Run("the table is of the minor versions that are built", func(t *testing.T) {
-		if minorVersion(r.kubernetes) != minorVersion(kubernetesRelease) || minorVersion(r.etcd) != minorVersion(etcdRelease) {
+		if releaseMinor(r.kubernetes) != releaseMinor(kubernetesRelease) || releaseMinor(r.etcd) != releaseMinor(etcdRelease) {
 			t.Errorf("hack/controlplane/go.mod has Kubernetes %s and etcd %s, releases.go has %s and %s: change the versions there, and every digest",
 				r.kubernetes, r.etcd, kubernetesRelease, etcdRelease)
 		}
@@ -43,7 +43,7 @@ func TestOfficialReleases(t *testing.T) {
 
 	t.Run("a version's patch does not count", func(t *testing.T) {
 		for version, want := range map[string]string{"v1.37.2": "v1.37", "v1.37.0-rc.1": "v1.37", "v1.3.37": "v1.3", "v1": "v1", "": ""} {
-			if got := minorVersion(version); got != want {
+			if got := releaseMinor(version); got != want {
 				t.Errorf("%q: got %q, want %q", version, got, want)
 			}
 		}
@@ -63,7 +63,7 @@ func TestOfficialReleases(t *testing.T) {
 			if err := file.Validate(); err != nil {
 				t.Errorf("%s on %s: %v", p.binary, p.platform, err)
 			}
-			if minorVersion(file.version) != minorVersion(r.version(p.binary)) || !slices.Equal(file.Binaries, []string{p.binary}) {
+			if releaseMinor(file.version) != releaseMinor(r.version(p.binary)) || !slices.Equal(file.Binaries, []string{p.binary}) {
 				t.Errorf("%s on %s: got %q of version %s", p.binary, p.platform, file.Binaries, file.version)
 			}
 			if u, err := url.Parse(file.URL); err != nil || u.Scheme != "https" || !slices.Contains(officialHosts(), u.Host) {

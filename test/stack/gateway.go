@@ -36,7 +36,7 @@ type GatewayTLS struct {
 
 // Gateway is a gateway with its dispatcher, as in one Pod.
 type Gateway struct {
-	*process
+	*stackProcess
 
 	// URL is the base of the REST API, the same after a Restart.
 	URL string
@@ -49,7 +49,7 @@ func (s *Stack) StartGateway(ctx context.Context, options GatewayOptions) (*Gate
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{process: p, URL: "http://" + p.address}
+	g := &Gateway{stackProcess: p, URL: "http://" + p.address}
 	g.args = slices.Concat(g.args, []string{
 		"--address=" + g.address, "--drain-delay=0s", "--skipped-namespace=" + SystemNamespace,
 	}, options.Args)

@@ -26,7 +26,7 @@ type ManagerOptions struct {
 
 // Manager is a manager with its dispatcher, as in one Pod.
 type Manager struct {
-	*process
+	*stackProcess
 
 	// ProbeURL is the base of /healthz and /readyz.
 	ProbeURL string
@@ -40,7 +40,7 @@ func (s *Stack) StartManager(ctx context.Context, options ManagerOptions) (*Mana
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{process: p, ProbeURL: "http://" + p.address}
+	m := &Manager{stackProcess: p, ProbeURL: "http://" + p.address}
 	m.args = slices.Concat(m.args, []string{
 		"--probe-address=" + m.address,
 		"--leader-election-namespace=" + SystemNamespace, fmt.Sprintf("--leader-elect=%t", !options.Alone),

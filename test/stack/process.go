@@ -20,8 +20,8 @@ import (
 // the writing of its result.
 const stopGrace = 60 * time.Second
 
-// process is a manager or a gateway with its dispatcher, as in one Pod.
-type process struct {
+// stackProcess is a manager or a gateway with its dispatcher, as in one Pod.
+type stackProcess struct {
 	// Process is the manager or gateway.
 	Process *childprocess.Process
 	// MetricsURL serves its metrics without TLS.
@@ -40,7 +40,7 @@ type process struct {
 // startProcess starts the dispatcher of a role and prepares the role's own start,
 // with the rights of its ServiceAccount. The caller adds its args and what ready
 // means, and calls Launch or Restart.
-func (s *Stack) startProcess(ctx context.Context, role string, proxy *APIProxy, supervise bool, dispatcherArgs []string) (*process, error) {
+func (s *Stack) startProcess(ctx context.Context, role string, proxy *APIProxy, supervise bool, dispatcherArgs []string) (*stackProcess, error) {
 	name, pod := fmt.Sprintf("%s-%d", role, s.serial()), s.installed[role]
 	config, err := s.ControlPlane.ServiceAccountConfig(ctx, SystemNamespace, pod.account, tokenTTL)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Stack) startProcess(ctx context.Context, role string, proxy *APIProxy, 
 			return nil, err
 		}
 	}
-	p := &process{
+	p := &stackProcess{
 		sidecar: s.newSidecar(role, name, addresses[2], dispatcherArgs), address: addresses[0],
 		MetricsURL: "http://" + addresses[1] + "/metrics", DispatcherMetricsURL: "http://" + addresses[2] + "/metrics",
 		memory: pod.memory,
@@ -73,13 +73,13 @@ func (s *Stack) startProcess(ctx context.Context, role string, proxy *APIProxy, 
 
 // Launch starts the process, again if it had ended, as kubelet does with a
 // container.
-func (p *process) Launch() (err error) {
+func (p *stackProcess) Launch() (err error) {
 	p.Process, err = p.stack.launchConfined(p.env, p.memory, p.name, p.stack.Binaries.Operator, p.args...)
 	return err
 }
 
 // Restart is Launch that returns once the process is ready.
-func (p *process) Restart(ctx context.Context) error {
+func (p *stackProcess) Restart(ctx context.Context) error {
 	if err := p.Launch(); err != nil {
 		return err
 	}
@@ -90,22 +90,22 @@ func (p *process) Restart(ctx context.Context) error {
 
 // Stop asks the process to end as kubelet does: SIGTERM, a grace period, then its
 // sidecar.
-func (p *process) Stop() {
+func (p *stackProcess) Stop() {
 	p.Process.Stop(stopGrace)
 	p.endDispatcher()
 }
 
 // Kill ends process and sidecar at once, as when a node dies.
-func (p *process) Kill() {
+func (p *stackProcess) Kill() {
 	p.Process.Stop(0)
 	p.endDispatcher()
 }
 
 // Pause stops the process's clock (SIGSTOP); Resume continues it.
-func (p *process) Pause() error { return p.Process.Signal(syscall.SIGSTOP) }
+func (p *stackProcess) Pause() error { return p.Process.Signal(syscall.SIGSTOP) }
 
 // Resume continues a paused process.
-func (p *process) Resume() error { return p.Process.Signal(syscall.SIGCONT) }
+func (p *stackProcess) Resume() error { return p.Process.Signal(syscall.SIGCONT) }
 
 // processReady is nil once GET url answers 200.
 func processReady(url string) func(context.Context) error {

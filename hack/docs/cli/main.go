@@ -20,7 +20,7 @@ func main() {
 	root.InitDefaultCompletionCmd()
 	fmt.Print("<!-- Generated from internal/cli by make generate. Do not edit. -->\n\n# bbmcp\n")
 	writeCommandContents(os.Stdout, root)
-	describeCommand(os.Stdout, root)
+	documentCommand(os.Stdout, root)
 }
 
 // documentedCommands are the commands to describe: not help, and not what cobra adds to
@@ -58,7 +58,7 @@ func commandAnchor(command *cobra.Command) string {
 	return strings.ReplaceAll(command.CommandPath(), " ", "-")
 }
 
-func describeCommand(w io.Writer, command *cobra.Command) {
+func documentCommand(w io.Writer, command *cobra.Command) {
 	if command.HasParent() {
 		fmt.Fprintf(w, "\n## %s\n", command.CommandPath())
 	}
@@ -83,7 +83,7 @@ func describeCommand(w io.Writer, command *cobra.Command) {
 		return // one page is enough for four shells
 	}
 	for _, sub := range documentedCommands(command) {
-		describeCommand(w, sub)
+		documentCommand(w, sub)
 	}
 }
 
