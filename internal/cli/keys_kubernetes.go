@@ -33,6 +33,13 @@ const (
 	minLifetime     = 10 * time.Minute
 )
 
+// kubernetes is what these commands need of the Kubernetes API.
+type kubernetes struct {
+	namespace string
+	core      corev1client.CoreV1Interface
+	rbac      rbacv1client.RbacV1Interface
+}
+
 // keyLifetime is how long a token holds, for a while or until it is revoked, and for whom
 // it is.
 type keyLifetime struct {
@@ -267,13 +274,6 @@ func isOwnedBy(object metav1.Object, account *corev1.ServiceAccount) bool {
 // preconditionUID deletes the object that was read, and none that has its name by now.
 func preconditionUID(uid types.UID) metav1.DeleteOptions {
 	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
-}
-
-// kubernetes is what these commands need of the Kubernetes API.
-type kubernetes struct {
-	namespace string
-	core      corev1client.CoreV1Interface
-	rbac      rbacv1client.RbacV1Interface
 }
 
 func (a *app) connectToKubernetes(access *keyAccess) (*kubernetes, error) {
