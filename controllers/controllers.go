@@ -11,9 +11,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"bbmcp.quietstack.com/webhooks/internal/attempt"
 	"bbmcp.quietstack.com/webhooks/internal/panics"
@@ -160,4 +162,10 @@ func (c *Controllers) addTo(mgr manager.Manager, options Options, metrics *Metri
 // DeliveryReconciler.Drain.
 func (c *Controllers) Drain(ctx context.Context, grace time.Duration) error {
 	return c.deliveries.Drain(ctx, grace)
+}
+
+// newControllerRateLimiter waits ever longer after a failed pass, up to longest: no event says
+// that the cause of the failure is gone.
+func newControllerRateLimiter(longest time.Duration) workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](platformRetryMin, longest)
 }

@@ -90,7 +90,7 @@ func (r *DeliveryReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.outcomeAdmission, r.slowOutcomeAdmission, r.releasedAdmission = newFairAdmission(r.Workers/2), newFairAdmission(r.Workers/8), newFairAdmission(r.Workers/8)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("delivery").
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, RateLimiter: newFailureLimiter(platformRetryMax)}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, RateLimiter: newControllerRateLimiter(platformRetryMax)}).
 		WatchesRawSource(source.Kind(r.Deliveries, &v1alpha1.WebhookDelivery{}, r.watchDeliveries())).
 		WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.Webhook{}, r.watchWebhooks())).
 		WatchesRawSource(source.Func(r.storeQueue)).

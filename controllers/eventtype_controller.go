@@ -44,7 +44,7 @@ func (r *EventTypeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.EventType{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.EventType{}, handler.EnqueueRequestsFromMapFunc(r.duplicates),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{RateLimiter: newFailureLimiter(webhookRetryMax)}).
+		WithOptions(controller.Options{RateLimiter: newControllerRateLimiter(webhookRetryMax)}).
 		Complete(r)
 }
 

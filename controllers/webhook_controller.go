@@ -120,14 +120,8 @@ func (r *WebhookReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.EventType{}, handler.EnqueueRequestsFromMapFunc(r.subscribers)).
 		WatchesRawSource(source.Func(r.storeQueue)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: webhookWorkers, RateLimiter: newFailureLimiter(webhookRetryMax)}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: webhookWorkers, RateLimiter: newControllerRateLimiter(webhookRetryMax)}).
 		Complete(r)
-}
-
-// newFailureLimiter waits ever longer after a failed pass, up to longest: no event says
-// that the cause of the failure is gone.
-func newFailureLimiter(longest time.Duration) workqueue.TypedRateLimiter[reconcile.Request] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](platformRetryMin, longest)
 }
 
 // storeQueue lets observations of deliveries enqueue their webhook.

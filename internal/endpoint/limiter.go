@@ -256,3 +256,65 @@ func (l *Limiter) UnderWay() (all, uncertain int) { return l.slots.Taken(), l.sl
 func (l *Limiter) Size() (destinations, namespaces int) {
 	return len(l.destinations), len(l.namespaces)
 }
+
+// Enqueue adds a waiter for a slot of an endpoint that has none free. It returns nil where waiting is of no use: the
+// endpoint is slow or failing. Call MarkSlow before.
+func (l *Limiter) Enqueue(e *Endpoint, now time.Time) *Waiter {
+	if !e.mayWait(&l.rules, now) {
+		return nil
+	}
+	w := &Waiter{endpoint: e, Ready: make(chan struct{})}
+	switch {
+	case e.underWay >= e.MaxUnderWay(&l.rules, now):
+		w.queue, w.element = &e.queue, e.queue.PushBack(w)
+	case !l.hasRoom(e, l.share(e, now)):
+		l.queue.push(e.namespace.name, w)
+	default: // a slot has become free
+		close(w.Ready)
+	}
+	return w
+}
+
+// mayWait reports whether attempts to the endpoint are likely to end soon.
+func (e *Endpoint) mayWait(r *Rules, now time.Time) bool {
+	return e.CircuitState(now) == Closed && e.isPrompt(r)
+}
+
+// Dequeue removes a waiter that does not take a slot. If it was woken already, the next one is woken in its place.
+func (l *Limiter) Dequeue(w *Waiter, now time.Time) {
+	if w.element != nil {
+		w.queue.Remove(w.element) // no effect if the waiter was woken
+	}
+	select {
+	case <-w.Ready:
+		l.wakeNext(w.endpoint, now)
+	default:
+	}
+}
+
+// wakeNext wakes as many waiters as there are free slots, now that an attempt has ended: all of the endpoint's own queue
+// if waiting is of no use any more, and one of those that a shared bound held back.
+func (l *Limiter) wakeNext(e *Endpoint, now time.Time) {
+	if e.queue.Len() > 0 {
+		room := e.MaxUnderWay(&l.rules, now) - e.underWay
+		if !e.mayWait(&l.rules, now) || e.underWay == 0 {
+			room = e.queue.Len()
+		}
+		for ; room > 0 && e.queue.Len() > 0; room-- {
+			next, _ := e.queue.Remove(e.queue.Front()).(*Waiter)
+			close(next.Ready)
+		}
+	}
+	if len(l.queue.namespaces) == 0 {
+		return
+	}
+	may := func(e *Endpoint) bool {
+		return e.underWay >= e.MaxUnderWay(&l.rules, now) || l.hasRoom(e, l.share(e, now))
+	}
+	if next := l.queue.pop(may); next != nil {
+		close(next.Ready)
+	}
+}
+
+// Waiting is how many waiters an endpoint has of its own, and how many wait for a bound that webhooks share.
+func (l *Limiter) Waiting(e *Endpoint) (own, shared int) { return e.queue.Len(), l.queue.len() }

@@ -57,7 +57,7 @@ func (p collectionPolicy) apply() (stop func()) {
 			if stopped.Load() {
 				return false
 			}
-			debug.SetGCPercent(p.percentFor(heapInUse()))
+			debug.SetGCPercent(p.percentFor(bytesAfterCollection()))
 			return true
 		})
 	}
@@ -69,8 +69,8 @@ func (p collectionPolicy) percentFor(bytes uint64) int {
 	return min(max(int(p.headroom*100/max(bytes, 1)), minPercent), p.percent) //nolint:gosec // G115: at most 2e10
 }
 
-// heapInUse is how many bytes of the heap the last collection has left.
-func heapInUse() uint64 {
+// bytesAfterCollection is how many bytes of the heap the last collection has left.
+func bytesAfterCollection() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
