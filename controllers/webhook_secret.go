@@ -87,7 +87,7 @@ func isSecretAnnounced(webhook *v1alpha1.Webhook, now time.Time) bool {
 }
 
 func (r *WebhookReconciler) createSecret(ctx context.Context, webhook *v1alpha1.Webhook) error {
-	value, err := signature.Generate(r.Random)
+	value, err := signature.GenerateSecret(r.Random)
 	if err != nil {
 		return err
 	}

@@ -296,7 +296,7 @@ func TestReadSettings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			change, defaults, err := diffSettings(readSettings(form, tt.now), tt.now)
+			change, defaults, err := diffSettings(readSettingInputs(form, tt.now), tt.now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -306,7 +306,7 @@ func TestReadSettings(t *testing.T) {
 			}
 		})
 	}
-	_, _, err := diffSettings(readSettings(url.Values{"retry-jitter": {"much"}}, now), now)
+	_, _, err := diffSettings(readSettingInputs(url.Values{"retry-jitter": {"much"}}, now), now)
 	if wrong := newPageError(err); wrong.fieldDetail("retry_policy.jitter_percent") == "" || !wrong.isFormError() {
 		t.Errorf("got %+v", wrong)
 	}

@@ -18,7 +18,7 @@ func (v *visit) showNewWebhook() error {
 
 func (v *visit) createWebhook() error {
 	form := v.readWebhookForm()
-	form.Settings = readSettings(v.request.PostForm, nil)
+	form.Settings = readSettingInputs(v.request.PostForm, nil)
 	body := rest.WebhookCreate{
 		Name: form.Name, URL: form.URL, Events: parseWebhookFormEvents(form.Events), Description: form.Description,
 		Secret: v.request.PostFormValue("secret"),

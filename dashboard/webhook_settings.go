@@ -60,9 +60,9 @@ func newSettingInputs(webhook *rest.Webhook) []settingInput {
 	return inputs
 }
 
-// readSettings reads the posted inputs. A setting whose input the form lacks keeps its
+// readSettingInputs reads the posted inputs. A setting whose input the form lacks keeps its
 // value.
-func readSettings(form url.Values, webhook *rest.Webhook) []settingInput {
+func readSettingInputs(form url.Values, webhook *rest.Webhook) []settingInput {
 	inputs := newSettingInputs(webhook)
 	for i := range inputs {
 		if form.Has(inputs[i].Name) {

@@ -33,7 +33,7 @@ func (v *visit) updateWebhook() error {
 		return err
 	}
 	form.Was, form.Name = current.Webhook, current.Name
-	form.Settings = readSettings(v.request.PostForm, &current.Webhook)
+	form.Settings = readSettingInputs(v.request.PostForm, &current.Webhook)
 	change, err := v.diffWebhook(form)
 	if err == nil && change == nil {
 		return v.redirect("/webhooks/"+v.id(), "")

@@ -33,13 +33,13 @@ const (
 
 // Client hands attempts to the dispatcher behind one unix socket. It is safe
 // for concurrent use.
-type Client struct{ calls *multiplex.Client }
+type Client struct{ calls *multiplex.CallClient }
 
 // NewClient returns a client of the dispatcher that listens on the unix socket
 // at this path. It does not connect yet.
 func NewClient(socket string) *Client {
 	dial := func() (net.Conn, error) { return net.DialTimeout("unix", socket, callTimeout) }
-	return &Client{calls: multiplex.NewClient(dial, maxResultBytes)}
+	return &Client{calls: multiplex.NewCallClient(dial, maxResultBytes)}
 }
 
 // Close closes the connection; attempts in flight are lost. The client stays

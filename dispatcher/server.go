@@ -48,7 +48,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, grace time.Du
 	// see a whole request. They end with their timeout, or when the grace does.
 	attempts, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutOff()
-	calls := &multiplex.Server{
+	calls := &multiplex.CallServer{
 		Handler: func(method byte, body, answer []byte) ([]byte, error) {
 			answer, err := s.answerMethod(attempts, method, body, answer)
 			if err != nil {

@@ -24,7 +24,7 @@ import (
 // problemFromError turns every error of packages publish, store and auth into a problem; an unknown error is
 // a bug.
 func problemFromError(err error) *problem {
-	if e, ok := errors.AsType[*publish.Error](err); ok {
+	if e, ok := errors.AsType[*publish.IncompleteError](err); ok {
 		p := problemFromError(e.Cause)
 		p.EventID, p.Deliveries = e.EventID, presentPublishedDeliveries(e.Deliveries)
 		return p

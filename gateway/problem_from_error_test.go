@@ -86,7 +86,7 @@ func TestProblemFromError(t *testing.T) {
 			status: 503, reason: "Unavailable", detail: "storing the deliveries is not possible at the moment; try again", retryAfter: "1",
 		},
 		"an event that was published in part": {
-			err:   &publish.Error{Cause: &publish.CreateError{Cause: down}, EventID: "e1", Deliveries: []*store.DeliveryEntry{{ID: "d1"}}},
+			err:   &publish.IncompleteError{Cause: &publish.CreateError{Cause: down}, EventID: "e1", Deliveries: []*store.DeliveryEntry{{ID: "d1"}}},
 			class: publish.FailurePlatform, cause: down, eventID: "e1", deliveries: 1,
 			status: 503, reason: "Unavailable", detail: "storing the deliveries is not possible at the moment; try again", retryAfter: "1",
 		},

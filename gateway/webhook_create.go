@@ -146,9 +146,9 @@ func (h *webhookCreator) checkCreate(ctx context.Context, body *rest.WebhookCrea
 		return secret, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "name", violations[0])
 	}
 	if body.Secret == "" {
-		return signature.Generate(h.random)
+		return signature.GenerateSecret(h.random)
 	}
-	if err := signature.Validate(body.Secret); err != nil {
+	if err := signature.ValidateSecret(body.Secret); err != nil {
 		return secret, newFieldProblem(http.StatusUnprocessableEntity, reasonFieldInvalid, "secret", err.Error())
 	}
 	return signature.NewSecret(body.Secret), nil
@@ -244,7 +244,7 @@ func (h *webhookCreator) createSecret(ctx context.Context, webhook *v1alpha1.Web
 	err := h.callerClient.Create(ctx, object, client.FieldOwner(fieldManager))
 	if denial.IsAlreadyExists(err) { // by a controller with a wrong clock, which did not wait
 		var existing corev1.Secret
-		if h.readSecret(ctx, client.ObjectKeyFromObject(object), &existing) == nil && metav1.IsControlledBy(&existing, webhook) {
+		if h.readSecretToRotate(ctx, client.ObjectKeyFromObject(object), &existing) == nil && metav1.IsControlledBy(&existing, webhook) {
 			existing.Data = object.Data
 			err = h.callerClient.Update(ctx, &existing, client.FieldOwner(fieldManager))
 		}

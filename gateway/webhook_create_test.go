@@ -66,7 +66,7 @@ func readObject[T client.Object](ctx context.Context, object T) T {
 	return object
 }
 
-// readSecret is the signing Secret of a webhook.
+// readSecretToRotate is the signing Secret of a webhook.
 func readSecret(ctx context.Context, namespace, webhook string) *corev1.Secret {
 	GinkgoHelper()
 	return readObject(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: webhook + "-signing"}})

@@ -169,9 +169,9 @@ func (h *webhookRotator) readSigningSecret(ctx context.Context, webhook *v1alpha
 		return nil, err
 	}
 	var stored corev1.Secret
-	err := h.readSecret(ctx, key, &stored)
+	err := h.readSecretToRotate(ctx, key, &stored)
 	if apierrors.IsNotFound(err) {
-		value, err := signature.Generate(h.random)
+		value, err := signature.GenerateSecret(h.random)
 		if err != nil {
 			return nil, err
 		}
@@ -187,10 +187,10 @@ func (h *webhookRotator) readSigningSecret(ctx context.Context, webhook *v1alpha
 	return &stored, nil
 }
 
-// readSecret reads a Secret that is about to be replaced. It uses the gateway's right,
+// readSecretToRotate reads a Secret that is about to be replaced. It uses the gateway's right,
 // because roles let callers write Secrets but not read them; where the operator gives the
 // gateway no such right, it uses the caller's.
-func (h *webhookChanger) readSecret(ctx context.Context, key types.NamespacedName, into *corev1.Secret) error {
+func (h *webhookChanger) readSecretToRotate(ctx context.Context, key types.NamespacedName, into *corev1.Secret) error {
 	err := h.client.Get(ctx, key, into)
 	if apierrors.IsForbidden(err) {
 		return h.callerClient.Get(ctx, key, into)

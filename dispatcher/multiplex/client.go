@@ -24,9 +24,9 @@ var (
 	errBusy   = errors.New("the server takes no more calls now")
 )
 
-// Client makes calls over one connection, which it opens when it needs one. It
+// CallClient makes calls over one connection, which it opens when it needs one. It
 // is safe for concurrent use.
-type Client struct {
+type CallClient struct {
 	dial      func() (net.Conn, error)
 	maxAnswer int
 	frames    framePool
@@ -36,14 +36,14 @@ type Client struct {
 	conn *clientConn
 }
 
-// NewClient returns a Client that opens connections with dial, which must not
+// NewCallClient returns a Client that opens connections with dial, which must not
 // block, and takes answers of up to maxAnswer bytes.
-func NewClient(dial func() (net.Conn, error), maxAnswer int) *Client {
-	return &Client{dial: dial, maxAnswer: maxAnswer}
+func NewCallClient(dial func() (net.Conn, error), maxAnswer int) *CallClient {
+	return &CallClient{dial: dial, maxAnswer: maxAnswer}
 }
 
 // Close closes the connection. Calls under way are lost; the client stays usable.
-func (c *Client) Close() {
+func (c *CallClient) Close() {
 	c.mu.Lock()
 	conn := c.conn
 	c.conn = nil
@@ -58,7 +58,7 @@ func (c *Client) Close() {
 // no room for waits, at most 3 s beyond the timeout. Its errors wrap
 // ErrNotTaken, ErrLost or ErrMalformed; at the end of ctx or timeout also the
 // context's error. A timeout may be noticed expiryInterval later.
-func (c *Client) Call(ctx context.Context, timeout time.Duration, method byte, head, payload []byte) ([]byte, error) {
+func (c *CallClient) Call(ctx context.Context, timeout time.Duration, method byte, head, payload []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotTaken, err)
 	}
@@ -85,12 +85,12 @@ func (c *Client) Call(ctx context.Context, timeout time.Duration, method byte, h
 // return, once, mostly from a goroutine that all calls of the connection share,
 // and must not wait for anything. It may be called before Start returns. The payload
 // must not change until then.
-func (c *Client) Start(timeout time.Duration, method byte, head, payload []byte, done func(body []byte, err error)) {
+func (c *CallClient) Start(timeout time.Duration, method byte, head, payload []byte, done func(body []byte, err error)) {
 	c.startCall(timeout, method, head, payload, done)
 }
 
 // startCall returns a nil connection where it could not even open one.
-func (c *Client) startCall(timeout time.Duration, method byte, head, payload []byte, done func([]byte, error)) (*clientConn, uint32) {
+func (c *CallClient) startCall(timeout time.Duration, method byte, head, payload []byte, done func([]byte, error)) (*clientConn, uint32) {
 	made := call{timeout: timeout, done: done}
 	if len(head)+len(payload) > uncountedBytes {
 		made.request = &queuedRequest{method: method, head: slices.Clone(head), payload: payload}
@@ -132,7 +132,7 @@ type call struct {
 }
 
 // beginCall numbers a call on a connection that is not known to be broken.
-func (c *Client) beginCall(made call) (conn *clientConn, id uint32, queued bool, err error) {
+func (c *CallClient) beginCall(made call) (conn *clientConn, id uint32, queued bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn != nil {

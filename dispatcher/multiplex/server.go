@@ -27,8 +27,8 @@ const maxIdle = 64
 // not read the request and did nothing.
 type Handler func(method byte, body, answer []byte) ([]byte, error)
 
-// Server answers calls.
-type Server struct {
+// CallServer answers calls.
+type CallServer struct {
 	// Handler is called for each request, for many at once.
 	Handler Handler
 	// MaxRequest is how many bytes the body of a request may have. A connection
@@ -63,7 +63,7 @@ type Server struct {
 // answers to those it took. If that takes longer than grace it closes the
 // connections, so that those calls are lost, and returns ErrCutOff. It can be
 // called once.
-func (s *Server) ServeCalls(ctx context.Context, listener net.Listener, grace time.Duration) error {
+func (s *CallServer) ServeCalls(ctx context.Context, listener net.Listener, grace time.Duration) error {
 	s.conns, s.drained = map[*serverConn]struct{}{}, make(chan struct{})
 	s.calls, s.ended = make(chan serverCall), make(chan struct{})
 	s.budget = byteBudget{limit: s.MaxBytes}
@@ -90,7 +90,7 @@ func (s *Server) ServeCalls(ctx context.Context, listener net.Listener, grace ti
 	}
 }
 
-func (s *Server) acceptClients(listener net.Listener) error {
+func (s *CallServer) acceptClients(listener net.Listener) error {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -113,7 +113,7 @@ type serverConn struct {
 }
 
 // writeAnswers ends with the connection, or after the last frame of a drain.
-func (s *Server) writeAnswers(c *serverConn) {
+func (s *CallServer) writeAnswers(c *serverConn) {
 	defer close(c.written)
 	_ = c.out.run(c.net) // the client is gone, and with it those who wait
 	_ = c.net.Close()
@@ -121,7 +121,7 @@ func (s *Server) writeAnswers(c *serverConn) {
 
 // readCalls takes calls until the connection ends. Those under way go on: what they
 // began should end whole.
-func (s *Server) readCalls(c *serverConn) {
+func (s *CallServer) readCalls(c *serverConn) {
 	r := bufio.NewReaderSize(c.net, bufferBytes)
 	for {
 		call, taken, err := s.takeCall(c, r)
@@ -149,7 +149,7 @@ func (s *Server) readCalls(c *serverConn) {
 
 // takeCall reads the next request, if the server takes it: what it does not take it
 // reads past, and says so.
-func (s *Server) takeCall(c *serverConn, r *bufio.Reader) (call serverCall, ok bool, err error) {
+func (s *CallServer) takeCall(c *serverConn, r *bufio.Reader) (call serverCall, ok bool, err error) {
 	head, length, err := readFrameHeader(r, s.MaxRequest)
 	if err != nil {
 		return serverCall{}, false, err
@@ -177,7 +177,7 @@ type serverCall struct {
 }
 
 // workCall answers a call, and then others, until enough goroutines wait for them.
-func (s *Server) workCall(call serverCall) {
+func (s *CallServer) workCall(call serverCall) {
 	for {
 		s.answerCall(call)
 		if s.idle.Add(1) > maxIdle {
@@ -193,7 +193,7 @@ func (s *Server) workCall(call serverCall) {
 	}
 }
 
-func (s *Server) answerCall(call serverCall) {
+func (s *CallServer) answerCall(call serverCall) {
 	defer s.endCall(len(call.body))
 	made := s.frames.get(call.head.call, kindAnswer)
 	filled, err := s.Handler(call.head.kind, call.body, made.bytes)
@@ -207,7 +207,7 @@ func (s *Server) answerCall(call serverCall) {
 	call.conn.out.put(made)
 }
 
-func (s *Server) replyCall(c *serverConn, call uint32, kind byte) {
+func (s *CallServer) replyCall(c *serverConn, call uint32, kind byte) {
 	made := s.frames.get(call, kind)
 	if kind == kindFull {
 		made.bytes = appendByteBudget(made.bytes, s.MaxBytes)
@@ -218,7 +218,7 @@ func (s *Server) replyCall(c *serverConn, call uint32, kind byte) {
 
 // beginCall takes a call, unless there are too many, or they hold too much, or none is
 // taken any more: then it returns the kind of the reply.
-func (s *Server) beginCall(size int) (refused byte) {
+func (s *CallServer) beginCall(size int) (refused byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -235,7 +235,7 @@ func (s *Server) beginCall(size int) (refused byte) {
 }
 
 // endCall is called when the answer is in the outbox.
-func (s *Server) endCall(size int) {
+func (s *CallServer) endCall(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inFlight--
@@ -246,7 +246,7 @@ func (s *Server) endCall(size int) {
 }
 
 // drainCalls takes no more calls.
-func (s *Server) drainCalls() {
+func (s *CallServer) drainCalls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = true
@@ -256,7 +256,7 @@ func (s *Server) drainCalls() {
 }
 
 // sayBye ends each connection behind the last answer on it, within the time.
-func (s *Server) sayBye(timeout <-chan time.Time) {
+func (s *CallServer) sayBye(timeout <-chan time.Time) {
 	s.mu.Lock()
 	var open []*serverConn
 	for c := range s.conns {
@@ -277,7 +277,7 @@ func (s *Server) sayBye(timeout <-chan time.Time) {
 	}
 }
 
-func (s *Server) closeConnections() {
+func (s *CallServer) closeConnections() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {

@@ -46,7 +46,7 @@ var errFail = errors.New("no such thing")
 // fixture is a server on a socket, and a client of it.
 type fixture struct {
 	path    string
-	client  *multiplex.Client
+	client  *multiplex.CallClient
 	begun   chan struct{} // one for each call that blocks
 	release chan struct{}
 	cancel  context.CancelFunc
@@ -72,8 +72,8 @@ func listen(path string) net.Listener {
 	return listener
 }
 
-func clientOf(path string) *multiplex.Client {
-	client := multiplex.NewClient(func() (net.Conn, error) { return net.Dial("unix", path) }, maxBytes)
+func clientOf(path string) *multiplex.CallClient {
+	client := multiplex.NewCallClient(func() (net.Conn, error) { return net.Dial("unix", path) }, maxBytes)
 	DeferCleanup(client.Close)
 	return client
 }
@@ -88,7 +88,7 @@ func startWithBudget(path string, maxCalls int, room int64, grace time.Duration)
 	listener := listen(path)
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &fixture{path: path, client: clientOf(path), begun: make(chan struct{}, 1024), release: make(chan struct{}), cancel: cancel, served: make(chan error, 1)}
-	server := &multiplex.Server{Handler: w.handle, MaxRequest: maxBytes, MaxCalls: maxCalls, MaxBytes: room, OnFull: func() { w.refused.Add(1) }, Logger: slog.New(slog.DiscardHandler)}
+	server := &multiplex.CallServer{Handler: w.handle, MaxRequest: maxBytes, MaxCalls: maxCalls, MaxBytes: room, OnFull: func() { w.refused.Add(1) }, Logger: slog.New(slog.DiscardHandler)}
 	go func() { w.served <- server.ServeCalls(ctx, listener, grace) }()
 	DeferCleanup(cancel)
 	return w
@@ -119,7 +119,7 @@ type answer struct {
 }
 
 // call makes a call in a goroutine of its own.
-func call(ctx context.Context, client *multiplex.Client, within time.Duration, method byte, body string) <-chan answer {
+func call(ctx context.Context, client *multiplex.CallClient, within time.Duration, method byte, body string) <-chan answer {
 	came := make(chan answer, 1)
 	go func() {
 		got, err := client.Call(ctx, within, method, nil, []byte(body))

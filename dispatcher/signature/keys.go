@@ -46,7 +46,7 @@ var errNoPrimary = errors.New("no primary signing secret")
 
 // Sign signs one attempt at the event with this id: body is what is sent, byte
 // for byte, and at becomes webhook-timestamp. It fails, and nothing may then be
-// sent, if a secret breaks the grammar of [Validate].
+// sent, if a secret breaks the grammar of [ValidateSecret].
 func (k Keys) Sign(id string, at time.Time, body []byte) (Headers, error) {
 	if k.Primary.IsZero() {
 		return Headers{}, errNoPrimary

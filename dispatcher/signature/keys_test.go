@@ -70,7 +70,7 @@ func TestValidate(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			err := signature.Validate(test.secret)
+			err := signature.ValidateSecret(test.secret)
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got %v, want %q", err, test.want)
 			}
@@ -83,14 +83,14 @@ func TestValidate(t *testing.T) {
 
 func TestGenerate(t *testing.T) {
 	t.Parallel()
-	secret, err := signature.Generate(bytes.NewReader(bytes.Repeat([]byte{1}, 32)))
+	secret, err := signature.GenerateSecret(bytes.NewReader(bytes.Repeat([]byte{1}, 32)))
 	if err != nil || secret.Reveal() != "whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=" {
 		t.Errorf("got %q, %v", secret.Reveal(), err)
 	}
-	if err := signature.Validate(secret.Reveal()); err != nil {
+	if err := signature.ValidateSecret(secret.Reveal()); err != nil {
 		t.Errorf("generated secret: %v", err)
 	}
-	if secret, err := signature.Generate(bytes.NewReader(make([]byte, 31))); err == nil || !secret.IsZero() {
+	if secret, err := signature.GenerateSecret(bytes.NewReader(make([]byte, 31))); err == nil || !secret.IsZero() {
 		t.Errorf("a source that runs dry: got %v, %v", secret.IsZero(), err)
 	}
 }

@@ -46,7 +46,7 @@ type Secret struct {
 	handle unique.Handle[string]
 }
 
-// NewSecret wraps a secret without checking it; see [Validate]. The empty
+// NewSecret wraps a secret without checking it; see [ValidateSecret]. The empty
 // string gives the zero Secret.
 func NewSecret(secret string) Secret {
 	if secret == "" {
@@ -87,11 +87,11 @@ func (s Secret) MarshalBinary() ([]byte, error) { return []byte(Redacted), nil }
 // LogValue returns REDACTED.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(Redacted) }
 
-// Validate checks the grammar of a secret: 16 to 256 bytes, no white space at
+// ValidateSecret checks the grammar of a secret: 16 to 256 bytes, no white space at
 // either end, and after whsec_ base64 of 24 to 64 bytes; and that it is not by
 // mistake in quotes, encoded, or more than the secret. The error names the
 // problem and the way out, never the secret or a part of it.
-func Validate(secret string) error {
+func ValidateSecret(secret string) error {
 	_, err := parseSecret(secret)
 	return err
 }
@@ -113,8 +113,8 @@ func parseSecret(secret string) ([]byte, error) {
 	return standardSecretKey(secret)
 }
 
-// Generate makes a new secret: whsec_ and base64 of 32 bytes from random.
-func Generate(random io.Reader) (Secret, error) {
+// GenerateSecret makes a new secret: whsec_ and base64 of 32 bytes from random.
+func GenerateSecret(random io.Reader) (Secret, error) {
 	var key [generatedKeyBytes]byte
 	if _, err := io.ReadFull(random, key[:]); err != nil {
 		return Secret{}, fmt.Errorf("generate signing secret: %w", err)

@@ -82,7 +82,7 @@ func (s *deliveryStore) create(ctx context.Context, object *v1alpha1.WebhookDeli
 		if err == nil {
 			return stored, nil
 		}
-		if try == createTries || !isTransientStoreError(err) || !awaitNextTry(ctx, createPause<<(try-1)) {
+		if try == createTries || !isTransientStoreError(err) || !sleepContext(ctx, createPause<<(try-1)) {
 			err = &CreateError{err}
 			if isKnownUnstored(err) {
 				reserved.refund()
@@ -122,21 +122,6 @@ func isTransientStoreError(err error) bool {
 	}
 	code := status.Status().Code
 	return code >= codeServerError || code == codeTooManyRequests || code == codeConflict || code == codeNotFound
-}
-
-// awaitNextTry waits; false: ctx has ended.
-func awaitNextTry(ctx context.Context, wait time.Duration) bool {
-	if wait <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // updateStatus writes the status of a delivery.

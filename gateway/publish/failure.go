@@ -68,18 +68,18 @@ func ReasonOf(err error) string {
 	return ""
 }
 
-// Error is a failure of an event whose id, and whose deliveries so far, its publisher should know.
-type Error struct {
+// IncompleteError is a failure of an event whose id, and whose deliveries so far, its publisher should know.
+type IncompleteError struct {
 	Cause      error
 	EventID    string
 	Deliveries []*store.DeliveryEntry
 }
 
 // Error implements error.
-func (e *Error) Error() string { return e.Cause.Error() }
+func (e *IncompleteError) Error() string { return e.Cause.Error() }
 
 // Unwrap implements errors.Unwrap.
-func (e *Error) Unwrap() error { return e.Cause }
+func (e *IncompleteError) Unwrap() error { return e.Cause }
 
 // EventError refuses an event for what it says.
 type EventError struct {

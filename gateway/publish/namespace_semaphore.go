@@ -46,7 +46,7 @@ func (n *NamespaceSemaphore) Acquire(ctx context.Context, namespace string, byte
 		if weight > bytesPerWrite {
 			rest = min(n.now().Sub(began), maxThrottleWait)
 		}
-		callAfter(rest, func() {
+		callThrottleAfter(rest, func() {
 			own.bytes.Release(weight)
 			n.leave(namespace, own)
 		})

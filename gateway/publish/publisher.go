@@ -142,7 +142,7 @@ func (p *Publisher) Publish(ctx context.Context, request Request) (*Result, erro
 		p.metrics.Published(OutcomeRefused)
 	}
 	if s.eventID != "" && (s.admitted || class != FailurePermanent) {
-		err = &Error{Cause: err, EventID: s.eventID, Deliveries: s.deliveries()}
+		err = &IncompleteError{Cause: err, EventID: s.eventID, Deliveries: s.deliveries()}
 	}
 	return nil, err
 }

@@ -194,7 +194,7 @@ func (r *recorder) run(ctx context.Context) {
 		}
 	}
 	workers.Go(func() {
-		for awaitNextTry(ctx, recorderTick) {
+		for sleepContext(ctx, recorderTick) {
 			_ = r.panics.Do(panics.Background, r.confirmAll)
 		}
 	})
@@ -223,7 +223,7 @@ func (r *recorder) runWrite(ctx context.Context, write *recordWrite) {
 	rest := recordThrottleFactor * took
 	slow := took >= recordHangTime
 	if !slow {
-		_ = awaitNextTry(ctx, rest)
+		_ = sleepContext(ctx, rest)
 	}
 	r.queue.release(write, slow, r.now().Add(rest))
 }

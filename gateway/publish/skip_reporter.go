@@ -73,7 +73,7 @@ func (s *skipReporter) run(ctx context.Context) {
 	if s.object.Namespace == "" {
 		return
 	}
-	for wait := reportInterval; awaitNextTry(ctx, wait); {
+	for wait := reportInterval; sleepContext(ctx, wait); {
 		var err error
 		if panicked := s.panics.Do(panics.Background, func() { err = s.report(ctx) }); panicked != nil {
 			err = panicked

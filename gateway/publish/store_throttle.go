@@ -68,14 +68,14 @@ type storeThrottleLimits struct {
 	maxWait                     time.Duration // 0: unbounded
 }
 
-// failingLimits are for endpoints that fail or hang, slowLimits for slow ones.
-func failingLimits() storeThrottleLimits {
+// failingThrottleLimits are for endpoints that fail or hang, slowThrottleLimits for slow ones.
+func failingThrottleLimits() storeThrottleLimits {
 	return storeThrottleLimits{
 		all: failingStores, perWebhook: failingStoresPerWebhook, factorAll: failingFactorAll, factorPerWebhook: failingFactor, maxWait: maxFailingWait,
 	}
 }
 
-func slowLimits() storeThrottleLimits {
+func slowThrottleLimits() storeThrottleLimits {
 	return storeThrottleLimits{all: slowStores, perWebhook: slowStoresPerWebhook}
 }
 
@@ -120,16 +120,16 @@ func (s *storeThrottle) acquire(ctx context.Context, webhook webhookKey, must bo
 		if stored {
 			s.observeLatency(stores, took)
 		}
-		callAfter(min(time.Duration(s.factorAll)*took, maxThrottleWait), func() { s.releaseShared(stores) })
-		callAfter(min(time.Duration(s.factorPerWebhook)*took, maxThrottleWait), func() {
+		callThrottleAfter(min(time.Duration(s.factorAll)*took, maxThrottleWait), func() { s.releaseShared(stores) })
+		callThrottleAfter(min(time.Duration(s.factorPerWebhook)*took, maxThrottleWait), func() {
 			slots.slots.Release(1)
 			s.leave(webhook, stores, slots)
 		})
 	}, nil
 }
 
-// callAfter calls f after d, at once if d is 0.
-func callAfter(d time.Duration, f func()) {
+// callThrottleAfter calls f after d, at once if d is 0.
+func callThrottleAfter(d time.Duration, f func()) {
 	if d <= 0 {
 		f()
 		return
@@ -291,7 +291,7 @@ type storeThrottles struct {
 }
 
 func newStoreThrottles(limiter *limiter, now func() time.Time) *storeThrottles {
-	return &storeThrottles{limiter: limiter, failing: newStoreThrottle(failingLimits(), now), slow: newStoreThrottle(slowLimits(), now), now: now}
+	return &storeThrottles{limiter: limiter, failing: newStoreThrottle(failingThrottleLimits(), now), slow: newStoreThrottle(slowThrottleLimits(), now), now: now}
 }
 
 // find returns the throttle that a delivery must pass to be stored; nil: none, as its endpoint is not known to be slow

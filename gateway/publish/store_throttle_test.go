@@ -106,7 +106,7 @@ func TestSlotsOfFailingEndpointsStayEmptyForAWhile(t *testing.T) {
 
 func TestStoreQueueOfAFailingEndpointIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoreThrottle(failingLimits(), time.Now)
+		s := newStoreThrottle(failingThrottleLimits(), time.Now)
 		ctx, cancel := context.WithCancel(t.Context())
 		store := func(webhook types.UID, took time.Duration) {
 			release, err := s.acquire(ctx, teamWebhook(webhook), false)
@@ -150,7 +150,7 @@ func TestStoreQueueOfAFailingEndpointIsBounded(t *testing.T) {
 // While nothing can be stored, no webhook is skipped: the event can be published again.
 func TestStalledStoreQueueIsNotFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoreThrottle(failingLimits(), time.Now)
+		s := newStoreThrottle(failingThrottleLimits(), time.Now)
 		release, _ := acquireForever(t, s, "a")
 		time.Sleep(100 * time.Millisecond)
 		release(true)
@@ -182,7 +182,7 @@ func TestStalledStoreQueueIsNotFull(t *testing.T) {
 // published again.
 func TestWebhooksThatFailTogetherAreNotFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoreThrottle(failingLimits(), time.Now)
+		s := newStoreThrottle(failingThrottleLimits(), time.Now)
 		count := map[string]map[error]int{"crowd": {}, "other": {}}
 		longest := map[string]time.Duration{}
 		var mu sync.Mutex
@@ -230,7 +230,7 @@ func TestWebhooksThatFailTogetherAreNotFull(t *testing.T) {
 // An API server that was not asked for a while is not stalled.
 func TestBurstAfterAnIdleTimeIsNoStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStoreThrottle(failingLimits(), time.Now)
+		s := newStoreThrottle(failingThrottleLimits(), time.Now)
 		release, _ := acquireForever(t, s, "a")
 		time.Sleep(10 * time.Millisecond)
 		release(true)

@@ -134,7 +134,7 @@ func (a *app) readVerifySecret(flags *verifyFlags) (string, error) {
 	if secret == "" {
 		return "", usageError{"no signing secret: set --secret-file, --secret or " + envSecret}
 	}
-	if err := signature.Validate(secret); err != nil {
+	if err := signature.ValidateSecret(secret); err != nil {
 		return "", usageError{err.Error()}
 	}
 	return secret, nil

@@ -39,7 +39,7 @@ func PermittedSecrets(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference
 		}
 	}
 	secrets := Secrets{Current: signature.NewSecret(string(value))}
-	if err := signature.Validate(string(value)); err != nil {
+	if err := signature.ValidateSecret(string(value)); err != nil {
 		return Secrets{}, invalidSecretProblem(secret.Name, ref.Key, err)
 	}
 	previous, ok := secret.Data[v1alpha1.PreviousSecretKey]
@@ -57,7 +57,7 @@ func PermittedSecrets(webhook *v1alpha1.Webhook, ref v1alpha1.SecretKeyReference
 		secrets.OverlapEnd = end
 	}
 	secrets.Previous = signature.NewSecret(string(previous))
-	if err := signature.Validate(string(previous)); err != nil {
+	if err := signature.ValidateSecret(string(previous)); err != nil {
 		return Secrets{}, invalidSecretProblem(secret.Name, v1alpha1.PreviousSecretKey, err)
 	}
 	return secrets, nil

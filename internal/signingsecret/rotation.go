@@ -57,7 +57,7 @@ func Rotate(secret *corev1.Secret, webhook *v1alpha1.Webhook, request string, no
 	if answered, _ := RotationAnswered(secret, request); answered {
 		return false, nil
 	}
-	value, err := signature.Generate(random)
+	value, err := signature.GenerateSecret(random)
 	if err != nil {
 		return false, err
 	}
@@ -67,7 +67,7 @@ func Rotate(secret *corev1.Secret, webhook *v1alpha1.Webhook, request string, no
 	old := secret.Data[v1alpha1.SecretKey]
 	secret.Data = map[string][]byte{v1alpha1.SecretKey: []byte(value.Reveal())}
 	delete(secret.Annotations, v1alpha1.PreviousUntilAnnotation)
-	if overlap := settings.Overlap(webhook); overlap > 0 && signature.Validate(string(old)) == nil {
+	if overlap := settings.Overlap(webhook); overlap > 0 && signature.ValidateSecret(string(old)) == nil {
 		secret.Data[v1alpha1.PreviousSecretKey] = old
 		secret.Annotations[v1alpha1.PreviousUntilAnnotation] = now.Add(overlap).UTC().Format(time.RFC3339Nano)
 	}
