@@ -105,7 +105,7 @@ func TestNothingIsSyncedThatIsNotTold(t *testing.T) {
 	}
 }
 
-func TestAwaitTold(t *testing.T) {
+func TestAwaitSubscribers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture("")
 		subscriber := make(chan struct{})
