@@ -67,6 +67,8 @@ type cluster struct {
 	config *rest.Config
 	admin  client.Client // all rights, and trusted
 	scheme *runtime.Scheme
+	// said are the words that were expected in refusals and warnings, and came.
+	said map[string]bool
 }
 
 // newCluster starts one whose policies are in force.
@@ -84,7 +86,7 @@ func newCluster(t testing.TB, values string) *cluster {
 		}
 	})
 	ctrl.SetLogger(logr.Discard()) // the client library complains unless somebody decides
-	c := &cluster{plane: plane, config: plane.AdminConfig(), scheme: runtime.NewScheme()}
+	c := &cluster{plane: plane, config: plane.AdminConfig(), scheme: runtime.NewScheme(), said: map[string]bool{}}
 	if err := errors.Join(clientgoscheme.AddToScheme(c.scheme), v1alpha1.AddToScheme(c.scheme)); err != nil {
 		t.Fatal(err)
 	}
@@ -180,19 +182,20 @@ func (c *cluster) inForce(t testing.TB) {
 	existing := newDelivery("first")
 	c.create(t, existing)
 	someone := c.as(t, operator)
-	for _, refused := range []func() error{
-		func() error {
+	for policy, refused := range map[string]func() error{
+		"deliveries": func() error {
 			return someone.Create(t.Context(), newDelivery("early", withFirstAttempt), client.DryRunAll)
 		},
-		func() error { return someone.Status().Update(t.Context(), existing.DeepCopy(), client.DryRunAll) },
-		func() error {
+		"status": func() error { return someone.Status().Update(t.Context(), existing.DeepCopy(), client.DryRunAll) },
+		"secrets": func() error {
 			return someone.Create(t.Context(), newSecret("early", corev1.SecretTypeTLS, signing), client.DryRunAll)
 		},
-		func() error {
+		"service-accounts": func() error {
 			return c.as(t, manager).Create(t.Context(), newSecret("early", corev1.SecretTypeOpaque), client.DryRunAll)
 		},
 	} {
-		c.eventually(t, func() bool { return isRefusal(refused()) })
+		gomega.NewWithT(t).Eventually(refused).WithTimeout(soon).WithPolling(20*time.Millisecond).
+			Should(gomega.Satisfy(isRefusal), "the policy for %s is not in force", policy)
 	}
 	c.eventually(t, func() bool {
 		return c.as(t, owner).Delete(t.Context(), existing.DeepCopy(), client.DryRunAll) == nil
@@ -257,6 +260,8 @@ func (c *cluster) try(t *testing.T, attempts []attempt) {
 				t.Errorf("refused, but not for %q: %v", a.says, err)
 			case a.says != "" && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err):
 				t.Errorf("refused with another status: %v", err)
+			case a.says != "":
+				c.said[a.says] = true
 			}
 		})
 	}

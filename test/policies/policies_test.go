@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -27,6 +28,7 @@ func TestPolicies(t *testing.T) {
 	t.Run("secrets of the product", c.ownSecrets)
 	t.Run("urls", c.urls)
 	t.Run("controllers of Kubernetes", c.controllers)
+	t.Run("each rule is tested", c.rules)
 }
 
 func (c *cluster) createdDeliveries(t *testing.T) {
@@ -245,6 +247,7 @@ func (c *cluster) ownSecrets(t *testing.T) {
 
 // urls that seem to hold a secret are warned of, and stored.
 func (c *cluster) urls(t *testing.T) {
+	const holdsSecret = "seems to hold a secret"
 	for url, warned := range map[string]bool{
 		"https://example.com/hook": false, "https://example.com/hook?keyboard=a": false,
 		"https://example.com/hook?token=a": true, "https://example.com/hook?a=b&X-API-Key=c": true,
@@ -262,9 +265,10 @@ func (c *cluster) urls(t *testing.T) {
 		if err := as.Create(t.Context(), webhook, client.DryRunAll); err != nil {
 			t.Errorf("%s: %v", url, err)
 		}
-		if got := strings.Contains(strings.Join(*told, " "), "seems to hold a secret"); got != warned {
+		if got := strings.Contains(strings.Join(*told, " "), holdsSecret); got != warned {
 			t.Errorf("%s: %q", url, *told)
 		}
+		c.said[holdsSecret] = c.said[holdsSecret] || warned
 	}
 }
 
@@ -304,4 +308,37 @@ func (c *cluster) controllers(t *testing.T) {
 		return client.IgnoreNotFound(c.admin.Get(t.Context(), client.ObjectKey{Name: team}, &corev1.Namespace{})) == nil &&
 			c.admin.Get(t.Context(), client.ObjectKeyFromObject(delivery), delivery) != nil
 	})
+}
+
+// rules looks for a refusal with words of each validation that no other validation has: without the validation, or
+// without the binding of its policy, nobody would say them, and the attempt would fail its test.
+func (c *cluster) rules(t *testing.T) {
+	var policies admissionv1.ValidatingAdmissionPolicyList
+	if err := c.admin.List(t.Context(), &policies); err != nil {
+		t.Fatal(err)
+	}
+	tested, says := map[string]bool{}, map[string][]string{} // by message; by words
+	for _, policy := range policies.Items {
+		for _, rule := range policy.Spec.Validations {
+			tested[rule.Message] = false
+			for words := range c.said {
+				if strings.Contains(rule.Message, words) {
+					says[words] = append(says[words], rule.Message)
+				}
+			}
+		}
+	}
+	for _, messages := range says {
+		if len(messages) == 1 {
+			tested[messages[0]] = true
+		}
+	}
+	if len(tested) < 12 {
+		t.Errorf("only %d rules are installed", len(tested))
+	}
+	for message, ok := range tested {
+		if !ok {
+			t.Errorf("no attempt is refused only because %s", message)
+		}
+	}
 }
