@@ -221,6 +221,7 @@ func (c *cluster) ownSecrets(t *testing.T) {
 		{"changes those of the log", manager, updates(node, rotate), ""},
 
 		{"mints a token", manager, creates(newSecret("new-signing", corev1.SecretTypeServiceAccountToken, signing, forAccount, ofWebhook("new"))), "of type Opaque"},
+		{"mints a token without the label", manager, creates(newSecret("new-signing", corev1.SecretTypeServiceAccountToken, forAccount)), refused},
 		{"makes one of another name", manager, creates(newSecret("other", corev1.SecretTypeOpaque, signing, ofWebhook("new"))), refused},
 		{"makes one named after another webhook", manager, creates(newSecret("old-signing", corev1.SecretTypeOpaque, signing, ofWebhook("new"))), refused},
 		{"makes one without an owner", manager, creates(newSecret("new-signing", corev1.SecretTypeOpaque, signing)), refused},
