@@ -154,13 +154,23 @@ func (w *installation) secret(ts *testscript.TestScript, _ bool, args []string) 
 	}
 }
 
-// bind gives a group a ClusterRole in the script's namespace: bind team edit.
+// bind gives a group a ClusterRole in the script's namespace, by an object that may
+// have the label of a key, or checks that it is there: bind team edit, bind team edit
+// KEY, bind team there.
 func (w *installation) bind(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(w.cluster.Client.Create(context.Background(), &rbacv1.RoleBinding{
+	binding := &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ts.Getenv("NAMESPACE"), Name: args[0]},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: args[1]},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: args[0]}},
-	}))
+	}
+	if args[1] == "there" {
+		ts.Check(w.cluster.Client.Get(context.Background(), client.ObjectKeyFromObject(binding), binding))
+		return
+	}
+	if len(args) > 2 {
+		binding.Labels = map[string]string{"bbmcp.quietstack.com/key": args[2]}
+	}
+	ts.Check(w.cluster.Client.Create(context.Background(), binding))
 }
 
 // script sets how posts to the script's namespace are answered, as package
