@@ -14,7 +14,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -25,36 +24,37 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/stack"
 )
 
-// options are the flags.
-type options struct {
+// demoFlags are the flags.
+type demoFlags struct {
 	once, archive           bool
 	cluster, context, image string
 }
 
 func main() {
-	var o options
-	flag.BoolVar(&o.once, "once", false, "stop when the example deliveries have arrived")
-	flag.StringVar(&o.cluster, "cluster", "", "`current`: the cluster of the kubeconfig instead of a control plane on this machine")
-	flag.StringVar(&o.context, "context", "", "with --cluster: the `name` of the current context, for a cluster that no known tool made on this machine")
-	flag.StringVar(&o.image, "image", "", "with --cluster: the `name` of an image that its nodes have or pull; empty: build one and bring it to them")
-	flag.BoolVar(&o.archive, "archive", false, "build the archive of that image for this machine's architecture, print its name, and end")
+	var f demoFlags
+	flag.BoolVar(&f.once, "once", false, "stop when the example deliveries have arrived")
+	flag.StringVar(&f.cluster, "cluster", "", "`current`: the cluster of the kubeconfig instead of a control plane on this machine")
+	flag.StringVar(&f.context, "context", "", "with --cluster: the `name` of the current context, for a cluster that no known tool made on this machine")
+	flag.StringVar(&f.image, "image", "", "with --cluster: the `name` of an image that its nodes have or pull; empty: build one and bring it to them")
+	flag.BoolVar(&f.archive, "archive", false, "build the archive of that image for this machine's architecture, print its name, and end")
 	flag.Parse()
-	ctx, stop := notifyStop(context.Background())
+	ctx, stop := stopOnSignals(context.Background())
 	defer stop()
-	if err := o.run(ctx); err != nil {
+	if err := f.runDemo(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do
 	}
 }
 
-func (o options) run(ctx context.Context) error {
+// runDemo runs the demo that the flags choose.
+func (f demoFlags) runDemo(ctx context.Context) error {
 	started := time.Now()
 	say := func(text string) { fmt.Printf("%6.1fs  %s\n", time.Since(started).Seconds(), text) }
 	root, err := stack.Root(ctx)
 	if err != nil {
 		return err
 	}
-	if o.archive {
+	if f.archive {
 		image, err := current.BuildImage(ctx, root, runtime.GOARCH)
 		if err == nil {
 			fmt.Println(image.Name, image.Archive)
@@ -62,50 +62,18 @@ func (o options) run(ctx context.Context) error {
 		return err
 	}
 	d := newDemo(root, say)
-	switch o.cluster {
+	switch f.cluster {
 	case "":
-		d.place = &onThisMachine{say: say}
+		d.place = &localPlace{say: say}
 	case "current":
-		target, err := current.FindTarget(o.context)
+		target, err := current.FindTarget(f.context)
 		if err != nil {
 			return err
 		}
 		say(fmt.Sprintf("using the context %q of the kubeconfig: Kubernetes %s at %s", target.Context, target.Version, target.Server))
-		d.place = &inCluster{options: current.Options{Target: target, Root: root, Image: o.image, Roles: demoRoles, Progress: say}}
+		d.place = &clusterPlace{options: current.Options{Target: target, Root: root, Image: f.image, Roles: demoRoles, Progress: say}}
 	default:
-		return fmt.Errorf("CLUSTER=%s: it is current, for the cluster of the kubeconfig, or nothing, for one on this machine", o.cluster)
+		return fmt.Errorf("CLUSTER=%s: it is current, for the cluster of the kubeconfig, or nothing, for one on this machine", f.cluster)
 	}
-	return d.run(ctx, o.once)
-}
-
-// run brings everything up, shows it, and takes it away again.
-func (d *demo) run(ctx context.Context, once bool) (err error) {
-	var summary string
-	defer func() {
-		d.say("stopping everything")
-		err = errors.Join(err, d.place.stop(), d.forget())
-		if err == nil && summary != "" {
-			fmt.Println(summary)
-		}
-	}()
-	if summary, err = d.deliver(ctx); err != nil || once {
-		err = interrupted(ctx, err)
-		if err != nil {
-			d.place.explain(ctx)
-		}
-		return err
-	}
-	fmt.Println(summary)
-	summary = ""
-	d.invite()
-	<-ctx.Done()
-	return nil
-}
-
-// interrupted makes Ctrl-C no failure.
-func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // that is what was asked for
-	}
-	return err
+	return d.run(ctx, f.once)
 }

@@ -41,18 +41,18 @@ type installation struct {
 	logs string
 }
 
-// onThisMachine is a control plane of our own, and the product in processes.
-type onThisMachine struct {
+// localPlace is a control plane of our own, and the product in processes.
+type localPlace struct {
 	say   func(string)
 	stack *stack.Stack
 }
 
-func (m *onThisMachine) start(ctx context.Context) (installation, error) {
-	s, err := stack.Start(ctx, stack.Options{Progress: m.say, ControlPlane: controlplane.Options{UnsafeNoFsync: true}})
+func (p *localPlace) start(ctx context.Context) (installation, error) {
+	s, err := stack.Start(ctx, stack.Options{Progress: p.say, ControlPlane: controlplane.Options{UnsafeNoFsync: true}})
 	if err != nil {
 		return installation{}, err
 	}
-	m.stack = s
+	p.stack = s
 	if _, err := s.StartManager(ctx, stack.ManagerOptions{Supervise: true}); err != nil {
 		return installation{}, err
 	}
@@ -60,7 +60,7 @@ func (m *onThisMachine) start(ctx context.Context) (installation, error) {
 	if err != nil {
 		return installation{}, err
 	}
-	m.say("manager and gateway are ready, each with its dispatcher, each a process of its own")
+	p.say("manager and gateway are ready, each with its dispatcher, each a process of its own")
 	const namespace = "default"
 	token, err := s.Token(ctx, namespace, "demo", demoRoles)
 	if err != nil {
@@ -74,11 +74,11 @@ func (m *onThisMachine) start(ctx context.Context) (installation, error) {
 }
 
 // explain prints the end of every log.
-func (m *onThisMachine) explain(context.Context) {
-	if m.stack == nil {
+func (p *localPlace) explain(context.Context) {
+	if p.stack == nil {
 		return
 	}
-	logs, err := m.stack.Logs()
+	logs, err := p.stack.Logs()
 	if err != nil {
 		return
 	}
@@ -92,42 +92,42 @@ func (m *onThisMachine) explain(context.Context) {
 	}
 }
 
-func (m *onThisMachine) stop() error {
-	if m.stack == nil {
+func (p *localPlace) stop() error {
+	if p.stack == nil {
 		return nil
 	}
-	return m.stack.Stop()
+	return p.stack.Stop()
 }
 
-// inCluster is the cluster of the kubeconfig.
-type inCluster struct {
+// clusterPlace is the cluster of the kubeconfig.
+type clusterPlace struct {
 	options current.Options
 	cluster *current.Cluster
 }
 
-func (i *inCluster) start(ctx context.Context) (installation, error) {
+func (p *clusterPlace) start(ctx context.Context) (installation, error) {
 	var err error
-	if i.cluster, err = current.Start(ctx, i.options); err != nil {
+	if p.cluster, err = current.Start(ctx, p.options); err != nil {
 		return installation{}, err
 	}
-	c := i.cluster
+	c := p.cluster
 	return installation{
-		client: c.Client, config: c.Config, kubeconfig: i.options.Target.Kubeconfig, namespace: current.Namespace,
+		client: c.Client, config: c.Config, kubeconfig: p.options.Target.Kubeconfig, namespace: current.Namespace,
 		gateway: c.Gateway, token: c.Token, receiver: c.Receiver, endpoint: c.Endpoint,
 		logs: "Logs: kubectl -n " + current.Namespace + " logs --all-containers deployment/" + current.Namespace + "-manager",
 	}, nil
 }
 
 // explain prints how the Pods are.
-func (i *inCluster) explain(ctx context.Context) {
-	if i.cluster != nil {
-		i.cluster.Explain(ctx, os.Stdout)
+func (p *clusterPlace) explain(ctx context.Context) {
+	if p.cluster != nil {
+		p.cluster.Explain(ctx, os.Stdout)
 	}
 }
 
-func (i *inCluster) stop() error {
-	if i.cluster == nil {
+func (p *clusterPlace) stop() error {
+	if p.cluster == nil {
 		return nil
 	}
-	return i.cluster.Stop()
+	return p.cluster.Stop()
 }

@@ -21,8 +21,8 @@ import (
 // asTable asks the API server for the columns that kubectl shows.
 const asTable = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
-// print shows the objects as kubectl get does.
-func (d *demo) print(ctx context.Context) error {
+// printObjects prints webhooks and deliveries as kubectl get does.
+func (d *demo) printObjects(ctx context.Context) error {
 	config := rest.CopyConfig(d.config)
 	config.GroupVersion = &v1alpha1.GroupVersion
 	config.APIPath = "/apis"
@@ -35,13 +35,13 @@ func (d *demo) print(ctx context.Context) error {
 		return fmt.Errorf("print objects: %w", err)
 	}
 	for _, resource := range []string{"webhooks", "webhookdeliveries"} {
-		fmt.Printf("\n$ kubectl get %s%s\n", resource, d.inNamespace())
+		fmt.Printf("\n$ kubectl get %s%s\n", resource, d.printedNamespace())
 		raw, err := rester.Get().Namespace(d.namespace).Resource(resource).SetHeader("Accept", asTable).DoRaw(ctx)
 		if err != nil {
 			return fmt.Errorf("get %s: %w", resource, err)
 		}
 		table := &metav1.Table{}
-		if err := runtime.DecodeInto(jsonDecoder(), raw, table); err != nil {
+		if err := runtime.DecodeInto(tableDecoder(), raw, table); err != nil {
 			return fmt.Errorf("read the table of %s: %w", resource, err)
 		}
 		if err := printers.NewTablePrinter(printers.PrintOptions{}).PrintObj(table, os.Stdout); err != nil {
@@ -52,23 +52,30 @@ func (d *demo) print(ctx context.Context) error {
 	return nil
 }
 
-func jsonDecoder() runtime.Decoder {
+func tableDecoder() runtime.Decoder {
 	scheme := runtime.NewScheme()
 	metav1.AddMetaToScheme(scheme) //nolint:errcheck // cannot fail: the types are known at compile time
 	return serializer.NewCodecFactory(scheme).UniversalDeserializer()
 }
 
-// inNamespace is what kubectl is told beside, where the namespace is not its own.
-func (d *demo) inNamespace() string {
+// printedNamespace is the argument that kubectl needs where the namespace is not its default.
+func (d *demo) printedNamespace() string {
 	if d.namespace == metav1.NamespaceDefault {
 		return ""
 	}
 	return " -n " + d.namespace
 }
 
-// invite prints what a person can try next. It is the only place where the token
-// is printed.
-func (d *demo) invite() {
+// printInvitation prints what a person can try next. It is the only place where the token is printed.
+func (d *demo) printInvitation() {
+	apply, reservation := "", ""
+	if d.namespace == metav1.NamespaceDefault { // the files name it
+		apply = "  kubectl apply -f examples/deliveries     # four more, by hand\n"
+	}
+	if d.endpoint != d.receiver {
+		reservation = "; urls of webhooks name the receiver as $ENDPOINT_OF_WEBHOOKS, which is " + d.endpoint + " in this cluster"
+	}
+	namespace := d.printedNamespace()
 	fmt.Printf(`
 Everything stays up until Ctrl-C. In a browser, sign in with this link (whoever has it has the token; it is made for this demo):
 
@@ -86,21 +93,5 @@ The dashboard is at %[2]s/dashboard; another token for it: kubectl create token 
   curl -H "Authorization: Bearer $BBMCP_API_KEY" $BBMCP_API_URL/v1/webhooks/%[4]s/deliveries
 
 docs/getting-started.md goes on from here%[7]s. %[5]s
-`, environmentFile, d.gateway, d.token, identity.WebhookID(d.namespace, "demo"), d.logs, d.inNamespace(), d.reservation(), d.byHand())
-}
-
-// byHand is a command whose files name the namespace default.
-func (d *demo) byHand() string {
-	if d.namespace != metav1.NamespaceDefault {
-		return ""
-	}
-	return "  kubectl apply -f examples/deliveries     # four more, by hand\n"
-}
-
-// reservation is what differs from the pages.
-func (d *demo) reservation() string {
-	if d.endpoint == d.receiver {
-		return ""
-	}
-	return "; urls of webhooks name the receiver as $ENDPOINT_OF_WEBHOOKS, which is " + d.endpoint + " in this cluster"
+`, environmentFile, d.gateway, d.token, identity.WebhookID(d.namespace, "demo"), d.logs, namespace, reservation, apply)
 }

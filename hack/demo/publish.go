@@ -20,9 +20,9 @@ import (
 // demoRoles let the demo's ServiceAccount manage webhooks, publish and look.
 var demoRoles = []string{"bbmcp-viewer", "bbmcp-delivery-viewer", "bbmcp-editor", "bbmcp-publisher"} //nolint:gochecknoglobals // never changed
 
-// publish sends every example event to the gateway, as the curl commands that
+// publishExamples sends every example event to the gateway, as the curl commands that
 // it prints do, and returns how many deliveries they became.
-func (d *demo) publish(ctx context.Context) (int, error) {
+func (d *demo) publishExamples(ctx context.Context) (int, error) {
 	files, err := filepath.Glob(filepath.Join(d.root, "examples/events/*.json"))
 	if err != nil || len(files) == 0 {
 		return 0, fmt.Errorf("no events in examples/events: %w", err)
@@ -31,7 +31,7 @@ func (d *demo) publish(ctx context.Context) (int, error) {
 	fmt.Printf("\n$ . %s\n", environmentFile)
 	deliveries := 0
 	for _, file := range files {
-		some, err := d.publishFile(ctx, file)
+		some, err := d.publishExample(ctx, file)
 		if err != nil {
 			return 0, err
 		}
@@ -40,15 +40,15 @@ func (d *demo) publish(ctx context.Context) (int, error) {
 	return deliveries, nil
 }
 
-// publishFile publishes one event.
-func (d *demo) publishFile(ctx context.Context, file string) (deliveries int, err error) {
+// publishExample publishes the event of one file.
+func (d *demo) publishExample(ctx context.Context, file string) (deliveries int, err error) {
 	event, err := os.ReadFile(file)
 	if err != nil {
 		return 0, err
 	}
 	fmt.Printf("$ curl -X POST $BBMCP_API_URL/v1/events -H \"Authorization: Bearer $BBMCP_API_KEY\" \\\n"+
 		"       -H 'Content-Type: application/json' -d @examples/events/%s\n", filepath.Base(file))
-	said, err := d.call(ctx, http.MethodPost, "/v1/events", event)
+	said, err := d.postEvent(ctx, event)
 	if err != nil {
 		return 0, err
 	}
@@ -60,10 +60,22 @@ func (d *demo) publishFile(ctx context.Context, file string) (deliveries int, er
 	return len(published.Deliveries), nil
 }
 
-// call sends a request to the gateway with the demo's token and returns the
-// answer, which must be a success.
-func (d *demo) call(ctx context.Context, method, path string, body []byte) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, method, d.gateway+path, bytes.NewReader(body))
+// publishRefused publishes an event that the receiver refuses once: its delivery
+// waits and is retried. It returns how many deliveries that became.
+func (d *demo) publishRefused(ctx context.Context) (int, error) {
+	fmt.Printf("$ curl -X PUT \"$ENDPOINT/_script?path=%s\" -d '500, 200'\n", hookPath)
+	if err := d.tellReceiver(ctx, "_script", "500, 200"); err != nil {
+		return 0, fmt.Errorf("make the receiver fail: %w", err)
+	}
+	deliveries, err := d.publishExample(ctx, filepath.Join(d.root, "examples/events/context.failed.json"))
+	fmt.Println()
+	return deliveries, err
+}
+
+// postEvent posts an event to the gateway with the demo's token and returns the answer, which must be a success.
+func (d *demo) postEvent(ctx context.Context, event []byte) (string, error) {
+	const path = "/v1/events"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.gateway+path, bytes.NewReader(event))
 	if err != nil {
 		return "", err
 	}
@@ -71,15 +83,15 @@ func (d *demo) call(ctx context.Context, method, path string, body []byte) (stri
 	request.Header.Set("Content-Type", "application/json")
 	answer, err := d.http.Do(request)
 	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", method, path, err)
+		return "", fmt.Errorf("POST %s: %w", path, err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", method, path, err)
+		return "", fmt.Errorf("POST %s: %w", path, err)
 	}
 	if answer.StatusCode >= http.StatusBadRequest {
-		return "", fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, text)
+		return "", fmt.Errorf("POST %s: %s: %s", path, answer.Status, text)
 	}
 	return strings.TrimSpace(string(text)), nil
 }

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 
 // cleanWhenStopped says that it is up, waits to be stopped, says so, and writes the file.
 func cleanWhenStopped(file string) int {
-	ctx, stop := notifyStop(context.Background())
+	ctx, stop := stopOnSignals(context.Background())
 	defer stop()
 	fmt.Println("up")
 	select {
