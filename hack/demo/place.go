@@ -102,7 +102,7 @@ func (p *localPlace) stop() error {
 // clusterPlace is the cluster of the kubeconfig.
 type clusterPlace struct {
 	options current.Options
-	cluster *current.Cluster
+	cluster *current.DemoCluster
 }
 
 func (p *clusterPlace) start(ctx context.Context) (installation, error) {
@@ -121,7 +121,7 @@ func (p *clusterPlace) start(ctx context.Context) (installation, error) {
 // explain prints how the Pods are.
 func (p *clusterPlace) explain(ctx context.Context) {
 	if p.cluster != nil {
-		p.cluster.Explain(ctx, os.Stdout)
+		p.cluster.ExplainPods(ctx, os.Stdout)
 	}
 }
 

@@ -22,7 +22,7 @@ const anyAddress = "192.0.2.1"
 
 // chartValues are what the chart is installed with: one replica of each, and the receiver within reach.
 func chartValues(image Image, reachable ...string) (map[string]any, error) {
-	repository, tag, err := splitImage(image.Name)
+	repository, tag, err := splitImageName(image.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func renderChart(ctx context.Context, root string, image Image, reachable ...str
 	return rendered.Objects, err
 }
 
-// applyChart applies what the chart makes. It would take over objects of others: refuseTaken comes first.
+// applyChart applies what the chart makes. It would take over objects of others: checkOwnership comes first.
 func applyChart(ctx context.Context, config *rest.Config, objects []*unstructured.Unstructured) error {
 	var all bytes.Buffer
 	for _, object := range objects {

@@ -41,8 +41,8 @@ type Options struct {
 	Progress func(string)
 }
 
-// Cluster is the product in a cluster.
-type Cluster struct {
+// DemoCluster is the product in a cluster.
+type DemoCluster struct {
 	// Client and Config are the user's way in.
 	Client client.WithWatch
 	Config *rest.Config
@@ -62,9 +62,9 @@ type Cluster struct {
 }
 
 // Start brings the product up. The caller calls Stop, whatever is returned.
-func Start(ctx context.Context, options Options) (*Cluster, error) {
+func Start(ctx context.Context, options Options) (*DemoCluster, error) {
 	ctrl.SetLogger(logr.Discard()) // the client library complains unless somebody decides
-	c := &Cluster{options: options, Config: options.Target.Config, render: renderChart, stop: make(chan struct{})}
+	c := &DemoCluster{options: options, Config: options.Target.Config, render: renderChart, stop: make(chan struct{})}
 	c.hangUp = sync.OnceFunc(func() { close(c.stop) })
 	bounded := rest.CopyConfig(c.Config)
 	bounded.Timeout = requestWithin
@@ -72,10 +72,10 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if c.Client, err = client.NewWithWatch(bounded, client.Options{Scheme: stack.Scheme()}); err != nil {
 		return c, fmt.Errorf("the context %q is not usable: %w", options.Target.Context, err)
 	}
-	if err := c.clear(ctx); err != nil {
+	if err := c.removeLeftovers(ctx); err != nil {
 		return c, err
 	}
-	image, err := c.image(ctx)
+	image, err := c.prepareImage(ctx)
 	if err != nil {
 		return c, err
 	}
@@ -85,65 +85,25 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	return c, c.connect(ctx)
 }
 
-// clear refuses a cluster in which the product is installed, and removes what a demo before left.
-func (c *Cluster) clear(ctx context.Context) error {
-	found, err := c.look(ctx)
-	if err != nil {
-		return err
-	}
-	if found == nothing {
-		return nil
-	}
-	if found == foreign {
-		return fmt.Errorf("the product or a namespace %s is in the cluster of the context %q already, and the demo did not make it: "+
-			"docs/getting-started.md works there; to see the demo, uninstall the product or choose another cluster", Namespace, c.options.Target.Context)
-	}
-	c.mine = true
-	c.options.Progress("removing what an earlier demo left")
-	err = c.remove(ctx)
-	if _, hopeless := errors.AsType[hopelessError](err); err == nil || hopeless {
-		c.mine, c.uid = false, ""
-	}
-	return err
-}
-
-// image is what the Pods run: that of the user, or one that is built and brought to the nodes.
-func (c *Cluster) image(ctx context.Context) (Image, error) {
-	if c.options.Image != "" {
-		return Image{Name: c.options.Image}, nil
-	}
-	arch, err := architecture(ctx, c.Client)
-	if err != nil {
-		return Image{}, err
-	}
-	c.options.Progress("building manager, gateway, dispatcher and receiver for linux/" + arch + " (minutes the first time, seconds later)")
-	image, err := BuildImage(ctx, c.options.Root, arch)
-	if err != nil {
-		return Image{}, err
-	}
-	c.options.Progress("bringing the image " + image.Name + " to the nodes")
-	return image, bring(ctx, c.options.Target, image)
-}
-
 // connect makes the token and forwards ports to this machine.
-func (c *Cluster) connect(ctx context.Context) error {
+func (c *DemoCluster) connect(ctx context.Context) error {
 	var err error
 	if c.Token, err = stack.NewToken(ctx, c.Client, Namespace, "demo", c.options.Roles); err != nil {
 		return err
 	}
-	gateway, err := c.readyPod(ctx, "app.kubernetes.io/component", "gateway")
+	gateway, err := c.waitForReadyPod(ctx, "app.kubernetes.io/component", "gateway")
 	if err != nil {
 		return err
 	}
-	if c.Gateway, err = c.forward(ctx, gateway, gatewayPort); err != nil {
+	if c.Gateway, err = c.forwardPort(ctx, gateway, gatewayPort); err != nil {
 		return err
 	}
-	c.Receiver, err = c.forward(ctx, receiverName, receiverPort)
+	c.Receiver, err = c.forwardPort(ctx, receiverName, receiverPort)
 	return err
 }
 
 // Stop takes away what Start made. It works after the end of the context that Start was given, too.
-func (c *Cluster) Stop() error {
+func (c *DemoCluster) Stop() error {
 	c.hangUp()
 	if !c.mine {
 		return nil
@@ -153,5 +113,5 @@ func (c *Cluster) Stop() error {
 		return err
 	}
 	return errors.Join(err, fmt.Errorf("something of the demo is left in the cluster of the context %q: the next make demo CLUSTER=current "+
-		"removes it, and so do: %s", c.options.Target.Context, byHand(c.options.Target.Context)))
+		"removes it, and so do: %s", c.options.Target.Context, removeCommands(c.options.Target.Context)))
 }

@@ -20,11 +20,11 @@ import (
 // forwardStarts bounds how long a forwarding may take to listen.
 const forwardStarts = 30 * time.Second
 
-// forward leads from a free port of this machine to a port of a Pod of the demo, as kubectl port-forward does, until the
+// forwardPort leads from a free port of this machine to a port of a Pod of the demo, as kubectl port-forward does, until the
 // demo stops. It returns the URL. A forwarding that ends before is told.
-func (c *Cluster) forward(ctx context.Context, pod string, port int32) (string, error) {
+func (c *DemoCluster) forwardPort(ctx context.Context, pod string, port int32) (string, error) {
 	describe := func(err error) error { return fmt.Errorf("forward a port to Pod %s: %w", pod, err) }
-	dialer, err := dialerTo(c.Config, Namespace, pod)
+	dialer, err := forwardDialer(c.Config, Namespace, pod)
 	if err != nil {
 		return "", describe(err)
 	}
@@ -53,7 +53,7 @@ func (c *Cluster) forward(ctx context.Context, pod string, port int32) (string, 
 }
 
 // watchForward says when a forwarding has ended unless the demo has ended it.
-func (c *Cluster) watchForward(pod string, ended <-chan error) {
+func (c *DemoCluster) watchForward(pod string, ended <-chan error) {
 	err := <-ended
 	select {
 	case <-c.stop:
@@ -62,8 +62,8 @@ func (c *Cluster) watchForward(pod string, ended <-chan error) {
 	}
 }
 
-// dialerTo speaks WebSocket with the API server, or SPDY where that is refused, by a proxy say.
-func dialerTo(config *rest.Config, namespace, pod string) (httpstream.Dialer, error) {
+// forwardDialer speaks WebSocket with the API server, or SPDY where that is refused, by a proxy say.
+func forwardDialer(config *rest.Config, namespace, pod string) (httpstream.Dialer, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err

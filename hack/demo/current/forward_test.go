@@ -11,7 +11,7 @@ import (
 func TestWatchForward(t *testing.T) {
 	watch := func(stopped bool) string {
 		var told string
-		c := &Cluster{stop: make(chan struct{}), options: Options{Progress: func(text string) { told = text }}}
+		c := &DemoCluster{stop: make(chan struct{}), options: Options{Progress: func(text string) { told = text }}}
 		if stopped {
 			close(c.stop)
 		}

@@ -72,8 +72,8 @@ func BuildImage(ctx context.Context, root, arch string) (Image, error) {
 	return image, nil
 }
 
-// architecture is that of the nodes.
-func architecture(ctx context.Context, c client.Client) (string, error) {
+// imageArchitecture is the one that all nodes have.
+func imageArchitecture(ctx context.Context, c client.Client) (string, error) {
 	var nodes corev1.NodeList
 	if err := c.List(ctx, &nodes); err != nil {
 		return "", fmt.Errorf("list the nodes: %w", err)
@@ -91,8 +91,8 @@ func architecture(ctx context.Context, c client.Client) (string, error) {
 	return "", errors.New("the cluster has no node: nothing can run in it")
 }
 
-// splitImage separates repository and tag of a name; one with a digest has neither.
-func splitImage(name string) (repository, tag string, err error) {
+// splitImageName separates repository and tag of a name; one with a digest has neither.
+func splitImageName(name string) (repository, tag string, err error) {
 	if strings.Contains(name, "@") {
 		return "", "", fmt.Errorf("the image %q is named by digest: name it by tag", name)
 	}
@@ -101,4 +101,22 @@ func splitImage(name string) (repository, tag string, err error) {
 		return "", "", fmt.Errorf("the image %q has no tag: name it REGISTRY/NAME:TAG", name)
 	}
 	return name[:colon], name[colon+1:], nil
+}
+
+// prepareImage returns what the Pods run: the image of the user, or one that is built and brought to the nodes.
+func (c *DemoCluster) prepareImage(ctx context.Context) (Image, error) {
+	if c.options.Image != "" {
+		return Image{Name: c.options.Image}, nil
+	}
+	arch, err := imageArchitecture(ctx, c.Client)
+	if err != nil {
+		return Image{}, err
+	}
+	c.options.Progress("building manager, gateway, dispatcher and receiver for linux/" + arch + " (minutes the first time, seconds later)")
+	image, err := BuildImage(ctx, c.options.Root, arch)
+	if err != nil {
+		return Image{}, err
+	}
+	c.options.Progress("bringing the image " + image.Name + " to the nodes")
+	return image, loadWithTool(ctx, c.options.Target, image)
 }

@@ -31,3 +31,19 @@ func TestPullPolicy(t *testing.T) {
 		})
 	}
 }
+
+func TestSplitImage(t *testing.T) {
+	for name, want := range map[string][2]string{
+		"local/demo:1":                    {"local/demo", "1"},
+		"registry.example.com:5000/a/b:2": {"registry.example.com:5000/a/b", "2"},
+	} {
+		if repository, tag, err := splitImageName(name); err != nil || [2]string{repository, tag} != want {
+			t.Errorf("%s: got %q, %q, %v", name, repository, tag, err)
+		}
+	}
+	for _, name := range []string{"demo", "registry.example.com:5000/a/b", "demo@sha256:0", ""} {
+		if _, _, err := splitImageName(name); err == nil {
+			t.Errorf("%q is taken", name)
+		}
+	}
+}

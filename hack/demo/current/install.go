@@ -11,29 +11,24 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-const (
-	receiverName = "receiver"
-	receiverPort = 9000
-	// gatewayPort is gateway.ports.http of the chart.
-	gatewayPort = 8080
-)
+// gatewayPort is gateway.ports.http of the chart.
+const gatewayPort = 8080
 
 // install makes the namespace, the receiver, and all that the chart installs, and returns when all of it is ready.
-func (c *Cluster) install(ctx context.Context, image Image) error {
+func (c *DemoCluster) install(ctx context.Context, image Image) error {
 	began := time.Now()
 	// Nothing is made before it is known that nothing is in the way; which objects there are does not depend on addresses.
 	objects, err := c.render(ctx, c.options.Root, image, anyAddress)
 	if err != nil {
 		return err
 	}
-	if err := c.refuseTaken(ctx, objects); err != nil {
+	if err := c.checkOwnership(ctx, objects); err != nil {
 		return err
 	}
-	if err := c.makeNamespace(ctx); err != nil {
+	if err := c.installNamespace(ctx); err != nil {
 		return err
 	}
 	receiver, service := receiverPod(image), receiverService()
@@ -43,7 +38,7 @@ func (c *Cluster) install(ctx context.Context, image Image) error {
 		}
 	}
 	c.options.Progress("waiting for the receiver, which runs from the image " + image.Name)
-	if err := c.waitReady(ctx, receiverName); err != nil {
+	if err := c.waitForPod(ctx, receiverName); err != nil {
 		return err
 	}
 	if err := c.Client.Get(ctx, client.ObjectKeyFromObject(receiver), receiver); err != nil {
@@ -61,7 +56,7 @@ func (c *Cluster) install(ctx context.Context, image Image) error {
 	if objects, err = c.render(ctx, c.options.Root, image, service.Spec.ClusterIP, receiver.Status.PodIP); err != nil {
 		return err
 	}
-	if err := c.refuseTaken(ctx, objects); err != nil {
+	if err := c.checkOwnership(ctx, objects); err != nil {
 		return err
 	}
 	if err := applyChart(ctx, c.Config, objects); err != nil {
@@ -69,7 +64,7 @@ func (c *Cluster) install(ctx context.Context, image Image) error {
 	}
 	c.options.Progress("installed the chart; waiting for manager and gateway")
 	for _, role := range []string{"manager", "gateway"} {
-		if err := c.waitAvailable(ctx, Namespace+"-"+role); err != nil {
+		if err := c.waitForDeployment(ctx, Namespace+"-"+role); err != nil {
 			return err
 		}
 	}
@@ -77,8 +72,8 @@ func (c *Cluster) install(ctx context.Context, image Image) error {
 	return nil
 }
 
-// makeNamespace makes the namespace. From then on there is something to take away, unless the namespace was there.
-func (c *Cluster) makeNamespace(ctx context.Context) error {
+// installNamespace makes the namespace. From then on there is something to take away, unless the namespace was there.
+func (c *DemoCluster) installNamespace(ctx context.Context) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: map[string]string{
 		label: "true", "pod-security.kubernetes.io/enforce": "restricted",
 	}}}
@@ -88,38 +83,4 @@ func (c *Cluster) makeNamespace(ctx context.Context) error {
 		return fmt.Errorf("make the namespace %s: %w", Namespace, err)
 	}
 	return nil
-}
-
-func receiverPod(image Image) *corev1.Pod {
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: receiverName, Labels: map[string]string{label: "true", "app": receiverName}},
-		Spec: corev1.PodSpec{
-			AutomountServiceAccountToken: new(false),
-			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: new(true), RunAsUser: new(int64(65532)),
-				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-			},
-			Containers: []corev1.Container{{
-				Name: receiverName, Image: image.Name, ImagePullPolicy: image.pullPolicy(),
-				Command: []string{"/receiver"}, Args: []string{fmt.Sprintf("--listen=:%d", receiverPort)},
-				ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
-					TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(receiverPort)},
-				}},
-				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
-					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-				},
-			}},
-		},
-	}
-}
-
-func receiverService() *corev1.Service {
-	return &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: receiverName, Labels: map[string]string{label: "true"}},
-		Spec: corev1.ServiceSpec{
-			Selector: map[string]string{"app": receiverName},
-			Ports:    []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(receiverPort)}},
-		},
-	}
 }

@@ -18,8 +18,8 @@ import (
 	"bbmcp.quietstack.com/webhooks/test/chart"
 )
 
-// marks are objects by which the product, or a demo, is known to be in a cluster.
-func marks() []client.Object {
+// ownershipMarks are objects by which the product, or a demo, is known to be in a cluster.
+func ownershipMarks() []client.Object {
 	crd := func(name string) client.Object {
 		object := &unstructured.Unstructured{}
 		object.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
@@ -32,31 +32,32 @@ func marks() []client.Object {
 	}
 }
 
-// found is what of the demo a cluster has.
-type found int
+// ownership says who made what of the product a cluster has.
+type ownership int
 
 const (
-	nothing found = iota
+	nothing ownership = iota
 	mine
 	foreign
 )
 
-// look says whether the product or the demo's namespace is there, and who made it, and remembers which namespace it is.
-func (c *Cluster) look(ctx context.Context) (found, error) {
-	installation, err := c.installation(ctx)
+// findOwnership says whether the product or the demo's namespace is there, and who made it, and remembers which namespace
+// it is.
+func (c *DemoCluster) findOwnership(ctx context.Context) (ownership, error) {
+	deployment, err := c.ownerDeployment(ctx)
 	if err != nil {
 		return nothing, err
 	}
-	if installation != "" {
+	if deployment != "" {
 		return foreign, nil
 	}
 	seen := nothing
-	for _, object := range marks() {
+	for _, object := range ownershipMarks() {
 		err := c.Client.Get(ctx, client.ObjectKeyFromObject(object), object)
 		switch {
 		case apierrors.IsNotFound(err):
 		case err != nil:
-			return nothing, describeLook(c.options.Target.Context, err)
+			return nothing, ownershipError(c.options.Target.Context, err)
 		case object.GetLabels()[label] == "":
 			return foreign, nil
 		default:
@@ -69,16 +70,16 @@ func (c *Cluster) look(ctx context.Context) (found, error) {
 	return seen, nil
 }
 
-func describeLook(context string, err error) error {
+func ownershipError(context string, err error) error {
 	return fmt.Errorf("look for the product in the cluster of the context %q: %w", context, err)
 }
 
-// installation is the name of a Deployment of the product outside of the demo's namespace; empty: there is none. Such an
-// installation may have adopted what an earlier demo left, label included.
-func (c *Cluster) installation(ctx context.Context) (string, error) {
+// ownerDeployment is the name of a Deployment of the product outside of the demo's namespace; empty: there is none. Such
+// an installation may have adopted what an earlier demo left, label included.
+func (c *DemoCluster) ownerDeployment(ctx context.Context) (string, error) {
 	var deployments appsv1.DeploymentList
 	if err := c.Client.List(ctx, &deployments, client.MatchingLabels{"app.kubernetes.io/name": "bbmcp-webhooks"}); err != nil {
-		return "", describeLook(c.options.Target.Context, err)
+		return "", ownershipError(c.options.Target.Context, err)
 	}
 	for i := range deployments.Items {
 		if deployment := &deployments.Items[i]; deployment.Namespace != Namespace {
@@ -88,14 +89,14 @@ func (c *Cluster) installation(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// owns says whether a namespace is the one that this run made or found. Where making it ended in an error that leaves open
-// whether it was made, the label decides.
-func (c *Cluster) owns(namespace *corev1.Namespace) bool {
+// ownsNamespace says whether a namespace is the one that this run made or found. Where making it ended in an error that
+// leaves open whether it was made, the label decides.
+func (c *DemoCluster) ownsNamespace(namespace *corev1.Namespace) bool {
 	return namespace.Labels[label] != "" && (c.uid == "" || c.uid == namespace.UID)
 }
 
-// refuseTaken is an error if one of the objects is there already and no demo has made it.
-func (c *Cluster) refuseTaken(ctx context.Context, objects []*unstructured.Unstructured) error {
+// checkOwnership is an error if one of the objects is there already and no demo has made it.
+func (c *DemoCluster) checkOwnership(ctx context.Context, objects []*unstructured.Unstructured) error {
 	for _, object := range objects {
 		there := &metav1.PartialObjectMetadata{}
 		there.SetGroupVersionKind(object.GroupVersionKind())
@@ -103,7 +104,7 @@ func (c *Cluster) refuseTaken(ctx context.Context, objects []*unstructured.Unstr
 		switch {
 		case apierrors.IsNotFound(err) || meta.IsNoMatchError(err): // a kind that is not served has no objects
 		case err != nil:
-			return describeLook(c.options.Target.Context, err)
+			return ownershipError(c.options.Target.Context, err)
 		case there.Labels[label] == "":
 			return fmt.Errorf("%s is in the cluster of the context %q already, and the demo did not make it: it may belong to an "+
 				"installation of the product; to see the demo, remove that or choose another cluster", chart.ObjectKey(object), c.options.Target.Context)

@@ -51,7 +51,7 @@ func productIn(namespace string) *appsv1.Deployment {
 
 // clusterWith is a demo in a cluster with these objects, in which new namespaces get the UID ourUID, and preconditions of
 // deletions are kept. The chart makes the ClusterRole bbmcp-viewer alone.
-func clusterWith(t *testing.T, refuse func(client.Object) error, objects ...client.Object) *Cluster {
+func clusterWith(t *testing.T, refuse func(client.Object) error, objects ...client.Object) *DemoCluster {
 	t.Helper()
 	crds := &unstructured.UnstructuredList{}
 	crds.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinitionList"})
@@ -86,7 +86,7 @@ func clusterWith(t *testing.T, refuse func(client.Object) error, objects ...clie
 		role.SetLabels(labels(true))
 		return []*unstructured.Unstructured{role}, nil
 	}
-	return &Cluster{
+	return &DemoCluster{
 		Client: api, render: render, hangUp: func() {},
 		options: Options{Target: Target{Context: "kind-a"}, Progress: func(string) {}},
 	}
@@ -95,7 +95,7 @@ func clusterWith(t *testing.T, refuse func(client.Object) error, objects ...clie
 func refuseNothing(client.Object) error { return nil }
 
 // expectThere checks which of the objects are there.
-func expectThere(t *testing.T, c *Cluster, want bool, objects ...client.Object) {
+func expectThere(t *testing.T, c *DemoCluster, want bool, objects ...client.Object) {
 	t.Helper()
 	for _, object := range objects {
 		err := c.Client.Get(context.Background(), client.ObjectKeyFromObject(object), object)
@@ -141,17 +141,17 @@ func TestInstallLeavesOthersAlone(t *testing.T) {
 	run(t, "what an earlier demo left is taken", func(t *testing.T) {
 		c := clusterWith(t, refuseNothing, clusterRole("bbmcp-viewer", true))
 		objects, _ := c.render(t.Context(), "", Image{})
-		if err := c.refuseTaken(t.Context(), objects); err != nil {
+		if err := c.checkOwnership(t.Context(), objects); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-func TestClear(t *testing.T) {
+func TestRemoveLeftovers(t *testing.T) {
 	run(t, "refuses an installation that has adopted what an earlier demo left", func(t *testing.T) {
 		left := clusterRole("bbmcp-viewer", true)
 		c := clusterWith(t, refuseNothing, namespaceOf("left", true), left, productIn("bbmcp-system"))
-		expectError(t, c.clear(t.Context()), "already, and the demo did not make it")
+		expectError(t, c.removeLeftovers(t.Context()), "already, and the demo did not make it")
 		if err := c.Stop(); err != nil {
 			t.Error(err)
 		}
@@ -161,7 +161,7 @@ func TestClear(t *testing.T) {
 	run(t, "removes what an earlier demo left", func(t *testing.T) {
 		left := clusterRole("bbmcp-viewer", true)
 		c := clusterWith(t, refuseNothing, namespaceOf("left", true), left, productIn(Namespace))
-		if err := c.clear(t.Context()); err != nil {
+		if err := c.removeLeftovers(t.Context()); err != nil {
 			t.Error(err)
 		}
 		expectThere(t, c, false, namespaceOf("", true), left)
@@ -170,10 +170,10 @@ func TestClear(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	// started is a demo that has made its namespace and a ClusterRole.
-	started := func(t *testing.T, refuse func(client.Object) error, others ...client.Object) *Cluster {
+	started := func(t *testing.T, refuse func(client.Object) error, others ...client.Object) *DemoCluster {
 		t.Helper()
 		c := clusterWith(t, refuse, append(others, clusterRole("bbmcp-viewer", true))...)
-		if err := c.makeNamespace(t.Context()); err != nil {
+		if err := c.installNamespace(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return c

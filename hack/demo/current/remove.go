@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// outside are the kinds of objects that the chart makes outside of the namespace, in the order in which they go: what refuses
-// writes first, what others need last.
-func outside() []schema.GroupVersionKind {
+// kindsToRemove are the kinds of objects that the chart makes outside of the namespace, in the order in which they go:
+// what refuses writes first, what others need last.
+func kindsToRemove() []schema.GroupVersionKind {
 	const admission, rbac = "admissionregistration.k8s.io", "rbac.authorization.k8s.io"
 	return []schema.GroupVersionKind{
 		{Group: admission, Version: "v1", Kind: "ValidatingAdmissionPolicyBinding"},
@@ -37,14 +37,14 @@ const removeWithin = 3 * time.Minute
 
 // remove takes away what has the demo's label, and waits until the namespace and the kinds are gone. What fails is tried again
 // as long as there is time.
-func (c *Cluster) remove(ctx context.Context) error {
+func (c *DemoCluster) remove(ctx context.Context) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, removeWithin)
 	defer cancel()
 	if err := waitFor(ctx, removeWithin, c.removeAll); err != nil {
 		return err
 	}
-	if err := waitFor(ctx, removeWithin, c.gone); err != nil {
+	if err := waitFor(ctx, removeWithin, c.checkRemoved); err != nil {
 		return err
 	}
 	c.options.Progress(fmt.Sprintf("removed everything of the demo from the cluster in %s", time.Since(began).Round(100*time.Millisecond)))
@@ -52,23 +52,23 @@ func (c *Cluster) remove(ctx context.Context) error {
 }
 
 // removeAll asks for the removal of everything that the demo made. It is hopeless where that belongs to others by now.
-func (c *Cluster) removeAll(ctx context.Context) error {
+func (c *DemoCluster) removeAll(ctx context.Context) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
 	err := c.Client.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("find the namespace %s: %w", Namespace, err)
 	}
 	there := err == nil
-	if there && !c.owns(namespace) {
+	if there && !c.ownsNamespace(namespace) {
 		return hopelessError(fmt.Sprintf("another demo has taken over: the namespace %s in the cluster of the context %q is not that of this one, "+
 			"which removed nothing", Namespace, c.options.Target.Context))
 	}
-	adopter, err := c.installation(ctx)
+	adopter, err := c.ownerDeployment(ctx)
 	if err != nil {
 		return err
 	}
 	var failed []error
-	for _, kind := range outside() {
+	for _, kind := range kindsToRemove() {
 		if adopter == "" {
 			failed = append(failed, removeKind(ctx, c.Client, kind))
 		}
@@ -84,7 +84,7 @@ func (c *Cluster) removeAll(ctx context.Context) error {
 }
 
 // removeNamespace removes the namespace that was found, and none that has taken its name since.
-func (c *Cluster) removeNamespace(ctx context.Context, namespace *corev1.Namespace) error {
+func (c *DemoCluster) removeNamespace(ctx context.Context, namespace *corev1.Namespace) error {
 	err := c.Client.Delete(ctx, namespace, client.Preconditions{UID: &namespace.UID})
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("remove the namespace %s: %w", Namespace, err)
@@ -114,9 +114,9 @@ func removeKind(ctx context.Context, c client.Client, kind schema.GroupVersionKi
 	return errors.Join(failed...)
 }
 
-// gone is nil once nothing of the demo is left.
-func (c *Cluster) gone(ctx context.Context) error {
-	for _, object := range marks() {
+// checkRemoved is nil once nothing of the demo is left.
+func (c *DemoCluster) checkRemoved(ctx context.Context) error {
+	for _, object := range ownershipMarks() {
 		err := c.Client.Get(ctx, client.ObjectKeyFromObject(object), object)
 		if err == nil {
 			return fmt.Errorf("%s is being removed", object.GetName())
@@ -128,12 +128,34 @@ func (c *Cluster) gone(ctx context.Context) error {
 	return nil
 }
 
-// byHand are commands that remove what the demo made in the cluster of a context.
-func byHand(context string) string {
+// removeCommands are commands that remove what the demo made in the cluster of a context.
+func removeCommands(context string) string {
 	kubectl := fmt.Sprintf("kubectl --context='%s' delete ", context)
 	var kinds []string
-	for _, kind := range outside() {
+	for _, kind := range kindsToRemove() {
 		kinds = append(kinds, strings.ToLower(kind.Kind))
 	}
 	return kubectl + strings.Join(kinds, ",") + " --all-namespaces --selector=" + label + "; " + kubectl + "namespace " + Namespace
+}
+
+// removeLeftovers refuses a cluster in which the product is installed, and removes what a demo before left.
+func (c *DemoCluster) removeLeftovers(ctx context.Context) error {
+	found, err := c.findOwnership(ctx)
+	if err != nil {
+		return err
+	}
+	if found == nothing {
+		return nil
+	}
+	if found == foreign {
+		return fmt.Errorf("the product or a namespace %s is in the cluster of the context %q already, and the demo did not make it: "+
+			"docs/getting-started.md works there; to see the demo, uninstall the product or choose another cluster", Namespace, c.options.Target.Context)
+	}
+	c.mine = true
+	c.options.Progress("removing what an earlier demo left")
+	err = c.remove(ctx)
+	if _, hopeless := errors.AsType[hopelessError](err); err == nil || hopeless {
+		c.mine, c.uid = false, ""
+	}
+	return err
 }

@@ -55,15 +55,15 @@ func FindTarget(confirmed string) (Target, error) {
 		return Target{}, fmt.Errorf("the context %q of the kubeconfig is not usable: %w", name, err)
 	}
 	target := Target{Context: name, Server: config.Host, Kubeconfig: strings.Join(rules.Precedence, ":"), Config: config}
-	if confirmed == "" && !isOnThisMachine(name, raw.Clusters[raw.Contexts[name].Cluster]) {
+	if confirmed == "" && !isLocalTarget(name, raw.Clusters[raw.Contexts[name].Cluster]) {
 		return Target{}, fmt.Errorf("the current context %q leads to %s, and it does not look like a cluster that kind, k3d or the like made "+
 			"on this machine: if the demo may use it, name it: make demo CLUSTER=current CONTEXT=%s", name, config.Host, name)
 	}
-	return target, target.ask()
+	return target, target.readVersion()
 }
 
-// ask fills in the version.
-func (t *Target) ask() error {
+// readVersion asks the server for its version.
+func (t *Target) readVersion() error {
 	config := rest.CopyConfig(t.Config)
 	config.Timeout = answers
 	client, err := discovery.NewDiscoveryClientForConfig(config)
@@ -85,11 +85,11 @@ func (t *Target) ask() error {
 	return nil
 }
 
-// isOnThisMachine says whether a tool for local clusters made the cluster on this machine. The address alone does not say so:
+// isLocalTarget says whether a tool for local clusters made the cluster on this machine. The address alone does not say so:
 // tunnels and proxies to any cluster listen here too. So the context must have the name that the tool gives, the server must
 // be this machine, or a virtual machine or container with a private address, and no proxy or other name in between.
-func isOnThisMachine(context string, cluster *clientcmdapi.Cluster) bool {
-	if toolOf(context) == nil || cluster.ProxyURL != "" || cluster.TLSServerName != "" {
+func isLocalTarget(context string, cluster *clientcmdapi.Cluster) bool {
+	if toolOfContext(context) == nil || cluster.ProxyURL != "" || cluster.TLSServerName != "" {
 		return false
 	}
 	server := cluster.Server

@@ -38,7 +38,7 @@ func TestClustersOnThisMachine(t *testing.T) {
 		{"production", "https://localhost.example.com", false},
 		{"kind-kind", "::", false},
 	} {
-		if got := isOnThisMachine(tc.context, &clientcmdapi.Cluster{Server: tc.server}); got != tc.want {
+		if got := isLocalTarget(tc.context, &clientcmdapi.Cluster{Server: tc.server}); got != tc.want {
 			t.Errorf("%s at %s: got %t, want %t", tc.context, tc.server, got, tc.want)
 		}
 	}
@@ -46,7 +46,7 @@ func TestClustersOnThisMachine(t *testing.T) {
 		"a proxy":      {Server: "https://127.0.0.1:6443", ProxyURL: "socks5://127.0.0.1:1080"},
 		"another name": {Server: "https://127.0.0.1:6443", TLSServerName: "api.example.com"},
 	} {
-		if isOnThisMachine("kind-kind", cluster) {
+		if isLocalTarget("kind-kind", cluster) {
 			t.Errorf("a server behind %s counts as one on this machine", name)
 		}
 	}

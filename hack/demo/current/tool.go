@@ -9,30 +9,30 @@ import (
 	"strings"
 )
 
-// tool is a program that makes local clusters and brings images to their nodes.
-type tool struct {
+// clusterTool is a program that makes local clusters and brings images to their nodes.
+type clusterTool struct {
 	program string
 	// load is the command that brings an archive to the nodes.
 	load []string
 }
 
-// toolOf is the tool that a context belongs to, by the name that the tool gives; nil: none that is known.
-func toolOf(name string) *tool {
+// toolOfContext is the tool that a context belongs to, by the name that the tool gives; nil: none that is known.
+func toolOfContext(name string) *clusterTool {
 	switch {
 	case strings.HasPrefix(name, "kind-"):
-		return &tool{"kind", []string{"load", "image-archive", "ARCHIVE", "--name", strings.TrimPrefix(name, "kind-")}}
+		return &clusterTool{"kind", []string{"load", "image-archive", "ARCHIVE", "--name", strings.TrimPrefix(name, "kind-")}}
 	case strings.HasPrefix(name, "k3d-"):
-		return &tool{"k3d", []string{"image", "import", "ARCHIVE", "--cluster", strings.TrimPrefix(name, "k3d-")}}
+		return &clusterTool{"k3d", []string{"image", "import", "ARCHIVE", "--cluster", strings.TrimPrefix(name, "k3d-")}}
 	case name == "minikube" || strings.HasPrefix(name, "minikube-"):
-		return &tool{"minikube", []string{"image", "load", "ARCHIVE", "--profile", name}}
+		return &clusterTool{"minikube", []string{"image", "load", "ARCHIVE", "--profile", name}}
 	case name == "docker-desktop" || name == "orbstack":
-		return &tool{"docker", []string{"load", "--input", "ARCHIVE"}}
+		return &clusterTool{"docker", []string{"load", "--input", "ARCHIVE"}}
 	}
 	return nil
 }
 
-// run brings an archive to the nodes.
-func (t *tool) run(ctx context.Context, archive string) error {
+// loadArchive brings an archive to the nodes.
+func (t *clusterTool) loadArchive(ctx context.Context, archive string) error {
 	args := make([]string, len(t.load))
 	for i, arg := range t.load {
 		args[i] = strings.Replace(arg, "ARCHIVE", archive, 1)
@@ -44,18 +44,18 @@ func (t *tool) run(ctx context.Context, archive string) error {
 	return nil
 }
 
-// bring brings the image to the nodes of the target, with the tool that made the cluster.
-func bring(ctx context.Context, target Target, i Image) error {
+// loadWithTool brings the image to the nodes of the target, with the tool that made the cluster.
+func loadWithTool(ctx context.Context, target Target, i Image) error {
 	byRegistry := fmt.Sprintf("Put it into a registry that the nodes reach, and name it there: docker load --input %s; "+
 		"docker tag %s REGISTRY/NAME:TAG; docker push REGISTRY/NAME:TAG; make demo CLUSTER=current IMAGE=REGISTRY/NAME:TAG", i.Archive, i.Name)
-	t := toolOf(target.Context)
+	t := toolOfContext(target.Context)
 	if t == nil {
 		return fmt.Errorf("the demo does not know how to bring its image to the nodes of the context %q. %s", target.Context, byRegistry)
 	}
 	if _, err := exec.LookPath(t.program); err != nil {
 		return fmt.Errorf("the context %q is one of %s, which is not on the PATH. %s", target.Context, t.program, byRegistry)
 	}
-	if err := t.run(ctx, i.Archive); err != nil {
+	if err := t.loadArchive(ctx, i.Archive); err != nil {
 		return fmt.Errorf("the image does not get to the nodes: %w. %s", err, byRegistry)
 	}
 	return nil

@@ -38,7 +38,7 @@ func TestBringImages(t *testing.T) {
 	} {
 		t.Run("to "+context, func(t *testing.T) {
 			arguments := fakeTool(t, want.program, "0")
-			if err := bring(t.Context(), Target{Context: context}, image); err != nil {
+			if err := loadWithTool(t.Context(), Target{Context: context}, image); err != nil {
 				t.Fatal(err)
 			}
 			if got := arguments(); got != want.arguments {
@@ -55,26 +55,10 @@ func TestBringImages(t *testing.T) {
 	} {
 		t.Run(tc.name+" is told with the way out", func(t *testing.T) {
 			fakeTool(t, tc.program, "1")
-			err := bring(t.Context(), Target{Context: tc.context}, image)
+			err := loadWithTool(t.Context(), Target{Context: tc.context}, image)
 			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), wayOut) {
 				t.Errorf("got %v, want %q and %q", err, tc.want, wayOut)
 			}
 		})
-	}
-}
-
-func TestSplitImage(t *testing.T) {
-	for name, want := range map[string][2]string{
-		"local/demo:1":                    {"local/demo", "1"},
-		"registry.example.com:5000/a/b:2": {"registry.example.com:5000/a/b", "2"},
-	} {
-		if repository, tag, err := splitImage(name); err != nil || [2]string{repository, tag} != want {
-			t.Errorf("%s: got %q, %q, %v", name, repository, tag, err)
-		}
-	}
-	for _, name := range []string{"demo", "registry.example.com:5000/a/b", "demo@sha256:0", ""} {
-		if _, _, err := splitImage(name); err == nil {
-			t.Errorf("%q is taken", name)
-		}
 	}
 }
