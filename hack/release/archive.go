@@ -19,36 +19,36 @@ import (
 	"time"
 )
 
-// entry is a file in an archive; a name that ends in a slash is a folder.
-type entry struct {
+// archiveEntry is a file in an archive; a name that ends in a slash is a folder.
+type archiveEntry struct {
 	name    string
 	mode    int64
 	content []byte
 }
 
-// sorted orders entries by their names, folders before what is in them.
-func sorted(entries []entry) []entry {
-	return slices.SortedFunc(slices.Values(entries), func(a, b entry) int { return cmp.Compare(a.name, b.name) })
+// sortEntries orders entries by their names, folders before what is in them.
+func sortEntries(entries []archiveEntry) []archiveEntry {
+	return slices.SortedFunc(slices.Values(entries), func(a, b archiveEntry) int { return cmp.Compare(a.name, b.name) })
 }
 
-// withFolders adds the folders that the entries are in.
-func withFolders(entries []entry) []entry {
+// addFolderEntries adds the folders that the entries are in.
+func addFolderEntries(entries []archiveEntry) []archiveEntry {
 	all := slices.Clone(entries)
 	known := map[string]bool{}
 	for _, e := range entries {
 		for folder := path.Dir(e.name); folder != "." && !known[folder]; folder = path.Dir(folder) {
 			known[folder] = true
-			all = append(all, entry{name: folder + "/", mode: 0o755})
+			all = append(all, archiveEntry{name: folder + "/", mode: 0o755})
 		}
 	}
 	return all
 }
 
 // packTar packs entries so that only they and the time decide the bytes: by name, owned by root.
-func packTar(entries []entry, at time.Time) ([]byte, error) {
+func packTar(entries []archiveEntry, at time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
-	for _, e := range sorted(entries) {
+	for _, e := range sortEntries(entries) {
 		header := &tar.Header{Name: e.name, Mode: e.mode, Size: int64(len(e.content)), ModTime: at, Format: tar.FormatUSTAR, Typeflag: tar.TypeReg}
 		if strings.HasSuffix(e.name, "/") {
 			header.Typeflag = tar.TypeDir
@@ -66,8 +66,8 @@ func packTar(entries []entry, at time.Time) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// compress is gzip with a header that says neither name, time nor system.
-func compress(content []byte) ([]byte, error) {
+// packGzip is gzip with a header that says neither name, time nor system.
+func packGzip(content []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
 	if err != nil {
@@ -83,10 +83,10 @@ func compress(content []byte) ([]byte, error) {
 }
 
 // packZip is packTar for Windows.
-func packZip(entries []entry, at time.Time) ([]byte, error) {
+func packZip(entries []archiveEntry, at time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
-	for _, e := range sorted(entries) {
+	for _, e := range sortEntries(entries) {
 		header := &zip.FileHeader{Name: e.name, Method: zip.Deflate, Modified: at}
 		header.SetMode(fs.FileMode(e.mode))
 		file, err := w.CreateHeader(header)
@@ -103,9 +103,9 @@ func packZip(entries []entry, at time.Time) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// readFolder reads the files in a folder and below it.
-func readFolder(folder string) ([]entry, error) {
-	var all []entry
+// readEntries reads the files in a folder and below it.
+func readEntries(folder string) ([]archiveEntry, error) {
+	var all []archiveEntry
 	err := filepath.WalkDir(folder, func(name string, found fs.DirEntry, err error) error {
 		if err != nil || found.IsDir() {
 			return err
@@ -115,23 +115,23 @@ func readFolder(folder string) ([]entry, error) {
 			return err
 		}
 		relative, err := filepath.Rel(folder, name)
-		all = append(all, entry{filepath.ToSlash(relative), 0o644, content})
+		all = append(all, archiveEntry{filepath.ToSlash(relative), 0o644, content})
 		return err
 	})
 	return all, err
 }
 
 // packTarGzip is packTar, compressed.
-func packTarGzip(entries []entry, at time.Time) ([]byte, error) {
+func packTarGzip(entries []archiveEntry, at time.Time) ([]byte, error) {
 	content, err := packTar(entries, at)
 	if err != nil {
 		return nil, err
 	}
-	return compress(content)
+	return packGzip(content)
 }
 
-// eachEntry calls do with each file of an archive.
-func eachEntry(archive io.Reader, do func(entry) error) error {
+// forEachEntry calls do with each file of an archive.
+func forEachEntry(archive io.Reader, do func(archiveEntry) error) error {
 	for reader := tar.NewReader(archive); ; {
 		header, err := reader.Next()
 		if errors.Is(err, io.EOF) {
@@ -147,8 +147,23 @@ func eachEntry(archive io.Reader, do func(entry) error) error {
 		if err != nil {
 			return err
 		}
-		if err := do(entry{header.Name, header.Mode, content}); err != nil {
+		if err := do(archiveEntry{header.Name, header.Mode, content}); err != nil {
 			return err
 		}
 	}
+}
+
+// unpackTar unpacks an archive of our own into a folder.
+func unpackTar(archive io.Reader, folder string) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	return forEachEntry(archive, func(e archiveEntry) error {
+		if err := root.MkdirAll(filepath.Dir(e.name), 0o755); err != nil {
+			return err
+		}
+		return root.WriteFile(e.name, e.content, 0o644)
+	})
 }

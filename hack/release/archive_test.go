@@ -11,10 +11,10 @@ import (
 
 func TestOrderOfEntriesChangesNoArchive(t *testing.T) {
 	at := time.Unix(1_700_000_000, 0).UTC()
-	entries := withFolders([]entry{{"b/c", 0o755, []byte("program")}, {"a", 0o644, []byte("text")}, {"b/a/d", 0o644, nil}})
+	entries := addFolderEntries([]archiveEntry{{"b/c", 0o755, []byte("program")}, {"a", 0o644, []byte("text")}, {"b/a/d", 0o644, nil}})
 	reversed := slices.Clone(entries)
 	slices.Reverse(reversed)
-	for name, pack := range map[string]func([]entry, time.Time) ([]byte, error){"tar": packTar, "tar.gz": packTarGzip, "zip": packZip} {
+	for name, pack := range map[string]func([]archiveEntry, time.Time) ([]byte, error){"tar": packTar, "tar.gz": packTarGzip, "zip": packZip} {
 		first, err := pack(entries, at)
 		if err != nil {
 			t.Fatal(err)
@@ -31,19 +31,19 @@ func TestOrderOfEntriesChangesNoArchive(t *testing.T) {
 }
 
 func TestArchiveIsReadBackAsItWas(t *testing.T) {
-	archive, err := packTar(withFolders([]entry{{"b/c", 0o755, []byte("program")}, {"a", 0o644, []byte("text")}}), time.Unix(0, 0))
+	archive, err := packTar(addFolderEntries([]archiveEntry{{"b/c", 0o755, []byte("program")}, {"a", 0o644, []byte("text")}}), time.Unix(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	err = eachEntry(bytes.NewReader(archive), func(e entry) error {
+	err = forEachEntry(bytes.NewReader(archive), func(e archiveEntry) error {
 		got = append(got, e.name+"="+string(e.content))
 		return nil
 	})
 	if want := []string{"a=text", "b/c=program"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q (%v)", got, want, err)
 	}
-	outside, err := packTar([]entry{{"../a", 0o644, nil}}, time.Unix(0, 0))
+	outside, err := packTar([]archiveEntry{{"../a", 0o644, nil}}, time.Unix(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,14 +48,14 @@ func (r *release) makeChart(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.write(filepath.Base(saved), archive); err != nil {
+	if err := r.writeFile(filepath.Base(saved), archive); err != nil {
 		return err
 	}
 	image, err := chartArtefact(c.Metadata, archive, r.commit.time)
 	if err != nil {
 		return err
 	}
-	r.chart = named{name: r.chartRepository() + ":" + r.version, image: image}
+	r.chart = namedImage{name: r.chartRepository() + ":" + r.version, image: image}
 	return r.writeLayout("chart", r.chart)
 }
 
@@ -88,5 +88,11 @@ func chartArtefact(m *chart.Metadata, archive []byte, at time.Time) (v1.Image, e
 		"org.opencontainers.image.created":     at.Format(time.RFC3339),
 	}
 	maps.Copy(annotations, m.Annotations)
-	return newArtefact(part{content: config, mediaType: chartConfig}, part{content: archive, mediaType: chartLayer}, annotations)
+	return newArtefact(artefactPart{content: config, mediaType: chartConfig}, artefactPart{content: archive, mediaType: chartLayer}, annotations)
+}
+
+// chartRepository is beside the image's, which may have the same name as the chart.
+func (r *release) chartRepository() string {
+	host, name, _ := strings.Cut(r.repository, "/")
+	return host + "/charts/" + name
 }

@@ -14,22 +14,22 @@ import (
 // checksumsFile is what sha256sum --check reads, and what is signed for all files that it names.
 const checksumsFile = "SHA256SUMS"
 
-// digest is the SHA-256 of content in hexadecimal digits.
-func digest(content []byte) string {
+// checksum is the SHA-256 of content in hexadecimal digits.
+func checksum(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])
 }
 
-// file is a file of the release.
-type file struct{ name, digest string }
+// fileChecksum is a file of the release with its digest.
+type fileChecksum struct{ name, digest string }
 
-// files are those that are there, in the order of their names.
-func (r *release) files() ([]file, error) {
+// fileChecksums are those that are there, in the order of their names.
+func (r *release) fileChecksums() ([]fileChecksum, error) {
 	found, err := os.ReadDir(r.out)
 	if err != nil {
 		return nil, err
 	}
-	var all []file
+	var all []fileChecksum
 	for _, each := range found {
 		if each.IsDir() {
 			continue
@@ -38,14 +38,14 @@ func (r *release) files() ([]file, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, file{each.Name(), digest(content)})
+		all = append(all, fileChecksum{each.Name(), checksum(content)})
 	}
 	return all, nil
 }
 
 // makeChecksums makes the list of the digests of all files, and its signature.
 func (r *release) makeChecksums(context.Context) error {
-	all, err := r.files()
+	all, err := r.fileChecksums()
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (r *release) makeChecksums(context.Context) error {
 	for _, each := range all {
 		list.WriteString(each.digest + "  " + each.name + "\n")
 	}
-	if err := r.write(checksumsFile, []byte(list.String())); err != nil {
+	if err := r.writeFile(checksumsFile, []byte(list.String())); err != nil {
 		return err
 	}
 	return r.signChecksums([]byte(list.String()))

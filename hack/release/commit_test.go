@@ -31,7 +31,7 @@ func newRepository(t *testing.T) *repository {
 // git runs git in the repository.
 func (r *repository) git(args ...string) string {
 	r.t.Helper()
-	return must(output(r.t.Context(), r.folder, nil, "git", args...))(r.t)
+	return must(commandOutput(r.t.Context(), r.folder, nil, "git", args...))(r.t)
 }
 
 // commit commits a file, with its name for a subject.

@@ -34,13 +34,13 @@ func TestCommandLineIsInstalledByCommit(t *testing.T) {
 	}
 	for name, content := range map[string][]byte{
 		"list": []byte(version + "\n"), c.id + ".info": info, version + ".info": info, version + ".zip": archive.Bytes(),
-		version + ".mod": []byte(must(output(t.Context(), tree, nil, "git", "show", c.id+":go.mod"))(t)),
+		version + ".mod": []byte(must(commandOutput(t.Context(), tree, nil, "git", "show", c.id+":go.mod"))(t)),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	cache := must(output(t.Context(), ".", nil, "go", "env", "GOMODCACHE"))(t)
+	cache := must(commandOutput(t.Context(), ".", nil, "go", "env", "GOMODCACHE"))(t)
 	t.Cleanup(func() {
 		_ = os.RemoveAll(filepath.Join(cache, module+"@"+version))
 		left, _ := filepath.Glob(filepath.Join(cache, "cache/download", module, "@v", version+"*"))
@@ -50,7 +50,7 @@ func TestCommandLineIsInstalledByCommit(t *testing.T) {
 	})
 	bin := t.TempDir()
 	// What else it needs was downloaded for the tests already.
-	must(output(t.Context(), t.TempDir(), []string{
+	must(commandOutput(t.Context(), t.TempDir(), []string{
 		"GOPROXY=file://" + proxy + ",file://" + filepath.Join(cache, "cache/download"), "GONOSUMDB=" + module, "GOSUMDB=off",
 		"GOFLAGS=-modcacherw", "GOWORK=off", "GOBIN=" + bin, "CGO_ENABLED=0",
 	}, "go", "install", "-trimpath", module+"/cmd/bbmcp@"+c.id))(t)

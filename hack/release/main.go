@@ -28,13 +28,14 @@ release COMMAND --help explains the flags`
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := runCommand(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1) //nolint:gocritic // stop has nothing left to do
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+// runCommand runs the command that the first argument names.
+func runCommand(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return errors.New(strings.TrimSpace(usage))
 	}
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 
 // runMake makes a whole release.
 func runMake(ctx context.Context, args []string) error {
-	var o options
+	var o releaseOptions
 	flags := flag.NewFlagSet("make", flag.ContinueOnError)
 	flags.StringVar(&o.tree, "tree", ".", "the `folder` of the repository")
 	flags.StringVar(&o.out, "out", "dist", "the `folder` for the files; it is emptied if all in it is of a release")
@@ -78,7 +79,7 @@ func runMake(ctx context.Context, args []string) error {
 
 // runImage makes the image alone, of the tree as it is.
 func runImage(ctx context.Context, args []string) error {
-	var o options
+	var o releaseOptions
 	var image string
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
 	flags.StringVar(&o.tree, "tree", ".", "the `folder` of the repository")
@@ -98,7 +99,7 @@ func runImage(ctx context.Context, args []string) error {
 		return err
 	}
 	r.repository = image[:at]
-	return r.makeAlone(ctx)
+	return r.makeImageAlone(ctx)
 }
 
 func runPush(ctx context.Context, args []string) error {
@@ -107,7 +108,7 @@ func runPush(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	return push(ctx, folderOf(flags), *instead)
+	return pushFolder(ctx, folderArgument(flags), *instead)
 }
 
 func runServe(ctx context.Context, args []string) error {
@@ -116,11 +117,11 @@ func runServe(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	return serve(ctx, folderOf(flags), *address)
+	return serveRegistry(ctx, folderArgument(flags), *address)
 }
 
-// folderOf is the folder that a command is about.
-func folderOf(flags *flag.FlagSet) string {
+// folderArgument is the folder that a command is about.
+func folderArgument(flags *flag.FlagSet) string {
 	if folder := flags.Arg(0); folder != "" {
 		return folder
 	}

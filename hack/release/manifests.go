@@ -31,18 +31,18 @@ func (r *release) makeManifests(context.Context) error {
 		return err
 	}
 	for name, folder := range map[string]string{"install.yaml": overlay, "eventtypes.yaml": filepath.Join(config, "eventtypes")} {
-		built, err := kustomize(folder)
+		built, err := buildManifest(folder)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if err := r.write(name, built); err != nil {
+		if err := r.writeFile(name, built); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func kustomize(folder string) ([]byte, error) {
+func buildManifest(folder string) ([]byte, error) {
 	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
 	if err != nil {
 		return nil, err

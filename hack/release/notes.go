@@ -27,12 +27,12 @@ func (r *release) makeNotes(context.Context) error {
 	if r.history.previous == "" {
 		since = "The first release: all changes"
 	}
-	fmt.Fprintf(&text, "%s, by area.\n%s", since, groupSubjects(r.history.subjects))
-	return r.write("RELEASE-NOTES.md", []byte(text.String()))
+	fmt.Fprintf(&text, "%s, by area.\n%s", since, notesByArea(r.history.subjects))
+	return r.writeFile("RELEASE-NOTES.md", []byte(text.String()))
 }
 
-// groupSubjects lists the subjects of commits, oldest first, below the areas that they begin with.
-func groupSubjects(subjects []string) string {
+// notesByArea lists the subjects of commits, oldest first, below the areas that they begin with.
+func notesByArea(subjects []string) string {
 	areas := map[string][]string{}
 	for _, subject := range slices.Backward(subjects) {
 		area, what := "other", subject

@@ -23,9 +23,9 @@ func TestSettingsOfGoChangeNoProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	build := func() binary {
+	build := func() builtProgram {
 		t.Helper()
-		b := builder{tree: tree, version: "1.2.3", work: t.TempDir()}
+		b := programBuilder{tree: tree, version: "1.2.3", work: t.TempDir()}
 		return must(b.build(t.Context(), program{"tree", "."}, platform{runtime.GOOS, runtime.GOARCH}))(t)
 	}
 	first := build()
@@ -50,10 +50,10 @@ func TestSettingsOfGoChangeNoProgram(t *testing.T) {
 			}
 		})
 	}
-	if got := must(toolchain([]binary{first}))(t); got != must(buildinfo.Read(bytes.NewReader(first.content)))(t).GoVersion {
+	if got := must(programsToolchain([]builtProgram{first}))(t); got != must(buildinfo.Read(bytes.NewReader(first.content)))(t).GoVersion {
 		t.Errorf("it was built by %s", got)
 	}
-	if _, err := toolchain([]binary{{content: bytes.ReplaceAll(first.content, []byte(runtime.Version()), []byte("go1.26.0"))}}); err == nil {
+	if _, err := programsToolchain([]builtProgram{{content: bytes.ReplaceAll(first.content, []byte(runtime.Version()), []byte("go1.26.0"))}}); err == nil {
 		t.Error("a program of another version of Go is taken")
 	}
 }
@@ -67,7 +67,7 @@ func TestWhereModulesAreIsHandedOn(t *testing.T) {
 		t.Setenv(name, "")
 	}
 	t.Setenv("GOENV", file)
-	got := strings.Join(must(sources(t.Context(), "."))(t), "\n")
+	got := strings.Join(must(programEnvironment(t.Context(), "."))(t), "\n")
 	if !strings.Contains(got, "GOPROXY=https://proxy.example\n") || !strings.Contains(got, "GONOSUMDB=one.example,two.example\n") || strings.Contains(got, "GOFLAGS") {
 		t.Errorf("handed on:\n%s", got)
 	}

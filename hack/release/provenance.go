@@ -30,13 +30,13 @@ const (
 // makeProvenance makes the statement of what the files so far, the image and the chart were made from: signed, in an
 // envelope, if there is a key.
 func (r *release) makeProvenance(ctx context.Context) error {
-	statement, err := r.statement()
+	statement, err := r.provenanceStatement()
 	if err != nil {
 		return err
 	}
 	name := "bbmcp-webhooks-" + r.version + ".intoto"
 	if r.signer == nil {
-		return r.write(name+".json", append(statement, '\n'))
+		return r.writeFile(name+".json", append(statement, '\n'))
 	}
 	signer, err := dsse.NewEnvelopeSigner(r.signer)
 	if err != nil {
@@ -50,11 +50,11 @@ func (r *release) makeProvenance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.write(name+".jsonl", append(line, '\n'))
+	return r.writeFile(name+".jsonl", append(line, '\n'))
 }
 
-func (r *release) statement() ([]byte, error) {
-	provenance, err := r.provenance()
+func (r *release) provenanceStatement() ([]byte, error) {
+	provenance, err := r.provenancePredicate()
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (r *release) statement() ([]byte, error) {
 	if err := protojson.Unmarshal(plain, predicate); err != nil {
 		return nil, err
 	}
-	subjects, err := r.subjects()
+	subjects, err := r.provenanceSubjects()
 	if err != nil {
 		return nil, err
 	}
@@ -77,12 +77,12 @@ func (r *release) statement() ([]byte, error) {
 	if err := statement.Validate(); err != nil {
 		return nil, err
 	}
-	return marshal(statement)
+	return marshalStatement(statement)
 }
 
-// subjects are the files, and the image and the chart as registries know them.
-func (r *release) subjects() ([]*intoto.ResourceDescriptor, error) {
-	all, err := r.files()
+// provenanceSubjects are the files, and the image and the chart as registries know them.
+func (r *release) provenanceSubjects() ([]*intoto.ResourceDescriptor, error) {
+	all, err := r.fileChecksums()
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,8 @@ func (r *release) subjects() ([]*intoto.ResourceDescriptor, error) {
 	return subjects, nil
 }
 
-// provenance says what was built from what. It has no times and no number of the run, so that two runs are equal.
-func (r *release) provenance() (*slsa.Provenance, error) {
+// provenancePredicate says what was built from what. It has no times and no number of the run, so that two runs are equal.
+func (r *release) provenancePredicate() (*slsa.Provenance, error) {
 	platforms := []any{}
 	for _, each := range r.platforms {
 		platforms = append(platforms, each.String())
@@ -114,7 +114,7 @@ func (r *release) provenance() (*slsa.Provenance, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiler, err := toolchain(r.programs)
+	compiler, err := programsToolchain(r.programs)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (r *release) provenance() (*slsa.Provenance, error) {
 		if err != nil {
 			return nil, err
 		}
-		materials = append(materials, &intoto.ResourceDescriptor{Name: name, Digest: map[string]string{"sha256": digest(content)}})
+		materials = append(materials, &intoto.ResourceDescriptor{Name: name, Digest: map[string]string{"sha256": checksum(content)}})
 	}
 	return &slsa.Provenance{
 		BuildDefinition: &slsa.BuildDefinition{BuildType: buildType, ExternalParameters: parameters, ResolvedDependencies: materials},
@@ -135,8 +135,8 @@ func (r *release) provenance() (*slsa.Provenance, error) {
 	}, nil
 }
 
-// marshal writes a message as JSON. What protojson writes is not meant to be equal from program to program.
-func marshal(message proto.Message) ([]byte, error) {
+// marshalStatement writes a message as JSON. What protojson writes is not meant to be equal from program to program.
+func marshalStatement(message proto.Message) ([]byte, error) {
 	text, err := protojson.Marshal(message)
 	if err != nil {
 		return nil, err

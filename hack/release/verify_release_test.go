@@ -57,7 +57,7 @@ func TestChecksumsAreSignedAndWhole(t *testing.T) {
 	if err := verify(t, signature, append(slices.Clone(list), '\n')); err == nil {
 		t.Error("openssl verifies what was not signed")
 	}
-	for _, each := range must((&release{options: options{out: os.Getenv("RELEASE_DIST")}}).files())(t) {
+	for _, each := range must((&release{releaseOptions: releaseOptions{out: os.Getenv("RELEASE_DIST")}}).fileChecksums())(t) {
 		if !strings.HasPrefix(each.name, checksumsFile) && !strings.Contains(string(list), each.digest+"  "+each.name+"\n") {
 			t.Errorf("%s is not in the list", each.name)
 		}
@@ -96,7 +96,7 @@ func TestImageAndChartAreSigned(t *testing.T) {
 		signed := unpackRelease(t, kind)[0]
 		hash := digestOf(t, signed)
 		repository := signed.name[:strings.LastIndex(signed.name, ":")]
-		at := slices.IndexFunc(signatures, func(n named) bool { return n.name == repository+":sha256-"+hash+".sig" })
+		at := slices.IndexFunc(signatures, func(n namedImage) bool { return n.name == repository+":sha256-"+hash+".sig" })
 		if at < 0 {
 			t.Fatalf("%s: no signature of sha256:%s", kind, hash)
 		}
@@ -107,14 +107,14 @@ func TestImageAndChartAreSigned(t *testing.T) {
 		if err := verify(t, manifest.Layers[0].Annotations["dev.cosignproject.cosign/signature"], content.Bytes()); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
-		var c claim
+		var c signedClaim
 		if err := json.Unmarshal(content.Bytes(), &c); err != nil || c.Critical.Image.Digest != "sha256:"+hash || c.Critical.Identity.Reference != repository {
 			t.Errorf("%s: the claim is %s (%v)", kind, content.Bytes(), err)
 		}
 	}
 }
 
-func unpackRelease(t *testing.T, kind string) []named {
+func unpackRelease(t *testing.T, kind string) []namedImage {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "archive")
 	if err := os.WriteFile(file, find(t, "*-"+kind+".oci.tar"), 0o600); err != nil {
@@ -123,7 +123,7 @@ func unpackRelease(t *testing.T, kind string) []named {
 	return must(unpackLayout(file, t.TempDir()))(t)
 }
 
-func digestOf(t *testing.T, n named) string {
+func digestOf(t *testing.T, n namedImage) string {
 	t.Helper()
 	return must(n.digest())(t).Hex
 }

@@ -53,7 +53,7 @@ func runStep(t *testing.T, name, folder string, environment ...string) error {
 			}
 			command := exec.CommandContext(t.Context(), "bash", "-e", "-c", step.Run)
 			command.Dir = folder
-			command.Env = append(withoutRepository(command.Environ()), environment...)
+			command.Env = append(withoutGitVariables(command.Environ()), environment...)
 			if out, err := command.CombinedOutput(); err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}

@@ -58,14 +58,14 @@ func TestFolderIsEmptiedIfAllInItIsOfARelease(t *testing.T) {
 		"install.yaml", "eventtypes.yaml", "RELEASE-NOTES.md", "SHA256SUMS", "SHA256SUMS.sig", workFolder + "/overlay/kustomization.yaml",
 	} {
 		folder := folderWith(t, name)
-		if err := clearFolder(folder); err != nil {
+		if err := clearReleaseFolder(folder); err != nil {
 			t.Error(err)
 		}
 		if _, err := os.Stat(folder); err == nil {
 			t.Errorf("%s stays", name)
 		}
 	}
-	if err := clearFolder(filepath.Join(t.TempDir(), "none")); err != nil {
+	if err := clearReleaseFolder(filepath.Join(t.TempDir(), "none")); err != nil {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 }
@@ -75,7 +75,7 @@ func TestFolderWithOtherFilesIsNotEmptied(t *testing.T) {
 		"src/main.go", "main.go", "README.md", "notes.txt", "bbmcp", "bbmcp-webhooks", "SHA256SUMS.old", "my-install.yaml", ".env", "bbmcp-webhooks-1.2.3.tgz/file",
 	} {
 		folder := folderWith(t, "SHA256SUMS", name)
-		if err := clearFolder(folder); err == nil {
+		if err := clearReleaseFolder(folder); err == nil {
 			t.Errorf("a folder with %s was emptied", name)
 		}
 		for _, each := range []string{"SHA256SUMS", name} {
@@ -103,7 +103,7 @@ func folderWith(t *testing.T, names ...string) string {
 }
 
 func TestNotesGroupCommitsByArea(t *testing.T) {
-	got := groupSubjects([]string{
+	got := notesByArea([]string{
 		"gateway/auth: check twice", "docs: say why", "gateway: answer at once", "Merge of something", "gateway, dashboard: rename keys",
 	})
 	const want = `
@@ -142,7 +142,7 @@ func TestWhatIsNotCommittedIsSaidAndNotSigned(t *testing.T) {
 	r.git("commit", "--quiet", "--message", "all")
 	key := must(x509.MarshalPKCS8PrivateKey(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)))(t)
 	own := must(os.ReadFile(must(os.Executable())(t)))(t)
-	o := options{tree: r.folder, out: t.TempDir(), version: "1.2.3", dirty: true}
+	o := releaseOptions{tree: r.folder, out: t.TempDir(), version: "1.2.3", dirty: true}
 	signed := o
 	signed.key = writeKey(t, "PRIVATE KEY", key)
 	for _, changed := range []bool{false, true} {
@@ -154,8 +154,8 @@ func TestWhatIsNotCommittedIsSaidAndNotSigned(t *testing.T) {
 		}
 		made := must(newRelease(t.Context(), o))(t)
 		made.image.name, made.imageDigest.Hex = "registry.example/some/image:1.2.3", strings.Repeat("0", 64)
-		made.programs = []binary{{content: own}}
-		made.chart = named{"registry.example/charts/some/image:1.2.3", nil, empty.Image}
+		made.programs = []builtProgram{{content: own}}
+		made.chart = namedImage{"registry.example/charts/some/image:1.2.3", nil, empty.Image}
 		if err := errors.Join(made.makeNotes(t.Context()), made.makeProvenance(t.Context())); err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -18,8 +17,8 @@ import (
 // workFolder is where what is not for users lies meanwhile, in the folder of the release.
 const workFolder = ".work"
 
-// options are what the user says.
-type options struct {
+// releaseOptions are what the user says.
+type releaseOptions struct {
 	tree, out, version, key string
 	// builderID is the URI of the machine that builds, for the provenance; empty: this program is named.
 	builderID string
@@ -32,7 +31,7 @@ var versionPattern = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d
 
 // release is one that is being made.
 type release struct {
-	options
+	releaseOptions
 	commit  commit
 	history history
 	license []byte
@@ -43,21 +42,21 @@ type release struct {
 	// signer is nil where there is no key.
 	signer *signer
 
-	image       named
+	image       namedImage
 	imageDigest v1.Hash
-	chart       named
+	chart       namedImage
 	// programs are those in the image and the command line, on each platform.
-	programs []binary
+	programs []builtProgram
 }
 
-func newRelease(ctx context.Context, o options) (*release, error) {
+func newRelease(ctx context.Context, o releaseOptions) (*release, error) {
 	if len(o.platforms) == 0 {
 		o.platforms = allPlatforms()
 	}
 	if _, err := o.platforms.linux(); err != nil {
 		return nil, err
 	}
-	r := &release{options: o}
+	r := &release{releaseOptions: o}
 	var err error
 	if r.commit, err = readCommit(ctx, o.tree, o.dirty); err != nil {
 		return nil, err
@@ -87,28 +86,22 @@ func newRelease(ctx context.Context, o options) (*release, error) {
 	return r, nil
 }
 
-// chartRepository is beside the image's, which may have the same name as the chart.
-func (r *release) chartRepository() string {
-	host, name, _ := strings.Cut(r.repository, "/")
-	return host + "/charts/" + name
-}
-
 // make writes all files of the release.
 func (r *release) make(ctx context.Context) error {
 	var err error
 	if r.history, err = r.commit.readHistory(ctx, r.tree, r.version, r.dirty); err != nil {
 		return err
 	}
-	return r.take(ctx, r.makeCommandLine, r.makeImage, r.makeChart, r.makeManifests, r.makeBill,
+	return r.takeSteps(ctx, r.makeCommandLine, r.makeImage, r.makeChart, r.makeManifests, r.makeSBOM,
 		r.makeSignatures, r.makeNotes, r.makeProvenance, r.makeChecksums)
 }
 
-// makeAlone writes the image only.
-func (r *release) makeAlone(ctx context.Context) error { return r.take(ctx, r.makeImage) }
+// makeImageAlone writes the image only.
+func (r *release) makeImageAlone(ctx context.Context) error { return r.takeSteps(ctx, r.makeImage) }
 
-// take takes steps in an empty folder, each on those before it.
-func (r *release) take(ctx context.Context, steps ...func(context.Context) error) error {
-	if err := clearFolder(r.out); err != nil {
+// takeSteps takes steps in an empty folder, each on those before it.
+func (r *release) takeSteps(ctx context.Context, steps ...func(context.Context) error) error {
+	if err := clearReleaseFolder(r.out); err != nil {
 		return err
 	}
 	r.work = filepath.Join(r.out, workFolder)
@@ -124,79 +117,21 @@ func (r *release) take(ctx context.Context, steps ...func(context.Context) error
 	return nil
 }
 
-// write writes a file of the release and says so.
-func (r *release) write(name string, content []byte) error {
+// writeFile writes a file of the release and says so.
+func (r *release) writeFile(name string, content []byte) error {
 	if err := os.WriteFile(filepath.Join(r.out, name), content, 0o644); err != nil {
 		return err
 	}
-	fmt.Printf("%s  %9d  %s\n", digest(content)[:12], len(content), name)
+	fmt.Printf("%s  %9d  %s\n", checksum(content)[:12], len(content), name)
 	return nil
-}
-
-func (r *release) builder() builder {
-	return builder{tree: r.tree, version: r.version, work: r.work}
-}
-
-// makeCommandLine makes an archive of bbmcp for each platform.
-func (r *release) makeCommandLine(ctx context.Context) error {
-	for _, target := range r.platforms {
-		built, err := r.builder().build(ctx, commandLine(), target)
-		if err != nil {
-			return err
-		}
-		r.programs = append(r.programs, built)
-		pack, ending := packTarGzip, ".tar.gz"
-		if target.os == "windows" {
-			pack, ending = packZip, ".zip"
-		}
-		folder := fmt.Sprintf("%s_%s_%s_%s", built.name, r.version, target.os, target.arch)
-		archive, err := pack([]entry{
-			{folder + "/LICENSE", 0o644, r.license},
-			{folder + "/" + built.file(), 0o755, built.content},
-		}, r.commit.time)
-		if err != nil {
-			return err
-		}
-		if err := r.write(folder+ending, archive); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// makeImage makes an index of the image for each platform that it can have.
-func (r *release) makeImage(ctx context.Context) error {
-	targets, err := r.platforms.linux()
-	if err != nil {
-		return err
-	}
-	index, programs, err := imageBuilder{r.builder(), r.commit, r.license}.build(ctx, targets)
-	if err != nil {
-		return err
-	}
-	r.programs = append(r.programs, programs...)
-	r.image = named{name: r.repository + ":" + r.version, index: index}
-	if r.imageDigest, err = index.Digest(); err != nil {
-		return err
-	}
-	return r.writeLayout("image", r.image)
-}
-
-// writeLayout writes an archive of what belongs into a registry.
-func (r *release) writeLayout(kind string, all ...named) error {
-	archive, err := packLayout(r.work, r.commit.time, all...)
-	if err != nil {
-		return err
-	}
-	return r.write("bbmcp-webhooks-"+r.version+"-"+kind+".oci.tar", archive)
 }
 
 // ownFiles are the names of what a release or an image is made of.
 var ownFiles = regexp.MustCompile(`^(bbmcp_.+\.(tar\.gz|zip)|bbmcp-webhooks.*\.(tar|tgz|spdx\.json|intoto\.jsonl?)|` +
 	`install\.yaml|eventtypes\.yaml|RELEASE-NOTES\.md|SHA256SUMS(\.sig)?)$`)
 
-// clearFolder removes a folder that holds nothing but the files of a release: a mistaken --out costs nobody a file.
-func clearFolder(folder string) error {
+// clearReleaseFolder removes a folder that holds nothing but the files of a release: a mistaken --out costs nobody a file.
+func clearReleaseFolder(folder string) error {
 	found, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

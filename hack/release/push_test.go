@@ -24,14 +24,14 @@ import (
 // What is packed, unpacked and pushed has the digests that it had when it was signed.
 func TestRegistryHasWhatWasPacked(t *testing.T) {
 	at := time.Unix(1_700_000_000, 0).UTC()
-	programs := []binary{{program: program{name: "one"}, content: []byte("1")}, {program: program{name: "two"}, content: []byte("2")}}
-	image := must(imageBuilder{commit: commit{time: at}}.image(platform{"linux", "arm64"}, programs))(t)
+	programs := []builtProgram{{program: program{name: "one"}, content: []byte("1")}, {program: program{name: "two"}, content: []byte("2")}}
+	image := must(imageBuilder{commit: commit{time: at}}.platformImage(platform{"linux", "arm64"}, programs))(t)
 	s := &signer{must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)}
 	hash := must(image.Digest())(t)
-	signature := must(s.signImage("registry.example/some/image", hash))(t)
+	signature := must(signImage(s, "registry.example/some/image", hash))(t)
 
 	folder := t.TempDir()
-	for kind, what := range map[string]named{"image": {name: "registry.example/some/image:1.2.3", image: image}, "signatures": signature} {
+	for kind, what := range map[string]namedImage{"image": {name: "registry.example/some/image:1.2.3", image: image}, "signatures": signature} {
 		archive := must(packLayout(t.TempDir(), at, what))(t)
 		if err := os.WriteFile(filepath.Join(folder, "x-"+kind+".oci.tar"), archive, 0o600); err != nil {
 			t.Fatal(err)
@@ -40,7 +40,7 @@ func TestRegistryHasWhatWasPacked(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
 	host := strings.TrimPrefix(server.URL, "http://")
-	if err := push(t.Context(), folder, host); err != nil {
+	if err := pushFolder(t.Context(), folder, host); err != nil {
 		t.Fatal(err)
 	}
 	for tag, want := range map[string]string{
@@ -59,7 +59,7 @@ func TestRegistryHasWhatWasPacked(t *testing.T) {
 }
 
 func TestPushOfNothingIsAnError(t *testing.T) {
-	if err := push(t.Context(), t.TempDir(), "127.0.0.1:1"); err == nil {
+	if err := pushFolder(t.Context(), t.TempDir(), "127.0.0.1:1"); err == nil {
 		t.Error("pushed")
 	}
 }
@@ -68,9 +68,9 @@ func TestPushOfNothingIsAnError(t *testing.T) {
 func packImage(t *testing.T, program string) (folder string) {
 	t.Helper()
 	at, folder := time.Unix(1_700_000_000, 0).UTC(), t.TempDir()
-	image := must(imageBuilder{}.image(platform{"linux", "arm64"}, []binary{{program: commandLine(), content: []byte(program)}}))(t)
-	chart := must(newArtefact(part{content: []byte("{}")}, part{content: []byte(program)}, nil))(t)
-	for kind, what := range map[string]named{
+	image := must(imageBuilder{}.platformImage(platform{"linux", "arm64"}, []builtProgram{{program: commandLineProgram(), content: []byte(program)}}))(t)
+	chart := must(newArtefact(artefactPart{content: []byte("{}")}, artefactPart{content: []byte(program)}, nil))(t)
+	for kind, what := range map[string]namedImage{
 		"image": {name: "registry.example/some/image:" + program, image: image},
 		"chart": {name: "registry.example/charts/some/image:1.2.3", image: chart},
 	} {
@@ -87,13 +87,13 @@ func TestTagThatNamesSomethingElseStays(t *testing.T) {
 	host := strings.TrimPrefix(server.URL, "http://")
 	first := packImage(t, "1")
 	for range 2 { // the second time all is there
-		if err := push(t.Context(), first, host); err != nil {
+		if err := pushFolder(t.Context(), first, host); err != nil {
 			t.Fatal(err)
 		}
 	}
 	chart := must(name.ParseReference(host + "/charts/some/image:1.2.3"))(t)
 	before := must(remote.Get(chart))(t).Digest
-	if err := push(t.Context(), packImage(t, "2"), host); err == nil {
+	if err := pushFolder(t.Context(), packImage(t, "2"), host); err == nil {
 		t.Error("another chart of that version is pushed")
 	}
 	if after := must(remote.Get(chart))(t).Digest; after != before {
@@ -113,7 +113,7 @@ func TestRegistryThatDoesNotTellWhatItHas(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	if err := push(t.Context(), packImage(t, "1"), strings.TrimPrefix(server.URL, "http://")); err == nil || written {
+	if err := pushFolder(t.Context(), packImage(t, "1"), strings.TrimPrefix(server.URL, "http://")); err == nil || written {
 		t.Errorf("written: %t (%v)", written, err)
 	}
 }
