@@ -110,8 +110,12 @@ format: bin/golangci-lint ## Format Go code and sort its imports
 lint: bin/golangci-lint ## Run the linters, those of the Kubernetes API included
 	bin/golangci-lint run
 
+.PHONY: check-walls
+check-walls: bin/golangci-lint ## Plant an import through each wall between packages: the linter must refuse them all
+	hack/check-walls
+
 .PHONY: verify
-verify: generate lint ## Regenerate and lint; fail on any diff, untracked or oversized file, page that misleads, or missing licence
+verify: generate lint check-walls ## Regenerate and lint; fail on any diff, untracked or oversized file, page that misleads, or missing licence
 	hack/verify
 
 ##@ Test
