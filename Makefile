@@ -196,6 +196,15 @@ bench: control-plane ## Measure the product beside references, at most 25 minute
 	go build -o bin/bench ./bench
 	bin/bench --scenario='$(SCENARIO)' --size='$(SIZE)' --profile='$(PROFILE)'
 
+# SCALE=0.1 is a look.
+SCALE ?= 1
+
+.PHONY: bench-log
+bench-log: ## Measure the engine of the log alone, at most 25 minutes (Linux and root; SCENARIO=fan,many: some; SCALE=0.1: a look)
+	@mkdir -p bin
+	cd bench/log && go build -o ../../bin/bench-log .
+	bin/bench-log -scenario='$(SCENARIO)' -scale='$(SCALE)'
+
 ##@ Tools
 
 # It is built each time, for Go knows what has changed. Settings of the user that would change what it writes are set
