@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -72,9 +71,9 @@ type Retainer struct {
 	Now           func() time.Time
 
 	workers int // of the last tick
+	deletes deleteQueue
 
 	mu       sync.Mutex
-	rests    map[string]deleteRest // by namespace
 	webhooks map[types.NamespacedName]*finishedDeliveries
 	byUID    map[types.UID]*finishedDelivery
 	ttl      ttlHeap
@@ -82,6 +81,7 @@ type Retainer struct {
 
 // Start runs retention until ctx ends; it runs on the leader only.
 func (r *Retainer) Start(ctx context.Context) error {
+	defer r.deletes.wait()
 	tick := time.NewTicker(retentionTick)
 	defer tick.Stop()
 	seeded := time.Time{}
@@ -113,7 +113,7 @@ func (r *Retainer) Add(delivery *v1alpha1.WebhookDelivery) {
 		r.unindex(delivery.UID) // it is added again once the request is handled
 		return
 	}
-	if delivery.Status.CompletionTime == nil {
+	if delivery.Status.CompletionTime == nil || r.deletes.has(delivery.UID) { // a delete finds out by itself whether it has changed
 		return
 	}
 	entry := &finishedDelivery{
@@ -148,40 +148,54 @@ func (r *Retainer) ForgetWebhook(key types.NamespacedName) {
 	delete(r.webhooks, key)
 }
 
-// deleteAll deletes the entries in parallel and returns when all were tried or ctx has
-// ended.
+// deleteAll queues the entries and deletes what is queued in parallel. It returns when
+// nothing more can be deleted now, when the next tick is due, or when ctx ends. Deletes
+// that take longer go on.
 func (r *Retainer) deleteAll(ctx context.Context, entries []*finishedDelivery) {
-	entries = r.interleave(entries)
-	var next atomic.Int64
-	started, running, ended := 0, 0, make(chan struct{})
+	due := r.deletes.add(entries)
+	before, workers := r.deletes.counts()
+	began, most := time.Now(), 0
 	start := func(n int) {
 		for range n {
-			go func() {
-				for i := next.Add(1) - 1; i < int64(len(entries)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-					_ = r.Panics.Do(panics.Object, func() { r.delete(ctx, entries[i]) })
-				}
-				ended <- struct{}{}
-			}()
-		}
-		started, running = started+n, running+n
-	}
-	began := time.Now()
-	pace := time.NewTicker(retentionPace)
-	defer pace.Stop()
-	start(min(len(entries), max(r.workers, 1)))
-	for running > 0 {
-		select {
-		case <-ended:
-			running--
-		case <-pace.C:
-			begun := min(int(next.Load()), len(entries))
-			if due := time.Since(began).Seconds() / retentionTick.Seconds() * float64(len(entries)); float64(begun) < due {
-				start(min(started/4+1, retentionWorkersMax-started, len(entries)-begun))
+			if !r.deletes.startWorker(r.Now(), func(first *finishedDelivery) { r.deleteNext(ctx, first) }) {
+				return
 			}
 		}
 	}
-	if r.workers = max(r.workers, started); time.Since(began) < retentionTick*4/5 {
+	pace, end := time.NewTicker(retentionPace), time.NewTimer(retentionTick)
+	defer pace.Stop()
+	defer end.Stop()
+	start(max(r.workers-workers, 1))
+	for over := false; !over; {
+		_, workers := r.deletes.counts()
+		if most = max(most, workers); workers == 0 {
+			break
+		}
+		select {
+		case <-r.deletes.workerEnded:
+		case <-pace.C:
+			begun, workers := r.deletes.counts()
+			if float64(begun-before) < time.Since(began).Seconds()/retentionTick.Seconds()*float64(due) {
+				start(workers/4 + 1)
+			}
+		case <-end.C:
+			over = true
+		case <-ctx.Done():
+			over = true
+		}
+	}
+	if r.workers = max(r.workers, most); time.Since(began) < retentionTick*4/5 {
 		r.workers -= r.workers/4 + 1
+	}
+}
+
+// deleteNext deletes one delivery after another, until no delete may begin.
+func (r *Retainer) deleteNext(ctx context.Context, entry *finishedDelivery) {
+	for ; entry != nil; entry = r.deletes.next(r.Now()) {
+		_ = r.Panics.Do(panics.Object, func() { r.delete(ctx, entry) })
+		if ctx.Err() != nil {
+			return
+		}
 	}
 }
 
@@ -208,15 +222,7 @@ func (r *Retainer) retentionLimits(ctx context.Context, key types.NamespacedName
 // delete deletes one delivery as it was when it finished. A delivery that has changed
 // since, as by a retry request, is read anew.
 func (r *Retainer) delete(ctx context.Context, entry *finishedDelivery) {
-	if r.isResting(entry.key.Namespace) {
-		r.reindex(entry)
-		return
-	}
-	began := r.Now()
 	err := r.deleteExactly(ctx, entry)
-	if ctx.Err() == nil {
-		r.adjustDeleteRest(entry.key.Namespace, r.Now().Sub(began), err != nil)
-	}
 	if err == nil || denial.IsNotFound(err) {
 		r.Metrics.retained(entry.state, entry.bound)
 		if err == nil && entry.state == v1alpha1.DeliveryFailed && entry.bound.isEarly() {
@@ -244,7 +250,13 @@ func (r *Retainer) countDeletedEarly(ctx context.Context, entry *finishedDeliver
 	}
 }
 
-func (r *Retainer) deleteExactly(ctx context.Context, entry *finishedDelivery) error {
+// deleteExactly makes one delete that was begun, and ends it.
+func (r *Retainer) deleteExactly(ctx context.Context, entry *finishedDelivery) (err error) {
+	began := r.Now()
+	defer func() {
+		now := r.Now()
+		r.deletes.end(entry, err != nil && ctx.Err() == nil && now.Sub(began) >= unansweredAfter, now)
+	}()
 	object := &v1alpha1.WebhookDelivery{}
 	object.Namespace, object.Name = entry.key.Namespace, entry.key.Name
 	return r.WriteTimeouts.Do(ctx, entry.key.Namespace, func(ctx context.Context) error {

@@ -139,7 +139,7 @@ func TestEarlyDeletionsAreCounted(t *testing.T) {
 		r.Add(finishedAt(fmt.Sprint("s", i), v1alpha1.DeliverySucceeded, after))
 	}
 	out := r.expired(t.Context())
-	r.Client = &slowDeletes{Client: r.Client}
+	r.Client = &slowDeletes{Client: r.Client, last: map[string]time.Time{}}
 	r.deleteAll(t.Context(), out)
 	seen := r.Observations.snapshot(webhook)
 	same(t, len(out), 6)

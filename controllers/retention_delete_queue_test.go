@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -71,20 +72,53 @@ func TestRetentionOfAHangingNamespaceDelaysNoOther(t *testing.T) {
 		for pass := range 3 {
 			began := time.Now()
 			r.deleteAll(t.Context(), overdue(pass))
-			if took := time.Since(began); took > writetimeout.Max {
+			if took := time.Since(began); took > retentionTick {
 				t.Errorf("pass %d: everything else waits for %s", pass, took)
 			}
+			r.deletes.wait()
+			time.Sleep(writetimeout.Max) // the rest is over
 			for name, at := range api.others {
-				if waited := at.Sub(began); waited > time.Second {
+				if waited := at.Sub(began); strings.HasPrefix(name, fmt.Sprintf("well-%d-", pass)) && waited > time.Second {
 					t.Fatalf("pass %d: %s was deleted after %s", pass, name, waited)
 				}
 			}
-			if len(api.others) != well*(pass+1) || len(r.byUID) != hanging*(pass+1) {
-				t.Errorf("pass %d: %d are deleted and %d left", pass, len(api.others), len(r.byUID))
+			left := len(r.byUID) + len(r.deletes.queued)
+			if len(api.others) != well*(pass+1) || left != hanging*(pass+1) {
+				t.Errorf("pass %d: %d are deleted and %d left", pass, len(api.others), left)
 			}
 		}
 		if most := retentionWorkersMax + 2; api.tried > most {
 			t.Errorf("%d deletes found out that none is answered, want at most %d", api.tried, most)
 		}
 	})
+}
+
+// TestQueuedDeliveryIsNotAddedAgain lists a delivery while it waits for its delete, as once
+// an hour.
+func TestQueuedDeliveryIsNotAddedAgain(t *testing.T) {
+	r := keeper(t, RetentionLimits{}, someWebhook(), at(hour))
+	old := finishedAt("old", v1alpha1.DeliverySucceeded, 0)
+	r.Add(old)
+	out := r.expired(t.Context())
+	if due := r.deletes.add(out) + r.deletes.add(out); len(out) != 1 || due != 2 || len(r.deletes.namespaces[old.Namespace].waiting) != 1 {
+		t.Errorf("%d deletes are due, want the one that waits, twice", due)
+	}
+	r.Add(old)
+	if len(r.byUID) != 0 {
+		t.Error("a delivery whose delete waits is in the index")
+	}
+	entry := r.deletes.next(r.Now())
+	r.Add(old)
+	if len(r.byUID) != 0 {
+		t.Error("a delivery whose delete is under way is in the index")
+	}
+	r.deletes.end(entry, false, r.Now())
+	r.Add(old)
+	if len(r.byUID) != 1 {
+		t.Error("a delivery whose delete has ended is not added")
+	}
+	r.deletes.add(nil)
+	if len(r.deletes.namespaces)+len(r.deletes.queued)+len(r.deletes.order) != 0 {
+		t.Error("something is left in the queue")
+	}
 }
