@@ -95,3 +95,31 @@ func TestDeletedWebhooksLeaveNoState(t *testing.T) {
 		}
 	}
 }
+
+// TestInventedDeliveriesLeaveNoObservations observes deliveries made by hand, which can name any webhook and any owner
+// in any combination.
+func TestInventedDeliveriesLeaveNoObservations(t *testing.T) {
+	now := time.Now()
+	d := &deletionSweeper{
+		webhooks: store.NewWebhookIndex(time.Now), secrets: signingsecret.NewReader(nil, time.Now),
+		limiter: newLimiter(64, 8, 16, time.Second), unstored: newUnstoredAttempts(time.Now), recorder: &recorder{},
+	}
+	webhook := ordersWebhook()
+	webhook.ResourceVersion = "1"
+	d.webhooks.ApplyWrite(webhook)
+	pause := store.LatestAttempt{EndTime: now, RetryAfter: now.Add(time.Hour)}
+	for i := range 1000 {
+		for _, invented := range []webhookKey{
+			{webhook.Namespace, webhook.Name, types.UID(fmt.Sprint("invented ", i))},
+			{webhook.Namespace, fmt.Sprint("invented ", i), webhook.UID},
+			{fmt.Sprint("other ", i), webhook.Name, webhook.UID},
+		} {
+			d.limiter.observeAttempt(invented, pause, now)
+		}
+	}
+	d.limiter.observeAttempt(newWebhookKey(webhook), pause, now)
+	d.sweep()
+	if n := len(d.limiter.observations); n != 1 || d.limiter.observations[newWebhookKey(webhook)] == nil {
+		t.Errorf("%d observations are left, want that of the webhook that exists", n)
+	}
+}

@@ -157,17 +157,17 @@ func (x *WebhookIndex) List(namespace string) (all []*v1alpha1.Webhook) {
 	return all
 }
 
-// UIDs returns the UIDs of all webhooks.
-func (x *WebhookIndex) UIDs() map[types.UID]bool {
-	uids := map[types.UID]bool{}
+// NamesByUID returns the names of all webhooks by their UIDs.
+func (x *WebhookIndex) NamesByUID() map[types.UID]types.NamespacedName {
+	names := map[types.UID]types.NamespacedName{}
 	x.View(func() {
 		for _, n := range x.namespaces {
-			for uid := range n.byUID {
-				uids[uid] = true
+			for uid, webhook := range n.byUID {
+				names[uid] = types.NamespacedName{Namespace: webhook.Namespace, Name: webhook.Name}
 			}
 		}
 	})
-	return uids
+	return names
 }
 
 // ListMatching returns the webhooks of a namespace that match an event type, the oldest first.
