@@ -2,7 +2,12 @@
 
 package transport
 
-import "crypto/tls"
+import (
+	"bytes"
+	"container/list"
+	"crypto/tls"
+	"sync"
+)
 
 const (
 	// sessionsKept is how many TLS sessions are remembered, to shorten handshakes.
@@ -12,33 +17,93 @@ const (
 	maxSessionBytes = 16 << 10
 )
 
-// sessionCache remembers TLS sessions but large ones.
-type sessionCache struct{ tls.ClientSessionCache }
-
-func newSessionCache() sessionCache {
-	return sessionCache{tls.NewLRUClientSessionCache(sessionsKept)}
+// sessionCache remembers the TLS sessions that were used last, but no large ones. It
+// keeps them encoded: a [tls.ClientSessionState] holds on to the whole handshake messages
+// that its certificates and its ticket came in, of up to 64 KiB each, whatever else is in
+// there, and parsed certificates are several times as large as they were sent. So all
+// sessions take 16 MiB at most. It is safe for concurrent use.
+type sessionCache struct {
+	mu        sync.Mutex
+	byAddress map[string]*list.Element
+	byUse     list.List // of *encodedSession: the one that was used last comes first
 }
 
-// Put implements [tls.ClientSessionCache]. What cannot be measured is not kept.
-func (c sessionCache) Put(endpoint string, session *tls.ClientSessionState) {
-	if session != nil && sessionBytes(session) > maxSessionBytes {
-		if _, kept := c.Get(endpoint); !kept {
-			return
-		}
-		session = nil // forget what was kept before
+// encodedSession is a session as it can be parsed again.
+type encodedSession struct {
+	address       string // as TLS names it
+	ticket, state []byte
+}
+
+func newSessionCache() *sessionCache {
+	return &sessionCache{byAddress: map[string]*list.Element{}}
+}
+
+// Get implements [tls.ClientSessionCache].
+func (c *sessionCache) Get(address string) (*tls.ClientSessionState, bool) {
+	encoded := c.find(address)
+	if encoded == nil {
+		return nil, false
 	}
-	c.ClientSessionCache.Put(endpoint, session)
+	// The session that is parsed refers to what it is parsed from.
+	state, err := tls.ParseSessionState(bytes.Clone(encoded.state))
+	if err != nil {
+		return nil, false
+	}
+	session, err := tls.NewResumptionState(bytes.Clone(encoded.ticket), state)
+	return session, err == nil
 }
 
-// sessionBytes is what a session takes, about.
-func sessionBytes(session *tls.ClientSessionState) int {
+func (c *sessionCache) find(address string) *encodedSession {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	element := c.byAddress[address]
+	if element == nil {
+		return nil
+	}
+	c.byUse.MoveToFront(element)
+	return sessionIn(element)
+}
+
+// Put implements [tls.ClientSessionCache]. What cannot be encoded is not kept; the session
+// that was kept before is forgotten.
+func (c *sessionCache) Put(address string, session *tls.ClientSessionState) {
+	encoded := encodeSession(address, session)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(c.byAddress[address])
+	if encoded == nil {
+		return
+	}
+	c.byAddress[address] = c.byUse.PushFront(encoded)
+	if c.byUse.Len() > sessionsKept {
+		c.remove(c.byUse.Back())
+	}
+}
+
+func (c *sessionCache) remove(element *list.Element) {
+	if element != nil {
+		delete(c.byAddress, sessionIn(element).address)
+		c.byUse.Remove(element)
+	}
+}
+
+func sessionIn(element *list.Element) *encodedSession {
+	session, _ := element.Value.(*encodedSession)
+	return session
+}
+
+// encodeSession returns nil for a session that is not kept.
+func encodeSession(address string, session *tls.ClientSessionState) *encodedSession {
+	if session == nil {
+		return nil
+	}
 	ticket, state, err := session.ResumptionState()
 	if err != nil || state == nil {
-		return maxSessionBytes + 1
+		return nil
 	}
 	encoded, err := state.Bytes()
-	if err != nil {
-		return maxSessionBytes + 1
+	if err != nil || len(ticket)+len(encoded) > maxSessionBytes {
+		return nil
 	}
-	return len(ticket) + len(encoded)
+	return &encodedSession{address: address, ticket: bytes.Clone(ticket), state: bytes.Clone(encoded)}
 }
