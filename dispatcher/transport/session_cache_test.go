@@ -37,6 +37,22 @@ func receiveSession(t *testing.T, version uint16, moreNames, ticketBytes int) *t
 	if err != nil {
 		t.Fatal(err)
 	}
+	served := &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: version, MaxVersion: version}
+	served.WrapSession = func(state tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
+		ticket, err := served.EncryptTicket(state, session)
+		return append(ticket, make([]byte, ticketBytes)...), err
+	}
+	config := newTLSConfig(Options{RootCAs: authority.Pool()})
+	config.ServerName = name
+	handshake(t, served, config)
+	session, _ := config.ClientSessionCache.Get(name)
+	return session
+}
+
+// handshake makes a connection between an endpoint and a client, and brings the sessions
+// that the endpoint sends.
+func handshake(t *testing.T, served, config *tls.Config) tls.ConnectionState {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -52,23 +68,37 @@ func receiveSession(t *testing.T, version uint16, moreNames, ticketBytes int) *t
 		t.Fatal(err)
 	}
 	defer theirs.Close()
-	served := &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: version, MaxVersion: version}
-	served.WrapSession = func(state tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
-		ticket, err := served.EncryptTicket(state, session)
-		return append(ticket, make([]byte, ticketBytes)...), err
-	}
 	endpoint := tls.Server(theirs, served)
 	go func() {
 		_, _ = io.WriteString(endpoint, "x") // over TLS 1.3 sessions come before it
 		_, _ = io.Copy(io.Discard, theirs)
 	}()
-	config := newTLSConfig(Options{RootCAs: authority.Pool()})
-	config.ServerName = name
-	if _, err := io.ReadFull(tls.Client(ours, config), make([]byte, 1)); err != nil {
+	client := tls.Client(ours, config)
+	if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	session, _ := config.ClientSessionCache.Get(name)
-	return session
+	return client.ConnectionState()
+}
+
+func TestSessionsAreResumed(t *testing.T) {
+	authority, err := receiver.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := authority.Issue(time.Now().Add(time.Hour), sessionName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		served := &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: version, MaxVersion: version}
+		config := newTLSConfig(Options{RootCAs: authority.Pool()})
+		config.ServerName = sessionName
+		for i := range 3 {
+			if resumed := handshake(t, served, config).DidResume; resumed != (i > 0) {
+				t.Errorf("%s: handshake %d resumed a session: %t", tls.VersionName(version), i, resumed)
+			}
+		}
+	}
 }
 
 // A session holds what certificates the endpoint has sent, up to 256 KiB: a thousand
