@@ -244,8 +244,12 @@ func (f *firstAttempter) acquireQueued(ctx context.Context) acquireFunc {
 				}
 				s, reason = f.acquireNow(webhook, hasWaiting)
 			}
-			if s == nil && woken != nil { // the next waiter may have the slot
+			switch {
+			case woken == nil:
+			case s == nil: // the next waiter may have the slot
 				f.limiter.dequeue(woken, f.now())
+			default:
+				f.limiter.wakeShared(f.now())
 			}
 			return s, reason
 		}

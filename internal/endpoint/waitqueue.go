@@ -36,21 +36,23 @@ func (q *sharedWaitQueue) push(namespace string, w *Waiter) {
 	w.queue, w.element = queue, queue.PushBack(w)
 }
 
-// pop removes and returns the next waiter that may have a slot; nil: there is none.
+// pop removes and returns the next waiter that may have a slot; nil: there is none. A waiter that may not does not hold
+// up those behind it, which may wait for other bounds.
 func (q *sharedWaitQueue) pop(may func(*Endpoint) bool) *Waiter {
 	for range len(q.namespaces) {
 		namespace := q.namespaces[0]
 		q.namespaces = q.namespaces[1:]
 		queue := q.byNamespace[namespace]
-		first := queue.Front()
-		if first == nil {
+		if queue.Len() == 0 {
 			delete(q.byNamespace, namespace)
 			continue
 		}
 		q.namespaces = append(q.namespaces, namespace)
-		if w, _ := first.Value.(*Waiter); may(w.endpoint) {
-			queue.Remove(first)
-			return w
+		for element := queue.Front(); element != nil; element = element.Next() {
+			if w, _ := element.Value.(*Waiter); may(w.endpoint) {
+				queue.Remove(element)
+				return w
+			}
 		}
 	}
 	return nil
