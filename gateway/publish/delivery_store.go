@@ -69,7 +69,7 @@ func (s *deliveryStore) addToIndex(stored *v1alpha1.WebhookDelivery) *store.Deli
 
 // create returns what the API server holds under an object's name: the object, or what was there before. The
 // write counts against the write budget of the namespace but is made in any case, as its event is admitted. The
-// reserved bytes are spent, unless the write is refused.
+// reserved bytes are spent, unless nothing is stored.
 func (s *deliveryStore) create(ctx context.Context, object *v1alpha1.WebhookDelivery, reserved *byteReservation) (*v1alpha1.WebhookDelivery, error) {
 	release, err := s.writes.beginWrite(ctx, object.Namespace, object.Spec.Payload)
 	if err != nil {
@@ -77,37 +77,50 @@ func (s *deliveryStore) create(ctx context.Context, object *v1alpha1.WebhookDeli
 	}
 	defer release()
 	reserved.spend()
+	mayBeStored := false // by a try that got no clear answer
 	for try := 1; ; try++ {
-		stored, err := s.tryCreate(ctx, object)
+		stored, existed, err := s.tryCreate(ctx, object)
 		if err == nil {
-			return stored, nil
-		}
-		if try == createTries || !isTransientStoreError(err) || !sleepContext(ctx, createPause<<(try-1)) {
-			err = &CreateError{err}
-			if isKnownUnstored(err) {
+			if existed && !mayBeStored {
 				reserved.refund()
 			}
-			return nil, err
+			return stored, nil
+		}
+		mayBeStored = mayBeStored || !isRefusal(err)
+		if try == createTries || !isTransientStoreError(err) || !sleepContext(ctx, createPause<<(try-1)) {
+			if !mayBeStored {
+				reserved.refund()
+			}
+			return nil, &CreateError{Cause: err, unstored: !mayBeStored}
 		}
 	}
 }
 
-// isKnownUnstored reports whether the error of a create proves that nothing was stored.
-func isKnownUnstored(err error) bool { return ClassOf(err) != FailurePlatform }
+// isRefusal reports whether the error of one try proves that the API server stored nothing.
+func isRefusal(err error) bool {
+	return denial.KindOf(err) != denial.None || apierrors.IsTooManyRequests(err)
+}
 
-func (s *deliveryStore) tryCreate(ctx context.Context, object *v1alpha1.WebhookDelivery) (*v1alpha1.WebhookDelivery, error) {
-	stored := object.DeepCopy()
-	err := s.timeouts.Do(ctx, object.Namespace, func(ctx context.Context) error { return s.client.Create(ctx, stored) })
+// isKnownUnstored reports whether the error of a create proves that nothing was stored.
+func isKnownUnstored(err error) bool {
+	failed, ok := errors.AsType[*CreateError](err)
+	return ok && failed.unstored
+}
+
+// tryCreate makes one try of create. existed says that an object of the name was there before.
+func (s *deliveryStore) tryCreate(ctx context.Context, object *v1alpha1.WebhookDelivery) (stored *v1alpha1.WebhookDelivery, existed bool, err error) {
+	stored = object.DeepCopy()
+	err = s.timeouts.Do(ctx, object.Namespace, func(ctx context.Context) error { return s.client.Create(ctx, stored) })
 	if denial.KindOf(err) == denial.Namespace && !apierrors.IsNotFound(err) {
 		s.terminating.add(object.Namespace)
 	}
 	if !denial.IsAlreadyExists(err) {
-		return stored, err
+		return stored, false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	stored = &v1alpha1.WebhookDelivery{}
-	return stored, s.client.Get(ctx, client.ObjectKeyFromObject(object), stored)
+	return stored, true, s.client.Get(ctx, client.ObjectKeyFromObject(object), stored)
 }
 
 // isTransientStoreError reports whether the next try may succeed. Not found means that the object which was in the way

@@ -175,7 +175,10 @@ func (e *UnavailableError) Class() FailureClass { return FailurePlatform }
 func (e *UnavailableError) ReasonName() string { return reasonUnavailable }
 
 // CreateError is the API server's error to the create of a delivery, made with the gateway's own rights.
-type CreateError struct{ Cause error }
+type CreateError struct {
+	Cause    error
+	unstored bool // it is known that nothing was stored
+}
 
 // Error implements error.
 func (e *CreateError) Error() string { return StoringDeliveries + ": " + e.Cause.Error() }

@@ -80,7 +80,7 @@ func TestUnrecordedSuccessesCountOnceThoughAnswersGetLost(t *testing.T) {
 			case 1: // the create never arrives
 				return &UnavailableError{"storing", errors.New("no answer")}
 			case 2:
-				return &EventError{Reason: "PolicyDenied", Detail: "not here"}
+				return &CreateError{Cause: errors.New("not here"), unstored: true}
 			case 3:
 				stored[object.Name] = store.UnrecordedCount(object)
 				return &UnavailableError{"storing", errors.New("the answer is lost")}
@@ -121,8 +121,8 @@ func TestRecordThatIsNotStoredSpendsNoBytes(t *testing.T) {
 		counted bool
 	}{
 		"the record is stored":      {nil, false, true},
-		"the create gets no answer": {&UnavailableError{"storing", errors.New("no answer")}, false, true},
-		"the create is refused":     {&EventError{Reason: "PolicyDenied", Detail: "not here"}, false, false},
+		"the create gets no answer": {&CreateError{Cause: errors.New("no answer")}, false, true},
+		"the create is refused":     {&CreateError{Cause: errors.New("not here"), unstored: true}, false, false},
 		"the controller is behind":  {nil, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
