@@ -38,6 +38,7 @@ func (t *Transport) connect(ctx context.Context, r *Request, p *progress, overHT
 	}
 	config := t.tls.Clone()
 	config.ServerName = host
+	config.ClientSessionCache = &connectionSessions{ClientSessionCache: config.ClientSessionCache}
 	config.NextProtos = []string{protocolHTTP2, protocolHTTP1}
 	if overHTTP1 {
 		config.NextProtos = []string{protocolHTTP1}

@@ -7,6 +7,7 @@ import (
 	"container/list"
 	"crypto/tls"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -15,6 +16,9 @@ const (
 	// maxSessionBytes is how large one may be. It holds the certificates that the
 	// endpoint has sent, as a rule 4 to 8 KiB, and TLS lets them have 256.
 	maxSessionBytes = 16 << 10
+	// sessionsPerConnection is how many of those that an endpoint sends on one connection
+	// are looked at. Servers send up to four.
+	sessionsPerConnection = 4
 )
 
 // sessionCache remembers the TLS sessions that were used last, but no large ones. It
@@ -106,4 +110,19 @@ func encodeSession(address string, session *tls.ClientSessionState) *encodedSess
 		return nil
 	}
 	return &encodedSession{address: address, ticket: bytes.Clone(ticket), state: bytes.Clone(encoded)}
+}
+
+// connectionSessions is the cache as one connection sees it: an endpoint can send sessions
+// without end, each of which costs as much as a small handshake.
+type connectionSessions struct {
+	tls.ClientSessionCache
+
+	put atomic.Int32
+}
+
+// Put implements [tls.ClientSessionCache].
+func (c *connectionSessions) Put(address string, session *tls.ClientSessionState) {
+	if session == nil || c.put.Add(1) <= sessionsPerConnection {
+		c.ClientSessionCache.Put(address, session)
+	}
 }

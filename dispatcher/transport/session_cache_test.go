@@ -188,7 +188,24 @@ func TestSessionsUsedLastAreKept(t *testing.T) {
 	if !kept(0) || kept(1) || !kept(2) || !kept(sessionsKept) {
 		t.Error("the session that was used longest ago is to make room for a new one")
 	}
-	if cache.Put("0", nil); kept(0) {
+	cache.Put("0", nil)
+	if kept(0) {
+		t.Error("a session is kept that TLS has dropped")
+	}
+}
+
+func TestFewSessionsOfAConnectionAreKept(t *testing.T) {
+	cache := newSessionCache()
+	connection := &connectionSessions{ClientSessionCache: cache}
+	session := receiveSession(t, tls.VersionTLS13, 0, 0)
+	for i := range 100 {
+		connection.Put(fmt.Sprint(i), session)
+	}
+	if n := cache.byUse.Len(); n != sessionsPerConnection {
+		t.Errorf("%d sessions of a connection are kept, want %d", n, sessionsPerConnection)
+	}
+	connection.Put("0", nil)
+	if cache.byAddress["0"] != nil {
 		t.Error("a session is kept that TLS has dropped")
 	}
 }
