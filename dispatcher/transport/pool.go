@@ -24,6 +24,9 @@ const (
 	// request.
 	maxIdlePerDestination = 64
 	maxIdle               = 1024
+	// maxIdleBytes bounds what they take in memory: as many as there may be with ordinary
+	// certificates, and a fifth of that with as many as an endpoint may send.
+	maxIdleBytes = 64 << 20
 	// sweepEvery is how often those are looked for that have waited too long.
 	sweepEvery = 500 * time.Millisecond
 	// shareTime is how long a request waits for a connection that another one makes
@@ -46,7 +49,8 @@ type pool struct {
 
 	mu           sync.Mutex
 	destinations map[string]*pooledDestination
-	idle         int // connections over HTTP/1.1
+	idle         int // connections that nothing is under way on
+	idleBytes    int // that these take
 	sweeping     bool
 }
 
@@ -96,7 +100,7 @@ func (p *pool) takeHTTP1(key string) *http1Conn {
 			p.mu.Unlock()
 			return nil
 		}
-		p.idle--
+		p.countIdle(c.socket, -1)
 		fresh := c.idle < d.limit(c)
 		p.mu.Unlock()
 		if fresh {
@@ -167,10 +171,10 @@ func (p *pool) put(key string, c *http1Conn) {
 	p.mu.Lock()
 	d := p.destination(key)
 	d.keeps = d.keeps || c.answers > 1 || c.announced > 0
-	keep := len(d.idle) < maxIdlePerDestination && p.idle < maxIdle && !p.now().Before(d.closes)
+	keep := p.mayKeepIdle(d) && !p.now().Before(d.closes)
 	if keep {
 		d.idle = append(d.idle, c)
-		p.idle++
+		p.countIdle(c.socket, 1)
 	}
 	p.sweepLater()
 	p.mu.Unlock()
@@ -206,6 +210,9 @@ func (p *pool) reserve(key string) *http2Conn {
 			continue
 		}
 		if c.client.Reserve() == nil {
+			if c.underWay == 0 {
+				p.countIdle(c.frames.socket, -1)
+			}
 			c.underWay++
 			return c
 		}
@@ -223,13 +230,48 @@ func (p *pool) add(key string, c *http2Conn) {
 	p.sweepLater()
 }
 
-// release takes in that a request on the connection has ended.
-func (p *pool) release(c *http2Conn, retire bool) {
+// release takes in that a request on the connection has ended. The connection is closed
+// if too many others are idle: an endpoint may take one request at a time on each.
+func (p *pool) release(key string, c *http2Conn, retire bool) {
 	p.mu.Lock()
+	d := p.destination(key)
+	tooMany := c.underWay == 1 && !p.mayKeepIdle(d)
 	c.underWay--
 	c.idle = p.now()
 	c.retired = c.retired || retire
+	switch {
+	case tooMany:
+		d.shared = slices.DeleteFunc(d.shared, func(each *http2Conn) bool { return each == c })
+	case c.underWay == 0:
+		p.countIdle(c.frames.socket, 1)
+	}
 	p.mu.Unlock()
+	if tooMany {
+		c.close()
+	}
+}
+
+// mayKeepIdle reports whether one more connection to a destination may be idle. The lock
+// is held.
+func (p *pool) mayKeepIdle(d *pooledDestination) bool {
+	return p.idle < maxIdle && p.idleBytes < maxIdleBytes && d.countIdle() < maxIdlePerDestination
+}
+
+// countIdle counts a connection that is idle from now on, or no longer. The lock is held.
+func (p *pool) countIdle(s *socket, sign int) {
+	p.idle += sign
+	p.idleBytes += sign * s.memory
+}
+
+// countIdle is how many connections nothing is under way on.
+func (d *pooledDestination) countIdle() int {
+	idle := len(d.idle)
+	for _, c := range d.shared {
+		if c.underWay == 0 {
+			idle++
+		}
+	}
+	return idle
 }
 
 // forgoHTTP2 takes in that the endpoint wants HTTP/1.1.
@@ -294,7 +336,7 @@ func (p *pool) sweep(all bool) {
 		for _, c := range d.idle {
 			if all || now.Sub(c.idleSince) >= d.limit(c) {
 				old = append(old, c)
-				p.idle--
+				p.countIdle(c.socket, -1)
 			} else {
 				kept = append(kept, c)
 			}
@@ -305,6 +347,7 @@ func (p *pool) sweep(all bool) {
 			ended := c.underWay == 0 && (all || c.retired || c.client.Err() != nil || now.Sub(c.idle) >= http2IdleTime)
 			if ended {
 				old = append(old, c)
+				p.countIdle(c.frames.socket, -1)
 			}
 			return ended
 		})

@@ -28,10 +28,19 @@ type socket struct {
 
 	handshaking   bool // a TLS handshake is under way, which alone reads
 	handshakeLeft int  // bytes that it may read
+	memory        int  // about what the connection takes while it is idle
 }
 
+const (
+	// idleConnBytes is about what an idle connection takes without TLS, handshakeFactor how
+	// many times the bytes of its handshake it takes in addition: as a message, in the
+	// buffer that it was read into, and as parsed certificates.
+	idleConnBytes   = 16 << 10
+	handshakeFactor = 5
+)
+
 func newSocket(conn net.Conn) *socket {
-	s := &socket{Conn: conn}
+	s := &socket{Conn: conn, memory: idleConnBytes}
 	if tcp, ok := conn.(syscall.Conn); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {
 			s.raw = raw
@@ -43,7 +52,10 @@ func newSocket(conn net.Conn) *socket {
 // beginHandshake bounds what is read until endHandshake.
 func (s *socket) beginHandshake() { s.handshaking, s.handshakeLeft = true, maxHandshakeBytes }
 
-func (s *socket) endHandshake() { s.handshaking = false }
+func (s *socket) endHandshake() {
+	s.handshaking = false
+	s.memory += handshakeFactor * (maxHandshakeBytes - s.handshakeLeft)
+}
 
 // Read implements net.Conn.
 func (s *socket) Read(b []byte) (int, error) {

@@ -108,7 +108,7 @@ func (t *Transport) post(ctx context.Context, r *Request, p *progress, fresh boo
 		return Answer{}, err
 	case shared != nil:
 		answer, err := shared.post(ctx, r, p)
-		t.pool.release(shared, errors.Is(err, errSilent))
+		t.pool.release(key, shared, errors.Is(err, errSilent))
 		if errors.Is(err, errHTTP1Wanted) {
 			t.pool.forgoHTTP2(key)
 		}
