@@ -244,12 +244,8 @@ func (f *firstAttempter) acquireQueued(ctx context.Context) acquireFunc {
 				}
 				s, reason = f.acquireNow(webhook, hasWaiting)
 			}
-			switch {
-			case woken == nil:
-			case s == nil: // the next waiter may have the slot
+			if s == nil && woken != nil { // the next waiter may have the slot
 				f.limiter.dequeue(woken, f.now())
-			default:
-				f.limiter.wakeShared(f.now())
 			}
 			return s, reason
 		}

@@ -200,13 +200,6 @@ func (l *limiter) dequeue(w *endpoint.Waiter, now time.Time) {
 	l.slots.Dequeue(w, now)
 }
 
-// wakeShared wakes one more waiter, once one that was woken has taken its slot.
-func (l *limiter) wakeShared(now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.slots.WakeShared(now)
-}
-
 // underWay is how many attempts are under way.
 func (l *limiter) underWay() int {
 	l.mu.Lock()

@@ -5,8 +5,6 @@ package publish
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,73 +158,4 @@ func TestWaitForASlotEndsInTime(t *testing.T) {
 			t.Error("a waiter is still in the queue")
 		}
 	})
-}
-
-// hold acquires a slot for each of these webhooks, at a destination.
-func (f *limiterFixture) hold(t *testing.T, url string, names ...string) (held []*endpoint.Slot) {
-	t.Helper()
-	for _, name := range names {
-		s, reason := f.acquire(webhookNamed(name, url), f.now, func(time.Time) bool { return false })
-		if s == nil {
-			t.Fatalf("no slot for %s: %s", name, reason)
-		}
-		held = append(held, s)
-	}
-	return held
-}
-
-// TestFreedSlotGoesToThoseWhoMayHaveIt lets two publishers wait: one at a destination that is full, the other for the
-// share of webhooks that are new.
-func TestFreedSlotGoesToThoseWhoMayHaveIt(t *testing.T) {
-	const shared = "https://shared.example.com/"
-	for name, c := range map[string]struct {
-		atDestination, isNew string // webhooks whose publishers wait, in this order
-		newAt                string // destination of those that use up the share
-		gets                 []string
-	}{
-		"behind one of the same namespace that may not": {"n/y", "n/x", "https://new.example.com/", []string{"n/x"}},
-		"both, where it leaves room in both bounds":     {"y/y", "x/x", shared, []string{"x/x", "y/y"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := newLimiterFixture() // 8 slots, 4 for webhooks that are new; 6 at a destination
-				first := &firstAttempter{limiter: f.limiter, wait: time.Second, now: func() time.Time { return f.now }}
-				for _, name := range []string{c.atDestination, "w/w", "v/v"} {
-					f.finish(f.hold(t, shared, name)[0], time.Millisecond, succeededResult())
-				}
-				f.hold(t, shared, c.atDestination)
-				ofNew := f.hold(t, c.newAt, "a/a", "a/a", "b/b", "c/c")
-				if c.newAt != shared {
-					f.hold(t, shared, "w/w", "w/w", "w/w", "v/v")
-				}
-				var mu sync.Mutex
-				var got []string
-				var publishers sync.WaitGroup
-				publish := func(name, url string) {
-					publishers.Go(func() {
-						ctx, cancel := context.WithTimeout(t.Context(), first.maxSlotWait())
-						defer cancel()
-						s, _ := first.acquireQueued(ctx)(webhookNamed(name, url), func(time.Time) bool { return false })
-						mu.Lock()
-						defer mu.Unlock()
-						if s != nil && ctx.Err() == nil { // else it has waited in vain
-							got = append(got, name)
-						}
-					})
-					synctest.Wait()
-				}
-				publish(c.atDestination, shared)
-				publish(c.isNew, endpointURL(c.isNew))
-				if n := waitingShared(f); n != 2 {
-					t.Fatalf("%d publishers wait, want 2", n)
-				}
-				f.release(ofNew[0], f.now)
-				publishers.Wait()
-				slices.Sort(got)
-				if !slices.Equal(got, c.gets) {
-					t.Errorf("%v got a slot, want %v", got, c.gets)
-				}
-			})
-		})
-	}
 }

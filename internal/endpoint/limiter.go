@@ -305,12 +305,6 @@ func (l *Limiter) wakeNext(e *Endpoint, now time.Time) {
 			close(next.Ready)
 		}
 	}
-	l.WakeShared(now)
-}
-
-// WakeShared wakes one of the waiters that a shared bound held back, if one may have a slot. Call it when a woken waiter
-// has taken its slot: the end of one attempt can leave room in several bounds.
-func (l *Limiter) WakeShared(now time.Time) {
 	if len(l.queue.namespaces) == 0 {
 		return
 	}

@@ -75,18 +75,6 @@ func (m *model) pass(d time.Duration) {
 	m.wake()
 }
 
-// checkNoneWaitsInVain makes sure that a slot which is free was offered to those that wait for it. An end of an attempt
-// must have been the last that happened.
-func (m *model) checkNoneWaitsInVain() {
-	m.t.Helper()
-	for _, w := range m.waiters {
-		e := w.endpoint.Endpoint
-		if w.queue != &e.queue && e.underWay < e.MaxUnderWay(&m.rules, m.now) && m.hasRoom(e, m.share(e, m.now)) {
-			m.t.Error("one waits for a shared bound, and there is room")
-		}
-	}
-}
-
 // want is one publisher that wants an attempt.
 func (m *model) want(e *modelEndpoint) {
 	m.t.Helper()
@@ -143,8 +131,6 @@ func (m *model) wake() {
 		m.want(m.endpoints[w.endpoint.webhook])
 		if m.granted == before {
 			m.Dequeue(w.Waiter, m.now)
-		} else {
-			m.WakeShared(m.now)
 		}
 		i = 0
 	}
@@ -181,12 +167,10 @@ func (m *model) end(i int) {
 	case 6:
 		m.Release(ended.Slot, m.now) // it was lost
 		m.wake()
-		m.checkNoneWaitsInVain()
 		return
 	}
 	m.ReleaseWithResult(ended.Slot, result, took, m.now)
 	m.wake()
-	m.checkNoneWaitsInVain()
 }
 
 func (m *model) step() {

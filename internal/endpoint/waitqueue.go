@@ -36,23 +36,21 @@ func (q *sharedWaitQueue) push(namespace string, w *Waiter) {
 	w.queue, w.element = queue, queue.PushBack(w)
 }
 
-// pop removes and returns the next waiter that may have a slot; nil: there is none. A waiter that may not does not hold
-// up those behind it, which may wait for other bounds.
+// pop removes and returns the next waiter that may have a slot; nil: there is none.
 func (q *sharedWaitQueue) pop(may func(*Endpoint) bool) *Waiter {
 	for range len(q.namespaces) {
 		namespace := q.namespaces[0]
 		q.namespaces = q.namespaces[1:]
 		queue := q.byNamespace[namespace]
-		if queue.Len() == 0 {
+		first := queue.Front()
+		if first == nil {
 			delete(q.byNamespace, namespace)
 			continue
 		}
 		q.namespaces = append(q.namespaces, namespace)
-		for element := queue.Front(); element != nil; element = element.Next() {
-			if w, _ := element.Value.(*Waiter); may(w.endpoint) {
-				queue.Remove(element)
-				return w
-			}
+		if w, _ := first.Value.(*Waiter); may(w.endpoint) {
+			queue.Remove(first)
+			return w
 		}
 	}
 	return nil
