@@ -38,6 +38,7 @@ func ways() []way {
 		{"always, as designed", syncAlways, true, parkedStreams, 256, false},
 		{"always, batch from 16", syncAlways, true, parkedStreams, 16, false},
 		{"always, 32 streams", syncAlways, true, 4 * parkedStreams, 256, false},
+		{"always, 32 streams, batch from 16", syncAlways, true, 4 * parkedStreams, 16, false},
 		{"always, no intake", syncAlways, false, parkedStreams, 0, false},
 		{"always, as designed, fast disk", syncAlways, true, parkedStreams, 256, true},
 		{"own, intake", syncOwn, true, parkedStreams, 0, false},

@@ -28,6 +28,7 @@ type spike struct {
 	scale      float64
 	variants   string // a part of the names of the ways that fan and many try; empty: all
 	perFrame   bool   // one frame a message, in read and many-parked
+	streams    int    // of parked lots, in read and many-parked
 	namespaces int    // that the webhooks of many are in
 	report     *report
 	beganAt    time.Time
@@ -58,6 +59,7 @@ func run(ctx context.Context, args []string) error {
 	flags.Float64Var(&s.scale, "scale", 1, "1: as README.md says; 0.1: a look")
 	flags.StringVar(&s.variants, "only", "", "of fan and many: the ways whose names contain this `text`")
 	flags.BoolVar(&s.perFrame, "per-frame", false, "of read and many-parked: one frame a message")
+	flags.IntVar(&s.streams, "streams", 4*parkedStreams, "of read and many-parked: how many streams the lots are in")
 	flags.IntVar(&s.namespaces, "namespaces", 20, "of many: how many namespaces the webhooks are in")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -175,13 +175,13 @@ func readFigures(ctx context.Context, e *engine, hooks []webhook, perMessage int
 }
 
 // fill parks entries for webhooks, lots interleaved in runs.
-func fill(ctx context.Context, e *engine, hooks []webhook, entries, perMessage int) error {
+func fill(ctx context.Context, e *engine, hooks []webhook, streams, entries, perMessage int) error {
 	js, nc, err := e.connect()
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	if err := makeStreams(ctx, js, parkedStreams); err != nil {
+	if err := makeStreams(ctx, js, streams); err != nil {
 		return err
 	}
 	random := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // the same in each run
@@ -232,7 +232,7 @@ func (s *spike) perMessage() int {
 func (s *spike) runRead(ctx context.Context) error {
 	store := filepath.Join(s.dir, "read")
 	defer os.RemoveAll(store)
-	hooks, entries := webhooks(100, 10, parkedStreams), s.scaled(400_000)
+	hooks, entries := webhooks(100, 10, s.streams), s.scaled(400_000)
 	s.say("read: %d entries for %d webhooks", entries, len(hooks))
 	e, err := s.filled(ctx, store, hooks, entries)
 	if err != nil {
@@ -260,7 +260,7 @@ func (s *spike) filled(ctx context.Context, store string, hooks []webhook, entri
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(ctx, e, hooks, entries, s.perMessage()); err != nil {
+	if err := fill(ctx, e, hooks, s.streams, entries, s.perMessage()); err != nil {
 		e.kill()
 		return nil, err
 	}
@@ -272,7 +272,7 @@ func (s *spike) filled(ctx context.Context, store string, hooks []webhook, entri
 func (s *spike) runManyParked(ctx context.Context) error {
 	store := filepath.Join(s.dir, "many-parked")
 	defer os.RemoveAll(store)
-	hooks, entries := webhooks(1000, 50, parkedStreams), s.scaled(5_000_000)
+	hooks, entries := webhooks(1000, 50, s.streams), s.scaled(5_000_000)
 	s.say("many-parked: fill with %d entries for %d webhooks", entries, len(hooks))
 	e, err := s.startLog(ctx, store, syncTimer)
 	if err != nil {
@@ -280,7 +280,7 @@ func (s *spike) runManyParked(ctx context.Context) error {
 	}
 	defer func() { e.kill() }()
 	began := time.Now()
-	if err := fill(ctx, e, hooks, entries, s.perMessage()); err != nil {
+	if err := fill(ctx, e, hooks, s.streams, entries, s.perMessage()); err != nil {
 		return err
 	}
 	rate, largest := float64(entries)/time.Since(began).Seconds(), e.memory("VmHWM")
