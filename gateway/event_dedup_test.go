@@ -123,8 +123,11 @@ var _ = Describe("an event published again under its id", func() {
 			Payload: `{"event":"context.created","timestamp":"2024-01-15T10:30:00Z","data":` + eventData("") + `}`,
 		}
 		for name, squat := range map[string]func(*v1alpha1.WebhookDelivery){
-			"no-owner":      func(d *v1alpha1.WebhookDelivery) { d.OwnerReferences = nil },
-			"other-owner":   func(d *v1alpha1.WebhookDelivery) { d.OwnerReferences[0].UID = webhooks[1].UID },
+			"no-owner": func(d *v1alpha1.WebhookDelivery) { d.OwnerReferences = nil },
+			"other-owner": func(d *v1alpha1.WebhookDelivery) {
+				// Its name, too: else the garbage collector deletes the object.
+				d.OwnerReferences[0].Name, d.OwnerReferences[0].UID = webhooks[1].Name, webhooks[1].UID
+			},
 			"other-event":   func(d *v1alpha1.WebhookDelivery) { d.Spec.EventID = "else" },
 			"other-webhook": func(d *v1alpha1.WebhookDelivery) { d.Spec.WebhookRef.Name = webhooks[1].Name },
 			"other-payload": func(d *v1alpha1.WebhookDelivery) {
