@@ -32,7 +32,7 @@ type slowAdmission struct {
 
 func (s *slowAdmission) Delete(ctx context.Context, object client.Object, _ ...client.DeleteOption) error {
 	select {
-	case <-time.After(s.takes[object.GetNamespace()]):
+	case <-time.After(max(s.takes[object.GetNamespace()], time.Millisecond)):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
