@@ -100,7 +100,7 @@ func (p *pool) takeHTTP1(key string) *http1Conn {
 			p.mu.Unlock()
 			return nil
 		}
-		p.countIdle(c.socket, -1)
+		p.adjustIdle(c.socket, -1)
 		fresh := c.idle < d.limit(c)
 		p.mu.Unlock()
 		if fresh {
@@ -174,7 +174,7 @@ func (p *pool) put(key string, c *http1Conn) {
 	keep := p.mayKeepIdle(d) && !p.now().Before(d.closes)
 	if keep {
 		d.idle = append(d.idle, c)
-		p.countIdle(c.socket, 1)
+		p.adjustIdle(c.socket, 1)
 	}
 	p.sweepLater()
 	p.mu.Unlock()
@@ -211,7 +211,7 @@ func (p *pool) reserve(key string) *http2Conn {
 		}
 		if c.client.Reserve() == nil {
 			if c.underWay == 0 {
-				p.countIdle(c.frames.socket, -1)
+				p.adjustIdle(c.frames.socket, -1)
 			}
 			c.underWay++
 			return c
@@ -243,7 +243,7 @@ func (p *pool) release(key string, c *http2Conn, retire bool) {
 	case tooMany:
 		d.shared = slices.DeleteFunc(d.shared, func(each *http2Conn) bool { return each == c })
 	case c.underWay == 0:
-		p.countIdle(c.frames.socket, 1)
+		p.adjustIdle(c.frames.socket, 1)
 	}
 	p.mu.Unlock()
 	if tooMany {
@@ -257,8 +257,8 @@ func (p *pool) mayKeepIdle(d *pooledDestination) bool {
 	return p.idle < maxIdle && p.idleBytes < maxIdleBytes && d.countIdle() < maxIdlePerDestination
 }
 
-// countIdle counts a connection that is idle from now on, or no longer. The lock is held.
-func (p *pool) countIdle(s *socket, sign int) {
+// adjustIdle takes in that a connection is idle from now on (1), or no longer (-1). The lock is held.
+func (p *pool) adjustIdle(s *socket, sign int) {
 	p.idle += sign
 	p.idleBytes += sign * s.memory
 }
@@ -336,7 +336,7 @@ func (p *pool) sweep(all bool) {
 		for _, c := range d.idle {
 			if all || now.Sub(c.idleSince) >= d.limit(c) {
 				old = append(old, c)
-				p.countIdle(c.socket, -1)
+				p.adjustIdle(c.socket, -1)
 			} else {
 				kept = append(kept, c)
 			}
@@ -347,7 +347,7 @@ func (p *pool) sweep(all bool) {
 			ended := c.underWay == 0 && (all || c.retired || c.client.Err() != nil || now.Sub(c.idle) >= http2IdleTime)
 			if ended {
 				old = append(old, c)
-				p.countIdle(c.frames.socket, -1)
+				p.adjustIdle(c.frames.socket, -1)
 			}
 			return ended
 		})
