@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-var seeds = flag.Int("seeds", 60, "how many random histories to try")
+var seeds = flag.Int("seeds", 20, "how many random histories to try")
 
 // history is a lot in a log, an endpoint that is up or down, and leaders that crash at
 // any step. It checks what must hold whatever happens.
